@@ -1,0 +1,33 @@
+"""The Celery app and the beat schedule: static, in UTC, in git.
+
+Messages are hints. The database says what is due, so a message that is lost, late or doubled
+changes nothing but when the work is looked at next. Hence ids only, no results, no long ETAs, and
+a tick that outlived its minute is thrown away (`expires`).
+"""
+
+import os
+
+from celery import Celery
+from celery.schedules import crontab
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+app = Celery("paperboy")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+
+EVERY_MINUTE = crontab()
+TICK = {"queue": "tick", "expires": 55}
+
+app.conf.beat_schedule = {
+    "plan the digests that are due": {
+        "task": "digest.tasks.plan_digests",
+        "schedule": EVERY_MINUTE,
+        "options": TICK,
+    },
+    "deliver the letters that are due": {
+        "task": "subscriptions.tasks.deliver_due_letters",
+        "schedule": EVERY_MINUTE,
+        "options": TICK,
+    },
+}

@@ -1,0 +1,5 @@
+"""Dates as the panel shows them: short, and with hours from 0 to 24."""
+
+DATE_FORMAT = "j M Y"
+TIME_FORMAT = "H:i"
+DATETIME_FORMAT = "j M Y, H:i"

@@ -1,0 +1,340 @@
+"""Every setting, in one file. What differs between installations comes from the environment.
+
+With nothing set, Paperboy runs by itself: SQLite, an outbox of files, a worker thread, all under
+DATA_DIR. Where SITE_URL is https or DATABASE_URL is set, this is a public installation, and what
+must not be guessed (SECRET_KEY, ALLOWED_HOSTS) is asked for.
+"""
+
+import os
+from email.utils import parseaddr
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import dj_database_url
+from django.core.exceptions import ImproperlyConfigured
+from django.templatetags.static import static
+from django.urls import reverse_lazy
+from django.utils.csp import CSP
+
+from config.environment import flag, generated_secret, items, whole_number
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+DATA_DIR = Path(os.environ.get("DATA_DIR") or BASE_DIR / "var").resolve()
+
+# ---- Where this is, and for whom
+
+SITE_NAME = os.environ.get("SITE_NAME") or "Paperboy"
+SITE_URL = (os.environ.get("SITE_URL") or "http://127.0.0.1:8000").rstrip("/")
+IS_HTTPS = urlsplit(SITE_URL).scheme == "https"
+IS_PUBLIC = IS_HTTPS or bool(os.environ.get("DATABASE_URL"))
+
+if urlsplit(SITE_URL).scheme not in ("http", "https") or not urlsplit(SITE_URL).hostname:
+    raise ImproperlyConfigured(f"SITE_URL must be an http(s) address, not {SITE_URL!r}.")
+
+DEBUG = flag("DEBUG")
+if IS_PUBLIC:
+    for name in ("SECRET_KEY", "ALLOWED_HOSTS"):
+        if not os.environ.get(name):
+            raise ImproperlyConfigured(
+                f"{name} is not set. A public installation (SITE_URL is https, or DATABASE_URL is "
+                f"set) needs it in its environment: see 'Deploy' in README.md."
+            )
+SECRET_KEY = os.environ.get("SECRET_KEY") or generated_secret(DATA_DIR / "secret-key")
+SECRET_KEY_FALLBACKS = items("SECRET_KEY_FALLBACKS")
+ALLOWED_HOSTS = items("ALLOWED_HOSTS") or [
+    "127.0.0.1",
+    "localhost",
+    "[::1]",
+    urlsplit(SITE_URL).hostname,
+]
+
+# ---- The applications
+
+INSTALLED_APPS = [
+    "unfold",
+    "unfold.contrib.filters",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "subscriptions",
+    "digest",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "config.policies.ContentSecurityPolicy",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# Two engines: Django escapes in .txt templates too, so plain text gets one that doesn't.
+TEMPLATES = [
+    {
+        "NAME": "html",
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "config.policies.site",
+            ],
+        },
+    },
+    {
+        "NAME": "text",
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "OPTIONS": {"autoescape": False},
+    },
+]
+
+# ---- What is kept
+
+DATABASES = {
+    "default": dj_database_url.parse(
+        os.environ.get("DATABASE_URL") or f"sqlite:///{DATA_DIR / 'paperboy.sqlite3'}",
+        conn_max_age=60,
+        conn_health_checks=True,
+    )
+}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    DATABASES["default"]["OPTIONS"] = {
+        # A writer takes its lock when it begins and waits for it; a deferred one fails midway.
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 30,
+        # FULL: with NORMAL, the last commits may be lost with the power, and a letter sent twice.
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+    }
+    # A file, so that the tests' threads have connections of their own, as in real life.
+    DATABASES["default"]["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}
+else:
+    DATABASES["default"].setdefault("OPTIONS", {})["options"] = (
+        "-c statement_timeout=60s -c lock_timeout=5s -c idle_in_transaction_session_timeout=30s"
+    )
+
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": os.environ["CACHE_URL"],
+    }
+    if os.environ.get("CACHE_URL")
+    else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+}
+
+MEDIA_ROOT = DATA_DIR / "files"
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+WHITENOISE_USE_FINDERS = True  # No `collectstatic` on a laptop; Dockerfile runs it.
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en"
+USE_I18N = False
+FORMAT_MODULE_PATH = ["config.formats"]
+
+# ---- The post
+
+EMAIL_URL = os.environ.get("EMAIL_URL") or "file:"
+DEFAULT_FROM_EMAIL = os.environ.get("DEFAULT_FROM_EMAIL") or "Paperboy <digest@paperboy.example>"
+MAIL_DOMAIN = parseaddr(DEFAULT_FROM_EMAIL)[1].partition("@")[2]
+if not MAIL_DOMAIN:
+    raise ImproperlyConfigured(f"DEFAULT_FROM_EMAIL holds no address: {DEFAULT_FROM_EMAIL!r}.")
+POSTAL_ADDRESS = os.environ.get("POSTAL_ADDRESS", "")
+# Letters go through the post office of subscriptions.post, and nothing else is sent.
+MAILERS = {}
+SILENCED_SYSTEM_CHECKS = ["mail.W001"]
+
+# ---- The digest
+
+NEW_DAYS = whole_number("NEW_DAYS", 7)  # A paper is new for so many days.
+CORPUS_DAYS = whole_number("CORPUS_DAYS", 90)  # The model is fitted on so many.
+
+# ---- Celery: see config/celery.py
+
+CELERY_BROKER_URL = os.environ.get("CELERY_BROKER_URL") or "memory://localhost/"
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_DEFAULT_QUEUE = "ingest"
+CELERY_TASK_ROUTES = {
+    "digest.tasks.plan_digests": {"queue": "tick"},
+    "subscriptions.tasks.deliver_due_letters": {"queue": "tick"},
+    "subscriptions.tasks.deliver_letter": {"queue": "send"},
+}
+CELERY_TASK_TIME_LIMIT = 840  # Under the lease of a claimed letter, which is 900 s.
+CELERY_TASK_SOFT_TIME_LIMIT = 780
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_MAX_TASKS_PER_CHILD = 500
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 30
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+# Who signs up while Redis is down gets her page at once: the letter waits in the database.
+CELERY_TASK_PUBLISH_RETRY_POLICY = {
+    "max_retries": 2,
+    "interval_start": 0,
+    "interval_step": 0.2,
+    "interval_max": 0.5,
+}
+CELERY_BROKER_TRANSPORT_OPTIONS = (
+    {
+        "global_keyprefix": "paperboy:",
+        "visibility_timeout": 1800,
+        "socket_timeout": 15,
+        "socket_connect_timeout": 5,
+        "socket_keepalive": True,
+        "health_check_interval": 25,
+        "retry_on_timeout": True,
+    }
+    if CELERY_BROKER_URL.startswith(("redis:", "rediss:"))
+    else {"polling_interval": 0.2}
+)
+CELERY_TIMEZONE = "UTC"
+
+# ---- Safety
+
+CSRF_TRUSTED_ORIGINS = [SITE_URL] if IS_HTTPS else []
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+X_FRAME_OPTIONS = "DENY"
+if IS_HTTPS:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SECURE_HSTS_SECONDS = 31_536_000
+    # The proxy redirects to https; whether all subdomains are https is for the operator to know.
+    SILENCED_SYSTEM_CHECKS += ["security.W005", "security.W008", "security.W021"]
+    SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
+SECURE_CSP = {
+    "default-src": [CSP.NONE],
+    "style-src": [CSP.SELF],
+    "script-src": [CSP.SELF],
+    "img-src": [CSP.SELF, "data:"],
+    "font-src": [CSP.SELF],
+    "connect-src": [CSP.SELF],
+    "form-action": [CSP.SELF],
+    "base-uri": [CSP.NONE],
+    "frame-ancestors": [CSP.NONE],
+}
+# Unfold's panel computes expressions in attributes (Alpine) and styles its widgets inline.
+ADMIN_CSP = SECURE_CSP | {
+    "style-src": [CSP.SELF, CSP.UNSAFE_INLINE],
+    "script-src": [CSP.SELF, CSP.UNSAFE_INLINE, CSP.UNSAFE_EVAL],
+    "frame-src": [CSP.SELF],
+    "frame-ancestors": [CSP.SELF],
+}
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+    )
+]
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "line": {
+            "()": "config.policies.RedactingFormatter",
+            "format": "%(asctime)s %(levelname)s %(name)s: %(message)s",
+        }
+    },
+    "handlers": {
+        "console": {
+            "class": "logging.StreamHandler",
+            "formatter": "line",
+        }
+    },
+    "root": {"handlers": ["console"], "level": os.environ.get("LOG_LEVEL") or "WARNING"},
+    "loggers": {
+        "django": {"handlers": [], "propagate": True},
+        "pylatexenc": {"level": "ERROR"},  # Tells of each broken formula; the reader sees it raw.
+    },
+}
+
+# ---- The admin panel
+
+
+def panel_page(title, icon, name):
+    return {"title": title, "icon": icon, "link": reverse_lazy(f"admin:{name}")}
+
+
+UNFOLD = {
+    "SITE_TITLE": SITE_NAME,
+    "SITE_HEADER": SITE_NAME,
+    "SITE_SUBHEADER": "Admin panel",
+    "SITE_SYMBOL": "mark_email_read",
+    "SITE_URL": "/",
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("favicon.svg")}
+    ],
+    "SHOW_HISTORY": True,
+    "SHOW_VIEW_ON_SITE": False,
+    # The blue of the public pages, as a scale.
+    "COLORS": {
+        "primary": {
+            "50": "oklch(97.5% .008 257)",
+            "100": "oklch(95% .018 257)",
+            "200": "oklch(90% .04 257)",
+            "300": "oklch(83% .075 257)",
+            "400": "oklch(76% .1 257)",
+            "500": "oklch(70% .12 257)",
+            "600": "oklch(43.1% .121 257)",
+            "700": "oklch(38% .107 257)",
+            "800": "oklch(35.2% .098 257)",
+            "900": "oklch(30% .085 257)",
+            "950": "oklch(24% .065 257)",
+        },
+    },
+    "DASHBOARD_CALLBACK": "digest.admin.dashboard",
+    "SIDEBAR": {
+        "navigation": [
+            {"items": [panel_page("Today", "today", "index")]},
+            {
+                "title": "Readers",
+                "items": [
+                    panel_page("Subscribers", "group", "subscriptions_subscriber_changelist"),
+                    panel_page("Topics", "label", "subscriptions_topic_changelist"),
+                ],
+            },
+            {
+                "title": "Papers",
+                "items": [
+                    panel_page("Papers", "article", "digest_paper_changelist"),
+                    panel_page("Models", "model_training", "digest_fittedmodel_changelist"),
+                ],
+            },
+            {
+                "title": "Post",
+                "items": [
+                    panel_page("Digests", "stacked_email", "digest_digest_changelist"),
+                    panel_page("Letters", "mail", "subscriptions_letter_changelist"),
+                ],
+            },
+            {
+                "title": "Panel",
+                "items": [panel_page("Operators", "manage_accounts", "auth_user_changelist")],
+            },
+        ],
+    },
+}

@@ -1,0 +1,390 @@
+"""The panel's pages for topics, papers and digests, and its first page.
+
+Topics are kept in the lower room; their page is here since it says which papers match.
+"""
+
+from datetime import UTC, datetime, time, timedelta
+from functools import partial
+
+from django.conf import settings
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db import models
+from django.db.models import Count, Max, Q, Value
+from django.db.models.functions import Concat, Left, StrIndex
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404
+from django.urls import path, reverse
+from django.utils import timezone
+from django.utils.csp import CSP
+from django.utils.decorators import method_decorator
+from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.text import Truncator
+from django.views.decorators.clickjacking import xframe_options_sameorigin
+from django.views.decorators.csp import csp_override
+from unfold.admin import ModelAdmin, TabularInline
+from unfold.contrib.filters.admin import (
+    BooleanRadioFilter,
+    ChoicesDropdownFilter,
+    DropdownFilter,
+    RangeDateFilter,
+)
+from unfold.decorators import display
+from unfold.widgets import UnfoldAdminTextareaWidget
+
+from digest import composing
+from digest.models import Digest, FittedModel, Paper, Pick
+from subscriptions import schedule
+from subscriptions.admin import (
+    LETTER_TONES,
+    SUBSCRIBER_TONES,
+    ReadOnly,
+    badge,
+    count_of,
+    letter_badge,
+    reason_of,
+    states_at,
+)
+from subscriptions.models import Letter, Subscriber, Topic, TopicPreference
+
+MATCHES = 25
+#: A letter holds what strangers wrote, so it is shown without scripts, forms and fetches.
+PREVIEW_CSP = {
+    "sandbox": True,
+    "default-src": [CSP.NONE],
+    "style-src": [CSP.UNSAFE_INLINE],
+    "frame-ancestors": [CSP.SELF],
+}
+
+
+class OwnerFilter(DropdownFilter):
+    """Topics of the house, unless someone asks for readers' own."""
+
+    title = "owner"
+    parameter_name = "owner"
+    all_option = ["", "Of the house"]
+
+    def lookups(self, request, model_admin):
+        return [("readers", "Readers' own"), ("all", "All")]
+
+    def queryset(self, request, queryset):
+        if self.value() == "all":
+            return queryset
+        return queryset.filter(owner__isnull=self.value() != "readers")
+
+
+@admin.register(Topic)
+class TopicAdmin(ModelAdmin):
+    list_display = ["name", "short_query", "is_offered", "followers", "muted_by"]
+    list_filter = [OwnerFilter]
+    list_filter_options = {"owner": {"horizontal": True}}
+    list_select_related = ["owner"]
+    search_fields = ["name", "query"]
+    prepopulated_fields = {"slug": ["name"]}
+    fields = ["name", "slug", "query", "description", "is_offered"]
+    formfield_overrides = {models.TextField: {"widget": UnfoldAdminTextareaWidget({"rows": 4})}}
+    list_per_page = 50
+    change_form_outer_after_template = "admin/subscriptions/topic/matches.html"
+
+    def get_queryset(self, request):
+        preferences = TopicPreference.objects.filter(subscriber__in=Subscriber.objects.wanting())
+        follows = preferences.filter(stance=TopicPreference.Stance.FOLLOW)
+        mutes = preferences.filter(stance=TopicPreference.Stance.MUTE)
+        return (
+            super()
+            .get_queryset(request)
+            .annotate(
+                follower_count=count_of(follows, "topic"), mute_count=count_of(mutes, "topic")
+            )
+        )
+
+    def get_list_display(self, request):
+        if request.GET.get("owner") == "readers":
+            return ["name", "owner", "followers", "muted_by"]
+        return super().get_list_display(request)
+
+    def has_change_permission(self, request, obj=None):
+        """A reader's own words are hers to change."""
+        return (obj is None or obj.owner_id is None) and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request, obj=None):
+        return (obj is None or obj.owner_id is None) and super().has_delete_permission(request, obj)
+
+    def get_fields(self, request, obj=None):
+        if obj is not None and obj.owner_id is not None:
+            return ["owner", "query"]
+        return super().get_fields(request, obj)
+
+    def get_prepopulated_fields(self, request, obj=None):
+        return {} if obj is not None else super().get_prepopulated_fields(request, obj)
+
+    def formfield_for_dbfield(self, db_field, request, **kwargs):
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if db_field.name == "slug":  # Optional in the database for readers' own alone.
+            field.required = True
+        return field
+
+    def render_change_form(self, request, context, obj=None, **kwargs):
+        # The template calls it: ranking belongs behind the transaction that saves.
+        context["matching"] = partial(matching, obj)
+        return super().render_change_form(request, context, obj=obj, **kwargs)
+
+    @display(description="Query")
+    def short_query(self, topic):
+        return Truncator(topic.query).chars(70)
+
+    @display(description="Followers", ordering="follower_count")
+    def followers(self, topic):
+        return topic.follower_count
+
+    @display(description="Muted by", ordering="mute_count")
+    def muted_by(self, topic):
+        return topic.mute_count
+
+
+def matching(topic):
+    """Return the new papers that the topic's followers would see, as a table. None: no model."""
+    # scikit-learn's import, which only pages that rank pay.
+    from digest.editions import issue_of
+    from digest.ranking.choice import matches
+
+    if not FittedModel.objects.exists():
+        return None
+    now = timezone.now()
+    issue = issue_of(schedule.local_day(now, UTC), now, may_store=False)
+    choices = matches(issue.model, issue.edition, topic.query, MATCHES)
+    papers = Paper.objects.in_bulk([issue.ids[choice.paper] for choice in choices])
+    rows = []
+    for choice in choices:
+        paper = papers[issue.ids[choice.paper]]
+        day = {"content": date_format(paper.day), "class": "whitespace-nowrap"}
+        rows.append([link_to(paper), day, f"{choice.score:.2f}", ", ".join(choice.terms)])
+    return {"headers": ["Paper", "Day", "Score", "Words that weighed most"], "rows": rows}
+
+
+def link_to(paper):
+    """Return the paper's title, linked to its page in the panel."""
+    url = reverse("admin:digest_paper_change", args=[paper.pk])
+    return format_html(
+        '<a class="inline-block min-w-52 text-important" href="{}">{}</a>', url, paper.title
+    )
+
+
+@admin.register(Paper)
+class PaperAdmin(ReadOnly, ModelAdmin):
+    """What sources said. A change by hand would be undone by the next harvest."""
+
+    list_display = ["short_title", "id", "day", "areas", "upvotes", "sample"]
+    list_filter = [("day", RangeDateFilter), ("is_sample", BooleanRadioFilter)]
+    list_filter_submit = True
+    search_fields = ["title", "id"]
+    search_help_text = "A title or an id"
+    date_hierarchy = "day"
+    list_per_page = 50
+    fieldsets = [
+        (None, {"fields": ["title", "abstract", "byline", "areas", "where"]}),
+        (
+            "Facts",
+            {
+                "fields": [
+                    "id",
+                    "day",
+                    "day_is_estimate",
+                    "upvotes",
+                    "sample",
+                    "changed_at",
+                    "picked",
+                ]
+            },
+        ),
+    ]
+
+    @display(description="Title", ordering="title")
+    def short_title(self, paper):
+        title = Truncator(paper.title).chars(80)
+        return format_html('<span class="inline-block min-w-52">{}</span>', title)
+
+    @display(description="Categories")
+    def areas(self, paper):
+        return ", ".join(paper.categories)
+
+    @display(description="Sample", boolean=True, ordering="is_sample")
+    def sample(self, paper):
+        return paper.is_sample
+
+    @display(description="Authors")
+    def byline(self, paper):
+        return ", ".join(paper.authors)
+
+    @display(description="Link")
+    def where(self, paper):
+        return paper.link and format_html(
+            '<a class="text-link" href="{0}" rel="noreferrer">{0}</a>', paper.link
+        )
+
+    @display(description="Readers it was picked for")
+    def picked(self, paper):
+        return paper.picks.count()
+
+
+class PickInline(ReadOnly, TabularInline):
+    model = Pick
+    fields = ["position", "title", "score_shown", "reason"]
+    readonly_fields = ["title", "score_shown", "reason"]
+    show_title = False
+    extra = 0
+
+    def get_queryset(self, request):
+        return super().get_queryset(request).select_related("paper")
+
+    @display(description="Paper")
+    def title(self, pick):
+        return link_to(pick.paper)
+
+    @display(description="Score")
+    def score_shown(self, pick):
+        return f"{pick.score:.2f}"
+
+    @display(description="Reason")
+    def reason(self, pick):
+        return pick.why
+
+
+@admin.register(Digest)
+class DigestAdmin(ReadOnly, ModelAdmin):
+    list_display = ["subscriber", "state", "why", "day", "pick_count", "considered"]
+    list_filter = [("letter__state", ChoicesDropdownFilter), ("day", RangeDateFilter)]
+    list_filter_options = {"letter__state": {"horizontal": True}}
+    list_filter_submit = True
+    list_select_related = ["subscriber", "letter"]
+    search_fields = ["subscriber__email"]
+    search_help_text = "An email address, or a part of one"
+    ordering = ["-pk"]
+    list_per_page = 50
+    show_full_result_count = False
+    inlines = [PickInline]
+    fields = ["subscriber", "day", "letter", "state", "why", "considered"]
+    change_form_outer_after_template = "admin/digest/digest/preview.html"
+
+    def get_queryset(self, request):
+        picks = count_of(Pick.objects.all(), "digest")
+        return super().get_queryset(request).annotate(picked=picks).defer("letter__mime")
+
+    def get_urls(self):
+        preview = self.admin_site.admin_view(self.preview)
+        return [
+            path("<int:digest_id>/preview/<str:part>/", preview, name="digest_digest_preview"),
+            *super().get_urls(),
+        ]
+
+    @method_decorator(csp_override(PREVIEW_CSP))
+    @method_decorator(xframe_options_sameorigin)
+    def preview(self, request, digest_id, part):
+        """Show the letter, or its text part, as it would be written now. Writes nothing."""
+        digest = get_object_or_404(self.get_queryset(request), pk=digest_id)
+        if not self.has_view_permission(request, digest):
+            raise PermissionDenied
+        picks = list(digest.picks.select_related("paper").order_by("position"))
+        letter = composing.content(digest, digest.subscriber, picks, kind=digest.letter.kind)
+        if part == "text":
+            return HttpResponse(letter.text, content_type="text/plain; charset=utf-8")
+        # A click asks for a new window, which the sandbox refuses: the preview stays as it is.
+        return HttpResponse(letter.html.replace("<head>", '<head><base target="_blank">', 1))
+
+    @display(description="State", ordering="letter__state")
+    def state(self, digest):
+        return letter_badge(digest.letter)
+
+    @display(description="Reason")
+    def why(self, digest):
+        return reason_of(digest.letter)
+
+    @display(description="Picks", ordering="picked")
+    def pick_count(self, digest):
+        return digest.picked
+
+
+@admin.register(FittedModel)
+class FittedModelAdmin(ReadOnly, ModelAdmin):
+    list_display = ["fitted_at", "documents", "terms", "name"]
+
+
+def dashboard(request, context):
+    """Give the panel's first page what happened today. Named in settings.UNFOLD."""
+    now = timezone.now()
+    today = timezone.localdate(now)
+    return context | {
+        "title": "Today",
+        "subscribers": _subscribers_card(now),
+        "letters": _letters_card(today),
+        "papers": _papers_card(today),
+        "ranking": _ranking_card(),
+    }
+
+
+def _subscribers_card(now):
+    counts = {state: Count("pk", filter=condition) for state, condition in states_at(now).items()}
+    found = Subscriber.objects.aggregate(**counts)
+    url = reverse("admin:subscriptions_subscriber_changelist")
+    rows = [
+        _row(badge(state, tone), found[state], f"{url}?state={state}")
+        for state, tone in SUBSCRIBER_TONES.items()
+    ]
+    return {"said": f"{sum(found.values())} addresses", "rows": rows}
+
+
+def _letters_card(day):
+    """Tell of the letters written on this day (UTC): by state, and by how the reason begins."""
+    beginning = Left("reason", StrIndex(Concat("reason", Value(":")), Value(":")) - 1)
+    letters = Letter.objects.filter(created_at__gte=datetime.combine(day, time.min, UTC)).order_by()
+    groups = list(letters.values_list("state", beginning).annotate(Count("pk")))
+    order = list(Letter.State)
+    groups.sort(key=lambda group: (order.index(group[0]), group[1]))
+    url = reverse("admin:subscriptions_letter_changelist")
+    rows = [
+        _row(
+            badge(Letter.State(state).label, LETTER_TONES[state]),
+            count,
+            f"{url}?state__exact={state}",
+            note=reason if reason != Letter.State(state).label else "",
+        )
+        for state, reason, count in groups
+    ]
+    total = sum(count for _, _, count in groups)
+    return {"said": f"{total} since midnight (UTC), of all kinds", "rows": rows}
+
+
+def _papers_card(today):
+    is_new = Q(pk__in=Paper.objects.new_on(today).values("pk"))
+    found = Paper.objects.filter(day__lte=today + timedelta(days=1)).aggregate(
+        today=Count("pk", filter=Q(day=today)), new=Count("pk", filter=is_new), last=Max("day")
+    )
+    url = reverse("admin:digest_paper_changelist")
+    last = date_format(found["last"]) if found["last"] else "none yet"
+    return {
+        "said": f"The last day with papers: {last}",
+        "rows": [
+            _row("Of today", found["today"], f"{url}?day_from={today}&day_to={today}"),
+            _row(f"New: of the last {settings.NEW_DAYS} days", found["new"], url),
+        ],
+    }
+
+
+def _ranking_card():
+    topics = _row(
+        "Topics of the house",
+        Topic.objects.curated().count(),
+        reverse("admin:subscriptions_topic_changelist"),
+    )
+    model = FittedModel.objects.first()
+    if model is None:
+        return {"said": "No model yet: the first harvest makes one", "rows": [topics]}
+    return {
+        "said": f"Model of {date_format(model.fitted_at, 'DATETIME_FORMAT')}",
+        "rows": [_row("Papers it has read", model.documents), _row("Terms", model.terms), topics],
+    }
+
+
+def _row(name, count, url="", note=""):
+    return {"name": name, "count": count, "url": url, "note": note}

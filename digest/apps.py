@@ -1,0 +1,16 @@
+from django.apps import AppConfig
+
+
+class DigestConfig(AppConfig):
+    name = "digest"
+    verbose_name = "Papers and digests"
+
+    def ready(self):
+        from digest import composing, ledger, tasks
+        from subscriptions import registry
+
+        registry.composers["digest"] = composing.compose
+        registry.composers["welcome"] = composing.compose
+        registry.on_confirmed.append(tasks.plan_digests.delay)
+        registry.on_never_left.append(ledger.take_back_picks)
+        registry.exporters.append(ledger.export)

@@ -1,0 +1,51 @@
+"""A digest becomes a letter."""
+
+from django.conf import settings
+from django.db.models import Prefetch
+from django.urls import reverse
+
+from digest.models import Digest, Pick
+from subscriptions import links, mail
+
+#: Gmail cuts a letter off at 102,000 octets, and the link to unsubscribe with it.
+MAX_HTML = 78_000
+#: Columns of an abstract. Digests of many papers get the longest with which they stay below.
+SUMMARIES = (600, 400, 250, 120)
+
+
+def compose(letter, now):
+    """Return what the letter of this digest says. Registered with the post office."""
+    picks = Pick.objects.select_related("paper").order_by("position")
+    digest = Digest.objects.prefetch_related(Prefetch("picks", queryset=picks)).get(letter=letter)
+    if letter.kind == letter.Kind.DIGEST and not digest.picks.all():
+        raise mail.NothingToSay("its papers are gone")
+    return content(digest, letter.subscriber, list(digest.picks.all()), kind=letter.kind)
+
+
+def content(digest, subscriber, picks, kind="digest") -> mail.Content:
+    """Return the letter for these picks, whether or not they are stored."""
+    unsubscribe_url = links.unsubscribe_url(subscriber)
+    context = {
+        "subscriber": subscriber,
+        "digest": digest,
+        "picks": picks,
+        "is_first": not Digest.objects.told()
+        .filter(subscriber=subscriber, day__lt=digest.day)
+        .exists(),
+        "topics": [preference.topic.name for preference in subscriber.followed()],
+        "digest_url": web_copy_url(digest),
+        "preferences_url": links.preferences_url(subscriber),
+        "unsubscribe_url": unsubscribe_url,
+    }
+    for length in SUMMARIES:
+        context["summary_length"] = length
+        letter = mail.render(kind, context, headers=mail.list_headers(unsubscribe_url))
+        if len(letter.html.encode()) <= MAX_HTML:
+            break
+    return letter
+
+
+def web_copy_url(digest) -> str:
+    """Return where the letter stands on the web, for who has its link."""
+    token = links.token("digest", digest.public_id)
+    return settings.SITE_URL + reverse("digest", args=[token])

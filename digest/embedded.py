@@ -1,0 +1,74 @@
+"""The whole service in one process: web server, worker and beat, each in threads.
+
+What runs as separate processes in production runs here with the same code: the worker is a real
+Celery worker on whatever broker is set (by default `memory://`), and beat is Celery's own.
+"""
+
+import os
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import waitress
+from celery import current_app
+from celery.beat import EmbeddedService, Scheduler
+from celery.worker import WorkController
+from django.conf import settings
+from django.core.wsgi import get_wsgi_application
+
+WEB_THREADS = 8
+WORKER_THREADS = 4
+PATIENCE = 10  # Seconds that a thread gets to finish what it is at.
+
+
+def use_port(port: int) -> None:
+    """Make links point to this port, unless the environment says where the site is."""
+    if "SITE_URL" not in os.environ:
+        settings.SITE_URL = f"http://127.0.0.1:{port}"
+
+
+def serve(port: int) -> None:
+    """Serve until interrupted. Raises OSError where the port is taken."""
+    Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)  # WhiteNoise warns without.
+    server = waitress.create_server(
+        get_wsgi_application(),
+        host="127.0.0.1",
+        port=port,
+        threads=WEB_THREADS,
+        ident=settings.SITE_NAME,
+    )
+    try:
+        with worker_and_beat():
+            server.run()
+    finally:
+        server.close()
+
+
+@contextmanager
+def worker_and_beat():
+    """Run a worker and beat in threads for as long as the block lasts."""
+    app = current_app._get_current_object()
+    worker = WorkController(
+        app=app,
+        hostname="embedded@localhost",
+        pool_cls="threads",
+        concurrency=WORKER_THREADS,
+        queues=["tick", "send", "ingest"],
+        without_heartbeat=True,
+        without_mingle=True,
+        without_gossip=True,
+        loglevel="WARNING",
+    )
+    beat = EmbeddedService(app, thread=True, max_interval=5, scheduler_cls=Scheduler)
+    threads = [threading.Thread(target=worker.start, name="worker", daemon=True), beat]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        beat.stop()
+        worker.stop(in_sighandler=False)
+        deadline = time.monotonic() + PATIENCE
+        for thread in threads:
+            thread.join(max(0, deadline - time.monotonic()))

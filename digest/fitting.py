@@ -1,0 +1,111 @@
+"""The model's life: fitted on the corpus window, kept in Django's storage, loaded once a process.
+
+A model is a file of arrays, never a pickle, with its checksum in the database. One that is
+damaged, of an older format or gone is refused, and fitted anew.
+"""
+
+import hashlib
+import io
+import logging
+import zipfile
+from datetime import timedelta
+
+import numpy as np
+from django.conf import settings
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+
+from digest.models import FittedModel, Paper
+from digest.ranking.model import TfidfModel
+
+logger = logging.getLogger(__name__)
+
+LEAST = 5_000  # So many papers are read at least, however old: fewer know too few words.
+KEPT = 2  # So many models stay in the storage: a worker may still be reading the last but one.
+
+_loaded: tuple[str, TfidfModel] | None = None
+
+
+class Damaged(Exception):
+    """The stored model can't be used, and why."""
+
+
+def document(title: str, abstract: str) -> str:
+    """Return a paper's text as the model reads it. The title counts twice."""
+    return f"{title}\n{title}\n{abstract}"
+
+
+def fit(now) -> FittedModel:
+    """Fit a model on the corpus window and store it. Return its row."""
+    model = TfidfModel().fit(_corpus())
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **model.to_arrays())
+    content = buffer.getvalue()
+    digest = hashlib.sha256(content).hexdigest()
+    row = FittedModel.objects.create(
+        fitted_at=now,
+        name=default_storage.save(f"models/{digest[:16]}.npz", ContentFile(content)),
+        sha256=digest,
+        documents=model.n_documents_,
+        terms=len(model.terms_),
+    )
+    _forget_older()
+    return row
+
+
+def current(now, *, may_store=True) -> tuple[str, TfidfModel]:
+    """Return the model in use and its checksum.
+
+    Where none can be used, one is fitted; with `may_store` it is then the one in use, otherwise it
+    is forgotten, and its checksum is empty.
+    """
+    global _loaded
+    row = FittedModel.objects.first()
+    if row is not None and _loaded is not None and _loaded[0] == row.sha256:
+        return _loaded
+    if row is not None:
+        try:
+            _loaded = (row.sha256, load(row))
+            return _loaded
+        except Damaged as reason:
+            logger.error("The model is refused and fitted anew: %s", reason)
+    if not may_store:
+        return "", TfidfModel().fit(_corpus())
+    row = fit(now)
+    _loaded = (row.sha256, load(row))
+    return _loaded
+
+
+def load(row: FittedModel) -> TfidfModel:
+    """Return the stored model. Raises Damaged with the reason."""
+    try:
+        with default_storage.open(row.name) as file:
+            content = file.read()
+    except OSError as error:
+        raise Damaged(f"{row.name} can't be read ({type(error).__name__})") from error
+    if hashlib.sha256(content).hexdigest() != row.sha256:
+        raise Damaged(f"{row.name} is not what was stored: its checksum differs")
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            return TfidfModel.from_arrays(dict(arrays))
+    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+        raise Damaged(f"{row.name} holds no model of ours: {error}") from error
+
+
+def _corpus():
+    """Return the texts of the papers of the last CORPUS_DAYS, and of LEAST papers if there are."""
+    papers = Paper.objects.order_by("-day", "pk")
+    newest = papers.first()
+    if newest is None:
+        return []
+    first = newest.day - timedelta(days=settings.CORPUS_DAYS - 1)
+    count = max(papers.filter(day__gte=first).count(), LEAST)
+    texts = papers.values_list("title", "abstract")[:count]
+    return [document(*text) for text in texts.iterator()]
+
+
+def _forget_older():
+    for row in FittedModel.objects.all()[KEPT:]:
+        if not FittedModel.objects.exclude(pk=row.pk).filter(name=row.name).exists():
+            default_storage.delete(row.name)
+        row.delete()

@@ -1,0 +1,84 @@
+"""`manage.py demo`: everything from nothing, up to a digest in the outbox."""
+
+from pathlib import Path
+
+from django.conf import settings
+from django.core.management import call_command
+from django.utils import timezone
+
+from digest import accounts, embedded, fitting, planning, samples, starter
+from digest.management import base
+from digest.models import Digest
+from subscriptions import links, schedule, signup
+from subscriptions.models import Subscriber, Topic
+from subscriptions.post import office
+
+ADDRESS = "demo@paperboy.example"
+TOPICS = ("graph-learning", "molecules-and-proteins", "large-language-models")
+INTERESTS = ["diffusion models for graph generation", "reinforcement learning for reasoning"]
+
+
+class Command(base.Command):
+    help = "Set everything up with sample papers, deliver a digest to the outbox, then serve."
+
+    def add_arguments(self, parser):
+        parser.add_argument("--no-serve", action="store_true", help="Stop before serving.")
+        parser.add_argument("--port", type=int, default=8000)
+
+    def handle(self, *, no_serve, port, **options):
+        embedded.use_port(port)
+        now = timezone.now()
+        self.sent = 0
+        self._prepare(now)
+        subscriber = self._subscribe(now)
+        self._deliver(subscriber, now)
+        self._say("Her preferences", links.preferences_url(subscriber))
+        self._say("Admin panel", f"{settings.SITE_URL}/admin/, {accounts.how_to_log_in()}")
+        if no_serve:
+            self._say("Next", "run without --no-serve, and sign up at the address that it prints")
+        else:
+            call_command("serve", port=port, stdout=self.stdout)
+
+    def _prepare(self, now):
+        self._say("Database", settings.DATABASES["default"]["NAME"])
+        accounts.make_admin()
+        starter.make_topics()
+        self._say("Topics", f"{Topic.objects.curated().count()}, to change in the admin panel")
+        count = samples.lay_out(timezone.localdate(now), now)
+        self._say("Papers", f"{count} real papers as samples, over the last {samples.DAYS} days")
+        model = fitting.fit(now)
+        self._say("Ranking", f"fitted on {model.documents} papers, {model.terms} terms")
+
+    def _subscribe(self, now):
+        """Sign the demo's subscriber up as a person would; her letters go to the outbox."""
+        if found := Subscriber.objects.at(ADDRESS).first():
+            return found
+        wishes = signup.Wishes(
+            follow=list(Topic.objects.filter(slug__in=TOPICS)), interests=INTERESTS
+        )
+        door = signup.Door(via="manage.py demo")
+        letter = signup.subscribe(ADDRESS, wishes, timezone="UTC", hour=7, door=door, now=now)
+        self.sent += office.deliver(letter.pk, now)
+        subscriber = Subscriber.objects.at(ADDRESS).get()
+        signup.confirm(subscriber, subscriber.asked_at, door=door, now=now)
+        self._say("Subscriber", f"{ADDRESS}, signed up and confirmed")
+        return Subscriber.objects.get(pk=subscriber.pk)
+
+    def _deliver(self, subscriber, now):
+        """Plan and deliver today's digest now, whatever her hour; the day comes only once."""
+        today = schedule.local_day(now, subscriber.zone)
+        had = Digest.objects.filter(subscriber=subscriber, day=today).exists()
+        if not had:
+            Subscriber.objects.wanting().filter(pk=subscriber.pk).update(next_due_at=now)
+        planning.plan(now)
+        office.sweep(now)
+        self.sent += sum(office.deliver(letter_id, now) for letter_id in office.due(now))
+        letter = subscriber.letters.filter(day=today).first()
+        said = letter.said if letter else "none: she does not want one"
+        self._say("Today's digest", f"{said}{' (of an earlier run)' if had else ''}")
+        outbox = Path(settings.DATA_DIR) / "outbox"
+        where = outbox if settings.EMAIL_URL.startswith("file:") else "the mail server"
+        self._say("Letters", f"{self.sent} delivered in this run, to {where}")
+
+    def _say(self, what, where):
+        self.stdout.write(f"{what + ':':<17}{where}")

@@ -1,0 +1,55 @@
+"""`manage.py digest EMAIL`: one subscriber's digest, with scores and reasons. Writes nothing."""
+
+from pathlib import Path
+
+from django.core.management.base import CommandError
+from django.utils import timezone
+from rich.console import Console
+from rich.text import Text
+
+from digest import composing, planning
+from digest.management import base
+from digest.models import Digest
+from subscriptions import mail, schedule
+from subscriptions.models import Subscriber
+
+
+class Command(base.Command):
+    help = "Show one subscriber's digest. Sends nothing, writes nothing."
+
+    def add_arguments(self, parser):
+        parser.add_argument("email")
+        parser.add_argument("--date", type=base.day, help="Her local day (default: today).")
+        parser.add_argument("--output", type=Path, help="Write the message to this .eml file.")
+
+    def handle(self, *, email, date, output, **options):
+        subscriber = Subscriber.objects.at(email).first()
+        if subscriber is None:
+            raise CommandError("There is no subscriber with this address.")
+        now = timezone.now()
+        on = date or schedule.local_day(now, subscriber.zone)
+        digest = Digest.objects.filter(subscriber=subscriber, day=on).first()
+        if digest is not None:
+            picks = list(digest.picks.select_related("paper").order_by("position"))
+            note = f"as it was planned; its letter: {digest.letter.said}"
+        else:
+            digest, picks = planning.preview(subscriber, on, now)
+            note = "as it would be now; nothing is planned for this day yet"
+        self._show(digest, picks, note)
+        if output is not None:
+            content = composing.content(digest, subscriber, picks)
+            message_id = f"<preview@{mail.from_address().domain}>"
+            output.write_bytes(
+                mail.as_bytes(content, to=subscriber.email, message_id=message_id, date=now)
+            )
+            self.stdout.write(f"Written to {output}.")
+
+    def _show(self, digest, picks, note):
+        console = Console(file=self.stdout, highlight=False, soft_wrap=True)
+        console.print(Text(f"Digest of {digest.day}, {note}."))
+        console.print(Text(f"{digest.considered} papers were new to her, {len(picks)} are picked."))
+        for pick in picks:
+            console.print()
+            console.print(Text(f"{pick.position:>3}. {pick.paper.title}", style="bold"))
+            console.print(Text(f"     {pick.score:.3f}  {pick.why}"))
+            console.print(Text(f"     {pick.paper_id}  {pick.paper.day}  {pick.paper.link}"))

@@ -1,0 +1,57 @@
+"""`manage.py doctor`: what is well, what is wrong, and what to do about it."""
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+from django.utils.crypto import get_random_string
+
+from digest import checkup, promises
+from subscriptions import addresses, mail
+from subscriptions.post.transports import Envelope, transport_for
+
+SIGNS = {"ok": "✓", "note": "·", "wrong": "✗"}
+
+
+class Command(BaseCommand):
+    help = "Check the installation. Exits with 1 where something needs doing."
+    requires_migrations_checks = False
+
+    def add_arguments(self, parser):
+        parser.add_argument(
+            "--check-promises", action="store_true", help="Run the queries behind the promises."
+        )
+        parser.add_argument("--send-to", metavar="EMAIL", help="Send a test letter.")
+
+    def handle(self, *, check_promises, send_to, **options):
+        now = timezone.now()
+        wrong = 0
+        for finding in checkup.examine(now):
+            wrong += finding.grade == "wrong"
+            self.stdout.write(f"{SIGNS[finding.grade]} {finding.what + ':':<13} {finding.said}")
+        if check_promises:
+            for promise, count in promises.broken(now).items():
+                wrong += count > 0
+                said = f"broken by {count} rows" if count else "kept"
+                self.stdout.write(f"{SIGNS['wrong' if count else 'ok']} {promise}: {said}")
+        if send_to:
+            wrong += not self._send(send_to, now)
+        if wrong:
+            raise CommandError(f"{wrong} things need doing.", returncode=1)
+
+    def _send(self, address, now):
+        """Send a test letter past the post office, which knows no such subscriber."""
+        content = mail.Content(
+            subject=f"Test letter from {settings.SITE_NAME}",
+            text="This letter was sent by `manage.py doctor --send-to`. Mail arrives.\n",
+            html="<p>This letter was sent by <code>manage.py doctor --send-to</code>. "
+            "Mail arrives.</p>",
+        )
+        recipient = addresses.normalise(address)
+        message_id = f"<test.{get_random_string(20)}@{settings.MAIL_DOMAIN}>"
+        mime = mail.as_bytes(content, to=recipient, message_id=message_id, date=now)
+        envelope = Envelope(mail.from_address().addr_spec, recipient, "test", 0, now)
+        verdict = transport_for(settings.EMAIL_URL).hand_over(envelope, mime, fence=lambda: None)
+        is_sent = verdict.answer == "accepted"
+        said = f"{verdict.answer} at {verdict.stage}: {verdict.reply}"
+        self.stdout.write(f"{SIGNS['ok' if is_sent else 'wrong']} {'test letter:':<13} {said}")
+        return is_sent

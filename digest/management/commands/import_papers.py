@@ -1,0 +1,87 @@
+"""`manage.py import_papers FILE…`: JSON lines or arXiv's snapshot into the database."""
+
+from contextlib import suppress
+from datetime import date
+from pathlib import Path
+
+from django.core.management.base import CommandError
+from django.utils import timezone
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+from digest import fitting, harvest
+from digest.management import base
+from digest.sources import files
+
+SHOWN_ERRORS = 20
+
+
+class Command(base.Command):
+    help = "Store the papers of JSON-lines files (plain or gzipped) or arXiv's metadata snapshot."
+
+    def add_arguments(self, parser):
+        parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
+        parser.add_argument("--shift-to", type=base.day, help="Move days so that the last is this.")
+
+    def handle(self, *, shift_to, **options):
+        paths = options["files"]
+        for path in paths:
+            if not path.is_file():
+                raise CommandError(f"{path} is no file.")
+        self.bad_lines = 0
+        now = timezone.now()
+        shift = self._shift(paths, shift_to)
+        broken = [path for path in paths if not self._import(path, now, shift)]
+        row = fitting.fit(now)
+        self.stdout.write(f"Ranking fitted on {row.documents} papers, {row.terms} terms.")
+        if broken:
+            raise CommandError(f"Not read to the end: {', '.join(str(path) for path in broken)}.")
+
+    def _shift(self, paths, shift_to):
+        """Return by how much days move, from the last day in all files; None for not at all."""
+        if shift_to is None:
+            return None
+        last = date.min
+        with self._progress() as progress, suppress(OSError):  # Told when it is stored.
+            for path in paths:
+                for record in self._read(path, progress, "looking for the last day", quiet=True):
+                    last = max(last, record.day or last)
+        return shift_to - last if last > date.min else None
+
+    def _import(self, path, now, shift):
+        """Store one file. Return whether it was read to its end; what was read stays stored."""
+        tally, is_whole = harvest.Tally(), True
+        try:
+            with self._progress() as progress:
+                records = self._read(path, progress, path.name)
+                harvest.store(records, tally, now=now, shift=shift)
+        except OSError as error:
+            self.stderr.write(f"{path}: {error}")
+            is_whole = False
+        self.stdout.write(
+            f"{path.name}: {tally.new} new, {tally.changed} changed, "
+            f"{tally.unchanged} unchanged, {self.bad_lines} bad lines skipped."
+        )
+        self.bad_lines = 0
+        return is_whole
+
+    def _read(self, path, progress, name, quiet=False):
+        bar = progress.add_task(name, total=path.stat().st_size)
+
+        def on_bad_line(number, reason):
+            if not quiet:
+                self.bad_lines += 1
+                if self.bad_lines <= SHOWN_ERRORS:
+                    self.stderr.write(f"{path.name}, line {number}: {reason}. Skipped.")
+
+        yield from files.read(path, on_bad_line, lambda count: progress.advance(bar, count))
+
+    def _progress(self):
+        return Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            TimeRemainingColumn(),
+            console=Console(file=self.stderr, soft_wrap=True),
+            transient=True,
+        )

@@ -1,0 +1,48 @@
+"""`manage.py tick`: one pass of planning and delivery, for cron or by hand."""
+
+from django.utils import timezone
+
+from digest import planning
+from digest.management import base
+from subscriptions.models import Letter, Subscriber
+from subscriptions.post import office
+
+
+class Command(base.Command):
+    help = "Plan the digests that are due and deliver the letters that are due, once."
+
+    def add_arguments(self, parser):
+        parser.add_argument("--now", type=base.moment, help="The moment, with zone.")
+        parser.add_argument("--dry-run", action="store_true", help="Say what would be done.")
+
+    def handle(self, *, now, dry_run, **options):
+        def clock():
+            return now or timezone.now()
+
+        if dry_run:
+            return self._say_what_would_be(clock())
+        plan = planning.plan(clock())
+        office.sweep(clock())
+        accepted = tried = 0
+        while due := office.due(clock()):
+            tried += len(due)
+            accepted += sum(office.deliver(letter_id, clock()) for letter_id in due)
+        self.stdout.write(
+            f"Planned {plan.letters} digests; {plan.quiet} had nothing to say, "
+            f"{plan.missed} days were missed."
+        )
+        self.stdout.write(f"Delivered {accepted} of {tried} letters that were due.")
+
+    def _say_what_would_be(self, now):
+        digests = quiet = 0
+        for shard in planning.shards(now):
+            _, dues = planning.propose(shard, now, may_store=False)
+            digests += sum(bool(due.choices) for due in dues)
+            quiet += sum(not due.choices for due in dues)
+        letters = Letter.objects.due(now).count()
+        late = Subscriber.objects.due(now).count()
+        self.stdout.write(
+            f"{late} subscribers are due: {digests} digests would be planned, {quiet} would have "
+            f"nothing to say. {letters} letters that wait already would be delivered. "
+            f"Nothing was written."
+        )

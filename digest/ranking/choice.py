@@ -1,0 +1,226 @@
+"""Which papers go into whose digest, and why: all readers of a shard in one sparse product."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from scipy import sparse
+
+from digest.ranking import text
+from digest.ranking.model import TfidfModel
+
+#: The cosine below which a paper mentions a topic at most in passing.
+FLOOR = 0.1
+#: A paper must have two of a part's terms (of one, that one), and so much of what its heaviest
+#: weigh: "networks" alone, or "neural networks", is not about graph neural networks. Longer parts
+#: need no more than LONG terms' worth.
+TERMS = 2
+COVERAGE = 0.65
+LONG = 4
+GRAVITY = 1.2  # How fast a trend ages.
+SEPARATOR = re.compile(r"[,;\n]")
+
+
+@dataclass(frozen=True)
+class Interest:
+    """What a reader follows: a name to say and a text to look for."""
+
+    name: str
+    query: str
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One reader, as the ranking knows her."""
+
+    follows: tuple[Interest, ...] = ()
+    mutes: tuple[str, ...] = ()
+    size: int = 10
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One paper for one reader. `basis` is topic, trend or new."""
+
+    paper: int
+    score: float
+    basis: str
+    topic: str = ""
+    terms: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Edition:
+    """The new papers, in an order of their own that all positions refer to.
+
+    `vectors` (n_papers, n_terms): what they say. `ages` (n_papers,): days since each was announced.
+    `upvotes` (n_papers,): 0 where nothing is known. `fields`: the field of each, maybe empty.
+    """
+
+    vectors: sparse.csr_matrix
+    ages: np.ndarray
+    upvotes: np.ndarray
+    fields: Sequence[str] = field(default=())
+
+    def __len__(self) -> int:
+        return self.vectors.shape[0]
+
+    @cached_property
+    def trends(self) -> np.ndarray:
+        """Popularity that ages, in [0, 1], shape (n_papers,)."""
+        heat = self.upvotes / (np.maximum(self.ages, 0) + 2.0) ** GRAVITY
+        return heat / heat.max() if heat.size and heat.max() > 0 else np.zeros(len(self))
+
+    @cached_property
+    def newest(self) -> list[int]:
+        """All papers, the newest first, and within a day one field after the other."""
+        turns: dict[tuple[float, str], int] = {}
+        keys = []
+        for paper in range(len(self)):
+            place = (float(self.ages[paper]), self.fields[paper] if self.fields else "")
+            turns[place] = turns.get(place, 0) + 1
+            keys.append((place[0], turns[place], place[1], paper))
+        return [key[-1] for key in sorted(keys)]
+
+    @cached_property
+    def _columns(self) -> sparse.csc_matrix:
+        return self.vectors.tocsc()
+
+    def having(self, column: int | None) -> np.ndarray:
+        """Return the positions of the papers that have the term of this column."""
+        if column is None:
+            return np.zeros(0, dtype=np.int32)
+        start, end = self._columns.indptr[column : column + 2]
+        return self._columns.indices[start:end]
+
+
+def choose(
+    model: TfidfModel, edition: Edition, profiles: Sequence[Profile], seen: Sequence[set[int]]
+) -> list[list[Choice]]:
+    """Return each reader's papers, best first.
+
+    `seen` holds, for each reader, the positions of the papers that she must not get again.
+    """
+    queries = sorted({q for p in profiles for i in p.follows for q in parts(i.query)})
+    rows = {query: row for row, query in enumerate(queries)}
+    vectors = model.transform(queries)
+    scores = _relevance(model, queries, vectors, edition)
+    muted = {
+        query: muted_by(model, edition, query)
+        for query in {query for profile in profiles for query in profile.mutes}
+    }
+    chosen = []
+    for profile, hidden in zip(profiles, seen, strict=True):
+        shut = set(hidden).union(*(muted[query] for query in profile.mutes))
+        if profile.follows:
+            found = _by_topic(profile, rows, scores, shut)
+            chosen.append([_explained(one, vectors, edition, model) for one in found])
+        else:
+            chosen.append(_by_trend(edition, profile.size, shut))
+    return chosen
+
+
+def parts(query: str) -> list[str]:
+    """Return the parts of a topic's text: commas, semicolons and line ends part them.
+
+    A paper is about the topic where it is about one of them.
+    """
+    return [part for piece in SEPARATOR.split(query) if (part := piece.strip())]
+
+
+def muted_by(model: TfidfModel, edition: Edition, query: str) -> set[int]:
+    """Return the positions of the papers that have all words of one part of a muted query."""
+    shut: set[int] = set()
+    for part in parts(query):
+        columns = model.columns(sorted(set(text.terms(part))))
+        if columns:
+            having = [set(edition.having(column).tolist()) for column in columns]
+            shut |= set.intersection(*having)
+    return shut
+
+
+def matches(model: TfidfModel, edition: Edition, query: str, limit: int) -> list[Choice]:
+    """Return the papers that match one topic, best first: what its followers would see."""
+    profile = Profile(follows=(Interest("", query),), size=limit)
+    return choose(model, edition, [profile], [set()])[0]
+
+
+def _relevance(
+    model: TfidfModel, queries: Sequence[str], vectors: sparse.csr_matrix, edition: Edition
+) -> sparse.csr_matrix:
+    """Return how much each paper is about each query, in [0, 1], shape (n_queries, n_papers).
+
+    The cosine, times the share of the query's weight that the paper covers.
+    """
+    scores = (vectors @ edition.vectors.T).tocsr()
+    asked, said = _pattern(vectors), _pattern(edition.vectors).T
+    shared = (asked @ said).tocsr()
+    weight = (asked.multiply(model.idf_).tocsr() @ said).tocsr()
+    for matrix in (scores, shared, weight):
+        matrix.sort_indices()  # They have the same pattern: position n is the same pair in all.
+    per_row = np.diff(scores.indptr)
+    heaviest = np.array([_heaviest(model, query) for query in queries])
+    covered = weight.data / np.maximum(np.repeat(heaviest, per_row), 1e-9)
+    least = np.repeat(np.minimum(np.diff(vectors.indptr), TERMS), per_row)
+    is_about = (scores.data >= FLOOR) & (covered >= COVERAGE) & (shared.data >= least)
+    scores.data = np.where(is_about, scores.data * np.minimum(covered, 1), 0)
+    scores.eliminate_zeros()
+    return scores
+
+
+def _heaviest(model: TfidfModel, query: str) -> float:
+    """Return what the heaviest terms of a query weigh. One that no paper has weighs the most."""
+    terms = sorted(set(text.terms(query)))
+    unseen = np.log(1 + model.n_documents_) + 1
+    weights = [unseen if column is None else model.idf_[column] for column in model.columns(terms)]
+    return float(sum(sorted(weights, reverse=True)[:LONG]))
+
+
+def _pattern(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
+    ones = np.ones(matrix.nnz, dtype=np.float32)
+    return sparse.csr_matrix((ones, matrix.indices, matrix.indptr), shape=matrix.shape)
+
+
+def _by_topic(
+    profile: Profile, rows: dict[str, int], scores: sparse.csr_matrix, shut: set[int]
+) -> list[tuple[int, float, Interest, int]]:
+    """Return (paper, score, interest, row of its part) of the best papers, best first."""
+    best: dict[int, tuple[float, Interest, int]] = {}
+    for interest in profile.follows:
+        for row in (rows[part] for part in parts(interest.query)):
+            start, end = scores.indptr[row : row + 2]
+            for paper, cosine in zip(
+                scores.indices[start:end], scores.data[start:end], strict=True
+            ):
+                score = min(1.0, float(cosine) * interest.weight)
+                if paper not in shut and (paper not in best or score > best[paper][0]):
+                    best[int(paper)] = (score, interest, row)
+    ranked = sorted(best.items(), key=lambda item: (-item[1][0], item[0]))
+    return [(paper, *found) for paper, found in ranked[: profile.size]]
+
+
+def _by_trend(edition: Edition, size: int, shut: set[int]) -> list[Choice]:
+    """Return what trends; where nobody has voted on anything, what is newest."""
+    order = np.argsort(-edition.trends, kind="stable")
+    trending = [int(paper) for paper in order if edition.trends[paper] > 0 and paper not in shut]
+    if trending or edition.trends.any():
+        return [Choice(paper, float(edition.trends[paper]), "trend") for paper in trending[:size]]
+    newest = [paper for paper in edition.newest if paper not in shut]
+    return [Choice(paper, 0.0, "new") for paper in newest[:size]]
+
+
+def _explained(
+    found: tuple[int, float, Interest, int],
+    vectors: sparse.csr_matrix,
+    edition: Edition,
+    model: TfidfModel,
+) -> Choice:
+    """Return the choice with its topic and the three words that weighed most."""
+    paper, score, interest, row = found
+    shared = vectors[row].multiply(edition.vectors[paper]).tocoo()
+    heaviest = np.argsort(-shared.data, kind="stable")[:3]
+    words = tuple(str(model.words_[column]) for column in shared.col[heaviest])
+    return Choice(paper, score, "topic", interest.name, words)

@@ -1,0 +1,75 @@
+"""Text becomes terms: folded, without stop words, stemmed.
+
+A term is the stem of a word. Case, accents and hyphens don't matter: "Graph-based" and "graph
+based" have the same terms.
+"""
+
+import re
+import unicodedata
+
+import snowballstemmer
+from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
+WORD = re.compile(r"[^\W_]{2,}")
+MAX_WORD = 40  # Longer ones are no words; they would only fill the vocabulary.
+#: What every abstract says of itself, beside the stop words of English.
+PAPER_STOP_WORDS = frozenset(
+    [
+        "paper",
+        "propose",
+        "proposed",
+        "approach",
+        "method",
+        "methods",
+        "results",
+        "show",
+        "using",
+        "based",
+        "novel",
+        "new",
+        "existing",
+        "et",
+        "al",
+        "via",
+        "however",
+        "demonstrate",
+    ]
+)
+
+
+class _Stems(dict[str, str]):
+    """Word -> stem, computed once a word. Stop words and numbers have the empty stem."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._stem = snowballstemmer.stemmer("english").stemWord
+
+    def __missing__(self, word: str) -> str:
+        stop = word in ENGLISH_STOP_WORDS or word in PAPER_STOP_WORDS
+        stem = "" if stop or word.isdecimal() or len(word) > MAX_WORD else self._stem(word)
+        if len(self) > 500_000:
+            self.clear()
+        self[word] = stem
+        return stem
+
+
+_stems = _Stems()
+
+
+def words(text: str) -> list[str]:
+    """Return the words of a text, folded, in order."""
+    text = text.lower()
+    if not text.isascii():
+        decomposed = unicodedata.normalize("NFKD", text)
+        text = "".join(char for char in decomposed if not unicodedata.combining(char))
+    return WORD.findall(text)
+
+
+def stems(words: list[str]) -> list[str]:
+    """Return the terms of folded words, in order. Stop words and numbers have none."""
+    return [stem for word in words if (stem := _stems[word])]
+
+
+def terms(text: str) -> list[str]:
+    """Return the terms of a text in order, repeats included."""
+    return stems(words(text))

@@ -1,0 +1,152 @@
+"""Files of papers: JSON lines, plain or gzipped, and arXiv's bulk metadata snapshot.
+
+Read a line at a time, so that a file of many gigabytes takes no more memory than a small one.
+"""
+
+import gzip
+import json
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+
+from digest.sources import records
+from digest.sources.records import BadRecord, Record
+
+MAX_LINE = 2_000_000  # Bytes. The longest line of arXiv's snapshot is far below.
+
+
+def read(path: Path, on_bad_line: Callable[[int, str], None], on_bytes: Callable[[int], None]):
+    """Yield the file's records. Report bad lines by number, and bytes of the file as they are read.
+
+    Raises OSError where the file can't be read, and for a gzip file that breaks off: after the
+    records before the break.
+    """
+    for number, line in _lines(path, on_bytes):
+        if not line.strip():
+            continue
+        try:
+            yield parse(line)
+        except BadRecord as error:
+            on_bad_line(number, str(error))
+
+
+def parse(line: bytes) -> Record:
+    """Return the record on one line, or raise BadRecord."""
+    if len(line) > MAX_LINE:
+        raise BadRecord("the line is too long")
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        raise BadRecord("this is not JSON") from None
+    if not isinstance(row, dict):
+        raise BadRecord("this is not a JSON object")
+    if "versions" in row or "update_date" in row:
+        return _from_snapshot(row)
+    return _from_row(row)
+
+
+def _from_row(row):
+    title = records.plain(_text(row, "title"), records.MAX_TITLE)
+    if not title:
+        raise BadRecord("it has no title")
+    identity = row.get("id")
+    return Record(
+        id=records.canonical_id(str(identity)) if identity else records.id_from_title(title),
+        title=title,
+        abstract=records.plain(_text(row, "abstract"), records.MAX_ABSTRACT),
+        day=_day(row.get("date")),
+        authors=records.names(row.get("authors")),
+        categories=records.names(row.get("categories")),
+        upvotes=_count(row.get("upvotes")),
+        url=records.web_address(_text(row, "url")),
+    )
+
+
+def _from_snapshot(row):
+    """arXiv's snapshot tells when the first version was submitted, not when it was announced."""
+    title = records.plain(_text(row, "title"), records.MAX_TITLE)
+    if not title:
+        raise BadRecord("it has no title")
+    return Record(
+        id=records.canonical_id(_text(row, "id")),
+        title=title,
+        abstract=records.plain(_text(row, "abstract"), records.MAX_ABSTRACT),
+        day=_first_version_day(row),
+        day_is_estimate=True,
+        authors=[_full_name(parts) for parts in row.get("authors_parsed") or []],
+        categories=_text(row, "categories").split(),
+    )
+
+
+def _first_version_day(row):
+    try:
+        return parsedate_to_datetime(row["versions"][0]["created"]).date()
+    except (KeyError, IndexError, TypeError, ValueError):
+        return _day(row.get("update_date"))
+
+
+def _full_name(parts):
+    """Return ["Curie", "Marie", ""] as Marie Curie."""
+    if not isinstance(parts, list):
+        raise BadRecord("an author is no list of names")
+    last, first, *suffix = [str(part) for part in [*parts, "", ""]]
+    return records.plain(" ".join([first, last, suffix[0]]), 200)
+
+
+def _text(row, name):
+    value = row.get(name) or ""
+    if not isinstance(value, str):
+        raise BadRecord(f"its {name} is no text")
+    return value
+
+
+def _day(value):
+    if not value:
+        return None
+    try:
+        return date.fromisoformat(str(value)[:10])
+    except ValueError:
+        raise BadRecord(f"{str(value)[:30]!r} is no date such as 2025-06-07") from None
+
+
+def _count(value):
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**31:
+        raise BadRecord("its upvotes are no count")
+    return value
+
+
+def _lines(path, on_bytes) -> Iterator[tuple[int, bytes]]:
+    with _opened(path) as (file, raw):
+        before = 0
+        for number in range(1, 2**63):
+            try:
+                line = file.readline(MAX_LINE + 1)
+                while line and not line.endswith(b"\n") and (rest := file.readline(MAX_LINE)):
+                    line = line[: MAX_LINE + 1] + rest[-1:]  # Too long; only its end matters.
+            except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+                raise OSError(
+                    f"the gzip file is broken after line {number - 1}: {error}"
+                ) from error
+            if not line:
+                return
+            on_bytes(raw.tell() - before)
+            before = raw.tell()
+            yield number, line
+
+
+@contextmanager
+def _opened(path):
+    """Open a plain or gzipped file, whatever its name says; give its bytes and the file itself."""
+    with open(path, "rb") as raw:
+        is_gzip = raw.read(2) == b"\x1f\x8b"
+        raw.seek(0)
+        if is_gzip:
+            with gzip.GzipFile(fileobj=raw) as file:
+                yield file, raw
+        else:
+            yield raw, raw

@@ -1,0 +1,11 @@
+from django.urls import path
+
+from digest import views
+
+urlpatterns = [
+    path("", views.home, name="home"),
+    path("topics/", views.topics, name="topics"),
+    path("digests/<str:token>/", views.digest, name="digest"),
+    path("healthz/", views.ready, name="ready"),
+    path("healthz/live/", views.live, name="live"),
+]

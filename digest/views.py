@@ -1,0 +1,74 @@
+"""The public pages: today's papers, the topics, a digest on the web, and how the service is."""
+
+from django.db.models import Count, F, Q
+from django.http import JsonResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from digest import health
+from digest.models import Digest, Paper
+from subscriptions import links
+from subscriptions.forms import SignUpForm
+from subscriptions.models import Subscriber, Topic, TopicPreference
+from subscriptions.views import CONSENT, for_token_holders
+
+PAPERS_AT_HOME = 30
+
+
+@require_safe
+def home(request):
+    """What the service is, the sign-up form, and the papers of the newest day."""
+    today = timezone.localdate()
+    day = Paper.objects.filter(day__lte=today).values_list("day", flat=True).first()
+    papers = Paper.objects.filter(day=day)
+    context = {
+        "form": SignUpForm(initial={"hour": 7}),
+        "consent": CONSENT,
+        "topics": Topic.objects.offered(),
+        "today": today,
+        "day": day,
+        "papers": papers.order_by(F("upvotes").desc(nulls_last=True), "pk")[:PAPERS_AT_HOME],
+        "count": papers.count(),
+    }
+    return render(request, "digest/home.html", context)
+
+
+@require_safe
+def topics(request):
+    """The topics of the house, with how many follow each."""
+    follows = Q(preferences__stance=TopicPreference.Stance.FOLLOW) & Q(
+        preferences__subscriber__in=Subscriber.objects.wanting()
+    )
+    counted = Topic.objects.offered().annotate(followers=Count("preferences", filter=follows))
+    return render(request, "digest/topics.html", {"topics": counted.order_by("name", "pk")})
+
+
+@for_token_holders
+def digest(request, token):
+    """The letter on the web. Its link may be passed on: nothing on it acts for her."""
+    try:
+        public_id = links.read("digest", token)
+        found = Digest.objects.select_related("subscriber").get(public_id=public_id)
+    except (links.BadToken, Digest.DoesNotExist):
+        return render(request, "subscriptions/bad_link.html", status=404)
+    context = {
+        "digest": found,
+        "picks": found.picks.select_related("paper").order_by("position"),
+    }
+    return render(request, "digest/digest.html", context)
+
+
+@require_safe
+def ready(request):
+    """200 where the service can do its work, 503 with the reasons where it can't."""
+    reasons = health.reasons_not_ready()
+    status = 503 if reasons else 200
+    body = {"status": "not ready" if reasons else "ready", "reasons": reasons}
+    return JsonResponse(body, status=status)
+
+
+@require_safe
+def live(request):
+    """200 as long as the process answers."""
+    return JsonResponse({"status": "live"})

@@ -1,0 +1,52 @@
+"""Email addresses: the form in which they are kept and compared, and why one is refused."""
+
+import unicodedata
+
+import idna
+from django.core.exceptions import ValidationError
+from django.core.validators import EmailValidator
+
+MAX_LENGTH = 254  # RFC 5321, 4.5.3.1.3, less the angle brackets
+is_address = EmailValidator(
+    message="This doesn't look like an email address, such as you@example.org.",
+    allowlist=[],  # Django's has localhost.
+)
+
+
+def normalise(text: str) -> str:
+    """Return the address as it is kept: one Unicode form, the domain in lower-case ASCII.
+
+    Case in the local part stays as she wrote it; two spellings that differ by it alone are one
+    subscriber all the same (Subscriber.Meta.constraints). Raises ValidationError with a sentence
+    that says what is wrong.
+    """
+    address = unicodedata.normalize("NFKC", text).strip()
+    local, at, domain = address.rpartition("@")
+    if not at or '"' in local:  # A quoted local part can hide blanks and controls: nobody has one.
+        raise ValidationError(is_address.message, code="invalid")
+    if not local.isascii():
+        raise ValidationError(
+            "The part before the @ has a letter that most mail servers cannot deliver to. Please "
+            "use an address whose first part is written in letters from a to z, digits and signs.",
+            code="local_part",
+        )
+    try:
+        domain = idna.encode(domain.rstrip("."), uts46=True).decode("ascii")
+    except idna.IDNAError:
+        raise ValidationError(
+            "The part after the @ is not a domain that mail can be sent to.", code="domain"
+        ) from None
+    address = f"{local}@{domain}"
+    is_address(address)
+    if len(address) > MAX_LENGTH or len(local) > 64:
+        raise ValidationError("This address is too long to be delivered to.", code="length")
+    return address
+
+
+def readable(address: str) -> str:
+    """Return the address as people write it, with its international domain in its own script."""
+    local, _, domain = address.rpartition("@")
+    try:
+        return f"{local}@{idna.decode(domain)}"
+    except idna.IDNAError:
+        return address

@@ -1,0 +1,471 @@
+"""The panel's pages for readers and their letters. Each shows, or calls one verb of signup.
+
+Topics are among the upper room's pages (digest.admin): theirs says which papers match.
+"""
+
+from contextlib import suppress
+from zoneinfo import ZoneInfo
+
+from django.contrib import admin, messages
+from django.contrib.admin import helpers
+from django.contrib.admin.models import DELETION, LogEntry
+from django.contrib.admin.options import get_content_type_for_model
+from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.models import Group, User
+from django.core.exceptions import ValidationError
+from django.db.models import Count, OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce
+from django.http import HttpResponse
+from django.template.loader import render_to_string
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.text import Truncator
+from unfold.admin import ModelAdmin, TabularInline
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter, RangeDateFilter
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+
+from subscriptions import addresses, registry, schedule, signup
+from subscriptions.models import (
+    Consent,
+    Letter,
+    LetterEvent,
+    Subscriber,
+    Topic,
+    TopicPreference,
+)
+
+#: How each state of a subscriber, and of a letter, looks: see templates/admin/badge.html.
+SUBSCRIBER_TONES = {
+    "active": "good",
+    "pending": "open",
+    "paused": "held",
+    "unsubscribed": "quiet",
+    "suppressed": "bad",
+}
+LETTER_TONES = {
+    Letter.State.PLANNED: "open",
+    Letter.State.CLAIMED: "open",
+    Letter.State.TRANSMITTING: "open",
+    Letter.State.UNCERTAIN: "held",
+    Letter.State.ACCEPTED: "good",
+    Letter.State.SKIPPED: "quiet",
+    Letter.State.FAILED: "bad",
+    Letter.State.MISSED: "bad",
+}
+DOOR = signup.Door(via="admin panel")
+UNSUBSCRIBE = {
+    "title": "Unsubscribe",
+    "question": "No more letters are sent to:",
+    "consequence": "Letters that wait are called off. The record of consent stays, and the address "
+    "may sign up again.",
+}
+ERASE = {
+    "title": "Erase",
+    "question": "All that is kept is deleted for:",
+    "consequence": "Wishes, consents, letters and digests go with the address, for good. Who asks "
+    "for no more letters is better unsubscribed: that is remembered.",
+}
+
+
+def _dialog(words):
+    return {
+        "title": f"{words['title']}?",
+        "description": words["consequence"],
+        "form_submit_text": words["title"],
+    }
+
+
+class ReadOnly:
+    """For pages and tables that only show: their rows are written by the service."""
+
+    def has_add_permission(self, request, obj=None):
+        return False
+
+    def has_change_permission(self, request, obj=None):
+        return False
+
+    def has_delete_permission(self, request, obj=None):
+        return False
+
+
+def count_of(queryset, name):
+    """Return the number of rows of which the field `name` is the outer row, as an annotation.
+
+    A subquery, so that a list page counts for the rows it shows and no others.
+    """
+    mine = queryset.filter(**{name: OuterRef("pk")}).order_by()
+    return Coalesce(Subquery(mine.values(name).annotate(n=Count("pk")).values("n")), 0)
+
+
+def badge(words, tone):
+    return render_to_string("admin/badge.html", {"words": words, "tone": tone})
+
+
+def letter_badge(letter):
+    """Return the letter's state as it is said to people. The reason has a column of its own."""
+    is_waiting = letter.state == Letter.State.PLANNED
+    words = letter.said if is_waiting else letter.get_state_display()
+    return badge(words, LETTER_TONES[letter.state])
+
+
+def reason_of(letter):
+    """Return the beginning of the reason, wide enough to be read in a narrow table."""
+    if not letter.reason:
+        return ""
+    reason = Truncator(letter.reason).chars(80)
+    return format_html('<span class="inline-block min-w-52">{}</span>', reason)
+
+
+def states_at(now):
+    """Return for each state of a subscriber the condition to find those who are in it.
+
+    Subscriber.state_at says the same of one. A pause ends with a local day, of which the Earth has
+    three at most.
+    """
+    kept = Q(suppressed_at__isnull=True)
+    stayed = kept & Q(unsubscribed_at__isnull=True)
+    confirmed = stayed & Q(confirmed_at__isnull=False)
+    paused = Q(pk__in=[])
+    zones = {}
+    pausing = Subscriber.objects.filter(paused_until__isnull=False)
+    for name in pausing.values_list("timezone", flat=True).distinct():
+        zones.setdefault(schedule.local_day(now, ZoneInfo(name)), []).append(name)
+    for day, names in zones.items():
+        paused |= Q(timezone__in=names, paused_until__gt=day)
+    return {
+        "active": confirmed & ~paused,
+        "pending": stayed & Q(confirmed_at__isnull=True),
+        "paused": confirmed & paused,
+        "unsubscribed": kept & Q(unsubscribed_at__isnull=False),
+        "suppressed": Q(suppressed_at__isnull=False),
+    }
+
+
+class StateFilter(DropdownFilter):
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request, model_admin):
+        return [(state, state) for state in SUBSCRIBER_TONES]
+
+    def queryset(self, request, queryset):
+        condition = states_at(timezone.now()).get(self.value())
+        return queryset if condition is None else queryset.filter(condition)
+
+
+class PreferenceInline(TabularInline):
+    model = TopicPreference
+    fields = ["topic", "stance", "weight"]
+    show_title = False
+    extra = 0
+
+    def get_formset(self, request, obj=None, **kwargs):
+        self.subscriber = obj
+        return super().get_formset(request, obj, **kwargs)
+
+    def formfield_for_dbfield(self, db_field, request, **kwargs):
+        """Offer the topics of the house and her own, asked for once for all rows."""
+        if db_field.name != "topic":
+            return super().formfield_for_dbfield(db_field, request, **kwargs)
+        kwargs["queryset"] = Topic.objects.filter(Q(owner=None) | Q(owner=self.subscriber))
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        field.choices = list(field.choices)
+        for act in ("add", "change", "delete", "view"):
+            setattr(field.widget, f"can_{act}_related", False)
+        return field
+
+    def get_queryset(self, request):
+        return super().get_queryset(request).order_by("pk")
+
+
+class ConsentInline(ReadOnly, TabularInline):
+    model = Consent
+    fields = ["act", "at", "via", "ip", "wording"]
+    verbose_name_plural = "record of consent"
+    show_title = False
+    extra = 0
+
+
+class LetterInline(ReadOnly, TabularInline):
+    model = Letter
+    fields = ["letter", "day", "state_said", "reason", "created_at", "ended_at"]
+    readonly_fields = ["letter", "state_said"]
+    show_title = False
+    per_page = 10
+    extra = 0
+
+    def get_queryset(self, request):
+        return super().get_queryset(request).defer("mime")
+
+    @display(description="Letter")
+    def letter(self, letter):
+        url = reverse("admin:subscriptions_letter_change", args=[letter.pk])
+        return format_html('<a class="text-link" href="{}">{}</a>', url, letter.get_kind_display())
+
+    @display(description="State")
+    def state_said(self, letter):
+        return letter_badge(letter)
+
+
+@admin.register(Subscriber)
+class SubscriberAdmin(ModelAdmin):
+    """Nobody is added by hand: consent must be the person's own, so it begins at the form."""
+
+    list_display = ["address", "state", "hours", "follows", "next_due_at", "last_letter"]
+    list_filter = [StateFilter]
+    list_filter_options = {"state": {"horizontal": True}}
+    search_fields = ["email"]
+    search_help_text = "An email address, or a part of one"
+    ordering = ["-pk"]
+    list_per_page = 50
+    list_disable_select_all = True
+    actions = ["unsubscribe_selected", "erase_selected"]
+    actions_detail = ["unsubscribe", "erase"]
+    inlines = [PreferenceInline, ConsentInline, LetterInline]
+    fieldsets = [
+        (None, {"fields": ["address", "state", "next_due_at"]}),
+        ("Settings", {"fields": ["timezone", "hour", "size", "paused_until"]}),
+        ("History", {"fields": ["asked_at", "confirmed_at", "unsubscribed_at", "suppression"]}),
+    ]
+    readonly_fields = [
+        "address",
+        "state",
+        "next_due_at",
+        "asked_at",
+        "confirmed_at",
+        "unsubscribed_at",
+        "suppression",
+    ]
+
+    def get_queryset(self, request):
+        follows = TopicPreference.objects.filter(stance=TopicPreference.Stance.FOLLOW)
+        sent = Letter.objects.filter(subscriber=OuterRef("pk"), state=Letter.State.ACCEPTED)
+        return (
+            super()
+            .get_queryset(request)
+            .annotate(
+                follow_count=count_of(follows, "subscriber"),
+                last_sent_at=Subquery(sent.order_by("-ended_at").values("ended_at")[:1]),
+            )
+        )
+
+    def get_search_results(self, request, queryset, search_term):
+        """Find an international domain however it is written."""
+        with suppress(ValidationError):  # A part of an address is looked for as it is.
+            search_term = addresses.normalise(search_term)
+        return super().get_search_results(request, queryset, search_term)
+
+    def has_add_permission(self, request):
+        return False
+
+    def has_delete_permission(self, request, obj=None):
+        """Django would delete rows; erasing goes through signup."""
+        return False
+
+    def has_erase_permission(self, request, obj=None):
+        return request.user.has_perm("subscriptions.delete_subscriber")
+
+    @display(description="Address", ordering="email")
+    def address(self, subscriber):
+        return addresses.readable(subscriber.email)
+
+    @display(description="State")
+    def state(self, subscriber):
+        state = subscriber.state_at(timezone.now())
+        return badge(state, SUBSCRIBER_TONES[state])
+
+    @display(description="Hour", ordering="hour")
+    def hours(self, subscriber):
+        return f"{subscriber.hour:02}:00 {subscriber.timezone}"
+
+    @display(description="Follows", ordering="follow_count")
+    def follows(self, subscriber):
+        return subscriber.follow_count
+
+    @display(description="Last letter", ordering="last_sent_at")
+    def last_letter(self, subscriber):
+        return subscriber.last_sent_at
+
+    @display(description="Suppressed")
+    def suppression(self, subscriber):
+        if subscriber.suppressed_at is None:
+            return None
+        moment = date_format(subscriber.suppressed_at, "DATETIME_FORMAT")
+        return f"{moment}: {subscriber.suppressed_reason}"
+
+    def save_model(self, request, obj, form, change):
+        """Through signup: her next digest moves with her hour, and a pause stops letters."""
+        settings = {name: form.cleaned_data[name] for name in form.changed_data}
+        signup.change(obj, None, settings, now=timezone.now())
+
+    def save_related(self, request, form, formsets, change):
+        super().save_related(request, form, formsets, change)
+        form.instance.own_topics.filter(preferences=None).delete()
+
+    @action(description="Unsubscribe", permissions=["change"])
+    def unsubscribe_selected(self, request, queryset):
+        return self._selected(request, queryset, UNSUBSCRIBE, self._unsubscribe)
+
+    @action(description="Erase", permissions=["erase"])
+    def erase_selected(self, request, queryset):
+        return self._selected(request, queryset, ERASE, self._erase)
+
+    @action(
+        description="Unsubscribe",
+        permissions=["change"],
+        icon="unsubscribe",
+        dialog=_dialog(UNSUBSCRIBE),
+    )
+    def unsubscribe(self, request, form, object_id):
+        self._unsubscribe(request, Subscriber.objects.filter(pk=object_id))
+        return _go_to("admin:subscriptions_subscriber_change", object_id)
+
+    @action(
+        description="Erase",
+        permissions=["erase"],
+        icon="delete_forever",
+        variant=ActionVariant.DANGER,
+        dialog=_dialog(ERASE),
+    )
+    def erase(self, request, form, object_id):
+        self._erase(request, Subscriber.objects.filter(pk=object_id))
+        return _go_to("admin:subscriptions_subscriber_changelist")
+
+    def _selected(self, request, queryset, words, act):
+        """Ask first; act when the answer comes."""
+        if request.POST.get("confirmed"):
+            return act(request, queryset)
+        context = {
+            **self.admin_site.each_context(request),
+            **words,
+            "opts": self.opts,
+            "subscribers": queryset,
+            "action": request.POST["action"],
+            "checkbox_name": helpers.ACTION_CHECKBOX_NAME,
+        }
+        return TemplateResponse(request, "admin/subscriptions/subscriber/confirm.html", context)
+
+    def _unsubscribe(self, request, queryset):
+        now = timezone.now()
+        for subscriber in queryset:
+            signup.unsubscribe(subscriber.public_id, door=DOOR, now=now)
+            self.log_change(request, subscriber, "Unsubscribed.")
+        self.message_user(request, f"Unsubscribed: {len(queryset)}.", messages.SUCCESS)
+
+    def _erase(self, request, queryset):
+        """Erase, and note that it was done: by number, since the address is to be forgotten."""
+        for subscriber in queryset:
+            signup.erase(subscriber)
+            LogEntry.objects.create(
+                user=request.user,
+                content_type=get_content_type_for_model(Subscriber),
+                object_id=subscriber.pk,
+                object_repr=f"Subscriber {subscriber.pk}",
+                action_flag=DELETION,
+            )
+        self.message_user(request, f"Erased: {len(queryset)}.", messages.SUCCESS)
+
+
+class EventInline(ReadOnly, TabularInline):
+    model = LetterEvent
+    fields = ["at", "was", "became", "attempt", "note"]
+    verbose_name_plural = "what happened"
+    show_title = False
+    extra = 0
+
+
+@admin.register(Letter)
+class LetterAdmin(ReadOnly, ModelAdmin):
+    list_display = [
+        "subscriber",
+        "state_said",
+        "why",
+        "kind",
+        "day",
+        "attempt",
+        "created_at",
+        "ended_at",
+    ]
+    list_filter = [
+        ("kind", ChoicesDropdownFilter),
+        ("state", ChoicesDropdownFilter),
+        ("day", RangeDateFilter),
+    ]
+    list_filter_options = {"kind": {"horizontal": True}, "state": {"horizontal": True}}
+    list_filter_submit = True
+    list_select_related = ["subscriber"]
+    search_fields = ["subscriber__email", "message_id"]
+    search_help_text = "An email address or a Message-ID"
+    ordering = ["-pk"]
+    list_per_page = 50
+    show_full_result_count = False
+    inlines = [EventInline]
+    fieldsets = [
+        (None, {"fields": ["subscriber", "kind", "day", "state_said", "reason"]}),
+        (
+            "Delivery",
+            {
+                "fields": [
+                    "created_at",
+                    "next_try_at",
+                    "closes_at",
+                    "ended_at",
+                    "attempt",
+                    "stumbles",
+                    "repeats",
+                    "stage",
+                    "last_reply",
+                ]
+            },
+        ),
+        ("The message", {"fields": ["message_id", "frozen_at", "mime_sha256"]}),
+    ]
+
+    def get_queryset(self, request):
+        return super().get_queryset(request).defer("mime")
+
+    @display(description="State", ordering="state")
+    def state_said(self, letter):
+        return letter_badge(letter)
+
+    @display(description="Reason", ordering="reason")
+    def why(self, letter):
+        return reason_of(letter)
+
+
+def forget_history(subscriber):
+    """Delete what the panel noted about her: its notes hold her address and her own words."""
+    kind = get_content_type_for_model(Subscriber)
+    LogEntry.objects.filter(content_type=kind, object_id=subscriber.pk).delete()
+
+
+registry.erasers.append(forget_history)
+
+
+def _go_to(name, *args):
+    """Answer a dialog, whose script follows this header and no redirect."""
+    return HttpResponse(headers={"HX-Redirect": reverse(name, args=args)})
+
+
+# Who may log in: Django's page, with Unfold's forms. Groups aren't used.
+admin.site.unregister([User, Group])
+
+
+@admin.register(User)
+class OperatorAdmin(UserAdmin, ModelAdmin):
+    form = UserChangeForm
+    add_form = UserCreationForm
+    change_password_form = AdminPasswordChangeForm
+    filter_horizontal = []  # Its two boxes don't fit a phone.
+    fieldsets = [
+        (None, {"fields": ["username", "password", "email"]}),
+        ("Rights", {"fields": ["is_active", "is_staff", "is_superuser", "user_permissions"]}),
+        ("History", {"fields": ["last_login", "date_joined"]}),
+    ]
+    readonly_fields = ["last_login", "date_joined"]
+    list_display = ["username", "email", "is_active", "is_staff", "is_superuser", "last_login"]

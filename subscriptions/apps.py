@@ -1,0 +1,15 @@
+from django.apps import AppConfig
+from django.conf import settings
+
+
+class SubscriptionsConfig(AppConfig):
+    name = "subscriptions"
+    verbose_name = "Subscriptions"
+
+    def ready(self):
+        from subscriptions import notices, registry
+        from subscriptions.post.transports import transport_for
+
+        transport_for(settings.EMAIL_URL)  # Refuse what can't be, before letters are lost to it.
+
+        registry.composers["confirm"] = notices.compose_confirm

@@ -1,0 +1,163 @@
+"""What people send in: checked, and turned into wishes."""
+
+from datetime import date
+from zoneinfo import available_timezones
+
+from django import forms
+from django.core.validators import MaxValueValidator
+
+from subscriptions import addresses
+from subscriptions.models import Subscriber, Topic, known_zone
+from subscriptions.signup import Wishes
+
+MAX_QUERIES = 50
+MAX_QUERY_LENGTH = 2000
+LAST_PAUSE = date(2999, 12, 31)  # Python's calendar ends in 9999, which her zone may lie behind.
+
+
+class QueriesField(forms.CharField):
+    """One query a line. Cleans to a list without blanks and repeats."""
+
+    widget = forms.Textarea
+
+    def __init__(self, **kwargs):
+        super().__init__(required=False, **kwargs)
+
+    def clean(self, value):
+        text = super().clean(value)
+        queries = list(dict.fromkeys(" ".join(line.split()) for line in text.splitlines()))
+        queries = [query for query in queries if query]
+        if len(queries) > MAX_QUERIES:
+            raise forms.ValidationError(f"Please keep to {MAX_QUERIES} lines.")
+        if any(len(query) > MAX_QUERY_LENGTH for query in queries):
+            raise forms.ValidationError(
+                f"Please keep each line under {MAX_QUERY_LENGTH} characters."
+            )
+        return queries
+
+
+def topics_field(topics, **kwargs):
+    return forms.ModelMultipleChoiceField(
+        topics,
+        required=False,
+        to_field_name="slug",
+        widget=forms.CheckboxSelectMultiple,
+        error_messages={"invalid_choice": "There is no topic called “%(value)s”."},
+        **kwargs,
+    )
+
+
+def hour_field(**kwargs):
+    return forms.TypedChoiceField(
+        choices=[(hour, f"{hour:02}:00") for hour in range(24)],
+        coerce=int,
+        error_messages={"invalid_choice": "Please choose an hour from 0 to 23."},
+        **kwargs,
+    )
+
+
+class SignUpForm(forms.Form):
+    """Sign up with an email address; everything else is optional."""
+
+    email = forms.CharField(
+        max_length=320,
+        label="Email address",
+        widget=forms.EmailInput(attrs={"autocomplete": "email", "placeholder": "you@example.org"}),
+    )
+    topics = topics_field(Topic.objects.curated(), label="Topics")
+    interests = QueriesField(label="Your own words")
+    timezone = forms.CharField(max_length=64, required=False, validators=[known_zone])
+    hour = hour_field(required=False, empty_value=7, initial=7, label="Hour")
+
+    def clean_email(self):
+        return addresses.normalise(self.cleaned_data["email"])
+
+    def clean_timezone(self):
+        return self.cleaned_data["timezone"] or "UTC"
+
+    def wishes(self):
+        return Wishes(
+            follow=list(self.cleaned_data["topics"]), interests=self.cleaned_data["interests"]
+        )
+
+
+class PreferencesForm(forms.Form):
+    """All that a reader may set. An absent topic or interest is dropped, an absent setting kept."""
+
+    topics = topics_field(Topic.objects.curated(), label="Topics you follow")
+    mute = topics_field(Topic.objects.curated(), label="Topics you mute")
+    interests = QueriesField(label="Your own words")
+    muted_interests = QueriesField(label="Words that never appear")
+    timezone = forms.CharField(
+        max_length=64, required=False, validators=[known_zone], label="Time zone"
+    )
+    hour = hour_field(required=False, empty_value=None, label="Hour")
+    size = forms.IntegerField(
+        min_value=1,
+        max_value=50,
+        required=False,
+        label="Papers at most",
+        error_messages={
+            name: "Please choose a number from 1 to 50."
+            for name in ("invalid", "min_value", "max_value")
+        },
+    )
+    pause_until = forms.DateField(
+        required=False,
+        label="Pause until",
+        widget=forms.DateInput(attrs={"type": "date"}),
+        validators=[MaxValueValidator(LAST_PAUSE, "Please choose a day before the year 3000.")],
+    )
+
+    @classmethod
+    def showing(cls, subscriber: Subscriber):
+        """Return the form filled with what is set now."""
+        preferences = list(subscriber.preferences.select_related("topic").order_by("pk"))
+
+        def chosen(stance, own):
+            return [
+                preference.topic.query if own else preference.topic.slug
+                for preference in preferences
+                if preference.stance == stance and (preference.topic.owner_id is not None) == own
+            ]
+
+        return cls(
+            initial={
+                "topics": chosen("follow", own=False),
+                "mute": chosen("mute", own=False),
+                "interests": "\n".join(chosen("follow", own=True)),
+                "muted_interests": "\n".join(chosen("mute", own=True)),
+                "timezone": subscriber.timezone,
+                "hour": subscriber.hour,
+                "size": subscriber.size,
+                "pause_until": subscriber.paused_until,
+            }
+        )
+
+    def wishes(self):
+        data = self.cleaned_data
+        return Wishes(
+            follow=list(data["topics"]),
+            mute=list(data["mute"]),
+            interests=data["interests"],
+            muted_interests=data["muted_interests"],
+        )
+
+    def settings(self):
+        """Return the settings that were sent in, by the names of Subscriber's fields."""
+        data = self.cleaned_data
+        given = {
+            name: data[name]
+            for name in ("timezone", "hour", "size")
+            if data[name] not in (None, "")
+        }
+        if "pause_until" in self.data:
+            given["paused_until"] = data["pause_until"]
+        return given
+
+
+def zones():
+    """Return the names of the time zones, as people choose them."""
+    return sorted(
+        name for name in available_timezones() if "/" in name and not name.startswith("Etc/")
+    )

@@ -1,0 +1,213 @@
+"""Who asked for a digest, what they care about, and how and when they said so."""
+
+import uuid
+from zoneinfo import ZoneInfo, available_timezones
+
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Lower
+
+from subscriptions import addresses, schedule
+from subscriptions.post.letters import Letter, LetterEvent
+
+__all__ = ["Consent", "Letter", "LetterEvent", "Subscriber", "Topic", "TopicPreference"]
+
+
+def known_zone(name):
+    """Refuse a name that is no IANA time zone."""
+    if name not in available_timezones():
+        raise ValidationError(
+            f"“{name}” is not a time zone such as Europe/Berlin.", code="timezone"
+        )
+
+
+class SubscriberQuerySet(models.QuerySet):
+    def at(self, address):
+        """Those with this address, which differs by case at most: none or one."""
+        return self.alias(identity=Lower("email")).filter(identity=address.lower())
+
+    def wanting(self):
+        """Confirmed, and not cancelled or suppressed since. The paused are among them."""
+        return self.filter(
+            confirmed_at__isnull=False, unsubscribed_at__isnull=True, suppressed_at__isnull=True
+        )
+
+    def due(self, now):
+        """Those whose moment has come. It lies after the pause for those who paused."""
+        return self.wanting().filter(next_due_at__lte=now)
+
+
+class Subscriber(models.Model):
+    """A person's email address, its state and its wishes.
+
+    A state is a date, which says since when. Links carry `public_id`, never the address or the
+    row's number.
+    """
+
+    email = models.EmailField(max_length=254)
+    public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+
+    timezone = models.CharField("time zone", max_length=64, default="UTC", validators=[known_zone])
+    hour = models.PositiveSmallIntegerField(
+        default=7,
+        validators=[MaxValueValidator(23)],
+        help_text="Local hour of the digest, 0 to 23.",
+    )
+    size = models.PositiveSmallIntegerField(
+        "digest size",
+        default=10,
+        validators=[MinValueValidator(1), MaxValueValidator(50)],
+        help_text="How many papers a digest has at most.",
+    )
+
+    asked_at = models.DateTimeField(help_text="When the latest sign-up was sent in.")
+    confirmed_at = models.DateTimeField(null=True, blank=True)
+    paused_until = models.DateField(null=True, blank=True)
+    unsubscribed_at = models.DateTimeField(null=True, blank=True)
+    suppressed_at = models.DateTimeField(null=True, blank=True)
+    suppressed_reason = models.CharField(max_length=200, blank=True)
+    next_due_at = models.DateTimeField(
+        null=True, blank=True, db_index=True, help_text="When her next digest is planned."
+    )
+
+    topics = models.ManyToManyField("Topic", through="TopicPreference", related_name="subscribers")
+
+    objects = SubscriberQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                Lower("email"),
+                name="one_subscriber_an_address",
+                violation_error_message="There is a subscriber with this address.",
+            ),
+            models.CheckConstraint(condition=Q(hour__lte=23), name="hour_of_a_day"),
+            models.CheckConstraint(condition=Q(size__gte=1, size__lte=50), name="size_1_to_50"),
+        ]
+
+    def __str__(self):
+        return addresses.readable(self.email)
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.timezone)
+
+    def state_at(self, now):
+        """Return the state in one word: pending, active, paused, unsubscribed or suppressed."""
+        if self.suppressed_at:
+            return "suppressed"
+        if self.unsubscribed_at:
+            return "unsubscribed"
+        if not self.confirmed_at:
+            return "pending"
+        if self.paused_until and schedule.local_day(now, self.zone) < self.paused_until:
+            return "paused"
+        return "active"
+
+    def followed(self):
+        """Return her preferences that follow a topic, with the topics."""
+        return self.preferences.filter(stance=TopicPreference.Stance.FOLLOW).select_related("topic")
+
+    def is_due_from(self, day):
+        """Set the moment of the first digest on or after the local `day`. Doesn't save."""
+        if self.paused_until:
+            day = max(day, self.paused_until)
+        _, self.next_due_at = schedule.first_due(day, self.hour, self.zone)
+
+
+class TopicQuerySet(models.QuerySet):
+    def curated(self):
+        """Those of the house, which every reader may choose."""
+        return self.filter(owner__isnull=True)
+
+    def offered(self):
+        """Those that the forms show."""
+        return self.curated().filter(is_offered=True)
+
+    def offered_to(self, subscriber):
+        """Those that the forms show to her: also what she chose before it was withdrawn."""
+        hers = Q(preferences__subscriber=subscriber)
+        return self.curated().filter(Q(is_offered=True) | hers).distinct()
+
+
+class Topic(models.Model):
+    """A named interest: words to look for. Curated in the admin panel, or one reader's own."""
+
+    name = models.CharField(max_length=200)
+    slug = models.SlugField(max_length=80, null=True, blank=True, unique=True)
+    query = models.TextField(
+        max_length=2000,
+        help_text="What its papers are about: words, phrases, whole sentences. Commas part them.",
+    )
+    description = models.CharField(max_length=300, blank=True)
+    is_offered = models.BooleanField(
+        "offered", default=True, help_text="Shown where people choose topics."
+    )
+    owner = models.ForeignKey(
+        Subscriber, null=True, blank=True, on_delete=models.CASCADE, related_name="own_topics"
+    )
+
+    objects = TopicQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name", "pk"]
+        constraints = [
+            # Curated topics have an address; a reader's own have her.
+            models.CheckConstraint(
+                condition=Q(owner__isnull=True, slug__isnull=False)
+                | Q(owner__isnull=False, slug__isnull=True),
+                name="curated_topics_have_a_slug",
+                violation_error_message="A topic of the house needs a slug.",
+            ),
+        ]
+
+    def __str__(self):
+        return self.name
+
+
+class TopicPreference(models.Model):
+    """One subscriber's stance on one topic."""
+
+    class Stance(models.TextChoices):
+        FOLLOW = "follow"
+        MUTE = "mute"
+
+    subscriber = models.ForeignKey(Subscriber, on_delete=models.CASCADE, related_name="preferences")
+    topic = models.ForeignKey(Topic, on_delete=models.CASCADE, related_name="preferences")
+    stance = models.CharField(max_length=6, choices=Stance, default=Stance.FOLLOW)
+    weight = models.FloatField(
+        default=1.0, validators=[MinValueValidator(0.1), MaxValueValidator(10.0)]
+    )
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["subscriber", "topic"], name="one_stance_a_topic"),
+            models.CheckConstraint(condition=Q(weight__gt=0), name="weight_above_zero"),
+        ]
+
+    def __str__(self):
+        return f"{self.stance} {self.topic}"
+
+
+class Consent(models.Model):
+    """What someone agreed to or took back: when, by which door, and to which words."""
+
+    class Act(models.TextChoices):
+        ASKED = "asked", "asked for the digest"
+        CONFIRMED = "confirmed", "confirmed the address"
+        UNSUBSCRIBED = "unsubscribed"
+
+    subscriber = models.ForeignKey(Subscriber, on_delete=models.CASCADE, related_name="consents")
+    act = models.CharField(max_length=12, choices=Act)
+    at = models.DateTimeField()
+    via = models.CharField(max_length=60, help_text="The door: a form, a link, a mail program.")
+    ip = models.GenericIPAddressField("IP address", null=True, blank=True)
+    wording = models.TextField(blank=True, help_text="What she was told when she acted.")
+
+    class Meta:
+        ordering = ["at", "pk"]
+
+    def __str__(self):
+        return f"{self.act} {self.at:%Y-%m-%d %H:%M}"

@@ -1,0 +1,132 @@
+"""Letters: one mail to one subscriber, and how its delivery stands.
+
+Every change of state is one conditional UPDATE on (id, state, attempt) that must hit one row, and
+one LetterEvent in the same transaction. `attempt` is the fencing token: whoever was overtaken while
+asleep finds it changed, and can change nothing.
+"""
+
+from django.db import models
+from django.db.models import Q
+
+
+class LetterQuerySet(models.QuerySet):
+    def open(self):
+        """Those whose story has not ended."""
+        return self.filter(state__in=Letter.OPEN)
+
+    def due(self, now):
+        """Those that may be claimed now."""
+        return self.filter(state=Letter.State.PLANNED, next_try_at__lte=now)
+
+
+class Letter(models.Model):
+    """One mail to one subscriber. Its state is the truth about its delivery."""
+
+    class Kind(models.TextChoices):
+        CONFIRM = "confirm"
+        WELCOME = "welcome"
+        DIGEST = "digest"
+
+    class State(models.TextChoices):
+        PLANNED = "planned", "waiting"
+        CLAIMED = "claimed", "being written"
+        TRANSMITTING = "transmitting", "past the fence"
+        UNCERTAIN = "uncertain", "nobody knows yet whether it arrived"
+        ACCEPTED = "accepted", "sent"
+        SKIPPED = "skipped", "not sent"
+        FAILED = "failed", "could not be sent"
+        MISSED = "missed", "its day ended first"
+
+    OPEN = (State.PLANNED, State.CLAIMED, State.TRANSMITTING, State.UNCERTAIN)
+    #: The open states in which no final dot can have been sent.
+    NOT_LEFT = (State.PLANNED, State.CLAIMED)
+
+    subscriber = models.ForeignKey(
+        "subscriptions.Subscriber", on_delete=models.CASCADE, related_name="letters"
+    )
+    kind = models.CharField(max_length=8, choices=Kind)
+    day = models.DateField(null=True, blank=True, help_text="The reader's local day, for a digest.")
+    state = models.CharField(max_length=12, choices=State, default=State.PLANNED)
+    reason = models.CharField(max_length=300, blank=True, help_text="Why it ended as it did.")
+
+    created_at = models.DateTimeField()
+    closes_at = models.DateTimeField(help_text="From then on it may no longer leave.")
+    next_try_at = models.DateTimeField(null=True, blank=True)
+    lease_until = models.DateTimeField(null=True, blank=True)
+    attempt = models.PositiveIntegerField(default=0, help_text="How many times it was claimed.")
+    stumbles = models.PositiveIntegerField(
+        default=0, help_text="How many attempts ended without an answer, by a crash or an error."
+    )
+    repeats = models.PositiveSmallIntegerField(
+        default=0, help_text="How many times its very bytes were sent again after no answer."
+    )
+
+    message_id = models.CharField(max_length=200, blank=True)
+    frozen_at = models.DateTimeField(null=True, blank=True, help_text="The letter's Date.")
+    mime = models.BinaryField(null=True, blank=True, help_text="Its bytes, compressed, while open.")
+    mime_sha256 = models.CharField(max_length=64, blank=True)
+    stage = models.CharField(max_length=12, blank=True, help_text="How far the last try came.")
+    last_reply = models.CharField(max_length=300, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    objects = LetterQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at", "-pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["subscriber", "day"],
+                condition=Q(day__isnull=False),
+                name="one_letter_a_day",
+            ),
+            models.CheckConstraint(
+                condition=Q(
+                    state__in=[
+                        "planned",
+                        "claimed",
+                        "transmitting",
+                        "uncertain",
+                        "accepted",
+                        "skipped",
+                        "failed",
+                        "missed",
+                    ]
+                ),
+                name="letter_state_known",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["state", "next_try_at"],
+                condition=Q(state__in=["planned", "claimed", "transmitting", "uncertain"]),
+                name="open_letters",
+            ),
+        ]
+
+    def __str__(self):
+        return f"{self.kind} {self.pk}"
+
+    @property
+    def said(self):
+        """Return the state as it is said to people."""
+        if self.state == self.State.PLANNED and self.attempt:
+            return f"will be tried again at {self.next_try_at:%H:%M} UTC"
+        words = self.get_state_display()
+        return f"{words}: {self.reason}" if self.reason not in ("", words) else words
+
+
+class LetterEvent(models.Model):
+    """One step in the life of a letter. Rows are added, never changed."""
+
+    letter = models.ForeignKey(Letter, on_delete=models.CASCADE, related_name="events")
+    at = models.DateTimeField()
+    was = models.CharField(max_length=12, blank=True)
+    became = models.CharField(max_length=12)
+    attempt = models.PositiveIntegerField()
+    note = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        ordering = ["pk"]
+
+    def __str__(self):
+        return f"{self.was or 'written'} → {self.became}"

@@ -1,0 +1,253 @@
+"""The verbs across models: subscribe, confirm, change, pause, resume, unsubscribe, export, erase.
+
+Each takes its moment as an argument, and may be called twice: the second time changes nothing.
+"""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from django.db import IntegrityError, transaction
+
+from subscriptions import registry, schedule
+from subscriptions.links import CONFIRM_DAYS
+from subscriptions.models import Consent, Letter, Subscriber, Topic, TopicPreference
+from subscriptions.post import office
+
+#: Another confirmation letter is sent only after this long, so that nobody's inbox can be filled.
+CONFIRM_AGAIN = timedelta(minutes=10)
+#: One who reads papers here already is told so at most once in this time.
+REMIND_AGAIN = timedelta(days=1)
+
+Stance = TopicPreference.Stance
+
+
+@dataclass(frozen=True)
+class Door:
+    """Through which door someone came, for the record of her consent."""
+
+    via: str
+    ip: str | None = None
+    wording: str = ""
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a reader wants to read: the topics she follows and mutes, and her own words for both."""
+
+    follow: list[Topic] = field(default_factory=list)
+    mute: list[Topic] = field(default_factory=list)
+    interests: list[str] = field(default_factory=list)
+    muted_interests: list[str] = field(default_factory=list)
+
+
+class UsedToken(Exception):
+    """This sign-up was confirmed once, and ended since: it takes a new one."""
+
+
+def subscribe(
+    email: str, wishes: Wishes, *, timezone: str, hour: int, door: Door, now
+) -> Letter | None:
+    """Note that someone asked for the digest at this (normalised) address; ask the address's owner.
+
+    Nothing that an active reader set is changed, since anyone may type her address. Return the
+    letter that was written, or None where one is under way or she is not to be written to.
+    """
+    with transaction.atomic():
+        subscriber = _at(email, now)
+        state = subscriber.state_at(now)
+        if state == "suppressed":
+            return None
+        if state in ("active", "paused"):
+            return _write_confirm(subscriber, now, since=now - REMIND_AGAIN)
+        subscriber.timezone, subscriber.hour = timezone, hour
+        _set_preferences(subscriber, wishes)
+        _note(subscriber, Consent.Act.ASKED, door, now)
+        since = max(now - CONFIRM_AGAIN, subscriber.unsubscribed_at or now - CONFIRM_AGAIN)
+        letter = _write_confirm(subscriber, now, since)
+        if letter is not None:
+            subscriber.asked_at = now
+        subscriber.save()
+        return letter
+
+
+def confirm(subscriber: Subscriber, asked_at, *, door: Door, now) -> None:
+    """Begin sending: the first digest is due at once. Raises UsedToken."""
+    with transaction.atomic():
+        subscriber = _locked(subscriber)
+        if subscriber.state_at(now) in ("active", "paused", "suppressed"):
+            return
+        if is_answered(subscriber, asked_at):
+            raise UsedToken
+        subscriber.confirmed_at = now
+        subscriber.unsubscribed_at = None
+        subscriber.paused_until = None
+        subscriber.next_due_at = now
+        subscriber.save()
+        _note(subscriber, Consent.Act.CONFIRMED, door, now)
+        for hint in registry.on_confirmed:
+            transaction.on_commit(hint, robust=True)
+
+
+def is_answered(subscriber: Subscriber, asked_at) -> bool:
+    """Return whether the sign-up of that moment was confirmed already."""
+    return subscriber.confirmed_at is not None and asked_at <= subscriber.confirmed_at
+
+
+def change(subscriber: Subscriber, wishes: Wishes | None, settings: dict, *, now) -> None:
+    """Replace what she reads, where wishes are given; set the given settings.
+
+    These are timezone, hour, size and paused_until, by the names of Subscriber's fields.
+    """
+    with transaction.atomic():
+        subscriber = _locked(subscriber)
+        before = (subscriber.timezone, subscriber.hour, subscriber.paused_until)
+        for name, value in settings.items():
+            setattr(subscriber, name, value)
+        if (subscriber.timezone, subscriber.hour, subscriber.paused_until) != before:
+            _schedule(subscriber, now)
+        subscriber.save()
+        if wishes is not None:
+            _set_preferences(subscriber, wishes)
+        if subscriber.state_at(now) == "paused":
+            office.cancel(
+                subscriber, "paused", now, kinds=[Letter.Kind.DIGEST, Letter.Kind.WELCOME]
+            )
+
+
+def resume(subscriber: Subscriber, *, now) -> None:
+    """End a pause: the next digest comes at her hour."""
+    with transaction.atomic():
+        subscriber = _locked(subscriber)
+        if subscriber.paused_until is not None:
+            subscriber.paused_until = None
+            _schedule(subscriber, now)
+            subscriber.save()
+
+
+def unsubscribe(public_id, *, door: Door, now) -> int:
+    """Stop at once. Return how many letters are past the fence and may yet arrive.
+
+    Raises Subscriber.DoesNotExist for one who was erased.
+    """
+    with transaction.atomic():
+        subscriber = Subscriber.objects.select_for_update().get(public_id=public_id)
+        if subscriber.unsubscribed_at is None:
+            subscriber.unsubscribed_at = now
+            subscriber.next_due_at = None
+            subscriber.save()
+            _note(subscriber, Consent.Act.UNSUBSCRIBED, door, now)
+        return office.cancel(subscriber, "unsubscribed", now)
+
+
+def export(subscriber: Subscriber) -> dict:
+    """Return all that is kept about her, by name, ready for JSON."""
+    own = {
+        "email": subscriber.email,
+        "timezone": subscriber.timezone,
+        "hour": subscriber.hour,
+        "size": subscriber.size,
+        "paused_until": subscriber.paused_until,
+        "asked_at": subscriber.asked_at,
+        "confirmed_at": subscriber.confirmed_at,
+        "unsubscribed_at": subscriber.unsubscribed_at,
+        "suppressed_at": subscriber.suppressed_at,
+        "suppressed_reason": subscriber.suppressed_reason,
+        "preferences": list(
+            subscriber.preferences.order_by("pk").values(
+                "topic__name", "topic__query", "stance", "weight"
+            )
+        ),
+        "consents": list(subscriber.consents.values("act", "at", "via", "ip", "wording")),
+        "letters": list(
+            subscriber.letters.order_by("pk").values(
+                "kind", "day", "state", "reason", "created_at", "ended_at", "message_id"
+            )
+        ),
+    }
+    for exporter in registry.exporters:
+        own |= exporter(subscriber)
+    return own
+
+
+def erase(subscriber: Subscriber) -> None:
+    """Delete her and all that is kept about her. A letter past the fence may still arrive."""
+    with transaction.atomic():
+        subscriber = Subscriber.objects.select_for_update().filter(pk=subscriber.pk).first()
+        if subscriber is None:
+            return
+        for eraser in registry.erasers:
+            eraser(subscriber)
+        subscriber.delete()
+
+
+def _at(email, now):
+    """Return the locked subscriber with this address, made where there is none."""
+    subscriber = Subscriber.objects.select_for_update().at(email).first()
+    if subscriber is None:
+        try:
+            with transaction.atomic():
+                subscriber = Subscriber.objects.create(email=email, asked_at=now)
+        except IntegrityError:  # Someone signed the same address up in this very moment.
+            subscriber = Subscriber.objects.select_for_update().at(email).get()
+    return subscriber
+
+
+def _locked(subscriber):
+    """Return the row as it is now, under the lock that the fence takes too."""
+    return Subscriber.objects.select_for_update().get(pk=subscriber.pk)
+
+
+def _write_confirm(subscriber, now, since):
+    """Write a confirmation letter, unless there is one of after `since`."""
+    letters = subscriber.letters.filter(kind=Letter.Kind.CONFIRM, created_at__gt=since)
+    if letters.exclude(state=Letter.State.FAILED).exists():
+        return None
+    closes_at = now + timedelta(days=CONFIRM_DAYS)
+    return office.write(subscriber, Letter.Kind.CONFIRM, now=now, closes_at=closes_at)
+
+
+def _schedule(subscriber, now):
+    """Set when her next digest is due: once a local day, and 12 h after the last at least."""
+    if subscriber.confirmed_at is None or subscriber.unsubscribed_at is not None:
+        return
+    day = schedule.local_day(now, subscriber.zone)
+    last = subscriber.letters.filter(day__isnull=False).order_by("-day").first()
+    if last is not None:
+        day = max(day, last.day + timedelta(days=1))
+    subscriber.is_due_from(day)
+    if last is not None and last.state == Letter.State.ACCEPTED:
+        subscriber.next_due_at = max(subscriber.next_due_at, last.ended_at + schedule.APART)
+
+
+def _set_preferences(subscriber, wishes: Wishes):
+    """Make her preferences what she wished for. Muting wins over following."""
+    stances: dict[int, str] = {}
+    for topic in [*wishes.follow, *_own_topics(subscriber, wishes.interests)]:
+        stances[topic.pk] = Stance.FOLLOW
+    for topic in [*wishes.mute, *_own_topics(subscriber, wishes.muted_interests)]:
+        stances[topic.pk] = Stance.MUTE
+    subscriber.preferences.exclude(topic__in=stances).delete()
+    kept = {preference.topic_id: preference for preference in subscriber.preferences.all()}
+    for topic_id, stance in stances.items():
+        if topic_id not in kept:
+            subscriber.preferences.create(topic_id=topic_id, stance=stance)
+        elif kept[topic_id].stance != stance:
+            kept[topic_id].stance = stance
+            kept[topic_id].save(update_fields=["stance"])
+    subscriber.own_topics.exclude(pk__in=stances).delete()
+
+
+def _own_topics(subscriber, queries):
+    """Return her own topics with these queries, made where she has none. Her row is locked."""
+    return [
+        Topic.objects.get_or_create(owner=subscriber, query=query, defaults={"name": query[:200]})[
+            0
+        ]
+        for query in queries
+    ]
+
+
+def _note(subscriber, act, door, now):
+    Consent.objects.create(
+        subscriber=subscriber, act=act, at=now, via=door.via, ip=door.ip, wording=door.wording
+    )

@@ -1,0 +1,196 @@
+"""The doors for readers. GET shows and changes nothing; POST acts. A token is proof enough."""
+
+from contextlib import suppress
+from functools import wraps
+
+from django.conf import settings
+from django.db import transaction
+from django.http import HttpResponseBadRequest, JsonResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.cache import add_never_cache_headers
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_http_methods
+
+from subscriptions import addresses, forms, links, schedule, signup
+from subscriptions.models import Subscriber, Topic
+from subscriptions.tasks import deliver_letter
+
+CONSENT = "Send me one email a day with new research papers. I can stop it with one click."
+DONE = {
+    "save": "Saved.",
+    "resume": "Welcome back. The next digest comes at your hour.",
+    "reset": "Paperboy learns nothing from what you read, so there was nothing to forget.",
+}
+
+
+def for_token_holders(view):
+    """Mark a page that a token opens: it asks for no cookie, and nothing keeps or passes it on."""
+
+    @csrf_exempt
+    @require_http_methods(["GET", "HEAD", "POST"])
+    @wraps(view)
+    def guarded(request, token):
+        response = view(request, token)
+        add_never_cache_headers(response)
+        response["Referrer-Policy"] = "no-referrer"
+        response["X-Robots-Tag"] = "noindex, nofollow"
+        return response
+
+    return guarded
+
+
+@csrf_exempt  # Other sites may embed the form; what it does has to be confirmed by mail.
+@require_http_methods(["GET", "HEAD", "POST"])
+def subscribe(request):
+    if request.method != "POST":
+        return _sign_up_page(request, forms.SignUpForm(initial={"hour": 7}))
+    form = forms.SignUpForm(request.POST)
+    if not form.is_valid():
+        return _sign_up_page(request, form, status=400)
+    with transaction.atomic():
+        letter = signup.subscribe(
+            form.cleaned_data["email"],
+            form.wishes(),
+            timezone=form.cleaned_data["timezone"],
+            hour=form.cleaned_data["hour"],
+            door=_door(request, "sign-up form", CONSENT),
+            now=timezone.now(),
+        )
+        if letter is not None:
+            # A hint alone: where no broker answers, the next tick finds the letter.
+            transaction.on_commit(lambda: deliver_letter.delay(letter.pk), robust=True)
+    context = {
+        "address": addresses.readable(form.cleaned_data["email"]),
+        "goes_to_files": settings.EMAIL_URL.startswith("file:"),
+    }
+    return render(request, "subscriptions/check_inbox.html", context)
+
+
+@for_token_holders
+def confirm(request, token):
+    now = timezone.now()
+    try:
+        public_id, asked_at = links.read_confirm(token, now)
+        subscriber = Subscriber.objects.get(public_id=public_id)
+        if request.method == "POST":
+            signup.confirm(
+                subscriber, asked_at, door=_door(request, "link in the letter", CONSENT), now=now
+            )
+    except (links.ExpiredToken, signup.UsedToken):
+        return _bad_link(request, 410)
+    except (links.BadToken, Subscriber.DoesNotExist):
+        return _bad_link(request, 404)
+    context = {
+        "subscriber": subscriber,
+        "address": addresses.readable(subscriber.email),
+        "preferences_url": links.preferences_url(subscriber),
+        "consent": CONSENT,
+    }
+    state = subscriber.state_at(now)
+    if request.method == "POST" or state in ("active", "paused"):
+        return render(request, "subscriptions/confirmed.html", context)
+    if state == "unsubscribed" and signup.is_answered(subscriber, asked_at):
+        return _bad_link(request, 410)
+    return render(request, "subscriptions/confirm.html", context)
+
+
+@for_token_holders
+def preferences(request, token):
+    try:
+        subscriber = Subscriber.objects.get(public_id=links.read("preferences", token))
+    except (links.BadToken, Subscriber.DoesNotExist):
+        return _bad_link(request, 404)
+    if request.method != "POST":
+        return _preferences_page(request, subscriber, forms.PreferencesForm.showing(subscriber))
+    act = ACTIONS.get(request.POST.get("action", "save"))
+    if act is None:
+        return HttpResponseBadRequest("There is no such action.", content_type="text/plain")
+    try:
+        return act(request, subscriber, token)
+    except Subscriber.DoesNotExist:  # Erased by another click, in this very moment.
+        return _bad_link(request, 404)
+
+
+@for_token_holders
+def unsubscribe(request, token):
+    try:
+        public_id = links.read("unsubscribe", token)
+    except links.BadToken:
+        return _bad_link(request, 404)
+    subscriber = Subscriber.objects.filter(public_id=public_id).first()
+    address = addresses.readable(subscriber.email) if subscriber else ""
+    context = {"subscriber": subscriber, "address": address}
+    if request.method != "POST":
+        return render(request, "subscriptions/unsubscribe.html", context)
+    via = "mail program" if "List-Unsubscribe" in request.POST else "unsubscribe page"
+    with suppress(Subscriber.DoesNotExist):  # One who was erased has nothing left to end.
+        context["under_way"] = signup.unsubscribe(
+            public_id, door=_door(request, via), now=timezone.now()
+        )
+    return render(request, "subscriptions/unsubscribed.html", context)
+
+
+def _save(request, subscriber, token):
+    form = forms.PreferencesForm(request.POST)
+    if not form.is_valid():
+        return _preferences_page(request, subscriber, form, status=400)
+    signup.change(subscriber, form.wishes(), form.settings(), now=timezone.now())
+    return _done(token, "save")
+
+
+def _resume(request, subscriber, token):
+    signup.resume(subscriber, now=timezone.now())
+    return _done(token, "resume")
+
+
+def _reset(request, subscriber, token):
+    return _done(token, "reset")
+
+
+def _export(request, subscriber, token):
+    response = JsonResponse(signup.export(subscriber), json_dumps_params={"indent": 2})
+    response["Content-Disposition"] = 'attachment; filename="paperboy.json"'
+    return response
+
+
+def _erase(request, subscriber, token):
+    signup.erase(subscriber)
+    return render(request, "subscriptions/erased.html")
+
+
+ACTIONS = {"save": _save, "resume": _resume, "reset": _reset, "export": _export, "erase": _erase}
+
+
+def _done(token, action):
+    return redirect(reverse("preferences", args=[token]) + f"?done={action}")
+
+
+def _sign_up_page(request, form, status=200):
+    context = {"form": form, "topics": Topic.objects.offered(), "consent": CONSENT}
+    return render(request, "subscriptions/subscribe.html", context, status=status)
+
+
+def _preferences_page(request, subscriber, form, status=200):
+    now = timezone.now()
+    context = {
+        "subscriber": subscriber,
+        "state": subscriber.state_at(now),
+        "address": addresses.readable(subscriber.email),
+        "form": form,
+        "topics": Topic.objects.offered_to(subscriber),
+        "zones": forms.zones(),
+        "today": schedule.local_day(now, subscriber.zone),
+        "unsubscribe_url": links.unsubscribe_url(subscriber),
+        "done": DONE.get(request.GET.get("done")),
+    }
+    return render(request, "subscriptions/preferences.html", context, status=status)
+
+
+def _bad_link(request, status):
+    return render(request, "subscriptions/bad_link.html", {"expired": status == 410}, status=status)
+
+
+def _door(request, via, wording=""):
+    return signup.Door(via=via, ip=request.META.get("REMOTE_ADDR") or None, wording=wording)

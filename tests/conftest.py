@@ -1,0 +1,52 @@
+"""What every test gets: a data directory of its own, a clock that stands still, and the outbox."""
+
+import email.policy
+import sys
+from email.parser import BytesParser
+from types import SimpleNamespace
+
+import pytest
+from django.utils import timezone
+
+from tests.make import NOW
+
+#: Module caches that would carry one test's papers into the next.
+CACHES = {"digest.fitting": "_loaded", "digest.editions": "_last"}
+
+
+@pytest.fixture(autouse=True)
+def data_dir(settings, tmp_path):
+    """Give the test an empty DATA_DIR, and forget what the last one loaded."""
+    settings.DATA_DIR = tmp_path
+    settings.MEDIA_ROOT = tmp_path / "files"
+    settings.STATIC_ROOT = tmp_path  # Where nothing was collected, WhiteNoise warns.
+    settings.EMAIL_URL = "file:"
+    for module, cache in CACHES.items():
+        if module in sys.modules:  # Importing them takes seconds, which most tests need not pay.
+            setattr(sys.modules[module], cache, None)
+    return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch):
+    """The clock that the doors read stands at NOW, until a test sets `clock.now`."""
+    clock = SimpleNamespace(now=NOW)
+    monkeypatch.setattr(timezone, "now", lambda: clock.now)
+    return clock
+
+
+@pytest.fixture
+def outbox(data_dir):
+    """Return a function that reads the letters sent so far, parsed, in the order of sending."""
+
+    def read():
+        files = (data_dir / "outbox").glob("*.eml")
+        in_order = sorted(files, key=lambda file: (file.stem.split("-")[1], _letter_id(file)))
+        parser = BytesParser(policy=email.policy.default)
+        return [parser.parsebytes(file.read_bytes()) for file in in_order]
+
+    return read
+
+
+def _letter_id(file):
+    return int(file.stem.split("-")[2])

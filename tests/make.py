@@ -1,0 +1,47 @@
+"""Makers with defaults: a test names only what matters to it.
+
+Nothing here goes through sign-up, so a made subscriber has no confirmation letter lying about.
+"""
+
+from datetime import UTC, datetime
+from itertools import count
+
+from django.utils.text import slugify
+
+from digest.models import Paper
+from subscriptions.models import Subscriber, Topic
+
+#: A Monday noon. The clock that the doors read stands at it too (see conftest.py).
+NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
+
+_number = count(1)
+
+
+def subscriber(email=None, *, interests="", topics=(), muted=(), confirmed=True, now=NOW, **fields):
+    """Make a subscriber whose digest is due now. `interests` are her own words, a query a line."""
+    fields.setdefault("confirmed_at", now if confirmed else None)
+    fields.setdefault("next_due_at", now if confirmed else None)
+    email = email or f"reader-{next(_number)}@example.org"
+    made = Subscriber.objects.create(email=email, **{"asked_at": now} | fields)
+    own = [Topic.objects.create(name=q, query=q, owner=made) for q in interests.splitlines()]
+    for followed in [*topics, *own]:
+        made.preferences.create(topic=followed)
+    for topic in muted:
+        made.preferences.create(topic=topic, stance="mute")
+    return made
+
+
+def topic(name=None, **fields):
+    """Make a topic of the house, whose query is its name."""
+    name = name or f"Topic {next(_number)}"
+    return Topic.objects.create(**{"name": name, "slug": slugify(name), "query": name} | fields)
+
+
+def paper(title=None, abstract="", *, day=None, upvotes=None, now=NOW, **fields):
+    """Make a paper of today."""
+    number = next(_number)
+    defaults = {"id": f"2606.{number:05}", "day": day or now.date(), "changed_at": now}
+    title = title or f"Paper {number}"
+    return Paper.objects.create(
+        title=title, abstract=abstract, upvotes=upvotes, **defaults | fields
+    )

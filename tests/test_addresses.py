@@ -1,0 +1,99 @@
+"""The form in which addresses are kept, and what is refused with which words."""
+
+import pytest
+from django.core.exceptions import ValidationError
+from hypothesis import given
+from hypothesis import strategies as st
+
+from subscriptions import addresses
+
+
+@pytest.mark.parametrize(
+    ("typed", "kept"),
+    [
+        ("  you@example.org\n", "you@example.org"),
+        ("You@EXAMPLE.Org", "You@example.org"),
+        ("you+papers@example.org", "you+papers@example.org"),
+        ("first.last@example.org", "first.last@example.org"),
+        ("you@example.org.", "you@example.org"),
+        ("you@exämple.org", "you@xn--exmple-cua.org"),
+        ("you@EXÄMPLE.org", "you@xn--exmple-cua.org"),
+        ("you@exa\u0308mple.org", "you@xn--exmple-cua.org"),
+        ("you@xn--exmple-cua.org", "you@xn--exmple-cua.org"),
+        ("ｙｏｕ＠ｅｘａｍｐｌｅ．ｏｒｇ", "you@example.org"),
+        ("you@例え。jp", "you@xn--r8jz45g.jp"),
+    ],
+)
+def test_an_address_is_kept_in_one_form(typed, kept):
+    assert addresses.normalise(typed) == kept
+
+
+@pytest.mark.parametrize(
+    ("typed", "code"),
+    [
+        ("", "invalid"),
+        ("you", "invalid"),
+        ("@example.org", "invalid"),
+        ("you@example", "invalid"),
+        ("you@else@example.org", "invalid"),
+        ("you two@example.org", "invalid"),
+        ("you\r\nBcc: all@example.org", "invalid"),
+        ("you\x00@example.org", "invalid"),
+        ('"you"@example.org', "invalid"),
+        ('"you\x01"@example.org', "invalid"),
+        ("you@", "domain"),
+        ("you@example..org", "domain"),
+        ("you@ex_ample.org", "domain"),
+        ("you@[127.0.0.1]", "domain"),
+        ("you@xn--a.org", "domain"),
+        ("you@" + "a" * 64 + ".org", "domain"),
+        ("zoë@example.org", "local_part"),
+        ("y" * 65 + "@example.org", "length"),
+        ("you@" + ".".join(["a" * 61] * 4) + ".org", "length"),
+    ],
+)
+def test_what_cannot_be_delivered_to_is_refused(typed, code):
+    with pytest.raises(ValidationError) as refused:
+        addresses.normalise(typed)
+    assert refused.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("you", "such as you@example.org"),
+        ("zoë@example.org", "letters from a to z"),
+        ("you@", "The part after the @"),
+        ("y" * 65 + "@example.org", "too long"),
+    ],
+)
+def test_a_refusal_says_what_is_wrong_in_a_sentence(typed, said):
+    with pytest.raises(ValidationError) as refused:
+        addresses.normalise(typed)
+    assert said in refused.value.message
+    assert refused.value.message.endswith(".")
+
+
+def test_an_international_domain_is_shown_in_its_own_script():
+    assert addresses.readable("you@xn--exmple-cua.org") == "you@exämple.org"
+
+
+LOCAL_PARTS = st.text("abcABC012.+-_'\"\\ \x00\x01\r\nëİ", max_size=66)
+DOMAINS = st.one_of(
+    st.text(max_size=70),
+    st.text("abc012-.xnßäñ例。א\u200c\u200d\u0301", max_size=70),
+    st.text(max_size=30).map(lambda label: f"xn--{label}.org"),
+    st.just("example.org"),
+)
+
+
+@given(st.one_of(st.text(), st.builds("{}@{}".format, LOCAL_PARTS, DOMAINS)))
+def test_whatever_is_typed_is_kept_for_good_or_refused(typed):
+    try:
+        kept = addresses.normalise(typed)
+    except ValidationError:
+        return
+    assert kept.isascii()
+    assert kept.isprintable()
+    assert addresses.normalise(kept) == kept
+    assert addresses.normalise(addresses.readable(kept)) == kept

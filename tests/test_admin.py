@@ -1,0 +1,289 @@
+"""The admin panel: what it shows, what its buttons do, and that looking changes nothing."""
+
+import re
+from datetime import date, timedelta
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
+from django.db.models import Q
+from django.urls import reverse
+
+from digest import fitting, planning
+from digest.models import Digest, FittedModel, Paper
+from subscriptions import signup
+from subscriptions.admin import states_at
+from subscriptions.models import Letter, Subscriber, Topic
+from tests import make
+from tests.make import NOW
+
+pytestmark = pytest.mark.django_db
+
+SUBSCRIBERS = "admin:subscriptions_subscriber_changelist"
+LISTS = [
+    "subscriptions_subscriber",
+    "subscriptions_topic",
+    "subscriptions_letter",
+    "digest_paper",
+    "digest_digest",
+    "digest_fittedmodel",
+    "auth_user",
+]
+
+
+@pytest.fixture
+def panel(client):
+    """The test client, logged in as an operator."""
+    client.force_login(User.objects.create(username="you", is_staff=True, is_superuser=True))
+    return client
+
+
+def text_of(response):
+    """Return the page's words, without its tags."""
+    assert response.status_code == 200
+    return " ".join(re.sub(r"<[^>]+>", " ", response.content.decode()).split())
+
+
+def page(panel, row, verb="change"):
+    url = f"admin:{row._meta.app_label}_{row._meta.model_name}_{verb}"
+    return panel.get(reverse(url, args=[row.pk]))
+
+
+def form_of(response):
+    """Return what a browser would send if the page's form were sent as it stands."""
+    data = {}
+    forms = [response.context["adminform"].form]
+    for formset in response.context["inline_admin_formsets"]:
+        forms += [formset.formset.management_form, *formset.formset.forms]
+    for form in forms:
+        for field in form:
+            data[field.html_name] = "" if field.value() is None else field.value()
+    return data
+
+
+def planned_digest():
+    """Make a reader whose digest of today is written down, and return it."""
+    make.paper("Sparse attention for <long> documents")
+    make.subscriber(topics=[make.topic("Sparse attention")])
+    planning.plan(NOW)
+    return Digest.objects.get()
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_list_asks_as_many_queries_for_many_rows_as_for_few(
+    panel, name, django_assert_max_num_queries
+):
+    topic = make.topic("Sparse attention")
+    for n in range(20):
+        make.paper(f"Sparse attention {n}")
+        make.topic()
+        make.subscriber(topics=[topic], interests="attention")
+        User.objects.create(username=f"operator-{n}")
+    planning.plan(NOW)
+    with django_assert_max_num_queries(12):
+        assert panel.get(reverse(f"admin:{name}_changelist")).status_code == 200
+
+
+def test_the_first_page_counts_readers_letters_and_papers_of_today(panel):
+    planned_digest()
+    make.subscriber(confirmed=False)
+    refused = make.subscriber()
+    letter = refused.letters.create(
+        kind="confirm", state="failed", reason="refused: 550", created_at=NOW, closes_at=NOW
+    )
+    text = text_of(panel.get(reverse("admin:index")))
+    assert "active 2 pending 1 paused 0" in text
+    assert "waiting 1 could not be sent refused 1" in text
+    assert "Of today 1" in text
+    assert letter.reason not in text
+
+
+def test_the_state_filter_agrees_with_what_is_said_of_each_subscriber():
+    for zone in ["UTC", "Pacific/Kiritimati", "Pacific/Pago_Pago"]:
+        for days in (-1, 0, 1, 2):
+            make.subscriber(timezone=zone, paused_until=NOW.date() + timedelta(days=days))
+    make.subscriber(confirmed=False)
+    make.subscriber(unsubscribed_at=NOW)
+    make.subscriber(suppressed_at=NOW, unsubscribed_at=NOW)
+    for moment in [NOW, NOW.replace(hour=5), NOW.replace(hour=23)]:
+        found = {
+            state: set(Subscriber.objects.filter(condition).values_list("pk", flat=True))
+            for state, condition in states_at(moment).items()
+        }
+        for subscriber in Subscriber.objects.all():
+            said = subscriber.state_at(moment)
+            assert [state for state, ids in found.items() if subscriber.pk in ids] == [said]
+
+
+def test_nobody_is_added_by_hand(panel):
+    assert panel.get(reverse("admin:subscriptions_subscriber_add")).status_code == 403
+
+
+def test_another_hour_moves_the_next_digest_and_nothing_else(panel):
+    reader = make.subscriber(topics=[make.topic()], interests="sparse attention", hour=7)
+    reader.preferences.update(weight=2.5)
+    response = page(panel, reader)
+    data = form_of(response) | {"hour": "20", "timezone": "Asia/Tokyo"}
+    assert panel.post(response.request["PATH_INFO"], data).status_code == 302
+    reader.refresh_from_db()
+    assert (reader.hour, reader.next_due_at) == (20, NOW.replace(hour=11))
+    assert list(reader.preferences.values_list("stance", "weight")) == [("follow", 2.5)] * 2
+
+
+def test_a_pause_calls_off_the_letter_that_waits(panel):
+    digest = planned_digest()
+    response = page(panel, digest.subscriber)
+    panel.post(response.request["PATH_INFO"], form_of(response) | {"paused_until": "2026-06-20"})
+    digest.letter.refresh_from_db()
+    assert digest.letter.said == "not sent: paused"
+
+
+def test_her_own_words_go_when_their_row_is_removed(panel):
+    reader = make.subscriber(interests="sparse attention")
+    response = page(panel, reader)
+    panel.post(response.request["PATH_INFO"], form_of(response) | {"preferences-0-DELETE": "on"})
+    assert not reader.preferences.exists()
+    assert not Topic.objects.exists()
+
+
+def test_unsubscribing_from_the_list_asks_first_and_then_is_recorded(panel):
+    reader, other = make.subscriber(), make.subscriber()
+    data = {"action": "unsubscribe_selected", "_selected_action": [reader.pk]}
+    asked = text_of(panel.post(reverse(SUBSCRIBERS), data))
+    assert reader.email in asked
+    assert other.email not in asked
+    assert Subscriber.objects.wanting().count() == 2
+    panel.post(reverse(SUBSCRIBERS), data | {"confirmed": "yes"})
+    assert list(Subscriber.objects.wanting()) == [other]
+    assert reader.consents.get().via == "admin panel"
+
+
+def test_a_button_on_her_page_asks_before_it_unsubscribes(panel):
+    reader = make.subscriber()
+    assert "Letters that wait are called off" in text_of(page(panel, reader, "unsubscribe"))
+    assert Subscriber.objects.wanting().exists()
+    url = reverse("admin:subscriptions_subscriber_unsubscribe", args=[reader.pk])
+    assert "HX-Redirect" in panel.post(url, {"_form_submitted": "on"})
+    assert not Subscriber.objects.wanting().exists()
+
+
+def test_erasing_leaves_no_address_and_no_words_of_hers_in_the_panels_log(panel):
+    reader = make.subscriber("you@example.org", interests="sparse attention")
+    response = page(panel, reader)
+    panel.post(response.request["PATH_INFO"], form_of(response) | {"preferences-0-weight": "2"})
+    assert LogEntry.objects.filter(object_repr="you@example.org").exists()
+    data = {"action": "erase_selected", "_selected_action": [reader.pk], "confirmed": "yes"}
+    panel.post(reverse(SUBSCRIBERS), data)
+    assert not Subscriber.objects.exists()
+    assert [entry.object_repr for entry in LogEntry.objects.all()] == [f"Subscriber {reader.pk}"]
+
+
+def test_erasing_herself_clears_the_panels_log_too(panel):
+    reader = make.subscriber("you@example.org")
+    response = page(panel, reader)
+    panel.post(response.request["PATH_INFO"], form_of(response) | {"size": "5"})
+    signup.erase(reader)
+    assert not LogEntry.objects.exists()
+
+
+def test_an_address_is_found_however_its_domain_is_written(panel):
+    make.subscriber("you@xn--bcher-kva.example")
+    make.subscriber("other@example.org")
+    text = text_of(panel.get(reverse(SUBSCRIBERS), {"q": "you@Bücher.example"}))
+    assert "you@bücher.example" in text
+    assert "other@example.org" not in text
+
+
+def test_topics_of_the_house_are_listed_and_readers_own_on_request(panel):
+    followed = make.topic("Sparse attention")
+    make.subscriber(topics=[followed], interests="bread")
+    make.subscriber(topics=[followed], confirmed=False)
+    url = reverse("admin:subscriptions_topic_changelist")
+    text = text_of(panel.get(url))
+    assert "bread" not in text
+    row = panel.get(url).context["cl"].result_list[0]
+    assert row.follower_count == 1
+    text = text_of(panel.get(url, {"owner": "readers"}))
+    assert "bread" in text
+    assert "Sparse attention" not in text
+
+
+def test_a_topics_page_tells_which_new_papers_match_and_by_which_words(panel):
+    make.paper("Sparse attention for <long> documents")
+    make.paper("Sparse attention last month", day=date(2026, 5, 1))
+    make.paper("Bread and butter")
+    fitting.fit(NOW)
+    html = page(panel, make.topic("Sparse attention")).content.decode()
+    assert "Sparse attention for &lt;long&gt; documents" in html
+    assert "attention, sparse" in html or "sparse, attention" in html
+    assert "last month" not in html
+    assert "Bread" not in html
+
+
+def test_a_topics_page_fits_no_model(panel):
+    make.paper("Sparse attention")
+    assert "No model has been fitted yet" in text_of(page(panel, make.topic()))
+    assert not FittedModel.objects.exists()
+
+
+def test_a_topic_of_the_house_needs_a_slug(panel):
+    data = {"name": "Attention", "slug": "", "query": "attention"}
+    response = panel.post(reverse("admin:subscriptions_topic_add"), data)
+    assert response.context["adminform"].form.errors == {"slug": ["This field is required."]}
+
+
+def test_a_readers_own_topic_can_be_seen_but_not_changed(panel):
+    make.subscriber(interests="bread")
+    own = Topic.objects.get()
+    assert page(panel, own).status_code == 200
+    url = reverse("admin:subscriptions_topic_change", args=[own.pk])
+    assert panel.post(url, {"name": "x", "query": "x"}).status_code == 403
+    data = {"action": "delete_selected", "_selected_action": [own.pk], "post": "yes"}
+    panel.post(reverse("admin:subscriptions_topic_changelist") + "?owner=all", data)
+    assert Topic.objects.get().name == "bread"
+
+
+def test_a_digest_shows_its_letter_and_writes_nothing(panel):
+    digest = planned_digest()
+    assert reverse("admin:digest_digest_preview", args=[digest.pk, "html"]) in (
+        page(panel, digest).content.decode()
+    )
+    before = list(Letter.objects.values())
+    response = panel.get(reverse("admin:digest_digest_preview", args=[digest.pk, "html"]))
+    assert "Sparse attention for &lt;long&gt; documents" in response.content.decode()
+    text = panel.get(reverse("admin:digest_digest_preview", args=[digest.pk, "text"]))
+    assert "1. Sparse attention for <long> documents" in text.content.decode()
+    assert text["Content-Type"] == "text/plain; charset=utf-8"
+    assert list(Letter.objects.values()) == before
+
+
+def test_a_preview_is_shut_in(panel):
+    digest = planned_digest()
+    response = panel.get(reverse("admin:digest_digest_preview", args=[digest.pk, "html"]))
+    assert response["X-Frame-Options"] == "SAMEORIGIN"
+    policy = response["Content-Security-Policy"].split("; ")
+    assert {"sandbox", "default-src 'none'", "style-src 'unsafe-inline'"} <= set(policy)
+    panel.logout()
+    asked = panel.get(reverse("admin:digest_digest_preview", args=[digest.pk, "html"]))
+    assert asked.status_code == 302
+
+
+@pytest.mark.parametrize("model", [Letter, Paper, Digest, FittedModel])
+def test_what_the_service_writes_is_only_shown(panel, model):
+    planned_digest()
+    row = model.objects.first()
+    name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
+    assert page(panel, row).status_code == 200
+    assert panel.post(reverse(f"{name}_change", args=[row.pk]), {}).status_code == 403
+    assert panel.get(reverse(f"{name}_add")).status_code == 403
+    assert panel.post(reverse(f"{name}_delete", args=[row.pk])).status_code == 403
+
+
+def test_a_letters_page_tells_what_happened(panel):
+    digest = planned_digest()
+    signup.unsubscribe(digest.subscriber.public_id, door=signup.Door("a test"), now=NOW)
+    text = text_of(page(panel, digest.letter))
+    assert "State not sent" in text
+    assert "Reason unsubscribed" in text
+    assert "planned skipped" in text
+    assert not Letter.objects.filter(~Q(mime=None)).exists()

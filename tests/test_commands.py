@@ -1,0 +1,246 @@
+"""The commands, as operators call them."""
+
+import email.policy
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.parse
+import urllib.request
+from datetime import timedelta
+from email.parser import BytesParser
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from digest import fitting
+from digest.models import Digest, Paper
+from subscriptions.models import Letter, Topic
+from tests import make
+from tests.make import NOW
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.mark.django_db
+def test_the_demo_delivers_a_confirmed_subscribers_digest_and_tells_where(outbox, capsys, data_dir):
+    call_command("demo", no_serve=True)
+
+    confirm, digest = outbox()
+    assert confirm["To"] == digest["To"] == "demo@paperboy.example"
+    assert digest.get_body(("html",)).get_content().count("data-paper-id=") == 10
+    out = capsys.readouterr().out
+    password = (data_dir / "admin-password").read_text().strip()
+    assert f"/admin/, user admin, password {password}" in out
+    assert (data_dir / "admin-password").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.django_db
+def test_the_demo_again_the_same_day_sends_nothing_more(outbox):
+    call_command("demo", no_serve=True)
+    first = [letter["Message-ID"] for letter in outbox()]
+    call_command("demo", no_serve=True)
+    assert [letter["Message-ID"] for letter in outbox()] == first
+
+
+@pytest.mark.django_db
+def test_the_demo_on_another_day_sends_that_days_digest(outbox, clock):
+    call_command("demo", no_serve=True)
+    clock.now = NOW + timedelta(days=1)
+    call_command("demo", no_serve=True)
+    assert Digest.objects.count() == 2
+    assert len(outbox()) == 3
+
+
+@pytest.mark.django_db
+def test_tick_with_a_moment_plans_and_sends_as_if_it_were_now(outbox):
+    make.paper("Graphs", day=NOW.date() + timedelta(days=20))
+    make.subscriber("reader@example.org", interests="graphs", next_due_at=NOW + timedelta(days=20))
+    call_command("tick", now=NOW)
+    assert outbox() == []
+    call_command("tick", now=NOW + timedelta(days=20))
+    (letter,) = outbox()
+    assert letter["Date"].datetime == NOW + timedelta(days=20)
+
+
+@pytest.mark.django_db
+def test_tick_takes_up_letters_whose_worker_died(outbox):
+    make.paper("Graphs")
+    make.subscriber(interests="graphs")
+    call_command("tick", now=NOW)
+    Letter.objects.update(state="claimed", attempt=2, lease_until=NOW, ended_at=None)
+    call_command("tick", now=NOW + timedelta(minutes=20))
+    call_command("tick", now=NOW + timedelta(minutes=60))
+    assert Letter.objects.get().state == "accepted"
+
+
+@pytest.mark.django_db
+def test_a_dry_run_says_what_would_be_done_and_writes_nothing(outbox, capsys):
+    make.paper("Graphs")
+    make.subscriber(interests="graphs")
+    make.subscriber(interests="bread")
+    call_command("tick", now=NOW, dry_run=True)
+    assert "2 subscribers are due: 1 digests would be planned, 1 would" in capsys.readouterr().out
+    assert not Digest.objects.exists()
+    assert not fitting.FittedModel.objects.exists()
+    assert outbox() == []
+
+
+@pytest.mark.django_db
+def test_digest_shows_scores_and_reasons_and_sends_nothing(outbox, capsys, tmp_path):
+    make.paper("Graph [bold]networks[/bold]")
+    make.subscriber("reader@example.org", interests="graph networks")
+    target = tmp_path / "digest.eml"
+
+    call_command("digest", "Reader@Example.org", output=target)
+
+    out = capsys.readouterr().out
+    assert "1. Graph [bold]networks[/bold]" in out
+    assert "graph networks: graph, networks" in out
+    message = BytesParser(policy=email.policy.default).parsebytes(target.read_bytes())
+    assert message["To"] == "reader@example.org"
+    assert outbox() == []
+    assert not Digest.objects.exists()
+
+
+@pytest.mark.django_db
+def test_digest_of_a_day_that_was_planned_shows_what_was_planned(capsys):
+    make.paper("Graphs")
+    make.subscriber("reader@example.org", interests="graphs")
+    call_command("tick", now=NOW)
+    call_command("digest", "reader@example.org")
+    assert "its letter: sent" in capsys.readouterr().out
+
+
+@pytest.mark.django_db
+def test_digest_for_an_unknown_address_says_so():
+    with pytest.raises(CommandError, match="no subscriber with this address"):
+        call_command("digest", "nobody@example.org")
+
+
+@pytest.mark.django_db
+def test_the_doctor_says_what_to_do_and_is_content_after_the_demo(capsys):
+    with pytest.raises(CommandError, match="1 things need doing"):
+        call_command("doctor")
+    assert "import_papers" in capsys.readouterr().out
+    call_command("demo", no_serve=True)
+    call_command("doctor", check_promises=True)
+    assert "✗" not in capsys.readouterr().out
+
+
+@pytest.mark.django_db
+def test_the_doctor_tells_when_a_promise_is_broken(capsys):
+    call_command("demo", no_serve=True)
+    Letter.objects.filter(kind="digest").update(repeats=2)
+    with pytest.raises(CommandError):
+        call_command("doctor", check_promises=True)
+    assert "✗ at most one repeat of a letter: broken by 1 rows" in capsys.readouterr().out
+
+
+@pytest.mark.django_db
+def test_the_doctor_tells_when_the_mail_server_does_not_answer(settings, capsys):
+    settings.EMAIL_URL = "smtp://127.0.0.1:1"
+    with pytest.raises(CommandError):
+        call_command("doctor", send_to="you@example.org")
+    out = capsys.readouterr().out
+    assert "✗ mail server:  127.0.0.1:1: ConnectionRefusedError" in out
+    assert "✗ test letter:  deferred at connect" in out
+
+
+@pytest.mark.django_db
+def test_starter_topics_are_made_once_and_never_over_what_the_house_has():
+    call_command("demo", no_serve=True)
+    assert Topic.objects.curated().count() >= 12
+    Topic.objects.curated().exclude(slug="graph-learning").delete()
+    call_command("demo", no_serve=True)
+    assert Topic.objects.curated().count() == 1
+
+
+@pytest.mark.django_db
+def test_each_starter_topic_finds_papers_among_the_samples():
+    from digest import editions
+    from digest.ranking import choice
+
+    call_command("demo", no_serve=True)
+    Paper.objects.update(day=NOW.date(), changed_at=NOW + timedelta(seconds=1))
+    issue = editions.issue_of(NOW.date(), NOW)
+    found = {
+        topic.slug: len(choice.matches(issue.model, issue.edition, topic.query, 50))
+        for topic in Topic.objects.curated()
+    }
+    assert min(found.values()) >= 1, found
+
+
+def test_serve_takes_a_stranger_from_sign_up_to_her_digest(tmp_path):
+    """The embedded service as a process, with its own worker and beat, in real time."""
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("DATABASE_URL", "SECRET_KEY", "ALLOWED_HOSTS", "SITE_URL")
+    } | {"DATA_DIR": str(tmp_path)}
+    port = free_port()
+    command = [sys.executable, "manage.py", "demo", "--port", str(port)]
+    log = (tmp_path / "log").open("wb")
+    service = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
+    )
+    try:
+        wait_for(lambda: answers(port), 60)
+        post(port, "/subscribe/", email="stranger@example.org", interests="graph neural networks")
+        (letter,) = wait_for(lambda: letters_to(tmp_path, "stranger@example.org"), 10)
+        text = letter.get_body(("plain",)).get_content()
+        post(port, re.search(r"/confirm/\S+", text)[0])
+        _, digest = wait_for(lambda: at_least(2, letters_to(tmp_path, "stranger@example.org")), 10)
+        assert "data-paper-id=" in digest.get_body(("html",)).get_content()
+        os.kill(service.pid, signal.SIGTERM)
+        assert service.wait(15) == 0
+    finally:
+        if service.poll() is None:
+            os.killpg(service.pid, signal.SIGKILL)
+            service.wait()
+        log.close()
+    assert "stranger@example.org" not in (tmp_path / "log").read_text()
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for(look, seconds):
+    deadline = time.monotonic() + seconds
+    while not (found := look()):
+        assert time.monotonic() < deadline, f"nothing within {seconds} s"
+        time.sleep(0.2)
+    return found
+
+
+def answers(port):
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz/", timeout=5) as response:
+            return response.status == 200
+    except OSError:
+        return False
+
+
+def post(port, path, **fields):
+    body = urllib.parse.urlencode(fields).encode()
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", data=body, method="POST")
+    with urllib.request.urlopen(request, timeout=5) as response:
+        assert response.status == 200
+
+
+def letters_to(data_dir, address):
+    parser = BytesParser(policy=email.policy.default)
+    files = sorted((data_dir / "outbox").glob("*.eml"), key=lambda f: int(f.stem.split("-")[2]))
+    letters = [parser.parsebytes(file.read_bytes()) for file in files]
+    return [letter for letter in letters if letter["To"] == address]
+
+
+def at_least(count, letters):
+    return letters if len(letters) >= count else None

@@ -1,0 +1,100 @@
+"""The pages of the upper room."""
+
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+
+from digest import composing, planning
+from digest.models import Digest
+from tests import make
+from tests.make import NOW
+
+pytestmark = pytest.mark.django_db
+
+
+def test_the_home_page_says_what_the_service_is_and_shows_todays_papers(client):
+    make.paper("Of yesterday", day=NOW.date() - timedelta(days=1))
+    make.paper("Of today", "About bread.", upvotes=3)
+    page = client.get("/").content.decode()
+    assert "Get trending papers in your email inbox once a day!" in page
+    assert 'name="email"' in page
+    assert "Of today" in page
+    assert "About bread." in page
+    assert "Of yesterday" not in page
+
+
+def test_the_home_page_without_papers_is_a_page(client):
+    assert client.get("/").status_code == 200
+
+
+def test_the_home_page_asks_a_constant_number_of_queries(client, django_assert_max_num_queries):
+    for _ in range(40):
+        make.paper()
+        make.topic()
+    with django_assert_max_num_queries(5):
+        client.get("/")
+
+
+def test_papers_from_outside_are_text_on_every_page(client):
+    make.paper("<script>alert(1)</script> & graphs", "<img src=x onerror=alert(1)>")
+    make.subscriber(interests="graphs")
+    planning.plan(NOW)
+    web_copy = composing.web_copy_url(Digest.objects.get())
+    for address in ["/", web_copy]:
+        page = client.get(address).content.decode()
+        assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; graphs" in page
+        assert "<script>alert" not in page
+        assert "<img src=x" not in page
+
+
+def test_the_topics_page_counts_who_follows(client):
+    topic = make.topic("Bread")
+    make.subscriber(topics=[topic])
+    make.subscriber(topics=[topic])
+    make.subscriber(topics=[topic], confirmed=False)
+    make.subscriber(muted=[topic])
+    response = client.get("/topics/")
+    assert [t.followers for t in response.context["topics"]] == [2]
+
+
+def test_the_web_copy_has_the_papers_of_the_letter_and_their_reasons(client):
+    make.paper("Graph networks")
+    make.subscriber(interests="graph networks")
+    planning.plan(NOW)
+    response = client.get(composing.web_copy_url(Digest.objects.get()))
+    page = response.content.decode()
+    assert "Graph networks" in page
+    assert "graph networks: graph, networks" in page
+    assert "no-store" in response["Cache-Control"]
+
+
+@pytest.mark.parametrize("token", ["x", "AAAA.BBBB", "..", "%00"])
+def test_a_wrong_link_to_a_digest_is_a_404(client, token):
+    assert client.get(f"/digests/{token}/").status_code == 404
+
+
+def test_healthz_is_ready_and_live(client):
+    assert client.get("/healthz/").json() == {"status": "ready", "reasons": []}
+    assert client.get("/healthz/live/").status_code == 200
+
+
+def test_healthz_says_503_and_why_where_migrations_wait(client, monkeypatch):
+    monkeypatch.setattr(
+        "django.db.migrations.executor.MigrationExecutor.migration_plan", lambda *args: ["one"]
+    )
+    response = client.get("/healthz/")
+    assert response.status_code == 503
+    assert response.json()["reasons"] == ["1 migrations wait: run `manage.py migrate`."]
+
+
+def test_healthz_says_503_and_why_where_the_database_is_gone(client):
+    def refuse(*args):
+        from django.db import OperationalError
+
+        raise OperationalError("gone")
+
+    with connection.execute_wrapper(refuse):
+        response = client.get("/healthz/")
+    assert response.status_code == 503
+    assert response.json()["reasons"] == ["The database does not answer (OperationalError)."]

@@ -1,0 +1,300 @@
+"""The letters as they lie in the outbox: what they say, and what mail programs make of them."""
+
+import json
+import re
+from datetime import timedelta
+from email import message_from_bytes, policy
+
+import lxml.html
+import pytest
+
+from digest import composing, harvest
+from digest.models import Digest, Paper, Pick
+from digest.sources import files
+from subscriptions import links, plaintext, signup
+from subscriptions.models import Letter, Topic
+from subscriptions.post import office
+from tests import make
+from tests.make import NOW
+
+pytestmark = pytest.mark.django_db
+DOOR = signup.Door("test")
+NUMBERED = re.compile(r"^[^\S\n]*(\[?\d+[\].)])\s", re.MULTILINE)
+
+
+@pytest.fixture
+def sent(data_dir):
+    """Return a function that delivers a letter and returns its bytes."""
+
+    def send(letter):
+        assert office.deliver(letter.pk, NOW)
+        (file,) = (data_dir / "outbox").glob(f"*-{letter.pk}.eml")
+        return file.read_bytes()
+
+    return send
+
+
+@pytest.fixture
+def digest(sent):
+    """Return a function that delivers a digest of these papers and returns it, parsed."""
+
+    def send(*papers, topics=("Graph learning",), **fields):
+        return parsed(sent(digest_letter(*papers, topics=topics, **fields)))
+
+    return send
+
+
+def digest_letter(*papers, topics=("Graph learning",), kind="digest", **fields):
+    followed = [Topic.objects.get_or_create(name=name, slug=name[:9])[0] for name in topics]
+    subscriber = make.subscriber(topics=followed, **fields)
+    letter = office.write(subscriber, kind, now=NOW, closes_at=NOW + timedelta(days=1))
+    digest = Digest.objects.create(
+        subscriber=subscriber, day=NOW.date(), letter=letter, considered=400
+    )
+    for position, paper in enumerate(papers, start=1):
+        Pick.objects.create(
+            digest=digest,
+            subscriber=subscriber,
+            paper=paper,
+            position=position,
+            score=0.5,
+            basis="topic" if topics else "new",
+            topic_name=topics[0] if topics else "",
+            terms=["graph", "node"],
+        )
+    return letter
+
+
+def parsed(mime):
+    return message_from_bytes(mime, policy=policy.default)
+
+
+def text_of(message):
+    return message.get_body(["plain"]).get_content().replace("\r\n", "\n")
+
+
+def html_of(message):
+    return message.get_body(["html"]).get_content()
+
+
+def shown(message):
+    """Return the HTML part's words, on one line."""
+    return " ".join(lxml.html.fromstring(html_of(message).encode()).text_content().split())
+
+
+def stored(**row):
+    """Store a paper as a source would bring it."""
+    record = files.parse(json.dumps(row).encode())
+    harvest.store([record], now=NOW)
+    return Paper.objects.get(pk=record.id)
+
+
+def test_both_parts_tell_of_each_paper_with_the_reason(digest):
+    paper = make.paper(
+        "Graphs that forget",
+        "We let graphs forget.",
+        authors=["Ada Example", "Bo Example"],
+        categories=["cs.LG", "68T05"],
+        upvotes=12,
+    )
+    letter = digest(paper)
+    for said in (
+        "1. Graphs that forget",
+        "Ada Example, Bo Example",
+        "Why: Graph learning: graph, node",
+        "We let graphs forget.",
+        "cs.LG · 12 upvotes",
+    ):
+        assert said in text_of(letter)
+        assert said in shown(letter)
+    assert paper.link in text_of(letter)
+    assert "68T05" not in shown(letter)
+
+
+def test_an_ampersand_is_one_character_in_both_parts(digest):
+    letter = digest(make.paper("AT&T reads <b>mail</b> at 5 > 4", "Q&A"))
+    assert "1. AT&T reads <b>mail</b> at 5 > 4" in text_of(letter)
+    assert "AT&T reads <b>mail</b> at 5 > 4" in shown(letter)
+    assert "AT&amp;T reads &lt;b&gt;" in html_of(letter)
+    assert "&amp;amp;" not in html_of(letter)
+
+
+def test_a_title_that_is_a_script_is_shown_and_not_run(digest):
+    letter = digest(make.paper("<script>alert(1)</script> {{ site_url }} {% now 'Y' %}"))
+    assert "<script" not in html_of(letter)
+    for part in (text_of(letter), shown(letter)):
+        assert "<script>alert(1)</script> {{ site_url }} {% now 'Y' %}" in part
+
+
+def test_latex_arrives_as_readable_characters(digest):
+    paper = stored(id="2606.00001", title=r"When $\alpha<\beta$ & more", abstract=r"Let $x \in X$.")
+    letter = digest(paper)
+    for part in (text_of(letter), shown(letter)):
+        assert "When α<β & more" in part
+        assert "Let x ∈ X." in part
+
+
+def test_control_characters_and_bidi_overrides_do_not_arrive(digest):
+    letter = digest(make.paper("Nul\x00 bell\x07 \u202eright to left", "a\x0bb", id="2606.00001"))
+    for part in (letter["Subject"], text_of(letter), html_of(letter)):
+        assert not re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u202a-\u202e\u2066-\u2069]", part)
+    assert "right to left" in shown(letter)
+
+
+def test_each_paper_has_one_element_with_its_id(digest):
+    papers = [make.paper(f"Paper {n}", id=f"biorxiv:10.1101/{n}.a(b)") for n in range(12)]
+    found = re.findall(r'data-paper-id="([^"]*)"', html_of(digest(*papers)))
+    assert found == [paper.pk for paper in papers]
+
+
+def test_only_the_papers_of_the_text_part_are_numbered(digest):
+    papers = [
+        make.paper("2. Another beginning", "1. We show this. 2. We show that.", authors=["3. Ada"]),
+        make.paper(
+            "A title that goes on until the line is full, as it was in the year of 2019. It"
+        ),
+        make.paper("Long", "It was said before " * 3 + "(1) and 12. " + "and in Table 3. We " * 40),
+        make.paper("x" * 90 + " 4. y", "z" * 200),
+    ]
+    text = text_of(digest(*papers, topics=["5. Ways of graphs"]))
+    assert NUMBERED.findall(text) == ["1.", "2.", "3.", "4."]
+    assert "\n1. 2. Another beginning\n    (3) Ada\n" in text
+
+
+def test_lines_of_the_text_part_are_short_but_for_addresses(digest):
+    papers = [
+        make.paper("Lange Wörter " * 30, "Donaudampfschifffahrt" * 30, authors=["Ada Example"] * 9),
+        make.paper("图神经网络" * 60, "我们研究图" * 100),
+        make.paper("One", url="https://example.org/" + "path/" * 40),
+    ]
+    text = text_of(digest(*papers))
+    long = [line for line in text.splitlines() if plaintext.columns(line) > 76]
+    assert long
+    assert all(
+        line.strip().startswith("http://127.0.0.1:8000/") or "example.org" in line for line in long
+    )
+    assert "\n\n\n" not in text
+
+
+def test_a_letter_of_fifty_long_papers_is_not_cut_off_by_gmail(digest):
+    papers = [
+        make.paper(
+            "A long & winding title " * 40,
+            "Some words of it & more, " * 200,
+            authors=["Ada Maria Example-Sample"] * 30,
+            categories=["cs.LG"] * 9,
+        )
+        for _ in range(50)
+    ]
+    html = html_of(digest(*papers, size=50))
+    assert len(html.encode()) <= 80_000
+    assert html.count("data-paper-id") == 50
+    assert "Some words of it" in html
+    assert "unsubscribe" in html
+
+
+def test_a_paper_of_which_little_is_known_is_fine(digest):
+    letter = digest(make.paper("Bare", id="title:0123456789"))
+    assert "1. Bare" in text_of(letter)
+    assert "None" not in shown(letter)
+    assert 'href=""' not in html_of(letter)
+
+
+def test_the_headers_are_those_of_a_list_that_one_click_leaves(sent):
+    letter = digest_letter(make.paper("Graphs"))
+    url = links.unsubscribe_url(letter.subscriber).encode()
+    head = sent(letter).partition(b"\r\n\r\n")[0]
+    assert b"\r\nList-Unsubscribe: <" + url + b">\r\n" in head
+    assert b"\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n" in head
+    assert b"\r\nList-Id: Daily papers <daily.paperboy.example>\r\n" in head
+    assert b"\r\nAuto-Submitted: auto-generated\r\n" in head
+    assert re.search(rb"\r\nMessage-ID: <digest\.[0-9a-f]{32}@paperboy\.example>\r\n", head)
+
+
+def test_a_long_subject_of_any_script_is_folded_into_valid_words(sent):
+    title = "א" * 60
+    mime = sent(digest_letter(make.paper(title)))
+    lines = re.search(rb"\r\nSubject: (.*?)\r\n(?! )", mime, re.DOTALL)[1].split(b"\r\n ")
+    assert len(lines) > 1
+    assert all(re.fullmatch(rb"=\?utf-8\?[bq]\?[^?\s]+\?=", line) for line in lines)
+    assert all(len(line) <= 75 for line in lines)
+    assert parsed(mime)["Subject"] == title
+
+
+@pytest.mark.parametrize("count", [1, 2, 12])
+def test_the_subject_is_the_best_title_in_sixty_characters(digest, count):
+    papers = [make.paper(f"{n} bottles of very good wine " * 5) for n in range(count)]
+    subject = digest(*papers)["Subject"]
+    assert subject.startswith("0 bottles of very good wine")
+    assert len(subject) <= 60
+    assert subject.endswith(f"… + {count - 1} more" if count > 1 else "…")
+
+
+def test_what_an_inbox_shows_first_is_about_the_papers(digest):
+    for papers in ([make.paper("Alone")], [make.paper("First"), make.paper("Second, " * 20)]):
+        body = lxml.html.fromstring(html_of(digest(*papers)).encode()).find("body")
+        first = body[0].text
+        assert 40 <= len(first) <= 100
+        assert len(papers) == 1 or first.startswith("Second")
+
+
+def test_the_first_digest_welcomes_and_says_when_the_next_comes(digest):
+    letter = digest(make.paper("Graphs"), timezone="America/New_York", hour=6)
+    for part in (text_of(letter), shown(letter)):
+        assert "Welcome to Paperboy." in part
+        assert "06:00 New York time" in " ".join(part.split())
+
+
+def test_one_without_topics_is_invited_to_choose_some(sent):
+    letter = digest_letter(make.paper("Graphs"), topics=())
+    message = parsed(sent(letter))
+    assert "Choose your topics" in shown(message)
+    assert "You follow no topic yet" in text_of(message)
+    assert text_of(message).count(links.preferences_url(letter.subscriber)) == 2
+
+
+def test_a_welcome_without_papers_says_so(sent):
+    message = parsed(sent(digest_letter(kind="welcome")))
+    assert message["Subject"] == "Welcome to Paperboy"
+    assert "nothing new on your topics today" in shown(message)
+    assert not NUMBERED.search(text_of(message))
+    assert "List-Unsubscribe" in message
+
+
+def test_a_digest_whose_papers_are_gone_is_not_sent_and_can_be_looked_at_all_the_same():
+    letter = digest_letter()
+    assert not office.deliver(letter.pk, NOW)
+    assert Letter.objects.get().said == "not sent: its papers are gone"
+    assert composing.content(letter.digest, letter.subscriber, []).subject == "No new papers"
+
+
+def test_the_confirmation_asks_and_one_who_reads_here_is_told_so_instead(sent):
+    wishes = signup.Wishes(interests=["Buy at https://spam.example now"])
+    letter = signup.subscribe(
+        "reader@example.org", wishes, timezone="UTC", hour=7, door=DOOR, now=NOW
+    )
+    asked, url = parsed(sent(letter)), links.confirm_url(letter.subscriber)
+    assert html_of(asked).count(f'href="{url}"') == 2
+    assert f"\n{url}\n" in text_of(asked)
+    assert "spam" not in text_of(asked) + html_of(asked)  # Anyone may type anyone's address.
+
+    signup.confirm(letter.subscriber, letter.subscriber.asked_at, door=DOOR, now=NOW)
+    again = signup.subscribe(
+        "reader@example.org", wishes, timezone="UTC", hour=7, door=DOOR, now=NOW + timedelta(days=2)
+    )
+    Letter.objects.filter(pk=again.pk).update(next_try_at=NOW)
+    told = parsed(sent(again))
+    assert told["Subject"] == "You already get Paperboy"
+    assert "/confirm/" not in text_of(told) + html_of(told)
+    assert links.preferences_url(letter.subscriber) in text_of(told)
+
+
+def test_rules_for_dark_mode_and_small_screens_survive_the_inlining(digest):
+    page = lxml.html.fromstring(html_of(digest(make.paper("Graphs"))).encode())
+    (style,) = page.iter("style")
+    rules = re.findall(r"\.([a-z]+)[^{}]*\{([^{}]*)\}", style.text)
+    assert rules
+    for name, declarations in rules:
+        assert page.find_class(name), f"no element of class {name} is left"
+        assert declarations.count("!important") == declarations.count(":")
+    assert all("!important" not in element.get("style", "") for element in page.iter("*"))

@@ -1,0 +1,145 @@
+"""Tokens: who holds one got it from us, for one purpose."""
+
+import logging
+import re
+import uuid
+from datetime import timedelta
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from config.policies import RedactingFormatter
+from subscriptions import links
+from subscriptions.models import Subscriber
+from tests.make import NOW
+
+PURPOSES = ["confirm", "preferences", "unsubscribe", "digest", "feedback"]
+IDS = st.uuids()
+
+
+@given(st.sampled_from(PURPOSES), IDS)
+def test_a_token_is_read_back_as_the_id_that_it_was_made_for(purpose, public_id):
+    assert links.read(purpose, links.token(purpose, public_id)) == public_id
+
+
+@pytest.mark.parametrize("other", PURPOSES)
+@pytest.mark.parametrize("purpose", PURPOSES)
+def test_a_token_opens_nothing_but_its_purpose(purpose, other):
+    token = links.token(purpose, uuid.uuid4())
+    if purpose == other:
+        links.read(other, token)
+    else:
+        with pytest.raises(links.BadToken):
+            links.read(other, token)
+
+
+@given(public_id=IDS, data=st.data())
+def test_a_token_with_one_bit_flipped_is_none(public_id, data):
+    token = links.token("preferences", public_id).encode()
+    place = data.draw(st.integers(0, len(token) - 1))
+    bit = data.draw(st.integers(0, 6))
+    flipped = bytearray(token)
+    flipped[place] ^= 1 << bit
+    with pytest.raises(links.BadToken):
+        links.read("preferences", flipped.decode())
+
+
+def test_a_token_that_lost_its_end_or_got_another_is_none():
+    token = links.token("preferences", uuid.uuid4())
+    for length in range(len(token)):
+        with pytest.raises(links.BadToken):
+            links.read("preferences", token[:length])
+    for end in ("=", ".", "/", " ", "\n", "~0", token):
+        with pytest.raises(links.BadToken):
+            links.read("preferences", token + end)
+
+
+@given(st.text())
+def test_no_text_is_a_token_by_chance(text):
+    with pytest.raises(links.BadToken):
+        links.read("unsubscribe", text)
+    with pytest.raises(links.BadToken):
+        links.read_confirm(text, NOW)
+
+
+@given(IDS, IDS)
+def test_the_signature_of_one_token_does_not_fit_another_id(mine, hers):
+    assume(mine != hers)
+    signature = links.token("preferences", mine).rpartition(".")[2]
+    encoded = links.token("preferences", hers).rpartition(".")[0]
+    with pytest.raises(links.BadToken):
+        links.read("preferences", f"{encoded}.{signature}")
+
+
+def test_a_confirmation_holds_for_seven_days_and_not_a_moment_longer():
+    asked_at = NOW.replace(microsecond=123_456)
+    public_id = uuid.uuid4()
+    token = links.token("confirm", public_id, asked_at)
+    last = asked_at + timedelta(days=7)
+    assert links.read_confirm(token, last) == (public_id, asked_at)
+    with pytest.raises(links.ExpiredToken):
+        links.read_confirm(token, last + timedelta(microseconds=1))
+
+
+def test_the_age_of_a_confirmation_cannot_be_changed():
+    token = links.token("confirm", uuid.uuid4(), NOW)
+    younger = re.sub("~[0-9a-f]+", f"~{2**52:x}", token)
+    with pytest.raises(links.BadToken):
+        links.read_confirm(younger, NOW)
+
+
+def test_a_confirmation_answers_one_sign_up():
+    """One without a moment could be used for ever."""
+    with pytest.raises(links.BadToken):
+        links.read_confirm(links.token("confirm", uuid.uuid4()), NOW)
+
+
+def test_tokens_outlive_a_change_of_the_secret_key_as_long_as_the_old_one_is_listed(settings):
+    public_id = uuid.uuid4()
+    settings.SECRET_KEY = "old"
+    token = links.token("unsubscribe", public_id)
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "new", ["old"]
+    assert links.read("unsubscribe", token) == public_id
+    settings.SECRET_KEY_FALLBACKS = []
+    with pytest.raises(links.BadToken):
+        links.read("unsubscribe", token)
+
+
+def test_links_lead_to_the_site_and_hold_no_address(settings):
+    settings.SITE_URL = "https://papers.example.org"
+    someone = Subscriber(email="you@example.org", asked_at=NOW)
+    for make_url in (links.confirm_url, links.preferences_url, links.unsubscribe_url):
+        url = make_url(someone)
+        assert re.fullmatch(r"https://papers\.example\.org/[a-z]+/[\w~.-]+/", url)
+        assert "you" not in url.removeprefix("https://papers.example.org")
+
+
+@pytest.mark.parametrize("page", ["confirm", "preferences", "unsubscribe", "digests", "feedback"])
+def test_no_token_is_logged(page):
+    token = links.token(page, uuid.uuid4(), NOW)
+    logged = log('%s: "GET /%s/%s/?done=save HTTP/1.1"', "Not Found", page, token)
+    assert token.rpartition(".")[2] not in logged
+    assert logged.startswith(f'Not Found: "GET /{page}/')
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["<you+papers@example.org>: 550 no such user", "you@xn--exmple-cua.org", "you@localhost"],
+)
+def test_no_address_is_logged_not_even_in_a_traceback(text):
+    address = text.strip("<").partition(">")[0]
+    try:
+        raise ValueError(text)
+    except ValueError as error:
+        logged = log("letter %s: %s", 1, text, exc_info=error)
+    assert "Traceback" in logged
+    assert address not in logged
+    assert address.partition("@")[2] not in logged
+
+
+def log(message, *args, exc_info=None):
+    """Return the line as it is logged."""
+    exc_info = (type(exc_info), exc_info, exc_info.__traceback__) if exc_info else None
+    record = logging.LogRecord("test", logging.ERROR, "", 0, message, args, exc_info)
+    return RedactingFormatter("%(message)s").format(record)

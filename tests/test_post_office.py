@@ -1,0 +1,367 @@
+"""The post office: claims, fences, records, and what is left of a letter when something breaks."""
+
+import threading
+import zlib
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+
+from digest import planning
+from digest.models import Pick
+from subscriptions import registry, signup
+from subscriptions.mail import Content
+from subscriptions.models import Letter, Subscriber
+from subscriptions.post import conversation, office
+from tests import make
+from tests.make import NOW
+from tests.smtp_server import MailServer
+
+pytestmark = pytest.mark.django_db
+DOOR = signup.Door("test")
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def server(settings):
+    with MailServer() as server:
+        settings.EMAIL_URL = server.url
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture
+def composed(monkeypatch):
+    """Compose in a word what takes templates elsewhere; count how often."""
+    calls = []
+
+    def compose(letter, now):
+        calls.append(letter.pk)
+        return Content(subject="Papers", text="Hello.\n.\n..dots\n", html="<p>Hello.</p>")
+
+    monkeypatch.setitem(registry.composers, "digest", compose)
+    return calls
+
+
+def letter_to(email="reader@example.org", **fields):
+    """Make a digest letter to a reader who wants it, due now, with one pick."""
+    subscriber = make.subscriber(email, interests="graphs")
+    make.paper("Graphs")
+    planning.plan(NOW)
+    Letter.objects.filter(subscriber=subscriber).update(**fields)
+    return Letter.objects.get(subscriber=subscriber)
+
+
+def states(letter):
+    return [event.became for event in letter.events.all()]
+
+
+def test_a_letter_is_handed_over_once_and_its_bytes_are_dropped(server, composed):
+    letter = letter_to()
+
+    assert office.deliver(letter.pk, NOW) is True
+    assert office.deliver(letter.pk, NOW) is False
+
+    letter.refresh_from_db()
+    assert [recipient for recipient, _ in server.accepted] == ["reader@example.org"]
+    assert letter.state == "accepted"
+    assert letter.mime is None
+    assert states(letter) == ["planned", "claimed", "transmitting", "accepted"]
+
+
+def test_dots_at_the_start_of_lines_arrive_as_they_were(server, composed):
+    office.deliver(letter_to().pk, NOW)
+    ((_, mime),) = server.accepted
+    assert b"\r\n.\r\n..dots\r\n" in mime
+    assert b"\n" not in mime.replace(b"\r\n", b"")
+
+
+def test_fifty_hints_at_once_deliver_one_letter(server, composed, transactional_db):
+    letter = letter_to()
+    together = threading.Barrier(10)
+
+    def deliver():
+        together.wait()
+        for _ in range(5):
+            office.deliver(letter.pk, NOW)
+        connection.close()
+
+    threads = [threading.Thread(target=deliver) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(server.accepted) == 1
+    assert Letter.objects.get().attempt == 1
+
+
+@pytest.mark.parametrize("stage", ["rcpt", "data", "dot"])
+def test_a_server_that_is_busy_is_tried_again_later(server, composed, stage):
+    letter = letter_to(f"450-{stage}@example.org")
+    office.deliver(letter.pk, NOW)
+
+    letter.refresh_from_db()
+    assert (letter.state, letter.stage, letter.stumbles) == ("planned", stage, 0)
+    assert NOW + MINUTE <= letter.next_try_at <= NOW + 2 * MINUTE
+    assert Pick.objects.count() == 1
+    assert office.due(NOW) == []
+    assert office.due(letter.next_try_at) == [letter.pk]
+
+
+@pytest.mark.parametrize("stage", ["rcpt", "data", "dot"])
+def test_a_refused_letter_fails_with_the_servers_words_and_gives_its_papers_back(
+    server, composed, stage
+):
+    letter = letter_to(f"550-{stage}@example.org")
+    office.deliver(letter.pk, NOW)
+
+    letter.refresh_from_db()
+    assert letter.state == "failed"
+    assert letter.reason == "refused: 550 5.1.1 no"
+    assert not Pick.objects.exists()
+
+
+@pytest.mark.parametrize("stage", ["rcpt", "data"])
+def test_a_server_that_hangs_up_before_the_dot_is_tried_again(server, composed, stage):
+    letter = letter_to(f"drop-{stage}@example.org")
+    office.deliver(letter.pk, NOW)
+    letter.refresh_from_db()
+    assert letter.state == "planned"
+    assert server.accepted == []
+
+
+def test_nobody_listening_is_tried_again(settings, composed):
+    settings.EMAIL_URL = "smtp://127.0.0.1:1"
+    letter = letter_to()
+    office.deliver(letter.pk, NOW)
+    letter.refresh_from_db()
+    assert (letter.state, letter.stage) == ("planned", "connect")
+
+
+@pytest.mark.parametrize("greeting", [b"421 not now\r\n", b"554 go away\r\n", b"\xff\r\n", b""])
+def test_a_server_that_greets_badly_marks_no_address(server, composed, greeting, monkeypatch):
+    monkeypatch.setattr(conversation, "CONNECT_SECONDS", 0.2)
+    server.at_connect = greeting
+    letter = letter_to()
+    office.deliver(letter.pk, NOW)
+    letter.refresh_from_db()
+    assert letter.state == "planned"
+    assert Subscriber.objects.get().suppressed_at is None
+
+
+@pytest.mark.parametrize("how", ["garble-quit", "drop-quit", "550-quit"])
+def test_what_is_said_to_quit_does_not_unsend_a_letter(server, composed, how):
+    letter = letter_to(f"{how}@example.org")
+    assert office.deliver(letter.pk, NOW) is True
+    office.sweep(NOW + timedelta(hours=1))
+    assert len(office.due(NOW + timedelta(hours=1))) == 0
+
+
+def test_silence_after_the_dot_is_held_then_repeated_once_with_the_same_bytes(server, composed):
+    letter = letter_to("drop-dot@example.org")
+    seen = []
+    server.before_dot_reply = seen.append
+    office.deliver(letter.pk, NOW)
+    letter.refresh_from_db()
+    first = zlib.decompress(letter.mime)
+    assert letter.state == "uncertain"
+
+    office.sweep(NOW + 14 * MINUTE)
+    assert office.due(NOW + 14 * MINUTE) == []
+    office.sweep(NOW + 16 * MINUTE)
+    letter.refresh_from_db()
+    assert (letter.state, letter.repeats) == ("planned", 1)
+    assert zlib.decompress(letter.mime) == first
+
+    office.deliver(letter.pk, NOW + 16 * MINUTE)
+    office.sweep(NOW + 40 * MINUTE)
+    letter.refresh_from_db()
+    assert len(seen) == 2
+    assert len(composed) == 1
+    assert letter.state == "failed"
+    assert letter.reason.startswith("unknown")
+    assert Pick.objects.count() == 1  # It may have arrived: its papers are not sent again.
+
+
+def test_a_worker_that_dies_between_claim_and_send_loses_nothing(server, composed, monkeypatch):
+    letter = letter_to()
+    assert office._claim(letter.pk, NOW)  # And then its worker is no more.
+
+    office.sweep(NOW + 14 * MINUTE)
+    assert office.due(NOW + 14 * MINUTE) == []  # It might still be alive.
+    office.sweep(NOW + 15 * MINUTE)
+    (again,) = office.due(NOW + 30 * MINUTE)
+    assert office.deliver(again, NOW + 30 * MINUTE) is True
+    assert len(server.accepted) == 1
+
+
+def test_a_worker_that_wakes_up_after_its_lease_sends_nothing(server, composed):
+    letter = letter_to()
+    asleep = office._claim(letter.pk, NOW)
+    office.sweep(NOW + 20 * MINUTE)
+    office.deliver(letter.pk, NOW + 40 * MINUTE)
+
+    with pytest.raises(office.Overtaken):
+        office._pass_fence(asleep, NOW + 40 * MINUTE)
+    assert len(server.accepted) == 1
+
+
+def test_a_worker_that_dies_past_the_fence_leaves_a_letter_that_is_repeated(server, composed):
+    letter = letter_to()
+    dying = office._claim(letter.pk, NOW)
+    office._freeze(dying, NOW)
+    office._pass_fence(dying, NOW)
+
+    office.sweep(NOW + 15 * MINUTE)
+    letter.refresh_from_db()
+    assert letter.state == "uncertain"
+    office.sweep(NOW + 30 * MINUTE)
+    assert office.deliver(letter.pk, NOW + 30 * MINUTE) is True
+    assert len(server.accepted) == 1
+
+
+def test_who_unsubscribes_between_planning_and_sending_gets_nothing(server, composed):
+    letter = letter_to()
+    signup.unsubscribe(letter.subscriber.public_id, door=DOOR, now=NOW)
+
+    assert office.deliver(letter.pk, NOW) is False
+
+    letter.refresh_from_db()
+    assert (letter.state, letter.reason) == ("skipped", "unsubscribed")
+    assert server.accepted == []
+    assert not Pick.objects.exists()
+
+
+def test_who_unsubscribes_while_the_server_reads_is_not_sent_the_dot(server, composed, monkeypatch):
+    letter = letter_to()
+    pass_fence = office._pass_fence
+
+    def leave_and_pass(claimed, now):
+        signup.unsubscribe(letter.subscriber.public_id, door=DOOR, now=NOW)
+        pass_fence(claimed, now)
+
+    monkeypatch.setattr(office, "_pass_fence", leave_and_pass)
+    assert office.deliver(letter.pk, NOW) is False
+
+    letter.refresh_from_db()
+    assert letter.state == "skipped"
+    assert "transmitting" not in states(letter)
+    assert server.accepted == []
+
+
+def test_who_unsubscribes_past_the_fence_is_told_that_one_may_be_on_its_way(server, composed):
+    letter = letter_to()
+    claimed = office._claim(letter.pk, NOW)
+    office._freeze(claimed, NOW)
+    office._pass_fence(claimed, NOW)
+    assert signup.unsubscribe(letter.subscriber.public_id, door=DOOR, now=NOW) == 1
+
+
+def test_an_uncertain_letter_of_who_unsubscribed_is_never_repeated(server, composed):
+    letter = letter_to("drop-dot@example.org")
+    office.deliver(letter.pk, NOW)
+    signup.unsubscribe(letter.subscriber.public_id, door=DOOR, now=NOW)
+    office.sweep(NOW + timedelta(hours=1))
+    letter.refresh_from_db()
+    assert letter.state == "failed"
+
+
+def test_who_is_erased_while_the_server_reads_is_not_sent_the_dot(server, composed, monkeypatch):
+    letter = letter_to()
+    pass_fence = office._pass_fence
+
+    def erase_and_pass(claimed, now):
+        signup.erase(letter.subscriber)
+        pass_fence(claimed, now)
+
+    monkeypatch.setattr(office, "_pass_fence", erase_and_pass)
+    assert office.deliver(letter.pk, NOW) is False
+    assert server.accepted == []
+    assert not Letter.objects.exists()
+
+
+def test_a_letter_whose_day_has_ended_is_missed_and_its_papers_come_the_next_day(server, composed):
+    letter = letter_to()
+    tomorrow = NOW + timedelta(days=1)
+
+    office.sweep(tomorrow)
+    planning.plan(tomorrow)
+
+    letter.refresh_from_db()
+    assert (letter.state, letter.reason) == ("missed", "its day ended first")
+    assert [pick.paper.title for pick in Pick.objects.all()] == ["Graphs"]
+    assert Pick.objects.get().digest.day == tomorrow.date()
+
+
+def test_a_letter_that_cannot_be_written_is_given_up_and_its_neighbour_sent(
+    server, monkeypatch, caplog
+):
+    bad, good = letter_to("bad@example.org"), letter_to("good@example.org")
+
+    def compose(letter, now):
+        if letter.pk == bad.pk:
+            raise RuntimeError("a poisonous paper")
+        return Content(subject="Papers", text="Hello.", html="<p>Hello.</p>")
+
+    monkeypatch.setitem(registry.composers, "digest", compose)
+    now = NOW
+    for _ in range(8):
+        for letter_id in office.due(now):
+            office.deliver(letter_id, now)
+        now += timedelta(minutes=90)
+
+    bad.refresh_from_db()
+    good.refresh_from_db()
+    assert good.state == "accepted"
+    assert (bad.state, bad.attempt) == ("failed", office.MAX_STUMBLES)
+    assert bad.reason.startswith("broken")
+
+
+def test_an_outage_of_half_an_hour_costs_nobody_her_letter(server, composed, settings):
+    for number in range(5):
+        letter_to(f"reader-{number}@example.org")
+    settings.EMAIL_URL = "smtp://127.0.0.1:1"
+    now = NOW
+    while office.due(now + timedelta(minutes=10)) or Letter.objects.open().exists():
+        if now > NOW + timedelta(minutes=30):
+            settings.EMAIL_URL = server.url
+        office.sweep(now)
+        for letter_id in office.due(now):
+            office.deliver(letter_id, now)
+        now += MINUTE
+        assert now < NOW + timedelta(hours=3)
+    assert len(server.accepted) == 5
+
+
+def test_a_failed_letter_says_so_to_people(server, composed):
+    letter = letter_to("550-rcpt@example.org")
+    office.deliver(letter.pk, NOW)
+    letter.refresh_from_db()
+    assert letter.said == "could not be sent: refused: 550 5.1.1 no"
+
+
+def test_the_outbox_has_a_file_of_the_very_bytes_and_no_drafts(composed, data_dir):
+    letter = letter_to()
+    office.deliver(letter.pk, NOW)
+    (file,) = (data_dir / "outbox").iterdir()
+    assert file.name == f"digest-20260601T120000Z-{letter.pk}.eml"
+    assert b"\n" not in file.read_bytes().replace(b"\r\n", b"")
+
+
+def test_a_repeat_into_the_outbox_falls_on_the_same_file(composed, data_dir):
+    letter = letter_to()
+    dying = office._claim(letter.pk, NOW)
+    office._freeze(dying, NOW)
+    transport = office.transport_for("file:")
+    envelope = office._envelope(dying)
+    transport.hand_over(
+        envelope, zlib.decompress(dying.mime), lambda: office._pass_fence(dying, NOW)
+    )  # And the worker dies before it can write down that it was accepted.
+    office.sweep(NOW + 15 * MINUTE)
+    office.sweep(NOW + 30 * MINUTE)
+    office.deliver(letter.pk, NOW + 30 * MINUTE)
+
+    letter.refresh_from_db()
+    assert letter.state == "accepted"
+    assert len(list((data_dir / "outbox").iterdir())) == 1

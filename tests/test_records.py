@@ -1,0 +1,181 @@
+"""What sources tell becomes plain records."""
+
+import gzip
+import json
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from digest.sources import files, records
+from digest.sources.records import BadRecord, canonical_id, plain
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("2506.04235", "2506.04235"),
+        ("2506.04235v3", "2506.04235"),
+        ("arXiv:2506.04235v1", "2506.04235"),
+        ("https://arxiv.org/abs/0704.0001", "0704.0001"),
+        ("math/0309136", "math/0309136"),
+        ("math.GT/0309136v2", "math/0309136"),
+        ("hep-th/9901001", "hep-th/9901001"),
+        ("biorxiv:10.1101/2024.01.01", "biorxiv:10.1101/2024.01.01"),
+    ],
+)
+def test_an_id_is_kept_without_its_version(written, kept):
+    assert canonical_id(written) == kept
+
+
+@pytest.mark.parametrize("text", ["", "x", "2506", "../etc", "a b", "<script>", "a:b c", "é:1"])
+def test_what_is_no_id_is_refused(text):
+    with pytest.raises(BadRecord):
+        canonical_id(text)
+
+
+@pytest.mark.parametrize(
+    ("latex", "readable"),
+    [
+        (r"$\alpha<\beta$", "α<β"),
+        (r"p$<$0.05", "p<0.05"),
+        (r"costs \$5, $10 or $20", "costs $5, $10 or $20"),
+        (r"Erd\H{o}s--R\'enyi", "Erdős–Rényi"),
+        (r"\textbf{bold} {\em and} plain", "bold and plain"),
+        (r"$O(\log n)$ in $\mathbb{R}^d$", "O(log n) in ℝ^d"),
+        (r"Code: \href{https://example.org/x}{here}", "Code: https://example.org/x"),
+        (r"A~\cite{a,b} note\footnote{see B}", "A note (see B)"),
+        (r"5\% of A\&B", "5% of A&B"),
+        ("AT&amp;T &lt;3", "AT&T <3"),
+        ("a\nb\tc\x00d\u202ee", "a b c d e"),
+        (r"broken $\frac{ math", r"broken $\frac{ math"),
+    ],
+)
+def test_latex_entities_and_controls_become_readable(latex, readable):
+    assert plain(latex, 100) == readable
+
+
+@given(st.text(alphabet=st.characters(codec=None), max_size=300))
+def test_any_text_becomes_one_line_without_controls(text):
+    line = plain(text, 100)
+    assert len(line) <= 100
+    assert "\n" not in line
+    assert not records.CONTROLS.search(line)
+    line.encode("utf-8")
+
+
+def row(**fields):
+    return json.dumps({"id": "2506.00001", "title": "A title"} | fields).encode()
+
+
+def test_a_full_row_is_read():
+    record = files.parse(
+        row(
+            abstract="About.",
+            date="2025-06-07",
+            authors=["A. One"],
+            categories=["cs.LG"],
+            upvotes=3,
+            url="https://example.org/p",
+        )
+    )
+    assert record.day == date(2025, 6, 7)
+    assert (record.authors, record.categories, record.upvotes) == (["A. One"], ["cs.LG"], 3)
+    assert record.url == "https://example.org/p"
+
+
+def test_a_row_without_an_id_gets_one_from_its_title():
+    first = files.parse(b'{"title": "On  Bread"}')
+    second = files.parse(b'{"title": "on bread!"}')
+    assert first.id == second.id
+    assert first.id.startswith("title:")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"{",
+        b'{"id": "2506.00001", "title": "cut in ha',
+        b"[]",
+        b"null",
+        b'{"id": "2506.00001"}',
+        b'{"title": 7}',
+        b"\xff\xfe",
+        b"[" * 100_000,
+        row(date="yesterday"),
+        row(upvotes="many"),
+        row(upvotes=-1),
+        row(upvotes=True),
+        row(id="what?"),
+        row(abstract={"a": 1}),
+        b'{"title": "' + b"x" * 3_000_000 + b'"}',
+    ],
+)
+def test_a_bad_line_is_a_bad_record(line):
+    with pytest.raises(BadRecord):
+        files.parse(line)
+
+
+@pytest.mark.parametrize("url", ["javascript:alert(1)", "ftp://x", "//evil", "http://[", "a b"])
+def test_only_web_addresses_are_taken_as_links(url):
+    assert files.parse(row(url=url)).url == ""
+
+
+def test_a_line_of_arxivs_snapshot_is_read():
+    line = json.dumps(
+        {
+            "id": "0704.0001",
+            "title": "Calculation of\n  cross sections",
+            "abstract": "  A calculation. ",
+            "categories": "hep-ph hep-ex",
+            "versions": [{"version": "v1", "created": "Mon, 2 Apr 2007 19:18:42 GMT"}],
+            "update_date": "2008-11-26",
+            "authors_parsed": [["Balázs", "C.", ""], ["Nadolsky", "P. M.", "Jr"]],
+        }
+    ).encode()
+    record = files.parse(line)
+    assert record.title == "Calculation of cross sections"
+    assert (record.day, record.day_is_estimate) == (date(2007, 4, 2), True)
+    assert record.authors == ["C. Balázs", "P. M. Nadolsky Jr"]
+    assert record.categories == ["hep-ph", "hep-ex"]
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_bad_line_is_reported_by_number_and_the_rest_is_read(tmp_path, pack):
+    path = tmp_path / "papers"
+    path.write_bytes(pack(row() + b"\n{\n\n" + row(id="2506.00002")))
+    bad = []
+    read = list(files.read(path, lambda number, why: bad.append(number), lambda count: None))
+    assert [record.id for record in read] == ["2506.00001", "2506.00002"]
+    assert bad == [2]
+
+
+def test_a_gzip_file_that_breaks_off_gives_what_came_before(tmp_path):
+    path = tmp_path / "papers.gz"
+    lines = b"\n".join(row(id=f"2506.{n:05}", abstract=f"{n * 7919}" * 20) for n in range(3000))
+    path.write_bytes(gzip.compress(lines)[:-2000])
+    got = []
+    with pytest.raises(OSError, match="broken after line"):
+        got.extend(iter_into(got, files.read(path, lambda *why: None, lambda count: None)))
+    assert len(got) > 100
+
+
+def iter_into(kept, records):
+    for record in records:
+        kept.append(record)
+    return []
+
+
+def test_a_line_of_many_megabytes_takes_no_memory_with_it(tmp_path):
+    path = tmp_path / "papers"
+    with path.open("wb") as file:
+        file.write(row() + b"\n")
+        for _ in range(30):
+            file.write(b"x" * 1_000_000)
+        file.write(b"\n" + row(id="2506.00002") + b"\n")
+    bad = []
+    read = list(files.read(path, lambda *problem: bad.append(problem), lambda count: None))
+    assert [record.id for record in read] == ["2506.00001", "2506.00002"]
+    assert bad == [(2, "the line is too long")]

@@ -1,0 +1,140 @@
+"""The moments at which days are due, through every change of clocks."""
+
+from datetime import UTC, date, datetime, timedelta
+from functools import cache
+from itertools import pairwise
+from zoneinfo import ZoneInfo, available_timezones
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from subscriptions import schedule
+
+DAY = timedelta(days=1)
+QUARTER = timedelta(minutes=15)  # All clocks of today differ by so much or a multiple.
+FIRST, LAST = date(2026, 1, 1), date(2027, 12, 31)
+MIDNIGHT = datetime(2026, 1, 1, tzinfo=UTC)
+# Each as (zone, day, hour that was skipped, the wall clock when it is due).
+SKIPPED = [
+    ("Europe/Berlin", "2027-03-28", 2, "03:00"),
+    ("Australia/Lord_Howe", "2026-10-04", 2, "02:30"),
+    ("Antarctica/Troll", "2026-03-29", 2, "04:00"),
+    ("Africa/Cairo", "2026-04-24", 0, "01:00"),
+    ("Asia/Beirut", "2026-03-29", 0, "01:00"),
+    ("Atlantic/Azores", "2026-03-29", 0, "01:00"),
+    ("America/Sao_Paulo", "2018-11-04", 0, "01:00"),
+    ("America/Nuuk", "2026-03-28", 23, "22:00"),
+]
+TWICE = [
+    ("Europe/Berlin", "2026-10-25", 2, timedelta(hours=2)),
+    ("America/New_York", "2026-11-01", 1, timedelta(hours=-4)),
+    ("America/Havana", "2026-11-01", 0, timedelta(hours=-4)),
+    ("Asia/Beirut", "2026-10-24", 23, timedelta(hours=3)),
+]
+
+
+def wall(moment, zone):
+    return moment.astimezone(zone).strftime("%Y-%m-%d %H:%M")
+
+
+@pytest.mark.parametrize(("zone", "day", "hour", "clock"), SKIPPED)
+def test_a_skipped_hour_is_due_as_much_later_as_the_clocks_jump(zone, day, hour, clock):
+    zone = ZoneInfo(zone)
+    moment = schedule.due_moment(date.fromisoformat(day), hour, zone)
+    assert wall(moment, zone) == f"{day} {clock}"
+
+
+@pytest.mark.parametrize(("zone", "day", "hour", "offset"), TWICE)
+def test_an_hour_that_comes_twice_is_due_the_first_time(zone, day, hour, offset):
+    zone = ZoneInfo(zone)
+    moment = schedule.due_moment(date.fromisoformat(day), hour, zone)
+    assert moment.astimezone(zone).utcoffset() == offset
+    assert wall(moment, zone) == f"{day} {hour:02}:00"
+
+
+@pytest.mark.parametrize("hour", [0, 7, 23])
+@pytest.mark.parametrize(
+    ("zone", "day"),
+    [("Pacific/Apia", date(2011, 12, 30)), ("Pacific/Kwajalein", date(1993, 8, 21))],
+)
+def test_a_day_that_never_was_is_never_due(zone, day, hour):
+    zone = ZoneInfo(zone)
+    assert schedule.due_moment(day, hour, zone) is None
+    assert schedule.first_due(day, hour, zone) == (
+        day + DAY,
+        schedule.due_moment(day + DAY, hour, zone),
+    )
+
+
+def test_the_first_due_day_is_the_day_itself_where_it_exists():
+    day, moment = schedule.first_due(date(2026, 6, 1), 7, ZoneInfo("Europe/Berlin"))
+    assert (day, moment) == (date(2026, 6, 1), datetime(2026, 6, 1, 5, tzinfo=UTC))
+
+
+def test_every_day_on_which_clocks_change_is_due_once_at_every_hour():
+    """All zones x two years x 24 hours, where something happens; the rest are ordinary days."""
+    changes = [(zone, day) for zone in zones() for day in days_of_change(zone)]
+    assert len(changes) > 500
+    for zone, day in changes:
+        moments = quarters(day, zone)
+        shown = {}
+        for moment in moments:
+            shown.setdefault(moment.astimezone(zone).strftime("%H:%M"), moment)
+        for hour in range(24):
+            due = schedule.due_moment(day, hour, zone)
+            assert due == shown.get(f"{hour:02}:00", due), (zone, day, hour)
+            assert due in moments, (zone, day, hour)
+
+
+@given(
+    zone=st.deferred(lambda: st.sampled_from(zones())),
+    day=st.dates(FIRST, LAST),
+    hour=st.integers(0, 23),
+)
+def test_a_day_is_due_once_on_its_own_date_and_about_a_day_after_the_last(zone, day, hour):
+    moment = schedule.due_moment(day, hour, zone)
+    assert schedule.local_day(moment, zone) == day
+    following = schedule.due_moment(day + DAY, hour, zone)
+    assert timedelta(hours=22) <= following - moment <= timedelta(hours=26)
+    if wall(moment, zone) != f"{day} {hour:02}:00":
+        assert day in days_of_change(zone)
+
+
+@given(
+    zone=st.deferred(lambda: st.sampled_from(zones())),
+    day=st.dates(FIRST, LAST),
+)
+def test_a_letter_may_leave_until_six_hours_after_its_local_day(zone, day):
+    ends = quarters(day, zone)[-1] + QUARTER
+    assert schedule.closes(day, zone) == ends + timedelta(hours=6)
+
+
+def test_the_grace_of_a_day_before_one_that_never_was_begins_where_it_ended():
+    zone = ZoneInfo("Pacific/Apia")
+    closes = schedule.closes(date(2011, 12, 29), zone)
+    assert wall(closes, zone) == "2011-12-31 06:00"
+
+
+@cache
+def zones():
+    return [ZoneInfo(name) for name in sorted(available_timezones() - {"localtime"})]
+
+
+@cache
+def days_of_change(zone):
+    """Return the local days, of two years, in which the zone's clocks are changed."""
+    midnights = [MIDNIGHT + n * DAY for n in range((LAST - FIRST).days + 1)]
+    return {
+        schedule.local_day(moment, zone)
+        for before, after in pairwise(midnights)
+        if before.astimezone(zone).utcoffset() != after.astimezone(zone).utcoffset()
+        for moment in (before, after)
+    }
+
+
+def quarters(day, zone):
+    """Return the moments of the day, a quarter of an hour apart, as the calendar shows it."""
+    noon = MIDNIGHT + (day - FIRST) + DAY / 2
+    moments = [noon + n * QUARTER for n in range(-120, 121)]
+    return [moment for moment in moments if schedule.local_day(moment, zone) == day]

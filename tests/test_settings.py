@@ -1,0 +1,215 @@
+"""What the environment may say, and the sentence with which the rest is refused."""
+
+import os
+import runpy
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from threading import Barrier, Thread
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from config.environment import generated_secret
+from subscriptions.post.transports import transport_for
+
+ROOT = Path(__file__).resolve().parent.parent
+PUBLIC = {
+    "SITE_URL": "https://papers.example.org",
+    "SECRET_KEY": "a secret",
+    "ALLOWED_HOSTS": "papers.example.org",
+}
+DATABASE = {"DATABASE_URL": "postgres://you@127.0.0.1/papers"}
+
+
+@pytest.fixture
+def read_settings(monkeypatch, data_dir):
+    """Return a function that reads settings.py in an environment that holds nothing else."""
+
+    def read(**environment):
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "environ", {"DATA_DIR": str(data_dir)} | environment)
+            return runpy.run_path(str(ROOT / "config" / "settings.py"))
+
+    return read
+
+
+def manage(*arguments, **environment):
+    """Run a command in a process of its own, in an environment that holds nothing else."""
+    return subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"]} | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+# ---- With nothing set
+
+
+def test_with_nothing_set_everything_is_embedded(read_settings, data_dir):
+    settings = read_settings()
+    database = settings["DATABASES"]["default"]
+    assert database["ENGINE"] == "django.db.backends.sqlite3"
+    assert database["NAME"] == str(data_dir / "paperboy.sqlite3")
+    assert settings["CELERY_BROKER_URL"].startswith("memory:")
+    assert settings["EMAIL_URL"] == "file:"
+    assert settings["SITE_URL"] == "http://127.0.0.1:8000"
+    assert settings["DEBUG"] is False
+    assert "*" not in settings["ALLOWED_HOSTS"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ALLOWED_HOSTS",
+        "CACHE_URL",
+        "CELERY_BROKER_URL",
+        "DATABASE_URL",
+        "DEBUG",
+        "DEFAULT_FROM_EMAIL",
+        "EMAIL_URL",
+        "LOG_LEVEL",
+        "NEW_DAYS",
+        "SECRET_KEY",
+        "SECRET_KEY_FALLBACKS",
+        "SITE_NAME",
+        "SITE_URL",
+    ],
+)
+def test_an_empty_variable_is_as_good_as_none(read_settings, name):
+    """Files for `docker compose` are full of them."""
+    with_nothing, with_empty = read_settings(), read_settings(**{name: ""})
+    plain = {key for key, value in with_nothing.items() if isinstance(value, str | int | list)}
+    plain |= {"LOGGING", "DATABASES", "CACHES"}
+    assert {key: with_nothing[key] for key in plain if key.isupper()} == {
+        key: with_empty[key] for key in plain if key.isupper()
+    }
+
+
+def test_the_key_is_made_once_and_only_its_owner_can_read_it(read_settings, data_dir):
+    keys = {read_settings()["SECRET_KEY"] for _ in range(2)}
+    (key,) = keys
+    assert len(key) >= 50
+    assert stat.S_IMODE((data_dir / "secret-key").stat().st_mode) == 0o600
+    assert (data_dir / "secret-key").read_text() == key
+
+
+def test_a_key_that_is_given_leaves_no_file(read_settings, data_dir):
+    assert read_settings(SECRET_KEY="a secret")["SECRET_KEY"] == "a secret"
+    assert list(data_dir.iterdir()) == []
+
+
+def test_processes_that_start_at_once_have_one_key(data_dir):
+    barrier, keys = Barrier(20), []
+
+    def start():
+        barrier.wait()
+        keys.append(generated_secret(data_dir / "new" / "secret-key"))
+
+    threads = [Thread(target=start) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(keys) == 20
+    assert len(set(keys)) == 1
+    assert [file.name for file in (data_dir / "new").iterdir()] == ["secret-key"]
+
+
+# ---- A public installation
+
+
+@pytest.mark.parametrize("missing", ["SECRET_KEY", "ALLOWED_HOSTS"])
+@pytest.mark.parametrize(
+    "public",
+    [PUBLIC, PUBLIC | DATABASE, PUBLIC | DATABASE | {"SITE_URL": "http://papers.example.org"}],
+)
+def test_a_public_installation_without_a_key_or_its_hosts_is_refused(
+    read_settings, public, missing
+):
+    environment = {name: value for name, value in public.items() if name != missing}
+    with pytest.raises(ImproperlyConfigured, match=f"^{missing} is not set.* needs it.*README"):
+        read_settings(**environment)
+
+
+def test_an_https_address_in_capitals_is_public_too(read_settings):
+    with pytest.raises(ImproperlyConfigured, match="SECRET_KEY is not set"):
+        read_settings(SITE_URL="HTTPS://papers.example.org")
+
+
+def test_every_command_of_a_public_installation_is_refused_with_a_sentence(data_dir):
+    refused = manage("migrate", DATA_DIR=str(data_dir), SITE_URL=PUBLIC["SITE_URL"])
+    last = refused.stderr.strip().splitlines()[-1]
+    assert refused.returncode == 1
+    assert "SECRET_KEY is not set. A public installation" in last
+    assert last.endswith("README.md.")
+    assert list(data_dir.iterdir()) == []
+
+
+def test_behind_https_cookies_and_the_browser_stay_there(read_settings):
+    settings = read_settings(**PUBLIC)
+    assert settings["SESSION_COOKIE_SECURE"]
+    assert settings["CSRF_COOKIE_SECURE"]
+    assert settings["SECURE_HSTS_SECONDS"] >= 31_536_000
+    assert settings["CSRF_TRUSTED_ORIGINS"] == ["https://papers.example.org"]
+    assert settings["ALLOWED_HOSTS"] == ["papers.example.org"]
+
+
+# ---- What makes no sense
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("NEW_DAYS", "0", "NEW_DAYS must be a whole number above zero, not '0'."),
+        ("NEW_DAYS", "-1", "NEW_DAYS must be a whole number above zero, not '-1'."),
+        ("NEW_DAYS", "seven", "NEW_DAYS must be a whole number above zero, not 'seven'."),
+        ("NEW_DAYS", "1.5", "NEW_DAYS must be a whole number above zero, not '1.5'."),
+        ("CORPUS_DAYS", "0", "CORPUS_DAYS must be a whole number above zero, not '0'."),
+        ("DEBUG", "maybe", "DEBUG must be 1 or 0, not 'maybe'."),
+        ("SITE_URL", "papers.example.org", "SITE_URL must be an http(s) address"),
+        ("SITE_URL", "ftp://papers.example.org", "SITE_URL must be an http(s) address"),
+        ("SITE_URL", "https://", "SITE_URL must be an http(s) address"),
+        ("DEFAULT_FROM_EMAIL", "Paperboy", "DEFAULT_FROM_EMAIL holds no address"),
+        ("DEFAULT_FROM_EMAIL", "Paperboy <>", "DEFAULT_FROM_EMAIL holds no address"),
+    ],
+)
+def test_a_value_that_makes_no_sense_is_named_and_refused(read_settings, name, value, sentence):
+    with pytest.raises(ImproperlyConfigured) as refused:
+        read_settings(**{"SECRET_KEY": "a secret", "ALLOWED_HOSTS": "*", name: value})
+    assert str(refused.value).startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("gopher:", "EMAIL_URL begins with 'gopher', which is no transport of ours."),
+        ("mail.example.org:25", "EMAIL_URL begins with"),
+        ("smtp:", "EMAIL_URL names no host: smtp://host:port."),
+        ("smtp://mail.example.org:mail", "EMAIL_URL holds a port that is no number."),
+        (
+            "smtp://mail.example.org?tls=maybe",
+            "EMAIL_URL: tls must be none, starttls or implicit, not 'maybe'.",
+        ),
+    ],
+)
+def test_a_mail_server_that_makes_no_sense_is_refused_with_a_sentence(url, sentence):
+    with pytest.raises(ImproperlyConfigured) as refused:
+        transport_for(url)
+    assert str(refused.value).startswith(sentence)
+
+
+def test_no_sentence_about_the_mail_server_tells_its_password():
+    with pytest.raises(ImproperlyConfigured) as refused:
+        transport_for("smtp://you:hush@mail.example.org:25?tls=maybe")
+    assert "hush" not in str(refused.value)
+
+
+def test_a_mail_server_that_makes_no_sense_is_refused_before_letters_are_lost(data_dir):
+    refused = manage("check", DATA_DIR=str(data_dir), EMAIL_URL="gopher:")
+    assert refused.returncode == 1
+    assert "EMAIL_URL begins with 'gopher'" in refused.stderr

@@ -1,0 +1,503 @@
+"""The verbs across models, called once, twice, in the wrong order, and by twenty at once."""
+
+import json
+from datetime import UTC, date, datetime, timedelta
+from threading import Barrier, Thread
+from zoneinfo import ZoneInfo, available_timezones
+
+import pytest
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import connections
+from hypothesis import given
+from hypothesis import strategies as st
+
+from subscriptions import schedule, signup
+from subscriptions.models import Consent, Letter, Subscriber, Topic, TopicPreference
+from subscriptions.post import office
+from subscriptions.signup import Wishes
+from tests import make
+from tests.make import NOW
+
+pytestmark = pytest.mark.django_db
+
+DOOR = signup.Door(via="a test", ip="192.0.2.1", wording="Send me papers.")
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+
+
+def subscribe(email="you@example.org", wishes=None, *, timezone="UTC", hour=7, now=NOW):
+    wishes = wishes or Wishes()
+    return signup.subscribe(email, wishes, timezone=timezone, hour=hour, door=DOOR, now=now)
+
+
+def confirm(subscriber, *, now=NOW):
+    subscriber.refresh_from_db()
+    signup.confirm(subscriber, subscriber.asked_at, door=DOOR, now=now)
+
+
+def unsubscribe(subscriber, *, now=NOW):
+    return signup.unsubscribe(subscriber.public_id, door=DOOR, now=now)
+
+
+def change(subscriber, wishes=None, *, now=NOW, **settings):
+    signup.change(subscriber, wishes or Wishes(), settings, now=now)
+    subscriber.refresh_from_db()
+
+
+def accepted(subscriber, day, at):
+    """Write down that she got the digest of this day."""
+    return Letter.objects.create(
+        subscriber=subscriber,
+        kind=Letter.Kind.DIGEST,
+        day=day,
+        state=Letter.State.ACCEPTED,
+        created_at=at,
+        closes_at=at + DAY,
+        ended_at=at,
+    )
+
+
+def stances(subscriber):
+    return {p.topic.query: p.stance for p in subscriber.preferences.select_related("topic")}
+
+
+# ---- Subscribing
+
+
+def test_signing_up_writes_a_confirmation_and_nothing_else_is_due():
+    letter = subscribe()
+    someone = Subscriber.objects.get()
+    assert (letter.kind, letter.subscriber, letter.state) == ("confirm", someone, "planned")
+    assert someone.state_at(NOW) == "pending"
+    assert not Subscriber.objects.due(NOW + 30 * DAY).exists()
+
+
+def test_the_record_of_consent_says_when_by_which_door_and_to_which_words():
+    subscribe()
+    asked = Consent.objects.get()
+    assert (asked.act, asked.at) == ("asked", NOW)
+    assert (asked.via, asked.ip, asked.wording) == ("a test", "192.0.2.1", "Send me papers.")
+
+
+def test_two_spellings_that_differ_by_case_are_one_subscriber():
+    subscribe("You@example.org")
+    subscribe("yOU@example.org", now=NOW + HOUR)
+    assert Subscriber.objects.get().email == "You@example.org"
+
+
+def test_dots_and_plus_tags_stay_apart():
+    for address in ("firstlast@example.org", "first.last@example.org", "firstlast+a@example.org"):
+        subscribe(address)
+    assert Subscriber.objects.count() == 3
+
+
+def test_signing_up_again_at_once_changes_the_wishes_and_sends_no_second_letter():
+    subscribe(wishes=Wishes(interests=["bread"]))
+    again = subscribe(wishes=Wishes(interests=["cake"]), hour=9, now=NOW + MINUTE)
+    someone = Subscriber.objects.get()
+    assert again is None
+    assert Letter.objects.count() == 1
+    assert (stances(someone), someone.hour) == ({"cake": "follow"}, 9)
+
+
+def test_whoever_lost_the_confirmation_can_have_another_after_a_while():
+    subscribe()
+    assert subscribe(now=NOW + 10 * MINUTE) is not None
+
+
+def test_a_confirmation_that_failed_does_not_stand_in_the_way_of_another():
+    letter = subscribe()
+    Letter.objects.filter(pk=letter.pk).update(state="failed")
+    assert subscribe(now=NOW + MINUTE) is not None
+
+
+@pytest.mark.parametrize("paused_until", [None, date(2026, 7, 1)])
+def test_nobody_can_change_a_readers_settings_by_typing_her_address(paused_until):
+    reader = make.subscriber(interests="bread", hour=8, paused_until=paused_until)
+    subscribe(reader.email.upper(), Wishes(interests=["spam"]), timezone="Asia/Tokyo", hour=3)
+    reader.refresh_from_db()
+    assert stances(reader) == {"bread": "follow"}
+    assert (reader.hour, reader.timezone) == (8, "UTC")
+    assert reader.asked_at == NOW
+    assert not reader.consents.exists()
+
+
+def test_one_who_reads_already_is_told_so_once_a_day():
+    reader = make.subscriber()
+    written = [subscribe(reader.email, now=NOW + n * HOUR) is not None for n in range(0, 49, 6)]
+    assert written == [n % 24 == 0 for n in range(0, 49, 6)]
+
+
+def test_a_suppressed_address_gets_no_letter_and_keeps_its_state():
+    reader = make.subscriber(suppressed_at=NOW, suppressed_reason="bounced")
+    assert subscribe(reader.email, Wishes(interests=["bread"])) is None
+    assert not Letter.objects.exists()
+    assert not Topic.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "fields", [{"confirmed_at": None}, {"unsubscribed_at": NOW}, {"suppressed_at": NOW}]
+)
+def test_nobody_is_due_who_does_not_want_letters(fields):
+    wanting = make.subscriber(next_due_at=NOW)
+    make.subscriber(next_due_at=NOW, **fields)
+    assert list(Subscriber.objects.due(NOW)) == [wanting]
+
+
+# ---- Confirming
+
+
+def test_confirming_makes_the_first_digest_due_at_once():
+    subscribe(timezone="Pacific/Auckland", hour=7)
+    someone = Subscriber.objects.get()
+    confirm(someone, now=NOW + HOUR)
+    assert list(Subscriber.objects.due(NOW + HOUR)) == [someone]
+    assert [consent.act for consent in someone.consents.all()] == ["asked", "confirmed"]
+
+
+def test_confirming_again_changes_nothing():
+    subscribe()
+    someone = Subscriber.objects.get()
+    confirm(someone)
+    Subscriber.objects.update(next_due_at=NOW + DAY)
+    confirm(someone, now=NOW + HOUR)
+    someone.refresh_from_db()
+    assert (someone.confirmed_at, someone.next_due_at) == (NOW, NOW + DAY)
+    assert someone.consents.count() == 2
+
+
+def test_a_used_confirmation_does_not_bring_back_one_who_left():
+    subscribe()
+    someone = Subscriber.objects.get()
+    confirm(someone, now=NOW + HOUR)
+    unsubscribe(someone, now=NOW + 2 * HOUR)
+    with pytest.raises(signup.UsedToken):
+        confirm(someone, now=NOW + 3 * HOUR)
+    someone.refresh_from_db()
+    assert someone.state_at(NOW + 3 * HOUR) == "unsubscribed"
+
+
+def test_of_two_letters_the_other_is_used_too_once_one_is():
+    subscribe()
+    first = Subscriber.objects.get()
+    subscribe(now=NOW + HOUR)
+    confirm(Subscriber.objects.get(), now=NOW + 2 * HOUR)
+    unsubscribe(first, now=NOW + 3 * HOUR)
+    with pytest.raises(signup.UsedToken):
+        signup.confirm(first, first.asked_at, door=DOOR, now=NOW + 4 * HOUR)
+
+
+def test_one_who_left_may_come_back_the_same_minute():
+    subscribe()
+    someone = Subscriber.objects.get()
+    confirm(someone, now=NOW + MINUTE)
+    unsubscribe(someone, now=NOW + 2 * MINUTE)
+    assert subscribe(now=NOW + 3 * MINUTE) is not None
+    confirm(someone, now=NOW + 4 * MINUTE)
+    someone.refresh_from_db()
+    assert someone.state_at(NOW + 4 * MINUTE) == "active"
+    assert someone.next_due_at == NOW + 4 * MINUTE
+
+
+def test_a_confirmation_does_not_lift_a_suppression():
+    subscribe()
+    someone = Subscriber.objects.get()
+    Subscriber.objects.update(suppressed_at=NOW)
+    confirm(someone, now=NOW + HOUR)
+    someone.refresh_from_db()
+    assert someone.state_at(NOW + HOUR) == "suppressed"
+    assert someone.confirmed_at is None
+
+
+# ---- Changing
+
+
+def test_what_is_no_longer_wished_for_is_gone_and_what_stays_keeps_its_weight():
+    kept, dropped = make.topic(), make.topic()
+    reader = make.subscriber(interests="bread\ncake", topics=[kept, dropped])
+    reader.preferences.filter(topic=kept).update(weight=2.5)
+    bread = reader.own_topics.get(query="bread")
+    change(reader, Wishes(follow=[kept], interests=["bread"]))
+    assert stances(reader) == {kept.query: "follow", "bread": "follow"}
+    assert reader.preferences.get(topic=kept).weight == 2.5
+    assert list(reader.own_topics.all()) == [bread]
+    assert Topic.objects.filter(pk=dropped.pk).exists()
+
+
+def test_muting_wins_where_a_topic_is_both_followed_and_muted():
+    topic = make.topic()
+    reader = make.subscriber(topics=[topic], interests="bread")
+    change(
+        reader,
+        Wishes(follow=[topic], mute=[topic], interests=["bread"], muted_interests=["bread"]),
+    )
+    assert stances(reader) == {topic.query: "mute", "bread": "mute"}
+
+
+def test_two_readers_may_have_the_same_words():
+    one, other = make.subscriber(), make.subscriber()
+    for reader in (one, other):
+        change(reader, Wishes(interests=["bread"]))
+    change(one)
+    assert stances(other) == {"bread": "follow"}
+
+
+def test_changing_the_wishes_alone_leaves_the_next_digest_when_it_was():
+    reader = make.subscriber()
+    change(reader, Wishes(interests=["bread"]), now=NOW - HOUR, hour=7, size=5)
+    assert (reader.next_due_at, reader.size) == (NOW, 5)
+
+
+def test_a_later_hour_holds_today_where_today_has_no_digest_yet():
+    reader = make.subscriber(next_due_at=NOW + 2 * HOUR, hour=14)
+    change(reader, hour=20)
+    assert reader.next_due_at == NOW + 8 * HOUR
+
+
+def test_a_later_hour_holds_from_tomorrow_where_today_had_its_digest():
+    reader = make.subscriber()
+    accepted(reader, NOW.date(), at=NOW - 5 * HOUR)
+    change(reader, hour=20)
+    assert reader.next_due_at == NOW + DAY + 8 * HOUR
+
+
+@given(
+    zones=st.tuples(*2 * [st.sampled_from(sorted(available_timezones() - {"localtime"}))]),
+    hour=st.integers(0, 23),
+    sent_at=st.timedeltas(timedelta(0), timedelta(days=730)).map(lambda later: NOW + later),
+    wait=st.timedeltas(timedelta(0), timedelta(hours=24)),
+)
+def test_wherever_she_moves_the_next_digest_is_of_a_later_day_and_twelve_hours_away(
+    zones, hour, sent_at, wait
+):
+    reader = make.subscriber(timezone=zones[0])
+    last = schedule.local_day(sent_at, ZoneInfo(zones[0]))
+    accepted(reader, last, at=sent_at)
+    change(reader, now=sent_at + wait, timezone=zones[1], hour=hour)
+    next_day = schedule.local_day(reader.next_due_at, reader.zone)
+    if (reader.timezone, reader.hour) != (zones[0], 7):
+        assert next_day > last
+        assert reader.next_due_at >= sent_at + timedelta(hours=12)
+        # Three days: from the first to the last hour, across the date line, one day being taken.
+        assert reader.next_due_at <= sent_at + timedelta(hours=73)
+
+
+@pytest.mark.parametrize("fields", [{"confirmed": False}, {"unsubscribed_at": NOW}])
+def test_a_change_of_hour_makes_nothing_due_for_one_who_gets_no_digest(fields):
+    reader = make.subscriber(next_due_at=None, **fields)
+    change(reader, hour=20)
+    assert reader.next_due_at is None
+
+
+# ---- Pausing
+
+
+def test_a_pause_ends_by_itself_at_her_hour_on_the_day_that_she_chose():
+    reader = make.subscriber(timezone="Europe/Berlin")
+    change(reader, paused_until=date(2026, 6, 10))
+    assert reader.state_at(NOW) == "paused"
+    assert reader.next_due_at == datetime(2026, 6, 10, 5, tzinfo=UTC)
+    assert reader.state_at(reader.next_due_at) == "active"
+
+
+def test_a_pause_stops_the_digest_that_waits_but_not_a_confirmation():
+    reader = make.subscriber()
+    for kind in Letter.Kind.values:
+        office.write(reader, kind, now=NOW, closes_at=NOW + DAY)
+    change(reader, paused_until=date(2026, 6, 10))
+    states = dict(reader.letters.values_list("kind", "state"))
+    assert states.pop("confirm") == "planned"
+    assert states.pop("digest") == "skipped"
+    assert states.pop("welcome") == "skipped"
+
+
+def test_resuming_brings_the_next_digest_at_her_hour_and_none_for_a_day_that_had_one():
+    reader = make.subscriber(hour=20, paused_until=date(2026, 6, 10), next_due_at=NOW + 9 * DAY)
+    signup.resume(reader, now=NOW)
+    reader.refresh_from_db()
+    assert (reader.paused_until, reader.next_due_at) == (None, NOW + 8 * HOUR)
+    accepted(reader, NOW.date(), at=NOW)
+    change(reader, paused_until=date(2026, 6, 10))
+    signup.resume(reader, now=NOW)
+    reader.refresh_from_db()
+    assert reader.next_due_at == NOW + DAY + 8 * HOUR
+
+
+def test_resuming_without_a_pause_changes_nothing():
+    reader = make.subscriber(next_due_at=NOW - HOUR)
+    signup.resume(reader, now=NOW)
+    reader.refresh_from_db()
+    assert reader.next_due_at == NOW - HOUR
+
+
+# ---- Unsubscribing
+
+
+@pytest.mark.parametrize(
+    ("state", "becomes", "may_yet_arrive"),
+    [
+        ("planned", "skipped", 0),
+        ("claimed", "skipped", 0),
+        ("transmitting", "transmitting", 1),
+        ("uncertain", "uncertain", 1),
+        ("accepted", "accepted", 0),
+        ("failed", "failed", 0),
+    ],
+)
+def test_unsubscribing_ends_what_has_not_left_and_counts_what_may_yet_arrive(
+    state, becomes, may_yet_arrive
+):
+    reader = make.subscriber()
+    letter = office.write(reader, "digest", now=NOW, closes_at=NOW + DAY)
+    Letter.objects.update(state=state)
+    assert unsubscribe(reader) == may_yet_arrive
+    letter.refresh_from_db()
+    assert letter.state == becomes
+
+
+def test_unsubscribing_stops_at_once_and_again_changes_nothing():
+    reader = make.subscriber()
+    unsubscribe(reader)
+    unsubscribe(reader, now=NOW + DAY)
+    reader.refresh_from_db()
+    assert (reader.unsubscribed_at, reader.next_due_at) == (NOW, None)
+    assert [consent.act for consent in reader.consents.all()] == ["unsubscribed"]
+    assert not Subscriber.objects.due(NOW + 30 * DAY).exists()
+
+
+def test_the_letters_of_others_go_on():
+    reader, other = make.subscriber(), make.subscriber()
+    letter = office.write(other, "digest", now=NOW, closes_at=NOW + DAY)
+    unsubscribe(reader)
+    signup.erase(reader)
+    letter.refresh_from_db()
+    assert letter.state == "planned"
+
+
+# ---- Her data
+
+
+def test_what_is_kept_about_her_is_exported_whole():
+    topic = make.topic("Graph learning")
+    long_query = "bread " * 60
+    subscribe("you@example.org", Wishes(follow=[topic], interests=[long_query.strip()]))
+    reader = Subscriber.objects.get()
+    confirm(reader)
+    change(
+        reader,
+        Wishes(mute=[topic], interests=[long_query.strip()], muted_interests=["cake"]),
+        size=5,
+        paused_until=date(2026, 6, 10),
+    )
+    Subscriber.objects.update(suppressed_at=NOW, suppressed_reason="mailbox unknown")
+    reader.refresh_from_db()
+    exported = json.dumps(signup.export(reader), cls=DjangoJSONEncoder)
+    for fact in (
+        "you@example.org",
+        "Graph learning",
+        long_query.strip(),
+        "cake",
+        "mute",
+        "192.0.2.1",
+        "Send me papers.",
+        "confirmed",
+        "2026-06-10",
+        "mailbox unknown",
+        '"size": 5',
+        '"kind": "confirm"',
+    ):
+        assert fact in exported
+
+
+def test_the_export_of_one_holds_nothing_of_another():
+    make.subscriber("else@example.org", interests="secret plans")
+    exported = json.dumps(signup.export(make.subscriber()), cls=DjangoJSONEncoder)
+    assert "else@example.org" not in exported
+    assert "secret plans" not in exported
+
+
+def test_erasing_twice_is_erasing_once():
+    reader = make.subscriber(interests="bread")
+    subscribe(reader.email)
+    signup.erase(reader)
+    signup.erase(reader)
+    for model in (Subscriber, TopicPreference, Topic, Letter, Consent):
+        assert not model.objects.exists()
+
+
+# ---- Twenty at once
+
+
+def at_once(*acts):
+    """Do all of these in threads of their own, at one moment. Return what they raised."""
+    barrier, raised = Barrier(len(acts)), []
+
+    def run(act):
+        barrier.wait()
+        try:
+            act()
+        except Exception as error:
+            raised.append(error)
+        finally:
+            connections.close_all()
+
+    threads = [Thread(target=run, args=[act]) for act in acts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return raised
+
+
+@pytest.mark.django_db(transaction=True)
+def test_twenty_sign_ups_of_one_person_are_one_subscriber_with_one_letter():
+    spellings = ["you@example.org", "You@example.org", "YOU@example.org", "yoU@example.org"]
+    wishes = Wishes(interests=["bread"])
+    raised = at_once(*5 * [lambda s=s: subscribe(s, wishes) for s in spellings])
+    assert raised == []
+    someone = Subscriber.objects.get()
+    assert someone.consents.count() == 20
+    assert someone.letters.count() == 1
+    assert stances(someone) == {"bread": "follow"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_twenty_clicks_on_confirm_or_unsubscribe_are_one():
+    subscribe()
+    someone = Subscriber.objects.get()
+    raised = at_once(*20 * [lambda: confirm(someone)])
+    raised += at_once(*20 * [lambda: unsubscribe(someone)])
+    assert raised == []
+    acts = [consent.act for consent in someone.consents.all()]
+    assert sorted(acts) == ["asked", "confirmed", "unsubscribed"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_twenty_changes_at_once_one_wins_whole():
+    reader = make.subscriber(interests="bread")
+    raised = at_once(
+        *(
+            lambda n=n: change(
+                Subscriber.objects.get(), Wishes(interests=[f"bread {n}"]), hour=n, size=n + 1
+            )
+            for n in range(20)
+        )
+    )
+    assert raised == []
+    reader.refresh_from_db()
+    assert reader.size == reader.hour + 1
+    assert stances(reader) == {f"bread {reader.hour}": "follow"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_nothing_of_her_is_left_when_she_erases_amid_other_clicks():
+    reader = make.subscriber(interests="bread")
+    wishes = Wishes(interests=["cake"])
+    raised = at_once(
+        *5 * [lambda: signup.erase(reader)],
+        *5 * [lambda: signup.change(reader, wishes, {"hour": 9}, now=NOW)],
+        *5 * [lambda: unsubscribe(reader)],
+        *5 * [lambda: signup.resume(reader, now=NOW)],
+    )
+    assert all(isinstance(error, Subscriber.DoesNotExist) for error in raised), raised
+    for model in (Subscriber, TopicPreference, Topic, Letter, Consent):
+        assert not model.objects.exists()

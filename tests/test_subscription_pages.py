@@ -1,0 +1,637 @@
+"""The doors for readers: looking changes nothing, posting acts, and a token is proof enough."""
+
+import json
+import re
+from datetime import timedelta
+from html.parser import HTMLParser
+
+import pytest
+from django.apps import apps
+from django.test import Client
+from django.urls import reverse
+
+from digest.models import Digest
+from subscriptions import forms, links
+from subscriptions.models import Letter, Subscriber
+from subscriptions.post import office
+from tests import make
+from tests.make import NOW
+
+pytestmark = pytest.mark.django_db
+
+DAY = timedelta(days=1)
+STATES = {
+    "pending": {"confirmed": False},
+    "active": {},
+    "paused": {"paused_until": (NOW + 9 * DAY).date()},
+    "unsubscribed": {"unsubscribed_at": NOW, "next_due_at": None},
+    "suppressed": {"suppressed_at": NOW, "suppressed_reason": "bounced"},
+}
+PAGES = ["confirm", "preferences", "unsubscribe", "digest"]
+ONE_CLICK = {"List-Unsubscribe": "One-Click"}
+
+
+def rows():
+    """Return every row of every table."""
+    return {
+        model.__name__: list(model._base_manager.order_by("pk").values())
+        for model in apps.get_models()
+    }
+
+
+def url(page, subscriber):
+    """Return the address of the page that only her token opens."""
+    if page == "digest":
+        token = links.token("digest", digest_of(subscriber).public_id)
+    else:
+        asked_at = subscriber.asked_at if page == "confirm" else None
+        token = links.token(page, subscriber.public_id, asked_at)
+    return reverse(page, args=[token])
+
+
+def digest_of(subscriber):
+    if digest := subscriber.digests.first():
+        return digest
+    letter = office.write(subscriber, "digest", now=NOW, closes_at=NOW + DAY)
+    digest = Digest.objects.create(subscriber=subscriber, day=NOW.date(), letter=letter)
+    digest.picks.create(
+        subscriber=subscriber, paper=make.paper(), position=1, score=1.0, basis="new"
+    )
+    return digest
+
+
+def stances(subscriber):
+    return {p.topic.query: p.stance for p in subscriber.preferences.select_related("topic")}
+
+
+def errors(form):
+    """Return what a form says to each field."""
+    return {name: " ".join(said) for name, said in form.errors.items()}
+
+
+# ---- Looking
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_looking_changes_nothing(client, state):
+    reader = make.subscriber(interests="bread", topics=[make.topic()], **STATES[state])
+    urls = [url(page, reader) for page in PAGES]
+    before = rows()
+    for address in [*urls, "/", "/subscribe/", "/topics/"]:
+        for look in (client.get, client.head):
+            for query in ("", "?done=save", "?action=erase&List-Unsubscribe=One-Click"):
+                prefetching = {"Sec-Purpose": "prefetch", "X-Moz": "prefetch"}
+                is_used = state == "unsubscribed" and address.startswith("/confirm/")
+                wanted = 410 if is_used else 200
+                assert look(address + query, headers=prefetching).status_code == wanted
+    assert rows() == before
+    assert client.cookies == {}
+
+
+def test_after_a_scanner_has_looked_the_reader_can_still_act(client):
+    reader = make.subscriber(confirmed=False)
+    client.get(url("confirm", reader))
+    assert client.post(url("confirm", reader)).status_code == 200
+    reader.refresh_from_db()
+    assert reader.state_at(NOW) == "active"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_other_methods_are_refused(client, page):
+    address = url(page, make.subscriber())
+    before = rows()
+    for method in (client.put, client.patch, client.delete, client.options):
+        assert method(address).status_code == 405
+    assert rows() == before
+
+
+class ShownForm(HTMLParser):
+    """What a browser would send in if the settings were saved as they are shown."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.sent, self._reading, self._name, self._text = {}, False, None, None
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        if tag == "form":
+            self._reading = "settings" in (attributes.get("class") or "").split()
+        name = attributes.get("name")
+        if not self._reading or (not name and tag != "option"):
+            return
+        if tag == "input" and (attributes.get("type") != "checkbox" or "checked" in attributes):
+            self.sent.setdefault(name, []).append(attributes.get("value") or "")
+        elif tag == "option" and "selected" in attributes:
+            self.sent.setdefault(self._name, []).append(attributes["value"])
+        elif tag == "textarea":
+            self._name, self._text = name, ""
+        elif tag == "select":
+            self._name = name
+
+    def handle_data(self, data):
+        if self._text is not None:
+            self._text += data
+
+    def handle_endtag(self, tag):
+        if tag == "textarea" and self._text is not None:
+            self.sent[self._name], self._text = [self._text.removeprefix("\n")], None
+
+
+def test_saving_the_preferences_as_they_are_shown_changes_nothing(client):
+    offered, muted, retired = make.topic(), make.topic(), make.topic(is_offered=False)
+    reader = make.subscriber(
+        interests='bread & "butter"\n<b>cake</b>',
+        topics=[offered, retired],
+        muted=[muted],
+        timezone="Europe/Berlin",
+        hour=21,
+        size=3,
+        paused_until=(NOW + 9 * DAY).date(),
+    )
+    before = rows()
+    page = client.get(url("preferences", reader)).content.decode()
+    assert client.post(url("preferences", reader), ShownForm(page).sent).status_code == 302
+    assert rows() == before
+
+
+# ---- Tokens
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_token_that_is_not_for_this_page_opens_nothing(client, page):
+    reader = make.subscriber(interests="bread", confirmed=page != "confirm")
+    token = url(page, reader).split("/")[2]
+    others = [links.token(other, reader.public_id) for other in PAGES if other != page]
+    broken = [token[:-1], token[:20], token + "A", token.swapcase(), "x", "%00", "é"]
+    before = rows()
+    for wrong in [*others, *broken]:
+        for send in (client.get, client.post):
+            response = send(f"/{'digests' if page == 'digest' else page}/{wrong}/")
+            assert response.status_code == 404, wrong
+            assert "no-store" in response["Cache-Control"]
+    assert rows() == before
+
+
+def test_a_token_of_someone_else_opens_her_page_and_not_mine(client):
+    mine, hers = make.subscriber(hour=7), make.subscriber(hour=7)
+    client.post(url("preferences", hers), {"hour": 9})
+    mine.refresh_from_db()
+    hers.refresh_from_db()
+    assert (mine.hour, hers.hour) == (7, 9)
+
+
+def test_a_confirmation_that_is_too_old_says_so_and_changes_nothing(client, clock):
+    reader = make.subscriber(confirmed=False)
+    before = rows()
+    clock.now = NOW + 7 * DAY + timedelta(seconds=1)
+    assert client.get(url("confirm", reader)).status_code == 410
+    assert client.post(url("confirm", reader)).status_code == 410
+    assert rows() == before
+
+
+def test_a_used_confirmation_does_not_bring_back_one_who_left(client, clock):
+    reader = make.subscriber(confirmed=False)
+    client.post(url("confirm", reader))
+    clock.now = NOW + DAY
+    client.post(url("unsubscribe", reader))
+    before = rows()
+    assert client.post(url("confirm", reader)).status_code == 410
+    assert rows() == before
+
+
+@pytest.mark.parametrize("page", ["confirm", "preferences", "digest"])
+def test_a_token_of_one_who_was_erased_opens_nothing(client, page):
+    reader = make.subscriber()
+    address = url(page, reader)
+    client.post(url("preferences", reader), {"action": "erase"})
+    assert client.get(address).status_code == 404
+    assert client.post(address).status_code == 404
+
+
+# ---- Signing up
+
+
+def test_signing_up_asks_the_owner_of_the_address(client):
+    topic = make.topic("Graph learning")
+    response = client.post(
+        "/subscribe/",
+        {
+            "email": " You@EXAMPLE.org",
+            "topics": topic.slug,
+            "interests": "bread\r\n\r\n  sour   dough \r\nbread",
+            "timezone": "Europe/Berlin",
+            "hour": "21",
+        },
+    )
+    someone = Subscriber.objects.get()
+    assert response.status_code == 200
+    assert (someone.email, someone.timezone, someone.hour) == (
+        "You@example.org",
+        "Europe/Berlin",
+        21,
+    )
+    assert stances(someone) == dict.fromkeys(["Graph learning", "bread", "sour dough"], "follow")
+    assert someone.state_at(NOW) == "pending"
+    assert [letter.kind for letter in someone.letters.all()] == ["confirm"]
+
+
+def test_an_address_is_all_that_it_takes(client):
+    assert client.post("/subscribe/", {"email": "you@example.org"}).status_code == 200
+    someone = Subscriber.objects.get()
+    assert (someone.timezone, someone.hour) == ("UTC", 7)
+
+
+def test_other_sites_may_embed_the_form():
+    client = Client(enforce_csrf_checks=True)
+    elsewhere = {"Origin": "https://blog.example", "Sec-Fetch-Site": "cross-site"}
+    response = client.post("/subscribe/", {"email": "you@example.org"}, headers=elsewhere)
+    assert response.status_code == 200
+    assert Subscriber.objects.exists()
+
+
+def test_the_link_in_the_confirmation_letter_confirms(client, outbox):
+    client.post("/subscribe/", {"email": "you@example.org"})
+    office.deliver(Letter.objects.get().pk, NOW)
+    (letter,) = outbox()
+    text = letter.get_body(["plain"]).get_content()
+    (link,) = [word for word in text.split() if "/confirm/" in word]
+    assert letter["To"] == "you@example.org"
+    assert client.post(link.removeprefix("http://127.0.0.1:8000")).status_code == 200
+    assert Subscriber.objects.get().state_at(NOW) == "active"
+
+
+def test_every_link_in_a_letter_may_be_opened_by_a_scanner(client, outbox):
+    for email in ("new@example.org", make.subscriber("known@example.org").email):
+        client.post("/subscribe/", {"email": email})
+    for letter_id in office.due(NOW):
+        office.deliver(letter_id, NOW)
+    before = rows()
+    letters = outbox()
+    assert len(letters) == 2
+    for letter in letters:
+        bodies = [letter.get_body([kind]).get_content() for kind in ("plain", "html")]
+        found = set(re.findall(r"http://127\.0\.0\.1:8000(/[^\s\"'<>]*)", " ".join(bodies)))
+        assert any("/preferences/" in link or "/confirm/" in link for link in found)
+        for link in found:
+            assert client.get(link).status_code == 200, link
+    assert rows() == before
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"email": ""},
+        {"email": "you"},
+        {"email": "you@example.org\r\nBcc: all@example.org"},
+        {"email": "zoë@example.org"},
+        {"topics": "no-such-topic"},
+        {"topics": ["graph-learning", "no-such-topic"]},
+        {"topics": "graph-learning\x00"},
+        {"interests": "bread\x00"},
+        {"interests": "\n".join(f"bread {n}" for n in range(51))},
+        {"interests": "b" * 2001},
+        {"timezone": "Mars/Olympus"},
+        {"timezone": "../../etc/passwd"},
+        {"hour": "24"},
+        {"hour": "-1"},
+        {"hour": "noon"},
+    ],
+)
+def test_what_makes_no_sense_is_refused_and_nothing_is_stored(client, sent):
+    make.topic("Graph learning")
+    before = rows()
+    assert client.post("/subscribe/", {"email": "you@example.org"} | sent).status_code == 400
+    assert rows() == before
+
+
+def test_own_topics_of_another_reader_cannot_be_followed(client):
+    secret = make.subscriber(interests="my secret plan").own_topics.get()
+    for slug in (str(secret.pk), "None", ""):
+        response = client.post("/subscribe/", {"email": "you@example.org", "topics": slug})
+        assert response.status_code == 400
+
+
+def test_a_topic_that_is_not_offered_may_still_be_followed_by_its_slug(client):
+    hidden = make.topic("Hidden", is_offered=False)
+    client.post("/subscribe/", {"email": "you@example.org", "topics": hidden.slug})
+    assert stances(Subscriber.objects.get()) == {"Hidden": "follow"}
+
+
+def test_a_mistake_is_answered_with_a_sentence():
+    topic = make.topic()
+    form = forms.SignUpForm(
+        {
+            "email": "zoë@example.org",
+            "topics": [topic.slug, "no-such-topic"],
+            "interests": "b" * 2001,
+            "timezone": "Mars/Olympus",
+        }
+    )
+    said = errors(form)
+    assert "letters from a to z" in said["email"]
+    assert said["topics"] == "There is no topic called “no-such-topic”."
+    assert said["interests"] == "Please keep each line under 2000 characters."
+    assert "Mars/Olympus" in said["timezone"]
+
+
+def test_an_international_domain_is_kept_in_ascii_and_shown_in_its_own_script(client):
+    response = client.post("/subscribe/", {"email": "you@EXÄMPLE.org"})
+    assert Subscriber.objects.get().email == "you@xn--exmple-cua.org"
+    assert "you@exämple.org" in response.content.decode()
+
+
+def test_long_words_in_any_script_can_be_kept(client):
+    """A database index has its limits: 2700 bytes in PostgreSQL."""
+    words = "".join(chr(0x4E00 + n * 7919 % 20000) for n in range(2000))
+    sent = {"email": "you@example.org", "interests": words}
+    assert client.post("/subscribe/", sent).status_code == 200
+    assert stances(Subscriber.objects.get()) == {words: "follow"}
+
+
+def test_the_answer_does_not_tell_who_is_known(client):
+    answers = {}
+    for state, fields in {"unknown": None, **STATES}.items():
+        email = f"{state:x<12}@example.org"  # All of one length.
+        if fields is not None:
+            make.subscriber(email, **fields)
+        response = client.post("/subscribe/", {"email": email})
+        body = response.content.decode().replace(email, "…")
+        answers[state] = (response.status_code, body, dict(response.headers), response.cookies)
+    assert all(answer == answers["unknown"] for answer in answers.values())
+
+
+# ---- Confirming
+
+
+def test_confirming_twice_is_confirming_once(client, clock):
+    reader = make.subscriber(confirmed=False)
+    assert client.post(url("confirm", reader)).status_code == 200
+    before = rows()
+    clock.now = NOW + timedelta(hours=1)
+    assert client.post(url("confirm", reader)).status_code == 200
+    assert rows() == before
+    reader.refresh_from_db()
+    assert reader.next_due_at == NOW
+
+
+# ---- Preferences
+
+
+def test_absent_wishes_are_dropped_and_absent_settings_are_kept(client):
+    reader = make.subscriber(
+        interests="bread",
+        topics=[make.topic()],
+        muted=[make.topic()],
+        timezone="Europe/Berlin",
+        hour=21,
+        size=3,
+        paused_until=(NOW + 9 * DAY).date(),
+    )
+    before = Subscriber.objects.values().get()
+    response = client.post(url("preferences", reader), follow=True)
+    assert response.redirect_chain[0][1] == 302
+    assert response.status_code == 200
+    assert Subscriber.objects.values().get() == before
+    assert stances(reader) == {}
+
+
+def test_every_wish_and_setting_can_be_changed(client):
+    followed, muted = make.topic("Followed"), make.topic("Muted")
+    reader = make.subscriber(interests="bread", topics=[muted])
+    client.post(
+        url("preferences", reader),
+        {
+            "topics": [followed.slug],
+            "mute": [muted.slug],
+            "interests": "cake",
+            "muted_interests": "raisins\nalmonds",
+            "timezone": "Asia/Tokyo",
+            "hour": "0",
+            "size": "50",
+            "pause_until": "2026-06-10",
+            "action": "save",
+        },
+    )
+    reader.refresh_from_db()
+    assert stances(reader) == {
+        "Followed": "follow",
+        "cake": "follow",
+        "Muted": "mute",
+        "raisins": "mute",
+        "almonds": "mute",
+    }
+    assert (reader.timezone, reader.hour, reader.size) == ("Asia/Tokyo", 0, 50)
+    assert reader.paused_until.isoformat() == "2026-06-10"
+    assert reader.next_due_at.isoformat() == "2026-06-09T15:00:00+00:00"
+
+
+def test_muting_wins_over_following(client):
+    topic = make.topic()
+    reader = make.subscriber()
+    both = {
+        "topics": topic.slug,
+        "mute": topic.slug,
+        "interests": "bread",
+        "muted_interests": "bread",
+    }
+    client.post(url("preferences", reader), both)
+    assert stances(reader) == {topic.query: "mute", "bread": "mute"}
+
+
+@pytest.mark.parametrize("sent", [{"pause_until": ""}, {"action": "resume"}])
+def test_a_pause_can_be_ended(client, sent):
+    reader = make.subscriber(paused_until=(NOW + 9 * DAY).date(), next_due_at=NOW + 9 * DAY)
+    client.post(url("preferences", reader), sent)
+    reader.refresh_from_db()
+    assert reader.paused_until is None
+    assert reader.next_due_at < NOW + DAY
+
+
+@pytest.mark.parametrize("action", ["resume", "reset", "export"])
+def test_only_saving_touches_the_wishes(client, action):
+    topic = make.topic()
+    reader = make.subscriber(interests="bread", muted=[topic], size=3)
+    client.post(url("preferences", reader), {"action": action, "interests": "cake", "size": 5})
+    reader.refresh_from_db()
+    assert stances(reader) == {"bread": "follow", topic.query: "mute"}
+    assert reader.size == 3
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"topics": "no-such-topic"},
+        {"mute": "no-such-topic"},
+        {"topics": "graph-learning\x00"},
+        {"timezone": "Mars/Olympus"},
+        {"hour": "24"},
+        {"size": "0"},
+        {"size": "51"},
+        {"size": "many"},
+        {"pause_until": "soon"},
+        {"pause_until": "2026-02-30"},
+        {"pause_until": "9999-12-31", "timezone": "Pacific/Honolulu", "hour": "23"},
+        {"action": "explode"},
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_refused_and_nothing_changes(client, sent):
+    make.topic("Graph learning")
+    reader = make.subscriber(interests="bread")
+    before = rows()
+    assert client.post(url("preferences", reader), sent).status_code == 400
+    assert rows() == before
+
+
+def test_saving_takes_no_cookie_from_wherever_it_is_sent(client):
+    reader = make.subscriber()
+    strict = Client(enforce_csrf_checks=True)
+    address = url("preferences", reader)
+    assert strict.post(address, {"size": 5}, headers={"Origin": "null"}).status_code == 302
+    reader.refresh_from_db()
+    assert reader.size == 5
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_settings_may_be_saved_in_every_state_and_change_no_state(client, state):
+    reader = make.subscriber(**STATES[state])
+    assert client.post(url("preferences", reader), {"hour": 9}).status_code == 302
+    reader.refresh_from_db()
+    assert (reader.hour, reader.state_at(NOW)) == (9, state)
+
+
+def test_the_export_is_whole_and_valid_json(client):
+    topic = make.topic("Graph learning")
+    reader = make.subscriber("you@example.org", interests="bread", topics=[topic])
+    digest_of(reader)
+    response = client.post(url("preferences", reader), {"action": "export"})
+    exported = json.loads(response.content)
+    assert response["Content-Disposition"].startswith("attachment")
+    assert exported["email"] == "you@example.org"
+    assert len(exported["preferences"]) == 2
+    assert [letter["kind"] for letter in exported["letters"]] == ["digest"]
+    assert [paper["paper"] for paper in exported["papers"]] == [reader.picks.get().paper_id]
+
+
+def test_erasing_leaves_no_row(client):
+    topic = make.topic("Graph learning")
+    client.post("/subscribe/", {"email": "you@example.org", "interests": "bread"})
+    reader, other = Subscriber.objects.get(), make.subscriber(interests="cake", topics=[topic])
+    client.post(url("confirm", reader))
+    digest_of(reader)
+    digest_of(other)
+    assert client.post(url("preferences", reader), {"action": "erase"}).status_code == 200
+    left = {name: len(kept) for name, kept in rows().items()}
+    assert "you@example.org" not in repr(rows())
+    assert reader.public_id.hex not in repr(rows()).replace("-", "")
+    assert (left["Subscriber"], left["Topic"], left["TopicPreference"]) == (1, 2, 2)
+    assert (left["Letter"], left["LetterEvent"], left["Digest"], left["Pick"]) == (1, 1, 1, 1)
+    assert left["Consent"] == 0
+
+
+# ---- Unsubscribing
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        ("List-Unsubscribe=One-Click", "application/x-www-form-urlencoded"),
+        (
+            '--x\r\nContent-Disposition: form-data; name="List-Unsubscribe"\r\n\r\n'
+            "One-Click\r\n--x--\r\n",
+            "multipart/form-data; boundary=x",
+        ),
+        ("", "application/x-www-form-urlencoded"),
+        ("List-Unsubscribe=Two-Clicks&action=erase", "application/x-www-form-urlencoded"),
+        ("List-Unsubscribe=One-Click", "text/plain"),
+        ('{"List-Unsubscribe": "One-Click"}', "application/json"),
+    ],
+)
+def test_one_click_unsubscribes_without_cookie_or_csrf_token(clock, body, content_type):
+    reader = make.subscriber()
+    address = url("unsubscribe", reader)
+    clock.now = NOW + 2 * 366 * DAY
+    for _ in range(2):
+        client = Client(enforce_csrf_checks=True)
+        response = client.post(address, body, content_type=content_type)
+        assert response.status_code == 200
+        assert response.cookies == {}
+    reader.refresh_from_db()
+    assert reader.unsubscribed_at == clock.now
+    assert reader.consents.count() == 1
+
+
+def test_the_record_tells_a_mail_program_from_a_page(client):
+    by_program, by_page = make.subscriber(), make.subscriber()
+    client.post(url("unsubscribe", by_program), ONE_CLICK)
+    client.post(url("unsubscribe", by_page))
+    assert by_program.consents.get().via == "mail program"
+    assert by_page.consents.get().via == "unsubscribe page"
+
+
+def test_unsubscribing_ends_the_letter_that_waits(client):
+    reader = make.subscriber()
+    digest = digest_of(reader)
+    client.post(url("unsubscribe", reader), ONE_CLICK)
+    digest.letter.refresh_from_db()
+    assert (digest.letter.state, digest.letter.reason) == ("skipped", "unsubscribed")
+    assert not digest.picks.exists()
+
+
+def test_one_who_was_erased_can_still_unsubscribe(client):
+    reader = make.subscriber()
+    address = url("unsubscribe", reader)
+    client.post(url("preferences", reader), {"action": "erase"})
+    for send in (client.get, client.post, client.post):
+        assert send(address).status_code == 200
+
+
+# ---- What holds for every page
+
+
+def test_a_page_that_a_token_opens_is_not_kept_passed_on_or_found(client):
+    reader = make.subscriber(confirmed=False)
+    urls = [url(page, reader) for page in PAGES]
+    responses = [client.get(address) for address in urls]
+    responses += [client.post(address) for address in urls]
+    responses += [client.post(urls[1], {"hour": 24}), client.get("/preferences/x/")]
+    responses += [client.post(urls[1], {"action": action}) for action in ("export", "erase")]
+    for response in responses:
+        assert "no-store" in response["Cache-Control"]
+        assert response["Referrer-Policy"] == "no-referrer"
+        assert "noindex" in response["X-Robots-Tag"]
+
+
+def test_every_page_has_a_policy_that_lets_no_other_site_in(client):
+    reader = make.subscriber()
+    urls = ["/", "/subscribe/", "/topics/", "/healthz/", "/no/such/page/", "/confirm/x/"]
+    for address in [*urls, *(url(page, reader) for page in PAGES)]:
+        response = client.get(address)
+        policy = dict(part.strip().split(" ", 1) for part in policy_of(response).split(";"))
+        assert policy["default-src"] == "'none'", address
+        assert policy["frame-ancestors"] == "'none'"
+        assert policy["script-src"] == policy["style-src"] == "'self'"
+        assert "unsafe" not in policy_of(response)
+        assert response["X-Content-Type-Options"] == "nosniff"
+        assert response["X-Frame-Options"] == "DENY"
+
+
+def test_the_admin_panel_alone_has_a_looser_policy(client):
+    response = client.get("/admin/login/")
+    assert "'unsafe-eval'" in policy_of(response)
+    assert "default-src 'none'" in policy_of(response)
+
+
+def test_a_page_holds_no_script_or_style_of_its_own(client):
+    """The policy would refuse them, and nobody would see why."""
+    reader = make.subscriber(interests="bread")
+    for address in ["/", "/subscribe/", "/topics/", *(url(page, reader) for page in PAGES)]:
+        page = client.get(address).content.decode()
+        assert "<script>" not in page
+        assert "<style" not in page
+        assert ' style="' not in page
+        assert " onclick=" not in page
+
+
+def policy_of(response):
+    return response["Content-Security-Policy"]
