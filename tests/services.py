@@ -1,0 +1,64 @@
+"""The servers and programs of this machine that some tests need.
+
+Such a test is marked `services` and calls `require("postgresql", …)`. Where one is missing, the
+test is skipped; where PAPERBOY_REQUIRE_SERVICES is set, as in CI, it fails, so that no green run
+hides it.
+"""
+
+import os
+import shutil
+import socket
+from functools import cache, partial
+
+import psycopg
+import pytest
+
+POSTGRESQL = "postgres://postgres@127.0.0.1:5432"
+
+
+def postgresql() -> bool:
+    """Return whether PostgreSQL lets the user postgres in, who may make databases."""
+    try:
+        psycopg.connect(f"{POSTGRESQL}/postgres", connect_timeout=3).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def redis() -> bool:
+    """Return whether something listens where Redis does."""
+    try:
+        socket.create_connection(("127.0.0.1", 6379), timeout=3).close()
+    except OSError:
+        return False
+    return True
+
+
+def program(name: str) -> bool:
+    """Return whether this program is installed."""
+    return shutil.which(name) is not None
+
+
+SERVICES = {
+    "postgresql": (postgresql, f"no PostgreSQL that trusts {POSTGRESQL}"),
+    "redis": (redis, "no Redis at 127.0.0.1:6379"),
+    "redis-server": (partial(program, "redis-server"), "redis-server is not installed"),
+    "chromium": (partial(program, "chromium"), "chromium is not installed"),
+    "smtp-sink": (partial(program, "smtp-sink"), "smtp-sink (of Postfix) is not installed"),
+}
+
+
+@cache
+def is_up(service: str) -> bool:
+    """Return whether the service is there. Looked up once."""
+    look, _ = SERVICES[service]
+    return look()
+
+
+def require(*services: str) -> None:
+    """Skip the test that calls this unless they are there, or fail it where they must be."""
+    reasons = [SERVICES[service][1] for service in services if not is_up(service)]
+    if reasons and os.environ.get("PAPERBOY_REQUIRE_SERVICES"):
+        pytest.fail(", ".join(reasons), pytrace=False)
+    if reasons:
+        pytest.skip(", ".join(reasons))

@@ -1,0 +1,382 @@
+"""The whole service as it runs in production: PostgreSQL, Redis, web, worker, beat, a mail server.
+
+The processes are started by the very commands of docker-compose.yml; only addresses differ. Nobody
+calls a command between signing up and the digest.
+"""
+
+import asyncio
+import email
+import email.policy
+import json
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from base64 import b64decode
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlencode
+from urllib.request import urlopen
+from uuid import uuid4
+
+import psycopg
+import pytest
+import yaml
+from aiosmtpd.controller import Controller
+
+from tests import services
+
+pytestmark = pytest.mark.services
+
+ROOT = Path(__file__).resolve().parent.parent
+SAMPLES = ROOT / "digest" / "samples" / "papers.jsonl"
+PAPERS = [json.loads(line) for line in SAMPLES.read_text().splitlines()]
+READER = "Reader+Of.Papers@example.org"
+
+
+class House:
+    """The services of docker-compose.yml as processes of this machine, each with its log."""
+
+    def __init__(self, folder, environment, addresses):
+        self.folder = folder
+        self.environment = environment
+        self.addresses = addresses
+        self.services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+        self.running = {}
+
+    def start(self, name):
+        """Start a service. Its process group is its own, and dies with the test."""
+        with self._log(name).open("ab") as log:
+            self.running[name] = subprocess.Popen(
+                self._command(name), **self._around(name), stdout=log, stderr=log
+            )
+
+    def run(self, name):
+        """Run a service that ends, to its end."""
+        self.start(name)
+        assert self.running.pop(name).wait(timeout=120) == 0, f"{name} failed"
+
+    def kill(self, name):
+        """SIGKILL the service with all its children, as a machine without memory does."""
+        process = self.running.pop(name)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(timeout=10)
+
+    def call(self, *command):
+        """Run a command in the worker's surroundings."""
+        with self._log(command[0]).open("ab") as log:
+            subprocess.run(
+                command, **self._around("worker"), stdout=log, stderr=log, timeout=120, check=True
+            )
+
+    def hint(self, task):
+        """Send a task without arguments, as beat does."""
+        self.call("celery", "-A", "config", "call", task, "--queue", "tick")
+
+    def is_healthy(self, name):
+        """Ask as docker-compose.yml says that a service is to be asked."""
+        check = self.services[name]["healthcheck"]["test"]
+        command = check[1:] if isinstance(check, list) else ["sh", "-c", check.replace("$$", "$")]
+        try:
+            self.call(*map(self._here, command))
+        except subprocess.CalledProcessError:
+            return False
+        return True
+
+    def logs(self):
+        """Return what each process has printed, by name."""
+        return {log.stem: log.read_text() for log in sorted(self.folder.glob("*.log"))}
+
+    def close(self):
+        for name in reversed(list(self.running)):
+            self.kill(name)
+        for name, text in self.logs().items():  # Shown by pytest where the test failed.
+            print(f"\n==== {name}\n{text}")  # noqa: T201
+
+    def _command(self, name):
+        command = shlex.split(self._here(self.services[name]["command"]))
+        return [*command, *self._redis_options(name)]
+
+    def _here(self, text):
+        """Return the text with the addresses and paths that hold in this test."""
+        for address, ours in self.addresses.items():
+            text = text.replace(address, ours)
+        return text
+
+    def _redis_options(self, name):
+        if name != "redis":
+            return []
+        port = self.environment["CELERY_BROKER_URL"].rpartition(":")[2].partition("/")[0]
+        return ["--bind", "127.0.0.1", "--port", port, "--dir", str(self.folder)]
+
+    def _around(self, name):
+        """Return where a service runs and with which variables: ours in place of its addresses."""
+        variables = {**self.services[name].get("environment", {}), **self.environment}
+        assert not [value for value in variables.values() if "${" in value]
+        return {"cwd": ROOT, "env": variables, "start_new_session": True}
+
+    def _log(self, name):
+        return self.folder / f"{name}.log"
+
+
+class Sink:
+    """A mail server that keeps what it accepts.
+
+    With `hangs_at` "rcpt" it never answers to a recipient; with "dot" it keeps the letter and never
+    says so. `was_reached` is set when it hangs.
+    """
+
+    def __init__(self):
+        self.arrived = []
+        self.hangs_at = None
+        self.was_reached = threading.Event()
+
+    async def handle_RCPT(self, server, session, envelope, address, options):
+        await self._hang("rcpt")
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, server, session, envelope):
+        self.arrived.append((envelope.rcpt_tos, envelope.original_content))
+        await self._hang("dot")
+        return "250 OK"
+
+    def letters(self, kind):
+        """Return what arrived, parsed: the letters that ask to confirm, or those with papers."""
+        marks = {"confirm": "/confirm/", "digest": "data-paper-id="}
+        parsed = [
+            email.message_from_bytes(content, policy=email.policy.default)
+            for _, content in self.arrived
+        ]
+        return [letter for letter in parsed if marks[kind] in html_of(letter)]
+
+    async def _hang(self, stage):
+        if self.hangs_at == stage:
+            self.was_reached.set()
+            await asyncio.sleep(600)  # Ends with the connection.
+
+
+@pytest.fixture
+def database():
+    """Make a database for this test, and return its address."""
+    services.require("postgresql")
+    name = f"paperboy_{uuid4().hex}"
+    with psycopg.connect(f"{services.POSTGRESQL}/postgres", autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+        yield f"{services.POSTGRESQL}/{name}"
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def sink():
+    sink = Sink()
+    controller = Controller(sink, hostname="127.0.0.1", port=free_port())
+    controller.start()
+    sink.port = controller.port
+    yield sink
+    controller.stop()
+
+
+@pytest.fixture
+def house(tmp_path, database, sink):
+    """The house with everything but its processes: tests start those that they need."""
+    services.require("redis-server")
+    port = free_port()
+    environment = {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "HOSTNAME": socket.gethostname(),  # As in a container.
+        "PYTHONUNBUFFERED": "1",
+        "SECRET_KEY": uuid4().hex,
+        "SITE_URL": f"http://127.0.0.1:{port}",
+        "ALLOWED_HOSTS": "127.0.0.1",
+        "DATABASE_URL": database,
+        "CELERY_BROKER_URL": f"redis://127.0.0.1:{free_port()}/0",
+        "EMAIL_URL": f"smtp://127.0.0.1:{sink.port}",
+        "DATA_DIR": str(tmp_path / "data"),
+    }
+    addresses = {
+        "0.0.0.0:8000": f"127.0.0.1:{port}",
+        "127.0.0.1:8000": f"127.0.0.1:{port}",
+        "/tmp/beat-schedule": str(tmp_path / "beat-schedule"),
+    }
+    house = House(tmp_path, environment, addresses)
+    yield house
+    house.close()
+
+
+@pytest.fixture
+def open_house(house):
+    """The house with its papers of today, and all that serves readers but beat."""
+    papers = house.folder / "papers.jsonl"
+    papers.write_text(
+        "".join(json.dumps(paper | {"date": "2025-06-07"}) + "\n" for paper in PAPERS)
+    )
+    house.start("redis")
+    house.run("migrate")
+    today = str(datetime.now(UTC).date())
+    house.call("python", "manage.py", "import_papers", str(papers), "--shift-to", today)
+    house.start("web")
+    house.start("worker")
+    wait_for("web server", 30, lambda: answers(house))
+    return house
+
+
+def test_who_signs_up_gets_one_digest_and_nobody_lifts_a_finger(open_house, sink):
+    open_house.start("beat")
+    confirm_url = sign_up(open_house, sink)
+    post(confirm_url)
+    wait_for("digest", 100, lambda: sink.letters("digest"))
+
+    wait_for("end of its letter", 10, lambda: states(open_house) == ["accepted", "accepted"])
+    assert [to for to, _ in sink.arrived] == [[READER], [READER]]
+    [digest] = sink.letters("digest")
+    papers = papers_in(digest)
+    assert len(papers) > 3
+    assert all("graph" in f"{paper['title']} {paper['abstract']}".lower() for paper in papers)
+    assert all(open_house.is_healthy(name) for name in ("web", "worker", "beat"))
+
+    said = "\n".join(open_house.logs().values()) + told_to_redis(open_house)
+    assert READER.lower() not in said.lower()
+    assert confirm_url.split("/")[-2] not in said
+
+
+def test_a_worker_killed_before_the_final_dot_costs_time_and_no_letter(open_house, sink):
+    with hanging_at("rcpt", open_house, sink):
+        open_house.kill("worker")
+    assert states(open_house) == ["accepted", "claimed"]
+    assert sink.letters("digest") == []
+
+    open_house.start("worker")
+    after_its_time(open_house, until="planned")
+    after_its_time(open_house, until="accepted")
+    assert len(sink.letters("digest")) == 1
+
+
+def test_a_worker_killed_after_the_final_dot_repeats_the_same_bytes_once(open_house, sink):
+    with hanging_at("dot", open_house, sink):
+        open_house.kill("worker")
+    assert states(open_house) == ["accepted", "transmitting"]
+
+    open_house.start("worker")
+    after_its_time(open_house, until="uncertain")
+    after_its_time(open_house, until="accepted")
+    _, (_, first), (_, second) = sink.arrived
+    assert first == second
+
+
+def test_signing_up_needs_no_redis_and_the_letter_waits(open_house, sink):
+    sign_up(open_house, sink)  # From here on, web holds a connection to Redis.
+    open_house.kill("redis")
+    began = time.monotonic()
+    post(f"{open_house.environment['SITE_URL']}/subscribe/", email="second@example.org")
+    assert time.monotonic() - began < 2
+    assert states(open_house) == ["accepted", "planned"]
+
+    open_house.start("redis")
+    wait_for("Redis", 10, lambda: hinted(open_house, "subscriptions.tasks.deliver_due_letters"))
+    wait_for("letter", 60, lambda: states(open_house) == ["accepted", "accepted"])
+    assert len(sink.letters("confirm")) == 2
+
+
+def sign_up(house, sink):
+    """Sign the reader up, and return the address in the letter that she gets."""
+    began = len(sink.arrived)
+    interests = "graph neural networks"
+    post(f"{house.environment['SITE_URL']}/subscribe/", email=READER, interests=interests)
+    wait_for("confirmation letter", 60, lambda: len(sink.arrived) > began)
+    [letter] = sink.letters("confirm")
+    text = letter.get_body(["plain"]).get_content()
+    return re.search(r"http://127\.0\.0\.1:\d+/confirm/\S+/", text)[0]
+
+
+def post(url, **fields):
+    with urlopen(url, data=urlencode(fields).encode(), timeout=30) as response:
+        assert response.status == 200
+
+
+def answers(house):
+    try:
+        urlopen(f"{house.environment['SITE_URL']}/healthz/", timeout=5).close()
+    except HTTPError as error:
+        error.close()
+        return False
+    except URLError:
+        return False
+    return True
+
+
+@contextmanager
+def hanging_at(stage, house, sink):
+    """Sign up and confirm; her digest is delivered up to where the mail server hangs."""
+    confirm_url = sign_up(house, sink)
+    wait_for("end of her letter", 10, lambda: states(house) == ["accepted"])
+    sink.hangs_at = stage
+    post(confirm_url)
+    assert sink.was_reached.wait(timeout=60), "no digest was brought to the mail server"
+    yield
+    sink.hangs_at = None
+
+
+def after_its_time(house, until):
+    """Let sixteen minutes pass for the open letter, send a tick, and wait for its next state."""
+    with psycopg.connect(house.environment["DATABASE_URL"]) as connection:
+        connection.execute(
+            "UPDATE subscriptions_letter SET lease_until = lease_until - interval '16 minutes',"
+            " next_try_at = next_try_at - interval '16 minutes' WHERE ended_at IS NULL"
+        )
+    house.hint("subscriptions.tasks.deliver_due_letters")
+    wait_for(f"letter that is {until}", 60, lambda: states(house)[-1] == until)
+
+
+def hinted(house, task):
+    try:
+        house.hint(task)
+    except subprocess.CalledProcessError:
+        return False
+    return True
+
+
+def states(house):
+    """Return the states of all letters, in the order in which they were written."""
+    with psycopg.connect(house.environment["DATABASE_URL"]) as connection:
+        rows = connection.execute("SELECT state FROM subscriptions_letter ORDER BY id").fetchall()
+    return [state for (state,) in rows]
+
+
+def told_to_redis(house):
+    """Return all that Redis was ever told, with the bodies of messages decoded."""
+    told = b"".join(file.read_bytes() for file in house.folder.glob("appendonlydir/*.aof"))
+    bodies = re.findall(rb'"body": "([A-Za-z0-9+/=]+)"', told)
+    assert bodies
+    return b"\n".join([told, *map(b64decode, bodies)]).decode(errors="replace")
+
+
+def html_of(letter):
+    return letter.get_body(["html"]).get_content()
+
+
+def papers_in(digest):
+    """Return its papers, best first."""
+    known = {paper["id"]: paper for paper in PAPERS}
+    return [known[id] for id in re.findall(r'data-paper-id="([^"]+)"', html_of(digest))]
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def wait_for(what, seconds, look):
+    """Look again and again until there is something to see."""
+    deadline = time.monotonic() + seconds
+    while not look():
+        assert time.monotonic() < deadline, f"no {what} within {seconds} s"
+        time.sleep(0.2)
