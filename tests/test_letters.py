@@ -135,7 +135,7 @@ def test_latex_arrives_as_readable_characters(digest):
 
 
 def test_control_characters_and_bidi_overrides_do_not_arrive(digest):
-    letter = digest(make.paper("Nul\x00 bell\x07 \u202eright to left", "a\x0bb", id="2606.00001"))
+    letter = digest(make.paper("Escape\x1b bell\x07 \u202eright to left", "a\x0bb", id="2606.00001"))
     for part in (letter["Subject"], text_of(letter), html_of(letter)):
         assert not re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u202a-\u202e\u2066-\u2069]", part)
     assert "right to left" in shown(letter)
