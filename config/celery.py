@@ -30,4 +30,15 @@ app.conf.beat_schedule = {
         "schedule": EVERY_MINUTE,
         "options": TICK,
     },
+    # Often, because the database says what is due: arXiv's lists come out by US Eastern time.
+    "ask the sources that are due": {
+        "task": "digest.tasks.harvest_due_sources",
+        "schedule": crontab(minute="*/5"),
+        "options": {"expires": 240},
+    },
+    "sound alarms and throw old rows away": {
+        "task": "digest.tasks.look_after_sources",
+        "schedule": crontab(minute=17),
+        "options": {"expires": 3000},
+    },
 }

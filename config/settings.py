@@ -6,6 +6,7 @@ must not be guessed (SECRET_KEY, ALLOWED_HOSTS) is asked for.
 """
 
 import os
+from datetime import timedelta
 from email.utils import parseaddr
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -169,6 +170,17 @@ SILENCED_SYSTEM_CHECKS = ["mail.W001"]
 NEW_DAYS = whole_number("NEW_DAYS", 7)  # A paper is new for so many days.
 CORPUS_DAYS = whole_number("CORPUS_DAYS", 90)  # The model is fitted on so many.
 
+# ---- The sources
+
+SOURCES = items("SOURCES") if "SOURCES" in os.environ else ["arxiv", "huggingface"]
+ARXIV_CATEGORIES = items("ARXIV_CATEGORIES")  # None named: all archives.
+# So long after her hour, a digest waits for a list that has not come in whole.
+HARVEST_GRACE = timedelta(minutes=whole_number("HARVEST_GRACE_MINUTES", 60))
+KEEP_OBSERVATIONS = timedelta(days=whole_number("KEEP_OBSERVATIONS_DAYS", 365))
+KEEP_HARVESTS = timedelta(days=whole_number("KEEP_HARVESTS_DAYS", 90))
+KEEP_RESPONSES = timedelta(days=whole_number("KEEP_RESPONSES_DAYS", 7))
+ALARM_WEBHOOK = os.environ.get("ALARM_WEBHOOK", "")  # Gets {"text": …} when papers don't come in.
+
 # ---- Celery: see config/celery.py
 
 CELERY_BROKER_URL = os.environ.get("CELERY_BROKER_URL") or "memory://localhost/"
@@ -187,6 +199,7 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_MAX_TASKS_PER_CHILD = 500
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 30
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 # Who signs up while Redis is down gets her page at once: the letter waits in the database.

@@ -1,3 +1,5 @@
+from functools import partial
+
 from django.apps import AppConfig
 
 
@@ -8,9 +10,11 @@ class DigestConfig(AppConfig):
     def ready(self):
         from digest import composing, ledger, tasks
         from subscriptions import registry
+        from subscriptions.hints import hint
 
         registry.composers["digest"] = composing.compose
         registry.composers["welcome"] = composing.compose
-        registry.on_confirmed.append(tasks.plan_digests.delay)
+        registry.on_confirmed.append(partial(hint, tasks.plan_digests))
         registry.on_never_left.append(ledger.take_back_picks)
         registry.exporters.append(ledger.export)
+        registry.on_reset.append(ledger.forget_feedback)

@@ -1,16 +1,19 @@
 """A digest becomes a letter."""
 
+from datetime import date
+
 from django.conf import settings
 from django.db.models import Prefetch
 from django.urls import reverse
 
+from digest import ledger
 from digest.models import Digest, Pick
 from subscriptions import links, mail
 
 #: Gmail cuts a letter off at 102,000 octets, and the link to unsubscribe with it.
 MAX_HTML = 78_000
 #: Columns of an abstract. Digests of many papers get the longest with which they stay below.
-SUMMARIES = (600, 400, 250, 120)
+SUMMARIES = (600, 400, 250, 120, 60)
 
 
 def compose(letter, now):
@@ -33,6 +36,9 @@ def content(digest, subscriber, picks, kind="digest") -> mail.Content:
         .filter(subscriber=subscriber, day__lt=digest.day)
         .exists(),
         "topics": [preference.topic.name for preference in subscriber.followed()],
+        "feedback_url": feedback_url(subscriber),
+        "news": ledger.news_of_saved(subscriber, digest),
+        "receipt": read_receipt(digest),
         "digest_url": web_copy_url(digest),
         "preferences_url": links.preferences_url(subscriber),
         "unsubscribe_url": unsubscribe_url,
@@ -43,6 +49,25 @@ def content(digest, subscriber, picks, kind="digest") -> mail.Content:
         if len(letter.html.encode()) <= MAX_HTML:
             break
     return letter
+
+
+def read_receipt(digest) -> dict:
+    """Return what was announced and what of it was here, as it is said; nothing where unknown."""
+    if not digest.receipt:
+        return {}
+    told = digest.receipt
+    return told | {
+        "day": date.fromisoformat(told["day"]),
+        "announced": f"{told['announced']:,}",
+        "had": f"{told['had']:,}",
+    }
+
+
+def feedback_url(subscriber) -> str:
+    """Return where she says something of a paper."""
+    return settings.SITE_URL + reverse(
+        "feedback", args=[links.token("feedback", subscriber.public_id)]
+    )
 
 
 def web_copy_url(digest) -> str:

@@ -1,110 +1,144 @@
-"""Records become papers: inserted, or updated where something is new. The same record twice
-changes nothing, in whatever order they come."""
+"""One run of one source: fetched, stored batch by batch, and written down.
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import timedelta
-from itertools import batched
+Each batch is stored in one transaction with the cursor from which the run goes on. A run that was
+cut off, by a crash or by the source, is gone on with by the next one of the same day.
+"""
 
+import logging
+import time
+from collections.abc import Callable
+from datetime import UTC, date, timedelta
+
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from digest.models import Paper
-from digest.sources.records import Record
+from digest import coverage, storing
+from digest.models import Harvest
+from digest.sources import calendar
+from digest.sources.arxiv import ArXiv
+from digest.sources.huggingface import HuggingFace
+from digest.sources.plug import Batch, MalformedFeed, Source
+from digest.sources.web import Refused, Unavailable, Web
+from digest.turns import DatabaseCache, DatabaseGate
 
-BATCH = 1_000
-TEXTS = ("title", "abstract", "url")
-LISTS = ("authors", "categories")
-FIELDS = [*TEXTS, *LISTS, "day", "day_is_estimate", "upvotes", "is_sample", "changed_at"]
+logger = logging.getLogger(__name__)
+
+SOURCES: dict[str, Callable[[], Source]] = {"arxiv": ArXiv, "huggingface": HuggingFace}
+#: A run that stored nothing for so long is taken for dead.
+ALIVE = timedelta(minutes=10)
+SHOWN_BAD = 5
+EVERY = timedelta(hours=2)
+AGAIN = timedelta(minutes=20)
+
+State = Harvest.State
 
 
-@dataclass
-class Tally:
-    """How many papers were new, changed, or known just so. Many records may tell of one paper."""
+def web_for(source: Source) -> Web:
+    """Return the way to the source that all workers share: its gate and its answers."""
+    return Web(
+        hosts=source.hosts,
+        gate=DatabaseGate(source.name, source.seconds_between, time.sleep),
+        cache=DatabaseCache(),
+        user_agent=f"Paperboy/0.1 (+{settings.SITE_URL}; {settings.DEFAULT_FROM_EMAIL})",
+        now=timezone.now,
+        sleep=time.sleep,
+    )
 
-    new: int = 0
-    changed: int = 0
-    unchanged: int = 0
+
+def source_named(name: str) -> Source:
+    """Return the source of this name, as the settings want it."""
+    if name == "arxiv" and settings.ARXIV_CATEGORIES:
+        return ArXiv(categories=tuple(settings.ARXIV_CATEGORIES))
+    return SOURCES[name]()
 
 
-def store(
-    records: Iterable[Record],
-    tally: Tally | None = None,
-    *,
-    now,
-    shift: timedelta | None = None,
-    is_sample: bool = False,
-) -> Tally:
-    """Store the records and return the tally, which is kept up batch by batch.
+def due(now) -> list[str]:
+    """Return the sources that should be asked now.
 
-    With `shift`, days are moved by it and replace what was known; without, a paper keeps the
-    earliest day on which it was announced.
+    arXiv: until the newest list is here whole. Its lists come out by US Eastern time, so this looks
+    at its calendar, and needs no schedule that knows of clock changes. Others: a few times a day.
     """
-    tally = tally or Tally()
-    for batch in batched(records, BATCH):
-        _store_batch(batch, tally, now, shift, is_sample)
-    return tally
+    return [name for name in settings.SOURCES if _is_due(name, now)]
 
 
-def _store_batch(batch, tally, now, shift, is_sample):
+def _is_due(name, now):
+    last = Harvest.objects.filter(source=name, since=None).first()
+    if last is None:
+        return True
+    if name != "arxiv":
+        return last.touched_at < now - EVERY
+    return last.touched_at < now - AGAIN and not coverage.is_verified(now)
+
+
+def is_running(name: str, now) -> bool:
+    """Return whether somebody is at this source."""
+    return Harvest.objects.filter(
+        source=name, state=State.RUNNING, touched_at__gt=now - ALIVE
+    ).exists()
+
+
+def run(source: Source, web: Web, *, since: date | None = None, clock=timezone.now) -> Harvest:
+    """Fetch and store what the source tells; go on with a run that was cut off. Return its row.
+
+    What goes wrong with the source is written down, not raised: other sources go on.
+    """
+    today = _today(source.name, clock())
+    harvest = _begin(source.name, today, since, clock())
+    problems: list[str] = []
+    try:
+        for batch in source.harvest(web, today=today, since=since, cursor=harvest.cursor):
+            _take(harvest, batch, problems, clock())
+    except (Unavailable, Refused, MalformedFeed) as error:
+        _end(harvest, State.FAILED, problems, clock(), f"It broke off: {error}.")
+        coverage.note_failure(source.name, str(error), clock())
+    except Exception as error:
+        _end(harvest, State.FAILED, problems, clock(), f"It broke: {type(error).__name__}.")
+        logger.exception("harvest of %s broke", source.name)
+    else:
+        _end(harvest, State.DONE, problems, clock(), "")
+    return harvest
+
+
+def _today(name, now):
+    """Return the day that the source calls today."""
+    return now.astimezone(calendar.EASTERN if name == "arxiv" else UTC).date()
+
+
+def _begin(name, today, since, now):
+    """Return the run that this one goes on with, or a new one."""
+    last = Harvest.objects.filter(source=name).first()
+    if last is not None and last.state != State.DONE and (last.today, last.since) == (today, since):
+        last.state, last.touched_at, last.ended_at = State.RUNNING, now, None
+        last.save()
+        return last
+    return Harvest.objects.create(
+        source=name, since=since, today=today, started_at=now, touched_at=now
+    )
+
+
+def _take(harvest, batch: Batch, problems, now):
+    """Store one batch, with where the run goes on, in one transaction."""
+    tally = storing.Tally()
     with transaction.atomic():
-        known = Paper.objects.in_bulk({record.id for record in batch})
-        before = {paper.pk: _values(paper) for paper in known.values()}
-        new = {}
-        for record in batch:
-            paper = known.get(record.id) or new.get(record.id)
-            if paper is None:
-                new[record.id] = _paper(record, now, shift, is_sample)
-            else:
-                _update(paper, record, shift, is_sample)
-        changed = [paper for paper in known.values() if _values(paper) != before[paper.pk]]
-        for paper in changed:
-            paper.changed_at = now
-        Paper.objects.bulk_create(new.values(), ignore_conflicts=True)
-        Paper.objects.bulk_update(changed, FIELDS, batch_size=200)
-    tally.new += len(new)
-    tally.changed += len(changed)
-    tally.unchanged += len(known) - len(changed)
+        storing.store(batch.records, tally, now=now)
+        coverage.write_down(harvest.source, batch, now)
+        harvest.seen += len(batch.records)
+        harvest.new += tally.new
+        harvest.changed += tally.changed
+        harvest.bad += len(batch.bad)
+        harvest.cursor, harvest.touched_at = batch.cursor, now
+        harvest.save()
+    problems += batch.bad
+    if batch.note:
+        problems.append(batch.note)
 
 
-def _values(paper):
-    return [getattr(paper, name) for name in FIELDS]
-
-
-def _paper(record, now, shift, is_sample):
-    paper = Paper(id=record.id, upvotes=record.upvotes, is_sample=is_sample, changed_at=now)
-    for name in (*TEXTS, *LISTS):
-        setattr(paper, name, getattr(record, name))
-    paper.day, paper.day_is_estimate = _day(record, shift)
-    if paper.day is None:
-        paper.day, paper.day_is_estimate = timezone.localdate(now), True
-    return paper
-
-
-def _update(paper, record, shift, is_sample):
-    """Take over what the record knows."""
-    if is_sample and not paper.is_sample:
-        return  # A sample never covers a paper that really came in.
-    for name in (*TEXTS, *LISTS):
-        if value := getattr(record, name):
-            setattr(paper, name, value)
-    if record.upvotes is not None:
-        paper.upvotes = max(record.upvotes, paper.upvotes or 0)
-    day, is_estimate = _day(record, shift)
-    replaces = shift is not None or paper.is_sample != is_sample
-    if day is not None and (replaces or _knows_better(is_estimate, day, paper)):
-        paper.day, paper.day_is_estimate = day, is_estimate
-    paper.is_sample = is_sample
-
-
-def _knows_better(is_estimate, day, paper):
-    """An announcement beats an estimate; of two alike, the earlier day counts."""
-    if is_estimate != paper.day_is_estimate:
-        return paper.day_is_estimate
-    return day < paper.day
-
-
-def _day(record, shift):
-    if record.day is None:
-        return None, True
-    return record.day + (shift or timedelta(0)), record.day_is_estimate
+def _end(harvest, state, problems, now, how):
+    said = [f"{harvest.seen} records seen: {harvest.new} papers new, {harvest.changed} changed."]
+    if harvest.bad:
+        said.append(f"{harvest.bad} were no papers.")
+    said += problems[:SHOWN_BAD]
+    harvest.said = " ".join([*said, how]).strip()
+    harvest.state, harvest.ended_at, harvest.touched_at = state, now, now
+    harvest.save()

@@ -1,6 +1,7 @@
 """What was sent to whom, kept true when the post office ends a letter or a reader asks for hers."""
 
-from digest.models import Pick
+from digest.models import Digest, Feedback, PaperEvent, Pick
+from subscriptions.models import Letter
 
 
 def take_back_picks(letter_ids):
@@ -15,5 +16,29 @@ def export(subscriber):
         "papers": [
             {"day": pick.digest.day, "paper": pick.paper_id, "why": pick.why}
             for pick in picks.select_related("digest")
-        ]
+        ],
+        "feedback": list(
+            Feedback.objects.filter(subscriber=subscriber).values("paper", "value", "at")
+        ),
     }
+
+
+def forget_feedback(subscriber):
+    """Delete what she said of papers."""
+    Feedback.objects.filter(subscriber=subscriber).delete()
+
+
+def news_of_saved(subscriber, digest) -> list[PaperEvent]:
+    """Return what happened to the papers she saved, since her last letter that arrived."""
+    saved = Feedback.objects.filter(subscriber=subscriber, value=Feedback.Value.SAVE)
+    events = PaperEvent.objects.filter(paper__in=saved.values("paper"))
+    last = (
+        Digest.objects.filter(subscriber=subscriber, letter__state=Letter.State.ACCEPTED)
+        .exclude(pk=digest.pk)
+        .order_by("-letter__ended_at")
+        .values_list("letter__frozen_at", flat=True)
+        .first()
+    )
+    if last is not None:
+        events = events.filter(at__gt=last)
+    return list(events.select_related("paper").order_by("at", "pk")[:20])

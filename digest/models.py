@@ -34,6 +34,13 @@ class Paper(models.Model):
     )
     upvotes = models.PositiveIntegerField(null=True, blank=True)
     url = models.URLField(max_length=500, blank=True)
+    version = models.PositiveSmallIntegerField(null=True, blank=True)
+    is_withdrawn = models.BooleanField("withdrawn", default=False)
+    comments = models.TextField(blank=True)
+    journal_ref = models.TextField("journal reference", blank=True)
+    doi = models.CharField("DOI", max_length=300, blank=True)
+    license = models.CharField(max_length=300, blank=True)
+    github = models.URLField("code", max_length=500, blank=True)
     is_sample = models.BooleanField("sample", default=False)
     changed_at = models.DateTimeField(db_index=True)
 
@@ -75,6 +82,10 @@ class Digest(models.Model):
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     considered = models.PositiveIntegerField(
         default=0, help_text="How many papers were new to her."
+    )
+
+    receipt = models.JSONField(
+        default=dict, blank=True, help_text="What was announced, and what of it was here."
     )
 
     objects = DigestQuerySet.as_manager()
@@ -120,12 +131,169 @@ class Pick(models.Model):
     def why(self):
         """Return the reason as it is said to the reader."""
         if self.basis == self.Basis.TOPIC:
-            return f"{self.topic_name}: {', '.join(self.terms)}" if self.terms else self.topic_name
+            said = ", ".join(self.terms)
+            is_same = said.lower() in ("", self.topic_name.lower())
+            return self.topic_name if is_same else f"{self.topic_name}: {said}"
         if self.basis == self.Basis.TREND:
             votes = self.paper.upvotes
             return f"Trending: {votes} upvote{'s' if votes != 1 else ''}"
         categories = self.paper.categories
         return f"New in {categories[0]}" if categories else "New"
+
+
+class Observation(models.Model):
+    """How popular a paper was on one day, as one source told. From several, its velocity shows."""
+
+    paper = models.ForeignKey(Paper, on_delete=models.CASCADE, related_name="observations")
+    source = models.CharField(max_length=20)
+    day = models.DateField(db_index=True)
+    upvotes = models.PositiveIntegerField(null=True, blank=True)
+    num_comments = models.PositiveIntegerField("comments", null=True, blank=True)
+    github_stars = models.PositiveIntegerField("GitHub stars", null=True, blank=True)
+
+    class Meta:
+        ordering = ["paper", "day"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["paper", "source", "day"], name="one_observation_a_source_and_day"
+            ),
+        ]
+
+    def __str__(self):
+        return f"{self.paper_id} on {self.day}"
+
+
+class PaperEvent(models.Model):
+    """Something that happened to a paper after we first knew it."""
+
+    class Kind(models.TextChoices):
+        REVISED = "revised", "has a new version"
+        WITHDRAWN = "withdrawn", "was withdrawn"
+        PUBLISHED = "published", "has a journal reference"
+        CODE = "code", "has code"
+
+    paper = models.ForeignKey(Paper, on_delete=models.CASCADE, related_name="events")
+    kind = models.CharField(max_length=9, choices=Kind)
+    note = models.CharField(max_length=500, blank=True, help_text="Which version, journal or code.")
+    at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        ordering = ["at", "pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["paper", "kind", "note"], name="a_thing_happens_once"),
+        ]
+
+    def __str__(self):
+        return f"{self.paper_id} {self.get_kind_display()}"
+
+
+class Harvest(models.Model):
+    """One run that fetched from a source, with what it saw. Cut off, it is gone on with."""
+
+    class State(models.TextChoices):
+        RUNNING = "running"
+        DONE = "done"
+        FAILED = "failed"
+
+    source = models.CharField(max_length=20)
+    since = models.DateField(null=True, blank=True, help_text="From this day on, in a backfill.")
+    today = models.DateField(help_text="The day that the run took for today.")
+    started_at = models.DateTimeField()
+    touched_at = models.DateTimeField(help_text="When it last stored something.")
+    ended_at = models.DateTimeField(null=True, blank=True)
+    state = models.CharField(max_length=7, choices=State, default=State.RUNNING)
+    cursor = models.TextField(blank=True, help_text="Where it goes on.")
+    seen = models.PositiveIntegerField(default=0)
+    new = models.PositiveIntegerField(default=0)
+    changed = models.PositiveIntegerField(default=0)
+    bad = models.PositiveIntegerField(default=0, help_text="Records that were none.")
+    said = models.TextField(blank=True, help_text="How it went, in plain words.")
+
+    class Meta:
+        ordering = ["-started_at", "-pk"]
+
+    def __str__(self):
+        return f"{self.source} of {self.started_at:%Y-%m-%d %H:%M}"
+
+
+class Coverage(models.Model):
+    """What a source announced for one category and day, and what we have of it."""
+
+    class State(models.TextChoices):
+        FRESH = "fresh", "all there"
+        WAITING = "waiting", "not announced yet"
+        QUIET = "quiet", "no announcement on this day"
+        STALLED = "stalled", "an earlier day's list is served"
+        FAILED = "failed", "could not be read"
+
+    source = models.CharField(max_length=20)
+    category = models.CharField(max_length=40)
+    day = models.DateField(db_index=True)
+    state = models.CharField(max_length=7, choices=State)
+    announced = models.PositiveIntegerField(default=0)
+    had = models.PositiveIntegerField(default=0, help_text="How many of these are stored.")
+    note = models.TextField(blank=True)
+    checked_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-day", "source", "category"]
+        verbose_name_plural = "coverage"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["source", "category", "day"], name="one_coverage_a_category_and_day"
+            ),
+        ]
+
+    def __str__(self):
+        return f"{self.source} {self.category} on {self.day}"
+
+
+class Turn(models.Model):
+    """Whose turn it is to ask a source: one request at a time, for all workers and machines."""
+
+    source = models.CharField(primary_key=True, max_length=20)
+    holder = models.UUIDField(null=True)
+    free_at = models.DateTimeField(help_text="From then on, the next may ask.")
+
+    def __str__(self):
+        return self.source
+
+
+class Response(models.Model):
+    """What a source answered, kept so that it needs not be asked again."""
+
+    key = models.CharField(primary_key=True, max_length=64)
+    url = models.TextField()
+    headers = models.JSONField(default=dict)
+    body = models.BinaryField(help_text="Compressed.")
+    fetched_at = models.DateTimeField(db_index=True)
+
+    def __str__(self):
+        return self.url
+
+
+class Feedback(models.Model):
+    """What one subscriber said of one paper."""
+
+    class Value(models.TextChoices):
+        MORE = "more", "more like this"
+        LESS = "less", "less like this"
+        SAVE = "save", "saved"
+
+    subscriber = models.ForeignKey(Subscriber, on_delete=models.CASCADE, related_name="feedback")
+    paper = models.ForeignKey(Paper, on_delete=models.CASCADE, related_name="feedback")
+    value = models.CharField(max_length=4, choices=Value)
+    at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-at"]
+        verbose_name_plural = "feedback"
+        constraints = [
+            models.UniqueConstraint(fields=["subscriber", "paper"], name="one_word_a_paper"),
+        ]
+
+    def __str__(self):
+        return f"{self.paper_id}: {self.get_value_display()}"
 
 
 class FittedModel(models.Model):

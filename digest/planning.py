@@ -13,7 +13,9 @@ from datetime import UTC, date, timedelta
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Exists, OuterRef, Q
 
+from digest import coverage
 from digest.editions import Issue, issue_of
 from digest.models import Digest, Paper, Pick
 from digest.ranking.choice import Choice, Interest, Profile, choose
@@ -56,14 +58,21 @@ def plan(now) -> Plan:
     total = Plan()
     for shard in shards(now):
         issue, dues = propose(shard, now)
-        total += _write_down(issue, dues, now)
+        total += _write_down(issue, dues, coverage.receipt(now), now)
     return total
 
 
 def shards(now) -> Iterator[list[Subscriber]]:
-    """Yield those who are due, in the order of their rows, SHARD at a time."""
-    after = 0
-    while shard := list(Subscriber.objects.due(now).filter(pk__gt=after).order_by("pk")[:SHARD]):
+    """Yield those who are due, in the order of their rows, SHARD at a time.
+
+    While the day's papers are still to come, all but the first digests wait for them, HARVEST_GRACE
+    at most.
+    """
+    due, after = Subscriber.objects.due(now).order_by("pk"), 0
+    if coverage.is_awaited(now):
+        had = Exists(Digest.objects.filter(subscriber=OuterRef("pk")))
+        due = due.filter(Q(next_due_at__lte=now - settings.HARVEST_GRACE) | ~had)
+    while shard := list(due.filter(pk__gt=after)[:SHARD]):
         yield shard
         after = shard[-1].pk
 
@@ -149,7 +158,7 @@ def _seen(subscriber_ids, issue):
     return seen
 
 
-def _write_down(issue, dues, now):
+def _write_down(issue, dues, receipt, now):
     """Write letters, digests and picks of one shard in one transaction."""
     with transaction.atomic():
         dues = _still_due(dues)
@@ -171,6 +180,7 @@ def _write_down(issue, dues, now):
                 day=day,
                 letter=letter,
                 considered=due.considered if day == due.day else 0,
+                receipt=receipt.as_json() if receipt and day == due.day else {},
             )
             for (due, day), letter in zip(days, letters, strict=True)
         )

@@ -1,4 +1,4 @@
-"""Celery's door into this room: a task takes ids at most, and calls one function."""
+"""Celery's door into this room: a task takes a name at most, and calls one function."""
 
 from celery import shared_task
 from django.utils import timezone
@@ -14,7 +14,30 @@ def plan_digests():
 
 
 @shared_task
-def fit_model():
-    from digest import fitting
+def harvest_due_sources():
+    from digest import harvest
 
-    fitting.fit(timezone.now())
+    for name in harvest.due(timezone.now()):
+        harvest_source.delay(name)
+
+
+@shared_task
+def harvest_source(name):
+    """Ask one source, unless somebody is at it, and fit the ranking to what is new."""
+    from digest import fitting, harvest
+
+    if harvest.is_running(name, timezone.now()):
+        return
+    source = harvest.source_named(name)
+    row = harvest.run(source, harvest.web_for(source))
+    if row.new or row.changed:
+        fitting.fit(timezone.now())
+
+
+@shared_task
+def look_after_sources():
+    """Say aloud what did not come in, and throw away what is too old."""
+    from digest import upkeep
+
+    upkeep.sound_alarms(timezone.now())
+    upkeep.purge(timezone.now())

@@ -6,6 +6,9 @@ urlpatterns = [
     path("", views.home, name="home"),
     path("topics/", views.topics, name="topics"),
     path("digests/<str:token>/", views.digest, name="digest"),
+    path("feedback/<str:token>/", views.feedback, name="feedback"),
+    path("robots.txt", views.robots),
+    path("favicon.ico", views.favicon),
     path("healthz/", views.ready, name="ready"),
     path("healthz/live/", views.live, name="live"),
 ]

@@ -1,13 +1,14 @@
 """The public pages: today's papers, the topics, a digest on the web, and how the service is."""
 
 from django.db.models import Count, F, Q
-from django.http import JsonResponse
-from django.shortcuts import render
+from django.http import HttpResponse, HttpResponseBadRequest, JsonResponse
+from django.shortcuts import redirect, render
+from django.templatetags.static import static
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from digest import health
-from digest.models import Digest, Paper
+from digest import health, opinions
+from digest.models import Digest, Feedback, Paper
 from subscriptions import links
 from subscriptions.forms import SignUpForm
 from subscriptions.models import Subscriber, Topic, TopicPreference
@@ -57,6 +58,37 @@ def digest(request, token):
         "picks": found.picks.select_related("paper").order_by("position"),
     }
     return render(request, "digest/digest.html", context)
+
+
+@for_token_holders
+def feedback(request, token):
+    """Say something of a paper: GET asks, POST writes it down."""
+    try:
+        subscriber = Subscriber.objects.get(public_id=links.read("feedback", token))
+    except (links.BadToken, Subscriber.DoesNotExist):
+        return render(request, "subscriptions/bad_link.html", status=404)
+    sent = request.POST if request.method == "POST" else request.GET
+    paper = Paper.objects.filter(pk=sent.get("paper", "")).first()
+    value = sent.get("value", Feedback.Value.SAVE)
+    if paper is None or value not in (*Feedback.Value, "clear"):
+        return HttpResponseBadRequest("There is no such paper, or no such value.", "text/plain")
+    if request.method == "POST":
+        opinions.say(subscriber, paper, value, timezone.now())
+    context = {"paper": paper, "value": value, "said": opinions.said(subscriber, paper)}
+    return render(request, "digest/feedback.html", context)
+
+
+@require_safe
+def robots(request):
+    """Nothing here is secret, but links with tokens are nobody's to collect."""
+    private = ("admin", "confirm", "preferences", "unsubscribe", "digests", "feedback")
+    lines = ["User-agent: *", *(f"Disallow: /{room}/" for room in private)]
+    return HttpResponse("\n".join([*lines, ""]), content_type="text/plain")
+
+
+@require_safe
+def favicon(request):
+    return redirect(static("favicon.svg"), permanent=True)
 
 
 @require_safe

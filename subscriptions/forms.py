@@ -66,14 +66,14 @@ class SignUpForm(forms.Form):
     )
     topics = topics_field(Topic.objects.curated(), label="Topics")
     interests = QueriesField(label="Your own words")
-    timezone = forms.CharField(max_length=64, required=False, validators=[known_zone])
+    timezone = forms.CharField(max_length=64, required=False)
     hour = hour_field(required=False, empty_value=7, initial=7, label="Hour")
 
     def clean_email(self):
         return addresses.normalise(self.cleaned_data["email"])
 
     def clean_timezone(self):
-        return self.cleaned_data["timezone"] or "UTC"
+        return zone_named(self.cleaned_data["timezone"] or "UTC")
 
     def wishes(self):
         return Wishes(
@@ -88,9 +88,7 @@ class PreferencesForm(forms.Form):
     mute = topics_field(Topic.objects.curated(), label="Topics you mute")
     interests = QueriesField(label="Your own words")
     muted_interests = QueriesField(label="Words that never appear")
-    timezone = forms.CharField(
-        max_length=64, required=False, validators=[known_zone], label="Time zone"
-    )
+    timezone = forms.CharField(max_length=64, required=False, label="Time zone")
     hour = hour_field(required=False, empty_value=None, label="Hour")
     size = forms.IntegerField(
         min_value=1,
@@ -108,6 +106,10 @@ class PreferencesForm(forms.Form):
         widget=forms.DateInput(attrs={"type": "date"}),
         validators=[MaxValueValidator(LAST_PAUSE, "Please choose a day before the year 3000.")],
     )
+
+    def clean_timezone(self):
+        text = self.cleaned_data["timezone"]
+        return zone_named(text) if text else ""
 
     @classmethod
     def showing(cls, subscriber: Subscriber):
@@ -161,3 +163,16 @@ def zones():
     return sorted(
         name for name in available_timezones() if "/" in name and not name.startswith("Etc/")
     )
+
+
+def zone_named(text: str) -> str:
+    """Return the zone of this name, or of this city where only one has it: "new york", "Berlin"."""
+    wanted = "_".join(text.split()).lower()
+    known = {name.lower(): name for name in available_timezones()}
+    if wanted in known:
+        return known[wanted]
+    of_city = [name for name in zones() if name.rpartition("/")[2].lower() == wanted]
+    if len(of_city) == 1:
+        return of_city[0]
+    known_zone(text)
+    return text

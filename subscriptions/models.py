@@ -63,6 +63,9 @@ class Subscriber(models.Model):
     )
 
     asked_at = models.DateTimeField(help_text="When the latest sign-up was sent in.")
+    asked_for = models.JSONField(
+        default=dict, blank=True, help_text="What a sign-up after leaving wishes, until confirmed."
+    )
     confirmed_at = models.DateTimeField(null=True, blank=True)
     paused_until = models.DateField(null=True, blank=True)
     unsubscribed_at = models.DateTimeField(null=True, blank=True)

@@ -18,5 +18,8 @@ on_never_left: list[Callable] = []
 #: Called with a subscriber; each returns its part of her data, by name.
 exporters: list[Callable] = []
 
+#: Called with a subscriber who wants what was learned of her forgotten.
+on_reset: list[Callable] = []
+
 #: Called with a subscriber, inside the transaction that erases her.
 erasers: list[Callable] = []

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from django.db import IntegrityError, transaction
+from django.db.models import F
 
 from subscriptions import registry, schedule
 from subscriptions.links import CONFIRM_DAYS
@@ -39,6 +40,18 @@ class Wishes:
     interests: list[str] = field(default_factory=list)
     muted_interests: list[str] = field(default_factory=list)
 
+    def as_json(self, timezone: str, hour: int) -> dict:
+        """Return what a sign-up form asked for; nothing where it left all open."""
+        if not (self.follow or self.interests):
+            return {}
+        topics = [topic.pk for topic in self.follow]
+        return {
+            "topics": topics,
+            "interests": self.interests,
+            "timezone": timezone,
+            "hour": hour,
+        }
+
 
 class UsedToken(Exception):
     """This sign-up was confirmed once, and ended since: it takes a new one."""
@@ -59,8 +72,11 @@ def subscribe(
             return None
         if state in ("active", "paused"):
             return _write_confirm(subscriber, now, since=now - REMIND_AGAIN)
-        subscriber.timezone, subscriber.hour = timezone, hour
-        _set_preferences(subscriber, wishes)
+        if state == "unsubscribed":  # Anyone may type her address: what she set stays, until she
+            subscriber.asked_for = wishes.as_json(timezone, hour)  # confirms.
+        else:
+            subscriber.timezone, subscriber.hour = timezone, hour
+            _set_preferences(subscriber, wishes)
         _note(subscriber, Consent.Act.ASKED, door, now)
         since = max(now - CONFIRM_AGAIN, subscriber.unsubscribed_at or now - CONFIRM_AGAIN)
         letter = _write_confirm(subscriber, now, since)
@@ -82,6 +98,7 @@ def confirm(subscriber: Subscriber, asked_at, *, door: Door, now) -> None:
         subscriber.unsubscribed_at = None
         subscriber.paused_until = None
         subscriber.next_due_at = now
+        _grant(subscriber)
         subscriber.save()
         _note(subscriber, Consent.Act.CONFIRMED, door, now)
         for hint in registry.on_confirmed:
@@ -154,7 +171,7 @@ def export(subscriber: Subscriber) -> dict:
         "suppressed_reason": subscriber.suppressed_reason,
         "preferences": list(
             subscriber.preferences.order_by("pk").values(
-                "topic__name", "topic__query", "stance", "weight"
+                "stance", "weight", topic_name=F("topic__name"), query=F("topic__query")
             )
         ),
         "consents": list(subscriber.consents.values("act", "at", "via", "ip", "wording")),
@@ -167,6 +184,13 @@ def export(subscriber: Subscriber) -> dict:
     for exporter in registry.exporters:
         own |= exporter(subscriber)
     return own
+
+
+def reset(subscriber: Subscriber) -> None:
+    """Forget what she said of papers. Topics and settings stay."""
+    with transaction.atomic():
+        for forget in registry.on_reset:
+            forget(subscriber)
 
 
 def erase(subscriber: Subscriber) -> None:
@@ -245,6 +269,15 @@ def _own_topics(subscriber, queries):
         ]
         for query in queries
     ]
+
+
+def _grant(subscriber):
+    """Take over what she asked for as she signed up again, where she asked for something."""
+    asked, subscriber.asked_for = subscriber.asked_for, {}
+    if asked:
+        subscriber.timezone, subscriber.hour = asked["timezone"], asked["hour"]
+        topics = Topic.objects.curated().filter(pk__in=asked["topics"])
+        _set_preferences(subscriber, Wishes(list(topics), interests=asked["interests"]))
 
 
 def _note(subscriber, act, door, now):

@@ -14,6 +14,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
 from subscriptions import addresses, forms, links, schedule, signup
+from subscriptions.hints import hint
 from subscriptions.models import Subscriber, Topic
 from subscriptions.tasks import deliver_letter
 
@@ -21,7 +22,7 @@ CONSENT = "Send me one email a day with new research papers. I can stop it with 
 DONE = {
     "save": "Saved.",
     "resume": "Welcome back. The next digest comes at your hour.",
-    "reset": "Paperboy learns nothing from what you read, so there was nothing to forget.",
+    "reset": "What you said of papers is forgotten, and no paper is saved.",
 }
 
 
@@ -59,8 +60,7 @@ def subscribe(request):
             now=timezone.now(),
         )
         if letter is not None:
-            # A hint alone: where no broker answers, the next tick finds the letter.
-            transaction.on_commit(lambda: deliver_letter.delay(letter.pk), robust=True)
+            transaction.on_commit(lambda: hint(deliver_letter, letter.pk), robust=True)
     context = {
         "address": addresses.readable(form.cleaned_data["email"]),
         "goes_to_files": settings.EMAIL_URL.startswith("file:"),
@@ -146,6 +146,7 @@ def _resume(request, subscriber, token):
 
 
 def _reset(request, subscriber, token):
+    signup.reset(subscriber)
     return _done(token, "reset")
 
 

@@ -124,7 +124,7 @@ def test_digest_for_an_unknown_address_says_so():
 
 @pytest.mark.django_db
 def test_the_doctor_says_what_to_do_and_is_content_after_the_demo(capsys):
-    with pytest.raises(CommandError, match="1 things need doing"):
+    with pytest.raises(CommandError, match="1 thing needs doing"):
         call_command("doctor")
     assert "import_papers" in capsys.readouterr().out
     call_command("demo", no_serve=True)
@@ -181,7 +181,7 @@ def test_serve_takes_a_stranger_from_sign_up_to_her_digest(tmp_path):
         name: value
         for name, value in os.environ.items()
         if name not in ("DATABASE_URL", "SECRET_KEY", "ALLOWED_HOSTS", "SITE_URL")
-    } | {"DATA_DIR": str(tmp_path)}
+    } | {"DATA_DIR": str(tmp_path), "SOURCES": ""}
     port = free_port()
     command = [sys.executable, "manage.py", "demo", "--port", str(port)]
     log = (tmp_path / "log").open("wb")

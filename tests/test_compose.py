@@ -61,7 +61,9 @@ def test_commands_name_what_exists():
 def test_the_worker_listens_to_every_queue_that_something_is_sent_to():
     sent_to = {settings.CELERY_TASK_DEFAULT_QUEUE}
     sent_to |= {route["queue"] for route in settings.CELERY_TASK_ROUTES.values()}
-    sent_to |= {entry["options"]["queue"] for entry in app.conf.beat_schedule.values()}
+    for entry in app.conf.beat_schedule.values():
+        route = app.amqp.router.route(entry.get("options", {}), entry["task"])
+        sent_to.add(route["queue"].name)
     assert set(options_of("worker")["--queues"].split(",")) == sent_to
 
 

@@ -1,117 +1,488 @@
-"""Records become papers, and the same record twice changes nothing."""
+"""Runs of sources: everything that was announced, each paper once, and proof of it."""
 
 import json
-from dataclasses import replace
-from datetime import date, timedelta
+import threading
+import time
+from datetime import UTC, date, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from itertools import pairwise
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
+from django.utils import timezone
 
-from digest import harvest, samples
-from digest.models import Paper
-from digest.sources.records import Record
-from tests.make import NOW
+from digest import composing, coverage, harvest, planning, upkeep
+from digest.models import (
+    Coverage,
+    Digest,
+    Feedback,
+    Harvest,
+    Observation,
+    Paper,
+    PaperEvent,
+    Response,
+)
+from digest.sources import calendar
+from digest.sources.arxiv import ArXiv
+from digest.sources.huggingface import HuggingFace
+from digest.sources.web import MemoryCache, MemoryGate, Web
+from digest.turns import DatabaseCache, DatabaseGate
+from subscriptions.models import Letter
+from tests import make
+from tests.arxiv_server import EASTERN, ArxivServer, unavailable
+from tests.huggingface_server import HuggingFaceServer, too_many
 
 pytestmark = pytest.mark.django_db
 
-RECORD = Record("2506.00001", "Title", "Abstract", date(2025, 6, 7), authors=["A. One"], upvotes=5)
+ARCHIVES = ("cs", "math", "stat")
+MONDAY = date(2026, 6, 1)
 
 
-def rows():
-    return list(Paper.objects.order_by("pk").values())
+def listing_days(count):
+    days = [MONDAY + timedelta(days=n) for n in range(count * 2)]
+    return [day for day in days if calendar.is_announcement_day(day)][:count]
 
 
-def test_the_same_records_again_change_no_row():
-    records = [RECORD, replace(RECORD, id="2506.00002"), replace(RECORD, id="2506.00003")]
-    harvest.store(records, now=NOW)
-    before = rows()
-
-    tally = harvest.store(records, now=NOW + timedelta(days=1))
-
-    assert rows() == before
-    assert (tally.new, tally.changed, tally.unchanged) == (0, 0, 3)
-
-
-def test_a_paper_told_of_twice_in_one_run_is_one_paper_with_the_earlier_day():
-    later = replace(RECORD, day=date(2025, 6, 9), upvotes=9)
-    harvest.store([later, RECORD], now=NOW)
-    paper = Paper.objects.get()
-    assert (paper.day, paper.upvotes) == (date(2025, 6, 7), 9)
-    assert harvest.store([later, RECORD], now=NOW).changed == 0
-
-
-def test_what_a_later_record_does_not_know_is_kept():
-    harvest.store([RECORD], now=NOW)
-    harvest.store([Record(RECORD.id, "New title")], now=NOW)
-    paper = Paper.objects.get()
-    assert (paper.title, paper.abstract, paper.authors) == ("New title", "Abstract", ["A. One"])
-    assert (paper.day, paper.day_is_estimate) == (date(2025, 6, 7), False)
+def announcements(days, a_day=9):
+    """Return what is announced on each day: new papers, and now and then a cross or a revision."""
+    lists, number = {}, 0
+    for day in days:
+        papers = []
+        for n in range(a_day):
+            number += 1
+            papers.append(
+                {
+                    "id": f"2606.{number:05}",
+                    "title": f"Graph networks number {number}",
+                    "abstract": f"On graphs & bread, part {number}.",
+                    "authors": ["A. One", "B. Two"],
+                    "categories": [["cs.LG"], ["math.CO", "cs.DM"], ["stat.ML"]][n % 3],
+                }
+            )
+        if lists:
+            first = next(iter(lists.values()))[0]
+            papers.append(first | {"kind": "replace", "version": len(lists) + 1})
+        lists[day] = papers
+    return lists
 
 
-def test_a_paper_of_unknown_day_is_of_the_day_it_was_stored_until_told():
-    harvest.store([replace(RECORD, day=None)], now=NOW)
-    assert (Paper.objects.get().day, Paper.objects.get().day_is_estimate) == (NOW.date(), True)
-    harvest.store([replace(RECORD, day=None)], now=NOW + timedelta(days=3))
-    assert Paper.objects.get().day == NOW.date()
-    harvest.store([RECORD], now=NOW)
-    assert (Paper.objects.get().day, Paper.objects.get().day_is_estimate) == (RECORD.day, False)
+def at(day, hour=6):
+    """Return a moment of a day in New York."""
+    return datetime(day.year, day.month, day.day, hour, tzinfo=EASTERN).astimezone(UTC)
 
 
-def test_an_estimate_never_covers_an_announcement():
-    harvest.store([RECORD], now=NOW)
-    harvest.store([replace(RECORD, day=date(2025, 1, 1), day_is_estimate=True)], now=NOW)
-    assert Paper.objects.get().day == RECORD.day
+@pytest.fixture
+def days():
+    return listing_days(20)
 
 
-def test_samples_never_cover_real_papers_and_real_papers_replace_samples():
-    harvest.store([RECORD], now=NOW, is_sample=True)
-    real = replace(RECORD, abstract="The real one", day=date(2025, 6, 8))
-    harvest.store([real], now=NOW)
-    harvest.store([RECORD], now=NOW, is_sample=True, shift=timedelta(0))
-    paper = Paper.objects.get()
-    assert (paper.abstract, paper.is_sample, paper.day) == ("The real one", False, real.day)
+@pytest.fixture
+def server(days):
+    server = ArxivServer(announcements(days), today=days[0], page_size=7)
+    yield server
+    server.close()
 
 
-def test_the_samples_are_real_papers_over_ten_days_marked_as_samples():
-    count = samples.lay_out(NOW.date(), NOW)
-    papers = Paper.objects.all()
-    assert count == papers.count() >= 160
-    assert len({paper.day for paper in papers}) == samples.DAYS
-    assert max(paper.day for paper in papers) == NOW.date()
-    assert all(paper.is_sample and len(paper.abstract.split()) >= 25 for paper in papers)
-    assert papers.filter(upvotes__isnull=False).count() >= 80
-    assert sum(bool(paper.authors and paper.categories) for paper in papers) >= 80
+def arxiv(server):
+    return ArXiv(ARCHIVES, **server.addresses)
 
 
-def lines(path, *rows):
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return str(path)
-
-
-def test_import_papers_moves_all_days_so_that_the_last_is_the_given_one(tmp_path):
-    path = lines(
-        tmp_path / "papers.jsonl",
-        {"id": "2506.00001", "title": "First", "date": "2025-06-01"},
-        {"id": "2506.00002", "title": "Last", "date": "2025-06-09"},
+def web(source, clock, **options):
+    gate = MemoryGate(0, clock, lambda seconds: None)
+    return Web(
+        hosts=source.hosts,
+        gate=gate,
+        cache=MemoryCache(),
+        user_agent="Paperboy/test",
+        now=clock,
+        sleep=lambda seconds: None,
+        **options,
     )
-    call_command("import_papers", path)
-    call_command("import_papers", path, shift_to=date(2026, 6, 1))
-    assert [paper.day for paper in Paper.objects.order_by("pk")] == [
-        date(2026, 5, 24),
-        date(2026, 6, 1),
+
+
+def run(server, day, *, since=None, hour=6, **options):
+    server.today = day
+    source = arxiv(server)
+
+    def clock():
+        return at(day, hour)
+
+    return harvest.run(source, web(source, clock, **options), since=since, clock=clock)
+
+
+def expected_papers(server, until):
+    """Return the day on which each paper was announced first."""
+    return {
+        paper["id"]: day
+        for day in sorted(server.days, reverse=True)
+        if day <= until
+        for paper in server.days[day]
+        if paper.get("kind", "new") == "new"
+    }
+
+
+def stored():
+    return dict(Paper.objects.values_list("pk", "day"))
+
+
+def test_twenty_days_in_order_give_each_paper_once_with_its_announcement_day(server, days):
+    for day in days:
+        row = run(server, day)
+        assert row.state == "done", row.said
+    assert stored() == expected_papers(server, days[-1])
+    assert not Paper.objects.filter(day_is_estimate=True).exists()
+    receipt = coverage.receipt(at(days[-1]))
+    assert (receipt.announced, receipt.had, receipt.is_verified) == (9, 9, True)
+
+
+def test_the_same_day_again_changes_nothing(server, days):
+    run(server, days[0])
+    before = list(Paper.objects.order_by("pk").values())
+    row = run(server, days[0])
+    assert (row.new, row.changed) == (0, 0)
+    assert list(Paper.objects.order_by("pk").values()) == before
+
+
+def test_killed_at_any_request_and_started_again_it_ends_the_same(server, days):
+    class Killed(BaseException):
+        pass
+
+    class DyingGate(MemoryGate):
+        left = 0
+
+        def turn(self):
+            if DyingGate.left == 0:
+                raise Killed
+            DyingGate.left -= 1
+            return super().turn()
+
+    server.today = days[1]
+    source = arxiv(server)
+
+    def clock():
+        return at(days[1])
+
+    for requests in range(1, 12):
+        Paper.objects.all().delete()
+        Harvest.objects.all().delete()
+        Coverage.objects.all().delete()
+        kept = web(source, clock)
+        kept.gate = DyingGate(0, clock, lambda seconds: None)
+        DyingGate.left = requests
+        try:
+            harvest.run(source, kept, clock=clock)
+        except Killed:
+            DyingGate.left = 100
+            row = harvest.run(source, kept, clock=clock)
+            assert row.state == "done", row.said
+            assert Harvest.objects.count() == 1
+        assert stored() == expected_papers(server, days[1])
+        assert coverage.is_verified(clock())
+
+
+def test_a_backfill_has_all_papers_with_their_days_estimated(server, days):
+    row = run(server, days[-1], since=days[0])
+    assert row.state == "done", row.said
+    assert stored().keys() == expected_papers(server, days[-1]).keys()
+    close = [
+        abs((stored()[key] - day).days) <= 4
+        for key, day in expected_papers(server, days[-1]).items()
     ]
+    assert all(close)
 
 
-def test_import_papers_reports_a_bad_line_by_number_and_stores_the_rest(tmp_path, capsys):
-    path = tmp_path / "papers.jsonl"
-    path.write_text('{"title": "One"}\n{"title": "cut in ha\n{"title": "Three"}\n')
-    call_command("import_papers", str(path))
-    out, err = capsys.readouterr()
-    assert "papers.jsonl, line 2: this is not JSON. Skipped." in err
-    assert "2 new, 0 changed, 0 unchanged, 1 bad lines skipped." in out
-    assert Paper.objects.count() == 2
+def test_yesterdays_list_with_a_fresh_date_is_not_todays(server, days):
+    run(server, days[0])
+    server.faults["cs"] = "stale"
+    row = run(server, days[1], hour=2)
+    assert "should show" in row.said
+    assert not coverage.is_verified(at(days[1], 2))
+    assert state("cs", days[1]) == "waiting"
+    run(server, days[1], hour=9)
+    assert state("cs", days[1]) == "stalled"
+    assert state("math", days[1]) == "fresh"
+    assert expected_papers(server, days[1]).keys() == stored().keys()  # The list has them.
 
 
-def test_import_papers_says_which_file_is_missing(tmp_path):
-    with pytest.raises(CommandError, match="is no file"):
-        call_command("import_papers", str(tmp_path / "nothing"))
+def test_a_list_that_comes_late_is_verified_then(server, days):
+    server.faults["cs"] = "empty"
+    run(server, days[0])
+    assert not coverage.is_verified(at(days[0]))
+    server.faults.clear()
+    run(server, days[0], hour=8)
+    assert coverage.is_verified(at(days[0], 8))
+    assert stored() == expected_papers(server, days[0])
+
+
+@pytest.mark.parametrize("fault", ["html", "bomb", "deep", "cut", "not utf-8"])
+def test_a_feed_that_is_none_is_told_in_plain_words_and_the_others_are_read(server, days, fault):
+    server.faults["cs"] = fault
+    row = run(server, days[0])
+    assert row.said
+    assert "Traceback" not in row.said
+    assert state("math", days[0]) == "fresh"
+    assert stored().keys() == expected_papers(server, days[0]).keys()
+    if fault != "not utf-8":
+        assert row.state == "failed"
+        assert state("cs", days[0]) == "failed"
+
+
+def test_a_broken_item_is_one_bad_record(server, days):
+    server.faults["cs"] = "broken item"
+    row = run(server, days[0])
+    assert row.bad >= 1
+    assert "no papers" in row.said
+    assert stored().keys() == expected_papers(server, days[0]).keys()
+
+
+def test_a_server_that_has_had_enough_is_gone_on_with_later(server, days):
+    server.answers["oai"].extend([None, *[unavailable()] * 4])
+    row = run(server, days[0])
+    assert row.state == "failed"
+    assert "answered 503" in row.said
+    cursor = row.cursor
+    assert cursor
+    row = run(server, days[0])
+    assert row.state == "done", row.said
+    assert stored() == expected_papers(server, days[0])
+
+
+def test_a_weekend_and_a_holiday_are_quiet(server, days):
+    saturday = days[4] + timedelta(days=1)
+    server.faults["rss"] = "empty"
+    run(server, saturday)
+    assert state("cs", saturday) == "quiet"
+
+
+def test_revisions_and_withdrawals_of_known_papers_are_noted_once(server, days):
+    run(server, days[0])
+    run(server, days[1])
+    run(server, days[1])
+    event = PaperEvent.objects.get()
+    assert (event.paper_id, event.kind, event.note) == ("2606.00001", "revised", "version 2")
+    assert stored()["2606.00001"] == days[0]
+
+
+def test_a_revision_of_a_paper_we_never_had_is_not_new(server, days):
+    server.days[days[5]].append(
+        {"id": "2501.00001", "title": "Of long ago", "abstract": "", "authors": ["A"]}
+        | {"categories": ["cs.LG"], "kind": "replace", "version": 4}
+    )
+    run(server, days[5])
+    assert Paper.objects.get(pk="2501.00001").day < date(2025, 3, 1)
+
+
+def test_markup_in_a_feed_is_text(server, days, client):
+    server.days[days[0]][0]["title"] = "<script>alert(1)</script> & $\\alpha<\\beta$"
+    run(server, days[0])
+    assert Paper.objects.get(pk="2606.00001").title == "<script>alert(1)</script> & α<β"
+    page = client.get("/").content.decode()
+    assert "<script>alert" not in page
+
+
+def test_hugging_faces_votes_are_observed_day_by_day():
+    server = HuggingFaceServer(today=MONDAY)
+    try:
+        for upvotes, hour, day in [(3, 6, MONDAY), (9, 20, MONDAY), (20, 6, MONDAY.replace(day=2))]:
+            server.today, server.lists = day, type(server.lists)(list)
+            server.add({"id": "2606.00001", "title": "Liked", "upvotes": upvotes}, MONDAY)
+            server.add({"id": "2606.00002", "title": "Not yet", "upvotes": 0}, MONDAY)
+            source = HuggingFace(server.base)
+            moment = datetime(day.year, day.month, day.day, hour, tzinfo=UTC)
+            row = harvest.run(source, web(source, lambda m=moment: m), clock=lambda m=moment: m)
+            assert row.state == "done", row.said
+    finally:
+        server.close()
+    votes = Observation.objects.filter(paper="2606.00001").values_list("day", "upvotes")
+    assert list(votes) == [(MONDAY, 9), (MONDAY.replace(day=2), 20)]
+    assert Paper.objects.get(pk="2606.00001").upvotes == 20
+    assert Paper.objects.get(pk="2606.00002").upvotes == 0
+
+
+def test_one_source_that_fails_does_not_keep_the_others(server, days, monkeypatch, capsys):
+    hugging = HuggingFaceServer(today=days[0])
+    hugging.answers.extend([too_many(900)] * 20)
+    server.today = days[0]
+    monkeypatch.setattr(
+        harvest,
+        "SOURCES",
+        {
+            "huggingface": lambda: HuggingFace(hugging.base),
+            "arxiv": lambda: arxiv(server),
+        },
+    )
+    monkeypatch.setattr(harvest, "web_for", lambda source: web(source, timezone.now))
+    try:
+        with pytest.raises(CommandError, match="huggingface"):
+            call_command("harvest")
+    finally:
+        hugging.close()
+    assert "arxiv: " in capsys.readouterr().out
+    assert Paper.objects.count() == 9
+
+
+def test_the_harvest_command_names_what_it_knows():
+    with pytest.raises(CommandError, match=r"There is no source biorxiv\. There are: arxiv"):
+        call_command("harvest", "biorxiv")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_workers_and_three_sources_send_arxiv_one_request_at_a_time(server, days):
+    """In seconds a tenth as long as the real ones."""
+    hugging = HuggingFaceServer(today=days[0])
+    server.today = days[0]
+    moment = at(days[0])
+
+    def work(source):
+        gate = DatabaseGate(source.name, 0.3, time.sleep)
+        shared = web(source, lambda: moment)
+        shared.gate, shared.cache = gate, DatabaseCache()
+        harvest.run(source, shared, clock=lambda: moment)
+        connection.close()
+
+    sources = [arxiv(server), arxiv(server), HuggingFace(hugging.base)]
+    threads = [threading.Thread(target=work, args=(source,)) for source in sources]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    hugging.close()
+
+    moments = sorted(asked.at for asked in server.asked)
+    assert len(moments) >= 6
+    assert min(later - earlier for earlier, later in pairwise(moments)) >= 0.3
+    assert max(asked.connections for asked in server.asked) == 1
+    assert stored() == expected_papers(server, days[0])
+
+
+def test_digests_wait_for_the_list_an_hour_at_most_and_then_say_what_is_missing(server, days):
+    run(server, days[0])
+    reader = make.subscriber(interests="graph networks", timezone="America/New_York", hour=7)
+    planning.plan(at(days[0], 8))
+    server.faults["cs"] = "stale"
+    run(server, days[1])
+    due = at(days[1], 7)
+
+    assert planning.plan(due).letters == 0
+    assert planning.plan(due + timedelta(minutes=59)).letters == 0
+    assert planning.plan(due + timedelta(minutes=60)).letters == 1
+    digest = Digest.objects.get(subscriber=reader, day=days[1])
+    text = " ".join(composing.compose(digest.letter, due).text.split())
+    assert "Of arXiv's list of Tuesday, 2 June, only 6 papers had come in" in text
+
+
+def test_digests_that_wait_go_out_as_soon_as_the_list_is_here(server, days):
+    run(server, days[0])
+    make.subscriber(interests="graph networks", timezone="America/New_York", hour=7)
+    planning.plan(at(days[0], 8))
+    due = at(days[1], 7)
+    assert planning.plan(due).letters == 0
+    run(server, days[1], hour=7)
+    assert planning.plan(due + timedelta(minutes=1)).letters == 1
+    digest = Digest.objects.order_by("pk").last()
+    text = " ".join(composing.compose(digest.letter, due).text.split())
+    assert "arXiv announced 9 papers on Tuesday, 2 June, and 9 of them were here" in text
+
+
+def test_first_digests_and_installations_without_arxiv_do_not_wait(server, days):
+    make.paper("Graph networks", day=days[1])
+    make.subscriber(interests="graph networks")
+    assert planning.plan(at(days[1])).letters == 1
+    run(server, days[0])
+    make.subscriber(interests="graph networks")
+    assert planning.plan(at(days[1])).letters == 1
+
+
+def test_what_happened_to_saved_papers_is_told_once_in_the_next_digest(server, days):
+    run(server, days[0])
+    reader = make.subscriber(interests="graph networks", size=2)
+    Feedback.objects.create(subscriber=reader, paper_id="2606.00001", value="save", at=at(days[0]))
+    said = []
+    for day in days[:3]:
+        run(server, day)
+        moment = at(day, 9)
+        planning.plan(moment)
+        letter = Letter.objects.get(subscriber=reader, day=day)
+        said.append(composing.compose(letter, moment).text)
+        letter.state, letter.frozen_at, letter.ended_at = "accepted", moment, moment
+        letter.save()
+        server.days[days[2]] = [p for p in server.days[days[2]] if p.get("kind") != "replace"]
+    assert "Papers you saved" not in said[0]
+    assert "Graph networks number 1 has a new version: version 2." in " ".join(said[1].split())
+    assert "Papers you saved" not in said[2]
+
+
+def test_nothing_coming_in_is_an_alarm_in_the_log_and_at_the_webhook(
+    server, days, settings, caplog
+):
+    told = []
+
+    class Hook(BaseHTTPRequestHandler):
+        def do_POST(self):
+            told.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *args):
+            pass
+
+    hook = HTTPServer(("127.0.0.1", 0), Hook)
+    threading.Thread(target=hook.handle_request, daemon=True).start()
+    settings.ALARM_WEBHOOK = f"http://127.0.0.1:{hook.server_port}/"
+    run(server, days[0])
+    server.faults["rss"] = "empty"
+    run(server, days[1])
+
+    assert upkeep.sound_alarms(at(days[1], 6)) == []
+    assert upkeep.sound_alarms(at(days[1], 7)) != []
+
+    hook.server_close()
+    assert "has not come in whole: cs an earlier day's list is served" in caplog.text
+    assert "Paperboy: arXiv's list of" in told[0]["text"]
+
+
+def test_old_observations_runs_and_answers_are_thrown_away(server, days):
+    run(server, days[0])
+    paper = Paper.objects.first()
+    old = at(days[0]) - timedelta(days=1000)
+    for day in (days[0], old.date()):
+        Observation.objects.create(paper=paper, source="huggingface", day=day, upvotes=1)
+    Harvest.objects.create(source="arxiv", today=days[0], started_at=old, touched_at=old)
+    Response.objects.create(key="1", url="u", body=b"", fetched_at=old)
+    upkeep.purge(at(days[0]))
+    assert Observation.objects.count() == Harvest.objects.count() == 1
+    assert not Response.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("moment", "day"),
+    [
+        ("2026-10-30T12:00+00:00", "2026-10-30"),
+        ("2026-11-01T12:00+00:00", "2026-10-30"),  # A Sunday; clocks went back.
+        ("2026-11-02T05:29+00:00", "2026-10-30"),
+        ("2026-11-02T05:30+00:00", "2026-11-02"),  # 00:30 in New York, standard time.
+        ("2027-03-15T04:30+00:00", "2027-03-15"),  # The day after clocks went forward.
+        ("2026-11-27T12:00+00:00", "2026-11-26"),  # Nothing was announced on Thanksgiving.
+    ],
+)
+def test_what_must_be_out_follows_new_york_through_both_clock_changes(moment, day):
+    assert coverage.expected_day(datetime.fromisoformat(moment)) == date.fromisoformat(day)
+
+
+def test_arxiv_is_asked_until_its_list_is_here_and_then_left_alone(server, days, settings):
+    settings.SOURCES = ["arxiv"]
+    now = at(days[0])
+    assert harvest.due(now) == ["arxiv"]
+    server.faults["cs"] = "empty"
+    run(server, days[0])
+    assert harvest.due(now + timedelta(minutes=19)) == []
+    assert harvest.due(now + timedelta(minutes=21)) == ["arxiv"]
+    server.faults.clear()
+    run(server, days[0])
+    assert harvest.due(now + timedelta(hours=5)) == []
+    assert harvest.due(at(days[1], 1)) == ["arxiv"]
+
+
+def state(category, day):
+    return Coverage.objects.get(source="arxiv", category=category, day=day).state

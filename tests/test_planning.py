@@ -282,7 +282,7 @@ def test_who_unsubscribes_while_the_ranking_runs_is_left_out():
     issue, dues = planning.propose([reader], NOW)
     signup.unsubscribe(reader.public_id, door=DOOR, now=NOW)
 
-    planning._write_down(issue, dues, NOW)
+    planning._write_down(issue, dues, None, NOW)
 
     assert not Digest.objects.exists()
 

@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from base64 import b64decode
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.error import HTTPError, URLError
@@ -61,12 +61,14 @@ class House:
     def run(self, name):
         """Run a service that ends, to its end."""
         self.start(name)
-        assert self.running.pop(name).wait(timeout=120) == 0, f"{name} failed"
+        assert self.running[name].wait(timeout=120) == 0, f"{name} failed"
+        del self.running[name]
 
     def kill(self, name):
         """SIGKILL the service with all its children, as a machine without memory does."""
         process = self.running.pop(name)
-        os.killpg(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # One that ended by itself.
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait(timeout=10)
 
     def call(self, *command):
@@ -200,6 +202,7 @@ def house(tmp_path, database, sink):
         "CELERY_BROKER_URL": f"redis://127.0.0.1:{free_port()}/0",
         "EMAIL_URL": f"smtp://127.0.0.1:{sink.port}",
         "DATA_DIR": str(tmp_path / "data"),
+        "SOURCES": "",  # Nothing is fetched: the papers are imported.
     }
     addresses = {
         "0.0.0.0:8000": f"127.0.0.1:{port}",

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
-from digest import harvest
+from digest import storing
 from digest.sources import files
 
 PAPERS = Path(__file__).parent / "papers.jsonl"
@@ -26,5 +26,5 @@ def lay_out(today: date, now) -> int:
         replace(record, day=today - timedelta(days=place % DAYS))
         for place, record in enumerate(records)
     ]
-    harvest.store(dealt, now=now, shift=timedelta(0), is_sample=True)
+    storing.store(dealt, now=now, shift=timedelta(0), is_sample=True)
     return len(dealt)

@@ -65,6 +65,17 @@ class Record:
     categories: list[str] = field(default_factory=list)
     upvotes: int | None = None
     url: str = ""
+    source: str = ""
+    version: int | None = None
+    announced_as: str = ""
+    is_withdrawn: bool = False
+    comments: str = ""
+    journal_ref: str = ""
+    doi: str = ""
+    license: str = ""
+    github: str = ""
+    github_stars: int | None = None
+    num_comments: int | None = None
 
 
 def canonical_id(text: str) -> str:
@@ -81,6 +92,19 @@ def canonical_id(text: str) -> str:
     if OTHER_ID.fullmatch(text) and len(text) <= 100:
         return text
     raise BadRecord(f"{text[:60]!r} is no id of a paper")
+
+
+def month_of(identity: str) -> date | None:
+    """Return the first day of the month in which arXiv gave this id, None for other ids.
+
+    >>> month_of("2506.04235"), month_of("math/9912001")
+    (datetime.date(2025, 6, 1), datetime.date(1999, 12, 1))
+    """
+    match = re.match(r"(?:[a-z-]+/)?(\d\d)(0[1-9]|1[0-2])", identity)
+    if not match:
+        return None
+    year = int(match[1])
+    return date(1900 + year if year > 90 else 2000 + year, int(match[2]), 1)
 
 
 def id_from_title(title: str) -> str:

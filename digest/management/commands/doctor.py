@@ -36,7 +36,9 @@ class Command(BaseCommand):
         if send_to:
             wrong += not self._send(send_to, now)
         if wrong:
-            raise CommandError(f"{wrong} things need doing.", returncode=1)
+            raise CommandError(
+                f"{wrong} thing{'s need' if wrong > 1 else ' needs'} doing.", returncode=1
+            )
 
     def _send(self, address, now):
         """Send a test letter past the post office, which knows no such subscriber."""

@@ -9,7 +9,7 @@ from django.utils import timezone
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from digest import fitting, harvest
+from digest import fitting, storing
 from digest.management import base
 from digest.sources import files
 
@@ -50,11 +50,11 @@ class Command(base.Command):
 
     def _import(self, path, now, shift):
         """Store one file. Return whether it was read to its end; what was read stays stored."""
-        tally, is_whole = harvest.Tally(), True
+        tally, is_whole = storing.Tally(), True
         try:
             with self._progress() as progress:
                 records = self._read(path, progress, path.name)
-                harvest.store(records, tally, now=now, shift=shift)
+                storing.store(records, tally, now=now, shift=shift)
         except OSError as error:
             self.stderr.write(f"{path}: {error}")
             is_whole = False

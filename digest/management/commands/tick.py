@@ -2,7 +2,6 @@
 
 from django.utils import timezone
 
-from digest import planning
 from digest.management import base
 from subscriptions.models import Letter, Subscriber
 from subscriptions.post import office
@@ -21,19 +20,31 @@ class Command(base.Command):
 
         if dry_run:
             return self._say_what_would_be(clock())
-        plan = planning.plan(clock())
+        plan = self._plan(clock())
         office.sweep(clock())
         accepted = tried = 0
         while due := office.due(clock()):
             tried += len(due)
             accepted += sum(office.deliver(letter_id, clock()) for letter_id in due)
-        self.stdout.write(
-            f"Planned {plan.letters} digests; {plan.quiet} had nothing to say, "
-            f"{plan.missed} days were missed."
-        )
+        if plan is None:
+            self.stdout.write(f"Nobody is due.{_when_next()}")
+        else:
+            self.stdout.write(
+                f"Planned {plan.letters} digests; {plan.quiet} had nothing to say, "
+                f"{plan.missed} days were missed."
+            )
         self.stdout.write(f"Delivered {accepted} of {tried} letters that were due.")
 
+    def _plan(self, now):
+        if not Subscriber.objects.due(now).exists():
+            return None
+        from digest import planning  # scikit-learn's import, which an idle minute need not pay.
+
+        return planning.plan(now)
+
     def _say_what_would_be(self, now):
+        from digest import planning
+
         digests = quiet = 0
         for shard in planning.shards(now):
             _, dues = planning.propose(shard, now, may_store=False)
@@ -46,3 +57,10 @@ class Command(base.Command):
             f"nothing to say. {letters} letters that wait already would be delivered. "
             f"Nothing was written."
         )
+
+
+def _when_next():
+    """Return when the next subscriber is due, as a sentence."""
+    moments = Subscriber.objects.wanting().filter(next_due_at__isnull=False)
+    moment = moments.order_by("next_due_at").values_list("next_due_at", flat=True).first()
+    return f" The next is at {moment:%Y-%m-%d %H:%M} UTC." if moment else ""

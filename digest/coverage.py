@@ -1,0 +1,145 @@
+"""Proof that what was announced is here: for each source, category and day, what came of it.
+
+A feed can look fresh and be yesterday's, or valid and empty. So a day is *verified* only when every
+category has shown the list of that very day, and all of it is stored; until then it is waited for,
+and said to be missing.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+
+from django.db.models import Sum
+
+from digest.models import Coverage, Paper
+from digest.sources import calendar
+from digest.sources.plug import Batch
+
+#: So long after the announcement, an empty or old list is only late.
+LATE = timedelta(hours=3)
+#: So long after it, nothing having come in is an alarm.
+ALARM = timedelta(hours=6)
+#: A source that was not verified in so many days is not waited for: it may not be in use.
+IN_USE = timedelta(days=10)
+
+ALL = "all"
+State = Coverage.State
+WELL = (State.FRESH, State.QUIET)
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """How many papers arXiv announced on a day, how many are here, and whether that is all."""
+
+    day: date
+    announced: int
+    had: int
+    is_verified: bool
+
+    def as_json(self) -> dict:
+        return {
+            "day": self.day.isoformat(),
+            "announced": self.announced,
+            "had": self.had,
+            "is_verified": self.is_verified,
+        }
+
+
+def out_at(day: date) -> datetime:
+    """Return when arXiv's list of this day must be out: it is rebuilt at midnight, US Eastern."""
+    return datetime.combine(day, time(0, 30), calendar.EASTERN)
+
+
+def expected_day(now: datetime) -> date:
+    """Return the newest day whose arXiv list must be out at `now`."""
+    day = now.astimezone(UTC).date() + timedelta(days=1)
+    while not (calendar.is_announcement_day(day) and out_at(day) <= now):
+        day -= timedelta(days=1)
+    return day
+
+
+def write_down(source: str, batch: Batch, now: datetime) -> None:
+    """Write down what a batch says about its day and category; nothing where it says nothing."""
+    if not batch.state or (source == "arxiv" and not batch.category):
+        return
+    is_there = batch.state == "fresh" or (batch.state == "incomplete" and batch.records)
+    day, state = (batch.day, State.FRESH) if is_there else _missing(source, batch, now)
+    announced = _announced(batch)
+    Coverage.objects.update_or_create(
+        source=source,
+        category=batch.category or ALL,
+        day=day,
+        defaults={
+            "state": state,
+            "announced": len(announced) if is_there else 0,
+            "had": Paper.objects.filter(pk__in=announced).count() if is_there else 0,
+            "note": batch.note,
+            "checked_at": now,
+        },
+    )
+
+
+def note_failure(source: str, error: str, now: datetime) -> None:
+    """Write down that the source could not be read for the day that is expected now."""
+    day = expected_day(now)
+    missing = Coverage.objects.filter(source=source, day=day).exclude(state__in=WELL)
+    if missing.exists():
+        missing.update(state=State.FAILED, note=error, checked_at=now)
+    elif not Coverage.objects.filter(source=source, day=day).exists():
+        Coverage.objects.create(
+            source=source, category=ALL, day=day, state=State.FAILED, note=error, checked_at=now
+        )
+
+
+def is_verified(now: datetime, source: str = "arxiv") -> bool:
+    """Return whether all of the newest list is here."""
+    rows = Coverage.objects.filter(source=source, day=expected_day(now))
+    states = set(rows.exclude(category=ALL, state=State.FAILED).values_list("state", flat=True))
+    return bool(states) and states <= set(WELL)
+
+
+def is_awaited(now: datetime) -> bool:
+    """Return whether digests should wait: the source is in use, and its newest list is not here."""
+    used = Coverage.objects.filter(
+        source="arxiv", state=State.FRESH, day__gte=(now - IN_USE).date()
+    )
+    return used.exists() and not is_verified(now)
+
+
+def receipt(now: datetime) -> Receipt | None:
+    """Return what came of the newest list, None where arXiv is not in use."""
+    rows = Coverage.objects.filter(source="arxiv", day=expected_day(now))
+    sums = rows.aggregate(announced=Sum("announced"), had=Sum("had"))
+    if sums["announced"] is None:
+        return None
+    return Receipt(expected_day(now), sums["announced"], sums["had"], is_verified(now))
+
+
+def alarms(now: datetime) -> list[str]:
+    """Return, in sentences, what should have come in and did not."""
+    day = expected_day(now)
+    used = Coverage.objects.filter(source="arxiv", day__gte=day - IN_USE, day__lt=day)
+    if not used.exists() or is_verified(now) or now < out_at(day) + ALARM:
+        return []
+    rows = Coverage.objects.filter(source="arxiv", day=day).exclude(state__in=WELL)
+    named = [f"{row.category} {row.get_state_display()}" for row in rows.order_by("category")]
+    what = "; ".join(named) or "it was not asked"
+    return [f"arXiv's list of {day:%A, %-d %B} has not come in whole: {what}."]
+
+
+def _announced(batch):
+    """Return what the list announces. A cross-list is announced elsewhere: each counts once."""
+    tells = any(record.announced_as for record in batch.records)
+    return {record.id for record in batch.records if record.announced_as == "new" or not tells}
+
+
+def _missing(source, batch, now):
+    """Return the day of a list that is empty, old or unreadable, and what that means."""
+    if source != "arxiv":
+        is_weekend = batch.day.weekday() >= 5
+        return batch.day, State.QUIET if is_weekend else State.WAITING
+    today, expected = now.astimezone(calendar.EASTERN).date(), expected_day(now)
+    if batch.state == "incomplete":
+        return expected, State.FAILED
+    if not calendar.is_announcement_day(today):
+        return today, State.QUIET
+    return expected, State.WAITING if now < out_at(expected) + LATE else State.STALLED

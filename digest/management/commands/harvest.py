@@ -1,0 +1,38 @@
+"""`manage.py harvest [SOURCE…]`: run sources now, and go on with what was cut off."""
+
+from django.conf import settings
+from django.core.management.base import CommandError
+from django.utils import timezone
+
+from digest.management import base
+
+
+class Command(base.Command):
+    help = "Fetch papers from the sources now: all, or those that are named."
+
+    def add_arguments(self, parser):
+        parser.add_argument("sources", nargs="*", metavar="SOURCE")
+        parser.add_argument("--since", type=base.day, help="Fetch all from this day on.")
+
+    def handle(self, *, sources, since, **options):
+        from digest import fitting, harvest
+
+        unknown = set(sources) - set(harvest.SOURCES)
+        if unknown:
+            raise CommandError(
+                f"There is no source {', '.join(sorted(unknown))}. "
+                f"There are: {', '.join(harvest.SOURCES)}."
+            )
+        failed, new = [], 0
+        for name in sources or settings.SOURCES:
+            source = harvest.source_named(name)
+            row = harvest.run(source, harvest.web_for(source), since=since)
+            self.stdout.write(f"{name}: {row.said}")
+            new += row.new + row.changed
+            if row.state != row.State.DONE:
+                failed.append(name)
+        if new:
+            model = fitting.fit(timezone.now())
+            self.stdout.write(f"Ranking fitted on {model.documents} papers, {model.terms} terms.")
+        if failed:
+            raise CommandError(f"Not read to the end: {', '.join(failed)}. Run it again to go on.")

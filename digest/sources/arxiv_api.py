@@ -1,0 +1,89 @@
+"""arXiv's query API: single papers by their ids."""
+
+from datetime import UTC, datetime
+from itertools import batched
+from xml.etree.ElementTree import Element
+
+from digest.sources import arxiv_text, calendar, markup, records, taxonomy
+from digest.sources.plug import MalformedFeed
+from digest.sources.records import BadRecord, Record
+
+ATOM = "{http://www.w3.org/2005/Atom}"
+ARXIV = "{http://arxiv.org/schemas/atom}"
+MOST = 100  # Ids in one request.
+
+
+def questions(ids: list[str]) -> list[dict[str, str]]:
+    """Return the parameters of the requests that ask for these papers. Only arXiv's ids count:
+    one that is none would spoil its whole request."""
+    known = sorted({identity for identity in ids if _is_arxivs(identity)})
+    return [
+        {"id_list": ",".join(some), "max_results": str(len(some))} for some in batched(known, MOST)
+    ]
+
+
+def parse(body: bytes) -> tuple[list[Record], list[str]]:
+    """Return the records, and what is wrong with the bad ones. Raise MalformedFeed for an error."""
+    root = markup.parse(body)
+    if root.tag != f"{ATOM}feed":
+        raise MalformedFeed("this is XML, but no Atom feed")
+    good, bad = [], []
+    for entry in root.iterfind(f"{ATOM}entry"):
+        name = entry.findtext(f"{ATOM}id", "").strip()
+        if "arxiv.org/api/errors" in name:
+            said = records.plain(entry.findtext(f"{ATOM}summary", ""), 200)
+            raise MalformedFeed(f"arXiv's API answers: {said}")
+        try:
+            good.append(_record(entry))
+        except BadRecord as error:
+            bad.append(f"{records.plain(name, 80).rpartition('/abs/')[2]}: {error}")
+    return good, bad
+
+
+def _record(entry: Element) -> Record:
+    def told(name, limit, space=ATOM):
+        return records.plain(markup.text(entry, f"{space}{name}"), limit)
+
+    versioned = told("id", 200)
+    identity = records.canonical_id(versioned)
+    title, abstract = told("title", records.MAX_TITLE), told("summary", records.MAX_ABSTRACT)
+    comments = told("comment", 2_000, ARXIV)
+    if not title:
+        raise BadRecord("no title")
+    authors = [markup.text(author, f"{ATOM}name") for author in entry.iterfind(f"{ATOM}author")]
+    return Record(
+        id=identity,
+        title=title,
+        abstract=abstract,
+        day=_listing_day(told("published", 40)),
+        day_is_estimate=True,
+        authors=records.names(authors),
+        categories=taxonomy.merged(_categories(entry)),
+        url=arxiv_text.address(identity),
+        source="arxiv",
+        version=arxiv_text.version_of(versioned),
+        is_withdrawn=arxiv_text.says_withdrawn(title, comments, abstract),
+        comments=comments,
+        journal_ref=told("journal_ref", 1_000, ARXIV),
+        doi=told("doi", arxiv_text.MAX_FIELD, ARXIV),
+    )
+
+
+def _categories(entry):
+    """Return arXiv's own, the primary one first. The terms hold classes of ACM and MSC as well."""
+    terms = [element.get("term", "") for element in entry.iterfind(f"{ARXIV}primary_category")]
+    terms += [element.get("term", "") for element in entry.iterfind(f"{ATOM}category")]
+    return [term for term in terms if taxonomy.canonical(term) in taxonomy.CATEGORIES]
+
+
+def _listing_day(published):
+    """Return the day on which what was submitted then was announced, if all went as usual."""
+    try:
+        moment = datetime.fromisoformat(published)
+        return calendar.announcement_of(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+    except (ValueError, OverflowError):
+        return None
+
+
+def _is_arxivs(identity):
+    return bool(records.NEW_ID.fullmatch(identity) or records.OLD_ID.fullmatch(identity))

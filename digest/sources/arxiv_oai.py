@@ -1,0 +1,203 @@
+"""arXiv's OAI-PMH lists: every paper that was changed since a day, a page at a time.
+
+`arXivRaw` is what is asked for, since it alone tells when the first version was submitted. `arXiv`
+is read as well: there `created` is the day of the latest version.
+"""
+
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from email.utils import parsedate_to_datetime
+from xml.etree.ElementTree import Element
+
+from digest.sources import arxiv_text, calendar, markup, records, taxonomy
+from digest.sources.plug import MalformedFeed
+from digest.sources.records import BadRecord, Record
+
+OAI = "{http://www.openarchives.org/OAI/2.0/}"
+RAW = "{http://arxiv.org/OAI/arXivRaw/}"
+SPLIT = "{http://arxiv.org/OAI/arXiv/}"
+
+
+class ExpiredToken(Exception):
+    """The list can't go on at this token. It has to begin again."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of a list. The token asks for the next; it is empty on the last."""
+
+    records: list[Record] = field(default_factory=list)
+    bad: list[str] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
+    datestamps: list[date] = field(default_factory=list)
+    token: str = ""
+
+    @property
+    def complete_before(self) -> date | None:
+        """The day before which the list has told all: known where it is sorted, as arXiv's is."""
+        is_sorted = self.datestamps == sorted(self.datestamps)
+        return self.datestamps[0] if self.datestamps and is_sorted else None
+
+
+def question(begin: date, category: str, token: str) -> dict[str, str]:
+    """Return the parameters that ask for a list of what changed since a day, or its next page."""
+    if token:
+        return {"verb": "ListRecords", "resumptionToken": token}
+    asked = {"verb": "ListRecords", "metadataPrefix": "arXivRaw", "from": begin.isoformat()}
+    return asked | ({"set": set_of(category)} if category else {})
+
+
+def set_of(category: str) -> str:
+    """Return `cs:cs:LG` for cs.LG, `physics:hep-th` for hep-th, `cs:cs` for cs."""
+    return f"{taxonomy.group_of(category)}:{category.replace('.', ':')}"
+
+
+def parse(body: bytes) -> Page:
+    """Return the page. Raise ExpiredToken, or MalformedFeed where it's no page of a list."""
+    root = markup.parse(body)
+    if root.tag != f"{OAI}OAI-PMH":
+        raise MalformedFeed("this is XML, but no answer of OAI-PMH")
+    if (error := root.find(f"{OAI}error")) is not None:
+        return _error(error.get("code", ""), error.text or "")
+    listed = root.find(f"{OAI}ListRecords")
+    if listed is None:
+        raise MalformedFeed("this OAI-PMH answer holds no list")
+    page = Page(token=listed.findtext(f"{OAI}resumptionToken", "").strip())
+    for element in listed.iterfind(f"{OAI}record"):
+        _read(element, page)
+    return page
+
+
+def _error(code, said):
+    if code == "noRecordsMatch":
+        return Page()
+    if code == "badResumptionToken":
+        raise ExpiredToken(said)
+    raise MalformedFeed(f"OAI-PMH answers {code}: {records.plain(said, 200)}")
+
+
+def _read(element: Element, page: Page) -> None:
+    header = element.find(f"{OAI}header")
+    name = _name(header)
+    try:
+        if header is not None and header.get("status") == "deleted":
+            page.deleted.append(records.canonical_id(name))
+        else:
+            page.records.append(_record(element))
+    except BadRecord as error:
+        page.bad.append(f"{name}: {error}")
+    if stamp := _datestamp(header):
+        page.datestamps.append(stamp)
+
+
+def _record(element):
+    raw = element.find(f"{OAI}metadata/{RAW}arXivRaw")
+    if raw is not None:
+        return _from_raw(raw)
+    split = element.find(f"{OAI}metadata/{SPLIT}arXiv")
+    if split is not None:
+        return _from_split(split)
+    raise BadRecord("no metadata of arXiv's")
+
+
+def _from_raw(raw: Element) -> Record:
+    common = _common(raw, RAW)
+    versions = raw.findall(f"{RAW}version")
+    last = versions[-1] if versions else raw
+    return Record(
+        **common,
+        day=_listing_day(markup.text(versions[0], f"{RAW}date"), common["id"])
+        if versions
+        else None,
+        day_is_estimate=True,
+        authors=arxiv_text.author_names(markup.text(raw, f"{RAW}authors")),
+        version=arxiv_text.version_of(last.get("version", "")),
+        is_withdrawn=_is_withdrawn(last, common),
+    )
+
+
+def _from_split(split: Element) -> Record:
+    common = _common(split, SPLIT)
+    names = [
+        " ".join(
+            markup.text(author, f"{SPLIT}{part}") for part in ("forenames", "keyname", "suffix")
+        )
+        for author in split.iterfind(f"{SPLIT}authors/{SPLIT}author")
+    ]
+    day = _listing_day(f"{markup.text(split, f'{SPLIT}created')}T00:00:00", common["id"])
+    month = records.month_of(common["id"])
+    is_of_month = day and month and (day.year, day.month) == (month.year, month.month)
+    return Record(
+        **common,
+        day=day if is_of_month else month,
+        day_is_estimate=True,
+        authors=records.names(names),
+        is_withdrawn=_says_withdrawn(common),
+    )
+
+
+def _common(element, space) -> dict:
+    """Return what both formats tell in the same way."""
+
+    def told(name, limit):
+        return records.plain(markup.text(element, f"{space}{name}"), limit)
+
+    identity = records.canonical_id(markup.text(element, f"{space}id"))
+    title = told("title", records.MAX_TITLE)
+    if not title:
+        raise BadRecord("no title")
+    return {
+        "id": identity,
+        "title": title,
+        "abstract": told("abstract", records.MAX_ABSTRACT),
+        "categories": taxonomy.merged(records.names(told("categories", 2_000).split())),
+        "url": arxiv_text.address(identity),
+        "source": "arxiv",
+        "comments": told("comments", 2_000),
+        "journal_ref": told("journal-ref", 1_000),
+        "doi": told("doi", arxiv_text.MAX_FIELD),
+        "license": arxiv_text.licence(markup.text(element, f"{space}license")),
+    }
+
+
+def _listing_day(submitted, identity):
+    """Return the day on which a paper submitted then was announced, if all went as usual.
+
+    Where checks took longer, its id tells: it was given in the month of the announcement.
+    """
+    try:
+        moment = _moment(submitted)
+        day = calendar.announcement_of(moment)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return max(day, records.month_of(identity) or day)
+
+
+def _moment(text):
+    moment = datetime.fromisoformat(text) if text[:4].isdigit() else parsedate_to_datetime(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _is_withdrawn(last_version, common):
+    """A withdrawal is a version without a source: arXiv flags it I, or it is empty and says so."""
+    if "I" in markup.text(last_version, f"{RAW}source_type"):
+        return True
+    is_empty = markup.text(last_version, f"{RAW}size").strip() == "0kb"
+    return _says_withdrawn(common) or (is_empty and "withdrawn" in common["comments"].casefold())
+
+
+def _says_withdrawn(common):
+    return arxiv_text.says_withdrawn(common["title"], common["comments"], common["abstract"])
+
+
+def _datestamp(header):
+    try:
+        return date.fromisoformat(header.findtext(f"{OAI}datestamp", "").strip()[:10])
+    except (ValueError, AttributeError):
+        return None
+
+
+def _name(header):
+    name = header.findtext(f"{OAI}identifier", "") if header is not None else ""
+    name = records.plain(name.replace(markup.BROKEN, "?"), 80)
+    return name.removeprefix("oai:arXiv.org:") or "a record"

@@ -1,0 +1,125 @@
+"""arXiv's RSS feed of an archive or category: the day's announcements."""
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, date
+from email.utils import parsedate_to_datetime
+from xml.etree.ElementTree import Element
+
+from digest.sources import arxiv_text, markup, records, taxonomy
+from digest.sources.calendar import EASTERN
+from digest.sources.plug import MalformedFeed
+from digest.sources.records import BadRecord, Record
+
+DC = "{http://purl.org/dc/elements/1.1/}"
+ARXIV = "{http://arxiv.org/schemas/atom}"
+KINDS = ("new", "cross", "replace", "replace-cross")
+MOST = 2_000  # Items in a feed; arXiv leaves out the rest.
+
+
+@dataclass(frozen=True)
+class Feed:
+    """What one feed says. `listed` counts what it has as new or cross-listed, bad ones too."""
+
+    category: str
+    day: date | None
+    records: list[Record]
+    bad: list[str]
+    listed: int
+    items: int
+
+    @property
+    def is_empty(self):
+        return self.items == 0
+
+    @property
+    def is_cut(self):
+        """Whether the feed is as long as it may be, so that papers may be missing."""
+        return self.items >= MOST
+
+
+def parse(body: bytes, category: str) -> Feed:
+    """Return the feed, or raise MalformedFeed. What is wrong with one item is in `bad`."""
+    root = markup.parse(body)
+    channel = root.find("channel")
+    if root.tag != "rss" or channel is None:
+        raise MalformedFeed("this is XML, but no RSS feed")
+    if channel.findtext("title", "").startswith("Feed error"):
+        said = records.plain(channel.findtext("description", ""), 200)
+        raise MalformedFeed(f"arXiv answers: {said}")
+    channel_day = _day(channel.findtext("pubDate", ""))
+    items = channel.findall("item")
+    good, bad = [], []
+    for item in items:
+        try:
+            good.append(_record(item, channel_day))
+        except BadRecord as error:
+            bad.append(f"{_name(item)}: {error}")
+    return Feed(
+        category=category,
+        day=_feed_day(items) or channel_day,
+        records=good,
+        bad=bad,
+        listed=sum(_kind(item) in ("new", "cross") for item in items),
+        items=len(items),
+    )
+
+
+def _record(item: Element, channel_day: date | None) -> Record:
+    versioned = markup.text(item, "guid") or markup.text(item, "link")
+    versioned = versioned.strip().removeprefix("oai:arXiv.org:")
+    identity = records.canonical_id(versioned)
+    title = records.plain(markup.text(item, "title"), records.MAX_TITLE)
+    if not title:
+        raise BadRecord("no title")
+    kind = _kind(item)
+    # What is no news was announced before: the feed tells the day of its cross-list or revision.
+    day = (_day(markup.text(item, "pubDate")) or channel_day) if kind == "new" else None
+    abstract = markup.text(item, "description").partition("Abstract:")[2]
+    abstract = records.plain(abstract, records.MAX_ABSTRACT)
+    categories = records.names([category.text or "" for category in item.findall("category")])
+    return Record(
+        id=identity,
+        title=title,
+        abstract=abstract,
+        day=day,
+        authors=arxiv_text.author_names(markup.text(item, f"{DC}creator")),
+        categories=taxonomy.merged(categories),
+        url=arxiv_text.address(identity),
+        source="arxiv",
+        version=arxiv_text.version_of(versioned),
+        announced_as=kind,
+        is_withdrawn=arxiv_text.says_withdrawn(title, abstract),
+        journal_ref=records.plain(markup.text(item, f"{ARXIV}journal_reference"), 1_000),
+        doi=records.plain(markup.text(item, f"{ARXIV}DOI"), arxiv_text.MAX_FIELD),
+        license=arxiv_text.licence(markup.text(item, f"{DC}rights")),
+    )
+
+
+def _kind(item):
+    """Return new, cross, replace or replace-cross, or nothing where the item says none of them."""
+    kind = item.findtext(f"{ARXIV}announce_type", "").strip()
+    if kind in KINDS:
+        return kind
+    said = re.search(r"Announce Type:\s*([a-z-]+)", item.findtext("description", ""))
+    return said[1] if said and said[1] in KINDS else ""
+
+
+def _feed_day(items):
+    """Return the day that most items carry: one with a wrong date doesn't date the feed."""
+    days = Counter(day for item in items if (day := _day(item.findtext("pubDate", ""))))
+    return days.most_common(1)[0][0] if days else None
+
+
+def _day(text):
+    try:
+        moment = parsedate_to_datetime(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(EASTERN).date()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+
+
+def _name(item):
+    name = item.findtext("guid") or item.findtext("link") or "an item"
+    return records.plain(name.replace(markup.BROKEN, "?"), 80).removeprefix("oai:arXiv.org:")

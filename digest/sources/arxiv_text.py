@@ -1,0 +1,53 @@
+"""What arXiv's feeds, lists and answers write alike: ids, authors in one line, withdrawals."""
+
+import re
+
+from digest.sources import records
+
+VERSION = re.compile(r"v(\d{1,4})$")
+SUFFIXES = {"jr", "jr.", "sr", "sr.", "ii", "iii", "iv"}
+# How authors and arXiv put it, at the start of a comment or an abstract ("This paper has been
+# withdrawn by the authors"), or as a title ("Withdrawn: On bread"). Elsewhere the word may speak of
+# another paper: "supersedes the withdrawn 2506.00001".
+WITHDRAWN = re.compile(
+    r"\W*(?:arxiv admin note:\s*)?"
+    r"(?:(?:this|the)\s(?:[\w-]+\s){1,3}(?:has\sbeen|have\sbeen|was|is)\s(?:[\w-]+\s)?)?"
+    r"(?:paper\s|submission\s|article\s)?withdrawn\b",
+    re.IGNORECASE,
+)
+MAX_FIELD = 300
+
+
+def address(identity: str) -> str:
+    return f"https://arxiv.org/abs/{identity}"
+
+
+def version_of(versioned_id: str) -> int | None:
+    """Return 3 for 2506.00001v3, and nothing for 2506.00001."""
+    match = VERSION.search(versioned_id.strip())
+    return int(match[1]) if match else None
+
+
+def author_names(line: str) -> list[str]:
+    """Return the names in a line such as `A. One (MIT), B. Two, Jr. and C. Three`."""
+    inner = None
+    while inner != line:  # Affiliations may hold parentheses themselves.
+        inner, line = line, re.sub(r"\([^()]*\)", " ", line)
+    names = []
+    for part in re.split(r",|;|\sand\s", re.sub(r"[()]", " ", line)):
+        name = " ".join(part.split())
+        if name.casefold() in SUFFIXES and names:
+            names[-1] += f" {name}"
+        elif name:
+            names.append(name.removeprefix("and "))
+    return records.names(names)
+
+
+def says_withdrawn(*texts: str) -> bool:
+    """Return whether a title, comment or abstract begins by saying that the paper is withdrawn."""
+    return any(WITHDRAWN.match(text) for text in texts)
+
+
+def licence(text: str) -> str:
+    link = records.web_address(text)
+    return link if len(link) <= MAX_FIELD else ""

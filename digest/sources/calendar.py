@@ -1,0 +1,79 @@
+"""When arXiv announces: which day a submission is listed on, and which days have a listing.
+
+Submissions close at 14:00 in New York from Monday to Friday and are announced at 20:00, Friday's on
+Sunday. The feeds show the new listing from the midnight that follows: so Monday to Friday are the
+listing days. On a holiday nothing closes; what would have been announced waits for the next time.
+"""
+
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+EASTERN = ZoneInfo("America/New_York")
+CLOSES = time(14)
+ANNOUNCED = time(20)
+ONE_DAY = timedelta(days=1)
+
+# As arXiv announced them; they follow no rule. Those of 2027 are not known yet: add them here. On
+# the day after a holiday that isn't listed, the feeds look empty for no reason.
+HOLIDAYS = frozenset(
+    map(
+        date.fromisoformat,
+        [
+            *("2025-01-01", "2025-01-20", "2025-06-19", "2025-07-04", "2025-09-01"),
+            *("2025-11-27", "2025-12-25", "2025-12-30"),
+            *("2026-01-01", "2026-01-19", "2026-06-19", "2026-07-03", "2026-09-07"),
+            *("2026-11-26", "2026-12-25", "2026-12-29", "2026-12-31"),
+        ],
+    )
+)
+
+
+def is_holiday(day: date) -> bool:
+    """Return whether arXiv keeps this day free: nothing closes, nothing is announced."""
+    return day in HOLIDAYS
+
+
+def is_announcement_day(day: date) -> bool:
+    """Return whether a listing carries this date."""
+    return _is_weekday(day) and not is_holiday(_weekday_before(day))
+
+
+def latest_announcement_day(day: date) -> date:
+    """Return the last day up to this one whose date a listing carries."""
+    while not is_announcement_day(day):
+        day -= ONE_DAY
+    return day
+
+
+def announcement_of(submitted: datetime) -> date:
+    """Return the listing day of what is submitted at that moment and passes its checks at once."""
+    moment = submitted.astimezone(EASTERN)
+    day = moment.date()
+    if moment.time() >= CLOSES:
+        day += ONE_DAY
+    while not _is_weekday(day) or is_holiday(day):
+        day += ONE_DAY
+    return _weekday_after(day)
+
+
+def announced_at(day: date) -> datetime:
+    """Return the moment, in UTC, at which the papers of a listing day are announced."""
+    return datetime.combine(day - ONE_DAY, ANNOUNCED, EASTERN).astimezone(UTC)
+
+
+def _is_weekday(day):
+    return day.weekday() < 5
+
+
+def _weekday_before(day):
+    day -= ONE_DAY
+    while not _is_weekday(day):
+        day -= ONE_DAY
+    return day
+
+
+def _weekday_after(day):
+    day += ONE_DAY
+    while not _is_weekday(day):
+        day += ONE_DAY
+    return day

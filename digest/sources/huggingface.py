@@ -1,0 +1,248 @@
+"""Hugging Face's daily papers: what people there put on a day's list, and how they like it.
+
+The endpoint itself is asked, because the client library loses the fields inside `paper` and makes
+no upvotes into unknown ones.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import date, timedelta
+from urllib.parse import parse_qs, urljoin, urlsplit
+
+from digest.sources import records
+from digest.sources.plug import Batch, MalformedFeed
+from digest.sources.records import BadRecord, Record
+from digest.sources.web import Page, Refused, Unavailable, Web
+
+DAYS_AGAIN = 3  # Upvotes come in for days, so the last lists are read again.
+PAGE_SIZE = 100  # The most that the endpoint gives at once.
+MAX_PAGES = 10  # Of one day. The longest list known to us had 92 papers.
+MAX_ROWS = 10 * PAGE_SIZE  # In one answer, whatever was asked for.
+LINK = re.compile(r"<([^<>]*)>([^<>]*)")
+IS_NEXT = re.compile(r';\s*rel\s*=\s*"?next\b', re.IGNORECASE)
+
+
+class HuggingFace:
+    """The lists of the days up to `today`, which is the day in UTC.
+
+    arXiv announces the papers, so the day of a list is only an estimate of theirs.
+    """
+
+    name = "huggingface"
+    seconds_between = 1.0  # Without an account, 500 requests in five minutes are allowed.
+
+    def __init__(self, base: str = "https://huggingface.co"):
+        self.address = f"{base}/api/daily_papers"
+        self.hosts = frozenset({urlsplit(base).netloc})
+
+    def harvest(self, web: Web, *, today: date, since: date | None, cursor: str) -> Iterator[Batch]:
+        """Yield a batch for each day's list, all its pages in one. The cursor is the next day."""
+        day = _day_of(cursor, today) or since or today - timedelta(days=DAYS_AGAIN - 1)
+        while day <= today:
+            following = day + timedelta(days=1)
+            listing = _Listing(day)
+            try:
+                self._read_pages(listing, web, today)
+            except (Refused, Unavailable, MalformedFeed):
+                if listing.pages:  # What came is kept; the day is read again.
+                    listing.trouble = f"The list of {day} broke off after {_pages(listing)}."
+                    yield listing.batch(cursor=str(day), today=today)
+                raise
+            yield listing.batch(cursor=str(following) if day < today else "", today=today)
+            day = following
+
+    def _read_pages(self, listing, web, today):
+        while True:
+            answer = self._ask(web, listing.day, listing.pages, today)
+            rows = _rows(answer.body) if answer else []
+            is_again = not listing.add(rows)
+            link = _next_link(answer) if rows else ""
+            if link:
+                listing.trouble = self._trouble(link, listing, is_again)
+            if not link or listing.trouble:
+                return
+
+    def _ask(self, web, day, page, today) -> Page | None:
+        """Return a page of the day's list, or None where Hugging Face has not begun the day."""
+        params = {"date": day.isoformat(), "limit": str(PAGE_SIZE), "p": str(page)}
+        try:
+            return web.get(self.address, params)
+        except Refused as refused:
+            # So it answers for a day in the future, and its clock may be behind ours.
+            if refused.status == 400 and day >= today and page == 0:
+                return None
+            raise
+
+    def _trouble(self, link, listing, is_again):
+        """Say why the next page is not asked for, or nothing where all is well.
+
+        Only its number is taken from the link, so that no link leads anywhere else.
+        """
+        query = self._query_of(link)
+        if query is None:
+            return f"The next page of {listing.day} is said to be elsewhere: {link[:200]!r}."
+        if query.get("p") != [str(listing.pages)]:
+            return f"After {_pages(listing)} of {listing.day} comes a wrong one: {link[:200]!r}."
+        if is_again:
+            return f"The last of {_pages(listing)} of {listing.day} repeats those before."
+        if listing.pages >= MAX_PAGES:
+            return f"The list of {listing.day} has no end; {_pages(listing)} were read."
+        return ""
+
+    def _query_of(self, link):
+        """Return what the link asks of our own address, or None where it leads elsewhere."""
+        own = urlsplit(self.address)
+        try:
+            parts = urlsplit(urljoin(self.address, link))
+        except ValueError:
+            return None
+        is_ours = (parts.scheme, parts.netloc, parts.path) == (own.scheme, own.netloc, own.path)
+        return parse_qs(parts.query) if is_ours else None
+
+
+class _Listing:
+    """What a day's list told so far. A paper that slips to the next page meanwhile counts once."""
+
+    def __init__(self, day: date):
+        self.day = day
+        self.found: dict[str, Record] = {}
+        self.bad: list[str] = []
+        self.pages = 0
+        self.trouble = ""
+
+    def add(self, rows) -> bool:
+        """Add a page and return whether anything on it was new."""
+        before = len(self.found) + len(self.bad)
+        for number, row in enumerate(rows, 1):
+            try:
+                record = _record(row, self.day)
+                self.found[record.id] = record
+            except BadRecord as error:
+                name = _name(row) or f"{self.day}, page {self.pages + 1}, row {number}"
+                self.bad.append(f"{name}: {error}")
+        self.pages += 1
+        return len(self.found) + len(self.bad) > before
+
+    def batch(self, *, cursor, today) -> Batch:
+        found = list(self.found.values())
+        listed = len(found) + len(self.bad)
+        nothing = "" if listed or self.day < today else "Nothing is listed yet."
+        state = "fresh" if listed else "empty"
+        return Batch(
+            found,
+            self.bad,
+            cursor=cursor,
+            day=self.day,
+            listed=listed,
+            state="incomplete" if self.trouble else state,
+            note=self.trouble or nothing,
+        )
+
+
+def _pages(listing):
+    return f"{listing.pages} page{'s' if listing.pages != 1 else ''}"
+
+
+def _day_of(cursor, today):
+    """Return the day at which a cursor says to go on, or None where it says nothing."""
+    try:
+        day = date.fromisoformat(cursor)
+    except ValueError:
+        return None
+    return day if day <= today else None
+
+
+def _next_link(answer):
+    """Return the address that the Link header calls the next one, or nothing."""
+    links = LINK.findall(answer.headers.get("link", ""))
+    return next((address for address, says in links if IS_NEXT.search(says)), "")
+
+
+def _rows(body):
+    try:
+        rows = json.loads(body.decode(), parse_int=_whole_number)
+    except UnicodeDecodeError:
+        raise MalformedFeed("Hugging Face's list is not valid UTF-8") from None
+    except (ValueError, RecursionError):
+        raise MalformedFeed("Hugging Face sent something that is not JSON") from None
+    if not isinstance(rows, list):
+        raise MalformedFeed("Hugging Face sent JSON, but no list of papers")
+    if len(rows) > MAX_ROWS:
+        raise MalformedFeed(f"Hugging Face sent {len(rows)} rows at once")
+    return rows
+
+
+def _whole_number(digits):
+    """Python refuses whole numbers of thousands of digits, which would cost us the whole list."""
+    return int(digits) if len(digits) < 20 else float(digits)
+
+
+def _name(row):
+    try:
+        identity = row["paper"]["id"]
+    except (KeyError, TypeError):
+        return ""
+    return records.plain(identity, 60) if isinstance(identity, str) else ""
+
+
+def _record(row, day) -> Record:
+    paper = row.get("paper") if isinstance(row, dict) else None
+    if not isinstance(paper, dict):
+        raise BadRecord("it holds no paper")
+    title = _text(paper, "title") or _text(row, "title")
+    if not (title := records.plain(title, records.MAX_TITLE)):
+        raise BadRecord("it has no title")
+    abstract = _text(paper, "summary") or _text(row, "summary")
+    comments = _count(row, "numComments")
+    return Record(
+        id=records.canonical_id(_text(paper, "id")),
+        title=title,
+        abstract=records.plain(abstract, records.MAX_ABSTRACT),
+        day=_listed_on(paper, day),
+        day_is_estimate=True,
+        authors=_authors(paper),
+        upvotes=_count(paper, "upvotes"),
+        source=HuggingFace.name,
+        is_withdrawn=bool(paper.get("withdrawnAt")),
+        github=records.web_address(_text(paper, "githubRepo")),
+        github_stars=_count(paper, "githubStars"),
+        num_comments=_count(paper, "numComments") if comments is None else comments,
+    )
+
+
+def _listed_on(paper, day):
+    """Return the day on which the paper was put on the list that was asked for.
+
+    `publishedAt` was the list's time once and is arXiv's now, so it is not asked. A paper may be
+    listed on Monday that came on Saturday; what is further off is a mistake.
+    """
+    try:
+        listed = date.fromisoformat(_text(paper, "submittedOnDailyAt")[:10])
+    except ValueError:
+        return day
+    return listed if day - timedelta(days=7) <= listed <= day else day
+
+
+def _authors(paper):
+    """Return the authors' names, without those that Hugging Face itself hides."""
+    authors = paper.get("authors") or []
+    if not isinstance(authors, list) or not all(isinstance(one, dict) for one in authors):
+        raise BadRecord("its authors are no list of authors")
+    return records.names([_text(one, "name") for one in authors if not one.get("hidden")])
+
+
+def _text(row, name):
+    value = row.get(name) or ""
+    if not isinstance(value, str):
+        raise BadRecord(f"{name} is no text")
+    return value
+
+
+def _count(row, name):
+    value = row.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**31:
+        raise BadRecord(f"{name} is no count")
+    return value

@@ -1,0 +1,449 @@
+"""How sources ask: politely, only the hosts that they may, and never for more than can be borne.
+
+One connection for one request, opened and closed while the gate's turn is held. It stands on
+httpcore, httpx's own engine, because both of the promises below belong to the connection: it goes
+to the very address that was looked at (a name can't be pointed elsewhere in between), and it ends
+in time, however slowly the other side speaks.
+"""
+
+import ipaddress
+import re
+import socket
+import ssl
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from functools import cache as only_once
+from hashlib import sha256
+from typing import Protocol
+from urllib.parse import quote, urlencode, urljoin, urlsplit
+
+import httpcore
+
+PORTS = {"https": 443, "http": 80}
+REDIRECTS = {301, 302, 303, 307, 308}
+MAX_REDIRECTS = 3
+MAX_WAIT = 600.0  # Seconds. Whoever asks for a longer pause is asked again in a later run.
+FIRST_WAIT = 5.0  # Seconds, doubled with each try.
+CONNECT_SECONDS = 10.0
+PIECE = 65_536  # Bytes unpacked at a time, so that a gzip bomb goes off in small pieces.
+IPV4_IN_IPV6 = [ipaddress.ip_network(net) for net in ("::ffff:0:0/96", "64:ff9b::/96")]
+HTML = re.compile(rb"\s*(<!--.*?-->\s*)*<(!doctype\s+html|html)\b", re.IGNORECASE | re.DOTALL)
+
+
+class Refused(Exception):
+    """The address, host, size, time or content is not allowed: asking again won't help.
+
+    `status` is the server's, where it is the server that refused.
+    """
+
+    def __init__(self, why: str, status: int | None = None):
+        super().__init__(why)
+        self.status = status
+
+
+class Unavailable(Exception):
+    """The source can't answer now. `retry_after` is the pause in seconds that it asked for."""
+
+    def __init__(self, why: str, retry_after: float | None = None):
+        super().__init__(why)
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True)
+class Page:
+    """An answer. `fetched_at` is when the source last vouched for it, by sending it or by 304."""
+
+    url: str
+    body: bytes
+    headers: dict[str, str]  # Names in lower case.
+    from_cache: bool
+    fetched_at: datetime
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An answer, kept."""
+
+    body: bytes
+    headers: dict[str, str]
+    fetched_at: datetime
+
+
+class Gate(Protocol):
+    """Where requests line up."""
+
+    def turn(self) -> AbstractContextManager[None]:
+        """Wait for our turn, and hold it for the block."""
+        ...
+
+
+class Cache(Protocol):
+    """Where answers are kept."""
+
+    def get(self, key: str) -> Entry | None: ...
+
+    def put(self, key: str, entry: Entry) -> None: ...
+
+
+class MemoryGate:
+    """One turn at a time and `seconds` between two, for the threads of one process."""
+
+    def __init__(self, seconds: float, now: Callable[[], datetime], sleep: Callable[[float], None]):
+        self.seconds, self.now, self.sleep = seconds, now, sleep
+        self._lock = threading.Lock()
+        self._ended_at: datetime | None = None
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        with self._lock:
+            if self._ended_at:
+                passed = max(0.0, (self.now() - self._ended_at).total_seconds())
+                if passed < self.seconds:
+                    self.sleep(self.seconds - passed)
+            try:
+                yield
+            finally:
+                self._ended_at = self.now()
+
+
+class MemoryCache(dict[str, Entry]):
+    """Answers kept as long as the process lives."""
+
+    def put(self, key: str, entry: Entry) -> None:
+        self[key] = entry
+
+
+@dataclass(frozen=True)
+class _Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes = b""
+
+
+class Web:
+    """What a source may ask, and how.
+
+    `hosts` are names ("export.arxiv.org") for the usual port, or with their port
+    ("127.0.0.1:8080"). A name that leads to a private address is refused; an address that stands
+    in `hosts` itself is taken at its word. `retries` is how often it asks in all. `resolve` returns
+    the addresses of a name.
+    """
+
+    def __init__(
+        self,
+        *,
+        hosts: frozenset[str],
+        gate: Gate,
+        cache: Cache,
+        user_agent: str,
+        now: Callable[[], datetime],
+        sleep: Callable[[float], None],
+        retries: int = 4,
+        max_bytes: int = 20_000_000,
+        max_seconds: float = 30.0,
+        resolve: Callable[[str], list[str]] | None = None,
+    ):
+        self.hosts, self.gate, self.cache = hosts, gate, cache
+        self.user_agent, self.now, self.sleep = user_agent, now, sleep
+        self.retries, self.max_bytes, self.max_seconds = retries, max_bytes, max_seconds
+        self.resolve = resolve or _addresses
+
+    def get(
+        self,
+        url: str,
+        params: Mapping[str, str] | None = None,
+        *,
+        cache_for: timedelta = timedelta(0),
+    ) -> Page:
+        """Return what is there. What was fetched less than `cache_for` ago is not asked for again.
+
+        Raises Refused or Unavailable, with the reason in plain words.
+        """
+        url = _with_params(url, params or {})
+        kept = self.cache.get(url)
+        if kept and timedelta(0) <= self.now() - kept.fetched_at < cache_for:
+            return Page(url, kept.body, kept.headers, True, kept.fetched_at)
+        answer = self._ask(url, _conditions(kept.headers if kept else {}))
+        if answer.status == 304 and kept:
+            entry = Entry(kept.body, {**kept.headers, **answer.headers}, self.now())
+            self.cache.put(url, entry)
+            return Page(url, entry.body, entry.headers, True, entry.fetched_at)
+        entry = Entry(answer.body, answer.headers, self.now())
+        if _is_worth_keeping(answer, cache_for):
+            self.cache.put(url, entry)
+        return Page(url, entry.body, entry.headers, False, entry.fetched_at)
+
+    def _ask(self, url, conditions):
+        """Ask until there is an answer, with growing pauses. The gate is free while we wait."""
+        for number in range(1, self.retries + 1):
+            try:
+                return self._follow(url, conditions)
+            except Unavailable as failure:
+                asked_for = failure.retry_after or 0.0
+                if number == self.retries or asked_for > MAX_WAIT:
+                    raise
+                self.sleep(asked_for or _pause(url, number))
+        raise AssertionError("retries must be at least 1")
+
+    def _follow(self, url, conditions):
+        start = url
+        for _ in range(MAX_REDIRECTS + 1):
+            place = self._allowed(url, start)
+            answer = self._exchange(place, conditions)
+            if answer.status not in REDIRECTS or "location" not in answer.headers:
+                return self._judged(answer, place, bool(conditions))
+            url = _joined(url, answer.headers["location"])
+        raise Refused(f"{start} redirects more than {MAX_REDIRECTS} times")
+
+    def _allowed(self, url, start) -> httpcore.URL:
+        """Return the address taken apart, or raise Refused."""
+        try:
+            parts = urlsplit(url)
+            port = parts.port or PORTS.get(parts.scheme)
+        except ValueError:
+            raise Refused(f"{url[:200]!r} is no web address") from None
+        if parts.scheme != "https" and (
+            parts.scheme != "http" or start.lower().startswith("https:")
+        ):
+            raise Refused(f"{url[:200]!r} is not https")
+        host = parts.hostname or ""
+        is_usual_port = port == PORTS[parts.scheme]
+        if f"{host}:{port}" not in self.hosts and not (is_usual_port and host in self.hosts):
+            raise Refused(f"{url[:200]!r} is on none of the hosts that this source may ask")
+        if parts.username is not None or parts.password is not None:
+            raise Refused("an address with a user name or password is not asked")
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        return httpcore.URL(
+            scheme=parts.scheme.encode(), host=host.encode(), port=port, target=target.encode()
+        )
+
+    def _exchange(self, place, conditions) -> _Answer:
+        headers = {
+            "User-Agent": self.user_agent,
+            "Accept-Encoding": "gzip",
+            "Connection": "close",  # Another worker's turn is next: one connection for all.
+            **conditions,
+        }
+        host = place.host.decode()
+        with self.gate.turn():
+            wire = _Wire(self.resolve, time.monotonic() + self.max_seconds)
+            pool = httpcore.ConnectionPool(ssl_context=_ssl_context(), network_backend=wire)
+            has_begun = False
+            try:
+                with pool, pool.stream("GET", place, headers=headers) as response:
+                    has_begun = True
+                    return self._read(response)
+            except httpcore.TimeoutException:
+                if has_begun:  # It speaks, but too slowly: it would do so again.
+                    why = f"{host} took longer than {self.max_seconds:g} seconds for one answer"
+                    raise Refused(why) from None
+                raise Unavailable(f"{host} did not answer in time") from None
+            except (httpcore.NetworkError, httpcore.ProtocolError, zlib.error) as error:
+                raise Unavailable(f"the connection to {host} failed: {error}") from error
+
+    def _read(self, response) -> _Answer:
+        headers = _headers(response.headers)
+        if response.status != 200:
+            return _Answer(response.status, headers)  # Its body is of no use to us.
+        length = headers.get("content-length", "")
+        if length.isdecimal() and (len(length) > 15 or int(length) > self.max_bytes):
+            raise Refused(self._too_big())
+        chunks = self._capped(response.iter_stream())
+        encoding = headers.get("content-encoding", "identity").strip().lower()
+        if encoding in ("gzip", "x-gzip"):
+            chunks = self._capped(_unpacked(chunks))
+        elif encoding != "identity":
+            raise Refused(f"the answer is packed as {encoding[:40]!r}, which we did not ask for")
+        return _Answer(200, headers, b"".join(chunks))
+
+    def _capped(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        total = 0
+        for chunk in chunks:
+            total += len(chunk)
+            if total > self.max_bytes:
+                raise Refused(self._too_big())
+            yield chunk
+
+    def _too_big(self):
+        return f"the answer is larger than {self.max_bytes / 1_000_000:g} MB"
+
+    def _judged(self, answer, place, was_conditional) -> _Answer:
+        """Return the answer if it is one, or raise."""
+        host, status = place.host.decode(), answer.status
+        if status == 429 or status >= 500:
+            raise Unavailable(f"{host} answered {status}", _retry_after(answer, self.now()))
+        if status != 200 and not (status == 304 and was_conditional):
+            raise Refused(f"{host} answered {status}", status)
+        kind = answer.headers.get("content-type", "").lower()
+        if kind.startswith(("text/html", "application/xhtml")) or HTML.match(answer.body[:2000]):
+            raise Refused(f"{host} sent a web page instead of data")
+        return answer
+
+
+class _Wire(httpcore.NetworkBackend):
+    """Connects to public addresses only, and lets nothing last beyond the deadline."""
+
+    def __init__(self, resolve, deadline: float):
+        self.resolve, self.deadline = resolve, deadline
+
+    def connect_tcp(self, host, port, timeout=None, local_address=None, socket_options=None):
+        failure: Exception = httpcore.ConnectError(f"{host} has no address")
+        for address in self._checked(host):
+            seconds = min(CONNECT_SECONDS, _left(self.deadline, httpcore.ConnectTimeout))
+            try:
+                stream = httpcore.SyncBackend().connect_tcp(address, port, seconds)
+                return _Stream(stream, self.deadline)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+        raise failure
+
+    def _checked(self, host):
+        if _is_address(host):  # It stands in the list of allowed hosts, letter by letter.
+            return [host]
+        try:
+            addresses = self.resolve(host)
+        except OSError as error:
+            raise httpcore.ConnectError(str(error)) from error
+        if hidden := [address for address in addresses if not _is_public(address)]:
+            raise Refused(f"{host} leads to {hidden[0]}, which is no public address")
+        return addresses
+
+
+class _Stream(httpcore.NetworkStream):
+    """A connection of which each step takes no longer than what is left until the deadline."""
+
+    def __init__(self, stream: httpcore.NetworkStream, deadline: float):
+        self.stream, self.deadline = stream, deadline
+
+    def read(self, max_bytes, timeout=None):
+        return self.stream.read(max_bytes, _left(self.deadline, httpcore.ReadTimeout))
+
+    def write(self, buffer, timeout=None):
+        self.stream.write(buffer, _left(self.deadline, httpcore.WriteTimeout))
+
+    def start_tls(self, ssl_context, server_hostname=None, timeout=None):
+        seconds = _left(self.deadline, httpcore.ConnectTimeout)
+        return _Stream(self.stream.start_tls(ssl_context, server_hostname, seconds), self.deadline)
+
+    def get_extra_info(self, info):
+        return self.stream.get_extra_info(info)
+
+    def close(self):
+        self.stream.close()
+
+
+def _left(deadline, too_late):
+    """Return the seconds left, or raise. Sockets know no clock but the machine's."""
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise too_late("the time is over")
+    return left
+
+
+@only_once
+def _ssl_context() -> ssl.SSLContext:
+    return httpcore.default_ssl_context()
+
+
+def _addresses(host):
+    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(address[4][0]) for address in found))
+
+
+def _is_address(host):
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_public(text):
+    address = ipaddress.ip_address(text)
+    if any(address in net for net in IPV4_IN_IPV6):
+        address = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.is_global and not address.is_multicast
+
+
+def _with_params(url, params):
+    """Return the whole address as it is sent: ASCII, without a fragment."""
+    url = url.partition("#")[0]
+    if params:
+        url += ("&" if "?" in url else "?") + urlencode(params)
+    try:
+        return quote(url, safe="%/:=&?~+!$,;'@()*[]")
+    except UnicodeEncodeError:
+        raise Refused(f"{url[:200]!r} is no web address") from None
+
+
+def _joined(url, location):
+    try:
+        return _with_params(urljoin(url, location), {})
+    except ValueError:
+        raise Refused(f"{url} redirects to {location[:200]!r}, which is no address") from None
+
+
+def _headers(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for name, value in pairs:
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        headers[key] = f"{headers[key]}, {text}" if key in headers else text
+    return headers
+
+
+def _unpacked(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield what gzip members hold, in small pieces. Raises zlib.error where they break off."""
+    member = zlib.decompressobj(31)
+    for packed in chunks:
+        while packed:
+            if member.eof:
+                member = zlib.decompressobj(31)
+            yield member.decompress(packed, PIECE)
+            packed = member.unused_data if member.eof else member.unconsumed_tail
+    yield member.flush()
+    if not member.eof:
+        raise zlib.error("the gzip data breaks off")
+
+
+def _conditions(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the request headers that say which version we have already."""
+    names = {"If-None-Match": "etag", "If-Modified-Since": "last-modified"}
+    return {
+        asking: headers[told]
+        for asking, told in names.items()
+        if told in headers and headers[told].isascii()
+    }
+
+
+def _is_worth_keeping(answer, cache_for):
+    """Where the end of the body is not marked, nobody knows that it is whole: don't keep it."""
+    is_whole = "content-length" in answer.headers or "transfer-encoding" in answer.headers
+    return is_whole and bool(cache_for or _conditions(answer.headers))
+
+
+def _retry_after(answer, now) -> float | None:
+    """Return the pause that the server asked for, in seconds: as a number, a date or a limit."""
+    text = answer.headers.get("retry-after", "").strip()
+    if not text:
+        spent = re.search(r"\br=0;\s*t=(\d{1,9})\b", answer.headers.get("ratelimit", ""))
+        return float(spent[1]) if spent else None
+    if re.fullmatch(r"\d{1,9}", text):
+        return float(text)
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - now).total_seconds())
+
+
+def _pause(url, number):
+    """Return 5 s, 10 s, 20 s…, each up to a quarter longer, so that not all come back at once."""
+    chance = sha256(f"{number} {url}".encode()).digest()[0] / 256
+    return FIRST_WAIT * 2 ** (number - 1) * (1 + chance / 4)

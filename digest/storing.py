@@ -1,0 +1,188 @@
+"""Records become papers: inserted, or updated where something is new. The same record twice
+changes nothing, in whatever order they come.
+
+Beside the papers, two things are written down: how popular each was on the day (Observation), and
+what happened to one that we knew already (PaperEvent).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, timedelta
+from itertools import batched
+
+from django.db import transaction
+from django.utils import timezone
+
+from digest.models import Observation, Paper, PaperEvent
+from digest.sources import records
+from digest.sources.records import Record
+
+BATCH = 1_000
+TEXTS = ("title", "abstract", "url", "comments", "journal_ref", "doi", "license", "github")
+LISTS = ("authors", "categories")
+FACTS = (*TEXTS, *LISTS)
+FIELDS = [
+    *FACTS,
+    *("day", "day_is_estimate", "upvotes", "version", "is_withdrawn", "is_sample", "changed_at"),
+]
+COUNTS = ("upvotes", "num_comments", "github_stars")
+Kind = PaperEvent.Kind
+
+
+@dataclass
+class Tally:
+    """How many papers were new, changed, or known just so. Many records may tell of one paper."""
+
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+
+
+def store(
+    records: Iterable[Record],
+    tally: Tally | None = None,
+    *,
+    now,
+    shift: timedelta | None = None,
+    is_sample: bool = False,
+) -> Tally:
+    """Store the records and return the tally, which is kept up batch by batch.
+
+    With `shift`, days are moved by it and replace what was known; without, a paper keeps the
+    earliest day on which it was announced.
+    """
+    tally = tally or Tally()
+    for batch in batched(records, BATCH):
+        with transaction.atomic():
+            _store_batch(batch, tally, now, shift, is_sample)
+    return tally
+
+
+def _store_batch(batch, tally, now, shift, is_sample):
+    known = Paper.objects.in_bulk({record.id for record in batch})
+    before = {paper.pk: _values(paper) for paper in known.values()}
+    new, events = {}, []
+    for record in batch:
+        paper = known.get(record.id) or new.get(record.id)
+        if paper is None:
+            new[record.id] = _paper(record, now, shift, is_sample)
+        else:
+            events += _events(paper, record, now)
+            _update(paper, record, shift, is_sample)
+    changed = [paper for paper in known.values() if _values(paper) != before[paper.pk]]
+    for paper in changed:
+        paper.changed_at = now
+    Paper.objects.bulk_create(new.values(), ignore_conflicts=True)
+    Paper.objects.bulk_update(changed, FIELDS, batch_size=200)
+    PaperEvent.objects.bulk_create(events, ignore_conflicts=True)
+    _observe(batch, now)
+    tally.new += len(new)
+    tally.changed += len(changed)
+    tally.unchanged += len(known) - len(changed)
+
+
+def _values(paper):
+    return [getattr(paper, name) for name in FIELDS]
+
+
+def _paper(record, now, shift, is_sample):
+    paper = Paper(
+        id=record.id,
+        upvotes=record.upvotes,
+        version=record.version,
+        is_withdrawn=record.is_withdrawn,
+        is_sample=is_sample,
+        changed_at=now,
+    )
+    for name in FACTS:
+        setattr(paper, name, getattr(record, name))
+    paper.day, paper.day_is_estimate = _day(record, shift)
+    if paper.day is None:
+        paper.day, paper.day_is_estimate = _first_seen(record, timezone.localdate(now)), True
+    return paper
+
+
+def _update(paper, record, shift, is_sample):
+    """Take over what the record knows."""
+    if is_sample and not paper.is_sample:
+        return  # A sample never covers a paper that really came in.
+    if not _is_outdated(record, paper):
+        for name in FACTS:
+            if value := getattr(record, name):
+                setattr(paper, name, value)
+        paper.version = record.version or paper.version
+        paper.is_withdrawn = record.is_withdrawn or paper.is_withdrawn
+    if record.upvotes is not None:
+        # A file may tell of many days in any order; a source tells of now.
+        paper.upvotes = record.upvotes if record.source else max(record.upvotes, paper.upvotes or 0)
+    day, is_estimate = _day(record, shift)
+    replaces = shift is not None or paper.is_sample != is_sample
+    if day is not None and (replaces or _knows_better(is_estimate, day, paper)):
+        paper.day, paper.day_is_estimate = day, is_estimate
+    paper.is_sample = is_sample
+
+
+def _is_outdated(record, paper):
+    """Whether the record tells of an earlier version than we know."""
+    return bool(record.version and paper.version and record.version < paper.version)
+
+
+def _events(paper, record, now):
+    """Yield what the record tells that has happened to a paper since we knew it."""
+    if paper.is_sample or _is_outdated(record, paper):
+        return
+    happened = []
+    if paper.version and record.version and record.version > paper.version:
+        happened.append((Kind.REVISED, f"version {record.version}"))
+    if record.is_withdrawn and not paper.is_withdrawn:
+        happened.append((Kind.WITHDRAWN, ""))
+    if record.journal_ref and not paper.journal_ref:
+        happened.append((Kind.PUBLISHED, record.journal_ref[:500]))
+    if record.github and not paper.github:
+        happened.append((Kind.CODE, record.github[:500]))
+    for kind, note in happened:
+        yield PaperEvent(paper=paper, kind=kind, note=note, at=now)
+
+
+def _observe(batch, now):
+    """Write down the counts of the day. The last of a day stands for it."""
+    observed = {
+        (record.id, record.source): Observation(
+            paper_id=record.id,
+            source=record.source,
+            day=timezone.localdate(now),
+            **{name: getattr(record, name) for name in COUNTS},
+        )
+        for record in batch
+        if record.source and any(getattr(record, name) is not None for name in COUNTS)
+    }
+    Observation.objects.bulk_create(
+        observed.values(),
+        update_conflicts=True,
+        unique_fields=["paper", "source", "day"],
+        update_fields=COUNTS,
+    )
+
+
+def _first_seen(record, today: date):
+    """Return the day of a paper that nobody dated: today, unless it was announced before.
+
+    Of a replacement or a cross-list only the month is known, from its number: its first day counts,
+    so that a revision doesn't look new.
+    """
+    if record.announced_as in ("", "new"):
+        return today
+    return min(records.month_of(record.id) or today, today.replace(day=1))
+
+
+def _knows_better(is_estimate, day, paper):
+    """An announcement beats an estimate; of two alike, the earlier day counts."""
+    if is_estimate != paper.day_is_estimate:
+        return paper.day_is_estimate
+    return day < paper.day
+
+
+def _day(record, shift):
+    if record.day is None:
+        return None, True
+    return record.day + (shift or timedelta(0)), record.day_is_estimate

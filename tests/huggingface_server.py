@@ -1,0 +1,178 @@
+"""Hugging Face's daily papers on loopback: the same addresses, rows, headers and refusals.
+
+`add` puts a simple paper on a day's list; `lists` holds the rows, so that a test can spoil one.
+What is in `answers` is sent first, an answer a request; `asked` tells what was asked for.
+"""
+
+import json
+import socketserver
+import threading
+from collections import defaultdict, deque
+from datetime import date
+from hashlib import sha256
+from http.server import BaseHTTPRequestHandler
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+PATH = "/api/daily_papers"
+USUAL = None  # An answer that is nothing special.
+POLICY = '"fixed window";"api";q=500;w=300'
+
+
+def too_many(seconds):
+    """Return the answer to one request more than allowed."""
+    headers = {"RateLimit": f'"api";r=0;t={seconds}', "RateLimit-Policy": POLICY}
+    return 429, headers, b'{"error":"We had to rate limit your IP."}'
+
+
+def web_page(status=200):
+    """Return a page for people, as it comes when something in front of the service fails."""
+    body = (
+        b"<!DOCTYPE html>\n<html><head><title>Hugging Face</title></head><body>Oops</body></html>"
+    )
+    return status, {"Content-Type": "text/html; charset=utf-8"}, body
+
+
+def json_body(body):
+    """Return an answer with this body, whatever it is."""
+    return 200, {}, body
+
+
+class HuggingFaceServer(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
+    daemon_threads = True
+
+    def __init__(self, *, today):
+        super().__init__(("127.0.0.1", 0), Conversation)
+        self.today = today
+        self.lists = defaultdict(list)
+        self.answers = deque()
+        self.asked = []  # (day, page), as written in the request
+        self.link = lambda day, page: f"{self.base}{PATH}?{urlencode(query(day, page + 1))}"
+        self.has_next = lambda day, page, limit: len(self.lists[day]) > (page + 1) * limit
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
+
+    @property
+    def base(self):
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def add(self, paper, day=None):
+        """Put a paper, with fields as in a file of papers, on the list of its day or another."""
+        day = day or date.fromisoformat(paper["date"])
+        self.lists[day].append(row(paper, day))
+
+    def close(self):
+        self.shutdown()
+        self.server_close()
+
+
+def query(day, page, limit=100):
+    return {"date": day.isoformat(), "limit": limit, "p": page}
+
+
+class Conversation(BaseHTTPRequestHandler):
+    def do_GET(self):
+        parts = urlsplit(self.path)
+        asked = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+        self.server.asked.append((asked.get("date"), int(asked.get("p", 0))))
+        special = self.server.answers.popleft() if self.server.answers else USUAL
+        if special is not USUAL:
+            self.send(*special)
+        elif parts.path != PATH:
+            self.send_error_body(404, "Sorry, we can't find the page you are looking for.")
+        else:
+            self.list_of(asked)
+
+    def list_of(self, asked):
+        try:
+            day = date.fromisoformat(asked["date"])
+        except (KeyError, ValueError):
+            return self.send_error_body(400, "Invalid date")
+        if day > self.server.today:
+            return self.send_error_body(400, "The date is in the future")
+        page, limit = int(asked.get("p", 0)), min(int(asked.get("limit", 50)), 100)
+        rows = self.server.lists[day][page * limit : (page + 1) * limit]
+        headers = {"RateLimit": '"api";r=499;t=300', "RateLimit-Policy": POLICY}
+        if self.server.has_next(day, page, limit):
+            headers["Link"] = f'<{self.server.link(day, page)}>; rel="next"'
+        body = json.dumps(rows).encode()
+        headers["ETag"] = f'W/"{sha256(body).hexdigest()[:20]}"'
+        if self.headers.get("If-None-Match") == headers["ETag"]:
+            return self.send(304, headers, b"")
+        self.send(200, headers, body)
+
+    def send_error_body(self, status, error):
+        self.send(status, {}, json.dumps({"error": error}).encode())
+
+    def send(self, status, headers, body):
+        self.send_response(status)
+        kind = {"Content-Type": "application/json; charset=utf-8"}
+        for name, value in (kind | {"Content-Length": str(len(body))} | headers).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format, *args):
+        """Quiet: `asked` tells what was asked for."""
+
+
+def row(paper, day):
+    """Return the paper as a row of the day's list, with Hugging Face's own fields beside it."""
+    written = f"{paper.get('published', day)}T04:21:09.000Z"  # arXiv's time of submission.
+    by = account("reader")
+    organization = {"_id": _id("example"), "name": "example", "fullname": "Example", "avatar": ""}
+    inner = {
+        "id": paper["id"],
+        "authors": [_author(name) for name in paper.get("authors", [])],
+        "publishedAt": written,
+        "submittedOnDailyAt": f"{day}T00:00:00.000Z",
+        "title": paper["title"],
+        "submittedOnDailyBy": by,
+        "summary": paper.get("abstract", ""),
+        "upvotes": paper.get("upvotes", 0),
+        "discussionId": _id(paper["id"]),
+        "ai_summary": "In short.",
+        "ai_keywords": ["keyword"],
+        "organization": organization,
+    }
+    for name in ("githubRepo", "githubStars", "projectPage", "withdrawnAt"):
+        if name in paper:
+            inner[name] = paper[name]
+    return {
+        "paper": inner,
+        "publishedAt": written,
+        "title": paper["title"],
+        "summary": paper.get("abstract", ""),
+        "thumbnail": f"https://cdn-thumbnails.example.org/papers/{paper['id']}.png",
+        "numComments": paper.get("numComments", 0),
+        "submittedBy": by,
+        "organization": organization,
+        "isAuthorParticipating": False,
+    }
+
+
+def account(name):
+    return {
+        "_id": _id(name),
+        "avatarUrl": f"https://cdn-avatars.example.org/{name}.png",
+        "isPro": False,
+        "fullname": name.title(),
+        "user": name,
+        "name": name,
+        "type": "user",
+    }
+
+
+def _author(name):
+    """Return an author as a row has it: hidden where the name is in parentheses."""
+    return {
+        "_id": _id(name),
+        "name": name.strip("()"),
+        "hidden": name.startswith("("),
+        "status": "claimed_verified",
+        "statusLastChangedAt": "2026-01-01T00:00:00.000Z",
+        "user": account("writer"),
+    }
+
+
+def _id(text):
+    return text.encode().hex()[:24].rjust(24, "0")

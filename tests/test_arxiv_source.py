@@ -1,0 +1,444 @@
+"""arXiv harvested from a server on loopback: day by day, since a day, cut off, and spoilt."""
+
+from collections import Counter
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from digest.sources import taxonomy
+from digest.sources.arxiv import ArXiv, Place
+from digest.sources.plug import MalformedFeed
+from digest.sources.web import MemoryCache, MemoryGate, Refused, Unavailable, Web
+from tests.arxiv_server import USUAL, ArxivServer, unavailable
+
+MONDAY, TUESDAY, WEDNESDAY, THURSDAY = (date(2026, 6, number) for number in range(1, 5))
+SATURDAY = date(2026, 6, 6)
+SOME = ("cs", "math", "hep-th")
+
+
+def paper(identity, *categories, **fields):
+    return {
+        "id": identity,
+        "title": f"On bread, part {identity}",
+        "abstract": "We bake.",
+        "authors": ["Ada One", "Ben Two"],
+        "categories": list(categories or ["cs.LG"]),
+    } | fields
+
+
+def week():
+    """Return the papers of four days: seven new ones each, and news of an older one."""
+    shapes = [["cs.LG"], ["cs.NA", "math.NA"], ["math.AG"], ["hep-th", "math-ph"], ["hep-th"]]
+    days = {}
+    for day in (MONDAY, TUESDAY, WEDNESDAY, THURSDAY):
+        days[day] = [
+            paper(f"2606.{day.day:02}{number:03}", *shapes[number % 5]) for number in range(7)
+        ]
+        days[day].append(paper(f"2401.0000{day.day}", "cs.CL", kind="replace"))
+    return days
+
+
+@pytest.fixture
+def server():
+    server = ArxivServer(week(), today=WEDNESDAY, page_size=5)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def slept():
+    return []
+
+
+@pytest.fixture
+def web(server, slept):
+    return new_web(server, slept)
+
+
+def new_web(server, slept):
+    return Web(
+        hosts=ArXiv(**server.addresses).hosts,
+        gate=MemoryGate(0, clock, slept.append),
+        cache=MemoryCache(),
+        user_agent="Paperboy tests",
+        now=clock,
+        sleep=slept.append,
+    )
+
+
+def clock():
+    return datetime(2026, 6, 3, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def run(server, web):
+    """Return a function that harvests and returns the batches."""
+
+    def run(*, categories=SOME, today=None, since=None, cursor=""):
+        source = ArXiv(categories, **server.addresses)
+        today = today or server.today
+        return list(source.harvest(web, today=today, since=since, cursor=cursor))
+
+    return run
+
+
+def days_of(batches):
+    """Return each paper's day as a store would have it: announcements before estimates."""
+    days = {}
+    for record in (record for batch in batches for record in batch.records):
+        told = (record.day_is_estimate or record.day is None, record.day or date.max)
+        days[record.id] = min(told, days.get(record.id, told))
+    return {identity: day for identity, (_, day) in days.items()}
+
+
+def truth(server, day):
+    return {paper["id"]: day for paper in server.days[day] if paper.get("kind", "new") == "new"}
+
+
+def test_a_day_has_its_papers_on_its_day_and_a_receipt_for_each_feed(server, run):
+    batches = run()
+    found = days_of(batches)
+    assert found.items() >= truth(server, WEDNESDAY).items()
+    feeds = [batch for batch in batches if batch.category]
+    assert [(batch.category, batch.listed, batch.state) for batch in feeds] == [
+        ("cs", 4, "fresh"),
+        ("math", 3, "fresh"),
+        ("hep-th", 2, "fresh"),
+    ]
+    assert {batch.day for batch in feeds} == {WEDNESDAY}
+    assert not any(batch.state or batch.note for batch in batches[3:])
+    assert not any(batch.bad for batch in batches)
+    assert batches[-1].cursor == ""
+
+
+def test_every_archive_is_read_where_none_is_named(server, web):
+    batches = list(ArXiv(**server.addresses).harvest(web, today=WEDNESDAY, since=None, cursor=""))
+    asked = server.paths("/rss/")
+    assert asked == [f"/rss/{archive}" for archive in taxonomy.ARCHIVES]
+    assert "set=" not in "".join(server.paths("/oai"))
+    assert days_of(batches).items() >= truth(server, WEDNESDAY).items()
+
+
+def test_days_in_order_give_each_paper_with_its_day(server, run):
+    batches = []
+    for day in server.days:
+        server.today = day
+        batches += run()
+    found = days_of(batches)
+    for day in server.days:
+        assert found.items() >= truth(server, day).items()
+    assert set(found) == {paper["id"] for papers in server.days.values() for paper in papers}
+
+
+def test_a_feed_without_changes_is_not_sent_twice(server, run, web):
+    run()
+    first = len(web.cache)
+    run()
+    assert len(web.cache) == first
+    assert Counter(server.paths("/rss/")) == {f"/rss/{name}": 2 for name in SOME}
+
+
+def test_since_a_day_the_list_alone_is_read(server, run):
+    batches = run(since=TUESDAY)
+    assert not server.paths("/rss")
+    found = days_of(batches)
+    assert found.items() >= (truth(server, TUESDAY) | truth(server, WEDNESDAY)).items()
+    assert not found.keys() & truth(server, MONDAY).keys()
+    assert not any(batch.state for batch in batches)
+
+
+def test_since_a_day_on_which_nothing_happened_nothing_comes(server, run):
+    batches = run(since=date(2026, 7, 1))
+    assert [batch.records for batch in batches] == [[], [], []]
+    assert batches[-1].cursor == ""
+
+
+def test_one_category_asks_for_its_set(server, run):
+    found = days_of(run(categories=("math.AG",), since=MONDAY))
+    assert set(found) == {f"2606.{day:02}002" for day in (1, 2, 3)}
+    assert "set=math%3Amath%3AAG" in server.paths("/oai")[0]
+
+
+# Cut off
+
+
+@pytest.mark.parametrize("since", [None, MONDAY])
+@pytest.mark.parametrize("cache_is_lost", [False, True])
+def test_cut_off_after_any_batch_the_same_papers_are_known(server, since, cache_is_lost, slept):
+    source = ArXiv(SOME, **server.addresses)
+    asked = {"today": WEDNESDAY, "since": since}
+    whole = list(source.harvest(new_web(server, slept), **asked, cursor=""))
+    for count in range(1, len(whole)):
+        web = new_web(server, slept)
+        run = source.harvest(web, **asked, cursor="")
+        seen = [next(run) for _ in range(count)]
+        run.close()
+        web = new_web(server, slept) if cache_is_lost else web
+        rest = list(source.harvest(web, **asked, cursor=seen[-1].cursor))
+        assert days_of(seen + rest) == days_of(whole)
+        assert len(rest) == len(whole) - count
+        assert [batch.state for batch in rest] == [batch.state for batch in whole[count:]]
+
+
+def test_a_run_cut_off_yesterday_begins_with_todays_feeds_and_fills_the_gap(server, run):
+    server.today = TUESDAY
+    cursor = run()[1].cursor
+    server.today = THURSDAY
+    batches = run(cursor=cursor)
+    assert [batch.category for batch in batches[:3]] == list(SOME)
+    assert set(days_of(batches)) >= {
+        identity for day in server.days for identity in truth(server, day)
+    }
+
+
+def test_a_cursor_of_another_kind_of_run_counts_as_none(server, run):
+    whole = days_of(run())
+    assert days_of(run(cursor=run(since=MONDAY)[0].cursor)) == whole
+    assert days_of(run(cursor="what:is:this")) == whole
+    since = days_of(run(since=MONDAY))
+    assert days_of(run(since=MONDAY, cursor=run()[0].cursor)) == since
+    assert days_of(run(since=MONDAY, cursor=run(since=TUESDAY)[0].cursor)) == since
+
+
+def test_a_cursor_of_a_category_that_was_dropped_begins_anew(server, run):
+    cursor = run(since=MONDAY)[0].cursor
+    only = days_of(run(categories=("hep-th",), since=MONDAY))
+    assert days_of(run(categories=("hep-th",), since=MONDAY, cursor=cursor)) == only
+    assert run(categories=("hep-th",), cursor=run()[0].cursor)[0].category == "hep-th"
+
+
+def test_a_place_is_read_as_it_was_written():
+    place = Place("oai", "since", MONDAY, TUESDAY, "cs.LG", "from%3D2026:06")
+    assert Place.read(str(place)) == place
+
+
+# Faults of the feeds
+
+
+def test_a_feed_of_yesterday_is_stale_and_the_list_has_the_rest(server, run):
+    server.faults["cs"] = "stale"
+    batches = run()
+    assert [batch.state for batch in batches[:3]] == ["stale", "fresh", "fresh"]
+    assert batches[0].day == TUESDAY
+    assert batches[0].note == "It should show 2026-06-03, but shows 2026-06-02."
+    found = days_of(batches)
+    assert found.items() >= truth(server, WEDNESDAY).items()
+    assert (
+        found.items()
+        >= {
+            paper["id"]: TUESDAY
+            for paper in server.days[TUESDAY]
+            if paper["categories"][0] == "cs.LG" and "kind" not in paper
+        }.items()
+    )
+    incomplete = [batch for batch in batches[3:] if batch.state == "incomplete"]
+    assert all("Not in the feeds of 2026-06-03" in batch.note for batch in incomplete)
+    assert incomplete
+
+
+def test_an_empty_feed_on_a_listing_day_is_told_and_the_list_has_the_rest(server, run):
+    server.faults["rss"] = "empty"
+    batches = run()
+    assert {batch.state for batch in batches[:3]} == {"empty"}
+    assert days_of(batches).items() >= truth(server, WEDNESDAY).items()
+    assert "incomplete" in {batch.state for batch in batches[3:]}
+
+
+def test_on_a_weekend_empty_feeds_miss_nothing(server, run):
+    server.today = SATURDAY
+    batches = run()
+    assert {batch.state for batch in batches} == {"empty", ""}
+
+
+@pytest.mark.parametrize("fault", ["html", "bomb", "deep", "cut"])
+def test_one_feed_that_cannot_be_read_leaves_the_others_and_is_told(server, web, fault):
+    server.faults["math"] = fault
+    source, batches = ArXiv(SOME, **server.addresses), []
+    with pytest.raises((MalformedFeed, Refused)):
+        batches.extend(source.harvest(web, today=WEDNESDAY, since=None, cursor=""))
+    assert batches[1].state == "incomplete"
+    assert batches[1].note.startswith("The feed of math can't be read: ")
+    assert days_of(batches).items() >= truth(server, WEDNESDAY).items()
+    assert batches[-1].cursor == ""
+
+
+def test_a_broken_item_is_told_and_its_paper_comes_by_the_list(server, run):
+    server.faults["cs"] = "broken item"
+    batches = run()
+    assert len(batches[0].bad) == 2
+    assert days_of(batches).keys() >= truth(server, WEDNESDAY).keys()
+
+
+def test_bytes_that_are_no_utf8_cost_one_item(server, run):
+    server.faults["cs"] = "not utf-8"
+    batches = run()
+    assert batches[0].bad == ["2606.03000v1: its text is not UTF-8"]
+    assert batches[0].listed == 4
+    assert "2606.03000" in days_of(batches)
+
+
+def test_a_feed_that_stops_at_two_thousand_is_incomplete_and_the_list_has_the_rest(server, run):
+    many = [paper(f"2606.{number:05}") for number in range(10_000, 12_050)]
+    server.days = {WEDNESDAY: many}
+    server.page_size = 2_000
+    batches = run(categories=("cs",))
+    assert (batches[0].state, batches[0].listed) == ("incomplete", 2_000)
+    assert len(days_of(batches)) == 2_050
+    assert batches[-1].note == (
+        "Not in the feeds of 2026-06-03: 50 "
+        "(2606.12000, 2606.12001, 2606.12002, 2606.12003, 2606.12004…)."
+    )
+
+
+def test_a_server_that_is_busy_is_asked_again(server, run, slept):
+    server.answers["rss"] += [unavailable(7), USUAL, unavailable(status=429)]
+    assert days_of(run()).items() >= truth(server, WEDNESDAY).items()
+    assert slept[0] == 7
+    assert len(slept) == 2
+
+
+# Faults of the lists
+
+
+def test_a_503_in_the_middle_of_a_list_is_waited_out(server, run, slept):
+    server.answers["oai"] += [USUAL, unavailable(30)]
+    assert days_of(run(since=MONDAY)).items() >= truth(server, TUESDAY).items()
+    assert slept == [30]
+
+
+def test_a_list_that_stays_away_ends_the_run_and_a_later_one_goes_on(server, web, run):
+    whole = days_of(run(since=MONDAY))
+    server.answers["oai"] += [USUAL, *[unavailable()] * 4]
+    source, batches = ArXiv(SOME, **server.addresses), []
+    harvest = source.harvest(web, today=WEDNESDAY, since=MONDAY, cursor="")
+    batches.append(next(harvest))
+    with pytest.raises(Unavailable):
+        next(harvest)
+    batches += run(since=MONDAY, cursor=batches[-1].cursor)
+    assert days_of(batches) == whole
+
+
+def test_an_expired_token_begins_the_list_again(server, run):
+    whole = days_of(run(since=MONDAY))
+    cursor = run(since=MONDAY)[0].cursor
+    server.expire_tokens()
+    asked = len(server.asked)
+    assert days_of(run(since=MONDAY, cursor=cursor)) == whole
+    assert "resumptionToken" in server.asked[asked].path
+    assert "from=2026-06-01" in server.asked[asked + 1].path
+
+
+def test_what_was_told_whole_is_not_asked_for_again_after_a_token_expired(server, run):
+    everything = tuple(taxonomy.ARCHIVES)
+    cursor = run(categories=everything, since=MONDAY)[2].cursor  # In the middle of Tuesday.
+    server.expire_tokens()
+    asked = len(server.asked)
+    rest = run(categories=everything, since=MONDAY, cursor=cursor)
+    assert "from=2026-06-02" in server.asked[asked + 1].path
+    assert set(days_of(rest)) == {
+        paper["id"] for day in (TUESDAY, WEDNESDAY) for paper in server.days[day]
+    }
+
+
+def test_a_server_that_refuses_its_own_tokens_is_not_asked_for_ever(server, run):
+    server.after_page = lambda number: server.tokens.clear()
+    server.next_token = lambda rows, skip, params: "<resumptionToken>x</resumptionToken>"
+    with pytest.raises(MalformedFeed, match="refuses the tokens"):
+        run(since=MONDAY)
+
+
+def test_a_list_that_goes_round_ends_and_says_so(server, run):
+    server.goes_round = True
+    batches = run(since=MONDAY, categories=("cs",))
+    assert len(batches) == 2
+    assert batches[-1].state == "incomplete"
+    assert batches[-1].note == "The list goes round in circles: its end is missing."
+    assert batches[-1].cursor == ""
+
+
+def test_papers_doubled_across_pages_are_known_once(server, run):
+    whole = days_of(run(since=MONDAY))
+    server.repeats_last = True
+    batches = run(since=MONDAY)
+    assert days_of(batches) == whole
+    assert sum(len(batch.records) for batch in batches) > len(whole)
+
+
+def test_papers_that_change_between_pages_are_known_as_they_are_last(server, run):
+    def replace(number):
+        if number == 1:  # A paper of the first page moves to the end.
+            news = paper("2606.01000", title="On cake", kind="replace", version=2)
+            server.days[WEDNESDAY].append(news)
+
+    server.after_page = replace
+    batches = run(since=MONDAY, categories=("cs",))
+    told = [record for batch in batches for record in batch.records if record.id == "2606.01000"]
+    assert [(record.title, record.version) for record in told][-1] == ("On cake", 2)
+    assert {record.day for record in told} == {MONDAY}
+
+
+def test_a_withdrawal_comes_with_its_version(server, run):
+    gone = paper("2606.01000", kind="replace", version=2, withdrawn=True, comments="Oops")
+    server.days[WEDNESDAY].append(gone)
+    records = [record for batch in run() for record in batch.records if record.id == gone["id"]]
+    assert {record.version for record in records} == {2}
+    assert records[-1].is_withdrawn
+
+
+def test_a_deleted_paper_is_noted(server, run):
+    server.deleted.add("2606.03000")
+    notes = " ".join(batch.note for batch in run())
+    assert "Deleted at arXiv: 2606.03000." in notes
+
+
+@pytest.mark.parametrize("fault", ["html", "bomb", "deep", "cut"])
+def test_a_list_that_cannot_be_read_ends_the_run_after_the_feeds(server, web, fault):
+    server.faults["oai"] = fault
+    source, batches = ArXiv(SOME, **server.addresses), []
+    with pytest.raises((MalformedFeed, Refused)):
+        batches.extend(source.harvest(web, today=WEDNESDAY, since=None, cursor=""))
+    assert days_of(batches).items() >= truth(server, WEDNESDAY).items()
+    assert Place.read(batches[-1].cursor).step == "oai"
+
+
+# Single papers, and manners
+
+
+def test_single_papers_are_looked_up_once_a_day(server, web):
+    source = ArXiv(**server.addresses)
+    for _ in range(2):
+        (batch,) = source.look_up(web, ["2606.01000", "2606.99999", "biorxiv:1"])
+        assert [record.id for record in batch.records] == ["2606.01000"]
+        assert batch.records[0].day == MONDAY
+    assert len(server.paths("/api")) == 1
+
+
+def test_many_papers_are_looked_up_by_the_hundred(server, web):
+    server.days = {MONDAY: [paper(f"2606.{number:05}") for number in range(150)]}
+    ids = [one["id"] for one in server.days[MONDAY]]
+    batches = list(ArXiv(**server.addresses).look_up(web, ids))
+    assert [len(batch.records) for batch in batches] == [100, 50]
+
+
+def test_there_is_one_connection_at_a_time(server, run):
+    server.seconds = 0.005
+    run()
+    assert {asked.connections for asked in server.asked} == {1}
+
+
+def test_the_real_addresses_are_arxivs():
+    source = ArXiv()
+    assert source.hosts == {"rss.arxiv.org", "oaipmh.arxiv.org", "export.arxiv.org"}
+    assert (source.name, source.seconds_between) == ("arxiv", 3.0)
+
+
+def test_after_a_holiday_the_missing_listing_is_no_fault(server, run):
+    friday = date(2026, 7, 3)  # Free: nothing closes, so there is no listing on Monday.
+    server.days = {friday: [paper("2607.00001")], friday + timedelta(4): [paper("2607.00002")]}
+    states = {}
+    for day in (friday, friday + timedelta(3), friday + timedelta(4)):
+        server.today = day
+        states[day.isoformat()] = {batch.state for batch in run(categories=("cs",))}
+    assert states == {"2026-07-03": {"fresh", ""}, "2026-07-06": {"empty", ""}} | {
+        "2026-07-07": {"fresh", ""}
+    }

@@ -1,0 +1,117 @@
+"""Records become papers, and the same record twice changes nothing."""
+
+import json
+from dataclasses import replace
+from datetime import date, timedelta
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from digest import samples, storing
+from digest.models import Paper
+from digest.sources.records import Record
+from tests.make import NOW
+
+pytestmark = pytest.mark.django_db
+
+RECORD = Record("2506.00001", "Title", "Abstract", date(2025, 6, 7), authors=["A. One"], upvotes=5)
+
+
+def rows():
+    return list(Paper.objects.order_by("pk").values())
+
+
+def test_the_same_records_again_change_no_row():
+    records = [RECORD, replace(RECORD, id="2506.00002"), replace(RECORD, id="2506.00003")]
+    storing.store(records, now=NOW)
+    before = rows()
+
+    tally = storing.store(records, now=NOW + timedelta(days=1))
+
+    assert rows() == before
+    assert (tally.new, tally.changed, tally.unchanged) == (0, 0, 3)
+
+
+def test_a_paper_told_of_twice_in_one_run_is_one_paper_with_the_earlier_day():
+    later = replace(RECORD, day=date(2025, 6, 9), upvotes=9)
+    storing.store([later, RECORD], now=NOW)
+    paper = Paper.objects.get()
+    assert (paper.day, paper.upvotes) == (date(2025, 6, 7), 9)
+    assert storing.store([later, RECORD], now=NOW).changed == 0
+
+
+def test_what_a_later_record_does_not_know_is_kept():
+    storing.store([RECORD], now=NOW)
+    storing.store([Record(RECORD.id, "New title")], now=NOW)
+    paper = Paper.objects.get()
+    assert (paper.title, paper.abstract, paper.authors) == ("New title", "Abstract", ["A. One"])
+    assert (paper.day, paper.day_is_estimate) == (date(2025, 6, 7), False)
+
+
+def test_a_paper_of_unknown_day_is_of_the_day_it_was_stored_until_told():
+    storing.store([replace(RECORD, day=None)], now=NOW)
+    assert (Paper.objects.get().day, Paper.objects.get().day_is_estimate) == (NOW.date(), True)
+    storing.store([replace(RECORD, day=None)], now=NOW + timedelta(days=3))
+    assert Paper.objects.get().day == NOW.date()
+    storing.store([RECORD], now=NOW)
+    assert (Paper.objects.get().day, Paper.objects.get().day_is_estimate) == (RECORD.day, False)
+
+
+def test_an_estimate_never_covers_an_announcement():
+    storing.store([RECORD], now=NOW)
+    storing.store([replace(RECORD, day=date(2025, 1, 1), day_is_estimate=True)], now=NOW)
+    assert Paper.objects.get().day == RECORD.day
+
+
+def test_samples_never_cover_real_papers_and_real_papers_replace_samples():
+    storing.store([RECORD], now=NOW, is_sample=True)
+    real = replace(RECORD, abstract="The real one", day=date(2025, 6, 8))
+    storing.store([real], now=NOW)
+    storing.store([RECORD], now=NOW, is_sample=True, shift=timedelta(0))
+    paper = Paper.objects.get()
+    assert (paper.abstract, paper.is_sample, paper.day) == ("The real one", False, real.day)
+
+
+def test_the_samples_are_real_papers_over_ten_days_marked_as_samples():
+    count = samples.lay_out(NOW.date(), NOW)
+    papers = Paper.objects.all()
+    assert count == papers.count() >= 160
+    assert len({paper.day for paper in papers}) == samples.DAYS
+    assert max(paper.day for paper in papers) == NOW.date()
+    assert all(paper.is_sample and len(paper.abstract.split()) >= 25 for paper in papers)
+    assert papers.filter(upvotes__isnull=False).count() >= 80
+    assert sum(bool(paper.authors and paper.categories) for paper in papers) >= 80
+
+
+def lines(path, *rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def test_import_papers_moves_all_days_so_that_the_last_is_the_given_one(tmp_path):
+    path = lines(
+        tmp_path / "papers.jsonl",
+        {"id": "2506.00001", "title": "First", "date": "2025-06-01"},
+        {"id": "2506.00002", "title": "Last", "date": "2025-06-09"},
+    )
+    call_command("import_papers", path)
+    call_command("import_papers", path, shift_to=date(2026, 6, 1))
+    assert [paper.day for paper in Paper.objects.order_by("pk")] == [
+        date(2026, 5, 24),
+        date(2026, 6, 1),
+    ]
+
+
+def test_import_papers_reports_a_bad_line_by_number_and_stores_the_rest(tmp_path, capsys):
+    path = tmp_path / "papers.jsonl"
+    path.write_text('{"title": "One"}\n{"title": "cut in ha\n{"title": "Three"}\n')
+    call_command("import_papers", str(path))
+    out, err = capsys.readouterr()
+    assert "papers.jsonl, line 2: this is not JSON. Skipped." in err
+    assert "2 new, 0 changed, 0 unchanged, 1 bad lines skipped." in out
+    assert Paper.objects.count() == 2
+
+
+def test_import_papers_says_which_file_is_missing(tmp_path):
+    with pytest.raises(CommandError, match="is no file"):
+        call_command("import_papers", str(tmp_path / "nothing"))
