@@ -80,6 +80,8 @@ def write_down(source: str, batch: Batch, now: datetime) -> None:
 
 def note_failure(source: str, error: str, now: datetime) -> None:
     """Write down that the source could not be read for the day that is expected now."""
+    if source != "arxiv":
+        return  # Its run says so, and nothing waits for it.
     day = expected_day(now)
     missing = Coverage.objects.filter(source=source, day=day).exclude(state__in=WELL)
     if missing.exists():
@@ -135,8 +137,9 @@ def _announced(batch):
 def _missing(source, batch, now):
     """Return the day of a list that is empty, old or unreadable, and what that means."""
     if source != "arxiv":
-        is_weekend = batch.day.weekday() >= 5
-        return batch.day, State.QUIET if is_weekend else State.WAITING
+        if batch.state == "incomplete":
+            return batch.day, State.FAILED
+        return batch.day, State.QUIET if batch.day.weekday() >= 5 else State.WAITING
     today, expected = now.astimezone(calendar.EASTERN).date(), expected_day(now)
     if batch.state == "incomplete":
         return expected, State.FAILED

@@ -107,8 +107,8 @@ def _today(name, now):
 
 def _begin(name, today, since, now):
     """Return the run that this one goes on with, or a new one."""
-    last = Harvest.objects.filter(source=name).first()
-    if last is not None and last.state != State.DONE and (last.today, last.since) == (today, since):
+    last = Harvest.objects.filter(source=name, since=since).first()
+    if last is not None and last.state != State.DONE and (since or last.today == today):
         last.state, last.touched_at, last.ended_at = State.RUNNING, now, None
         last.save()
         return last
@@ -131,14 +131,15 @@ def _take(harvest, batch: Batch, problems, now):
         harvest.save()
     problems += batch.bad
     if batch.note:
-        problems.append(batch.note)
+        problems.insert(0, batch.note)
 
 
 def _end(harvest, state, problems, now, how):
     said = [f"{harvest.seen} records seen: {harvest.new} papers new, {harvest.changed} changed."]
     if harvest.bad:
         said.append(f"{harvest.bad} were no papers.")
-    said += problems[:SHOWN_BAD]
+    if problems:
+        said.append("; ".join(problem.rstrip(".") for problem in problems[:SHOWN_BAD]) + ".")
     harvest.said = " ".join([*said, how]).strip()
     harvest.state, harvest.ended_at, harvest.touched_at = state, now, now
     harvest.save()

@@ -311,6 +311,7 @@ def test_ids_are_asked_for_by_the_hundred_and_only_arxivs():
         (BOMB, "DTD"),
         (b'<!DOCTYPE r [<!ENTITY x SYSTEM "file:///etc/passwd">]><r>&x;</r>', "DTD"),
         (DEEP, "nested"),
+        (b"<!DOCTYPE rss><rss/>", "DTD"),
         (b"<a/>", "this is XML, but"),
     ],
 )

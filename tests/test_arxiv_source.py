@@ -195,8 +195,9 @@ def test_a_cursor_of_another_kind_of_run_counts_as_none(server, run):
     whole = days_of(run())
     assert days_of(run(cursor=run(since=MONDAY)[0].cursor)) == whole
     assert days_of(run(cursor="what:is:this")) == whole
+    since = days_of(run(since=TUESDAY))
+    assert days_of(run(since=TUESDAY, cursor=run()[-2].cursor)) == since
     since = days_of(run(since=MONDAY))
-    assert days_of(run(since=MONDAY, cursor=run()[0].cursor)) == since
     assert days_of(run(since=MONDAY, cursor=run(since=TUESDAY)[0].cursor)) == since
 
 
@@ -354,6 +355,24 @@ def test_a_list_that_goes_round_ends_and_says_so(server, run):
     assert batches[-1].state == "incomplete"
     assert batches[-1].note == "The list goes round in circles: its end is missing."
     assert batches[-1].cursor == ""
+
+
+@pytest.mark.parametrize(
+    "skips", [pytest.param([0] * 9, id="one page"), pytest.param([5, 0] * 9, id="two in turn")]
+)
+def test_a_list_that_goes_round_with_other_tokens_ends_too(server, run, skips):
+    """Of one page with ever new tokens, and of two pages whose tokens come again."""
+
+    def next_token(rows, skip, params):
+        unique = len(skips) if set(skips) == {0} else 0
+        token = f"metadataPrefix=arXivRaw&from={MONDAY}&skip={skips.pop(0)}&x={unique}"
+        server.tokens.add(token)
+        return f"<resumptionToken>{token.replace('&', '&amp;')}</resumptionToken>"
+
+    server.next_token = next_token
+    batches = run(since=MONDAY, categories=("cs",))
+    assert len(batches) <= 3
+    assert "goes round in circles" in batches[-1].note
 
 
 def test_papers_doubled_across_pages_are_known_once(server, run):

@@ -66,6 +66,33 @@ def test_any_part_of_a_topic_will_do():
     assert set(papers) == {CORPUS[0], CORPUS[1], CORPUS[6]}
 
 
+def test_a_comma_in_a_sentence_parts_nothing():
+    assert chosen("how do graph networks forecast traffic, and bread")[0] == [CORPUS[0]]
+    assert choice.parts("a, b c; d") == ["a", "b c", "d"]
+
+
+def test_words_of_a_wish_are_not_what_it_is_about():
+    assert chosen("I want to know more about papers on protein folding")[0] == [CORPUS[6]]
+
+
+def test_state_of_the_art_is_no_state():
+    assert chosen("state models", ["A state-of-the-art models", "Bread", "Rice"])[0] == []
+
+
+def test_the_words_of_the_reason_are_those_that_she_wrote():
+    _, choices = chosen("Proteins folded")
+    assert set(choices[0].terms) == {"proteins", "folded"}
+
+
+def test_one_topic_does_not_crowd_out_the_others():
+    papers = [f"Quantum gravity of strings {n}" for n in range(9)]
+    papers += ["A word on bread in ovens of many kinds and sizes", "Rice"]
+    model = TfidfModel().fit(papers)
+    profile = Profile((Interest("a", "quantum gravity"), Interest("b", "bread ovens")), size=4)
+    (choices,) = choose(model, edition_of(model, papers), [profile], [set()])
+    assert [c.topic for c in choices].count("b") == 1
+
+
 def test_a_word_that_no_paper_has_lets_none_in():
     assert chosen("hyperkähler graph")[0] == []
 

@@ -1,5 +1,6 @@
 """Which papers go into whose digest, and why: all readers of a shard in one sparse product."""
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,12 +14,13 @@ from digest.ranking.model import TfidfModel
 
 #: The cosine below which a paper mentions a topic at most in passing.
 FLOOR = 0.1
-#: A paper must have two of a part's terms (of one, that one), and so much of what its heaviest
-#: weigh: "networks" alone, or "neural networks", is not about graph neural networks. Longer parts
-#: need no more than LONG terms' worth.
-TERMS = 2
+#: A part of up to SHORT terms must be had whole: "neural networks" is not about graph neural
+#: networks. Of a longer one, a paper must have so much of what its LONG heaviest terms weigh.
+SHORT = 3
 COVERAGE = 0.65
 LONG = 4
+#: A comma parts a list of phrases of so many words at most; in a sentence it is only a comma.
+PHRASE = 4
 GRAVITY = 1.2  # How fast a trend ages.
 SEPARATOR = re.compile(r"[,;\n]")
 
@@ -30,6 +32,10 @@ class Interest:
     name: str
     query: str
     weight: float = 1.0
+
+
+#: A paper, its score, the interest that it is about, and the row of that interest's part.
+Found = tuple[int, float, Interest, int]
 
 
 @dataclass(frozen=True)
@@ -117,18 +123,20 @@ def choose(
         shut = set(hidden).union(*(muted[query] for query in profile.mutes))
         if profile.follows:
             found = _by_topic(profile, rows, scores, shut)
-            chosen.append([_explained(one, vectors, edition, model) for one in found])
+            chosen.append([_explained(one, queries, vectors, edition, model) for one in found])
         else:
             chosen.append(_by_trend(edition, profile.size, shut))
     return chosen
 
 
 def parts(query: str) -> list[str]:
-    """Return the parts of a topic's text: commas, semicolons and line ends part them.
+    """Return the parts of a topic's text: the phrases of a list, or the sentence that it is.
 
     A paper is about the topic where it is about one of them.
     """
-    return [part for piece in SEPARATOR.split(query) if (part := piece.strip())]
+    pieces = [part for piece in SEPARATOR.split(query) if (part := piece.strip())]
+    is_list = all(len(piece.split()) <= PHRASE for piece in pieces)
+    return pieces if is_list else [" ".join(query.split())]
 
 
 def muted_by(model: TfidfModel, edition: Edition, query: str) -> set[int]:
@@ -164,8 +172,9 @@ def _relevance(
     per_row = np.diff(scores.indptr)
     heaviest = np.array([_heaviest(model, query) for query in queries])
     covered = weight.data / np.maximum(np.repeat(heaviest, per_row), 1e-9)
-    least = np.repeat(np.minimum(np.diff(vectors.indptr), TERMS), per_row)
-    is_about = (scores.data >= FLOOR) & (covered >= COVERAGE) & (shared.data >= least)
+    terms = np.repeat([len(set(text.terms(query))) for query in queries], per_row)
+    is_whole = shared.data >= terms
+    is_about = (scores.data >= FLOOR) & (is_whole | ((terms > SHORT) & (covered >= COVERAGE)))
     scores.data = np.where(is_about, scores.data * np.minimum(covered, 1), 0)
     scores.eliminate_zeros()
     return scores
@@ -186,20 +195,34 @@ def _pattern(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
 
 def _by_topic(
     profile: Profile, rows: dict[str, int], scores: sparse.csr_matrix, shut: set[int]
-) -> list[tuple[int, float, Interest, int]]:
-    """Return (paper, score, interest, row of its part) of the best papers, best first."""
+) -> list[Found]:
+    """Return the best papers, best first."""
     best: dict[int, tuple[float, Interest, int]] = {}
     for interest in profile.follows:
         for row in (rows[part] for part in parts(interest.query)):
             start, end = scores.indptr[row : row + 2]
-            for paper, cosine in zip(
-                scores.indices[start:end], scores.data[start:end], strict=True
-            ):
-                score = min(1.0, float(cosine) * interest.weight)
-                if paper not in shut and (paper not in best or score > best[paper][0]):
-                    best[int(paper)] = (score, interest, row)
+            for paper, score in zip(scores.indices[start:end], scores.data[start:end], strict=True):
+                weighed = min(1.0, float(score) * interest.weight)
+                if paper not in shut and (paper not in best or weighed > best[paper][0]):
+                    best[int(paper)] = (weighed, interest, row)
     ranked = sorted(best.items(), key=lambda item: (-item[1][0], item[0]))
-    return [(paper, *found) for paper, found in ranked[: profile.size]]
+    chosen = _in_turns([(paper, *found) for paper, found in ranked])[: profile.size]
+    return sorted(chosen, key=lambda found: (-found[1], found[0]))
+
+
+def _in_turns(ranked: list[Found]) -> list[Found]:
+    """Let the topics take turns, the better paper first in each turn.
+
+    One topic with many papers, or with rarer words, doesn't crowd out the others. A topic of weight
+    2 has two papers in a turn.
+    """
+    had: dict[Interest, int] = {}
+    turns: list[tuple[int, Found]] = []
+    for found in ranked:
+        interest = found[2]
+        had[interest] = had.get(interest, 0) + 1
+        turns.append((math.ceil(had[interest] / interest.weight), found))
+    return [found for _, found in sorted(turns, key=lambda turn: turn[0])]
 
 
 def _by_trend(edition: Edition, size: int, shut: set[int]) -> list[Choice]:
@@ -213,14 +236,17 @@ def _by_trend(edition: Edition, size: int, shut: set[int]) -> list[Choice]:
 
 
 def _explained(
-    found: tuple[int, float, Interest, int],
+    found: Found,
+    queries: Sequence[str],
     vectors: sparse.csr_matrix,
     edition: Edition,
     model: TfidfModel,
 ) -> Choice:
-    """Return the choice with its topic and the three words that weighed most."""
+    """Return the choice with its topic and the three words that weighed most, as she wrote them."""
     paper, score, interest, row = found
     shared = vectors[row].multiply(edition.vectors[paper]).tocoo()
     heaviest = np.argsort(-shared.data, kind="stable")[:3]
-    words = tuple(str(model.words_[column]) for column in shared.col[heaviest])
+    hers = {term: word for word in text.words(queries[row]) for term in text.stems([word])}
+    columns = shared.col[heaviest]
+    words = tuple(hers.get(str(model.terms_[n]), str(model.words_[n])) for n in columns)
     return Choice(paper, score, "topic", interest.name, words)
