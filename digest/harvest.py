@@ -29,6 +29,8 @@ SOURCES: dict[str, Callable[[], Source]] = {"arxiv": ArXiv, "huggingface": Huggi
 ALIVE = timedelta(minutes=10)
 SHOWN_BAD = 5
 EVERY = timedelta(hours=2)
+#: A daily run reaches back over one day. After more, what lies between is fetched as well.
+DAYS_OFF = timedelta(days=1)
 AGAIN = timedelta(minutes=20)
 
 State = Harvest.State
@@ -43,6 +45,7 @@ def web_for(source: Source) -> Web:
         user_agent=f"Paperboy/0.1 (+{settings.SITE_URL}; {settings.DEFAULT_FROM_EMAIL})",
         now=timezone.now,
         sleep=time.sleep,
+        max_seconds=75.0,  # arXiv's lists come in pages of 2,000 papers.
     )
 
 
@@ -81,13 +84,28 @@ def is_running(name: str, now) -> bool:
 def run(source: Source, web: Web, *, since: date | None = None, clock=timezone.now) -> Harvest:
     """Fetch and store what the source tells; go on with a run that was cut off. Return its row.
 
-    What goes wrong with the source is written down, not raised: other sources go on.
+    A daily run is followed by what is owed: the days on which nothing ran, and backfills that were
+    cut off. What goes wrong with the source is written down, not raised: other sources go on.
     """
     today = _today(source.name, clock())
-    harvest = _begin(source.name, today, since, clock())
+    if since is not None:
+        return _fetch(source, web, _begin(source.name, today, since, clock()), clock)
+    last = _last_whole(source.name)
+    if last is not None and today - last > DAYS_OFF:
+        _begin(source.name, today, last, clock())  # Owed from here on, whatever happens.
+    harvest = _fetch(source, web, _begin(source.name, today, None, clock()), clock)
+    owed = Harvest.objects.filter(source=source.name, since__isnull=False)
+    for row in owed.exclude(state=State.DONE).order_by("pk"):
+        _fetch(source, web, row, clock)
+    return harvest
+
+
+def _fetch(source, web, harvest, clock):
+    """Fetch from where the run is to its end, and write down how it went."""
     problems: list[str] = []
+    place = {"today": harvest.today, "since": harvest.since, "cursor": harvest.cursor}
     try:
-        for batch in source.harvest(web, today=today, since=since, cursor=harvest.cursor):
+        for batch in source.harvest(web, **place):
             _take(harvest, batch, problems, clock())
     except (Unavailable, Refused, MalformedFeed) as error:
         _end(harvest, State.FAILED, problems, clock(), f"It broke off: {error}.")
@@ -103,6 +121,12 @@ def run(source: Source, web: Web, *, since: date | None = None, clock=timezone.n
 def _today(name, now):
     """Return the day that the source calls today."""
     return now.astimezone(calendar.EASTERN if name == "arxiv" else UTC).date()
+
+
+def _last_whole(name):
+    """Return the day of the last daily run that came to its end."""
+    done = Harvest.objects.filter(source=name, state=State.DONE, since=None)
+    return done.order_by("-today").values_list("today", flat=True).first()
 
 
 def _begin(name, today, since, now):

@@ -1,5 +1,6 @@
 """What is new, what went into whose digest, and why."""
 
+import re
 import uuid
 from datetime import timedelta
 
@@ -7,6 +8,9 @@ from django.conf import settings
 from django.db import models
 
 from subscriptions.models import Letter, Subscriber
+
+#: cs.LG or hep-th, and not I.2.6.
+CATEGORY = re.compile(r"[a-z][A-Za-z-]*(\.[A-Za-z-]+)?")
 
 
 class PaperQuerySet(models.QuerySet):
@@ -58,6 +62,11 @@ class Paper(models.Model):
         if self.url:
             return self.url
         return f"https://arxiv.org/abs/{self.id}" if ":" not in self.id else ""
+
+    @property
+    def fields(self):
+        """Return its arXiv categories, without the codes of other systems beside them."""
+        return [category for category in self.categories if CATEGORY.fullmatch(category)]
 
     @property
     def byline(self):
@@ -137,8 +146,8 @@ class Pick(models.Model):
         if self.basis == self.Basis.TREND:
             votes = self.paper.upvotes
             return f"Trending: {votes} upvote{'s' if votes != 1 else ''}"
-        categories = self.paper.categories
-        return f"New in {categories[0]}" if categories else "New"
+        fields = self.paper.fields
+        return f"New in {fields[0]}" if fields else "New here"
 
 
 class Observation(models.Model):

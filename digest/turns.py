@@ -16,7 +16,7 @@ from django.db.models.functions import Now
 from digest.models import Response, Turn
 from digest.sources.web import Entry
 
-HELD = timedelta(seconds=90)  # Longer than any request may take.
+HELD = timedelta(seconds=120)  # Longer than any request may take.
 LOOK_AGAIN = 0.2  # Seconds.
 
 

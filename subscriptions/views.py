@@ -129,6 +129,8 @@ def unsubscribe(request, token):
         context["under_way"] = signup.unsubscribe(
             public_id, door=_door(request, via), now=timezone.now()
         )
+    if subscriber is not None:
+        context["preferences_url"] = links.preferences_url(subscriber)
     return render(request, "subscriptions/unsubscribed.html", context)
 
 

@@ -192,6 +192,25 @@ def test_a_backfill_has_all_papers_with_their_days_estimated(server, days):
     assert all(close)
 
 
+def test_days_on_which_nothing_ran_are_fetched_when_it_runs_again(server, days):
+    run(server, days[0])
+    row = run(server, days[9])
+    assert row.state == "done", row.said
+    assert stored().keys() == expected_papers(server, days[9]).keys()
+    runs = Harvest.objects.order_by("pk").values_list("since", "state")
+    assert list(runs) == [(None, "done"), (days[0], "done"), (None, "done")]
+
+
+def test_days_that_could_not_be_fetched_stay_owed(server, days):
+    run(server, days[0])
+    server.answers["oai"].extend([None] * 8 + [unavailable()] * 4)
+    run(server, days[9])
+    assert Harvest.objects.filter(since=days[0]).get().state == "failed"
+    run(server, days[9], hour=9)
+    assert Harvest.objects.filter(since=days[0]).get().state == "done"
+    assert stored().keys() == expected_papers(server, days[9]).keys()
+
+
 def test_yesterdays_list_with_a_fresh_date_is_not_todays(server, days):
     run(server, days[0])
     server.faults["cs"] = "stale"

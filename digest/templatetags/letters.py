@@ -1,6 +1,5 @@
 """What the letters' templates say about papers, in the words and lengths that mail has room for."""
 
-import re
 from urllib.parse import urlsplit
 
 from django import template
@@ -9,8 +8,6 @@ from subscriptions.plaintext import columns, fitting
 
 register = template.Library()
 
-#: cs.LG or biophysics, and none of the codes of other systems that arXiv lists beside them.
-CATEGORY = re.compile(r"[A-Za-z][A-Za-z-]*(\.[A-Za-z-]+)?")
 PREHEADER = 100  # Columns that an inbox shows of a letter before it is opened, at most.
 
 
@@ -39,7 +36,7 @@ def preheader(picks) -> str:
 def facts(pick) -> str:
     """Return what else is known of a paper: its fields, its upvotes, whether it is a sample."""
     paper = pick.paper
-    known = [", ".join(filter(CATEGORY.fullmatch, paper.categories[:4]))]
+    known = [", ".join(paper.fields[:4])]
     if paper.upvotes and pick.basis != pick.Basis.TREND:  # The reason tells of them there.
         known.append(f"{paper.upvotes} upvote{'s' if paper.upvotes != 1 else ''}")
     if paper.is_sample:
