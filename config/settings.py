@@ -338,6 +338,13 @@ UNFOLD = {
                 ],
             },
             {
+                "title": "Sources",
+                "items": [
+                    panel_page("Harvests", "agriculture", "digest_harvest_changelist"),
+                    panel_page("Coverage", "fact_check", "digest_coverage_changelist"),
+                ],
+            },
+            {
                 "title": "Post",
                 "items": [
                     panel_page("Digests", "stacked_email", "digest_digest_changelist"),

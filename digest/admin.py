@@ -1,4 +1,4 @@
-"""The panel's pages for topics, papers and digests, and its first page.
+"""The panel's pages for topics, papers, sources and digests, and its first page.
 
 Topics are kept in the lower room; their page is here since it says which papers match.
 """
@@ -10,8 +10,8 @@ from django.conf import settings
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db import models
-from django.db.models import Count, Max, Q, Value
-from django.db.models.functions import Concat, Left, StrIndex
+from django.db.models import Count, Max, Q, Value, Window
+from django.db.models.functions import Concat, Lag, Left, StrIndex
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import path, reverse
@@ -33,8 +33,17 @@ from unfold.contrib.filters.admin import (
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from digest import composing
-from digest.models import Digest, FittedModel, Paper, Pick
+from digest import composing, coverage, harvest, health
+from digest.models import (
+    Coverage,
+    Digest,
+    FittedModel,
+    Harvest,
+    Observation,
+    Paper,
+    PaperEvent,
+    Pick,
+)
 from subscriptions import schedule
 from subscriptions.admin import (
     LETTER_TONES,
@@ -48,6 +57,21 @@ from subscriptions.admin import (
 )
 from subscriptions.models import Letter, Subscriber, Topic, TopicPreference
 
+#: How each state of a harvest, and of what it covered, looks: see templates/admin/badge.html.
+CUT_OFF = "cut off"
+HARVEST_TONES = {
+    Harvest.State.RUNNING: "open",
+    Harvest.State.DONE: "good",
+    Harvest.State.FAILED: "bad",
+    CUT_OFF: "held",
+}
+COVERAGE_TONES = {
+    Coverage.State.FRESH: "good",
+    Coverage.State.WAITING: "open",
+    Coverage.State.QUIET: "quiet",
+    Coverage.State.STALLED: "held",
+    Coverage.State.FAILED: "bad",
+}
 MATCHES = 25
 #: A letter holds what strangers wrote, so it is shown without scripts, forms and fetches.
 PREVIEW_CSP = {
@@ -82,7 +106,7 @@ class TopicAdmin(ModelAdmin):
     list_select_related = ["owner"]
     search_fields = ["name", "query"]
     prepopulated_fields = {"slug": ["name"]}
-    fields = ["name", "slug", "query", "description", "is_offered"]
+    fields = ["name", "slug", "query", "categories", "description", "is_offered"]
     formfield_overrides = {models.TextField: {"widget": UnfoldAdminTextareaWidget({"rows": 4})}}
     list_per_page = 50
     change_form_outer_after_template = "admin/subscriptions/topic/matches.html"
@@ -147,13 +171,14 @@ def matching(topic):
     """Return the new papers that the topic's followers would see, as a table. None: no model."""
     # scikit-learn's import, which only pages that rank pay.
     from digest.editions import issue_of
-    from digest.ranking.choice import matches
+    from digest.ranking.choice import Interest, matches
 
     if not FittedModel.objects.exists():
         return None
     now = timezone.now()
     issue = issue_of(schedule.local_day(now, UTC), now, may_store=False)
-    choices = matches(issue.model, issue.edition, topic.query, MATCHES)
+    interest = Interest(topic.name, topic.query, categories=tuple(topic.categories))
+    choices = matches(issue.model, issue.edition, interest, MATCHES)
     papers = Paper.objects.in_bulk([issue.ids[choice.paper] for choice in choices])
     rows = []
     for choice in choices:
@@ -171,12 +196,85 @@ def link_to(paper):
     )
 
 
+def link_out(url):
+    """Return a link to what lies elsewhere, nothing where there is no address."""
+    return url and format_html('<a class="text-link" href="{0}" rel="noreferrer">{0}</a>', url)
+
+
+class EventInline(ReadOnly, TabularInline):
+    model = PaperEvent
+    fields = ["at", "kind", "note"]
+    verbose_name_plural = "what happened"
+    show_title = False
+    extra = 0
+
+
+class ObservationInline(ReadOnly, TabularInline):
+    """How popular the paper was, the newest day first, each with the change since the one before.
+
+    The change is computed by the database, since a page shows ten rows and the first of them needs
+    the eleventh.
+    """
+
+    model = Observation
+    fields = ["day", "source", "upvotes_said", "comments_said", "stars_said"]
+    readonly_fields = ["upvotes_said", "comments_said", "stars_said"]
+    verbose_name_plural = "popularity"
+    ordering = ["-day", "source"]
+    show_title = False
+    per_page = 10
+    extra = 0
+
+    def get_queryset(self, request):
+        def before(name):
+            return Window(Lag(name), partition_by=["paper", "source"], order_by="day")
+
+        names = ["day", "upvotes", "num_comments", "github_stars"]
+        return (
+            super()
+            .get_queryset(request)
+            .annotate(**{f"{name}_before": before(name) for name in names})
+        )
+
+    @display(description="Upvotes")
+    def upvotes_said(self, observation):
+        return _with_change(observation, "upvotes")
+
+    @display(description="Comments")
+    def comments_said(self, observation):
+        return _with_change(observation, "num_comments")
+
+    @display(description="GitHub stars")
+    def stars_said(self, observation):
+        return _with_change(observation, "github_stars")
+
+
+def _with_change(observation, name):
+    """Return a count with its change, and in how many days it came where they aren't one."""
+    count, before = getattr(observation, name), getattr(observation, f"{name}_before")
+    if count is None:
+        return None
+    if before is None:
+        return f"{count:,}"
+    change = f"{count - before:+,}" if count != before else "±0"
+    days = (observation.day - observation.day_before).days
+    if days > 1:
+        change += f" in {days} days"
+    return format_html(
+        '{} <span class="text-subtle whitespace-nowrap">{}</span>', f"{count:,}", change
+    )
+
+
 @admin.register(Paper)
 class PaperAdmin(ReadOnly, ModelAdmin):
     """What sources said. A change by hand would be undone by the next harvest."""
 
     list_display = ["short_title", "id", "day", "areas", "upvotes", "sample"]
-    list_filter = [("day", RangeDateFilter), ("is_sample", BooleanRadioFilter)]
+    list_filter = [
+        ("day", RangeDateFilter),
+        ("is_withdrawn", BooleanRadioFilter),
+        ("is_sample", BooleanRadioFilter),
+    ]
     list_filter_submit = True
     search_fields = ["title", "id"]
     search_help_text = "A title or an id"
@@ -184,6 +282,20 @@ class PaperAdmin(ReadOnly, ModelAdmin):
     list_per_page = 50
     fieldsets = [
         (None, {"fields": ["title", "abstract", "byline", "areas", "where"]}),
+        (
+            "What became of it",
+            {
+                "fields": [
+                    "version",
+                    "withdrawn",
+                    "code",
+                    "journal_ref",
+                    "doi",
+                    "comments",
+                    "license",
+                ]
+            },
+        ),
         (
             "Facts",
             {
@@ -200,10 +312,14 @@ class PaperAdmin(ReadOnly, ModelAdmin):
         ),
     ]
 
+    def get_inlines(self, request, obj):
+        """Of most papers nothing is told: an empty table would only take room."""
+        inlines = {EventInline: obj.events, ObservationInline: obj.observations}
+        return [inline for inline, rows in inlines.items() if rows.exists()]
+
     @display(description="Title", ordering="title")
     def short_title(self, paper):
-        title = Truncator(paper.title).chars(80)
-        return format_html('<span class="inline-block min-w-52">{}</span>', title)
+        return _wide(Truncator(paper.title).chars(80))
 
     @display(description="Categories")
     def areas(self, paper):
@@ -219,13 +335,108 @@ class PaperAdmin(ReadOnly, ModelAdmin):
 
     @display(description="Link")
     def where(self, paper):
-        return paper.link and format_html(
-            '<a class="text-link" href="{0}" rel="noreferrer">{0}</a>', paper.link
-        )
+        return link_out(paper.link)
+
+    @display(description="Withdrawn")
+    def withdrawn(self, paper):
+        return badge("withdrawn", "bad") if paper.is_withdrawn else "no"
+
+    @display(description="Code")
+    def code(self, paper):
+        return link_out(paper.github)
 
     @display(description="Readers it was picked for")
     def picked(self, paper):
         return paper.picks.count()
+
+
+class SourceFilter(DropdownFilter):
+    title = "source"
+    parameter_name = "source"
+
+    def lookups(self, request, model_admin):
+        return [(name, name) for name in harvest.SOURCES]
+
+    def queryset(self, request, queryset):
+        return queryset.filter(source=self.value()) if self.value() else queryset
+
+
+def harvest_badge(run, now):
+    """Return how the run stands. One that died could not write it down, and says running still."""
+    is_dead = run.state == Harvest.State.RUNNING and run.touched_at < now - harvest.ALIVE
+    state = CUT_OFF if is_dead else run.state
+    return badge(state, HARVEST_TONES[state])
+
+
+@admin.register(Harvest)
+class HarvestAdmin(ReadOnly, ModelAdmin):
+    list_display = [
+        "what",
+        "started_at",
+        "state_said",
+        "seen",
+        "new",
+        "changed",
+        "bad",
+        "short_said",
+    ]
+    list_filter = [SourceFilter, ("state", ChoicesDropdownFilter), ("started_at", RangeDateFilter)]
+    list_filter_options = {"source": {"horizontal": True}, "state": {"horizontal": True}}
+    list_filter_submit = True
+    list_per_page = 50
+    fieldsets = [
+        (None, {"fields": ["what", "state_said", "said"]}),
+        ("What it saw", {"fields": ["seen", "new", "changed", "bad"]}),
+        ("The run", {"fields": ["today", "started_at", "touched_at", "ended_at", "cursor"]}),
+    ]
+
+    @display(description="Source", ordering="source")
+    def what(self, run):
+        return f"{run.source}, from {date_format(run.since)}" if run.since else run.source
+
+    @display(description="State", ordering="state")
+    def state_said(self, run):
+        return harvest_badge(run, timezone.now())
+
+    @display(description="How it went")
+    def short_said(self, run):
+        return _wide(Truncator(run.said).chars(120))
+
+
+@admin.register(Coverage)
+class CoverageAdmin(ReadOnly, ModelAdmin):
+    list_display = ["day", "source", "category", "state_said", "announced", "had", "short_note"]
+    list_display_links = ["category"]
+    list_filter = [SourceFilter, ("state", ChoicesDropdownFilter), ("day", RangeDateFilter)]
+    list_filter_options = {"source": {"horizontal": True}, "state": {"horizontal": True}}
+    list_filter_submit = True
+    search_fields = ["category"]
+    search_help_text = "A category, or a part of one"
+    date_hierarchy = "day"
+    list_per_page = 50
+    fields = [
+        "day",
+        "source",
+        "category",
+        "state_said",
+        "announced",
+        "had",
+        "note",
+        "checked_at",
+    ]
+
+    @display(description="State", ordering="state")
+    def state_said(self, row):
+        return badge(row.get_state_display(), COVERAGE_TONES[row.state])
+
+    @display(description="Note")
+    def short_note(self, row):
+        return _wide(Truncator(row.note).chars(120))
+
+
+def _wide(words):
+    """Return the words with room to be read in a narrow table."""
+    return words and format_html('<span class="inline-block min-w-52">{}</span>', words)
 
 
 class PickInline(ReadOnly, TabularInline):
@@ -316,11 +527,47 @@ def dashboard(request, context):
     today = timezone.localdate(now)
     return context | {
         "title": "Today",
+        "alarms": coverage.alarms(now),
+        "sources": _sources_card(now),
         "subscribers": _subscribers_card(now),
         "letters": _letters_card(today),
         "papers": _papers_card(today),
         "ranking": _ranking_card(),
     }
+
+
+def _sources_card(now):
+    """Tell what arXiv announced and what of it is here, and how each source's last run went."""
+    rows = [_source_row(source, run, now) for source, run in health.last_harvests().items()]
+    receipt = coverage.receipt(now)
+    if receipt is None:
+        return {"said": _no_receipt(now), "rows": rows}
+    day = f"day_from={receipt.day}&day_to={receipt.day}"
+    url = f"{reverse('admin:digest_coverage_changelist')}?source=arxiv&{day}"
+    is_whole = receipt.is_verified
+    state = badge("whole", "good") if is_whole else badge("not whole yet", "held")
+    said = f"{receipt.announced:,} announced, {receipt.had:,} had{'' if is_whole else ' so far'}"
+    return {
+        "said": f"{said}: arXiv, {date_format(receipt.day)}",
+        "rows": [_row(state, "Coverage", url), *rows],
+    }
+
+
+def _no_receipt(now):
+    if "arxiv" not in settings.SOURCES:
+        return "arXiv is not among the sources"
+    return f"arXiv's list of {date_format(coverage.expected_day(now))} was not asked for yet"
+
+
+def _source_row(source, run, now):
+    if run is None:
+        return _row(badge("not run yet", "quiet"), "", note=source)
+    return _row(
+        harvest_badge(run, now),
+        f"{run.new:,} new",
+        reverse("admin:digest_harvest_change", args=[run.pk]),
+        note=f"{source}, {date_format(run.touched_at, 'DATETIME_FORMAT')}",
+    )
 
 
 def _subscribers_card(now):

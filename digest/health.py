@@ -1,8 +1,14 @@
-"""How the service is: what keeps it from working, in sentences that say what to do."""
+"""How the service is, in sentences: what keeps it from working, and what only makes it worse."""
 
+from datetime import datetime
+
+from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.migrations.executor import MigrationExecutor
 from django.db.utils import Error as DatabaseError
+
+from digest import coverage
+from digest.models import Harvest
 
 
 def reasons_not_ready() -> list[str]:
@@ -18,3 +24,23 @@ def reasons_not_ready() -> list[str]:
     if waiting:
         return [f"{len(waiting)} migrations wait: run `manage.py migrate`."]
     return []
+
+
+def last_harvests() -> dict[str, Harvest | None]:
+    """Return the last run of each source that is asked daily. Backfills are apart."""
+    daily = Harvest.objects.filter(since=None)
+    return {source: daily.filter(source=source).first() for source in settings.SOURCES}
+
+
+def degradations(now: datetime) -> list[str]:
+    """Return what is amiss while the service works: lists that are missing, sources that failed.
+
+    Everybody may read them, so why a source failed is left to the panel.
+    """
+    failed = [
+        f"The last harvest of {source} failed, on {harvest.touched_at:%-d %B %Y at %H:%M} UTC: "
+        f"the panel says why."
+        for source, harvest in last_harvests().items()
+        if harvest is not None and harvest.state == Harvest.State.FAILED
+    ]
+    return [*coverage.alarms(now), *failed]

@@ -19,6 +19,7 @@ from digest import coverage
 from digest.editions import Issue, issue_of
 from digest.models import Digest, Paper, Pick
 from digest.ranking.choice import Choice, Interest, Profile, choose
+from digest.sources.taxonomy import canonical
 from subscriptions import schedule
 from subscriptions.models import Letter, LetterEvent, Subscriber, TopicPreference
 
@@ -120,11 +121,11 @@ def profiles_of(subscribers: list[Subscriber]) -> list[Profile]:
     follows, mutes = defaultdict(list), defaultdict(list)
     for preference in preferences.select_related("topic").order_by("pk"):
         topic = preference.topic
-        if preference.stance == TopicPreference.Stance.MUTE:
-            mutes[preference.subscriber_id].append(topic.query)
-        else:
-            interest = Interest(topic.name, topic.query, preference.weight)
-            follows[preference.subscriber_id].append(interest)
+        chosen = mutes if preference.stance == TopicPreference.Stance.MUTE else follows
+        interest = Interest(
+            topic.name, topic.query, preference.weight, tuple(map(canonical, topic.categories))
+        )
+        chosen[preference.subscriber_id].append(interest)
     return [Profile(tuple(follows[one.pk]), tuple(mutes[one.pk]), one.size) for one in subscribers]
 
 

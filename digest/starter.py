@@ -1,5 +1,8 @@
 """The topics that a new installation begins with. Operators change them in the admin panel."""
 
+from django.utils.text import slugify
+
+from digest.sources import taxonomy
 from subscriptions.models import Topic
 
 TOPICS = [
@@ -115,8 +118,35 @@ TOPICS = [
 
 
 def make_topics() -> int:
-    """Make the starter topics where the house has no topic yet. Return how many were made."""
-    if Topic.objects.curated().exists():
+    """Make the starter topics where the house has none yet. Return how many were made.
+
+    arXiv's categories are topics too; where none of them is, all are made.
+    """
+    return _make_subjects() + _make_categories()
+
+
+def _make_categories():
+    if Topic.objects.curated().exclude(categories=[]).exists():
+        return 0
+    return len(
+        Topic.objects.bulk_create(
+            (
+                Topic(
+                    slug=f"arxiv-{slugify(category.replace('.', '-'))}",
+                    name=f"{category}: {name}",
+                    categories=[category],
+                    description=taxonomy.ARCHIVES[taxonomy.archive_of(category)],
+                )
+                for category, name in taxonomy.CATEGORIES.items()
+                if taxonomy.canonical(category) == category
+            ),
+            ignore_conflicts=True,
+        )
+    )
+
+
+def _make_subjects():
+    if Topic.objects.curated().filter(categories=[]).exists():
         return 0
     made = Topic.objects.bulk_create(
         (

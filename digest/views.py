@@ -93,11 +93,17 @@ def favicon(request):
 
 @require_safe
 def ready(request):
-    """200 where the service can do its work, 503 with the reasons where it can't."""
+    """200 where the service can do its work, 503 with the reasons where it can't.
+
+    A stale source is no reason: letters go out without it. It is told as degraded.
+    """
     reasons = health.reasons_not_ready()
-    status = 503 if reasons else 200
-    body = {"status": "not ready" if reasons else "ready", "reasons": reasons}
-    return JsonResponse(body, status=status)
+    body = {
+        "status": "not ready" if reasons else "ready",
+        "reasons": reasons,
+        "degraded": [] if reasons else health.degradations(timezone.now()),
+    }
+    return JsonResponse(body, status=503 if reasons else 200)
 
 
 @require_safe

@@ -142,7 +142,13 @@ class Topic(models.Model):
     slug = models.SlugField(max_length=80, null=True, blank=True, unique=True)
     query = models.TextField(
         max_length=2000,
+        blank=True,
         help_text="What its papers are about: words, phrases, whole sentences. Commas part them.",
+    )
+    categories = models.JSONField(
+        default=list,
+        blank=True,
+        help_text="arXiv categories: all of their papers, or those of them that match the query.",
     )
     description = models.CharField(max_length=300, blank=True)
     is_offered = models.BooleanField(
@@ -168,6 +174,10 @@ class Topic(models.Model):
 
     def __str__(self):
         return self.name
+
+    def clean(self):
+        if not self.query.strip() and not self.categories:
+            raise ValidationError("A topic needs a query or arXiv categories.")
 
 
 class TopicPreference(models.Model):

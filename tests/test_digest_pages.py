@@ -75,7 +75,7 @@ def test_a_wrong_link_to_a_digest_is_a_404(client, token):
 
 
 def test_healthz_is_ready_and_live(client):
-    assert client.get("/healthz/").json() == {"status": "ready", "reasons": []}
+    assert client.get("/healthz/").json() == {"status": "ready", "reasons": [], "degraded": []}
     assert client.get("/healthz/live/").status_code == 200
 
 

@@ -35,10 +35,14 @@ def edition_of(model, papers, ages=None, upvotes=None, fields=()):
     )
 
 
+def muting(*queries):
+    return tuple(Interest("muted", query) for query in queries)
+
+
 def chosen(query, papers=CORPUS, *, mutes=(), seen=(), size=10):
     """Return the papers that one reader gets, as texts, with the choices."""
     model = TfidfModel().fit(papers)
-    profile = Profile((Interest("mine", query),), tuple(mutes), size)
+    profile = Profile((Interest("mine", query),), muting(*mutes), size)
     (choices,) = choose(model, edition_of(model, papers), [profile], [set(seen)])
     return [papers[c.paper] for c in choices], choices
 
@@ -127,7 +131,7 @@ def test_readers_in_one_product_get_what_each_would_get_alone():
         Profile((Interest("x", "graph neural networks"),)),
         Profile((Interest("y", "bread"), Interest("x", "graph neural networks"))),
         Profile(),
-        Profile((Interest("y", "bread"),), ("bayesian",)),
+        Profile((Interest("y", "bread"),), muting("bayesian")),
     ]
     seen = [{0}, set(), set(), set()]
     together = choose(model, edition, profiles, seen)
@@ -188,8 +192,12 @@ def test_words_are_folded_and_stems_map_back():
 def test_any_text_of_any_script_ranks_without_harm(papers, query, mute, size):
     model = TfidfModel().fit(papers)
     edition = edition_of(model, papers)
-    profiles = [Profile((Interest("t", query),), (mute,), size), Profile((), (mute,), size)]
-    muted = choice.muted_by(model, edition, mute)
+    profiles = [
+        Profile((Interest("t", query),), muting(mute), size),
+        Profile((), muting(mute), size),
+    ]
+    (interest,) = muting(mute)
+    muted = choice.muted_by(model, edition, interest)
     for choices in choose(model, edition, profiles, [{0}, set()]):
         positions = [c.paper for c in choices]
         assert len(positions) == len(set(positions)) <= size

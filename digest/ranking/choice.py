@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -27,15 +27,20 @@ SEPARATOR = re.compile(r"[,;\n]")
 
 @dataclass(frozen=True)
 class Interest:
-    """What a reader follows: a name to say and a text to look for."""
+    """What a reader follows or mutes: a name to say, and a text to look for, in some categories.
+
+    Without categories, in all; without a text, all papers of the categories.
+    """
 
     name: str
     query: str
     weight: float = 1.0
+    categories: tuple[str, ...] = ()
 
 
 #: A paper, its score, the interest that it is about, and the row of that interest's part.
 Found = tuple[int, float, Interest, int]
+NO_ROW = -1
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,7 @@ class Profile:
     """One reader, as the ranking knows her."""
 
     follows: tuple[Interest, ...] = ()
-    mutes: tuple[str, ...] = ()
+    mutes: tuple[Interest, ...] = ()
     size: int = 10
 
 
@@ -64,12 +69,14 @@ class Edition:
 
     `vectors` (n_papers, n_terms): what they say. `ages` (n_papers,): days since each was announced.
     `upvotes` (n_papers,): 0 where nothing is known. `fields`: the field of each, maybe empty.
+    `categories`: the categories of each, the primary one first.
     """
 
     vectors: sparse.csr_matrix
     ages: np.ndarray
     upvotes: np.ndarray
     fields: Sequence[str] = field(default=())
+    categories: Sequence[Sequence[str]] = field(default=())
 
     def __len__(self) -> int:
         return self.vectors.shape[0]
@@ -95,6 +102,29 @@ class Edition:
     def _columns(self) -> sparse.csc_matrix:
         return self.vectors.tocsc()
 
+    @cached_property
+    def _by_category(self) -> dict[str, dict[int, bool]]:
+        """Category -> its papers, and whether it is the primary one of each."""
+        found: dict[str, dict[int, bool]] = {}
+        for paper, categories in enumerate(self.categories):
+            for place, category in enumerate(categories):
+                found.setdefault(category, {}).setdefault(paper, place == 0)
+        return found
+
+    def in_categories(self, categories: Sequence[str]) -> dict[int, float]:
+        """Return the papers of these categories, each with how much it is of them, in [0, 1].
+
+        Little, so that a paper that was asked for in words comes first: the primary category
+        counts for more than a cross-list, and among these what trends and what is new.
+        """
+        scores: dict[int, float] = {}
+        for category in categories:
+            for paper, is_primary in self._by_category.get(category, {}).items():
+                fresh = 1 / (1 + max(float(self.ages[paper]), 0))
+                extra = 0.5 * is_primary + 0.3 * float(self.trends[paper]) + 0.2 * fresh
+                scores[paper] = max(scores.get(paper, 0), FLOOR * (0.5 + 0.5 * extra))
+        return scores
+
     def having(self, column: int | None) -> np.ndarray:
         """Return the positions of the papers that have the term of this column."""
         if column is None:
@@ -115,14 +145,14 @@ def choose(
     vectors = model.transform(queries)
     scores = _relevance(model, queries, vectors, edition)
     muted = {
-        query: muted_by(model, edition, query)
-        for query in {query for profile in profiles for query in profile.mutes}
+        interest: muted_by(model, edition, interest)
+        for interest in {interest for profile in profiles for interest in profile.mutes}
     }
     chosen = []
     for profile, hidden in zip(profiles, seen, strict=True):
-        shut = set(hidden).union(*(muted[query] for query in profile.mutes))
+        shut = set(hidden).union(*(muted[interest] for interest in profile.mutes))
         if profile.follows:
-            found = _by_topic(profile, rows, scores, shut)
+            found = _by_topic(profile, rows, scores, edition, shut)
             chosen.append([_explained(one, queries, vectors, edition, model) for one in found])
         else:
             chosen.append(_by_trend(edition, profile.size, shut))
@@ -139,20 +169,26 @@ def parts(query: str) -> list[str]:
     return pieces if is_list else [" ".join(query.split())]
 
 
-def muted_by(model: TfidfModel, edition: Edition, query: str) -> set[int]:
-    """Return the positions of the papers that have all words of one part of a muted query."""
+def muted_by(model: TfidfModel, edition: Edition, interest: Interest) -> set[int]:
+    """Return the positions of the papers that a muted interest shuts out.
+
+    They have all words of one part of its text, and are in its categories.
+    """
+    within = set(edition.in_categories(interest.categories))
+    if not parts(interest.query):
+        return within
     shut: set[int] = set()
-    for part in parts(query):
+    for part in parts(interest.query):
         columns = model.columns(sorted(set(text.terms(part))))
         if columns:
             having = [set(edition.having(column).tolist()) for column in columns]
             shut |= set.intersection(*having)
-    return shut
+    return shut & within if interest.categories else shut
 
 
-def matches(model: TfidfModel, edition: Edition, query: str, limit: int) -> list[Choice]:
-    """Return the papers that match one topic, best first: what its followers would see."""
-    profile = Profile(follows=(Interest("", query),), size=limit)
+def matches(model: TfidfModel, edition: Edition, interest: Interest, limit: int) -> list[Choice]:
+    """Return the papers that match one interest, best first: what its followers would see."""
+    profile = Profile(follows=(interest,), size=limit)
     return choose(model, edition, [profile], [set()])[0]
 
 
@@ -194,20 +230,39 @@ def _pattern(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
 
 
 def _by_topic(
-    profile: Profile, rows: dict[str, int], scores: sparse.csr_matrix, shut: set[int]
+    profile: Profile,
+    rows: dict[str, int],
+    scores: sparse.csr_matrix,
+    edition: Edition,
+    shut: set[int],
 ) -> list[Found]:
     """Return the best papers, best first."""
-    best: dict[int, tuple[float, Interest, int]] = {}
+    best: dict[int, Found] = {}
     for interest in profile.follows:
-        for row in (rows[part] for part in parts(interest.query)):
-            start, end = scores.indptr[row : row + 2]
-            for paper, score in zip(scores.indices[start:end], scores.data[start:end], strict=True):
-                weighed = min(1.0, float(score) * interest.weight)
-                if paper not in shut and (paper not in best or weighed > best[paper][0]):
-                    best[int(paper)] = (weighed, interest, row)
-    ranked = sorted(best.items(), key=lambda item: (-item[1][0], item[0]))
-    chosen = _in_turns([(paper, *found) for paper, found in ranked])[: profile.size]
+        for paper, score, row in _about(interest, rows, scores, edition):
+            weighed = min(1.0, score * interest.weight)
+            if paper not in shut and (paper not in best or weighed > best[paper][1]):
+                best[paper] = (paper, weighed, interest, row)
+    ranked = sorted(best.values(), key=lambda found: (-found[1], found[0]))
+    chosen = _in_turns(ranked)[: profile.size]
     return sorted(chosen, key=lambda found: (-found[1], found[0]))
+
+
+def _about(
+    interest: Interest, rows: dict[str, int], scores: sparse.csr_matrix, edition: Edition
+) -> Iterator[tuple[int, float, int]]:
+    """Yield (paper, score, row of the part) of the papers that are about an interest.
+
+    The row is NO_ROW where the categories alone say so.
+    """
+    within = edition.in_categories(interest.categories)
+    if not parts(interest.query):
+        yield from ((paper, score, NO_ROW) for paper, score in within.items())
+    for row in (rows[part] for part in parts(interest.query)):
+        start, end = scores.indptr[row : row + 2]
+        for paper, score in zip(scores.indices[start:end], scores.data[start:end], strict=True):
+            if not interest.categories or paper in within:
+                yield int(paper), float(score), row
 
 
 def _in_turns(ranked: list[Found]) -> list[Found]:
@@ -244,6 +299,8 @@ def _explained(
 ) -> Choice:
     """Return the choice with its topic and the three words that weighed most, as she wrote them."""
     paper, score, interest, row = found
+    if row == NO_ROW:
+        return Choice(paper, score, "topic", interest.name)
     shared = vectors[row].multiply(edition.vectors[paper]).tocoo()
     heaviest = np.argsort(-shared.data, kind="stable")[:3]
     hers = {term: word for word in text.words(queries[row]) for term in text.stems([word])}

@@ -43,7 +43,7 @@ class Command(base.Command):
         self._say("Database", settings.DATABASES["default"]["NAME"])
         accounts.make_admin()
         starter.make_topics()
-        self._say("Topics", f"{Topic.objects.curated().count()}, to change in the admin panel")
+        self._say("Topics", f"{Topic.objects.curated().count()}, arXiv's categories among them")
         count = samples.lay_out(timezone.localdate(now), now)
         self._say("Papers", f"{count} real papers as samples, over the last {samples.DAYS} days")
         model = fitting.fit(now)
