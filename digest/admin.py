@@ -172,12 +172,13 @@ def matching(topic):
     # scikit-learn's import, which only pages that rank pay.
     from digest.editions import issue_of
     from digest.ranking.choice import Interest, matches
+    from digest.sources.taxonomy import merged
 
     if not FittedModel.objects.exists():
         return None
     now = timezone.now()
     issue = issue_of(schedule.local_day(now, UTC), now, may_store=False)
-    interest = Interest(topic.name, topic.query, categories=tuple(topic.categories))
+    interest = Interest(topic.name, topic.query, categories=tuple(merged(topic.categories)))
     choices = matches(issue.model, issue.edition, interest, MATCHES)
     papers = Paper.objects.in_bulk([issue.ids[choice.paper] for choice in choices])
     rows = []
@@ -219,7 +220,6 @@ class ObservationInline(ReadOnly, TabularInline):
     model = Observation
     fields = ["day", "source", "upvotes_said", "comments_said", "stars_said"]
     readonly_fields = ["upvotes_said", "comments_said", "stars_said"]
-    verbose_name_plural = "popularity"
     ordering = ["-day", "source"]
     show_title = False
     per_page = 10
@@ -380,9 +380,9 @@ class HarvestAdmin(ReadOnly, ModelAdmin):
         "bad",
         "short_said",
     ]
-    list_filter = [SourceFilter, ("state", ChoicesDropdownFilter), ("started_at", RangeDateFilter)]
+    list_filter = [SourceFilter, ("state", ChoicesDropdownFilter)]
     list_filter_options = {"source": {"horizontal": True}, "state": {"horizontal": True}}
-    list_filter_submit = True
+    date_hierarchy = "started_at"
     list_per_page = 50
     fieldsets = [
         (None, {"fields": ["what", "state_said", "said"]}),
@@ -405,8 +405,8 @@ class HarvestAdmin(ReadOnly, ModelAdmin):
 
 @admin.register(Coverage)
 class CoverageAdmin(ReadOnly, ModelAdmin):
-    list_display = ["day", "source", "category", "state_said", "announced", "had", "short_note"]
-    list_display_links = ["category"]
+    list_display = ["day", "what", "state_said", "announced", "had", "short_note"]
+    list_display_links = ["what"]
     list_filter = [SourceFilter, ("state", ChoicesDropdownFilter), ("day", RangeDateFilter)]
     list_filter_options = {"source": {"horizontal": True}, "state": {"horizontal": True}}
     list_filter_submit = True
@@ -424,6 +424,10 @@ class CoverageAdmin(ReadOnly, ModelAdmin):
         "note",
         "checked_at",
     ]
+
+    @display(description="List", ordering="category")
+    def what(self, row):
+        return f"{row.source}: {row.category}"
 
     @display(description="State", ordering="state")
     def state_said(self, row):

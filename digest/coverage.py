@@ -8,10 +8,11 @@ and said to be missing.
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
+from django.conf import settings
 from django.db.models import Sum
 
 from digest.models import Coverage, Paper
-from digest.sources import calendar
+from digest.sources import calendar, taxonomy
 from digest.sources.plug import Batch
 
 #: So long after the announcement, an empty or old list is only late.
@@ -64,13 +65,14 @@ def write_down(source: str, batch: Batch, now: datetime) -> None:
     is_there = batch.state == "fresh" or (batch.state == "incomplete" and batch.records)
     day, state = (batch.day, State.FRESH) if is_there else _missing(source, batch, now)
     announced = _announced(batch)
+    spoiled = len(batch.bad)  # Announced, and not here.
     Coverage.objects.update_or_create(
         source=source,
         category=batch.category or ALL,
         day=day,
         defaults={
             "state": state,
-            "announced": len(announced) if is_there else 0,
+            "announced": len(announced) + spoiled if is_there else 0,
             "had": Paper.objects.filter(pk__in=announced).count() if is_there else 0,
             "note": batch.note,
             "checked_at": now,
@@ -92,11 +94,11 @@ def note_failure(source: str, error: str, now: datetime) -> None:
         )
 
 
-def is_verified(now: datetime, source: str = "arxiv") -> bool:
-    """Return whether all of the newest list is here."""
-    rows = Coverage.objects.filter(source=source, day=expected_day(now))
-    states = set(rows.exclude(category=ALL, state=State.FAILED).values_list("state", flat=True))
-    return bool(states) and states <= set(WELL)
+def is_verified(now: datetime) -> bool:
+    """Return whether all of arXiv's newest list is here: every category was read, and is well."""
+    rows = Coverage.objects.filter(source="arxiv", day=expected_day(now), state__in=WELL)
+    wanted = set(settings.ARXIV_CATEGORIES or taxonomy.ARCHIVES)
+    return wanted <= set(rows.values_list("category", flat=True))
 
 
 def is_awaited(now: datetime) -> bool:
@@ -123,8 +125,11 @@ def alarms(now: datetime) -> list[str]:
     if not used.exists() or is_verified(now) or now < out_at(day) + ALARM:
         return []
     rows = Coverage.objects.filter(source="arxiv", day=day).exclude(state__in=WELL)
-    named = [f"{row.category} {row.get_state_display()}" for row in rows.order_by("category")]
-    what = "; ".join(named) or "it was not asked"
+    by_state: dict[str, list[str]] = {}
+    for row in rows.order_by("category"):
+        by_state.setdefault(row.get_state_display(), []).append(row.category)
+    named = [f"{', '.join(categories)}: {said}" for said, categories in by_state.items()]
+    what = "; ".join(named) or "not every category was asked for"
     return [f"arXiv's list of {day:%A, %-d %B} has not come in whole: {what}."]
 
 

@@ -9,7 +9,7 @@ from digest import fitting
 from digest.models import Paper
 from digest.ranking.choice import Edition
 from digest.ranking.model import TfidfModel
-from digest.sources.taxonomy import canonical
+from digest.sources.taxonomy import merged
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def _make(day, model, papers):
         ages=np.array([(day - row["day"]).days for row in rows], dtype=float),
         upvotes=np.array([row["upvotes"] or 0 for row in rows], dtype=float),
         fields=[(row["categories"] or [""])[0].split(".")[0] for row in rows],
-        categories=[tuple(map(canonical, row["categories"])) for row in rows],
+        categories=[tuple(merged(row["categories"])) for row in rows],
     )
     ids = [row["pk"] for row in rows]
     return Issue(day, model, edition, ids, {paper: place for place, paper in enumerate(ids)})

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from digest import coverage, storing
 from digest.models import Harvest
-from digest.sources import calendar
+from digest.sources import calendar, taxonomy
 from digest.sources.arxiv import ArXiv
 from digest.sources.huggingface import HuggingFace
 from digest.sources.plug import Batch, MalformedFeed, Source
@@ -24,7 +24,12 @@ from digest.turns import DatabaseCache, DatabaseGate
 
 logger = logging.getLogger(__name__)
 
-SOURCES: dict[str, Callable[[], Source]] = {"arxiv": ArXiv, "huggingface": HuggingFace}
+
+def _arxiv():
+    return ArXiv(tuple(settings.ARXIV_CATEGORIES or taxonomy.ARCHIVES))
+
+
+SOURCES: dict[str, Callable[[], Source]] = {"arxiv": _arxiv, "huggingface": HuggingFace}
 #: A run that stored nothing for so long is taken for dead.
 ALIVE = timedelta(minutes=10)
 SHOWN_BAD = 5
@@ -47,13 +52,6 @@ def web_for(source: Source) -> Web:
         sleep=time.sleep,
         max_seconds=75.0,  # arXiv's lists come in pages of 2,000 papers.
     )
-
-
-def source_named(name: str) -> Source:
-    """Return the source of this name, as the settings want it."""
-    if name == "arxiv" and settings.ARXIV_CATEGORIES:
-        return ArXiv(categories=tuple(settings.ARXIV_CATEGORIES))
-    return SOURCES[name]()
 
 
 def due(now) -> list[str]:

@@ -200,9 +200,9 @@ class Harvest(models.Model):
     """One run that fetched from a source, with what it saw. Cut off, it is gone on with."""
 
     class State(models.TextChoices):
-        RUNNING = "running"
-        DONE = "done"
-        FAILED = "failed"
+        RUNNING = "running", "running"
+        DONE = "done", "done"
+        FAILED = "failed", "failed"
 
     source = models.CharField(max_length=20)
     since = models.DateField(null=True, blank=True, help_text="From this day on, in a backfill.")

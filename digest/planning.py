@@ -19,7 +19,7 @@ from digest import coverage
 from digest.editions import Issue, issue_of
 from digest.models import Digest, Paper, Pick
 from digest.ranking.choice import Choice, Interest, Profile, choose
-from digest.sources.taxonomy import canonical
+from digest.sources.taxonomy import merged
 from subscriptions import schedule
 from subscriptions.models import Letter, LetterEvent, Subscriber, TopicPreference
 
@@ -123,7 +123,7 @@ def profiles_of(subscribers: list[Subscriber]) -> list[Profile]:
         topic = preference.topic
         chosen = mutes if preference.stance == TopicPreference.Stance.MUTE else follows
         interest = Interest(
-            topic.name, topic.query, preference.weight, tuple(map(canonical, topic.categories))
+            topic.name, topic.query, preference.weight, tuple(merged(topic.categories))
         )
         chosen[preference.subscriber_id].append(interest)
     return [Profile(tuple(follows[one.pk]), tuple(mutes[one.pk]), one.size) for one in subscribers]

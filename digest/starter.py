@@ -3,7 +3,7 @@
 from django.utils.text import slugify
 
 from digest.sources import taxonomy
-from subscriptions.models import Topic
+from subscriptions.models import ARXIV, Topic
 
 TOPICS = [
     (
@@ -126,16 +126,16 @@ def make_topics() -> int:
 
 
 def _make_categories():
-    if Topic.objects.curated().exclude(categories=[]).exists():
+    if Topic.objects.curated().of_arxiv().exists():
         return 0
     return len(
         Topic.objects.bulk_create(
             (
                 Topic(
-                    slug=f"arxiv-{slugify(category.replace('.', '-'))}",
+                    slug=ARXIV + slugify(category.replace(".", "-")),
                     name=f"{category}: {name}",
                     categories=[category],
-                    description=taxonomy.ARCHIVES[taxonomy.archive_of(category)],
+                    description=_heading(category),
                 )
                 for category, name in taxonomy.CATEGORIES.items()
                 if taxonomy.canonical(category) == category
@@ -145,8 +145,14 @@ def _make_categories():
     )
 
 
+def _heading(category):
+    """Return the archive's name. An archive that is a single category stands under its group."""
+    is_single = category in taxonomy.ARCHIVES
+    return taxonomy.ARCHIVES[(taxonomy.group_of if is_single else taxonomy.archive_of)(category)]
+
+
 def _make_subjects():
-    if Topic.objects.curated().filter(categories=[]).exists():
+    if Topic.objects.curated().by_subject().exists():
         return 0
     made = Topic.objects.bulk_create(
         (

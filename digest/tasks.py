@@ -28,7 +28,7 @@ def harvest_source(name):
 
     if harvest.is_running(name, timezone.now()):
         return
-    source = harvest.source_named(name)
+    source = harvest.SOURCES[name]()
     row = harvest.run(source, harvest.web_for(source))
     if row.new or row.changed:
         fitting.fit(timezone.now())

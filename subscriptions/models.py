@@ -12,6 +12,9 @@ from django.db.models.functions import Lower
 from subscriptions import addresses, schedule
 from subscriptions.post.letters import Letter, LetterEvent
 
+#: How the slugs of those topics begin that are arXiv's categories.
+ARXIV = "arxiv-"
+
 __all__ = ["Consent", "Letter", "LetterEvent", "Subscriber", "Topic", "TopicPreference"]
 
 
@@ -134,6 +137,14 @@ class TopicQuerySet(models.QuerySet):
         hers = Q(preferences__subscriber=subscriber)
         return self.curated().filter(Q(is_offered=True) | hers).distinct()
 
+    def by_subject(self):
+        """Those that are no arXiv categories by name."""
+        return self.exclude(slug__startswith=ARXIV)
+
+    def of_arxiv(self):
+        """Those that are arXiv's categories, one after the other by what describes them."""
+        return self.filter(slug__startswith=ARXIV).order_by("description", "name", "pk")
+
 
 class Topic(models.Model):
     """A named interest: words to look for. Curated in the admin panel, or one reader's own."""
@@ -176,6 +187,11 @@ class Topic(models.Model):
         return self.name
 
     def clean(self):
+        self.categories = self.categories or []  # An emptied field of a form says None.
+        if not isinstance(self.categories, list) or not all(
+            isinstance(category, str) and category for category in self.categories
+        ):
+            raise ValidationError('Categories are a list of names, such as ["cs.LG", "stat.ML"].')
         if not self.query.strip() and not self.categories:
             raise ValidationError("A topic needs a query or arXiv categories.")
 

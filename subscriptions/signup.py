@@ -199,6 +199,8 @@ def erase(subscriber: Subscriber) -> None:
         subscriber = Subscriber.objects.select_for_update().filter(pk=subscriber.pk).first()
         if subscriber is None:
             return
+        # Locked before they go: a worker that claims one would wait for us, and we for it.
+        list(subscriber.letters.select_for_update().order_by("pk").values_list("pk"))
         for eraser in registry.erasers:
             eraser(subscriber)
         subscriber.delete()

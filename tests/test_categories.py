@@ -1,9 +1,16 @@
 """arXiv's categories as topics."""
 
+from itertools import groupby
+
+import numpy as np
 import pytest
+from django.core.exceptions import ValidationError
 
 from digest import planning, starter
 from digest.models import Digest
+from digest.ranking.choice import Edition, Interest, Profile, choose
+from digest.ranking.model import TfidfModel
+from subscriptions import links
 from subscriptions.models import Topic
 from tests import make
 from tests.make import NOW
@@ -55,6 +62,55 @@ def test_papers_that_were_asked_for_in_words_come_before_those_of_a_category(pap
     assert titles[0] == "Strings"
 
 
+def test_a_topic_of_both_mutes_what_its_words_find_in_its_categories(papers):
+    topic = make.topic("Knots of strings", query="knots", categories=["hep-th"])
+    titles, _ = picked(topics=[category("math.GT"), category("math.OA")], muted=[topic])
+    assert titles == ["Knots", "Cross-listed operators"]
+
+
+def test_mute_wins_over_follow(papers):
+    topic = category("hep-th")
+    assert picked(interests="knots\nstrings", muted=[topic])[0] == ["Knots"]
+
+
+def test_a_small_category_and_a_large_one_share_the_digest():
+    texts = [f"paper {number}" for number in range(40)]
+    model = TfidfModel().fit(texts)
+    edition = Edition(
+        model.transform(texts),
+        ages=np.zeros(40),
+        upvotes=np.zeros(40),
+        categories=[("cs.LG", "cs.AI")] * 37 + [("math.GT",)] * 3,
+    )
+    large = Interest("large", "", categories=("cs.LG",))
+    small = Interest("small", "", categories=("math.GT",))
+    (choices,) = choose(model, edition, [Profile((large, small), size=8)], [{0, 37}])
+    assert [choice.topic for choice in choices].count("small") == 2
+    assert [choice.paper for choice in choices if choice.topic == "large"] == [1, 2, 3, 4, 5, 6]
+    assert all(0 < choice.score <= 1 and not choice.terms for choice in choices)
+
+
+@pytest.mark.parametrize("categories", ["cs.LG", {"cs.LG": 1}, [1], [""], [["cs.LG"]]])
+def test_categories_are_a_list_of_names(categories):
+    topic = Topic(name="Bread", slug="bread", query="bread", categories=categories)
+    with pytest.raises(ValidationError, match="list of names"):
+        topic.full_clean()
+
+
+def test_a_topic_needs_words_or_categories():
+    with pytest.raises(ValidationError, match="needs a query"):
+        Topic(name="Bread", slug="bread", categories=None).full_clean()
+    Topic(name="Bread", slug="bread", categories=["cs.LG"]).full_clean()
+
+
+def test_categories_stand_together_by_archive_whatever_else_the_house_has():
+    starter.make_topics()
+    make.topic("Computer bread", categories=["cs.LG"], query="", description="Ours")
+    headings = [heading for heading, _ in groupby(t.description for t in Topic.objects.of_arxiv())]
+    assert len(headings) == len(set(headings)) == 11
+    assert Topic.objects.by_subject().filter(name="Computer bread").exists()
+
+
 def test_the_starter_topics_hold_every_category_once():
     made = starter.make_topics()
     assert starter.make_topics() == 0
@@ -66,10 +122,10 @@ def test_the_starter_topics_hold_every_category_once():
 
 
 def test_an_installation_with_topics_of_its_own_gets_the_categories():
-    make.topic("Bread")
+    make.topic("Bread", categories=["physics.chem-ph"])
     starter.make_topics()
-    assert Topic.objects.filter(categories=[]).count() == 1
-    assert Topic.objects.exclude(categories=[]).count() >= 140
+    assert Topic.objects.by_subject().count() == 1
+    assert Topic.objects.of_arxiv().count() >= 140
 
 
 @pytest.mark.parametrize("address", ["/", "/subscribe/", "/topics/"])
@@ -81,3 +137,35 @@ def test_the_pages_offer_the_categories_without_more_queries(
         page = client.get(address).content.decode()
     assert "cs.LG: Machine Learning" in page
     assert "Computer Science" in page
+
+
+def test_her_preferences_show_the_categories_that_she_follows_and_mutes(
+    client, django_assert_max_num_queries
+):
+    starter.make_topics()
+    topics = {topic.slug: topic for topic in Topic.objects.of_arxiv()}
+    reader = make.subscriber(topics=[topics["arxiv-cs-lg"]], muted=[topics["arxiv-hep-th"]])
+    with django_assert_max_num_queries(5):
+        page = client.get(links.preferences_url(reader)).content.decode()
+    assert 'name="topics" value="arxiv-cs-lg" checked' in page
+    assert 'name="mute" value="arxiv-hep-th" checked' in page
+    assert page.count(" checked") == 2
+
+
+def test_a_category_is_followed_and_muted_by_its_slug(client):
+    starter.make_topics()
+    reader = make.subscriber()
+    address = links.preferences_url(reader)
+    client.post(address, {"topics": ["arxiv-cs-lg", "robotics"], "mute": ["arxiv-hep-th"]})
+    stances = reader.preferences.values_list("topic__slug", "stance")
+    assert set(stances) == {
+        ("arxiv-cs-lg", "follow"),
+        ("robotics", "follow"),
+        ("arxiv-hep-th", "mute"),
+    }
+
+
+def test_a_house_without_categories_shows_no_heading_for_them(client):
+    make.topic("Bread")
+    for address in ("/subscribe/", "/topics/"):
+        assert "arXiv categories" not in client.get(address).content.decode()

@@ -72,6 +72,11 @@ def at(day, hour=6):
     return datetime(day.year, day.month, day.day, hour, tzinfo=EASTERN).astimezone(UTC)
 
 
+@pytest.fixture(autouse=True)
+def categories(settings):
+    settings.ARXIV_CATEGORIES = list(ARCHIVES)
+
+
 @pytest.fixture
 def days():
     return listing_days(20)
@@ -252,6 +257,8 @@ def test_a_broken_item_is_one_bad_record(server, days):
     row = run(server, days[0])
     assert row.bad >= 1
     assert "no papers" in row.said
+    receipt = coverage.receipt(at(days[0]))
+    assert receipt.announced > receipt.had
     assert stored().keys() == expected_papers(server, days[0]).keys()
 
 
@@ -457,7 +464,7 @@ def test_nothing_coming_in_is_an_alarm_in_the_log_and_at_the_webhook(
     assert upkeep.sound_alarms(at(days[1], 7)) != []
 
     hook.server_close()
-    assert "has not come in whole: cs an earlier day's list is served" in caplog.text
+    assert "has not come in whole: cs, math, stat: an earlier day's list is served" in caplog.text
     assert "Paperboy: arXiv's list of" in told[0]["text"]
 
 

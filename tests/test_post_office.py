@@ -3,6 +3,7 @@
 import threading
 import zlib
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from django.db import connection
@@ -256,6 +257,42 @@ def test_who_unsubscribes_past_the_fence_is_told_that_one_may_be_on_its_way(serv
     office._freeze(claimed, NOW)
     office._pass_fence(claimed, NOW)
     assert signup.unsubscribe(letter.subscriber.public_id, door=DOOR, now=NOW) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("leave", ["unsubscribe", "erase"])
+def test_leaving_while_a_worker_claims_never_fails(server, composed, leave):
+    """A race; on SQLite its orders are few, on PostgreSQL many."""
+    broken = []
+
+    def act(what, *args, **kwargs):
+        try:
+            together.wait()
+            what(*args, **kwargs)
+        except Exception as error:
+            broken.append(error)
+        finally:
+            connection.close()
+
+    for number in range(12):
+        letter = letter_to(f"reader-{number}@example.org")
+        reader = letter.subscriber
+        together = threading.Barrier(2)
+        leaving = (
+            (signup.erase, reader)
+            if leave == "erase"
+            else (partial(signup.unsubscribe, door=DOOR, now=NOW), reader.public_id)
+        )
+        threads = [
+            threading.Thread(target=act, args=leaving),
+            threading.Thread(target=act, args=(office.deliver, letter.pk, NOW)),
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert broken == []
+    assert not Letter.objects.filter(state__in=Letter.NOT_LEFT).exists()
 
 
 def test_an_uncertain_letter_of_who_unsubscribed_is_never_repeated(server, composed):

@@ -118,7 +118,18 @@ def test_a_bad_line_is_a_bad_record(line):
         files.parse(line)
 
 
-@pytest.mark.parametrize("url", ["javascript:alert(1)", "ftp://x", "//evil", "http://[", "a b"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "javascript:alert(1)",
+        "ftp://x",
+        "//evil",
+        "http://[",
+        "a b",
+        "http://a/\ud800",
+        "http://a/\0",
+    ],
+)
 def test_only_web_addresses_are_taken_as_links(url):
     assert files.parse(row(url=url)).url == ""
 
@@ -140,6 +151,20 @@ def test_a_line_of_arxivs_snapshot_is_read():
     assert (record.day, record.day_is_estimate) == (date(2007, 4, 2), True)
     assert record.authors == ["C. Balázs", "P. M. Nadolsky Jr"]
     assert record.categories == ["hep-ph", "hep-ex"]
+
+
+@pytest.mark.parametrize("created", [None, [], {}, 7, "yesterday", "Mon, 2 Apr 99999 19:18:42 GMT"])
+def test_a_snapshot_line_of_unknown_day_takes_that_of_its_update(created):
+    row = {
+        "id": "0704.0001",
+        "title": "T",
+        "categories": "hep-ph \x00",
+        "update_date": "2008-11-26",
+    }
+    line = json.dumps(row | {"versions": [{"created": created}]}).encode()
+    record = files.parse(line)
+    assert record.day == date(2008, 11, 26)
+    assert record.categories == ["hep-ph"]
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])

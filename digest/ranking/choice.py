@@ -1,10 +1,13 @@
 """Which papers go into whose digest, and why: all readers of a shard in one sparse product."""
 
+import heapq
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 
 import numpy as np
 from scipy import sparse
@@ -40,7 +43,7 @@ class Interest:
 
 #: A paper, its score, the interest that it is about, and the row of that interest's part.
 Found = tuple[int, float, Interest, int]
-NO_ROW = -1
+NO_ROW = -1  # The categories alone say so.
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,7 @@ class Edition:
         return found
 
     def in_categories(self, categories: Sequence[str]) -> dict[int, float]:
-        """Return the papers of these categories, each with how much it is of them, in [0, 1].
+        """Return the papers of these categories, the most of them first, each with how much it is.
 
         Little, so that a paper that was asked for in words comes first: the primary category
         counts for more than a cross-list, and among these what trends and what is new.
@@ -123,7 +126,7 @@ class Edition:
                 fresh = 1 / (1 + max(float(self.ages[paper]), 0))
                 extra = 0.5 * is_primary + 0.3 * float(self.trends[paper]) + 0.2 * fresh
                 scores[paper] = max(scores.get(paper, 0), FLOOR * (0.5 + 0.5 * extra))
-        return scores
+        return dict(sorted(scores.items(), key=lambda item: (-item[1], item[0])))
 
     def having(self, column: int | None) -> np.ndarray:
         """Return the positions of the papers that have the term of this column."""
@@ -148,11 +151,15 @@ def choose(
         interest: muted_by(model, edition, interest)
         for interest in {interest for profile in profiles for interest in profile.mutes}
     }
+    within = {
+        categories: edition.in_categories(categories)
+        for categories in {i.categories for p in profiles for i in p.follows}
+    }
     chosen = []
     for profile, hidden in zip(profiles, seen, strict=True):
         shut = set(hidden).union(*(muted[interest] for interest in profile.mutes))
         if profile.follows:
-            found = _by_topic(profile, rows, scores, edition, shut)
+            found = _by_topic(profile, rows, scores, within, shut)
             chosen.append([_explained(one, queries, vectors, edition, model) for one in found])
         else:
             chosen.append(_by_trend(edition, profile.size, shut))
@@ -233,36 +240,52 @@ def _by_topic(
     profile: Profile,
     rows: dict[str, int],
     scores: sparse.csr_matrix,
-    edition: Edition,
+    within: dict[tuple[str, ...], dict[int, float]],
     shut: set[int],
 ) -> list[Found]:
     """Return the best papers, best first."""
     best: dict[int, Found] = {}
-    for interest in profile.follows:
-        for paper, score, row in _about(interest, rows, scores, edition):
-            weighed = min(1.0, score * interest.weight)
-            if paper not in shut and (paper not in best or weighed > best[paper][1]):
-                best[paper] = (paper, weighed, interest, row)
+    had: Counter[Interest] = Counter()
+    # Words first, then the categories best first: what a category gains, nothing takes from it.
+    words = (
+        found
+        for interest in profile.follows
+        for found in _by_words(interest, rows, scores, within[interest.categories])
+    )
+    filed = (
+        _by_category(interest, within[interest.categories], had, profile.size)
+        for interest in profile.follows
+        if not parts(interest.query)
+    )
+    for found in chain(words, heapq.merge(*filed, key=lambda found: -found[1])):
+        paper, score, interest, _ = found
+        if paper not in shut and (paper not in best or score > best[paper][1]):
+            best[paper] = found
+            had[interest] += 1
     ranked = sorted(best.values(), key=lambda found: (-found[1], found[0]))
     chosen = _in_turns(ranked)[: profile.size]
     return sorted(chosen, key=lambda found: (-found[1], found[0]))
 
 
-def _about(
-    interest: Interest, rows: dict[str, int], scores: sparse.csr_matrix, edition: Edition
-) -> Iterator[tuple[int, float, int]]:
-    """Yield (paper, score, row of the part) of the papers that are about an interest.
-
-    The row is NO_ROW where the categories alone say so.
-    """
-    within = edition.in_categories(interest.categories)
-    if not parts(interest.query):
-        yield from ((paper, score, NO_ROW) for paper, score in within.items())
+def _by_words(
+    interest: Interest, rows: dict[str, int], scores: sparse.csr_matrix, within: dict[int, float]
+) -> Iterator[Found]:
+    """Yield the papers that an interest's text finds, in its categories where it has any."""
     for row in (rows[part] for part in parts(interest.query)):
         start, end = scores.indptr[row : row + 2]
         for paper, score in zip(scores.indices[start:end], scores.data[start:end], strict=True):
             if not interest.categories or paper in within:
-                yield int(paper), float(score), row
+                yield int(paper), min(1.0, float(score) * interest.weight), interest, row
+
+
+def _by_category(
+    interest: Interest, within: dict[int, float], had: Counter[Interest], size: int
+) -> Iterator[Found]:
+    """Yield the papers of an interest's categories, best first, until it `had` all of a digest."""
+    for paper, score in within.items():
+        if had[interest] >= size:  # A category may have thousands.
+            return
+        yield paper, min(1.0, score * interest.weight), interest, NO_ROW
 
 
 def _in_turns(ranked: list[Found]) -> list[Found]:

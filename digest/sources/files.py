@@ -77,14 +77,14 @@ def _from_snapshot(row):
         day=_first_version_day(row),
         day_is_estimate=True,
         authors=[_full_name(parts) for parts in row.get("authors_parsed") or []],
-        categories=_text(row, "categories").split(),
+        categories=records.names(_text(row, "categories").split()),
     )
 
 
 def _first_version_day(row):
     try:
         return parsedate_to_datetime(row["versions"][0]["created"]).date()
-    except (KeyError, IndexError, TypeError, ValueError):
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError):
         return _day(row.get("update_date"))
 
 

@@ -175,11 +175,11 @@ def names(values) -> list[str]:
 
 def web_address(text: str) -> str:
     """Return an http(s) address, or nothing where the text is none."""
+    text = text.strip()
+    if len(text) > 500 or not text.isprintable() or " " in text:
+        return ""
     try:
-        parts = urlsplit(text.strip())
+        parts = urlsplit(text)
+        return text if parts.scheme in ("http", "https") and parts.hostname else ""
     except ValueError:
         return ""
-    is_web = parts.scheme in ("http", "https") and parts.hostname
-    return (
-        text.strip() if is_web and len(text) <= 500 and not re.search(r"\s", text.strip()) else ""
-    )

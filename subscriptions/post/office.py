@@ -111,7 +111,9 @@ def cancel(subscriber: Subscriber, reason: str, now, kinds=None) -> int:
     letters = Letter.objects.filter(subscriber=subscriber)
     if kinds is not None:
         letters = letters.filter(kind__in=kinds)
-    for letter in letters.filter(state__in=Letter.NOT_LEFT):
+    # Locked, or a worker that claims one in this moment would make the click fail.
+    waiting = letters.select_for_update().filter(state__in=Letter.NOT_LEFT)
+    for letter in waiting.order_by("pk"):
         _end(letter, State.SKIPPED, reason, now)
     return letters.filter(state__in=[State.TRANSMITTING, State.UNCERTAIN]).count()
 

@@ -25,7 +25,7 @@ class Command(base.Command):
             )
         failed, new = [], 0
         for name in sources or settings.SOURCES:
-            source = harvest.source_named(name)
+            source = harvest.SOURCES[name]()
             row = harvest.run(source, harvest.web_for(source), since=since)
             self.stdout.write(f"{name}: {row.said}")
             new += row.new + row.changed
