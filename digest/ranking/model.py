@@ -24,25 +24,25 @@ class TfidfModel:
     def fit(self, documents: Sequence[str]) -> "TfidfModel":
         """Learn the terms of the documents. A corpus without any makes a model without columns."""
         spoken: Counter[str] = Counter()
-
-        def terms(document: str) -> list[str]:
+        having: Counter[str] = Counter()  # In how many documents each term is.
+        for document in documents:
             words = text.words(document)
             spoken.update(words)
-            return text.stems(words)
-
-        vectorizer = _vectorizer(analyzer=terms, max_features=MAX_TERMS)
-        self.n_documents_ = len(documents)
-        try:
-            vectorizer.fit(documents)
-        except ValueError:  # scikit-learn's answer to an empty vocabulary.
-            return self._learned(np.array([], dtype=str), np.array([], dtype=str), np.zeros(0))
-        columns = vectorizer.get_feature_names_out()
+            having.update(set(text.stems(words)))
         usual: dict[str, str] = {}
         for word, _ in sorted(spoken.items(), key=lambda item: (-item[1], item[0])):
             for term in text.stems([word]):
                 usual.setdefault(term, word)
-        words = np.array([usual[term] for term in columns], dtype=str)
-        return self._learned(np.asarray(columns, dtype=str), words, vectorizer.idf_)
+        by_frequency = sorted(having, key=lambda term: (-having[term], term))
+        terms = sorted(by_frequency[:MAX_TERMS])
+        self.n_documents_ = len(documents)
+        # As in TfidfTransformer(smooth_idf=True): as if one more document had every term once.
+        counts = np.array([having[term] for term in terms], dtype=float)
+        return self._learned(
+            np.array(terms, dtype=str),
+            np.array([usual[term] for term in terms], dtype=str),
+            np.log((1 + len(documents)) / (1 + counts)) + 1,
+        )
 
     def transform(self, documents: Sequence[str]) -> sparse.csr_matrix:
         """Return the documents as rows of unit length, shape (n_documents, n_terms), float32.

@@ -11,6 +11,7 @@ import snowballstemmer
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 WORD = re.compile(r"[^\W_]{2,}")
+ACCENT = re.compile("[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]")
 MAX_WORD = 40  # Longer ones are no words; they would only fill the vocabulary.
 #: What abstracts say of themselves and readers of their wishes, beside the stop words of English.
 PAPER_STOP_WORDS = frozenset(
@@ -22,7 +23,7 @@ PAPER_STOP_WORDS = frozenset(
     """.split()  # noqa: SIM905, a list of fifty quoted words is harder to read
 )
 #: Said of everything, and about nothing: its words would look like a subject.
-STATE_OF_THE_ART = re.compile(r"state[-\s]+of[-\s]+the[-\s]+art", re.IGNORECASE)
+STATE_OF_THE_ART = re.compile(r"state[-\s]+of[-\s]+the[-\s]+art")
 
 
 class _Stems(dict[str, str]):
@@ -46,11 +47,10 @@ _stems = _Stems()
 
 def words(text: str) -> list[str]:
     """Return the words of a text, folded, in order."""
-    text = STATE_OF_THE_ART.sub(" ", text).lower()
+    text = text.lower()
     if not text.isascii():
-        decomposed = unicodedata.normalize("NFKD", text)
-        text = "".join(char for char in decomposed if not unicodedata.combining(char))
-    return WORD.findall(text)
+        text = ACCENT.sub("", unicodedata.normalize("NFKD", text)).lower()
+    return WORD.findall(STATE_OF_THE_ART.sub(" ", text))
 
 
 def stems(words: list[str]) -> list[str]:
