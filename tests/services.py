@@ -5,6 +5,7 @@ test is skipped; where PAPERBOY_REQUIRE_SERVICES is set, as in CI, it fails, so 
 hides it.
 """
 
+import importlib.util
 import os
 import shutil
 import socket
@@ -39,7 +40,21 @@ def program(name: str) -> bool:
     return shutil.which(name) is not None
 
 
+def module(name: str) -> bool:
+    """Return whether this package is installed."""
+    return importlib.util.find_spec(name) is not None
+
+
+def path_of(name: str) -> str:
+    """Return where this program is."""
+    return shutil.which(name)
+
+
 SERVICES = {
+    "playwright": (
+        partial(module, "playwright"),
+        "Playwright is not installed: uv sync --group browser",
+    ),
     "postgresql": (postgresql, f"no PostgreSQL that trusts {POSTGRESQL}"),
     "redis": (redis, "no Redis at 127.0.0.1:6379"),
     "redis-server": (partial(program, "redis-server"), "redis-server is not installed"),

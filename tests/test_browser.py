@@ -1,0 +1,111 @@
+"""The pages in a real browser: at both widths, light and dark, with scripts and without."""
+
+import pytest
+
+from digest import composing, planning, starter
+from digest.models import Digest
+from subscriptions import links
+from subscriptions.models import Subscriber
+from tests import make, services
+from tests.make import NOW
+
+pytestmark = [pytest.mark.services, pytest.mark.django_db(transaction=True)]
+
+SIZES = [(360, 800), (1280, 900)]
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    services.require("chromium", "playwright")
+    from playwright.sync_api import sync_playwright
+
+    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
+        # Playwright's loop runs in this thread: Django would take our queries for asynchronous.
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+        browser = playwright.chromium.launch(
+            executable_path=services.path_of("chromium"),
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def site(chromium, live_server, settings):
+    """The site with papers, topics and a reader, at the address that its links name."""
+    settings.SITE_URL = live_server.url
+    starter.make_topics()
+    for number in range(5):
+        make.paper(f"Graph networks number {number} <script>alert(1)</script>", "On graphs. " * 60)
+    make.subscriber("reader@example.org", interests="graph networks")
+    planning.plan(NOW)
+    return live_server.url
+
+
+@pytest.fixture
+def open_page(chromium):
+    """Return a function that opens an address, and tells what the browser complained of."""
+    contexts, complaints = [], []
+
+    def open_page(url, size=(1280, 900), scheme="light", **options):
+        width, height = size
+        context = chromium.new_context(
+            viewport={"width": width, "height": height}, color_scheme=scheme, **options
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else 0)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("dialog", lambda dialog: complaints.append(dialog.message))
+        page.goto(url)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def reader():
+    return Subscriber.objects.get(email="reader@example.org")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", SIZES)
+def test_no_page_scrolls_sideways_or_breaks_its_own_policy(site, open_page, size, scheme):
+    token_pages = [
+        links.preferences_url(reader()),
+        links.unsubscribe_url(reader()),
+        links.confirm_url(reader()),
+        composing.web_copy_url(Digest.objects.get()),
+    ]
+    for url in [f"{site}/", f"{site}/subscribe/", f"{site}/topics/", *token_pages]:
+        page = open_page(url, size, scheme)
+        page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+        assert page.evaluate("document.documentElement.scrollWidth") <= size[0], url
+        assert page.locator("h1").count() == 1, url
+
+
+@pytest.mark.parametrize("has_scripts", [True, False])
+def test_a_stranger_signs_up_with_an_address_alone(site, open_page, has_scripts):
+    page = open_page(f"{site}/", java_script_enabled=has_scripts, timezone_id="America/New_York")
+    page.get_by_label("Your email address").fill("stranger@example.org")
+    page.get_by_role("button", name="Sign up").click()
+    assert page.get_by_text("stranger@example.org").is_visible()
+    stranger = Subscriber.objects.get(email="stranger@example.org")
+    assert stranger.timezone == ("America/New_York" if has_scripts else "UTC")
+    assert stranger.letters.get().kind == "confirm"
+
+
+def test_a_reader_changes_what_she_gets_and_leaves(site, open_page):
+    page = open_page(links.preferences_url(reader()))
+    page.get_by_label("Papers at most").fill("3")
+    page.get_by_label("Words that never appear").fill("bread")
+    page.get_by_role("button", name="Save").click()
+    assert page.get_by_text("Saved.").is_visible()
+    assert reader().size == 3
+    assert reader().preferences.filter(stance="mute", topic__query="bread").exists()
+
+    page.goto(links.unsubscribe_url(reader()))
+    page.get_by_role("button", name="Unsubscribe").click()
+    assert reader().unsubscribed_at == NOW
