@@ -5,6 +5,7 @@ based" have the same terms.
 """
 
 import re
+import threading
 import unicodedata
 
 import snowballstemmer
@@ -32,10 +33,12 @@ class _Stems(dict[str, str]):
     def __init__(self) -> None:
         super().__init__()
         self._stem = snowballstemmer.stemmer("english").stemWord
+        self._lock = threading.Lock()  # The stemmer keeps the word that it is at.
 
     def __missing__(self, word: str) -> str:
         stop = word in ENGLISH_STOP_WORDS or word in PAPER_STOP_WORDS
-        stem = "" if stop or word.isdecimal() or len(word) > MAX_WORD else self._stem(word)
+        with self._lock:
+            stem = "" if stop or word.isdecimal() or len(word) > MAX_WORD else self._stem(word)
         if len(self) > 500_000:
             self.clear()
         self[word] = stem
