@@ -76,7 +76,7 @@ def _from_snapshot(row):
         abstract=records.plain(_text(row, "abstract"), records.MAX_ABSTRACT),
         day=_first_version_day(row),
         day_is_estimate=True,
-        authors=[_full_name(parts) for parts in row.get("authors_parsed") or []],
+        authors=[_full_name(parts) for parts in _list(row, "authors_parsed")],
         categories=records.names(_text(row, "categories").split()),
     )
 
@@ -84,7 +84,7 @@ def _from_snapshot(row):
 def _first_version_day(row):
     try:
         return parsedate_to_datetime(row["versions"][0]["created"]).date()
-    except (AttributeError, KeyError, IndexError, TypeError, ValueError):
+    except (AttributeError, KeyError, IndexError, OverflowError, TypeError, ValueError):
         return _day(row.get("update_date"))
 
 
@@ -103,13 +103,23 @@ def _text(row, name):
     return value
 
 
+def _list(row, name):
+    value = row.get(name) or []
+    if not isinstance(value, list):
+        raise BadRecord(f"its {name} are no list")
+    return value[: records.MAX_NAMES]
+
+
 def _day(value):
     if not value:
         return None
     try:
-        return date.fromisoformat(str(value)[:10])
+        day = date.fromisoformat(str(value)[:10])
     except ValueError:
         raise BadRecord(f"{str(value)[:30]!r} is no date such as 2025-06-07") from None
+    if not 1900 <= day.year < 2100:
+        raise BadRecord(f"{day} is no day on which a paper came out")
+    return day
 
 
 def _count(value):
