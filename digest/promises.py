@@ -8,6 +8,7 @@ from digest.models import Digest, Pick
 from subscriptions.models import Letter, LetterEvent, Subscriber
 
 LATE = timedelta(minutes=30)
+CLOCKS = timedelta(minutes=1)  # Moments of two machines are compared, read outside of any lock.
 State = Letter.State
 
 
@@ -48,6 +49,6 @@ def _fenced_after_leaving():
     passed = LetterEvent.objects.filter(
         letter__subscriber=OuterRef("pk"),
         became=State.TRANSMITTING,
-        at__gt=OuterRef("unsubscribed_at"),
+        at__gt=OuterRef("unsubscribed_at") + CLOCKS,
     ).exclude(letter__kind=Letter.Kind.CONFIRM)
     return Subscriber.objects.filter(Exists(passed)).count()

@@ -1,13 +1,15 @@
 """A mail server on loopback that does what the recipient's address says.
 
 `450-rcpt@example.org` is answered 450 at RCPT, `drop-dot@…` is hung up on after the final dot,
-`garble-quit@…` gets nonsense for QUIT; any other address is served well. What it took on
-responsibility for is in `accepted`; what it saw up to the dot, in `bodies`.
+`garble-quit@…` gets nonsense for QUIT, `silent-quit@…` nothing and `endless-quit@…` line after
+line; any other address is served well. What `replies` holds for a stage is said to everybody. What
+it took on responsibility for is in `accepted`; what it saw up to the dot, in `bodies`.
 """
 
 import socket
 import socketserver
 import threading
+import time
 
 GREETING = b"220 mail.example.org ready\r\n"
 EHLO = b"250-mail.example.org\r\n250-8BITMIME\r\n250 ENHANCEDSTATUSCODES\r\n"
@@ -22,6 +24,7 @@ class MailServer(socketserver.ThreadingTCPServer):
         self.accepted = []  # (recipient, bytes)
         self.bodies = []
         self.at_connect = GREETING
+        self.replies = {}  # {stage: bytes}
         self.before_dot_reply = lambda recipient: None
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
@@ -43,7 +46,7 @@ class Conversation(socketserver.StreamRequestHandler):
                 self.say(EHLO)
             elif verb == "MAIL":
                 self.sender = line
-                self.say(b"250 2.1.0 ok\r\n")
+                self.answer("mail", b"250 2.1.0 ok\r\n")
             elif verb == "RCPT":
                 self.recipient = line.partition(b"<")[2].partition(b">")[0].decode()
                 self.answer("rcpt", b"250 2.1.5 ok\r\n")
@@ -73,12 +76,22 @@ class Conversation(socketserver.StreamRequestHandler):
 
     def answer(self, stage, usual):
         """Answer as the recipient's address says. Return whether it was the usual answer."""
+        if stage in self.server.replies:
+            self.say(self.server.replies[stage])
+            return False
         order, _, where = self.recipient.partition("@")[0].partition("-")
         if where != stage:
             self.say(usual)
             return True
         if order == "drop":
             self.connection.shutdown(socket.SHUT_RDWR)
+        elif order == "silent":
+            self.rfile.read(1)  # Until the client hangs up.
+        elif order == "endless":
+            until = time.monotonic() + 3
+            while time.monotonic() < until:
+                self.say(b"221-and another thing\r\n")
+                time.sleep(0.01)
         elif order == "garble":
             self.say(b"\xff\xfe nonsense\r\n")
         else:

@@ -1,6 +1,8 @@
 """The post office: claims, fences, records, and what is left of a letter when something breaks."""
 
+import copy
 import threading
+import time
 import zlib
 from datetime import timedelta
 from functools import partial
@@ -14,6 +16,7 @@ from subscriptions import registry, signup
 from subscriptions.mail import Content
 from subscriptions.models import Letter, Subscriber
 from subscriptions.post import conversation, office
+from subscriptions.post.transports import Verdict
 from tests import make
 from tests.make import NOW
 from tests.smtp_server import MailServer
@@ -123,6 +126,30 @@ def test_a_refused_letter_fails_with_the_servers_words_and_gives_its_papers_back
     assert not Pick.objects.exists()
 
 
+@pytest.mark.parametrize("code", [530, 534, 535, 538])
+@pytest.mark.parametrize("stage", ["mail", "rcpt", "data", "dot"])
+def test_having_to_log_in_is_our_fault_and_never_the_end_of_a_letter(server, composed, stage, code):
+    server.replies[stage] = b"%d 5.7.0 Authentication required\r\n" % code
+    letter = letter_to()
+    office.deliver(letter.pk, NOW)
+
+    letter.refresh_from_db()
+    assert (letter.state, letter.stage) == ("planned", stage)
+    assert letter.last_reply == f"{code} 5.7.0 Authentication required"
+    assert Pick.objects.count() == 1
+
+    server.replies.clear()  # The password is mended.
+    assert office.deliver(letter.pk, letter.next_try_at) is True
+
+
+def test_a_sender_that_is_refused_is_our_fault_and_never_the_end_of_a_letter(server, composed):
+    server.replies["mail"] = b"553 5.7.1 Sender address rejected: not owned by user\r\n"
+    letter = letter_to()
+    office.deliver(letter.pk, NOW)
+    letter.refresh_from_db()
+    assert (letter.state, letter.stage) == ("planned", "mail")
+
+
 @pytest.mark.parametrize("stage", ["rcpt", "data"])
 def test_a_server_that_hangs_up_before_the_dot_is_tried_again(server, composed, stage):
     letter = letter_to(f"drop-{stage}@example.org")
@@ -157,6 +184,137 @@ def test_what_is_said_to_quit_does_not_unsend_a_letter(server, composed, how):
     assert office.deliver(letter.pk, NOW) is True
     office.sweep(NOW + timedelta(hours=1))
     assert len(office.due(NOW + timedelta(hours=1))) == 0
+
+
+@pytest.mark.parametrize("how", ["silent-quit", "endless-quit"])
+def test_an_acceptance_is_recorded_however_long_the_server_says_goodbye(server, composed, how):
+    letter = letter_to(f"{how}@example.org")
+    began = time.monotonic()
+    assert office.deliver(letter.pk, NOW) is True
+    assert time.monotonic() - began < 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_acceptance_outlives_a_database_that_is_cut_as_it_is_recorded(
+    server, composed, monkeypatch
+):
+    monkeypatch.setattr(office, "RECORD_AGAIN_SECONDS", 0)
+    letter = letter_to()
+    server.before_dot_reply = cut_the_database()
+
+    assert office.deliver(letter.pk, NOW) is True
+    letter.refresh_from_db()
+    assert states(letter) == ["planned", "claimed", "transmitting", "accepted"]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("code", [450, 550])
+def test_a_known_refusal_outlives_it_too_and_is_not_doubted(server, composed, monkeypatch, code):
+    monkeypatch.setattr(office, "RECORD_AGAIN_SECONDS", 0)
+    letter = letter_to(f"{code}-dot@example.org")
+    server.before_dot_reply = cut_the_database()
+
+    office.deliver(letter.pk, NOW)
+    letter.refresh_from_db()
+    assert letter.state == {450: "planned", 550: "failed"}[code]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_record_that_is_cut_halfway_is_written_again_as_a_whole(server, composed, monkeypatch):
+    monkeypatch.setattr(office, "RECORD_AGAIN_SECONDS", 0)
+    letter = letter_to("550-dot@example.org")
+    cuts = [cut_the_database()]
+    cut_once = [lambda letter_ids: cuts and cuts.pop()(letter_ids)]
+    monkeypatch.setattr(registry, "on_never_left", [*cut_once, *registry.on_never_left])
+
+    office.deliver(letter.pk, NOW)
+    letter.refresh_from_db()
+    assert states(letter) == ["planned", "claimed", "transmitting", "failed"]
+    assert not Pick.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_acceptance_that_cannot_be_recorded_is_doubted_and_repeated(
+    server, composed, monkeypatch, caplog
+):
+    monkeypatch.setattr(office, "RECORD_SECONDS", 0)
+    letter = letter_to()
+    server.before_dot_reply = cut_the_database()
+
+    assert office.deliver(letter.pk, NOW) is False
+    letter.refresh_from_db()
+    assert letter.state == "uncertain"
+    assert f"letter {letter.pk}: accepted, not written down" in caplog.messages
+
+    server.before_dot_reply = lambda recipient: None
+    office.sweep(NOW + 16 * MINUTE)
+    assert office.deliver(letter.pk, NOW + 16 * MINUTE) is True
+    (_, first), (_, second) = server.accepted
+    assert first == second
+
+
+def cut_the_database():
+    """Return what closes this thread's connection to the database, from outside."""
+    socket_or_file = connection.connection
+
+    def cut(recipient):
+        socket_or_file.close()
+
+    return cut
+
+
+def test_an_acceptance_is_recorded_once_though_the_database_lost_its_answer(composed):
+    """The commit arrives, its confirmation doesn't: so the record is written again."""
+    letter = past_the_fence()
+    again = copy.copy(letter)
+    kept = Verdict("accepted", "dot", "250 kept")
+
+    assert office._record(letter, kept, NOW) is True
+    assert office._record(again, kept, NOW) is True
+    assert states(letter) == ["planned", "claimed", "transmitting", "accepted"]
+
+
+@pytest.mark.parametrize("minutes", [15, 30])
+def test_an_acceptance_ends_the_doubt_of_who_took_the_letter_for_lost(composed, minutes):
+    letter = past_the_fence()
+    for minute in (15, minutes):  # Doubted; then waiting to be repeated.
+        office.sweep(NOW + minute * MINUTE)
+
+    now = NOW + minutes * MINUTE
+    assert office._record(letter, Verdict("accepted", "dot", "250 kept"), now) is True
+
+    letter.refresh_from_db()
+    assert letter.state == "accepted"
+    assert office.due(now) == []
+
+
+def test_an_acceptance_does_not_end_a_letter_that_is_being_repeated(composed):
+    letter = past_the_fence()
+    for minute in (15, 30):
+        office.sweep(NOW + minute * MINUTE)
+    assert office._claim(letter.pk, NOW + 30 * MINUTE)
+
+    with pytest.raises(office.Overtaken):
+        office._record(letter, Verdict("accepted", "dot", "250 kept"), NOW + 31 * MINUTE)
+    assert Letter.objects.get().state == "claimed"
+
+
+def test_an_acceptance_does_not_change_how_a_story_has_ended(composed):
+    letter = past_the_fence()
+    for days in (1, 2):
+        office.sweep(NOW + timedelta(days=days))
+
+    with pytest.raises(office.Overtaken):
+        office._record(letter, Verdict("accepted", "dot", "250 kept"), NOW + timedelta(days=2))
+    assert Letter.objects.get().state == "failed"
+
+
+def past_the_fence():
+    """Return a claimed letter that has just passed the fence."""
+    letter = office._claim(letter_to().pk, NOW)
+    office._freeze(letter, NOW)
+    office._pass_fence(letter, NOW)
+    return letter
 
 
 def test_silence_after_the_dot_is_held_then_repeated_once_with_the_same_bytes(server, composed):
@@ -206,6 +364,75 @@ def test_a_worker_that_wakes_up_after_its_lease_sends_nothing(server, composed):
     with pytest.raises(office.Overtaken):
         office._pass_fence(asleep, NOW + 40 * MINUTE)
     assert len(server.accepted) == 1
+
+
+def test_a_lease_that_ran_out_is_not_carried_past_the_fence(server, composed, monkeypatch):
+    letter = letter_to()
+    pass_fence = office._pass_fence
+    monkeypatch.setattr(
+        office, "_pass_fence", lambda claimed, now: pass_fence(claimed, now + 15 * MINUTE)
+    )
+
+    assert office.deliver(letter.pk, NOW) is False
+
+    letter.refresh_from_db()
+    assert letter.state == "claimed"  # Anybody's, as soon as the sweeper comes by.
+    assert server.accepted == []
+    office.sweep(NOW + 15 * MINUTE)
+    letter.refresh_from_db()
+    assert letter.state == "planned"
+
+
+def test_a_server_may_think_for_its_ten_minutes_however_late_the_fence_was_passed(composed):
+    letter = office._claim(letter_to().pk, NOW)
+    office._pass_fence(letter, NOW + 14 * MINUTE)
+
+    office.sweep(NOW + 25 * MINUTE)
+    assert Letter.objects.get().state == "transmitting"
+    office.sweep(NOW + 29 * MINUTE)
+    assert Letter.objects.get().state == "uncertain"
+
+
+def test_whose_letter_was_claimed_by_another_leaves_it_alone_when_it_breaks(monkeypatch, caplog):
+    letter = letter_to()
+
+    def compose(composing, now):
+        office.sweep(NOW + 20 * MINUTE)
+        assert office._claim(letter.pk, NOW + 40 * MINUTE)
+        raise RuntimeError("woken up, and broken")
+
+    monkeypatch.setitem(registry.composers, "digest", compose)
+    office.deliver(letter.pk, NOW)
+
+    letter.refresh_from_db()
+    assert (letter.state, letter.attempt, letter.stumbles) == ("claimed", 2, 1)
+
+
+def test_a_sweeper_that_comes_late_leaves_the_next_claim_alone(composed):
+    letter = letter_to()
+    seen = office._claim(letter.pk, NOW)  # As a sweeper read it, before another came first.
+    office.sweep(NOW + 20 * MINUTE)
+    office._claim(letter.pk, NOW + 40 * MINUTE)
+
+    with pytest.raises(office.Overtaken):
+        office._stumble(seen, NOW + 40 * MINUTE)
+    letter.refresh_from_db()
+    assert (letter.state, letter.attempt) == ("claimed", 2)
+
+
+def test_events_and_the_next_try_carry_their_own_moment_not_the_claims(server, composed):
+    letter = letter_to("450-dot@example.org")
+    slow = timedelta(milliseconds=50)
+    server.before_dot_reply = lambda recipient: time.sleep(slow.total_seconds())
+
+    office.deliver(letter.pk, NOW)
+
+    claimed, fenced, put_back = letter.events.all()[1:]
+    assert claimed.at == NOW
+    assert NOW < fenced.at < put_back.at
+    assert put_back.at - fenced.at >= slow
+    letter.refresh_from_db()
+    assert letter.next_try_at == office._next_try(letter, put_back.at)
 
 
 def test_a_worker_that_dies_past_the_fence_leaves_a_letter_that_is_repeated(server, composed):
@@ -402,3 +629,21 @@ def test_a_repeat_into_the_outbox_falls_on_the_same_file(composed, data_dir):
     letter.refresh_from_db()
     assert letter.state == "accepted"
     assert len(list((data_dir / "outbox").iterdir())) == 1
+
+
+def test_an_outbox_that_cannot_be_written_to_defers_the_letter_however_often(composed, data_dir):
+    in_the_way = data_dir / "outbox"
+    in_the_way.write_text("no folder")
+    letter = letter_to()
+    now = NOW
+    for _ in range(office.MAX_STUMBLES + 1):
+        office.deliver(letter.pk, now)
+        letter.refresh_from_db()
+        now = letter.next_try_at
+
+    assert (letter.state, letter.stumbles) == ("planned", 0)
+    assert letter.last_reply == "the outbox folder can't be written to: File exists"
+    assert Pick.objects.count() == 1
+
+    in_the_way.unlink()
+    assert office.deliver(letter.pk, now) is True

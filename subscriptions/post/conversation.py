@@ -15,6 +15,10 @@ from dataclasses import dataclass, field
 CONNECT_SECONDS = 30
 COMMAND_SECONDS = 120
 DOT_SECONDS = 600  # RFC 5321, 4.5.3.2.6: servers may take ten minutes to take responsibility.
+QUIT_SECONDS = 2
+
+#: What is said to a client that has not proven who it is, or not over TLS (RFC 4954, RFC 3207).
+UNPROVEN = {530, 534, 535, 538}
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,7 @@ def _up_to_the_dot(client, server, sender, recipient, mime):
             code, reply = command()
             if code not in wanted:
                 _quit(client)
-                return _classify(code), stage, _said(code, reply)
+                return _classify(stage, code), stage, _said(code, reply)
         stage = "body"
         client.send(_dot_stuffed(mime))
     except (OSError, smtplib.SMTPException) as error:
@@ -108,13 +112,18 @@ def _send_dot(client):
     if code == 250:
         return "accepted", "dot", _said(code, reply)
     if 400 <= code < 600:
-        return _classify(code), "dot", _said(code, reply)
+        return _classify("dot", code), "dot", _said(code, reply)
     return "unknown", "dot", _said(code, reply)
 
 
-def _classify(code):
-    """5yz is for ever, all else may pass: a server that talks nonsense is a broken server."""
-    return "refused" if 500 <= code < 600 else "deferred"
+def _classify(stage, code):
+    """5yz is for ever, all else may pass: a server that talks nonsense is a broken server.
+
+    So may a 5yz that is about us and not about the letter, once our configuration is mended: that
+    we have to log in, and whatever is said to MAIL, which names our own address and no other.
+    """
+    is_about_us = stage == "mail" or code in UNPROVEN
+    return "refused" if 500 <= code < 600 and not is_about_us else "deferred"
 
 
 def _dot_stuffed(mime):
@@ -126,10 +135,14 @@ def _dot_stuffed(mime):
 
 
 def _quit(client):
-    """Take leave. Whatever comes of it changes nothing."""
+    """Take leave, and don't wait for the answer, nor does Postfix (smtp_skip_quit_response).
+
+    It changes nothing, and an acceptance that is not written down yet must not hang on a server
+    that is slow to say goodbye, or never done with it.
+    """
     with suppress(OSError, smtplib.SMTPException):
-        client.sock.settimeout(CONNECT_SECONDS)
-        client.quit()
+        client.sock.settimeout(QUIT_SECONDS)
+        client.putcmd("QUIT")
 
 
 def _said(code, reply):

@@ -5,8 +5,8 @@ Exactly once is impossible over SMTP, so every step is chosen for what a crash r
 - a *claim* is a lease. Whoever holds it composes the letter and freezes its bytes. Its holder dies:
   the lease runs out, and another tries again. Nothing was sent.
 - the *fence* is passed when the server has everything but the final dot. It looks once more
-  whether the letter is still wanted, under the lock that unsubscribing takes. Refused: the dot is
-  not sent, and the server throws the letter away.
+  whether the letter is still wanted, under the lock that unsubscribing takes, and begins a lease
+  of its own. Refused: the dot is not sent, and the server throws the letter away.
 - past the fence, no answer means nobody knows. The letter is held, then sent once more with the
   same bytes and the same Message-ID; after a second silence it ends as failed, its picks kept.
 
@@ -15,11 +15,14 @@ Nothing here renders or talks inside a transaction.
 
 import hashlib
 import logging
+import time
 import zlib
-from datetime import timedelta
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db import transaction
+from django.db import Error, connection, transaction
 from django.utils.crypto import salted_hmac
 
 from subscriptions import mail, registry
@@ -28,17 +31,19 @@ from subscriptions.post.transports import Envelope, Verdict, transport_for
 
 logger = logging.getLogger(__name__)
 
-LEASE = timedelta(minutes=15)
+LEASE = timedelta(minutes=15)  # DOT_SECONDS and RECORD_SECONDS fit in: none is doubted too soon.
 HOLD = timedelta(minutes=15)  # Longer than servers keep a silent connection open.
 MAX_STUMBLES = 5
 MAX_REPEATS = 1
 BACKOFF = [timedelta(minutes=minutes) for minutes in (1, 5, 15, 60)]
+RECORD_SECONDS = 120  # A database that is restarted, or taken over from, is back by then.
+RECORD_AGAIN_SECONDS = 1
 
 State = Letter.State
 
 
 class Overtaken(Exception):
-    """Another worker has changed this letter since. Whoever sees this does nothing more."""
+    """Another worker has changed this letter since, or may. Whoever sees this does nothing more."""
 
 
 class Withheld(Exception):
@@ -62,7 +67,11 @@ def due(now, limit: int = 500) -> list[int]:
 
 
 def deliver(letter_id: int, now) -> bool:
-    """Deliver one letter, unless it is being delivered or was. Return whether it was accepted."""
+    """Deliver one letter, unless it is being delivered or was. Return whether it was accepted.
+
+    `now` is when that begins. What happens later carries a later moment, however long it took.
+    """
+    clock = _running_from(now)
     letter = _claim(letter_id, now)
     if letter is None:
         return False
@@ -72,18 +81,19 @@ def deliver(letter_id: int, now) -> bool:
         verdict = transport_for(settings.EMAIL_URL).hand_over(
             _envelope(letter),
             zlib.decompress(letter.mime),
-            fence=lambda: _pass_fence(letter, now),
+            fence=lambda: _pass_fence(letter, clock()),
         )
-        return _record(letter, verdict, now)
+        return _record(letter, verdict, clock())
     except Withheld as reason:
-        _skip(letter, str(reason), now)
+        _skip(letter, str(reason), clock())
     except mail.NothingToSay as reason:
-        _skip(letter, str(reason) or "nothing to say", now)
-    except Overtaken:
-        logger.warning("letter %s: overtaken by another worker", letter_id)
+        _skip(letter, str(reason) or "nothing to say", clock())
+    except Overtaken as reason:
+        said = str(reason) or "overtaken by another worker"
+        logger.warning("letter %s: left alone: %s", letter_id, said)
     except Exception:
         logger.exception("letter %s: attempt %s broke", letter_id, letter.attempt)
-        _stumble(letter, now)
+        _pick_up(letter, clock())
     return False
 
 
@@ -126,6 +136,12 @@ def why_unwanted(letter: Letter, now) -> str:
     if letter.kind == Letter.Kind.CONFIRM:
         return ""
     return "" if state == "active" else state
+
+
+def _running_from(now: datetime) -> Callable[[], datetime]:
+    """Return a clock that shows `now` and runs from there."""
+    started = time.monotonic()
+    return lambda: now + timedelta(seconds=time.monotonic() - started)
 
 
 def _claim(letter_id, now):
@@ -172,7 +188,13 @@ def _envelope(letter):
 
 
 def _pass_fence(letter, now):
-    """Past this line the letter may have left. Raises Withheld where it must not."""
+    """Past this line the letter may have left. Raises Withheld where it must not.
+
+    From here the lease runs anew, so that nobody doubts the letter while the server may still
+    answer. Raises Overtaken where the old one has run out: the letter is anybody's then.
+    """
+    if letter.lease_until <= now:
+        raise Overtaken("the lease ran out before the fence")
     with transaction.atomic():
         subscriber = Subscriber.objects.select_for_update().filter(pk=letter.subscriber_id).first()
         if subscriber is None:
@@ -180,14 +202,35 @@ def _pass_fence(letter, now):
         letter.subscriber = subscriber
         if reason := why_unwanted(letter, now):
             raise Withheld(reason)
-        _move(letter, State.TRANSMITTING, now)
+        _move(letter, State.TRANSMITTING, now, lease_until=now + LEASE)
 
 
 def _record(letter, verdict: Verdict, now):
-    """Write down what the transport answered. Return whether the letter was accepted."""
+    """Write down what the transport answered, once the database lets us: what is known must not be
+    lost because it restarts in this moment. Return whether the letter was accepted.
+    """
+    state, give_up_at = letter.state, time.monotonic() + RECORD_SECONDS
+    while True:
+        try:
+            return _write_down(letter, verdict, now)
+        except Error as error:
+            connection.close()  # The next query opens a new one.
+            if time.monotonic() >= give_up_at:
+                # Past the fence, the answer is forgotten then: the letter is doubted (by us, or
+                # by the sweeper when its lease has run out), held, and sent once more with the
+                # same bytes and Message-ID. One that was accepted may arrive twice, never not at
+                # all. Before the fence, it is simply tried again.
+                logger.error("letter %s: %s, not written down", letter.pk, verdict.answer)
+                raise
+            logger.warning("letter %s: not written down yet: %s", letter.pk, error)
+        letter.state = state  # As the row is, if what broke was rolled back.
+        time.sleep(RECORD_AGAIN_SECONDS)
+
+
+def _write_down(letter, verdict, now):
     facts = {"stage": verdict.stage, "last_reply": verdict.reply[:300]}
     if verdict.answer == "accepted":
-        _end(letter, State.ACCEPTED, "", now, **facts)
+        _accept(letter, now, **facts)
         return True
     if verdict.answer == "refused":
         _end(letter, State.FAILED, f"refused: {verdict.reply}"[:300], now, **facts)
@@ -196,6 +239,21 @@ def _record(letter, verdict: Verdict, now):
     else:
         _doubt(letter, verdict.reply, now, **facts)
     return False
+
+
+def _accept(letter, now, **facts):
+    """End the letter as accepted, also where the sweeper doubted it before we could write it down.
+
+    Raises Overtaken where another has claimed it since, or its story has ended otherwise.
+    """
+    with suppress(Overtaken):
+        return _end(letter, State.ACCEPTED, "", now, **facts)
+    if not _look_again(letter):
+        raise Overtaken
+    if letter.state in (State.UNCERTAIN, State.PLANNED):
+        _end(letter, State.ACCEPTED, "", now, **facts)
+    elif letter.state != State.ACCEPTED:  # By us: the commit arrived, its confirmation didn't.
+        raise Overtaken
 
 
 def _doubt(letter, note, now, **facts):
@@ -212,22 +270,35 @@ def _after_hold(letter, now):
         _end(letter, State.FAILED, "unknown: the mail server never answered", now)
 
 
-def _stumble(letter, now):
-    """Put a letter back whose attempt broke before the fence; after too many, give it up."""
-    try:
-        letter.refresh_from_db(fields=["state", "attempt", "stumbles", "mime"])
-    except Letter.DoesNotExist:
+def _pick_up(letter, now):
+    """See to a letter whose attempt broke, unless it is another's by now."""
+    if not _look_again(letter):
         return
     if letter.state == State.TRANSMITTING:
         _quietly(_doubt, letter, "broke past the fence", now)
-    elif letter.state == State.CLAIMED and letter.stumbles + 1 >= MAX_STUMBLES:
-        logger.error("letter %s: given up after %s broken attempts", letter.pk, MAX_STUMBLES)
-        _quietly(_end, letter, State.FAILED, "broken: it could not be written", now)
     elif letter.state == State.CLAIMED:
-        stumbles = letter.stumbles + 1
-        _quietly(
-            _move, letter, State.PLANNED, now, stumbles=stumbles, next_try_at=_next_try(letter, now)
-        )
+        _quietly(_stumble, letter, now)
+
+
+def _look_again(letter):
+    """Read where the letter stands. Return whether it is still of the attempt that we know."""
+    same_attempt = Letter.objects.filter(attempt=letter.attempt)
+    try:
+        letter.refresh_from_db(fields=["state", "stumbles", "repeats"], from_queryset=same_attempt)
+    except Letter.DoesNotExist:
+        return False
+    return True
+
+
+def _stumble(letter, now):
+    """Put a claimed letter back whose attempt broke; after too many, give it up."""
+    stumbles = letter.stumbles + 1
+    if stumbles >= MAX_STUMBLES:
+        _end(letter, State.FAILED, "broken: it could not be written", now)
+        logger.error("letter %s: given up after %s broken attempts", letter.pk, MAX_STUMBLES)
+    else:
+        again = _next_try(letter, now)
+        _move(letter, State.PLANNED, now, stumbles=stumbles, next_try_at=again)
 
 
 def _skip(letter, reason, now):
@@ -248,9 +319,11 @@ def _end(letter, state, reason, now, **facts):
 
 
 def _move(letter, state, now, note="", **changes):
-    """Change the letter's state if nobody else has, with the event that tells of it."""
-    if "lease_until" not in changes:
-        changes["lease_until"] = letter.lease_until if state == State.TRANSMITTING else None
+    """Change the letter's state if nobody else has, with the event that tells of it.
+
+    A lease ends with the state it was given for.
+    """
+    changes.setdefault("lease_until", None)
     was, attempt = letter.state, changes.get("attempt", letter.attempt)
     with transaction.atomic():
         _change(letter, state=state, **changes)

@@ -8,7 +8,9 @@ through to the caller, and that step is not taken.
 
 import os
 import tempfile
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -20,6 +22,9 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from subscriptions.post.conversation import SmtpServer, converse
+
+DRAFT = ".draft-"
+DRAFT_SECONDS = 3600  # A living worker has its draft in place, or gone, within a minute.
 
 
 @dataclass(frozen=True)
@@ -54,21 +59,69 @@ class FileTransport:
 
     def hand_over(self, envelope, mime, fence):
         outbox = Path(settings.DATA_DIR) / "outbox"
-        outbox.mkdir(parents=True, exist_ok=True)
         moment = envelope.frozen_at.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
         target = outbox / f"{envelope.kind}-{moment}-{envelope.letter_id}.eml"
-        descriptor, draft = tempfile.mkstemp(dir=outbox, prefix=".draft-")
         try:
-            with open(descriptor, "wb") as file:
-                file.write(mime)
-                file.flush()
-                os.fsync(file.fileno())
+            draft = _write_draft(outbox, mime)
+        except OSError as error:
+            return Verdict("deferred", "file", _why_not(error))
+        try:
             fence()
-            os.replace(draft, target)
-        except BaseException:
-            Path(draft).unlink(missing_ok=True)
-            raise
-        return Verdict("accepted", "file", target.name)
+            return _put_in_place(draft, target, mime)
+        finally:
+            _remove(draft)
+
+
+def _write_draft(outbox: Path, mime: bytes) -> Path:
+    """Bring the bytes to the disk, under a name that is no letter's. Raises OSError."""
+    outbox.mkdir(parents=True, exist_ok=True)
+    _sweep_drafts(outbox)
+    descriptor, name = tempfile.mkstemp(dir=outbox, prefix=DRAFT)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(mime)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        _remove(Path(name))
+        raise
+    return Path(name)
+
+
+def _sweep_drafts(outbox):
+    """Remove what was left by workers that were killed."""
+    for draft in outbox.glob(f"{DRAFT}*"):
+        with suppress(OSError):  # Another worker sweeps too.
+            if draft.stat().st_mtime < time.time() - DRAFT_SECONDS:
+                draft.unlink()
+
+
+def _put_in_place(draft, target, mime):
+    try:
+        os.replace(draft, target)
+    except OSError as error:
+        return _judge(draft, target, mime, error)
+    return Verdict("accepted", "file", target.name)
+
+
+def _judge(draft, target, mime, error):
+    """Look what an error left: on a disk across a network, a step may be reported as failed that
+    was taken, and an earlier try may have put the same bytes in place.
+    """
+    with suppress(OSError):
+        if target.read_bytes() == mime:
+            return Verdict("accepted", "file", target.name)
+    answer = "deferred" if os.path.lexists(draft) else "unknown"
+    return Verdict(answer, "file", _why_not(error))
+
+
+def _remove(draft):
+    with suppress(OSError):  # What stays is swept by a later write.
+        draft.unlink(missing_ok=True)
+
+
+def _why_not(error):
+    return f"the outbox folder can't be written to: {error.strerror or error}"
 
 
 class SmtpTransport:

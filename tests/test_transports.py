@@ -1,0 +1,78 @@
+"""Letters that become files: what is answered when the disk doesn't do what it should."""
+
+import os
+import time
+
+import pytest
+
+from subscriptions.post.transports import Envelope, FileTransport
+from tests.make import NOW
+
+MIME = b"Subject: Papers\r\n\r\n" + b"Graphs.\r\n" * 1000
+ENVELOPE = Envelope("digest@example.org", "reader@example.org", "digest", 7, NOW)
+NAME = "digest-20260601T120000Z-7.eml"
+
+
+def nothing():
+    """A fence that is passed."""
+
+
+@pytest.fixture
+def outbox(data_dir):
+    (data_dir / "outbox").mkdir()
+    return data_dir / "outbox"
+
+
+def draft_in(outbox):
+    (draft,) = outbox.glob(".draft-*")
+    return draft
+
+
+def test_a_full_disk_defers_the_letter(outbox):
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    passed = []
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(MIME) // 2, hard))
+    try:
+        verdict = FileTransport().hand_over(ENVELOPE, MIME, lambda: passed.append(1))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    assert verdict.answer == "deferred"
+    assert verdict.reply == "the outbox folder can't be written to: File too large"
+    assert passed == []
+    assert list(outbox.iterdir()) == []  # Nor does half a draft take what little room is left.
+
+
+def test_a_letter_that_surely_is_not_in_place_is_deferred(outbox):
+    verdict = FileTransport().hand_over(ENVELOPE, MIME, (outbox / NAME).mkdir)
+    assert verdict.answer == "deferred"
+    assert list(outbox.glob(".draft-*")) == []
+
+
+def test_a_letter_that_is_in_place_is_accepted_whatever_the_disk_said(outbox):
+    """A folder across a network renames, loses the answer, asks again, and finds no draft."""
+    verdict = FileTransport().hand_over(
+        ENVELOPE, MIME, lambda: draft_in(outbox).rename(outbox / NAME)
+    )
+    assert verdict.answer == "accepted"
+    assert (outbox / NAME).read_bytes() == MIME
+
+
+def test_a_letter_that_is_nowhere_to_be_seen_is_unknown(outbox):
+    verdict = FileTransport().hand_over(ENVELOPE, MIME, lambda: draft_in(outbox).unlink())
+    assert verdict.answer == "unknown"
+
+
+def test_drafts_of_workers_that_were_killed_are_swept_by_the_next_letter(outbox):
+    hour = 3600
+    for name, age in ((".draft-killed", 1.1 * hour), (".draft-alive", 0.9 * hour)):
+        (outbox / name).write_bytes(b"half a let")
+        os.utime(outbox / name, (time.time() - age,) * 2)
+    old = outbox / "digest-20260101T120000Z-1.eml"
+    old.write_bytes(MIME)
+    os.utime(old, (0, 0))
+
+    FileTransport().hand_over(ENVELOPE, MIME, nothing)
+
+    assert {file.name for file in outbox.iterdir()} == {".draft-alive", old.name, NAME}
