@@ -30,6 +30,20 @@ def whole_number(name: str, default: int) -> int:
     return int(text)
 
 
+def numbers(name: str) -> dict[str, float]:
+    """Return the variable as names with numbers, as in "floor=0.2, trend=0.1"."""
+    found = {}
+    for item in items(name):
+        key, _, text = item.partition("=")
+        try:
+            found[key.strip()] = float(text)
+        except ValueError:
+            raise ImproperlyConfigured(
+                f"{name} must be like floor=0.2, with a number after the sign, not {item!r}."
+            ) from None
+    return found
+
+
 def generated_secret(path: Path) -> str:
     """Return the secret in `path`, which is written first where it isn't there.
 

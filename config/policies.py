@@ -1,15 +1,51 @@
-"""What holds for every page: the site's name, its content policy, and logs without tokens."""
+"""What holds for every page: what is let in, the site's name, its content policy, and logs without
+tokens.
+"""
 
+import codecs
 import logging
 import re
 
 from django.conf import settings
+from django.http import HttpResponse
 from django.middleware.csp import ContentSecurityPolicyMiddleware
 
 
 def site(request):
     """Give every template the site's name and address."""
     return {"site_name": settings.SITE_NAME, "site_url": settings.SITE_URL}
+
+
+def only_readable(get_response):
+    """Turn away what no page can read, before one tries: bodies larger than any form of ours, text
+    that isn't UTF-8, and NUL, for which PostgreSQL can't be asked.
+    """
+
+    def middleware(request):
+        if _announced_length(request) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+            return HttpResponse("This is too large.\n", status=413, content_type="text/plain")
+        if not _is_utf8(request) or _has_nul(request):
+            return HttpResponse("This is unreadable.\n", status=400, content_type="text/plain")
+        return get_response(request)
+
+    return middleware
+
+
+def _announced_length(request):
+    try:
+        return int(request.META.get("CONTENT_LENGTH") or 0)
+    except ValueError:  # Django reads nothing then.
+        return 0
+
+
+def _is_utf8(request):
+    """Django decodes by whatever codec a request names, also where it's none of text, as "hex"."""
+    return request.encoding is None or codecs.lookup(request.encoding).name in ("utf-8", "ascii")
+
+
+def _has_nul(request):
+    told = (request.path_info, request.META.get("QUERY_STRING", ""), *request.COOKIES.values())
+    return "%00" in told[1] or any("\0" in text for text in told)
 
 
 class ContentSecurityPolicy(ContentSecurityPolicyMiddleware):

@@ -17,7 +17,7 @@ from django.templatetags.static import static
 from django.urls import reverse_lazy
 from django.utils.csp import CSP
 
-from config.environment import flag, generated_secret, items, whole_number
+from config.environment import flag, generated_secret, items, numbers, whole_number
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(os.environ.get("DATA_DIR") or BASE_DIR / "var").resolve()
@@ -66,6 +66,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "config.policies.only_readable",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "config.policies.ContentSecurityPolicy",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -169,6 +170,7 @@ SILENCED_SYSTEM_CHECKS = ["mail.W001"]
 
 NEW_DAYS = whole_number("NEW_DAYS", 7)  # A paper is new for so many days.
 CORPUS_DAYS = whole_number("CORPUS_DAYS", 90)  # The model is fitted on so many.
+RANKING = numbers("RANKING")  # Changes to digest.ranking.tuning.Tuning.
 
 # ---- The sources
 
@@ -230,6 +232,8 @@ CSRF_TRUSTED_ORIGINS = [SITE_URL] if IS_HTTPS else []
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 X_FRAME_OPTIONS = "DENY"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000  # Bytes of a request's body.
+DATA_UPLOAD_MAX_NUMBER_FILES = 0  # No form takes any, so none may fill the disk.
 if IS_HTTPS:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_HSTS_SECONDS = 31_536_000

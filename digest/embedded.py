@@ -37,6 +37,7 @@ def serve(port: int) -> None:
         port=port,
         threads=WEB_THREADS,
         ident=settings.SITE_NAME,
+        max_request_body_size=settings.DATA_UPLOAD_MAX_MEMORY_SIZE,  # It is kept on disk meanwhile.
     )
     try:
         with worker_and_beat():

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import batched
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from digest.models import Observation, Paper, PaperEvent
@@ -53,13 +53,19 @@ def store(
     """
     tally = tally or Tally()
     for batch in batched(records, BATCH):
-        with transaction.atomic():
+        try:
+            _store_batch(batch, tally, now, shift, is_sample)
+        except IntegrityError:  # Another import stored one of the new first: now it is known.
             _store_batch(batch, tally, now, shift, is_sample)
     return tally
 
 
+@transaction.atomic
 def _store_batch(batch, tally, now, shift, is_sample):
-    known = Paper.objects.in_bulk({record.id for record in batch})
+    # Locked, since whatever another import writes meanwhile would be lost. In one order, so that no
+    # two wait for each other; in this mode, so that no digest that picks the papers waits for us.
+    papers = Paper.objects.select_for_update(no_key=True).order_by("pk")
+    known = papers.in_bulk(sorted({record.id for record in batch}))
     before = {paper.pk: _values(paper) for paper in known.values()}
     new, events = {}, []
     for record in batch:
@@ -72,7 +78,7 @@ def _store_batch(batch, tally, now, shift, is_sample):
     changed = [paper for paper in known.values() if _values(paper) != before[paper.pk]]
     for paper in changed:
         paper.changed_at = now
-    Paper.objects.bulk_create(new.values(), ignore_conflicts=True)
+    Paper.objects.bulk_create(new[identity] for identity in sorted(new))
     Paper.objects.bulk_update(changed, FIELDS, batch_size=200)
     PaperEvent.objects.bulk_create(events, ignore_conflicts=True)
     _observe(batch, now)

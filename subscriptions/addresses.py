@@ -22,7 +22,9 @@ def normalise(text: str) -> str:
     """
     address = unicodedata.normalize("NFKC", text).strip()
     local, at, domain = address.rpartition("@")
-    if not at or '"' in local:  # A quoted local part can hide blanks and controls: nobody has one.
+    # A quoted local part can hide blanks and controls, and "=?" begins an encoded word (RFC 2047),
+    # which a header would show as something else: nobody has either.
+    if not at or '"' in local or "=?" in local:
         raise ValidationError(is_address.message, code="invalid")
     if not local.isascii():
         raise ValidationError(

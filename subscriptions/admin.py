@@ -4,7 +4,6 @@ Topics are among the upper room's pages (digest.admin): theirs says which papers
 """
 
 from contextlib import suppress
-from zoneinfo import ZoneInfo
 
 from django.contrib import admin, messages
 from django.contrib.admin import helpers
@@ -134,7 +133,7 @@ def states_at(now):
     zones = {}
     pausing = Subscriber.objects.filter(paused_until__isnull=False)
     for name in pausing.values_list("timezone", flat=True).distinct():
-        zones.setdefault(schedule.local_day(now, ZoneInfo(name)), []).append(name)
+        zones.setdefault(schedule.local_day(now, Subscriber(timezone=name).zone), []).append(name)
     for day, names in zones.items():
         paused |= Q(timezone__in=names, paused_until__gt=day)
     return {

@@ -7,7 +7,7 @@ from django import forms
 from django.core.validators import MaxValueValidator
 
 from subscriptions import addresses
-from subscriptions.models import Subscriber, Topic, known_zone
+from subscriptions.models import NO_ZONES, Subscriber, Topic, known_zone
 from subscriptions.signup import Wishes
 
 MAX_QUERIES = 50
@@ -168,7 +168,7 @@ def zones():
 def zone_named(text: str) -> str:
     """Return the zone of this name, or of this city where only one has it: "new york", "Berlin"."""
     wanted = "_".join(text.split()).lower()
-    known = {name.lower(): name for name in available_timezones()}
+    known = {name.lower(): name for name in available_timezones() - NO_ZONES}
     if wanted in known:
         return known[wanted]
     of_city = [name for name in zones() if name.rpartition("/")[2].lower() == wanted]

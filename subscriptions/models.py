@@ -1,7 +1,8 @@
 """Who asked for a digest, what they care about, and how and when they said so."""
 
 import uuid
-from zoneinfo import ZoneInfo, available_timezones
+from contextlib import suppress
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -18,9 +19,13 @@ ARXIV = "arxiv-"
 __all__ = ["Consent", "Letter", "LetterEvent", "Subscriber", "Topic", "TopicPreference"]
 
 
+#: Files beside the zones of a system that are none: its own setting, and stand-ins for one.
+NO_ZONES = frozenset({"localtime", "Factory", "posixrules"})
+
+
 def known_zone(name):
     """Refuse a name that is no IANA time zone."""
-    if name not in available_timezones():
+    if name in NO_ZONES or name not in available_timezones():
         raise ValidationError(
             f"“{name}” is not a time zone such as Europe/Berlin.", code="timezone"
         )
@@ -98,7 +103,13 @@ class Subscriber(models.Model):
 
     @property
     def zone(self) -> ZoneInfo:
-        return ZoneInfo(self.timezone)
+        """Her zone, or UTC where the zone database of this machine has lost it.
+
+        Her digest comes at another hour then, which is better than none for anyone.
+        """
+        with suppress(ZoneInfoNotFoundError, ValueError, OSError):  # OSError: a folder, as "Asia".
+            return ZoneInfo(self.timezone)
+        return ZoneInfo("UTC")
 
     def state_at(self, now):
         """Return the state in one word: pending, active, paused, unsubscribed or suppressed."""

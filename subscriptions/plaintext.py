@@ -10,9 +10,9 @@ import unicodedata
 COLUMNS = 76  # RFC 5322 (2.1.1) asks for less than 78. Web addresses alone may be longer.
 HANG = "    "
 SIGNATURE = "-- "
-NUMBER = re.compile(r"\[?(\d+)[\].)](?= |$)")
-BEFORE_NUMBER = re.compile(rf" (?={NUMBER.pattern})")
 NO_BREAK = "\u00a0"
+NUMBER = re.compile(rf"\[?(\d+)[\].)](?=[ {NO_BREAK}]|$)")
+BEFORE_NUMBER = re.compile(rf" (?={NUMBER.pattern})")
 
 
 def wrapped(text: str) -> str:
@@ -46,12 +46,12 @@ def fitting(text: str, limit: int) -> int:
 def _wrapped(line):
     if line == SIGNATURE:
         return [line]
-    body = line.strip()
+    body = " ".join(line.split())
     indent = line[: len(line) - len(line.lstrip())]
     if not NUMBER.match(body):
         return _broken(body, indent, indent)
     if indent:  # An abstract that begins like a paper: "1. We show …".
-        return _broken(NUMBER.sub(r"(\1)", body, count=1), indent, indent)
+        return _broken(_unnumbered(body), indent, indent)
     return _broken(body.replace(" ", NO_BREAK, 1), "", HANG)
 
 
@@ -59,9 +59,9 @@ def _broken(body, first, rest):
     """Return the lines of one paragraph: the first under its indent, the others under theirs."""
     lines, line = [], ""
     for word in BEFORE_NUMBER.sub(NO_BREAK, body).split(" "):
-        for piece in _pieces(word):
+        for nth, piece in enumerate(_pieces(word)):
             indent = rest if lines else first
-            if line and columns(f"{indent}{line} {piece}") > COLUMNS:
+            if line and (nth or columns(f"{indent}{line} {piece}") > COLUMNS):
                 lines.append(indent + line)
                 line = piece
             else:
@@ -76,5 +76,10 @@ def _pieces(word):
     while columns(word) > widest and "://" not in word:
         at = fitting(word, widest)
         yield word[:at]
-        word = word[at:]
+        word = _unnumbered(word[at:].lstrip(NO_BREAK))
     yield word
+
+
+def _unnumbered(text):
+    """Return the text so that it doesn't begin like a paper: "1. We show" becomes "(1) We show"."""
+    return NUMBER.sub(r"(\1)", text, count=1) if NUMBER.match(text) else text

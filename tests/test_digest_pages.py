@@ -59,17 +59,17 @@ def test_the_topics_page_counts_who_follows(client):
 
 
 def test_the_web_copy_has_the_papers_of_the_letter_and_their_reasons(client):
-    make.paper("Graph networks")
-    make.subscriber(interests="graph networks")
+    make.paper("Graph networks of roads")
+    make.subscriber(interests="road networks of graphs, bread")
     planning.plan(NOW)
     response = client.get(composing.web_copy_url(Digest.objects.get()))
     page = response.content.decode()
-    assert "Graph networks" in page
-    assert "graph networks: graph, networks" in page
+    assert "Graph networks of roads" in page
+    assert "<mark>road networks of graphs, bread: " in page
     assert "no-store" in response["Cache-Control"]
 
 
-@pytest.mark.parametrize("token", ["x", "AAAA.BBBB", "..", "%00"])
+@pytest.mark.parametrize("token", ["x", "AAAA.BBBB", ".."])
 def test_a_wrong_link_to_a_digest_is_a_404(client, token):
     assert client.get(f"/digests/{token}/").status_code == 404
 

@@ -2,13 +2,14 @@
 
 import gzip
 import json
+import time
 from datetime import date
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digest.sources import files, records
+from digest.sources import arxiv_text, files, records
 from digest.sources.records import BadRecord, canonical_id, plain
 
 
@@ -54,6 +55,46 @@ def test_what_is_no_id_is_refused(text):
 )
 def test_latex_entities_and_controls_become_readable(latex, readable):
     assert plain(latex, 100) == readable
+
+
+@pytest.mark.parametrize(
+    ("marked", "readable"),
+    [
+        ("<p>One <b>bold <b>twice</b></b> word</p>", "One bold twice word"),
+        ("<jats:p>Not a<b>c but H<sub>2</sub>O", "<jats:p>Not a<b>c but H2O"),
+        ("over <b>two\n lines</b>: \\(\\alpha\n\\to x\\)", "over two lines: α→ x"),
+    ],
+)
+def test_tags_go_in_pairs_wherever_lines_end(marked, readable):
+    assert plain(marked, 100) == readable
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        *["{\\em" + " " * 200_000, "\\(" * 100_000, "\\[" * 100_000, "&" + "<b>" * 66_000],
+        *["\\)" + "\\(" * 100_000, "</b>" + "<b>" * 66_000 + "</i>", "\\[\\" * 66_000],
+        *["{\\em" + " \\cite{}" * 22_000, "<jats:a>" * 25_000 + "</b>", "&#" + "9" * 199_998],
+    ],
+)
+def test_no_text_takes_long_to_be_made_plain(bomb):
+    begun = time.monotonic()
+    assert len(plain(bomb, 200_000)) <= 200_000
+    assert time.monotonic() - begun < 1
+
+
+def test_a_line_of_ten_thousand_parentheses_is_read_at_once():
+    begun = time.monotonic()
+    line = "A. One " + "(" * 50_000 + "MIT" + ")" * 50_000 + ", B. Two (X (Y)"
+    assert arxiv_text.author_names(line) == ["A. One", "B. Two X"]
+    assert time.monotonic() - begun < 1
+
+
+def test_what_is_remembered_of_formulas_is_a_few_megabytes_at_most():
+    before = records._short_to_text.cache_info()
+    plain(f"$x {'y' * records.SHORT}$ and \\textbf{{{'z' * records.SHORT}}}", 1_000)
+    assert records._short_to_text.cache_info() == before
+    assert before.maxsize * records.SHORT * len("🥖".encode()) < 10_000_000
 
 
 @given(st.text(alphabet=st.characters(codec=None), max_size=300))

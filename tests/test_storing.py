@@ -1,11 +1,14 @@
 """Records become papers, and the same record twice changes nothing."""
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection, transaction
 
 from digest import samples, storing
 from digest.models import Paper
@@ -30,6 +33,27 @@ def test_the_same_records_again_change_no_row():
 
     assert rows() == before
     assert (tally.new, tally.changed, tally.unchanged) == (0, 0, 3)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("known", [True, False])
+def test_two_imports_at_once_lose_nothing_that_either_tells(known):
+    if known:
+        storing.store([RECORD], now=NOW)
+
+    def tell_more():
+        storing.store([replace(RECORD, github="https://github.com/a/b")], now=NOW)
+        connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            storing.store([replace(RECORD, journal_ref="Journal 1")], now=NOW)
+            other = pool.submit(tell_more)
+            time.sleep(0.2)  # In which the other comes as far as it can.
+        other.result(timeout=10)
+
+    paper = Paper.objects.get()
+    assert (paper.journal_ref, paper.github) == ("Journal 1", "https://github.com/a/b")
 
 
 def test_a_paper_told_of_twice_in_one_run_is_one_paper_with_the_earlier_day():

@@ -163,7 +163,7 @@ def test_a_token_that_is_not_for_this_page_opens_nothing(client, page):
     reader = make.subscriber(interests="bread", confirmed=page != "confirm")
     token = url(page, reader).split("/")[2]
     others = [links.token(other, reader.public_id) for other in PAGES if other != page]
-    broken = [token[:-1], token[:20], token + "A", token.swapcase(), "x", "%00", "é"]
+    broken = [token[:-1], token[:20], token + "A", token.swapcase(), "x", "é"]
     before = rows()
     for wrong in [*others, *broken]:
         for send in (client.get, client.post):

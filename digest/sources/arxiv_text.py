@@ -16,6 +16,7 @@ WITHDRAWN = re.compile(
     re.IGNORECASE,
 )
 MAX_FIELD = 300
+MAX_AUTHORS = 200_000  # Three thousand names, each with where she works.
 
 
 def address(identity: str) -> str:
@@ -30,17 +31,32 @@ def version_of(versioned_id: str) -> int | None:
 
 def author_names(line: str) -> list[str]:
     """Return the names in a line such as `A. One (MIT), B. Two, Jr. and C. Three`."""
-    inner = None
-    while inner != line:  # Affiliations may hold parentheses themselves.
-        inner, line = line, re.sub(r"\([^()]*\)", " ", line)
     names = []
-    for part in re.split(r",|;|\sand\s", re.sub(r"[()]", " ", line)):
+    for part in re.split(r",|;|\sand\s", _without_affiliations(line[:MAX_AUTHORS])):
         name = " ".join(part.split())
         if name.casefold() in SUFFIXES and names:
             names[-1] += f" {name}"
         elif name:
             names.append(name.removeprefix("and "))
     return records.names(names)
+
+
+def _without_affiliations(line):
+    """Take out what stands in parentheses, however deep, and those that lack a partner."""
+    starts, cuts = [], []
+    for sign in re.finditer(r"[()]", line):
+        if sign[0] == "(":
+            starts.append(sign.start())
+        elif starts:
+            start = starts.pop()
+            while cuts and cuts[-1][0] > start:  # Those within.
+                cuts.pop()
+            cuts.append((start, sign.end()))
+    kept, at = [], 0
+    for start, end in cuts:
+        kept.append(line[at:start])
+        at = end
+    return re.sub(r"[()]", " ", " ".join([*kept, line[at:]]))
 
 
 def says_withdrawn(*texts: str) -> bool:

@@ -2,6 +2,9 @@
 
 Text from outside is made plain here, once: one Unicode form, no control characters, no tags, no
 LaTeX. Whoever shows it later escapes it and needs to think of nothing else.
+
+Each step takes time in proportion to the text, whatever it holds: no pattern searches far, from a
+thousand places, for an end that may be missing.
 """
 
 import hashlib
@@ -18,6 +21,7 @@ from pylatexenc.latex2text import LatexNodes2Text
 MAX_TITLE = 1_000
 MAX_ABSTRACT = 20_000
 MAX_NAMES = 3_000
+SHORT = 100  # Characters; 99 of 100 formulas in abstracts have fewer.
 
 NEW_ID = re.compile(r"(\d{4}\.\d{4,5})(v\d+)?")
 OLD_ID = re.compile(r"([a-z-]+)(\.[A-Z]{2})?/(\d{7})(v\d+)?")
@@ -26,9 +30,14 @@ CONTROLS = re.compile(
     r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 MARKS = re.compile(r"[&\\$`]|--|</")
-TAGS = re.compile(r"<(b|i|em|strong|sub|sup|p|tt|u|span|jats:\w+)>(.*?)</\1>")
+# A number that Python refuses to read, and that is no character's.
+NO_CHARACTER = re.compile(r"&#[0-9]{9,};?")
+TAG = re.compile(r"<(/?)(b|i|em|strong|sub|sup|p|tt|u|span|jats:\w+)>")
 # Mathematics, by pandoc's rule for what a dollar opens and closes; commands, with what they hold.
-MATHS = re.compile(r"\$\$[^$]+\$\$|\$(?=[^\s$])[^$]*(?<=[^\s$])\$|\\\(.+?\\\)|\\\[.+?\\\]")
+MATHS = re.compile(
+    r"\$\$[^$]+\$\$|\$(?=[^\s$])[^$]*(?<=[^\s$])\$"
+    r"|\\\((?:[^\\]|\\(?![()]))++\\\)|\\\[(?:[^\\]|\\(?![\[\]]))++\\\]"
+)
 COMMAND = re.compile(r"\\(?:[A-Za-z]+|[`'^\"~=.])\s*(?:\{[^{}]*\})*[A-Za-z]?")
 # What the converter would lose: the text of links and notes, and of old font commands.
 SAID = [
@@ -37,7 +46,7 @@ SAID = [
     (re.compile(r"\\url\s*\{([^{}]*)\}"), r"\1"),
     (re.compile(r"\\footnote\s*\{([^{}]*)\}"), r" (\1)"),
     (re.compile(r"~?\\(?:cite|ref|label)[a-z]*\s*\{[^{}]*\}"), ""),
-    (re.compile(r"\{\\(?:em|it|bf|sc|tt|sl)\s+([^{}]*)\}"), r"\1"),
+    (re.compile(r"\{\\(?:em|it|bf|sc|tt|sl)\s([^{}]*)\}"), r"\1"),
     (re.compile(r"\\@(?=\d)"), "@"),
     (re.compile(r"\\@"), ""),
 ]
@@ -119,8 +128,10 @@ def plain(text: str, limit: int) -> str:
         return unicodedata.normalize("NFC", " ".join(text.split()))  # Most are clean already.
     text = CONTROLS.sub(" ", text[: 2 * limit])
     if "&" in text:
-        text = CONTROLS.sub(" ", html.unescape(text))
-    text = TAGS.sub(r"\2", text)  # In pairs only: `a<b` is mathematics.
+        text = CONTROLS.sub(" ", html.unescape(NO_CHARACTER.sub("\ufffd", text)))
+    text = " ".join(text.split())  # A formula or a pair of tags may go on in the next line.
+    if "</" in text:
+        text = _without_tags(text)
     if "\\" in text or "$" in text:
         text = readable_latex(text)
     if "--" in text or "``" in text:
@@ -128,6 +139,22 @@ def plain(text: str, limit: int) -> str:
             text = pattern.sub(said, text)
     text = " ".join(unicodedata.normalize("NFC", text).split())
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
+
+
+def _without_tags(text):
+    """Take out the tags that come in pairs. Others stay: `a<b>c` is mathematics."""
+    open_at, cuts = {}, []
+    for tag in TAG.finditer(text):
+        is_end, name = tag.groups()
+        if not is_end:
+            open_at.setdefault(name, []).append(tag.span())
+        elif open_at.get(name):
+            cuts += [open_at[name].pop(), tag.span()]
+    kept, at = [], 0
+    for start, end in sorted(cuts):
+        kept.append(text[at:start])
+        at = end
+    return "".join([*kept, text[at:]])
 
 
 def readable_latex(text: str) -> str:
@@ -154,14 +181,22 @@ def _maths(match):
 _converter = LatexNodes2Text(math_mode="text", strict_latex_spaces=False, keep_comments=True)
 
 
-@lru_cache(maxsize=50_000)
 def _latex_to_text(latex):
+    """Return the piece of LaTeX as text. Short ones come again and again, and are remembered."""
+    return _short_to_text(latex) if len(latex) <= SHORT else _converted(latex)
+
+
+def _converted(latex):
     try:
         text = _converter.latex_to_text(latex).strip("\n")
     except Exception:  # The library raises many kinds at broken LaTeX.
         text = "%s"
     # It leaves its own placeholders where an argument is missing. Then the reader sees it raw.
     return text if "%s" not in text or "%s" in latex else latex
+
+
+# A few MB, since each entry is short: what a source sends must not fill the memory.
+_short_to_text = lru_cache(maxsize=20_000)(_converted)
 
 
 def names(values) -> list[str]:

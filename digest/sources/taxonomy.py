@@ -219,6 +219,9 @@ CLOSED = {
 #: The archives that are a group of their own; all others belong to physics.
 GROUPS = {"cs", "econ", "eess", "math", "q-bio", "q-fin", "stat"}
 
+#: As people may write them -> as arXiv does.
+NAMES = {name.lower(): name for name in (*CATEGORIES, *CLOSED, *ALIASES)}
+
 
 def canonical(category: str) -> str:
     """Return the one name by which a category counts. What isn't known stays as it is."""
@@ -228,6 +231,11 @@ def canonical(category: str) -> str:
 def merged(categories: list[str]) -> list[str]:
     """Return the categories by their canonical names, each once, in their order."""
     return list(dict.fromkeys(map(canonical, categories)))
+
+
+def named(text: str) -> str:
+    """Return the category that a text is the name of, such as "cs.lg", or nothing."""
+    return canonical(NAMES.get(text.strip().lower(), ""))
 
 
 def archive_of(category: str) -> str:
