@@ -36,6 +36,11 @@ app.conf.beat_schedule = {
         "schedule": crontab(minute="*/5"),
         "options": {"expires": 240},
     },
+    "learn from what readers said of papers": {
+        "task": "digest.tasks.learn_from_feedback",
+        "schedule": crontab(minute="*/5"),
+        "options": {"expires": 240},
+    },
     "sound alarms and throw old rows away": {
         "task": "digest.tasks.look_after_sources",
         "schedule": crontab(minute=17),

@@ -10,8 +10,8 @@ from django.conf import settings
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db import models
-from django.db.models import Count, Max, Q, Value, Window
-from django.db.models.functions import Concat, Lag, Left, StrIndex
+from django.db.models import Count, F, Max, Q, Value, Window
+from django.db.models.functions import Coalesce, Concat, Lag, Left, StrIndex
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import path, reverse
@@ -169,17 +169,18 @@ class TopicAdmin(ModelAdmin):
 
 def matching(topic):
     """Return the new papers that the topic's followers would see, as a table. None: no model."""
-    # scikit-learn's import, which only pages that rank pay.
+    # The model and numpy, which only pages that rank pay.
     from digest.editions import issue_of
-    from digest.ranking.choice import Interest, matches
-    from digest.sources.taxonomy import merged
+    from digest.profiles import interest_of
+    from digest.ranking.choice import matches
+    from digest.ranking.tuning import Tuning
 
     if not FittedModel.objects.exists():
         return None
     now = timezone.now()
     issue = issue_of(schedule.local_day(now, UTC), now, may_store=False)
-    interest = Interest(topic.name, topic.query, categories=tuple(merged(topic.categories)))
-    choices = matches(issue.model, issue.edition, interest, MATCHES)
+    tuning = Tuning.of(settings.RANKING)
+    choices = matches(issue.model, issue.edition, interest_of(topic), MATCHES, tuning)
     papers = Paper.objects.in_bulk([issue.ids[choice.paper] for choice in choices])
     rows = []
     for choice in choices:
@@ -451,7 +452,10 @@ class PickInline(ReadOnly, TabularInline):
     extra = 0
 
     def get_queryset(self, request):
-        return super().get_queryset(request).select_related("paper")
+        rows = super().get_queryset(request).select_related("paper", "leader")
+        return rows.order_by(
+            Coalesce("leader__position", "position"), F("leader").asc(nulls_first=True)
+        )
 
     @display(description="Paper")
     def title(self, pick):
@@ -463,7 +467,9 @@ class PickInline(ReadOnly, TabularInline):
 
     @display(description="Reason")
     def reason(self, pick):
-        return pick.why
+        if pick.leader:
+            return f"on the same idea as {pick.leader.position}"
+        return f"{pick.why} ({', '.join(pick.terms)})" if pick.terms else pick.why
 
 
 @admin.register(Digest)
@@ -483,7 +489,7 @@ class DigestAdmin(ReadOnly, ModelAdmin):
     change_form_outer_after_template = "admin/digest/digest/preview.html"
 
     def get_queryset(self, request):
-        picks = count_of(Pick.objects.all(), "digest")
+        picks = count_of(Pick.objects.leading(), "digest")
         return super().get_queryset(request).annotate(picked=picks).defer("letter__mime")
 
     def get_urls(self):
@@ -500,7 +506,7 @@ class DigestAdmin(ReadOnly, ModelAdmin):
         digest = get_object_or_404(self.get_queryset(request), pk=digest_id)
         if not self.has_view_permission(request, digest):
             raise PermissionDenied
-        picks = list(digest.picks.select_related("paper").order_by("position"))
+        picks = list(digest.picks.whole())
         letter = composing.content(digest, digest.subscriber, picks, kind=digest.letter.kind)
         if part == "text":
             return HttpResponse(letter.text, content_type="text/plain; charset=utf-8")

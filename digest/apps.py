@@ -8,7 +8,7 @@ class DigestConfig(AppConfig):
     verbose_name = "Papers and digests"
 
     def ready(self):
-        from digest import composing, ledger, tasks
+        from digest import composing, ledger, panels, tasks
         from subscriptions import registry
         from subscriptions.hints import hint
 
@@ -18,3 +18,4 @@ class DigestConfig(AppConfig):
         registry.on_never_left.append(ledger.take_back_picks)
         registry.exporters.append(ledger.export)
         registry.on_reset.append(ledger.forget_feedback)
+        registry.panels.append(panels.steering_panel)

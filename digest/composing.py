@@ -3,26 +3,27 @@
 from datetime import date
 
 from django.conf import settings
-from django.db.models import Prefetch
 from django.urls import reverse
 
 from digest import ledger
-from digest.models import Digest, Pick
+from digest.models import Digest
 from subscriptions import links, mail
 
 #: Gmail cuts a letter off at 102,000 octets, and the link to unsubscribe with it.
 MAX_HTML = 78_000
 #: Columns of an abstract. Digests of many papers get the longest with which they stay below.
 SUMMARIES = (600, 400, 250, 120, 60)
+#: And of the shortest, with one link where others have three.
+FORMS = [*((length, False) for length in SUMMARIES), (SUMMARIES[-1], True)]
 
 
 def compose(letter, now):
     """Return what the letter of this digest says. Registered with the post office."""
-    picks = Pick.objects.select_related("paper").order_by("position")
-    digest = Digest.objects.prefetch_related(Prefetch("picks", queryset=picks)).get(letter=letter)
-    if letter.kind == letter.Kind.DIGEST and not digest.picks.all():
+    digest = Digest.objects.get(letter=letter)
+    picks = list(digest.picks.whole())
+    if letter.kind == letter.Kind.DIGEST and not picks:
         raise mail.NothingToSay("its papers are gone")
-    return content(digest, letter.subscriber, list(digest.picks.all()), kind=letter.kind)
+    return content(digest, letter.subscriber, picks, kind=letter.kind)
 
 
 def content(digest, subscriber, picks, kind="digest") -> mail.Content:
@@ -43,8 +44,7 @@ def content(digest, subscriber, picks, kind="digest") -> mail.Content:
         "preferences_url": links.preferences_url(subscriber),
         "unsubscribe_url": unsubscribe_url,
     }
-    for length in SUMMARIES:
-        context["summary_length"] = length
+    for context["summary_length"], context["is_tight"] in FORMS:
         letter = mail.render(kind, context, headers=mail.list_headers(unsubscribe_url))
         if len(letter.html.encode()) <= MAX_HTML:
             break

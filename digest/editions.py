@@ -1,29 +1,37 @@
 """The new papers of a day, as the ranking reads them. Made once, and kept while nothing changes."""
 
 from dataclasses import dataclass
+from datetime import date, timedelta
 
-import numpy as np
-from django.db.models import Count, Max
+from django.conf import settings
+from django.db.models import Count, Max, Sum
 
 from digest import fitting
-from digest.models import Paper
-from digest.ranking.choice import Edition
+from digest.models import Observation, Paper
+from digest.ranking.edition import Edition
 from digest.ranking.model import TfidfModel
 from digest.sources.taxonomy import merged
+
+#: A paper may have a second chance until it is so old.
+SECOND_DAYS = 60
+RECENT = 7  # What it gained in so many days is what it took off by.
+LEAST_GAIN = 10
+PLENTY = 30  # So many are enough in any company: among few papers, none is ahead of the others.
+TAKEN_OFF = 0.5  # So far ahead of its field and age: see Edition.trends.
 
 
 @dataclass(frozen=True)
 class Issue:
-    """The day's papers: `ids` in the edition's order, and where each id stands in it."""
+    """A day's papers: `ids` in the edition's order, and where each id stands in it."""
 
-    day: object
+    day: date
     model: TfidfModel
     edition: Edition
     ids: list[str]
     places: dict[str, int]
 
 
-_last: tuple[tuple, Issue] | None = None
+_last: dict[str, tuple[tuple, Issue]] = {}
 
 
 def issue_of(day, now, *, may_store=True) -> Issue:
@@ -31,26 +39,78 @@ def issue_of(day, now, *, may_store=True) -> Issue:
 
     Asks three queries at most. Where no model is in use, one is fitted, and stored if it may be.
     """
-    global _last
-    checksum, model = fitting.current(now, may_store=may_store)
     papers = Paper.objects.new_on(day)
     state = papers.aggregate(count=Count("pk"), changed=Max("changed_at"))
-    key = (checksum, day, state["count"], state["changed"])
-    if not checksum or _last is None or _last[0] != key:
-        _last = (key, _make(day, model, papers))
-    return _last[1]
+    model = fitting.current(now, may_store=may_store)
+    return _kept("new", (id(model), day, *state.values()), lambda: _make(day, model, papers))
 
 
-def _make(day, model, papers):
+def second_chances(issue: Issue) -> Issue:
+    """Return the papers that took off when they were new no more, with the model of `issue`.
+
+    Their popularity is what they gained lately. Asks two queries at most.
+    """
+    first = issue.day - timedelta(days=SECOND_DAYS)
+    seen = Observation.objects.filter(
+        paper__day__range=(first, issue.day - timedelta(days=settings.NEW_DAYS)),
+        day__range=(first, issue.day),
+    )
+    state = seen.aggregate(count=Count("pk"), votes=Sum("upvotes"), last=Max("day"))
+    key = (id(issue.model), issue.day, *state.values())
+    return _kept("second", key, lambda: _make_second(issue, seen))
+
+
+def _kept(name, key, make) -> Issue:
+    """Return the issue of this name, made anew where it isn't the one that was made last.
+
+    The last one holds its model, so that no other can have the same identity meanwhile.
+    """
+    last = _last.get(name)
+    if last is None or last[0] != key:
+        last = _last[name] = (key, make())
+    return last[1]
+
+
+def _make(day, model, papers, gains=None):
     rows = list(
         papers.order_by("pk").values("pk", "title", "abstract", "day", "upvotes", "categories")
     )
-    edition = Edition(
-        vectors=model.transform([fitting.document(row["title"], row["abstract"]) for row in rows]),
-        ages=np.array([(day - row["day"]).days for row in rows], dtype=float),
-        upvotes=np.array([row["upvotes"] or 0 for row in rows], dtype=float),
+    texts = [fitting.document(row["title"], row["abstract"]) for row in rows]
+    votes = gains or {row["pk"]: row["upvotes"] or 0 for row in rows}
+    ids = [row["pk"] for row in rows]
+    edition = Edition.of(
+        model,
+        ids,
+        texts,
+        ages=[(day - row["day"]).days for row in rows],
+        upvotes=[votes[row["pk"]] for row in rows],
         fields=[(row["categories"] or [""])[0].split(".")[0] for row in rows],
         categories=[tuple(merged(row["categories"])) for row in rows],
     )
-    ids = [row["pk"] for row in rows]
     return Issue(day, model, edition, ids, {paper: place for place, paper in enumerate(ids)})
+
+
+def _make_second(issue, seen):
+    gains = _gains(issue.day, seen)
+    all_that_gained = _make(issue.day, issue.model, Paper.objects.filter(pk__in=gains), gains)
+    trends = all_that_gained.edition.trends
+    taken_off = {
+        paper: gains[paper]
+        for paper, trend in zip(all_that_gained.ids, trends, strict=True)
+        if gains[paper] >= LEAST_GAIN and (trend >= TAKEN_OFF or gains[paper] >= PLENTY)
+    }
+    return _make(issue.day, issue.model, Paper.objects.filter(pk__in=taken_off), taken_off)
+
+
+def _gains(day, seen):
+    """Return how many upvotes each paper gained in the last RECENT days, where it doubled them.
+
+    Of a paper that wasn't observed before, nobody knows what it gained.
+    """
+    before, after = {}, {}
+    recently = day - timedelta(days=RECENT)
+    for paper, on, votes in seen.order_by("day").values_list("paper", "day", "upvotes"):
+        if votes is not None:
+            (after if on > recently else before)[paper] = votes
+    gains = {paper: votes - before[paper] for paper, votes in after.items() if paper in before}
+    return {paper: gain for paper, gain in gains.items() if gain >= max(before[paper], 1)}

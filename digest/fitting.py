@@ -31,7 +31,8 @@ class Damaged(Exception):
 
 
 def document(title: str, abstract: str) -> str:
-    """Return a paper's text as the model reads it. The title counts twice."""
+    """Return a paper's text as the model reads it, in lines. The title counts twice."""
+    title, abstract = " ".join(title.split()), " ".join(abstract.split())
     return f"{title}\n{title}\n{abstract}"
 
 
@@ -53,27 +54,27 @@ def fit(now) -> FittedModel:
     return row
 
 
-def current(now, *, may_store=True) -> tuple[str, TfidfModel]:
-    """Return the model in use and its checksum.
+def current(now, *, may_store=True) -> TfidfModel:
+    """Return the model in use, the same object as long as it is the same model.
 
     Where none can be used, one is fitted; with `may_store` it is then the one in use, otherwise it
-    is forgotten, and its checksum is empty.
+    is forgotten.
     """
-    global _loaded
     row = FittedModel.objects.first()
-    if row is not None and _loaded is not None and _loaded[0] == row.sha256:
-        return _loaded
     if row is not None:
         try:
-            _loaded = (row.sha256, load(row))
-            return _loaded
+            return _kept(row)
         except Damaged as reason:
             logger.error("The model is refused and fitted anew: %s", reason)
-    if not may_store:
-        return "", TfidfModel().fit(_corpus())
-    row = fit(now)
-    _loaded = (row.sha256, load(row))
-    return _loaded
+    return _kept(fit(now)) if may_store else TfidfModel().fit(_corpus())
+
+
+def _kept(row):
+    global _loaded
+    loaded = _loaded
+    if loaded is None or loaded[0] != row.sha256:
+        loaded = _loaded = (row.sha256, load(row))
+    return loaded[1]
 
 
 def load(row: FittedModel) -> TfidfModel:
@@ -101,7 +102,7 @@ def _corpus():
     first = newest.day - timedelta(days=settings.CORPUS_DAYS - 1)
     count = max(papers.filter(day__gte=first).count(), LEAST)
     texts = papers.values_list("title", "abstract")[:count]
-    return [document(*text) for text in texts.iterator()]
+    return (document(*text) for text in texts.iterator())
 
 
 def _forget_older():

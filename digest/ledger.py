@@ -1,6 +1,6 @@
 """What was sent to whom, kept true when the post office ends a letter or a reader asks for hers."""
 
-from digest.models import Digest, Feedback, PaperEvent, Pick
+from digest.models import Digest, Feedback, PaperEvent, Pick, ReaderModel
 from subscriptions.models import Letter
 
 
@@ -10,22 +10,29 @@ def take_back_picks(letter_ids):
 
 
 def export(subscriber):
-    """Return the papers that were sent to a subscriber, with the reasons."""
+    """Return the papers that were sent to a subscriber, with the reasons, and what was learned."""
     picks = Pick.objects.filter(subscriber=subscriber).order_by("pk")
+    learned = ReaderModel.objects.filter(subscriber=subscriber).first()
     return {
         "papers": [
             {"day": pick.digest.day, "paper": pick.paper_id, "why": pick.why}
-            for pick in picks.select_related("digest")
+            for pick in picks.select_related("digest", "paper")
         ],
         "feedback": list(
             Feedback.objects.filter(subscriber=subscriber).values("paper", "value", "at")
         ),
+        "learned": [list(pair) for pair in zip(learned.words, learned.weights, strict=True)]
+        if learned
+        else [],
+        "taken_out": list(learned.removed.values()) if learned else [],
+        "learns": subscriber.learns,
     }
 
 
 def forget_feedback(subscriber):
-    """Delete what she said of papers."""
+    """Delete what she said of papers, and what was learned from it."""
     Feedback.objects.filter(subscriber=subscriber).delete()
+    ReaderModel.objects.filter(subscriber=subscriber).delete()
 
 
 def news_of_saved(subscriber, digest) -> list[PaperEvent]:

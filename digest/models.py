@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db import models
+from django.db.models import F, Q
 
 from subscriptions.models import Letter, Subscriber
 
@@ -109,45 +110,104 @@ class Digest(models.Model):
         return f"Digest of {self.day}"
 
 
+class PickQuerySet(models.QuerySet):
+    def leading(self):
+        """Those with a place of their own: not folded into another."""
+        return self.filter(leader=None)
+
+    def whole(self):
+        """Those with a place of their own, in order, with all that a letter says of them."""
+        relatives = Pick.objects.select_related("paper").order_by("pk")
+        return (
+            self.leading()
+            .select_related("paper")
+            .prefetch_related(models.Prefetch("relatives", queryset=relatives))
+            .order_by("position")
+        )
+
+
 class Pick(models.Model):
-    """One paper in a digest, with the reason. The constraint is what makes it once for ever."""
+    """One paper in a digest, with the reason. The constraint is what makes it once for ever.
+
+    A paper on the same idea as a better one is folded into that one, its leader, and has no place
+    of its own. It was told of all the same, and doesn't come again.
+    """
 
     class Basis(models.TextChoices):
         TOPIC = "topic", "matches a topic"
+        LEARNED = "learned", "like what she chose"
         TREND = "trend", "trending"
         NEW = "new", "new in its field"
+        SECOND = "second", "a second chance"
 
     digest = models.ForeignKey(Digest, on_delete=models.CASCADE, related_name="picks")
     subscriber = models.ForeignKey(Subscriber, on_delete=models.CASCADE, related_name="picks")
     paper = models.ForeignKey(Paper, on_delete=models.CASCADE, related_name="picks")
-    position = models.PositiveSmallIntegerField(help_text="1 is the first.")
+    leader = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.CASCADE, related_name="relatives"
+    )
+    position = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="1 is the first. None where it is folded into another."
+    )
     score = models.FloatField()
-    basis = models.CharField(max_length=5, choices=Basis)
+    basis = models.CharField(max_length=8, choices=Basis)
     topic_name = models.CharField(max_length=200, blank=True)
     terms = models.JSONField(default=list, blank=True, help_text="The words that weighed most.")
+
+    objects = PickQuerySet.as_manager()
 
     class Meta:
         ordering = ["digest", "position"]
         constraints = [
             models.UniqueConstraint(fields=["subscriber", "paper"], name="no_paper_twice"),
             models.UniqueConstraint(fields=["digest", "position"], name="one_pick_a_position"),
+            models.CheckConstraint(
+                condition=Q(leader=None, position__isnull=False)
+                | Q(leader__isnull=False, position=None),
+                name="leads_or_follows",
+            ),
         ]
 
     def __str__(self):
-        return f"{self.position}. {self.paper_id}"
+        return f"{self.position}. {self.paper_id}" if self.position else self.paper_id
+
+    #: The papers folded into a pick that isn't stored, as a preview shows it.
+    would_fold = None
+
+    @property
+    def folded(self):
+        """Return the papers on the same idea, for which it stands."""
+        if self.would_fold is not None:
+            return self.would_fold
+        return [relative.paper for relative in self.relatives.all()]
 
     @property
     def why(self):
         """Return the reason as it is said to the reader."""
+        said = ", ".join(self.terms)
         if self.basis == self.Basis.TOPIC:
-            said = ", ".join(self.terms)
-            is_same = said.lower() in ("", self.topic_name.lower())
-            return self.topic_name if is_same else f"{self.topic_name}: {said}"
+            return f"{self.topic_name}: {said}" if self._says_more else self.topic_name
+        if self.basis == self.Basis.LEARNED:
+            return f"Like what you chose: {said}" if said else "Like what you chose"
+        if self.basis == self.Basis.SECOND:
+            return f"Taken off since: {self._votes}" + (
+                f" ({self.topic_name})" if self.topic_name else ""
+            )
         if self.basis == self.Basis.TREND:
-            votes = self.paper.upvotes
-            return f"Trending: {votes} upvote{'s' if votes != 1 else ''}"
+            return f"Trending: {self._votes}"
         fields = self.paper.fields
         return f"New in {fields[0]}" if fields else "New here"
+
+    @property
+    def _says_more(self):
+        """Return whether the words say more than the topic's name."""
+        words = {word.lower() for word in self.terms}
+        return bool(words) and words != set(re.findall(r"[\w-]+", self.topic_name.lower()))
+
+    @property
+    def _votes(self):
+        votes = self.paper.upvotes or 0
+        return f"{votes:,} upvote{'s' if votes != 1 else ''}"
 
 
 class Observation(models.Model):
@@ -303,6 +363,53 @@ class Feedback(models.Model):
 
     def __str__(self):
         return f"{self.paper_id}: {self.get_value_display()}"
+
+
+class ReaderModelQuerySet(models.QuerySet):
+    def outdated(self, now):
+        """Those to be fitted: something was said since they were, or it is too long ago."""
+        old = Q(fitted_at__lt=now - ReaderModel.FRESH)
+        return self.filter(~Q(learned=F("said")) | old, subscriber__learns=True)
+
+
+class ReaderModel(models.Model):
+    """What one reader's more, less and saved teach the ranking: words with weights.
+
+    See digest.ranking.learning. Fitted apart from the minute in which her digest is planned.
+    """
+
+    FRESH = timedelta(days=14)  # The corpus moves on, and the weights of words with it.
+
+    subscriber = models.OneToOneField(
+        Subscriber, on_delete=models.CASCADE, related_name="reader_model"
+    )
+    said = models.PositiveIntegerField(
+        default=1, help_text="How often she has said something, or removed a word."
+    )
+    learned = models.PositiveIntegerField(default=0, help_text="How much of it is in these words.")
+    fitted_at = models.DateTimeField(null=True, blank=True)
+    terms = models.JSONField(
+        default=list, blank=True, help_text="Stems, in the order in which they are told."
+    )
+    words = models.JSONField(default=list, blank=True, help_text="As people write them.")
+    weights = models.JSONField(default=list, blank=True)
+    liked = models.PositiveIntegerField(default=0, help_text="How many papers she liked.")
+    floor = models.FloatField(
+        null=True, blank=True, help_text="A paper with this score is like those that she liked."
+    )
+    removed = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="Stems that she doesn't want to be known for, each with its word.",
+    )
+
+    objects = ReaderModelQuerySet.as_manager()
+
+    class Meta:
+        indexes = [models.Index(fields=["fitted_at"], name="reader_model_fitted_at")]
+
+    def __str__(self):
+        return f"Model of {self.subscriber_id}"
 
 
 class FittedModel(models.Model):

@@ -8,24 +8,29 @@ the transaction that writes; what changed in between is left for the next pass.
 import logging
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, timedelta
+from itertools import batched
 
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 
 from digest import coverage
-from digest.editions import Issue, issue_of
+from digest.editions import Issue, issue_of, second_chances
 from digest.models import Digest, Paper, Pick
-from digest.ranking.choice import Choice, Interest, Profile, choose
-from digest.sources.taxonomy import merged
+from digest.profiles import profiles_of
+from digest.ranking.choice import Choice, choose
+from digest.ranking.profile import Profile
+from digest.ranking.tuning import Tuning
 from subscriptions import schedule
-from subscriptions.models import Letter, LetterEvent, Subscriber, TopicPreference
+from subscriptions.models import Letter, LetterEvent, Subscriber
 
 logger = logging.getLogger(__name__)
 
-SHARD = 500
+SHARD = 2_000  # So many readers are ranked at once,
+WRITTEN = 500  # and so many written down: all who write wait for each other on SQLite.
+SECOND_EVERY = 7  # Days: a second chance comes at most so often.
 State = Letter.State
 
 
@@ -43,6 +48,16 @@ class Plan:
         )
 
 
+@dataclass(frozen=True)
+class Planned:
+    """A paper that goes into a digest, and those on the same idea that are folded into it."""
+
+    paper: str
+    choice: Choice
+    relatives: tuple[str, ...] = ()
+    is_second: bool = False
+
+
 @dataclass
 class Due:
     """One subscriber whose moment has come: the day that is planned, if any, and those missed."""
@@ -50,7 +65,7 @@ class Due:
     subscriber: Subscriber
     day: date | None
     missed: list[date]
-    choices: list[Choice] = field(default_factory=list)
+    papers: list[Planned] = field(default_factory=list)
     considered: int = 0
 
 
@@ -58,8 +73,9 @@ def plan(now) -> Plan:
     """Write down the digests of all who are due. Return what was written."""
     total = Plan()
     for shard in shards(now):
-        issue, dues = propose(shard, now)
-        total += _write_down(issue, dues, coverage.receipt(now), now)
+        _, dues = propose(shard, now)
+        for some in batched(dues, WRITTEN):
+            total += _write_down(some, coverage.receipt(now), now)
     return total
 
 
@@ -87,46 +103,93 @@ def propose(subscribers: list[Subscriber], now, *, may_store=True) -> tuple[Issu
     dues = [_due(subscriber, now) for subscriber in subscribers]
     wanted = [due for due in dues if due.day is not None]
     ranked = _rank([due.subscriber for due in wanted], issue)
-    for due, (choices, considered) in zip(wanted, ranked, strict=True):
-        due.choices, due.considered = choices, considered
+    for due, (papers, considered) in zip(wanted, ranked, strict=True):
+        due.papers, due.considered = papers, considered
     return issue, dues
 
 
 def preview(subscriber: Subscriber, day: date, now) -> tuple[Digest, list[Pick]]:
     """Return the digest that she would get on this day, with its picks. Writes nothing."""
-    issue = issue_of(day, now, may_store=False)
-    ((choices, considered),) = _rank([subscriber], issue)
+    issue = issue_of(papers_day(subscriber, day, now), now, may_store=False)
+    ((planned, considered),) = _rank([subscriber], issue)
     digest = Digest(subscriber=subscriber, day=day, considered=considered)
-    picks = list(_picks(issue, choices, digest))
-    papers = Paper.objects.in_bulk([pick.paper_id for pick in picks])
-    for pick in picks:
+    picks = list(_leaders(planned, digest))
+    papers = Paper.objects.in_bulk(
+        [paper for one in planned for paper in (one.paper, *one.relatives)]
+    )
+    for pick, one in zip(picks, planned, strict=True):
         pick.paper = papers[pick.paper_id]
+        pick.would_fold = [papers[paper] for paper in one.relatives]
     return digest, picks
 
 
+def papers_day(subscriber: Subscriber, day: date, now) -> date:
+    """Return the day whose new papers are ranked for her local `day`: today it is that of UTC."""
+    is_today = day == schedule.local_day(now, subscriber.zone)
+    return schedule.local_day(now, UTC) if is_today else day
+
+
+def planned_for(subscriber: Subscriber, issue: Issue) -> list[Planned]:
+    """Return the papers that she would get of this issue."""
+    ((planned, _),) = _rank([subscriber], issue)
+    return planned
+
+
 def _rank(subscribers, issue):
-    """Return, for each subscriber, her choices and how many papers were new to her."""
-    seen = _seen([subscriber.pk for subscriber in subscribers], issue)
-    hidden = [seen[subscriber.pk] for subscriber in subscribers]
-    chosen = choose(issue.model, issue.edition, profiles_of(subscribers), hidden)
+    """Return, for each subscriber, her papers and how many were new to her."""
+    profiles = profiles_of(subscribers)
+    first = issue.day - timedelta(days=settings.NEW_DAYS)
+    hidden = _seen(subscribers, issue, paper__day__gte=first)
+    tuning = Tuning.of(settings.RANKING)
+    chosen = choose(issue.model, issue.edition, profiles, hidden, tuning)
+    planned = [
+        [
+            Planned(
+                issue.ids[choice.paper],
+                choice,
+                tuple(issue.ids[place] for place in choice.relatives),
+            )
+            for choice in choices
+        ]
+        for choices in chosen
+    ]
+    seconds = _second_chances(subscribers, profiles, issue, tuning)
     return [
-        (choices, len(issue.ids) - len(places))
-        for choices, places in zip(chosen, hidden, strict=True)
+        ([*papers[: profile.size - len(second)], *second], len(issue.ids) - len(places))
+        for papers, second, profile, places in zip(planned, seconds, profiles, hidden, strict=True)
     ]
 
 
-def profiles_of(subscribers: list[Subscriber]) -> list[Profile]:
-    """Return what the ranking knows of each. One query, however many they are."""
-    preferences = TopicPreference.objects.filter(subscriber__in=subscribers)
-    follows, mutes = defaultdict(list), defaultdict(list)
-    for preference in preferences.select_related("topic").order_by("pk"):
-        topic = preference.topic
-        chosen = mutes if preference.stance == TopicPreference.Stance.MUTE else follows
-        interest = Interest(
-            topic.name, topic.query, preference.weight, tuple(merged(topic.categories))
-        )
-        chosen[preference.subscriber_id].append(interest)
-    return [Profile(tuple(follows[one.pk]), tuple(mutes[one.pk]), one.size) for one in subscribers]
+def _second_chances(subscribers, profiles: list[Profile], issue, tuning) -> list[list[Planned]]:
+    """Return, for each subscriber, the paper that took off since it was new, or none.
+
+    One of those that she would have got now, and has never had; and none so soon after another.
+    """
+    second = second_chances(issue)
+    if not second.ids:
+        return [[] for _ in subscribers]
+    since = issue.day - timedelta(days=SECOND_EVERY)
+    recent = Pick.objects.filter(
+        subscriber__in=subscribers, basis=Pick.Basis.SECOND, digest__day__gt=since
+    )
+    had_one = set(recent.values_list("subscriber_id", flat=True))
+    hidden = _seen(subscribers, second, paper__in=second.ids)
+    chosen = choose(
+        second.model, second.edition, [replace(one, size=1) for one in profiles], hidden, tuning
+    )
+    return [
+        [
+            Planned(
+                second.ids[choice.paper],
+                choice,
+                tuple(second.ids[place] for place in choice.relatives),
+                is_second=True,
+            )
+            for choice in choices
+            if subscriber.pk not in had_one
+        ]
+        for subscriber, choices in zip(subscribers, chosen, strict=True)
+    ]
 
 
 def _due(subscriber, now):
@@ -148,18 +211,17 @@ def _due(subscriber, now):
     return Due(subscriber, last, missed)
 
 
-def _seen(subscriber_ids, issue):
-    """Return, for each subscriber, where the papers stand that she has had."""
+def _seen(subscribers, issue, **among) -> list[set[int]]:
+    """Return, for each subscriber, where the papers stand that she has had, `among` some."""
     seen = defaultdict(set)
-    first = issue.day - timedelta(days=settings.NEW_DAYS)
-    picks = Pick.objects.filter(subscriber__in=subscriber_ids, paper__day__gte=first)
+    picks = Pick.objects.filter(subscriber__in=subscribers, **among)
     for subscriber_id, paper_id in picks.values_list("subscriber_id", "paper_id"):
         if paper_id in issue.places:
             seen[subscriber_id].add(issue.places[paper_id])
-    return seen
+    return [seen[subscriber.pk] for subscriber in subscribers]
 
 
-def _write_down(issue, dues, receipt, now):
+def _write_down(dues, receipt, now):
     """Write letters, digests and picks of one shard in one transaction."""
     with transaction.atomic():
         dues = _still_due(dues)
@@ -185,11 +247,12 @@ def _write_down(issue, dues, receipt, now):
             )
             for (due, day), letter in zip(days, letters, strict=True)
         )
-        Pick.objects.bulk_create(
-            pick
-            for (due, day), digest in zip(days, digests, strict=True)
-            if day == due.day
-            for pick in _picks(issue, due.choices, digest)
+        _write_picks(
+            [
+                (digest, due.papers)
+                for (due, day), digest in zip(days, digests, strict=True)
+                if day == due.day
+            ]
         )
         _advance(dues)
     states = [letter.state for letter in letters]
@@ -227,9 +290,9 @@ def _letter(due, day, is_first, now):
     )
     if day != due.day:
         letter.state, letter.reason, letter.ended_at = State.MISSED, "its day ended first", now
-    elif not due.choices and is_first:
+    elif not due.papers and is_first:
         letter.kind = Letter.Kind.WELCOME
-    elif not due.choices:
+    elif not due.papers:
         letter.state, letter.reason, letter.ended_at = State.SKIPPED, "nothing to say", now
     return letter
 
@@ -238,18 +301,41 @@ def _event(letter, now):
     return LetterEvent(letter=letter, at=now, became=letter.state, attempt=0, note=letter.reason)
 
 
-def _picks(issue, choices, digest):
+def _write_picks(planned):
+    """Write down the picks of digests, and then those that are folded into them."""
+    leaders = Pick.objects.bulk_create(
+        [pick for digest, papers in planned for pick in _leaders(papers, digest)]
+    )
+    everything = [one for _, papers in planned for one in papers]
+    Pick.objects.bulk_create(
+        [
+            Pick(
+                digest=leader.digest,
+                subscriber=leader.subscriber,
+                paper_id=paper,
+                leader=leader,
+                score=leader.score,
+                basis=leader.basis,
+                topic_name=leader.topic_name,
+            )
+            for leader, one in zip(leaders, everything, strict=True)
+            for paper in one.relatives
+        ]
+    )
+
+
+def _leaders(planned, digest):
     """Yield the picks of a digest, as rows to be stored or shown."""
-    for position, choice in enumerate(choices, start=1):
+    for position, one in enumerate(planned, start=1):
         yield Pick(
             digest=digest,
             subscriber=digest.subscriber,
-            paper_id=issue.ids[choice.paper],
+            paper_id=one.paper,
             position=position,
-            score=choice.score,
-            basis=choice.basis,
-            topic_name=choice.topic,
-            terms=list(choice.terms),
+            score=one.choice.score,
+            basis=Pick.Basis.SECOND if one.is_second else one.choice.basis,
+            topic_name=one.choice.topic,
+            terms=list(one.choice.terms),
         )
 
 

@@ -6,7 +6,7 @@ from django.utils import timezone
 
 @shared_task
 def plan_digests():
-    from digest import planning  # scikit-learn's import, which only workers pay.
+    from digest import planning  # numpy's import, which only workers pay.
     from subscriptions.tasks import deliver_due_letters
 
     if planning.plan(timezone.now()).letters:
@@ -32,6 +32,14 @@ def harvest_source(name):
     row = harvest.run(source, harvest.web_for(source))
     if row.new or row.changed:
         fitting.fit(timezone.now())
+
+
+@shared_task
+def learn_from_feedback():
+    """Fit the models of readers who said something of papers, apart from the minute's planning."""
+    from digest import steering
+
+    steering.learn(timezone.now())
 
 
 @shared_task

@@ -7,6 +7,8 @@ urlpatterns = [
     path("topics/", views.topics, name="topics"),
     path("digests/<str:token>/", views.digest, name="digest"),
     path("feedback/<str:token>/", views.feedback, name="feedback"),
+    path("learned/<str:token>/", views.learned, name="learned"),
+    path("why/<str:token>/", views.why, name="why"),
     path("robots.txt", views.robots),
     path("favicon.ico", views.favicon),
     path("healthz/", views.ready, name="ready"),

@@ -1,5 +1,6 @@
 """The public pages: today's papers, the topics, a digest on the web, and how the service is."""
 
+from django.conf import settings
 from django.db.models import Count, F, Q
 from django.http import HttpResponse, HttpResponseBadRequest, JsonResponse
 from django.shortcuts import redirect, render
@@ -7,10 +8,11 @@ from django.templatetags.static import static
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from digest import health, opinions
+from digest import health, steering, tasks
 from digest.models import Digest, Feedback, Paper
-from subscriptions import links
+from subscriptions import links, schedule
 from subscriptions.forms import SignUpForm
+from subscriptions.hints import hint
 from subscriptions.models import Subscriber, Topic, TopicPreference
 from subscriptions.views import CONSENT, for_token_holders
 
@@ -47,15 +49,16 @@ def topics(request):
 
 @for_token_holders
 def digest(request, token):
-    """The letter on the web. Its link may be passed on: nothing on it acts for her."""
+    """The letter on the web. Whoever has its link may say more, less and save for her, no more."""
     try:
         public_id = links.read("digest", token)
         found = Digest.objects.select_related("subscriber").get(public_id=public_id)
     except (links.BadToken, Digest.DoesNotExist):
-        return render(request, "subscriptions/bad_link.html", status=404)
+        return _bad_link(request)
     context = {
         "digest": found,
-        "picks": found.picks.select_related("paper").order_by("position"),
+        "picks": found.picks.whole(),
+        "feedback_token": links.token("feedback", found.subscriber.public_id),
     }
     return render(request, "digest/digest.html", context)
 
@@ -66,22 +69,95 @@ def feedback(request, token):
     try:
         subscriber = Subscriber.objects.get(public_id=links.read("feedback", token))
     except (links.BadToken, Subscriber.DoesNotExist):
-        return render(request, "subscriptions/bad_link.html", status=404)
+        return _bad_link(request)
     sent = request.POST if request.method == "POST" else request.GET
-    paper = Paper.objects.filter(pk=sent.get("paper", "")).first()
-    value = sent.get("value", Feedback.Value.SAVE)
+    asked = sent.get("paper", "").replace("\0", "")  # Which PostgreSQL would not look for.
+    paper = Paper.objects.filter(pk=asked).first()
+    value = sent.get("value") or ("" if request.method == "POST" else Feedback.Value.SAVE)
     if paper is None or value not in (*Feedback.Value, "clear"):
         return HttpResponseBadRequest("There is no such paper, or no such value.", "text/plain")
     if request.method == "POST":
-        opinions.say(subscriber, paper, value, timezone.now())
-    context = {"paper": paper, "value": value, "said": opinions.said(subscriber, paper)}
+        try:
+            steering.say(subscriber, paper, value, timezone.now())
+        except Subscriber.DoesNotExist:  # Erased by another click, in this very moment.
+            return _bad_link(request)
+        hint(tasks.learn_from_feedback)
+    context = {
+        "paper": paper,
+        "value": value,
+        "said": steering.said(subscriber, paper),
+        "subscriber": subscriber,
+    }
     return render(request, "digest/feedback.html", context)
+
+
+@for_token_holders
+def learned(request, token):
+    """What was learned of her: GET shows it, POST takes a word out, or ends the learning."""
+    try:
+        subscriber = Subscriber.objects.get(public_id=links.read("preferences", token))
+    except (links.BadToken, Subscriber.DoesNotExist):
+        return _bad_link(request)
+    if request.method == "POST":
+        if not _steer(subscriber, request.POST):
+            return HttpResponseBadRequest("There is no such action.", content_type="text/plain")
+        hint(tasks.learn_from_feedback)
+        return redirect("learned", token)
+    context = {
+        "subscriber": subscriber,
+        "token": token,
+        "words": steering.learned_words(subscriber),
+        "removed": steering.removed_words(subscriber),
+        "said": subscriber.feedback.select_related("paper").order_by("-at")[:50],
+    }
+    return render(request, "digest/learned.html", context)
+
+
+def _steer(subscriber, sent):
+    """Do what the form says; return whether it said anything."""
+    if term := sent.get("remove", ""):
+        steering.remove_word(subscriber, term)
+    elif term := sent.get("restore", ""):
+        steering.restore_word(subscriber, term)
+    elif sent.get("learning") in ("on", "off"):
+        steering.set_learning(subscriber, sent["learning"] == "on")
+    else:
+        return False
+    return True
+
+
+@for_token_holders
+@require_safe
+def why(request, token):
+    """Why one paper is, or is not, in her digest."""
+    from digest import asking  # The model and numpy, which only pages that rank pay.
+
+    try:
+        subscriber = Subscriber.objects.get(public_id=links.read("preferences", token))
+    except (links.BadToken, Subscriber.DoesNotExist):
+        return _bad_link(request)
+    asked = request.GET.get("paper", "").strip()
+    now = timezone.now()
+    day = schedule.local_day(now, subscriber.zone)
+    context = {
+        "token": token,
+        "asked": asked,
+        "answer": asking.ask(subscriber, asked, day, now) if asked else None,
+        "new_days": settings.NEW_DAYS,
+        "size": subscriber.size,
+    }
+    return render(request, "digest/why.html", context)
+
+
+def _bad_link(request):
+    return render(request, "subscriptions/bad_link.html", status=404)
 
 
 @require_safe
 def robots(request):
     """Nothing here is secret, but links with tokens are nobody's to collect."""
     private = ("admin", "confirm", "preferences", "unsubscribe", "digests", "feedback")
+    private += ("learned", "why")
     lines = ["User-agent: *", *(f"Disallow: /{room}/" for room in private)]
     return HttpResponse("\n".join([*lines, ""]), content_type="text/plain")
 

@@ -228,7 +228,7 @@ class SubscriberAdmin(ModelAdmin):
     inlines = [PreferenceInline, ConsentInline, LetterInline]
     fieldsets = [
         (None, {"fields": ["address", "state", "next_due_at"]}),
-        ("Settings", {"fields": ["timezone", "hour", "size", "paused_until"]}),
+        ("Settings", {"fields": ["timezone", "hour", "size", "paused_until", "learns"]}),
         ("History", {"fields": ["asked_at", "confirmed_at", "unsubscribed_at", "suppression"]}),
     ]
     readonly_fields = [

@@ -70,6 +70,10 @@ class Subscriber(models.Model):
         help_text="How many papers a digest has at most.",
     )
 
+    learns = models.BooleanField(
+        "learns from feedback", default=True, help_text="Whether what she says of papers steers."
+    )
+
     asked_at = models.DateTimeField(help_text="When the latest sign-up was sent in.")
     asked_for = models.JSONField(
         default=dict, blank=True, help_text="What a sign-up after leaving wishes, until confirmed."

@@ -23,3 +23,6 @@ on_reset: list[Callable] = []
 
 #: Called with a subscriber, inside the transaction that erases her.
 erasers: list[Callable] = []
+
+#: Called with a subscriber, for the page of her preferences; each returns a part of it as HTML.
+panels: list[Callable] = []

@@ -13,7 +13,7 @@ from django.utils.cache import add_never_cache_headers
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
-from subscriptions import addresses, forms, links, schedule, signup
+from subscriptions import addresses, forms, links, registry, schedule, signup
 from subscriptions.hints import hint
 from subscriptions.models import Subscriber, Topic
 from subscriptions.tasks import deliver_letter
@@ -187,6 +187,7 @@ def _preferences_page(request, subscriber, form, status=200):
         "today": schedule.local_day(now, subscriber.zone),
         "unsubscribe_url": links.unsubscribe_url(subscriber),
         "done": DONE.get(request.GET.get("done")),
+        "panels": [panel(subscriber) for panel in registry.panels],
     }
     return render(request, "subscriptions/preferences.html", context, status=status)
 

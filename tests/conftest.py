@@ -2,6 +2,7 @@
 
 import email.policy
 import sys
+from copy import copy
 from email.parser import BytesParser
 from types import SimpleNamespace
 
@@ -11,7 +12,7 @@ from django.utils import timezone
 from tests.make import NOW
 
 #: Module caches that would carry one test's papers into the next.
-CACHES = {"digest.fitting": "_loaded", "digest.editions": "_last"}
+CACHES = {"digest.fitting": ("_loaded", None), "digest.editions": ("_last", {})}
 
 
 @pytest.fixture(autouse=True)
@@ -21,9 +22,9 @@ def data_dir(settings, tmp_path):
     settings.MEDIA_ROOT = tmp_path / "files"
     settings.STATIC_ROOT = tmp_path  # Where nothing was collected, WhiteNoise warns.
     settings.EMAIL_URL = "file:"
-    for module, cache in CACHES.items():
+    for module, (cache, empty) in CACHES.items():
         if module in sys.modules:  # Importing them takes seconds, which most tests need not pay.
-            setattr(sys.modules[module], cache, None)
+            setattr(sys.modules[module], cache, copy(empty))
     return tmp_path
 
 

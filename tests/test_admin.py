@@ -215,7 +215,7 @@ def test_a_topics_page_tells_which_new_papers_match_and_by_which_words(panel):
     fitting.fit(NOW)
     html = page(panel, make.topic("Sparse attention")).content.decode()
     assert "Sparse attention for &lt;long&gt; documents" in html
-    assert "attention, sparse" in html or "sparse, attention" in html
+    assert "attention, Sparse" in html or "Sparse, attention" in html
     assert "last month" not in html
     assert "Bread" not in html
 

@@ -18,8 +18,10 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from digest import fitting
+from digest.management.commands import demo
 from digest.models import Digest, Paper
-from subscriptions.models import Letter, Topic
+from subscriptions import signup
+from subscriptions.models import Letter, Subscriber, Topic
 from tests import make
 from tests.make import NOW
 
@@ -45,6 +47,15 @@ def test_the_demo_again_the_same_day_sends_nothing_more(outbox):
     first = [letter["Message-ID"] for letter in outbox()]
     call_command("demo", no_serve=True)
     assert [letter["Message-ID"] for letter in outbox()] == first
+
+
+@pytest.mark.django_db
+def test_the_demo_goes_on_where_it_was_killed_before_she_confirmed(outbox):
+    wishes = signup.Wishes(interests=demo.INTERESTS)
+    signup.subscribe(demo.ADDRESS, wishes, timezone="UTC", hour=7, door=demo.DOOR, now=NOW)
+    call_command("demo", no_serve=True)
+    assert Subscriber.objects.get().state_at(NOW) == "active"
+    assert len(outbox()) == 2
 
 
 @pytest.mark.django_db
@@ -100,7 +111,7 @@ def test_digest_shows_scores_and_reasons_and_sends_nothing(outbox, capsys, tmp_p
 
     out = capsys.readouterr().out
     assert "1. Graph [bold]networks[/bold]" in out
-    assert "graph networks: graph, networks" in out
+    assert "weighed most: graph, networks" in out
     message = BytesParser(policy=email.policy.default).parsebytes(target.read_bytes())
     assert message["To"] == "reader@example.org"
     assert outbox() == []
@@ -194,6 +205,7 @@ def test_serve_takes_a_stranger_from_sign_up_to_her_digest(tmp_path):
     )
     try:
         wait_for(lambda: answers(port), 60)
+        assert refuses_a_large_body(port)
         post(port, "/subscribe/", email="stranger@example.org", interests="graph neural networks")
         (letter,) = wait_for(lambda: letters_to(tmp_path, "stranger@example.org"), 10)
         text = letter.get_body(("plain",)).get_content()
@@ -230,6 +242,15 @@ def answers(port):
             return response.status == 200
     except OSError:
         return False
+
+
+def refuses_a_large_body(port):
+    """Return whether its mere announcement is refused, so that nothing of it is kept anywhere."""
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        connection.sendall(
+            b"POST /subscribe/ HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 400000000\r\n\r\n"
+        )
+        return connection.recv(100).startswith(b"HTTP/1.1 413 ")
 
 
 def post(port, path, **fields):

@@ -466,4 +466,6 @@ papers = st.dictionaries(fields, anything | st.just("2606.00001"))
 def test_whatever_a_row_is_it_is_a_record_or_a_bad_one(rows):
     harvest = HuggingFace().harvest(Told(rows), today=TODAY, since=TODAY, cursor="")
     (batch,) = harvest
-    assert len(batch.records) + len(batch.bad) == len(rows)
+    told = len(batch.records) + len(batch.bad)
+    assert told <= len(rows)  # A paper that is listed twice is one.
+    assert bool(told) == bool(rows)

@@ -126,7 +126,7 @@ def test_no_papers_at_all_break_nothing():
     make.subscriber(interests="graphs")
     make.subscriber()
     assert planning.plan(NOW).letters == 2
-    assert fitting.current(NOW)[1].n_documents_ == 0
+    assert fitting.current(NOW).n_documents_ == 0
 
 
 def test_who_follows_nothing_gets_what_trends_most_upvotes_first():
@@ -279,10 +279,10 @@ def test_a_shard_is_followed_by_the_next(monkeypatch):
 def test_who_unsubscribes_while_the_ranking_runs_is_left_out():
     make.paper("Graphs")
     reader = make.subscriber(interests="graphs")
-    issue, dues = planning.propose([reader], NOW)
+    _, dues = planning.propose([reader], NOW)
     signup.unsubscribe(reader.public_id, door=DOOR, now=NOW)
 
-    planning._write_down(issue, dues, None, NOW)
+    planning._write_down(dues, None, NOW)
 
     assert not Digest.objects.exists()
 

@@ -213,3 +213,12 @@ def test_a_mail_server_that_makes_no_sense_is_refused_before_letters_are_lost(da
     refused = manage("check", DATA_DIR=str(data_dir), EMAIL_URL="gopher:")
     assert refused.returncode == 1
     assert "EMAIL_URL begins with 'gopher'" in refused.stderr
+
+
+def test_a_web_process_that_ranks_nothing_imports_no_numpy(tmp_path):
+    code = (
+        "import sys, django; django.setup(); import config.urls, config.wsgi; "
+        "sys.exit(any(name in sys.modules for name in ('numpy', 'scipy', 'sklearn')))"
+    )
+    env = os.environ | {"DJANGO_SETTINGS_MODULE": "config.settings", "DATA_DIR": str(tmp_path)}
+    assert subprocess.run([sys.executable, "-c", code], env=env).returncode == 0

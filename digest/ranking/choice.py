@@ -1,332 +1,383 @@
-"""Which papers go into whose digest, and why: all readers of a shard in one sparse product."""
+"""Which papers go into whose digest: all readers of a shard at once.
 
-import heapq
-import math
-import re
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
-from itertools import chain
+What is found for a topic is the same for all who follow it. What is a reader's own (her weights,
+what she has had, what she mutes, what she taught) is laid over the candidates of many readers as
+arrays: only reading the profiles and writing the choices is done reader by reader.
+
+Candidates are sorted by packing what they are sorted by into one integer each, with the candidate's
+own number in the lowest bits, so that a sorted integer still says whose it was.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import batched
 
 import numpy as np
-from scipy import sparse
 
-from digest.ranking import text
+from digest.ranking.edition import Edition
+from digest.ranking.explaining import words_behind_query, words_behind_weights
+from digest.ranking.finding import NO_QUERY, NOTHING, Found, find, trending
+from digest.ranking.learning import learned_scores, vectors_of
 from digest.ranking.model import TfidfModel
+from digest.ranking.muting import muted
+from digest.ranking.profile import Interest, Profile
+from digest.ranking.query import queries
+from digest.ranking.tuning import Tuning
 
-#: The cosine below which a paper mentions a topic at most in passing.
-FLOOR = 0.1
-#: A part of up to SHORT terms must be had whole: "neural networks" is not about graph neural
-#: networks. Of a longer one, a paper must have so much of what its LONG heaviest terms weigh.
-SHORT = 3
-COVERAGE = 0.65
-LONG = 4
-#: A comma parts a list of phrases of so many words at most; in a sentence it is only a comma.
-PHRASE = 4
-GRAVITY = 1.2  # How fast a trend ages.
-SEPARATOR = re.compile(r"[,;\n]")
+DEFAULT = Tuning()
+READERS = 2_000  # So many at a time, which is below 2 ** 11.
+CANDIDATES = 2_000_000  # So many candidates at a time, about: they must stay below 2 ** 22.
+NUMBER, PAPER, SOURCE = 22, 24, 24  # Bits of each in a packed integer.
+STEPS = 10_000  # Scores that differ by less are the same: sums of floats depend on their order.
+MAX_INTERESTS = 200  # Of one reader: the form takes fewer, and what lies beyond is not looked at.
+WORDS_CACHED = 500_000  # Reasons, of a topic and a paper each.
+SPARE = 10  # So many more papers of a topic are looked at than twice a digest: some are folded.
 
-
-@dataclass(frozen=True)
-class Interest:
-    """What a reader follows or mutes: a name to say, and a text to look for, in some categories.
-
-    Without categories, in all; without a text, all papers of the categories.
-    """
-
-    name: str
-    query: str
-    weight: float = 1.0
-    categories: tuple[str, ...] = ()
+#: Where a candidate comes from: one of these, or an interest.
+TREND, OWN, FIRST_INTEREST = 0, 1, 2
 
 
-#: A paper, its score, the interest that it is about, and the row of that interest's part.
-Found = tuple[int, float, Interest, int]
-NO_ROW = -1  # The categories alone say so.
-
-
-@dataclass(frozen=True)
-class Profile:
-    """One reader, as the ranking knows her."""
-
-    follows: tuple[Interest, ...] = ()
-    mutes: tuple[Interest, ...] = ()
-    size: int = 10
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Choice:
-    """One paper for one reader. `basis` is topic, trend or new."""
+    """One paper for one reader. `basis` is topic, learned, trend or new.
+
+    `relatives` are the positions of further papers on the same idea, for which it stands.
+    """
 
     paper: int
     score: float
     basis: str
     topic: str = ""
     terms: tuple[str, ...] = ()
+    relatives: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
-class Edition:
-    """The new papers, in an order of their own that all positions refer to.
+class Candidates:
+    """Papers that may go into digests, as arrays of one length.
 
-    `vectors` (n_papers, n_terms): what they say. `ages` (n_papers,): days since each was announced.
-    `upvotes` (n_papers,): 0 where nothing is known. `fields`: the field of each, maybe empty.
-    `categories`: the categories of each, the primary one first.
+    `reader` is her place among those asked for, `source` where the paper comes from, and `query`
+    which of the source's queries found it.
     """
 
-    vectors: sparse.csr_matrix
-    ages: np.ndarray
-    upvotes: np.ndarray
-    fields: Sequence[str] = field(default=())
-    categories: Sequence[Sequence[str]] = field(default=())
+    reader: np.ndarray
+    paper: np.ndarray
+    score: np.ndarray
+    source: np.ndarray
+    query: np.ndarray
 
     def __len__(self) -> int:
-        return self.vectors.shape[0]
+        return len(self.reader)
 
-    @cached_property
-    def trends(self) -> np.ndarray:
-        """Popularity that ages, in [0, 1], shape (n_papers,)."""
-        heat = self.upvotes / (np.maximum(self.ages, 0) + 2.0) ** GRAVITY
-        return heat / heat.max() if heat.size and heat.max() > 0 else np.zeros(len(self))
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return iter((self.reader, self.paper, self.score, self.source, self.query))
 
-    @cached_property
-    def newest(self) -> list[int]:
-        """All papers, the newest first, and within a day one field after the other."""
-        turns: dict[tuple[float, str], int] = {}
-        keys = []
-        for paper in range(len(self)):
-            place = (float(self.ages[paper]), self.fields[paper] if self.fields else "")
-            turns[place] = turns.get(place, 0) + 1
-            keys.append((place[0], turns[place], place[1], paper))
-        return [key[-1] for key in sorted(keys)]
+    def __getitem__(self, which: np.ndarray) -> "Candidates":
+        return Candidates(*(column[which] for column in self))
 
-    @cached_property
-    def _columns(self) -> sparse.csc_matrix:
-        return self.vectors.tocsc()
-
-    @cached_property
-    def _by_category(self) -> dict[str, dict[int, bool]]:
-        """Category -> its papers, and whether it is the primary one of each."""
-        found: dict[str, dict[int, bool]] = {}
-        for paper, categories in enumerate(self.categories):
-            for place, category in enumerate(categories):
-                found.setdefault(category, {}).setdefault(paper, place == 0)
-        return found
-
-    def in_categories(self, categories: Sequence[str]) -> dict[int, float]:
-        """Return the papers of these categories, the most of them first, each with how much it is.
-
-        Little, so that a paper that was asked for in words comes first: the primary category
-        counts for more than a cross-list, and among these what trends and what is new.
-        """
-        scores: dict[int, float] = {}
-        for category in categories:
-            for paper, is_primary in self._by_category.get(category, {}).items():
-                fresh = 1 / (1 + max(float(self.ages[paper]), 0))
-                extra = 0.5 * is_primary + 0.3 * float(self.trends[paper]) + 0.2 * fresh
-                scores[paper] = max(scores.get(paper, 0), FLOOR * (0.5 + 0.5 * extra))
-        return dict(sorted(scores.items(), key=lambda item: (-item[1], item[0])))
-
-    def having(self, column: int | None) -> np.ndarray:
-        """Return the positions of the papers that have the term of this column."""
-        if column is None:
-            return np.zeros(0, dtype=np.int32)
-        start, end = self._columns.indptr[column : column + 2]
-        return self._columns.indices[start:end]
+    def plus(self, other: "Candidates") -> "Candidates":
+        return Candidates(*map(np.concatenate, zip(self, other, strict=True)))
 
 
 def choose(
-    model: TfidfModel, edition: Edition, profiles: Sequence[Profile], seen: Sequence[set[int]]
+    model: TfidfModel,
+    edition: Edition,
+    profiles: Sequence[Profile],
+    seen: Sequence[Collection[int]],
+    tuning: Tuning = DEFAULT,
 ) -> list[list[Choice]]:
     """Return each reader's papers, best first.
 
-    `seen` holds, for each reader, the positions of the papers that she must not get again.
+    `seen` holds, for each reader, the positions of the papers that she must not get again. What
+    one reader gets doesn't depend on who else is asked for.
     """
-    queries = sorted({q for p in profiles for i in p.follows for q in parts(i.query)})
-    rows = {query: row for row, query in enumerate(queries)}
-    vectors = model.transform(queries)
-    scores = _relevance(model, queries, vectors, edition)
-    muted = {
-        interest: muted_by(model, edition, interest)
-        for interest in {interest for profile in profiles for interest in profile.mutes}
-    }
-    within = {
-        categories: edition.in_categories(categories)
-        for categories in {i.categories for p in profiles for i in p.follows}
-    }
-    chosen = []
-    for profile, hidden in zip(profiles, seen, strict=True):
-        shut = set(hidden).union(*(muted[interest] for interest in profile.mutes))
-        if profile.follows:
-            found = _by_topic(profile, rows, scores, within, shut)
-            chosen.append([_explained(one, queries, vectors, edition, model) for one in found])
-        else:
-            chosen.append(_by_trend(edition, profile.size, shut))
+    chosen: list[list[Choice]] = []
+    for block in batched(zip(profiles, seen, strict=True), READERS):
+        readers, hidden = zip(*block, strict=True)
+        for ranking in Ranking(model, edition, readers, hidden, tuning).split():
+            chosen += ranking.choices()
     return chosen
 
 
-def parts(query: str) -> list[str]:
-    """Return the parts of a topic's text: the phrases of a list, or the sentence that it is.
-
-    A paper is about the topic where it is about one of them.
-    """
-    pieces = [part for piece in SEPARATOR.split(query) if (part := piece.strip())]
-    is_list = all(len(piece.split()) <= PHRASE for piece in pieces)
-    return pieces if is_list else [" ".join(query.split())]
-
-
-def muted_by(model: TfidfModel, edition: Edition, interest: Interest) -> set[int]:
-    """Return the positions of the papers that a muted interest shuts out.
-
-    They have all words of one part of its text, and are in its categories.
-    """
-    within = set(edition.in_categories(interest.categories))
-    if not parts(interest.query):
-        return within
-    shut: set[int] = set()
-    for part in parts(interest.query):
-        columns = model.columns(sorted(set(text.terms(part))))
-        if columns:
-            having = [set(edition.having(column).tolist()) for column in columns]
-            shut |= set.intersection(*having)
-    return shut & within if interest.categories else shut
-
-
-def matches(model: TfidfModel, edition: Edition, interest: Interest, limit: int) -> list[Choice]:
+def matches(
+    model: TfidfModel,
+    edition: Edition,
+    interest: Interest,
+    limit: int,
+    tuning: Tuning = DEFAULT,
+) -> list[Choice]:
     """Return the papers that match one interest, best first: what its followers would see."""
     profile = Profile(follows=(interest,), size=limit)
-    return choose(model, edition, [profile], [set()])[0]
+    return choose(model, edition, [profile], [()], tuning)[0]
 
 
-def _relevance(
-    model: TfidfModel, queries: Sequence[str], vectors: sparse.csr_matrix, edition: Edition
-) -> sparse.csr_matrix:
-    """Return how much each paper is about each query, in [0, 1], shape (n_queries, n_papers).
+class Ranking:
+    """The candidates of some readers, best first, and the digests that are made of them."""
 
-    The cosine, times the share of the query's weight that the paper covers.
-    """
-    scores = (vectors @ edition.vectors.T).tocsr()
-    asked, said = _pattern(vectors), _pattern(edition.vectors).T
-    shared = (asked @ said).tocsr()
-    weight = (asked.multiply(model.idf_).tocsr() @ said).tocsr()
-    for matrix in (scores, shared, weight):
-        matrix.sort_indices()  # They have the same pattern: position n is the same pair in all.
-    per_row = np.diff(scores.indptr)
-    heaviest = np.array([_heaviest(model, query) for query in queries])
-    covered = weight.data / np.maximum(np.repeat(heaviest, per_row), 1e-9)
-    terms = np.repeat([len(set(text.terms(query))) for query in queries], per_row)
-    is_whole = shared.data >= terms
-    is_about = (scores.data >= FLOOR) & (is_whole | ((terms > SHORT) & (covered >= COVERAGE)))
-    scores.data = np.where(is_about, scores.data * np.minimum(covered, 1), 0)
-    scores.eliminate_zeros()
-    return scores
+    def __init__(
+        self,
+        model: TfidfModel,
+        edition: Edition,
+        profiles: Sequence[Profile],
+        seen: Sequence[Collection[int]],
+        tuning: Tuning,
+    ) -> None:
+        self.model, self.edition, self.tuning = model, edition, tuning
+        self.profiles, self.seen = profiles, seen
+        self._find()
+        self._learn()
 
-
-def _heaviest(model: TfidfModel, query: str) -> float:
-    """Return what the heaviest terms of a query weigh. One that no paper has weighs the most."""
-    terms = sorted(set(text.terms(query)))
-    unseen = np.log(1 + model.n_documents_) + 1
-    weights = [unseen if column is None else model.idf_[column] for column in model.columns(terms)]
-    return float(sum(sorted(weights, reverse=True)[:LONG]))
-
-
-def _pattern(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
-    ones = np.ones(matrix.nnz, dtype=np.float32)
-    return sparse.csr_matrix((ones, matrix.indices, matrix.indptr), shape=matrix.shape)
-
-
-def _by_topic(
-    profile: Profile,
-    rows: dict[str, int],
-    scores: sparse.csr_matrix,
-    within: dict[tuple[str, ...], dict[int, float]],
-    shut: set[int],
-) -> list[Found]:
-    """Return the best papers, best first."""
-    best: dict[int, Found] = {}
-    had: Counter[Interest] = Counter()
-    # Words first, then the categories best first: what a category gains, nothing takes from it.
-    words = (
-        found
-        for interest in profile.follows
-        for found in _by_words(interest, rows, scores, within[interest.categories])
-    )
-    filed = (
-        _by_category(interest, within[interest.categories], had, profile.size)
-        for interest in profile.follows
-        if not parts(interest.query)
-    )
-    for found in chain(words, heapq.merge(*filed, key=lambda found: -found[1])):
-        paper, score, interest, _ = found
-        if paper not in shut and (paper not in best or score > best[paper][1]):
-            best[paper] = found
-            had[interest] += 1
-    ranked = sorted(best.values(), key=lambda found: (-found[1], found[0]))
-    chosen = _in_turns(ranked)[: profile.size]
-    return sorted(chosen, key=lambda found: (-found[1], found[0]))
-
-
-def _by_words(
-    interest: Interest, rows: dict[str, int], scores: sparse.csr_matrix, within: dict[int, float]
-) -> Iterator[Found]:
-    """Yield the papers that an interest's text finds, in its categories where it has any."""
-    for row in (rows[part] for part in parts(interest.query)):
-        start, end = scores.indptr[row : row + 2]
-        for paper, score in zip(scores.indices[start:end], scores.data[start:end], strict=True):
-            if not interest.categories or paper in within:
-                yield int(paper), min(1.0, float(score) * interest.weight), interest, row
-
-
-def _by_category(
-    interest: Interest, within: dict[int, float], had: Counter[Interest], size: int
-) -> Iterator[Found]:
-    """Yield the papers of an interest's categories, best first, until it `had` all of a digest."""
-    for paper, score in within.items():
-        if had[interest] >= size:  # A category may have thousands.
+    def split(self) -> Iterator["Ranking"]:
+        """Yield this ranking, or some of fewer readers where there are too many candidates."""
+        readers = np.repeat(np.arange(len(self.profiles)), self._sources_each)
+        per_reader = np.bincount(readers, self._counts, minlength=len(self.profiles))
+        per_reader[self._owners] += (self._own_scores >= self._own_floors[:, None]).sum(axis=1)
+        part = (np.cumsum(per_reader) // CANDIDATES).astype(int)
+        if part[-1] == part[0]:
+            yield self
             return
-        yield paper, min(1.0, score * interest.weight), interest, NO_ROW
+        for number in np.unique(part):
+            which = np.flatnonzero(part == number).tolist()
+            profiles, seen = [self.profiles[n] for n in which], [self.seen[n] for n in which]
+            yield Ranking(self.model, self.edition, profiles, seen, self.tuning)
+
+    def choices(self) -> list[list[Choice]]:
+        """Return each reader's papers, best first."""
+        candidates = self.candidates()
+        leaders, relatives = folded(candidates, self.edition, self.tuning)
+        picked = self.in_turns(candidates, leaders)
+        own_words = self._own_words(candidates, picked)
+        chosen: list[list[Choice]] = [[] for _ in self.profiles]
+        for number, reader, paper, score, source, query in zip(
+            picked.tolist(), *(column.tolist() for column in candidates[picked]), strict=True
+        ):
+            basis, topic, terms = self._reason(paper, source, query)
+            chosen[reader].append(
+                Choice(
+                    paper,
+                    score,
+                    basis,
+                    topic,
+                    own_words.get(number, terms),
+                    relatives.get(number, ()),
+                )
+            )
+        return chosen
+
+    # ---- What there is
+
+    def _find(self) -> None:
+        """Find what the readers' interests find; number these, and note who has which."""
+        number: dict[Interest, int] = {}
+        sources: list[int] = []
+        each: list[int] = []
+        for profile in self.profiles:
+            mine = [
+                number.setdefault(interest, len(number) + FIRST_INTEREST)
+                for interest in profile.follows[:MAX_INTERESTS]
+            ]
+            sources += mine or [TREND]
+            each.append(len(mine) or 1)
+        self.interests = list(number)
+        found = find(self.model, self.edition, self.interests, self.tuning)
+        self.found = [trending(self.edition), NOTHING, *found]
+        self._weights = np.array([1.0, 1.0, *(interest.weight for interest in self.interests)])
+        self._least = np.array([one.least for one in self.found])
+        self._sources, self._sources_each = np.array(sources), np.array(each)
+        # Of a topic, so many are enough for a digest: unless much is muted, or ranked by her own.
+        limits = [
+            len(self.edition)
+            if profile.mutes or profile.learned
+            else 2 * profile.size + SPARE + len(hidden)
+            for profile, hidden in zip(self.profiles, self.seen, strict=True)
+        ]
+        sizes = np.array([len(one) for one in self.found])
+        alike = np.array([self._alike(one) for one in self.found])
+        enough = np.repeat(limits, self._sources_each) + alike[self._sources]
+        self._counts = np.minimum(sizes[self._sources], enough)
+
+    def _alike(self, found: Found) -> int:
+        """Return how many of the papers are folded into others of them."""
+        groups = self.edition.groups(self.tuning.duplicate)[found.papers]
+        return len(groups) - len(np.unique(groups))
+
+    def _learn(self) -> None:
+        """Score all papers by the readers' own models."""
+        learned = [(n, one.learned) for n, one in enumerate(self.profiles) if one.learned]
+        self._row_of = np.full(len(self.profiles), -1)
+        self._row_of[[n for n, _ in learned]] = np.arange(len(learned))
+        models = [one for _, one in learned]
+        self._own_vectors = vectors_of(self.model, models)
+        self._own_floors = np.array([one.floor for one in models])
+        liked = np.array([one.liked for one in models])
+        self._own_scores = learned_scores(self.model, self.edition, self._own_vectors, liked)
+        self._owners = np.array([n for n, _ in learned], dtype=np.int64)
+
+    # ---- Candidates
+
+    def candidates(self) -> Candidates:
+        """Return the papers that may be chosen: reader after reader, each one's best first."""
+        gathered = self._gathered().plus(self._liked())
+        return self._merged(gathered[~self._is_hidden(gathered)])
+
+    def _gathered(self) -> Candidates:
+        """Return what the interests find, each reader's weights applied."""
+        starts = np.cumsum([0, *(len(one) for one in self.found[:-1])])[self._sources]
+        within = np.arange(self._counts.sum()) - np.repeat(
+            np.cumsum(self._counts) - self._counts, self._counts
+        )
+        place = np.repeat(starts, self._counts) + within
+        scores = np.concatenate([one.scores for one in self.found])[place]
+        found_by = np.concatenate([one.queries for one in self.found])[place]
+        source = np.repeat(self._sources, self._counts)
+        weights = np.where(found_by == NO_QUERY, 1.0, self._weights[source])
+        return Candidates(
+            np.repeat(np.repeat(np.arange(len(self.profiles)), self._sources_each), self._counts),
+            np.concatenate([one.papers for one in self.found])[place],
+            weighted(scores, weights),
+            source,
+            found_by,
+        )
+
+    def _liked(self) -> Candidates:
+        """Return what readers' own models find. The scores are added when all is merged."""
+        rows, papers = np.nonzero(self._own_scores >= self._own_floors[:, None])
+        return Candidates(
+            self._owners[rows],
+            papers,
+            np.zeros(len(rows)),
+            np.full(len(rows), OWN),
+            np.full(len(rows), NO_QUERY),
+        )
+
+    def _is_hidden(self, candidates: Candidates) -> np.ndarray:
+        """Return which candidates their readers must not get: had already, or muted."""
+        pairs = [(n << PAPER) + p for n, hidden in enumerate(self.seen) for p in hidden]
+        hidden = np.zeros(len(candidates), dtype=bool)
+        if pairs:
+            hidden = np.isin((candidates.reader << PAPER) + candidates.paper, pairs)
+        number: dict[tuple[Interest, ...], int] = {(): 0}
+        of_reader = np.array([number.setdefault(p.mutes, len(number)) for p in self.profiles])
+        masks = np.array([self._muted(mutes) for mutes in number])
+        return hidden | masks[of_reader[candidates.reader], candidates.paper]
+
+    def _muted(self, mutes: Sequence[Interest]) -> np.ndarray:
+        shut = np.zeros(len(self.edition), dtype=bool)
+        for interest in mutes:
+            shut |= muted(self.model, self.edition, interest)
+        return shut
+
+    def _merged(self, candidates: Candidates) -> Candidates:
+        """Return one candidate for each reader and paper, with all that speaks for it, best first.
+
+        The best source is its reason; others add a share.
+        """
+        if not len(candidates):
+            return candidates
+        pair = (candidates.reader << PAPER) + self.edition.rank[candidates.paper]
+        numbers, starts = grouped(pair)
+        scores = candidates.score[numbers]
+        best = np.maximum.reduceat(scores, starts)
+        further = np.add.reduceat(scores, starts) - best
+        group = np.repeat(np.arange(len(starts)), np.diff([*starts, len(numbers)]))
+        is_best = np.flatnonzero(scores == best[group])
+        first = is_best[np.flatnonzero(np.diff(group[is_best], prepend=-1))]
+        merged = candidates[numbers[first]]
+        total = self._total(merged, best + self.tuning.further * further)
+        least = weighted(self._least, self._weights)[merged.source]
+        merged = replace(merged, score=np.clip(total, 0, 1))[total >= least]
+        steps = STEPS - np.rint(merged.score * STEPS).astype(np.int64)
+        order, _ = grouped(merged.reader * (STEPS + 1) + steps)
+        return merged[order]
+
+    def _total(self, merged: Candidates, topics: np.ndarray) -> np.ndarray:
+        """Return the scores with what the reader taught and what trends."""
+        rows = self._row_of[merged.reader]
+        own = np.zeros(len(merged))
+        own[rows >= 0] = self._own_scores[rows[rows >= 0], merged.paper[rows >= 0]]
+        total = np.where(merged.source == OWN, own, topics + self.tuning.learned * own)
+        ahead = np.where(merged.source == TREND, 0, self.edition.trends[merged.paper])
+        return total * (1 + self.tuning.trend * ahead)
+
+    # ---- The choice
+
+    def in_turns(self, candidates: Candidates, leaders: np.ndarray) -> np.ndarray:
+        """Return the numbers of the chosen candidates, reader after reader, best first.
+
+        The sources take turns, the better paper first in each turn, so that one topic with many
+        papers or with rarer words doesn't crowd out the others. A topic of weight 2 has two papers
+        in a turn.
+        """
+        if not len(leaders):
+            return leaders
+        readers, sources = candidates.reader[leaders], candidates.source[leaders]
+        order, starts = grouped((readers << SOURCE) + sources)
+        turns = np.empty(len(leaders))
+        turns[order] = np.ceil((places(starts, len(order)) + 1) / self._weights[sources[order]])
+        order, starts = grouped((readers << SOURCE) + turns.astype(np.int64))
+        by_reader = grouped(readers[order])[1]
+        sizes = np.array([profile.size for profile in self.profiles])
+        taken = order[places(by_reader, len(order)) < sizes[readers[order]]]
+        return np.sort(leaders[taken])
+
+    def _reason(self, paper: int, source: int, query: int) -> tuple[str, str, tuple[str, ...]]:
+        """Return the basis, the topic and the words for which a paper is there."""
+        if source == OWN:
+            return "learned", "", ()
+        if source == TREND:
+            return "trend" if self.edition.trends[paper] else "new", "", ()
+        interest = self.interests[source - FIRST_INTEREST]
+        if query == NO_QUERY:
+            return "topic", interest.name, ()
+        said = self.edition.cached("words", limit=WORDS_CACHED)
+        key = interest.query, query, paper
+        if key not in said:
+            asked = queries(interest.query)[query]
+            said[key] = words_behind_query(self.model, self.edition, asked, paper)
+        return "topic", interest.name, said[key]
+
+    def _own_words(self, candidates: Candidates, picked: np.ndarray) -> dict[int, tuple[str, ...]]:
+        """Return the words behind the papers that are there on account of what readers taught."""
+        own = picked[candidates.source[picked] == OWN]
+        rows = self._own_vectors[self._row_of[candidates.reader[own]]]
+        words = words_behind_weights(self.model, self.edition, rows, candidates.paper[own])
+        return dict(zip(own.tolist(), words, strict=True))
 
 
-def _in_turns(ranked: list[Found]) -> list[Found]:
-    """Let the topics take turns, the better paper first in each turn.
+def folded(
+    candidates: Candidates, edition: Edition, tuning: Tuning
+) -> tuple[np.ndarray, dict[int, tuple[int, ...]]]:
+    """Return the numbers of the candidates that stand for an idea, and the papers on the same one.
 
-    One topic with many papers, or with rarer words, doesn't crowd out the others. A topic of weight
-    2 has two papers in a turn.
+    The best candidate leads; what else has its idea is listed by the leader's number.
     """
-    had: dict[Interest, int] = {}
-    turns: list[tuple[int, Found]] = []
-    for found in ranked:
-        interest = found[2]
-        had[interest] = had.get(interest, 0) + 1
-        turns.append((math.ceil(had[interest] / interest.weight), found))
-    return [found for _, found in sorted(turns, key=lambda turn: turn[0])]
+    idea = (candidates.reader << PAPER) + edition.groups(tuning.duplicate)[candidates.paper]
+    numbers, starts = grouped(idea)
+    leaders = numbers[starts]
+    sizes = np.diff([*starts, len(numbers)])
+    relatives = {
+        int(numbers[start]): tuple(candidates.paper[numbers[start + 1 : start + size]].tolist())
+        for start, size in zip(starts[sizes > 1], sizes[sizes > 1], strict=True)
+    }
+    return np.sort(leaders), relatives
 
 
-def _by_trend(edition: Edition, size: int, shut: set[int]) -> list[Choice]:
-    """Return what trends; where nobody has voted on anything, what is newest."""
-    order = np.argsort(-edition.trends, kind="stable")
-    trending = [int(paper) for paper in order if edition.trends[paper] > 0 and paper not in shut]
-    if trending or edition.trends.any():
-        return [Choice(paper, float(edition.trends[paper]), "trend") for paper in trending[:size]]
-    newest = [paper for paper in edition.newest if paper not in shut]
-    return [Choice(paper, 0.0, "new") for paper in newest[:size]]
+def weighted(scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return scores with their odds multiplied by weights, so that they stay within [0, 1]."""
+    return weights * scores / (1 + (weights - 1) * scores)
 
 
-def _explained(
-    found: Found,
-    queries: Sequence[str],
-    vectors: sparse.csr_matrix,
-    edition: Edition,
-    model: TfidfModel,
-) -> Choice:
-    """Return the choice with its topic and the three words that weighed most, as she wrote them."""
-    paper, score, interest, row = found
-    if row == NO_ROW:
-        return Choice(paper, score, "topic", interest.name)
-    shared = vectors[row].multiply(edition.vectors[paper]).tocoo()
-    heaviest = np.argsort(-shared.data, kind="stable")[:3]
-    hers = {term: word for word in text.words(queries[row]) for term in text.stems([word])}
-    columns = shared.col[heaviest]
-    words = tuple(hers.get(str(model.terms_[n]), str(model.words_[n])) for n in columns)
-    return Choice(paper, score, "topic", interest.name, words)
+def grouped(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the numbers of the keys, sorted by key and then by number, and where each key starts.
+
+    Keys are below 2 ** 41 and fewer than 2 ** 22.
+    """
+    packed = np.sort((keys << NUMBER) + np.arange(len(keys)))
+    sorted_keys = packed >> NUMBER
+    starts = np.flatnonzero(np.diff(sorted_keys, prepend=-1))
+    return packed & ((1 << NUMBER) - 1), starts
+
+
+def places(starts: np.ndarray, count: int) -> np.ndarray:
+    """Return each one's place in its group, from 0."""
+    return np.arange(count) - np.repeat(starts, np.diff([*starts, count]))

@@ -1,98 +1,359 @@
-"""The TF-IDF model: fitted on the corpus, it turns texts into rows of unit length."""
+"""The TF-IDF model with a latent part: fitted on the corpus, it turns texts into vectors.
 
+Fitting uses scikit-learn; reading texts doesn't, so that a web process needs not import it.
+"""
+
+import inspect
+from array import array
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any, Self
 
 import numpy as np
 from scipy import sparse
-from sklearn.feature_extraction.text import TfidfVectorizer
 
 from digest.ranking import text
+from digest.ranking.acronyms import Definitions
 
 #: Of what a stored model consists, so that an older one is not misread.
-FORMAT = 1
-MAX_TERMS = 200_000
+FORMAT = 2
+#: Fewer dimensions than these say nothing: a small corpus has no latent part.
+LEAST_DIMENSIONS = 10
+ABSENT = -1
 
 
 class TfidfModel:
-    """TF-IDF with sublinear term frequencies, in scikit-learn's conventions.
+    """TF-IDF and latent semantic analysis, in scikit-learn's conventions.
+
+    Term frequencies are sublinear, and idf (smoothed, as in scikit-learn) is raised to `idf_power`:
+    a rare word tells more than its logarithm. The latent part is a truncated SVD of the documents
+    (Deerwester et al., 1990), of up to `n_components` dimensions.
 
     Learned in `fit`: `terms_` (n_terms,), the stems in order of their columns; `words_` (n_terms,),
-    for each the word that people write most often; `idf_` (n_terms,); `n_documents_`.
+    for each the word that people write most often; `idf_` (n_terms,), and `weights_` (n_terms,),
+    its power; `components_` (n_latent, n_dimensions), the latent directions over the columns
+    `latent_terms_` (n_latent,); `explained_` (n_dimensions,), their share of the documents' squared
+    length; `acronyms_`, term -> the terms that it stands for; `n_documents_`.
     """
 
-    def fit(self, documents: Sequence[str]) -> "TfidfModel":
-        """Learn the terms of the documents. A corpus without any makes a model without columns."""
-        spoken: Counter[str] = Counter()
-        having: Counter[str] = Counter()  # In how many documents each term is.
-        for document in documents:
-            words = text.words(document)
-            spoken.update(words)
-            having.update(set(text.stems(words)))
-        usual: dict[str, str] = {}
-        for word, _ in sorted(spoken.items(), key=lambda item: (-item[1], item[0])):
-            for term in text.stems([word]):
-                usual.setdefault(term, word)
-        by_frequency = sorted(having, key=lambda term: (-having[term], term))
-        terms = sorted(by_frequency[:MAX_TERMS])
-        self.n_documents_ = len(documents)
-        # As in TfidfTransformer(smooth_idf=True): as if one more document had every term once.
-        counts = np.array([having[term] for term in terms], dtype=float)
-        return self._learned(
-            np.array(terms, dtype=str),
-            np.array([usual[term] for term in terms], dtype=str),
-            np.log((1 + len(documents)) / (1 + counts)) + 1,
+    def __init__(
+        self,
+        *,
+        idf_power: float = 1.5,
+        n_components: int = 256,
+        max_terms: int = 500_000,
+        max_sample: int = 30_000,
+        random_state: int = 0,
+    ) -> None:
+        """`max_sample`: of so many documents, evenly spread, the latent part is learned."""
+        self.idf_power = idf_power
+        self.n_components = n_components
+        self.max_terms = max_terms
+        self.max_sample = max_sample
+        self.random_state = random_state
+
+    # ---- scikit-learn's conventions, without its import
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters of the constructor. None is an estimator, so `deep` is idle."""
+        return {name: getattr(self, name) for name in self._parameters()}
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters of the constructor. Raises ValueError for one that it doesn't have."""
+        for name, value in params.items():
+            if name not in self._parameters():
+                raise ValueError(f"{name!r} is no parameter of TfidfModel")
+            setattr(self, name, value)
+        return self
+
+    @classmethod
+    def _parameters(cls) -> list[str]:
+        return [name for name in inspect.signature(cls).parameters]
+
+    def __sklearn_tags__(self) -> Any:
+        from sklearn.utils import InputTags, Tags, TargetTags, TransformerTags
+
+        return Tags(
+            estimator_type=None,
+            target_tags=TargetTags(required=False),
+            transformer_tags=TransformerTags(preserves_dtype=[]),
+            input_tags=InputTags(string=True, two_d_array=False),
         )
 
-    def transform(self, documents: Sequence[str]) -> sparse.csr_matrix:
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "terms_")
+
+    def fit_transform(self, documents: Sequence[str], y: object = None) -> sparse.csr_matrix:
+        return self.fit(documents).transform(documents)
+
+    # ---- Fitting
+
+    def fit(self, documents: Iterable[str], y: object = None) -> Self:
+        """Learn from the documents, read once. Without any word, the model has no columns."""
+        corpus = _Corpus(documents)
+        self.n_documents_ = len(corpus)
+        terms, counts = corpus.columns(self.max_terms)
+        self.terms_ = np.array(terms, dtype=str)
+        self.words_ = np.array([corpus.usual[term] for term in terms], dtype=str)
+        self.idf_ = _idf(counts)
+        self.acronyms_ = corpus.acronyms()
+        self._ready()
+        self._fit_latent(self._weighted(_every(counts, self.max_sample)))
+        return self
+
+    def _fit_latent(self, vectors: sparse.csr_matrix) -> None:
+        """Learn the latent directions of the rows. A term of one document alone has no part."""
+        having = np.asarray((vectors != 0).sum(axis=0)).ravel()
+        self.latent_terms_ = np.flatnonzero(having > 1).astype(np.int32)
+        shared = vectors[:, self.latent_terms_]
+        n_dimensions = min(self.n_components, shared.shape[0] // 7, shared.shape[1] - 1)
+        if n_dimensions < LEAST_DIMENSIONS:
+            self._without_latent()
+            return
+        from sklearn.utils.extmath import randomized_svd
+
+        _, values, directions = randomized_svd(
+            shared, n_dimensions, n_iter=3, random_state=self.random_state
+        )
+        # Stored in half precision, so that a model which was stored ranks as the one just fitted.
+        self.components_ = np.ascontiguousarray(directions.T.astype(np.float16), dtype=np.float32)
+        self.explained_ = (values**2 / shared.shape[0]).astype(np.float32)
+
+    def _without_latent(self) -> None:
+        self.latent_terms_ = np.zeros(0, dtype=np.int32)
+        self.components_ = np.zeros((0, 0), dtype=np.float32)
+        self.explained_ = np.zeros(0, dtype=np.float32)
+
+    def _ready(self) -> None:
+        self._columns = {str(term): column for column, term in enumerate(self.terms_)}
+        self.weights_ = (self.idf_**self.idf_power).astype(np.float32)
+
+    # ---- Reading texts
+
+    def transform(self, documents: Iterable[str]) -> sparse.csr_matrix:
         """Return the documents as rows of unit length, shape (n_documents, n_terms), float32.
 
         A document without a known term is a row of zeros.
         """
-        if not len(self.terms_) or not documents:
-            return sparse.csr_matrix((len(documents), len(self.terms_)), dtype=np.float32)
-        return self._vectorizer.transform(documents).tocsr()
+        return self.transform_terms(map(self.read, documents))
 
-    def columns(self, terms: Sequence[str]) -> list[int | None]:
-        """Return the column of each term, None for one that the corpus doesn't have."""
-        if not len(self.terms_):
-            return [None] * len(terms)
-        return [self._vectorizer.vocabulary_.get(term) for term in terms]
+    def read(self, document: str) -> list[str]:
+        """Return the terms of a document in order. An acronym brings along what it stands for."""
+        terms = text.terms(document)
+        for acronym in self.acronyms_.keys() & set(terms):
+            place = terms.index(acronym) + 1
+            terms[place:place] = self.acronyms_[acronym]
+        return terms
+
+    def transform_terms(self, documents: Iterable[Sequence[str]]) -> sparse.csr_matrix:
+        """Return documents that are terms already, as `transform` does."""
+        columns, counts, ends = array("i"), array("i"), [0]
+        find = self._columns.get
+        for terms in documents:
+            for term, count in Counter(terms).items():
+                column = find(term)
+                if column is not None:
+                    columns.append(column)
+                    counts.append(count)
+            ends.append(len(columns))
+        return self._weighted(_csr(columns, counts, ends, len(self.terms_)))
+
+    def latent(self, vectors: sparse.csr_matrix) -> np.ndarray:
+        """Return where rows lie in the latent space, shape (n_rows, n_dimensions), float32."""
+        if not len(self.explained_):
+            return np.zeros((vectors.shape[0], 0), dtype=np.float32)
+        return np.asarray(vectors[:, self.latent_terms_] @ self.components_)
+
+    def columns(self, terms: Iterable[str]) -> np.ndarray:
+        """Return the column of each term, ABSENT for one that the corpus doesn't have."""
+        find = self._columns.get
+        return np.array([find(term, ABSENT) for term in terms], dtype=np.int64)
+
+    def beginning_with(self, start: str) -> list[int]:
+        """Return the columns of the terms that begin so."""
+        first = int(np.searchsorted(self.terms_, start))
+        last = int(np.searchsorted(self.terms_, start + chr(0x10FFFF)))
+        return list(range(first, last))
+
+    def _weighted(self, counts: sparse.csr_matrix) -> sparse.csr_matrix:
+        """Return counts as weights: rows of unit length, or of zeros."""
+        data = (1 + np.log(counts.data)) * self.weights_[counts.indices]
+        weighted = sparse.csr_matrix((data, counts.indices, counts.indptr), shape=counts.shape)
+        return unit_rows(weighted)
+
+    # ---- Storing
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Return what was learned, as arrays without objects."""
         return {
             "format": np.array(FORMAT),
-            "terms": self.terms_,
-            "words": self.words_,
+            "idf_power": np.array(self.idf_power),
+            "terms": _packed(self.terms_.tolist()),
+            "words": _packed(self.words_.tolist()),
             "idf": self.idf_,
             "n_documents": np.array(self.n_documents_),
+            "acronyms": _packed([" ".join((a, *long)) for a, long in self.acronyms_.items()]),
+            "latent_terms": self.latent_terms_,
+            "components": self.components_.astype(np.float16),
+            "explained": self.explained_,
         }
 
     @classmethod
-    def from_arrays(cls, arrays: dict[str, np.ndarray]) -> "TfidfModel":
+    def from_arrays(cls, arrays: dict[str, np.ndarray]) -> Self:
         """Return the model that `to_arrays` told of. Raises ValueError for what it can't be."""
+        try:
+            return cls._from_arrays(arrays)
+        except (TypeError, KeyError, IndexError, OverflowError) as error:
+            raise ValueError(f"no arrays of a model: {error}") from error
+
+    @classmethod
+    def _from_arrays(cls, arrays: dict[str, np.ndarray]) -> Self:
         if int(arrays["format"]) != FORMAT:
             raise ValueError(f"a model of format {arrays['format']}, where {FORMAT} is wanted")
-        terms, words, idf = arrays["terms"], arrays["words"], arrays["idf"]
-        if not (terms.shape == words.shape == idf.shape and np.isfinite(idf).all()):
-            raise ValueError("a model whose parts don't fit each other")
-        model = cls()
+        model = cls(idf_power=float(arrays["idf_power"]))
+        model.terms_, model.words_ = _unpacked(arrays["terms"]), _unpacked(arrays["words"])
+        model.idf_ = np.asarray(arrays["idf"], dtype=np.float32)
         model.n_documents_ = int(arrays["n_documents"])
-        return model._learned(terms, words, idf)
+        acronyms = (line.split() for line in _unpacked(arrays["acronyms"]).tolist())
+        model.acronyms_ = {acronym: tuple(long) for acronym, *long in acronyms}
+        model.latent_terms_ = np.asarray(arrays["latent_terms"], dtype=np.int32)
+        model.components_ = np.ascontiguousarray(arrays["components"], dtype=np.float32)
+        model.explained_ = np.asarray(arrays["explained"], dtype=np.float32)
+        model._check()
+        model._ready()
+        return model
 
-    def _learned(self, terms: np.ndarray, words: np.ndarray, idf: np.ndarray) -> "TfidfModel":
-        self.terms_, self.words_ = terms, words
-        self.idf_ = np.asarray(idf, dtype=np.float32)
-        if len(terms):
-            self._vectorizer = _vectorizer(
-                vocabulary={str(term): n for n, term in enumerate(terms)}
-            )
-            self._vectorizer.idf_ = self.idf_
-        return self
+    def _check(self) -> None:
+        n_terms = len(self.terms_)
+        latent = self.latent_terms_
+        fits = (
+            self.words_.shape == self.idf_.shape == (n_terms,)
+            and latent.ndim == self.explained_.ndim == 1
+            and self.components_.shape == (len(latent), len(self.explained_))
+            and (not len(latent) or 0 <= latent.min() <= latent.max() < n_terms)
+            and bool((self.terms_[:-1] < self.terms_[1:]).all())
+        )
+        can_be = (
+            0 <= self.idf_power <= 10
+            and self.n_documents_ >= 0
+            and bool(((self.idf_ >= 0) & (self.idf_ < 100)).all())
+            and bool((self.explained_ >= 0).all())
+            and bool(np.isfinite(self.components_).all() and np.isfinite(self.explained_).all())
+        )
+        if not fits or not can_be:
+            raise ValueError("a model whose parts don't fit each other")
 
 
-def _vectorizer(**options: object) -> TfidfVectorizer:
-    return TfidfVectorizer(
-        **{"analyzer": text.terms, **options}, sublinear_tf=True, dtype=np.float32
-    )
+class _Corpus:
+    """The documents as counts of terms, and the word by which each term is usually written."""
+
+    def __init__(self, documents: Iterable[str]) -> None:
+        self._number: dict[str, int] = {}
+        self._found, self._counts, self._ends = array("i"), array("i"), [0]
+        self._definitions = Definitions()
+        spoken: Counter[str] = Counter()
+        shouted: Counter[str] = Counter()
+        for document in documents:
+            words = text.words(document)
+            spoken.update(words)
+            shouted.update(text.ACRONYM.findall(document))
+            self._definitions.read(document)
+            self._count(text.stems(words))
+        self.usual = _usual(spoken, shouted)
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def acronyms(self) -> dict[str, tuple[str, ...]]:
+        """Return what acronyms stand for, without those that are mostly written as words."""
+        agreed = self._definitions.agreed()
+        return {
+            acronym: long
+            for acronym, long in agreed.items()
+            if self.usual[acronym].rstrip("s").isupper()
+        }
+
+    def _count(self, terms: list[str]) -> None:
+        number = self._number
+        for term, count in Counter(terms).items():
+            self._found.append(number.setdefault(term, len(number)))
+            self._counts.append(count)
+        self._ends.append(len(self._found))
+
+    def columns(self, limit: int) -> tuple[list[str], sparse.csr_matrix]:
+        """Return the terms in order, the most frequent `limit` of them, and how often each is in
+        each document, shape (n_documents, n_terms).
+        """
+        names = list(self._number)
+        counts = _csr(self._found, self._counts, self._ends, len(names))
+        having = np.bincount(counts.indices, minlength=len(names))
+        frequent = sorted(range(len(names)), key=lambda n: (-having[n], names[n]))[:limit]
+        kept = sorted(frequent, key=lambda n: names[n])
+        if len(kept) < len(names):
+            counts = counts[:, kept]
+        else:  # Only renamed: without a copy.
+            place = np.empty(len(names), dtype=counts.indices.dtype)
+            place[kept] = np.arange(len(kept))
+            counts.indices = place[counts.indices]
+        return [names[n] for n in kept], counts
+
+
+def _csr(columns: array, counts: array, ends: list[int], width: int) -> sparse.csr_matrix:
+    """Return the rows as a matrix of their own, shape (len(ends) - 1, width)."""
+    data = np.array(counts, dtype=np.float32)
+    indices = np.array(columns, dtype=np.int32)
+    matrix = sparse.csr_matrix((data, indices, np.array(ends)), shape=(len(ends) - 1, width))
+    matrix.sort_indices()
+    return matrix
+
+
+def _idf(counts: sparse.csr_matrix) -> np.ndarray:
+    if not counts.shape[1]:
+        return np.zeros(0, dtype=np.float32)
+    from sklearn.feature_extraction.text import TfidfTransformer
+
+    return TfidfTransformer(norm=None).fit(counts).idf_.astype(np.float32)
+
+
+def _every(rows: sparse.csr_matrix, limit: int) -> sparse.csr_matrix:
+    """Return all rows, or `limit` of them, evenly spread."""
+    if rows.shape[0] <= limit:
+        return rows
+    return rows[np.linspace(0, rows.shape[0] - 1, limit).astype(int)]
+
+
+def unit_rows(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Return the rows scaled to unit length, float32. Rows of zeros stay."""
+    lengths = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1)).ravel())
+    per_entry = np.repeat(np.where(lengths > 0, lengths, 1), np.diff(matrix.indptr))
+    data = (matrix.data / per_entry).astype(np.float32)
+    return sparse.csr_matrix((data, matrix.indices, matrix.indptr), shape=matrix.shape)
+
+
+def _usual(spoken: Counter[str], shouted: Counter[str]) -> dict[str, str]:
+    """Return term -> the word that people write most often for it, acronyms in capitals."""
+    usual: dict[str, str] = {}
+    capitals = {word.lower(): word for word, _ in reversed(shouted.most_common())}
+    for word, count in sorted(spoken.items(), key=lambda item: (-item[1], item[0])):
+        acronym, plural = capitals.get(word, ""), ""
+        if word.endswith("s") and shouted[capitals.get(word[:-1], "")] > shouted[acronym]:
+            acronym, plural = capitals[word[:-1]], "s"
+        said = acronym + plural if shouted[acronym] * 2 > count else word
+        letters = word.rstrip("0123456789")
+        if letters != word and shouted[capitals.get(letters, "")] * 2 > count:
+            said = f"{capitals[letters]}-{word[len(letters) :]}"  # GPT-4
+        *about, term = text.stems([word]) or [""]
+        usual.setdefault(term, said)
+        for other in about:  # "gpt4" is about GPT, which is said without the number.
+            usual.setdefault(other, said.rstrip("0123456789").rstrip("-"))
+    return usual
+
+
+def _packed(words: list[str]) -> np.ndarray:
+    """Return words as bytes, parted by line ends: no word has one."""
+    return np.frombuffer("\n".join(words).encode(), dtype=np.uint8)
+
+
+def _unpacked(packed: np.ndarray) -> np.ndarray:
+    joined = packed.tobytes().decode()
+    return np.array(joined.split("\n") if joined else [], dtype=str)

@@ -1,7 +1,8 @@
 """Text becomes terms: folded, without stop words, stemmed.
 
-A term is the stem of a word. Case, accents and hyphens don't matter: "Graph-based" and "graph
-based" have the same terms.
+A term is the stem of a word. LaTeX, case, accents, hyphens and the two spellings of English don't
+matter: "Graph-based" and "graph based" have the same terms, and so have "pre-training" and
+"pretraining", `Schr\\"odinger` and "Schrödinger", "tumour" and "tumor".
 """
 
 import re
@@ -9,26 +10,86 @@ import threading
 import unicodedata
 
 import snowballstemmer
-from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
+from digest.ranking.stopwords import STOP_WORDS
 
 WORD = re.compile(r"[^\W_]{2,}")
-ACCENT = re.compile("[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]")
+ACRONYM = re.compile(r"\b[A-Z][A-Z0-9]+(?=s?\b)")
+HYPHENATED = re.compile(r"(?<![^\W_])[^\W_]+(?:[-\u2010\u2011][^\W_]+)+")
 MAX_WORD = 40  # Longer ones are no words; they would only fill the vocabulary.
-#: What abstracts say of themselves and readers of their wishes, beside the stop words of English.
-PAPER_STOP_WORDS = frozenset(
-    """
-    paper papers propose proposed proposes approach approaches method methods result results show
-    shows use used using based novel new existing et al via however demonstrate demonstrates want
-    wants know like interested interest interesting work works working way ways make makes better
-    good best prevent research study studies recent latest learned topic topics
-    """.split()  # noqa: SIM905, a list of fifty quoted words is harder to read
-)
 #: Said of everything, and about nothing: its words would look like a subject.
 STATE_OF_THE_ART = re.compile(r"state[-\s]+of[-\s]+the[-\s]+art")
 
+# ---- LaTeX: accents go, other commands are words by their names
+
+ACCENT_COMMAND = re.compile(r"\\[\"'`^~=.]\s?\{?\\?([A-Za-z])\}?|\\[uvHcdbkrt]\{\\?([A-Za-z])\}")
+FONT_COMMAND = re.compile(
+    r"\\(?:(?:text|math)(?:bf|it|rm|tt|sf|sc|cal|bb|frak|scr|normal|up)?|emph|mbox|operatorname"
+    r"|boldsymbol|bm|bf|it|rm|em|cal|left|right)(?![A-Za-z])\s?"
+)
+LETTER_COMMAND = re.compile(r"\\(AE|OE|ae|oe|ss|L|l|O|o|i|j)(?![A-Za-z])\s?")  # As in L{}odz.
+COMMAND = re.compile(r"\\([A-Za-z]+)")
+LATEX_SYNTAX = str.maketrans("", "", "${}_^\\~")
+
+# ---- Unicode: accents go, a Greek letter that stands alone is its name
+
+ACCENT = re.compile("[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]")
+HYPHEN = str.maketrans("\u2010\u2011\u2012\u2013\u2212", "-----")
+#: Letters that no accent makes.
+LETTERS = {"ł": "l", "ø": "o", "đ": "d", "ħ": "h", "ı": "i", "æ": "ae", "œ": "oe", "ß": "ss"}
+LETTER = str.maketrans(LETTERS)
+GREEK_LETTER = re.compile(r"(?<![α-ω])[α-ω](?![α-ω])")
+NAMES_OF_GREEK = """
+    alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma
+    sigma tau upsilon phi chi psi omega
+"""
+GREEK = dict(zip("αβγδεζηθικλμνξοπρςστυφχψω", NAMES_OF_GREEK.split(), strict=True))
+
+# ---- Hyphens: most part two words; these don't
+
+#: What is written with a hyphen and without: pre-training, e-mail.
+PREFIXES = frozenset(
+    """
+    anti auto bi bio co counter e electro extra geo hyper hypo infra inter intra macro magneto meta
+    micro mono multi nano neuro non omni over photo poly post pre pseudo psycho quasi re semi socio
+    spatio sub super thermo trans tri ultra un under
+    """.split()  # noqa: SIM905, a list of quoted words is harder to read
+)
+LAST_WORD = re.compile(r"[^\W_]+$")
+FIRST_WORD = re.compile(r"[a-z]{2,}")
+ONE_LETTER = re.compile(r"[a-z]\b")  # 3-D is 3D.
+FIRST_NUMBER = re.compile(r"[0-9]{1,4}\b")
+NUMBERED = re.compile(r"([a-z]{2,})[0-9]{1,4}")
+
+# ---- One spelling: acronyms and Greek words in the singular, British as American
+
+SPELLINGS = [
+    (re.compile(r"^([b-df-hj-np-tv-xz]{3,})(?<!s)s$"), r"\1"),  # LLMs
+    (re.compile(r"^([b-df-hj-np-tv-xz]{2,}[aeiou])s$"), r"\1"),  # GPUs
+    (re.compile(r"(?<=[a-z]{3}[a-bd-uw-z])is(e|ed|es|er|ers|ing|ations?)$"), r"iz\1"),
+    (re.compile(r"(?<=[a-z]{3})our(s|ed|ing|al|ally|able|hoods?|less|ful)?$"), r"or\1"),
+    (re.compile(r"(?<=[a-z]{2}[bt])re(s|d)?$"), r"er\1"),
+    (re.compile(r"(?<=[a-z]{3})ogue(s?)$"), r"og\1"),
+    (re.compile(r"(?<=[a-z]{2}l)yses$"), "ysis"),
+    (re.compile(r"(?<=[a-z]{3})yse(d?)$"), r"yze\1"),
+    (re.compile(r"(?<=th)eses$"), "esis"),
+    (re.compile(r"aem|oem(?=at)"), "em"),
+    (re.compile(r"oestr"), "estr"),
+    (re.compile(r"paed"), "ped"),
+    (re.compile(r"(?<=an)aesth"), "esth"),
+    (re.compile(r"oedem"), "edem"),
+    (re.compile(r"rrhoe"), "rrhe"),
+    (re.compile(r"^(f)oe(t)"), r"\1e\2"),
+    (re.compile(r"aeti(?=o)"), "eti"),
+    (re.compile(r"gynaec"), "gynec"),
+]
+
 
 class _Stems(dict[str, str]):
-    """Word -> stem, computed once a word. Stop words and numbers have the empty stem."""
+    """Word -> its terms, parted by a space, computed once a word.
+
+    Stop words and numbers have none, "gpt4" has two, all others one.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,31 +97,93 @@ class _Stems(dict[str, str]):
         self._lock = threading.Lock()  # The stemmer keeps the word that it is at.
 
     def __missing__(self, word: str) -> str:
-        stop = word in ENGLISH_STOP_WORDS or word in PAPER_STOP_WORDS
-        with self._lock:
-            stem = "" if stop or word.isdecimal() or len(word) > MAX_WORD else self._stem(word)
+        is_no_term = word in STOP_WORDS or word.isdecimal() or len(word) > MAX_WORD
+        stem = "" if is_no_term else self._stemmed(word)
+        if stem and (numbered := NUMBERED.fullmatch(word)):
+            stem = f"{self[numbered[1]]} {stem}"
         if len(self) > 500_000:
             self.clear()
         self[word] = stem
         return stem
 
+    def _stemmed(self, word: str) -> str:
+        for spelling, replacement in SPELLINGS:
+            word = spelling.sub(replacement, word)
+        with self._lock:
+            return self._stem(word)
+
 
 _stems = _Stems()
 
 
-def words(text: str) -> list[str]:
-    """Return the words of a text, folded, in order."""
+def words(text: str, *, of_query: bool = False) -> list[str]:
+    """Return the words of a text, folded, in order.
+
+    Of "k-means", a paper says "kmeans" and "means"; a query asks for the first alone.
+    """
+    if "\\" in text or "$" in text:
+        text = _without_latex(text)
     text = text.lower()
     if not text.isascii():
         text = ACCENT.sub("", unicodedata.normalize("NFKD", text)).lower()
-    return WORD.findall(STATE_OF_THE_ART.sub(" ", text))
+        text = text.translate(HYPHEN).translate(LETTER)
+        text = GREEK_LETTER.sub(lambda letter: f" {GREEK[letter[0]]}", text)
+    if "state" in text:
+        text = STATE_OF_THE_ART.sub(" ", text)
+    if "-" in text:
+        text = _joined(text, of_query)
+    return WORD.findall(text)
 
 
 def stems(words: list[str]) -> list[str]:
     """Return the terms of folded words, in order. Stop words and numbers have none."""
-    return [stem for word in words if (stem := _stems[word])]
+    return " ".join(map(_stems.__getitem__, words)).split()
 
 
 def terms(text: str) -> list[str]:
     """Return the terms of a text in order, repeats included."""
     return stems(words(text))
+
+
+def as_written(text: str) -> dict[str, str]:
+    """Return, for each term of a text, the word that stands for it there, in its own case."""
+    said: dict[str, str] = {}
+    for word in WORD.findall(text):
+        for term in terms(word):
+            said.setdefault(term, word)
+    for word in HYPHENATED.findall(text):  # What a hyphen joins: "pre-training", "k-means".
+        for term in terms(word):
+            said.setdefault(term, word)
+    for word in words(text):
+        for term in stems([word]):
+            said.setdefault(term, word)
+    return said
+
+
+def _without_latex(text: str) -> str:
+    text = ACCENT_COMMAND.sub(lambda found: found[1] or found[2], text)
+    text = LETTER_COMMAND.sub(r"\1", FONT_COMMAND.sub("", text))
+    text = COMMAND.sub(r" \1 ", text)
+    return text.translate(LATEX_SYNTAX)
+
+
+def _joined(text: str, of_query: bool) -> str:
+    """Return the text without hyphens: "pretraining", "gpt4", else two words.
+
+    Of "k-means" and "in-context", whose first word alone is no term, both become one word, and the
+    second stays as well.
+    """
+    joined, *pieces = text.split("-")
+    said = [joined]
+    for piece in pieces:
+        last = LAST_WORD.search(said[-1][-16:])
+        word = last[0] if last else ""
+        if word in PREFIXES and FIRST_WORD.match(piece):
+            said.append(piece)
+        elif (len(word) == 1 or word in STOP_WORDS) and (first := FIRST_WORD.match(piece)):
+            said.append(piece if of_query else f"{first[0]} {piece}")
+        elif (ONE_LETTER if word.isdecimal() else FIRST_NUMBER).match(piece):
+            said.append(piece)
+        else:
+            said.append(f" {piece}")
+    return "".join(said)

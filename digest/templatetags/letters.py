@@ -37,7 +37,8 @@ def facts(pick) -> str:
     """Return what else is known of a paper: its fields, its upvotes, whether it is a sample."""
     paper = pick.paper
     known = [", ".join(paper.fields[:4])]
-    if paper.upvotes and pick.basis != pick.Basis.TREND:  # The reason tells of them there.
+    told = (pick.Basis.TREND, pick.Basis.SECOND)  # Whose reason is the votes.
+    if paper.upvotes and pick.basis not in told:
         known.append(f"{paper.upvotes} upvote{'s' if paper.upvotes != 1 else ''}")
     if paper.is_sample:
         known.append("sample paper")

@@ -30,7 +30,7 @@ class Command(base.Command):
         on = date or schedule.local_day(now, subscriber.zone)
         digest = Digest.objects.filter(subscriber=subscriber, day=on).first()
         if digest is not None:
-            picks = list(digest.picks.select_related("paper").order_by("position"))
+            picks = list(digest.picks.whole())
             note = f"as it was planned; its letter: {digest.letter.said}"
         else:
             digest, picks = planning.preview(subscriber, on, now)
@@ -52,4 +52,8 @@ class Command(base.Command):
             console.print()
             console.print(Text(f"{pick.position:>3}. {pick.paper.title}", style="bold"))
             console.print(Text(f"     {pick.score:.3f}  {pick.why}"))
+            if pick.terms:
+                console.print(Text(f"     weighed most: {', '.join(pick.terms)}"))
+            for paper in pick.folded:
+                console.print(Text(f"     on the same idea: {paper.title}"))
             console.print(Text(f"     {pick.paper_id}  {pick.paper.day}  {pick.paper.link}"))

@@ -2,7 +2,9 @@
 
 from django.utils import timezone
 
+from digest import steering
 from digest.management import base
+from digest.models import ReaderModel
 from subscriptions.models import Letter, Subscriber
 from subscriptions.post import office
 
@@ -20,6 +22,8 @@ class Command(base.Command):
 
         if dry_run:
             return self._say_what_would_be(clock())
+        if ReaderModel.objects.outdated(clock()).exists():
+            steering.learn(clock())
         plan = self._plan(clock())
         office.sweep(clock())
         accepted = tried = 0
@@ -38,7 +42,7 @@ class Command(base.Command):
     def _plan(self, now):
         if not Subscriber.objects.due(now).exists():
             return None
-        from digest import planning  # scikit-learn's import, which an idle minute need not pay.
+        from digest import planning  # numpy's import, which an idle minute need not pay.
 
         return planning.plan(now)
 
@@ -48,8 +52,8 @@ class Command(base.Command):
         digests = quiet = 0
         for shard in planning.shards(now):
             _, dues = planning.propose(shard, now, may_store=False)
-            digests += sum(bool(due.choices) for due in dues)
-            quiet += sum(not due.choices for due in dues)
+            digests += sum(bool(due.papers) for due in dues)
+            quiet += sum(not due.papers for due in dues)
         letters = Letter.objects.due(now).count()
         late = Subscriber.objects.due(now).count()
         self.stdout.write(

@@ -1,0 +1,85 @@
+"""A reader asks about one paper: why it is, or is not, in her digest."""
+
+import re
+from dataclasses import dataclass, replace
+from datetime import date
+
+from django.conf import settings
+
+from digest import editions, planning
+from digest.models import FittedModel, Paper, Pick
+from digest.profiles import profiles_of
+from digest.ranking.tuning import Tuning
+from digest.ranking.verdict import Verdict, judge
+from digest.sources.records import canonical_id
+
+#: What people paste: an id, with its version or not, alone or within an address.
+ARXIV_ID = re.compile(
+    r"(?:(?<![\w.])|(?<=arxiv\.))(?:\d{4}\.\d{4,5}|[a-z-]+(?:\.[a-z]{2})?/\d{7})(?:v\d+)?(?!\d)",
+    re.IGNORECASE | re.ASCII,
+)
+SUBJECT_CLASS = re.compile(r"\.[a-z]{2}(?=/)")
+LEAST_OF_TITLE = 8  # Characters of a title's beginning by which a paper is found.
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is known of the paper that was asked about. `pick` is set where it was sent."""
+
+    paper: Paper | None = None
+    pick: Pick | None = None
+    verdict: Verdict | None = None
+    other: Paper | None = None
+    is_new: bool = False
+    day: date | None = None
+
+
+def find_paper(asked: str) -> Paper | None:
+    """Return the paper that a text names by its id, its address or its title, or None."""
+    asked = " ".join(asked.split())[:500]
+    found = ARXIV_ID.search(asked)
+    if found and (
+        paper := Paper.objects.filter(
+            pk=canonical_id(SUBJECT_CLASS.sub("", found[0].lower()))
+        ).first()
+    ):
+        return paper
+    if not asked:
+        return None
+    papers = Paper.objects.filter(pk=asked) | Paper.objects.filter(title__iexact=asked)
+    if len(asked) >= LEAST_OF_TITLE and not papers.exists():
+        papers = Paper.objects.filter(title__istartswith=asked)
+    return papers.first()
+
+
+def ask(subscriber, asked: str, day: date, now) -> Answer:
+    """Return why the paper is, or is not, in her digest of this local day. Writes nothing."""
+    paper = find_paper(asked)
+    if paper is None:
+        return Answer(day=day)
+    pick = Pick.objects.filter(subscriber=subscriber, paper=paper)
+    pick = pick.select_related("digest", "digest__letter", "paper", "leader__paper").first()
+    papers_day = planning.papers_day(subscriber, day, now)
+    is_new = Paper.objects.new_on(papers_day).filter(pk=paper.pk).exists()
+    answer = Answer(paper, pick, is_new=is_new, day=day)
+    if pick is not None or not FittedModel.objects.exists():
+        return answer
+    issue = editions.issue_of(papers_day, now, may_store=False)
+    planned = planning.planned_for(subscriber, issue)
+    if any(one.is_second and one.paper == paper.pk for one in planned):
+        return replace(answer, verdict=Verdict("second"))
+    if not is_new:
+        return answer
+    verdict = _judge(subscriber, issue, paper)
+    if verdict.what == "chosen" and all(one.paper != paper.pk for one in planned):
+        verdict = replace(verdict, what="crowded")  # By a second chance, which had its place.
+    other = Paper.objects.get(pk=issue.ids[verdict.other]) if verdict.other >= 0 else None
+    return replace(answer, verdict=verdict, other=other)
+
+
+def _judge(subscriber, issue, paper):
+    (profile,) = profiles_of([subscriber])
+    had = Pick.objects.filter(subscriber=subscriber, paper__in=issue.ids)
+    seen = {issue.places[had_one] for had_one in had.values_list("paper_id", flat=True)}
+    place, tuning = issue.places[paper.pk], Tuning.of(settings.RANKING)
+    return judge(issue.model, issue.edition, profile, seen, place, tuning)

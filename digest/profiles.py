@@ -1,0 +1,50 @@
+"""Subscribers become profiles: what the ranking knows of each."""
+
+from collections import defaultdict
+
+import numpy as np
+
+from digest.models import ReaderModel
+from digest.ranking.learning import Learned
+from digest.ranking.profile import Interest, Profile
+from digest.sources import taxonomy
+from subscriptions.models import Subscriber, Topic, TopicPreference
+
+
+def profiles_of(subscribers: list[Subscriber]) -> list[Profile]:
+    """Return what the ranking knows of each. Two queries, however many they are."""
+    preferences = TopicPreference.objects.filter(subscriber__in=subscribers)
+    follows, mutes = defaultdict(list), defaultdict(list)
+    for preference in preferences.select_related("topic").order_by("pk"):
+        chosen = mutes if preference.stance == TopicPreference.Stance.MUTE else follows
+        chosen[preference.subscriber_id].append(interest_of(preference.topic, preference.weight))
+    learned = {
+        row.subscriber_id: learned_of(row)
+        for row in ReaderModel.objects.filter(
+            subscriber__in=[one for one in subscribers if one.learns], fitted_at__isnull=False
+        )
+    }
+    return [
+        Profile(tuple(follows[one.pk]), tuple(mutes[one.pk]), one.size, learned.get(one.pk))
+        for one in subscribers
+    ]
+
+
+def interest_of(topic: Topic, weight: float = 1.0) -> Interest:
+    """Return a topic as the ranking reads it.
+
+    A text that is the name of a category, such as "cs.LG" or "hep-th", means its papers.
+    """
+    categories = tuple(taxonomy.merged(topic.categories))
+    text = topic.query.strip()
+    if not categories and (category := taxonomy.named(text)):
+        return Interest(topic.name, "", weight, (category,))
+    return Interest(topic.name, topic.query, weight, categories)
+
+
+def learned_of(row: ReaderModel) -> Learned | None:
+    """Return a reader's own model, None where it has nothing to say."""
+    if not row.terms:
+        return None
+    floor = np.inf if row.floor is None else row.floor
+    return Learned(tuple(row.terms), tuple(row.weights), row.liked, floor)

@@ -1,0 +1,63 @@
+"""Acronyms and what they stand for, as papers define them: "large language models (LLMs)".
+
+The long form is found as by Schwartz and Hearst (2003), "A simple algorithm for identifying
+abbreviation definitions in biomedical text".
+"""
+
+import re
+from collections import Counter, defaultdict
+
+from digest.ranking import text
+
+DEFINED = re.compile(r"\(([A-Z][A-Za-z]{1,8})\)")
+WORDS_BEFORE = 160  # Characters before it in which its long form is looked for.
+#: So many papers must define it, and so many of these in the same way: ASR is speech recognition to
+#: some and the success of attacks to others, and stays what it is.
+DEFINITIONS, AGREED = 5, 0.8
+
+
+class Definitions:
+    """What the papers of a corpus say that acronyms stand for."""
+
+    def __init__(self) -> None:
+        self._found: defaultdict[str, Counter[tuple[str, ...]]] = defaultdict(Counter)
+
+    def read(self, document: str) -> None:
+        """Note what a document defines, each acronym once."""
+        if "(" not in document:
+            return
+        defined = {}
+        for found in DEFINED.finditer(document):
+            acronym = found[1].removesuffix("s")
+            before = document[max(0, found.start() - WORDS_BEFORE) : found.start()]
+            has_capitals = sum(map(str.isupper, acronym)) > 1
+            if has_capitals and (long := long_form(acronym, before)):
+                defined[acronym] = long
+        for acronym, long in defined.items():
+            terms = text.terms(acronym)
+            stands_for = tuple(text.terms(long))
+            if len(terms) == 1 and len(stands_for) > 1 and terms[0] not in stands_for:
+                self._found[terms[0]][stands_for] += 1
+
+    def agreed(self) -> dict[str, tuple[str, ...]]:
+        """Return the term of each acronym that is defined often and in one way, with its terms."""
+        agreed = {}
+        for acronym, counts in sorted(self._found.items()):
+            long, count = min(counts.items(), key=lambda item: (-item[1], item[0]))
+            if count >= DEFINITIONS and count >= AGREED * counts.total():
+                agreed[acronym] = long
+        return agreed
+
+
+def long_form(acronym: str, before: str) -> str:
+    """Return the words that end the text before an acronym and that it abbreviates, or nothing."""
+    words = before.split()[-min(len(acronym) + 5, 2 * len(acronym)) :]
+    text = " ".join(words).lower()
+    place = len(text)
+    for number, letter in reversed(list(enumerate(acronym.lower()))):
+        place = text.rfind(letter, 0, place)
+        while number == 0 and place > 0 and text[place - 1].isalnum():
+            place = text.rfind(letter, 0, place)  # The first letter begins a word.
+        if place < 0:
+            return ""
+    return text[text.rfind(" ", 0, place) + 1 :]

@@ -1,0 +1,250 @@
+"""The new papers, as the ranking reads them, and what it knows of them beside their words."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+from scipy import sparse
+
+from digest.ranking import text
+from digest.ranking.model import TfidfModel
+
+CACHED = 50_000  # So many entries a cache.
+PRIOR = 2  # So many papers of the general habit are added to those of a field or an age.
+GATHERING = 0.5  # Votes grow like the root of a paper's age, more or less.
+LEAST_SPREAD = 0.5  # Of the logarithms of votes: where all have about the same, none trends.
+POPULAR = 1.28  # So many standard deviations ahead is half a trend: of ten papers, one is there.
+#: Two papers must be so near in the latent space to be compared word by word.
+NEAR = 0.8
+TELLING = 20  # And have so many different terms: a title alone doesn't tell its idea.
+BLOCK, PAIRS = 1_000, 20_000  # So many papers, and pairs, are compared at a time.
+
+
+@dataclass(frozen=True)
+class Edition:
+    """The new papers, in an order of their own that all positions refer to.
+
+    `ids`: of each paper, what tells it from all others. `vectors` (n_papers, n_terms): what they
+    say. `latent` (n_papers, n_dimensions): where they lie in the latent space. `ages` (n_papers,):
+    days since each was announced. `upvotes` (n_papers,): 0 where nothing is known. `fields`: the
+    field of each, maybe empty. `categories`: the categories of each, the primary one first.
+    `texts`: what they say, for phrases, and how it is read, word after word.
+    """
+
+    ids: Sequence[str]
+    vectors: sparse.csr_matrix
+    latent: np.ndarray
+    ages: np.ndarray
+    upvotes: np.ndarray
+    fields: Sequence[str]
+    categories: Sequence[Sequence[str]]
+    texts: Sequence[str]
+    read: Callable[[str], list[str]]
+    _cache: dict[tuple[Any, ...], dict[Any, Any]] = field(
+        default_factory=dict, init=False, compare=False, repr=False
+    )
+
+    @classmethod
+    def of(
+        cls,
+        model: TfidfModel,
+        ids: Sequence[str],
+        texts: Sequence[str],
+        *,
+        ages: Sequence[float] | None = None,
+        upvotes: Sequence[float] | None = None,
+        fields: Sequence[str] | None = None,
+        categories: Sequence[Sequence[str]] | None = None,
+    ) -> Self:
+        """Return the papers with these texts, read by the model. What isn't given is unknown."""
+        vectors = model.transform(texts)
+        unknown = [0.0] * len(texts)
+        return cls(
+            ids,
+            vectors,
+            model.latent(vectors),
+            np.array(unknown if ages is None else ages, dtype=float),
+            np.array(unknown if upvotes is None else upvotes, dtype=float),
+            fields or [""] * len(texts),
+            categories or [()] * len(texts),
+            texts,
+            model.read,
+        )
+
+    def __len__(self) -> int:
+        return self.vectors.shape[0]
+
+    def cached(self, *name: Any, limit: int = CACHED) -> dict[Any, Any]:
+        """Return what was found already, to be looked up and added to. It is emptied when full."""
+        cache = self._cache.setdefault(name, {})
+        if len(cache) > limit:
+            cache.clear()
+        return cache
+
+    # ---- The words
+
+    @cached_property
+    def columns(self) -> sparse.csr_matrix:
+        """The vectors, turned: (n_terms, n_papers)."""
+        return self.vectors.T.tocsr()
+
+    @cached_property
+    def presence(self) -> sparse.csr_matrix:
+        """1 where a paper has a term, (n_terms, n_papers)."""
+        ones = np.ones(self.columns.nnz, dtype=np.float32)
+        pattern = (ones, self.columns.indices, self.columns.indptr)
+        return sparse.csr_matrix(pattern, shape=self.columns.shape)
+
+    @cached_property
+    def directions(self) -> np.ndarray:
+        """The latent vectors in unit length, (n_papers, n_dimensions)."""
+        return unit(self.latent)
+
+    def having(self, column: int) -> np.ndarray:
+        """Return the positions of the papers that have the term of this column."""
+        start, end = self.columns.indptr[column : column + 2]
+        return self.columns.indices[start:end]
+
+    def says(self, phrases: Sequence[tuple[str, ...]], among: np.ndarray) -> np.ndarray:
+        """Return which of the papers `among` (positions) say all phrases word after word."""
+        said = np.zeros(len(self), dtype=bool)
+        for paper in among:
+            terms = self._terms(int(paper))
+            said[paper] = all(f" {' '.join(phrase)} " in terms for phrase in phrases)
+        return said
+
+    def _terms(self, paper: int) -> str:
+        cache = self.cached("terms")
+        if paper not in cache:
+            cache[paper] = self._line_by_line(self.texts[paper])
+        return cache[paper]
+
+    def _line_by_line(self, document: str) -> str:
+        """Return the terms in a row, with a mark between lines: no phrase goes over their end.
+
+        Lines are there twice where a query would say it otherwise: as it would, and in full, with
+        what acronyms stand for.
+        """
+        said = said_in_full = ""
+        for line in document.splitlines():
+            terms, in_full = text.stems(text.words(line, of_query=True)), self.read(line)
+            said += f" {' '.join(terms)} |"
+            if len(in_full) > len(terms):
+                said_in_full += f" {' '.join(in_full)} |"
+        return said + said_in_full
+
+    # ---- Order and likeness
+
+    @cached_property
+    def rank(self) -> np.ndarray:
+        """Where each paper stands among equals: the newer, then the more popular, first."""
+        order = sorted(
+            range(len(self)), key=lambda p: (self.ages[p], -self.upvotes[p], self.ids[p])
+        )
+        rank = np.empty(len(self), dtype=np.int64)
+        rank[order] = np.arange(len(self))
+        return rank
+
+    @cached_property
+    def newest(self) -> list[int]:
+        """All papers, the newest first, and within a day one field after the other."""
+        turns: dict[tuple[float, str], int] = {}
+        keys = []
+        for paper in np.argsort(self.rank).tolist():
+            place = (float(self.ages[paper]), self.fields[paper])
+            turns[place] = turns.get(place, 0) + 1
+            keys.append((place[0], turns[place], place[1], paper))
+        return [key[-1] for key in sorted(keys)]
+
+    def groups(self, threshold: float) -> np.ndarray:
+        """Return a number for each paper, shape (n_papers,): the same where the idea is the same.
+
+        It is the rank of the group's first paper. A paper joins the first that it is like, and
+        nobody joins it: A like B and B like C makes no group of all three.
+        """
+        cache = self.cached("groups")
+        if threshold not in cache:
+            cache[threshold] = self._groups(threshold)
+        return cache[threshold]
+
+    def _groups(self, threshold: float) -> np.ndarray:
+        group = self.rank.copy()
+        for first, second in self._alike(threshold):
+            if group[first] == self.rank[first] and group[second] == self.rank[second]:
+                group[second] = group[first]
+        return group
+
+    def _alike(self, threshold: float) -> Iterator[tuple[int, int]]:
+        """Yield the pairs of papers that are alike, the better ranked first and in its order."""
+        order = np.argsort(self.rank)
+        telling = np.diff(self.vectors.indptr) >= TELLING
+        for start in range(0, len(self), BLOCK):
+            block = order[start : start + BLOCK]
+            if self.latent.shape[1]:
+                near = self.directions[block] @ self.directions[order].T >= NEAR
+            else:
+                near = np.ones((len(block), len(self)), dtype=bool)
+            near &= np.outer(telling[block], telling[order])
+            rows, others = np.nonzero(np.triu(near, start + 1))
+            firsts, seconds = block[rows], order[others]
+            for pair in range(0, len(firsts), PAIRS):
+                one, two = firsts[pair : pair + PAIRS], seconds[pair : pair + PAIRS]
+                cosine = self.vectors[one].multiply(self.vectors[two]).sum(axis=1)
+                alike = np.asarray(cosine).ravel() >= threshold
+                yield from zip(one[alike].tolist(), two[alike].tolist(), strict=True)
+
+    # ---- Popularity
+
+    @cached_property
+    def trends(self) -> np.ndarray:
+        """How far each paper is ahead of its field and age, in [0, 1], 0 where nobody voted.
+
+        From the logarithm of its votes, the habit of papers of this age and of this field is taken
+        away, so that mathematics can trend beside language models. Where few were voted on, their
+        habit is drawn to that of all. That votes gather with time is known beforehand.
+        """
+        trends = np.zeros(len(self))
+        voted = np.flatnonzero(self.upvotes > 0)
+        if len(voted):
+            ages = np.maximum(self.ages[voted], 0)
+            ahead = np.log1p(self.upvotes[voted]) - GATHERING * np.log1p(ages)
+            ahead = ahead - ahead.mean()
+            for habit in (np.floor(ages), np.array(self.fields)[voted]):
+                ahead = ahead - _habit(habit, ahead)
+            ahead /= max(float(ahead.std()), LEAST_SPREAD)
+            trends[voted] = 1 / (1 + np.exp(-2 * (ahead - POPULAR)))
+        return trends
+
+    # ---- Categories
+
+    @cached_property
+    def _by_category(self) -> dict[str, dict[int, bool]]:
+        """Category -> its papers, and whether it is the primary one of each."""
+        found: dict[str, dict[int, bool]] = {}
+        for paper, categories in enumerate(self.categories):
+            for place, category in enumerate(categories):
+                found.setdefault(category, {}).setdefault(paper, place == 0)
+        return found
+
+    def within(self, categories: Sequence[str]) -> dict[int, bool]:
+        """Return the papers of these categories, and whether one is the primary one of each."""
+        found: dict[int, bool] = {}
+        for category in categories:
+            for paper, is_primary in self._by_category.get(category, {}).items():
+                found[paper] = found.get(paper, False) or is_primary
+        return found
+
+
+def _habit(groups: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return the mean of each one's group, drawn to 0 by PRIOR members of no effect."""
+    _, members = np.unique(groups, return_inverse=True)
+    sums, counts = np.bincount(members, values), np.bincount(members)
+    return (sums / (counts + PRIOR))[members]
+
+
+def unit(rows: np.ndarray) -> np.ndarray:
+    """Return the rows scaled to unit length. Rows of zeros stay."""
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows / np.where(lengths > 0, lengths, 1)

@@ -1,0 +1,49 @@
+"""The words behind a choice: those that weighed most, as people write them."""
+
+import re
+
+import numpy as np
+from scipy import sparse
+
+from digest.ranking import text
+from digest.ranking.edition import Edition
+from digest.ranking.model import TfidfModel
+from digest.ranking.query import Query
+
+WORDS = 3
+HYPHEN = re.compile("[-\u2010\u2011]")
+
+
+def words_behind_query(
+    model: TfidfModel, edition: Edition, query: Query, paper: int
+) -> tuple[str, ...]:
+    """Return the words of the query that weigh most in this paper, as the reader wrote them."""
+    start, end = edition.vectors.indptr[paper : paper + 2]
+    said, weights = edition.vectors.indices[start:end], edition.vectors.data[start:end]
+    columns = model.columns(query.distinct)
+    places = np.minimum(np.searchsorted(said, columns), max(len(said) - 1, 0))
+    if not len(said):
+        return ()
+    heard = np.flatnonzero(said[places] == columns)
+    weighed = weights[places[heard]] * model.weights_[columns[heard]]
+    hers = text.as_written(query.text)
+    words: list[str] = []
+    for place in heard[np.argsort(-weighed, kind="stable")]:
+        word = hers[query.distinct[place]]
+        if not any(word in HYPHEN.split(other) for other in words):  # "in-context" says "context".
+            words.append(word)
+    return tuple(words[:WORDS])
+
+
+def words_behind_weights(
+    model: TfidfModel, edition: Edition, vectors: sparse.csr_matrix, papers: np.ndarray
+) -> list[tuple[str, ...]]:
+    """Return, for each row of a reader's own weights and its paper, the words that weigh most."""
+    shared = vectors.multiply(edition.vectors[papers]).tocsr()
+    behind = []
+    for row in range(shared.shape[0]):
+        start, end = shared.indptr[row : row + 2]
+        heaviest = np.argsort(-shared.data[start:end], kind="stable")[:WORDS]
+        columns = shared.indices[start:end][heaviest[shared.data[start:end][heaviest] > 0]]
+        behind.append(tuple(model.words_[columns].tolist()))
+    return behind

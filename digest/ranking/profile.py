@@ -1,0 +1,28 @@
+"""A reader, as the ranking knows her."""
+
+from dataclasses import dataclass
+
+from digest.ranking.learning import Learned
+
+
+@dataclass(frozen=True)
+class Interest:
+    """What a reader follows or mutes: a name to say, and a text to look for, in some categories.
+
+    Without categories, in all; without a text, all papers of the categories.
+    """
+
+    name: str
+    query: str
+    weight: float = 1.0
+    categories: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One reader: what she follows and mutes, how many papers she wants, what she taught."""
+
+    follows: tuple[Interest, ...] = ()
+    mutes: tuple[Interest, ...] = ()
+    size: int = 10
+    learned: Learned | None = None

@@ -1,0 +1,125 @@
+"""Why one paper is, or is not, in one reader's digest."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from digest.ranking import text
+from digest.ranking.choice import DEFAULT, Ranking, choose
+from digest.ranking.edition import Edition
+from digest.ranking.model import ABSENT, TfidfModel
+from digest.ranking.muting import muted
+from digest.ranking.profile import Profile
+from digest.ranking.query import Query, queries
+from digest.ranking.relevance import LONG, coverage, least, relevance
+from digest.ranking.tuning import Tuning
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a paper, and why.
+
+    `what` is one of
+
+    - chosen, seen (she had it), or second (it comes as a second chance);
+    - muted (by `topic`), folded (into `other`), crowded (out by better ones);
+    - apart (`missing` are the words of `topic` that it lacks), scattered (it has them, but not side
+      by side as they are quoted), weak (about `topic`, but too little), elsewhere (in other
+      categories than those of `topic`), disliked (too like papers that she wants less of);
+    - unasked (she follows nothing that it could be about).
+
+    `place` is its rank among the `of` papers that she could have got, from 1, or 0 where it is none
+    of them. `floor` is what its score would have to be.
+    """
+
+    what: str
+    score: float = 0.0
+    floor: float = 0.0
+    place: int = 0
+    of: int = 0
+    topic: str = ""
+    missing: tuple[str, ...] = ()
+    other: int = -1
+
+
+def judge(
+    model: TfidfModel,
+    edition: Edition,
+    profile: Profile,
+    seen: Collection[int],
+    paper: int,
+    tuning: Tuning = DEFAULT,
+) -> Verdict:
+    """Return why the paper at this position is or is not among those chosen for the reader."""
+    if paper in seen:
+        return Verdict("seen")
+    for interest in profile.mutes:
+        if muted(model, edition, interest)[paper]:
+            return Verdict("muted", topic=interest.name)
+    candidates = Ranking(model, edition, [profile], [seen], tuning).candidates()
+    everything = replace(profile, size=len(edition))
+    beyond = Ranking(model, edition, [everything], [seen], tuning).candidates()
+    place, score = _place(candidates.paper, candidates.score, paper)
+    if not place:
+        place, score = _place(beyond.paper, beyond.score, paper)
+        place = place and max(place, len(candidates) + 1)
+    if not place:
+        return _outside(model, edition, profile, paper, tuning)
+    verdict = Verdict("crowded", score, place=place, of=len(beyond))
+    (chosen,) = choose(model, edition, [profile], [seen], tuning)
+    for choice in chosen:
+        if choice.paper == paper:
+            return replace(verdict, what="chosen", topic=choice.topic)
+        if paper in choice.relatives:
+            return replace(verdict, what="folded", other=choice.paper)
+    return verdict
+
+
+def _place(papers: np.ndarray, scores: np.ndarray, paper: int) -> tuple[int, float]:
+    """Return a paper's place among candidates, from 1, and its score; 0 where it is none."""
+    found = np.flatnonzero(papers == paper)
+    return (int(found[0]) + 1, float(scores[found[0]])) if len(found) else (0, 0.0)
+
+
+def _outside(
+    model: TfidfModel, edition: Edition, profile: Profile, paper: int, tuning: Tuning
+) -> Verdict:
+    """Return why a paper is about nothing that she follows, by the topic that it is nearest to."""
+    nearest = Verdict("unasked", floor=tuning.floor)
+    for interest in profile.follows:
+        asked = queries(interest.query)
+        if not asked:
+            continue
+        scores = relevance(model, edition, asked, tuning).scores[:, paper]
+        best = int(np.argmax(scores))
+        if scores[best] > nearest.score:
+            near = _near(model, edition, asked[best], paper, tuning, float(scores[best]))
+            if near.what == "disliked" and interest.categories:
+                inside = paper in edition.within(interest.categories)
+                near = near if inside else replace(near, what="elsewhere")
+            nearest = replace(near, topic=interest.name)
+    return nearest
+
+
+def _near(
+    model: TfidfModel, edition: Edition, query: Query, paper: int, tuning: Tuning, score: float
+) -> Verdict:
+    """Return what keeps a paper from a query."""
+    enough, lacking = coverage(model, edition, [query])
+    floor = float(least(lacking[0, paper], tuning))
+    if not enough[0, paper]:
+        return Verdict("apart", score, floor, missing=_missing(model, edition, query, paper))
+    if query.phrases and not edition.says(query.phrases, np.array([paper]))[paper]:
+        return Verdict("scattered", score, floor)
+    return Verdict("weak" if score < floor else "disliked", score, floor)
+
+
+def _missing(model: TfidfModel, edition: Edition, query: Query, paper: int) -> tuple[str, ...]:
+    """Return the heaviest words of a query that a paper doesn't have, as the reader wrote them."""
+    said = text.as_written(query.text)
+    weighed = []
+    for term, column in zip(query.distinct, model.columns(query.distinct), strict=True):
+        if column == ABSENT or paper not in edition.having(int(column)):
+            weighed.append((-np.inf if column == ABSENT else -float(model.idf_[column]), term))
+    return tuple(said[term] for _, term in sorted(weighed)[:LONG])

@@ -1,0 +1,178 @@
+"""How a reader steers her digest: what she says of papers, and what was learned from it."""
+
+from contextlib import contextmanager
+
+from django.db import transaction
+from django.db.models import F
+
+from digest.models import Feedback, Paper, ReaderModel
+from subscriptions.models import Subscriber
+
+BATCH = 200  # So many readers are learned of in one pass between two looks at the clock.
+REMEMBERED = 300  # So many of the latest papers of a reader are learned from.
+SHOWN = 30  # So many words are shown.
+
+
+def say(subscriber, paper, value: str, now) -> None:
+    """Write down what she says of a paper; "clear" takes it back. Said twice is said once.
+
+    Raises Subscriber.DoesNotExist where she was erased meanwhile.
+    """
+    with transaction.atomic():
+        Subscriber.objects.select_for_update().get(pk=subscriber.pk)
+        feedback = Feedback.objects.filter(subscriber=subscriber, paper=paper)
+        if value == "clear":
+            changed, _ = feedback.delete()
+        else:
+            changed = not feedback.filter(value=value).exists()
+            if changed:
+                Feedback.objects.update_or_create(
+                    subscriber=subscriber, paper=paper, defaults={"value": value, "at": now}
+                )
+        if changed:
+            ask_to_learn(subscriber)
+
+
+def said(subscriber, paper) -> str:
+    """Return what she has said of a paper, or nothing."""
+    found = Feedback.objects.filter(subscriber=subscriber, paper=paper)
+    return found.values_list("value", flat=True).first() or ""
+
+
+def ask_to_learn(subscriber) -> None:
+    """Have her model fitted anew soon, or as soon as she wants one."""
+    ReaderModel.objects.update_or_create(
+        subscriber=subscriber,
+        defaults={"said": F("said") + 1},
+        create_defaults={"said": 1},
+    )
+
+
+def set_learning(subscriber, wanted: bool) -> None:
+    """Learn from what she says, or forget what was learned and learn no more.
+
+    What she said stays hers: saved papers are saved, words that she took out are out, and from both
+    it is learned again if she wishes.
+    """
+    if subscriber.learns == wanted:
+        return
+    with transaction.atomic():
+        Subscriber.objects.filter(pk=subscriber.pk).update(learns=wanted)
+        subscriber.learns = wanted
+        ReaderModel.objects.filter(subscriber=subscriber).update(
+            # A fit that is under way sees that more was said, and stores nothing.
+            said=F("said") + 1,
+            **{"terms": [], "words": [], "weights": [], "liked": 0},
+            **{"floor": None, "fitted_at": None, "learned": 0},
+        )
+        if wanted and Feedback.objects.filter(subscriber=subscriber).exists():
+            ask_to_learn(subscriber)
+
+
+def learned_words(subscriber) -> list[dict]:
+    """Return what was learned, in the order to tell it: each with its term, word and weight."""
+    row = ReaderModel.objects.filter(subscriber=subscriber).first()
+    if row is None or not subscriber.learns:
+        return []
+    rows = zip(row.terms, row.words, row.weights, strict=True)
+    return [
+        {"term": term, "word": word, "weight": weight}
+        for term, word, weight in rows
+        if term not in row.removed
+    ][:SHOWN]
+
+
+def removed_words(subscriber) -> list[dict]:
+    """Return what she took out: each with its term and word."""
+    row = ReaderModel.objects.filter(subscriber=subscriber).first()
+    removed = row.removed if row else {}
+    return [{"term": term, "word": word} for term, word in removed.items()]
+
+
+def remove_word(subscriber, term: str) -> None:
+    """Take a term out of what was learned, at once and for good. Another one changes nothing."""
+    with _locked(subscriber) as row:
+        if row is None or term not in row.terms:
+            return
+        place = row.terms.index(term)
+        row.removed[term] = row.words[place]
+        for values in (row.terms, row.words, row.weights):
+            del values[place]
+        row.said += 1
+        row.save()
+
+
+def restore_word(subscriber, term: str) -> None:
+    """Let a term be learned again that was taken out. Another one changes nothing."""
+    with _locked(subscriber) as row:
+        if row is None or term not in row.removed:
+            return
+        del row.removed[term]
+        row.said += 1
+        row.save()
+
+
+@contextmanager
+def _locked(subscriber):
+    with transaction.atomic():
+        yield ReaderModel.objects.select_for_update().filter(subscriber=subscriber).first()
+
+
+def learn(now) -> int:
+    """Fit the models of readers who said something, or whose model is old. Return how many.
+
+    One that was asked for again meanwhile stays outdated, and is fitted in the next pass.
+    """
+    count = 0
+    while rows := list(ReaderModel.objects.outdated(now).order_by("pk")[:BATCH]):
+        fitted = _fit(rows, now)
+        if not fitted:
+            break
+        count += fitted
+    return count
+
+
+def _fit(rows, now):
+    from digest import fitting  # The model and numpy, which only workers pay.
+    from digest.ranking.learning import learn as learn_from
+
+    model = fitting.current(now)
+    spoken = _feedback([row.subscriber_id for row in rows])
+    texts = _texts({paper for said in spoken.values() for paper, _ in said})
+    words = dict(zip(model.terms_.tolist(), model.words_.tolist(), strict=True))
+    fitted = 0
+    for row in rows:
+        said = spoken.get(row.subscriber_id, [])
+        said = [(texts[paper], value) for paper, value in said if paper in texts]
+        disliked = [text for text, value in said if value == Feedback.Value.LESS]
+        liked = [text for text, value in said if value != Feedback.Value.LESS]
+        learned = learn_from(model, liked, disliked, list(row.removed))
+        # Not where she said more since the rows were read: that is outdated still.
+        fitted += ReaderModel.objects.filter(pk=row.pk, said=row.said).update(
+            learned=row.said,
+            fitted_at=now,
+            terms=list(learned.terms),
+            words=[words[term] for term in learned.terms],
+            weights=list(learned.weights),
+            liked=learned.liked,
+            floor=learned.floor if learned.floor < 1e9 else None,
+        )
+    return fitted
+
+
+def _feedback(subscriber_ids):
+    """Return what each said lately: subscriber -> [(paper, value)]."""
+    spoken: dict[int, list] = {}
+    rows = Feedback.objects.filter(subscriber__in=subscriber_ids).order_by("-at", "-pk")
+    for subscriber_id, paper, value in rows.values_list("subscriber_id", "paper_id", "value"):
+        said = spoken.setdefault(subscriber_id, [])
+        if len(said) < REMEMBERED:
+            said.append((paper, value))
+    return spoken
+
+
+def _texts(papers):
+    from digest.fitting import document
+
+    rows = Paper.objects.filter(pk__in=papers).values_list("pk", "title", "abstract")
+    return {pk: document(title, abstract) for pk, title, abstract in rows}

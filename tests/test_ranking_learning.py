@@ -1,0 +1,167 @@
+"""What a reader likes and dislikes: what is learned of it, and what it does to her papers."""
+
+import numpy as np
+import pytest
+
+from digest.ranking.choice import choose
+from digest.ranking.learning import WEIGHTS, Learned, learn
+from digest.ranking.model import TfidfModel
+from digest.ranking.profile import Interest, Profile
+from tests import corpora
+from tests.corpora import EACH, edition_of, follow, library, model, of_subject, papers_of
+
+EVERYTHING = Interest("everything", "", categories=("all",))
+
+
+def texts(subject, count=6):
+    return [library()[place] for place in list(of_subject(subject))[:count]]
+
+
+def ranked(learned=None):
+    """Return the papers of the library in the order of who follows the category of them all."""
+    profile = Profile((EVERYTHING,), (), len(library()), learned)
+    return papers_of(profile, library(), model=model(), categories=[("all",)] * len(library()))
+
+
+def place_of(subject, order):
+    """Return the mean place of a subject's papers, those that are missing at the end."""
+    return np.mean([order.index(p) if p in order else len(library()) for p in of_subject(subject)])
+
+
+def test_what_is_liked_brings_its_like_to_the_front():
+    assert place_of("stars", ranked()) > 30
+    order = ranked(learn(model(), texts("stars")))
+    assert set(order[:EACH]) == set(of_subject("stars"))
+
+
+def test_what_is_disliked_is_pushed_back():
+    order = ranked(learn(model(), [], texts("baking")))
+    assert place_of("baking", order) > len(library()) - EACH
+    assert {*range(len(library()))} - {*of_subject("baking")} <= {*order}
+
+
+def test_likes_and_dislikes_work_together():
+    learned = learn(model(), texts("stars"), texts("baking"))
+    order = ranked(learned)
+    assert set(order[:EACH]) == set(of_subject("stars"))
+    assert place_of("baking", order) > place_of("baking", ranked(learn(model(), texts("stars"))))
+
+
+def test_what_a_disliked_paper_shares_with_the_liked_ones_is_no_reason_against_it():
+    small = TfidfModel().fit(["bread oven", "bread graph", "bread", "rice"])
+    learned = learn(small, ["bread oven"], ["bread graph"])
+    weights = dict(zip(learned.terms, learned.weights, strict=True))
+    assert weights["bread"] > 0 > weights["graph"]
+
+
+def test_papers_come_for_what_she_likes_alone_and_say_its_words():
+    profile = follow("galaxy", learned=learn(model(), texts("baking")), size=30)
+    choices = corpora.choices_of(profile, library(), model=model(), seen=of_subject("stars"))
+    learned = [choice for choice in choices if choice.basis == "learned"]
+    assert len(set(of_subject("baking")[6:]) & {choice.paper for choice in learned}) >= 4
+    for choice in learned:
+        assert not choice.topic
+        assert choice.terms
+        assert set(choice.terms) <= set(library()[choice.paper].split())
+
+
+def test_two_likes_bring_nothing_on_their_own_account():
+    two = learn(model(), texts("baking", 2))
+    assert two.floor == np.inf
+    assert learn(model(), texts("baking", 3)).floor < 1
+    chosen = corpora.choices_of(follow("galaxy", learned=two), library(), model=model())
+    assert {choice.basis for choice in chosen} == {"topic"}
+
+
+def test_a_like_of_her_likes_reaches_the_floor_and_a_stranger_does_not():
+    learned = learn(model(), texts("baking", 10))
+    profile = follow("qqq", size=120, learned=learned)
+    chosen = papers_of(profile, library(), model=model(), seen=of_subject("baking")[:10])
+    assert set(of_subject("baking")[10:]) & set(chosen)
+    assert set(chosen) <= set(of_subject("baking"))
+
+
+def test_a_removed_term_is_out_of_weights_and_reasons():
+    removed = {"bread", "flour"}
+    whole, without = learn(model(), texts("baking")), learn(model(), texts("baking"), (), removed)
+    assert set(whole.terms) - set(without.terms) == removed
+    assert np.linalg.norm(without.weights) == pytest.approx(1, abs=1e-3)
+    choices = corpora.choices_of(follow("qqq", learned=without, size=30), library(), model=model())
+    assert choices
+    assert not any(removed & set(choice.terms) for choice in choices)
+
+
+def test_the_heaviest_terms_are_kept_and_no_more():
+    liked = [" ".join([corpora.word(n), corpora.words(500, 400)]) for n in range(4)]
+    wide = TfidfModel().fit([*liked, *library()])
+    learned = learn(wide, [f"{liked[0]} {'bread ' * 50}", *texts("baking", 1)])
+    assert len(learned.terms) == len(learned.weights) == WEIGHTS == 300
+    assert "bread" in learned.terms
+
+
+def test_terms_that_a_newer_model_does_not_have_are_left_out():
+    learned = learn(model(), texts("baking"))
+    with_more = Learned(
+        (*learned.terms, "qqq"), (*learned.weights, 0.9), learned.liked, learned.floor
+    )
+    editions = [
+        corpora.choices_of(follow("survey", learned=one), library(), model=model())
+        for one in (learned, with_more)
+    ]
+    assert [(c.paper, pytest.approx(c.score, abs=1e-3)) for c in editions[0]] == [
+        (c.paper, c.score) for c in editions[1]
+    ]
+    gone = Learned(("qqq", "zzz"), (0.6, 0.8), 5, 0.2)
+    assert papers_of(follow("bread", learned=gone), library(), model=model()) == papers_of(
+        follow("bread"), library(), model=model()
+    )
+
+
+def test_what_one_reader_teaches_changes_nothing_for_the_others():
+    edition = edition_of(model(), library())
+    plain = [follow("bread"), follow("galaxy, qubit", mutes=["photon"]), Profile()]
+    teaching = [follow("bread", learned=learn(model(), texts("stars"), texts("baking")))]
+    alone = choose(model(), edition, plain, [()] * 3)
+    together = choose(model(), edition, [plain[0], *teaching, *plain[1:]], [()] * 4)
+    assert [together[0], *together[2:]] == alone
+    assert together[1] != together[0]
+
+
+def test_who_said_nothing_has_learned_nothing():
+    for learned in (learn(model(), []), learn(model(), ["qqq"], [""])):
+        assert learned.terms == ()
+        profile = follow("bread, galaxy", learned=learned)
+        assert papers_of(profile, library(), model=model()) == papers_of(
+            follow("bread, galaxy"), library(), model=model()
+        )
+
+
+def test_what_she_taught_is_the_same_each_time():
+    one, other = (learn(model(), texts("baking"), texts("stars")) for _ in range(2))
+    assert one == other
+
+
+def test_muted_is_muted_however_much_it_is_liked():
+    learned = learn(model(), texts("baking", 10))
+    profile = follow("galaxy", mutes=["bread", "dough"], size=120, learned=learned)
+    chosen = papers_of(profile, library(), model=model())
+    assert not any({"bread", "dough"} & set(library()[place].split()) for place in chosen)
+    assert set(of_subject("baking")) & set(chosen)
+
+
+def test_papers_with_nothing_in_common_with_what_she_likes_do_not_come():
+    papers = ["bread oven", "galaxy quasar", "qubit photon", "auction bidder", "rainfall drought"]
+    learned = learn(TfidfModel().fit(papers), papers[:3])
+    chosen = corpora.choices_of(follow("qqq", learned=learned), papers, seen=range(3))
+    assert chosen == []
+
+
+def test_what_she_likes_comes_first_however_many_papers_her_topic_has():
+    papers = [f"tensor {corpora.word(n)}" for n in range(40)]
+    papers += [corpora.words(100 + 2 * n, 2) for n in range(60)]
+    ages = range(len(papers))
+    learned = learn(TfidfModel().fit(papers), [corpora.word(39)])
+    assert papers_of(follow("tensor", size=40), papers, ages=ages)[-1] == 39
+    for size in (1, 40):
+        profile = follow("tensor", size=size, learned=learned)
+        assert papers_of(profile, papers, ages=ages)[0] == 39

@@ -1,0 +1,360 @@
+"""Papers that took off after they were new come once more, to who would have wanted them."""
+
+from datetime import timedelta
+
+import lxml.html
+import pytest
+from django.core.management import call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from digest import editions, fitting, planning, promises, steering, storing
+from digest.models import Digest, Observation, Paper, Pick
+from digest.sources.records import Record
+from subscriptions import signup
+from subscriptions.models import Letter
+from tests import make
+from tests.make import NOW
+
+pytestmark = pytest.mark.django_db
+
+TODAY, DAY = NOW.date(), timedelta(days=1)
+
+
+def observed(paper, votes):
+    """Note how many upvotes a paper had, by days from today."""
+    Observation.objects.bulk_create(
+        Observation(paper=paper, source="huggingface", day=TODAY + days * DAY, upvotes=count)
+        for days, count in votes.items()
+    )
+
+
+def older(title, votes, age=20, **fields):
+    """Make a paper of so many days ago, with its upvotes by days from today."""
+    fields = {"day": TODAY - age * DAY, "upvotes": max(votes.values(), default=None)} | fields
+    paper = make.paper(title, **fields)
+    observed(paper, votes)
+    return paper
+
+
+#: So many upvotes on days before today: it took off.
+TOOK_OFF = {-9: 5, -1: 300}
+
+
+@pytest.fixture(autouse=True)
+def crowd():
+    """Papers as old as those of the tests, which gained some upvotes lately, as papers do."""
+    for number in range(8):
+        votes = {-8: 1, -1: 11 + number % 3, 6: 25 + number % 3, 13: 60 + number % 3}
+        older(f"Cooking rice {number}", votes, age=9 + number % 3)
+
+
+def reader(**fields):
+    return make.subscriber(interests="graph networks", **fields)
+
+
+def plan(days=0):
+    """Plan the digests of so many days after today."""
+    return planning.plan(NOW + days * DAY)
+
+
+def digest_of(subscriber, days=0):
+    """Return the titles of a digest and what it says of each."""
+    digest = Digest.objects.get(subscriber=subscriber, day=TODAY + days * DAY)
+    return [(pick.paper.title, pick.why) for pick in digest.picks.whole()]
+
+
+SECOND = ("Graph networks of roads", "Taken off since: 300 upvotes (graph networks)")
+
+
+def test_a_paper_that_took_off_comes_last_to_who_follows_its_topic_and_says_why():
+    older("Graph networks of roads", TOOK_OFF)
+    for number in range(3):
+        make.paper(f"Graph networks {number}")
+    someone = reader()
+    plan()
+    *new, last = digest_of(someone)
+    assert last == SECOND
+    assert [title for title, _ in new] == [f"Graph networks {number}" for number in range(3)]
+    pick = Pick.objects.get(basis="second")
+    assert (pick.position, pick.topic_name, pick.leader) == (4, "graph networks", None)
+
+
+def test_the_letter_says_it_in_both_parts(outbox):
+    paper = older("Graph networks of roads", TOOK_OFF)
+    make.paper("Graph networks of cars")
+    reader()
+    call_command("tick")
+    (letter,) = outbox()
+    text = letter.get_body(["plain"]).get_content()
+    html = lxml.html.fromstring(letter.get_body(["html"]).get_content())
+    (block,) = html.cssselect(f'[data-paper-id="{paper.pk}"]')
+    for said in (text.partition("2. Graph networks of roads")[2], block.text_content()):
+        assert SECOND[1] in " ".join(said.split())
+    assert promises.broken(NOW) == dict.fromkeys(promises.broken(NOW), 0)
+
+
+def test_the_letter_says_the_upvotes_once(outbox):
+    older("Graph networks of roads", TOOK_OFF)
+    reader()
+    call_command("tick")
+    (letter,) = outbox()
+    assert letter.get_body(["plain"]).get_content().count("300 upvotes") == 1
+
+
+def test_it_doesnt_come_to_who_follows_something_else():
+    older("Graph networks of roads", TOOK_OFF)
+    someone = make.subscriber(interests="medieval monasteries")
+    plan()
+    assert digest_of(someone) == []
+
+
+def test_it_comes_to_who_follows_its_category():
+    older("Bread", TOOK_OFF, categories=["cs.LG"])
+    someone = make.subscriber(interests="cs.lg")
+    plan()
+    assert digest_of(someone) == [("Bread", "Taken off since: 300 upvotes (cs.lg)")]
+
+
+def test_it_comes_to_who_follows_nothing_once_it_trends():
+    older("Bread", TOOK_OFF)
+    make.paper("Cake", upvotes=3)
+    someone = make.subscriber()
+    plan()
+    assert digest_of(someone)[-1] == ("Bread", "Taken off since: 300 upvotes")
+
+
+def test_it_comes_to_who_chose_papers_like_it():
+    older("Trout in winter", TOOK_OFF, abstract="Trout spawn.")
+    seasons = ("spring", "summer", "autumn")
+    chosen = [
+        make.paper(f"Trout in {season}", "Trout spawn.", day=TODAY - 70 * DAY) for season in seasons
+    ]
+    someone = make.subscriber(interests="medieval monasteries")
+    for paper in chosen:
+        steering.say(someone, paper, "more", NOW)
+    steering.learn(NOW)
+    plan()
+    assert digest_of(someone) == [("Trout in winter", "Taken off since: 300 upvotes")]
+
+
+def test_it_doesnt_come_to_who_had_it_when_it_was_new():
+    paper = make.paper("Graph networks of roads", upvotes=300)
+    had, late = reader(), reader(next_due_at=NOW + 20 * DAY)
+    plan()
+    assert [title for title, _ in digest_of(had)] == ["Graph networks of roads"]
+    Letter.objects.update(state="accepted", ended_at=NOW)
+    observed(paper, {1: 5, 19: 300})
+    for rice in Paper.objects.filter(title__startswith="Cooking"):
+        observed(rice, {19: 130})
+    plan(20)
+    assert digest_of(had, 20) == []
+    assert digest_of(late, 20) == [SECOND]
+
+
+def test_it_comes_to_whom_it_was_planned_for_in_a_letter_that_never_left():
+    paper = make.paper("Graph networks of roads", upvotes=300)
+    someone = reader()
+    plan()
+    until = TODAY + 20 * DAY
+    signup.change(someone, None, {"paused_until": until}, now=NOW)
+    assert not Pick.objects.exists()
+    observed(paper, {1: 5, 19: 300})
+    for rice in Paper.objects.filter(title__startswith="Cooking"):
+        observed(rice, {19: 130})
+    plan(20)
+    assert digest_of(someone, 20) == [SECOND]
+
+
+@pytest.mark.parametrize("muted", ["roads", "graph networks", "cs.LG"])
+def test_it_doesnt_come_to_who_muted_it(muted):
+    older("Graph networks of roads", TOOK_OFF, categories=["cs.LG"])
+    someone = reader(muted=[make.topic(muted)])
+    plan()
+    assert digest_of(someone) == []
+
+
+def test_there_is_one_a_week_at_most_and_none_comes_twice():
+    older("Graph networks of roads", {-9: 5, -1: 300})
+    older("Graph networks of cars", {-9: 5, -1: 250, 6: 900, 13: 3000})
+    someone = reader()
+    for day in range(16):
+        plan(day)
+    came = {day: digest_of(someone, day) for day in range(16) if digest_of(someone, day)}
+    assert list(came) == [0, 7]
+    assert came[0] == [SECOND]
+    assert [title for title, _ in came[7]] == ["Graph networks of cars"]
+
+
+def test_the_week_is_each_readers_own():
+    older("Graph networks of roads", TOOK_OFF)
+    first, later = reader(), reader(next_due_at=NOW + 2 * DAY)
+    for day in range(3):
+        plan(day)
+    assert digest_of(first) == digest_of(later, 2) == [SECOND]
+
+
+@pytest.mark.parametrize(
+    "votes",
+    [
+        {-9: 200, -1: 300},  # It didn't double,
+        {-9: 300, -1: 300},
+        {-9: 300, -1: 200},  # lost some,
+        {-9: 300},  # wasn't looked at lately,
+        {-20: 5, -8: 300},  # doubled weeks ago,
+        {-9: 1, -1: 9},  # gained a few,
+        {-9: 5, 1: 300},  # or only tomorrow.
+        {},
+    ],
+    ids=str,
+)
+def test_what_did_not_take_off_doesnt_come(votes):
+    older("Graph networks of roads", votes)
+    someone = reader()
+    plan()
+    assert digest_of(someone) == []
+
+
+def test_what_gained_no_more_than_all_others_doesnt_come():
+    older("Graph networks of roads", {-9: 1, -1: 12})
+    someone = reader()
+    plan()
+    assert digest_of(someone) == []
+
+
+@pytest.mark.parametrize(("votes", "comes"), [(10, False), (11, True)])
+def test_few_upvotes_are_nothing_even_where_others_gained_fewer(votes, comes):
+    Observation.objects.filter(day=TODAY - DAY).update(upvotes=2)
+    older("Graph networks of roads", {-9: 1, -1: votes})
+    someone = reader()
+    plan()
+    assert bool(digest_of(someone)) == comes
+
+
+@pytest.mark.parametrize(("age", "comes"), [(6, False), (7, True), (60, True), (61, False)])
+def test_it_is_older_than_what_is_new_and_not_too_old(age, comes):
+    older("Graph networks of roads", TOOK_OFF, age=age)
+    someone = reader()
+    plan()
+    seconds = [pick.paper.title for pick in Pick.objects.filter(basis="second")]
+    assert seconds == (["Graph networks of roads"] if comes else [])
+    assert len(digest_of(someone)) == (1 if age <= 60 else 0)
+
+
+def test_what_was_looked_at_only_now_has_not_taken_off():
+    record = Record(
+        id="2605.00001",
+        title="Graph networks of roads",
+        day=TODAY - 20 * DAY,
+        upvotes=300,
+        source="huggingface",
+    )
+    storing.store([record], now=NOW)
+    someone = reader()
+    plan()
+    assert digest_of(someone) == []
+
+
+@pytest.mark.parametrize(("size", "new"), [(1, 0), (2, 1), (3, 2), (5, 4)])
+def test_the_digest_stays_within_its_size(size, new):
+    older("Graph networks of roads", TOOK_OFF)
+    for number in range(6):
+        make.paper(f"Graph networks {number}")
+    someone = reader(size=size)
+    plan()
+    *first, last = digest_of(someone)
+    assert last == SECOND
+    assert len(first) == new
+    positions = Pick.objects.order_by("position").values_list("position", flat=True)
+    assert list(positions) == list(range(1, size + 1))
+
+
+def test_what_gave_its_place_comes_on_the_next_day():
+    older("Graph networks of roads", TOOK_OFF)
+    make.paper("Graph networks of cars")
+    someone = reader(size=1)
+    plan()
+    plan(1)
+    assert digest_of(someone) == [SECOND]
+    assert [title for title, _ in digest_of(someone, 1)] == ["Graph networks of cars"]
+
+
+def test_on_a_quiet_day_it_is_a_letter_of_its_own(outbox):
+    make.paper("Graph networks of cars")
+    someone = reader()
+    call_command("tick")
+    older("Graph networks of roads", {-9: 5, 1: 300})
+    Observation.objects.filter(paper__title__startswith="Cooking", day=TODAY - DAY).update(
+        day=TODAY + DAY
+    )
+    call_command("tick", now=NOW + DAY)
+    assert digest_of(someone, 1) == [SECOND]
+    assert [(one.kind, one.state) for one in Letter.objects.order_by("pk")] == [
+        ("digest", "accepted"),
+        ("digest", "accepted"),
+    ]
+    assert outbox()[1]["Subject"] == "Graph networks of roads"
+
+
+def test_a_first_digest_that_holds_nothing_else_is_a_digest_and_no_empty_welcome():
+    older("Graph networks of roads", TOOK_OFF)
+    someone = reader()
+    assert plan().letters == 1
+    assert Letter.objects.get().kind == "digest"
+    assert digest_of(someone) == [SECOND]
+
+
+def test_the_terminal_shows_it_as_it_would_be_and_writes_nothing(capsys):
+    older("Graph networks of roads", TOOK_OFF)
+    make.paper("Graph networks of cars")
+    someone = reader()
+    call_command("digest", someone.email)
+    shown = capsys.readouterr().out
+    assert shown.index("1. Graph networks of cars") < shown.index("2. Graph networks of roads")
+    assert SECOND[1] in shown
+    assert not Pick.objects.exists()
+
+
+def test_new_observations_are_seen_at_once():
+    paper = older("Graph networks of roads", {-9: 5})
+    fitting.fit(NOW)
+    someone = reader()
+    assert planning.preview(someone, TODAY, NOW)[1] == []
+    observed(paper, {-1: 300})
+    Paper.objects.filter(pk=paper.pk).update(upvotes=300)
+    assert [pick.why for pick in planning.preview(someone, TODAY, NOW)[1]] == [SECOND[1]]
+
+
+def test_it_is_ranked_by_what_it_gained_lately():
+    older("Graph networks of roads", {-9: 900, -1: 2000})
+    older("Graph networks of cars", {-9: 5, -1: 80})
+    fitting.fit(NOW)
+    issue = editions.issue_of(TODAY, NOW)
+    second = editions.second_chances(issue)
+    gains = dict(zip(second.ids, second.edition.upvotes.tolist(), strict=True))
+    titles = dict(Paper.objects.values_list("title", "pk"))
+    assert gains[titles["Graph networks of roads"]] == 1100
+
+
+def test_a_shard_asks_a_constant_number_of_queries_for_all_that_steers_it():
+    older("Graph networks of roads", TOOK_OFF)
+    for number in range(6):
+        make.paper(f"Graph networks {number}", "We train graph networks.")
+    liked = [make.paper(f"Graph networks of old {n}", day=TODAY - 30 * DAY) for n in range(3)]
+    muted = make.topic("medieval monasteries")
+    planning.propose([reader()], NOW)  # The model is fitted and loaded, the papers are read.
+    counts = []
+    for size in (5, 50):
+        shard = [
+            make.subscriber(interests="graph networks\ncs.LG", muted=[muted]) for _ in range(size)
+        ]
+        for subscriber in shard:
+            for paper in liked:
+                steering.say(subscriber, paper, "more", NOW)
+        steering.learn(NOW)
+        with CaptureQueriesContext(connection) as queries:
+            _, dues = planning.propose(shard, NOW)
+        counts.append(len(queries))
+        assert [due.papers[-1].is_second for due in dues] == [True] * size
+        assert [len(due.papers) for due in dues] == [7] * size
+    assert counts[0] == counts[1] <= 12
