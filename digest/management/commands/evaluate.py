@@ -1,0 +1,147 @@
+"""`manage.py evaluate DIR`: rank an evaluation folder as digests are ranked, and print metrics."""
+
+import gzip
+import json
+import resource
+import sys
+import time
+import zlib
+from dataclasses import dataclass
+from itertools import batched
+from pathlib import Path
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from rich.progress import track
+
+from digest.fitting import document
+from digest.ranking import evaluation
+from digest.ranking.edition import Edition
+from digest.ranking.learning import learn
+from digest.ranking.model import TfidfModel
+from digest.ranking.profile import Interest, Profile
+from digest.ranking.tuning import Tuning
+
+READERS = 256  # So many at a time: their scores are dense.
+
+
+@dataclass
+class Folder:
+    """An evaluation folder: the papers' texts by id, which are new, and the readers as read."""
+
+    texts: dict[str, str]
+    new: list[str]
+    readers: list[dict]
+
+    @classmethod
+    def read(cls, folder: Path) -> "Folder":
+        texts, new = {}, []
+        for where, paper in _lines(folder / "papers.jsonl"):
+            name = _name(paper, where)
+            texts[name] = document(paper.get("title") or "", paper.get("abstract") or "")
+            if paper.get("new", True):
+                new.append(name)
+        readers = []
+        for where, reader in _lines(folder / "readers.jsonl"):
+            reader["id"] = _name(reader, where)
+            readers.append(reader)
+        return cls(texts, list(dict.fromkeys(new)), readers)
+
+    def corpus(self) -> list[str]:
+        """Return the texts that the model is fitted on: those that are not new, or all."""
+        new = set(self.new)
+        return [text for paper, text in self.texts.items() if paper not in new] or [
+            *self.texts.values()
+        ]
+
+
+class Command(BaseCommand):
+    help = "Rank an evaluation folder with the product's own ranking and print the metrics."
+    requires_system_checks = []
+
+    def add_arguments(self, parser):
+        parser.add_argument("folder", type=Path, metavar="DIR")
+        parser.add_argument(
+            "--output", type=Path, help="Write each reader's ranking to this file, a line each."
+        )
+
+    def handle(self, *, folder, output, **options):
+        started = time.perf_counter()
+        data = Folder.read(folder)
+        model = TfidfModel().fit(data.corpus())
+        rankings = self._rank(data, model, Tuning.of(settings.RANKING))
+        relevant = [reader.get("relevant") or {} for reader in data.readers]
+        metrics = evaluation.measure(rankings, relevant)
+        if output is not None:
+            with output.open("w") as file:
+                for reader, ranked in zip(data.readers, rankings, strict=True):
+                    file.write(json.dumps({"id": reader["id"], "ranking": ranked}) + "\n")
+        self._tell(metrics, time.perf_counter() - started)
+
+    def _rank(self, data, model, tuning):
+        names = list(dict.fromkeys(data.new + [c for r in data.readers for c in _candidates(r)]))
+        names = [name for name in names if name in data.texts]
+        edition = Edition.of(model, names, [data.texts[name] for name in names])
+        place = {name: number for number, name in enumerate(names)}
+        everyone = [place[name] for name in data.new] or list(range(len(names)))
+        rankings = []
+        blocks = list(batched(data.readers, READERS))
+        for block in track(blocks, "Ranking", disable=not sys.stderr.isatty()):
+            profiles = [_profile(reader, data.texts, model) for reader in block]
+            for reader, scores in zip(
+                block, evaluation.scores(model, edition, profiles, tuning), strict=True
+            ):
+                mine = [place[name] for name in _candidates(reader) if name in place]
+                best = evaluation.ranking(scores, mine or everyone)
+                rankings.append([names[paper] for paper in best])
+        return rankings
+
+    def _tell(self, metrics, seconds):
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        for name, value in (
+            ("readers", f"{metrics.readers:,}"),
+            ("nDCG@10", f"{metrics.ndcg_at_10:.4f}"),
+            ("Recall@20", f"{metrics.recall_at_20:.4f}"),
+            ("Recall@100", f"{metrics.recall_at_100:.4f}"),
+            ("MRR", f"{metrics.reciprocal_rank:.4f}"),
+            ("seconds", f"{seconds:.1f}"),
+            ("peak memory", f"{peak:,.0f} MB"),
+        ):
+            self.stdout.write(f"{name:<12} {value}")
+
+
+def _lines(path):
+    """Yield where each line of a file stands, plain or gzipped, and the object that it holds."""
+    packed = path.with_name(path.name + ".gz")
+    path = packed if packed.exists() else path
+    opened = gzip.open if path.suffix == ".gz" else open
+    number = 0
+    try:
+        with opened(path, "rt", encoding="utf-8") as file:
+            for number, line in enumerate(file, start=1):
+                if line.strip():
+                    yield f"{path}, line {number}", json.loads(line)
+    except (OSError, EOFError, zlib.error) as error:
+        raise CommandError(f"{path} can't be read: {error}") from error
+    except ValueError as error:
+        raise CommandError(f"{path}, line {number or 1}: {error}") from error
+
+
+def _name(record, where):
+    if not isinstance(record, dict) or not isinstance(record.get("id"), str | int):
+        raise CommandError(f"{where}: an object with an id is wanted")
+    return str(record["id"])
+
+
+def _candidates(reader):
+    return [str(name) for name in reader.get("candidates") or []]
+
+
+def _profile(reader, texts, model):
+    """Return a reader as the ranking knows her, who doesn't tell what is relevant."""
+    liked = [texts[str(name)] for name in reader.get("liked") or [] if str(name) in texts]
+    disliked = [texts[str(name)] for name in reader.get("disliked") or [] if str(name) in texts]
+    return Profile(
+        follows=tuple(Interest(topic, topic) for topic in reader.get("topics") or []),
+        learned=learn(model, liked, disliked) if liked or disliked else None,
+    )

@@ -1,0 +1,1 @@
+"""How fast it is, measured by hand: uv run python -m tests.benchmarks.ranking"""
