@@ -66,7 +66,7 @@ def test_papers_that_were_asked_for_in_words_come_before_those_of_a_category(pap
 def test_a_topic_of_both_mutes_what_its_words_find_in_its_categories(papers):
     topic = make.topic("Knots of strings", query="knots", categories=["hep-th"])
     titles, _ = picked(topics=[category("math.GT"), category("math.OA")], muted=[topic])
-    assert titles == ["Knots", "Cross-listed operators"]
+    assert set(titles) == {"Knots", "Cross-listed operators"}
 
 
 def test_mute_wins_over_follow(papers):

@@ -143,7 +143,7 @@ def test_of_a_sentence_a_paper_must_have_most_of_what_weighs():
 
 def test_what_a_paper_lacks_of_a_sentence_it_must_make_up_for_by_its_score():
     """Both say three of the four words, one of them among many others."""
-    papers = ["bread oven yeast", f"bread oven yeast {words(0, 40)}", "flour", "rice", "sand"]
+    papers = ["bread oven yeast", f"bread oven yeast {words(0, 30)}", "flour", "rice", "sand"]
     topic = "bread oven yeast flour"
     assert papers_of(follow(topic), papers) == [0]
     assert papers_of(follow(topic), [papers[0], f"{papers[1]} flour", *papers[2:]]) == [0, 1]
@@ -359,6 +359,12 @@ def test_a_muted_category_is_shut_out_and_with_words_what_says_them_in_it():
     ):
         profile = Profile(follow("bread, oven").follows, (mute,))
         assert sorted(papers_of(profile, papers, **known)) == left
+
+
+def test_however_many_are_muted_the_others_come():
+    papers = [f"bread oven {word(n)}" for n in range(40)] + [f"bread {word(99)} of sand"]
+    papers += [words(200 + 2 * n, 2) for n in range(80)]
+    assert papers_of(follow("bread", mutes=["oven"], size=1), papers) == [40]
 
 
 def test_a_muted_paper_does_not_trend_either():

@@ -99,6 +99,15 @@ def test_the_heaviest_terms_are_kept_and_no_more():
     assert "bread" in learned.terms
 
 
+def test_the_terms_are_told_without_the_rarest_first():
+    """The rarest weighs the most, and says the least of what she likes."""
+    liked = [f"bread oven {corpora.word(n)}" for n in range(3)]
+    fitted = TfidfModel().fit(liked + ["bread", "oven", "the bread oven"] * 3)
+    learned = learn(fitted, liked)
+    assert learned.terms[:2] == ("bread", "oven")
+    assert max(learned.weights) not in learned.weights[:2]
+
+
 def test_terms_that_a_newer_model_does_not_have_are_left_out():
     learned = learn(model(), texts("baking"))
     with_more = Learned(

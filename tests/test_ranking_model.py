@@ -186,6 +186,7 @@ def test_what_is_not_clearly_an_acronym_stands_for_itself(papers):
         ("LSTM", "a long short-term memory", "long short-term memory"),
         ("DNA", "of deoxyribonucleic acid", "deoxyribonucleic acid"),
         ("AI", "of artificial intelligence", "artificial intelligence"),
+        ("TM", "of topic attentive models", "topic attentive models"),
         ("RAG", "the bag", ""),
         ("AB", "", ""),
     ],

@@ -60,6 +60,13 @@ def test_what_says_the_words_too_faintly_is_weak():
     assert 0 < weak.score < weak.floor == DEFAULT.floor
 
 
+def test_what_lacks_a_word_of_a_sentence_would_have_to_score_more():
+    papers = ["bread oven yeast", f"bread oven yeast {corpora.words(0, 30)}", "flour", "rice"]
+    weak = verdict(follow("bread oven yeast flour"), 1, papers)
+    assert weak.what == "weak"
+    assert DEFAULT.floor < weak.score < weak.floor
+
+
 def test_what_lacks_words_of_the_topic_is_apart_by_these_words():
     apart = verdict(follow("qqq", "Graphs of Proteins"), 0)
     assert (apart.what, apart.topic, apart.missing) == (
