@@ -20,13 +20,15 @@ def words_behind_query(
     """Return the words of the query that weigh most in this paper, as the reader wrote them."""
     start, end = edition.vectors.indptr[paper : paper + 2]
     said, weights = edition.vectors.indices[start:end], edition.vectors.data[start:end]
-    columns = model.columns(query.distinct)
+    asked = edition.cached("asked")
+    if query.text not in asked:
+        asked[query.text] = model.columns(query.distinct), text.as_written(query.text)
+    columns, hers = asked[query.text]
     places = np.minimum(np.searchsorted(said, columns), max(len(said) - 1, 0))
     if not len(said):
         return ()
     heard = np.flatnonzero(said[places] == columns)
     weighed = weights[places[heard]] * model.weights_[columns[heard]]
-    hers = text.as_written(query.text)
     words: list[str] = []
     for place in heard[np.argsort(-weighed, kind="stable")]:
         word = hers[query.distinct[place]]

@@ -23,8 +23,9 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics.pairwise import cosine_similarity
 from sklearn.svm import LinearSVC
 
-from digest.ranking.choice import choose
+from digest.ranking.choice import DEFAULT, choose
 from digest.ranking.edition import Edition
+from digest.ranking.finding import find
 from digest.ranking.learning import learn
 from digest.ranking.model import TfidfModel
 from digest.ranking.profile import Interest, Profile
@@ -186,6 +187,12 @@ def main():
         return
     global WORLD
     WORLD = world_of(texts)
+    started = time.perf_counter()
+    find(WORLD.model, WORLD.edition, WORLD.interests, DEFAULT)
+    print(
+        f"the edition, once for all readers: {QUERIES:,} topics against {len(WORLD.edition):,} "
+        f"papers in {time.perf_counter() - started:.1f} s"
+    )
     shared = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     per_reader = 0
     for readers in (options.readers // 10, options.readers):
