@@ -177,7 +177,7 @@ def test_the_settings_of_digests_are_those_that_are_measured(tmp_path, settings)
         ([{"title": "Bread"}], READERS, "papers.jsonl, line 1"),
         (PAPERS, [READERS[0], {"id": None}], "readers.jsonl, line 2"),
         (PAPERS, [READERS[0], "a"], "readers.jsonl, line 2"),
-        (b"\xff\xfe\n", READERS, "papers.jsonl"),
+        (b"\xff\xfe\n", READERS, "papers.jsonl, line 1"),
     ],
 )
 def test_a_bad_line_is_told_by_its_file_and_number(tmp_path, papers, readers, where):

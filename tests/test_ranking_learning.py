@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from digest.ranking.choice import choose
-from digest.ranking.learning import WEIGHTS, Learned, learn
+from digest.ranking.learning import (
+    LEAST,
+    RIDGE,
+    WEIGHTS,
+    Learned,
+    learn,
+    learned_scores,
+    vectors_of,
+)
 from digest.ranking.model import TfidfModel
 from digest.ranking.profile import Interest, Profile
 from tests import corpora
@@ -48,10 +56,42 @@ def test_likes_and_dislikes_work_together():
 
 
 def test_what_a_disliked_paper_shares_with_the_liked_ones_is_no_reason_against_it():
-    small = TfidfModel().fit(["bread oven", "bread graph", "bread", "rice"])
-    learned = learn(small, ["bread oven"], ["bread graph"])
-    weights = dict(zip(learned.terms, learned.weights, strict=True))
-    assert weights["bread"] > 0 > weights["graph"]
+    small = TfidfModel().fit(["bread oven", "bread graph clique", "bread", "rice"])
+    both = learn(small, ["bread oven"], ["bread graph clique"])
+    weights = dict(zip(both.terms, both.weights, strict=True))
+    alone = learn(small, ["bread oven"])
+    liked = dict(zip(alone.terms, alone.weights, strict=True))
+    assert weights["graph"] < 0
+    assert weights["bread"] / weights["oven"] == pytest.approx(liked["bread"] / liked["oven"], 1e-3)
+
+
+def test_what_she_dislikes_falls_below_the_floor_of_her_topic():
+    papers = [f"tensor {corpora.word(n)}" for n in range(40)]
+    papers += [corpora.words(100 + 2 * n, 2) for n in range(60)]
+    learned = Learned((corpora.word(3), corpora.word(999)), (-0.15, 1.0), 1)
+    fitted = TfidfModel().fit([*papers, corpora.word(999)])
+    profile = follow("tensor", size=40, learned=learned)
+    chosen = papers_of(profile, papers, model=fitted)
+    assert set(chosen) == {*range(40)} - {3}
+
+
+def test_what_many_papers_have_in_common_is_taken_down_as_a_ridge_does():
+    """w = q - V diag(e / (e + λ)) Vᵀ q, beside the latent similarity."""
+    vectors = vectors_of(model(), [learn(model(), texts("baking"))])
+    edition = edition_of(model(), library())
+    profile = model().latent(vectors)[0]
+    kept = RIDGE / (model().explained_ + RIDGE)
+    of_words = (edition.vectors @ vectors.T).toarray().ravel() - edition.latent @ profile
+    ridge = of_words + edition.latent @ (kept * profile)
+    cosine = edition.directions @ profile / np.linalg.norm(profile)
+    for liked, share in ((1, 0.8), (6, 0.3), (600, 0.201)):
+        (scores,) = learned_scores(model(), edition, vectors, np.array([liked]))
+        assert scores == pytest.approx((ridge + share * cosine) / (1 + share), abs=1e-4)
+
+
+def test_one_paper_of_another_kind_does_not_lower_the_floor():
+    with_another = learn(model(), [*texts("baking", 12), *texts("stars", 1)])
+    assert with_another.floor > 0.9 * learn(model(), texts("baking", 12)).floor > LEAST * 1.3
 
 
 def test_papers_come_for_what_she_likes_alone_and_say_its_words():

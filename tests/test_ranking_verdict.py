@@ -78,6 +78,13 @@ def test_what_lacks_words_of_the_topic_is_apart_by_these_words():
     assert (unknown.what, unknown.missing) == ("apart", ("hyperkähler",))
 
 
+def test_of_many_words_that_it_lacks_the_heaviest_are_told():
+    papers = [*TITLES, f"{corpora.words(0, 9)} bread", corpora.words(9, 9)]
+    apart = verdict(follow(f"bread ovens of {corpora.words(0, 9)}"), 7, papers)
+    assert apart.what == "apart"
+    assert apart.missing == ("ovens", *corpora.words(0, 3).split())
+
+
 def test_of_several_topics_the_nearest_is_told():
     papers = ["bread oven yeast", "rice", "bread", "bread graph"]
     assert verdict(follow("graph bread galaxy", "bread yeast rice"), 0, papers).topic == (

@@ -253,13 +253,15 @@ class _Corpus:
         self._definitions = Definitions()
         spoken: Counter[str] = Counter()
         shouted: Counter[str] = Counter()
+        hyphenated: Counter[str] = Counter()
         for document in documents:
             words = text.words(document)
             spoken.update(words)
             shouted.update(text.ACRONYM.findall(document))
+            hyphenated.update(text.HYPHENATED.findall(document.lower()))
             self._definitions.read(document)
             self._count(text.stems(words))
-        self.usual = _usual(spoken, shouted)
+        self.usual = _usual(spoken, shouted, _as_one_word(hyphenated))
 
     def __len__(self) -> int:
         return len(self._ends) - 1
@@ -330,8 +332,23 @@ def unit_rows(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
     return sparse.csr_matrix((data, matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
-def _usual(spoken: Counter[str], shouted: Counter[str]) -> dict[str, str]:
-    """Return term -> the word that people write most often for it, acronyms in capitals."""
+def _as_one_word(hyphenated: Counter[str]) -> dict[str, tuple[str, int]]:
+    """Return, for words that a hyphen joins, how they are written most often, and how often."""
+    joined: dict[str, tuple[str, int]] = {}
+    for written, count in sorted(hyphenated.items(), key=lambda item: (-item[1], item[0])):
+        words = text.words(written, of_query=True)
+        if len(words) == 1:
+            joined.setdefault(words[0], (written, count))
+    return joined
+
+
+def _usual(
+    spoken: Counter[str], shouted: Counter[str], joined: dict[str, tuple[str, int]]
+) -> dict[str, str]:
+    """Return term -> the word that people write most often for it.
+
+    Acronyms are in capitals, and hyphens where most write them.
+    """
     usual: dict[str, str] = {}
     capitals = {word.lower(): word for word, _ in reversed(shouted.most_common())}
     for word, count in sorted(spoken.items(), key=lambda item: (-item[1], item[0])):
@@ -339,6 +356,8 @@ def _usual(spoken: Counter[str], shouted: Counter[str]) -> dict[str, str]:
         if word.endswith("s") and shouted[capitals.get(word[:-1], "")] > shouted[acronym]:
             acronym, plural = capitals[word[:-1]], "s"
         said = acronym + plural if shouted[acronym] * 2 > count else word
+        written, often = joined.get(word, ("", 0))
+        said = written if often * 2 > count else said
         letters = word.rstrip("0123456789")
         if letters != word and shouted[capitals.get(letters, "")] * 2 > count:
             said = f"{capitals[letters]}-{word[len(letters) :]}"  # GPT-4

@@ -56,7 +56,7 @@ PREFIXES = frozenset(
     """.split()  # noqa: SIM905, a list of quoted words is harder to read
 )
 LAST_WORD = re.compile(r"[^\W_]+$")
-FIRST_WORD = re.compile(r"[a-z]{2,}")
+FIRST_WORD = re.compile(r"[a-z]{2,}[0-9a-z]*")
 ONE_LETTER = re.compile(r"[a-z]\b")  # 3-D is 3D.
 FIRST_NUMBER = re.compile(r"[0-9]{1,4}\b")
 NUMBERED = re.compile(r"([a-z]{2,})[0-9]{1,4}")
@@ -154,7 +154,7 @@ def as_written(text: str) -> dict[str, str]:
     for word in HYPHENATED.findall(text):  # What a hyphen joins: "pre-training", "k-means".
         for term in terms(word):
             said.setdefault(term, word)
-    for word in words(text):
+    for word in (*words(text), *words(text, of_query=True)):
         for term in stems([word]):
             said.setdefault(term, word)
     return said
@@ -170,20 +170,21 @@ def _without_latex(text: str) -> str:
 def _joined(text: str, of_query: bool) -> str:
     """Return the text without hyphens: "pretraining", "gpt4", else two words.
 
-    Of "k-means" and "in-context", whose first word alone is no term, both become one word, and the
-    second stays as well.
+    Of "k-means" and "in-context", whose first word alone is no term, both become one word; what a
+    paper says in such words stands alone as well, at the end.
     """
     joined, *pieces = text.split("-")
-    said = [joined]
+    said, alone = [joined], []
     for piece in pieces:
         last = LAST_WORD.search(said[-1][-16:])
         word = last[0] if last else ""
         if word in PREFIXES and FIRST_WORD.match(piece):
             said.append(piece)
         elif (len(word) == 1 or word in STOP_WORDS) and (first := FIRST_WORD.match(piece)):
-            said.append(piece if of_query else f"{first[0]} {piece}")
+            said.append(piece)
+            alone.append(first[0])
         elif (ONE_LETTER if word.isdecimal() else FIRST_NUMBER).match(piece):
             said.append(piece)
         else:
             said.append(f" {piece}")
-    return "".join(said)
+    return "".join(said if of_query else [*said, " ", " ".join(alone)])
