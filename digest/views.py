@@ -66,9 +66,8 @@ def digest(request, token):
 @for_token_holders
 def feedback(request, token):
     """Say something of a paper: GET asks, POST writes it down."""
-    try:
-        subscriber = Subscriber.objects.get(public_id=links.read("feedback", token))
-    except (links.BadToken, Subscriber.DoesNotExist):
+    subscriber = _holder_of(token, "feedback")
+    if subscriber is None:
         return _bad_link(request)
     sent = request.POST if request.method == "POST" else request.GET
     asked = sent.get("paper", "").replace("\0", "")  # Which PostgreSQL would not look for.
@@ -94,9 +93,8 @@ def feedback(request, token):
 @for_token_holders
 def learned(request, token):
     """What was learned of her: GET shows it, POST takes a word out, or ends the learning."""
-    try:
-        subscriber = Subscriber.objects.get(public_id=links.read("preferences", token))
-    except (links.BadToken, Subscriber.DoesNotExist):
+    subscriber = _holder_of(token, "preferences")
+    if subscriber is None:
         return _bad_link(request)
     if request.method == "POST":
         if not _steer(subscriber, request.POST):
@@ -132,9 +130,8 @@ def why(request, token):
     """Why one paper is, or is not, in her digest."""
     from digest import asking  # The model and numpy, which only pages that rank pay.
 
-    try:
-        subscriber = Subscriber.objects.get(public_id=links.read("preferences", token))
-    except (links.BadToken, Subscriber.DoesNotExist):
+    subscriber = _holder_of(token, "preferences")
+    if subscriber is None:
         return _bad_link(request)
     asked = request.GET.get("paper", "").strip()
     now = timezone.now()
@@ -147,6 +144,14 @@ def why(request, token):
         "size": subscriber.size,
     }
     return render(request, "digest/why.html", context)
+
+
+def _holder_of(token, purpose):
+    """Return the subscriber whose token this is, None where it is nobody's."""
+    try:
+        return Subscriber.objects.filter(public_id=links.read(purpose, token)).first()
+    except links.BadToken:
+        return None
 
 
 def _bad_link(request):

@@ -329,12 +329,13 @@ class Ranking:
         interest = self.interests[source - FIRST_INTEREST]
         if query == NO_QUERY:
             return "topic", interest.name, ()
-        said = self.edition.cached("words", limit=WORDS_CACHED)
+        cache = self.edition.cached("words", limit=WORDS_CACHED)
         key = interest.query, query, paper
-        if key not in said:
+        words = cache.get(key)
+        if words is None:
             asked = queries(interest.query)[query]
-            said[key] = words_behind_query(self.model, self.edition, asked, paper)
-        return "topic", interest.name, said[key]
+            words = cache[key] = words_behind_query(self.model, self.edition, asked, paper)
+        return "topic", interest.name, words
 
     def _own_words(self, candidates: Candidates, picked: np.ndarray) -> dict[int, tuple[str, ...]]:
         """Return the words behind the papers that are there on account of what readers taught."""

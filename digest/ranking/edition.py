@@ -117,9 +117,10 @@ class Edition:
 
     def _terms(self, paper: int) -> str:
         cache = self.cached("terms")
-        if paper not in cache:
-            cache[paper] = self._line_by_line(self.texts[paper])
-        return cache[paper]
+        terms = cache.get(paper)
+        if terms is None:
+            terms = cache[paper] = self._line_by_line(self.texts[paper])
+        return terms
 
     def _line_by_line(self, document: str) -> str:
         """Return the terms in a row, with a mark between lines: no phrase goes over their end.
@@ -165,9 +166,10 @@ class Edition:
         nobody joins it: A like B and B like C makes no group of all three.
         """
         cache = self.cached("groups")
-        if threshold not in cache:
-            cache[threshold] = self._groups(threshold)
-        return cache[threshold]
+        groups = cache.get(threshold)
+        if groups is None:
+            groups = cache[threshold] = self._groups(threshold)
+        return groups
 
     def _groups(self, threshold: float) -> np.ndarray:
         group = self.rank.copy()

@@ -20,10 +20,12 @@ def words_behind_query(
     """Return the words of the query that weigh most in this paper, as the reader wrote them."""
     start, end = edition.vectors.indptr[paper : paper + 2]
     said, weights = edition.vectors.indices[start:end], edition.vectors.data[start:end]
-    asked = edition.cached("asked")
-    if query.text not in asked:
-        asked[query.text] = model.columns(query.distinct), text.as_written(query.text)
-    columns, hers = asked[query.text]
+    cache = edition.cached("asked")
+    asked = cache.get(query.text)
+    if asked is None:
+        asked = model.columns(query.distinct), text.as_written(query.text)
+        cache[query.text] = asked
+    columns, hers = asked
     places = np.minimum(np.searchsorted(said, columns), max(len(said) - 1, 0))
     if not len(said):
         return ()

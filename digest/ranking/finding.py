@@ -44,16 +44,18 @@ def find(
     """Return what each interest finds, its weight aside. Kept in the edition's cache."""
     wanted = [(interest.query, interest.categories) for interest in interests]
     cache = edition.cached("found", tuning)
-    missing = [key for key in dict.fromkeys(wanted) if key not in cache]
-    texts = [query for text, _ in missing for query in queries(text)]
-    parts = _by_query(model, edition, [q for q in dict.fromkeys(texts)], tuning)
+    # Looked up once: another thread may empty the cache.
+    found = {key: known for key in wanted if (known := cache.get(key)) is not None}
+    missing = [key for key in dict.fromkeys(wanted) if key not in found]
+    texts = dict.fromkeys(query for text, _ in missing for query in queries(text))
+    parts = _by_query(model, edition, list(texts), tuning)
     for text, categories in missing:
-        cache[text, categories] = (
+        found[text, categories] = cache[text, categories] = (
             _joined([parts[query] for query in queries(text)], edition, categories, tuning)
             if text.strip()
             else _filed(edition, categories, tuning)
         )
-    return [cache[key] for key in wanted]
+    return [found[key] for key in wanted]
 
 
 def _by_query(

@@ -21,9 +21,10 @@ def muted(model: TfidfModel, edition: Edition, interest: Interest) -> np.ndarray
     """
     cache = edition.cached("muted")
     key = interest.query, interest.categories
-    if key not in cache:
-        cache[key] = _muted(model, edition, interest)
-    return cache[key]
+    shut = cache.get(key)
+    if shut is None:
+        shut = cache[key] = _muted(model, edition, interest)
+    return shut
 
 
 def _muted(model: TfidfModel, edition: Edition, interest: Interest) -> np.ndarray:
