@@ -55,7 +55,7 @@ from subscriptions.admin import (
     reason_of,
     states_at,
 )
-from subscriptions.models import Letter, Subscriber, Topic, TopicPreference
+from subscriptions.models import ARXIV, Letter, Subscriber, Topic, TopicPreference
 
 #: How each state of a harvest, and of what it covered, looks: see templates/admin/badge.html.
 CUT_OFF = "cut off"
@@ -90,12 +90,24 @@ class OwnerFilter(DropdownFilter):
     all_option = ["", "Of the house"]
 
     def lookups(self, request, model_admin):
-        return [("readers", "Readers' own"), ("all", "All")]
+        return [
+            ("subjects", "Subjects of the house"),
+            ("categories", "arXiv's categories"),
+            ("readers", "Readers' own"),
+            ("all", "All"),
+        ]
 
     def queryset(self, request, queryset):
         if self.value() == "all":
             return queryset
-        return queryset.filter(owner__isnull=self.value() != "readers")
+        if self.value() == "readers":
+            return queryset.filter(owner__isnull=False)
+        of_the_house = queryset.filter(owner__isnull=True)
+        if self.value() == "subjects":
+            return of_the_house.exclude(slug__startswith=ARXIV)
+        if self.value() == "categories":
+            return of_the_house.filter(slug__startswith=ARXIV)
+        return of_the_house
 
 
 @admin.register(Topic)

@@ -208,6 +208,15 @@ def test_topics_of_the_house_are_listed_and_readers_own_on_request(panel):
     assert "Sparse attention" not in text
 
 
+def test_subjects_and_categories_are_listed_apart(panel):
+    make.topic("Sparse attention")
+    make.topic("Machine learning", slug="arxiv-cs-lg", categories=["cs.LG"])
+    url = reverse("admin:subscriptions_topic_changelist")
+    for owner, names in (("subjects", ["Sparse attention"]), ("categories", ["Machine learning"])):
+        listed = panel.get(url, {"owner": owner}).context["cl"].result_list
+        assert [topic.name for topic in listed] == names
+
+
 def test_a_topics_page_tells_which_new_papers_match_and_by_which_words(panel):
     make.paper("Sparse attention for <long> documents")
     make.paper("Sparse attention last month", day=date(2026, 5, 1))
