@@ -209,6 +209,13 @@ def test_a_phrase_may_have_an_acronym():
     assert papers_of(follow('"LLM agents"'), papers) == [5]
 
 
+def test_a_phrase_finds_the_acronym_that_stands_for_it():
+    papers = [*DEFINING, "our LLM bakes", "models of large language", "rice"]
+    assert 5 in papers_of(follow('"large language models"'), papers)
+    assert 5 in papers_of(follow('"language models bake"'), papers)
+    assert 6 not in papers_of(follow('"large language models"'), papers)
+
+
 def test_where_the_words_stand_together_a_paper_comes_first():
     papers = ["graph oven networks", "oven graph networks", "rice"]
     assert papers_of(follow("graph networks"), papers, ages=[0, 9, 0]) == [1, 0]
