@@ -151,7 +151,9 @@ STORAGES = {
 USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"
-USE_I18N = False
+LANGUAGES = [("en", "English"), ("de", "Deutsch")]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+USE_I18N = True
 FORMAT_MODULE_PATH = ["config.formats"]
 
 # ---- The post
@@ -161,7 +163,19 @@ DEFAULT_FROM_EMAIL = os.environ.get("DEFAULT_FROM_EMAIL") or "Paperboy <digest@p
 MAIL_DOMAIN = parseaddr(DEFAULT_FROM_EMAIL)[1].partition("@")[2]
 if not MAIL_DOMAIN:
     raise ImproperlyConfigured(f"DEFAULT_FROM_EMAIL holds no address: {DEFAULT_FROM_EMAIL!r}.")
+# Mailbox providers judge a list and what was asked for in person apart, by who they are from.
+# Where one address is named, both are from it: a mail server may let no other pass.
+TRANSACTIONAL_FROM_EMAIL = (
+    os.environ.get("TRANSACTIONAL_FROM_EMAIL")
+    or os.environ.get("DEFAULT_FROM_EMAIL")
+    or "Paperboy <hello@paperboy.example>"
+)
+REPLY_TO_EMAIL = os.environ.get("REPLY_TO_EMAIL", "")  # Of someone who reads what is written there.
 POSTAL_ADDRESS = os.environ.get("POSTAL_ADDRESS", "")
+# Who signs the letters: we do with this key (PEM), or, where none is named, the mail server.
+DKIM_KEY_FILE = os.environ.get("DKIM_KEY_FILE", "")
+DKIM_SELECTOR = os.environ.get("DKIM_SELECTOR") or "paperboy"
+DKIM_DOMAIN = os.environ.get("DKIM_DOMAIN") or MAIL_DOMAIN
 # Letters go through the post office of subscriptions.post, and nothing else is sent.
 MAILERS = {}
 SILENCED_SYSTEM_CHECKS = ["mail.W001"]

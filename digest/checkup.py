@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from email.utils import parseaddr
+from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -10,13 +12,19 @@ from celery import current_app
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.utils import timezone
+from dns.resolver import Resolver
 
 from digest import health
 from digest.models import FittedModel, Paper
 from subscriptions import mail
 from subscriptions.models import Letter, Subscriber, Topic
+from subscriptions.post import dns_check, dns_records, signing
 from subscriptions.post.conversation import check
 from subscriptions.post.transports import SmtpTransport, transport_for
+
+#: Names that belong to nobody (RFC 2606): DNS has nothing to say of them.
+EXAMPLES = ("example", "invalid", "test", "localhost", "example.com", "example.net", "example.org")
+UNDER_EXAMPLES = tuple(f".{name}" for name in EXAMPLES)
 
 
 @dataclass(frozen=True)
@@ -28,26 +36,39 @@ class Finding:
     said: str
 
 
-def examine(now) -> Iterator[Finding]:
-    """Yield a finding for each part. A part that breaks is wrong, and the next is looked at."""
+def examine(now, resolver: Resolver | None = None) -> Iterator[Finding]:
+    """Yield a finding for each part. A part that breaks is wrong, and the next is looked at.
+
+    DNS is asked through `resolver`, or the machine's own where there is none.
+    """
     parts: list[tuple[str, Callable]] = [
         ("database", _database),
         ("broker", _broker),
         ("mail server", _mail_server),
+        ("senders", _senders),
+        ("replies", _replies),
+        ("DKIM key", _dkim_key),
         ("model", _model),
         ("papers", _papers),
         ("topics", _topics),
         ("schedule", _schedule),
-        ("DNS records", _dns_records),
     ]
     for what, look in parts:
         try:
             grade, said = look(now)
         except Exception as error:
-            grade, said = "wrong", f"can't be looked at: {type(error).__name__}: {error}"
+            grade, said = _broken(error)
         yield Finding(what, grade, said)
         if what == "database" and grade == "wrong":
             return  # Nearly all of the rest asks it.
+    try:
+        yield from _dns_records(resolver)
+    except Exception as error:
+        yield Finding("DNS records", *_broken(error))
+
+
+def _broken(error):
+    return "wrong", f"can't be looked at: {type(error).__name__}: {error}"
 
 
 def _database(now):
@@ -80,6 +101,37 @@ def _mail_server(now):
     if problem := check(transport.server):
         return "wrong", f"{where}: {problem}. Letters wait and are tried again."
     return "ok", f"{where} answers"
+
+
+def _senders(now):
+    digests, others = (mail.from_address(kind).addr_spec for kind in ("digest", "confirm"))
+    if digests == others:
+        return "note", (
+            f"all letters are from {digests}: with a TRANSACTIONAL_FROM_EMAIL of their own, "
+            f"confirmations don't suffer from complaints about digests."
+        )
+    return "ok", f"digests are from {digests}, what was asked for in person from {others}"
+
+
+def _replies(now):
+    reader = parseaddr(settings.REPLY_TO_EMAIL)[1]
+    if not reader:
+        sender = mail.from_address("digest").addr_spec
+        return "note", f"answers go to {sender}: where nobody reads it, set REPLY_TO_EMAIL."
+    return "ok", f"answers go to {reader}"
+
+
+def _dkim_key(now):
+    key, path = signing.current_key(), settings.DKIM_KEY_FILE
+    if key is None:
+        return "ok", "none: signing is left to the mail server"
+    if Path(path).stat().st_mode & 0o077:
+        return "note", f"others on this machine can read {path}: `chmod 600 {path}`."
+    if key.kind == "ed25519":
+        return "note", "Ed25519, which Google, Microsoft and Yahoo don't verify: take RSA."
+    if key.bits < 2048:
+        return "note", f"RSA of {key.bits} bits, which is short: make a new key of 2048."
+    return "ok", f"RSA of {key.bits} bits"
 
 
 def _model(now):
@@ -123,11 +175,11 @@ def _schedule(now):
     return "ok", "nothing is overdue"
 
 
-def _dns_records(now):
-    domain = mail.from_address().domain
-    if domain.endswith((".example", ".example.org", ".example.com")):
-        return "note", "DEFAULT_FROM_EMAIL is an example: set it before you send."
-    return "note", (
-        f"{domain} should publish SPF (the servers that send), DKIM (signed by your mail server) "
-        f"and DMARC: _dmarc.{domain} TXT “v=DMARC1; p=quarantine”."
-    )
+def _dns_records(resolver):
+    domains = dns_records.domains()
+    if any(domain in EXAMPLES or domain.endswith(UNDER_EXAMPLES) for domain in domains):
+        said = "DEFAULT_FROM_EMAIL is an example: set it before you send."
+        yield Finding("DNS records", "note", said)
+        return
+    for what, grade, said in dns_check.examine(resolver or dns_check.system_resolver()):
+        yield Finding(what, grade, said)

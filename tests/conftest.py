@@ -22,6 +22,7 @@ def data_dir(settings, tmp_path):
     settings.MEDIA_ROOT = tmp_path / "files"
     settings.STATIC_ROOT = tmp_path  # Where nothing was collected, WhiteNoise warns.
     settings.EMAIL_URL = "file:"
+    settings.DKIM_KEY_FILE = ""
     for module, (cache, empty) in CACHES.items():
         if module in sys.modules:  # Importing them takes seconds, which most tests need not pay.
             setattr(sys.modules[module], cache, copy(empty))

@@ -71,13 +71,18 @@ def test_with_nothing_set_everything_is_embedded(read_settings, data_dir):
         "DATABASE_URL",
         "DEBUG",
         "DEFAULT_FROM_EMAIL",
+        "DKIM_DOMAIN",
+        "DKIM_KEY_FILE",
+        "DKIM_SELECTOR",
         "EMAIL_URL",
         "LOG_LEVEL",
         "NEW_DAYS",
+        "REPLY_TO_EMAIL",
         "SECRET_KEY",
         "SECRET_KEY_FALLBACKS",
         "SITE_NAME",
         "SITE_URL",
+        "TRANSACTIONAL_FROM_EMAIL",
     ],
 )
 def test_an_empty_variable_is_as_good_as_none(read_settings, name):

@@ -7,6 +7,7 @@ from django.utils.crypto import get_random_string
 
 from digest import checkup, promises
 from subscriptions import addresses, mail
+from subscriptions.post import signing
 from subscriptions.post.transports import Envelope, transport_for
 
 SIGNS = {"ok": "✓", "note": "·", "wrong": "✗"}
@@ -42,15 +43,10 @@ class Command(BaseCommand):
 
     def _send(self, address, now):
         """Send a test letter past the post office, which knows no such subscriber."""
-        content = mail.Content(
-            subject=f"Test letter from {settings.SITE_NAME}",
-            text="This letter was sent by `manage.py doctor --send-to`. Mail arrives.\n",
-            html="<p>This letter was sent by <code>manage.py doctor --send-to</code>. "
-            "Mail arrives.</p>",
-        )
+        content = mail.render("test", {})
         recipient = addresses.normalise(address)
         message_id = f"<test.{get_random_string(20)}@{settings.MAIL_DOMAIN}>"
-        mime = mail.as_bytes(content, to=recipient, message_id=message_id, date=now)
+        mime = signing.sign(mail.as_bytes(content, to=recipient, message_id=message_id, date=now))
         envelope = Envelope(mail.from_address().addr_spec, recipient, "test", 0, now)
         verdict = transport_for(settings.EMAIL_URL).hand_over(envelope, mime, fence=lambda: None)
         is_sent = verdict.answer == "accepted"

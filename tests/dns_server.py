@@ -1,0 +1,62 @@
+"""A DNS server on loopback, over UDP, that answers from a dictionary: name to texts of TXT records.
+
+A name that is not in it doesn't exist; one with no texts has other records. What it was asked is
+in `asked`. It can break (`rcode`) or be silent.
+"""
+
+import socketserver
+import threading
+
+import dns.flags
+import dns.message
+import dns.rcode
+import dns.rdatatype
+import dns.resolver
+import dns.rrset
+
+
+class DnsServer(socketserver.ThreadingUDPServer):
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Question)
+        self.zone = {}
+        self.asked = []
+        self.rcode = dns.rcode.NOERROR
+        self.silent = False
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
+
+    @property
+    def resolver(self):
+        """Return a resolver that knows this server alone, and waits half a second at most."""
+        resolver = dns.resolver.Resolver(configure=False)
+        resolver.nameservers = ["127.0.0.1"]
+        resolver.port = self.server_address[1]
+        resolver.lifetime = 0.5
+        return resolver
+
+
+class Question(socketserver.BaseRequestHandler):
+    def handle(self):
+        packet, sock = self.request
+        query = dns.message.from_wire(packet)
+        (question,) = query.question
+        name = question.name.to_text(omit_final_dot=True)
+        self.server.asked.append(name)
+        if not self.server.silent:
+            sock.sendto(self.answer(query, name).to_wire(max_size=65535), self.client_address)
+
+    def answer(self, query, name):
+        response = dns.message.make_response(query)
+        response.flags |= dns.flags.RA
+        response.set_rcode(self.server.rcode)
+        if name not in self.server.zone:
+            response.set_rcode(self.server.rcode or dns.rcode.NXDOMAIN)
+        elif texts := self.server.zone[name]:
+            quoted = [" ".join(f'"{part}"' for part in strings(text)) for text in texts]
+            response.answer.append(dns.rrset.from_text(f"{name}.", 60, "IN", "TXT", *quoted))
+        return response
+
+
+def strings(text):
+    return [text[start : start + 255] for start in range(0, len(text), 255)] or [""]

@@ -1,0 +1,407 @@
+"""What the doctor says of SPF, DKIM and DMARC records that a real DNS server holds."""
+
+import os
+import tempfile
+import time
+
+import dns.rcode
+import dns.resolver
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+
+from digest import checkup
+from subscriptions.post import dns_check, dns_records, signing
+from tests.dns_server import DnsServer, strings
+from tests.make import NOW
+from tests.test_signing import RSA, pem
+
+DOMAIN = "papers.example.org"
+SELECTOR = f"paperboy._domainkey.{DOMAIN}"
+SPF = "v=spf1 a:mail.example.org -all"
+DMARC = "v=DMARC1; p=quarantine; rua=mailto:you@example.org"
+
+
+@pytest.fixture(autouse=True)
+def house(settings):
+    """An installation with a key of its own, which hands letters to a server of its own."""
+    settings.DEFAULT_FROM_EMAIL = f"Paperboy <digest@{DOMAIN}>"
+    settings.TRANSACTIONAL_FROM_EMAIL = f"Paperboy <hello@{DOMAIN}>"
+    settings.DKIM_DOMAIN = DOMAIN
+    settings.EMAIL_URL = "smtp://mail.example.org:587"
+    settings.SITE_URL = f"https://{DOMAIN}"
+    write_key(settings, RSA)
+
+
+@pytest.fixture
+def server():
+    with DnsServer() as server:
+        server.zone = {
+            DOMAIN: [SPF],
+            SELECTOR: [dns_records.dkim(signing.current_key()).text],
+            f"_dmarc.{DOMAIN}": [DMARC],
+        }
+        yield server
+        server.shutdown()
+
+
+def write_key(settings, key):
+    descriptor, settings.DKIM_KEY_FILE = tempfile.mkstemp(dir=settings.DATA_DIR)
+    with open(descriptor, "wb") as file:
+        file.write(pem(key))
+
+
+def grades(server):
+    return {what: grade for what, grade, _ in dns_check.examine(server.resolver)}
+
+
+def told(server, record):
+    """Return the grade of a record, and what is said of it."""
+    return next(
+        (grade, said) for what, grade, said in dns_check.examine(server.resolver) if what == record
+    )
+
+
+# ---- The whole
+
+
+def test_good_records_are_told_in_a_line_each(server):
+    assert list(dns_check.examine(server.resolver)) == [
+        ("SPF", "ok", f"{DOMAIN}: “{SPF}”"),
+        ("DKIM", "ok", f"{SELECTOR} holds our key"),
+        ("DMARC", "ok", f"_dmarc.{DOMAIN}: “{DMARC}”"),
+    ]
+
+
+def test_whoever_publishes_what_is_printed_is_done(server):
+    server.zone = {}
+    records = [
+        dns_records.spf(DOMAIN),
+        dns_records.dkim(signing.current_key()),
+        dns_records.dmarc(DOMAIN),
+    ]
+    for record, (_, grade, said) in zip(records, dns_check.examine(server.resolver), strict=True):
+        assert grade == "wrong"
+        assert f"\n    {record}" in said
+        server.zone[record.name] = [record.text]
+    assert set(grades(server).values()) == {"ok"}
+
+
+def test_records_that_other_services_want_do_not_matter(server):
+    server.zone[DOMAIN] += ["example-verification=1", "v=spf10 is none"]
+    server.zone[f"_dmarc.{DOMAIN}"] += ["example-verification=1"]
+    assert set(grades(server).values()) == {"ok"}
+
+
+def test_while_letters_stay_in_the_outbox_no_record_is_wrong(server, settings):
+    server.zone, settings.EMAIL_URL = {}, "file:"
+    assert set(grades(server).values()) == {"note"}
+
+
+def test_letters_of_two_domains_need_the_records_of_both(server, settings):
+    settings.TRANSACTIONAL_FROM_EMAIL = "hello@account.example.org"
+    said = [(what, grade) for what, grade, _ in dns_check.examine(server.resolver)]
+    assert said == [
+        ("SPF", "ok"),
+        ("SPF", "wrong"),
+        ("DKIM", "ok"),
+        ("DMARC", "ok"),
+        ("DMARC", "wrong"),
+    ]
+
+
+# ---- DNS that can't be asked
+
+
+def test_a_silent_server_is_asked_once_and_the_records_are_printed_all_the_same(server):
+    server.silent = True
+    findings = list(dns_check.examine(server.resolver))
+    assert set(server.asked) == {DOMAIN}
+    for (_, grade, said), text in zip(findings, ("v=spf1", "v=DKIM1", "v=DMARC1"), strict=True):
+        assert grade == "note"
+        assert said.startswith("DNS can't be asked: nobody answered in time.")
+        assert f'TXT "{text}' in said
+
+
+def test_no_question_waits_longer_than_three_seconds(server, monkeypatch):
+    server.silent = True
+    resolver = server.resolver
+    resolver.lifetime = 60
+    monkeypatch.setattr(dns_check, "SECONDS", 0.2)
+    started = time.monotonic()
+    list(dns_check.examine(resolver))
+    assert time.monotonic() - started < 2
+
+
+@pytest.mark.parametrize("rcode", [dns.rcode.SERVFAIL, dns.rcode.REFUSED])
+def test_a_broken_server_is_a_note(server, rcode):
+    server.rcode = rcode
+    grade, said = told(server, "DMARC")
+    assert grade == "note"
+    assert "DNS can't be asked" in said
+
+
+def test_a_machine_without_dns_is_a_note():
+    findings = list(dns_check.examine(dns.resolver.Resolver(configure=False)))
+    assert [grade for _, grade, _ in findings] == ["note"] * 3
+
+
+# ---- SPF
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "v=spf1 mx -all",
+        "v=spf1 include:spf.example.net ~all",
+        "V=SPF1 MX -ALL",
+        "v=spf1 redirect=_spf.example.net",
+        "v=spf1 a:small.example.org -all exp=why.example.org",
+    ],
+)
+def test_an_spf_record_that_ends_the_list_is_good(server, text):
+    server.zone[DOMAIN] = [text]
+    assert told(server, "SPF") == ("ok", f"{DOMAIN}: “{text}”")
+
+
+@pytest.mark.parametrize(
+    ("texts", "why"),
+    [
+        (["v=spf1 mx +all"], "lets anybody send (+all)"),
+        (["v=spf1 mx all"], "lets anybody send (all)"),
+        (["v=spf1 mx ?all"], "lets anybody send (?all)"),
+        (["v=spf1 a:all.example.org"], "doesn't say that all others may not send"),
+        (["v=spf1 include:mail.all"], "doesn't say that all others may not send"),
+        (["v=spf1"], "doesn't say that all others may not send"),
+        (["v=spf1 mx -all", "v=spf1 a -all"], "has 2, of which receivers use none"),
+        (["v=spf2.0/pra mx -all"], "has none"),
+        ([], "has none"),
+    ],
+)
+def test_an_spf_record_that_stops_nobody_is_wrong(server, texts, why):
+    server.zone[DOMAIN] = texts
+    grade, said = told(server, "SPF")
+    assert grade == "wrong"
+    assert why in said
+    assert f'{DOMAIN}. TXT "{SPF}"' in said
+
+
+@pytest.mark.parametrize(
+    ("email_url", "site_url", "senders", "hint"),
+    [
+        ("smtp://mail.example.org", "", "a:mail.example.org", "hands on to others"),
+        ("smtp://u:p@smtp.example.net:587", "", "include:NAME", "smtp.example.net tell you"),
+        ("smtp://9.9.9.9", "", "ip4:9.9.9.9", ""),
+        ("smtp://[2620:fe::fe]:25", "", "ip6:2620:fe::fe", ""),
+        ("smtp://localhost", "https://papers.example.org", "a:papers.example.org", "another"),
+        ("smtp://127.0.0.1", "https://papers.example.org", "a:papers.example.org", "another"),
+        ("smtp://postfix:25", "https://papers.example.org", "a:papers.example.org", "another"),
+        ("smtp://10.0.0.7", "http://127.0.0.1:8000", "ip4:ADDRESS", "your mail server sends"),
+        ("file:", "http://localhost:8000", "ip4:ADDRESS", "your mail server sends"),
+    ],
+)
+def test_who_sends_is_taken_from_the_mail_server(settings, email_url, site_url, senders, hint):
+    settings.EMAIL_URL, settings.SITE_URL = email_url, site_url
+    record = dns_records.spf(DOMAIN)
+    assert record.text == f"v=spf1 {senders} -all"
+    assert hint in record.hint
+
+
+# ---- DKIM
+
+
+@pytest.mark.parametrize("bits", [1024, 4096])
+def test_the_printed_strings_are_short_enough_and_together_the_record(settings, server, bits):
+    write_key(settings, rsa.generate_private_key(65537, bits))
+    record = dns_records.dkim(signing.current_key())
+    name, _, printed = str(record).partition(" TXT ")
+    parts = printed.strip('"').split('" "')
+    assert name == f"{SELECTOR}."
+    assert "".join(parts) == record.text
+    assert max(map(len, parts)) <= 255
+    server.zone[SELECTOR] = [record.text]
+    assert len(strings(record.text)) == len(parts)
+    assert told(server, "DKIM")[0] == "ok"
+
+
+def test_blanks_in_a_published_key_do_not_matter(server):
+    (text,) = server.zone[SELECTOR]
+    server.zone[SELECTOR] = [f"{text[:40]} {text[40:90]}  {text[90:]} ;"]
+    assert told(server, "DKIM")[0] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda text: [], "has none"),
+        (lambda text: [text, text + ";"], "has 2, of which receivers use none"),
+        (lambda text: [text.replace("p=MII", "p=MIJ")], "holds another key"),
+        (lambda text: ["v=DKIM1; k=rsa; p="], "holds another key"),
+        (lambda text: [text.replace("k=rsa", "k=ed25519")], "holds another key"),
+    ],
+)
+def test_a_key_that_receivers_would_not_find_is_wrong(server, change, why):
+    server.zone[SELECTOR] = change(*server.zone[SELECTOR])
+    grade, said = told(server, "DKIM")
+    assert grade == "wrong"
+    assert why in said
+    assert f'{SELECTOR}. TXT "v=DKIM1; k=rsa; p=MII' in said
+
+
+def test_a_record_without_its_kind_is_of_an_rsa_key(server):
+    (text,) = server.zone[SELECTOR]
+    server.zone[SELECTOR] = [text.replace("k=rsa; ", "")]
+    assert told(server, "DKIM")[0] == "ok"
+
+
+def test_a_key_on_trial_is_a_note(server):
+    server.zone[SELECTOR][0] += "; t=s:y"
+    grade, said = told(server, "DKIM")
+    assert grade == "note"
+    assert "it is a test (t=y)" in said
+
+
+def test_where_the_mail_server_signs_its_record_is_for_the_operator_to_look_at(server, settings):
+    settings.DKIM_KEY_FILE = ""
+    grade, said = told(server, "DKIM")
+    assert grade == "note"
+    assert f"whether SELECTOR._domainkey.{DOMAIN} holds its key" in said
+
+
+def test_a_signature_for_another_organisations_domain_is_wrong(server, settings):
+    settings.DKIM_DOMAIN = "mailer.example.net"
+    grade, said = told(server, "DKIM")
+    assert grade == "wrong"
+    assert f"letters from {DOMAIN} are signed for mailer.example.net" in said
+    assert "TXT" not in said
+
+
+# ---- DMARC
+
+
+@pytest.mark.parametrize(
+    ("texts", "grade", "why"),
+    [
+        (["v=DMARC1; p=reject"], "ok", ""),
+        (["v=DMARC1;p=Quarantine;"], "ok", ""),
+        (["v=DMARC1; p=none; rua=mailto:you@example.org"], "note", "only watches"),
+        (["v=DMARC1; p=reject; pct=50"], "note", "pct means nothing since RFC 9989"),
+        (["v=DMARC1; p=block"], "wrong", "has no policy (p=) that exists"),
+        (["v=DMARC1; rua=mailto:you@example.org"], "wrong", "has no policy (p=) that exists"),
+        (["v=DMARC1; p=reject", "v=DMARC1; p=none"], "wrong", "has 2, of which receivers use none"),
+        (["v=dmarc1; p=reject"], "wrong", "has none"),
+        (["p=reject; v=DMARC1"], "wrong", "has none"),
+        ([], "wrong", "has none"),
+    ],
+)
+def test_a_dmarc_record_is_graded_by_what_it_asks_for(server, texts, grade, why):
+    server.zone[f"_dmarc.{DOMAIN}"] = texts
+    given, said = told(server, "DMARC")
+    assert given == grade
+    assert why in said
+    assert (f'_dmarc.{DOMAIN}. TXT "v=DMARC1; p=quarantine; rua=mailto:' in said) == (grade != "ok")
+
+
+@pytest.mark.parametrize(
+    ("parents", "grade", "where"),
+    [
+        ({"example.org": "p=reject"}, "ok", "_dmarc.example.org"),
+        ({"example.org": "p=none; sp=reject"}, "ok", "_dmarc.example.org"),
+        ({"example.org": "p=reject; sp=none"}, "note", "_dmarc.example.org"),
+        ({"sub.example.org": "p=none", "example.org": "p=reject"}, "ok", "_dmarc.example.org"),
+        (
+            {"sub.example.org": "p=reject; psd=n", "example.org": "p=none"},
+            "ok",
+            "_dmarc.sub.example.org",
+        ),
+        ({"example.org": "p=reject", "org": "p=none; psd=y"}, "ok", "_dmarc.example.org"),
+        ({"org": "p=reject; psd=y"}, "wrong", "_dmarc.papers.sub.example.org"),
+    ],
+)
+def test_a_domain_without_a_policy_has_that_of_its_organisation(
+    server, settings, parents, grade, where
+):
+    settings.DEFAULT_FROM_EMAIL = settings.TRANSACTIONAL_FROM_EMAIL = "d@papers.sub.example.org"
+    del server.zone[f"_dmarc.{DOMAIN}"]
+    server.zone |= {f"_dmarc.{name}": [f"v=DMARC1; {text}"] for name, text in parents.items()}
+    given, said = told(server, "DMARC")
+    assert given == grade
+    assert said.startswith(where)
+
+
+def test_a_domains_own_policy_comes_before_its_organisations(server):
+    server.zone["_dmarc.example.org"] = ["v=DMARC1; p=none"]
+    assert told(server, "DMARC")[0] == "ok"
+    assert "_dmarc.example.org" not in server.asked
+
+
+def test_a_parent_with_two_policies_has_none(server):
+    del server.zone[f"_dmarc.{DOMAIN}"]
+    server.zone["_dmarc.example.org"] = ["v=DMARC1; p=reject", "v=DMARC1; p=none"]
+    grade, said = told(server, "DMARC")
+    assert grade == "wrong"
+    assert said.startswith(f"_dmarc.{DOMAIN} has none")
+
+
+def test_a_very_long_name_does_not_ask_all_its_parents(server, settings):
+    labels = [*"abcdefghijklmnop", "example", "org"]
+    settings.DEFAULT_FROM_EMAIL = settings.TRANSACTIONAL_FROM_EMAIL = f"d@{'.'.join(labels)}"
+    list(dns_check.examine(server.resolver))
+    assert len([name for name in server.asked if name.startswith("_dmarc.")]) == 8
+
+
+# ---- The doctor
+
+
+def findings(resolver=None):
+    return {found.what: (found.grade, found.said) for found in checkup.examine(NOW, resolver)}
+
+
+@pytest.mark.django_db
+def test_the_doctor_tells_of_each_record(server, settings):
+    settings.EMAIL_URL = "smtp://127.0.0.1:1"
+    settings.DEFAULT_FROM_EMAIL = settings.TRANSACTIONAL_FROM_EMAIL = "digest@paperboy.arpa"
+    settings.DKIM_DOMAIN = "paperboy.arpa"
+    server.zone["paperboy.arpa"] = ["v=spf1 mx -all"]
+    found = findings(server.resolver)
+    assert found["SPF"] == ("ok", "paperboy.arpa: “v=spf1 mx -all”")
+    assert found["DKIM"][0] == found["DMARC"][0] == "wrong"
+
+
+@pytest.mark.django_db
+def test_the_doctor_asks_nobody_about_a_domain_that_is_an_example(server):
+    assert findings(server.resolver)["DNS records"][0] == "note"
+    assert server.asked == []
+
+
+@pytest.mark.django_db
+def test_the_doctor_tells_of_a_key_that_others_can_read(settings):
+    assert findings()["DKIM key"] == ("ok", "RSA of 2048 bits")
+    os.chmod(settings.DKIM_KEY_FILE, 0o640)
+    grade, said = findings()["DKIM key"]
+    assert grade == "note"
+    assert f"chmod 600 {settings.DKIM_KEY_FILE}" in said
+
+
+@pytest.mark.django_db
+def test_the_doctor_tells_of_a_key_that_not_all_receivers_verify(settings):
+    write_key(settings, ed25519.Ed25519PrivateKey.generate())
+    assert findings()["DKIM key"] == (
+        "note",
+        "Ed25519, which Google, Microsoft and Yahoo don't verify: take RSA.",
+    )
+    write_key(settings, rsa.generate_private_key(65537, 1024))
+    assert findings()["DKIM key"][0] == "note"
+
+
+@pytest.mark.django_db
+def test_the_doctor_tells_whom_letters_are_from_and_who_reads_the_answers(settings):
+    settings.REPLY_TO_EMAIL = "Editor <editor@example.org>"
+    found = findings()
+    assert found["senders"][0] == "ok"
+    assert f"hello@{DOMAIN}" in found["senders"][1]
+    assert found["replies"] == ("ok", "answers go to editor@example.org")
+    settings.REPLY_TO_EMAIL = ""
+    settings.TRANSACTIONAL_FROM_EMAIL = settings.DEFAULT_FROM_EMAIL
+    found = findings()
+    assert found["senders"][0] == found["replies"][0] == "note"
+    assert "TRANSACTIONAL_FROM_EMAIL" in found["senders"][1]
