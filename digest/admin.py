@@ -519,7 +519,7 @@ class DigestAdmin(ReadOnly, ModelAdmin):
         if not self.has_view_permission(request, digest):
             raise PermissionDenied
         picks = list(digest.picks.whole())
-        letter = composing.content(digest, digest.subscriber, picks, kind=digest.letter.kind)
+        letter = composing.preview(digest, picks, digest.letter.kind)
         if part == "text":
             return HttpResponse(letter.text, content_type="text/plain; charset=utf-8")
         # A click asks for a new window, which the sandbox refuses: the preview stays as it is.

@@ -35,6 +35,14 @@ def forget_feedback(subscriber):
     ReaderModel.objects.filter(subscriber=subscriber).delete()
 
 
+def savers(digests) -> set[int]:
+    """Return the numbers of those among the digests' subscribers who saved any paper."""
+    saved = Feedback.objects.filter(
+        subscriber__in=[digest.subscriber_id for digest in digests], value=Feedback.Value.SAVE
+    )
+    return set(saved.values_list("subscriber_id", flat=True))
+
+
 def news_of_saved(subscriber, digest) -> list[PaperEvent]:
     """Return what happened to the papers she saved, since her last letter that arrived."""
     saved = Feedback.objects.filter(subscriber=subscriber, value=Feedback.Value.SAVE)

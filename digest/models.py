@@ -7,7 +7,10 @@ from datetime import timedelta
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
+from django.utils.functional import cached_property
+from django.utils.translation import gettext_lazy as _
 
+from digest import wording
 from subscriptions.models import Letter, Subscriber
 
 #: cs.LG or hep-th, and not I.2.6.
@@ -49,6 +52,9 @@ class Paper(models.Model):
     is_sample = models.BooleanField("sample", default=False)
     changed_at = models.DateTimeField(db_index=True)
 
+    #: Of its code, when last looked at. It is kept as an observation, and set by who shows it.
+    stars = None
+
     objects = PaperQuerySet.as_manager()
 
     class Meta:
@@ -68,6 +74,13 @@ class Paper(models.Model):
     def fields(self):
         """Return its arXiv categories, without the codes of other systems beside them."""
         return [category for category in self.categories if CATEGORY.fullmatch(category)]
+
+    @cached_property
+    def printed(self):
+        """Return all that a letter shows of it, to tell whether it shows the same."""
+        names, areas = tuple(self.authors), tuple(self.categories)
+        counts = self.upvotes, self.stars, self.is_sample
+        return (self.pk, self.title, self.abstract, names, areas, self.link, self.github, *counts)
 
     @property
     def byline(self):
@@ -184,30 +197,14 @@ class Pick(models.Model):
     @property
     def why(self):
         """Return the reason as it is said to the reader."""
-        said = ", ".join(self.terms)
-        if self.basis == self.Basis.TOPIC:
-            return f"{self.topic_name}: {said}" if self._says_more else self.topic_name
-        if self.basis == self.Basis.LEARNED:
-            return f"Like what you chose: {said}" if said else "Like what you chose"
-        if self.basis == self.Basis.SECOND:
-            return f"Taken off since: {self._votes}" + (
-                f" ({self.topic_name})" if self.topic_name else ""
-            )
-        if self.basis == self.Basis.TREND:
-            return f"Trending: {self._votes}"
-        fields = self.paper.fields
-        return f"New in {fields[0]}" if fields else "New here"
+        return wording.why(*self.reason)
 
     @property
-    def _says_more(self):
-        """Return whether the words say more than the topic's name."""
-        words = {word.lower() for word in self.terms}
-        return bool(words) and words != set(re.findall(r"[\w-]+", self.topic_name.lower()))
-
-    @property
-    def _votes(self):
+    def reason(self):
+        """Return what the reason is made of, by wording.why."""
+        areas = self.paper.fields[:1] if self.basis == self.Basis.NEW else []
         votes = self.paper.upvotes or 0
-        return f"{votes:,} upvote{'s' if votes != 1 else ''}"
+        return self.basis, self.topic_name, tuple(self.terms), votes, "".join(areas)
 
 
 class Observation(models.Model):
@@ -236,10 +233,10 @@ class PaperEvent(models.Model):
     """Something that happened to a paper after we first knew it."""
 
     class Kind(models.TextChoices):
-        REVISED = "revised", "has a new version"
-        WITHDRAWN = "withdrawn", "was withdrawn"
-        PUBLISHED = "published", "has a journal reference"
-        CODE = "code", "has code"
+        REVISED = "revised", _("has a new version")
+        WITHDRAWN = "withdrawn", _("was withdrawn")
+        PUBLISHED = "published", _("has a journal reference")
+        CODE = "code", _("has code")
 
     paper = models.ForeignKey(Paper, on_delete=models.CASCADE, related_name="events")
     kind = models.CharField(max_length=9, choices=Kind)

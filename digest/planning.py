@@ -292,7 +292,7 @@ def _letter(due, day, is_first, now):
         letter.state, letter.reason, letter.ended_at = State.MISSED, "its day ended first", now
     elif not due.papers and is_first:
         letter.kind = Letter.Kind.WELCOME
-    elif not due.papers:
+    elif not due.papers and not due.subscriber.wants_quiet_days:
         letter.state, letter.reason, letter.ended_at = State.SKIPPED, "nothing to say", now
     return letter
 

@@ -50,5 +50,5 @@ def _fenced_after_leaving():
         letter__subscriber=OuterRef("pk"),
         became=State.TRANSMITTING,
         at__gt=OuterRef("unsubscribed_at") + CLOCKS,
-    ).exclude(letter__kind=Letter.Kind.CONFIRM)
+    ).exclude(letter__kind__in=[Letter.Kind.CONFIRM, Letter.Kind.GOODBYE])
     return Subscriber.objects.filter(Exists(passed)).count()

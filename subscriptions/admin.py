@@ -59,9 +59,18 @@ LETTER_TONES = {
 DOOR = signup.Door(via="admin panel")
 UNSUBSCRIBE = {
     "title": "Unsubscribe",
-    "question": "No more letters are sent to:",
-    "consequence": "Letters that wait are called off. The record of consent stays, and the address "
-    "may sign up again.",
+    "question": "No more digests are sent to:",
+    "consequence": "Letters that wait are called off, and one last letter says so, with a link to "
+    "undo it. The record of consent stays, and the address may sign up again.",
+}
+WHO_IS_ASKED = (
+    "Only those are asked whose letters came back, and once in 7 days; nobody after a complaint, "
+    "or after leaving."
+)
+ASK = {
+    "title": "Ask whether the address is right",
+    "question": "Asked by a letter, whether it arrives:",
+    "consequence": f"Who confirms gets the digest again. {WHO_IS_ASKED}",
 }
 ERASE = {
     "title": "Erase",
@@ -223,12 +232,25 @@ class SubscriberAdmin(ModelAdmin):
     ordering = ["-pk"]
     list_per_page = 50
     list_disable_select_all = True
-    actions = ["unsubscribe_selected", "erase_selected"]
-    actions_detail = ["unsubscribe", "erase"]
+    actions = ["ask_selected", "unsubscribe_selected", "erase_selected"]
+    actions_detail = ["ask", "unsubscribe", "erase"]
     inlines = [PreferenceInline, ConsentInline, LetterInline]
     fieldsets = [
         (None, {"fields": ["address", "state", "next_due_at"]}),
-        ("Settings", {"fields": ["timezone", "hour", "size", "paused_until", "learns"]}),
+        (
+            "Settings",
+            {
+                "fields": [
+                    "timezone",
+                    "hour",
+                    "size",
+                    "paused_until",
+                    "language",
+                    "wants_quiet_days",
+                    "learns",
+                ]
+            },
+        ),
         ("History", {"fields": ["asked_at", "confirmed_at", "unsubscribed_at", "suppression"]}),
     ]
     readonly_fields = [
@@ -266,6 +288,15 @@ class SubscriberAdmin(ModelAdmin):
         """Django would delete rows; erasing goes through signup."""
         return False
 
+    def has_ask_permission(self, request, object_id=None):
+        """On a page of someone to be asked, or on the list, where the verb looks at each."""
+        if not self.has_change_permission(request):
+            return False
+        if object_id is None:
+            return True
+        subscriber = Subscriber.objects.filter(pk=object_id).first()
+        return subscriber is not None and subscriber.may_vouch(timezone.now())
+
     def has_erase_permission(self, request, obj=None):
         return request.user.has_perm("subscriptions.delete_subscriber")
 
@@ -295,7 +326,8 @@ class SubscriberAdmin(ModelAdmin):
         if subscriber.suppressed_at is None:
             return None
         moment = date_format(subscriber.suppressed_at, "DATETIME_FORMAT")
-        return f"{moment}: {subscriber.suppressed_reason}"
+        told = [moment, subscriber.get_suppressed_by_display(), subscriber.suppressed_reason]
+        return ": ".join(words for words in told if words)
 
     def save_model(self, request, obj, form, change):
         """Through signup: her next digest moves with her hour, and a pause stops letters."""
@@ -306,6 +338,10 @@ class SubscriberAdmin(ModelAdmin):
         super().save_related(request, form, formsets, change)
         form.instance.own_topics.filter(preferences=None).delete()
 
+    @action(description="Ask whether the address is right", permissions=["ask"])
+    def ask_selected(self, request, queryset):
+        return self._selected(request, queryset, ASK, self._ask)
+
     @action(description="Unsubscribe", permissions=["change"])
     def unsubscribe_selected(self, request, queryset):
         return self._selected(request, queryset, UNSUBSCRIBE, self._unsubscribe)
@@ -313,6 +349,16 @@ class SubscriberAdmin(ModelAdmin):
     @action(description="Erase", permissions=["erase"])
     def erase_selected(self, request, queryset):
         return self._selected(request, queryset, ERASE, self._erase)
+
+    @action(
+        description="Ask whether the address is right",
+        permissions=["ask"],
+        icon="contact_mail",
+        dialog=_dialog(ASK),
+    )
+    def ask(self, request, form, object_id):
+        self._ask(request, Subscriber.objects.filter(pk=object_id))
+        return _go_to("admin:subscriptions_subscriber_change", object_id)
 
     @action(
         description="Unsubscribe",
@@ -348,6 +394,16 @@ class SubscriberAdmin(ModelAdmin):
             "checkbox_name": helpers.ACTION_CHECKBOX_NAME,
         }
         return TemplateResponse(request, "admin/subscriptions/subscriber/confirm.html", context)
+
+    def _ask(self, request, queryset):
+        now = timezone.now()
+        asked = [one for one in queryset if signup.ask_if_right(one, now=now) is not None]
+        for subscriber in asked:
+            self.log_change(request, subscriber, "Asked whether the address is right.")
+        if asked:
+            self.message_user(request, f"Asked: {len(asked)}.", messages.SUCCESS)
+        if left := len(queryset) - len(asked):
+            self.message_user(request, f"Not asked: {left}. {WHO_IS_ASKED}", messages.WARNING)
 
     def _unsubscribe(self, request, queryset):
         now = timezone.now()

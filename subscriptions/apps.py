@@ -8,8 +8,12 @@ class SubscriptionsConfig(AppConfig):
 
     def ready(self):
         from subscriptions import notices, registry
+        from subscriptions.post import signing
         from subscriptions.post.transports import transport_for
 
         transport_for(settings.EMAIL_URL)  # Refuse what can't be, before letters are lost to it.
+        signing.check()
 
         registry.composers["confirm"] = notices.compose_confirm
+        registry.composers["goodbye"] = notices.compose_goodbye
+        registry.composers["bounced"] = notices.compose_bounced

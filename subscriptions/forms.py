@@ -7,7 +7,7 @@ from django import forms
 from django.core.validators import MaxValueValidator
 
 from subscriptions import addresses
-from subscriptions.models import NO_ZONES, Subscriber, Topic, known_zone
+from subscriptions.models import NO_ZONES, Subscriber, Topic, known_zone, languages
 from subscriptions.signup import Wishes
 
 MAX_QUERIES = 50
@@ -56,6 +56,15 @@ def hour_field(**kwargs):
     )
 
 
+def language_field():
+    return forms.ChoiceField(
+        choices=languages,
+        required=False,
+        label="Language",
+        error_messages={"invalid_choice": "Please choose one of the languages in the list."},
+    )
+
+
 class SignUpForm(forms.Form):
     """Sign up with an email address; everything else is optional."""
 
@@ -68,6 +77,7 @@ class SignUpForm(forms.Form):
     interests = QueriesField(label="Your own words")
     timezone = forms.CharField(max_length=64, required=False)
     hour = hour_field(required=False, empty_value=7, initial=7, label="Hour")
+    language = language_field()
 
     def clean_email(self):
         return addresses.normalise(self.cleaned_data["email"])
@@ -99,6 +109,15 @@ class PreferencesForm(forms.Form):
             name: "Please choose a number from 1 to 50."
             for name in ("invalid", "min_value", "max_value")
         },
+    )
+    language = language_field()
+    quiet = forms.TypedChoiceField(
+        choices=[("no", "Send nothing"), ("yes", "Send a short letter that says so")],
+        coerce=lambda answer: answer == "yes",
+        empty_value=None,
+        required=False,
+        label="On days without papers",
+        error_messages={"invalid_choice": "Please choose one of the two."},
     )
     pause_until = forms.DateField(
         required=False,
@@ -132,6 +151,8 @@ class PreferencesForm(forms.Form):
                 "timezone": subscriber.timezone,
                 "hour": subscriber.hour,
                 "size": subscriber.size,
+                "language": subscriber.letter_language,
+                "quiet": "yes" if subscriber.wants_quiet_days else "no",
                 "pause_until": subscriber.paused_until,
             }
         )
@@ -150,9 +171,11 @@ class PreferencesForm(forms.Form):
         data = self.cleaned_data
         given = {
             name: data[name]
-            for name in ("timezone", "hour", "size")
+            for name in ("timezone", "hour", "size", "language")
             if data[name] not in (None, "")
         }
+        if data["quiet"] is not None:
+            given["wants_quiet_days"] = data["quiet"]
         if "pause_until" in self.data:
             given["paused_until"] = data["pause_until"]
         return given

@@ -7,14 +7,17 @@ and a signature; no address, and nothing that could be guessed from another toke
 import uuid
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
 from django.core import signing
 from django.urls import reverse
 
-from subscriptions.models import Subscriber
+from subscriptions.models import Letter, Subscriber
 
+#: The kinds of letters whose link asks something, on one page. Each has a salt of its own.
+ASKING = (Letter.Kind.CONFIRM, Letter.Kind.GOODBYE, Letter.Kind.BOUNCED)
 CONFIRM_DAYS = 7
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -28,7 +31,7 @@ class ExpiredToken(BadToken):
 
 
 def token(purpose: str, public_id: uuid.UUID, asked_at: datetime | None = None) -> str:
-    """Return a token for one purpose. With `asked_at`, it answers that one sign-up."""
+    """Return a token for one purpose. With `asked_at`, it answers what was asked at that moment."""
     value = urlsafe_b64encode(public_id.bytes).decode().rstrip("=")
     if asked_at is not None:
         value += f"~{(asked_at - EPOCH) // timedelta(microseconds=1):x}"
@@ -41,21 +44,31 @@ def read(purpose: str, token: str) -> uuid.UUID:
     return public_id
 
 
-def read_confirm(token: str, now: datetime) -> tuple[uuid.UUID, datetime]:
-    """Return the id and the moment of the sign-up that the token answers.
+def read_confirm(token: str, now: datetime) -> tuple[str, uuid.UUID, datetime]:
+    """Return the kind of letter that asked, whom it asked, and when.
 
     Raises ExpiredToken after CONFIRM_DAYS, BadToken for all else.
     """
-    public_id, asked_at = _read("confirm", token)
+    for kind in ASKING:
+        with suppress(BadToken):
+            public_id, asked_at = _read(kind, token)
+            break
+    else:
+        raise BadToken
     if asked_at is None:
         raise BadToken
     if now - asked_at > timedelta(days=CONFIRM_DAYS):
         raise ExpiredToken
-    return public_id, asked_at
+    return kind, public_id, asked_at
 
 
 def confirm_url(subscriber: Subscriber) -> str:
-    return _url("confirm", token("confirm", subscriber.public_id, subscriber.asked_at))
+    return answer_url(subscriber, Letter.Kind.CONFIRM, subscriber.asked_at)
+
+
+def answer_url(subscriber: Subscriber, kind: str, asked_at: datetime) -> str:
+    """Return where she says yes to what a letter of this kind asked at that moment."""
+    return _url("confirm", token(kind, subscriber.public_id, asked_at))
 
 
 def preferences_url(subscriber: Subscriber) -> str:

@@ -5,22 +5,21 @@ Nothing here sends, and nothing reads the clock.
 """
 
 import logging
-import re
-from dataclasses import dataclass, field
+import quopri
+from dataclasses import dataclass
 from datetime import datetime
-from email.header import Header
 from email.headerregistry import Address
-from email.message import EmailMessage
-from email.policy import EmailPolicy
-from email.utils import parseaddr
+from email.utils import format_datetime, parseaddr
+from functools import cache
 
 from django.conf import settings
 from django.template.loader import render_to_string
-from django.utils import timezone
+from django.utils import timezone, translation
 
-from subscriptions import plaintext
+from subscriptions import plaintext, wire
 
-CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+#: Kinds of letters that belong to the list. The others answer what one person did.
+LIST_KINDS = frozenset({"digest", "welcome"})
 
 
 class NothingToSay(Exception):
@@ -29,95 +28,88 @@ class NothingToSay(Exception):
 
 @dataclass(frozen=True)
 class Content:
-    """What a letter says, before anyone's name is on it."""
+    """What a letter says: its parts as they travel, and the headers that tell what it is."""
 
     subject: str
-    text: str
-    html: str
-    headers: dict[str, str] = field(default_factory=dict)
+    quoted_text: bytes
+    quoted_html: bytes
+    headers: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def of(cls, subject: str, text: str, html: str, headers) -> "Content":
+        return cls(subject, wire.quoted(text), wire.quoted(html), headers)
+
+    @property
+    def text(self) -> str:
+        return _unquoted(self.quoted_text)
+
+    @property
+    def html(self) -> str:
+        return _unquoted(self.quoted_html)
 
 
-class WirePolicy(EmailPolicy):
-    """SMTP's line ends, and two repairs of how the standard policy folds headers.
-
-    It makes encoded-words of a long address, which no mail program reads as one (RFC 2047, 5): such
-    headers stay on their line, which may have 998 octets (RFC 5322, 2.1.1). In long subjects of
-    other scripts it makes encoded-words of 76 octets, where 75 are allowed.
-    """
-
-    VERBATIM = frozenset({"list-unsubscribe", "message-id", "list-help"})
-
-    def fold(self, name, value):
-        if name.lower() in self.VERBATIM:
-            return f"{name}: {value}{self.linesep}"
-        if name.lower() == "subject":
-            header = Header(value, maxlinelen=75, header_name=name)
-            return f"{name}: {header.encode(linesep=self.linesep)}{self.linesep}"
-        return super().fold(name, value)
-
-    def fold_binary(self, name, value):
-        return self.fold(name, value).encode("ascii")
-
-
-WIRE = WirePolicy(linesep="\r\n", cte_type="7bit")
-
-
-def render(kind: str, context: dict, headers: dict[str, str] | None = None) -> Content:
-    """Render the folder of templates of this kind of letter."""
-    folder = f"email/{kind}"
-    context = {
-        "site_name": settings.SITE_NAME,
-        "site_url": settings.SITE_URL,
-        "postal_address": settings.POSTAL_ADDRESS,
-        **context,
-    }
-    subject = one_line(render_to_string(f"{folder}/subject.txt", context, using="text"))
-    context["subject"] = subject
-    text = render_to_string(f"{folder}/body.txt", context, using="text")
-    html = render_to_string(f"{folder}/body.html", context, using="html")
-    return Content(
-        subject=subject,
-        text=plaintext.wrapped(CONTROLS.sub("", text)),
-        html=inline_css(CONTROLS.sub("", html)),
-        headers=headers or {},
+def render(kind: str, context: dict, unsubscribe_url: str = "") -> Content:
+    """Render the folder of templates of this kind of letter, in the language that is active."""
+    subject = plaintext.one_line(
+        render_to_string(f"email/{kind}/subject.txt", _common() | context, using="text")
     )
+    text, html = rendered(kind, context | {"subject": subject})
+    return Content.of(subject, text, html, headers(kind, unsubscribe_url))
 
 
-def list_headers(unsubscribe_url: str) -> dict[str, str]:
-    """Return what marks a letter as one of a list that a click leaves (RFC 2369, 2919, 8058)."""
-    return {
-        "List-Id": f"Daily papers <daily.{settings.MAIL_DOMAIN}>",
-        "List-Unsubscribe": f"<{unsubscribe_url}>",
-        "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
-    }
+def rendered(kind: str, context: dict) -> tuple[str, str]:
+    """Return the parts of a letter of this kind: its lines broken, its CSS in its elements."""
+    context = _common() | context
+    text = render_to_string(f"email/{kind}/body.txt", context, using="text")
+    html = render_to_string(f"email/{kind}/body.html", context, using="html")
+    return plaintext.wrapped(plaintext.cleaned(text)), inline_css(plaintext.cleaned(html))
+
+
+def headers(kind: str, unsubscribe_url: str = "", campaign: str = "") -> tuple:
+    """Return the headers that tell from whom a letter of this kind is, and what it is.
+
+    See RFC 2369, 2919 and 8058 for those of a list, RFC 3834 for what keeps machines from
+    answering, and docs/letters.md for the others.
+    """
+    told = [("From", str(from_address(kind)))]
+    if settings.REPLY_TO_EMAIL:
+        told.append(("Reply-To", str(_address(settings.REPLY_TO_EMAIL, settings.SITE_NAME))))
+    if kind in LIST_KINDS:
+        told += [
+            ("List-Id", f"Daily papers <daily.{settings.MAIL_DOMAIN}>"),
+            ("List-Unsubscribe", f"<{unsubscribe_url}>"),
+            ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
+        ]
+    return (
+        *told,
+        ("Feedback-ID", f"{campaign}:{kind}:{settings.MAIL_DOMAIN}:paperboy"),
+        ("Auto-Submitted", "auto-generated"),
+        ("X-Auto-Response-Suppress", "All"),
+        ("Content-Language", translation.get_language()),
+    )
 
 
 def as_bytes(content: Content, *, to: str, message_id: str, date: datetime) -> bytes:
     """Return the message as SMTP carries it: CRLF, seven bits, plain text first, HTML last."""
-    message = EmailMessage(policy=WIRE)
-    message["From"] = from_address()
-    message["To"] = Address(addr_spec=to)
-    message["Subject"] = content.subject
-    message["Date"] = timezone.localtime(date, timezone.get_default_timezone())
-    message["Message-ID"] = message_id
-    for name, value in content.headers.items():
-        message[name] = value
-    message["Auto-Submitted"] = "auto-generated"
-    message["X-Auto-Response-Suppress"] = "All"
-    message.set_content(content.text, cte="quoted-printable")
-    message.add_alternative(content.html, subtype="html", cte="quoted-printable")
-    return message.as_bytes()
+    date = timezone.localtime(date, timezone.get_default_timezone())
+    sender, *others = content.headers
+    told = [
+        sender,
+        ("To", to),
+        ("Subject", content.subject),
+        ("Date", format_datetime(date)),
+        ("Message-ID", message_id),
+        *others,
+    ]
+    boundary = f"=_{message_id.strip('<>').partition('@')[0]}"
+    return wire.message(told, content.quoted_text, content.quoted_html, boundary)
 
 
-def from_address() -> Address:
-    """Return who our letters are from."""
-    name, address = parseaddr(settings.DEFAULT_FROM_EMAIL)
-    return Address(display_name=name or settings.SITE_NAME, addr_spec=address)
-
-
-def one_line(text: str) -> str:
-    """Return the text as a header can hold it: one line, no control character."""
-    return " ".join(CONTROLS.sub(" ", text).split())
+def from_address(kind: str = "digest") -> Address:
+    """Return who our letters of this kind are from."""
+    is_list = kind in LIST_KINDS
+    text = settings.DEFAULT_FROM_EMAIL if is_list else settings.TRANSACTIONAL_FROM_EMAIL
+    return _address(text, settings.SITE_NAME)
 
 
 def inline_css(html: str) -> str:
@@ -137,4 +129,23 @@ def inline_css(html: str) -> str:
         keep_style_tags=False,
         disable_validation=True,
         cssutils_logging_level=logging.CRITICAL,
-    ).transform()
+    ).transform(pretty_print=False)
+
+
+def _common():
+    """Return what every letter's templates know."""
+    return {
+        "site_name": settings.SITE_NAME,
+        "site_url": settings.SITE_URL,
+        "postal_address": settings.POSTAL_ADDRESS,
+    }
+
+
+@cache
+def _address(text, otherwise):
+    name, address = parseaddr(text)
+    return Address(display_name=plaintext.one_line(name) or otherwise, addr_spec=address)
+
+
+def _unquoted(part):
+    return quopri.decodestring(part.replace(b"\r\n", b"\n")).decode()

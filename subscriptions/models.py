@@ -4,6 +4,7 @@ import uuid
 from contextlib import suppress
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -31,6 +32,11 @@ def known_zone(name):
         )
 
 
+def languages():
+    """Return the languages that letters are written in. Migrations name this, and none of them."""
+    return settings.LANGUAGES
+
+
 class SubscriberQuerySet(models.QuerySet):
     def at(self, address):
         """Those with this address, which differs by case at most: none or one."""
@@ -54,6 +60,10 @@ class Subscriber(models.Model):
     row's number.
     """
 
+    class Suppression(models.TextChoices):
+        BOUNCED = "bounced", "letters came back"
+        COMPLAINED = "complained", "reported as unwanted"
+
     email = models.EmailField(max_length=254)
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
 
@@ -70,6 +80,12 @@ class Subscriber(models.Model):
         help_text="How many papers a digest has at most.",
     )
 
+    language = models.CharField(
+        max_length=16, choices=languages, default="en", help_text="The language of her letters."
+    )
+    wants_quiet_days = models.BooleanField(
+        "wants quiet days", default=False, help_text="A short letter also on days without papers."
+    )
     learns = models.BooleanField(
         "learns from feedback", default=True, help_text="Whether what she says of papers steers."
     )
@@ -82,6 +98,9 @@ class Subscriber(models.Model):
     paused_until = models.DateField(null=True, blank=True)
     unsubscribed_at = models.DateTimeField(null=True, blank=True)
     suppressed_at = models.DateTimeField(null=True, blank=True)
+    suppressed_by = models.CharField(
+        max_length=10, choices=Suppression, blank=True, help_text="What stopped letters to her."
+    )
     suppressed_reason = models.CharField(max_length=200, blank=True)
     next_due_at = models.DateTimeField(
         null=True, blank=True, db_index=True, help_text="When her next digest is planned."
@@ -115,6 +134,11 @@ class Subscriber(models.Model):
             return ZoneInfo(self.timezone)
         return ZoneInfo("UTC")
 
+    @property
+    def letter_language(self) -> str:
+        """The language of her letters: English where hers is no longer offered."""
+        return self.language if self.language in dict(languages()) else "en"
+
     def state_at(self, now):
         """Return the state in one word: pending, active, paused, unsubscribed or suppressed."""
         if self.suppressed_at:
@@ -126,6 +150,26 @@ class Subscriber(models.Model):
         if self.paused_until and schedule.local_day(now, self.zone) < self.paused_until:
             return "paused"
         return "active"
+
+    def may_come_back(self, asked_at) -> bool:
+        """Return whether a goodbye of that moment holds.
+
+        It does where she had confirmed, left by then and not again since, and letters reach her.
+        """
+        has_left = self.unsubscribed_at is not None and self.unsubscribed_at <= asked_at
+        return has_left and self.confirmed_at is not None and self.suppressed_at is None
+
+    def may_vouch(self, asked_at) -> bool:
+        """Return whether she may say that her address is right, as she was asked at that moment.
+
+        She may where she wants the digest and nothing but letters that had come back by then keeps
+        it from her. Nobody is asked after a complaint.
+        """
+        wants = self.confirmed_at is not None and self.unsubscribed_at is None
+        bounced = self.suppressed_by == self.Suppression.BOUNCED
+        return (
+            wants and bounced and self.suppressed_at is not None and self.suppressed_at <= asked_at
+        )
 
     def followed(self):
         """Return her preferences that follow a topic, with the topics."""

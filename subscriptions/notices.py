@@ -1,8 +1,24 @@
-"""The letters about the subscription itself."""
+"""The letters about the subscription itself, each in the language of who gets it."""
 
-from subscriptions import links, mail
+from functools import wraps
+
+from django.utils import translation
+
+from subscriptions import links, mail, schedule
 
 
+def in_her_language(compose):
+    """Make a composer of letters write in the language of the letter's subscriber."""
+
+    @wraps(compose)
+    def composed(letter, now):
+        with translation.override(letter.subscriber.letter_language):
+            return compose(letter, now)
+
+    return composed
+
+
+@in_her_language
 def compose_confirm(letter, now):
     """Ask whether the address's owner wants the digest; to one who has it, say so instead.
 
@@ -19,3 +35,36 @@ def compose_confirm(letter, now):
             "days": links.CONFIRM_DAYS,
         },
     )
+
+
+@in_her_language
+def compose_goodbye(letter, now):
+    """Say that no more digests come, and how to take that back."""
+    return mail.render(
+        "goodbye",
+        {
+            "undo_url": _answer_url(letter),
+            "preferences_url": links.preferences_url(letter.subscriber),
+            "days": links.CONFIRM_DAYS,
+        },
+    )
+
+
+@in_her_language
+def compose_bounced(letter, now):
+    """Ask whether the address is right, since letters to it came back."""
+    subscriber = letter.subscriber
+    return mail.render(
+        "bounced",
+        {
+            "since": schedule.local_day(subscriber.suppressed_at, subscriber.zone),
+            "vouch_url": _answer_url(letter),
+            "unsubscribe_url": links.unsubscribe_url(subscriber),
+            "days": links.CONFIRM_DAYS,
+        },
+    )
+
+
+def _answer_url(letter):
+    """Return where she says yes to this letter. It asks as of the moment when it was written."""
+    return links.answer_url(letter.subscriber, letter.kind, letter.created_at)

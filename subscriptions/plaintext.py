@@ -1,4 +1,4 @@
-"""Lines of a template become the lines of a plain letter: none too wide, none that misleads.
+"""Plain text as letters have it: cleaned, shortened, and broken into lines, none of which misleads.
 
 A line that begins with a number and a dot is a paper of a digest. What a paper says of itself never
 begins a line so, wherever it is broken.
@@ -13,6 +13,56 @@ SIGNATURE = "-- "
 NO_BREAK = "\u00a0"
 NUMBER = re.compile(rf"\[?(\d+)[\].)](?=[ {NO_BREAK}]|$)")
 BEFORE_NUMBER = re.compile(rf" (?={NUMBER.pattern})")
+#: Characters that no letter shows: controls but tab and line feed, separators that some take for
+#: line ends, overrides of the writing direction, noncharacters and halves of pairs.
+UNSEEN = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef"
+    + "".join(rf"\U{plane:04x}fffe\U{plane:04x}ffff" for plane in range(17))
+    + "]"
+)
+#: Where a sentence ends, and not an abbreviation: "et al. (2026)", "e.g. this", "Fig. 3".
+SENTENCE_END = re.compile(
+    r"(?<![A-Z])(?<!al)(?<!e\.g)(?<!i\.e)(?<!Fig)(?<!vs)[.!?。！？]['\"”)]*(?=\s+[^a-z\s])|[。！？]"
+)
+
+
+def cleaned(text: str) -> str:
+    """Return the text without the characters that no letter shows."""
+    return UNSEEN.sub("", text)
+
+
+def one_line(text: str) -> str:
+    """Return the text as a header or a line can hold it."""
+    text = text if text.isprintable() else UNSEEN.sub(" ", text)
+    return " ".join(text.split())
+
+
+def shortened(text: str, limit: int) -> str:
+    """Return the text on one line of at most `limit` columns, cut after a word."""
+    text = one_line(text)
+    if columns(text) <= limit:
+        return text
+    head = text[: fitting(text, max(limit - 1, 0))]
+    at_word, space, _ = head.rpartition(" ")
+    if space and len(at_word) > len(head) // 2:  # One endless word is cut where it must be.
+        head = at_word
+    return head.rstrip(" ,;:.–—-(") + "…"
+
+
+def summary(text: str, limit: int) -> str:
+    """Return the first sentences of the text that fit into `limit` columns.
+
+    Where they are less than half of it, the next one is begun, and cut after a word.
+    """
+    text = one_line(text) if limit else ""
+    if columns(text) <= limit:
+        return text
+    head = text[: fitting(text, limit)]
+    ends = [found.end() for found in SENTENCE_END.finditer(text, 0, len(head) + 2)]
+    ends = [end for end in ends if end <= len(head)]
+    if ends and ends[-1] * 2 >= len(head):
+        return text[: ends[-1]]
+    return shortened(text, limit)
 
 
 def wrapped(text: str) -> str:
@@ -24,16 +74,21 @@ def wrapped(text: str) -> str:
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip() + "\n"
 
 
+def broken(line: str) -> str:
+    """Return a line of a template as the lines that it becomes in a letter."""
+    return "\n".join(_wrapped(line))
+
+
 def columns(text: str) -> int:
     """Return how wide the text is: characters of East Asia take two columns."""
-    if text.isascii():
+    if _is_narrow(text):
         return len(text)
     return len(text) + sum(unicodedata.east_asian_width(character) in "WF" for character in text)
 
 
 def fitting(text: str, limit: int) -> int:
     """Return how many characters of the text, from its start, fit into so many columns."""
-    if text.isascii():
+    if _is_narrow(text):
         return min(len(text), limit)
     width = 0
     for at, character in enumerate(text):
@@ -57,23 +112,45 @@ def _wrapped(line):
 
 def _broken(body, first, rest):
     """Return the lines of one paragraph: the first under its indent, the others under theirs."""
-    lines, line = [], ""
-    for word in BEFORE_NUMBER.sub(NO_BREAK, body).split(" "):
-        for nth, piece in enumerate(_pieces(word)):
-            indent = rest if lines else first
-            if line and (nth or columns(f"{indent}{line} {piece}") > COLUMNS):
-                lines.append(indent + line)
-                line = piece
-            else:
-                line = f"{line} {piece}" if line else piece
-    lines.append((rest if lines else first) + line)
+    body = BEFORE_NUMBER.sub(NO_BREAK, body)
+    lines = _at_spaces(body, first, rest) or _at_words(body, first, rest)
     return [line.replace(NO_BREAK, " ").rstrip() for line in lines]
+
+
+def _at_spaces(body, first, rest):
+    """Return the lines as most texts have them: nothing wide, and no word longer than a line."""
+    lines, indent = [], first
+    if not _is_narrow(body):
+        return lines
+    while len(indent) + len(body) > COLUMNS:
+        end = body.rfind(" ", 1, COLUMNS - len(indent) + 1)
+        if end < 0:
+            return []
+        lines.append(indent + body[:end])
+        body, indent = body[end + 1 :], rest
+    return [*lines, indent + body]
+
+
+def _at_words(body, first, rest):
+    lines, line, width = [], "", 0
+    for word in body.split(" "):
+        for nth, piece in enumerate(_pieces(word)):
+            wide = columns(piece)
+            if line and (nth or width + 1 + wide > COLUMNS):
+                lines.append(line)
+                line = ""
+            if line:
+                line, width = f"{line} {piece}", width + 1 + wide
+            else:
+                line = (rest if lines else first) + piece
+                width = len(line) - len(piece) + wide
+    return [*lines, line]
 
 
 def _pieces(word):
     """Cut a word that no line could hold, unless it is a web address."""
     widest = COLUMNS - len(HANG)
-    while columns(word) > widest and "://" not in word:
+    while len(word) * 2 > widest and columns(word) > widest and "://" not in word:
         at = fitting(word, widest)
         yield word[:at]
         word = _unnumbered(word[at:].lstrip(NO_BREAK))
@@ -83,3 +160,8 @@ def _pieces(word):
 def _unnumbered(text):
     """Return the text so that it doesn't begin like a paper: "1. We show" becomes "(1) We show"."""
     return NUMBER.sub(r"(\1)", text, count=1) if NUMBER.match(text) else text
+
+
+def _is_narrow(text):
+    """Return whether no character takes two columns. None does so below U+1100."""
+    return text.isascii() or max(text) < "\u1100"

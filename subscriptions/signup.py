@@ -1,4 +1,4 @@
-"""The verbs across models: subscribe, confirm, change, pause, resume, unsubscribe, export, erase.
+"""The verbs across models: subscribe, confirm, change, pause, unsubscribe, ask, export, erase.
 
 Each takes its moment as an argument, and may be called twice: the second time changes nothing.
 """
@@ -10,15 +10,22 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 
 from subscriptions import registry, schedule
+from subscriptions.hints import hint
 from subscriptions.links import CONFIRM_DAYS
 from subscriptions.models import Consent, Letter, Subscriber, Topic, TopicPreference
 from subscriptions.post import office
+from subscriptions.tasks import deliver_letter
 
 #: Another confirmation letter is sent only after this long, so that nobody's inbox can be filled.
 CONFIRM_AGAIN = timedelta(minutes=10)
 #: One who reads papers here already is told so at most once in this time.
 REMIND_AGAIN = timedelta(days=1)
+#: Whether an address is right is asked at most once in this time.
+ASK_AGAIN = timedelta(days=7)
+#: A goodbye or a question that could not leave for so long is of no use any more.
+NOTICE_CLOSES = timedelta(days=3)
 
+Kind = Letter.Kind
 Stance = TopicPreference.Stance
 
 
@@ -54,11 +61,18 @@ class Wishes:
 
 
 class UsedToken(Exception):
-    """This sign-up was confirmed once, and ended since: it takes a new one."""
+    """What the link answers was answered once, and ended since: it takes a new sign-up."""
 
 
 def subscribe(
-    email: str, wishes: Wishes, *, timezone: str, hour: int, door: Door, now
+    email: str,
+    wishes: Wishes,
+    *,
+    timezone: str,
+    hour: int,
+    language: str = "en",
+    door: Door,
+    now,
 ) -> Letter | None:
     """Note that someone asked for the digest at this (normalised) address; ask the address's owner.
 
@@ -76,6 +90,7 @@ def subscribe(
             subscriber.asked_for = wishes.as_json(timezone, hour)  # confirms.
         else:
             subscriber.timezone, subscriber.hour = timezone, hour
+            subscriber.language = language
             _set_preferences(subscriber, wishes)
         _note(subscriber, Consent.Act.ASKED, door, now)
         since = max(now - CONFIRM_AGAIN, subscriber.unsubscribed_at or now - CONFIRM_AGAIN)
@@ -86,34 +101,45 @@ def subscribe(
         return letter
 
 
-def confirm(subscriber: Subscriber, asked_at, *, door: Door, now) -> None:
-    """Begin sending: the first digest is due at once. Raises UsedToken."""
+def confirm(subscriber: Subscriber, asked_at, *, door: Door, now, kind: str = Kind.CONFIRM) -> None:
+    """Say yes to what a letter of this kind asked at that moment. Raises UsedToken.
+
+    To a confirmation: the first digest is due at once. To a goodbye: all is as it was before she
+    left. To the question whether her address is right: what came back keeps no letter from her.
+    """
     with transaction.atomic():
         subscriber = _locked(subscriber)
-        if subscriber.state_at(now) in ("active", "paused", "suppressed"):
+        if not is_open(subscriber, asked_at, now=now, kind=kind):
             return
-        if is_answered(subscriber, asked_at):
-            raise UsedToken
-        subscriber.confirmed_at = now
-        subscriber.unsubscribed_at = None
-        subscriber.paused_until = None
-        subscriber.next_due_at = now
-        _grant(subscriber)
+        YES[kind](subscriber, now)
         subscriber.save()
         _note(subscriber, Consent.Act.CONFIRMED, door, now)
-        for hint in registry.on_confirmed:
-            transaction.on_commit(hint, robust=True)
+        for tell in registry.on_confirmed:
+            transaction.on_commit(tell, robust=True)
 
 
-def is_answered(subscriber: Subscriber, asked_at) -> bool:
-    """Return whether the sign-up of that moment was confirmed already."""
-    return subscriber.confirmed_at is not None and asked_at <= subscriber.confirmed_at
+def is_open(subscriber: Subscriber, asked_at, *, now, kind: str = Kind.CONFIRM) -> bool:
+    """Return whether what a letter of this kind asked at that moment waits for her answer.
+
+    Raises UsedToken where it was answered, and she has left since.
+    """
+    state = subscriber.state_at(now)
+    if state == "suppressed":
+        return kind == Kind.BOUNCED and subscriber.may_vouch(asked_at)
+    if state in ("active", "paused"):
+        return False
+    if kind == Kind.GOODBYE and subscriber.may_come_back(asked_at):
+        return True
+    if kind == Kind.CONFIRM and not _was_confirmed(subscriber, asked_at):
+        return True
+    raise UsedToken
 
 
 def change(subscriber: Subscriber, wishes: Wishes | None, settings: dict, *, now) -> None:
     """Replace what she reads, where wishes are given; set the given settings.
 
-    These are timezone, hour, size and paused_until, by the names of Subscriber's fields.
+    These are timezone, hour, size, language, wants_quiet_days and paused_until, by the names of
+    Subscriber's fields.
     """
     with transaction.atomic():
         subscriber = _locked(subscriber)
@@ -126,9 +152,7 @@ def change(subscriber: Subscriber, wishes: Wishes | None, settings: dict, *, now
         if wishes is not None:
             _set_preferences(subscriber, wishes)
         if subscriber.state_at(now) == "paused":
-            office.cancel(
-                subscriber, "paused", now, kinds=[Letter.Kind.DIGEST, Letter.Kind.WELCOME]
-            )
+            office.cancel(subscriber, "paused", now, kinds=[Kind.DIGEST, Kind.WELCOME])
 
 
 def resume(subscriber: Subscriber, *, now) -> None:
@@ -142,18 +166,36 @@ def resume(subscriber: Subscriber, *, now) -> None:
 
 
 def unsubscribe(public_id, *, door: Door, now) -> int:
-    """Stop at once. Return how many letters are past the fence and may yet arrive.
+    """Stop at once; one last letter says so. Return how many others are past the fence and may yet
+    arrive.
 
     Raises Subscriber.DoesNotExist for one who was erased.
     """
     with transaction.atomic():
         subscriber = Subscriber.objects.select_for_update().get(public_id=public_id)
+        others = [kind for kind in Kind if kind != Kind.GOODBYE]
+        under_way = office.cancel(subscriber, "unsubscribed", now, kinds=others)
         if subscriber.unsubscribed_at is None:
             subscriber.unsubscribed_at = now
             subscriber.next_due_at = None
             subscriber.save()
             _note(subscriber, Consent.Act.UNSUBSCRIBED, door, now)
-        return office.cancel(subscriber, "unsubscribed", now)
+            if subscriber.may_come_back(now):
+                _write(subscriber, Kind.GOODBYE, now, closes_at=now + NOTICE_CLOSES)
+        return under_way
+
+
+def ask_if_right(subscriber: Subscriber, *, now) -> Letter | None:
+    """Ask one whose letters came back whether her address is right.
+
+    Return the letter that was written, or None where she was asked lately or is not to be.
+    """
+    with transaction.atomic():
+        subscriber = _locked(subscriber)
+        lately = subscriber.letters.filter(kind=Kind.BOUNCED, created_at__gt=now - ASK_AGAIN)
+        if not subscriber.may_vouch(now) or lately.exists():
+            return None
+        return _write(subscriber, Kind.BOUNCED, now, closes_at=now + NOTICE_CLOSES)
 
 
 def export(subscriber: Subscriber) -> dict:
@@ -163,11 +205,14 @@ def export(subscriber: Subscriber) -> dict:
         "timezone": subscriber.timezone,
         "hour": subscriber.hour,
         "size": subscriber.size,
+        "language": subscriber.language,
+        "wants_quiet_days": subscriber.wants_quiet_days,
         "paused_until": subscriber.paused_until,
         "asked_at": subscriber.asked_at,
         "confirmed_at": subscriber.confirmed_at,
         "unsubscribed_at": subscriber.unsubscribed_at,
         "suppressed_at": subscriber.suppressed_at,
+        "suppressed_by": subscriber.suppressed_by,
         "suppressed_reason": subscriber.suppressed_reason,
         "preferences": list(
             subscriber.preferences.order_by("pk").values(
@@ -225,11 +270,50 @@ def _locked(subscriber):
 
 def _write_confirm(subscriber, now, since):
     """Write a confirmation letter, unless there is one of after `since`."""
-    letters = subscriber.letters.filter(kind=Letter.Kind.CONFIRM, created_at__gt=since)
+    letters = subscriber.letters.filter(kind=Kind.CONFIRM, created_at__gt=since)
     if letters.exclude(state=Letter.State.FAILED).exists():
         return None
     closes_at = now + timedelta(days=CONFIRM_DAYS)
-    return office.write(subscriber, Letter.Kind.CONFIRM, now=now, closes_at=closes_at)
+    return _write(subscriber, Kind.CONFIRM, now, closes_at)
+
+
+def _write(subscriber, kind, now, closes_at):
+    """Write a letter, and hint at it once it is committed."""
+    letter = office.write(subscriber, kind, now=now, closes_at=closes_at)
+    transaction.on_commit(lambda: hint(deliver_letter, letter.pk), robust=True)
+    return letter
+
+
+def _was_confirmed(subscriber, asked_at):
+    """Return whether the sign-up of that moment was confirmed already."""
+    return subscriber.confirmed_at is not None and asked_at <= subscriber.confirmed_at
+
+
+def _begin(subscriber, now):
+    subscriber.confirmed_at = now
+    subscriber.unsubscribed_at = None
+    subscriber.paused_until = None
+    subscriber.next_due_at = now
+    _grant(subscriber)
+
+
+def _come_back(subscriber, now):
+    """Take a leaving back. What anyone asked for with her address meanwhile is forgotten."""
+    subscriber.confirmed_at = now  # The links of sign-ups before this moment are used up, too.
+    subscriber.unsubscribed_at = None
+    subscriber.asked_for = {}
+    _schedule(subscriber, now)
+
+
+def _lift(subscriber, now):
+    """Take back that letters to her came back."""
+    subscriber.suppressed_at = None
+    subscriber.suppressed_by = subscriber.suppressed_reason = ""
+    _schedule(subscriber, now)
+
+
+#: What a yes changes, for each kind of letter that asks.
+YES = {Kind.CONFIRM: _begin, Kind.GOODBYE: _come_back, Kind.BOUNCED: _lift}
 
 
 def _schedule(subscriber, now):

@@ -1,28 +1,53 @@
 """The doors for readers. GET shows and changes nothing; POST acts. A token is proof enough."""
 
 from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
 from functools import wraps
 
 from django.conf import settings
-from django.db import transaction
 from django.http import HttpResponseBadRequest, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
+from django.utils.translation import get_language_from_request
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
 from subscriptions import addresses, forms, links, registry, schedule, signup
-from subscriptions.hints import hint
-from subscriptions.models import Subscriber, Topic
-from subscriptions.tasks import deliver_letter
+from subscriptions.models import Letter, Subscriber, Topic
 
 CONSENT = "Send me one email a day with new research papers. I can stop it with one click."
+UNDO = "Send me the daily digest again, as it was. I can stop it with one click."
+VOUCH = "Letters reach me at this address. Send me the daily digest again."
+#: So long after she has left, the page that she left by offers to undo it. Not for good: the link
+#: to that page stands in every letter, also in those that she passed on to others.
+UNDO_SHOWN = timedelta(minutes=10)
 DONE = {
     "save": "Saved.",
     "resume": "Welcome back. The next digest comes at your hour.",
     "reset": "What you said of papers is forgotten, and no paper is saved.",
+}
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the link of a letter asks: on which page, in which words, by which door she answers."""
+
+    template: str
+    wording: str
+    via: str
+
+
+QUESTIONS = {
+    Letter.Kind.CONFIRM: Question("subscriptions/confirm.html", CONSENT, via="link in the letter"),
+    Letter.Kind.GOODBYE: Question(
+        "subscriptions/come_back.html", UNDO, via="link that undoes unsubscribing"
+    ),
+    Letter.Kind.BOUNCED: Question(
+        "subscriptions/vouch.html", VOUCH, via="link in the letter about letters that came back"
+    ),
 }
 
 
@@ -50,17 +75,15 @@ def subscribe(request):
     form = forms.SignUpForm(request.POST)
     if not form.is_valid():
         return _sign_up_page(request, form, status=400)
-    with transaction.atomic():
-        letter = signup.subscribe(
-            form.cleaned_data["email"],
-            form.wishes(),
-            timezone=form.cleaned_data["timezone"],
-            hour=form.cleaned_data["hour"],
-            door=_door(request, "sign-up form", CONSENT),
-            now=timezone.now(),
-        )
-        if letter is not None:
-            transaction.on_commit(lambda: hint(deliver_letter, letter.pk), robust=True)
+    signup.subscribe(
+        form.cleaned_data["email"],
+        form.wishes(),
+        timezone=form.cleaned_data["timezone"],
+        hour=form.cleaned_data["hour"],
+        language=form.cleaned_data["language"] or get_language_from_request(request),
+        door=_door(request, "sign-up form", CONSENT),
+        now=timezone.now(),
+    )
     context = {
         "address": addresses.readable(form.cleaned_data["email"]),
         "goes_to_files": settings.EMAIL_URL.startswith("file:"),
@@ -72,12 +95,13 @@ def subscribe(request):
 def confirm(request, token):
     now = timezone.now()
     try:
-        public_id, asked_at = links.read_confirm(token, now)
-        subscriber = Subscriber.objects.get(public_id=public_id)
+        kind, public_id, asked_at = links.read_confirm(token, now)
+        subscriber, question = Subscriber.objects.get(public_id=public_id), QUESTIONS[kind]
         if request.method == "POST":
-            signup.confirm(
-                subscriber, asked_at, door=_door(request, "link in the letter", CONSENT), now=now
-            )
+            door = _door(request, question.via, question.wording)
+            signup.confirm(subscriber, asked_at, door=door, now=now, kind=kind)
+            subscriber.refresh_from_db()
+        is_open = signup.is_open(subscriber, asked_at, now=now, kind=kind)
     except (links.ExpiredToken, signup.UsedToken):
         return _bad_link(request, 410)
     except (links.BadToken, Subscriber.DoesNotExist):
@@ -86,14 +110,13 @@ def confirm(request, token):
         "subscriber": subscriber,
         "address": addresses.readable(subscriber.email),
         "preferences_url": links.preferences_url(subscriber),
-        "consent": CONSENT,
+        "consent": question.wording,
+        "kind": kind,
+        "state": subscriber.state_at(now),
+        "now": now,
     }
-    state = subscriber.state_at(now)
-    if request.method == "POST" or state in ("active", "paused"):
-        return render(request, "subscriptions/confirmed.html", context)
-    if state == "unsubscribed" and signup.is_answered(subscriber, asked_at):
-        return _bad_link(request, 410)
-    return render(request, "subscriptions/confirm.html", context)
+    page = question.template if is_open else "subscriptions/confirmed.html"
+    return render(request, page, context)
 
 
 @for_token_holders
@@ -119,19 +142,28 @@ def unsubscribe(request, token):
         public_id = links.read("unsubscribe", token)
     except links.BadToken:
         return _bad_link(request, 404)
-    subscriber = Subscriber.objects.filter(public_id=public_id).first()
-    address = addresses.readable(subscriber.email) if subscriber else ""
-    context = {"subscriber": subscriber, "address": address}
+    now, context = timezone.now(), {}
+    if request.method == "POST":
+        via = "mail program" if "List-Unsubscribe" in request.POST else "unsubscribe page"
+        with suppress(Subscriber.DoesNotExist):  # One who was erased has nothing left to end.
+            door = _door(request, via)
+            context["under_way"] = signup.unsubscribe(public_id, door=door, now=now)
+    if subscriber := Subscriber.objects.filter(public_id=public_id).first():
+        context |= {"subscriber": subscriber, "address": addresses.readable(subscriber.email)}
     if request.method != "POST":
         return render(request, "subscriptions/unsubscribe.html", context)
-    via = "mail program" if "List-Unsubscribe" in request.POST else "unsubscribe page"
-    with suppress(Subscriber.DoesNotExist):  # One who was erased has nothing left to end.
-        context["under_way"] = signup.unsubscribe(
-            public_id, door=_door(request, via), now=timezone.now()
-        )
     if subscriber is not None:
-        context["preferences_url"] = links.preferences_url(subscriber)
+        context |= _ways_back(subscriber, now)
     return render(request, "subscriptions/unsubscribed.html", context)
+
+
+def _ways_back(subscriber, now):
+    """Return what the page offers to one who has left, for the moment and for later."""
+    context = {"preferences_url": links.preferences_url(subscriber)}
+    if subscriber.may_come_back(now) and now - subscriber.unsubscribed_at < UNDO_SHOWN:
+        token = links.token(Letter.Kind.GOODBYE, subscriber.public_id, subscriber.unsubscribed_at)
+        context |= {"undo_path": reverse("confirm", args=[token]), "undo": UNDO}
+    return context
 
 
 def _save(request, subscriber, token):

@@ -167,6 +167,50 @@ def test_a_button_on_her_page_asks_before_it_unsubscribes(panel):
     assert not Subscriber.objects.wanting().exists()
 
 
+def bouncing(**fields):
+    return make.subscriber(suppressed_at=NOW, suppressed_by="bounced", **fields)
+
+
+def test_asking_from_the_list_asks_first_and_only_those_whose_letters_came_back(panel):
+    readers = [bouncing(), make.subscriber(suppressed_at=NOW, suppressed_by="complained")]
+    data = {"action": "ask_selected", "_selected_action": [one.pk for one in readers]}
+    assert readers[0].email in text_of(panel.post(reverse(SUBSCRIBERS), data))
+    assert not Letter.objects.exists()
+    answered = panel.post(reverse(SUBSCRIBERS), data | {"confirmed": "yes"}, follow=True)
+    assert Letter.objects.get().subscriber == readers[0]
+    assert "Asked: 1." in text_of(answered)
+    assert "Not asked: 1. Only those are asked whose letters came back" in text_of(answered)
+    assert LogEntry.objects.get().object_id == str(readers[0].pk)
+
+
+def test_a_button_on_her_page_asks_whether_her_address_is_right_once(panel):
+    reader = bouncing(suppressed_reason="550 no such user")
+    assert "letters came back: 550 no such user" in text_of(page(panel, reader))
+    assert "once in 7 days" in text_of(page(panel, reader, "ask"))
+    assert not Letter.objects.exists()
+    url = reverse("admin:subscriptions_subscriber_ask", args=[reader.pk])
+    assert url in page(panel, reader).content.decode()
+    for _ in range(2):
+        assert "HX-Redirect" in panel.post(url, {"_form_submitted": "on"})
+    assert Letter.objects.get().kind == "bounced"
+
+
+@pytest.mark.parametrize("fields", [{}, {"suppressed_at": NOW, "suppressed_by": "complained"}])
+def test_there_is_no_such_button_on_the_pages_of_others(panel, fields):
+    reader = make.subscriber(**fields)
+    url = reverse("admin:subscriptions_subscriber_ask", args=[reader.pk])
+    assert url not in page(panel, reader).content.decode()
+    assert panel.post(url, {"_form_submitted": "on"}).status_code == 403
+    assert not Letter.objects.exists()
+
+
+def test_unsubscribing_in_the_panel_says_goodbye_too(panel):
+    reader = make.subscriber()
+    url = reverse("admin:subscriptions_subscriber_unsubscribe", args=[reader.pk])
+    panel.post(url, {"_form_submitted": "on"})
+    assert [letter.kind for letter in reader.letters.all()] == ["goodbye"]
+
+
 def test_erasing_leaves_no_address_and_no_words_of_hers_in_the_panels_log(panel):
     reader = make.subscriber("you@example.org", interests="sparse attention")
     response = page(panel, reader)

@@ -131,7 +131,7 @@ def test_the_letter_tells_of_it_in_both_parts_under_its_leader(alike, others, ou
     entry = text.partition(f"{LEADER}\n")[2]
     assert re.search(rf"And 1 on the same idea:\n +{RELATIVE}\n +{relative.link}\n", entry)
     assert re.findall(r"^\s*(\d+)\.\s", text, re.MULTILINE) == ["1", "2", "3"]
-    assert "3 papers for Monday" in words(html)
+    assert "Monday, 1 June" in words(html)
     assert promises.broken(NOW) == dict.fromkeys(promises.broken(NOW), 0)
 
 

@@ -408,7 +408,7 @@ def test_digests_that_wait_go_out_as_soon_as_the_list_is_here(server, days):
     assert planning.plan(due + timedelta(minutes=1)).letters == 1
     digest = Digest.objects.order_by("pk").last()
     text = " ".join(composing.compose(digest.letter, due).text.split())
-    assert "arXiv announced 9 papers on Tuesday, 2 June, and 9 of them were here" in text
+    assert "arXiv announced 9 papers on Tuesday, 2 June; 9 of them were looked at" in text
 
 
 def test_first_digests_and_installations_without_arxiv_do_not_wait(server, days):

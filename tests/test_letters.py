@@ -191,7 +191,6 @@ def test_a_letter_of_fifty_long_papers_is_not_cut_off_by_gmail(digest):
     html = html_of(digest(*papers, size=50))
     assert len(html.encode()) <= 100_000  # It cuts at 102,000.
     assert html.count("data-paper-id") == 50
-    assert "Some words of it" in html
     assert "unsubscribe" in html
 
 
@@ -235,7 +234,7 @@ def test_the_subject_is_the_best_title_in_sixty_characters(digest, count):
 def test_what_an_inbox_shows_first_is_about_the_papers(digest):
     for papers in ([make.paper("Alone")], [make.paper("First"), make.paper("Second, " * 20)]):
         body = lxml.html.fromstring(html_of(digest(*papers)).encode()).find("body")
-        first = body[0].text
+        first = body[0].text.strip()
         assert 40 <= len(first) <= 100
         assert len(papers) == 1 or first.startswith("Second")
 
@@ -252,7 +251,8 @@ def test_one_without_topics_is_invited_to_choose_some(sent):
     message = parsed(sent(letter))
     assert "Choose your topics" in shown(message)
     assert "You follow no topic yet" in text_of(message)
-    assert text_of(message).count(links.preferences_url(letter.subscriber)) == 2
+    # To choose, to change anything, and to pause.
+    assert text_of(message).count(links.preferences_url(letter.subscriber)) == 3
 
 
 def test_a_welcome_without_papers_says_so(sent):
@@ -267,7 +267,7 @@ def test_a_digest_whose_papers_are_gone_is_not_sent_and_can_be_looked_at_all_the
     letter = digest_letter()
     assert not office.deliver(letter.pk, NOW)
     assert Letter.objects.get().said == "not sent: its papers are gone"
-    assert composing.content(letter.digest, letter.subscriber, []).subject == "No new papers"
+    assert composing.preview(letter.digest, []).subject == "No new papers for you today"
 
 
 def test_the_confirmation_asks_and_one_who_reads_here_is_told_so_instead(sent):

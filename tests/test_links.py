@@ -14,7 +14,7 @@ from subscriptions import links
 from subscriptions.models import Subscriber
 from tests.make import NOW
 
-PURPOSES = ["confirm", "preferences", "unsubscribe", "digest", "feedback"]
+PURPOSES = ["confirm", "goodbye", "bounced", "preferences", "unsubscribe", "digest", "feedback"]
 IDS = st.uuids()
 
 
@@ -77,7 +77,7 @@ def test_a_confirmation_holds_for_seven_days_and_not_a_moment_longer():
     public_id = uuid.uuid4()
     token = links.token("confirm", public_id, asked_at)
     last = asked_at + timedelta(days=7)
-    assert links.read_confirm(token, last) == (public_id, asked_at)
+    assert links.read_confirm(token, last) == ("confirm", public_id, asked_at)
     with pytest.raises(links.ExpiredToken):
         links.read_confirm(token, last + timedelta(microseconds=1))
 

@@ -12,8 +12,7 @@ from django.db import connection
 
 from digest import planning
 from digest.models import Pick
-from subscriptions import registry, signup
-from subscriptions.mail import Content
+from subscriptions import mail, registry, signup
 from subscriptions.models import Letter, Subscriber
 from subscriptions.post import conversation, office
 from subscriptions.post.transports import Verdict
@@ -41,7 +40,9 @@ def composed(monkeypatch):
 
     def compose(letter, now):
         calls.append(letter.pk)
-        return Content(subject="Papers", text="Hello.\n.\n..dots\n", html="<p>Hello.</p>")
+        return mail.Content.of(
+            "Papers", "Hello.\n.\n..dots\n", "<p>Hello.</p>", mail.headers("digest", "http://x/")
+        )
 
     monkeypatch.setitem(registry.composers, "digest", compose)
     return calls
@@ -519,7 +520,7 @@ def test_leaving_while_a_worker_claims_never_fails(server, composed, leave):
         for thread in threads:
             thread.join()
     assert broken == []
-    assert not Letter.objects.filter(state__in=Letter.NOT_LEFT).exists()
+    assert not Letter.objects.filter(kind="digest", state__in=Letter.NOT_LEFT).exists()
 
 
 def test_an_uncertain_letter_of_who_unsubscribed_is_never_repeated(server, composed):
@@ -566,7 +567,9 @@ def test_a_letter_that_cannot_be_written_is_given_up_and_its_neighbour_sent(
     def compose(letter, now):
         if letter.pk == bad.pk:
             raise RuntimeError("a poisonous paper")
-        return Content(subject="Papers", text="Hello.", html="<p>Hello.</p>")
+        return mail.Content.of(
+            "Papers", "Hello.", "<p>Hello.</p>", mail.headers("digest", "http://x/")
+        )
 
     monkeypatch.setitem(registry.composers, "digest", compose)
     now = NOW

@@ -34,6 +34,12 @@ def confirm(subscriber, *, now=NOW):
     signup.confirm(subscriber, subscriber.asked_at, door=DOOR, now=now)
 
 
+def say_yes(letter, *, now):
+    """Follow the link of a letter that asks something."""
+    signup.confirm(letter.subscriber, letter.created_at, kind=letter.kind, door=DOOR, now=now)
+    letter.subscriber.refresh_from_db()
+
+
 def unsubscribe(subscriber, *, now=NOW):
     return signup.unsubscribe(subscriber.public_id, door=DOOR, now=now)
 
@@ -54,6 +60,15 @@ def accepted(subscriber, day, at):
         closes_at=at + DAY,
         ended_at=at,
     )
+
+
+def goodbyes(subscriber):
+    return subscriber.letters.filter(kind="goodbye").order_by("pk")
+
+
+def bouncing(now=NOW, **fields):
+    """Make a reader to whom letters came back."""
+    return make.subscriber(suppressed_at=now, suppressed_by="bounced", **fields)
 
 
 def stances(subscriber):
@@ -119,6 +134,18 @@ def test_nobody_can_change_a_readers_settings_by_typing_her_address(paused_until
     assert (reader.hour, reader.timezone) == (8, "UTC")
     assert reader.asked_at == NOW
     assert not reader.consents.exists()
+
+
+def test_a_sign_up_sets_the_language_until_she_reads_here_or_has_read_here():
+    languages = []
+    for state in ({"confirmed": False}, {}, {"unsubscribed_at": NOW}):
+        someone = make.subscriber(**state)
+        signup.subscribe(
+            someone.email, Wishes(), timezone="UTC", hour=7, language="de", door=DOOR, now=NOW
+        )
+        someone.refresh_from_db()
+        languages.append(someone.language)
+    assert languages == ["de", "en", "en"]
 
 
 def test_one_who_reads_already_is_told_so_once_a_day():
@@ -364,6 +391,52 @@ def test_unsubscribing_stops_at_once_and_again_changes_nothing():
     assert not Subscriber.objects.due(NOW + 30 * DAY).exists()
 
 
+def test_one_last_letter_says_goodbye_after_those_that_wait_are_called_off():
+    reader = make.subscriber()
+    office.write(reader, "digest", now=NOW, closes_at=NOW + DAY)
+    unsubscribe(reader, now=NOW + HOUR)
+    assert list(reader.letters.order_by("pk").values_list("kind", "state")) == [
+        ("digest", "skipped"),
+        ("goodbye", "planned"),
+    ]
+    goodbye = goodbyes(reader).get()
+    assert goodbye.created_at == NOW + HOUR
+    assert goodbye.created_at < goodbye.closes_at < goodbye.created_at + 7 * DAY
+
+
+def test_a_second_unsubscribe_writes_no_second_goodbye_and_lets_the_first_go():
+    reader = make.subscriber()
+    unsubscribe(reader)
+    unsubscribe(reader, now=NOW + MINUTE)
+    assert goodbyes(reader).get().state == "planned"
+
+
+def test_the_goodbye_itself_is_not_among_what_may_yet_arrive():
+    reader = make.subscriber()
+    unsubscribe(reader)
+    goodbyes(reader).update(state="transmitting")
+    assert unsubscribe(reader, now=NOW + MINUTE) == 0
+
+
+@pytest.mark.parametrize("fields", [{"confirmed": False}, {"suppressed_at": NOW}])
+def test_no_goodbye_goes_to_who_never_confirmed_or_cannot_be_reached(fields):
+    reader = make.subscriber(**fields)
+    unsubscribe(reader)
+    assert not reader.letters.exists()
+
+
+def test_a_worker_hears_of_the_goodbye_once_it_is_committed(
+    monkeypatch, django_capture_on_commit_callbacks
+):
+    hints = []
+    monkeypatch.setattr(signup, "hint", lambda task, *args: hints.append((task.name, *args)))
+    reader = make.subscriber()
+    with django_capture_on_commit_callbacks(execute=True):
+        unsubscribe(reader)
+        assert hints == []
+    assert hints == [("subscriptions.tasks.deliver_letter", goodbyes(reader).get().pk)]
+
+
 def test_the_letters_of_others_go_on():
     reader, other = make.subscriber(), make.subscriber()
     letter = office.write(other, "digest", now=NOW, closes_at=NOW + DAY)
@@ -371,6 +444,192 @@ def test_the_letters_of_others_go_on():
     signup.erase(reader)
     letter.refresh_from_db()
     assert letter.state == "planned"
+
+
+# ---- Coming back
+
+
+def test_undoing_brings_all_back_as_it_was():
+    reader = make.subscriber(
+        interests="bread",
+        topics=[make.topic()],
+        muted=[make.topic()],
+        timezone="Europe/Berlin",
+        hour=20,
+        size=3,
+        language="de",
+        wants_quiet_days=True,
+        paused_until=date(2026, 6, 10),
+    )
+    before, wishes = Subscriber.objects.values().get(), stances(reader)
+    unsubscribe(reader, now=NOW + MINUTE)
+    say_yes(goodbyes(reader).get(), now=NOW + HOUR)
+    moved = {"confirmed_at": NOW + HOUR, "next_due_at": datetime(2026, 6, 10, 18, tzinfo=UTC)}
+    assert Subscriber.objects.values().get() == before | moved
+    assert stances(reader) == wishes
+    assert [consent.act for consent in reader.consents.all()] == ["unsubscribed", "confirmed"]
+
+
+def test_undoing_twice_is_undoing_once():
+    reader = make.subscriber()
+    unsubscribe(reader, now=NOW + MINUTE)
+    for minutes in (2, 3):
+        say_yes(goodbyes(reader).get(), now=NOW + minutes * MINUTE)
+    reader.refresh_from_db()
+    assert reader.confirmed_at == NOW + 2 * MINUTE
+    assert reader.consents.count() == 2
+
+
+def test_one_whose_clock_stands_still_can_undo_too():
+    reader = make.subscriber()
+    unsubscribe(reader)
+    say_yes(goodbyes(reader).get(), now=NOW)
+    reader.refresh_from_db()
+    assert reader.state_at(NOW) == "active"
+
+
+def test_after_undoing_the_next_digest_comes_at_her_hour_and_none_for_a_day_that_had_one():
+    early, late = make.subscriber(hour=7), make.subscriber(hour=20)
+    accepted(early, NOW.date(), at=NOW - 5 * HOUR)
+    for reader in (early, late):
+        unsubscribe(reader)
+        say_yes(goodbyes(reader).get(), now=NOW + HOUR)
+        reader.refresh_from_db()
+    assert early.next_due_at == datetime(2026, 6, 2, 7, tzinfo=UTC)
+    assert late.next_due_at == datetime(2026, 6, 1, 20, tzinfo=UTC)
+
+
+def test_one_who_undoes_and_leaves_again_gets_a_new_goodbye_and_the_old_one_is_used_up():
+    reader = make.subscriber()
+    unsubscribe(reader, now=NOW + MINUTE)
+    old = goodbyes(reader).get()
+    say_yes(old, now=NOW + 2 * MINUTE)
+    unsubscribe(reader, now=NOW + 3 * MINUTE)
+    new = goodbyes(reader).last()
+    with pytest.raises(signup.UsedToken):
+        say_yes(old, now=NOW + 4 * MINUTE)
+    say_yes(new, now=NOW + 5 * MINUTE)
+    assert goodbyes(reader).count() == 2
+    assert new.subscriber.state_at(NOW + 5 * MINUTE) == "active"
+
+
+def test_undoing_takes_over_nothing_that_someone_asked_for_with_her_address():
+    reader = make.subscriber(interests="bread", hour=20)
+    unsubscribe(reader, now=NOW + MINUTE)
+    subscribe(reader.email, Wishes(interests=["spam"]), hour=3, now=NOW + 2 * MINUTE)
+    say_yes(goodbyes(reader).get(), now=NOW + 3 * MINUTE)
+    reader.refresh_from_db()
+    assert (stances(reader), reader.hour, reader.asked_for) == ({"bread": "follow"}, 20, {})
+
+
+def test_a_sign_up_from_before_she_undid_does_not_bring_her_back_when_she_leaves_again():
+    reader = make.subscriber()
+    unsubscribe(reader, now=NOW + MINUTE)
+    subscribe(reader.email, now=NOW + 2 * MINUTE)
+    say_yes(goodbyes(reader).get(), now=NOW + 3 * MINUTE)
+    unsubscribe(reader, now=NOW + 4 * MINUTE)
+    with pytest.raises(signup.UsedToken):
+        confirm(reader, now=NOW + 5 * MINUTE)
+
+
+def test_the_goodbye_of_one_who_signed_up_again_and_left_again_is_used_up():
+    reader = make.subscriber()
+    unsubscribe(reader, now=NOW + MINUTE)
+    old = goodbyes(reader).get()
+    subscribe(reader.email, now=NOW + 2 * MINUTE)
+    confirm(reader, now=NOW + 3 * MINUTE)
+    unsubscribe(reader, now=NOW + 4 * MINUTE)
+    with pytest.raises(signup.UsedToken):
+        say_yes(old, now=NOW + 5 * MINUTE)
+
+
+def test_undoing_lifts_no_suppression():
+    reader = make.subscriber()
+    unsubscribe(reader)
+    Subscriber.objects.update(suppressed_at=NOW, suppressed_by="complained")
+    say_yes(goodbyes(reader).get(), now=NOW + MINUTE)
+    reader.refresh_from_db()
+    assert (reader.suppressed_at, reader.unsubscribed_at) == (NOW, NOW)
+
+
+# ---- Whether her address is right
+
+
+def test_one_whose_letters_came_back_is_asked_at_most_once_in_seven_days():
+    reader = bouncing()
+    asked = [signup.ask_if_right(reader, now=NOW + day * DAY) is not None for day in range(15)]
+    assert [day for day in range(15) if asked[day]] == [0, 7, 14]
+    assert set(reader.letters.values_list("kind", flat=True)) == {"bounced"}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"suppressed_at": None},
+        {"suppressed_by": ""},
+        {"suppressed_by": "complained"},
+        {"unsubscribed_at": NOW},
+        {"confirmed_at": None},
+    ],
+)
+def test_nobody_else_is_asked(fields):
+    reader = bouncing()
+    Subscriber.objects.update(**fields)
+    assert signup.ask_if_right(reader, now=NOW + DAY) is None
+    assert not Letter.objects.exists()
+
+
+def test_saying_that_the_address_is_right_makes_digests_go_on_without_those_of_the_past():
+    reader = bouncing(hour=20, suppressed_reason="550 mailbox full", next_due_at=NOW)
+    letter = signup.ask_if_right(reader, now=NOW + 30 * DAY)
+    say_yes(letter, now=NOW + 31 * DAY)
+    reader.refresh_from_db()
+    assert reader.state_at(NOW + 31 * DAY) == "active"
+    assert (reader.suppressed_at, reader.suppressed_by, reader.suppressed_reason) == (None, "", "")
+    assert reader.next_due_at == NOW + 31 * DAY + 8 * HOUR
+    assert reader.confirmed_at == NOW
+    assert [consent.act for consent in reader.consents.all()] == ["confirmed"]
+    say_yes(letter, now=NOW + 32 * DAY)
+    assert reader.consents.count() == 1
+
+
+@pytest.mark.parametrize("since", [{"suppressed_by": "complained"}, {"suppressed_at": NOW + DAY}])
+def test_saying_so_does_not_outweigh_what_came_after_the_question(since):
+    reader = bouncing()
+    letter = signup.ask_if_right(reader, now=NOW + HOUR)
+    Subscriber.objects.update(**since)
+    say_yes(letter, now=NOW + 2 * DAY)
+    reader.refresh_from_db()
+    assert reader.suppressed_at is not None
+    assert not reader.consents.exists()
+
+
+def test_saying_so_brings_nobody_back_who_has_left_since():
+    reader = bouncing()
+    letter = signup.ask_if_right(reader, now=NOW + HOUR)
+    unsubscribe(reader, now=NOW + 2 * HOUR)
+    letter.refresh_from_db()
+    say_yes(letter, now=NOW + 3 * HOUR)
+    assert letter.state == "skipped"
+    reader.refresh_from_db()
+    assert (reader.suppressed_at, reader.unsubscribed_at) == (NOW, NOW + 2 * HOUR)
+
+
+def test_a_question_that_was_answered_brings_nobody_back_who_left_after():
+    reader = bouncing()
+    letter = signup.ask_if_right(reader, now=NOW + HOUR)
+    say_yes(letter, now=NOW + 2 * HOUR)
+    unsubscribe(reader, now=NOW + 3 * HOUR)
+    with pytest.raises(signup.UsedToken):
+        say_yes(letter, now=NOW + 4 * HOUR)
+
+
+def test_a_confirmation_is_no_answer_to_whether_the_address_is_right():
+    reader = bouncing()
+    confirm(reader, now=NOW + HOUR)
+    reader.refresh_from_db()
+    assert reader.suppressed_at == NOW
+    assert not reader.consents.exists()
 
 
 # ---- Her data
@@ -386,9 +645,13 @@ def test_what_is_kept_about_her_is_exported_whole():
         reader,
         Wishes(mute=[topic], interests=[long_query.strip()], muted_interests=["cake"]),
         size=5,
+        language="de",
+        wants_quiet_days=True,
         paused_until=date(2026, 6, 10),
     )
-    Subscriber.objects.update(suppressed_at=NOW, suppressed_reason="mailbox unknown")
+    Subscriber.objects.update(
+        suppressed_at=NOW, suppressed_by="bounced", suppressed_reason="mailbox unknown"
+    )
     reader.refresh_from_db()
     exported = json.dumps(signup.export(reader), cls=DjangoJSONEncoder)
     for fact in (
@@ -403,6 +666,9 @@ def test_what_is_kept_about_her_is_exported_whole():
         "2026-06-10",
         "mailbox unknown",
         '"size": 5',
+        '"language": "de"',
+        '"wants_quiet_days": true',
+        '"suppressed_by": "bounced"',
         '"kind": "confirm"',
     ):
         assert fact in exported
@@ -469,6 +735,29 @@ def test_twenty_clicks_on_confirm_or_unsubscribe_are_one():
     assert raised == []
     acts = [consent.act for consent in someone.consents.all()]
     assert sorted(acts) == ["asked", "confirmed", "unsubscribed"]
+    assert goodbyes(someone).count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_undoing_amid_clicks_that_unsubscribe_leaves_one_goodbye_for_each_leaving():
+    reader = make.subscriber()
+    unsubscribe(reader, now=NOW + MINUTE)
+    goodbye = goodbyes(reader).get()
+    raised = at_once(
+        *5 * [lambda: say_yes(goodbye, now=NOW + 2 * MINUTE)],
+        *5 * [lambda: unsubscribe(reader, now=NOW + 3 * MINUTE)],
+    )
+    assert all(isinstance(error, signup.UsedToken) for error in raised), raised
+    left = reader.consents.filter(act="unsubscribed").count()
+    assert goodbyes(reader).count() == left
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_twenty_operators_one_asks():
+    reader = bouncing()
+    raised = at_once(*20 * [lambda: signup.ask_if_right(reader, now=NOW + HOUR)])
+    assert raised == []
+    assert reader.letters.count() == 1
 
 
 @pytest.mark.django_db(transaction=True)

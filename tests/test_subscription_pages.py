@@ -28,6 +28,7 @@ STATES = {
     "suppressed": {"suppressed_at": NOW, "suppressed_reason": "bounced"},
 }
 PAGES = ["confirm", "preferences", "unsubscribe", "digest"]
+BOUNCING = {"suppressed_at": NOW, "suppressed_by": "bounced"}
 ONE_CLICK = {"List-Unsubscribe": "One-Click"}
 
 
@@ -47,6 +48,17 @@ def url(page, subscriber):
         asked_at = subscriber.asked_at if page == "confirm" else None
         token = links.token(page, subscriber.public_id, asked_at)
     return reverse(page, args=[token])
+
+
+def answer(kind, subscriber, asked_at=NOW):
+    """Return the address of the page that the link of such a letter to her opens."""
+    return reverse("confirm", args=[links.token(kind, subscriber.public_id, asked_at)])
+
+
+def undo_of(page):
+    """Return where the page after unsubscribing sends its form, or nothing where it has none."""
+    forms = re.findall(r'<form method="post" action="(/confirm/[^"]+)"', page.content.decode())
+    return forms[0] if forms else None
 
 
 def digest_of(subscriber):
@@ -84,6 +96,29 @@ def test_looking_changes_nothing(client, state):
                 is_used = state == "unsubscribed" and address.startswith("/confirm/")
                 wanted = 410 if is_used else 200
                 assert look(address + query, headers=prefetching).status_code == wanted
+    assert rows() == before
+    assert client.cookies == {}
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "asks"),
+    [
+        ("goodbye", STATES["unsubscribed"], "Do you want the digest again?"),
+        ("goodbye", {}, "You get the digest again"),
+        ("goodbye", STATES["paused"], "pause until Wednesday, 10 June 2026"),
+        ("goodbye", BOUNCING | STATES["unsubscribed"], "No letters can be sent"),
+        ("bounced", BOUNCING, "Is this address right?"),
+        ("bounced", {}, "You get the digest again"),
+        ("bounced", BOUNCING | {"suppressed_by": "complained"}, "No letters can be sent"),
+        ("bounced", STATES["suppressed"], "No letters can be sent"),
+    ],
+)
+def test_looking_at_what_a_letter_asks_changes_nothing(client, kind, fields, asks):
+    reader = make.subscriber(interests="bread", **fields)
+    before = rows()
+    for look in (client.get, client.head):
+        assert look(answer(kind, reader)).status_code == 200
+    assert asks in client.get(answer(kind, reader)).content.decode()
     assert rows() == before
     assert client.cookies == {}
 
@@ -147,6 +182,8 @@ def test_saving_the_preferences_as_they_are_shown_changes_nothing(client):
         timezone="Europe/Berlin",
         hour=21,
         size=3,
+        language="de",
+        wants_quiet_days=True,
         paused_until=(NOW + 9 * DAY).date(),
     )
     before = rows()
@@ -187,6 +224,25 @@ def test_a_confirmation_that_is_too_old_says_so_and_changes_nothing(client, cloc
     clock.now = NOW + 7 * DAY + timedelta(seconds=1)
     assert client.get(url("confirm", reader)).status_code == 410
     assert client.post(url("confirm", reader)).status_code == 410
+    assert rows() == before
+
+
+@pytest.mark.parametrize("kind", ["goodbye", "bounced"])
+def test_what_a_letter_asked_too_long_ago_says_so_and_changes_nothing(client, clock, kind):
+    reader = make.subscriber(**(BOUNCING if kind == "bounced" else STATES["unsubscribed"]))
+    before = rows()
+    clock.now = NOW + 7 * DAY + timedelta(seconds=1)
+    for send in (client.get, client.post):
+        assert send(answer(kind, reader)).status_code == 410
+    assert rows() == before
+
+
+@pytest.mark.parametrize("kind", ["goodbye", "bounced"])
+def test_what_a_letter_asked_before_she_left_for_good_is_used_up(client, kind):
+    reader = make.subscriber(unsubscribed_at=NOW + timedelta(minutes=1))
+    before = rows()
+    for send in (client.get, client.post):
+        assert send(answer(kind, reader)).status_code == 410
     assert rows() == before
 
 
@@ -240,6 +296,25 @@ def test_an_address_is_all_that_it_takes(client):
     assert client.post("/subscribe/", {"email": "you@example.org"}).status_code == 200
     someone = Subscriber.objects.get()
     assert (someone.timezone, someone.hour) == ("UTC", 7)
+
+
+@pytest.mark.parametrize(
+    ("accepted", "sent", "becomes"),
+    [
+        (None, {}, "en"),
+        ("de-AT,de;q=0.9,en;q=0.5", {}, "de"),
+        ("tlh,en;q=0.1,de;q=0.2", {}, "de"),
+        ("tlh", {}, "en"),
+        ("\x00, ;q=x,,de-", {}, "en"),
+        ("de", {"language": "en"}, "en"),
+        ("en", {"language": "de"}, "de"),
+        ("de", {"language": ""}, "de"),
+    ],
+)
+def test_her_language_is_the_one_she_names_or_her_browsers(client, accepted, sent, becomes):
+    headers = {"Accept-Language": accepted} if accepted else {}
+    client.post("/subscribe/", {"email": "you@example.org"} | sent, headers=headers)
+    assert Subscriber.objects.get().language == becomes
 
 
 def test_other_sites_may_embed_the_form():
@@ -296,6 +371,7 @@ def test_every_link_in_a_letter_may_be_opened_by_a_scanner(client, outbox):
         {"hour": "24"},
         {"hour": "-1"},
         {"hour": "noon"},
+        {"language": "tlh"},
     ],
 )
 def test_what_makes_no_sense_is_refused_and_nothing_is_stored(client, sent):
@@ -375,6 +451,33 @@ def test_confirming_twice_is_confirming_once(client, clock):
     assert reader.next_due_at == NOW
 
 
+@pytest.mark.parametrize(
+    ("kind", "fields", "via"),
+    [
+        ("confirm", {"confirmed": False}, "link in the letter"),
+        ("goodbye", STATES["unsubscribed"], "link that undoes unsubscribing"),
+        ("bounced", BOUNCING, "link in the letter about letters that came back"),
+    ],
+)
+def test_the_record_says_which_letter_she_answered_and_in_which_words(client, kind, fields, via):
+    reader = make.subscriber(**fields)
+    words = client.get(answer(kind, reader)).content.decode()
+    assert Client(enforce_csrf_checks=True).post(answer(kind, reader)).status_code == 200
+    consent = reader.consents.get()
+    assert (consent.act, consent.via) == ("confirmed", via)
+    assert consent.wording in words
+    assert client.post(answer(kind, reader)).status_code == 200
+    assert reader.consents.count() == 1
+
+
+@pytest.mark.parametrize("kind", ["goodbye", "bounced"])
+def test_the_page_says_when_the_next_digest_comes(client, kind):
+    fields = BOUNCING if kind == "bounced" else STATES["unsubscribed"]
+    late, early = (make.subscriber(hour=hour, **fields) for hour in (20, 7))
+    assert "comes on Monday, 1 June, 20:00" in client.post(answer(kind, late)).content.decode()
+    assert "is on its way" in client.post(answer(kind, early)).content.decode()
+
+
 # ---- Preferences
 
 
@@ -386,6 +489,8 @@ def test_absent_wishes_are_dropped_and_absent_settings_are_kept(client):
         timezone="Europe/Berlin",
         hour=21,
         size=3,
+        language="de",
+        wants_quiet_days=True,
         paused_until=(NOW + 9 * DAY).date(),
     )
     before = Subscriber.objects.values().get()
@@ -409,6 +514,8 @@ def test_every_wish_and_setting_can_be_changed(client):
             "timezone": "Asia/Tokyo",
             "hour": "0",
             "size": "50",
+            "language": "de",
+            "quiet": "yes",
             "pause_until": "2026-06-10",
             "action": "save",
         },
@@ -422,8 +529,28 @@ def test_every_wish_and_setting_can_be_changed(client):
         "almonds": "mute",
     }
     assert (reader.timezone, reader.hour, reader.size) == ("Asia/Tokyo", 0, 50)
+    assert (reader.language, reader.wants_quiet_days) == ("de", True)
     assert reader.paused_until.isoformat() == "2026-06-10"
     assert reader.next_due_at.isoformat() == "2026-06-09T15:00:00+00:00"
+
+
+def test_a_letter_on_quiet_days_can_be_called_off(client):
+    reader = make.subscriber(wants_quiet_days=True)
+    client.post(url("preferences", reader), {"quiet": "no"})
+    reader.refresh_from_db()
+    assert not reader.wants_quiet_days
+
+
+def test_a_language_that_is_no_longer_offered_is_shown_as_english(client):
+    page = client.get(url("preferences", make.subscriber(language="tlh"))).content.decode()
+    assert '<option value="en" selected>English</option>' in page
+
+
+def test_a_form_that_comes_back_still_shows_what_it_left_out(client):
+    reader = make.subscriber(language="de", wants_quiet_days=True)
+    page = client.post(url("preferences", reader), {"size": 0}).content.decode()
+    assert '<option value="de" selected>' in page
+    assert '<option value="yes" selected>' in page
 
 
 def test_muting_wins_over_following(client):
@@ -469,6 +596,8 @@ def test_only_saving_touches_the_wishes(client, action):
         {"size": "0"},
         {"size": "51"},
         {"size": "many"},
+        {"language": "tlh"},
+        {"quiet": "maybe"},
         {"pause_until": "soon"},
         {"pause_until": "2026-02-30"},
         {"pause_until": "9999-12-31", "timezone": "Pacific/Honolulu", "hour": "23"},
@@ -576,6 +705,40 @@ def test_unsubscribing_ends_the_letter_that_waits(client):
     digest.letter.refresh_from_db()
     assert (digest.letter.state, digest.letter.reason) == ("skipped", "unsubscribed")
     assert not digest.picks.exists()
+
+
+def test_the_page_offers_to_undo_it_without_cookie_or_csrf_token(client):
+    reader = make.subscriber(interests="bread")
+    page = client.post(url("unsubscribe", reader))
+    assert "One last letter confirms it" in page.content.decode()
+    assert Client(enforce_csrf_checks=True).post(undo_of(page)).status_code == 200
+    reader.refresh_from_db()
+    assert reader.state_at(NOW) == "active"
+    assert [letter.kind for letter in reader.letters.all()] == ["goodbye"]
+
+
+def test_the_page_offers_to_undo_it_for_minutes_and_not_to_whoever_has_an_old_letter(client, clock):
+    reader = make.subscriber()
+    assert undo_of(client.post(url("unsubscribe", reader)))
+    clock.now = NOW + timedelta(minutes=9)
+    assert undo_of(client.post(url("unsubscribe", reader)))
+    clock.now = NOW + timedelta(minutes=10)
+    page = client.post(url("unsubscribe", reader))
+    assert undo_of(page) is None
+    assert "last letter" not in page.content.decode()
+
+
+@pytest.mark.parametrize("state", ["pending", "suppressed"])
+def test_the_page_promises_no_letter_to_who_gets_none(client, state):
+    page = client.post(url("unsubscribe", make.subscriber(**STATES[state])))
+    assert undo_of(page) is None
+    assert "last letter" not in page.content.decode()
+
+
+def test_looking_at_the_page_that_unsubscribes_offers_nothing_to_undo(client):
+    reader = make.subscriber()
+    client.post(url("unsubscribe", reader))
+    assert undo_of(client.get(url("unsubscribe", reader))) is None
 
 
 def test_one_who_was_erased_can_still_unsubscribe(client):

@@ -26,6 +26,8 @@ class Letter(models.Model):
         CONFIRM = "confirm"
         WELCOME = "welcome"
         DIGEST = "digest"
+        BOUNCED = "bounced"
+        GOODBYE = "goodbye"
 
     class State(models.TextChoices):
         PLANNED = "planned", "waiting"

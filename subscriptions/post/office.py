@@ -22,11 +22,13 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.db import Error, connection, transaction
 from django.utils.crypto import salted_hmac
 
 from subscriptions import mail, registry
 from subscriptions.models import Letter, LetterEvent, Subscriber
+from subscriptions.post import signing
 from subscriptions.post.transports import Envelope, Verdict, transport_for
 
 logger = logging.getLogger(__name__)
@@ -91,6 +93,9 @@ def deliver(letter_id: int, now) -> bool:
     except Overtaken as reason:
         said = str(reason) or "overtaken by another worker"
         logger.warning("letter %s: left alone: %s", letter_id, said)
+    except ImproperlyConfigured as error:  # Our own fault, and mended by the next try, maybe.
+        logger.error("letter %s: waits until this is mended: %s", letter_id, error)
+        _quietly(_move, letter, State.PLANNED, clock(), next_try_at=_next_try(letter, clock()))
     except Exception:
         logger.exception("letter %s: attempt %s broke", letter_id, letter.attempt)
         _pick_up(letter, clock())
@@ -130,10 +135,15 @@ def cancel(subscriber: Subscriber, reason: str, now, kinds=None) -> int:
 
 def why_unwanted(letter: Letter, now) -> str:
     """Return why this letter must not be sent to its subscriber now, or nothing."""
-    state = letter.subscriber.state_at(now)
+    subscriber, kind = letter.subscriber, letter.kind
+    state = subscriber.state_at(now)
+    if kind == Letter.Kind.BOUNCED:
+        return "" if subscriber.may_vouch(letter.created_at) else "nothing to ask"
     if state == "suppressed":
         return "suppressed"
-    if letter.kind == Letter.Kind.CONFIRM:
+    if kind == Letter.Kind.GOODBYE:
+        return "" if subscriber.may_come_back(letter.created_at) else "came back"
+    if kind == Letter.Kind.CONFIRM:
         return ""
     return "" if state == "active" else state
 
@@ -167,7 +177,9 @@ def _freeze(letter, now):
     content = registry.composers[letter.kind](letter, now)
     opaque = salted_hmac("subscriptions.post.message_id", str(letter.pk), algorithm="sha256")
     message_id = f"<{letter.kind}.{opaque.hexdigest()[:32]}@{settings.MAIL_DOMAIN}>"
-    mime = mail.as_bytes(content, to=letter.subscriber.email, message_id=message_id, date=now)
+    mime = signing.sign(
+        mail.as_bytes(content, to=letter.subscriber.email, message_id=message_id, date=now)
+    )
     _change(
         letter,
         message_id=message_id,
@@ -179,7 +191,7 @@ def _freeze(letter, now):
 
 def _envelope(letter):
     return Envelope(
-        sender=mail.from_address().addr_spec,
+        sender=mail.from_address(letter.kind).addr_spec,
         recipient=letter.subscriber.email,
         kind=letter.kind,
         letter_id=letter.pk,

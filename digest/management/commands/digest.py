@@ -37,7 +37,7 @@ class Command(base.Command):
             note = "as it would be now; nothing is planned for this day yet"
         self._show(digest, picks, note)
         if output is not None:
-            content = composing.content(digest, subscriber, picks)
+            content = composing.preview(digest, picks)
             message_id = f"<preview@{mail.from_address().domain}>"
             output.write_bytes(
                 mail.as_bytes(content, to=subscriber.email, message_id=message_id, date=now)

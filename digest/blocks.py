@@ -1,0 +1,178 @@
+"""What letters share, rendered and inlined once: the frame, and a block for each paper.
+
+Both are stencils, whose holes are what differs from reader to reader: her links, the place a paper
+has in her letter, and why it is there.
+"""
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
+
+from django.conf import settings
+from django.template.loader import render_to_string
+from django.utils.safestring import mark_safe
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+
+from digest import wording
+from subscriptions import mail, plaintext
+from subscriptions.stencil import Stencil, hole
+
+KEPT = 10_000  # Blocks, of some five kilobytes each.
+CUT = "<!-- cut here -->"
+
+_kept: dict[Hashable, "Block"] = {}
+
+
+@dataclass(frozen=True)
+class Form:
+    """How much room a paper has: columns of its summary and its title, how many relatives are
+    named, and whether one link has to do to steer with, where there are three.
+    """
+
+    summary: int
+    title: int = 240
+    relatives: int = 3
+    is_tight: bool = False
+
+
+@dataclass(frozen=True)
+class Block:
+    """A part of a letter, in both of its forms."""
+
+    text: Stencil
+    html: Stencil
+
+    def __iter__(self):
+        return iter((self.text, self.html))
+
+
+@dataclass(frozen=True)
+class Markup:
+    """A part of a letter as its templates render it: lines not broken, CSS not inlined yet."""
+
+    text: str
+    html: str
+
+
+def frame(kind: str, parts: dict[str, str]) -> Block:
+    """Return the letter around its papers. `parts` are what its templates get, holes among them."""
+    key = ("frame", kind, *_place(), frozenset(parts.items()))
+    if key not in _kept:
+        text, html = mail.rendered(kind, parts)
+        _keep({key: Block(Stencil.cut(text), Stencil.cut(html))})
+    return _kept[key]
+
+
+def papers(picks: Sequence, form: Form, say_url: Callable[[str], str]) -> list[Block]:
+    """Return the blocks of these picks. Those that are new are inlined together.
+
+    `say_url` returns where something is said of the paper with an id, its token a hole.
+    """
+    place = ("paper", *_place(), form)
+    keys = [(place, *_shown(pick)) for pick in picks]
+    new = {key: pick for key, pick in zip(keys, picks, strict=True) if key not in _kept}
+    if new:
+        contexts = [paper(pick, form, say_url(pick.paper_id)) for pick in new.values()]
+        holes = {name: hole(name) for name in ("number", "why", "reason")}
+        blocks = _cut([markup("paper", context | holes) for context in contexts])
+        _keep(
+            {
+                key: replace(block, text=_placed(block.text, pick.position))
+                for (key, pick), block in zip(new.items(), blocks, strict=True)
+            }
+        )
+    return [_kept[key] for key in keys]
+
+
+def heading(name: str) -> Block:
+    """Return the heading over a group of papers."""
+    return _shared("group", {"name": name}, name)
+
+
+def news(told: Sequence[dict]) -> Block:
+    """Return what happened to papers that a reader saved, as wording.told says it."""
+    return _shared("news", {"news": told}, tuple(tuple(one.values()) for one in told))
+
+
+def paper(pick, form: Form, say_url: str) -> dict:
+    """Return what the templates of a paper get for this pick."""
+    relatives = pick.folded
+    return {
+        "paper": pick.paper,
+        "position": pick.position,
+        "number": f"{pick.position}.",
+        "why": pick.why,
+        "reason": _("Why: %s") % pick.why,
+        "title": plaintext.shortened(pick.paper.title, form.title),
+        "authors": wording.authors(pick.paper.authors) if form.summary else "",
+        "summary": plaintext.summary(pick.paper.abstract, form.summary),
+        "origin": wording.origin(pick.paper),
+        "facts": wording.facts(pick),
+        "relatives": [
+            {"title": plaintext.shortened(one.title, wording.RELATIVE), "link": one.link}
+            for one in relatives[: form.relatives]
+        ],
+        "on_same_idea": wording.on_same_idea(len(relatives), form.relatives),
+        "and_more": wording.and_more(len(relatives), form.relatives),
+        "say_url": say_url,
+        "is_tight": form.is_tight,
+    }
+
+
+def markup(name: str, context: dict) -> Markup:
+    """Render one of the digest's partial templates."""
+    path = f"email/digest/_{name}"
+    return Markup(
+        text=render_to_string(f"{path}.txt", context, using="text"),
+        html=render_to_string(f"{path}.html", context, using="html"),
+    )
+
+
+def _shared(name, context, key):
+    """Return the block of a template without holes. The key tells its context."""
+    key = (*_place(), name, key)
+    if key not in _kept:
+        _keep({key: _cut([markup(name, context)])[0]})
+    return _kept[key]
+
+
+def _cut(parts):
+    """Return rendered parts as blocks, with the styles of the digest's frame in their elements."""
+    laid_out = CUT.join(f"\n{part.html}\n" for part in parts)
+    _, html = mail.rendered("digest", {"papers": mark_safe(f"{CUT}{laid_out}{CUT}")})  # noqa: S308
+    htmls = html.split(CUT)[1:-1]
+    return [
+        Block(
+            Stencil.cut(plaintext.wrapped(plaintext.cleaned(part.text)).rstrip("\n")),
+            Stencil.cut(html.strip("\n")),
+        )
+        for part, html in zip(parts, htmls, strict=True)
+    ]
+
+
+def _placed(text, position):
+    """Return the stencil with a hole for the place of the paper, with which it begins."""
+    (first, name), *others = text.pairs
+    place = str(position).encode()
+    return replace(text, pairs=((b"", "position"), (first.removeprefix(place), name), *others))
+
+
+def _shown(pick):
+    """Return what tells one block from another: what it shows, and how wide its place is."""
+    return (
+        pick.position > 9,
+        pick.basis in wording.TOLD_BY_VOTES,
+        pick.paper.printed,
+        tuple([(relative.title, relative.link) for relative in pick.folded]),
+    )
+
+
+def _place():
+    """Return what else the templates say, and what changes between installations."""
+    return get_language(), settings.SITE_NAME, settings.SITE_URL, settings.POSTAL_ADDRESS
+
+
+def _keep(blocks):
+    if len(_kept) + len(blocks) > KEPT:
+        _kept.clear()
+    _kept.update(blocks)

@@ -1,0 +1,260 @@
+"""What letters and pages say of papers, in the words and lengths for which they have room.
+
+In the language that is active.
+"""
+
+import re
+from collections.abc import Sequence
+from datetime import date
+from functools import lru_cache
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.utils import formats, timezone, translation
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from subscriptions.plaintext import columns, one_line, shortened
+
+RELATIVE = 120  # Columns of the title of a paper on the same idea.
+SUBJECT = 60  # Columns that most inboxes show.
+PREHEADER = 100  # Columns that an inbox shows of a letter before it is opened, at most.
+WHY = 160  # Columns of the reason.
+NAME = 60  # Columns of one author.
+TOPICS = 240  # Columns of the names of all topics.
+#: Whose reason is the votes, which are not told again.
+TOLD_BY_VOTES = ("trend", "second")
+
+
+def authors(names: list[str]) -> str:
+    """Return all of few authors; of many the first, how many come between, and the last."""
+    names = [shortened(name, NAME) for name in names]
+    if len(names) <= 3:
+        return ", ".join(names)
+    between = len(names) - 2
+    others = ngettext("%d other", "%d others", between) % between
+    return f"{names[0]}, {others}, {names[-1]}"
+
+
+def origin(paper) -> str:
+    """Return where the paper is from, in a word: its arXiv number, or the host of its link."""
+    host = urlsplit(paper.link).hostname or ""
+    is_arxiv = host.removeprefix("www.") == "arxiv.org" and ":" not in paper.id
+    return f"arXiv:{paper.id}" if is_arxiv else host or paper.id.partition(":")[0]
+
+
+def facts(pick) -> str:
+    """Return what else is known of a paper: fields, votes, stars, and whether it is a sample."""
+    paper = pick.paper
+    known = [", ".join(paper.fields[:4])]
+    if paper.upvotes and pick.basis not in TOLD_BY_VOTES:
+        known.append(upvotes(paper.upvotes))
+    if paper.stars:
+        known.append(ngettext("%s star", "%s stars", paper.stars) % grouped(paper.stars))
+    if paper.is_sample:
+        known.append(_("sample paper"))
+    return " · ".join(filter(None, known))
+
+
+def upvotes(count: int) -> str:
+    return ngettext("%s upvote", "%s upvotes", count) % grouped(count)
+
+
+def on_same_idea(count: int, named: int) -> str:
+    """Return how the papers are introduced that are folded into another, of which some are named.
+
+    Nothing where there is none.
+    """
+    if not count:
+        return ""
+    if not named:
+        return ngettext("And %d on the same idea", "And %d on the same idea", count) % count
+    return ngettext("And %d on the same idea:", "And %d on the same idea:", count) % count
+
+
+def and_more(count: int, named: int) -> str:
+    """Return how many of so many are not named, where some are."""
+    rest = count - named
+    return ngettext("and %d more", "and %d more", rest) % rest if rest > 0 and named else ""
+
+
+def left_out(count: int) -> str:
+    """Return what is said of so many papers for which a letter has no room."""
+    return (
+        ngettext(
+            "%d more paper is on the web: mail programs would cut this letter off.",
+            "%d more papers are on the web: mail programs would cut this letter off.",
+            count,
+        )
+        % count
+    )
+
+
+def group(basis: str) -> str:
+    """Return the name of the group in which a paper stands that is in a letter on this basis."""
+    return basis if basis in ("second", "trend", "new") else "own"
+
+
+def heading(group: str) -> str:
+    """Return what stands over a group of papers."""
+    headings = {"second": _("A second chance"), "trend": _("Trending"), "new": _("New")}
+    return headings.get(group) or _("For you")
+
+
+def why(basis: str, topic: str, terms: Sequence[str], votes: int, area: str) -> str:
+    """Return the reason for which a paper is in a letter, as it is said to the reader."""
+    return shortened(_why(basis, topic, terms, votes, area), WHY)
+
+
+def _why(basis, topic, terms, votes, area):
+    words = ", ".join(terms)
+    if basis == "topic":
+        return f"{topic}: {words}" if _says_more(terms, topic) else topic
+    if basis == "learned":
+        return _("Like what you chose: %s") % words if words else _("Like what you chose")
+    if basis == "second":
+        said = _("Taken off since: %s") % upvotes(votes)
+        return f"{said} ({topic})" if topic else said
+    if basis == "trend":
+        return _("Trending: %s") % upvotes(votes)
+    return _("New in %s") % area if area else _("New here")
+
+
+def _says_more(terms, topic):
+    """Return whether the words say more than the topic's name."""
+    words = {word.lower() for word in terms}
+    return bool(words) and words != set(re.findall(r"[\w-]+", topic.lower()))
+
+
+def subject(picks) -> str:
+    """Return the best paper's title, and how many more there are."""
+    if not picks:
+        return _("No new papers for you today")
+    return _subject(translation.get_language(), picks[0].paper.title, len(picks) - 1)
+
+
+@lru_cache(1000)
+def _subject(language, best, more):
+    if not more:
+        return shortened(best, SUBJECT)
+    rest = " " + _("+ %d more") % more
+    return shortened(best, SUBJECT - columns(rest)) + rest
+
+
+def preheader(picks) -> str:
+    """Return what an inbox shows after the subject, which is the first paper's title already."""
+    said = [pick.paper.title for pick in picks[1:4]] or [pick.paper.abstract for pick in picks]
+    last = _("New research papers, each with the reason why it is here")
+    return shortened(" · ".join(filter(None, [*said, last])), PREHEADER)
+
+
+def told(event) -> dict:
+    """Return what happened to a paper that was saved: its title, its link, and what is said."""
+    said = event.get_kind_display()
+    return {
+        "title": shortened(event.paper.title, 160),
+        "link": event.paper.link,
+        "said": shortened(f"{said}: {event.note}" if event.note else said, 160) + ".",
+    }
+
+
+def names(topics: list[str]) -> str:
+    """Return the names of topics on one line, which may be cut."""
+    return shortened(", ".join(topics), TOPICS)
+
+
+def clock(subscriber) -> str:
+    """Return the hour of her digest as people say it: 07:00 Berlin time."""
+    zone = subscriber.timezone
+    hour = f"{subscriber.hour:02}:00"
+    if zone == "UTC":
+        return f"{hour} UTC"
+    return _("%(hour)s %(city)s time") % {
+        "hour": hour,
+        "city": one_line(zone.rpartition("/")[2].replace("_", " ")),
+    }
+
+
+def weekday(day: date) -> str:
+    """Return the day as a letter names it: Wednesday, 25 November."""
+    return _weekday(translation.get_language(), day)
+
+
+@lru_cache(1000)
+def _weekday(language, day):
+    # Translators: a date such as "Wednesday, 25 November", in Django's letters.
+    return formats.date_format(day, _("l, j F"))
+
+
+def grouped(count: int) -> str:
+    """Return a number with its thousands apart: 1,043, and 1.043 in German."""
+    separator = "." if translation.get_language() == "de" else ","
+    return f"{count:,}".replace(",", separator)
+
+
+def because(subscriber) -> str:
+    """Return why she gets the letter, as its foot says it."""
+    if subscriber.confirmed_at is None:
+        return ""
+    day = timezone.localtime(subscriber.confirmed_at, subscriber.zone).date()
+    return _because(translation.get_language(), settings.SITE_NAME, day)
+
+
+@lru_cache(1000)
+def _because(language, site, day):
+    return _(
+        "You get this letter because you asked %(site)s for it and confirmed this address "
+        "on %(day)s."
+    ) % {"site": site, "day": formats.date_format(day, _("j F Y"))}
+
+
+def welcome(subscriber) -> str:
+    """Return what the first digest begins with."""
+    return _(
+        "Welcome to %(site)s. This is your first digest. From tomorrow on it comes at %(clock)s, "
+        "on every day that brings new papers for you."
+    ) % {"site": settings.SITE_NAME, "clock": clock(subscriber)}
+
+
+def quiet(considered: int) -> str:
+    """Return what a letter without papers says."""
+    looked = ngettext(
+        "%s new paper was looked at, and it is not about what you follow.",
+        "%s new papers were looked at, and none is about what you follow.",
+        considered,
+    ) % grouped(considered)
+    none = _("There was no new paper to look at today.")
+    return looked if considered else none
+
+
+def looked(count: int, considered: int, topics: list[str]) -> str:
+    """Return how many papers were looked at for a letter, and for what."""
+    said = {
+        "count": count,
+        "considered": grouped(max(count, considered)),
+        "topics": names(topics),
+    }
+    if not topics:
+        return _("%(count)d of %(considered)s new papers are in this letter.") % said
+    return _("%(count)d of %(considered)s new papers, chosen for your topics: %(topics)s") % said
+
+
+def receipt(told: dict) -> str:
+    """Return what arXiv announced and what of it was here; see digest.coverage."""
+    said = {
+        "day": weekday(date.fromisoformat(told["day"])),
+        "announced": grouped(told["announced"]),
+        "had": grouped(told["had"]),
+    }
+    if told["is_verified"]:
+        return (
+            _("arXiv announced %(announced)s papers on %(day)s; %(had)s of them were looked at.")
+            % said
+        )
+    return (
+        _(
+            "Of arXiv's list of %(day)s, only %(had)s papers had come in when this was put "
+            "together. The rest is for a later digest."
+        )
+        % said
+    )

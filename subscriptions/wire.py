@@ -1,0 +1,93 @@
+"""What a letter says becomes bytes as SMTP carries them: CRLF, seven bits, short lines.
+
+Quoted-printable may break a line anywhere (RFC 2045, 6.7). This encoder breaks it around each
+signed token, so that the bytes beside one don't depend on whose it is: what many letters share is
+encoded once, and each letter's own is put between (subscriptions.stencil).
+"""
+
+import re
+from collections.abc import Iterable
+from email.header import Header
+from email.policy import EmailPolicy
+from functools import lru_cache
+
+#: A signed token in a link, as subscriptions.links makes them.
+TOKEN = re.compile(r"(?<=/)([\w-]{22}\.[\w-]{43})(?=/)", re.ASCII)
+WIDTH = 75  # Octets of a line, besides the "=" that goes on with it on the next.
+UNSAFE = re.compile(rb"[^ -<>-~]")
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+#: Headers that stay on one line, which may have 998 octets (RFC 5322, 2.1.1): no mail program reads
+#: a long address that is cut into encoded-words (RFC 2047, 5).
+UNFOLDED = frozenset({"to", "message-id", "list-unsubscribe", "list-help", "date"})
+POLICY = EmailPolicy(linesep="\r\n", cte_type="7bit")
+
+
+def quoted(text: str) -> bytes:
+    """Return the text in quoted-printable, its lines ended by CRLF."""
+    return b"\r\n".join(map(_line, text.split("\n")))
+
+
+def message(headers: Iterable[tuple[str, str]], text: bytes, html: bytes, boundary: str) -> bytes:
+    """Return the message of two parts in quoted-printable: plain text first, HTML last.
+
+    The boundary begins with "=_", which no line of quoted-printable has.
+    """
+    mark = b"--" + boundary.encode("ascii")
+    part = b"\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
+    return b"".join(
+        [
+            *(header(name, value) for name, value in headers),
+            header("MIME-Version", "1.0"),
+            f'Content-Type: multipart/alternative;\r\n boundary="{boundary}"\r\n\r\n'.encode(),
+            mark,
+            b'\r\nContent-Type: text/plain; charset="utf-8"',
+            part,
+            text,
+            b"\r\n",
+            mark,
+            b'\r\nContent-Type: text/html; charset="utf-8"',
+            part,
+            html,
+            b"\r\n",
+            mark,
+            b"--\r\n",
+        ]
+    )
+
+
+def header(name: str, value: str) -> bytes:
+    """Return a header's line or lines. Raises ValueError for what would be more than one header."""
+    if CONTROL.search(value):
+        raise ValueError(f"{name} holds a character that no header may: {value!r}")
+    if name.lower() in UNFOLDED:
+        return f"{name}: {value}\r\n".encode("ascii")
+    return _folded(name, value)
+
+
+@lru_cache(4096)
+def _folded(name, value):
+    if name.lower() == "subject":
+        # The policy makes encoded-words of 76 octets in other scripts, where 75 are allowed.
+        folded = Header(value, maxlinelen=WIDTH, header_name=name).encode(linesep="\r\n")
+        return f"{name}: {folded}\r\n".encode("ascii")
+    return POLICY.fold(*POLICY.header_store_parse(name, value)).encode("ascii")
+
+
+def _line(line):
+    pieces = filter(None, TOKEN.split(line)) if "/" in line else [line]
+    return b"=\r\n".join(chunk for piece in pieces for chunk in _chunks(piece))
+
+
+def _chunks(piece):
+    """Yield the encoded piece in lines of the width, none of which cuts an escape."""
+    data = UNSAFE.sub(lambda octet: b"=%02X" % octet[0][0], piece.encode())
+    if data.endswith(b" "):
+        data = data[:-1] + b"=20"
+    if data.startswith(b"From "):  # Which mailboxes that are one file change to ">From ".
+        data = b"=46" + data[1:]
+    while len(data) > WIDTH:
+        escape = data.rfind(b"=", WIDTH - 2, WIDTH)
+        end = WIDTH if escape < 0 else escape
+        yield data[:end]
+        data = data[end:]
+    yield data
