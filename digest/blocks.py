@@ -56,11 +56,12 @@ class Markup:
 
 def frame(kind: str, parts: dict[str, str]) -> Block:
     """Return the letter around its papers. `parts` are what its templates get, holes among them."""
-    key = ("frame", kind, *_place(), frozenset(parts.items()))
-    if key not in _kept:
+
+    def make():
         text, html = mail.rendered(kind, parts)
-        _keep({key: Block(Stencil.cut(text), Stencil.cut(html))})
-    return _kept[key]
+        return Block(Stencil.cut(text), Stencil.cut(html))
+
+    return _kept_or_made(("frame", kind, *_place(), frozenset(parts.items())), make)
 
 
 def papers(picks: Sequence, form: Form, say_url: Callable[[str], str]) -> list[Block]:
@@ -70,18 +71,13 @@ def papers(picks: Sequence, form: Form, say_url: Callable[[str], str]) -> list[B
     """
     place = ("paper", *_place(), form)
     keys = [(place, *_shown(pick)) for pick in picks]
-    new = {key: pick for key, pick in zip(keys, picks, strict=True) if key not in _kept}
-    if new:
-        contexts = [paper(pick, form, say_url(pick.paper_id)) for pick in new.values()]
-        holes = {name: hole(name) for name in ("number", "why", "reason")}
-        blocks = _cut([markup("paper", context | holes) for context in contexts])
-        _keep(
-            {
-                key: replace(block, text=_placed(block.text, pick.position))
-                for (key, pick), block in zip(new.items(), blocks, strict=True)
-            }
-        )
-    return [_kept[key] for key in keys]
+    known = [_kept.get(key) for key in keys]
+    if None not in known:
+        return known
+    missing = {key: pick for key, pick, one in zip(keys, picks, known, strict=True) if one is None}
+    new = dict(zip(missing, _made(missing.values(), form, say_url), strict=True))
+    _keep(new)
+    return [one or new[key] for key, one in zip(keys, known, strict=True)]
 
 
 def heading(name: str) -> Block:
@@ -128,12 +124,21 @@ def markup(name: str, context: dict) -> Markup:
     )
 
 
+def _made(picks, form, say_url):
+    """Return the blocks of these picks, with holes for what is the reader's own."""
+    holes = {name: hole(name) for name in ("number", "why", "reason")}
+    contexts = [paper(pick, form, say_url(pick.paper_id)) for pick in picks]
+    return [
+        replace(block, text=_placed(block.text, pick.position))
+        for pick, block in zip(
+            picks, _cut([markup("paper", one | holes) for one in contexts]), strict=True
+        )
+    ]
+
+
 def _shared(name, context, key):
     """Return the block of a template without holes. The key tells its context."""
-    key = (*_place(), name, key)
-    if key not in _kept:
-        _keep({key: _cut([markup(name, context)])[0]})
-    return _kept[key]
+    return _kept_or_made((name, *_place(), key), lambda: _cut([markup(name, context)])[0])
 
 
 def _cut(parts):
@@ -172,7 +177,16 @@ def _place():
     return get_language(), settings.SITE_NAME, settings.SITE_URL, settings.POSTAL_ADDRESS
 
 
+def _kept_or_made(key, make):
+    block = _kept.get(key)
+    if block is None:
+        block = make()
+        _keep({key: block})
+    return block
+
+
 def _keep(blocks):
+    """Keep these. Other threads may have thrown out all, or made the same meanwhile."""
     if len(_kept) + len(blocks) > KEPT:
         _kept.clear()
     _kept.update(blocks)

@@ -1,0 +1,81 @@
+"""Bytes as SMTP carries them: quoted-printable, and headers that are one header each."""
+
+import quopri
+import re
+from email import message_from_bytes, policy
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from subscriptions import plaintext, wire
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r"), max_size=400)
+TOKEN = "A-_b" * 5 + "22.c0-" + "x" * 40
+
+
+def decoded(quoted):
+    return quopri.decodestring(quoted.replace(b"\r\n", b"\n")).decode()
+
+
+@given(TEXTS)
+def test_what_is_quoted_is_read_back(text):
+    assert decoded(wire.quoted(text)) == text
+
+
+@given(TEXTS)
+def test_no_line_has_more_than_76_octets_and_all_are_ascii(text):
+    for line in wire.quoted(text).split(b"\r\n"):
+        assert len(line) <= 76
+        assert re.fullmatch(rb"[\t -~]*", line)
+        assert not line.endswith((b" ", b"\t"))
+
+
+@given(TEXTS, TEXTS)
+def test_what_stands_beside_a_token_is_the_same_whoever_s_it_is(before, after):
+    other = TOKEN.swapcase()
+    lines = [wire.quoted(f"{before}/{token}/{after}") for token in (TOKEN, other)]
+    assert lines[0].replace(TOKEN.encode(), other.encode()) == lines[1]
+    assert b"=\r\n" + TOKEN.encode() + b"=\r\n" in lines[0]
+
+
+def test_a_line_that_begins_like_an_envelope_is_not_one():
+    assert wire.quoted("From here on").startswith(b"=46rom here")
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\n", "\r", "\0", "\x85", "\u2028", "\x1b"])
+@pytest.mark.parametrize("name", ["Subject", "From", "To", "List-Unsubscribe", "X-Other"])
+def test_what_would_be_two_headers_is_refused(name, end):
+    with pytest.raises(ValueError, match=name):
+        wire.header(name, f"Papers{end}Bcc: everyone@example.org")
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=300))
+def test_any_subject_of_one_line_is_one_valid_header(text):
+    subject = plaintext.one_line(text)
+    header = wire.header("Subject", subject)
+    (line, *folded), last = header.split(b"\r\n")[:-1], header.split(b"\r\n")[-1]
+    assert last == b""
+    assert line.startswith(b"Subject: ") or not subject
+    assert all(one.startswith(b" ") and one.strip() for one in folded)
+    assert all(len(word) <= 75 for word in re.findall(rb"=\?[^?]+\?.\?[^?]*\?=", header))
+    message = message_from_bytes(header + b"\r\n", policy=policy.default)
+    assert message.keys() == ["Subject"]
+    assert " ".join(message["Subject"].split()) == subject
+
+
+def test_a_message_has_its_parts_in_order_and_nothing_else():
+    mime = wire.message(
+        [("From", "Päper <a@example.org>"), ("Subject", "Ünï")],
+        wire.quoted("text ünd"),
+        wire.quoted("<p>html</p>"),
+        "=_mark",
+    )
+    message = message_from_bytes(mime, policy=policy.default)
+    assert not message.defects
+    assert message.keys() == ["From", "Subject", "MIME-Version", "Content-Type"]
+    text, html = message.iter_parts()
+    assert (text.get_content_type(), html.get_content_type()) == ("text/plain", "text/html")
+    assert text.get_content() == "text ünd"
+    assert html.get_content() == "<p>html</p>"
+    assert message["From"].addresses[0].display_name == "Päper"
