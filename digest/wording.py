@@ -22,6 +22,8 @@ PREHEADER = 100  # Columns that an inbox shows of a letter before it is opened, 
 WHY = 160  # Columns of the reason.
 NAME = 60  # Columns of one author.
 TOPICS = 240  # Columns of the names of all topics.
+#: How the subjects of answers begin: a title that begins so must not look like one.
+REPLY = re.compile(r"\s*(re|fwd?|aw|wg)\s*:", re.IGNORECASE)
 #: Whose reason is the votes, which are not told again.
 TOLD_BY_VOTES = ("trend", "second")
 
@@ -135,9 +137,11 @@ def subject(picks) -> str:
 
 @lru_cache(1000)
 def _subject(language, best, more):
+    if REPLY.match(best):
+        best = f"“{best}”"
     if not more:
         return shortened(best, SUBJECT)
-    rest = " " + _("+ %d more") % more
+    rest = " " + ngettext("+ %d more", "+ %d more", more) % more
     return shortened(best, SUBJECT - columns(rest)) + rest
 
 

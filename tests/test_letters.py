@@ -231,6 +231,11 @@ def test_the_subject_is_the_best_title_in_sixty_characters(digest, count):
     assert subject.endswith(f"… + {count - 1} more" if count > 1 else "…")
 
 
+@pytest.mark.parametrize("title", ["Re: Fwd: an old question", "RE : zero", "Aw: wieder"])
+def test_a_title_like_an_answers_subject_looks_like_none(digest, title):
+    assert digest(make.paper(title))["Subject"] == f"“{title}”"
+
+
 def test_what_an_inbox_shows_first_is_about_the_papers(digest):
     for papers in ([make.paper("Alone")], [make.paper("First"), make.paper("Second, " * 20)]):
         body = lxml.html.fromstring(html_of(digest(*papers)).encode()).find("body")
