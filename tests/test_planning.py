@@ -12,12 +12,14 @@ from digest import fitting, planning
 from digest.models import Digest, Pick
 from subscriptions import signup
 from subscriptions.models import Letter, Subscriber
+from subscriptions.post import office
 from tests import make
 from tests.make import NOW
 
 pytestmark = pytest.mark.django_db
 
 TODAY = NOW.date()
+DAY = timedelta(days=1)
 DOOR = signup.Door("test")
 
 
@@ -104,6 +106,23 @@ def test_a_later_day_with_nothing_to_say_ends_with_that_reason():
     assert (plan.letters, plan.quiet) == (0, 1)
     assert (letter.state, letter.reason) == ("skipped", "nothing to say")
     assert letter.events.count() == 1
+
+
+def test_who_asked_for_it_gets_a_short_letter_on_a_quiet_day(outbox):
+    make.paper("Bread")
+    subscriber = make.subscriber(interests="graphs", wants_quiet_days=True)
+    planning.plan(NOW)
+    planning.plan(NOW + DAY)
+    letter = subscriber.letters.get(day=(NOW + DAY).date())
+    assert (letter.kind, letter.state) == ("digest", "planned")
+    assert office.deliver(letter.pk, NOW + DAY)
+    (message,) = outbox()
+    assert message["Subject"] == "No new papers for you today"
+    for part in message.iter_parts():
+        assert "1 new paper was looked at, and it is not about what you follow." in " ".join(
+            part.get_content().split()
+        )
+    assert "/digests/" not in message.as_string()
 
 
 def test_a_topic_that_nothing_matches_gets_no_filler():
