@@ -14,6 +14,7 @@ from django.utils import formats, timezone, translation
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from digest.sources.records import readable
 from subscriptions.plaintext import columns, one_line, shortened
 
 RELATIVE = 120  # Columns of the title of a paper on the same idea.
@@ -110,6 +111,7 @@ def why(basis: str, topic: str, terms: Sequence[str], votes: int, area: str) -> 
 
 def _why(basis, topic, terms, votes, area):
     words = ", ".join(terms)
+    topic = readable(topic)
     if basis == "topic":
         return f"{topic}: {words}" if _says_more(terms, topic) else topic
     if basis == "learned":
@@ -164,7 +166,11 @@ def told(event) -> dict:
 
 def names(topics: list[str]) -> str:
     """Return the names of topics on one line, which may be cut."""
-    return shortened(", ".join(topics), TOPICS)
+    return shortened(", ".join(map(_readable, topics)), TOPICS)
+
+
+#: Readers write LaTeX too: topics such as "$\alpha$-stable processes".
+_readable = lru_cache(10_000)(readable)
 
 
 def clock(subscriber) -> str:

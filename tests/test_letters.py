@@ -134,6 +134,13 @@ def test_latex_arrives_as_readable_characters(digest):
         assert "Let x ∈ X." in part
 
 
+def test_latex_in_a_topic_arrives_as_readable_characters(digest):
+    letter = digest(make.paper("Graphs"), topics=[r"$\alpha$-stable graphs"])
+    for part in (text_of(letter), shown(letter)):
+        assert "Why: α-stable graphs: graph, node" in part
+        assert "chosen for your topics: α-stable graphs" in " ".join(part.split())
+
+
 def test_control_characters_and_bidi_overrides_do_not_arrive(digest):
     letter = digest(
         make.paper("Escape\x1b bell\x07 \u202eright to left", "a\x0bb", id="2606.00001")

@@ -62,7 +62,7 @@ def test_latex_entities_and_controls_become_readable(latex, readable):
     [
         ("<p>One <b>bold <b>twice</b></b> word</p>", "One bold twice word"),
         ("<jats:p>Not a<b>c but H<sub>2</sub>O", "<jats:p>Not a<b>c but H2O"),
-        ("over <b>two\n lines</b>: \\(\\alpha\n\\to x\\)", "over two lines: α→ x"),
+        ("over <b>two\n lines</b>: \\(\\alpha\n\\to x\\)", "over two lines: α → x"),
     ],
 )
 def test_tags_go_in_pairs_wherever_lines_end(marked, readable):

@@ -16,45 +16,32 @@ from datetime import date
 from functools import lru_cache
 from urllib.parse import urlsplit
 
-from pylatexenc.latex2text import LatexNodes2Text
+from digest.sources.latex import formulas
+from digest.sources.latex.prose import without_latex
+from digest.sources.typography import typeset
 
 MAX_TITLE = 1_000
 MAX_ABSTRACT = 20_000
 MAX_NAMES = 3_000
 SHORT = 100  # Characters; 99 of 100 formulas in abstracts have fewer.
+MAX_LATEX = 5_000  # Characters; the most that was seen in an abstract is 700.
 
 NEW_ID = re.compile(r"(\d{4}\.\d{4,5})(v\d+)?")
 OLD_ID = re.compile(r"([a-z-]+)(\.[A-Z]{2})?/(\d{7})(v\d+)?")
 OTHER_ID = re.compile(r"[a-z][a-z0-9-]*:[A-Za-z0-9._/()-]+")
 CONTROLS = re.compile(
-    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff"
+    r"\u200b\u2060\ufeff\ufdd0-\ufdef\ufffe\uffff]"
 )
-MARKS = re.compile(r"[&\\$`]|--|</")
+MARKS = re.compile(r"[&\\$`{}~^_*<]|--|''")
+#: What may have to be read: marks, and signs that are out of their place.
+READ = re.compile(rf"{MARKS.pattern}|\]\(http| [,;.](?:\s|$)")
 # A number that Python refuses to read, and that is no character's.
 NO_CHARACTER = re.compile(r"&#[0-9]{9,};?")
+LATEX = re.compile(r"[\\${}]")
 TAG = re.compile(r"<(/?)(b|i|em|strong|sub|sup|p|tt|u|span|jats:\w+)>")
-# Mathematics, by pandoc's rule for what a dollar opens and closes; commands, with what they hold.
-MATHS = re.compile(
-    r"\$\$[^$]+\$\$|\$(?=[^\s$])[^$]*(?<=[^\s$])\$"
-    r"|\\\((?:[^\\]|\\(?![()]))++\\\)|\\\[(?:[^\\]|\\(?![\[\]]))++\\\]"
-)
-COMMAND = re.compile(r"\\(?:[A-Za-z]+|[`'^\"~=.])\s*(?:\{[^{}]*\})*[A-Za-z]?")
-# What the converter would lose: the text of links and notes, and of old font commands.
-SAID = [
-    (re.compile(r"\\href\s*\{([^{}]*)\}\s*\{(?:here|link|this link|)\}"), r"\1"),
-    (re.compile(r"\\href\s*\{[^{}]*\}\s*\{([^{}]*)\}"), r"\1"),
-    (re.compile(r"\\url\s*\{([^{}]*)\}"), r"\1"),
-    (re.compile(r"\\footnote\s*\{([^{}]*)\}"), r" (\1)"),
-    (re.compile(r"~?\\(?:cite|ref|label)[a-z]*\s*\{[^{}]*\}"), ""),
-    (re.compile(r"\{\\(?:em|it|bf|sc|tt|sl)\s([^{}]*)\}"), r"\1"),
-    (re.compile(r"\\@(?=\d)"), "@"),
-    (re.compile(r"\\@"), ""),
-]
-TYPOGRAPHY = [
-    (re.compile(r"``([^`']*)''"), "“\\1”"),
-    (re.compile(r"\s?---\s?"), " — "),
-    (re.compile(r"(?<=\w)--(?=\w)|(?<=\s)--(?=\s)"), "–"),
-]
+LINE_BREAK = re.compile(r"<br ?/?>")
+ROUNDS = 4  # Markup may bring forth markup: &amp;lt; is &lt;, which is <.
 
 
 class BadRecord(ValueError):
@@ -124,21 +111,48 @@ def id_from_title(title: str) -> str:
 
 def plain(text: str, limit: int) -> str:
     """Return text from outside as one line of plain, readable characters."""
-    if len(text) <= limit and text.isprintable() and not MARKS.search(text):
-        return unicodedata.normalize("NFC", " ".join(text.split()))  # Most are clean already.
-    text = CONTROLS.sub(" ", text[: 2 * limit])
+    if len(text) > limit or not text.isprintable() or READ.search(text):
+        text = readable(text[: 2 * limit])
+    else:
+        text = unicodedata.normalize("NFC", " ".join(text.split()))  # Most are clean already.
+    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
+
+
+def readable(text: str) -> str:
+    """Return what somebody typed as one line that people can read: no LaTeX, no markup.
+
+    For a paper's texts, and for a subscriber's words where others than she read them. Reading the
+    answer again changes nothing.
+
+    >>> readable("$\\\\alpha$-stable processes")
+    'α-stable processes'
+    """
+    pieces = _Pieces()
+    for _ in range(ROUNDS):
+        said = _read(text, pieces)
+        if said == text or not READ.search(said):
+            return said
+        text = said
+    return _without_marks(text)
+
+
+def _without_marks(text):
+    """Return the words of what comes to no end: nobody wrote it to be read."""
+    words = MARKS.sub(" ", text).replace("](", "] (").split()
+    return " ".join(typeset(" ".join(words)).split())
+
+
+def _read(text, pieces):
+    text = CONTROLS.sub(" ", text)
     if "&" in text:
         text = CONTROLS.sub(" ", html.unescape(NO_CHARACTER.sub("\ufffd", text)))
     text = " ".join(text.split())  # A formula or a pair of tags may go on in the next line.
-    if "</" in text:
-        text = _without_tags(text)
-    if "\\" in text or "$" in text:
-        text = readable_latex(text)
-    if "--" in text or "``" in text:
-        for pattern, said in TYPOGRAPHY:
-            text = pattern.sub(said, text)
-    text = " ".join(unicodedata.normalize("NFC", text).split())
-    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
+    if "<" in text:
+        text = _without_tags(LINE_BREAK.sub(" ", text))
+    if LATEX.search(text):
+        text = without_latex(text, pieces.convert)
+    text = typeset(text)
+    return " ".join(unicodedata.normalize("NFC", text).split())
 
 
 def _without_tags(text):
@@ -157,46 +171,32 @@ def _without_tags(text):
     return "".join([*kept, text[at:]])
 
 
-def readable_latex(text: str) -> str:
-    """Return the text with its LaTeX as Unicode: `$\\alpha<\\beta$` becomes α<β.
+class _Pieces:
+    """Converts the LaTeX of one text; when that is more than any honest text has, less well."""
 
-    What is no LaTeX (a price, a lone dollar) stays as it is.
-    """
-    text = text.replace("\\$", "\ue000")
-    for pattern, said in SAID:
-        text = pattern.sub(said, text)
-    text = MATHS.sub(_maths, text)
-    text = COMMAND.sub(lambda match: _latex_to_text(match[0]), text)
-    return text.replace("\ue000", "$").replace("\\%", "%").replace("\\&", "&").replace("\\_", "_")
+    def __init__(self):
+        self.left = MAX_LATEX
 
+    def convert(self, latex, is_formula):
+        """Return the piece of LaTeX as text. Short ones come again and again: remembered."""
+        if len(latex) <= SHORT:
+            return self._within_limit(_short_to_text, latex, is_formula)
+        return self._within_limit(_to_text, latex, is_formula)
 
-def _maths(match):
-    """Two prices are no formula: `$10-$20` opens with a digit, and a digit follows its close."""
-    follows = match.string[match.end() : match.end() + 1]
-    if match[0][1:2].isdigit() and follows.isdigit():
-        return match[0]
-    return _latex_to_text(match[0])
+    def _within_limit(self, convert, latex, is_formula):
+        self.left -= len(latex)
+        return convert(latex, is_formula) if self.left >= 0 else formulas.bare(latex)
 
 
-_converter = LatexNodes2Text(math_mode="text", strict_latex_spaces=False, keep_comments=True)
-
-
-def _latex_to_text(latex):
-    """Return the piece of LaTeX as text. Short ones come again and again, and are remembered."""
-    return _short_to_text(latex) if len(latex) <= SHORT else _converted(latex)
-
-
-def _converted(latex):
+def _to_text(latex, is_formula):
     try:
-        text = _converter.latex_to_text(latex).strip("\n")
+        return formulas.formula(latex) if is_formula else formulas.words(latex)
     except Exception:  # The library raises many kinds at broken LaTeX.
-        text = "%s"
-    # It leaves its own placeholders where an argument is missing. Then the reader sees it raw.
-    return text if "%s" not in text or "%s" in latex else latex
+        return formulas.bare(latex)
 
 
 # A few MB, since each entry is short: what a source sends must not fill the memory.
-_short_to_text = lru_cache(maxsize=20_000)(_converted)
+_short_to_text = lru_cache(maxsize=20_000)(_to_text)
 
 
 def names(values) -> list[str]:
