@@ -320,3 +320,8 @@ def test_a_formula_of_a_thousand_levels_is_shown_without_its_marks():
     deep = "$" + "{" * 1_000 + "x" + "}" * 1_000 + "$"
     assert readable(deep) == "x"
     assert formulas.bare(r"\frac{a}{b}$") == "fracab"
+
+
+def test_tags_with_attributes_go_in_pairs_too():
+    text = """See <a href='https://example.org/?a=1' class="x">the page</a>, a<b> and <b x>."""
+    assert readable(text) == "See the page, a<b> and <b x>."

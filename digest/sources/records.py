@@ -39,7 +39,10 @@ READ = re.compile(rf"{MARKS.pattern}|\]\(http| [,;.](?:\s|$)")
 # A number that Python refuses to read, and that is no character's.
 NO_CHARACTER = re.compile(r"&#[0-9]{9,};?")
 LATEX = re.compile(r"[\\${}]")
-TAG = re.compile(r"<(/?)(b|i|em|strong|sub|sup|p|tt|u|span|jats:\w+)>")
+TAG = re.compile(
+    r"<(/?)(a|b|i|em|strong|sub|sup|p|tt|u|span|div|font|jats:\w+)"
+    r"""(?:\s+[\w:-]{1,30}=(?:"[^"<>]{0,500}"|'[^'<>]{0,500}'))*\s?>"""
+)
 LINE_BREAK = re.compile(r"<br ?/?>")
 ROUNDS = 4  # Markup may bring forth markup: &amp;lt; is &lt;, which is <.
 
