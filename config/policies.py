@@ -1,5 +1,5 @@
-"""What holds for every page: what is let in, the site's name, its content policy, and logs without
-tokens.
+"""What holds for every page: what is let in, the site's name, its language, its content policy, and
+logs without tokens.
 """
 
 import codecs
@@ -9,6 +9,7 @@ import re
 from django.conf import settings
 from django.http import HttpResponse
 from django.middleware.csp import ContentSecurityPolicyMiddleware
+from django.utils import translation
 
 
 def site(request):
@@ -46,6 +47,21 @@ def _is_utf8(request):
 def _has_nul(request):
     told = (request.path_info, request.META.get("QUERY_STRING", ""), *request.COOKIES.values())
     return "%00" in told[1] or any("\0" in text for text in told)
+
+
+def english_panel(get_response):
+    """Keep the panel English, whatever the browser asks for.
+
+    Its own texts are in no other language, and Django's beside them would be.
+    """
+
+    def middleware(request):
+        if request.path.startswith("/admin/"):
+            translation.activate("en")
+            request.LANGUAGE_CODE = "en"
+        return get_response(request)
+
+    return middleware
 
 
 class ContentSecurityPolicy(ContentSecurityPolicyMiddleware):

@@ -98,12 +98,16 @@ def gather(
             picks=list(picks.get(digest.subscriber_id, ())),
             topics=topics[digest.subscriber_id],
             is_first=digest.day <= first_days.get(digest.subscriber_id, digest.day),
-            news=[wording.told(event) for event in ledger.news_of_saved(digest.subscriber, digest)]
-            if digest.subscriber_id in savers
-            else [],
+            news=_news(digest) if digest.subscriber_id in savers else [],
         )
         for digest in digests
     ]
+
+
+def _news(digest):
+    """Return what happened to the papers that she saved, in her language."""
+    with translation.override(digest.subscriber.letter_language):
+        return [wording.told(event) for event in ledger.news_of_saved(digest.subscriber, digest)]
 
 
 def _stored_picks(digests):
@@ -167,7 +171,7 @@ def lines_of(material: Material) -> dict[str, str]:
     digest, picks = material.digest, material.picks
     lines = {
         "subject": wording.subject(picks),
-        "preheader": wording.preheader(picks),
+        "preheader": wording.preheader(picks) if picks else wording.quiet(digest.considered),
         "day": wording.weekday(digest.day),
         "because": wording.because(material.subscriber),
         "welcome": wording.welcome(material.subscriber) if material.is_first and picks else "",

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.utils.functional import cached_property
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from digest import wording
@@ -86,7 +87,8 @@ class Paper(models.Model):
     def byline(self):
         """Return the authors as a letter names them: all of few, the first of many."""
         if len(self.authors) > 5:
-            return f"{', '.join(self.authors[:4])} and {len(self.authors) - 4} others"
+            names, others = ", ".join(self.authors[:4]), len(self.authors) - 4
+            return gettext("%(names)s and %(count)d others") % {"names": names, "count": others}
         return ", ".join(self.authors)
 
 

@@ -6,6 +6,7 @@ from django.http import HttpResponse, HttpResponseBadRequest, JsonResponse
 from django.shortcuts import redirect, render
 from django.templatetags.static import static
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from digest import health, steering, tasks
@@ -74,7 +75,7 @@ def feedback(request, token):
     paper = Paper.objects.filter(pk=asked).first()
     value = sent.get("value") or ("" if request.method == "POST" else Feedback.Value.SAVE)
     if paper is None or value not in (*Feedback.Value, "clear"):
-        return HttpResponseBadRequest("There is no such paper, or no such value.", "text/plain")
+        return HttpResponseBadRequest(_("There is no such paper, or no such value."), "text/plain")
     if request.method == "POST":
         try:
             steering.say(subscriber, paper, value, timezone.now())
@@ -98,7 +99,7 @@ def learned(request, token):
         return _bad_link(request)
     if request.method == "POST":
         if not _steer(subscriber, request.POST):
-            return HttpResponseBadRequest("There is no such action.", content_type="text/plain")
+            return HttpResponseBadRequest(_("There is no such action."), content_type="text/plain")
         hint(tasks.learn_from_feedback)
         return redirect("learned", token)
     context = {

@@ -245,7 +245,7 @@ def looked(count: int, considered: int, topics: list[str]) -> str:
         "topics": names(topics),
     }
     if not topics:
-        return _("%(count)d of %(considered)s new papers are in this letter.") % said
+        return _("This letter has %(count)d of %(considered)s new papers.") % said
     return _("%(count)d of %(considered)s new papers, chosen for your topics: %(topics)s") % said
 
 

@@ -5,10 +5,11 @@ import unicodedata
 import idna
 from django.core.exceptions import ValidationError
 from django.core.validators import EmailValidator
+from django.utils.translation import gettext_lazy as _
 
 MAX_LENGTH = 254  # RFC 5321, 4.5.3.1.3, less the angle brackets
 is_address = EmailValidator(
-    message="This doesn't look like an email address, such as you@example.org.",
+    message=_("This doesn't look like an email address, such as you@example.org."),
     allowlist=[],  # Django's has localhost.
 )
 
@@ -28,20 +29,23 @@ def normalise(text: str) -> str:
         raise ValidationError(is_address.message, code="invalid")
     if not local.isascii():
         raise ValidationError(
-            "The part before the @ has a letter that most mail servers cannot deliver to. Please "
-            "use an address whose first part is written in letters from a to z, digits and signs.",
+            _(
+                "The part before the @ has a letter that most mail servers cannot deliver to. "
+                "Please use an address whose first part is written in letters from a to z, digits "
+                "and signs."
+            ),
             code="local_part",
         )
     try:
         domain = idna.encode(domain.rstrip("."), uts46=True).decode("ascii")
     except idna.IDNAError:
         raise ValidationError(
-            "The part after the @ is not a domain that mail can be sent to.", code="domain"
+            _("The part after the @ is not a domain that mail can be sent to."), code="domain"
         ) from None
     address = f"{local}@{domain}"
     is_address(address)
     if len(address) > MAX_LENGTH or len(local) > 64:
-        raise ValidationError("This address is too long to be delivered to.", code="length")
+        raise ValidationError(_("This address is too long to be delivered to."), code="length")
     return address
 
 

@@ -5,6 +5,8 @@ from zoneinfo import available_timezones
 
 from django import forms
 from django.core.validators import MaxValueValidator
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from subscriptions import addresses
 from subscriptions.models import NO_ZONES, Subscriber, Topic, known_zone, languages
@@ -28,10 +30,10 @@ class QueriesField(forms.CharField):
         queries = list(dict.fromkeys(" ".join(line.split()) for line in text.splitlines()))
         queries = [query for query in queries if query]
         if len(queries) > MAX_QUERIES:
-            raise forms.ValidationError(f"Please keep to {MAX_QUERIES} lines.")
+            raise forms.ValidationError(gettext("Please keep to %d lines.") % MAX_QUERIES)
         if any(len(query) > MAX_QUERY_LENGTH for query in queries):
             raise forms.ValidationError(
-                f"Please keep each line under {MAX_QUERY_LENGTH} characters."
+                gettext("Please keep each line under %d characters.") % MAX_QUERY_LENGTH
             )
         return queries
 
@@ -42,7 +44,7 @@ def topics_field(topics, **kwargs):
         required=False,
         to_field_name="slug",
         widget=forms.CheckboxSelectMultiple,
-        error_messages={"invalid_choice": "There is no topic called “%(value)s”."},
+        error_messages={"invalid_choice": _("There is no topic called “%(value)s”.")},
         **kwargs,
     )
 
@@ -51,7 +53,7 @@ def hour_field(**kwargs):
     return forms.TypedChoiceField(
         choices=[(hour, f"{hour:02}:00") for hour in range(24)],
         coerce=int,
-        error_messages={"invalid_choice": "Please choose an hour from 0 to 23."},
+        error_messages={"invalid_choice": _("Please choose an hour from 0 to 23.")},
         **kwargs,
     )
 
@@ -60,8 +62,8 @@ def language_field():
     return forms.ChoiceField(
         choices=languages,
         required=False,
-        label="Language",
-        error_messages={"invalid_choice": "Please choose one of the languages in the list."},
+        label=_("Language"),
+        error_messages={"invalid_choice": _("Please choose one of the languages in the list.")},
     )
 
 
@@ -70,13 +72,13 @@ class SignUpForm(forms.Form):
 
     email = forms.CharField(
         max_length=320,
-        label="Email address",
+        label=_("Email address"),
         widget=forms.EmailInput(attrs={"autocomplete": "email", "placeholder": "you@example.org"}),
     )
-    topics = topics_field(Topic.objects.curated(), label="Topics")
-    interests = QueriesField(label="Your own words")
+    topics = topics_field(Topic.objects.curated(), label=_("Topics"))
+    interests = QueriesField(label=_("Your own words"))
     timezone = forms.CharField(max_length=64, required=False)
-    hour = hour_field(required=False, empty_value=7, initial=7, label="Hour")
+    hour = hour_field(required=False, empty_value=7, initial=7, label=_("Hour"))
     language = language_field()
 
     def clean_email(self):
@@ -94,36 +96,36 @@ class SignUpForm(forms.Form):
 class PreferencesForm(forms.Form):
     """All that a reader may set. An absent topic or interest is dropped, an absent setting kept."""
 
-    topics = topics_field(Topic.objects.curated(), label="Topics you follow")
-    mute = topics_field(Topic.objects.curated(), label="Topics you mute")
-    interests = QueriesField(label="Your own words")
-    muted_interests = QueriesField(label="Words that never appear")
-    timezone = forms.CharField(max_length=64, required=False, label="Time zone")
-    hour = hour_field(required=False, empty_value=None, label="Hour")
+    topics = topics_field(Topic.objects.curated(), label=_("Topics you follow"))
+    mute = topics_field(Topic.objects.curated(), label=_("Topics you mute"))
+    interests = QueriesField(label=_("Your own words"))
+    muted_interests = QueriesField(label=_("Words that never appear"))
+    timezone = forms.CharField(max_length=64, required=False, label=_("Time zone"))
+    hour = hour_field(required=False, empty_value=None, label=_("Hour"))
     size = forms.IntegerField(
         min_value=1,
         max_value=50,
         required=False,
-        label="Papers at most",
+        label=_("Papers at most"),
         error_messages={
-            name: "Please choose a number from 1 to 50."
+            name: _("Please choose a number from 1 to 50.")
             for name in ("invalid", "min_value", "max_value")
         },
     )
     language = language_field()
     quiet = forms.TypedChoiceField(
-        choices=[("no", "Send nothing"), ("yes", "Send a short letter that says so")],
+        choices=[("no", _("Send nothing")), ("yes", _("Send a short letter that says so"))],
         coerce=lambda answer: answer == "yes",
         empty_value=None,
         required=False,
-        label="On days without papers",
-        error_messages={"invalid_choice": "Please choose one of the two."},
+        label=_("On days without papers"),
+        error_messages={"invalid_choice": _("Please choose one of the two.")},
     )
     pause_until = forms.DateField(
         required=False,
-        label="Pause until",
+        label=_("Pause until"),
         widget=forms.DateInput(attrs={"type": "date"}),
-        validators=[MaxValueValidator(LAST_PAUSE, "Please choose a day before the year 3000.")],
+        validators=[MaxValueValidator(LAST_PAUSE, _("Please choose a day before the year 3000."))],
     )
 
     def clean_timezone(self):

@@ -10,6 +10,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Lower
+from django.utils.translation import gettext_lazy as _
 
 from subscriptions import addresses, schedule
 from subscriptions.post.letters import Letter, LetterEvent
@@ -28,7 +29,9 @@ def known_zone(name):
     """Refuse a name that is no IANA time zone."""
     if name in NO_ZONES or name not in available_timezones():
         raise ValidationError(
-            f"“{name}” is not a time zone such as Europe/Berlin.", code="timezone"
+            _("“%(name)s” is not a time zone such as Europe/Berlin."),
+            code="timezone",
+            params={"name": name},
         )
 
 

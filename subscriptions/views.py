@@ -11,23 +11,24 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
-from django.utils.translation import get_language_from_request
+from django.utils.translation import get_language_from_request, gettext
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
 from subscriptions import addresses, forms, links, registry, schedule, signup
 from subscriptions.models import Letter, Subscriber, Topic
 
-CONSENT = "Send me one email a day with new research papers. I can stop it with one click."
-UNDO = "Send me the daily digest again, as it was. I can stop it with one click."
-VOUCH = "Letters reach me at this address. Send me the daily digest again."
+CONSENT = _("Send me one email a day with new research papers. I can stop it with one click.")
+UNDO = _("Send me the daily digest again, as it was. I can stop it with one click.")
+VOUCH = _("Letters reach me at this address. Send me the daily digest again.")
 #: So long after she has left, the page that she left by offers to undo it. Not for good: the link
 #: to that page stands in every letter, also in those that she passed on to others.
 UNDO_SHOWN = timedelta(minutes=10)
 DONE = {
-    "save": "Saved.",
-    "resume": "Welcome back. The next digest comes at your hour.",
-    "reset": "What you said of papers is forgotten, and no paper is saved.",
+    "save": _("Saved."),
+    "resume": _("Welcome back. The next digest comes at your hour."),
+    "reset": _("What you said of papers is forgotten, and no paper is saved."),
 }
 
 
@@ -129,7 +130,9 @@ def preferences(request, token):
         return _preferences_page(request, subscriber, forms.PreferencesForm.showing(subscriber))
     act = ACTIONS.get(request.POST.get("action", "save"))
     if act is None:
-        return HttpResponseBadRequest("There is no such action.", content_type="text/plain")
+        return HttpResponseBadRequest(
+            gettext("There is no such action."), content_type="text/plain"
+        )
     try:
         return act(request, subscriber, token)
     except Subscriber.DoesNotExist:  # Erased by another click, in this very moment.
@@ -229,4 +232,4 @@ def _bad_link(request, status):
 
 
 def _door(request, via, wording=""):
-    return signup.Door(via=via, ip=request.META.get("REMOTE_ADDR") or None, wording=wording)
+    return signup.Door(via=via, ip=request.META.get("REMOTE_ADDR") or None, wording=str(wording))

@@ -60,6 +60,7 @@ SERVICES = {
     "redis-server": (partial(program, "redis-server"), "redis-server is not installed"),
     "chromium": (partial(program, "chromium"), "chromium is not installed"),
     "smtp-sink": (partial(program, "smtp-sink"), "smtp-sink (of Postfix) is not installed"),
+    "xgettext": (partial(program, "xgettext"), "xgettext (of GNU gettext) is not installed"),
 }
 
 

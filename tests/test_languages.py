@@ -1,0 +1,402 @@
+"""Letters and pages in German: the catalog is whole, and nothing English is left but the panel."""
+
+import re
+import shutil
+from datetime import timedelta
+from types import SimpleNamespace
+
+import lxml.html
+import pytest
+from babel.messages import mofile, pofile
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
+from django.core.management import call_command
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils import translation
+
+from digest import composing, wording
+from digest.models import Digest, Pick
+from subscriptions import links, mail, models, notices
+from subscriptions.models import Letter, Subscriber
+from subscriptions.post import office
+from tests import make, services
+from tests.make import NOW
+
+DAY = timedelta(days=1)
+LOCALE = settings.BASE_DIR / "locale"
+CATALOG = "de/LC_MESSAGES/django"
+GERMAN = {"Accept-Language": "de-DE,de;q=0.9,en;q=0.5"}
+PLACEHOLDER = re.compile(r"%\(\w+\)[sd]|%[sd]|\{\{.*?\}\}|<[^>]+>")
+#: Words that no German sentence has, and hardly any English one lacks.
+ENGLISH = re.compile(
+    r"\b(the|you|your|yours|it|its|and|of|is|isn’t|are|to|not|no|this|that|with|from|by|on|or|"
+    r"we|be|for|papers?|letters?|topics?|new|save|sign|time|hour)\b(?!@)",
+    re.IGNORECASE,
+)
+SAID = ("aria-label", "alt", "title")
+KINDS = ["confirm", "already", "goodbye", "bounced", "welcome", "digest", "quiet", "test"]
+TOKEN_PAGES = ["confirm", "preferences", "unsubscribe", "digest", "feedback", "learned", "why"]
+
+
+def read(path, how):
+    """Return the messages of a catalog, each by its context and its texts."""
+    with path.open("rb") as file:
+        messages = [one for one in how(file) if one.id]
+    return {(_context(one), *each(one.id)): one for one in messages}
+
+
+def _context(message):
+    """Return the context of a message, which Babel leaves in bytes when it reads a .mo."""
+    context = message.context
+    return context.decode() if isinstance(context, bytes) else context
+
+
+def catalog():
+    return read(LOCALE / f"{CATALOG}.po", pofile.read_po)
+
+
+def each(texts):
+    """Return the texts of a message, one or the forms of a plural."""
+    return [texts] if isinstance(texts, str) else list(texts)
+
+
+def words(html):
+    """Return what a page says to who sees it and to who hears it."""
+    page = lxml.html.fromstring(html.encode())
+    for unsaid in page.xpath("//style | //script | //code | //comment() | //datalist"):
+        unsaid.drop_tree()
+    spoken = [one.get(name) for one in page.iter("*") for name in SAID if one.get(name)]
+    spoken += page.xpath("//meta[@name='description']/@content")
+    return " ".join([page.text_content(), *spoken])
+
+
+def english(text):
+    return sorted({found[0].lower() for found in ENGLISH.finditer(text)})
+
+
+# ---- The catalog
+
+
+def test_the_compiled_catalog_says_what_the_catalog_says():
+    compiled = read(LOCALE / f"{CATALOG}.mo", mofile.read_mo)
+    said = {key: each(one.string) for key, one in catalog().items()}
+    assert {key: each(one.string) for key, one in compiled.items()} == said
+
+
+def test_every_message_is_translated_and_no_translation_is_a_guess():
+    lacking = [one.id for one in catalog().values() if one.fuzzy or not all(each(one.string))]
+    assert lacking == []
+
+
+def test_translations_have_the_placeholders_and_the_markup_of_their_messages():
+    for one in catalog().values():
+        wanted = {frozenset(PLACEHOLDER.findall(text)) for text in each(one.id)}
+        for text in each(one.string):
+            assert frozenset(PLACEHOLDER.findall(text)) in wanted, one.id
+
+
+@pytest.mark.services
+def test_the_catalog_has_all_messages_of_letters_and_pages_and_no_others(monkeypatch, tmp_path):
+    services.require("xgettext")
+    for room in ("config", "digest", "subscriptions", "templates", "locale"):
+        is_english = {"templates": ["admin"], "digest": ["sources", "ranking"]}.get(room, [])
+        ignore = shutil.ignore_patterns("__pycache__", *is_english)
+        shutil.copytree(settings.BASE_DIR / room, tmp_path / room, ignore=ignore)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(settings, "LOCALE_PATHS", [tmp_path / "locale"])
+    call_command("makemessages", locale=["de"], no_location=True, no_obsolete=True, verbosity=0)
+    assert set(read(tmp_path / "locale" / f"{CATALOG}.po", pofile.read_po)) == set(catalog())
+
+
+# ---- Letters
+
+
+def letter_of(kind):
+    """Return what a letter of this kind says to a reader of German."""
+    state = {
+        "goodbye": {"unsubscribed_at": NOW},
+        "bounced": {"suppressed_at": NOW, "suppressed_by": "bounced"},
+        "confirm": {"confirmed": False},
+    }.get(kind, {})
+    reader = make.subscriber(language="de", timezone="Europe/Berlin", **state)
+    if kind == "test":
+        with translation.override("de"):
+            return mail.render("test", {})
+    if kind in ("welcome", "digest", "quiet"):
+        return digest_of(reader, kind)
+    asking = "confirm" if kind == "already" else kind
+    letter = Letter(subscriber=reader, kind=asking, created_at=NOW)
+    return getattr(notices, f"compose_{asking}")(letter, NOW)
+
+
+def digest_of(reader, kind):
+    digest = stored_digest(reader, papers=4 if kind == "digest" else 0)
+    letter_kind = "welcome" if kind == "welcome" else "digest"
+    (material,) = composing.gather([digest], letter_kind)
+    return composing.content(material)
+
+
+def stored_digest(reader, papers):
+    """Store a digest with papers of all groups, in no language that is English."""
+    letter = office.write(reader, "digest", now=NOW, closes_at=NOW + DAY)
+    digest = Digest.objects.create(
+        subscriber=reader,
+        day=NOW.date(),
+        letter=letter,
+        considered=1043,
+        receipt={"day": "2026-06-01", "announced": 1043, "had": 1040, "is_verified": True},
+    )
+    bases = ["topic", "second", "trend", "new"][:papers]
+    for position, basis in enumerate(bases, start=1):
+        paper = make.paper(
+            f"Graphen {position}",
+            "Wir vergessen Graphen. " * 60,
+            authors=["Ada Beispiel"] * (2 * position),
+            categories=["cs.LG"],
+            upvotes=position * 700,
+            is_sample=position == 1,
+        )
+        pick = Pick.objects.create(
+            digest=digest,
+            subscriber=reader,
+            paper=paper,
+            position=position,
+            score=0.5,
+            basis=basis,
+            topic_name="Graphen" if basis == "topic" else "",
+        )
+        folded = {"paper": make.paper(f"Auch Graphen {position}"), "leader": pick, "score": 0.4}
+        Pick.objects.create(digest=digest, subscriber=reader, basis=basis, **folded)
+    return digest
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_german_letter_has_no_english_in_it_and_says_what_it_is(kind):
+    content = letter_of(kind)
+    assert dict(content.headers)["Content-Language"] == "de"
+    assert '<html lang="de">' in content.html
+    assert len(content.subject) <= 60
+    for said in (content.subject, content.text, words(content.html)):
+        assert english(re.sub(r"https?://\S+", "", said)) == []
+
+
+@pytest.mark.django_db
+def test_days_hours_and_numbers_are_written_as_germans_write_them():
+    said = letter_of("digest").text.replace("\n", " ")
+    assert "Montag, 1. Juni" in said
+    assert "um 07:00 Uhr (Ortszeit Berlin)" in said
+    assert "1.043 Artikel" in said
+    assert "1.400 Stimmen" in said
+
+
+def test_one_is_one_and_two_are_two():
+    with translation.override("de"):
+        assert [wording.upvotes(1), wording.upvotes(2)] == ["1 Stimme", "2 Stimmen"]
+        assert wording.and_more(4, 3) == "und 1 weiterer"
+        assert wording.and_more(5, 3) == "und 2 weitere"
+        assert wording.quiet(1).startswith("1 neuer Artikel wurde")
+        assert wording.quiet(0) == "Heute gab es keine neuen Artikel."
+        picks = [SimpleNamespace(paper=SimpleNamespace(title="Graphen"))] * 3
+        assert wording.subject(picks[:2]) == "Graphen + 1 weiterer"
+        assert wording.subject(picks) == "Graphen + 2 weitere"
+
+
+# ---- Pages
+
+
+@pytest.fixture
+def german(client):
+    """Return a function that opens a page as a browser that asks for German does."""
+
+    def open_page(url, sent=None, **options):
+        if sent is None:
+            return client.get(url, headers=GERMAN, **options)
+        return client.post(url, sent, headers=GERMAN, **options)
+
+    return open_page
+
+
+def address(page, reader):
+    if page == "digest":
+        return composing.web_copy_url(stored_digest(reader, papers=4))
+    if page == "confirm":
+        return links.confirm_url(reader)
+    purpose = "preferences" if page in ("learned", "why") else page
+    url = reverse(page, args=[links.token(purpose, reader.public_id)])
+    return f"{url}?paper={make.paper('Graphen').pk}" if page == "feedback" else url
+
+
+def is_german(response):
+    page = response.content.decode()
+    assert '<html lang="de">' in page
+    assert english(words(page)) == []
+    assert "Accept-Language" in response["Vary"]
+    return True
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("url", ["/", "/subscribe/", "/topics/", "/nowhere/", "/confirm/x/"])
+@pytest.mark.parametrize("count", [0, 40])
+def test_the_public_pages_are_german_to_who_reads_german(german, url, count):
+    for number in range(count):
+        make.paper("Graphen", "Wir vergessen. " * 120, upvotes=number, authors=["Ada"] * 7)
+        make.topic(f"Graphen {number}", categories=["cs.LG"])
+    make.subscriber(topics=[make.topic("Brot", slug="arxiv-brot", description="Informatik")])
+    assert is_german(german(url))
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("url", ["/", "/subscribe/", "/topics/"])
+@pytest.mark.parametrize("accepted", [None, "en-GB", "tlh"])
+def test_they_are_english_to_everyone_else(client, url, accepted):
+    response = client.get(url, headers={"Accept-Language": accepted} if accepted else {})
+    assert '<html lang="en">' in response.content.decode()
+    assert response["Content-Language"] == "en"
+    assert "Accept-Language" in response["Vary"]
+    assert "Anmelden" not in response.content.decode()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("page", TOKEN_PAGES)
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"confirmed": False},
+        {"paused_until": (NOW + 9 * DAY).date()},
+        {"unsubscribed_at": NOW},
+        {"suppressed_at": NOW, "suppressed_by": "bounced"},
+    ],
+    ids=["active", "pending", "paused", "unsubscribed", "suppressed"],
+)
+def test_the_pages_behind_links_follow_the_browser_too(german, page, fields):
+    reader = make.subscriber(language="en", **fields)
+    assert is_german(german(address(page, reader)))
+
+
+@pytest.mark.django_db
+def test_what_is_sent_in_is_answered_in_german(german):
+    assert is_german(german("/subscribe/", {"email": "neu@example.org"}))
+    reader = Subscriber.objects.get()
+    assert is_german(german(links.confirm_url(reader), {}))
+    preferences = address("preferences", reader)
+    for action, answer in [
+        ({}, "Gespeichert."),
+        ({"action": "resume"}, "Willkommen zurück."),
+        ({"action": "reset"}, "Ihre Rückmeldungen sind gelöscht"),
+    ]:
+        page = german(preferences, action, follow=True)
+        assert answer in page.content.decode()
+        assert is_german(page)
+    paper = make.paper("Graphen").pk
+    for value in ("more", "less", "save", "clear"):
+        assert is_german(german(address("feedback", reader), {"paper": paper, "value": value}))
+    assert is_german(german(address("learned", reader), {"learning": "off"}, follow=True))
+    left = german(address("unsubscribe", reader), {})
+    assert is_german(left)
+    assert is_german(german(re.search(r'action="(/confirm/[^"]+)"', left.content.decode())[1]))
+    assert is_german(german(preferences, {"action": "erase"}))
+
+
+@pytest.mark.django_db
+def test_what_is_wrong_in_a_form_is_told_in_german(german):
+    wrong = {
+        "email": "x",
+        "hour": "99",
+        "topics": "nichts",
+        "timezone": "Nirgends",
+        "language": "x",
+    }
+    page = german("/subscribe/", wrong)
+    assert page.status_code == 400
+    assert is_german(page)
+    assert "„Nirgends“ ist keine Zeitzone" in page.content.decode()
+    wrong |= {"size": "0", "quiet": "x", "pause_until": "3000-01-01", "interests": "x\n" * 99}
+    wrong |= {"muted_interests": "\n".join(map(str, range(60))), "mute": "nichts"}
+    page = german(address("preferences", make.subscriber()), wrong)
+    assert page.status_code == 400
+    assert is_german(page)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("email", ["ä@example.org", "x@-", f"{'x' * 65}@example.org", '"x"@x.org'])
+def test_what_is_wrong_with_an_address_is_told_in_german(german, email):
+    page = german("/subscribe/", {"email": email})
+    assert page.status_code == 400
+    assert is_german(page)
+
+
+@pytest.mark.django_db
+def test_she_agrees_to_the_words_that_she_was_shown(german):
+    page = german("/subscribe/").content.decode()
+    german("/subscribe/", {"email": "neu@example.org"})
+    (consent,) = Subscriber.objects.get().consents.all()
+    assert consent.wording.startswith("Schicken Sie mir einmal am Tag")
+    assert consent.wording in page
+
+
+VERDICTS = "chosen second muted folded crowded weak scattered elsewhere disliked apart unasked"
+
+
+@pytest.mark.parametrize("what", VERDICTS.split())
+def test_why_a_paper_is_there_or_not_is_told_in_german(what):
+    paper = {"title": "Graphen", "day": NOW.date()}
+    verdict = {"what": what, "score": 0.5, "floor": 1234.5, "place": 3, "of": 9, "topic": "Brot"}
+    answer = {"paper": paper, "other": paper, "is_new": True}
+    with translation.override("de"):
+        page = render_to_string(
+            "digest/why.html",
+            {"token": "x", "answer": answer | {"verdict": verdict | {"missing": ["Mehl"]}}},
+        )
+    assert english(words(page)) == []
+    assert ("0,50" in page) == (
+        what in {"chosen", "folded", "crowded", "weak", "disliked", "apart"}
+    )
+
+
+@pytest.mark.parametrize("leader", [None, {"paper": {"title": "Brot"}}])
+def test_that_she_had_a_paper_is_told_in_german(leader):
+    pick = {"digest": {"day": NOW.date()}, "position": 2, "score": 0.5, "why": "Brot"}
+    answer = {"paper": {"title": "Graphen"}, "pick": pick | {"leader": leader}}
+    with translation.override("de"):
+        page = render_to_string("digest/why.html", {"token": "x", "answer": answer})
+    assert english(words(page)) == []
+    assert "am 1. Juni 2026" in page
+
+
+def test_an_error_that_no_page_can_tell_is_told_in_german():
+    with translation.override("de"):
+        assert english(words(render_to_string("500.html"))) == []
+
+
+# ---- What stays English
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("room", ["", "subscriptions/subscriber/", "nowhere/"])
+def test_the_panel_is_english_whatever_the_browser_asks_for(german, client, room):
+    make.subscriber()
+    for page in [german(f"/admin/login/?next=/admin/{room}"), None]:
+        client.force_login(User.objects.get_or_create(username="you", is_superuser=True)[0])
+        User.objects.update(is_staff=True)
+        page = page or german(f"/admin/{room}")
+        assert page["Content-Language"] == "en"
+        assert re.search(r'<html[^>]* lang="en', page.content.decode())
+        assert not re.search("Anmelden|Abmelden|Benutzer|Startseite", page.content.decode())
+
+
+@pytest.mark.django_db
+def test_what_is_wrong_is_told_in_english_outside_of_pages():
+    with pytest.raises(ValidationError, match="is not a time zone such as Europe/Berlin"):
+        models.known_zone("Nirgends")
+
+
+@pytest.mark.django_db
+def test_what_happened_to_a_saved_paper_is_told_in_her_language():
+    reader, paper = make.subscriber(language="de"), make.paper("Graphen")
+    reader.feedback.create(paper=paper, value="save", at=NOW)
+    paper.events.create(kind="revised", note="v2", at=NOW)
+    assert "Graphen hat eine neue Fassung: v2." in digest_of(reader, "digest").text
