@@ -12,17 +12,16 @@ from django.core.exceptions import PermissionDenied
 from django.db import models
 from django.db.models import Count, F, Max, Q, Value, Window
 from django.db.models.functions import Coalesce, Concat, Lag, Left, StrIndex
-from django.http import HttpResponse
+from django.http import Http404
 from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
-from django.utils.csp import CSP
 from django.utils.decorators import method_decorator
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.text import Truncator
-from django.views.decorators.clickjacking import xframe_options_sameorigin
-from django.views.decorators.csp import csp_override
+from django.views.decorators.http import require_safe
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.contrib.filters.admin import (
     BooleanRadioFilter,
@@ -30,10 +29,10 @@ from unfold.contrib.filters.admin import (
     DropdownFilter,
     RangeDateFilter,
 )
-from unfold.decorators import display
+from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from digest import composing, coverage, harvest, health
+from digest import composing, coverage, harvest, health, previews, specimens
 from digest.models import (
     Coverage,
     Digest,
@@ -44,11 +43,12 @@ from digest.models import (
     PaperEvent,
     Pick,
 )
-from subscriptions import schedule
+from subscriptions import mail, schedule
 from subscriptions.admin import (
     LETTER_TONES,
     SUBSCRIBER_TONES,
     ReadOnly,
+    SubscriberAdmin,
     badge,
     count_of,
     letter_badge,
@@ -73,13 +73,6 @@ COVERAGE_TONES = {
     Coverage.State.FAILED: "bad",
 }
 MATCHES = 25
-#: A letter holds what strangers wrote, so it is shown without scripts, forms and fetches.
-PREVIEW_CSP = {
-    "sandbox": True,
-    "default-src": [CSP.NONE],
-    "style-src": [CSP.UNSAFE_INLINE],
-    "frame-ancestors": [CSP.SELF],
-}
 
 
 class OwnerFilter(DropdownFilter):
@@ -511,8 +504,7 @@ class DigestAdmin(ReadOnly, ModelAdmin):
             *super().get_urls(),
         ]
 
-    @method_decorator(csp_override(PREVIEW_CSP))
-    @method_decorator(xframe_options_sameorigin)
+    @method_decorator(previews.shut_in)
     def preview(self, request, digest_id, part):
         """Show the letter, or its text part, as it would be written now. Writes nothing."""
         digest = get_object_or_404(self.get_queryset(request), pk=digest_id)
@@ -520,10 +512,7 @@ class DigestAdmin(ReadOnly, ModelAdmin):
             raise PermissionDenied
         picks = list(digest.picks.whole())
         letter = composing.preview(digest, picks, digest.letter.kind)
-        if part == "text":
-            return HttpResponse(letter.text, content_type="text/plain; charset=utf-8")
-        # A click asks for a new window, which the sandbox refuses: the preview stays as it is.
-        return HttpResponse(letter.html.replace("<head>", '<head><base target="_blank">', 1))
+        return previews.plain(letter.text) if part == "text" else previews.page(letter.html)
 
     @display(description="State", ordering="letter__state")
     def state(self, digest):
@@ -536,6 +525,66 @@ class DigestAdmin(ReadOnly, ModelAdmin):
     @display(description="Picks", ordering="picked")
     def pick_count(self, digest):
         return digest.picked
+
+
+admin.site.unregister(Subscriber)
+
+
+@admin.register(Subscriber)
+class ReaderAdmin(SubscriberAdmin):
+    """The lower room's page of a subscriber, with the letters that she could get now."""
+
+    actions_detail = ["letters", *SubscriberAdmin.actions_detail]
+
+    def get_urls(self):
+        view = self.admin_site.admin_view(self.letter)
+        name = "subscriptions_subscriber_letter"
+        return [path("<path:object_id>/letters/<slug:name>/", view, name=name), *super().get_urls()]
+
+    @action(
+        description="Letters as she would get them",
+        url_path="letters",
+        permissions=["view"],
+        icon="drafts",
+    )
+    @method_decorator(require_safe)
+    def letters(self, request, object_id):
+        """Show one of the letters, with its headers and its text part. Writes nothing."""
+        subscriber, name = self.get_object(request, object_id), request.GET.get("letter", "digest")
+        specimen, reason = self._specimen(subscriber, name)
+        today = schedule.local_day(timezone.now(), subscriber.zone)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Letters as she would get them",
+            "opts": self.opts,
+            "original": subscriber,
+            "state": self.state(subscriber),
+            "titles": specimens.TITLES,
+            "name": name,
+            "specimen": specimen,
+            "reason": reason,
+            "had": subscriber.digests.filter(day=today).first() if name == "digest" else None,
+        }
+        return TemplateResponse(request, "admin/subscriptions/subscriber/letters.html", context)
+
+    @method_decorator([require_safe, previews.shut_in])
+    def letter(self, request, object_id, name):
+        """Show the HTML of one of the letters, for the frame on the page above."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        specimen, _ = self._specimen(self.get_object(request, object_id), name)
+        if specimen is None:
+            raise Http404
+        return previews.page(specimen.content.html)
+
+    def _specimen(self, subscriber, name):
+        """Return the letter of this name, or None and why she would get none."""
+        if subscriber is None or name not in specimens.TITLES:
+            raise Http404
+        try:
+            return specimens.written(name, subscriber, timezone.now()), ""
+        except mail.NothingToSay as reason:
+            return None, str(reason)
 
 
 @admin.register(FittedModel)

@@ -171,11 +171,13 @@ def lines_of(material: Material) -> dict[str, str]:
     digest, picks = material.digest, material.picks
     lines = {
         "subject": wording.subject(picks),
-        "preheader": wording.preheader(picks) if picks else wording.quiet(digest.considered),
+        "preheader": wording.preheader(picks)
+        if picks
+        else wording.quiet(digest.considered, material.topics),
         "day": wording.weekday(digest.day),
         "because": wording.because(material.subscriber),
         "welcome": wording.welcome(material.subscriber) if material.is_first and picks else "",
-        "quiet": "" if picks else wording.quiet(digest.considered),
+        "quiet": "" if picks else wording.quiet(digest.considered, material.topics),
         "looked": wording.looked(len(picks), digest.considered, material.topics) if picks else "",
         "receipt": wording.receipt(digest.receipt) if digest.receipt else "",
     }

@@ -43,7 +43,10 @@ def origin(paper) -> str:
     """Return where the paper is from, in a word: its arXiv number, or the host of its link."""
     host = urlsplit(paper.link).hostname or ""
     is_arxiv = host.removeprefix("www.") == "arxiv.org" and ":" not in paper.id
-    return f"arXiv:{paper.id}" if is_arxiv else host or paper.id.partition(":")[0]
+    if is_arxiv:
+        return f"arXiv:{paper.id}"
+    kind = paper.id.partition(":")[0]
+    return host or (_("no link known") if kind == "title" else kind)
 
 
 def facts(pick) -> str:
@@ -156,11 +159,13 @@ def preheader(picks) -> str:
 
 def told(event) -> dict:
     """Return what happened to a paper that was saved: its title, its link, and what is said."""
-    said = event.get_kind_display()
+    said, note = event.get_kind_display(), event.note
+    if event.kind == "revised":
+        note = note.replace("version ", "v")  # A word of English in a letter of any language.
     return {
         "title": shortened(event.paper.title, 160),
         "link": event.paper.link,
-        "said": shortened(f"{said}: {event.note}" if event.note else said, 160) + ".",
+        "said": shortened(f"{said}: {note}" if note else said, 160) + ".",
     }
 
 
@@ -226,15 +231,18 @@ def welcome(subscriber) -> str:
     ) % {"site": settings.SITE_NAME, "clock": clock(subscriber)}
 
 
-def quiet(considered: int) -> str:
+def quiet(considered: int, topics: list[str]) -> str:
     """Return what a letter without papers says."""
+    if not considered:
+        return _("There was no new paper to look at today.")
+    if not topics:
+        return _("There was nothing today that you have not had.")
     looked = ngettext(
         "%s new paper was looked at, and it is not about what you follow.",
         "%s new papers were looked at, and none is about what you follow.",
         considered,
-    ) % grouped(considered)
-    none = _("There was no new paper to look at today.")
-    return looked if considered else none
+    )
+    return looked % grouped(considered)
 
 
 def looked(count: int, considered: int, topics: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""Letters joined of blocks: what rendering each alone would give, whatever papers and readers say."""
+"""Letters joined of blocks: what rendering each alone gives, whatever papers and readers say."""
 
 import re
 import uuid

@@ -435,7 +435,7 @@ def test_what_happened_to_saved_papers_is_told_once_in_the_next_digest(server, d
         letter.save()
         server.days[days[2]] = [p for p in server.days[days[2]] if p.get("kind") != "replace"]
     assert "Papers you saved" not in said[0]
-    assert "Graph networks number 1 has a new version: version 2." in " ".join(said[1].split())
+    assert "Graph networks number 1 has a new version: v2." in " ".join(said[1].split())
     assert "Papers you saved" not in said[2]
 
 

@@ -197,8 +197,8 @@ def test_one_is_one_and_two_are_two():
         assert [wording.upvotes(1), wording.upvotes(2)] == ["1 Stimme", "2 Stimmen"]
         assert wording.and_more(4, 3) == "und 1 weiterer"
         assert wording.and_more(5, 3) == "und 2 weitere"
-        assert wording.quiet(1).startswith("1 neuer Artikel wurde")
-        assert wording.quiet(0) == "Heute gab es keine neuen Artikel."
+        assert wording.quiet(1, ["Graphs"]).startswith("1 neuer Artikel wurde")
+        assert wording.quiet(0, ["Graphs"]) == "Heute gab es keine neuen Artikel."
         picks = [SimpleNamespace(paper=SimpleNamespace(title="Graphen"))] * 3
         assert wording.subject(picks[:2]) == "Graphen + 1 weiterer"
         assert wording.subject(picks) == "Graphen + 2 weitere"
