@@ -15,12 +15,14 @@ from django.utils.translation import gettext as _
 
 from digest import wording
 from subscriptions import mail, plaintext
-from subscriptions.stencil import Stencil, hole
+from subscriptions.stencil import Stencil, hole, html_line, text_line
 
 KEPT = 10_000  # Blocks, of some five kilobytes each.
+KEPT_ENTRIES = 100_000  # Of some three hundred octets each, since they share the blocks' bytes.
 CUT = "<!-- cut here -->"
 
-_kept: dict[Hashable, "Block"] = {}
+_blocks: dict[Hashable, "Block"] = {}
+_entries: dict[Hashable, "Entry"] = {}
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,19 @@ class Block:
 
 
 @dataclass(frozen=True)
+class Entry:
+    """A paper with the reason why it is in a letter, in pieces to be joined with its number there.
+
+    The number stands before the text, and between head and tail of the HTML, whose size is told.
+    """
+
+    text: tuple[bytes, ...]
+    head: bytes
+    tail: tuple[bytes, ...]
+    size: int
+
+
+@dataclass(frozen=True)
 class Markup:
     """A part of a letter as its templates render it: lines not broken, CSS not inlined yet."""
 
@@ -54,29 +69,35 @@ class Markup:
     html: str
 
 
-def frame(kind: str, parts: dict[str, str]) -> Block:
-    """Return the letter around its papers. `parts` are what its templates get, holes among them."""
+def frame(kind: str, key: Hashable, parts: Callable[[], dict]) -> Block:
+    """Return the letter around its papers. The key tells it from others.
+
+    `parts` returns what its templates get, holes among them.
+    """
 
     def make():
-        text, html = mail.rendered(kind, parts)
+        text, html = mail.rendered(kind, parts())
         return Block(Stencil.cut(text), Stencil.cut(html))
 
-    return _kept_or_made(("frame", kind, *_place(), frozenset(parts.items())), make)
+    return _kept_or_made(("frame", kind, *_place(), key), make)
 
 
-def papers(picks: Sequence, form: Form, say_url: Callable[[str], str]) -> list[Block]:
-    """Return the blocks of these picks. Those that are new are inlined together.
+def entries(picks: Sequence, form: Form, say_url: Callable[[str], str]) -> list[Entry]:
+    """Return the entries of these picks.
 
-    `say_url` returns where something is said of the paper with an id, its token a hole.
+    `say_url` returns where something is said of the paper with an id, its token a stand-in.
     """
     place = ("paper", *_place(), form)
-    keys = [(place, *_shown(pick)) for pick in picks]
-    known = [_kept.get(key) for key in keys]
+    keys = [(place, *_shown(pick), pick.reason) for pick in picks]
+    known = [_entries.get(key) for key in keys]
     if None not in known:
         return known
     missing = {key: pick for key, pick, one in zip(keys, picks, known, strict=True) if one is None}
-    new = dict(zip(missing, _made(missing.values(), form, say_url), strict=True))
-    _keep(new)
+    blocks = _papers([(key[:-1], pick) for key, pick in missing.items()], form, say_url)
+    new = {
+        key: _entry(block, pick) for (key, pick), block in zip(missing.items(), blocks, strict=True)
+    }
+    _keep(_entries, new, KEPT_ENTRIES)
     return [one or new[key] for key, one in zip(keys, known, strict=True)]
 
 
@@ -98,7 +119,7 @@ def paper(pick, form: Form, say_url: str) -> dict:
         "position": pick.position,
         "number": f"{pick.position}.",
         "why": pick.why,
-        "reason": _("Why: %s") % pick.why,
+        "reason": reason_of(pick),
         "title": plaintext.shortened(pick.paper.title, form.title),
         "authors": wording.authors(pick.paper.authors) if form.summary else "",
         "summary": plaintext.summary(pick.paper.abstract, form.summary),
@@ -115,6 +136,11 @@ def paper(pick, form: Form, say_url: str) -> dict:
     }
 
 
+def reason_of(pick) -> str:
+    """Return why a paper is in a letter, as its text part says it."""
+    return _("Why: %s") % pick.why
+
+
 def markup(name: str, context: dict) -> Markup:
     """Render one of the digest's partial templates."""
     path = f"email/digest/_{name}"
@@ -124,16 +150,38 @@ def markup(name: str, context: dict) -> Markup:
     )
 
 
-def _made(picks, form, say_url):
-    """Return the blocks of these picks, with holes for what is the reader's own."""
+def _entry(block, pick):
+    """Return the block with the reason in it."""
+    ((before, _),), after = block.text.pairs, block.text.last
+    (head, _), (middle, _) = block.html.pairs
+    why, reason = html_line(pick.why), text_line(reason_of(pick), "    ")
+    return Entry(
+        text=(before, reason, after),
+        head=head,
+        tail=(middle, why, block.html.last),
+        size=block.html.size + len(why),
+    )
+
+
+def _papers(keyed, form, say_url):
+    """Return the blocks of papers, by key and pick. Those that are new are inlined together."""
+    known = [_blocks.get(key) for key, _ in keyed]
+    missing = {key: pick for (key, pick), one in zip(keyed, known, strict=True) if one is None}
     holes = {name: hole(name) for name in ("number", "why", "reason")}
-    contexts = [paper(pick, form, say_url(pick.paper_id)) for pick in picks]
-    return [
-        replace(block, text=_placed(block.text, pick.position))
-        for pick, block in zip(
-            picks, _cut([markup("paper", one | holes) for one in contexts]), strict=True
-        )
-    ]
+    contexts = [paper(pick, form, say_url(pick.paper_id)) for pick in missing.values()]
+    made = _cut([markup("paper", one | holes) for one in contexts]) if contexts else []
+    new = {
+        key: replace(block, text=_unnumbered(block.text, pick.position))
+        for (key, pick), block in zip(missing.items(), made, strict=True)
+    }
+    _keep(_blocks, new, KEPT)
+    return [one or new[key] for (key, _), one in zip(keyed, known, strict=True)]
+
+
+def _unnumbered(text, position):
+    """Return the stencil without the number with which it begins. Others are as wide."""
+    (first, name), *others = text.pairs
+    return replace(text, pairs=((first.removeprefix(b"%d" % position), name), *others))
 
 
 def _shared(name, context, key):
@@ -155,17 +203,10 @@ def _cut(parts):
     ]
 
 
-def _placed(text, position):
-    """Return the stencil with a hole for the place of the paper, with which it begins."""
-    (first, name), *others = text.pairs
-    place = str(position).encode()
-    return replace(text, pairs=((b"", "position"), (first.removeprefix(place), name), *others))
-
-
 def _shown(pick):
     """Return what tells one block from another: what it shows, and how wide its place is."""
     return (
-        pick.position > 9,
+        len(str(pick.position)),
         pick.basis in wording.TOLD_BY_VOTES,
         pick.paper.printed,
         tuple([(relative.title, relative.link) for relative in pick.folded]),
@@ -178,15 +219,15 @@ def _place():
 
 
 def _kept_or_made(key, make):
-    block = _kept.get(key)
+    block = _blocks.get(key)
     if block is None:
         block = make()
-        _keep({key: block})
+        _keep(_blocks, {key: block}, KEPT)
     return block
 
 
-def _keep(blocks):
+def _keep(kept, new, limit):
     """Keep these. Other threads may have thrown out all, or made the same meanwhile."""
-    if len(_kept) + len(blocks) > KEPT:
-        _kept.clear()
-    _kept.update(blocks)
+    if len(kept) + len(new) > limit:
+        kept.clear()
+    kept.update(new)

@@ -7,7 +7,7 @@ nothing of the database.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
+from functools import cache
 from itertools import accumulate, groupby
 from urllib.parse import quote
 
@@ -15,21 +15,13 @@ from django.conf import settings
 from django.db.models import Min
 from django.urls import reverse
 from django.utils import translation
-from django.utils.translation import gettext as _
 
 from digest import blocks, ledger, wording
 from digest.blocks import Form
 from digest.models import Digest, Observation, Paper, Pick
 from subscriptions import links, mail
 from subscriptions.models import TopicPreference
-from subscriptions.stencil import (
-    hole,
-    html_line,
-    number,
-    text_line,
-    token,
-    token_hole,
-)
+from subscriptions.stencil import hole, html_line, stand_in, text_line, with_tokens
 
 #: Octets of a letter's papers in HTML. Gmail cuts a letter off at 102,000, and the link to
 #: unsubscribe with it; 80,000 are safe, of which the frame and its lines take ten at most.
@@ -229,67 +221,56 @@ def _fill(material, lines, tokens) -> tuple[bytes, bytes]:
     """Return both parts of the letter: the frame, with its lines and blocks."""
     laid = {}
     if material.picks:
-        laid["papers"], left_out = _papers(material.picks, token(tokens["feedback"]))
+        laid["papers"], left_out = _papers(material.picks)
         lines |= {"left_out": wording.left_out(left_out)} if left_out else {}
     if material.news:
         laid["news"] = [part.lay({}) for part in blocks.news(material.news)]
-    holes = {name: hole(name) for name in (*lines, *laid)}
-    urls = {name: token_hole(name) for name in tokens}
-    frame = blocks.frame("digest", frame_parts(holes, urls, is_open=not material.topics))
-    fillings = {name: token(one) for name, one in tokens.items()}
-    texts = {name: text_line(line) for name, line in lines.items()}
-    htmls = {name: html_line(line) for name, line in lines.items()}
+    frame = _frame((*lines, *laid), tuple(tokens), is_open=not material.topics)
+    texts = {name: text_line(lines[name]) for _, name in frame.text.pairs if name in lines}
+    htmls = {name: html_line(lines[name]) for _, name in frame.html.pairs if name in lines}
     for name, (text, html) in laid.items():
         texts[name], htmls[name] = text, html
-    text, html = frame.text.lay(texts | fillings), frame.html.lay(htmls | fillings)
-    return b"".join(text), b"".join(html)
+    text, html = b"".join(frame.text.lay(texts)), b"".join(frame.html.lay(htmls))
+    return with_tokens(text, tokens), with_tokens(html, tokens)
 
 
-def _papers(picks, say):
+def _frame(names, purposes, is_open):
+    """Return the frame with holes of these names, and stand-ins for the tokens."""
+
+    def parts_with_holes():
+        urls = {purpose: stand_in(purpose) for purpose in purposes}
+        return frame_parts({name: hole(name) for name in names}, urls, is_open=is_open)
+
+    return blocks.frame("digest", (names, purposes, is_open), parts_with_holes)
+
+
+def _papers(picks):
     """Return the papers of both parts, laid, and for how many there is no room.
 
     They are in the roomiest form of which the HTML is small enough.
     """
-    language = translation.get_language()
-    reasons = [_reasons(language, *pick.reason) for pick in picks]
     for form in FORMS:
-        found = blocks.papers(picks, form, _say_url_with_hole)
-        sizes = [
-            block.html.size + len(reason["why"])
-            for block, reason in zip(found, reasons, strict=True)
-        ]
+        entries = blocks.entries(picks, form, _say_url_with_stand_in)
+        sizes = [entry.size for entry in entries]
         if sum(sizes) <= MAX_PAPERS:
             break
     else:
         fitting = sum(size <= MAX_PAPERS for size in accumulate(sizes))
-        picks, found, reasons = picks[:fitting], found[:fitting], reasons[:fitting]
-    return _laid(zip(picks, found, reasons, strict=True), say), len(sizes) - len(picks)
+        picks, entries = picks[:fitting], entries[:fitting]
+    return _laid(zip(picks, entries, strict=True)), len(sizes) - len(picks)
 
 
-def _laid(placed, say):
+def _laid(placed):
     texts, htmls = [], []
     for name, some in groups(placed):
         heading = blocks.heading(name)
         texts += (BLANK_LINE, *heading.text.lay({}))
         htmls += (NEXT_LINE, *heading.html.lay({}))
-        for pick, block, reason in some:
-            own = {"feedback": say, **_place(pick.position), **reason}
-            texts.append(BLANK_LINE)
-            texts += block.text.lay(own)
-            htmls.append(NEXT_LINE)
-            htmls += block.html.lay(own)
+        for pick, entry in some:
+            number = b"%d" % pick.position
+            texts += (BLANK_LINE, number, *entry.text)
+            htmls += (NEXT_LINE, entry.head, number, b".", *entry.tail)
     return texts[1:], htmls[1:]
-
-
-@cache
-def _place(position):
-    return {"position": number(position), "number": html_line(f"{position}.")}
-
-
-@lru_cache(50_000)
-def _reasons(language, *reason):
-    why = wording.why(*reason)
-    return {"why": html_line(why), "reason": text_line(_("Why: %s") % why, "    ")}
 
 
 def _foot(tokens):
@@ -298,8 +279,8 @@ def _foot(tokens):
     return {f"{one}_url": _address(one, tokens[one]) for one in purposes if one in tokens}
 
 
-def _say_url_with_hole(paper_id):
-    return say_url(token_hole("feedback"), paper_id)
+def _say_url_with_stand_in(paper_id):
+    return say_url(stand_in("feedback"), paper_id)
 
 
 def _address(page, token):

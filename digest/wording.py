@@ -152,9 +152,13 @@ def _subject(language, best, more):
 
 def preheader(picks) -> str:
     """Return what an inbox shows after the subject, which is the first paper's title already."""
-    said = [pick.paper.title for pick in picks[1:4]] or [pick.paper.abstract for pick in picks]
+    said = ""
+    for title in [pick.paper.title for pick in picks[1:4]] or [picks[0].paper.abstract]:
+        said = f"{said} · {title}" if said else title
+        if len(said) > PREHEADER:
+            return shortened(said[: 4 * PREHEADER], PREHEADER)
     last = _("New research papers, each with the reason why it is here")
-    return shortened(" · ".join(filter(None, [*said, last])), PREHEADER)
+    return shortened(f"{said} · {last}" if said else last, PREHEADER)
 
 
 def told(event) -> dict:

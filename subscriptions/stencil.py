@@ -1,9 +1,9 @@
 """A template is rendered once with holes in it; each letter fills them by joining bytes.
 
-A hole takes a line of its own in the template, or stands for the token of a link, which the encoder
-keeps apart (subscriptions.wire). So the filled bytes are those that rendering and encoding the
-whole letter would give. What goes into a hole is made by `html_line` and its kin alone, which
-escape and encode it: a stencil takes nothing else.
+A hole takes a line of its own in the template. Where a link has a signed token, the template has a
+stand-in, as long as one, which the encoder keeps apart from the rest (subscriptions.wire). So the
+filled bytes are those that rendering and encoding the whole letter would give. What goes into a
+hole is made by html_line and text_line alone, which escape and encode it.
 """
 
 import re
@@ -16,8 +16,8 @@ from subscriptions import plaintext, wire
 
 NONCE = secrets.token_hex(16)  # No paper and no reader can have written it.
 SIGNATURE = secrets.token_urlsafe(32)
-#: A hole of a line with the spaces before it, or one of a token.
-HOLE = re.compile(rf" *hole-{NONCE}-(\w+)|(\w{{22}})\.{re.escape(SIGNATURE)}".encode())
+#: A line that is a hole, with the spaces before it.
+HOLE = re.compile(rf" *hole-{NONCE}-(\w+)".encode())
 CACHED = 20_000
 
 
@@ -30,9 +30,16 @@ def hole(name: str) -> str:
     return f"hole-{NONCE}-{name}"
 
 
-def token_hole(name: str) -> str:
-    """Return what stands in a link for a token that is filled later. It looks like one."""
-    return f"{name:0<22}.{SIGNATURE}"
+def stand_in(purpose: str) -> str:
+    """Return what stands in a link for a token that is put in later. It is as long as one."""
+    return f"{purpose:0<22}.{SIGNATURE}"
+
+
+def with_tokens(data: bytes, tokens: Mapping[str, str]) -> bytes:
+    """Return the encoded part with its tokens in place of those that stood for them."""
+    for purpose, token in tokens.items():
+        data = data.replace(stand_in(purpose).encode(), token.encode())
+    return data
 
 
 @dataclass(frozen=True)
@@ -51,8 +58,7 @@ class Stencil:
         """Return the stencil of a part of a letter that was rendered with holes in it."""
         encoded, pairs, at = wire.quoted(rendered), [], 0
         for found in HOLE.finditer(encoded):
-            name = found[1] or found[2].rstrip(b"0")
-            pairs.append((encoded[at : found.start()], name.decode()))
+            pairs.append((encoded[at : found.start()], found[1].decode()))
             at = found.end()
         size = len(rendered.encode()) + rendered.count("\n")  # Each line ends in two octets.
         return cls(tuple(pairs), encoded[at:], size)
@@ -88,13 +94,3 @@ def html_line(text: str) -> Filling:
 def text_line(text: str, indent: str = "") -> Filling:
     """Return one line of a template of plain text, broken into as many as it takes."""
     return Filling(wire.quoted(plaintext.broken(indent + plaintext.one_line(text))))
-
-
-def token(text: str) -> Filling:
-    """Return a token, which is made of nothing that needs an escape."""
-    return Filling(text.encode("ascii"))
-
-
-def number(count: int) -> Filling:
-    """Return a number, which stands where another, as wide, was when the stencil was cut."""
-    return Filling(b"%d" % count)

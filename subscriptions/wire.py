@@ -57,15 +57,20 @@ def message(headers: Iterable[tuple[str, str]], text: bytes, html: bytes, bounda
 
 def header(name: str, value: str) -> bytes:
     """Return a header's line or lines. Raises ValueError for what would be more than one header."""
+    if name.lower() not in UNFOLDED:
+        return _folded(name, value)
+    _refuse_controls(name, value)
+    return f"{name}: {value}\r\n".encode("ascii")
+
+
+def _refuse_controls(name, value):
     if CONTROL.search(value):
         raise ValueError(f"{name} holds a character that no header may: {value!r}")
-    if name.lower() in UNFOLDED:
-        return f"{name}: {value}\r\n".encode("ascii")
-    return _folded(name, value)
 
 
 @lru_cache(4096)
 def _folded(name, value):
+    _refuse_controls(name, value)
     if name.lower() == "subject":
         # The policy makes encoded-words of 76 octets in other scripts, where 75 are allowed.
         folded = Header(value, maxlinelen=WIDTH, header_name=name).encode(linesep="\r\n")
