@@ -17,7 +17,7 @@ from digest import wording
 from subscriptions import mail, plaintext
 from subscriptions.stencil import Stencil, hole, html_line, text_line
 
-KEPT = 10_000  # Blocks, of some five kilobytes each.
+KEPT = 10_000  # Blocks, of some nine kilobytes each.
 KEPT_ENTRIES = 100_000  # Of some three hundred octets each, since they share the blocks' bytes.
 CUT = "<!-- cut here -->"
 

@@ -23,7 +23,7 @@ from subscriptions import links, mail
 from subscriptions.models import TopicPreference
 from subscriptions.stencil import hole, html_line, stand_in, text_line, with_tokens
 
-#: Octets of a letter's papers in HTML. Gmail cuts a letter off at 102,000, and the link to
+#: Octets of a letter's papers and news in HTML. Gmail cuts a letter off at 102,000, and the link to
 #: unsubscribe with it; 80,000 are safe, of which the frame and its lines take ten at most.
 MAX_PAPERS = 70_000
 #: From roomy to tight. A digest gets the first with which it stays below.
@@ -219,12 +219,14 @@ def web_copy_url(digest: Digest) -> str:
 
 def _fill(material, lines, tokens) -> tuple[bytes, bytes]:
     """Return both parts of the letter: the frame, with its lines and blocks."""
-    laid = {}
-    if material.picks:
-        laid["papers"], left_out = _papers(material.picks)
-        lines |= {"left_out": wording.left_out(left_out)} if left_out else {}
+    laid, room = {}, MAX_PAPERS
     if material.news:
-        laid["news"] = [part.lay({}) for part in blocks.news(material.news)]
+        news = blocks.news(material.news)
+        laid["news"] = [part.lay({}) for part in news]
+        room -= news.html.size
+    if material.picks:
+        laid["papers"], left_out = _papers(material.picks, room)
+        lines |= {"left_out": wording.left_out(left_out)} if left_out else {}
     frame = _frame((*lines, *laid), tuple(tokens), is_open=not material.topics)
     texts = {name: text_line(lines[name]) for _, name in frame.text.pairs if name in lines}
     htmls = {name: html_line(lines[name]) for _, name in frame.html.pairs if name in lines}
@@ -244,7 +246,7 @@ def _frame(names, purposes, is_open):
     return blocks.frame("digest", (names, purposes, is_open), parts_with_holes)
 
 
-def _papers(picks):
+def _papers(picks, room):
     """Return the papers of both parts, laid, and for how many there is no room.
 
     They are in the roomiest form of which the HTML is small enough.
@@ -252,10 +254,10 @@ def _papers(picks):
     for form in FORMS:
         entries = blocks.entries(picks, form, _say_url_with_stand_in)
         sizes = [entry.size for entry in entries]
-        if sum(sizes) <= MAX_PAPERS:
+        if sum(sizes) <= room:
             break
     else:
-        fitting = sum(size <= MAX_PAPERS for size in accumulate(sizes))
+        fitting = sum(size <= room for size in accumulate(sizes))
         picks, entries = picks[:fitting], entries[:fitting]
     return _laid(zip(picks, entries, strict=True)), len(sizes) - len(picks)
 

@@ -24,7 +24,7 @@ WHY = 160  # Columns of the reason.
 NAME = 60  # Columns of one author.
 TOPICS = 240  # Columns of the names of all topics.
 #: How the subjects of answers begin: a title that begins so must not look like one.
-REPLY = re.compile(r"\s*(re|fwd?|aw|wg)\s*:", re.IGNORECASE)
+REPLY = re.compile(r"[\W_]*(re|fwd?|aw|wg|sv|vs|tr|antw)\s?(\[\d+\])?\s*[:：]", re.IGNORECASE)
 #: Whose reason is the votes, which are not told again.
 TOLD_BY_VOTES = ("trend", "second")
 
@@ -142,6 +142,7 @@ def subject(picks) -> str:
 
 @lru_cache(1000)
 def _subject(language, best, more):
+    best = one_line(best) or settings.SITE_NAME
     if REPLY.match(best):
         best = f"“{best}”"
     if not more:

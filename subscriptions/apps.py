@@ -7,11 +7,12 @@ class SubscriptionsConfig(AppConfig):
     verbose_name = "Subscriptions"
 
     def ready(self):
-        from subscriptions import notices, registry
+        from subscriptions import mail, notices, registry
         from subscriptions.post import signing
         from subscriptions.post.transports import transport_for
 
         transport_for(settings.EMAIL_URL)  # Refuse what can't be, before letters are lost to it.
+        mail.check()
         signing.check()
 
         registry.composers["confirm"] = notices.compose_confirm

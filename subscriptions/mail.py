@@ -6,13 +6,17 @@ Nothing here sends, and nothing reads the clock.
 
 import logging
 import quopri
+import re
+import threading
 from dataclasses import dataclass
 from datetime import datetime
+from email.errors import MessageError
 from email.headerregistry import Address
 from email.utils import format_datetime, parseaddr
 from functools import cache
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.template.loader import render_to_string
 from django.utils import timezone, translation
 
@@ -20,6 +24,9 @@ from subscriptions import plaintext, wire
 
 #: Kinds of letters that belong to the list. The others answer what one person did.
 LIST_KINDS = frozenset({"digest", "welcome"})
+UNSAFE_IN_URL = re.compile(r"[\s<>\"'\\^`{|}]")
+#: cssutils writes CSS with an indent that all threads share.
+_inlining = threading.Lock()
 
 
 class NothingToSay(Exception):
@@ -60,7 +67,10 @@ def render(kind: str, context: dict, unsubscribe_url: str = "") -> Content:
 def rendered(kind: str, context: dict) -> tuple[str, str]:
     """Return the parts of a letter of this kind: its lines broken, its CSS in its elements."""
     context = _common() | context
-    text = render_to_string(f"email/{kind}/body.txt", context, using="text")
+    address = ", ".join(settings.POSTAL_ADDRESS.split("\n"))  # A line of it may be "2. Floor".
+    text = render_to_string(
+        f"email/{kind}/body.txt", context | {"postal_address": address}, using="text"
+    )
     html = render_to_string(f"email/{kind}/body.html", context, using="html")
     return plaintext.wrapped(plaintext.cleaned(text)), inline_css(plaintext.cleaned(html))
 
@@ -112,6 +122,21 @@ def from_address(kind: str = "digest") -> Address:
     return _address(text, settings.SITE_NAME)
 
 
+def check() -> None:
+    """Refuse addresses that no header can hold, before letters wait for them.
+
+    Raises ImproperlyConfigured.
+    """
+    for kind in ("digest", "confirm"):
+        from_address(kind)
+    headers("confirm")
+    if not settings.SITE_URL.isascii() or UNSAFE_IN_URL.search(settings.SITE_URL):
+        raise ImproperlyConfigured(
+            f"SITE_URL must be written as links are (an international domain in its xn-- form), "
+            f"not {settings.SITE_URL!r}."
+        )
+
+
 def inline_css(html: str) -> str:
     """Return the page with its styles in its elements, as mail programs want them.
 
@@ -121,15 +146,16 @@ def inline_css(html: str) -> str:
     # Imported here: cssutils takes a third of a second, which only those who write letters pay.
     from premailer import Premailer
 
-    return Premailer(
-        html,
-        allow_network=False,
-        strip_important=False,
-        remove_classes=False,
-        keep_style_tags=False,
-        disable_validation=True,
-        cssutils_logging_level=logging.CRITICAL,
-    ).transform(pretty_print=False)
+    with _inlining:
+        return Premailer(
+            html,
+            allow_network=False,
+            strip_important=False,
+            remove_classes=False,
+            keep_style_tags=False,
+            disable_validation=True,
+            cssutils_logging_level=logging.CRITICAL,
+        ).transform(pretty_print=False)
 
 
 def _common():
@@ -144,7 +170,14 @@ def _common():
 @cache
 def _address(text, otherwise):
     name, address = parseaddr(text)
-    return Address(display_name=plaintext.one_line(name) or otherwise, addr_spec=address)
+    try:
+        address.encode("ascii")
+        return Address(display_name=plaintext.one_line(name or otherwise), addr_spec=address)
+    except (ValueError, MessageError):
+        raise ImproperlyConfigured(
+            f"{text!r} is no address that letters can be from or be answered to. It looks like "
+            f"Paperboy <digest@example.org>, an international domain in its xn-- form."
+        ) from None
 
 
 def _unquoted(part):

@@ -173,7 +173,10 @@ def unsubscribe(public_id, *, door: Door, now) -> int:
     """
     with transaction.atomic():
         subscriber = Subscriber.objects.select_for_update().get(public_id=public_id)
-        others = [kind for kind in Kind if kind != Kind.GOODBYE]
+        kept = {Kind.GOODBYE}
+        if subscriber.unsubscribed_at is not None:  # What she asked for since is not of this click.
+            kept.add(Kind.CONFIRM)
+        others = [kind for kind in Kind if kind not in kept]
         under_way = office.cancel(subscriber, "unsubscribed", now, kinds=others)
         if subscriber.unsubscribed_at is None:
             subscriber.unsubscribed_at = now

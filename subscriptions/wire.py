@@ -18,7 +18,9 @@ UNSAFE = re.compile(rb"[^ -<>-~]")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 #: Headers that stay on one line, which may have 998 octets (RFC 5322, 2.1.1): no mail program reads
 #: a long address that is cut into encoded-words (RFC 2047, 5).
-UNFOLDED = frozenset({"to", "message-id", "list-unsubscribe", "list-help", "date"})
+UNFOLDED = frozenset(
+    {"to", "message-id", "list-id", "list-unsubscribe", "list-help", "date", "feedback-id"}
+)
 POLICY = EmailPolicy(linesep="\r\n", cte_type="7bit")
 
 
@@ -73,7 +75,9 @@ def _folded(name, value):
     _refuse_controls(name, value)
     if name.lower() == "subject":
         # The policy makes encoded-words of 76 octets in other scripts, where 75 are allowed.
-        folded = Header(value, maxlinelen=WIDTH, header_name=name).encode(linesep="\r\n")
+        # What looks like an encoded-word is encoded, or readers would see what it stands for.
+        charset = "utf-8" if "=?" in value else None
+        folded = Header(value, charset, WIDTH, name).encode(linesep="\r\n")
         return f"{name}: {folded}\r\n".encode("ascii")
     return POLICY.fold(*POLICY.header_store_parse(name, value)).encode("ascii")
 
@@ -88,9 +92,11 @@ def _chunks(piece):
     data = UNSAFE.sub(lambda octet: b"=%02X" % octet[0][0], piece.encode())
     if data.endswith(b" "):
         data = data[:-1] + b"=20"
-    if data.startswith(b"From "):  # Which mailboxes that are one file change to ">From ".
-        data = b"=46" + data[1:]
-    while len(data) > WIDTH:
+    while True:
+        if data.startswith(b"From "):  # Which mailboxes that are one file change to ">From ".
+            data = b"=46" + data[1:]
+        if len(data) <= WIDTH:
+            break
         escape = data.rfind(b"=", WIDTH - 2, WIDTH)
         end = WIDTH if escape < 0 else escape
         yield data[:end]

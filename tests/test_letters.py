@@ -7,11 +7,12 @@ from email import message_from_bytes, policy
 
 import lxml.html
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 
 from digest import composing, storing
 from digest.models import Digest, Paper, Pick
 from digest.sources import files
-from subscriptions import links, plaintext, signup
+from subscriptions import links, mail, plaintext, signup
 from subscriptions.models import Letter, Topic
 from subscriptions.post import office
 from tests import make
@@ -238,7 +239,10 @@ def test_the_subject_is_the_best_title_in_sixty_characters(digest, count):
     assert subject.endswith(f"… + {count - 1} more" if count > 1 else "…")
 
 
-@pytest.mark.parametrize("title", ["Re: Fwd: an old question", "RE : zero", "Aw: wieder"])
+@pytest.mark.parametrize(
+    "title",
+    ["Re: Fwd: an old question", "RE : zero", "Aw: wieder", "RE： x", "Re[2]: x", "\u200eSV: x"],
+)
 def test_a_title_like_an_answers_subject_looks_like_none(digest, title):
     assert digest(make.paper(title))["Subject"] == f"“{title}”"
 
@@ -312,3 +316,55 @@ def test_rules_for_dark_mode_and_small_screens_survive_the_inlining(digest):
         assert page.find_class(name), f"no element of class {name} is left"
         assert declarations.count("!important") == declarations.count(":")
     assert all("!important" not in element.get("style", "") for element in page.iter("*"))
+
+
+def test_a_title_of_unseen_characters_breaks_no_letter(digest):
+    letter = digest(make.paper("\U0001fffe"), make.paper("Graphs"))
+    assert letter["Subject"] == "Paperboy + 1 more"
+    assert "2. Graphs" in text_of(letter)
+
+
+def test_no_line_of_the_postal_address_looks_like_a_paper(digest, settings):
+    settings.POSTAL_ADDRESS = "Example e.V.\nHauptstr. 5\n2. Stock\n12345 Ort"
+    letter = digest(make.paper("Graphs"))
+    assert NUMBERED.findall(text_of(letter)) == ["1."]
+    assert "Example e.V., Hauptstr. 5, 2. Stock, 12345 Ort" in text_of(letter)
+    assert "2. Stock<br>" in html_of(letter)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SITE_URL", "https://bücher.example"),
+        ("SITE_URL", 'https://a.example/"><x'),
+        ("REPLY_TO_EMAIL", "nonsense"),
+        ("REPLY_TO_EMAIL", "a@b.example, c@d.example"),
+        ("DEFAULT_FROM_EMAIL", "d@bücher.example"),
+        ("DEFAULT_FROM_EMAIL", "Foo <foo bar@b.example>"),
+        ("TRANSACTIONAL_FROM_EMAIL", "nonsense"),
+    ],
+)
+def test_an_address_that_no_letter_can_have_is_refused_at_the_start(settings, name, value):
+    mail.check()
+    setattr(settings, name, value)
+    with pytest.raises(ImproperlyConfigured, match="xn--"):
+        mail.check()
+
+
+def test_a_letter_waits_while_an_address_is_wrong(settings):
+    letter = digest_letter(make.paper("Graphs"))
+    settings.REPLY_TO_EMAIL = "nonsense"
+    for attempt in range(1, 9):
+        office.deliver(letter.pk, NOW)
+        letter.refresh_from_db()
+        assert (letter.state, letter.attempt, letter.stumbles) == ("planned", attempt, 0)
+        Letter.objects.filter(pk=letter.pk).update(next_try_at=NOW)
+    settings.REPLY_TO_EMAIL = "Editor <editor@paperboy.example>"
+    assert office.deliver(letter.pk, NOW)
+
+
+def test_papers_leave_room_for_the_news_of_saved_ones():
+    letter = digest_letter(*[make.paper("A long & winding title " * 9) for _ in range(50)], size=50)
+    (material,) = composing.gather([letter.digest])
+    material.news = [{"title": "&" * 160, "link": "http://x/", "said": "y."}] * 20
+    assert len(composing.content(material).html.encode()) < 80_000

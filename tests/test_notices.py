@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import translation
 
+from digest import promises
 from subscriptions import links, notices, registry, signup
 from subscriptions.models import Letter, Subscriber
 from subscriptions.post import office
@@ -171,3 +172,18 @@ def test_dates_are_written_as_in_her_language(outbox):
     (message,) = outbox()
     for part in parts(message):
         assert "31. Mai 2026" in " ".join(part.split())
+
+
+def test_a_goodbye_that_waited_breaks_no_promise():
+    assert deliver(goodbye(), NOW + 5 * MINUTE) == "sent"
+    assert not any(promises.broken(NOW + DAY).values())
+
+
+def test_a_repeated_unsubscribe_leaves_a_later_sign_up_alone():
+    reader = goodbye().subscriber
+    asked = signup.subscribe(
+        reader.email, signup.Wishes(), timezone="UTC", hour=7, door=DOOR, now=NOW + MINUTE
+    )
+    signup.unsubscribe(reader.public_id, door=DOOR, now=NOW + 2 * MINUTE)
+    asked.refresh_from_db()
+    assert asked.state == "planned"

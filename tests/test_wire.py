@@ -43,6 +43,28 @@ def test_a_line_that_begins_like_an_envelope_is_not_one():
     assert wire.quoted("From here on").startswith(b"=46rom here")
 
 
+@pytest.mark.parametrize("before", range(60, 90))
+def test_no_line_that_is_broken_softly_begins_like_an_envelope(before):
+    text = "a" * before + "From here"
+    assert not re.search(rb"^From ", wire.quoted(text), re.MULTILINE)
+    assert decoded(wire.quoted(text)) == text
+
+
+@pytest.mark.parametrize("subject", ["=?utf-8?q?Your_account?=", "=?utf-8?q?Re=3A_x?= + 9 more"])
+def test_what_looks_like_an_encoded_word_is_read_as_it_stands(subject):
+    header = wire.header("Subject", subject)
+    assert message_from_bytes(header + b"\r\n", policy=policy.default)["Subject"] == subject
+
+
+def test_a_long_domain_is_never_cut_into_encoded_words():
+    domain = "a" * 60 + "." + "b" * 60 + ".example.org"
+    for name, value in (
+        ("List-Id", f"Daily papers <daily.{domain}>"),
+        ("Feedback-ID", f"20260601:digest:{domain}:paperboy"),
+    ):
+        assert wire.header(name, value) == f"{name}: {value}\r\n".encode()
+
+
 @pytest.mark.parametrize("end", ["\r\n", "\n", "\r", "\0", "\x85", "\u2028", "\x1b"])
 @pytest.mark.parametrize("name", ["Subject", "From", "To", "List-Unsubscribe", "X-Other"])
 def test_what_would_be_two_headers_is_refused(name, end):

@@ -31,7 +31,9 @@ OLD_ID = re.compile(r"([a-z-]+)(\.[A-Z]{2})?/(\d{7})(v\d+)?")
 OTHER_ID = re.compile(r"[a-z][a-z0-9-]*:[A-Za-z0-9._/()-]+")
 CONTROLS = re.compile(
     r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff"
-    r"\u200b\u2060\ufeff\ufdd0-\ufdef\ufffe\uffff]"
+    r"\u200b\u2060\ufeff\ufdd0-\ufdef"
+    + "".join(rf"\U{plane:04x}fffe\U{plane:04x}ffff" for plane in range(17))  # No characters.
+    + "]"
 )
 MARKS = re.compile(r"[&\\$`{}~^_*<]|--|''")
 #: What may have to be read: marks, and signs that are out of their place.

@@ -41,9 +41,10 @@ class Dns:
         except dns.exception.Timeout:
             self.trouble = "nobody answered in time"
         except (dns.exception.DNSException, OSError) as error:
-            self.trouble = str(error)
+            raise Unanswered(str(error)) from None  # Of this name alone.
         else:
-            return [b"".join(record.strings).decode("utf-8", "replace") for record in answer]
+            texts = (b"".join(record.strings).decode("utf-8", "replace") for record in answer)
+            return ["".join(filter(str.isprintable, text)) for text in texts]  # For a terminal.
         raise Unanswered(self.trouble)
 
 
