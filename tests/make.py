@@ -34,7 +34,9 @@ def subscriber(email=None, *, interests="", topics=(), muted=(), confirmed=True,
 def topic(name=None, **fields):
     """Make a topic of the house, whose query is its name."""
     name = name or f"Topic {next(_number)}"
-    return Topic.objects.create(**{"name": name, "slug": slugify(name), "query": name} | fields)
+    return Topic.objects.create(
+        **{"name": name, "slug": slugify(name)[:80], "query": name} | fields
+    )
 
 
 def paper(title=None, abstract="", *, day=None, upvotes=None, now=NOW, **fields):
