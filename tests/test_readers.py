@@ -115,7 +115,7 @@ def kept():
 @pytest.fixture
 def composed(kept, settings):
     """Return a function that composes the letter of a name, once for all tests."""
-    settings.POSTAL_ADDRESS = "1 Example Street\nExample Town"
+    settings.POSTAL_ADDRESS = "1 Example Street, Example Town"
 
     def compose(name):
         if name not in kept:
