@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 from django.utils import timezone
 
+from tests import services
 from tests.make import NOW
 
 #: Module caches that would carry one test's papers into the next.
@@ -48,6 +49,23 @@ def outbox(data_dir):
         return [parser.parsebytes(file.read_bytes()) for file in in_order]
 
     return read
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """Start a browser for the tests of one module."""
+    services.require("chromium", "playwright")
+    from playwright.sync_api import sync_playwright
+
+    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
+        # Playwright's loop runs in this thread: Django would take our queries for asynchronous.
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+        browser = playwright.chromium.launch(
+            executable_path=services.path_of("chromium"),
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        yield browser
+        browser.close()
 
 
 def _letter_id(file):

@@ -4,7 +4,7 @@ from django.utils import translation
 from django.utils.safestring import mark_safe
 
 from digest import blocks, composing
-from subscriptions import mail
+from subscriptions import links, mail
 
 
 def alone(material, form=composing.FORMS[0]) -> mail.Content:
@@ -16,7 +16,7 @@ def alone(material, form=composing.FORMS[0]) -> mail.Content:
         parts = composing.frame_parts(lines, tokens, is_open=not material.topics)
         text, _ = mail.rendered("digest", parts | _joined(papers, "text") | _news(news, "text"))
         _, html = mail.rendered("digest", parts | _joined(papers, "html") | _news(news, "html"))
-        url = composing._address("unsubscribe", tokens["unsubscribe"])
+        url = links.unsubscribe_url(material.subscriber)
         headers = mail.headers("digest", url, f"{material.digest.day:%Y%m%d}")
         return mail.Content.of(lines["subject"], text, html, headers)
 

@@ -6,28 +6,12 @@ from digest import composing, planning, starter
 from digest.models import Digest
 from subscriptions import links
 from subscriptions.models import Subscriber
-from tests import make, services
+from tests import make
 from tests.make import NOW
 
 pytestmark = [pytest.mark.services, pytest.mark.django_db(transaction=True)]
 
 SIZES = [(360, 800), (1280, 900)]
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    services.require("chromium", "playwright")
-    from playwright.sync_api import sync_playwright
-
-    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
-        # Playwright's loop runs in this thread: Django would take our queries for asynchronous.
-        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
-        browser = playwright.chromium.launch(
-            executable_path=services.path_of("chromium"),
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-        )
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from digest.models import Digest, Feedback, Observation, PaperEvent, Pick
 from subscriptions import registry
 from subscriptions.post import office
-from tests import make, services
+from tests import make
 from tests.make import NOW
 
 pytestmark = [pytest.mark.services, pytest.mark.django_db]
@@ -130,19 +130,8 @@ def composed(kept, settings):
 
 
 @pytest.fixture(scope="module")
-def chromium_page():
-    services.require("chromium", "playwright")
-    from playwright.sync_api import sync_playwright
-
-    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
-        # Playwright's loop runs in this thread: Django would take our queries for asynchronous.
-        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
-        browser = playwright.chromium.launch(
-            executable_path=services.path_of("chromium"),
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-        )
-        yield browser.new_page()
-        browser.close()
+def chromium_page(chromium):
+    return chromium.new_page()
 
 
 @pytest.fixture
