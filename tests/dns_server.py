@@ -1,7 +1,7 @@
 """A DNS server on loopback, over UDP, that answers from a dictionary: name to texts of TXT records.
 
 A name that is not in it doesn't exist; one with no texts has other records. What it was asked is
-in `asked`. It can break (`rcode`) or be silent.
+in `asked`. It can break, for all names (`rcode`) or for some (`broken`), or be silent.
 """
 
 import socketserver
@@ -23,6 +23,7 @@ class DnsServer(socketserver.ThreadingUDPServer):
         self.zone = {}
         self.asked = []
         self.rcode = dns.rcode.NOERROR
+        self.broken = set()
         self.silent = False
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
@@ -50,7 +51,9 @@ class Question(socketserver.BaseRequestHandler):
         response = dns.message.make_response(query)
         response.flags |= dns.flags.RA
         response.set_rcode(self.server.rcode)
-        if name not in self.server.zone:
+        if name in self.server.broken:
+            response.set_rcode(dns.rcode.SERVFAIL)
+        elif name not in self.server.zone:
             response.set_rcode(self.server.rcode or dns.rcode.NXDOMAIN)
         elif texts := self.server.zone[name]:
             quoted = [" ".join(f'"{part}"' for part in strings(text)) for text in texts]

@@ -140,6 +140,16 @@ def test_a_broken_server_is_a_note(server, rcode):
     assert "DNS can't be asked" in said
 
 
+def test_a_name_that_cannot_be_asked_about_hides_no_other(server):
+    server.broken = {DOMAIN}
+    assert grades(server) == {"SPF": "note", "DKIM": "ok", "DMARC": "ok"}
+
+
+def test_what_a_terminal_would_obey_is_not_printed(server):
+    server.zone[DOMAIN] = ["v=spf1 \\027[2J\\027]0;owned\\007 -all"]
+    assert all(said.isprintable() for _, _, said in dns_check.examine(server.resolver))
+
+
 def test_a_machine_without_dns_is_a_note():
     findings = list(dns_check.examine(dns.resolver.Resolver(configure=False)))
     assert [grade for _, grade, _ in findings] == ["note"] * 3

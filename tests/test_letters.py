@@ -2,6 +2,8 @@
 
 import json
 import re
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from email import message_from_bytes, policy
 
@@ -368,3 +370,16 @@ def test_papers_leave_room_for_the_news_of_saved_ones():
     (material,) = composing.gather([letter.digest])
     material.news = [{"title": "&" * 160, "link": "http://x/", "said": "y."}] * 20
     assert len(composing.content(material).html.encode()) < 80_000
+
+
+def test_threads_that_inline_at_once_write_what_one_alone_does():
+    page = "<style>p { color: red } @media (max-width: 9px) { p { margin: 0 !important } }</style>"
+    alone = mail.inline_css(f"<html><head>{page}</head><body><p>x</p></body></html>")
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            pages = [f"<html><head>{page}</head><body><p>x</p></body></html>"] * 200
+            assert set(pool.map(mail.inline_css, pages)) == {alone}
+    finally:
+        sys.setswitchinterval(interval)
