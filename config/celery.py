@@ -41,6 +41,11 @@ app.conf.beat_schedule = {
         "schedule": crontab(minute="*/5"),
         "options": {"expires": 240},
     },
+    "see that the promises are kept": {
+        "task": "digest.tasks.check_promises",
+        "schedule": crontab(minute="2-59/5"),
+        "options": {"expires": 240},
+    },
     "sound alarms and throw old rows away": {
         "task": "digest.tasks.look_after_sources",
         "schedule": crontab(minute=17),

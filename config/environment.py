@@ -7,12 +7,14 @@ from pathlib import Path
 from django.core.exceptions import ImproperlyConfigured
 
 
-def flag(name: str) -> bool:
+def flag(name: str, *, default: bool = False) -> bool:
     """Return whether the variable says yes. A word that is neither yes nor no is refused."""
     word = os.environ.get(name, "").strip().lower()
+    if not word:
+        return default
     if word in ("1", "true", "yes", "on"):
         return True
-    if word in ("", "0", "false", "no", "off"):
+    if word in ("0", "false", "no", "off"):
         return False
     raise ImproperlyConfigured(f"{name} must be 1 or 0, not {word!r}.")
 

@@ -173,11 +173,27 @@ TRANSACTIONAL_FROM_EMAIL = (
     or "Paperboy <hello@paperboy.example>"
 )
 REPLY_TO_EMAIL = os.environ.get("REPLY_TO_EMAIL", "")  # Of someone who reads what is written there.
+# Where letters that can't be delivered come back to: an address under which each letter gets one of
+# its own (VERP), or, where this is empty, the sender's. Empty delimiter: the same for all letters.
+BOUNCE_ADDRESS = os.environ.get("BOUNCE_ADDRESS", "")
+RECIPIENT_DELIMITER = os.environ.get("RECIPIENT_DELIMITER", "+")
+# So often may a letter be sent again of which nobody knows whether it arrived: 1, or 0 for never.
+MAX_REPEATS = int(flag("REPEAT_UNKNOWN", default=True))
+PROVIDER_RATES = numbers("PROVIDER_RATES")  # Letters a minute: "google=600, example.org=60".
 POSTAL_ADDRESS = os.environ.get("POSTAL_ADDRESS", "")
 # Who signs the letters: we do with this key (PEM), or, where none is named, the mail server.
 DKIM_KEY_FILE = os.environ.get("DKIM_KEY_FILE", "")
 DKIM_SELECTOR = os.environ.get("DKIM_SELECTOR") or "paperboy"
 DKIM_DOMAIN = os.environ.get("DKIM_DOMAIN") or MAIL_DOMAIN
+ORACLE = os.environ.get("ORACLE", "")  # Who knows later what arrived: postfix:/var/log/mail.log.
+# How long a letter's events are kept after its end, and how long the letter, with its digest and
+# picks: these say which papers a reader has had, and papers may come again for two months.
+KEEP_EVENTS = timedelta(days=whole_number("KEEP_EVENTS_DAYS", 90))
+KEEP_LETTERS = timedelta(days=whole_number("KEEP_LETTERS_DAYS", 400))
+if KEEP_LETTERS.days < 90:
+    raise ImproperlyConfigured(
+        f"KEEP_LETTERS_DAYS is {KEEP_LETTERS.days}: below 90, readers would get papers again."
+    )
 # Letters go through the post office of subscriptions.post, and nothing else is sent.
 MAILERS = {}
 SILENCED_SYSTEM_CHECKS = ["mail.W001"]
@@ -210,6 +226,7 @@ CELERY_TASK_ROUTES = {
     "digest.tasks.plan_digests": {"queue": "tick"},
     "subscriptions.tasks.deliver_due_letters": {"queue": "tick"},
     "subscriptions.tasks.deliver_letter": {"queue": "send"},
+    "subscriptions.tasks.deliver_letters": {"queue": "send"},
 }
 CELERY_TASK_TIME_LIMIT = 840  # Under the lease of a claimed letter, which is 900 s.
 CELERY_TASK_SOFT_TIME_LIMIT = 780
@@ -369,6 +386,8 @@ UNFOLD = {
                 "items": [
                     panel_page("Digests", "stacked_email", "digest_digest_changelist"),
                     panel_page("Letters", "mail", "subscriptions_letter_changelist"),
+                    panel_page("Sending", "outgoing_mail", "subscriptions_sending_changelist"),
+                    panel_page("Promises", "verified", "digest_digest_promises"),
                 ],
             },
             {

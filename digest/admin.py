@@ -32,7 +32,7 @@ from unfold.contrib.filters.admin import (
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from digest import composing, coverage, harvest, health, previews, specimens
+from digest import composing, coverage, harvest, health, previews, promises, specimens
 from digest.models import (
     Coverage,
     Digest,
@@ -56,6 +56,7 @@ from subscriptions.admin import (
     states_at,
 )
 from subscriptions.models import ARXIV, Letter, Subscriber, Topic, TopicPreference
+from subscriptions.post import standing
 
 #: How each state of a harvest, and of what it covered, looks: see templates/admin/badge.html.
 CUT_OFF = "cut off"
@@ -495,11 +496,13 @@ class DigestAdmin(ReadOnly, ModelAdmin):
 
     def get_queryset(self, request):
         picks = count_of(Pick.objects.leading(), "digest")
-        return super().get_queryset(request).annotate(picked=picks).defer("letter__mime")
+        return super().get_queryset(request).annotate(picked=picks)
 
     def get_urls(self):
         preview = self.admin_site.admin_view(self.preview)
+        kept = self.admin_site.admin_view(self.promises)
         return [
+            path("promises/", kept, name="digest_digest_promises"),
             path("<int:digest_id>/preview/<str:part>/", preview, name="digest_digest_preview"),
             *super().get_urls(),
         ]
@@ -514,6 +517,22 @@ class DigestAdmin(ReadOnly, ModelAdmin):
         letter = composing.preview(digest, picks, digest.letter.kind)
         return previews.plain(letter.text) if part == "text" else previews.page(letter.html)
 
+    def promises(self, request):
+        """Show which promises hold for the last days, with figures."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        now = timezone.now()
+        findings = promises.examine(now, since=now - promises.RECENT)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Promises",
+            "opts": self.opts,
+            "findings": [_finding_row(finding) for finding in findings],
+            "broken": sum(finding.count > 0 for finding in findings),
+            **_figures(promises.figures(now)),
+        }
+        return TemplateResponse(request, "admin/digest/digest/promises.html", context)
+
     @display(description="State", ordering="letter__state")
     def state(self, digest):
         return letter_badge(digest.letter)
@@ -525,6 +544,52 @@ class DigestAdmin(ReadOnly, ModelAdmin):
     @display(description="Picks", ordering="picked")
     def pick_count(self, digest):
         return digest.picked
+
+
+def _finding_row(finding):
+    """Return how a promise stands, for a page: its examples are links."""
+    url = f"admin:subscriptions_{finding.kind}_change"
+    return {
+        "sentence": finding.promise.sentence,
+        "badge": badge(f"broken: {finding.count:,}", "bad") if finding.count else "",
+        "kind": finding.kind,
+        "examples": [(number, reverse(url, args=[number])) for number in finding.examples],
+    }
+
+
+def _figures(figures):
+    """Return what the page of promises says of the last day, and the table of the last days."""
+    share = f" ({figures.doubted_share:.4%})" if figures.doubted else ""
+    day = [
+        ("Sent", f"{figures.accepted:,}"),
+        ("From due to sent: half of the digests within", _duration(figures.lag_median)),
+        ("99 of 100 within", _duration(figures.lag_p99)),
+        ("In doubt for a time", f"{figures.doubted:,} of {figures.left:,}{share}"),
+        ("Sent again, the very same", f"{figures.repeated:,}"),
+        ("In doubt for good", f"{figures.unknown:,}"),
+    ]
+    states = [state for state in Letter.State if any(state in one.states for one in figures.days)]
+    url = reverse("admin:subscriptions_letter_changelist")
+    rows = []
+    for one in figures.days:
+        link = f"{url}?day_from={one.day}&day_to={one.day}"
+        name = format_html(
+            '<a class="text-link nowrap" href="{}">{}</a>', link, date_format(one.day)
+        )
+        counts = [f"{one.states.get(state, 0):,}" for state in states]
+        rows.append([name, f"{one.written:,}", *counts])
+    headers = ["Day", "Written", *(state.label.capitalize() for state in states)]
+    return {"figures": day, "days": {"headers": headers, "rows": rows}}
+
+
+def _duration(lag):
+    """Return how long something took, as precisely as anybody cares."""
+    if lag is None:
+        return "–"
+    seconds = lag.total_seconds()
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:,.0f} min"
 
 
 admin.site.unregister(Subscriber)
@@ -599,6 +664,7 @@ def dashboard(request, context):
     return context | {
         "title": "Today",
         "alarms": coverage.alarms(now),
+        "sending": standing.of_sending(now),
         "sources": _sources_card(now),
         "subscribers": _subscribers_card(now),
         "letters": _letters_card(today),

@@ -16,6 +16,7 @@ class DigestConfig(AppConfig):
         registry.composers["welcome"] = composing.compose
         registry.on_confirmed.append(partial(hint, tasks.plan_digests))
         registry.on_never_left.append(ledger.take_back_picks)
+        registry.on_reconciled.append(ledger.write_days_of)
         registry.exporters.append(ledger.export)
         registry.on_reset.append(ledger.forget_feedback)
         registry.panels.append(panels.steering_panel)

@@ -1,5 +1,7 @@
 """The doctor's questions: what is well, what is wrong, and what to do about it."""
 
+import os
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,9 +20,10 @@ from digest import health
 from digest.models import FittedModel, Paper
 from subscriptions import mail
 from subscriptions.models import Letter, Subscriber, Topic
-from subscriptions.post import dns_check, dns_records, signing
-from subscriptions.post.conversation import check
-from subscriptions.post.transports import SmtpTransport, transport_for
+from subscriptions.post import dns_check, dns_records, oracles, signing, standing
+from subscriptions.post.doubts import folder_of_journals
+from subscriptions.post.smtp_server import SmtpTransport, check
+from subscriptions.post.transports import transport_for
 
 #: Names that belong to nobody (RFC 2606): DNS has nothing to say of them.
 EXAMPLES = ("example", "invalid", "test", "localhost", "example.com", "example.net", "example.org")
@@ -45,6 +48,10 @@ def examine(now, resolver: Resolver | None = None) -> Iterator[Finding]:
         ("database", _database),
         ("broker", _broker),
         ("mail server", _mail_server),
+        ("sending", _sending),
+        ("oracle", _oracle),
+        ("journal", _journal),
+        ("doubts", _doubts),
         ("senders", _senders),
         ("replies", _replies),
         ("DKIM key", _dkim_key),
@@ -101,6 +108,49 @@ def _mail_server(now):
     if problem := check(transport.server):
         return "wrong", f"{where}: {problem}. Letters wait and are tried again."
     return "ok", f"{where} answers"
+
+
+def _sending(now):
+    sending = standing.of_sending(now)
+    if sending.grade == "stopped":
+        return "wrong", f"{sending.said} When all is well: `manage.py sending resume`."
+    return ("wrong" if sending.grade == "tripped" else "ok"), sending.said
+
+
+def _oracle(now):
+    """Who can say whether a letter arrived, of which the mail server's answer got lost."""
+    try:
+        oracle = oracles.oracle_for(settings.ORACLE, settings.EMAIL_URL, settings.DATA_DIR)
+    except ImproperlyConfigured as error:
+        return "wrong", str(error)
+    if isinstance(oracle, oracles.NoOracle):
+        return "note", (
+            "none: after a crash, a letter may arrive twice, the very same. With a Postfix on "
+            "this machine, set ORACLE=postfix:/var/log/mail.log."
+        )
+    if isinstance(oracle, oracles.PostfixLog):
+        with oracle.path.open("rb"):  # Raises what the doctor tells.
+            return "ok", f"the Postfix whose log is {oracle.path}"
+    return "ok", "the outbox itself"
+
+
+def _journal(now):
+    """Acceptances are on this disk before the database knows."""
+    folder = folder_of_journals()
+    if folder.exists():
+        with tempfile.TemporaryFile(dir=folder):  # Raises what the doctor tells.
+            return "ok", f"{folder} can be written to"
+    parent = next(one for one in folder.parents if one.exists())
+    if not os.access(parent, os.W_OK):
+        return "wrong", f"{folder} can't be made: give this user the right to write to {parent}."
+    return "ok", f"{folder} is made when the first letter is sent"
+
+
+def _doubts(now):
+    for queue in standing.queues(now):
+        if queue.state == Letter.State.UNCERTAIN:
+            return "note", f"of {queue.count} letters {queue.label}: {queue.said}."
+    return "ok", "no letter is in doubt"
 
 
 def _senders(now):

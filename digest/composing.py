@@ -1,27 +1,26 @@
 """A digest becomes a letter: blocks that many letters share, joined with what is the reader's own.
 
-Reading comes first, for many letters at once and with a constant number of queries; composing asks
+What they are made of is read first, for many letters at once (digest.materials); composing asks
 nothing of the database.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache, lru_cache, partial
 from itertools import accumulate, groupby
 from urllib.parse import quote
 
 from django.conf import settings
-from django.db.models import Min
+from django.db import InterfaceError, OperationalError
 from django.urls import reverse
 from django.utils import translation
 
-from digest import blocks, ledger, wording
+from digest import blocks, wording
 from digest.blocks import Form
-from digest.models import Digest, Observation, Paper, Pick
+from digest.materials import Material, digests_of, gather
+from digest.models import Digest, Pick
 from subscriptions import links, mail
-from subscriptions.models import TopicPreference
-from subscriptions.stencil import hole, html_line, stand_in, text_line, with_tokens
+from subscriptions.models import Letter
+from subscriptions.stencil import filled_token, hole, html_line, stand_in, text_line
 
 #: Octets of a letter's papers and news in HTML. Gmail cuts a letter off at 102,000, and the link to
 #: unsubscribe with it; 80,000 are safe, of which the frame and its lines take ten at most.
@@ -33,33 +32,17 @@ FORMS = [
     Form(60, title=120, relatives=1, is_tight=True),
     Form(0, title=120, relatives=0, is_tight=True),
 ]
+RECEIPT = ("day", "announced", "had", "is_verified")
 NEXT_LINE, BLANK_LINE = b"\r\n", b"\r\n\r\n"
 
 
-@dataclass
-class Material:
-    """All that a letter is made of. The picks are in the order of the letter."""
-
-    digest: Digest
-    kind: str = "digest"
-    picks: list[Pick] = field(default_factory=list)
-    topics: list[str] = field(default_factory=list)
-    is_first: bool = False
-    news: list[dict] = field(default_factory=list)
-
-    @property
-    def subscriber(self):
-        return self.digest.subscriber
-
-
-def compose(letter, now):
-    """Return what the letter of this digest says. Registered with the post office."""
-    digest = Digest.objects.select_related("subscriber").get(letter=letter)
-    (material,) = gather([digest], kind=letter.kind)
-    is_empty = letter.kind == letter.Kind.DIGEST and not material.picks
-    if is_empty and not digest.subscriber.wants_quiet_days:
-        raise mail.NothingToSay("its papers are gone")
-    return content(material)
+def compose(letters: Sequence[Letter], now) -> Iterator[mail.Content | Exception]:
+    """Yield what each letter says, or why it can't be written. Registered with the post office."""
+    for material in gathered(letters):
+        try:
+            yield _written(material)
+        except Exception as error:
+            yield error
 
 
 def preview(digest: Digest, picks: Sequence[Pick], kind: str = "digest") -> mail.Content:
@@ -68,112 +51,100 @@ def preview(digest: Digest, picks: Sequence[Pick], kind: str = "digest") -> mail
     return content(material)
 
 
-# ---- Reading
+def gathered(letters: Sequence[Letter]) -> list[Material | Exception]:
+    """Return what the letters are made of, or what broke in reading it.
 
-
-def gather(
-    digests: Sequence[Digest], kind: str = "digest", picks: Mapping[int, Sequence] | None = None
-) -> list[Material]:
-    """Return what the letters of these digests, of one reader each, are made of.
-
-    `picks` are by the reader's number, where they aren't those that are stored. Asks a constant
-    number of queries, and two more for each reader who saved papers.
+    They are read together, and where that breaks each alone, so that a bad row costs one letter.
     """
-    picks = _stored_picks(digests) if picks is None else picks
-    _share_papers([pick for some in picks.values() for pick in some])
-    topics, first_days = _topics(digests), _first_days(digests)
-    savers = ledger.savers(digests)
-    return [
-        Material(
-            digest=digest,
-            kind=kind,
-            picks=list(picks.get(digest.subscriber_id, ())),
-            topics=topics[digest.subscriber_id],
-            is_first=digest.day <= first_days.get(digest.subscriber_id, digest.day),
-            news=_news(digest) if digest.subscriber_id in savers else [],
-        )
-        for digest in digests
-    ]
-
-
-def _news(digest):
-    """Return what happened to the papers that she saved, in her language."""
-    with translation.override(digest.subscriber.letter_language):
-        return [wording.told(event) for event in ledger.news_of_saved(digest.subscriber, digest)]
-
-
-def _stored_picks(digests):
-    picks = defaultdict(list)
-    for pick in Pick.objects.filter(digest__in=digests).whole():
-        picks[pick.subscriber_id].append(pick)
-    return picks
-
-
-def _share_papers(picks):
-    """Let picks of one paper share its row, with the stars that it had when last looked at."""
-    wanted = {pick.paper_id for pick in picks}
-    papers = Paper.objects.in_bulk(wanted)
-    seen = Observation.objects.filter(paper__in=wanted, github_stars__isnull=False)
-    for paper_id, stars in seen.order_by("day").values_list("paper_id", "github_stars"):
-        papers[paper_id].stars = stars
-    for pick in picks:
-        pick.paper = papers.get(pick.paper_id, pick.paper)
-
-
-def _topics(digests):
-    """Return the names of the topics that each reader follows."""
-    followed = TopicPreference.objects.filter(
-        subscriber__in=[digest.subscriber_id for digest in digests],
-        stance=TopicPreference.Stance.FOLLOW,
-    )
-    topics = defaultdict(list)
-    names = followed.order_by("pk").values_list("subscriber_id", "topic__name")
-    for subscriber_id, name in names:
-        topics[subscriber_id].append(name)
-    return topics
-
-
-def _first_days(digests):
-    """Return the first day of which each reader heard anything."""
-    told = Digest.objects.told().filter(subscriber__in=[one.subscriber_id for one in digests])
-    firsts = told.order_by().values("subscriber_id").annotate(first=Min("day"))
-    return dict(firsts.values_list("subscriber_id", "first"))
+    try:
+        digests = digests_of(letters)
+        materials = dict(zip(digests, gather(list(digests.values()), letters[0].kind), strict=True))
+    except (OperationalError, InterfaceError) as error:  # The database is away, for all alike.
+        return [error] * len(letters)
+    except Exception as error:
+        if len(letters) == 1:
+            return [error]
+        return [one for letter in letters for one in gathered([letter])]
+    gone = Digest.DoesNotExist("its digest is gone")
+    return [materials.get(letter.pk, gone) for letter in letters]
 
 
 # ---- Composing
 
 
+def _written(material: Material | Exception) -> mail.Content:
+    """Return the letter. Raises mail.NothingToSay where it would be empty and unwanted."""
+    if isinstance(material, Exception):
+        raise material
+    is_empty = material.kind == Letter.Kind.DIGEST and not material.picks
+    if is_empty and not material.subscriber.wants_quiet_days:
+        raise mail.NothingToSay("its papers are gone")
+    return content(material)
+
+
 def content(material: Material) -> mail.Content:
     """Return the letter, in the reader's language."""
-    with translation.override(material.subscriber.letter_language):
-        tokens = tokens_of(material)
-        unsubscribe_url = _address("unsubscribe", tokens["unsubscribe"])
-        if material.kind == "welcome":
+    tokens = tokens_of(material)
+    unsubscribe_url = _address("unsubscribe", tokens["unsubscribe"])
+    if material.kind == "welcome":
+        with translation.override(material.language):
             return mail.render("welcome", welcome(material, tokens), unsubscribe_url)
-        lines = lines_of(material)
-        text, html = _fill(material, lines, tokens)
-        campaign = f"{material.digest.day:%Y%m%d}"
-        return mail.Content(
-            lines["subject"], text, html, mail.headers("digest", unsubscribe_url, campaign)
-        )
+    lines = lines_of(material)
+    text, html = _fill(material, lines, tokens)
+    campaign = f"{material.digest.day:%Y%m%d}"
+    return mail.Content(
+        lines["subject"],
+        text,
+        html,
+        mail.headers("digest", unsubscribe_url, campaign, material.language),
+    )
 
 
 def lines_of(material: Material) -> dict[str, str]:
     """Return the lines of a digest that are the reader's own, by the names of the templates."""
-    digest, picks = material.digest, material.picks
+    say = partial(_said, material.language)
+    digest, picks, topics = material.digest, material.picks, tuple(material.topics)
     lines = {
-        "subject": wording.subject(picks),
-        "preheader": wording.preheader(picks)
-        if picks
-        else wording.quiet(digest.considered, material.topics),
-        "day": wording.weekday(digest.day),
-        "because": wording.because(material.subscriber),
-        "welcome": wording.welcome(material.subscriber) if material.is_first and picks else "",
-        "quiet": "" if picks else wording.quiet(digest.considered, material.topics),
-        "looked": wording.looked(len(picks), digest.considered, material.topics) if picks else "",
-        "receipt": wording.receipt(digest.receipt) if digest.receipt else "",
+        "day": say(wording.weekday, digest.day),
+        "because": _because(material),
+        "receipt": say(wording.receipt, *map(digest.receipt.get, RECEIPT))
+        if digest.receipt
+        else "",
     }
+    if picks:
+        best, *others = [pick.paper for pick in picks[:4]]
+        texts = tuple([paper.title for paper in others]) or (best.abstract,)
+        lines["subject"] = say(wording.subject, best.title, len(picks) - 1)
+        lines["preheader"] = say(wording.preheader, texts)
+        lines["looked"] = say(wording.looked, len(picks), digest.considered, topics)
+        if material.is_first:
+            lines["welcome"] = _welcome(material)
+    else:
+        lines["subject"] = say(wording.quiet_subject)
+        lines["preheader"] = lines["quiet"] = say(wording.quiet, digest.considered, topics)
     return {name: line for name, line in lines.items() if line}
+
+
+def _because(material):
+    subscriber = material.subscriber
+    if subscriber.confirmed_at is None:
+        return ""
+    day = subscriber.confirmed_at.astimezone(subscriber.zone).date()
+    return _said(material.language, wording.because, settings.SITE_NAME, day)
+
+
+def _welcome(material):
+    with translation.override(material.language):
+        return wording.welcome(material.subscriber)
+
+
+@lru_cache(20_000)
+def _said(language, line, *of):
+    """Return a line of digest.wording in a language. Many letters have the same."""
+    if translation.get_language() == language:
+        return line(*of)
+    with translation.override(language):
+        return line(*of)
 
 
 def tokens_of(material: Material) -> dict[str, str]:
@@ -196,15 +167,15 @@ def welcome(material: Material, tokens: dict[str, str]) -> dict:
     return {
         "clock": wording.clock(material.subscriber),
         "topics": wording.names(material.topics),
-        "because": wording.because(material.subscriber),
+        "because": _because(material),
         **_foot(tokens),
     }
 
 
 def groups(placed: Iterable[tuple]) -> list[tuple[str, list[tuple]]]:
-    """Return tuples that begin with a pick, under the headings under which these stand."""
+    """Return tuples that begin with a pick, by the names of the groups in which these stand."""
     found = groupby(placed, lambda one: wording.group(one[0].basis))
-    return [(wording.heading(name), list(some)) for name, some in found]
+    return [(name, list(some)) for name, some in found]
 
 
 def say_url(token: str, paper_id: str) -> str:
@@ -219,59 +190,64 @@ def web_copy_url(digest: Digest) -> str:
 
 def _fill(material, lines, tokens) -> tuple[bytes, bytes]:
     """Return both parts of the letter: the frame, with its lines and blocks."""
+    language = material.language
+    filled = {purpose: filled_token(token) for purpose, token in tokens.items()}
     laid, room = {}, MAX_PAPERS
     if material.news:
-        news = blocks.news(material.news)
+        news = blocks.news(material.news, language)
         laid["news"] = [part.lay({}) for part in news]
         room -= news.html.size
     if material.picks:
-        laid["papers"], left_out = _papers(material.picks, room)
-        lines |= {"left_out": wording.left_out(left_out)} if left_out else {}
-    frame = _frame((*lines, *laid), tuple(tokens), is_open=not material.topics)
-    texts = {name: text_line(lines[name]) for _, name in frame.text.pairs if name in lines}
-    htmls = {name: html_line(lines[name]) for _, name in frame.html.pairs if name in lines}
+        laid["papers"], left_out = _papers(material.picks, room, filled["feedback"], language)
+        lines |= {"left_out": _said(language, wording.left_out, left_out)} if left_out else {}
+    frame = _frame((*lines, *laid), tuple(tokens), not material.topics, language)
+    texts, htmls = filled, dict(filled)
+    texts |= {name: text_line(lines[name]) for _, name in frame.text.pairs if name in lines}
+    htmls |= {name: html_line(lines[name]) for _, name in frame.html.pairs if name in lines}
     for name, (text, html) in laid.items():
         texts[name], htmls[name] = text, html
-    text, html = b"".join(frame.text.lay(texts)), b"".join(frame.html.lay(htmls))
-    return with_tokens(text, tokens), with_tokens(html, tokens)
+    return b"".join(frame.text.lay(texts)), b"".join(frame.html.lay(htmls))
 
 
-def _frame(names, purposes, is_open):
+def _frame(names, purposes, is_open, language):
     """Return the frame with holes of these names, and stand-ins for the tokens."""
 
     def parts_with_holes():
         urls = {purpose: stand_in(purpose) for purpose in purposes}
         return frame_parts({name: hole(name) for name in names}, urls, is_open=is_open)
 
-    return blocks.frame("digest", (names, purposes, is_open), parts_with_holes)
+    return blocks.frame("digest", language, (names, purposes, is_open), parts_with_holes)
 
 
-def _papers(picks, room):
+def _papers(picks, room, token, language):
     """Return the papers of both parts, laid, and for how many there is no room.
 
-    They are in the roomiest form of which the HTML is small enough.
+    Their links have this token for feedback. They are in the roomiest form of which the HTML is
+    small enough.
     """
     for form in FORMS:
-        entries = blocks.entries(picks, form, _say_url_with_stand_in)
+        entries = blocks.entries(picks, form, language, _say_url_with_stand_in)
         sizes = [entry.size for entry in entries]
         if sum(sizes) <= room:
             break
     else:
         fitting = sum(size <= room for size in accumulate(sizes))
         picks, entries = picks[:fitting], entries[:fitting]
-    return _laid(zip(picks, entries, strict=True)), len(sizes) - len(picks)
+    return _laid(zip(picks, entries, strict=True), token, language), len(sizes) - len(picks)
 
 
-def _laid(placed):
+def _laid(placed, token, language):
     texts, htmls = [], []
     for name, some in groups(placed):
-        heading = blocks.heading(name)
+        heading = blocks.heading(name, language)
         texts += (BLANK_LINE, *heading.text.lay({}))
         htmls += (NEXT_LINE, *heading.html.lay({}))
         for pick, entry in some:
             number = b"%d" % pick.position
-            texts += (BLANK_LINE, number, *entry.text)
-            htmls += (NEXT_LINE, entry.head, number, b".", *entry.tail)
+            before, reason = entry.text
+            texts += (BLANK_LINE, number, before, reason, token.join(entry.say_text))
+            head, middle, why = entry.html
+            htmls += (NEXT_LINE, head, number, b".", middle, why, token.join(entry.say_html))
     return texts[1:], htmls[1:]
 
 

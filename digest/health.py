@@ -9,6 +9,7 @@ from django.db.utils import Error as DatabaseError
 
 from digest import coverage
 from digest.models import Harvest
+from subscriptions.post import sending
 
 
 def reasons_not_ready() -> list[str]:
@@ -33,9 +34,10 @@ def last_harvests() -> dict[str, Harvest | None]:
 
 
 def degradations(now: datetime) -> list[str]:
-    """Return what is amiss while the service works: lists that are missing, sources that failed.
+    """Return what is amiss while the service works: lists that are missing, sources that failed,
+    letters that don't leave.
 
-    Everybody may read them, so why a source failed is left to the panel.
+    Everybody may read them, so why it is so is left to the panel.
     """
     failed = [
         f"The last harvest of {source} failed, on {harvest.touched_at:%-d %B %Y at %H:%M} UTC: "
@@ -43,4 +45,7 @@ def degradations(now: datetime) -> list[str]:
         for source, harvest in last_harvests().items()
         if harvest is not None and harvest.state == Harvest.State.FAILED
     ]
-    return [*coverage.alarms(now), *failed]
+    halted = (
+        ["No letters leave for now: the panel says why."] if sending.current().why_not(now) else []
+    )
+    return [*coverage.alarms(now), *failed, *halted]

@@ -9,6 +9,16 @@ def take_back_picks(letter_ids):
     Pick.objects.filter(digest__letter__in=letter_ids).delete()
 
 
+def write_days_of(letters):
+    """Write digests of days whose letters left and were forgotten, so that they aren't planned
+    anew. Which papers they carried, nobody knows.
+    """
+    Digest.objects.bulk_create(
+        Digest(subscriber_id=letter.subscriber_id, day=letter.day, letter=letter)
+        for letter in letters
+    )
+
+
 def export(subscriber):
     """Return the papers that were sent to a subscriber, with the reasons, and what was learned."""
     picks = Pick.objects.filter(subscriber=subscriber).order_by("pk")
@@ -33,14 +43,6 @@ def forget_feedback(subscriber):
     """Delete what she said of papers, and what was learned from it."""
     Feedback.objects.filter(subscriber=subscriber).delete()
     ReaderModel.objects.filter(subscriber=subscriber).delete()
-
-
-def savers(digests) -> set[int]:
-    """Return the numbers of those among the digests' subscribers who saved any paper."""
-    saved = Feedback.objects.filter(
-        subscriber__in=[digest.subscriber_id for digest in digests], value=Feedback.Value.SAVE
-    )
-    return set(saved.values_list("subscriber_id", flat=True))
 
 
 def news_of_saved(subscriber, digest) -> list[PaperEvent]:

@@ -3,6 +3,8 @@
 import re
 import uuid
 from datetime import timedelta
+from functools import lru_cache
+from itertools import count
 
 from django.conf import settings
 from django.db import models
@@ -16,6 +18,17 @@ from subscriptions.models import Letter, Subscriber
 
 #: cs.LG or hep-th, and not I.2.6.
 CATEGORY = re.compile(r"[a-z][A-Za-z-]*(\.[A-Za-z-]+)?")
+
+_numbers = count(1)
+
+
+@lru_cache(50_000)
+def number_of(told: tuple) -> int:
+    """Return a number that stands for the tuple in keys, which no other has or will have.
+
+    An equal one gets the same, or another where the first is forgotten.
+    """
+    return next(_numbers)
 
 
 class PaperQuerySet(models.QuerySet):
@@ -77,11 +90,12 @@ class Paper(models.Model):
         return [category for category in self.categories if CATEGORY.fullmatch(category)]
 
     @cached_property
-    def printed(self):
-        """Return all that a letter shows of it, to tell whether it shows the same."""
+    def printed(self) -> int:
+        """Return a number for all that a letter shows of it: the same where it shows the same."""
         names, areas = tuple(self.authors), tuple(self.categories)
         counts = self.upvotes, self.stars, self.is_sample
-        return (self.pk, self.title, self.abstract, names, areas, self.link, self.github, *counts)
+        texts = self.pk, self.title, self.abstract, self.link, self.github
+        return number_of((*texts, names, areas, *counts))
 
     @property
     def byline(self):

@@ -2,7 +2,12 @@
 
 May be run at any time by anyone, and by two at once: a day that is written down is never written
 again (UNIQUE(subscriber, day)), and who was planned is no longer due. Ranking is done outside of
-the transaction that writes; what changed in between is left for the next pass.
+the transaction that writes; what changed in between is left for the next pass. A lease keeps two
+from ranking the same, and no more than that hangs on it.
+
+Nobody gets two digests in a row. Of several days on which nothing ran, only the last is planned.
+One that has not left when the next is due makes way for it, and its papers are ranked anew; after
+one that left late, the next is put off until they are APART.
 """
 
 import logging
@@ -23,13 +28,19 @@ from digest.profiles import profiles_of
 from digest.ranking.choice import Choice, choose
 from digest.ranking.profile import Profile
 from digest.ranking.tuning import Tuning
+from digest.turns import Lease
 from subscriptions import schedule
 from subscriptions.models import Letter, LetterEvent, Subscriber
+from subscriptions.post import ledger
 
 logger = logging.getLogger(__name__)
 
 SHARD = 2_000  # So many readers are ranked at once,
 WRITTEN = 500  # and so many written down: all who write wait for each other on SQLite.
+LEASE = timedelta(
+    minutes=2
+)  # Longer than a shard takes; so long a planner that died is in the way.
+RECENT = timedelta(days=3)  # Older digests are no longer on their way to anybody.
 SECOND_EVERY = 7  # Days: a second chance comes at most so often.
 State = Letter.State
 
@@ -70,10 +81,29 @@ class Due:
 
 
 def plan(now) -> Plan:
-    """Write down the digests of all who are due. Return what was written."""
+    """Write down the digests of all who are due. Return what was written.
+
+    Nothing is, where another is at it: what it leaves is for the next pass.
+    """
+    lease = Lease("planning", LEASE)
+    if not Subscriber.objects.due(now).exists():
+        return Plan()
+    if not lease.take():
+        logger.info("another is planning")
+        return Plan()
+    try:
+        return _plan(lease, now)
+    finally:
+        lease.give_back()
+
+
+def _plan(lease, now):
     total = Plan()
     for shard in shards(now):
-        _, dues = propose(shard, now)
+        if not lease.renew():
+            logger.warning("the lease of planning ran out; another has taken over")
+            break
+        _, dues = propose(_rested(shard, now), now)
         for some in batched(dues, WRITTEN):
             total += _write_down(some, coverage.receipt(now), now)
     return total
@@ -211,6 +241,81 @@ def _due(subscriber, now):
     return Due(subscriber, last, missed)
 
 
+def _rested(subscribers, now) -> list[Subscriber]:
+    """Return those whose last digest is long enough ago.
+
+    The others are put off, or left to the next pass while it is about to leave.
+    """
+    near = _near(subscribers, now)
+    gone = _make_way([letter for letters in near.values() for letter in letters], now)
+    rested, put_off = [], []
+    for subscriber in subscribers:
+        letters = [letter for letter in near.get(subscriber.pk, []) if letter.pk not in gone]
+        if any(letter.state in Letter.NOT_LEFT for letter in letters):
+            continue
+        ends = (end for letter in letters if (end := _ends_rest(letter, subscriber)) is not None)
+        moment = max(ends, default=now)
+        (rested if moment <= now else put_off).append((subscriber, moment))
+    _put_off(put_off)
+    return [subscriber for subscriber, _ in rested]
+
+
+def _near(subscribers, now) -> dict[int, list[Letter]]:
+    """Return the digests of the last days, of those who are due for a day that they lack.
+
+    What may no longer leave is not among them: the sweeper ends it.
+    """
+    days = {one.pk: _due(one, now).day for one in subscribers}
+    found = Letter.objects.filter(subscriber__in=subscribers, day__gt=now.date() - RECENT)
+    letters = defaultdict(list)
+    for letter in found.exclude(state__in=Letter.NOT_LEFT, closes_at__lte=now):
+        letters[letter.subscriber_id].append(letter)
+    return {
+        pk: hers
+        for pk, hers in letters.items()
+        if days[pk] is not None and all(letter.day != days[pk] for letter in hers)
+    }
+
+
+def _ends_rest(letter, subscriber):
+    """Return when the next digest isn't too near to this one any more, if this may have arrived."""
+    surely_not = letter.state in (State.SKIPPED, State.MISSED) and not letter.repeats
+    if surely_not or letter.left_at is None:
+        return None
+    is_first = letter.day == schedule.local_day(subscriber.confirmed_at, subscriber.zone)
+    return letter.left_at + (schedule.APART_AT_FIRST if is_first else schedule.APART)
+
+
+def _make_way(letters, now) -> set[int]:
+    """End those that have not left, their papers given back. Return which were ended.
+
+    What somebody is at in this moment stays, and what goes out again after a silence: it may have
+    arrived.
+    """
+    waiting = [one.pk for one in letters if one.state in Letter.NOT_LEFT and not one.repeats]
+    if not waiting:
+        return set()
+    with transaction.atomic():
+        free = Letter.objects.select_for_update(skip_locked=True).filter(pk__in=waiting)
+        free, ended = list(free.order_by("pk")), []
+        for state in Letter.NOT_LEFT:
+            some = [letter for letter in free if letter.state == state]
+            ended += ledger.end(some, State.MISSED, "the next day's was due", now)
+    return {letter.pk for letter in ended}
+
+
+def _put_off(put_off):
+    """Set when each is due, unless that was changed since."""
+    if not put_off:
+        return
+    moments = {subscriber.pk: moment for subscriber, moment in put_off}
+    with transaction.atomic():
+        dues = _still_due([Due(subscriber, None, []) for subscriber, _ in put_off])
+        for due in dues:
+            due.subscriber.next_due_at = moments[due.subscriber.pk]
+        _save_moments(dues)
+
+
 def _seen(subscribers, issue, **among) -> list[set[int]]:
     """Return, for each subscriber, where the papers stand that she has had, `among` some."""
     seen = defaultdict(set)
@@ -341,9 +446,12 @@ def _leaders(planned, digest):
 
 def _advance(dues):
     """Set when each is due next: at her hour, on the day after the last that was looked at."""
-    subscribers = []
     for due in dues:
         last = due.day or due.missed[-1]
         due.subscriber.is_due_from(last + timedelta(days=1))
-        subscribers.append(due.subscriber)
+    _save_moments(dues)
+
+
+def _save_moments(dues):
+    subscribers = [due.subscriber for due in dues]
     Subscriber.objects.bulk_update(subscribers, ["next_due_at"], batch_size=200)

@@ -88,7 +88,7 @@ def written(name: str, subscriber: Subscriber, now) -> Specimen:
 
 def specimen(name: str, kind: str, content: mail.Content, subscriber, now) -> Specimen:
     """Return the letter with its bytes. They are as many as those of a real one."""
-    message_id = f"<{kind}.{'0' * 32}@{settings.MAIL_DOMAIN}>"
+    message_id = f"<{kind}.{now:%Y-%m-%d}.{'0' * 32}@{settings.MAIL_DOMAIN}>"
     wire = mail.as_bytes(content, to=subscriber.email, message_id=message_id, date=now)
     return Specimen(name, kind, content, wire)
 
@@ -141,7 +141,7 @@ _WRITERS: dict[str, tuple[str, Callable]] = {
 
 def _notice(kind, reader, now):
     """Return a letter about the subscription, as the post office would have it composed."""
-    return registry.composers[kind](Letter(subscriber=reader, kind=kind, created_at=now), now)
+    return registry.composed(Letter(subscriber=reader, kind=kind, created_at=now), now)
 
 
 def _today(reader, now):

@@ -3,13 +3,15 @@
 from celery import shared_task
 from django.utils import timezone
 
+from subscriptions.post import clock
+
 
 @shared_task
 def plan_digests():
     from digest import planning  # numpy's import, which only workers pay.
     from subscriptions.tasks import deliver_due_letters
 
-    if planning.plan(timezone.now()).letters:
+    if planning.plan(clock.of_database()).letters:  # Workers' clocks may be ahead.
         deliver_due_letters.delay()
 
 
@@ -49,3 +51,11 @@ def look_after_sources():
 
     upkeep.sound_alarms(timezone.now())
     upkeep.purge(timezone.now())
+
+
+@shared_task
+def check_promises():
+    """Say aloud which promises are broken, if any."""
+    from digest import upkeep
+
+    upkeep.watch_promises(timezone.now())

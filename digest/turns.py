@@ -1,7 +1,8 @@
-"""Politeness for all workers together, and what was answered already: both in the database.
+"""Whose turn it is, of all workers together, and what was answered already: in the database.
 
-A turn is a row. Whoever holds it may ask; who dies with it loses it after HELD; and the next may
-ask only some seconds after the last has finished. The clock is the database's.
+A turn is a row. Whoever holds it may ask a source, or do what one alone should; who dies with it
+loses it after a while; and the next may ask a source only some seconds after the last has finished.
+The clock is the database's.
 """
 
 import uuid
@@ -39,6 +40,35 @@ class DatabaseGate:
         finally:
             ours = Turn.objects.filter(source=self.source, holder=holder)
             ours.update(holder=None, free_at=Now() + timedelta(seconds=self.seconds))
+
+
+class Lease:
+    """The right to do alone what two at once would only do twice. It is never waited for.
+
+    It runs out `length` after it was last renewed: whoever renews it too late may find that another
+    has it.
+    """
+
+    def __init__(self, name: str, length: timedelta):
+        self.name, self.length = name, length
+        self.holder = uuid.uuid4()
+
+    def take(self) -> bool:
+        """Take the lease, unless another has it. Return whether it is ours."""
+        Turn.objects.get_or_create(source=self.name, defaults={"free_at": Now()})
+        free = Turn.objects.filter(source=self.name, free_at__lte=Now())
+        return bool(free.update(holder=self.holder, free_at=Now() + self.length))
+
+    def renew(self) -> bool:
+        """Begin its length anew. Return whether it is still ours."""
+        return bool(self._ours().update(free_at=Now() + self.length))
+
+    def give_back(self) -> None:
+        """Let the next have it at once."""
+        self._ours().update(holder=None, free_at=Now())
+
+    def _ours(self):
+        return Turn.objects.filter(source=self.name, holder=self.holder)
 
 
 class DatabaseCache:

@@ -10,7 +10,7 @@ from functools import lru_cache
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.utils import formats, timezone, translation
+from django.utils import formats, translation
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -114,7 +114,7 @@ def why(basis: str, topic: str, terms: Sequence[str], votes: int, area: str) -> 
 
 def _why(basis, topic, terms, votes, area):
     words = ", ".join(terms)
-    topic = readable(topic)
+    topic = _readable(topic)
     if basis == "topic":
         return f"{topic}: {words}" if _says_more(terms, topic) else topic
     if basis == "learned":
@@ -133,15 +133,8 @@ def _says_more(terms, topic):
     return bool(words) and words != set(re.findall(r"[\w-]+", topic.lower()))
 
 
-def subject(picks) -> str:
+def subject(best: str, more: int) -> str:
     """Return the best paper's title, and how many more there are."""
-    if not picks:
-        return _("No new papers for you today")
-    return _subject(translation.get_language(), picks[0].paper.title, len(picks) - 1)
-
-
-@lru_cache(1000)
-def _subject(language, best, more):
     best = one_line(best) or settings.SITE_NAME
     if REPLY.match(best):
         best = f"“{best}”"
@@ -151,11 +144,19 @@ def _subject(language, best, more):
     return shortened(best, SUBJECT - columns(rest)) + rest
 
 
-def preheader(picks) -> str:
-    """Return what an inbox shows after the subject, which is the first paper's title already."""
+def quiet_subject() -> str:
+    """Return the subject of a letter without papers."""
+    return _("No new papers for you today")
+
+
+def preheader(texts: Sequence[str]) -> str:
+    """Return what an inbox shows after the subject, which is the first paper's title already.
+
+    That is the next titles, or the first paper's abstract where it is the only one.
+    """
     said = ""
-    for title in [pick.paper.title for pick in picks[1:4]] or [picks[0].paper.abstract]:
-        said = f"{said} · {title}" if said else title
+    for text in texts:
+        said = f"{said} · {text}" if said else text
         if len(said) > PREHEADER:
             return shortened(said[: 4 * PREHEADER], PREHEADER)
     last = _("New research papers, each with the reason why it is here")
@@ -174,7 +175,7 @@ def told(event) -> dict:
     }
 
 
-def names(topics: list[str]) -> str:
+def names(topics: Sequence[str]) -> str:
     """Return the names of topics on one line, which may be cut."""
     return shortened(", ".join(map(_readable, topics)), TOPICS)
 
@@ -197,11 +198,6 @@ def clock(subscriber) -> str:
 
 def weekday(day: date) -> str:
     """Return the day as a letter names it: Wednesday, 25 November."""
-    return _weekday(translation.get_language(), day)
-
-
-@lru_cache(1000)
-def _weekday(language, day):
     # Translators: a date such as "Wednesday, 25 November", in Django's letters.
     return formats.date_format(day, _("l, j F"))
 
@@ -212,16 +208,8 @@ def grouped(count: int) -> str:
     return f"{count:,}".replace(",", separator)
 
 
-def because(subscriber) -> str:
-    """Return why she gets the letter, as its foot says it."""
-    if subscriber.confirmed_at is None:
-        return ""
-    day = timezone.localtime(subscriber.confirmed_at, subscriber.zone).date()
-    return _because(translation.get_language(), settings.SITE_NAME, day)
-
-
-@lru_cache(1000)
-def _because(language, site, day):
+def because(site: str, day: date) -> str:
+    """Return why she gets the letter who confirmed on that day, as its foot says it."""
     return _(
         "You get this letter because you asked %(site)s for it and confirmed this address "
         "on %(day)s."
@@ -236,7 +224,7 @@ def welcome(subscriber) -> str:
     ) % {"site": settings.SITE_NAME, "clock": clock(subscriber)}
 
 
-def quiet(considered: int, topics: list[str]) -> str:
+def quiet(considered: int, topics: Sequence[str]) -> str:
     """Return what a letter without papers says."""
     if not considered:
         return _("There was no new paper to look at today.")
@@ -250,7 +238,7 @@ def quiet(considered: int, topics: list[str]) -> str:
     return looked % grouped(considered)
 
 
-def looked(count: int, considered: int, topics: list[str]) -> str:
+def looked(count: int, considered: int, topics: Sequence[str]) -> str:
     """Return how many papers were looked at for a letter, and for what."""
     said = {
         "count": count,
@@ -262,14 +250,14 @@ def looked(count: int, considered: int, topics: list[str]) -> str:
     return _("%(count)d of %(considered)s new papers, chosen for your topics: %(topics)s") % said
 
 
-def receipt(told: dict) -> str:
+def receipt(day: str, announced: int, had: int, is_verified: bool) -> str:
     """Return what arXiv announced and what of it was here; see digest.coverage."""
     said = {
-        "day": weekday(date.fromisoformat(told["day"])),
-        "announced": grouped(told["announced"]),
-        "had": grouped(told["had"]),
+        "day": weekday(date.fromisoformat(day)),
+        "announced": grouped(announced),
+        "had": grouped(had),
     }
-    if told["is_verified"]:
+    if is_verified:
         return (
             _("arXiv announced %(announced)s papers on %(day)s; %(had)s of them were looked at.")
             % said

@@ -11,10 +11,11 @@ from django.contrib.admin.models import DELETION, LogEntry
 from django.contrib.admin.options import get_content_type_for_model
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.models import Group, User
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Count, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpResponse
+from django.shortcuts import redirect
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -33,10 +34,12 @@ from subscriptions.models import (
     Consent,
     Letter,
     LetterEvent,
+    Sending,
     Subscriber,
     Topic,
     TopicPreference,
 )
+from subscriptions.post import sending, standing
 
 #: How each state of a subscriber, and of a letter, looks: see templates/admin/badge.html.
 SUBSCRIBER_TONES = {
@@ -57,6 +60,16 @@ LETTER_TONES = {
     Letter.State.MISSED: "bad",
 }
 DOOR = signup.Door(via="admin panel")
+STOP = {
+    "title": "Stop sending",
+    "consequence": "No letter leaves from this moment on, by any worker. What is past the fence "
+    "already may arrive. Digests are still planned, and wait; those whose day ends first are "
+    "missed, and their papers go into the next.",
+}
+RESUME = {
+    "title": "Resume sending",
+    "consequence": "The letters that wait leave at once, those that waited longest first.",
+}
 UNSUBSCRIBE = {
     "title": "Unsubscribe",
     "question": "No more digests are sent to:",
@@ -206,9 +219,6 @@ class LetterInline(ReadOnly, TabularInline):
     show_title = False
     per_page = 10
     extra = 0
-
-    def get_queryset(self, request):
-        return super().get_queryset(request).defer("mime")
 
     @display(description="Letter")
     def letter(self, letter):
@@ -461,13 +471,15 @@ class LetterAdmin(ReadOnly, ModelAdmin):
     show_full_result_count = False
     inlines = [EventInline]
     fieldsets = [
-        (None, {"fields": ["subscriber", "kind", "day", "state_said", "reason"]}),
+        (None, {"fields": ["subscriber", "kind", "day", "state_said", "told"]}),
         (
             "Delivery",
             {
                 "fields": [
                     "created_at",
                     "next_try_at",
+                    "lease_until",
+                    "left_at",
                     "closes_at",
                     "ended_at",
                     "attempt",
@@ -478,11 +490,20 @@ class LetterAdmin(ReadOnly, ModelAdmin):
                 ]
             },
         ),
-        ("The message", {"fields": ["message_id", "frozen_at", "mime_sha256"]}),
+        ("The message", {"fields": ["message_id", "frozen_at", "mime_size"]}),
     ]
 
-    def get_queryset(self, request):
-        return super().get_queryset(request).defer("mime")
+    def get_fieldsets(self, request, obj=None):
+        """What a letter in its state can't have is left out: only the open have a next moment."""
+        absent = {"next_try_at", "lease_until"}
+        if obj.state in (Letter.State.PLANNED, Letter.State.UNCERTAIN):
+            absent = {"lease_until", "ended_at"}
+        elif obj.state in Letter.OPEN:
+            absent = {"next_try_at", "ended_at"}
+        return [
+            (title, {"fields": [name for name in told["fields"] if name not in absent]})
+            for title, told in super().get_fieldsets(request, obj)
+        ]
 
     @display(description="State", ordering="state")
     def state_said(self, letter):
@@ -491,6 +512,74 @@ class LetterAdmin(ReadOnly, ModelAdmin):
     @display(description="Reason", ordering="reason")
     def why(self, letter):
         return reason_of(letter)
+
+    @display(description="What happens")
+    def told(self, letter):
+        return standing.of_letter(letter, timezone.now())
+
+
+@admin.register(Sending)
+class SendingAdmin(ReadOnly, ModelAdmin):
+    """The switch, and what keeps letters from leaving. Its one row may not be there yet."""
+
+    actions_list = ["stop", "resume"]
+
+    def has_switch_permission(self, request):
+        return request.user.has_perm("subscriptions.change_sending")
+
+    def changelist_view(self, request, extra_context=None):
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        now = timezone.now()
+        stands = standing.of_sending(now)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Sending",
+            "opts": self.opts,
+            "stands": stands,
+            "queues": [
+                {"name": badge(queue.label, LETTER_TONES[queue.state]), "note": queue.said}
+                | {"count": f"{queue.count:,}", "url": _letters_in(queue.state)}
+                for queue in standing.queues(now)
+            ],
+            "slowed": standing.slowed(now),
+            "switch": self._switch(stands) if self.has_switch_permission(request) else [],
+            "history": self._history(),
+        }
+        return TemplateResponse(request, "admin/subscriptions/sending/page.html", context)
+
+    def change_view(self, request, object_id, form_url="", extra_context=None):
+        return redirect("admin:subscriptions_sending_changelist")
+
+    @action(description="Stop sending", permissions=["switch"], dialog=_dialog(STOP))
+    def stop(self, request, form):
+        sending.stop(request.user.get_username(), timezone.now())
+        return self._acted(request, "Stopped sending.")
+
+    @action(description="Resume sending", permissions=["switch"], dialog=_dialog(RESUME))
+    def resume(self, request, form):
+        sending.resume(request.user.get_username())
+        return self._acted(request, "Resumed sending.")
+
+    def _switch(self, stands):
+        """Return the buttons that would change something: name, words, look."""
+        stop = {"act": "stop", "words": STOP["title"], "icon": "stop_circle", "variant": "danger"}
+        resume = {"act": "resume", "words": RESUME["title"], "icon": "play_circle"}
+        resume["variant"] = "primary"
+        return {"on": [stop], "tripped": [resume, stop], "stopped": [resume]}[stands.grade]
+
+    def _acted(self, request, words):
+        self.log_change(request, sending.current(), words)
+        self.message_user(request, words, messages.SUCCESS)
+        return _go_to("admin:subscriptions_sending_changelist")
+
+    def _history(self):
+        kind = get_content_type_for_model(Sending)
+        return LogEntry.objects.filter(content_type=kind).select_related("user")[:10]
+
+
+def _letters_in(state):
+    return f"{reverse('admin:subscriptions_letter_changelist')}?state__exact={state}"
 
 
 def forget_history(subscriber):

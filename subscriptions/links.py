@@ -4,6 +4,7 @@ A token proves that its holder got it from us, for one purpose and one thing. It
 and a signature; no address, and nothing that could be guessed from another token.
 """
 
+import hashlib
 import uuid
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
@@ -14,7 +15,6 @@ from functools import lru_cache
 from django.conf import settings
 from django.core import signing
 from django.urls import reverse
-from django.utils.crypto import salted_hmac
 
 from subscriptions.models import Letter, Subscriber
 
@@ -37,9 +37,11 @@ def token(purpose: str, public_id: uuid.UUID, asked_at: datetime | None = None) 
     value = urlsafe_b64encode(public_id.bytes).decode().rstrip("=")
     if asked_at is not None:
         value += f"~{(asked_at - EPOCH) // timedelta(microseconds=1):x}"
-    signature = _unsigned(purpose, settings.SECRET_KEY).copy()
-    signature.update(value.encode())
-    return f"{value}.{signing.b64_encode(signature.digest()).decode()}"
+    inner, outer = _keyed(purpose, settings.SECRET_KEY)
+    inner, outer = inner.copy(), outer.copy()
+    inner.update(value.encode())
+    outer.update(inner.digest())
+    return f"{value}.{signing.b64_encode(outer.digest()).decode()}"
 
 
 def read(purpose: str, token: str) -> uuid.UUID:
@@ -88,9 +90,14 @@ def _signer(purpose):
 
 
 @lru_cache(100)
-def _unsigned(purpose, secret):
-    """Return the HMAC of _signer before it has read anything: each letter has four to sign."""
-    return salted_hmac(f"{_salt(purpose)}signer", b"", secret, algorithm="sha256")
+def _keyed(purpose, secret):
+    """Return the two hashes of which _signer's HMAC is made, with the key read (RFC 2104, 4).
+
+    Each letter has four tokens, and to copy these takes less time than to copy an HMAC.
+    """
+    key = hashlib.sha256(f"{_salt(purpose)}signer{secret}".encode()).digest()
+    key = key.ljust(hashlib.sha256().block_size, b"\0")
+    return [hashlib.sha256(bytes(octet ^ pad for octet in key)) for pad in (0x36, 0x5C)]
 
 
 def _salt(purpose):

@@ -13,7 +13,8 @@ from datetime import datetime
 from email.errors import MessageError
 from email.headerregistry import Address
 from email.utils import format_datetime, parseaddr
-from functools import cache
+from functools import cache, lru_cache
+from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -75,15 +76,17 @@ def rendered(kind: str, context: dict) -> tuple[str, str]:
     return plaintext.wrapped(plaintext.cleaned(text)), inline_css(plaintext.cleaned(html))
 
 
-def headers(kind: str, unsubscribe_url: str = "", campaign: str = "") -> tuple:
+def headers(
+    kind: str, unsubscribe_url: str = "", campaign: str = "", language: str | None = None
+) -> tuple:
     """Return the headers that tell from whom a letter of this kind is, and what it is.
 
-    See RFC 2369, 2919 and 8058 for those of a list, RFC 3834 for what keeps machines from
-    answering, and docs/letters.md for the others.
+    The language is the active one where none is given. See RFC 2369, 2919 and 8058 for those of a
+    list, RFC 3834 for what keeps machines from answering, and docs/letters.md for the others.
     """
-    told = [("From", str(from_address(kind)))]
+    told = [("From", _written(_from(kind), settings.SITE_NAME))]
     if settings.REPLY_TO_EMAIL:
-        told.append(("Reply-To", str(_address(settings.REPLY_TO_EMAIL, settings.SITE_NAME))))
+        told.append(("Reply-To", _written(settings.REPLY_TO_EMAIL, settings.SITE_NAME)))
     if kind in LIST_KINDS:
         told += [
             ("List-Id", f"Daily papers <daily.{settings.MAIL_DOMAIN}>"),
@@ -95,19 +98,18 @@ def headers(kind: str, unsubscribe_url: str = "", campaign: str = "") -> tuple:
         ("Feedback-ID", f"{campaign}:{kind}:{settings.MAIL_DOMAIN}:paperboy"),
         ("Auto-Submitted", "auto-generated"),
         ("X-Auto-Response-Suppress", "All"),
-        ("Content-Language", translation.get_language()),
+        ("Content-Language", language or translation.get_language()),
     )
 
 
 def as_bytes(content: Content, *, to: str, message_id: str, date: datetime) -> bytes:
     """Return the message as SMTP carries it: CRLF, seven bits, plain text first, HTML last."""
-    date = timezone.localtime(date, timezone.get_default_timezone())
     sender, *others = content.headers
     told = [
         sender,
         ("To", to),
         ("Subject", content.subject),
-        ("Date", format_datetime(date)),
+        ("Date", _date(date, settings.TIME_ZONE)),
         ("Message-ID", message_id),
         *others,
     ]
@@ -117,9 +119,7 @@ def as_bytes(content: Content, *, to: str, message_id: str, date: datetime) -> b
 
 def from_address(kind: str = "digest") -> Address:
     """Return who our letters of this kind are from."""
-    is_list = kind in LIST_KINDS
-    text = settings.DEFAULT_FROM_EMAIL if is_list else settings.TRANSACTIONAL_FROM_EMAIL
-    return _address(text, settings.SITE_NAME)
+    return _address(_from(kind), settings.SITE_NAME)
 
 
 def check() -> None:
@@ -165,6 +165,22 @@ def _common():
         "site_url": settings.SITE_URL,
         "postal_address": settings.POSTAL_ADDRESS,
     }
+
+
+def _from(kind):
+    is_list = kind in LIST_KINDS
+    return settings.DEFAULT_FROM_EMAIL if is_list else settings.TRANSACTIONAL_FROM_EMAIL
+
+
+@lru_cache(100)
+def _date(moment, zone):
+    """Return the moment as a header has it, which all letters of a volley share."""
+    return format_datetime(timezone.localtime(moment, ZoneInfo(zone)))
+
+
+@cache
+def _written(text, otherwise):
+    return str(_address(text, otherwise))
 
 
 @cache

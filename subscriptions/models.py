@@ -13,12 +13,24 @@ from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
 
 from subscriptions import addresses, schedule
-from subscriptions.post.letters import Letter, LetterEvent
+from subscriptions.post.letters import Letter, LetterEvent, Volley
+from subscriptions.post.providers import Provider
+from subscriptions.post.sending import Sending
 
 #: How the slugs of those topics begin that are arXiv's categories.
 ARXIV = "arxiv-"
 
-__all__ = ["Consent", "Letter", "LetterEvent", "Subscriber", "Topic", "TopicPreference"]
+__all__ = [
+    "Consent",
+    "Letter",
+    "LetterEvent",
+    "Provider",
+    "Sending",
+    "Subscriber",
+    "Topic",
+    "TopicPreference",
+    "Volley",
+]
 
 
 #: Files beside the zones of a system that are none: its own setting, and stand-ins for one.

@@ -5,10 +5,11 @@ from functools import wraps
 from django.utils import translation
 
 from subscriptions import links, mail, schedule
+from subscriptions.registry import one_by_one
 
 
 def in_her_language(compose):
-    """Make a composer of letters write in the language of the letter's subscriber."""
+    """Make a function that composes a letter do so in the language of the letter's subscriber."""
 
     @wraps(compose)
     def composed(letter, now):
@@ -18,6 +19,7 @@ def in_her_language(compose):
     return composed
 
 
+@one_by_one
 @in_her_language
 def compose_confirm(letter, now):
     """Ask whether the address's owner wants the digest; to one who has it, say so instead.
@@ -37,6 +39,7 @@ def compose_confirm(letter, now):
     )
 
 
+@one_by_one
 @in_her_language
 def compose_goodbye(letter, now):
     """Say that no more digests come, and how to take that back."""
@@ -50,6 +53,7 @@ def compose_goodbye(letter, now):
     )
 
 
+@one_by_one
 @in_her_language
 def compose_bounced(letter, now):
     """Ask whether the address is right, since letters to it came back."""

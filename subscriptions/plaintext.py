@@ -20,9 +20,13 @@ UNSEEN = re.compile(
     + "".join(rf"\U{plane:04x}fffe\U{plane:04x}ffff" for plane in range(17))
     + "]"
 )
-#: Where a sentence ends, and not an abbreviation: "et al. (2026)", "e.g. this", "Fig. 3".
+#: Among these are all characters that take two columns. Dashes, quotes and arrows are not.
+MAYBE_WIDE = re.compile("[\u1100-\u1fff\u2300-\U0010ffff]")
+#: Where a sentence ends, and not an abbreviation: "et al. (2026)", "e.g. this", "Fig. 3". It begins
+#: with the character, which is looked for fast; what stands before that is seldom asked.
 SENTENCE_END = re.compile(
-    r"(?<![A-Z])(?<!al)(?<!e\.g)(?<!i\.e)(?<!Fig)(?<!vs)[.!?。！？]['\"”)]*(?=\s+[^a-z\s])|[。！？]"
+    r"[.!?。！？](?:"
+    r"(?<![A-Z].)(?<!al.)(?<!e\.g.)(?<!i\.e.)(?<!Fig.)(?<!vs.)['\"”)]*(?=\s+[^a-z\s])|(?<=[。！？]))"
 )
 
 
@@ -66,12 +70,16 @@ def summary(text: str, limit: int) -> str:
 
 
 def wrapped(text: str) -> str:
-    """Return the text with its lines broken; each goes on under its own indent.
+    """Return the text with its lines broken; each goes on under its own indent."""
+    return spaced("\n".join([part for line in text.splitlines() for part in _wrapped(line)]))
 
-    Runs of blank lines become one, so that templates may have as many as they like.
+
+def spaced(text: str) -> str:
+    """Return the text with one blank line for each run of them, and none around it.
+
+    So templates may have as many as they like.
     """
-    lines = [part for line in text.splitlines() for part in _wrapped(line)]
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip() + "\n"
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 
 def broken(line: str) -> str:
@@ -163,5 +171,5 @@ def _unnumbered(text):
 
 
 def _is_narrow(text):
-    """Return whether no character takes two columns. None does so below U+1100."""
-    return text.isascii() or max(text) < "\u1100"
+    """Return whether surely no character takes two columns."""
+    return text.isascii() or not MAYBE_WIDE.search(text)

@@ -3,17 +3,32 @@
 The lower room never imports the upper one: it looks here.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from functools import wraps
+from typing import TYPE_CHECKING
 
-#: kind of letter -> function(letter, now) that returns the letter's subscriptions.mail.Content,
-#: or raises mail.NothingToSay.
-composers: dict[str, Callable] = {}
+if TYPE_CHECKING:
+    from subscriptions.mail import Content
+    from subscriptions.models import Letter
+
+#: Takes letters of one kind, each with its `subscriber` loaded, and yields for each, in order, what
+#: it says, or the exception for which it can't be written: mail.NothingToSay, or what broke. A bad
+#: letter costs itself alone.
+type Composer = Callable[[Sequence[Letter], datetime], Iterator[Content | Exception]]
+
+#: kind of letter -> what composes letters of this kind.
+composers: dict[str, "Composer"] = {}
 
 #: Called when someone has confirmed, after it is committed: her first digest is due.
 on_confirmed: list[Callable] = []
 
 #: Called with the ids of letters that surely never left, inside the transaction that ends them.
 on_never_left: list[Callable] = []
+
+#: Called with letters of which a restored backup knew nothing and which had left all the same,
+#: inside the transaction that writes them down.
+on_reconciled: list[Callable] = []
 
 #: Called with a subscriber; each returns its part of her data, by name.
 exporters: list[Callable] = []
@@ -26,3 +41,25 @@ erasers: list[Callable] = []
 
 #: Called with a subscriber, for the page of her preferences; each returns a part of it as HTML.
 panels: list[Callable] = []
+
+
+def composed(letter: "Letter", now: datetime) -> "Content":
+    """Return what one letter says. Raises what its composer yields in its place."""
+    (content,) = composers[letter.kind]([letter], now)
+    if isinstance(content, Exception):
+        raise content
+    return content
+
+
+def one_by_one(compose: Callable[["Letter", datetime], "Content"]) -> "Composer":
+    """Make a composer of a function that returns what one letter says, or raises."""
+
+    @wraps(compose)
+    def compose_all(letters, now):
+        for letter in letters:
+            try:
+                yield compose(letter, now)
+            except Exception as error:
+                yield error
+
+    return compose_all

@@ -9,7 +9,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 GRACE = timedelta(hours=6)  # So long after its local day a letter may still leave.
-APART = timedelta(hours=12)  # After a change of zone or hour, letters stay so far apart.
+APART = timedelta(hours=12)  # Whatever was changed, or came late, digests stay so far apart;
+APART_AT_FIRST = timedelta(hours=6)  # but for the first, which comes at once, and the one after it.
 
 
 def due_moment(day: date, hour: int, zone: ZoneInfo) -> datetime | None:

@@ -320,16 +320,31 @@ YES = {Kind.CONFIRM: _begin, Kind.GOODBYE: _come_back, Kind.BOUNCED: _lift}
 
 
 def _schedule(subscriber, now):
-    """Set when her next digest is due: once a local day, and 12 h after the last at least."""
+    """Set when her next digest is due: once a local day, and 12 h after the last at least.
+
+    The last is the one that arrived, or may have, or may be about to leave in this moment.
+    """
     if subscriber.confirmed_at is None or subscriber.unsubscribed_at is not None:
         return
     day = schedule.local_day(now, subscriber.zone)
-    last = subscriber.letters.filter(day__isnull=False).order_by("-day").first()
-    if last is not None:
-        day = max(day, last.day + timedelta(days=1))
+    last = subscriber.letters.filter(day__isnull=False).order_by("-day")[:3]
+    if last:
+        day = max(day, last[0].day + timedelta(days=1))
     subscriber.is_due_from(day)
-    if last is not None and last.state == Letter.State.ACCEPTED:
-        subscriber.next_due_at = max(subscriber.next_due_at, last.ended_at + schedule.APART)
+    sent = [moment for letter in last if (moment := _sent_at(letter, now)) is not None]
+    subscriber.next_due_at = max([subscriber.next_due_at, *(m + schedule.APART for m in sent)])
+
+
+def _sent_at(letter, now):
+    """Return when a digest arrived, or may have, or may at the soonest; None where it won't."""
+    match letter.state:
+        case Letter.State.ACCEPTED:
+            return letter.ended_at
+        case Letter.State.TRANSMITTING | Letter.State.UNCERTAIN:
+            return letter.left_at
+        case Letter.State.PLANNED | Letter.State.CLAIMED:
+            return now
+    return None
 
 
 def _set_preferences(subscriber, wishes: Wishes):

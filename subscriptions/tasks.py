@@ -1,26 +1,68 @@
 """Celery's door into the post office. A message is a hint: the letters say what is due."""
 
+import logging
+import multiprocessing
+import threading
+from math import ceil
+
 from celery import shared_task
-from django.utils import timezone
+from celery.signals import worker_init, worker_shutting_down
+from django.db import connection
 
-from subscriptions.post import office
+from subscriptions.post import clock, delivery, doubts, office
 
-HINTS = 10_000  # In one pass: more letters than workers deliver until the next.
+logger = logging.getLogger(__name__)
+
 SECONDS = 60  # Between two passes.
+CLAIMS_FOR = 50  # Seconds: then a round only ends what it has begun, and the next pass goes on.
+A_ROUND = 1_000  # So many letters are worth another round beside.
+ROUNDS = 32  # In one pass at most: more than there are workers.
+
+_stopping = threading.Event()
+
+
+@worker_init.connect
+def share_with_children(**kwargs):
+    """Let the processes that a worker forks see when it is told to stop."""
+    global _stopping
+    _stopping = multiprocessing.Event()
+
+
+@worker_shutting_down.connect
+def stop_claiming(**kwargs):
+    """Let rounds end what they have begun, and begin nothing more."""
+    _stopping.set()
+
+
+def is_stopping() -> bool:
+    return _stopping.is_set()
 
 
 @shared_task
 def deliver_letter(letter_id):
-    office.deliver(letter_id, timezone.now())
+    """Deliver a letter that somebody waits for."""
+    delivery.deliver_due(clock.of_database, ids=[letter_id], is_stopping=is_stopping)
+
+
+@shared_task
+def deliver_letters():
+    """Deliver what is due, for most of a minute."""
+    delivery.deliver_due(clock.of_database, seconds=CLAIMS_FOR, is_stopping=is_stopping)
 
 
 @shared_task
 def deliver_due_letters():
-    """Take up what was left lying, and hint at every letter that is due.
+    """Take up what was left lying, and hint at rounds, one for each thousand letters that are due.
 
-    Nothing tells which of them were hinted at before: those that still wait are hinted at again in
-    each pass. So a hint expires when the next pass comes, or slow workers would drown in them.
+    Workers that are in one already leave the hint to others, and it expires when the next pass
+    comes. On SQLite, where only one writes at a time, one round is the fastest.
     """
-    office.sweep(timezone.now())
-    for letter_id in office.due(timezone.now(), limit=HINTS):
-        deliver_letter.apply_async([letter_id], expires=SECONDS)
+    now = clock.of_database()
+    try:
+        doubts.sweep(now)
+    except Exception:  # What is due leaves all the same.
+        logger.exception("the sweep broke")
+    waiting = len(office.due(now, limit=A_ROUND * ROUNDS))
+    rounds = ceil(waiting / A_ROUND)
+    for _ in range(rounds if connection.vendor == "postgresql" else min(rounds, 1)):
+        deliver_letters.apply_async(expires=SECONDS)

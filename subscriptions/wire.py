@@ -12,9 +12,12 @@ from email.policy import EmailPolicy
 from functools import lru_cache
 
 #: A signed token in a link, as subscriptions.links makes them.
-TOKEN = re.compile(r"(?<=/)([\w-]{22}\.[\w-]{43})(?=/)", re.ASCII)
+TOKEN = re.compile(r"/([\w-]{22}\.[\w-]{43})(?=/)", re.ASCII)
 WIDTH = 75  # Octets of a line, besides the "=" that goes on with it on the next.
-UNSAFE = re.compile(rb"[^ -<>-~]")
+WORD = len("=?utf-8?q??=")
+UNSAFE = re.compile(rb"[^ -~]+")  # Besides "=".
+#: A short line that is the same in quoted-printable, as most are, without a token.
+PLAIN = re.compile(r"(?!From )[ -.0-<>-~]{0,75}(?<! )", re.ASCII)
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 #: Headers that stay on one line, which may have 998 octets (RFC 5322, 2.1.1): no mail program reads
 #: a long address that is cut into encoded-words (RFC 2047, 5).
@@ -76,29 +79,71 @@ def _folded(name, value):
     if name.lower() == "subject":
         # The policy makes encoded-words of 76 octets in other scripts, where 75 are allowed.
         # What looks like an encoded-word is encoded, or readers would see what it stands for.
-        charset = "utf-8" if "=?" in value else None
-        folded = Header(value, charset, WIDTH, name).encode(linesep="\r\n")
+        if not value.isascii() or "=?" in value:
+            folded = "\r\n ".join(_encoded_words(value, WIDTH - len(name) - 2))
+        elif len(name) + 2 + len(value) <= WIDTH:
+            folded = value  # As Header has it, in a tenth of the time.
+        else:
+            folded = Header(value, None, WIDTH, name).encode(linesep="\r\n")
         return f"{name}: {folded}\r\n".encode("ascii")
     return POLICY.fold(*POLICY.header_store_parse(name, value)).encode("ascii")
 
 
+def _encoded_words(text, room):
+    """Yield encoded-words, none of which cuts a character (RFC 2047, 5). The first has less room.
+
+    The standard library's Header takes a millisecond for it.
+    """
+    word, left = "", room - WORD
+    for character in text:
+        piece = _in_word(character)
+        if len(piece) > left:
+            yield f"=?utf-8?q?{word}?="
+            word, left = "", WIDTH - 1 - WORD
+        word += piece
+        left -= len(piece)
+    yield f"=?utf-8?q?{word}?="
+
+
+@lru_cache(4096)
+def _in_word(character):
+    """Return the character in the encoding Q (RFC 2047, 4.2)."""
+    if character == " ":
+        return "_"
+    if character.isascii() and character.isalnum():
+        return character
+    return f"={character.encode().hex('=').upper()}"
+
+
 def _line(line):
-    pieces = filter(None, TOKEN.split(line)) if "/" in line else [line]
-    return b"=\r\n".join(chunk for piece in pieces for chunk in _chunks(piece))
+    if PLAIN.fullmatch(line):
+        return line.encode("ascii")
+    chunks, at = [], 0
+    for token in TOKEN.finditer(line):
+        chunks += _chunks(line[at : token.start(1)]) + _chunks(token[1])
+        at = token.end()
+    return b"=\r\n".join(chunks + _chunks(line[at:]))
 
 
 def _chunks(piece):
-    """Yield the encoded piece in lines of the width, none of which cuts an escape."""
-    data = UNSAFE.sub(lambda octet: b"=%02X" % octet[0][0], piece.encode())
+    """Return the encoded piece in lines of the width, none of which cuts an escape."""
+    data = piece.encode().replace(b"=", b"=3D")
+    if not (piece.isascii() and piece.isprintable()):
+        data = UNSAFE.sub(_escapes, data)
     if data.endswith(b" "):
         data = data[:-1] + b"=20"
+    chunks, at = [], 0
     while True:
-        if data.startswith(b"From "):  # Which mailboxes that are one file change to ">From ".
-            data = b"=46" + data[1:]
-        if len(data) <= WIDTH:
-            break
-        escape = data.rfind(b"=", WIDTH - 2, WIDTH)
-        end = WIDTH if escape < 0 else escape
-        yield data[:end]
-        data = data[end:]
-    yield data
+        if data.startswith(b"From ", at):  # Which mailboxes that are one file change to ">From ".
+            data = data[:at] + b"=46" + data[at + 1 :]
+        end = at + WIDTH
+        if end >= len(data):
+            return [*chunks, data[at:]]
+        escape = data.rfind(b"=", end - 2, end)
+        end = end if escape < 0 else escape
+        chunks.append(data[at:end])
+        at = end
+
+
+def _escapes(octets):
+    return b"=" + octets[0].hex("=").upper().encode()

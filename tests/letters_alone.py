@@ -3,7 +3,7 @@
 from django.utils import translation
 from django.utils.safestring import mark_safe
 
-from digest import blocks, composing
+from digest import blocks, composing, wording
 from subscriptions import links, mail
 
 
@@ -25,7 +25,7 @@ def _papers(material, tokens, form):
     """Return the headings and papers as their templates render them."""
     found = []
     for name, some in composing.groups([(pick,) for pick in material.picks]):
-        found.append(blocks.markup("group", {"name": name}))
+        found.append(blocks.markup("group", {"name": wording.heading(name)}))
         for (pick,) in some:
             url = composing.say_url(tokens["feedback"], pick.paper_id)
             found.append(blocks.markup("paper", blocks.paper(pick, form, url)))

@@ -10,6 +10,9 @@ from django.utils.text import slugify
 
 from digest.models import Paper
 from subscriptions.models import Subscriber, Topic
+from subscriptions.registry import one_by_one
+
+__all__ = ["NOW", "one_by_one", "paper", "subscriber", "topic"]
 
 #: A Monday noon. The clock that the doors read stands at it too (see conftest.py).
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)

@@ -10,6 +10,7 @@ import os
 import shutil
 import socket
 from functools import cache, partial
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -40,6 +41,11 @@ def program(name: str) -> bool:
     return shutil.which(name) is not None
 
 
+def postfix() -> bool:
+    """Return whether a Postfix of our own can be started."""
+    return program("postfix") and os.geteuid() == 0
+
+
 def module(name: str) -> bool:
     """Return whether this package is installed."""
     return importlib.util.find_spec(name) is not None
@@ -57,9 +63,14 @@ SERVICES = {
     ),
     "postgresql": (postgresql, f"no PostgreSQL that trusts {POSTGRESQL}"),
     "redis": (redis, "no Redis at 127.0.0.1:6379"),
+    "initdb": (
+        lambda: any(Path("/usr/lib/postgresql").glob("*/bin/initdb")),
+        "PostgreSQL's server programs are not installed under /usr/lib/postgresql",
+    ),
     "redis-server": (partial(program, "redis-server"), "redis-server is not installed"),
     "chromium": (partial(program, "chromium"), "chromium is not installed"),
     "smtp-sink": (partial(program, "smtp-sink"), "smtp-sink (of Postfix) is not installed"),
+    "postfix": (postfix, "Postfix is not installed, or we are not root, who alone may start it"),
     "xgettext": (partial(program, "xgettext"), "xgettext (of GNU gettext) is not installed"),
 }
 

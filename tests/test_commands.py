@@ -147,9 +147,11 @@ def test_the_doctor_says_what_to_do_and_is_content_after_the_demo(capsys):
 def test_the_doctor_tells_when_a_promise_is_broken(capsys):
     call_command("demo", no_serve=True)
     Letter.objects.filter(kind="digest").update(repeats=2)
+    number = Letter.objects.get(kind="digest").pk
     with pytest.raises(CommandError):
         call_command("doctor", check_promises=True)
-    assert "✗ at most one repeat of a letter: broken by 1 rows" in capsys.readouterr().out
+    said = f"✗ at most one repeat of a letter: broken by 1 row (letter {number})"
+    assert said in capsys.readouterr().out
 
 
 @pytest.mark.django_db

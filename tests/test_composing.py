@@ -2,24 +2,37 @@
 
 import re
 import uuid
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from email import message_from_bytes, policy
 
 import lxml.html
 import pytest
+from django.db import OperationalError
+from django.utils import translation
+from django.utils.html import escape
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from digest import blocks, composing
-from digest.composing import Material
-from digest.models import Digest, Paper, Pick
-from subscriptions import links, mail, plaintext
-from subscriptions.models import Subscriber
-from subscriptions.stencil import Stencil, hole, html_line, stand_in, text_line
+from digest.materials import Material
+from digest.models import Digest, Observation, Paper, Pick
+from subscriptions import links, mail, plaintext, wire
+from subscriptions.models import Letter, Subscriber, Topic
+from subscriptions.stencil import (
+    Skeleton,
+    Stencil,
+    escaped,
+    gap,
+    hole,
+    html_line,
+    stand_in,
+    text_line,
+)
 from tests import make
 from tests.letters_alone import alone
 from tests.make import NOW
 
+DAY = timedelta(days=1)
 HEADERS = [
     "From",
     "To",
@@ -67,6 +80,17 @@ TEXTS = st.lists(
     st.one_of(st.sampled_from(TRAPS), st.text(max_size=40), st.characters()), max_size=6
 ).map(" ".join)
 FULL = TEXTS.map(lambda text: f"{text} x")
+#: None, plain ones, and ones that an attribute can't have as they are.
+ADDRESSES = st.sampled_from(
+    [
+        "",
+        "https://example.org/a?b=%20&c=1&lt;d&amp;=%(why)s",
+        "https://example.org/(a)/[b]/~c;d,e+f*g$h!i@j#k",
+        "https://example.org/a?b=%20&c='\"<>",
+        "https://a\u2028b\u0085c.example/",
+        "https://müller.example/a b\u00a0c/{d}|e^`f`\\g",
+    ]
+)
 
 
 @st.composite
@@ -79,8 +103,8 @@ def picks(draw, digest, position):
         authors=draw(st.lists(FULL, max_size=5)),
         categories=draw(st.lists(st.sampled_from(["cs.LG", "hep-th", "68T05"]), max_size=3)),
         upvotes=draw(st.sampled_from([None, 0, 1, 1234])),
-        url=draw(st.sampled_from(["", "https://example.org/a?b=%20&c='\"<>"])),
-        github=draw(st.sampled_from(["", "https://github.com/a/b?x=1&y=2"])),
+        url=draw(ADDRESSES),
+        github=draw(ADDRESSES),
     )
     paper.stars = draw(st.sampled_from([None, 1, 5000]))
     pick = Pick(
@@ -92,7 +116,10 @@ def picks(draw, digest, position):
         topic_name=draw(FULL),
         terms=draw(st.lists(FULL, max_size=3)),
     )
-    pick.would_fold = [Paper(id=f"x{n}", title=draw(FULL)) for n in range(draw(st.integers(0, 5)))]
+    pick.would_fold = [
+        Paper(id=f"{draw(st.sampled_from(['x', 'x:']))}{n}", title=draw(FULL), url=draw(ADDRESSES))
+        for n in range(draw(st.integers(0, 5)))
+    ]
     return pick
 
 
@@ -250,40 +277,195 @@ def test_a_line_of_text_hangs_under_its_indent():
     assert laid.count("\r\n    word") == 3
 
 
-@pytest.mark.django_db
-def test_gathering_asks_a_constant_number_of_queries(django_assert_num_queries):
-    def digests(count):
-        topic = make.topic()
-        for _ in range(count):
-            subscriber = make.subscriber(topics=[topic])
-            letter = subscriber.letters.create(
-                kind="digest", day=NOW.date(), created_at=NOW, closes_at=NOW
-            )
-            digest = Digest.objects.create(subscriber=subscriber, day=NOW.date(), letter=letter)
-            for position in (1, 2):
-                Pick.objects.create(
-                    digest=digest,
-                    subscriber=subscriber,
-                    paper=make.paper(),
-                    position=position,
-                    score=1,
-                    basis="topic",
-                )
-        return list(Digest.objects.select_related("subscriber"))
+@given(st.from_regex(blocks.PLAIN, fullmatch=True))
+def test_a_plain_address_stands_in_an_attribute_as_it_is_but_escaped(address):
+    page = f'<html><body><p data-paper-id="{escape(address)}"><a href="{escape(address)}">x</a>'
+    inlined = mail.inline_css(page)
+    assert f'<p data-paper-id="{escaped(address)}"><a href="{escaped(address)}">x</a>' in inlined
 
-    some = digests(1)
-    with django_assert_num_queries(7):
-        composing.gather(some)
-    more = digests(10)
-    with django_assert_num_queries(7):
-        materials = composing.gather(more)
-    with django_assert_num_queries(0):
-        assert all(composing.content(one).html for one in materials)
+
+@given(TEXTS)
+def test_words_stand_between_tags_as_lxml_writes_them(text):
+    text = plaintext.one_line(text)
+    inlined = mail.inline_css(f"<html><body><p>x{escape(text)}x</p></body></html>")
+    assert f"<p>x{escaped(text)}x</p>" in inlined
+
+
+def test_gaps_are_filled_wherever_they_stand_in_a_line():
+    skeleton = Skeleton.of_html(
+        f'<p title="100%">\n<a href="{gap("link")}?a">{gap("title")}</a>, 5%\n{hole("why")}',
+        {"link"},
+    )
+    stencil = skeleton.filled({"link": "http://x/%(title)s", "title": "100 %s" + "é" * 60})
+    page = f'<p title="100%">\n<a href="http://x/%(title)s?a">100 %s{"é" * 60}</a>, 5%\nwhy'
+    assert b"".join(stencil.lay({"why": html_line("why")})) == wire.quoted(page)
+
+
+def test_words_have_no_gap_inside_of_a_tag():
+    for tag in ('<a title="{}">', "<a title='x {} y' href=''>", "<{}>"):
+        with pytest.raises(ValueError, match=r"\['title'\]"):
+            Skeleton.of_html(f"<p>{tag.format(gap('title'))}</p>", {"link"})
+
+
+def test_papers_of_one_shape_share_a_skeleton_and_those_with_odd_addresses_have_their_own():
+    shapes = set()
+    for title, url in (("Graphs", ""), ("Trees", "http://x/a"), ("", ""), ("Nets", 'http://x/"a"')):
+        (pick,) = material_of([title]).picks
+        pick.paper.url = url
+        shape = blocks.Told.of(pick, composing.FORMS[0], "http://x/say").with_gaps()
+        shapes.add(shape.key())
+        assert title not in shape.words.values() or not title
+    assert len(shapes) == 3
+
+
+# ---- Many letters at once
+
+
+def stored(papers=(), kind="digest", subscriber=None, **fields):
+    """Store a digest of these papers. Return its letter, as the post office loads it."""
+    subscriber = subscriber or make.subscriber(topics=[make.topic()])
+    letter = subscriber.letters.create(
+        kind=kind, day=NOW.date(), created_at=NOW, closes_at=NOW, **fields
+    )
+    digest = Digest.objects.create(subscriber=subscriber, day=NOW.date(), letter=letter)
+    for position, paper in enumerate(papers, start=1):
+        pick(digest, paper, position=position)
+    return Letter.objects.select_related("subscriber").get(pk=letter.pk)
+
+
+def pick(digest, paper, **fields):
+    defaults = {"score": 1, "basis": "topic", "topic_name": "Graphs", "terms": ["graph"]}
+    return Pick.objects.create(
+        digest=digest, subscriber=digest.subscriber, paper=paper, **defaults | fields
+    )
+
+
+def composed(*letters):
+    return list(composing.compose(letters, NOW))
+
+
+@pytest.mark.django_db
+def test_composing_asks_as_many_queries_for_many_letters_as_for_one(django_assert_num_queries):
+    letters = [stored([make.paper(), make.paper()]) for _ in range(11)]
+    for some in (letters[:1], letters):
+        with django_assert_num_queries(5):
+            assert all(content.html for content in composed(*some))
+
+
+@pytest.mark.django_db
+def test_stored_letters_are_byte_for_byte_those_of_their_rows_rendered_alone():
+    shared = make.paper("Graphs & <b>", "We graph.", upvotes=12, github="https://github.com/a/b")
+    for day, stars in ((NOW.date() - DAY, 99), (NOW.date(), 1234), (NOW.date() + DAY, None)):
+        Observation.objects.create(paper=shared, source="hf", day=day, github_stars=stars)
+    letters = [stored([shared, make.paper()]), stored([make.paper(), shared])]
+    for digest in Digest.objects.all():
+        leader = digest.picks.get(position=1)
+        pick(digest, make.paper("On the same idea"), leader=leader, basis="trend")
+    Subscriber.objects.filter(pk=letters[1].subscriber_id).update(language="de")
+    letters = list(Letter.objects.select_related("subscriber").order_by("pk"))
+    for letter, content in zip(letters, composed(*letters), strict=True):
+        whole = list(letter.digest.picks.whole())
+        (material,) = composing.gather([letter.digest], picks={letter.subscriber_id: whole})
+        assert mime_of(content) == mime_of(alone(material))
+        assert "1,234 stars" in content.html or "1.234 Sterne" in content.html
+    assert [dict(one.headers)["Content-Language"] for one in composed(*letters)] == ["en", "de"]
+
+
+@pytest.mark.django_db
+def test_each_letter_says_what_the_rows_say_at_that_moment():
+    paper, topic = make.paper("Graphs"), make.topic("Trees")
+    letter = stored([paper], subscriber=make.subscriber(topics=[topic]))
+    composed(letter)
+    # Whatever writes a row, and although `changed_at` stays.
+    Paper.objects.update(title="Graphs, second edition", upvotes=7)
+    Observation.objects.create(paper=paper, source="hf", day=NOW.date(), github_stars=77)
+    Pick.objects.update(terms=["edge"])
+    Topic.objects.update(name="Forests")
+    Digest.objects.update(considered=4321)
+    (content,) = composed(letter)
+    for said in ("Graphs, second edition", "7 upvotes", "77 stars", "edge", "Forests", "4,321"):
+        assert said in " ".join(content.text.split()), said
+
+
+@pytest.mark.django_db
+def test_the_first_digest_welcomes_and_no_later_one_does():
+    reader = make.subscriber()
+    assert (
+        "This is your first digest" in composed(stored([make.paper()], subscriber=reader))[0].html
+    )
+    before = reader.letters.create(
+        kind="digest", day=NOW.date() - DAY, created_at=NOW, closes_at=NOW, state="missed"
+    )
+    Digest.objects.create(subscriber=reader, day=NOW.date() - DAY, letter=before)
+    letter = Letter.objects.select_related("subscriber").get(subscriber=reader, day=NOW.date())
+    assert "This is your first digest" in composed(letter)[0].html
+    Letter.objects.filter(pk=before.pk).update(state="accepted")
+    assert "This is your first digest" not in composed(letter)[0].html
+
+
+@pytest.mark.django_db
+def test_a_letter_that_cannot_be_read_costs_itself_alone():
+    bad, good, empty, gone = (
+        stored([make.paper()]),
+        stored([make.paper()]),
+        stored(),
+        stored([make.paper()]),
+    )
+    Pick.objects.filter(digest__letter=bad).update(terms=5)  # No list of words.
+    gone.digest.delete()
+    contents = composed(bad, good, empty, gone)
+    assert [type(one) for one in contents] == [
+        TypeError,
+        mail.Content,
+        mail.NothingToSay,
+        Digest.DoesNotExist,
+    ]
+
+
+@pytest.mark.django_db
+def test_a_letter_that_cannot_be_filled_costs_itself_alone(monkeypatch):
+    def because(site, day, real=composing.wording.because):
+        if day != NOW.date():
+            raise RuntimeError("no such day")
+        return real(site, day)
+
+    monkeypatch.setattr(composing.wording, "because", because)
+    bad = stored([make.paper()], subscriber=make.subscriber(confirmed_at=NOW - DAY))
+    contents = composed(bad, stored([make.paper()]))
+    assert [type(one) for one in contents] == [RuntimeError, mail.Content]
+
+
+@pytest.mark.django_db
+def test_where_the_database_is_away_no_letter_is_tried_alone(monkeypatch):
+    tried = []
+
+    def gather(digests, kind):
+        tried.append(len(digests))
+        raise OperationalError("the server closed the connection")
+
+    letters = [stored([make.paper()]) for _ in range(3)]
+    monkeypatch.setattr(composing, "gather", gather)
+    assert [type(one) for one in composed(*letters)] == [OperationalError] * 3
+    assert tried == [3]
+
+
+@pytest.mark.django_db
+def test_readers_of_the_same_papers_get_them_each_in_her_language():
+    paper, topic = make.paper(), make.topic()
+    letters = [
+        stored([paper], subscriber=make.subscriber(topics=[topic], language=language))
+        for language in ("en", "de", "en")
+    ]
+    with translation.override("fr"):
+        contents = [content.text for content in composing.compose(letters, NOW)]
+        assert translation.get_language() == "fr"
+    assert ["chosen for your topics" in text for text in contents] == [True, False, True]
+    assert ["More, less or save" in text for text in contents] == [True, False, True]
 
 
 def test_blocks_are_rendered_once_for_many_readers(monkeypatch):
-    monkeypatch.setattr(blocks, "_blocks", {})
-    monkeypatch.setattr(blocks, "_entries", {})
+    for kept in ("_skeletons", "_blocks", "_entries"):
+        monkeypatch.setattr(blocks, kept, {})
     rendered = []
     monkeypatch.setattr(
         blocks,
@@ -292,4 +474,4 @@ def test_blocks_are_rendered_once_for_many_readers(monkeypatch):
     )
     for pk in range(1, 20):
         composing.content(material_of(["Graphs", "Trees"], pk=pk))
-    assert rendered == ["paper", "paper", "group"]
+    assert rendered == ["paper", "group"]  # Both papers have one shape.

@@ -12,7 +12,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
 
-from digest import composing, coverage, harvest, planning, upkeep
+from digest import coverage, harvest, planning, upkeep
 from digest.models import (
     Coverage,
     Digest,
@@ -28,6 +28,7 @@ from digest.sources.arxiv import ArXiv
 from digest.sources.huggingface import HuggingFace
 from digest.sources.web import MemoryCache, MemoryGate, Web
 from digest.turns import DatabaseCache, DatabaseGate
+from subscriptions import registry
 from subscriptions.models import Letter
 from tests import make
 from tests.arxiv_server import EASTERN, ArxivServer, unavailable
@@ -394,7 +395,7 @@ def test_digests_wait_for_the_list_an_hour_at_most_and_then_say_what_is_missing(
     assert planning.plan(due + timedelta(minutes=59)).letters == 0
     assert planning.plan(due + timedelta(minutes=60)).letters == 1
     digest = Digest.objects.get(subscriber=reader, day=days[1])
-    text = " ".join(composing.compose(digest.letter, due).text.split())
+    text = " ".join(registry.composed(digest.letter, due).text.split())
     assert "Of arXiv's list of Tuesday, 2 June, only 6 papers had come in" in text
 
 
@@ -407,7 +408,7 @@ def test_digests_that_wait_go_out_as_soon_as_the_list_is_here(server, days):
     run(server, days[1], hour=7)
     assert planning.plan(due + timedelta(minutes=1)).letters == 1
     digest = Digest.objects.order_by("pk").last()
-    text = " ".join(composing.compose(digest.letter, due).text.split())
+    text = " ".join(registry.composed(digest.letter, due).text.split())
     assert "arXiv announced 9 papers on Tuesday, 2 June; 9 of them were looked at" in text
 
 
@@ -430,7 +431,7 @@ def test_what_happened_to_saved_papers_is_told_once_in_the_next_digest(server, d
         moment = at(day, 9)
         planning.plan(moment)
         letter = Letter.objects.get(subscriber=reader, day=day)
-        said.append(composing.compose(letter, moment).text)
+        said.append(registry.composed(letter, moment).text)
         letter.state, letter.frozen_at, letter.ended_at = "accepted", moment, moment
         letter.save()
         server.days[days[2]] = [p for p in server.days[days[2]] if p.get("kind") != "replace"]

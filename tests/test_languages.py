@@ -3,7 +3,6 @@
 import re
 import shutil
 from datetime import timedelta
-from types import SimpleNamespace
 
 import lxml.html
 import pytest
@@ -18,7 +17,7 @@ from django.utils import translation
 
 from digest import composing, wording
 from digest.models import Digest, Pick
-from subscriptions import links, mail, models, notices
+from subscriptions import links, mail, models, registry
 from subscriptions.models import Letter, Subscriber
 from subscriptions.post import office
 from tests import make, services
@@ -128,7 +127,7 @@ def letter_of(kind):
         return digest_of(reader, kind)
     asking = "confirm" if kind == "already" else kind
     letter = Letter(subscriber=reader, kind=asking, created_at=NOW)
-    return getattr(notices, f"compose_{asking}")(letter, NOW)
+    return registry.composed(letter, NOW)
 
 
 def digest_of(reader, kind):
@@ -199,9 +198,8 @@ def test_one_is_one_and_two_are_two():
         assert wording.and_more(5, 3) == "und 2 weitere"
         assert wording.quiet(1, ["Graphs"]).startswith("1 neuer Artikel wurde")
         assert wording.quiet(0, ["Graphs"]) == "Heute gab es keine neuen Artikel."
-        picks = [SimpleNamespace(paper=SimpleNamespace(title="Graphen"))] * 3
-        assert wording.subject(picks[:2]) == "Graphen + 1 weiterer"
-        assert wording.subject(picks) == "Graphen + 2 weitere"
+        assert wording.subject("Graphen", 1) == "Graphen + 1 weiterer"
+        assert wording.subject("Graphen", 2) == "Graphen + 2 weitere"
 
 
 # ---- Pages

@@ -219,7 +219,9 @@ def test_the_headers_are_those_of_a_list_that_one_click_leaves(sent):
     assert b"\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n" in head
     assert b"\r\nList-Id: Daily papers <daily.paperboy.example>\r\n" in head
     assert b"\r\nAuto-Submitted: auto-generated\r\n" in head
-    assert re.search(rb"\r\nMessage-ID: <digest\.[0-9a-f]{32}@paperboy\.example>\r\n", head)
+    assert re.search(
+        rb"\r\nMessage-ID: <digest\.2026-06-01\.[0-9a-f]{32}@paperboy\.example>\r\n", head
+    )
 
 
 def test_a_long_subject_of_any_script_is_folded_into_valid_words(sent):

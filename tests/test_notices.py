@@ -8,7 +8,7 @@ from django.utils import translation
 from digest import promises
 from subscriptions import links, notices, registry, signup
 from subscriptions.models import Letter, Subscriber
-from subscriptions.post import office
+from subscriptions.post import ledger, office
 from tests import make
 from tests.make import NOW
 
@@ -83,13 +83,13 @@ def test_a_goodbye_is_withheld_where_letters_cannot_reach_her():
 
 
 def test_a_goodbye_whose_reader_comes_back_while_it_is_handed_over_does_not_leave(monkeypatch):
-    letter, pass_fence = goodbye(), office._pass_fence
+    letter, fence = goodbye(), ledger.fence
 
-    def come_back_and_pass(claimed, now):
+    def come_back_and_pass(letters, frozen, now):
         say_yes(letter, NOW)
-        pass_fence(claimed, now)
+        return fence(letters, frozen, now)
 
-    monkeypatch.setattr(office, "_pass_fence", come_back_and_pass)
+    monkeypatch.setattr(ledger, "fence", come_back_and_pass)
     assert deliver(letter) == "not sent: came back"
 
 
@@ -163,8 +163,18 @@ def test_each_is_written_in_her_language_or_in_english(monkeypatch, kind, hers, 
     reader = make.subscriber(language=hers, suppressed_at=NOW)
     letter = Letter(subscriber=reader, kind=kind, created_at=NOW)
     with translation.override("fr"):
-        assert registry.composers[kind](letter, NOW) == written
+        assert registry.composed(letter, NOW) == written
         assert translation.get_language() == "fr"
+
+
+def test_a_notice_that_cannot_be_written_costs_itself_alone():
+    readers = [make.subscriber(suppressed_at=moment) for moment in (None, NOW)]
+    letters = [Letter(subscriber=one, kind="bounced", created_at=NOW) for one in readers]
+    bad, good = registry.composers["bounced"](letters, NOW)
+    assert isinstance(bad, Exception)
+    assert "since 1 June 2026" in " ".join(good.text.split())
+    with pytest.raises(type(bad)):
+        registry.composed(letters[0], NOW)
 
 
 def test_dates_are_written_as_in_her_language(outbox):

@@ -1,6 +1,7 @@
 """Lines of the text part, whatever a paper says of itself."""
 
 import re
+import unicodedata
 
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -48,3 +49,9 @@ def test_an_abstract_that_begins_with_a_number_is_no_paper(said):
 def marks(text):
     """Return all that is to be read, without how numbers are marked."""
     return re.sub(r"[\s().\[\]]", "", text)
+
+
+def test_every_character_that_takes_two_columns_is_counted_so():
+    wide = [one for one in map(chr, range(0x110000)) if unicodedata.east_asian_width(one) in "WF"]
+    assert columns("".join(wide)) == 2 * len(wide)
+    assert [one for one in wide if columns(one) != 2] == []

@@ -120,7 +120,7 @@ def composed(kept, settings):
     def compose(name):
         if name not in kept:
             letter = LETTERS[name]()
-            kept[name] = registry.composers[letter.kind](letter, NOW)
+            kept[name] = registry.composed(letter, NOW)
         return kept[name]
 
     return compose

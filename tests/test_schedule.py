@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from subscriptions import schedule
 
-DAY = timedelta(days=1)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 QUARTER = timedelta(minutes=15)  # All clocks of today differ by so much or a multiple.
 FIRST, LAST = date(2026, 1, 1), date(2027, 12, 31)
 MIDNIGHT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -87,6 +87,33 @@ def test_every_day_on_which_clocks_change_is_due_once_at_every_hour():
             assert due in moments, (zone, day, hour)
 
 
+def test_every_zone_is_due_once_on_each_date_of_two_years_and_about_a_day_after_the_last():
+    """At midnight, where most zones change their calendars, and at another hour, zone by zone."""
+    for number, zone in enumerate(zones()):
+        dates = dates_shown(zone, FIRST, LAST)
+        for hour in (0, number % 24):
+            moments = list(moments_of(zone, hour, dates))
+            assert all(20 * HOUR <= b - a <= 28 * HOUR for a, b in pairwise(moments)), zone
+
+
+@pytest.mark.parametrize(
+    ("zone", "lost"),
+    [
+        ("Pacific/Apia", date(2011, 12, 30)),
+        ("Pacific/Fakaofo", date(2011, 12, 30)),
+        ("Pacific/Kwajalein", date(1993, 8, 21)),
+        ("Pacific/Kiritimati", date(1994, 12, 31)),
+    ],
+)
+def test_where_the_date_line_moved_there_is_one_due_moment_a_date_but_for_the_lost_one(zone, lost):
+    zone = ZoneInfo(zone)
+    dates = dates_shown(zone, lost - 30 * DAY, lost + 30 * DAY)
+    assert lost not in dates
+    for hour in range(24):
+        moments = list(moments_of(zone, hour, dates))
+        assert all(20 * HOUR <= b - a <= 28 * HOUR for a, b in pairwise(moments)), hour
+
+
 @given(
     zone=st.deferred(lambda: st.sampled_from(zones())),
     day=st.dates(FIRST, LAST),
@@ -114,6 +141,22 @@ def test_the_grace_of_a_day_before_one_that_never_was_begins_where_it_ended():
     zone = ZoneInfo("Pacific/Apia")
     closes = schedule.closes(date(2011, 12, 29), zone)
     assert wall(closes, zone) == "2011-12-31 06:00"
+
+
+def dates_shown(zone, first, last):
+    """Return the dates that the zone's calendar shows, looked at four times a day."""
+    looks = [MIDNIGHT + (first - FIRST) + n * DAY / 4 for n in range(4 * (last - first).days)]
+    return sorted({schedule.local_day(look, zone) for look in looks})
+
+
+def moments_of(zone, hour, dates):
+    """Yield the moment that follows each day's, of all these dates."""
+    day = dates[0]
+    for expected in dates:
+        found, moment = schedule.first_due(day, hour, zone)
+        assert found == expected, zone
+        yield moment
+        day = found + DAY
 
 
 @cache

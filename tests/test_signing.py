@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from django.core.exceptions import ImproperlyConfigured
 
 from subscriptions.post import dns_records, signing
+from subscriptions.post.lines import hand_over
 from subscriptions.post.transports import Envelope, transport_for
 from tests.make import NOW
 from tests.smtp_server import MailServer
@@ -160,7 +161,7 @@ def journey():
 
         def send(mime, rewritten):
             envelope = Envelope("digest@papers.example.org", "reader@example.org", "digest", 1, NOW)
-            transport_for(relay.url).hand_over(envelope, mime, fence=lambda: None)
+            hand_over(transport_for(relay.url), envelope, mime)
             ((recipient, kept),) = relay.accepted
             with smtplib.SMTP(*last.server_address) as client:
                 client.sendmail(envelope.sender, recipient, rewritten(kept))

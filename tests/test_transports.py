@@ -13,8 +13,14 @@ ENVELOPE = Envelope("digest@example.org", "reader@example.org", "digest", 7, NOW
 NAME = "digest-20260601T120000Z-7.eml"
 
 
-def nothing():
-    """A fence that is passed."""
+def hand_over(at_the_fence=lambda: None):
+    """Put the letter into the outbox, and let something happen just before the last step."""
+    line = FileTransport().open()
+    line.begin(ENVELOPE, MIME)
+    if line.state == "fence":
+        at_the_fence()
+        line.finish()
+    return line.verdict
 
 
 @pytest.fixture
@@ -34,7 +40,7 @@ def test_a_full_disk_defers_the_letter(outbox):
     passed = []
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(MIME) // 2, hard))
     try:
-        verdict = FileTransport().hand_over(ENVELOPE, MIME, lambda: passed.append(1))
+        verdict = hand_over(lambda: passed.append(1))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
@@ -45,22 +51,20 @@ def test_a_full_disk_defers_the_letter(outbox):
 
 
 def test_a_letter_that_surely_is_not_in_place_is_deferred(outbox):
-    verdict = FileTransport().hand_over(ENVELOPE, MIME, (outbox / NAME).mkdir)
+    verdict = hand_over((outbox / NAME).mkdir)
     assert verdict.answer == "deferred"
     assert list(outbox.glob(".draft-*")) == []
 
 
 def test_a_letter_that_is_in_place_is_accepted_whatever_the_disk_said(outbox):
     """A folder across a network renames, loses the answer, asks again, and finds no draft."""
-    verdict = FileTransport().hand_over(
-        ENVELOPE, MIME, lambda: draft_in(outbox).rename(outbox / NAME)
-    )
+    verdict = hand_over(lambda: draft_in(outbox).rename(outbox / NAME))
     assert verdict.answer == "accepted"
     assert (outbox / NAME).read_bytes() == MIME
 
 
 def test_a_letter_that_is_nowhere_to_be_seen_is_unknown(outbox):
-    verdict = FileTransport().hand_over(ENVELOPE, MIME, lambda: draft_in(outbox).unlink())
+    verdict = hand_over(lambda: draft_in(outbox).unlink())
     assert verdict.answer == "unknown"
 
 
@@ -73,6 +77,6 @@ def test_drafts_of_workers_that_were_killed_are_swept_by_the_next_letter(outbox)
     old.write_bytes(MIME)
     os.utime(old, (0, 0))
 
-    FileTransport().hand_over(ENVELOPE, MIME, nothing)
+    hand_over()
 
     assert {file.name for file in outbox.iterdir()} == {".draft-alive", old.name, NAME}

@@ -3,6 +3,7 @@
 import quopri
 import re
 from email import message_from_bytes, policy
+from email.header import Header
 
 import pytest
 from hypothesis import given
@@ -72,6 +73,20 @@ def test_what_would_be_two_headers_is_refused(name, end):
         wire.header(name, f"Papers{end}Bcc: everyone@example.org")
 
 
+@given(st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), max_size=80))
+def test_a_short_subject_is_what_the_standard_library_makes_of_it(text):
+    subject = plaintext.one_line(text).replace("=?", "")
+    folded = Header(subject, None, wire.WIDTH, "Subject").encode(linesep="\r\n")
+    assert wire.header("Subject", subject) == f"Subject: {folded}\r\n".encode()
+
+
+@given(st.text(st.sampled_from(" =/.From09~é\t"), max_size=90))
+def test_a_line_that_needs_no_encoding_is_what_the_encoder_makes_of_it(text):
+    encoded = b"=\r\n".join(wire._chunks(text))
+    assert wire.quoted(text) == encoded
+    assert wire.quoted("a" * 70 + text) == b"=\r\n".join(wire._chunks("a" * 70 + text))
+
+
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=300))
 def test_any_subject_of_one_line_is_one_valid_header(text):
     subject = plaintext.one_line(text)
@@ -80,6 +95,7 @@ def test_any_subject_of_one_line_is_one_valid_header(text):
     assert last == b""
     assert line.startswith(b"Subject: ") or not subject
     assert all(one.startswith(b" ") and one.strip() for one in folded)
+    assert all(len(one) <= 76 for one in (line, *folded)) or subject.isascii()
     assert all(len(word) <= 75 for word in re.findall(rb"=\?[^?]+\?.\?[^?]*\?=", header))
     message = message_from_bytes(header + b"\r\n", policy=policy.default)
     assert message.keys() == ["Subject"]

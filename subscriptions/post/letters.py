@@ -9,6 +9,23 @@ from django.db import models
 from django.db.models import Q
 
 
+class Volley(models.Model):
+    """The bytes of letters that passed the fence together, compressed as one.
+
+    They share most of their blocks, so together they take a twentieth of what each would alone.
+    Dropped when the last of them has ended.
+    """
+
+    created_at = models.DateTimeField()
+    mime = models.BinaryField(help_text="Zstandard with its checksum, one letter after the other.")
+
+    class Meta:
+        verbose_name_plural = "volleys"
+
+    def __str__(self):
+        return f"Volley {self.pk}"
+
+
 class LetterQuerySet(models.QuerySet):
     def open(self):
         """Those whose story has not ended."""
@@ -65,8 +82,21 @@ class Letter(models.Model):
 
     message_id = models.CharField(max_length=200, blank=True)
     frozen_at = models.DateTimeField(null=True, blank=True, help_text="The letter's Date.")
-    mime = models.BinaryField(null=True, blank=True, help_text="Its bytes, compressed, while open.")
-    mime_sha256 = models.CharField(max_length=64, blank=True)
+    # Without an index or a constraint, which would cost at each step: volleys go when it is sure.
+    volley = models.ForeignKey(
+        Volley,
+        null=True,
+        blank=True,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        help_text="Where its bytes are, from the fence until it ends.",
+    )
+    mime_at = models.PositiveIntegerField(default=0, help_text="Where in the volley they begin.")
+    mime_size = models.PositiveIntegerField(default=0)
+    left_at = models.DateTimeField(
+        null=True, blank=True, help_text="When the last try passed the fence."
+    )
     stage = models.CharField(max_length=12, blank=True, help_text="How far the last try came.")
     last_reply = models.CharField(max_length=300, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
@@ -99,9 +129,15 @@ class Letter(models.Model):
         ]
         indexes = [
             models.Index(
-                fields=["state", "next_try_at"],
+                fields=["state", "next_try_at", "id"],
                 condition=Q(state__in=["planned", "claimed", "transmitting", "uncertain"]),
                 name="open_letters",
+            ),
+            # Somebody waits in front of a screen for these: they pass the digests.
+            models.Index(
+                fields=["next_try_at", "id"],
+                condition=Q(state="planned", day__isnull=True),
+                name="letters_awaited",
             ),
         ]
 
@@ -111,16 +147,21 @@ class Letter(models.Model):
     @property
     def said(self):
         """Return the state as it is said to people."""
+        words = self.get_state_display()
         if self.state == self.State.PLANNED and self.attempt:
             return f"will be tried again at {self.next_try_at:%H:%M} UTC"
-        words = self.get_state_display()
+        if self.state == self.State.UNCERTAIN:
+            return f"{words}; it will be asked for at {self.next_try_at:%H:%M} UTC"
         return f"{words}: {self.reason}" if self.reason not in ("", words) else words
 
 
 class LetterEvent(models.Model):
     """One step in the life of a letter. Rows are added, never changed."""
 
-    letter = models.ForeignKey(Letter, on_delete=models.CASCADE, related_name="events")
+    # No constraint in the database, whose look at the letter's row would be half of the cost.
+    letter = models.ForeignKey(
+        Letter, on_delete=models.CASCADE, related_name="events", db_constraint=False
+    )
     at = models.DateTimeField()
     was = models.CharField(max_length=12, blank=True)
     became = models.CharField(max_length=12)

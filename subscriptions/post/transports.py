@@ -1,75 +1,89 @@
-"""How a letter is handed over: each transport has one verb, and answers in one of four words.
+"""How a letter is handed over: on lines, each of which takes one letter at a time.
 
-    hand_over(envelope, mime, fence) -> Verdict("accepted" | "deferred" | "refused" | "unknown", …)
-
-`fence` is called when everything but the last, irrevocable step is done. What it raises goes
-through to the caller, and that step is not taken.
+A line is offered a letter, says when everything but the last, irrevocable step is done, and takes
+that step when it is told to: see line.py. What EMAIL_URL names decides which lines there are.
 """
 
 import os
 import tempfile
 import time
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC
 from functools import cache
 from pathlib import Path
-from typing import Literal, Protocol
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from subscriptions.post.conversation import SmtpServer, converse
+from subscriptions.post.line import Envelope, Line, Transport, Verdict
+from subscriptions.post.smtp_server import SmtpTransport, parse_server
+
+__all__ = ["Envelope", "FileTransport", "Line", "SmtpTransport", "Verdict", "transport_for"]
 
 DRAFT = ".draft-"
 DRAFT_SECONDS = 3600  # A living worker has its draft in place, or gone, within a minute.
 
 
-@dataclass(frozen=True)
-class Envelope:
-    """Who sends what to whom, besides the letter's bytes."""
-
-    sender: str
-    recipient: str
-    kind: str
-    letter_id: int
-    frozen_at: datetime
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What became of a letter, at which stage, in whose words."""
-
-    answer: Literal["accepted", "deferred", "refused", "unknown"]
-    stage: str
-    reply: str = ""
-
-
-class Transport(Protocol):
-    def hand_over(self, envelope: Envelope, mime: bytes, fence: Callable[[], None]) -> Verdict: ...
-
-
 class FileTransport:
-    """Letters become files in the outbox: the very bytes that SMTP would carry.
+    """Letters become files in the outbox."""
 
-    The name says which letter it is, so that a repeat falls on the same file.
+    connections = 20  # So many letters are settled in one transaction.
+
+    def open(self) -> Line:
+        return FileLine(Path(settings.DATA_DIR) / "outbox")
+
+
+class FileLine:
+    """Puts letters into the outbox: the very bytes that SMTP would carry.
+
+    The name says which letter it is, so that a repeat falls on the same file. Nothing has to be
+    waited for.
     """
 
-    def hand_over(self, envelope, mime, fence):
-        outbox = Path(settings.DATA_DIR) / "outbox"
+    wants_write = False
+
+    def __init__(self, outbox: Path):
+        self.outbox = outbox
+        self.state = "free"
+        self.verdict: Verdict | None = None
+        self.waiting_since = 0.0
+        self._draft: Path | None = None
+
+    def fileno(self) -> None:
+        return None
+
+    def is_fresh(self, now: float) -> bool:
+        return self.state == "free"
+
+    def begin(self, envelope: Envelope, mime: bytes) -> None:
         moment = envelope.frozen_at.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
-        target = outbox / f"{envelope.kind}-{moment}-{envelope.letter_id}.eml"
+        self._target = self.outbox / f"{envelope.kind}-{moment}-{envelope.letter_id}.eml"
+        self._mime, self.verdict = mime, None
         try:
-            draft = _write_draft(outbox, mime)
+            self._draft = _write_draft(self.outbox, mime)
         except OSError as error:
-            return Verdict("deferred", "file", _why_not(error))
-        try:
-            fence()
-            return _put_in_place(draft, target, mime)
-        finally:
-            _remove(draft)
+            return self._end(Verdict("deferred", "file", _why_not(error)))
+        self.state = "fence"
+
+    def finish(self) -> None:
+        self._end(_put_in_place(self._draft, self._target, self._mime))
+
+    def withdraw(self) -> None:
+        self._end(None)
+
+    def pump(self, now: float) -> None:
+        """Nothing is under way."""
+
+    def close(self) -> None:
+        if self.state == "fence":
+            self._end(None)
+        self.state = "closed"
+
+    def _end(self, verdict):
+        if self._draft is not None:
+            _remove(self._draft)
+        self._draft, self.verdict, self.state = None, verdict, "free"
 
 
 def _write_draft(outbox: Path, mime: bytes) -> Path:
@@ -99,9 +113,19 @@ def _sweep_drafts(outbox):
 def _put_in_place(draft, target, mime):
     try:
         os.replace(draft, target)
+        _sync(target.parent)
     except OSError as error:
         return _judge(draft, target, mime, error)
     return Verdict("accepted", "file", target.name)
+
+
+def _sync(folder):
+    """Bring the name to the disk too: it is what says later that the letter was sent."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _judge(draft, target, mime, error):
@@ -124,52 +148,15 @@ def _why_not(error):
     return f"the outbox folder can't be written to: {error.strerror or error}"
 
 
-class SmtpTransport:
-    """Letters go to a mail server, one conversation each."""
-
-    def __init__(self, server: SmtpServer):
-        self.server = server
-
-    def hand_over(self, envelope, mime, fence):
-        answer, stage, reply = converse(
-            self.server, envelope.sender, envelope.recipient, mime, fence
-        )
-        return Verdict(answer, stage, reply)
-
-
 @cache
 def transport_for(url: str) -> Transport:
     """Return the transport that EMAIL_URL names. Raises ImproperlyConfigured for any other."""
-    parts = urlsplit(url)
-    if parts.scheme == "file":
+    scheme = urlsplit(url).scheme
+    if scheme == "file":
         return FileTransport()
-    if parts.scheme in ("smtp", "smtps"):
-        return SmtpTransport(_server(parts))
+    if scheme in ("smtp", "smtps"):
+        return SmtpTransport(parse_server(url))
     raise ImproperlyConfigured(
-        f"EMAIL_URL begins with {parts.scheme or url!r}, which is no transport of ours. It may be "
+        f"EMAIL_URL begins with {scheme or url!r}, which is no transport of ours. It may be "
         f"file: or smtp://user:password@host:port?tls=starttls."
-    )
-
-
-def _server(parts) -> SmtpServer:
-    try:
-        port = parts.port
-    except ValueError:
-        raise ImproperlyConfigured("EMAIL_URL holds a port that is no number.") from None
-    if not parts.hostname:
-        raise ImproperlyConfigured("EMAIL_URL names no host: smtp://host:port.")
-    implied = "implicit" if parts.scheme == "smtps" or port == 465 else "none"
-    if implied == "none" and port == 587:
-        implied = "starttls"
-    tls = parse_qs(parts.query).get("tls", [implied])[0]
-    if tls not in ("none", "starttls", "implicit"):
-        raise ImproperlyConfigured(
-            f"EMAIL_URL: tls must be none, starttls or implicit, not {tls!r}."
-        )
-    return SmtpServer(
-        host=parts.hostname,
-        port=port or {"implicit": 465, "starttls": 587, "none": 25}[tls],
-        tls=tls,
-        user=unquote(parts.username or ""),
-        password=unquote(parts.password or ""),
     )

@@ -11,7 +11,7 @@ from digest.management import base
 from digest.models import Digest
 from subscriptions import links, schedule, signup
 from subscriptions.models import Subscriber, Topic
-from subscriptions.post import office
+from subscriptions.post import clock, delivery, office
 
 ADDRESS = "demo@paperboy.example"
 TOPICS = ("graph-learning", "molecules-and-proteins", "large-language-models")
@@ -78,7 +78,7 @@ class Command(base.Command):
             Subscriber.objects.wanting().filter(pk=subscriber.pk).update(next_due_at=now)
         planning.plan(now)
         office.sweep(now)
-        self.sent += sum(office.deliver(letter_id, now) for letter_id in office.due(now))
+        self.sent += delivery.deliver_due(clock.running_from(now))["accepted"]
         letter = subscriber.letters.filter(day=today).first()
         said = letter.said if letter else "none: she does not want one"
         self._say("Today's digest", f"{said}{' (of an earlier run)' if had else ''}")

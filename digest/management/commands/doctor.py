@@ -8,7 +8,9 @@ from django.utils.crypto import get_random_string
 from digest import checkup, promises
 from subscriptions import addresses, mail
 from subscriptions.post import signing
-from subscriptions.post.transports import Envelope, transport_for
+from subscriptions.post.line import Envelope
+from subscriptions.post.lines import hand_over
+from subscriptions.post.transports import transport_for
 
 SIGNS = {"ok": "✓", "note": "·", "wrong": "✗"}
 
@@ -30,10 +32,10 @@ class Command(BaseCommand):
             wrong += finding.grade == "wrong"
             self.stdout.write(f"{SIGNS[finding.grade]} {finding.what + ':':<13} {finding.said}")
         if check_promises:
-            for promise, count in promises.broken(now).items():
-                wrong += count > 0
-                said = f"broken by {count} rows" if count else "kept"
-                self.stdout.write(f"{SIGNS['wrong' if count else 'ok']} {promise}: {said}")
+            for finding in promises.examine(now):
+                wrong += finding.count > 0
+                sign = SIGNS["wrong" if finding.count else "ok"]
+                self.stdout.write(f"{sign} {finding.promise.sentence}: {finding.said}")
         if send_to:
             wrong += not self._send(send_to, now)
         if wrong:
@@ -48,7 +50,7 @@ class Command(BaseCommand):
         message_id = f"<test.{get_random_string(20)}@{settings.MAIL_DOMAIN}>"
         mime = signing.sign(mail.as_bytes(content, to=recipient, message_id=message_id, date=now))
         envelope = Envelope(mail.from_address().addr_spec, recipient, "test", 0, now)
-        verdict = transport_for(settings.EMAIL_URL).hand_over(envelope, mime, fence=lambda: None)
+        verdict = hand_over(transport_for(settings.EMAIL_URL), envelope, mime)
         is_sent = verdict.answer == "accepted"
         said = f"{verdict.answer} at {verdict.stage}: {verdict.reply}"
         self.stdout.write(f"{SIGNS['ok' if is_sent else 'wrong']} {'test letter:':<13} {said}")

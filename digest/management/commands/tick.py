@@ -1,12 +1,10 @@
 """`manage.py tick`: one pass of planning and delivery, for cron or by hand."""
 
-from django.utils import timezone
-
 from digest import steering
 from digest.management import base
 from digest.models import ReaderModel
 from subscriptions.models import Letter, Subscriber
-from subscriptions.post import office
+from subscriptions.post import clock, delivery, office, sending
 
 
 class Command(base.Command):
@@ -17,19 +15,14 @@ class Command(base.Command):
         parser.add_argument("--dry-run", action="store_true", help="Say what would be done.")
 
     def handle(self, *, now, dry_run, **options):
-        def clock():
-            return now or timezone.now()
-
+        tell = clock.running_from(now) if now else clock.of_database
         if dry_run:
-            return self._say_what_would_be(clock())
-        if ReaderModel.objects.outdated(clock()).exists():
-            steering.learn(clock())
-        plan = self._plan(clock())
-        office.sweep(clock())
-        accepted = tried = 0
-        while due := office.due(clock()):
-            tried += len(due)
-            accepted += sum(office.deliver(letter_id, clock()) for letter_id in due)
+            return self._say_what_would_be(tell())
+        if ReaderModel.objects.outdated(tell()).exists():
+            steering.learn(tell())
+        office.sweep(tell())  # First: days that ended give their papers back to those that begin.
+        plan = self._plan(tell())
+        ended = delivery.deliver_due(tell)
         if plan is None:
             self.stdout.write(f"Nobody is due.{_when_next()}")
         else:
@@ -37,7 +30,10 @@ class Command(base.Command):
                 f"Planned {plan.letters} digests; {plan.quiet} had nothing to say, "
                 f"{plan.missed} days were missed."
             )
-        self.stdout.write(f"Delivered {accepted} of {tried} letters that were due.")
+        tried = sum(ended.values())
+        self.stdout.write(f"Delivered {ended['accepted']} of {tried} letters that were due.")
+        if reason := sending.current().why_not(tell()):
+            self.stdout.write(f"Nothing leaves: {reason}.")
 
     def _plan(self, now):
         if not Subscriber.objects.due(now).exists():

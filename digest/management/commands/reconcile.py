@@ -1,0 +1,35 @@
+"""`manage.py reconcile`: after a restored backup, find out what had left, so that it stays so."""
+
+from django.core.management.base import CommandError
+from django.utils import timezone
+
+from digest.management import base
+from subscriptions.post.reconcile import Refused, reconcile
+
+
+class Command(base.Command):
+    help = (
+        "After a restored backup, write down which letters had left since it was made. Stop "
+        "sending before the workers start again, and resume it afterwards."
+    )
+
+    def add_arguments(self, parser):
+        parser.add_argument(
+            "--since",
+            type=base.moment,
+            help="When the backup was made, with zone. Without it, when its last letter moved.",
+        )
+        parser.add_argument("--dry-run", action="store_true", help="Say what would be done.")
+
+    def handle(self, *, since, dry_run, **options):
+        try:
+            found = reconcile(timezone.now(), since, dry_run=dry_run)
+        except Refused as reason:
+            raise CommandError(str(reason)) from None
+        self.stdout.write(
+            f"Looked for what left since {found.since:%Y-%m-%d %H:%M} UTC. Of the letters that "
+            f"wait, {found.waiting} had left; of days without a letter, {found.lost}."
+        )
+        self.stdout.write(
+            "Nothing was written." if dry_run else "They are accepted now, and stay so."
+        )

@@ -1,0 +1,40 @@
+"""`manage.py sending`: whether letters leave, and the switch that stops and resumes it."""
+
+import getpass
+import os
+
+from django.utils import timezone
+
+from digest.management import base
+from subscriptions.post import sending, standing
+
+
+class Command(base.Command):
+    help = "Say whether letters leave; stop all sending at once, or resume it."
+
+    def add_arguments(self, parser):
+        acts = ["status", "stop", "resume"]
+        parser.add_argument("act", nargs="?", choices=acts, default="status")
+        parser.add_argument("--by", metavar="NAME", help="Who does it; the system's user, if none.")
+
+    def handle(self, *, act, by, **options):
+        now = timezone.now()
+        if act == "stop":
+            sending.stop(by or _who(), now)
+        elif act == "resume":
+            sending.resume(by or _who())
+        self.stdout.write(standing.of_sending(now).said)
+        if act == "stop":
+            self.stdout.write("What is past the fence already may arrive. All else waits.")
+        for queue in standing.queues(now):
+            self.stdout.write(f"{queue.count:>9,} {queue.label}: {queue.said}")
+        for provider, said in standing.slowed(now):
+            self.stdout.write(f"{provider}: {said}")
+
+
+def _who() -> str:
+    """Return the name of the system's user, or her number where she has none, as in a container."""
+    try:
+        return getpass.getuser()
+    except OSError:
+        return f"user {os.getuid()}"

@@ -1,0 +1,27 @@
+"""Zstandard, from the standard library where it has it."""
+
+import sys
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+OPTIONS = {
+    # Letters of one volley repeat each other, which the lowest level sees as well.
+    zstd.CompressionParameter.compression_level: 1,
+    zstd.CompressionParameter.checksum_flag: 1,
+}
+
+
+def compress(data: bytes) -> bytes:
+    """Return the data as one frame, with a checksum."""
+    return zstd.compress(data, options=OPTIONS)
+
+
+def decompress(data: bytes) -> bytes:
+    """Return what was compressed. Raises ValueError where it is damaged."""
+    try:
+        return zstd.decompress(data)
+    except zstd.ZstdError as error:
+        raise ValueError(str(error)) from None

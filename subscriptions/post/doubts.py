@@ -1,0 +1,166 @@
+"""What was left lying: leases that ran out, letters that are too late, letters of unknown fate.
+
+Past the fence, no answer means that nobody knows. Such a letter is held until the mail server has
+surely ended the conversation, then asked for: the journal tells what was accepted before a crash,
+an oracle (oracles.py) what the mail server has of it. Where it has the letter, that is its end;
+where it hasn't, the letter is sent again; where nobody can say, it is sent once more with the same
+bytes and Message-ID, and after a second silence ends as failed, its picks kept.
+"""
+
+import logging
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import QuerySet
+
+from subscriptions.models import Letter
+from subscriptions.post import journal, ledger, message_ids, oracles
+from subscriptions.post.ledger import Overtaken
+
+logger = logging.getLogger(__name__)
+
+HOLD = timedelta(minutes=15)  # Longer than servers keep a silent connection open.
+CHUNK = 500
+MOST = 20  # Chunks of one kind in one sweep: the next comes in a minute.
+KEEP_VOLLEYS = timedelta(hours=1)
+
+State = Letter.State
+
+
+def sweep(now) -> None:
+    """Take up what was left lying. May be run at any time, and by two at once."""
+    _replay_journals(now)
+    late = Letter.objects.filter(closes_at__lte=now)
+    _each_chunk(late.filter(state=State.PLANNED), _miss, now)
+    _each_chunk(late.filter(state=State.CLAIMED, lease_until__lte=now), _miss, now)
+    expired = Letter.objects.filter(lease_until__lte=now)
+    _each_chunk(expired.filter(state=State.CLAIMED), _stumble, now)
+    _each_chunk(expired.filter(state=State.TRANSMITTING), _doubt_silent, now)
+    held = Letter.objects.filter(state=State.UNCERTAIN, next_try_at__lte=now)
+    _each_chunk(held.select_related("subscriber"), _after_hold, now)
+    ledger.drop_volleys(now, KEEP_VOLLEYS)
+
+
+def doubt(letter: Letter, note: str, now, **facts) -> None:
+    """Hold a letter of which nobody knows whether it arrived. Raises Overtaken."""
+    if not ledger.move([letter], State.UNCERTAIN, now, note=note, next_try_at=now + HOLD, **facts):
+        raise Overtaken
+
+
+def accept_late(letter_id: int, attempt: int, message_id: str, reply: str, now) -> None:
+    """End a letter that was accepted in this attempt, however much was done about it since.
+
+    Raises Overtaken where another is past the fence with it, or its story has ended otherwise; and
+    where the number is another letter's, as after a restored backup, which counts from before.
+    """
+    with transaction.atomic():
+        found = Letter.objects.select_for_update(of=("self",)).select_related("subscriber")
+        letter = found.filter(pk=letter_id).first()
+        if letter is None or letter.attempt < attempt:
+            raise Overtaken
+        if message_id != (letter.message_id or message_ids.of(letter)):
+            raise Overtaken("its number was another letter's")
+        if letter.state == State.ACCEPTED:
+            return
+        is_ours = letter.attempt == attempt or letter.state != State.TRANSMITTING
+        if letter.state not in Letter.OPEN or not is_ours:
+            raise Overtaken
+        ledger.end([letter], State.ACCEPTED, "", now, last_reply=reply[:300], stage="dot")
+
+
+def _replay_journals(now) -> None:
+    """Record what workers that died had read of acceptances, and could not write down."""
+
+    def record(entries):
+        for entry in entries:
+            with suppress(Overtaken):
+                accept_late(entry.letter_id, entry.attempt, entry.message_id, entry.reply, now)
+
+    journal.replay(folder_of_journals(), record)
+
+
+def folder_of_journals() -> Path:
+    """Return where the journals of this machine are."""
+    return Path(settings.DATA_DIR) / "journal"
+
+
+def _each_chunk(letters: QuerySet, act, now) -> None:
+    """Act on these letters, some at a time. What others change meanwhile is theirs."""
+    seen = 0
+    for _ in range(MOST):
+        chunk = list(letters.filter(pk__gt=seen).order_by("pk")[:CHUNK])
+        if not chunk:
+            return
+        act(chunk, now)
+        seen = chunk[-1].pk
+
+
+def _miss(letters, now):
+    ledger.end(letters, State.MISSED, "its day ended first", now)
+
+
+def _stumble(letters, now):
+    for letter in letters:
+        with suppress(Overtaken):
+            ledger.stumble(letter, now)
+
+
+def _doubt_silent(letters, now):
+    for letter in letters:
+        with suppress(Overtaken):
+            doubt(letter, "no answer", now)
+
+
+def _after_hold(letters, now):
+    """Ask what became of letters, and act on the answer."""
+    answers = _ask(letters)
+    for letter in letters:
+        with suppress(Overtaken):
+            _act_on(answers.get(letter.message_id, "unknown"), letter, now)
+
+
+def _ask(letters) -> dict[str, oracles.Answer]:
+    questions = [
+        oracles.Question(
+            letter.message_id,
+            letter.pk,
+            letter.kind,
+            letter.frozen_at,
+            letter.left_at or letter.frozen_at,
+        )
+        for letter in letters
+    ]
+    try:
+        oracle = oracles.oracle_for(settings.ORACLE, settings.EMAIL_URL, settings.DATA_DIR)
+        return oracle.look_up(questions)
+    except Exception:  # An oracle that breaks knows nothing.
+        logger.exception("the oracle can't be asked")
+        return {}
+
+
+def _act_on(answer, letter, now):
+    reason = _why_not_again(letter, now)
+    if answer == "yes":
+        ledger.end([letter], State.ACCEPTED, "", now, last_reply="known to the mail server")
+    elif answer == "no" and reason:  # It surely did not arrive, and must not any more.
+        ledger.end([letter], State.SKIPPED, reason, now, surely_never_left=letter.repeats == 0)
+    elif answer == "no":
+        never = letter.repeats == 0
+        ledger.stumble(letter, now, "the mail server does not have it", surely_never_left=never)
+    elif letter.repeats < settings.MAX_REPEATS and not reason:
+        note = "nobody knows: sent again"
+        ledger.move(
+            [letter], State.PLANNED, now, note=note, repeats=letter.repeats + 1, next_try_at=now
+        )
+    else:
+        logger.error("letter %s: nobody knows whether it arrived", letter.pk)
+        ledger.end([letter], State.FAILED, "unknown: the mail server never answered", now)
+
+
+def _why_not_again(letter, now) -> str:
+    if letter.closes_at <= now:
+        return "its day ended first"
+    return ledger.why_unwanted(letter, letter.subscriber, now)

@@ -1,0 +1,208 @@
+"""The acceptance journal: what the mail server took is on our disk before the database knows.
+
+A run of delivery appends to a file of its own, which it keeps locked while it lives. What a dead
+owner left is replayed into the database by whoever comes next. It covers a database that is lost,
+or away, between the server's 250 and our commit; a process killed before it read the 250 has
+nothing to write (see oracles.py for that).
+"""
+
+import fcntl
+import json
+import logging
+import os
+import re
+import secrets
+import socket
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from django.utils import timezone
+
+from subscriptions.post.replies import without_addresses
+
+logger = logging.getLogger(__name__)
+
+OPEN = ".jsonl"
+REPLAYED = ".replayed"
+UNBORN = ".new"  # Not locked yet, and no business of those who replay.
+REPLY_CHARACTERS = 300
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One acceptance: by which attempt, in whose words, and when (ISO 8601, with zone)."""
+
+    letter_id: int
+    attempt: int
+    message_id: str
+    reply: str
+    at: str
+
+
+class Journal:
+    """The file of one run in one process. A forked child must not use it, and need not: the lock
+    is shared with it, so that the file stays the parent's as long as either lives.
+
+    Leaving its `with` block without an exception closes it; with one, the file stays for replay.
+
+    Raises OSError where the folder can't be written to. Then nothing should pass the fence: the
+    disk that fails is likely the one that a commit needs.
+    """
+
+    def __init__(self, folder: Path):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.path = folder / f"{_name()}{OPEN}"
+        unborn = self.path.with_suffix(UNBORN)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL
+        self._descriptor = os.open(unborn, flags, 0o600)
+        self._is_torn = self._is_used = False
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.rename(unborn, self.path)
+            _sync(folder)
+        except BaseException:
+            self.leave()
+            raise
+
+    def write(self, entries: Collection[Entry]) -> None:
+        """Bring these acceptances to the disk, with one write and one fsync for all.
+
+        Raises OSError where that failed, as on a full disk; some of them may be there all the same.
+        The caller records them in the database as ever, lets no further letter pass the fence in
+        this run, and leaves the journal to be replayed.
+        """
+        lines = b"".join(_line(entry) for entry in entries)
+        if self._is_torn:
+            lines = b"\n" + lines
+        self._is_used = self._is_torn = True
+        if (written := os.write(self._descriptor, lines)) != len(lines):
+            raise OSError(f"{self.path.name}: {written} of {len(lines)} bytes were written")
+        os.fsync(self._descriptor)
+        self._is_torn = False
+
+    def close(self) -> None:
+        """End the journal, once all that it holds is recorded in the database."""
+        try:
+            if self._is_used:
+                os.rename(self.path, self.path.with_suffix(REPLAYED))
+            else:
+                self.path.unlink()
+        finally:
+            self.leave()
+
+    def leave(self) -> None:
+        """Give the file up as a crash would: what it holds is replayed."""
+        os.close(self._descriptor)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        if kind is None:
+            self.close()
+        else:
+            self.leave()
+
+
+def replay(folder: Path, record: Callable[[list[Entry]], None]) -> int:
+    """Hand what dead owners left to `record`, a file at a time. Return how many entries it was.
+
+    A file counts as replayed only when `record` has returned, so `record` must take the same
+    entries twice. What it raises goes through. Whoever else replays meanwhile does no harm.
+    """
+    count = 0
+    for path in sorted(folder.glob(f"*{OPEN}")):
+        with ExitStack() as stack:
+            try:
+                file = _open_if_free(path, stack)
+                entries = list(_entries(file, path)) if file else []
+            except OSError as error:  # One that can't be read costs itself alone.
+                logger.error("the journal %s can't be replayed: %s", path.name, error)
+                continue
+            if entries:
+                record(entries)
+            if file:
+                _mark_replayed(path)
+            count += len(entries)
+    return count
+
+
+def _mark_replayed(path):
+    try:
+        os.rename(path, path.with_suffix(REPLAYED))
+    except OSError as error:  # It is replayed again, which changes nothing.
+        logger.error("the journal %s can't be marked as replayed: %s", path.name, error)
+
+
+def accepted_ids(folder: Path, since: datetime) -> set[str]:
+    """Return the Message-IDs of all that was accepted from `since` on, replayed or not."""
+    found = set()
+    for path in [*folder.glob(f"*{OPEN}"), *folder.glob(f"*{REPLAYED}")]:
+        with suppress(FileNotFoundError), _now_or_replayed(path).open("rb") as file:
+            found |= {
+                entry.message_id
+                for entry in _entries(file, path)
+                if datetime.fromisoformat(entry.at) >= since
+            }
+    return found
+
+
+def purge(folder: Path, before: datetime) -> int:
+    """Delete the replayed files that were last written to before then. Return how many."""
+    count = 0
+    for path in [*folder.glob(f"*{REPLAYED}"), *folder.glob(f"*{UNBORN}")]:
+        with suppress(FileNotFoundError):
+            if path.stat().st_mtime < before.timestamp():
+                path.unlink()
+                count += 1
+    return count
+
+
+def _name():
+    day = timezone.now().astimezone(UTC).date()
+    host = re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname())[:60]
+    return f"{day}-{host}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def _sync(folder):
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _line(entry):
+    """Return the entry as a line. Some servers repeat the address in what they say: not here."""
+    reply = without_addresses(entry.reply)[:REPLY_CHARACTERS]
+    return json.dumps(vars(entry) | {"reply": reply}).encode() + b"\n"
+
+
+def _open_if_free(path, stack):
+    """Open and lock a file for replay. Return None where its owner lives, or it was replayed."""
+    with suppress(FileNotFoundError, BlockingIOError):
+        file = stack.enter_context(path.open("rb"))
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if path.stat().st_ino == os.fstat(file.fileno()).st_ino:
+            return file
+    return None
+
+
+def _now_or_replayed(path):
+    return path if path.exists() else path.with_suffix(REPLAYED)
+
+
+def _entries(file, path) -> Iterator[Entry]:
+    """Yield the entries of a file. A torn line was never told to anybody as written."""
+    for line in file:
+        try:
+            entry = Entry(**json.loads(line))
+            if not isinstance(entry.letter_id, int) or not isinstance(entry.attempt, int):
+                raise ValueError
+            yield entry
+        except (ValueError, TypeError):
+            if line.strip():
+                logger.warning("the journal %s holds a torn line", path.name)

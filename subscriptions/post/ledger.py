@@ -1,0 +1,459 @@
+"""The ledger: every arrow between the states of letters, and the event that tells of it.
+
+An arrow is one conditional UPDATE on (id, state, attempt) for as many letters as take it together,
+in the caller's transaction. `attempt` is the fencing token: each claim adds one, so whoever was
+overtaken while asleep finds it changed, and can change nothing.
+"""
+
+import logging
+import zlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import connection, transaction
+
+from subscriptions import registry
+from subscriptions.models import Letter, LetterEvent, Subscriber, Volley
+from subscriptions.post import providers
+from subscriptions.post.compression import compress, decompress
+
+logger = logging.getLogger(__name__)
+
+LEASE = timedelta(minutes=15)  # Ten minutes for the dot's answer and two to record it fit in.
+MOST_PUT_OFF = 500  # So many in one claim: the transaction must be short.
+SUSPECT = 2  # Stumbles after which a letter travels alone.
+MAX_STUMBLES = 5
+BACKOFF = [timedelta(minutes=minutes) for minutes in (1, 5, 15, 60)]
+
+#: What says whether a subscriber is to be written to.
+STATE_COLUMNS = (
+    "id, confirmed_at, unsubscribed_at, suppressed_at, suppressed_by, paused_until, timezone"
+)
+State = Letter.State
+_LETTERS, _EVENTS = Letter._meta.db_table, LetterEvent._meta.db_table
+_SUBSCRIBERS = Subscriber._meta.db_table
+
+
+class Overtaken(Exception):
+    """Another worker has changed this letter since, or may. Whoever sees this does nothing more."""
+
+
+# ---- The arrow
+
+
+def move(
+    letters: Sequence[Letter],
+    to: str,
+    now: datetime,
+    *,
+    note: str = "",
+    each: Sequence[Mapping] | None = None,
+    **same,
+) -> list[Letter]:
+    """Move letters, all in one state, to another. Return those that moved, changed as their rows.
+
+    The others have been changed by somebody else since they were read. `same` are fields that all
+    of them get, `each` those that differ. A lease ends with the state it was given for.
+    """
+    if not letters:
+        return []
+    same = {"state": to, "lease_until": None} | same
+    each = [{}] * len(letters) if each is None else each
+    with transaction.atomic(savepoint=False):
+        ids = _move_rows(letters, same, each, now, note[:300])
+    moved = []
+    for letter, own in zip(letters, each, strict=True):
+        if letter.pk in ids:
+            for name, value in {**same, **own}.items():
+                setattr(letter, name, value)
+            moved.append(letter)
+    return moved
+
+
+def _move_rows(letters, same, each, now, note) -> set[int]:
+    """Update the rows that are in the state and attempt in which we saw them, and write the events.
+
+    Return their ids. PostgreSQL does both at once.
+    """
+    was = letters[0].state
+    update, values = _update(letters, was, same, each)
+    event = (
+        f"INSERT INTO {_EVENTS} (letter_id, at, was, became, attempt, note) "
+        f"SELECT id, %s, %s, %s, attempt, %s FROM "
+    )
+    told = [_adapt(now), was, same["state"], note]
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(
+                f"WITH moved AS ({update}) {event} moved RETURNING letter_id", [*values, *told]
+            )
+            return {pk for (pk,) in cursor.fetchall()}
+        cursor.execute(update, values)
+        ids = {pk for pk, _ in cursor.fetchall()}
+        cursor.execute(f"{event} {_LETTERS} WHERE id IN ({_numbers(ids)})", told)
+        return ids
+
+
+def _update(letters, was, same, each) -> tuple[str, list]:
+    """Return the statement that changes the rows and returns (id, attempt) of each, and its values.
+
+    Numbers stand in the text itself: drivers take long to put hundreds of values in their places.
+    """
+    fixed = ", ".join(f"{column} = %s" for column in _columns(same))
+    varied = "".join(
+        f", {column} = new.column{place}" for place, column in enumerate(_columns(each[0]), start=3)
+    )
+    rows, values = [], [_adapt(value) for value in same.values()]
+    for letter, own in zip(letters, each, strict=True):
+        cells = [f"{letter.pk:d}, {letter.attempt:d}"]
+        for value in map(_adapt, own.values()):
+            cells.append(f"{value:d}" if isinstance(value, int) else "%s")
+            values += () if isinstance(value, int) else (value,)
+        rows.append(f"({', '.join(cells)})")
+    statement = (
+        f"UPDATE {_LETTERS} SET {fixed}{varied} FROM (VALUES {', '.join(rows)}) AS new "
+        f"WHERE {_LETTERS}.id = new.column1 AND {_LETTERS}.attempt = new.column2 "
+        f"AND {_LETTERS}.state = %s RETURNING {_LETTERS}.id, {_LETTERS}.attempt"
+    )
+    return statement, [*values, was]
+
+
+def _numbers(ids):
+    return ", ".join(f"{pk:d}" for pk in ids)
+
+
+def _columns(fields):
+    return [Letter._meta.get_field(name).column for name in fields]
+
+
+def _adapt(value):
+    """Return a value as the database's driver takes it: a row's number, or a moment."""
+    if isinstance(value, datetime):
+        return connection.ops.adapt_datetimefield_value(value)
+    return value.pk if isinstance(value, Volley) else value
+
+
+# ---- Claiming
+
+
+def claim(
+    now: datetime,
+    limit: int,
+    ids: Sequence[int] | None = None,
+    *,
+    looks_for_awaited: bool = True,
+    is_counting: bool = True,
+) -> tuple[list[Letter], bool]:
+    """Take the one right to deliver `limit` letters that are due, or those of `ids` that are.
+
+    Return them, and whether no others are due. In the caller's transaction. Letters that a person
+    waits for come before the digests, of which those come first that have waited longest. What is
+    too late or not wanted any more ends here. Without `ids`, those that `suspects` returns are left
+    out. Who claims many times a second need not look for awaited letters, nor count for providers,
+    each time.
+    """
+    if ids is not None:
+        queues = [f"id IN ({_numbers(ids)})"]
+    else:
+        queues = ["day IS NULL", "day IS NOT NULL"][not looks_for_awaited :]
+        queues = [f"{queue} AND stumbles < {SUSPECT:d}" for queue in queues]
+    claimed: list[Letter] = []
+    waiting: Counter[str] = Counter()  # Letters for each provider that were put off.
+    for queue in queues:
+        while (room := limit - len(claimed)) > 0 and waiting.total() < MOST_PUT_OFF:
+            letters = _locked(queue, now, room)
+            claimed += _claim(letters, now, waiting if is_counting else None)
+            if len(letters) < room:
+                break
+        else:
+            return claimed, False
+    return claimed, True
+
+
+def suspects(now: datetime, limit: int = 10) -> list[int]:
+    """Return the ids of due letters whose attempts broke again and again.
+
+    Each is to be claimed alone: it may be what kills the workers that compose it, and the letters
+    that were claimed with it.
+    """
+    due = Letter.objects.due(now).filter(stumbles__gte=SUSPECT).order_by("next_try_at", "pk")
+    return list(due.values_list("pk", flat=True)[:limit])
+
+
+def _locked(queue: str, now, limit) -> list[Letter]:
+    """Return the next of these letters, with their subscribers, but for those others are at.
+
+    In SQL: the ORM takes longer to write it than PostgreSQL to answer.
+    """
+    letters = list(
+        Letter.objects.raw(
+            f"SELECT * FROM {_LETTERS} WHERE state = 'planned' AND next_try_at <= %s AND {queue} "
+            f"ORDER BY next_try_at, id LIMIT {limit:d} {_lock('FOR UPDATE')}",
+            [_adapt(now)],
+        )
+    )
+    readers = _readers(letters, "*")
+    for letter in letters:
+        letter.subscriber = readers[letter.subscriber_id]
+    return letters
+
+
+def _readers(letters, columns, lock="") -> dict[int, Subscriber]:
+    """Return the letters' subscribers by their numbers, with these columns."""
+    numbers = _numbers({letter.subscriber_id for letter in letters})
+    if not numbers:
+        return {}
+    sql = f"SELECT {columns} FROM {_SUBSCRIBERS} WHERE id IN ({numbers}) {lock}"
+    return {reader.pk: reader for reader in Subscriber.objects.raw(sql)}
+
+
+def _lock(kind: str) -> str:
+    """Return the clause that locks rows, and leaves out those that others have locked."""
+    return f"{kind} SKIP LOCKED" if connection.features.has_select_for_update_skip_locked else ""
+
+
+def _claim(letters, now, waiting) -> list[Letter]:
+    late = [letter for letter in letters if letter.closes_at <= now]
+    end(late, State.MISSED, "its day ended first", now)
+    wanted = []
+    for letter in letters:
+        if letter.closes_at > now:
+            if reason := why_unwanted(letter, letter.subscriber, now):
+                end([letter], State.SKIPPED, reason, now)
+            else:
+                wanted.append(letter)
+    allowed = wanted
+    if waiting is not None:
+        allotment = providers.allot(wanted, now, waiting)
+        allowed = allotment.allowed
+        _put_off(allotment.put_off)
+    each = [{"attempt": letter.attempt + 1} for letter in allowed]
+    return move(allowed, State.CLAIMED, now, each=each, lease_until=now + LEASE)
+
+
+def _put_off(put_off: Sequence[tuple[Letter, datetime]]) -> None:
+    """Let letters wait until their moments. They stay planned, so it is no arrow."""
+    if not put_off:
+        return
+    rows = ", ".join(f"({letter.pk:d}, %s)" for letter, _ in put_off)
+    moment = "CAST(new.column2 AS timestamptz)"
+    if connection.vendor != "postgresql":
+        moment = "new.column2"
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE {_LETTERS} SET next_try_at = {moment} FROM (VALUES {rows}) AS new "
+            f"WHERE {_LETTERS}.id = new.column1",
+            [_adapt(moment) for _, moment in put_off],
+        )
+
+
+def why_unwanted(letter: Letter, subscriber: Subscriber, now) -> str:
+    """Return why this letter must not be sent to its subscriber now, or nothing."""
+    kind = letter.kind
+    state = subscriber.state_at(now)
+    if kind == Letter.Kind.BOUNCED:
+        return "" if subscriber.may_vouch(letter.created_at) else "nothing to ask"
+    if state == "suppressed":
+        return "suppressed"
+    if kind == Letter.Kind.GOODBYE:
+        return "" if subscriber.may_come_back(letter.created_at) else "came back"
+    if kind == Letter.Kind.CONFIRM:
+        return ""
+    return "" if state == "active" else state
+
+
+# ---- The fence
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """A letter's bytes, and under which name and moment they were made."""
+
+    mime: bytes
+    message_id: str
+    frozen_at: datetime
+
+
+@dataclass
+class Fenced:
+    """Which letters may have their dot, which must not leave, and which wait for another look."""
+
+    passed: list[Letter]
+    withheld: list[Letter]
+    waiting: list[Letter]
+
+
+def fence(letters: Sequence[Letter], frozen: Mapping[int, Frozen], now: datetime) -> Fenced:
+    """Let claimed letters pass the fence: from here they may have left.
+
+    In the caller's transaction, under the lock that unsubscribing takes: whoever has left by then
+    is not sent the dot. From here a letter's lease runs anew, so that nobody doubts it while the
+    server may still answer. One whose reader somebody holds (she is at her preferences, say) waits.
+    """
+    readers = _readers(letters, STATE_COLUMNS, _lock("FOR NO KEY UPDATE"))
+    fenced = Fenced([], [], [])
+    passing = []
+    for letter in letters:
+        reader = readers.get(letter.subscriber_id)
+        if letter.lease_until <= now:
+            fenced.withheld.append(letter)  # Anybody's: the sweeper sees to its row.
+        elif reader is None:
+            exists = Subscriber.objects.filter(pk=letter.subscriber_id).exists()
+            (fenced.waiting if exists else fenced.withheld).append(letter)
+        elif letter.closes_at <= now:
+            end([letter], State.MISSED, "its day ended first", now)
+            fenced.withheld.append(letter)
+        elif reason := why_unwanted(letter, reader, now):
+            end([letter], State.SKIPPED, reason, now)
+            fenced.withheld.append(letter)
+        else:
+            passing.append(letter)
+    fenced.passed = _freeze_and_pass(passing, frozen, now)
+    ids = {letter.pk for letter in fenced.passed}
+    fenced.withheld += [letter for letter in passing if letter.pk not in ids]
+    return fenced
+
+
+def _freeze_and_pass(letters, frozen, now) -> list[Letter]:
+    """Move them past the fence, with the bytes of those that have none yet: what is sent from here
+    on is the same, however often.
+    """
+    marks = {"lease_until": now + LEASE, "left_at": now}
+    again = [letter for letter in letters if letter.volley_id is not None]
+    fresh = [letter for letter in letters if letter.volley_id is None]
+    passed = move(again, State.TRANSMITTING, now, **marks)
+    if not fresh:
+        return passed
+    mimes = [frozen[letter.pk].mime for letter in fresh]
+    volley = Volley.objects.create(created_at=now, mime=compress(b"".join(mimes)))
+    each, place = [], 0
+    for letter, mime in zip(fresh, mimes, strict=True):
+        each.append(
+            {
+                "message_id": frozen[letter.pk].message_id,
+                "frozen_at": frozen[letter.pk].frozen_at,
+                "mime_at": place,
+                "mime_size": len(mime),
+            }
+        )
+        place += len(mime)
+    return passed + move(fresh, State.TRANSMITTING, now, each=each, volley=volley, **marks)
+
+
+class Damaged(Exception):
+    """The frozen bytes of a letter are not what they were."""
+
+
+def frozen_bytes(letter: Letter) -> bytes:
+    """Return the bytes of a letter that passed the fence before. Raises Damaged."""
+    volley = Volley.objects.filter(pk=letter.volley_id).first()
+    if volley is None:
+        raise Damaged("its bytes are gone")
+    try:
+        mime = decompress(bytes(volley.mime))[letter.mime_at :][: letter.mime_size]
+    except ValueError as error:
+        raise Damaged(f"its bytes can't be read: {error}") from None
+    if len(mime) != letter.mime_size:
+        raise Damaged("its bytes are not all there")
+    return mime
+
+
+# ---- Endings
+
+
+def accept(letters: Sequence[Letter], replies: Sequence[str], now: datetime) -> list[Letter]:
+    """End letters past the fence as accepted, in the server's words. Return those that moved."""
+    each = [{"last_reply": reply[:300]} for reply in replies]
+    facts = {"ended_at": now, "reason": "", "stage": "dot", "volley": None}
+    return move(letters, State.ACCEPTED, now, each=each, **facts)
+
+
+def end(
+    letters: Sequence[Letter],
+    state: str,
+    reason: str,
+    now: datetime,
+    *,
+    surely_never_left: bool | None = None,
+    **facts,
+) -> list[Letter]:
+    """End letters' stories, all from one state: of those that surely never left, their papers are
+    given back. Return those that ended.
+
+    After a repeat or a silence, a letter may have arrived in spite of how its story ends, unless
+    the caller knows.
+    """
+    was = letters[0].state if letters else ""
+    is_sure = state != State.ACCEPTED and was != State.UNCERTAIN
+    reason = reason[:300]
+    with transaction.atomic(savepoint=False):
+        ended = move(
+            letters, state, now, note=reason, reason=reason, ended_at=now, volley=None, **facts
+        )
+        if surely_never_left is None:
+            never_left = [letter.pk for letter in ended if is_sure and letter.repeats == 0]
+        else:
+            never_left = [letter.pk for letter in ended if surely_never_left]
+        if never_left:
+            for take_back in registry.on_never_left:
+                take_back(never_left)
+    return ended
+
+
+def drop_volleys(now: datetime, older_than: timedelta) -> int:
+    """Drop the bytes that no letter needs any more. Return how many volleys went.
+
+    Those of a moment ago stay, whose letters another transaction may be about to write.
+    """
+    needed = Letter.objects.open().exclude(volley=None).values("volley_id")
+    old = Volley.objects.filter(created_at__lt=now - older_than).exclude(pk__in=needed)
+    return old.delete()[0]
+
+
+# ---- Back to waiting
+
+
+def put_back(letter: Letter, now: datetime, *, until: datetime | None = None, **facts) -> None:
+    """Let a letter that surely did not leave wait for its next try. Raises Overtaken."""
+    until = max(until or now, next_try(letter, now))
+    _or_overtaken(move([letter], State.PLANNED, now, next_try_at=until, **facts))
+
+
+def release(letters: Sequence[Letter], now: datetime, note: str) -> list[Letter]:
+    """Let letters that were not tried, or surely got no dot, wait for whoever comes next."""
+    return move(letters, State.PLANNED, now, next_try_at=now, note=note)
+
+
+def stumble(letter: Letter, now: datetime, why: str = "", **ending) -> None:
+    """Put a letter back whose attempt broke; after too many, give it up. Raises Overtaken.
+
+    `ending` is what `end` is told besides.
+    """
+    stumbles = letter.stumbles + 1
+    if stumbles < MAX_STUMBLES:
+        return put_back(letter, now, stumbles=stumbles, note=why)
+    reason = f"broken: {why}" if why else "broken: it could not be written"
+    _or_overtaken(end([letter], State.FAILED, reason, now, **ending))
+    logger.error("letter %s: given up after %s broken attempts", letter.pk, MAX_STUMBLES)
+
+
+def next_try(letter: Letter, now: datetime) -> datetime:
+    """Return when to try again: later each time, and not all at once."""
+    wait = BACKOFF[min(max(letter.attempt, 1), len(BACKOFF)) - 1]
+    jitter = zlib.crc32(b"%d.%d" % (letter.pk, letter.attempt)) % 256 / 256
+    return now + wait * (1 + jitter / 4)
+
+
+def _or_overtaken(moved):
+    if not moved:
+        raise Overtaken
+
+
+def in_chunks(letters, size: int = 500):
+    """Yield the letters of a queryset, so many at once, until none is left. Each has to move."""
+    while chunk := list(letters[:size]):
+        yield chunk
+        if len(chunk) < size:
+            return

@@ -1,0 +1,34 @@
+"""The Message-ID of a letter: its name for ever, also where its row was lost and made again.
+
+A digest's is made of its reader and day alone, so that after a restored backup it can be looked for
+without a row (reconcile.py), and a letter that leaves a second time is known as the same by
+whoever gets it. It tells nobody who the reader is.
+"""
+
+from datetime import date
+from uuid import UUID
+
+from django.conf import settings
+
+from subscriptions.models import Letter
+from subscriptions.post.seal import seal
+
+SALT = "subscriptions.post.message_id"
+
+
+def of(letter: Letter) -> str:
+    """Return the Message-ID of a letter, whose subscriber is loaded."""
+    reader = letter.subscriber.public_id
+    if letter.day is not None:
+        return of_digest(reader, letter.day)
+    return _name(letter.kind, f"{reader} {letter.created_at.isoformat()}", letter.created_at)
+
+
+def of_digest(public_id: UUID, day: date) -> str:
+    """Return the Message-ID of what a reader gets on a day."""
+    return _name("digest", f"{public_id} {day.isoformat()}", day)
+
+
+def _name(kind, told, moment):
+    opaque = seal(SALT, f"{kind} {told}")
+    return f"<{kind}.{moment:%Y-%m-%d}.{opaque[:32]}@{settings.MAIL_DOMAIN}>"

@@ -1,0 +1,168 @@
+"""After a restored backup: what left in the lost hours must not leave again.
+
+The database has forgotten letters that the mail server took, and would plan and send them anew. Yet
+a digest's Message-ID is made of its reader and day alone, so that it can be made again for every
+reader and lost day, and looked for where the database is not: in the acceptance journal, and with
+the oracle. What they know is written down as accepted.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from itertools import batched, groupby
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Max
+
+from subscriptions import registry, schedule
+from subscriptions.models import Letter, LetterEvent, Subscriber
+from subscriptions.post import doubts, journal, ledger, message_ids, oracles, sending
+
+#: So much further back than the lost hours is looked: days are older than their letters, and a name
+#: that is found is always the same letter's.
+SLACK = timedelta(days=1)
+CHUNK = 500
+REASON = "found by reconcile"
+
+State = Letter.State
+
+
+class Refused(Exception):
+    """It can't be done now. Says why, in a sentence."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """How many letters turned out to have left: those that waited, and those without a row."""
+
+    since: datetime
+    waiting: int
+    lost: int
+
+
+@dataclass(frozen=True)
+class LostDay:
+    """A reader's local day of which the database knows no letter."""
+
+    subscriber: Subscriber
+    day: date
+
+
+def reconcile(now: datetime, since: datetime | None = None, *, dry_run: bool = False) -> Found:
+    """Write down as accepted what left after `since`, which is when the database's memory ends: at
+    its last event, where it isn't given. May be run again at any time.
+
+    Raises Refused while letters may leave, unless nothing is to be written.
+    """
+    if not dry_run and sending.current().stopped_at is None:
+        raise Refused("Letters may leave at any moment. Stop sending first, then reconcile.")
+    since = since or _last_event()
+    waiting = _known(_waiting(), since)
+    lost = _known(_lost_days(since, now), since)
+    if not dry_run:
+        _accept(waiting, now)
+        _write_down(lost, now)
+    return Found(since, len(waiting), len(lost))
+
+
+def _last_event() -> datetime:
+    last = LetterEvent.objects.aggregate(last=Max("at"))["last"]
+    if last is None:
+        raise Refused("The database knows of no letter. Say since when its memory is missing.")
+    return last
+
+
+def _waiting() -> dict[str, Letter]:
+    """Return the open letters by the names that they have or will have."""
+    letters = Letter.objects.open().select_related("subscriber").iterator()
+    return {letter.message_id or message_ids.of(letter): letter for letter in letters}
+
+
+def _lost_days(since, now) -> dict[str, LostDay]:
+    """Return the days without a letter, of all readers, by the names that their digests would have.
+
+    Also of those who want none any more: they may have left since.
+    """
+    first = (since - 2 * SLACK).date()
+    known = set(Letter.objects.filter(day__gte=first).values_list("subscriber_id", "day"))
+    return {
+        message_ids.of_digest(subscriber.public_id, day): LostDay(subscriber, day)
+        for subscriber in Subscriber.objects.only("public_id", "timezone").iterator()
+        for day in _days(subscriber, since, now)
+        if (subscriber.pk, day) not in known
+    }
+
+
+def _days(subscriber, since, now) -> list[date]:
+    """Return her days from then to now, and one more: she may have moved to another zone since."""
+    first = schedule.local_day(since - SLACK, subscriber.zone)
+    last = schedule.local_day(now + SLACK, subscriber.zone)
+    return [first + timedelta(days=n) for n in range((last - first).days + 1)]
+
+
+def _known(expected: dict, since) -> dict:
+    """Return those of whose arrival there is evidence."""
+    ids = _accepted(expected.keys(), since - SLACK)
+    return {message_id: expected[message_id] for message_id in expected if message_id in ids}
+
+
+def _accepted(message_ids: Collection[str], since) -> set[str]:
+    oracle = oracles.oracle_for(settings.ORACLE, settings.EMAIL_URL, settings.DATA_DIR)
+    noted = journal.accepted_ids(doubts.folder_of_journals(), since)
+    return noted.intersection(message_ids) | oracle.accepted(message_ids, since)
+
+
+def _accept(waiting: dict[str, Letter], now) -> None:
+    """End letters as accepted, unless somebody else has changed them in this moment."""
+    pairs = sorted(waiting.items(), key=lambda pair: pair[1].state)
+    for _, of_one_state in groupby(pairs, key=lambda pair: pair[1].state):
+        for some in batched(of_one_state, CHUNK, strict=False):
+            letters = [letter for _, letter in some]
+            names = [{"message_id": message_id} for message_id, _ in some]
+            ledger.end(letters, State.ACCEPTED, REASON, now, each=names)
+
+
+def _write_down(lost: dict[str, LostDay], now) -> None:
+    for some in batched(lost.items(), CHUNK, strict=False):
+        with transaction.atomic():
+            _write_some(dict(some), now)
+
+
+def _write_some(lost, now):
+    """Write the letters of days that nobody has planned meanwhile: planning takes this lock too."""
+    readers = {one.subscriber.pk for one in lost.values()}
+    here = {
+        subscriber.pk
+        for subscriber in Subscriber.objects.select_for_update()
+        .filter(pk__in=readers)
+        .order_by("pk")
+    }
+    taken = set(Letter.objects.filter(subscriber__in=readers).values_list("subscriber_id", "day"))
+    letters = [
+        _letter(message_id, one, now)
+        for message_id, one in lost.items()
+        if one.subscriber.pk in here and (one.subscriber.pk, one.day) not in taken
+    ]
+    Letter.objects.bulk_create(letters)
+    LetterEvent.objects.bulk_create(
+        LetterEvent(letter=letter, at=now, became=State.ACCEPTED, attempt=0, note=REASON)
+        for letter in letters
+    )
+    for add in registry.on_reconciled:
+        add(letters)
+
+
+def _letter(message_id, lost, now):
+    return Letter(
+        subscriber=lost.subscriber,
+        kind=Letter.Kind.DIGEST,
+        day=lost.day,
+        state=State.ACCEPTED,
+        reason=REASON,
+        created_at=now,
+        closes_at=schedule.closes(lost.day, lost.subscriber.zone),
+        message_id=message_id,
+        frozen_at=now,  # It was earlier, and nobody knows when.
+        ended_at=now,
+    )

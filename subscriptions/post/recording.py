@@ -1,0 +1,86 @@
+"""What is written down about one letter by itself: all that is rarer than an acceptance.
+
+Each function here returns what is done about a letter, to be called in a transaction of its own
+with the letter and the moment; it raises Overtaken where another worker came first.
+"""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db import Error
+
+from subscriptions import mail
+from subscriptions.models import Letter
+from subscriptions.post import doubts, ledger, providers, sending, suppression
+from subscriptions.post.ledger import Overtaken
+from subscriptions.post.line import Verdict
+
+logger = logging.getLogger(__name__)
+
+State = Letter.State
+Act = Callable[[Letter, datetime], None]
+
+
+def of_verdict(verdict: Verdict, message_id: str, recipient: str, *, is_trial: bool = False) -> Act:
+    """Return what writes down what became of a letter on its line."""
+    facts = {"stage": verdict.stage, "last_reply": verdict.reply[:300]}
+
+    def accepted(letter, now):
+        doubts.accept_late(letter.pk, letter.attempt, message_id, verdict.reply, now)
+
+    def refused(letter, now):
+        if verdict.about == "address":
+            suppression.suppress_bounced(letter.subscriber_id, verdict.reply, now)
+        if not ledger.end([letter], State.FAILED, f"refused: {verdict.reply}", now, **facts):
+            raise Overtaken
+
+    def deferred(letter, now):
+        until = None
+        if verdict.about == "provider":
+            until = providers.slow_down(providers.provider_of(recipient), verdict.reply, now)
+        if verdict.about == "us":
+            trouble = "unreachable" if verdict.reply.startswith("4") else "auth"
+            sending.trip(trouble, verdict.reply, now, is_trial=is_trial)
+        ledger.put_back(letter, now, until=until, note=verdict.reply, **facts)
+
+    def unknown(letter, now):
+        doubts.doubt(letter, verdict.reply, now, **facts)
+
+    acts = (accepted, refused, deferred, unknown)
+    return {act.__name__: act for act in acts}[verdict.answer]
+
+
+def of_withdrawal(reason: str) -> Act:
+    """Return what lets a letter wait for the next round that was claimed, and surely got no dot."""
+
+    def release(letter, now):
+        for state in (State.CLAIMED, State.TRANSMITTING):  # Whether the fence was committed or not.
+            letter.state = state
+            if ledger.release([letter], now, reason):
+                return
+        raise Overtaken
+
+    return release
+
+
+def of_failed_writing(error: Exception) -> Act:
+    """Return what is done about a letter whose bytes could not be made."""
+
+    def nothing_to_say(letter, now):
+        ledger.end([letter], State.SKIPPED, str(error) or "nothing to say", now)
+
+    def wait(letter, now):
+        logger.error("letter %s: waits until this is mended: %s", letter.pk, error)
+        ledger.put_back(letter, now, note=str(error))
+
+    def stumble(letter, now):
+        logger.error("letter %s: attempt %s broke", letter.pk, letter.attempt, exc_info=error)
+        ledger.stumble(letter, now, f"{type(error).__name__} in composing")
+
+    if isinstance(error, mail.NothingToSay):
+        return nothing_to_say
+    if isinstance(error, ImproperlyConfigured | Error):  # Not the letter's fault.
+        return wait
+    return stumble

@@ -1,0 +1,117 @@
+"""How long the post office keeps what it wrote down: events, letters, and journals.
+
+Only what has ended goes, a batch at a time, each in a short transaction of its own, so that nobody
+waits and a purge that dies is gone on with. Letters' bytes go by themselves: see doubts.py.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q
+
+from subscriptions.models import Letter, LetterEvent
+from subscriptions.post import journal
+from subscriptions.post.doubts import folder_of_journals
+
+KEEP_JOURNALS = timedelta(days=14)
+BATCH = 100  # Letters: with their digests and picks, a tenth of a second.
+EVENTS = 2_000  # So many events are looked at for each batch of them.
+MOST = 1_000  # Batches of one kind in one purge. It runs each hour.
+SLACK = timedelta(hours=1)  # By so much, the order of numbers and that of moments may differ.
+
+State = Letter.State
+
+
+@dataclass(frozen=True)
+class Purged:
+    """How much was thrown away."""
+
+    events: int
+    letters: int
+    journals: int
+
+
+def purge(now) -> Purged:
+    """Throw away what is older than the operator keeps it. Return how much it was.
+
+    A letter's events go together, so that those that are there tell its whole story. What hangs on
+    a letter in the upper room goes with it.
+    """
+    return Purged(
+        events=_purge_events(now - settings.KEEP_EVENTS),
+        letters=_purge_letters(now - settings.KEEP_LETTERS),
+        journals=journal.purge(folder_of_journals(), now - KEEP_JOURNALS),
+    )
+
+
+def first_since(model, field: str, moment) -> int:
+    """Return the number from which on the model's rows are of `moment` or later, by `field`.
+
+    Rows are numbered as they are written, so halving finds it, and no index has to be paid for at
+    each step of a letter. Some around that moment may be on the wrong side: see SLACK.
+    """
+    rows = model.objects.order_by("pk").values_list("pk", field)
+    first, last = rows.first(), rows.last()
+    if first is None:
+        return 0
+    low, high = first[0], last[0] + 1
+    while low < high:
+        middle = (low + high) // 2
+        number, at = rows.filter(pk__gte=middle).first()
+        if at >= moment:
+            high = middle
+        else:
+            low = number + 1
+    return low
+
+
+def _purge_events(before) -> int:
+    """Delete the events of letters that ended before then, and of those that are gone."""
+    gone = seen = 0
+    for _ in range(MOST):
+        events = LetterEvent.objects.filter(pk__gt=seen).order_by("pk")
+        events = list(events.values_list("pk", "letter_id", "at")[:EVENTS])
+        if not events or events[0][2] >= before:
+            break
+        letters = {letter_id for _, letter_id, _ in events}
+        kept = Letter.objects.filter(Q(ended_at=None) | Q(ended_at__gte=before), pk__in=letters)
+        ended = letters.difference(kept.values_list("pk", flat=True))
+        gone += LetterEvent.objects.filter(letter__in=ended).delete()[0]
+        seen = events[-1][0]
+    return gone
+
+
+def _purge_letters(before) -> int:
+    """Delete letters that ended before then, and that nobody's next letter is reckoned from."""
+    old = Letter.objects.filter(pk__lt=first_since(Letter, "created_at", before + SLACK))
+    old = old.filter(_is_dispensable(), ended_at__lt=before).order_by("pk")
+    gone = seen = 0
+    for _ in range(MOST):
+        with transaction.atomic():
+            # Locked first, as erasing does, and what somebody else is at is left for the next hour.
+            found = old.filter(pk__gt=seen).select_for_update(of=("self",), skip_locked=True)
+            ids = list(found.values_list("pk", flat=True)[:BATCH])
+            Letter.objects.filter(pk__in=ids).delete()
+        gone += len(ids)
+        if len(ids) < BATCH:
+            break
+        seen = ids[-1]
+    return gone
+
+
+def _is_dispensable():
+    """Return the condition for letters of no day, and for those of a day that have a successor.
+
+    A reader's last day is planned from, the last that she was told of says that she is no new
+    reader, and the last that was sent which news she has had.
+    """
+    newer = Letter.objects.filter(subscriber=OuterRef("subscriber"), day__gt=OuterRef("day"))
+    sent, told = newer.filter(state=State.ACCEPTED), newer.exclude(state=State.MISSED)
+    return (
+        Q(day=None)
+        | Q(Exists(sent), state=State.ACCEPTED)
+        | Q(Exists(told), state__in=[State.SKIPPED, State.FAILED])
+        | Q(Exists(newer), state=State.MISSED)
+    )

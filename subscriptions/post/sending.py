@@ -1,0 +1,125 @@
+"""Whether letters may leave at all: the operator's switch, and the breaker that trips by itself.
+
+Both are one row, read in the transaction that lets letters pass the fence: what is stopped there
+stops at once, in all workers.
+"""
+
+import logging
+from contextlib import contextmanager
+from datetime import timedelta
+
+from django.db import connection, models, transaction
+from django.db.models import Q
+
+from subscriptions.post.replies import without_addresses
+
+logger = logging.getLogger(__name__)
+
+#: How long nothing is sent after so many troubles in a row: a server that is down comes back, a
+#: wrong password has to be mended by a person, and too many tries lock the account.
+PAUSES = {
+    "unreachable": [timedelta(seconds=seconds) for seconds in (15, 30, 60, 120, 300)],
+    "auth": [timedelta(minutes=minutes) for minutes in (1, 5, 15)],
+    "tls": [timedelta(minutes=minutes) for minutes in (1, 5, 15)],
+}
+TRIAL = timedelta(minutes=1)  # So long one worker tries alone.
+ALARMING = 3  # So often in a row a server may be away before it is called an error.
+
+
+class Sending(models.Model):
+    """The one row that says whether letters may leave."""
+
+    stopped_at = models.DateTimeField(null=True, blank=True)
+    stopped_by = models.CharField(max_length=200, blank=True)
+    trouble = models.CharField(max_length=12, blank=True, help_text="What tripped the breaker.")
+    said = models.CharField(max_length=300, blank=True, help_text="In the mail server's words.")
+    failures = models.PositiveIntegerField(default=0, help_text="How often in a row.")
+    retry_at = models.DateTimeField(null=True, blank=True, help_text="When one try is made again.")
+
+    class Meta:
+        verbose_name_plural = "sending"
+        constraints = [models.CheckConstraint(condition=Q(pk=1), name="one_row_of_sending")]
+
+    def __str__(self):
+        return "stopped" if self.stopped_at else self.trouble or "on"
+
+    def why_not(self, now) -> str:
+        """Return why no letter may leave at this moment, or nothing."""
+        if self.stopped_at:
+            return f"stopped at {self.stopped_at:%Y-%m-%d %H:%M} UTC by {self.stopped_by}"
+        if self.retry_at and self.retry_at > now:
+            return f"{self.said}; the next try is at {self.retry_at:%H:%M:%S} UTC"
+        return ""
+
+
+def current() -> Sending:
+    """Return the row, or one that says that all is well."""
+    return Sending.objects.filter(pk=1).first() or Sending(pk=1)
+
+
+def is_stopped() -> bool:
+    """Return whether the operator lets nothing leave. Asked in each transaction of the fence."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM subscriptions_sending WHERE stopped_at IS NOT NULL")
+        return cursor.fetchone() is not None
+
+
+def stop(by: str, now) -> None:
+    """Let no letter leave from now on. What is past the fence already may arrive."""
+    with _row() as row:
+        if row.stopped_at is None:
+            row.stopped_at, row.stopped_by = now, by
+    logger.error("sending was stopped by %s", by)
+
+
+def resume(by: str) -> None:
+    """Let letters leave again, and don't wait for the breaker either."""
+    with _row() as row:
+        row.stopped_at, row.stopped_by, row.retry_at = None, "", None
+    logger.warning("sending was resumed by %s", by)
+
+
+def trip(trouble: str, said: str, now, *, is_trial: bool = False) -> None:
+    """Note that the mail server lets us hand over nothing, and wait before the next try.
+
+    `is_trial`: the caller has taken the one try that was due.
+    """
+    said = without_addresses(said)
+    with _row() as row:
+        if row.retry_at and row.retry_at > now and not is_trial:
+            return  # Another worker has met the same trouble.
+        row.failures += 1
+        pauses = PAUSES[trouble]
+        row.trouble, row.said = trouble, said[:300]
+        row.retry_at = now + pauses[min(row.failures, len(pauses)) - 1]
+    is_alarming = trouble != "unreachable" or row.failures >= ALARMING
+    logger.log(
+        logging.ERROR if is_alarming else logging.WARNING,
+        "no letter leaves until %s: %s",
+        f"{row.retry_at:%H:%M:%S}",
+        said,
+    )
+
+
+def take_trial(now) -> bool:
+    """Take the one try that is due after a trouble, so that not all workers log in at once."""
+    due = Sending.objects.filter(pk=1, failures__gt=0)
+    due = due.filter(Q(retry_at=None) | Q(retry_at__lte=now))
+    return due.update(retry_at=now + TRIAL) == 1
+
+
+def mend() -> None:
+    """Note that the mail server takes letters again."""
+    Sending.objects.filter(pk=1).exclude(failures=0).update(
+        trouble="", said="", failures=0, retry_at=None
+    )
+
+
+@contextmanager
+def _row():
+    """Yield the row under its lock, and save it."""
+    with transaction.atomic():
+        Sending.objects.get_or_create(pk=1)
+        row = Sending.objects.select_for_update().get(pk=1)
+        yield row
+        row.save()

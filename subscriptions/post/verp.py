@@ -1,0 +1,68 @@
+"""The envelope's sender: an address for each letter, so that what comes back tells which.
+
+`bounces+<letter>.<day>.<signature>@domain` (VERP). The signature keeps strangers from making
+letters up that came back, and the day from using an old one.
+"""
+
+from datetime import UTC, datetime, timedelta
+from email.utils import parseaddr
+from functools import cache
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.crypto import constant_time_compare
+
+from subscriptions import mail
+from subscriptions.post.seal import seal
+
+SALT = "subscriptions.post.verp"
+SIGNS = 16  # Hexadecimal digits of the signature: 64 bits.
+COMES_BACK_FOR = timedelta(days=14)  # Mail servers give up after five days, people later.
+LOCAL_OCTETS = 64  # RFC 5321, 4.5.3.1.1.
+EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+def envelope_sender(kind: str, letter_id: int, now: datetime) -> str:
+    """Return where the letter comes back to, if it does."""
+    base = _base(settings.BOUNCE_ADDRESS) or mail.from_address(kind).addr_spec
+    if not settings.RECIPIENT_DELIMITER:
+        return base
+    local, _, domain = base.rpartition("@")
+    stamp = f"{letter_id:x}.{(now - EPOCH).days:x}"
+    return f"{local}{settings.RECIPIENT_DELIMITER}{stamp}.{_sign(stamp)}@{domain}"
+
+
+@cache
+def _base(bounce_address):
+    return parseaddr(bounce_address)[1]
+
+
+def check() -> None:
+    """Refuse, at the start, an address that no letter could come back to."""
+    base = parseaddr(settings.BOUNCE_ADDRESS)[1] or mail.from_address("digest").addr_spec
+    local, _, domain = base.rpartition("@")
+    if settings.BOUNCE_ADDRESS and not (local and domain):
+        raise ImproperlyConfigured(f"BOUNCE_ADDRESS holds no address: {settings.BOUNCE_ADDRESS!r}.")
+    longest = len(envelope_sender("digest", 16**12, EPOCH + timedelta(days=16**4)))
+    if settings.RECIPIENT_DELIMITER and longest - len(domain) - 1 > LOCAL_OCTETS:
+        raise ImproperlyConfigured(
+            f"{base} is too long to have a letter's number put behind it: set BOUNCE_ADDRESS to a "
+            f"shorter one, or RECIPIENT_DELIMITER to nothing."
+        )
+
+
+def letter_of(address: str, now: datetime) -> int | None:
+    """Return the number of the letter that came back to this address; None where it is not ours."""
+    local = address.rpartition("@")[0]
+    extension = local.rpartition(settings.RECIPIENT_DELIMITER or "+")[2].lower()
+    stamp, _, signature = extension.rpartition(".")
+    if not stamp or not constant_time_compare(signature, _sign(stamp)):
+        return None
+    letter_id, _, day = stamp.partition(".")
+    if now - (EPOCH + timedelta(days=int(day, 16))) > COMES_BACK_FOR + timedelta(days=1):
+        return None
+    return int(letter_id, 16)
+
+
+def _sign(stamp):
+    return seal(SALT, stamp)[:SIGNS]

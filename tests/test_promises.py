@@ -1,0 +1,313 @@
+"""The promises as queries: kept on a day that went well, and each found broken where it is."""
+
+import logging
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.cache import cache
+from django.urls import reverse
+
+from digest import planning, promises, upkeep
+from digest.models import Coverage, Digest
+from subscriptions import signup
+from subscriptions.models import Letter, LetterEvent, Subscriber, Volley
+from subscriptions.post import delivery, doubts, ledger
+from tests import make
+from tests.make import NOW
+
+pytestmark = pytest.mark.django_db
+
+MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
+State = Letter.State
+
+
+@pytest.fixture(autouse=True)
+def nothing_told():
+    """Forget which broken promises were told."""
+    cache.clear()
+
+
+@pytest.fixture
+def sent():
+    """A letter that was planned and sent at NOW, with its paper."""
+    make.paper("Graph networks")
+    make.subscriber(interests="graph networks")
+    planning.plan(NOW)
+    delivery.deliver_due(lambda: NOW)
+    return Letter.objects.get(state=State.ACCEPTED)
+
+
+def planned():
+    """Make a reader whose digest waits."""
+    make.paper("Graph networks")
+    make.subscriber(interests="graph networks")
+    planning.plan(NOW)
+    return Letter.objects.get(state=State.PLANNED)
+
+
+def past_the_fence(letter):
+    """Bring a letter that waits past the fence, as a worker that died there would leave it."""
+    (claimed,) = ledger.claim(NOW, 1)
+    frozen = ledger.Frozen(b"Subject: x\r\n\r\nx\r\n", "<x@paperboy.example>", NOW)
+    assert ledger.fence([claimed], {claimed.pk: frozen}, NOW).passed
+    letter.refresh_from_db()
+    return letter
+
+
+def broken(now=NOW, since=None):
+    """Return the names of the promises that are broken, each with its examples."""
+    found = promises.examine(now, since)
+    return {one.promise.name: one.examples for one in found if one.count}
+
+
+def change(letter, **fields):
+    Letter.objects.filter(pk=letter.pk).update(**fields)
+
+
+def test_all_are_kept_on_a_day_that_went_well(sent):
+    make.subscriber(confirmed=False)
+    left = make.subscriber()
+    signup.unsubscribe(left.public_id, door=signup.Door("a test"), now=NOW)
+    assert broken() == {}
+
+
+def test_all_are_kept_through_a_silence_and_a_repeat():
+    letter = past_the_fence(planned())
+    later = NOW + ledger.LEASE + MINUTE
+    doubts.sweep(later)
+    assert broken(later) == {}
+    much_later = later + doubts.HOLD + MINUTE
+    Letter.objects.update(next_try_at=later)
+    doubts._act_on("unknown", Letter.objects.select_related("subscriber").get(), later)
+    assert Letter.objects.get().repeats == 1
+    delivery.deliver_due(lambda: much_later)
+    letter.refresh_from_db()
+    assert letter.state == State.ACCEPTED
+    assert broken(much_later) == {}
+
+
+def test_who_is_due_and_has_no_letter_is_found_once_it_is_late():
+    late = make.subscriber()
+    assert broken(NOW + timedelta(minutes=29)) == {}
+    assert broken(NOW + timedelta(minutes=31)) == {"planned": [late.pk]}
+
+
+def test_who_is_due_may_wait_for_a_letter_that_is_sent_again(sent):
+    late = NOW + DAY + timedelta(minutes=31)
+    Subscriber.objects.update(next_due_at=NOW + DAY)
+    assert broken(late) == {"planned": [sent.subscriber_id]}
+    fields = {"ended_at": None, "next_try_at": late, "closes_at": late + MINUTE}
+    change(sent, state="planned", repeats=1, **fields)
+    assert "planned" not in broken(late)
+    change(sent, closes_at=late)
+    assert "planned" in broken(late)
+
+
+def test_who_is_due_may_wait_for_the_days_papers(settings):
+    Coverage.objects.create(
+        source="arxiv", category="cs", day=NOW.date() - DAY, state="fresh", checked_at=NOW
+    )
+    late = make.subscriber()
+    grace = settings.HARVEST_GRACE
+    assert broken(NOW + grace + timedelta(minutes=29)) == {}
+    assert broken(NOW + grace + timedelta(minutes=31)) == {"planned": [late.pk]}
+
+
+def test_who_wants_digests_and_is_never_due_is_found():
+    forgotten = make.subscriber(next_due_at=None)
+    assert broken() == {"due": [forgotten.pk]}
+
+
+def test_a_letter_that_is_open_after_its_day_is_found():
+    letter = planned()
+    change(letter, closes_at=NOW - timedelta(minutes=46))
+    assert broken() == {"ended": [letter.pk]}
+
+
+@pytest.mark.parametrize(
+    ("state", "fields"),
+    [
+        ("claimed", {"lease_until": NOW - timedelta(minutes=11)}),
+        ("claimed", {"lease_until": None}),
+        ("transmitting", {"lease_until": None}),
+        ("uncertain", {"next_try_at": NOW - timedelta(minutes=11)}),
+        ("planned", {"next_try_at": None}),
+    ],
+)
+def test_an_open_letter_that_nobody_comes_back_to_is_found(state, fields):
+    letter = planned()
+    change(letter, state=state, **fields)
+    assert broken()["held"] == [letter.pk]
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("moments", {"ended_at": None}),
+        ("reasons", {"state": "skipped", "reason": ""}),
+        ("days", {"day": NOW.date() - DAY}),
+        ("once", {"repeats": 2}),
+        ("picks", {"state": "failed", "reason": "refused: 550"}),
+        ("claims", {"attempt": 2}),
+        ("states", {"state": "failed", "reason": "unknown"}),
+        ("proofs", {"last_reply": ""}),
+    ],
+)
+def test_a_row_that_can_not_be_is_found(sent, name, fields):
+    change(sent, **fields)
+    assert broken()[name] == [sent.pk]
+
+
+def test_a_letter_whose_digest_is_gone_is_found(sent):
+    Digest.objects.all().delete()
+    assert broken() == {"days": [sent.pk]}
+
+
+def test_picks_of_a_letter_that_may_have_arrived_are_its_own(sent):
+    for reason in ["unknown: the mail server never answered", "refused: 550"]:
+        change(sent, state="failed", reason=reason, repeats=1)
+        assert "picks" not in broken()
+    change(sent, repeats=0, reason="unknown: the mail server never answered")
+    assert "picks" not in broken()
+
+
+def test_a_try_after_a_silence_that_was_not_counted_is_found(sent):
+    event = {"letter": sent, "at": NOW, "attempt": 1}
+    LetterEvent.objects.create(was="transmitting", became="uncertain", **event)
+    LetterEvent.objects.create(was="uncertain", became="planned", **event)
+    assert broken()["counted"] == [sent.pk]
+
+
+def test_a_letter_that_can_not_be_sent_again_as_it_was_is_found():
+    letter = past_the_fence(planned())
+    assert broken() == {}
+    Volley.objects.all().delete()
+    assert broken() == {"bytes": [letter.pk]}
+
+
+def test_a_dot_after_its_reader_has_left_is_found(sent):
+    Subscriber.objects.update(unsubscribed_at=NOW - timedelta(seconds=59), next_due_at=None)
+    assert broken() == {}
+    Subscriber.objects.update(unsubscribed_at=NOW - timedelta(seconds=61))
+    assert broken() == {"leavers": [sent.pk]}
+
+
+@pytest.mark.parametrize("kind", ["confirm", "goodbye"])
+def test_a_letter_that_leaving_does_not_stop_is_not_blamed(sent, kind):
+    Subscriber.objects.update(unsubscribed_at=NOW - DAY, next_due_at=None)
+    change(sent, kind=kind)
+    assert broken() == {}
+
+
+def test_a_missing_step_is_found(sent):
+    sent.events.get(became="transmitting").delete()
+    assert broken() == {"steps": [sent.pk], "proofs": [sent.pk]}
+
+
+def test_a_letter_that_was_found_out_to_have_arrived_needs_no_fence(sent):
+    sent.events.filter(became__in=["claimed", "transmitting"]).delete()
+    sent.events.filter(became="accepted").update(was="planned", note="found by reconcile")
+    change(sent, attempt=0, last_reply="", frozen_at=None)
+    assert broken() == {}
+
+
+def test_events_are_not_asked_for_where_they_may_be_purged(sent, settings):
+    LetterEvent.objects.all().delete()
+    assert set(broken()) == {"claims", "states", "proofs"}
+    Subscriber.objects.update(next_due_at=NOW + 2 * settings.KEEP_EVENTS)
+    assert broken(NOW + settings.KEEP_EVENTS) == {}
+
+
+def test_no_more_than_some_examples_are_told(sent):
+    reader = sent.subscriber
+    for _ in range(8):
+        Letter.objects.create(
+            subscriber=reader, kind="confirm", state="skipped", created_at=NOW, closes_at=NOW
+        )
+    found = next(one for one in promises.examine(NOW) if one.promise.name == "reasons")
+    assert (found.count, len(found.examples)) == (8, promises.EXAMPLES)
+    assert found.said.startswith("broken by 8 rows (letter ")
+    assert found.said.endswith(", …)")
+
+
+@pytest.mark.parametrize("size", [1, 2, 100])
+def test_slices_leave_no_letter_out(sent, size, monkeypatch):
+    monkeypatch.setattr(promises, "SLICE", size)
+    make_skipped = {"kind": "confirm", "state": "skipped", "created_at": NOW, "closes_at": NOW}
+    for _ in range(4):
+        sent.subscriber.letters.create(**make_skipped)
+    assert promises.broken(NOW)["every day that ended unsent says why"] == 4
+
+
+def test_letters_of_long_ago_are_left_to_the_doctor(sent):
+    change(sent, repeats=2, created_at=NOW - 3 * DAY)
+    other = sent.subscriber.letters.create(
+        kind="confirm", repeats=2, created_at=NOW, closes_at=NOW + DAY, next_try_at=NOW
+    )
+    assert broken()["once"] == [sent.pk, other.pk]
+    assert broken(since=NOW - promises.RECENT)["once"] == [other.pk]
+
+
+def test_a_broken_promise_is_an_error_with_its_name_once_an_hour(sent, caplog):
+    change(sent, repeats=2)
+    with caplog.at_level(logging.ERROR):
+        assert len(upkeep.watch_promises(NOW)) == 1
+        assert upkeep.watch_promises(NOW + 5 * MINUTE) == []
+    (record,) = caplog.records
+    assert "A promise is broken (once)" in record.getMessage()
+    assert "@" not in record.getMessage()
+
+
+def test_promises_that_are_kept_are_not_told(sent, caplog):
+    assert upkeep.watch_promises(NOW) == []
+    assert not caplog.records
+
+
+def test_the_figures_tell_of_the_lag_and_of_doubts():
+    make.paper("Graph networks")
+    for _ in range(3):
+        make.subscriber(interests="graph networks")
+    planning.plan(NOW)
+    delivery.deliver_due(lambda: NOW + MINUTE)
+    slowest = Letter.objects.last()
+    change(slowest, ended_at=NOW + 9 * MINUTE, repeats=1)
+    LetterEvent.objects.create(
+        letter=slowest, at=NOW, was="transmitting", became="uncertain", attempt=1
+    )
+    figures = promises.figures(NOW + timedelta(hours=1))
+    assert (figures.lag_median, figures.lag_p99) == (MINUTE, 9 * MINUTE)
+    assert (figures.accepted, figures.left, figures.doubted, figures.repeated) == (3, 3, 1, 1)
+    (day,) = figures.days
+    assert (day.written, day.states) == (3, {"accepted": 3})
+
+
+def test_figures_of_nothing_are_none():
+    figures = promises.figures(NOW)
+    assert (figures.accepted, figures.lag_p99, figures.doubted_share, figures.days) == (
+        0,
+        None,
+        0,
+        [],
+    )
+
+
+@pytest.fixture
+def panel(client):
+    """The test client, logged in as an operator."""
+    client.force_login(User.objects.create(username="you", is_staff=True, is_superuser=True))
+    return client
+
+
+def test_the_panel_shows_what_is_broken_and_by_which_letters(panel, sent):
+    url = reverse("admin:digest_digest_promises")
+    assert f"All {len(promises.PROMISES)} promises are kept." in panel.get(url).content.decode()
+    change(sent, repeats=2)
+    text = panel.get(url).content.decode()
+    assert f"1 of {len(promises.PROMISES)} promises is broken." in text
+    assert reverse("admin:subscriptions_letter_change", args=[sent.pk]) in text
+
+
+def test_who_may_not_see_digests_sees_no_promises(client):
+    client.force_login(User.objects.create(username="other", is_staff=True))
+    assert client.get(reverse("admin:digest_digest_promises")).status_code == 403

@@ -1,0 +1,244 @@
+"""Mailbox providers: who they are, how they are held and paced; addresses that are none; names."""
+
+from datetime import timedelta
+from types import SimpleNamespace
+
+import pytest
+
+from subscriptions.models import Letter, Provider, Subscriber
+from subscriptions.post import message_ids, office, providers, suppression
+from tests import make
+from tests.make import NOW
+
+SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
+HOUR = timedelta(hours=1)
+TODAY = NOW.date()
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.mark.parametrize(
+    ("address", "provider"),
+    [
+        ("a@gmail.com", "google"),
+        ("a@GoogleMail.com", "google"),
+        ("a@hotmail.co.uk", "microsoft"),
+        ("a@outlook.de", "microsoft"),
+        ("a@yahoo.co.jp", "yahoo"),
+        ("a@me.com", "apple"),
+        ("a@web.de", "gmx"),
+        ("a@web.example.org", "web.example.org"),
+        ("a@me.example.com", "me.example.com"),
+        ("a@gmail.com.evil.example", "gmail.com.evil.example"),
+        ("a@Example.ORG", "example.org"),
+        ("no address", "no address"),
+    ],
+)
+def test_domains_of_one_provider_count_together(address, provider):
+    assert providers.provider_of(address) == provider
+
+
+def mail_for(*addresses):
+    """Return what `allot` looks at: letters with their subscribers."""
+    subscribers = [SimpleNamespace(email=address) for address in addresses]
+    return [SimpleNamespace(subscriber=subscriber) for subscriber in subscribers]
+
+
+def ten_for(domain="gmail.com", count=10):
+    return mail_for(*(f"reader-{number}@{domain}" for number in range(count)))
+
+
+def test_where_nobody_complains_there_is_nothing_to_count():
+    letters = ten_for()
+    assert providers.allot(letters, NOW).allowed == letters
+    providers.thank(["reader@gmail.com"], NOW)
+    assert not Provider.objects.exists()
+
+
+def test_a_provider_is_left_alone_for_longer_each_time_it_complains():
+    now, holds = NOW, []
+    for _ in range(9):
+        until = providers.slow_down("google", "450 4.7.1 slower", now)
+        holds.append((until - now) / MINUTE)
+        now = until
+    assert holds == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+
+
+def test_complaints_about_letters_of_one_rush_count_once():
+    first = providers.slow_down("google", "450 4.7.1 slower", NOW)
+    assert providers.slow_down("google", "450 4.7.1 slower", NOW + SECOND) == first
+    row = Provider.objects.get()
+    assert (row.complaints, row.pace) == (1, providers.FIRST_PACE)
+
+
+def test_the_pace_is_halved_each_time_and_never_ends():
+    now = NOW
+    paces = []
+    for _ in range(7):
+        now = providers.slow_down("google", "450 4.7.1 slower", now)
+        paces.append(Provider.objects.get().pace)
+    assert paces == [60, 30, 15, 7.5, 3.75, 2, 2]
+
+
+def test_a_provider_that_is_held_gets_nothing_and_the_others_all():
+    until = providers.slow_down("google", "450 4.7.1 slower", NOW)
+    held, others = ten_for(), ten_for("example.org")
+    allotment = providers.allot(held + others, NOW + SECOND)
+    assert allotment.allowed == others
+    assert [letter for letter, _ in allotment.put_off] == held
+    moments = [moment for _, moment in allotment.put_off]
+    assert moments == sorted(moments)
+    assert moments[0] > until
+    assert moments[-1] == until + 10 * SECOND  # Each has a turn of its own, at sixty a minute.
+
+
+def test_after_the_hold_it_gets_a_minutes_worth_at_most():
+    """As rounds may come no more often than once a minute."""
+    until = providers.slow_down("google", "450 4.7.1 slower", NOW)
+    letters = ten_for(count=80)
+    assert len(providers.allot(letters, until + SECOND).allowed) == 1
+    assert len(providers.allot(letters, until + HOUR).allowed) == 60
+    assert len(providers.allot(letters, until + HOUR).allowed) == 0
+
+
+def test_a_success_makes_it_half_as_fast_again_once_a_minute():
+    until = providers.slow_down("google", "450 4.7.1 slower", NOW)
+    providers.thank(["reader@gmail.com"], until)  # Too early.
+    assert Provider.objects.get().pace == 60
+    for _ in range(3):
+        providers.thank(["reader@gmail.com", "reader@example.org"], until + MINUTE)
+    row = Provider.objects.get()
+    assert (row.pace, row.complaints) == (90, 0)
+    providers.thank(["reader@gmail.com"], until + 2 * MINUTE)
+    assert Provider.objects.get().pace == 135
+
+
+def test_one_that_takes_much_is_not_counted_any_longer():
+    now = providers.slow_down("google", "450 4.7.1 slower", NOW)
+    while Provider.objects.exists():
+        now += MINUTE
+        providers.thank(["reader@gmail.com"], now)
+        assert now < NOW + HOUR
+    letters = ten_for(count=100)
+    assert providers.allot(letters, now).allowed == letters
+
+
+def test_a_success_ends_the_row_of_complaints():
+    until = providers.slow_down("google", "450 4.7.1 slower", NOW)
+    until = providers.slow_down("google", "450 4.7.1 slower", until)
+    providers.thank(["reader@gmail.com"], until + MINUTE)
+    now = until + HOUR
+    assert providers.slow_down("google", "450 4.7.1 slower", now) == now + MINUTE
+
+
+def test_the_operators_rate_holds_from_the_first_letter(settings):
+    settings.PROVIDER_RATES = {"google": 60.0}
+    letters = ten_for(count=30)
+    assert len(providers.allot(letters, NOW).allowed) == 1
+    assert len(providers.allot(letters, NOW + 5 * SECOND).allowed) == 5
+
+
+@pytest.mark.parametrize("rate", [30.0, 600.0])
+def test_the_lower_of_both_wishes_counts(settings, rate):
+    settings.PROVIDER_RATES = {"google": rate}
+    providers.slow_down("google", "450 4.7.1 slower", NOW)
+    assert Provider.objects.get().limit() == min(rate, providers.FIRST_PACE)
+
+
+def test_a_clock_that_goes_back_gives_nothing_away(settings):
+    settings.PROVIDER_RATES = {"google": 60.0}
+    letters = ten_for(count=30)
+    providers.allot(letters, NOW)
+    assert providers.allot(letters, NOW - HOUR).allowed == []
+
+
+def test_a_rate_below_one_a_minute_lets_letters_through_all_the_same(settings):
+    settings.PROVIDER_RATES = {"google": 0.5}
+    letters = ten_for(count=3)
+    assert len(providers.allot(letters, NOW).allowed) == 1
+    assert len(providers.allot(letters, NOW + MINUTE).allowed) == 0
+    assert len(providers.allot(letters, NOW + 2 * MINUTE).allowed) == 1
+
+
+# ---- Addresses that are none
+
+
+def test_what_else_she_was_to_get_is_called_off():
+    reader = make.subscriber()
+    waiting = office.write(reader, "welcome", now=NOW, closes_at=NOW + HOUR)
+    other = office.write(make.subscriber(), "welcome", now=NOW, closes_at=NOW + HOUR)
+
+    suppression.suppress_bounced(reader.pk, "550 5.1.1 no such user", NOW)
+
+    reader.refresh_from_db()
+    assert (reader.suppressed_at, reader.suppressed_by) == (NOW, "bounced")
+    assert reader.suppressed_reason == "550 5.1.1 no such user"
+    states = {letter.pk: letter.state for letter in Letter.objects.all()}
+    assert states == {waiting.pk: "skipped", other.pk: "planned"}
+
+
+def test_the_first_reason_stays():
+    """A complaint is never covered by a bounce, which she might take back."""
+    reader = make.subscriber(suppressed_at=NOW, suppressed_by="complained")
+    suppression.suppress_bounced(reader.pk, "550 5.1.1 no such user", NOW + HOUR)
+    reader.refresh_from_db()
+    assert (reader.suppressed_at, reader.suppressed_by) == (NOW, "complained")
+
+
+def test_long_words_and_readers_who_are_gone_do_no_harm():
+    reader = make.subscriber()
+    suppression.suppress_bounced(reader.pk, "550 5.1.1 " + "no " * 500, NOW)
+    assert len(Subscriber.objects.get().suppressed_reason) == 200
+    reader.delete()
+    suppression.suppress_bounced(reader.pk, "550 5.1.1 no", NOW)
+
+
+# ---- Names of letters
+
+
+def letter_of(reader, kind="digest", day=TODAY, created_at=NOW):
+    return Letter(subscriber=reader, kind=kind, day=day, created_at=created_at)
+
+
+def test_a_digests_name_depends_on_its_reader_and_day_alone():
+    reader = make.subscriber()
+    name = message_ids.of(letter_of(reader))
+    assert message_ids.of(letter_of(reader, created_at=NOW + HOUR)) == name
+    assert message_ids.of(letter_of(reader, kind="welcome")) == name
+    assert message_ids.of_digest(reader.public_id, NOW.date()) == name
+
+
+def test_names_differ_between_readers_days_and_kinds():
+    reader, other = make.subscriber(), make.subscriber()
+    tomorrow = NOW.date() + timedelta(days=1)
+    letters = [
+        letter_of(reader),
+        letter_of(other),
+        letter_of(reader, day=tomorrow),
+        letter_of(reader, "confirm", None),
+        letter_of(reader, "goodbye", None),
+        letter_of(reader, "confirm", None, NOW + SECOND),
+    ]
+    assert len({message_ids.of(letter) for letter in letters}) == len(letters)
+
+
+def test_a_name_tells_nobody_who_the_reader_is(settings):
+    reader = make.subscriber("someone@example.org")
+    name = message_ids.of(letter_of(reader))
+    assert "someone" not in name
+    assert reader.public_id.hex not in name.replace("-", "")
+    settings.SECRET_KEY = "another"
+    assert message_ids.of(letter_of(reader)) != name
+
+
+def test_a_provider_that_never_stops_complaining_is_held_for_an_hour_each_time():
+    now = NOW
+    for _ in range(60):
+        now = providers.slow_down("example.org", "451 4.7.1 slow down", now)
+    assert Provider.objects.get().complaints == 60
+    assert now <= NOW + 60 * timedelta(hours=1)
+
+
+def test_the_words_of_a_provider_are_kept_without_addresses():
+    providers.slow_down("example.org", "451 4.7.1 <anna@example.org>: too many", NOW)
+    assert "anna" not in Provider.objects.get().said

@@ -1,0 +1,271 @@
+"""After a restored backup: what left in the lost hours stays so, and nothing else is touched."""
+
+from datetime import date, timedelta
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from digest import planning
+from digest.models import Digest, Pick
+from subscriptions import mail, registry
+from subscriptions.models import Letter, LetterEvent, Subscriber
+from subscriptions.post import delivery, doubts, sending
+from subscriptions.post import reconcile as reconciling
+from subscriptions.post.clock import running_from
+from subscriptions.post.journal import Entry, Journal
+from subscriptions.post.reconcile import Refused, reconcile
+from tests import make
+from tests.make import NOW
+from tests.smtp_server import MailServer
+
+pytestmark = pytest.mark.django_db
+
+BACKUP = NOW - timedelta(hours=4)
+LATER = NOW + timedelta(hours=2)
+
+
+@pytest.fixture(params=["smtp", "file"])
+def sent(request, settings, outbox):
+    """Return a function that counts the letters sent, by a server that is asked for in the journal
+    afterwards, or into the outbox.
+    """
+    if request.param == "file":
+        yield lambda: len(outbox())
+        return
+    with MailServer() as server:
+        settings.EMAIL_URL = server.url
+        yield lambda: len(server.accepted)
+        server.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def composed(monkeypatch):
+    """Compose in a word what takes templates elsewhere."""
+
+    def compose(letter, now):
+        return mail.Content.of("Papers", "Hello.\n", "<p>Hello.</p>", mail.headers("digest", "x"))
+
+    for kind in ("digest", "welcome"):
+        monkeypatch.setitem(registry.composers, kind, make.one_by_one(compose))
+
+
+def readers(count=3, **fields):
+    """Make readers who are due, each with a paper to get."""
+    make.paper("Graphs")
+    return [make.subscriber(interests="graphs", **fields) for _ in range(count)]
+
+
+def run(now=NOW):
+    """Plan and deliver what is due, as each minute does."""
+    planning.plan(now)
+    delivery.deliver_due(running_from(now))
+
+
+def lose_rows():
+    """Put the database back to before the letters were planned, as a restored backup does."""
+    Letter.objects.all().delete()
+    Subscriber.objects.update(next_due_at=NOW)
+
+
+def lose_ends():
+    """Put the database back to after planning and before delivery."""
+    Letter.objects.update(
+        state="planned", attempt=0, message_id="", frozen_at=None, left_at=None, ended_at=None
+    )
+    LetterEvent.objects.exclude(became="planned").delete()
+
+
+def restore(lose):
+    lose()
+    sending.stop("the operator", NOW)
+
+
+def resume():
+    sending.resume("the operator")
+    run(LATER)
+
+
+def test_letters_whose_rows_were_lost_do_not_leave_again(sent):
+    readers(3)
+    run()
+    restore(lose_rows)
+    found = reconcile(LATER, BACKUP)
+    resume()
+    assert (found.waiting, found.lost) == (0, 3)
+    assert sent() == 3
+    assert {(one.state, one.reason) for one in Letter.objects.all()} == {
+        ("accepted", "found by reconcile")
+    }
+    assert Digest.objects.count() == 3
+    assert [one.became for one in LetterEvent.objects.all()] == ["accepted"] * 3
+
+
+def test_without_it_they_would(sent):
+    """What the other tests prevent does happen."""
+    readers(3)
+    run()
+    restore(lose_rows)
+    resume()
+    assert sent() == 6
+
+
+def test_letters_that_waited_in_the_backup_do_not_leave_again(sent):
+    readers(3)
+    run()
+    ids = set(Letter.objects.values_list("message_id", flat=True))
+    restore(lose_ends)
+    found = reconcile(LATER, BACKUP)
+    resume()
+    assert (found.waiting, found.lost) == (3, 0)
+    assert sent() == 3
+    assert set(Letter.objects.values_list("message_id", "state")) == {
+        (message_id, "accepted") for message_id in ids
+    }
+    assert Pick.objects.count() == 3
+
+
+def test_a_welcome_letter_is_known_again_too(sent):
+    """The first letter, of a day without papers."""
+    make.subscriber()
+    run()
+    assert Letter.objects.get().kind == "welcome"
+    restore(lose_rows)
+    assert reconcile(LATER, BACKUP).lost == 1
+    resume()
+    assert sent() == 1
+
+
+def test_a_letter_that_has_a_name_already_is_looked_for_by_it(settings, data_dir):
+    """It was frozen under another domain, say."""
+    settings.EMAIL_URL = "smtp://127.0.0.1:1"
+    readers(1)
+    planning.plan(NOW)
+    name = "<digest.2026-06-01.1f3a@elsewhere.example>"
+    Letter.objects.update(state="uncertain", message_id=name, frozen_at=NOW, left_at=NOW)
+    noted = Journal(data_dir / "journal")
+    noted.write([Entry(1, 1, name, "250 ok", NOW.isoformat())])
+    noted.leave()
+    sending.stop("the operator", NOW)
+    assert reconcile(LATER, BACKUP).waiting == 1
+    assert Letter.objects.get().state == "accepted"
+
+
+def test_a_journal_of_the_lost_hours_is_not_replayed_onto_another_letter(settings, data_dir):
+    """The restored database gives the numbers of lost letters again."""
+    settings.EMAIL_URL = "smtp://127.0.0.1:1"
+    readers(1)
+    planning.plan(NOW)
+    letter = Letter.objects.get()
+    noted = Journal(data_dir / "journal")
+    noted.write([Entry(letter.pk, 0, "<digest.lost@paperboy.example>", "250", NOW.isoformat())])
+    noted.leave()
+    doubts.sweep(LATER)
+    letter.refresh_from_db()
+    assert letter.state == "planned"
+
+
+def test_letters_that_had_not_left_leave_afterwards(sent):
+    readers(1)
+    run()
+    restore(lose_rows)
+    readers(2)
+    assert reconcile(LATER, BACKUP).lost == 1
+    resume()
+    assert sent() == 3
+
+
+def test_it_may_be_run_again(sent):
+    readers(2)
+    run()
+    restore(lose_rows)
+    reconcile(LATER, BACKUP)
+    again = reconcile(LATER, BACKUP)
+    assert (again.waiting, again.lost) == (0, 0)
+    assert Letter.objects.count() == 2
+
+
+def test_a_rehearsal_says_what_it_found_and_writes_nothing(sent):
+    readers(2)
+    run()
+    lose_rows()
+    assert reconcile(LATER, BACKUP, dry_run=True).lost == 2
+    assert not Letter.objects.exists()
+    assert not LetterEvent.objects.exists()
+
+
+def test_it_refuses_while_letters_may_leave(sent):
+    readers(1)
+    run()
+    lose_rows()
+    with pytest.raises(Refused, match="Stop sending first"):
+        reconcile(LATER, BACKUP)
+    assert not Letter.objects.exists()
+
+
+def test_each_lost_day_of_several_is_found(sent):
+    (reader,) = readers(1)
+    run()
+    make.paper("Graphs again")
+    tomorrow = NOW + timedelta(days=1)
+    run(tomorrow)
+    restore(lose_rows)
+    assert reconcile(tomorrow, BACKUP).lost == 2
+    days = set(Letter.objects.filter(subscriber=reader).values_list("day", flat=True))
+    assert days == {date(2026, 6, 1), date(2026, 6, 2)}
+
+
+def test_a_reader_who_moved_zones_in_the_lost_hours_is_found(sent):
+    (reader,) = readers(1, timezone="Pacific/Auckland")
+    run()
+    restore(lose_rows)
+    Subscriber.objects.update(timezone="Pacific/Honolulu")
+    assert reconcile(LATER, BACKUP).lost == 1
+    assert Letter.objects.get(subscriber=reader).day == date(2026, 6, 2)
+
+
+def test_what_was_planned_while_it_looked_is_left_to_the_next_run(sent, monkeypatch):
+    readers(1)
+    run()
+    restore(lose_rows)
+    known = reconciling._known
+
+    def plan_meanwhile(expected, since):
+        if expected and not Letter.objects.exists():
+            planning.plan(LATER)
+        return known(expected, since)
+
+    monkeypatch.setattr(reconciling, "_known", plan_meanwhile)
+    reconcile(LATER, BACKUP)
+    assert Letter.objects.get().state == "planned"
+    assert reconcile(LATER, BACKUP).waiting == 1
+    assert Letter.objects.get().state == "accepted"
+
+
+def test_without_a_moment_it_looks_from_the_last_event_on(sent):
+    (early, _) = readers(2)
+    run()
+    restore(lose_ends)
+    Letter.objects.exclude(subscriber=early).delete()
+    found = reconcile(LATER)
+    assert (found.since, found.waiting, found.lost) == (NOW, 1, 1)
+
+
+def test_a_database_without_memory_asks_since_when(sent):
+    with pytest.raises(Refused, match="Say since when"):
+        reconcile(LATER, dry_run=True)
+
+
+def test_the_command_says_what_it_found(sent, capsys):
+    readers(2)
+    run()
+    restore(lose_rows)
+    call_command("reconcile", "--since", "2026-06-01T08:00+00:00", "--dry-run")
+    out = capsys.readouterr().out
+    assert "since 2026-06-01 08:00 UTC" in out
+    assert "of days without a letter, 2." in out
+    assert "Nothing was written." in out
+
+
+def test_the_command_refuses_in_a_sentence(sent):
+    with pytest.raises(CommandError, match="Stop sending first"):
+        call_command("reconcile", "--since", "2026-06-01T08:00+00:00")

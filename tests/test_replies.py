@@ -1,0 +1,238 @@
+"""What mail servers say: it always has a meaning, and never too good a one."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from subscriptions.post import replies
+from subscriptions.post.replies import GO_ON, Reply, ReplyParser, judge
+
+STAGES = list(GO_ON)
+
+
+def read(*chunks):
+    """Return all replies in what a server says, chunk by chunk."""
+    parser, found = ReplyParser(), []
+    for chunk in chunks:
+        parser.feed(chunk)
+        while (reply := parser.take()) is not None:
+            found.append(reply)
+    return found
+
+
+def said(text):
+    (reply,) = read(text.encode() + b"\r\n")
+    return reply
+
+
+def test_a_reply_has_a_code_a_status_and_words():
+    reply = said("550 5.1.1 No such user")
+    assert (reply.code, reply.enhanced, str(reply)) == (550, "5.1.1", "550 5.1.1 No such user")
+
+
+def test_a_reply_of_several_lines_is_one():
+    (reply,) = read(b"250-2.1.0 one\r\n250-two\r\n250 three\r\n")
+    assert (reply.code, reply.enhanced) == (250, "2.1.0")
+    assert str(reply) == "250 2.1.0 one two three"
+
+
+def test_replies_that_come_together_are_told_apart():
+    assert [reply.code for reply in read(b"250 ok\r\n550 no\r\n354 go on\r\n")] == [250, 550, 354]
+
+
+def test_replies_may_come_a_byte_at_a_time():
+    whole = b"250-2.1.0 one\r\n250 two\r\n354\r\n"
+    assert read(*(bytes([byte]) for byte in whole)) == read(whole)
+
+
+@pytest.mark.parametrize("text", ["250", "250 "])
+def test_a_reply_needs_no_words(text):
+    assert said(text).code == 250
+
+
+def test_lines_may_end_in_lf_alone():
+    assert [reply.code for reply in read(b"250-one\n250 two\n")] == [250]
+
+
+def test_what_has_no_end_is_no_reply():
+    assert read(b"250 ok") == read(b"250-ok\r\n") == read(b"25") == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"999 what",
+        b"2x0 ok",
+        b"250x ok",
+        b"25 ok",
+        b" 250 ok",
+        b"150 ok",
+        b"",
+        b"\xff\xfe\x00",
+        b"HTTP/1.1 400 Bad Request",
+        "２５０ ok".encode(),
+        b"250 " + b"x" * 10_000,
+        b"x" * 10_000,
+    ],
+)
+def test_what_is_no_reply_ends_the_conversation(line):
+    (reply,) = read(line + b"\r\n250 ok\r\n", b"250 ok\r\n")
+    assert reply.code == 0
+    assert len(str(reply)) <= replies.SAID_CHARACTERS
+
+
+def test_lines_of_one_reply_have_one_code():
+    assert [reply.code for reply in read(b"250-fine\r\n550 no\r\n250 ok\r\n")] == [0]
+
+
+def test_a_reply_of_a_thousand_lines_ends_the_conversation():
+    assert [reply.code for reply in read(b"250-more\r\n" * 1_000 + b"250 ok\r\n")] == [0]
+
+
+def test_a_server_that_never_ends_fills_no_memory():
+    parser = ReplyParser()
+    for _ in range(10_000):
+        parser.feed(b"x" * 1_000)
+        parser.take()
+    assert len(parser._bytes) < 2 * replies.LINE_BYTES
+
+
+def test_what_is_kept_can_be_written_to_any_database():
+    assert "\x00" not in str(said("550 no \x00\x1b[31m"))
+
+
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [
+        ("550 5.1.1 no", "5.1.1"),
+        ("550 5.1.10", "5.1.10"),
+        ("550 5.1.1: no", "5.1.1"),
+        ("550 no such user (5.1.1)", None),
+        ("550 5.1.1.9 is blocked", None),
+        ("450 5.1.1 no", None),  # RFC 2034: the class is the code's own.
+        ("550", None),
+    ],
+)
+def test_the_status_is_read_where_it_belongs(text, status):
+    assert said(text).enhanced == status
+
+
+def test_only_250_at_the_dot_is_acceptance():
+    accepted = [
+        (stage, code)
+        for stage in STAGES
+        for code in range(1_000)
+        if judge(stage, Reply(code, "ok"))[0] == "accepted"
+    ]
+    assert accepted == [("dot", 250)]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_4yz_passes(stage):
+    about = "us" if stage == "mail" else ""  # No letter would fare better there.
+    assert judge(stage, said("451 4.3.0 try again")) == ("deferred", about)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_5yz_is_for_ever_once_it_can_be_about_the_letter(stage):
+    expected = "refused" if stage in ("rcpt", "data", "dot") else "deferred"
+    assert judge(stage, said("554 5.7.1 no"))[0] == expected
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("code", [530, 534, 535, 538])
+def test_having_to_log_in_is_about_us(stage, code):
+    assert judge(stage, Reply(code, "5.7.0 who are you?")) == ("deferred", "us")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("code", [0, 200, 251, 334, 399])
+def test_nonsense_passes_before_the_dot_and_leaves_us_in_doubt_after_it(stage, code):
+    assert judge(stage, Reply(code, "?")) == ("unknown" if stage == "dot" else "deferred", "")
+
+
+@pytest.mark.parametrize("status", ["5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1"])
+@pytest.mark.parametrize("stage", ["rcpt", "data", "dot"])
+def test_an_address_is_bad_when_the_status_says_so(stage, status):
+    assert judge(stage, said(f"550 {status} no")) == ("refused", "address")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "550 no such user",
+        "550 5.7.1 blocked: user unknown",
+        "552 5.2.2 mailbox full",
+        "554 5.0.0 no",
+        "550 5.1.8 bad sender",
+        "550 4.1.1 no",
+    ],
+)
+def test_no_address_is_bad_for_another_reason(text):
+    assert judge("rcpt", said(text)) == ("refused", "")
+
+
+def test_a_status_of_the_address_in_a_reply_to_mail_marks_no_address():
+    assert judge("mail", said("550 5.1.1 no")) == ("deferred", "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "450 4.7.1 Error: too much mail from 192.0.2.1",
+        "421 4.7.28 Our system has detected an unusual rate of unsolicited mail",
+        "421 4.7.0 [TSS04] Messages temporarily deferred",
+        "451 4.7.500 Server busy",
+        "421 Try again later",
+        "450 Rate limit exceeded",
+        "452 Too many messages in this connection",
+        "451 Throttled",
+        "450 4.3.2 You are sending too fast",
+        "421 4.4.5 Please slow down",
+    ],
+)
+def test_a_provider_that_wants_us_slower_is_heard(text):
+    assert judge("rcpt", said(text)) == ("deferred", "provider")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "450 4.7.1 Greylisted, see https://postgrey.example.org/",
+        "451 4.7.1 Gray-listing in action, too many unknown senders",
+        "450 4.2.1 The user is receiving mail at a rate that prevents more",
+        "452 4.2.2 over quota: size limit reached",
+        "450 4.1.8 too many faults in the sender's domain",
+        "452 4.3.1 no space",
+        "451 4.3.0 temporarily generated trouble",
+        "421 4.4.2 timeout exceeded",
+    ],
+)
+def test_what_is_about_one_letter_alone_slows_nobody(text):
+    assert judge("rcpt", said(text)) == ("deferred", "")
+
+
+def test_421_is_about_the_provider_only_once_it_has_the_address():
+    where = [
+        stage for stage in STAGES if judge(stage, Reply(421, "bye")) == ("deferred", "provider")
+    ]
+    assert where == ["rcpt", "data", "dot"]
+
+
+LIKE_REPLIES = st.lists(
+    st.sampled_from([b"250", b"-", b" ", b"\r\n", b"\n", b"5.1.1", b"550", b"\xff", b"\r", b"ok"])
+).map(b"".join)
+
+
+@given(st.lists(st.binary(max_size=60) | LIKE_REPLIES, max_size=8), st.sampled_from(STAGES))
+def test_any_bytes_mean_something_and_acceptance_only_where_it_stands(chunks, stage):
+    found = read(*chunks)
+    assert found == read(b"".join(chunks))
+    for reply in found:
+        answer, _ = judge(stage, reply)
+        assert str(reply).isprintable()
+        if answer == "accepted":
+            assert stage == "dot"
+            assert re.search(rb"(?:^|\n)250(?: [^\n]*)?\r?\n", b"".join(chunks))

@@ -1,0 +1,232 @@
+"""What the post office throws away, what it keeps, and that it may be stopped in the middle."""
+
+import os
+import runpy
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from digest import planning, promises, upkeep
+from digest.models import Digest, Pick
+from subscriptions import signup
+from subscriptions.models import Letter, LetterEvent, Subscriber
+from subscriptions.post import delivery, retention
+from subscriptions.post.doubts import folder_of_journals
+from tests import make
+from tests.make import NOW
+
+pytestmark = pytest.mark.django_db
+
+DAY = timedelta(days=1)
+State = Letter.State
+
+
+def live(days, readers=1, *, start=NOW):
+    """Let readers get a digest on each of so many days, and return the moment after."""
+    make.topic("Graphs")
+    for _ in range(readers):
+        make.subscriber(interests="graph networks", next_due_at=start, now=start, hour=start.hour)
+    for day in range(days):
+        now = start + day * DAY
+        make.paper(f"Graph networks {day}", day=now.date(), now=now)
+        planning.plan(now)
+        delivery.deliver_due(lambda now=now: now)
+    return start + days * DAY
+
+
+def days_of(state=State.ACCEPTED):
+    return sorted((one.day - NOW.date()).days for one in Letter.objects.filter(state=state))
+
+
+def test_what_is_younger_than_the_operator_keeps_it_stays(settings):
+    live(3)
+    events = LetterEvent.objects.count()
+    assert retention.purge(NOW + settings.KEEP_EVENTS) == retention.Purged(0, 0, 0)
+    assert LetterEvent.objects.count() == events
+
+
+def test_the_events_of_a_letter_go_together_when_its_end_is_old(settings):
+    live(3)
+    purged = retention.purge(NOW + settings.KEEP_EVENTS + DAY + timedelta(hours=1))
+    assert purged == retention.Purged(events=8, letters=0, journals=0)
+    assert days_of() == [0, 1, 2]
+    assert set(LetterEvent.objects.values_list("letter__day", flat=True)) == {NOW.date() + 2 * DAY}
+
+
+def test_an_open_letter_keeps_its_events_however_old(settings):
+    live(1)
+    Letter.objects.update(state="uncertain", ended_at=None)
+    assert retention.purge(NOW + 2 * settings.KEEP_EVENTS).events == 0
+
+
+def test_events_of_a_letter_that_is_gone_go_too(settings):
+    live(1)
+    Digest.objects.all().delete()
+    Letter.objects.all()._raw_delete("default")  # As an event that came while she was erased.
+    assert retention.purge(NOW + settings.KEEP_EVENTS - DAY).events == 0
+    assert retention.purge(NOW + settings.KEEP_EVENTS + DAY).events == 4
+
+
+def test_an_old_letter_goes_with_its_digest_and_picks(settings):
+    end = live(3)
+    later = end + settings.KEEP_LETTERS
+    assert retention.purge(later).letters == 2
+    assert days_of() == [2]
+    assert Digest.objects.get().letter == Letter.objects.get()
+    assert Pick.objects.get().digest == Digest.objects.get()
+
+
+def test_letters_between_old_and_new_days_stay(settings):
+    live(10)
+    retention.purge(NOW + settings.KEEP_LETTERS + 4 * DAY + timedelta(hours=3))
+    assert days_of() == [5, 6, 7, 8, 9]
+
+
+def test_letters_of_no_day_go_and_open_ones_stay(settings):
+    reader = make.subscriber()
+    for state in ("skipped", "planned"):
+        reader.letters.create(
+            kind="confirm",
+            state=state,
+            created_at=NOW,
+            closes_at=NOW + DAY,
+            next_try_at=NOW,
+            ended_at=NOW if state == "skipped" else None,
+        )
+    retention.purge(NOW + 2 * settings.KEEP_LETTERS)
+    assert Letter.objects.get().state == "planned"
+
+
+@pytest.mark.parametrize(
+    ("states", "kept"),
+    [
+        ("accepted accepted accepted", [2]),
+        ("accepted skipped missed", [0, 1, 2]),
+        ("accepted skipped skipped", [0, 2]),
+        ("skipped accepted missed", [1, 2]),
+        ("missed missed missed", [2]),
+        ("failed failed accepted", [2]),
+    ],
+)
+def test_what_a_readers_next_letter_is_reckoned_from_stays(states, kept, settings):
+    live(3)
+    for letter, state in zip(Letter.objects.order_by("day"), states.split(), strict=True):
+        Letter.objects.filter(pk=letter.pk).update(state=state, reason="x")
+    retention.purge(NOW + 2 * settings.KEEP_LETTERS)
+    assert sorted((one.day - NOW.date()).days for one in Letter.objects.all()) == kept
+
+
+def test_a_reader_who_comes_back_after_years_is_neither_new_nor_sent_a_day_twice(settings):
+    end = live(3)
+    reader = Subscriber.objects.get()
+    retention.purge(end + settings.KEEP_LETTERS)
+    signup.change(reader, None, {"hour": 20}, now=NOW + 2 * DAY + timedelta(hours=1))
+    reader.refresh_from_db()
+    assert reader.next_due_at.date() == NOW.date() + 3 * DAY
+    assert not planning._without_letters([reader])
+
+
+class Killed(Exception):
+    """What a test dies of, in the middle of something."""
+
+
+@contextmanager
+def killed_at_the_second_delete_of(model):
+    """Raise Killed in the block as it is about to delete some of the model's rows again."""
+    queryset, deleted = type(model.objects.all()), []
+
+    def delete(rows):
+        if deleted:
+            raise Killed
+        deleted.append(rows)
+        return original(rows)
+
+    original = queryset.delete
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(queryset, "delete", delete)
+        yield
+
+
+def broken(now):
+    """Return the names of the promises that are broken by then, whoever is due since."""
+    Subscriber.objects.update(next_due_at=now + DAY)
+    return [one.promise.name for one in promises.examine(now) if one.count]
+
+
+def test_a_purge_that_was_killed_between_two_batches_is_gone_on_with(settings, monkeypatch):
+    live(5, readers=2)
+    later = NOW + settings.KEEP_LETTERS + 10 * DAY
+    monkeypatch.setattr(retention, "BATCH", 3)
+    monkeypatch.setattr(retention, "EVENTS", 7)
+
+    for model, purge in (
+        (LetterEvent, retention._purge_events),
+        (Letter, retention._purge_letters),
+    ):
+        with killed_at_the_second_delete_of(model), pytest.raises(Killed):
+            purge(later)
+        assert broken(later) == []
+    assert 2 < Letter.objects.count() < 10
+    retention.purge(later)
+    assert days_of() == [4, 4]
+    assert not LetterEvent.objects.exists()
+
+
+def test_one_purge_does_so_much_and_no_more(settings, monkeypatch):
+    live(5)
+    monkeypatch.setattr(retention, "BATCH", 1)
+    monkeypatch.setattr(retention, "MOST", 2)
+    later = NOW + settings.KEEP_LETTERS + 10 * DAY
+    assert [retention.purge(later).letters for _ in range(3)] == [2, 2, 0]
+
+
+def test_the_promises_hold_after_a_purge(settings):
+    end = live(4)
+    for keep in (settings.KEEP_EVENTS, settings.KEEP_LETTERS):
+        later = end - 2 * DAY + keep
+        upkeep.purge(later)
+        assert broken(later) == []
+    assert LetterEvent.objects.count() == 0
+    assert days_of() == [2, 3]
+
+
+def test_replayed_journals_go_after_two_weeks():
+    folder = folder_of_journals()
+    folder.mkdir()
+    for name, age in (("old.replayed", 15), ("new.replayed", 13), ("open.jsonl", 15)):
+        (folder / name).touch()
+        moment = (NOW - age * DAY).timestamp()
+        os.utime(folder / name, (moment, moment))
+    assert retention.purge(NOW).journals == 1
+    assert sorted(path.name for path in folder.iterdir()) == ["new.replayed", "open.jsonl"]
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 7])
+def test_the_first_row_since_a_moment_is_found_by_halving(count, django_assert_max_num_queries):
+    reader = make.subscriber()
+    letters = [
+        reader.letters.create(
+            kind="confirm", state="skipped", created_at=NOW + n * DAY, closes_at=NOW
+        )
+        for n in range(count)
+    ]
+    Letter.objects.filter(pk__in=[one.pk for one in letters[1:3]]).delete()
+    for n in range(-1, count + 1):
+        moment = NOW + n * DAY
+        since = set(Letter.objects.filter(created_at__gte=moment).values_list("pk", flat=True))
+        with django_assert_max_num_queries(8):
+            first = retention.first_since(Letter, "created_at", moment)
+        found = Letter.objects.filter(pk__gte=first).values_list("pk", flat=True)
+        assert set(found) == since
+
+
+def test_keeping_letters_for_less_than_papers_may_come_is_refused(monkeypatch):
+    path = Path(__file__).resolve().parent.parent / "config" / "settings.py"
+    monkeypatch.setenv("KEEP_LETTERS_DAYS", "90")
+    assert runpy.run_path(str(path))["KEEP_LETTERS"] == 90 * DAY
+    monkeypatch.setenv("KEEP_LETTERS_DAYS", "89")
+    with pytest.raises(ImproperlyConfigured, match="below 90, readers would get papers again"):
+        runpy.run_path(str(path))

@@ -1,0 +1,359 @@
+"""The switch that stops all sending, and what the operator is told: command, panel, doctor."""
+
+import logging
+import re
+from datetime import timedelta
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission, User
+from django.core.management import CommandError, call_command
+from django.urls import reverse
+
+from digest import checkup, health
+from subscriptions.models import Letter, Provider, Sending
+from subscriptions.post import delivery, office, sending, standing
+from subscriptions.post.journal import Journal
+from tests import make
+from tests.make import NOW
+
+pytestmark = pytest.mark.django_db
+
+MINUTE = timedelta(minutes=1)
+PAGE = "admin:subscriptions_sending_changelist"
+PRESSED = {"_form_submitted": "on"}
+
+
+@pytest.fixture
+def panel(client):
+    """The test client, logged in as an operator."""
+    client.force_login(User.objects.create(username="you", is_staff=True, is_superuser=True))
+    return client
+
+
+def letter(email=None, **fields):
+    """Write a confirmation that is due."""
+    reader = make.subscriber(email, confirmed=False)
+    written = office.write(reader, "confirm", now=NOW, closes_at=NOW + timedelta(days=7))
+    Letter.objects.filter(pk=written.pk).update(**fields)
+    written.refresh_from_db()
+    return written
+
+
+def text_of(response):
+    """Return the page's words, without its tags."""
+    assert response.status_code == 200
+    return " ".join(re.sub(r"<[^>]+>", " ", response.content.decode()).split())
+
+
+def command(capsys, *args, **options):
+    call_command("sending", *args, **options)
+    return capsys.readouterr().out
+
+
+# ---- The command
+
+
+def test_the_command_stops_all_sending_and_resumes_it(outbox, capsys):
+    letter()
+    assert "Sending was stopped on 1 June 2026 at 12:00 UTC by Ada." in command(
+        capsys, "stop", by="Ada"
+    )
+    delivery.deliver_due(lambda: NOW)
+    assert outbox() == []
+    assert "Sending is on." in command(capsys, "resume", by="Ada")
+    delivery.deliver_due(lambda: NOW)
+    assert len(outbox()) == 1
+
+
+def test_the_command_names_who_runs_it_where_nobody_else_is_named(capsys, monkeypatch):
+    monkeypatch.setenv("LOGNAME", "postmaster")
+    assert "by postmaster." in command(capsys, "stop")
+
+
+def test_the_command_works_for_a_user_without_a_name(capsys, monkeypatch):
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 54321)
+    assert "by user 54321." in command(capsys, "stop")
+
+
+def test_to_stop_again_keeps_who_stopped_first_and_when(capsys, clock):
+    command(capsys, "stop", by="Ada")
+    clock.now = NOW + MINUTE
+    assert "at 12:00 UTC by Ada" in command(capsys, "stop", by="Grace")
+
+
+def test_the_command_alone_tells_what_is_on_and_changes_nothing(capsys):
+    letter()
+    letter(next_try_at=NOW - 5 * MINUTE)
+    letter(state="uncertain", next_try_at=NOW + 15 * MINUTE)
+    letter(state="claimed", lease_until=NOW + 14 * MINUTE)
+    Provider.objects.create(
+        name="google", held_until=NOW + MINUTE, pace=60, said="421 slower", counted_at=NOW
+    )
+    out = command(capsys)
+    assert "Sending is on." in out
+    assert "2 waiting: 2 due, the first since 11:55 UTC on 1 June 2026" in out
+    assert "1 being written: the first lease ends on 1 June 2026 at 12:14 UTC" in out
+    assert "1 nobody knows yet whether it arrived: the first is asked for on" in out
+    assert "google: nothing until 12:01 UTC on 1 June 2026; 60 letters a minute" in out
+    assert "it said: 421 slower" in out
+    assert not Sending.objects.exists()
+
+
+def test_the_command_tells_why_the_breaker_tripped_and_of_the_next_try(capsys):
+    sending.trip("auth", "535 5.7.8 bad credentials", NOW)
+    out = command(capsys)
+    assert "The mail server does not let us in: 535 5.7.8 bad credentials." in out
+    assert "The next try is on 1 June 2026 at 12:01 UTC." in out
+
+
+def test_a_try_that_is_due_is_told_so():
+    sending.trip("unreachable", "no route", NOW)
+    assert standing.of_sending(NOW + MINUTE).said.endswith("The next try is due.")
+    sending.trip("unreachable", "no route", NOW + MINUTE)
+    said = standing.of_sending(NOW + MINUTE).said
+    assert said.startswith("The mail server can't be reached (2 times in a row): no route. The")
+    sending.mend()
+    assert standing.of_sending(NOW + MINUTE).grade == "on"
+
+
+def test_a_provider_that_the_operator_limits_is_told(settings, capsys):
+    settings.PROVIDER_RATES = {"example.org": 30}
+    Provider.objects.create(name="example.org", counted_at=NOW)
+    Provider.objects.create(name="example.com", counted_at=NOW)
+    out = command(capsys)
+    assert "example.org: 30 letters a minute" in out
+    assert "example.com" not in out
+
+
+# ---- The panel
+
+
+def test_the_page_shows_how_sending_stands_and_changes_nothing(panel):
+    letter(next_try_at=NOW - MINUTE)
+    text = text_of(panel.get(reverse(PAGE)))
+    assert "Sending is on." in text
+    assert "1 due, the first since 11:59 UTC" in text
+    assert "Stop sending" in text
+    assert "Resume sending" not in text
+    assert not Sending.objects.exists()
+
+
+def test_a_button_asks_before_it_stops_and_then_notes_who_did(panel, outbox):
+    letter()
+    url = reverse("admin:subscriptions_sending_stop")
+    assert "What is past the fence already may arrive" in text_of(panel.get(url))
+    assert not Sending.objects.exists()
+    assert "HX-Redirect" in panel.post(url, PRESSED)
+    delivery.deliver_due(lambda: NOW)
+    assert outbox() == []
+    text = text_of(panel.get(reverse(PAGE)))
+    assert "Sending was stopped on 1 June 2026 at 12:00 UTC by you." in text
+    assert LogEntry.objects.get().get_change_message() == "Stopped sending."
+
+
+def test_another_button_resumes(panel, outbox):
+    sending.stop("Ada", NOW)
+    letter()
+    panel.post(reverse("admin:subscriptions_sending_resume"), PRESSED)
+    delivery.deliver_due(lambda: NOW)
+    assert len(outbox()) == 1
+    assert "Resumed sending." in text_of(panel.get(reverse(PAGE)))
+
+
+def test_who_may_only_look_has_no_buttons(client):
+    user = User.objects.create(username="other", is_staff=True)
+    client.force_login(user)
+    assert client.get(reverse(PAGE)).status_code == 403
+    user.user_permissions.add(Permission.objects.get(codename="view_sending"))
+    text = text_of(client.get(reverse(PAGE)))
+    assert "Sending is on." in text
+    assert "Stop sending" not in text
+    for act in ("stop", "resume"):
+        url = reverse(f"admin:subscriptions_sending_{act}")
+        assert client.post(url, PRESSED).status_code == 403
+    assert not Sending.objects.exists()
+
+
+def test_the_first_page_says_at_its_top_that_no_letters_leave(panel):
+    assert "No letters leave" not in text_of(panel.get(reverse("admin:index")))
+    sending.trip("tls", "certificate has expired", NOW)
+    text = text_of(panel.get(reverse("admin:index")))
+    assert "There is no safe connection to the mail server: certificate" in text
+    sending.stop("Ada", NOW)
+    text = text_of(panel.get(reverse("admin:index")))
+    assert "No letters leave Sending was stopped on 1 June 2026 at 12:00 UTC by Ada." in text
+
+
+def test_everybody_may_learn_that_no_letters_leave_and_not_why():
+    assert health.degradations(NOW) == []
+    sending.stop("Ada", NOW)
+    assert health.degradations(NOW) == ["No letters leave for now: the panel says why."]
+
+
+@pytest.mark.services
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(("width", "scheme"), [(360, "dark"), (1280, "light")])
+def test_the_switch_works_in_a_browser(chromium, live_server, panel, width, scheme):
+    letter(state="uncertain", next_try_at=NOW + MINUTE)
+    size = {"width": width, "height": 800}
+    with chromium.new_context(viewport=size, color_scheme=scheme) as context:
+        cookie = {"name": "sessionid", "value": panel.cookies["sessionid"].value}
+        context.add_cookies([cookie | {"url": live_server.url}])
+        page, complaints = context.new_page(), []
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        for name in (PAGE, "admin:digest_digest_promises"):
+            page.goto(f"{live_server.url}{reverse(name)}")
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+        page.goto(f"{live_server.url}{reverse(PAGE)}")
+        page.get_by_role("button", name="Stop sending").click()
+        page.locator("#dialog").get_by_role("button", name="Stop sending").click()
+        page.get_by_text("Sending was stopped on 1 June 2026 at 12:00 UTC by you.").wait_for()
+        assert page.get_by_role("button", name="Resume sending").is_visible()
+        assert complaints == []
+    assert sending.current().stopped_by == "you"
+
+
+# ---- A letter's page
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({}, "It is due since 12:00 UTC on 1 June 2026, and waits for its turn."),
+        ({"attempt": 1, "next_try_at": NOW + MINUTE}, "It will be tried again on 1 June 2026 at"),
+        (
+            {"state": "claimed", "lease_until": NOW + MINUTE},
+            "A worker is writing it, and has it until 12:01 UTC",
+        ),
+        (
+            {"state": "transmitting", "left_at": NOW, "lease_until": NOW + MINUTE},
+            "The mail server got all of it on 1 June 2026 at 12:00 UTC, and has not said yes yet.",
+        ),
+        (
+            {"state": "uncertain", "next_try_at": NOW + 15 * MINUTE},
+            "Nobody knows yet whether it arrived; it will be asked for on 1 June 2026 at 12:15 "
+            "UTC. Where nobody can say then, it is sent once more, the very same.",
+        ),
+        (
+            {"state": "uncertain", "next_try_at": NOW, "repeats": 1},
+            "Where nobody can say then, its story ends so",
+        ),
+        (
+            {"state": "accepted", "ended_at": NOW, "repeats": 1},
+            "she may have it twice, the very same.",
+        ),
+        (
+            {"state": "failed", "ended_at": NOW, "reason": "unknown: the mail server never …"},
+            "Nobody knows whether it arrived, and it is not sent again.",
+        ),
+        (
+            {"state": "failed", "ended_at": NOW, "reason": "refused: 550 no."},
+            "It could not be sent: refused: 550 no.",
+        ),
+        ({"state": "skipped", "ended_at": NOW, "reason": "paused"}, "It was not sent: paused."),
+        ({"state": "missed", "ended_at": NOW}, "Its day ended before it could leave, on 8 June"),
+    ],
+)
+def test_a_letters_page_says_plainly_what_happens(panel, fields, told):
+    url = reverse("admin:subscriptions_letter_change", args=[letter(**fields).pk])
+    assert told in text_of(panel.get(url))
+
+
+def test_a_letter_that_waits_tells_what_for():
+    waiting = letter("reader@gmail.com", attempt=1, next_try_at=NOW + MINUTE)
+    Provider.objects.create(name="google", held_until=NOW + MINUTE, counted_at=NOW)
+    said = standing.of_letter(waiting, NOW)
+    assert said.startswith("It waits: google takes nothing until 12:01 UTC on 1 June 2026.")
+    sending.trip("unreachable", "no route", NOW)
+    assert "google" in standing.of_letter(waiting, NOW)
+    Provider.objects.all().delete()
+    assert "can't be reached" in standing.of_letter(waiting, NOW)
+    sending.stop("Ada", NOW)
+    assert standing.of_letter(waiting, NOW).startswith("It waits: sending was stopped")
+
+
+def test_every_state_has_words():
+    assert set(standing.TOLD) == set(Letter.State)
+
+
+# ---- The doctor
+
+
+def found(what):
+    return next((one.grade, one.said) for one in checkup.examine(NOW) if one.what == what)
+
+
+def test_the_doctor_says_how_to_resume():
+    assert found("sending") == ("ok", "Sending is on.")
+    sending.stop("Ada", NOW)
+    grade, said = found("sending")
+    assert grade == "wrong"
+    assert "by Ada. When all is well: `manage.py sending resume`." in said
+
+
+def test_the_doctor_tells_the_mail_servers_words_while_the_breaker_waits():
+    sending.trip("auth", "535 no", NOW)
+    assert found("sending") == (
+        "wrong",
+        "The mail server does not let us in: 535 no. The next try is on 1 June 2026 at 12:01 UTC.",
+    )
+
+
+def test_the_doctor_tells_who_knows_what_arrived(settings, tmp_path):
+    assert found("oracle") == ("ok", "the outbox itself")
+    settings.EMAIL_URL = "smtp://127.0.0.1:1"
+    grade, said = found("oracle")
+    assert grade == "note"
+    assert "a letter may arrive twice" in said
+    settings.ORACLE = f"postfix:{tmp_path / 'mail.log'}"
+    assert found("oracle")[0] == "wrong"
+    (tmp_path / "mail.log").touch()
+    assert found("oracle") == ("ok", f"the Postfix whose log is {tmp_path / 'mail.log'}")
+    settings.ORACLE = "delphi"
+    assert found("oracle")[0] == "wrong"
+
+
+def test_the_doctor_looks_whether_the_journal_can_be_written(data_dir):
+    folder = data_dir / "journal"
+    assert found("journal") == ("ok", f"{folder} is made when the first letter is sent")
+    assert not folder.exists()
+    with Journal(folder):
+        pass
+    assert found("journal") == ("ok", f"{folder} can be written to")
+    assert list(folder.iterdir()) == []
+    folder.rmdir()
+    folder.touch()
+    grade, said = found("journal")
+    assert (grade, "NotADirectoryError" in said) == ("wrong", True)
+
+
+def test_the_doctor_counts_letters_of_which_nobody_knows():
+    assert found("doubts") == ("ok", "no letter is in doubt")
+    letter(state="uncertain", next_try_at=NOW + MINUTE)
+    grade, said = found("doubts")
+    assert grade == "note"
+    assert "of 1 letters nobody knows yet whether it arrived: the first is asked for" in said
+
+
+def test_the_doctor_exits_with_1_while_sending_is_stopped(caplog):
+    call_command("demo", no_serve=True)
+    call_command("doctor")
+    with caplog.at_level(logging.CRITICAL):
+        sending.stop("Ada", NOW)
+    with pytest.raises(CommandError, match="1 thing needs doing"):
+        call_command("doctor")
+
+
+def test_the_one_try_after_a_trouble_is_one_workers():
+    sending.trip("auth", "535 5.7.8 no", NOW)
+    assert not sending.take_trial(NOW)
+    later = NOW + timedelta(minutes=2)
+    assert [sending.take_trial(later), sending.take_trial(later)] == [True, False]
+
+
+def test_no_address_is_kept_or_logged_with_a_trouble(caplog):
+    sending.trip("auth", "535 5.7.8 no such user <anna@example.org>", NOW)
+    assert "anna" not in sending.current().said + caplog.text
