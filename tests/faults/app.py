@@ -1,0 +1,144 @@
+"""The workers under test: Paperboy's Celery app, with short times and places to die at.
+
+`celery -A tests.faults.app worker …`. FAULT_TIMES holds JSON of module constants in seconds,
+FAULT_AT a point and how often to die there (`after_fence:2`), counted over restarts in
+FAULT_FOLDER; FAULT_POISON is a paper that kills whoever composes a letter with it.
+"""
+
+import ctypes
+import importlib
+import json
+import os
+import signal
+from datetime import timedelta
+from functools import wraps
+from pathlib import Path
+
+import django
+
+from config.celery import app
+
+__all__ = ["app"]
+
+#: What is shortened: the proportions stay those of the real ones.
+TIMES = {
+    "subscriptions.post.ledger:LEASE": 4,
+    "subscriptions.post.ledger:BACKOFF": [1, 2, 3],
+    "subscriptions.post.doubts:HOLD": 3,
+    "subscriptions.post.providers:FIRST_HOLD": 1,
+    "subscriptions.post.oracles:SETTLED": 1,
+    "subscriptions.post.delivery:RECORD_SECONDS": 20,
+    "subscriptions.tasks:CLAIMS_FOR": 20,
+}
+FAST = 1.0  # Seconds between two ticks of beat.
+
+
+def shorten(times: dict) -> None:
+    """Set module constants, each in the type that it has."""
+    for name, seconds in times.items():
+        module, _, constant = name.partition(":")
+        module = importlib.import_module(module)
+        setattr(module, constant, _like(getattr(module, constant), seconds))
+
+
+def _like(real, seconds):
+    if isinstance(real, dict):
+        return {key: _like(real[key], seconds[key]) for key in real}
+    if isinstance(real, list):
+        return [timedelta(seconds=one) for one in seconds]
+    return timedelta(seconds=seconds) if isinstance(real, timedelta) else seconds
+
+
+def _has_accepted(round_):
+    return any(one.verdict.answer == "accepted" for one in round_.answered)
+
+
+#: Point -> (module, function, before or after it, for which first argument).
+POINTS = {
+    "after_claim": ("subscriptions.post.delivery", "Round._compose", "before", lambda r: r.claimed),
+    "hint_taken": ("subscriptions.post.delivery", "deliver_due", "before", callable),
+    "before_fence": ("subscriptions.post.ledger", "fence", "before", bool),
+    "after_fence": (
+        "subscriptions.post.delivery",
+        "Round._send_dots",
+        "before",
+        lambda r: r.past_fence,
+    ),
+    "after_250": ("subscriptions.post.delivery", "Round._write_journal", "before", _has_accepted),
+    "after_journal": (
+        "subscriptions.post.delivery",
+        "Round._write_journal",
+        "after",
+        _has_accepted,
+    ),
+    "before_commit": ("subscriptions.post.ledger", "accept", "after", bool),
+}
+
+
+def plant(order: str) -> None:
+    """Let the process die (or stop, with `:stop`) at a point, so often."""
+    point, times, *how = order.split(":")
+    module_name, path, when, applies = POINTS[point]
+    owner = importlib.import_module(module_name)
+    *through, name = path.split(".")
+    for step in through:
+        owner = getattr(owner, step)
+    function = getattr(owner, name)
+    number = signal.SIGSTOP if how == ["stop"] else signal.SIGKILL
+
+    def strike(first):
+        if applies(first) and _may_strike(point, int(times)):
+            os.kill(os.getpid(), number)
+
+    @wraps(function)
+    def planted(first, *args, **kwargs):
+        if when == "before":
+            strike(first)
+        result = function(first, *args, **kwargs)
+        if when == "after":
+            strike(first)
+        return result
+
+    setattr(owner, name, planted)
+
+
+def _may_strike(point, times) -> bool:
+    """Count a strike on the disk, so that the count outlives who is struck."""
+    file = Path(os.environ["FAULT_FOLDER"]) / f"struck-{point}"
+    descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    try:
+        if os.fstat(descriptor).st_size >= times:
+            return False
+        os.write(descriptor, b"x")
+        return True
+    finally:
+        os.close(descriptor)
+
+
+def poison(paper_id: str) -> None:
+    """Let the process die of a segmentation fault where it composes a letter with this paper."""
+    from digest import composing
+
+    content = composing.content
+
+    def deadly(material):
+        if any(pick.paper_id == paper_id for pick in material.picks):
+            ctypes.string_at(0)
+        return content(material)
+
+    composing.content = deadly
+
+
+app.conf.beat_schedule = {
+    name: entry | {"schedule": FAST, "options": entry["options"] | {"expires": 30}}
+    for name, entry in app.conf.beat_schedule.items()
+    if entry["options"].get("queue") == "tick"
+}
+
+
+django.setup()
+shorten(TIMES | json.loads(os.environ.get("FAULT_TIMES", "{}")))
+if order := os.environ.get("FAULT_AT"):
+    plant(order)
+if paper := os.environ.get("FAULT_POISON"):
+    poison(paper)

@@ -1,0 +1,44 @@
+"""One cluster for all cases, and a house for each."""
+
+import os
+
+import pytest
+
+from tests import services
+from tests.faults.cluster import Postgres
+from tests.faults.house import House, make_template
+from tests.faults.mailserver import MailServer
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """A cluster of our own: also where the other tests run on PostgreSQL, these run once."""
+    if "DATABASE_URL" in os.environ:
+        pytest.skip("brings its own PostgreSQL: runs with the tests on the embedded defaults")
+    services.require("initdb", "redis-server")
+    postgres = Postgres()
+    yield postgres
+    postgres.close()
+
+
+@pytest.fixture(scope="session")
+def template(postgres, tmp_path_factory):
+    return make_template(postgres, tmp_path_factory.mktemp("template"))
+
+
+@pytest.fixture
+def mail():
+    mail = MailServer()
+    yield mail
+    mail.close()
+
+
+@pytest.fixture
+def house(tmp_path, postgres, template, mail, request):
+    """A house without any process."""
+    house = House(tmp_path, postgres, template, mail)
+    failed_before = request.session.testsfailed
+    yield house
+    house.close()
+    if request.session.testsfailed > failed_before:
+        house.print_logs()

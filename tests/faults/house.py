@@ -1,0 +1,305 @@
+"""A house with people who are due, and the processes that serve them, each to be killed at will."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+from django.test import override_settings
+
+from tests.faults.cluster import Postgres, Redis
+from tests.faults.mailserver import MailServer
+from tests.faults.ports import free_port
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PAPERS = 12
+PICKS = 3
+SECRET = "of-these-tests-alone"
+REST = ("accepted", "skipped", "failed", "missed")
+
+#: Readers who are due, each with a digest of today that is planned. Every paper goes to many.
+PEOPLE = """
+INSERT INTO subscriptions_subscriber (email, public_id, timezone, hour, size, language,
+    wants_quiet_days, learns, asked_at, asked_for, confirmed_at, suppressed_by, suppressed_reason)
+SELECT format(%(address)s, i), gen_random_uuid(), 'UTC', 7, 10, 'en', false, true, now(), '{}',
+    now(), '', '' FROM generate_series(%(first)s::int, %(last)s::int) i;
+"""
+LETTERS = """
+WITH written AS (
+    INSERT INTO subscriptions_letter (subscriber_id, kind, day, state, reason, created_at,
+        closes_at, next_try_at, attempt, stumbles, repeats, message_id, mime_at, mime_size,
+        stage, last_reply)
+    SELECT s.id, 'digest', current_date, 'planned', '', now(), now() + interval '20 hours', now(),
+        0, 0, 0, '', 0, 0, '', ''
+    FROM subscriptions_subscriber s
+    WHERE NOT EXISTS (SELECT FROM subscriptions_letter l WHERE l.subscriber_id = s.id)
+    RETURNING id, subscriber_id, day
+), noted AS (
+    INSERT INTO subscriptions_letterevent (letter_id, at, was, became, attempt, note)
+    SELECT id, now(), '', 'planned', 0, '' FROM written
+), digests AS (
+    INSERT INTO digest_digest (subscriber_id, day, letter_id, public_id, considered, receipt)
+    SELECT subscriber_id, day, id, gen_random_uuid(), 30, '{}' FROM written
+    RETURNING id, subscriber_id
+)
+INSERT INTO digest_pick (digest_id, subscriber_id, paper_id, position, score, basis, topic_name,
+    terms)
+SELECT d.id, d.subscriber_id, p.id, p.place, 0.5, 'trend', '', '[]'
+FROM digests d, LATERAL (
+    SELECT id, row_number() OVER (ORDER BY id) AS place FROM digest_paper
+    ORDER BY (hashtext(id) + d.subscriber_id) %% 97, id LIMIT %(picks)s
+) p;
+"""
+
+
+class House:
+    """Services and people of one case, in a database of its own."""
+
+    def __init__(self, folder: Path, postgres: Postgres, template: str, mail: MailServer):
+        self.folder, self.postgres, self.mail = folder, postgres, mail
+        self.redis = Redis(folder)
+        self.database = f"case_{uuid4().hex[:12]}"
+        postgres.make(self.database, template)
+        self.running: dict[str, subprocess.Popen] = {}
+        self.environment = {
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PYTHONPATH": str(ROOT),
+            "PYTHONUNBUFFERED": "1",
+            "SECRET_KEY": SECRET,
+            "ALLOWED_HOSTS": "127.0.0.1",
+            "SITE_URL": f"http://127.0.0.1:{free_port()}",
+            "DATABASE_URL": postgres.url(self.database),
+            "CELERY_BROKER_URL": self.redis.url,
+            "EMAIL_URL": mail.url(),
+            "DATA_DIR": str(folder / "data"),
+            "SOURCES": "",
+            "FAULT_FOLDER": str(folder),
+        }
+
+    # ---- Processes
+
+    def start(self, name: str, *command: str, **extra: str) -> None:
+        """Start a process in a group of its own, with its output in a log."""
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self.running[name] = subprocess.Popen(
+                command or self._usual(name),
+                cwd=ROOT,
+                env=self.environment | extra,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def _usual(self, name):
+        celery = ("celery", "-A", "tests.faults.app")
+        if name.startswith("beat"):
+            schedule = str(self.folder / f"schedule-{name}")
+            return (*celery, "beat", "--schedule", schedule, "--max-interval", "1")
+        if name == "web":
+            bind = self.environment["SITE_URL"].removeprefix("http://")
+            return (
+                "gunicorn",
+                "config.wsgi",
+                "--bind",
+                bind,
+                "--threads",
+                "8",
+                "--no-control-socket",
+            )
+        options = "--queues tick,send,ingest --concurrency 1 --loglevel WARNING --without-mingle"
+        return (*celery, "worker", *options.split(), "--hostname", f"{name}@house")
+
+    def signal(self, name: str, number: int) -> None:
+        """Signal the process with all its children."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.running[name].pid, number)
+
+    def kill(self, name: str) -> None:
+        """SIGKILL the process with all its children, as a machine without memory does."""
+        self.signal(name, signal.SIGKILL)
+        self.running.pop(name).wait(timeout=10)
+
+    def revive(self, name: str, **extra: str) -> None:
+        """Start a process again where it has died, or where its child has."""
+        if self.running[name].poll() is not None:
+            self.start(name, **extra)
+
+    def tick(self, **extra: str) -> None:
+        """One pass without Celery, as cron does it."""
+        command = [sys.executable, "-m", "tests.faults.tick"]
+        with (self.folder / "tick.log").open("ab") as log:
+            subprocess.run(
+                command, cwd=ROOT, env=self.environment | extra, stdout=log, stderr=log, timeout=120
+            )
+
+    def deliver(self, seconds: float = 60, **extra: str) -> None:
+        """Let one process deliver, and another where it dies, until no letter is open."""
+
+        def is_at_rest():
+            if "passes" not in self.running or self.running["passes"].poll() is not None:
+                self.start("passes", sys.executable, "-m", "tests.faults.tick", "rest", **extra)
+            return self._open() == 0
+
+        self.wait_for("rest", seconds, is_at_rest)
+
+    def said(self, name: str) -> str:
+        """Return what a process has written into its log so far."""
+        return (self.folder / f"{name}.log").read_text()
+
+    def manage(self, *command: str) -> str:
+        """Run a command, and return what it said."""
+        done = subprocess.run(
+            [sys.executable, "manage.py", *command],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def close(self) -> None:
+        for name in list(self.running):
+            self.signal(name, signal.SIGCONT)
+            self.kill(name)
+        self.redis.close()
+
+    def print_logs(self) -> None:
+        for log in sorted(self.folder.glob("*.log")):
+            print(f"\n==== {log.name}\n{log.read_text()[-6000:]}")  # noqa: T201
+
+    # ---- People and what became of their letters
+
+    def connect(self) -> psycopg.Connection:
+        return psycopg.connect(self.environment["DATABASE_URL"], autocommit=True)
+
+    def ask(self, query: str, *values) -> list[tuple]:
+        """Ask the database, which may just be coming back."""
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                with self.connect() as connection:
+                    return connection.execute(query, values or None).fetchall()
+            except psycopg.OperationalError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+
+    def invite(self, count: int, address: str = "reader@host-%s.example.org") -> None:
+        """Let so many people be due whose digests are planned, each with a provider of her own."""
+        with self.connect() as connection:
+            ((first,),) = connection.execute(
+                "SELECT count(*) FROM subscriptions_subscriber"
+            ).fetchall()
+            people = {"address": address, "first": first + 1, "last": first + count}
+            connection.execute(PEOPLE, people)
+            connection.execute(LETTERS, {"picks": PICKS})
+
+    def poison(self, address: str, **fields) -> None:
+        """Let the first pick of a reader be a paper of her own, with these fields."""
+        paper = json.dumps({"id": f"of-{address}"[:100]} | fields)
+        with self.connect() as connection:
+            connection.execute(
+                "INSERT INTO digest_paper SELECT (jsonb_populate_record(one, %s)).* "
+                "FROM digest_paper one ORDER BY one.id LIMIT 1",
+                [paper],
+            )
+            changed = connection.execute(
+                "UPDATE digest_pick SET paper_id = %s::jsonb ->> 'id' WHERE id = (SELECT min(p.id) "
+                "FROM digest_pick p JOIN subscriptions_subscriber s ON s.id = p.subscriber_id "
+                "WHERE s.email = %s)",
+                [paper, address],
+            )
+            assert changed.rowcount == 1
+
+    def states(self, kind: str = "digest") -> dict[str, int]:
+        """Return how many letters are in each state."""
+        return dict(
+            self.ask(
+                "SELECT state, count(*) FROM subscriptions_letter WHERE kind = %s GROUP BY 1", kind
+            )
+        )
+
+    def letters(self, kind: str = "digest") -> list[dict]:
+        """Return the letters of a kind with their readers, in the order in which they were made."""
+        rows = self.ask(
+            "SELECT row_to_json(row) FROM (SELECT l.*, s.email FROM subscriptions_letter l"
+            " JOIN subscriptions_subscriber s ON s.id = l.subscriber_id"
+            " WHERE l.kind = %s ORDER BY l.id) row",
+            kind,
+        )
+        return [letter for (letter,) in rows]
+
+    def wait_for(self, what: str, seconds: float, is_so) -> None:
+        """Wait until it is so."""
+        deadline = time.monotonic() + seconds
+        while not is_so():
+            assert time.monotonic() < deadline, f"{what}: not in {seconds} s; {self.states()}"
+            time.sleep(0.1)
+
+    def rest(self, seconds: float = 60) -> None:
+        """Wait until no letter is open any more."""
+        self.wait_for("rest", seconds, lambda: self._open() == 0)
+
+    def _open(self):
+        rest = list(REST)
+        ((count,),) = self.ask(
+            "SELECT count(*) FROM subscriptions_letter WHERE NOT state = ANY(%s)", rest
+        )
+        return count
+
+    def struck(self, point: str) -> int:
+        """Return how often a process has died at a point."""
+        file = self.folder / f"struck-{point}"
+        return file.stat().st_size if file.exists() else 0
+
+    def unsubscribe_url(self, public_id) -> str:
+        """Return the address in the letters of a reader, as this house signs it."""
+        from subscriptions import links  # Its models need Django ready, which a storm sees to.
+
+        with override_settings(SECRET_KEY=SECRET):
+            token = links.token("unsubscribe", public_id)
+        return f"{self.environment['SITE_URL']}/unsubscribe/{token}/"
+
+
+def make_template(postgres: Postgres, folder: Path) -> str:
+    """Make a database with all tables and a few papers, from which each case gets a copy."""
+    template = "template_of_cases"
+    fill(folder, DATABASE_URL=postgres.make(template))
+    return template
+
+
+def fill(folder: Path, **where: str) -> None:
+    """Make the tables and store a few papers, where the environment says."""
+    environment = os.environ | {
+        "SECRET_KEY": SECRET,
+        "ALLOWED_HOSTS": "x",
+        "DATA_DIR": str(folder / "data"),
+    }
+    papers = folder / "papers.jsonl"
+    papers.write_text(
+        "".join(
+            json.dumps(
+                {"id": f"2606.{n:05}", "title": f"On graphs, part {n}", "abstract": "Graphs."}
+            )
+            + "\n"
+            for n in range(PAPERS)
+        )
+    )
+    today = time.strftime("%Y-%m-%d", time.gmtime())
+    for command in (["migrate"], ["import_papers", str(papers), "--shift-to", today]):
+        subprocess.run(
+            [sys.executable, "manage.py", *command],
+            cwd=ROOT,
+            env=environment | where,
+            check=True,
+            capture_output=True,
+            timeout=120,
+        )

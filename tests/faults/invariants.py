@@ -1,0 +1,84 @@
+"""What must hold after each case, of the database and of what the mail server took."""
+
+from dataclasses import dataclass
+
+from tests.faults.house import House
+
+#: Each counts the rows that break a promise. Written apart from digest/promises.py, to check it.
+QUERIES = {
+    "a letter that is open": "SELECT count(*) FROM subscriptions_letter "
+    "WHERE state IN ('planned', 'claimed', 'transmitting', 'uncertain')",
+    "two letters of one reader and day": "SELECT count(*) FROM (SELECT 1 FROM subscriptions_letter "
+    "WHERE day IS NOT NULL GROUP BY subscriber_id, day HAVING count(*) > 1) twice",
+    "an attempt that is no claim": "SELECT count(*) FROM subscriptions_letter l WHERE attempt <> "
+    "(SELECT count(*) FROM subscriptions_letterevent e WHERE e.letter_id = l.id "
+    "AND became = 'claimed')",
+    "more than one repeat": "SELECT count(*) FROM subscriptions_letter WHERE repeats > 1",
+    "an end without its reason": "SELECT count(*) FROM subscriptions_letter "
+    "WHERE state IN ('skipped', 'failed', 'missed') AND reason = ''",
+    "picks of a letter that never left": "SELECT count(*) FROM digest_pick p "
+    "JOIN digest_digest d ON d.id = p.digest_id JOIN subscriptions_letter l ON l.id = d.letter_id "
+    "WHERE l.repeats = 0 AND (l.state IN ('skipped', 'missed') "
+    "OR (l.state = 'failed' AND l.reason NOT LIKE 'unknown%'))",
+    "a letter that left without its picks": "SELECT count(*) FROM digest_digest d "
+    "JOIN subscriptions_letter l ON l.id = d.letter_id WHERE l.state = 'accepted' "
+    "AND NOT EXISTS (SELECT 1 FROM digest_pick p WHERE p.digest_id = d.id)",
+    "events that don't follow each other": "SELECT count(*) FROM (SELECT was, lag(became) OVER "
+    "(PARTITION BY letter_id ORDER BY id) AS before FROM subscriptions_letterevent) chain "
+    "WHERE before IS NOT NULL AND was <> before",
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of the digests of a case, by the database and by the mail server."""
+
+    accepted: int
+    unknown: int
+    ended_otherwise: int
+    arrived: int  # Letters that the server took, whatever we know of them.
+    doubled: int  # Of them, those that it took twice.
+    lost: int  # Called accepted, but the server doesn't have them.
+    missing: int  # Ended as unknown, and the server doesn't have them.
+    uncounted: int  # Taken more often than the database owns up to.
+
+
+def check(house: House, *, has_oracle: bool = True) -> Outcome:
+    """Assert the promises. Return the counts.
+
+    With an oracle, each letter arrived exactly once or, for a reason, never. Without one, no letter
+    is lost that wasn't called unknown, and none arrived more often than its repeats say.
+    """
+    broken = {what: house.ask(query)[0][0] for what, query in QUERIES.items()}
+    assert not any(broken.values()), {what: count for what, count in broken.items() if count}
+    outcome = weigh(house)
+    assert outcome.uncounted == 0, outcome
+    assert outcome.lost == 0, outcome
+    if has_oracle:
+        assert outcome.doubled == 0, outcome
+        assert outcome.unknown == 0, outcome
+    hashes = {}
+    for arrival in house.mail.arrived:
+        first = hashes.setdefault(arrival.message_id, arrival.sha256)
+        assert first == arrival.sha256, f"{arrival.message_id} left with other bytes"
+    return outcome
+
+
+def weigh(house: House) -> Outcome:
+    """Count, for the digests of the house."""
+    copies = house.mail.copies()
+    letters = house.letters()
+    accepted = [one for one in letters if one["state"] == "accepted"]
+    unknown = [one for one in letters if one["reason"].startswith("unknown")]
+    others = [one for one in letters if one not in accepted and one not in unknown]
+    return Outcome(
+        accepted=len(accepted),
+        unknown=len(unknown),
+        ended_otherwise=len(others),
+        arrived=sum(copies[one["message_id"]] > 0 for one in letters),
+        doubled=sum(copies[one["message_id"]] > 1 for one in letters),
+        lost=sum(copies[one["message_id"]] == 0 for one in accepted),
+        missing=sum(copies[one["message_id"]] == 0 for one in unknown),
+        uncounted=sum(copies[one["message_id"]] > 1 + one["repeats"] for one in letters)
+        + sum(copies[one["message_id"]] > one["repeats"] for one in others if one["message_id"]),
+    )

@@ -1,0 +1,195 @@
+"""The storm: everything at once, from one seed, and what became of each letter.
+
+    uv run python -m tests.faults.storm --seeds 50 [--people 2000] [--oracle] [--first 1]
+
+Four workers, one of them killed each second; faults on a quarter of the conversations; Redis
+flushed and PostgreSQL restarted in the middle; one in ten leaves through the web meanwhile. Prints
+a line for each seed.
+"""
+
+import argparse
+import random
+import shutil
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import Request, urlopen
+
+from tests.faults.cluster import Postgres
+from tests.faults.house import House, make_template
+from tests.faults.invariants import QUERIES, Outcome, weigh
+from tests.faults.mailserver import MailServer
+
+WORKERS = 4
+FAULTY = 0.25  # Of the conversations.
+LEAVING = 20  # Seconds in which those leave who do.
+#: After these nobody knows whether the server has the letter.
+IN_DOUBT = ["drop-dot", "lose-dot", "garble-dot"]
+ORDERS = ["450-rcpt", "450-dot", "421-data", "drop-data", "slow-dot", "drop-after", *IN_DOUBT]
+
+
+@dataclass
+class Weather:
+    """What happened in one storm besides what became of the letters."""
+
+    seed: int
+    seconds: float = 0
+    kills: int = 0
+    left: int = 0
+    told_of_one: int = 0  # Of those who left, whose page said that a letter may be on its way.
+    late_dots: int = 0  # Dots for the others, after they had left.
+    broken: dict = field(default_factory=dict)
+    outcome: Outcome | None = None
+
+    @property
+    def is_well(self) -> bool:
+        outcome = self.outcome
+        return not (self.broken or self.late_dots or outcome.lost or outcome.uncounted)
+
+
+def storm(
+    folder: Path, postgres: Postgres, template: str, seed: int, people: int, *, has_oracle: bool
+) -> Weather:
+    """Let one storm pass over a house, and wait until no letter is open."""
+    chance, weather = random.Random(seed), Weather(seed)
+    mail = MailServer()
+    if has_oracle:
+        mail.log = folder / "mail.log"
+    house = House(folder, postgres, template, mail)
+    if has_oracle:
+        house.environment["ORACLE"] = f"postfix:{mail.log}"
+    try:
+        _pass_over(house, chance, weather, people)
+    finally:
+        house.close()
+        mail.close()
+    return weather
+
+
+def _pass_over(house, chance, weather, people):
+    plans = random.Random(chance.random())
+    lock = threading.Lock()
+
+    def plan(recipient):
+        with lock:
+            return plans.choice(ORDERS) if plans.random() < FAULTY else ""
+
+    house.invite(people)
+    house.start("web")
+    house.start("beat")
+    for number in range(WORKERS):
+        house.start(f"worker-{number}")
+    house.wait_for("first letters", 60, lambda: house.mail.dots > 0)
+    house.mail.plan = plan
+    began = time.monotonic()
+    leavers = _choose_leavers(house, chance, people // 10)
+    with ThreadPoolExecutor(8) as pool:
+        answers = [pool.submit(_leave, house, began, *leaver) for leaver in sorted(leavers)]
+        _blow(house, chance, weather)
+        house.mail.plan = lambda recipient: ""  # The sun comes out: what is open comes to rest.
+        told = [answer.result() for answer in answers]
+        house.rest(120)
+    weather.seconds = time.monotonic() - began
+    weather.left = len(told)
+    weather.told_of_one = sum(is_told for _, _, is_told in told)
+    weather.late_dots = _late_dots(house, told)
+    weather.outcome = weigh(house)
+    broken = {what: house.ask(query)[0][0] for what, query in QUERIES.items()}
+    weather.broken = {what: count for what, count in broken.items() if count}
+
+
+def _blow(house, chance, weather):
+    """Kill a worker each second until two thirds are delivered; hit Redis and PostgreSQL once."""
+    ((people,),) = house.ask("SELECT count(*) FROM subscriptions_subscriber")
+    hits = {0.25: house.redis.flush, 0.5: lambda: house.postgres.restart("immediate")}
+    deadline = time.monotonic() + 90
+    while (done := len(house.mail.copies()) / people) < 0.9 and time.monotonic() < deadline:
+        for share in [share for share in hits if share <= done]:
+            hits.pop(share)()
+        name = f"worker-{chance.randrange(WORKERS)}"
+        house.kill(name)
+        weather.kills += 1
+        house.start(name)
+        if "web" in house.running:
+            house.revive("web")
+        house.revive("beat")
+        time.sleep(1)
+    for hit in hits.values():
+        hit()
+
+
+def _choose_leavers(house, chance, count):
+    readers = house.ask("SELECT email, public_id FROM subscriptions_subscriber ORDER BY id")
+    return [(chance.random() * LEAVING, *reader) for reader in chance.sample(readers, count)]
+
+
+def _leave(house, began, after, email, public_id):
+    """Unsubscribe through the web. Return who, when it was answered, and whether one may come."""
+    time.sleep(max(0, began + after - time.monotonic()))
+    request = Request(house.unsubscribe_url(public_id), data=b"", method="POST")
+    while True:
+        with suppress(URLError, OSError), urlopen(request, timeout=20) as answer:
+            return email, time.time(), b"may still arrive" in answer.read()
+        time.sleep(0.2)
+
+
+def _late_dots(house, told):
+    """Count digests whose dot came after their reader's page had said that none would."""
+    free_of = {email: at for email, at, is_told in told if not is_told}
+    digests = {letter["message_id"] for letter in house.letters() if letter["message_id"]}
+    return sum(
+        arrival.dot_at > free_of.get(arrival.recipient, float("inf"))
+        for arrival in house.mail.arrived
+        if arrival.message_id in digests
+    )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--first", type=int, default=1)
+    parser.add_argument("--people", type=int, default=2000)
+    parser.add_argument("--oracle", action="store_true")
+    options = parser.parse_args()
+    postgres = Postgres()
+    scratch = Path(tempfile.mkdtemp(prefix="paperboy-storm-"))
+    try:
+        template = make_template(postgres, scratch)
+        for seed in range(options.first, options.first + options.seeds):
+            folder = scratch / str(seed)
+            folder.mkdir()
+            weather = storm(
+                folder, postgres, template, seed, options.people, has_oracle=options.oracle
+            )
+            print(_line(weather), flush=True)  # noqa: T201
+            if weather.is_well:
+                shutil.rmtree(folder)
+    finally:
+        postgres.close()
+
+
+def _line(weather):
+    one = weather.outcome
+    return (
+        f"seed {weather.seed}: {weather.seconds:.0f} s, {weather.kills} kills; accepted "
+        f"{one.accepted}, ended otherwise {one.ended_otherwise}, unknown {one.unknown}; doubled "
+        f"{one.doubled}, uncounted {one.uncounted}, lost {one.lost}, missing {one.missing}; left "
+        f"{weather.left} "
+        f"({weather.told_of_one} told that one may come), late dots {weather.late_dots}"
+        f"{'; BROKEN ' + str(weather.broken) if weather.broken else ''}"
+    )
+
+
+if __name__ == "__main__":
+    import os
+
+    import django
+
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    django.setup()
+    main()

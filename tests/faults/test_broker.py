@@ -1,0 +1,124 @@
+"""Redis forgets, dies or is lied to (faults 29, 30, 34, 36 and 40): a message is only a hint."""
+
+import json
+import pickle
+import time
+
+import pytest
+
+from tests.faults.invariants import check
+
+pytestmark = pytest.mark.services
+
+QUEUE = "paperboy:send"
+
+
+class Deed:
+    """Leaves a mark where somebody unpickles it."""
+
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return (type(self.mark).touch, (self.mark,))
+
+
+def message(body: bytes, content_type: str, encoding: str) -> str:
+    """Return a message as Celery puts it into Redis."""
+    headers = {"lang": "py", "task": "subscriptions.tasks.deliver_letters", "id": "1"}
+    delivery = {"exchange": "", "routing_key": "send"}
+    properties = {"delivery_mode": 2, "delivery_tag": "1", "delivery_info": delivery}
+    properties |= {"body_encoding": encoding, "correlation_id": "1", "reply_to": "1"}
+    envelope = {"body": body.decode(), "content-type": content_type, "headers": headers}
+    return json.dumps(envelope | {"content-encoding": "binary", "properties": properties})
+
+
+@pytest.fixture
+def office(house):
+    """A house with a beat and a worker that has delivered, so that both are at work."""
+    house.invite(5)
+    house.start("beat")
+    house.start("worker")
+    house.wait_for("first letters", 60, lambda: len(house.mail.arrived) > 0)
+    return house
+
+
+def push(house, text):
+    house.redis.call("LPUSH", QUEUE, text)
+    house.wait_for("taken", 20, lambda: house.redis.call("LLEN", QUEUE) == "0")
+
+
+def arrive(house, count, seconds=60):
+    house.invite(count)
+    house.rest(seconds)
+
+
+def test_a_redis_that_forgets_everything_costs_two_ticks(office, mail):
+    """Fault 29: also the bindings of the queues are gone."""
+    mail.at_dot = lambda recipient: time.sleep(0.2)
+    office.invite(40)
+    office.wait_for("letters under way", 60, lambda: len(mail.arrived) > 10)
+    office.redis.flush()
+    arrive(office, 20)
+    assert check(office).accepted == 65
+
+
+def test_a_redis_that_dies_and_comes_back_is_found_again(office):
+    """Fault 30: nobody restarts the worker or the beat."""
+    office.redis.kill()
+    office.invite(20)
+    time.sleep(5)
+    office.redis.start()
+    office.rest()
+    assert check(office).accepted == 25
+    assert all(process.poll() is None for process in office.running.values())
+
+
+def test_a_hint_that_died_with_its_worker_is_given_again(house):
+    """Fault 34: it was taken from the queue, and nothing was done about it."""
+    house.environment["FAULT_AT"] = "hint_taken:1"
+    house.invite(5)
+    house.start("beat")
+    house.start("worker")
+    house.rest()
+    assert house.struck("hint_taken") == 1
+    assert check(house).accepted == 5
+
+
+def test_two_beats_send_nothing_twice(house, mail):
+    """Fault 36: they plan, sweep and hint at the same time."""
+    house.start("beat")
+    house.start("beat-2")
+    house.start("worker")
+    house.start("worker-2")
+    house.wait_for("beats", 60, lambda: house.redis.call("EXISTS", "_kombu.binding.tick"))
+    for _ in range(3):
+        house.invite(15)
+        time.sleep(1)
+    house.rest()
+    assert check(house).accepted == len(mail.arrived) == 45
+
+
+def test_a_message_that_is_no_json_is_refused_and_the_worker_lives(office, tmp_path):
+    """Fault 40: whoever can write to Redis can't run code here."""
+    mark = tmp_path / "unpickled"
+    poison = pickle.dumps(Deed(mark), protocol=0)
+    for text in (
+        message(poison, "application/x-python-serialize", "utf-8"),
+        message(b"[[], {}, null]", "application/x-unheard-of", "utf-8"),
+        message(b"{not json", "application/json", "utf-8"),
+    ):
+        push(office, text)
+    arrive(office, 5)
+    assert check(office).accepted == 10
+    assert office.running["worker"].poll() is None
+    assert not mark.exists()
+
+
+def test_what_is_no_message_at_all_ends_a_worker_but_not_the_next_one(office):
+    """Fault 40: Celery itself gives up then. It has taken the thing with it, so a restart helps."""
+    push(office, "rubbish")
+    office.running["worker"].wait(60)
+    office.start("worker")
+    arrive(office, 5)
+    assert check(office).accepted == 10

@@ -1,0 +1,113 @@
+"""The database goes away at the wrong moment (faults 41 to 43)."""
+
+import threading
+import time
+
+import pytest
+
+from tests.faults.invariants import check
+from tests.faults.proxy import Proxy
+
+pytestmark = pytest.mark.services
+
+COMMITTED = b"C\x00\x00\x00\x0bCOMMIT\x00"  # CommandComplete, in PostgreSQL's protocol.
+AWAY_SECONDS = 2
+
+
+@pytest.fixture
+def proxy(house, postgres):
+    """Let the processes of the house reach the database through a proxy, and us without it."""
+    proxy = Proxy(postgres.port)
+    yield proxy
+    proxy.close()
+
+
+def test_a_database_that_restarts_again_and_again_doubles_nothing(house, mail, postgres):
+    """Fault 41: what was answered meanwhile is kept until it can be written down."""
+    mail.at_dot = lambda recipient: time.sleep(0.2)
+    house.invite(80)
+    restarts = 0
+
+    def restart():
+        nonlocal restarts
+        seen = len(mail.arrived)
+        while restarts < 3:
+            if len(mail.arrived) > seen:  # They are at it.
+                postgres.restart("immediate")
+                restarts, seen = restarts + 1, len(mail.arrived)
+            time.sleep(0.1)
+
+    storm = threading.Thread(target=restart)
+    storm.start()
+    house.deliver()
+    storm.join()
+    outcome = check(house)
+    assert (outcome.accepted, outcome.arrived, restarts) == (80, 80, 3)
+    assert not any(letter["repeats"] for letter in house.letters())
+
+
+@pytest.fixture
+def lights_out(postgres):
+    """Return a function that stops the database once, and brings it back after a while."""
+    back = threading.Timer(AWAY_SECONDS, postgres.start)
+
+    def stop(recipient):
+        if back.ident is None:  # Once.
+            postgres.stop("immediate")
+            back.start()
+
+    yield stop
+    if back.ident is not None:
+        back.join()
+
+
+def test_what_is_accepted_while_the_database_is_away_is_written_down_later(house, mail, lights_out):
+    """Fault 42: it stops between the dot and the record, and the worker remembers the answer."""
+    house.invite(1)
+    mail.at_dot = lights_out
+    house.tick()
+    assert "not written down yet" in house.said("tick")
+    assert check(house).arrived == 1
+    (letter,) = house.letters()
+    assert (letter["state"], letter["attempt"], letter["repeats"]) == ("accepted", 1, 0)
+
+
+def test_a_worker_that_dies_while_the_database_is_away_has_left_it_in_the_journal(
+    house, mail, lights_out
+):
+    """Fault 42, and the worker gives up before the database is back."""
+    house.invite(1)
+    mail.at_dot = lights_out
+    house.tick(FAULT_TIMES='{"subscriptions.post.delivery:RECORD_SECONDS": 0.5}')
+    assert "accepted, not written down" in house.said("tick")
+    house.deliver()
+    assert check(house).arrived == 1
+    (letter,) = house.letters()
+    assert (letter["state"], letter["attempt"], letter["repeats"]) == ("accepted", 1, 0)
+
+
+@pytest.mark.parametrize("state", ["claimed", "transmitting", "accepted"])
+def test_a_commit_of_which_nobody_heard_is_not_made_twice(house, postgres, mail, proxy, state):
+    """Fault 43: the database has claimed, fenced or recorded, and its word for it gets lost."""
+    house.invite(1)
+    swallowed = []
+
+    def swallow(data):
+        if swallowed or COMMITTED not in data or state not in house.states():
+            return False
+        swallowed.append(data)
+        return True
+
+    proxy.swallow = swallow
+    address = house.environment["DATABASE_URL"]
+    house.deliver(DATABASE_URL=address.replace(f":{postgres.port}/", f":{proxy.port}/"))
+    assert swallowed
+    assert check(house).arrived == 1
+    assert house.running["passes"].wait(30) == 0
+    assert "not written down yet" in house.said("passes")
+    assert not any(letter["repeats"] for letter in house.letters())
+    ((most,),) = house.ask(
+        "SELECT max(count) FROM (SELECT count(*) FROM subscriptions_letterevent "
+        "GROUP BY became, attempt) one"
+    )
+    assert most == 1, "an event was written twice"

@@ -1,0 +1,65 @@
+"""People leave while their letters are on their way (fault 57): the page tells the truth."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from urllib.error import URLError
+from urllib.request import Request, urlopen
+
+import pytest
+
+from tests.faults.invariants import check
+
+pytestmark = pytest.mark.services
+
+PEOPLE, LEAVING = 200, 60
+ON_ITS_WAY = "may still arrive"
+
+
+def is_up(house) -> bool:
+    try:
+        return urlopen(house.environment["SITE_URL"] + "/health/", timeout=5).status == 200
+    except URLError as error:
+        return hasattr(error, "code")  # It answers, if only that something is amiss.
+
+
+def leave(url) -> tuple[str, float]:
+    """Press the button of a mail program. Return the page, and when it had come."""
+    request = Request(url, data=b"List-Unsubscribe=One-Click", method="POST")
+    with urlopen(request, timeout=60) as answer:
+        return answer.read().decode(), time.time()
+
+
+def test_who_is_told_that_nothing_is_on_its_way_gets_no_digest_after_that(house):
+    """Sixty of two hundred leave through the web process while two workers deliver."""
+    house.mail.plan = lambda recipient: "slow-dot" if "7" in recipient else ""
+    house.environment["EMAIL_URL"] = house.mail.url(connections=4)
+    house.start("web")
+    house.wait_for("web", 60, lambda: is_up(house))
+    house.invite(PEOPLE)
+    readers = house.ask("SELECT email, public_id FROM subscriptions_subscriber ORDER BY id")
+    leaving = readers[:: PEOPLE // LEAVING][:LEAVING]
+    for name in ("one", "two"):
+        house.start(name)
+    house.start("beat")
+    house.wait_for("the first arrivals", 60, lambda: len(house.mail.arrived) > 5)
+
+    with ThreadPoolExecutor(6) as clicks:
+        urls = [house.unsubscribe_url(public_id) for _, public_id in reversed(leaving)]
+        pages = list(clicks.map(leave, urls))
+    house.rest()
+
+    digests = {letter["message_id"] for letter in house.letters() if letter["message_id"]}
+    dots = {one.recipient: one.dot_at for one in house.mail.arrived if one.message_id in digests}
+    late = [
+        email
+        for (email, _), (page, at) in zip(reversed(leaving), pages, strict=True)
+        if ON_ITS_WAY not in page and dots.get(email, 0) > at
+    ]
+    assert late == []
+    states = {letter["email"]: letter["state"] for letter in house.letters()}
+    left = {email: states[email] for email, _ in leaving}
+    assert set(left.values()) <= {"accepted", "skipped"}
+    assert "skipped" in left.values()  # Else all were served before anybody left.
+    staying = {email: state for email, state in states.items() if email not in left}
+    assert set(staying.values()) == {"accepted"}
+    check(house)

@@ -1,0 +1,292 @@
+"""The embedded database (faults 46 and 47): many write, one delivers, and it is killed."""
+
+import os
+import random
+import shutil
+import sqlite3
+import sys
+import threading
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.faults.house import PICKS, REST, ROOT, SECRET, House, fill
+from tests.faults.invariants import check
+from tests.faults.ports import free_port
+from tests.faults.test_leaving import is_up, leave
+
+pytestmark = pytest.mark.services
+
+
+class SmallHouse(House):
+    """A house on the embedded defaults: one file, no broker, passes by hand or by cron."""
+
+    def __init__(self, folder, template, mail):
+        self.folder, self.mail, self.running = folder, mail, {}
+        self.file = folder / "data" / "paperboy.sqlite3"
+        self.file.parent.mkdir()
+        shutil.copy(template, self.file)
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT),
+            "SECRET_KEY": SECRET,
+            "ALLOWED_HOSTS": "127.0.0.1",
+            "SITE_URL": f"http://127.0.0.1:{free_port()}",
+            "EMAIL_URL": mail.url(),
+            "DATA_DIR": str(folder / "data"),
+            "SOURCES": "",
+            "FAULT_FOLDER": str(folder),
+        }
+
+    def close(self):
+        for name in list(self.running):
+            self.kill(name)
+
+    def ask(self, query, *values):
+        with sqlite3.connect(self.file, timeout=30) as connection:
+            found = connection.execute(query, values).fetchall()
+        connection.close()
+        return found
+
+    def states(self, kind="digest"):
+        query = "SELECT state, count(*) FROM subscriptions_letter WHERE kind = ? GROUP BY 1"
+        return dict(self.ask(query, kind))
+
+    def letters(self, kind="digest"):
+        names = ("id", "state", "reason", "message_id", "repeats", "attempt", "email")
+        rows = self.ask(
+            "SELECT l.id, state, reason, message_id, repeats, attempt, email "
+            "FROM subscriptions_letter l JOIN subscriptions_subscriber s ON s.id = subscriber_id "
+            "WHERE kind = ? ORDER BY l.id",
+            kind,
+        )
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+    def _open(self):
+        query = "SELECT count(*) FROM subscriptions_letter WHERE state NOT IN (?, ?, ?, ?)"
+        ((count,),) = self.ask(query, *REST)
+        return count
+
+    def invite(self, count, address="reader-%s@example.org"):
+        """Let so many people be due whose digests are planned."""
+        now = datetime.now(UTC)
+        papers = [paper for (paper,) in self.ask("SELECT id FROM digest_paper ORDER BY id")]
+        with sqlite3.connect(self.file) as connection:
+            for number in range(1, count + 1):
+                add_reader(connection, address % number, now, papers)
+        connection.close()
+
+
+def add_reader(connection, email, now, papers):
+    """Add a reader with a planned digest of three papers."""
+    moment, day = str(now)[:26], str(now.date())
+    reader = insert(
+        connection,
+        "subscriptions_subscriber",
+        email=email,
+        public_id=uuid.uuid4().hex,
+        timezone="UTC",
+        hour=7,
+        size=10,
+        language="en",
+        learns=1,
+        asked_at=moment,
+        asked_for="{}",
+        confirmed_at=moment,
+    )
+    letter = insert(
+        connection,
+        "subscriptions_letter",
+        subscriber_id=reader,
+        kind="digest",
+        day=day,
+        state="planned",
+        created_at=moment,
+        closes_at=str(now + timedelta(hours=20))[:26],
+        next_try_at=moment,
+    )
+    insert(
+        connection,
+        "subscriptions_letterevent",
+        letter_id=letter,
+        at=moment,
+        became="planned",
+    )
+    digest = insert(
+        connection,
+        "digest_digest",
+        subscriber_id=reader,
+        day=day,
+        letter_id=letter,
+        public_id=uuid.uuid4().hex,
+        considered=30,
+        receipt="{}",
+    )
+    for place in range(PICKS):
+        insert(
+            connection,
+            "digest_pick",
+            digest_id=digest,
+            subscriber_id=reader,
+            paper_id=papers[(reader + place) % len(papers)],
+            position=place + 1,
+            score=0.5,
+            basis="trend",
+            terms="[]",
+        )
+
+
+def insert(connection, table, **values):
+    """Insert a row, with what a new one has where nothing is said."""
+    for _, name, kind, is_needed, _, is_key in connection.execute(f"PRAGMA table_info({table})"):
+        if is_needed and not is_key and name not in values:
+            values[name] = "" if kind.startswith(("varchar", "text")) else 0
+    columns, places = ", ".join(values), ", ".join("?" * len(values))
+    statement = f"INSERT INTO {table} ({columns}) VALUES ({places})"
+    return connection.execute(statement, list(values.values())).lastrowid
+
+
+@pytest.fixture(scope="session")
+def small_template(tmp_path_factory):
+    """A file with all tables and a few papers."""
+    if "DATABASE_URL" in os.environ:
+        pytest.skip("brings its own SQLite: runs with the tests on the embedded defaults")
+    folder = tmp_path_factory.mktemp("small")
+    (folder / "data").mkdir()
+    fill(folder)
+    file = folder / "data" / "paperboy.sqlite3"
+    with sqlite3.connect(file) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    return file
+
+
+@pytest.fixture
+def small(tmp_path, small_template, mail, request):
+    house = SmallHouse(tmp_path, small_template, mail)
+    failed_before = request.session.testsfailed
+    yield house
+    house.close()
+    if request.session.testsfailed > failed_before:
+        house.print_logs()
+
+
+def is_whole(house):
+    return house.ask("PRAGMA integrity_check") == [("ok",)]
+
+
+def start_tick(house, **extra):
+    house.start("tick", sys.executable, "-m", "tests.faults.tick", **extra)
+
+
+def test_one_worker_that_is_killed_at_any_time_loses_nothing_on_sqlite(small):
+    """Fault 47: the file stays whole, and what was called accepted stays so."""
+    seed = random.randrange(10**6)
+    print(f"seed {seed}")  # noqa: T201
+    dice = random.Random(seed)
+    small.environment["EMAIL_URL"] = small.mail.url(connections=4)
+    small.invite(300)
+    accepted = set()
+    for _ in range(4):
+        start_tick(small)
+        so_far = len(small.mail.arrived)
+        deadline = time.monotonic() + 60
+        while len(small.mail.arrived) < so_far + 10 and small.running["tick"].poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        time.sleep(dice.uniform(0, 0.1))
+        small.kill("tick")
+        assert is_whole(small)
+        now = {one["id"] for one in small.letters() if one["state"] == "accepted"}
+        assert accepted <= now
+        accepted = now
+    assert 0 < len(accepted) < 300
+
+    def is_at_rest():
+        small.tick()
+        return small._open() == 0
+
+    small.wait_for("rest", 60, is_at_rest)
+    assert is_whole(small)
+    outcome = check(small, has_oracle=False)
+    assert outcome.arrived >= 300 - outcome.unknown
+    assert outcome.accepted + outcome.unknown == 300
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("point", ["after_fence", "after_250", "before_commit"])
+def test_a_worker_that_dies_at_its_worst_moment_loses_nothing_on_sqlite(small, point):
+    small.environment["FAULT_AT"] = f"{point}:2"
+    small.invite(20)
+
+    def is_at_rest():
+        small.tick()
+        return small._open() == 0
+
+    small.wait_for("rest", 60, is_at_rest)
+    assert small.struck(point) == 2
+    assert is_whole(small)
+    outcome = check(small, has_oracle=False)
+    assert outcome.accepted + outcome.unknown == 20
+
+
+def write_hard(small, seconds, people):
+    """Let people leave through the web process while a worker delivers and a planner plans."""
+    small.start("web")
+    small.wait_for("web", 60, lambda: is_up(small))
+    small.environment["EMAIL_URL"] = small.mail.url(connections=4)
+    small.invite(people)
+    readers = small.ask("SELECT email, public_id FROM subscriptions_subscriber ORDER BY id")
+    small.ask("UPDATE subscriptions_subscriber SET next_due_at = datetime('now') WHERE id % 5 = 0")
+    until = time.monotonic() + seconds
+
+    def work():
+        while time.monotonic() < until:
+            small.tick()
+
+    def plan():
+        while time.monotonic() < until:
+            small.manage("tick")
+
+    threads = [threading.Thread(target=work), threading.Thread(target=plan)]
+    for thread in threads:
+        thread.start()
+    leaving = readers[: people // 3]
+    urls = [small.unsubscribe_url(uuid.UUID(public_id)) for _, public_id in leaving]
+    with ThreadPoolExecutor(8) as clicks:
+        pages = []
+        while time.monotonic() < until:  # Again and again: the later clicks write nothing new.
+            pages += clicks.map(leave, urls)
+    for thread in threads:
+        thread.join(120)
+    return leaving, pages
+
+
+def test_nobody_meets_a_locked_database_while_web_worker_and_planner_write(small):
+    """Fault 46."""
+    write_and_look(small, seconds=3, people=120)
+
+
+@pytest.mark.nightly
+def test_nobody_meets_a_locked_database_in_a_longer_rush(small):
+    write_and_look(small, seconds=30, people=600)
+
+
+def write_and_look(small, seconds, people):
+    leaving, pages = write_hard(small, seconds, people)
+
+    def is_at_rest():
+        small.tick()
+        return small._open() == 0
+
+    small.wait_for("rest", 60, is_at_rest)
+    logs = "".join(log.read_text() for log in small.folder.glob("*.log"))
+    assert "locked" not in logs
+    assert len(pages) >= len(leaving)
+    states = {letter["email"]: letter["state"] for letter in small.letters()}
+    assert {states[email] for email, _ in leaving} <= {"accepted", "skipped"}
+    assert is_whole(small)
+    check(small)

@@ -1,0 +1,29 @@
+"""Passes of delivery in a process of its own, with the short times and faults of app.py.
+
+`python -m tests.faults.tick` is one, as cron makes it; with `rest`, another follows until no letter
+is open.
+"""
+
+import sys
+import time
+
+from tests.faults.app import app
+
+BETWEEN = 0.2  # Seconds.
+
+
+def main():
+    from subscriptions.models import Letter
+    from subscriptions.post import clock, delivery, doubts
+
+    app.set_current()
+    while True:
+        doubts.sweep(clock.of_database())
+        delivery.deliver_due(clock.of_database)
+        if "rest" not in sys.argv or not Letter.objects.open().exists():
+            return
+        time.sleep(BETWEEN)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,153 @@
+"""A real Postfix of our own, in a temporary folder, for the tests that need one.
+
+It listens on loopback, takes everything from there, and hands it to `relay`, where one is given,
+or throws it away. Nothing of the machine's own Postfix is read or touched.
+"""
+
+import grp
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+START_SECONDS = 20
+
+MAIN = """\
+compatibility_level = 3.6
+queue_directory = {home}/queue
+data_directory = {home}/data
+maillog_file = {home}/mail.log
+maillog_file_prefixes = {home}
+mail_owner = {owner}
+setgid_group = {group}
+inet_interfaces = 127.0.0.1
+inet_protocols = ipv4
+myhostname = mail.example.org
+mydestination =
+local_recipient_maps =
+alias_maps =
+alias_database =
+mynetworks = 127.0.0.0/8
+smtpd_peername_lookup = no
+smtpd_relay_restrictions = permit_mynetworks, reject
+default_transport = {transport}
+relay_transport = {transport}
+smtp_tls_security_level = none
+notify_classes =
+"""
+
+#: Debian's, without chroot, and with a log of its own.
+MASTER = """\
+127.0.0.1:{port} inet n - n - - smtpd
+pickup   unix n - n 60   1 pickup
+cleanup  unix n - n -    0 cleanup
+qmgr     unix n - n 300  1 qmgr
+rewrite  unix - - n -    - trivial-rewrite
+bounce   unix - - n -    0 bounce
+defer    unix - - n -    0 bounce
+trace    unix - - n -    0 bounce
+proxymap unix - - n -    - proxymap
+smtp     unix - - n -    - smtp
+error    unix - - n -    - error
+retry    unix - - n -    - error
+discard  unix - - n -    - discard
+showq    unix n - n -    - showq
+flush    unix n - n 1000? 0 flush
+anvil    unix - - n -    1 anvil
+scache   unix - - n -    1 scache
+postlog  unix-dgram n - n - 1 postlogd
+"""
+
+
+class Postfix:
+    """Starts when its `with` block is entered, and is gone without a trace when it is left."""
+
+    def __init__(self, relay: int | None = None):
+        self.home = Path(tempfile.mkdtemp(prefix="postfix-"))
+        self.port = _free_port()
+        self.log = self.home / "mail.log"
+        self._configure(f"smtp:[127.0.0.1]:{relay}" if relay else "discard")
+
+    @property
+    def url(self) -> str:
+        return f"smtp://127.0.0.1:{self.port}"
+
+    def __enter__(self):
+        try:
+            self.start()
+        except BaseException:
+            self._remove()
+            raise
+        return self
+
+    def __exit__(self, *error):
+        try:
+            self.stop()
+        finally:
+            self._remove()
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        self._run("start")
+        wait_until(self._greets, START_SECONDS)
+
+    def stop(self) -> None:
+        """Stop it as an operator does: what is under way is finished or broken off."""
+        self._run("stop")
+
+    def flush(self) -> None:
+        """Let it try again at once what it has to deliver."""
+        self._run("flush")
+
+    def queued(self) -> int:
+        """Return how many letters it has still to deliver."""
+        folders = (self.home / "queue" / name for name in ("incoming", "active", "deferred"))
+        return sum(file.is_file() for folder in folders for file in folder.rglob("*"))
+
+    def _configure(self, transport):
+        owner = pwd.getpwnam("postfix")
+        group = grp.getgrnam("postdrop").gr_name
+        self.home.chmod(0o755)
+        for name in ("config", "queue", "data"):
+            (self.home / name).mkdir()
+        os.chown(self.home / "data", owner.pw_uid, owner.pw_gid)
+        main = MAIN.format(home=self.home, owner=owner.pw_name, group=group, transport=transport)
+        (self.home / "config" / "main.cf").write_text(main)
+        (self.home / "config" / "master.cf").write_text(MASTER.format(port=self.port))
+
+    def _run(self, command):
+        done = subprocess.run(
+            ["postfix", "-c", self.home / "config", command],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stderr.decode()
+
+    def _greets(self):
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+                return connection.recv(100).startswith(b"220")
+        except OSError:
+            return False
+
+    def _remove(self):
+        shutil.rmtree(self.home, ignore_errors=True)
+
+
+def wait_until(is_so, seconds: float = 10) -> None:
+    """Wait until it is so. Fails the test that waits in vain."""
+    give_up_at = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < give_up_at, f"not so after {seconds} s"
+        time.sleep(0.05)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]

@@ -1,0 +1,173 @@
+"""What the log of a real Postfix tells of letters whose answer got lost on the way."""
+
+import socket
+import threading
+import time
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from subscriptions.post import oracles
+from subscriptions.post.oracles import PostfixLog, Question
+from subscriptions.post.transports import Envelope, transport_for
+from tests import services
+from tests.postfix import Postfix, wait_until
+from tests.smtp_server import MailServer
+
+pytestmark = pytest.mark.services
+
+SENDER, READER = "digest@paperboy.example", "reader@example.net"
+HANDED_OVER, LOST, CUT, NEVER_SEEN = (
+    f"<digest.2026-06-01.{name}@paperboy.example>" for name in ("handed", "lost", "cut", "never")
+)
+
+
+@pytest.fixture(scope="module")
+def postfix():
+    """One that throws away what it takes, for all tests that leave it running."""
+    services.require("postfix")
+    with Postfix() as running:
+        yield running
+
+
+def letter(message_id):
+    body = b"Hello.\r\n" * 3000
+    return b"Message-ID: %s\r\nSubject: Papers\r\n\r\n%s" % (message_id.encode(), body)
+
+
+def ask(postfix, message_id, *, began_at, left_at=None):
+    question = Question(message_id, 1, "digest", began_at, left_at or began_at)
+    return PostfixLog(postfix.log).look_up([question])[message_id]
+
+
+def now():
+    """By the true clock, which Postfix follows, in the whole seconds of its log."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+@contextmanager
+def at_fence(port, message_id):
+    """Say all but the final dot, and hang up in the end."""
+    line = transport_for(f"smtp://127.0.0.1:{port}").open()
+    try:
+        line.begin(Envelope(SENDER, READER, "digest", 1, now()), letter(message_id))
+        pump(line, lambda: line.state == "fence")
+        yield line
+    finally:
+        line.withdraw()
+
+
+def pump(line, is_so):
+    wait_until(lambda: line.pump(time.monotonic()) or is_so())
+
+
+def hand_over(port, message_id):
+    """Return what became of it."""
+    with at_fence(port, message_id) as line:
+        line.finish()
+        pump(line, lambda: line.verdict)
+        return line.verdict.answer
+
+
+def beyond_the_log(postfix):
+    """Wait until the log's last line is old enough to be from before a letter. Return the moment
+    that it is.
+    """
+    if b"connect" not in postfix.log.read_bytes():
+        hand_over(postfix.port, "<first@paperboy.example>")
+    last = datetime.fromtimestamp(postfix.log.stat().st_mtime, UTC)
+    moment = last.replace(microsecond=0) + oracles.TICK * 2
+    wait_until(lambda: now() >= moment)
+    return moment
+
+
+class Swallower:
+    """A way to the server on which the answer to the final dot gets lost: it hangs up instead."""
+
+    def __init__(self, port):
+        self.server_port = port
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.thread = threading.Thread(target=self._serve)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *error):
+        self.thread.join()
+        self.listener.close()
+
+    def _serve(self):
+        with (
+            self.listener.accept()[0] as client,
+            socket.create_connection(("127.0.0.1", self.server_port)) as server,
+        ):
+            upstream = threading.Thread(target=self._pass_on, args=(client, server))
+            upstream.start()
+            while (reply := server.recv(4096)) and b"queued as" not in reply:
+                client.sendall(reply)
+            client.shutdown(socket.SHUT_RDWR)
+            upstream.join()
+
+    def _pass_on(self, client, server):
+        while data := client.recv(4096):
+            server.sendall(data)
+
+
+def test_a_letter_that_was_handed_over_is_known(postfix):
+    began_at = now()
+    assert hand_over(postfix.port, HANDED_OVER) == "accepted"
+    wait_until(lambda: ask(postfix, HANDED_OVER, began_at=began_at) == "yes")
+
+
+def test_a_letter_whose_answer_got_lost_is_known(postfix):
+    """The case that the oracle is for: Postfix has it, and nobody read that it said so."""
+    began_at = now()
+    with Swallower(postfix.port) as way:
+        assert hand_over(way.port, LOST) == "unknown"
+    wait_until(lambda: ask(postfix, LOST, began_at=began_at) == "yes")
+
+
+def test_a_letter_that_was_cut_before_its_dot_did_not_arrive(postfix):
+    began_at = beyond_the_log(postfix)
+    with at_fence(postfix.port, CUT):
+        assert ask(postfix, CUT, began_at=began_at) == "unknown"
+    wait_until(lambda: ask(postfix, CUT, began_at=began_at) == "no")
+
+
+def test_a_letter_that_never_came_is_denied_once_the_log_goes_beyond(postfix, monkeypatch):
+    monkeypatch.setattr(oracles, "SETTLED", timedelta())
+    began_at = beyond_the_log(postfix)
+    assert ask(postfix, NEVER_SEEN, began_at=began_at) == "unknown"
+    wait_until(lambda: now() > began_at)
+    hand_over(postfix.port, "<another@paperboy.example>")
+    wait_until(lambda: ask(postfix, NEVER_SEEN, began_at=began_at) == "no")
+
+
+def test_letters_in_a_full_queue_are_known_while_postfix_stops_and_starts():
+    """And each is delivered once (fault 28)."""
+    services.require("postfix")
+    with MailServer() as server, Postfix(relay=server.server_address[1]) as postfix:
+        server.replies["rcpt"] = b"450 4.3.2 later\r\n"
+        began_at = now()
+        ids = [f"<queued.{number}@paperboy.example>" for number in range(20)]
+        for message_id in ids:
+            hand_over(postfix.port, message_id)
+
+        def all_known():
+            return all(ask(postfix, one, began_at=began_at) == "yes" for one in ids)
+
+        wait_until(all_known)
+        postfix.stop()
+        assert postfix.queued() == len(ids)
+        assert all_known()
+        del server.replies["rcpt"]
+        postfix.start()
+        postfix.flush()
+        wait_until(lambda: len(server.accepted) >= len(ids))
+        wait_until(lambda: postfix.queued() == 0)
+        server.shutdown()
+        assert all_known()
+        assert len(server.accepted) == len(ids)
