@@ -1,0 +1,123 @@
+"""A due day of many readers, planned by planning itself, in a PostgreSQL database of its own.
+
+Each reader follows some topics of the house, drawn by Zipf's law, and every fifth also words of her
+own. So their digests are different choices of several hundred papers, as on a real day.
+"""
+
+import os
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+import psycopg
+
+from tests.services import POSTGRESQL
+
+TOPICS, EACH, OWN_WORDS_EVERY = 400, 4, 5
+PROVIDERS = 40  # Domains of the readers' addresses, by Zipf's law too.
+BATCH = 5_000
+
+
+@contextmanager
+def database() -> Iterator[str]:
+    """Yield the URL of a new database, which is dropped in the end."""
+    name = f"paperboy_benchmark_{os.getpid()}"
+    with psycopg.connect(f"{POSTGRESQL}/postgres", autocommit=True) as server:
+        server.execute(f'CREATE DATABASE "{name}"')
+        try:
+            yield f"{POSTGRESQL}/{name}"
+        finally:
+            server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def load(papers, letters: int, picks: int, now: datetime) -> None:
+    """Write down so many digests of `picks` papers at most, all of them due now."""
+    from digest import planning
+    from digest.models import Paper
+
+    for paper in papers:
+        paper.day, paper.changed_at = now.date(), now
+    Paper.objects.bulk_create(papers)
+    _readers(papers, letters, picks, now)
+    planning.plan(now)
+    _settle_down()
+
+
+def _readers(papers, count, size, now):
+    from subscriptions.models import Subscriber
+
+    draw = random.Random(6)
+    domains = [f"mail{number}.example.org" for number in range(PROVIDERS)]
+    readers = [
+        Subscriber(
+            email=f"reader{number}@{domain}",
+            asked_at=now,
+            confirmed_at=now,
+            next_due_at=now,
+            hour=now.hour,
+            size=size,
+        )
+        for number, domain in enumerate(_by_zipf(draw, domains, count))
+    ]
+    Subscriber.objects.bulk_create(readers, batch_size=BATCH)
+    _preferences(readers, papers, draw)
+
+
+def _preferences(readers, papers, draw):
+    from subscriptions.models import Topic
+
+    topics = Topic.objects.bulk_create(
+        Topic(name=query, slug=f"topic-{number}", query=query)
+        for number, query in enumerate(_queries(papers, TOPICS, draw))
+    )
+    some = readers[::OWN_WORDS_EVERY]
+    own = Topic.objects.bulk_create(
+        Topic(name=query, query=query, owner=reader)
+        for reader, query in zip(some, _queries(papers, len(some), draw), strict=True)
+    )
+    follows = [(topic.owner_id, topic.pk) for topic in own]
+    for reader in readers:
+        mine = {topic.pk for topic in _by_zipf(draw, topics, EACH)}
+        follows += [(reader.pk, topic) for topic in sorted(mine)]
+    _copy_preferences(follows)
+
+
+def _copy_preferences(follows):
+    """Write who follows what: by COPY, since there are several for each reader."""
+    from django.db import connection
+
+    from subscriptions.models import TopicPreference
+
+    sql = (
+        f"COPY {TopicPreference._meta.db_table} (subscriber_id, topic_id, stance, weight) "
+        f"FROM STDIN"
+    )
+    with connection.cursor() as cursor, cursor.copy(sql) as copy:
+        for reader, topic in follows:
+            copy.write_row((reader, topic, "follow", 1.0))
+
+
+def _queries(papers, count, draw):
+    """Return queries of two to four words, as titles have them; some come more than once."""
+    found = []
+    while len(found) < count:
+        words = draw.choice(papers).title.split()
+        length = draw.randint(2, 4)
+        start = draw.randint(0, max(len(words) - length, 0))
+        found.append(" ".join(words[start : start + length])[:200])
+    return found
+
+
+def _by_zipf(draw, things, count):
+    return draw.choices(things, [1 / place for place in range(1, len(things) + 1)], k=count)
+
+
+def _settle_down():
+    """Do what the database does by itself within a minute, so that nobody pays for the loading."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute("SET statement_timeout = 0")
+        cursor.execute("VACUUM ANALYZE")
+        cursor.execute("CHECKPOINT")
