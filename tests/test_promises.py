@@ -48,7 +48,7 @@ def planned():
 
 def past_the_fence(letter):
     """Bring a letter that waits past the fence, as a worker that died there would leave it."""
-    (claimed,) = ledger.claim(NOW, 1)
+    (claimed,), _ = ledger.claim(NOW, 1)
     frozen = ledger.Frozen(b"Subject: x\r\n\r\nx\r\n", "<x@paperboy.example>", NOW)
     assert ledger.fence([claimed], {claimed.pk: frozen}, NOW).passed
     letter.refresh_from_db()
