@@ -22,6 +22,7 @@ def proxy(house, postgres):
     proxy.close()
 
 
+@pytest.mark.nightly
 def test_a_database_that_restarts_again_and_again_doubles_nothing(house, mail, postgres):
     """Fault 41: what was answered meanwhile is kept until it can be written down."""
     mail.at_dot = lambda recipient: time.sleep(0.2)

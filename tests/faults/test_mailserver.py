@@ -70,6 +70,7 @@ def failures(house) -> int:
     return rows[0][0] if rows else 0
 
 
+@pytest.mark.nightly
 def test_what_goes_wrong_once_in_every_way_costs_nobody_her_letter(at_work):
     """Faults 15 to 21 and 27, at once, on lines that are used again."""
     house = at_work
@@ -99,6 +100,7 @@ def arrivals(house, recipient):
     return sum(one.recipient == recipient for one in house.mail.arrived)
 
 
+@pytest.mark.nightly
 def test_connections_that_are_cut_and_swallowed_lose_no_letter(at_work):
     """Fault 22: each second all connections are reset, then nothing passes for a while."""
     house = at_work
