@@ -124,7 +124,7 @@ def _mean_size():
 
     from subscriptions import registry
     from subscriptions.models import Letter
-    from subscriptions.post import delivery
+    from subscriptions.post import writing
 
     ids = list(Letter.objects.order_by("pk").values_list("pk", flat=True))
     some = Letter.objects.filter(pk__in=ids[:: max(len(ids) // MEASURED, 1)])
@@ -134,7 +134,7 @@ def _mean_size():
     for letter, content in zip(letters, contents, strict=True):
         if isinstance(content, Exception):
             raise content
-        sizes.append(len(delivery.freeze(letter, content, now).mime))
+        sizes.append(len(writing.freeze(letter, content, now).mime))
     return sum(sizes) // len(sizes)
 
 
