@@ -182,7 +182,6 @@ def start_tick(house, **extra):
     house.start("tick", sys.executable, "-m", "tests.faults.tick", **extra)
 
 
-@pytest.mark.nightly
 def test_one_worker_that_is_killed_at_any_time_loses_nothing_on_sqlite(small):
     """Fault 47: the file stays whole, and what was called accepted stays so."""
     seed = random.randrange(10**6)
