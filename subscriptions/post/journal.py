@@ -48,8 +48,7 @@ class Journal:
 
     Leaving its `with` block without an exception closes it; with one, the file stays for replay.
 
-    Raises OSError where the folder can't be written to. Then nothing should pass the fence: the
-    disk that fails is likely the one that a commit needs.
+    Raises OSError where the folder can't be written to.
     """
 
     def __init__(self, folder: Path):
@@ -71,8 +70,7 @@ class Journal:
         """Bring these acceptances to the disk, with one write and one fsync for all.
 
         Raises OSError where that failed, as on a full disk; some of them may be there all the same.
-        The caller records them in the database as ever, lets no further letter pass the fence in
-        this run, and leaves the journal to be replayed.
+        The caller records them in the database as ever, and tells the operator.
         """
         lines = b"".join(_line(entry) for entry in entries)
         if self._is_torn:
