@@ -449,11 +449,3 @@ def next_try(letter: Letter, now: datetime) -> datetime:
 def _or_overtaken(moved):
     if not moved:
         raise Overtaken
-
-
-def in_chunks(letters, size: int = 500):
-    """Yield the letters of a queryset, so many at once, until none is left. Each has to move."""
-    while chunk := list(letters[:size]):
-        yield chunk
-        if len(chunk) < size:
-            return

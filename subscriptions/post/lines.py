@@ -39,7 +39,7 @@ class Lines:
 
     def open_one(self) -> None:
         """Open a line while the caller waits. Raises NoLine."""
-        self._add(self.transport.open())
+        self._lines.add(self.transport.open())
 
     def most(self) -> int:
         """Return how many lines there can be: after a trouble, those that there are."""
@@ -101,9 +101,6 @@ class Lines:
     def _pending(self):
         return [line for line in self._lines if line.state in ("busy", "answering")]
 
-    def _add(self, line):
-        self._lines.add(line)
-
     def _watch(self, line):
         """Wait for what this line waits for: all of them for words, some for room to write."""
         descriptor = line.fileno()
@@ -120,7 +117,7 @@ class Lines:
         for future in [future for future in self._opening if future.done()]:
             self._opening.discard(future)
             try:
-                self._add(future.result())
+                self._lines.add(future.result())
                 self.trouble = None
             except NoLine as trouble:
                 self.trouble = trouble
