@@ -46,6 +46,19 @@ def numbers(name: str) -> dict[str, float]:
     return found
 
 
+def whole_numbers(name: str, defaults: dict[str, int]) -> dict[str, int]:
+    """Return the defaults with those that the variable changes, as in "network=50, all=5000"."""
+    changed = {key: int(number) for key, number in numbers(name).items() if number.is_integer()}
+    for item in items(name):
+        key = item.partition("=")[0].strip()
+        if key not in defaults or changed.get(key, 0) < 1:
+            known = ", ".join(defaults)
+            raise ImproperlyConfigured(
+                f"{name} must be whole numbers above zero for {known}: not {item!r}."
+            )
+    return defaults | changed
+
+
 def generated_secret(path: Path) -> str:
     """Return the secret in `path`, which is written first where it isn't there.
 

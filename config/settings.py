@@ -17,7 +17,15 @@ from django.templatetags.static import static
 from django.urls import reverse_lazy
 from django.utils.csp import CSP
 
-from config.environment import flag, generated_secret, items, numbers, whole_number
+from config import proxies
+from config.environment import (
+    flag,
+    generated_secret,
+    items,
+    numbers,
+    whole_number,
+    whole_numbers,
+)
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(os.environ.get("DATA_DIR") or BASE_DIR / "var").resolve()
@@ -65,6 +73,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "config.proxies.find_visitor",
     "django.middleware.security.SecurityMiddleware",
     "config.policies.only_readable",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -265,6 +274,17 @@ CSRF_TRUSTED_ORIGINS = [SITE_URL] if IS_HTTPS else []
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 X_FRAME_OPTIONS = "DENY"
+# Our proxies, which say whose requests they hand on: how many, or in which networks they are.
+TRUSTED_PROXIES = proxies.parsed(items("TRUSTED_PROXIES"))
+# How often doors may be knocked at: see subscriptions/limits.py and docs/security.md.
+LIMITS = whole_numbers(
+    "LIMITS",
+    {
+        "network": 20,  # Letters that one network asks for in an hour, at each door.
+        "all": 500,  # The same, of all together.
+        "mailbox": 3,  # Letters that a mailbox gets in a day because somebody typed its address.
+    },
+)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000  # Bytes of a request's body.
 DATA_UPLOAD_MAX_NUMBER_FILES = 0  # No form takes any, so none may fill the disk.
 if IS_HTTPS:

@@ -9,6 +9,7 @@ from django.core.cache import cache
 
 from digest import coverage, promises
 from digest.models import Harvest, Observation, Response
+from subscriptions import limits
 from subscriptions.post import retention
 
 logger = logging.getLogger(__name__)
@@ -56,8 +57,10 @@ def _tell(alarms):
 
 
 def purge(now) -> None:
-    """Throw away what is older than the operator keeps it: what sources said, and the post's."""
+    """Throw away what is older than the operator keeps it: what sources said, what the post
+    office wrote down, who knocked too often."""
     Observation.objects.filter(day__lt=(now - settings.KEEP_OBSERVATIONS).date()).delete()
     Harvest.objects.filter(touched_at__lt=now - settings.KEEP_HARVESTS).delete()
     Response.objects.filter(fetched_at__lt=now - settings.KEEP_RESPONSES).delete()
     retention.purge(now)
+    limits.purge(now)

@@ -56,3 +56,14 @@ def readable(address: str) -> str:
         return f"{local}@{idna.decode(domain)}"
     except idna.IDNAError:
         return address
+
+
+def mailbox(address: str) -> str:
+    """Return what many spellings of a normalised address have in common, to count letters by.
+
+    Big providers deliver you+tag@ and y.o.u@ to you@. Elsewhere these may be several people, which
+    is why addresses are never compared by it: they share a limit, and nothing else.
+    """
+    local, _, domain = address.lower().rpartition("@")
+    local = local.partition("+")[0].replace(".", "") or local
+    return f"{local}@{'gmail.com' if domain == 'googlemail.com' else domain}"

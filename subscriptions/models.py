@@ -21,6 +21,7 @@ from subscriptions.post.sending import Sending
 ARXIV = "arxiv-"
 
 __all__ = [
+    "Attempt",
     "Consent",
     "Letter",
     "LetterEvent",
@@ -314,3 +315,16 @@ class Consent(models.Model):
 
     def __str__(self):
         return f"{self.act} {self.at:%Y-%m-%d %H:%M}"
+
+
+class Attempt(models.Model):
+    """One attempt at a door that is not open to all as often as they like. See limits.py."""
+
+    key = models.CharField(max_length=32, help_text="A keyed hash of the door and who knocked.")
+    at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["key", "at"], name="attempts_of_one")]
+
+    def __str__(self):
+        return f"{self.key} {self.at:%Y-%m-%d %H:%M}"

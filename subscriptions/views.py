@@ -4,6 +4,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import wraps
+from math import ceil
 
 from django.conf import settings
 from django.http import HttpResponseBadRequest, JsonResponse
@@ -16,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
-from subscriptions import addresses, forms, links, registry, schedule, signup
+from subscriptions import addresses, forms, limits, links, registry, schedule, signup
 from subscriptions.models import Letter, Subscriber, Topic
 
 CONSENT = _("Send me one email a day with new research papers. I can stop it with one click.")
@@ -76,17 +77,23 @@ def subscribe(request):
     form = forms.SignUpForm(request.POST)
     if not form.is_valid():
         return _sign_up_page(request, form, status=400)
-    signup.subscribe(
-        form.cleaned_data["email"],
-        form.wishes(),
-        timezone=form.cleaned_data["timezone"],
-        hour=form.cleaned_data["hour"],
-        language=form.cleaned_data["language"] or get_language_from_request(request),
-        door=_door(request, "sign-up form", CONSENT),
-        now=timezone.now(),
-    )
+    email, now = form.cleaned_data["email"], timezone.now()
+    try:
+        limits.knock("sign-up", request.META["REMOTE_ADDR"], now)
+    except limits.TooMany as refusal:
+        return too_many(request, refusal)
+    if limits.may_write_to("sign-up", email, now):
+        signup.subscribe(
+            email,
+            form.wishes(),
+            timezone=form.cleaned_data["timezone"],
+            hour=form.cleaned_data["hour"],
+            language=form.cleaned_data["language"] or get_language_from_request(request),
+            door=_door(request, "sign-up form", CONSENT),
+            now=now,
+        )
     context = {
-        "address": addresses.readable(form.cleaned_data["email"]),
+        "address": addresses.readable(email),
         "goes_to_files": settings.EMAIL_URL.startswith("file:"),
     }
     return render(request, "subscriptions/check_inbox.html", context)
@@ -158,6 +165,15 @@ def unsubscribe(request, token):
     if subscriber is not None:
         context |= _ways_back(subscriber, now)
     return render(request, "subscriptions/unsubscribed.html", context)
+
+
+def too_many(request, refusal: limits.TooMany):
+    """Turn a visitor away who knocked too often, or at a time when too many did."""
+    context = {"minutes": ceil(refusal.retry_after / 60), "by": refusal.by}
+    response = render(request, "429.html", context, status=429)
+    response["Retry-After"] = str(refusal.retry_after)
+    add_never_cache_headers(response)
+    return response
 
 
 def _ways_back(subscriber, now):

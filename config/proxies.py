@@ -1,0 +1,76 @@
+"""Whose request this is, where proxies stand between the visitor and us.
+
+Each proxy appends the address of whoever asked it to X-Forwarded-For. All to the left of what our
+own proxies appended was written by the visitor, who writes what he likes. So nothing is believed
+but what TRUSTED_PROXIES vouches for: the number of our proxies, or their networks.
+"""
+
+from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+Networks = tuple[IPv4Network | IPv6Network, ...]
+
+
+def parsed(items: Sequence[str]) -> int | Networks:
+    """Return what TRUSTED_PROXIES says: how many, or the networks in which they are. None is 0."""
+    try:
+        if len(items) == 1 and items[0].isdecimal():
+            return int(items[0])
+        return tuple(ip_network(item) for item in items) or 0
+    except ValueError:
+        raise ImproperlyConfigured(
+            f"TRUSTED_PROXIES must be a number, or networks such as 10.0.0.0/8, not "
+            f"{', '.join(items)!r}."
+        ) from None
+
+
+def find_visitor(get_response):
+    """Put the visitor's own address into REMOTE_ADDR, where all who ask for it look."""
+
+    def middleware(request):
+        meta = request.META
+        meta["REMOTE_ADDR"] = visitor(
+            meta.get("REMOTE_ADDR", ""),
+            meta.get("HTTP_X_FORWARDED_FOR", ""),
+            settings.TRUSTED_PROXIES,
+        )
+        return get_response(request)
+
+    return middleware
+
+
+def visitor(peer: str, forwarded: str, trusted: int | Networks) -> str:
+    """Return who asked, of those who handed the request on to us, or "" where nobody knows.
+
+    `peer` is who is connected to us, `forwarded` the header X-Forwarded-For.
+    """
+    hops = [*(forwarded.split(",") if forwarded else []), peer]
+    if isinstance(trusted, int):
+        return _address(hops[-1 - min(trusted, len(hops) - 1)])
+    address = _address(peer)
+    for hop in reversed(hops[:-1]):
+        if not _is_in(address, trusted):
+            break
+        address = _address(hop)
+    return address
+
+
+def _address(text):
+    """Return the bare address, without the port that some proxies add; "" where it is none."""
+    text = text.strip()
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return ""
+    return str(getattr(address, "ipv4_mapped", None) or address)
+
+
+def _is_in(address, networks):
+    return bool(address) and any(ip_address(address) in network for network in networks)

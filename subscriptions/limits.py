@@ -1,0 +1,190 @@
+"""How often a door may be knocked at: by one network, for one mailbox, by all together.
+
+A door that sends letters to whoever is named there asks two questions:
+
+    try:
+        limits.knock("lost link", request.META["REMOTE_ADDR"], now)
+    except limits.TooMany as refusal:
+        return too_many(request, refusal)               # views.py: 429, which is about the visitor
+    if limits.may_write_to("lost link", address, now):  # normalised, as addresses.normalise has it
+        ...                                             # write the letter
+    ...                                                 # the same answer, letter or none
+
+The first is about who knocks, so she is told. The second is about the address, whose owner may be
+somebody else: a page that told of it would tell who signed up. Both count attempts, not letters,
+or a limit would tell which address gets none. Each door counts for itself, by its name.
+
+At most so many attempts are let in in *any* such time, not in each hour by the clock. What is
+turned away is not counted and leaves no row: a flood ends, and stores as much as the limits let in.
+Where the database can't be asked, every door is closed.
+
+Rows hold keyed hashes, no addresses and no networks, and go after a day.
+"""
+
+import hmac
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from ipaddress import ip_address, ip_network
+from math import ceil
+
+from django.conf import settings
+from django.db import DatabaseError, connection, transaction
+
+from subscriptions import addresses
+from subscriptions.models import Attempt
+
+logger = logging.getLogger(__name__)
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+KEPT = DAY  # As long as the longest limit counts back.
+UNTOLD = 5  # As many networks, where a proxy hides who knocks and we weren't told of it.
+AGAIN = timedelta(minutes=1)  # After this long, a door is tried again that could not be counted.
+
+#: The doors where anyone can have a letter sent to any address.
+LETTER_DOORS = ("sign-up", "lost link", "new address")
+
+
+class TooMany(Exception):
+    """A limit is reached. `by` says which, `retry_after` in how many seconds it no longer is."""
+
+    def __init__(self, by: str, wait: timedelta):
+        super().__init__(by)
+        self.by = by
+        self.retry_after = max(1, ceil(wait.total_seconds()))
+
+
+@dataclass(frozen=True)
+class Limit:
+    """At most `most` attempts in any time of this length, for one value of what it goes by."""
+
+    by: str
+    value: str
+    most: int
+    within: timedelta
+
+
+def knock(door: str, ip: str | None, now: datetime) -> None:
+    """Count a visitor who wants a letter sent, to whomever. Raises TooMany.
+
+    `ip` is the visitor's: config.proxies has put it into REMOTE_ADDR.
+    """
+    try:
+        spend(door, [_by_network(ip), Limit("all", "", settings.LIMITS["all"], HOUR)], now)
+    except TooMany as refusal:
+        if refusal.by == "all":
+            _tell(door, now)
+        raise
+
+
+def may_write_to(door: str, address: str, now: datetime) -> bool:
+    """Count a letter to this normalised address. Return whether its mailbox may get it."""
+    mailbox = Limit("mailbox", addresses.mailbox(address), settings.LIMITS["mailbox"], DAY)
+    try:
+        spend(door, [mailbox], now)
+    except TooMany:
+        return False
+    return True
+
+
+def spend(door: str, limits: Sequence[Limit], now: datetime) -> None:
+    """Count one attempt under all of these limits. Raises TooMany where one is reached.
+
+    Then it counts under none. Nothing that happens after it is undone by an error takes it back:
+    call it outside of other transactions.
+    """
+    try:
+        _refuse_if_reached(door, limits, now)  # Without a lock, which a flood would queue for.
+        with transaction.atomic():
+            for limit in limits:
+                _let_nobody_else_count(door, limit)
+            _refuse_if_reached(door, limits, now)
+            Attempt.objects.bulk_create(Attempt(key=_key(door, limit), at=now) for limit in limits)
+    except DatabaseError as error:
+        logger.error("attempts can't be counted: %s", type(error).__name__)
+        raise TooMany("store", AGAIN) from error
+
+
+def refuse_if_reached(door: str, limits: Sequence[Limit], now: datetime) -> None:
+    """Count nothing; raise TooMany where a limit is reached, or can't be known."""
+    try:
+        _refuse_if_reached(door, limits, now)
+    except DatabaseError as error:
+        raise TooMany("store", AGAIN) from error
+
+
+def closed_doors(now: datetime) -> list[str]:
+    """Return the doors that are closed to everyone, since all together knocked too often."""
+    everyone = Limit("all", "", settings.LIMITS["all"], HOUR)
+    return [door for door in LETTER_DOORS if _wait(door, everyone, now) is not None]
+
+
+def network_of(ip: str | None) -> str:
+    """Return the network that counts as one visitor: of IPv4 256 addresses, of IPv6 a /48.
+
+    That is what one customer of a provider can have without effort. An address that is none, as
+    that of a socket in the file system, is a network of its own.
+    """
+    try:
+        address = ip_address((ip or "").partition("%")[0])
+    except ValueError:
+        return ip or ""
+    address = getattr(address, "ipv4_mapped", None) or address
+    return str(ip_network((address, 24 if address.version == 4 else 48), strict=False))
+
+
+def purge(now: datetime) -> int:
+    """Forget attempts that no limit counts any more. Return how many there were."""
+    return Attempt.objects.filter(at__lt=now - KEPT).delete()[0]
+
+
+def _by_network(ip):
+    most = settings.LIMITS["network"]
+    network = network_of(ip)
+    if not settings.TRUSTED_PROXIES and (settings.IS_HTTPS or network in ("127.0.0.0/24", "::/48")):
+        most *= UNTOLD  # Somebody speaks TLS for us, or runs on this machine: all have his address.
+    return Limit("network", network, most, HOUR)
+
+
+def _refuse_if_reached(door, limits, now):
+    for limit in limits:
+        wait = _wait(door, limit, now)
+        if wait is not None:
+            raise TooMany(limit.by, wait)
+
+
+def _wait(door, limit, now):
+    """Return how long until one more is let in, None where it is now."""
+    counted = Attempt.objects.filter(key=_key(door, limit), at__gt=now - limit.within)
+    earliest = counted.order_by("-at").values_list("at", flat=True)[limit.most - 1 : limit.most]
+    return earliest[0] + limit.within - now if earliest else None
+
+
+def _let_nobody_else_count(door, limit):
+    """Hold this limit until the transaction ends. SQLite has one writer at a time anyway."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            number = int(_key(door, limit)[:15], 16)
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [number])
+
+
+def _key(door, limit):
+    """Return what a limit is counted by. Without our secret, nobody knows whom it stands for."""
+    told = f"{door}\n{limit.by}\n{limit.value}"
+    secret = f"subscriptions.limits{settings.SECRET_KEY}"
+    return hmac.digest(secret.encode(), told.encode(), "sha256").hex()[:32]
+
+
+def _tell(door, now):
+    """Say aloud, once in an hour, that a door is closed to everyone."""
+    try:
+        spend(door, [Limit("alarm", "", 1, HOUR)], now)
+    except TooMany:
+        return
+    logger.error(
+        "Too many letters were asked for (%s): more than %d in an hour, from many networks. The "
+        "door is closed until it is less. See docs/security.md.",
+        door,
+        settings.LIMITS["all"],
+    )

@@ -1,0 +1,228 @@
+"""How often a door may be knocked at, by whom, and what is left behind."""
+
+from datetime import timedelta
+from threading import Barrier, Thread
+
+import pytest
+from django.db import OperationalError, connections
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from subscriptions import addresses, limits
+from subscriptions.limits import Limit, TooMany
+from subscriptions.models import Attempt, Letter, Subscriber
+from tests import make
+from tests.make import NOW
+
+pytestmark = pytest.mark.django_db
+
+SECOND, MINUTE, HOUR, DAY = (
+    timedelta(**{unit: 1}) for unit in ("seconds", "minutes", "hours", "days")
+)
+
+
+@pytest.fixture(autouse=True)
+def few(settings):
+    """Let in so few that a test soon has them all."""
+    settings.LIMITS = settings.LIMITS | {"network": 3, "all": 5, "mailbox": 2}
+    settings.TRUSTED_PROXIES = 0
+
+
+def sign_up(client, email="you@example.org", ip="192.0.2.1"):
+    return client.post("/subscribe/", {"email": email}, REMOTE_ADDR=ip)
+
+
+def is_let_in(*spent, now=NOW):
+    try:
+        limits.spend("a door", spent, now)
+    except TooMany:
+        return False
+    return True
+
+
+# ---- Counting
+
+
+@settings(max_examples=40)
+@given(
+    most=st.integers(1, 4),
+    waits=st.lists(st.integers(0, 50).map(lambda minutes: minutes * MINUTE), max_size=20),
+)
+def test_in_any_such_time_there_are_no_more_than_so_many(most, waits):
+    Attempt.objects.all().delete()
+    now, let_in = NOW, []
+    for wait in waits:
+        now += wait
+        free = sum(now - at < HOUR for at in let_in) < most
+        assert is_let_in(Limit("network", "a", most, HOUR), now=now) == free
+        let_in += [now] * free
+    assert Attempt.objects.count() == len(let_in)
+
+
+def test_who_is_turned_away_learns_when_to_come_back():
+    limit = Limit("network", "a", 2, HOUR)
+    limits.spend("a door", [limit], NOW)
+    limits.spend("a door", [limit], NOW + 10 * MINUTE)
+    with pytest.raises(TooMany) as refusal:
+        limits.spend("a door", [limit], NOW + 30 * MINUTE)
+    assert (refusal.value.by, refusal.value.retry_after) == ("network", 30 * 60)
+    assert is_let_in(limit, now=NOW + HOUR)
+
+
+def test_where_one_limit_is_reached_nothing_counts_under_the_others():
+    small, large = Limit("network", "a", 1, HOUR), Limit("all", "", 5, HOUR)
+    assert is_let_in(small, large)
+    assert not any(is_let_in(large, small) for _ in range(9))
+    assert [is_let_in(large) for _ in range(5)] == [True, True, True, True, False]
+
+
+def test_each_door_and_each_value_counts_for_itself():
+    limit = Limit("network", "a", 1, HOUR)
+    limits.spend("a door", [limit], NOW)
+    limits.spend("another", [limit], NOW)
+    limits.spend("a door", [Limit("network", "b", 1, HOUR)], NOW)
+    limits.spend("a door", [Limit("mailbox", "a", 1, HOUR)], NOW)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_many_at_once_no_more_come_in_than_may():
+    barrier, came_in = Barrier(8), []
+
+    def come():
+        barrier.wait()
+        came_in.append(is_let_in(Limit("network", "a", 3, HOUR), Limit("all", "", 5, HOUR)))
+        connections.close_all()
+
+    threads = [Thread(target=come) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(came_in) == [False] * 5 + [True] * 3
+
+
+def test_where_attempts_cannot_be_counted_every_door_is_closed(client, monkeypatch, caplog):
+    def fail(*args, **kwargs):
+        raise OperationalError("no such host you@example.org")
+
+    monkeypatch.setattr(Attempt.objects, "filter", fail)
+    response = sign_up(client)
+    assert (response.status_code, response["Retry-After"]) == (429, "60")
+    assert not limits.may_write_to("sign-up", "you@example.org", NOW)
+    assert not Letter.objects.exists()
+    assert "attempts can't be counted: OperationalError" in caplog.text
+    assert "example.org" not in caplog.text
+
+
+def test_what_is_kept_tells_nobodys_address_and_goes_after_a_day(client):
+    sign_up(client)
+    rows = list(Attempt.objects.values_list("key", flat=True))
+    assert len(set(rows)) == 3
+    assert all(len(key) == 32 and set(key) <= set("0123456789abcdef") for key in rows)
+    assert limits.purge(NOW + DAY) == 0
+    assert limits.purge(NOW + DAY + SECOND) == 3
+
+
+def test_with_another_secret_the_keys_are_others(client, settings):
+    limits.spend("a door", [Limit("network", "a", 1, HOUR)], NOW)
+    settings.SECRET_KEY = "another"
+    limits.spend("a door", [Limit("network", "a", 1, HOUR)], NOW)
+    assert Attempt.objects.values("key").distinct().count() == 2
+
+
+# ---- What counts as one
+
+
+@pytest.mark.parametrize(
+    ("spelling", "mailbox"),
+    [
+        ("You@example.org", "you@example.org"),
+        ("y.o.u@example.org", "you@example.org"),
+        ("you+papers@example.org", "you@example.org"),
+        ("y.ou+a.b+c@googlemail.com", "you@gmail.com"),
+        ("+tag@example.org", "+tag@example.org"),
+        ("...@example.org", "...@example.org"),
+    ],
+)
+def test_a_mailbox_has_many_spellings(spelling, mailbox):
+    assert addresses.mailbox(spelling) == mailbox
+
+
+@pytest.mark.parametrize(
+    ("ip", "network"),
+    [
+        ("192.0.2.77", "192.0.2.0/24"),
+        ("::ffff:192.0.2.77", "192.0.2.0/24"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1::/48"),
+        ("fe80::1%eth0", "fe80::/48"),
+        ("", ""),
+        (None, ""),
+    ],
+)
+def test_a_network_is_what_one_customer_can_have_without_effort(ip, network):
+    assert limits.network_of(ip) == network
+
+
+# ---- Signing up
+
+
+def test_a_network_can_ask_for_few_letters_and_others_are_unharmed(client):
+    statuses = [
+        sign_up(client, f"you-{n}@example.org", f"192.0.2.{n}").status_code for n in range(20)
+    ]
+    assert statuses == [200] * 3 + [429] * 17
+    assert Letter.objects.count() == Subscriber.objects.count() == 3
+    assert sign_up(client, "other@example.org", "198.51.100.1").status_code == 200
+
+
+def test_who_is_turned_away_gets_a_page_that_says_when_to_come_back(client, clock):
+    for n in range(3):
+        sign_up(client, f"you-{n}@example.org")
+    clock.now = NOW + 20 * MINUTE
+    response = sign_up(client)
+    assert (response.status_code, response["Retry-After"]) == (429, str(40 * 60))
+    assert "try again in 40 minutes" in response.text
+    assert "no-store" in response["Cache-Control"]
+    assert "you@example.org" not in response.text
+
+
+def test_a_mistake_in_the_form_is_not_counted(client):
+    for _ in range(20):
+        assert sign_up(client, "you at example").status_code == 400
+    assert not Attempt.objects.exists()
+
+
+def test_a_mailbox_gets_few_letters_however_it_is_spelt_and_the_page_does_not_tell(client):
+    spellings = ["you@example.org", "y.ou@example.org", "you+a@example.org", "YOU+b@example.org"]
+    answers = [sign_up(client, address, f"198.51.{n}.1") for n, address in enumerate(spellings)]
+    assert Letter.objects.count() == Subscriber.objects.count() == 2
+    assert {answer.status_code for answer in answers} == {200}
+    pages = [a.text.replace(s, "…") for a, s in zip(answers, spellings, strict=True)]
+    assert len(set(pages)) == 1
+
+
+def test_after_too_many_from_many_networks_the_door_is_closed_and_an_alarm_says_so(client, caplog):
+    statuses = [
+        sign_up(client, f"you-{n}@example.org", f"10.1.{n}.1").status_code for n in range(20)
+    ]
+    assert statuses == [200] * 5 + [429] * 15
+    assert Letter.objects.count() == 5
+    assert [record.levelname for record in caplog.records if "Too many" in record.message] == [
+        "ERROR"
+    ]
+    assert limits.closed_doors(NOW) == ["sign-up"]
+    assert limits.closed_doors(NOW + HOUR) == []
+
+
+def test_a_limit_is_the_same_for_those_who_get_no_letter(client):
+    """Or it would tell who they are."""
+    suppressed = make.subscriber("you@example.org", suppressed_at=NOW, suppressed_by="complained")
+    statuses = [sign_up(client, suppressed.email).status_code for n in range(5)]
+    assert statuses == [200] * 3 + [429] * 2
+
+
+@pytest.mark.parametrize("ip", ["127.0.0.1", "::1"])
+def test_behind_a_proxy_that_we_were_not_told_of_more_are_let_in(client, settings, ip):
+    settings.LIMITS = settings.LIMITS | {"all": 500}
+    statuses = [sign_up(client, f"you-{n}@example.org", ip).status_code for n in range(20)]
+    assert statuses == [200] * 15 + [429] * 5

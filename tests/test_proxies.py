@@ -1,0 +1,117 @@
+"""Whose request it is, whatever the visitor writes into X-Forwarded-For."""
+
+from ipaddress import ip_address, ip_network
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from hypothesis import given
+from hypothesis import strategies as st
+
+from config.proxies import parsed, visitor
+from subscriptions.models import Consent, Letter
+
+NEAR = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "trusted", "found"),
+    [
+        # Nobody is trusted: whoever is connected is the visitor.
+        ("", 0, "10.0.0.1"),
+        ("198.51.100.1", 0, "10.0.0.1"),
+        # One proxy, which appended whom it was asked by. The rest was written by the visitor.
+        ("198.51.100.1", 1, "198.51.100.1"),
+        ("6.6.6.6, 198.51.100.1", 1, "198.51.100.1"),
+        ("6.6.6.6,7.7.7.7,198.51.100.1", 1, "198.51.100.1"),
+        ("", 1, "10.0.0.1"),
+        # Two, and a request that went past one of them.
+        ("6.6.6.6, 198.51.100.1, 10.0.0.2", 2, "198.51.100.1"),
+        ("198.51.100.1", 2, "198.51.100.1"),
+        # Networks: the first from the right that is not one of ours.
+        ("198.51.100.1", NEAR, "198.51.100.1"),
+        ("6.6.6.6, 198.51.100.1, 10.9.9.9", NEAR, "198.51.100.1"),
+        ("6.6.6.6, 10.3.3.3, 198.51.100.1", NEAR, "198.51.100.1"),
+        ("10.3.3.3", NEAR, "10.3.3.3"),
+        ("", NEAR, "10.0.0.1"),
+        ("2001:db8::1, fd00::7", NEAR, "2001:db8::1"),
+        # Spellings of proxies.
+        ("198.51.100.1:4711", 1, "198.51.100.1"),
+        ("[2001:db8::1]:4711", 1, "2001:db8::1"),
+        ("::ffff:198.51.100.1", 1, "198.51.100.1"),
+        # What is no address is nobody's.
+        ("unknown", 1, ""),
+        ("198.51.100.1, _hidden", NEAR, ""),
+        ("<script>", NEAR, ""),
+        (",", 1, ""),
+    ],
+)
+def test_the_visitor_is_who_our_own_proxies_say(forwarded, trusted, found):
+    assert visitor("10.0.0.1", forwarded, trusted) == found
+
+
+def test_networks_are_believed_only_from_a_proxy_of_ours():
+    assert visitor("203.0.113.9", "198.51.100.1", NEAR) == "203.0.113.9"
+    assert visitor("", "198.51.100.1", NEAR) == ""
+    assert visitor("", "198.51.100.1", 1) == "198.51.100.1"  # A socket in the file system.
+
+
+@given(st.text(st.characters(codec="latin-1")), st.sampled_from([1, NEAR]))
+def test_whatever_the_visitor_writes_changes_nothing(written, trusted):
+    assert visitor("10.0.0.1", f"{written}, 198.51.100.1", trusted) == "198.51.100.1"
+
+
+@given(st.text(st.characters(codec="latin-1")), st.sampled_from([0, 1, 2, NEAR]))
+def test_what_is_found_is_an_address_or_nothing(written, trusted):
+    found = visitor(written, written, trusted)
+    assert not found or ip_address(found)
+
+
+@pytest.mark.parametrize(
+    ("items", "trusted"),
+    [
+        ([], 0),
+        (["0"], 0),
+        (["2"], 2),
+        (["10.0.0.0/8", "fd00::/8"], NEAR),
+        (["10.0.0.1"], (ip_network("10.0.0.1/32"),)),
+    ],
+)
+def test_proxies_are_told_by_number_or_by_network(items, trusted):
+    assert parsed(items) == trusted
+
+
+@pytest.mark.parametrize("items", [["10.0.0.1/8"], ["1", "2"], ["-1"], ["nginx"], ["1.5"]])
+def test_proxies_that_make_no_sense_are_refused(items):
+    with pytest.raises(ImproperlyConfigured, match="TRUSTED_PROXIES must be a number"):
+        parsed(items)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("trusted", "ip"), [(0, "10.0.0.1"), (1, "198.51.100.1"), (NEAR, "198.51.100.1")]
+)
+def test_the_record_of_consent_holds_the_visitors_address(client, settings, trusted, ip):
+    settings.TRUSTED_PROXIES = trusted
+    client.post(
+        "/subscribe/",
+        {"email": "you@example.org"},
+        REMOTE_ADDR="10.0.0.1",
+        headers={"x-forwarded-for": "6.6.6.6, 198.51.100.1"},
+    )
+    assert Consent.objects.get().ip == ip
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("trusted", [0, 1])
+def test_made_up_addresses_let_nobody_ask_for_more_letters(client, settings, trusted):
+    settings.TRUSTED_PROXIES = trusted
+    settings.LIMITS = settings.LIMITS | {"network": 3}
+    seen = [] if not trusted else ["198.51.100.1"]
+    for n in range(20):
+        client.post(
+            "/subscribe/",
+            {"email": f"you-{n}@example.org"},
+            REMOTE_ADDR="10.0.0.1",
+            headers={"x-forwarded-for": ", ".join([f"6.6.{n}.6", *seen])},
+        )
+    assert Letter.objects.count() == 3
