@@ -1,7 +1,12 @@
 """The new papers of a day, as the ranking reads them. Made once, and kept while nothing changes."""
 
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
+from threading import Lock
+from typing import Any
 
 from django.conf import settings
 from django.db.models import Count, Max, Sum
@@ -10,6 +15,7 @@ from digest import fitting
 from digest.models import Observation, Paper
 from digest.ranking.edition import Edition
 from digest.ranking.model import TfidfModel
+from digest.ranking.part import Part
 from digest.sources.taxonomy import merged
 
 #: A paper may have a second chance until it is so old.
@@ -31,7 +37,8 @@ class Issue:
     places: dict[str, int]
 
 
-_last: dict[str, tuple[tuple, Issue]] = {}
+_last: dict[str, tuple[tuple, Any]] = {}
+_making: defaultdict[str, Lock] = defaultdict(Lock)
 
 
 def issue_of(day, now, *, may_store=True) -> Issue:
@@ -43,6 +50,20 @@ def issue_of(day, now, *, may_store=True) -> Issue:
     state = papers.aggregate(count=Count("pk"), changed=Max("changed_at"))
     model = fitting.current(now, may_store=may_store)
     return _kept("new", (id(model), day, *state.values()), lambda: _make(day, model, papers))
+
+
+def issues_until(day: date, back: int) -> list[Issue]:
+    """Return the papers that were new on each of the days from `back` days before `day` to it.
+
+    What is of tomorrow is new on the last day alone: on those before, nobody had it yet. For pages:
+    nothing is fitted, and what the papers say is read once for all days. Asks three queries at
+    most. Raises fitting.NotFitted where no model is in use.
+    """
+    model = fitting.in_use()
+    papers = Paper.objects.new_between(day - timedelta(days=back), day)
+    state = papers.aggregate(count=Count("pk"), changed=Max("changed_at"))
+    key = id(model), day, back, *state.values()
+    return _kept("days", key, lambda: list(_make_days(day, back, model, papers)))
 
 
 def second_chances(issue: Issue) -> Issue:
@@ -60,20 +81,23 @@ def second_chances(issue: Issue) -> Issue:
     return _kept("second", key, lambda: _make_second(issue, seen))
 
 
-def _kept(name, key, make) -> Issue:
-    """Return the issue of this name, made anew where it isn't the one that was made last.
+def _kept(name, key, make):
+    """Return what has this name, made anew where it isn't what was made last: an issue, or several.
 
     The last one holds its model, so that no other can have the same identity meanwhile.
     """
-    last = _last.get(name)
-    if last is None or last[0] != key:
-        last = _last[name] = (key, make())
-    return last[1]
+    with _making[name]:  # Of several threads, one makes it.
+        last = _last.get(name)
+        if last is None or last[0] != key:
+            last = _last[name] = (key, make())
+        return last[1]
 
 
 def _make(day, model, papers, gains=None):
     rows = list(
-        papers.order_by("pk").values("pk", "title", "abstract", "day", "upvotes", "categories")
+        papers.order_by("day", "pk").values(
+            "pk", "title", "abstract", "day", "upvotes", "categories"
+        )
     )
     texts = [fitting.document(row["title"], row["abstract"]) for row in rows]
     votes = gains or {row["pk"]: row["upvotes"] or 0 for row in rows}
@@ -88,6 +112,18 @@ def _make(day, model, papers, gains=None):
         categories=[tuple(merged(row["categories"])) for row in rows],
     )
     return Issue(day, model, edition, ids, {paper: place for place, paper in enumerate(ids)})
+
+
+def _make_days(day, back, model, papers) -> Iterator[Issue]:
+    whole = _make(day, model, papers)
+    ages = whole.edition.ages
+    for ago in reversed(range(back + 1)):
+        # By day, so that those of some days stand in a row: the oldest first.
+        start = bisect_left(-ages, -(ago + settings.NEW_DAYS - 1))
+        stop = bisect_right(-ages, -ago if ago else 1)
+        edition, ids = Part.between(whole.edition, start, stop, ago), whole.ids[start:stop]
+        places = {paper: place for place, paper in enumerate(ids)}
+        yield Issue(day - timedelta(days=ago), model, edition, ids, places)
 
 
 def _make_second(issue, seen):

@@ -30,6 +30,10 @@ class Damaged(Exception):
     """The stored model can't be used, and why."""
 
 
+class NotFitted(Exception):
+    """There is no model that can be used, and this is no place to fit one."""
+
+
 def document(title: str, abstract: str) -> str:
     """Return a paper's text as the model reads it, in lines. The title counts twice."""
     title, abstract = " ".join(title.split()), " ".join(abstract.split())
@@ -60,13 +64,25 @@ def current(now, *, may_store=True) -> TfidfModel:
     Where none can be used, one is fitted; with `may_store` it is then the one in use, otherwise it
     is forgotten.
     """
+    try:
+        return in_use()
+    except NotFitted:
+        return _kept(fit(now)) if may_store else TfidfModel().fit(_corpus())
+
+
+def in_use() -> TfidfModel:
+    """Return the stored model, the same object as long as it is the same model. Fits none.
+
+    Raises NotFitted where none can be used.
+    """
     row = FittedModel.objects.first()
-    if row is not None:
-        try:
-            return _kept(row)
-        except Damaged as reason:
-            logger.error("The model is refused and fitted anew: %s", reason)
-    return _kept(fit(now)) if may_store else TfidfModel().fit(_corpus())
+    if row is None:
+        raise NotFitted
+    try:
+        return _kept(row)
+    except Damaged as reason:
+        logger.error("The model is refused, and has to be fitted anew: %s", reason)
+        raise NotFitted from reason
 
 
 def _kept(row):

@@ -37,8 +37,12 @@ class PaperQuerySet(models.QuerySet):
 
         Tomorrow's are in, because the day has begun already somewhere.
         """
-        first = day - timedelta(days=settings.NEW_DAYS - 1)
-        return self.filter(day__range=(first, day + timedelta(days=1)))
+        return self.new_between(day, day)
+
+    def new_between(self, first, last):
+        """Those that are new on one of these days."""
+        first -= timedelta(days=settings.NEW_DAYS - 1)
+        return self.filter(day__range=(first, last + timedelta(days=1)))
 
 
 class Paper(models.Model):

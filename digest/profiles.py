@@ -9,6 +9,7 @@ from digest.ranking.learning import Learned
 from digest.ranking.profile import Interest, Profile
 from digest.sources import taxonomy
 from subscriptions.models import Subscriber, Topic, TopicPreference
+from subscriptions.signup import Wishes
 
 
 def profiles_of(subscribers: list[Subscriber]) -> list[Profile]:
@@ -28,6 +29,31 @@ def profiles_of(subscribers: list[Subscriber]) -> list[Profile]:
         Profile(tuple(follows[one.pk]), tuple(mutes[one.pk]), one.size, learned.get(one.pk))
         for one in subscribers
     ]
+
+
+def wished(wishes: Wishes, size: int, subscriber: Subscriber | None = None) -> Profile:
+    """Return what the ranking would know of one who wishes for this: stored nowhere.
+
+    Of a `subscriber` who would change to it, what she taught and the weights of her topics stay.
+    """
+    known, stored = {}, Profile()
+    if subscriber is not None:
+        (stored,) = profiles_of([subscriber])
+        known = {
+            (one.topic.slug, one.topic.query): one.weight
+            for one in subscriber.preferences.select_related("topic")
+        }
+    stances: dict[tuple, tuple[Topic, bool]] = {}
+    for topics, queries, is_muted in (
+        (wishes.follow, wishes.interests, False),
+        (wishes.mute, wishes.muted_interests, True),
+    ):
+        for topic in [*topics, *(Topic(name=query[:200], query=query) for query in queries)]:
+            stances[topic.slug, topic.query] = topic, is_muted  # Muting wins over following.
+    follows, mutes = [], []
+    for key, (topic, is_muted) in stances.items():
+        (mutes if is_muted else follows).append(interest_of(topic, known.get(key, 1.0)))
+    return Profile(tuple(follows), tuple(mutes), size, stored.learned)
 
 
 def interest_of(topic: Topic, weight: float = 1.0) -> Interest:

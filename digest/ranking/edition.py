@@ -30,7 +30,8 @@ class Edition:
     say. `latent` (n_papers, n_dimensions): where they lie in the latent space. `ages` (n_papers,):
     days since each was announced. `upvotes` (n_papers,): 0 where nothing is known. `fields`: the
     field of each, maybe empty. `categories`: the categories of each, the primary one first.
-    `texts`: what they say, for phrases, and how it is read, word after word.
+    `texts`: what they say, for phrases, and how it is read, word after word. `room`: so many
+    entries a cache has at most.
     """
 
     ids: Sequence[str]
@@ -42,6 +43,7 @@ class Edition:
     categories: Sequence[Sequence[str]]
     texts: Sequence[str]
     read: Callable[[str], list[str]]
+    room: int = CACHED
     _cache: dict[tuple[Any, ...], dict[Any, Any]] = field(
         default_factory=dict, init=False, compare=False, repr=False
     )
@@ -79,7 +81,7 @@ class Edition:
     def cached(self, *name: Any, limit: int = CACHED) -> dict[Any, Any]:
         """Return what was found already, to be looked up and added to. It is emptied when full."""
         cache = self._cache.setdefault(name, {})
-        if len(cache) > limit:
+        if len(cache) > min(limit, self.room):
             cache.clear()
         return cache
 
@@ -116,10 +118,10 @@ class Edition:
         return said
 
     def _terms(self, paper: int) -> str:
-        cache = self.cached("terms")
-        terms = cache.get(paper)
+        text, cache = self.texts[paper], self.cached("terms")
+        terms = cache.get(text)
         if terms is None:
-            terms = cache[paper] = self._line_by_line(self.texts[paper])
+            terms = cache[text] = self._line_by_line(text)
         return terms
 
     def _line_by_line(self, document: str) -> str:
@@ -129,7 +131,7 @@ class Edition:
         what acronyms stand for.
         """
         said = said_in_full = ""
-        for line in document.splitlines():
+        for line in dict.fromkeys(document.splitlines()):  # The title is there twice.
             terms, in_full = text.stems(text.words(line, of_query=True)), self.read(line)
             said += f" {' '.join(terms)} |"
             if len(in_full) > len(terms):
@@ -173,24 +175,30 @@ class Edition:
 
     def _groups(self, threshold: float) -> np.ndarray:
         group = self.rank.copy()
-        for first, second in self._alike(threshold):
+        for first, second in self.pairs(threshold):
             if group[first] == self.rank[first] and group[second] == self.rank[second]:
                 group[second] = group[first]
         return group
 
+    def pairs(self, threshold: float) -> list[tuple[int, int]]:
+        """Return the pairs of papers that are alike, the better ranked first and in its order."""
+        cache = self.cached("pairs")
+        pairs = cache.get(threshold)
+        if pairs is None:
+            pairs = cache[threshold] = list(self._alike(threshold))
+        return pairs
+
     def _alike(self, threshold: float) -> Iterator[tuple[int, int]]:
-        """Yield the pairs of papers that are alike, the better ranked first and in its order."""
         order = np.argsort(self.rank)
-        telling = np.diff(self.vectors.indptr) >= TELLING
-        for start in range(0, len(self), BLOCK):
-            block = order[start : start + BLOCK]
+        order = order[np.diff(self.vectors.indptr)[order] >= TELLING]
+        directions = self.directions[order]
+        for start in range(0, len(order), BLOCK):
+            block, behind = order[start : start + BLOCK], order[start:]
+            near = np.ones((len(block), len(behind)), dtype=bool)
             if self.latent.shape[1]:
-                near = self.directions[block] @ self.directions[order].T >= NEAR
-            else:
-                near = np.ones((len(block), len(self)), dtype=bool)
-            near &= np.outer(telling[block], telling[order])
-            rows, others = np.nonzero(np.triu(near, start + 1))
-            firsts, seconds = block[rows], order[others]
+                near = directions[start : start + BLOCK] @ directions[start:].T >= NEAR
+            rows, others = np.nonzero(np.triu(near, 1))
+            firsts, seconds = block[rows], behind[others]
             for pair in range(0, len(firsts), PAIRS):
                 one, two = firsts[pair : pair + PAIRS], seconds[pair : pair + PAIRS]
                 cosine = self.vectors[one].multiply(self.vectors[two]).sum(axis=1)

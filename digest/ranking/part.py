@@ -1,0 +1,67 @@
+"""Some papers of an edition, as they were on an earlier day."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+from scipy import sparse
+
+from digest.ranking.edition import Edition
+
+ROOM = 250  # What it finds is for one who tries things: it is asked for again soon, or never.
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part(Edition):
+    """The papers of `whole` from position `start` on, so many as there are here.
+
+    It chooses as an edition of these papers alone does. What is known of the whole (how its papers
+    are read, where they lie, which are alike) is shared, not found again.
+    """
+
+    whole: Edition
+    start: int
+
+    @classmethod
+    def between(cls, whole: Edition, start: int, stop: int, days_ago: int) -> Self:
+        """Return the papers at positions `start` to `stop`, as old as they were `days_ago`."""
+        where = slice(start, stop)
+        return cls(
+            whole.ids[where],
+            _rows(whole.vectors, start, stop),
+            whole.latent[where],
+            whole.ages[where] - days_ago,
+            whole.upvotes[where],
+            whole.fields[where],
+            whole.categories[where],
+            whole.texts[where],
+            whole.read,
+            ROOM,
+            whole=whole,
+            start=start,
+        )
+
+    @cached_property
+    def directions(self) -> np.ndarray:
+        return self.whole.directions[self.start : self.start + len(self)]
+
+    def pairs(self, threshold: float) -> list[tuple[int, int]]:
+        """Return the pairs of the whole that are both here. They aged alike: the order stays."""
+        here = range(self.start, self.start + len(self))
+        return [
+            (first - self.start, second - self.start)
+            for first, second in self.whole.pairs(threshold)
+            if first in here and second in here
+        ]
+
+    def _terms(self, paper: int) -> str:
+        return self.whole._terms(self.start + paper)
+
+
+def _rows(matrix: sparse.csr_matrix, start: int, stop: int) -> sparse.csr_matrix:
+    """Return rows of a matrix that look at its memory: a slice would be copied."""
+    ends = matrix.indptr[start : stop + 1]
+    entries = slice(ends[0], ends[-1])
+    parts = matrix.data[entries], matrix.indices[entries], ends - ends[0]
+    return sparse.csr_matrix(parts, shape=(stop - start, matrix.shape[1]), copy=False)

@@ -1,0 +1,169 @@
+"""What someone's digests would have been today and on the last days, for wishes stored nowhere.
+
+Each day is ranked as planning ranks it, with the papers as they are known now and a memory of its
+own: what one day had, no later day has again. Second chances aside, they are the very digests.
+Nothing is written, and no model is fitted: where there is none, fitting.NotFitted is raised.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, timedelta
+
+from django.conf import settings
+
+from digest import editions
+from digest.models import Paper, Pick
+from digest.profiles import profiles_of
+from digest.ranking.choice import Choice, choose
+from digest.ranking.profile import Interest, Profile
+from digest.ranking.query import queries
+from digest.ranking.tuning import Tuning
+from subscriptions import schedule
+from subscriptions.models import Subscriber
+
+BACK = 7  # Days before today.
+#: So much of someone's words is looked at. Whoever wants more waits for her letter: pages must
+#: answer at once, whatever is written into them.
+MOST_QUERIES, MOST_TERMS = 100, 600
+
+
+@dataclass
+class Day:
+    """One day's digest: its picks with their papers, as they would be stored, the best first.
+
+    `considered`: how many papers were new to her.
+    """
+
+    day: date
+    considered: int
+    picks: list[Pick] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """The days, the latest first. `is_cut`: not all of her words were looked at."""
+
+    days: list[Day]
+    is_cut: bool = False
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The papers that she would have got for a change, and those that she would have got without.
+
+    Each once, those of the latest day first.
+    """
+
+    added: list[Paper]
+    removed: list[Paper]
+    is_cut: bool = False
+
+
+def rehearse(profile: Profile, now, *, had: Collection[str] = ()) -> Rehearsal:
+    """Return what the digests would have been for one who had these papers before.
+
+    Asks four queries at most.
+    """
+    profile, is_cut = bounded(profile)
+    ranked = _ranked(profile, _issues(now), had)
+    papers = Paper.objects.in_bulk({one for day in ranked for one in day.papers})
+    return Rehearsal([_as_digest(day, papers) for day in reversed(ranked)], is_cut)
+
+
+def compare(subscriber: Subscriber, changed: Profile, now) -> Difference:
+    """Return by which papers of these days her digests would differ.
+
+    What she had before the first of them is hidden on both sides, and not what she had since: that
+    was chosen for what she has set now.
+    """
+    issues = _issues(now)
+    before = Pick.objects.filter(subscriber=subscriber, digest__day__lt=issues[0].day)
+    recent = before.filter(paper__day__gte=issues[0].day - timedelta(days=settings.NEW_DAYS))
+    had = set(recent.values_list("paper_id", flat=True))
+    (profile,) = profiles_of([subscriber])
+    profile, is_cut = bounded(profile)
+    changed, also_cut = bounded(changed)
+    now_has = _ranked(profile, issues, had)
+    then_has = now_has if changed == profile else _ranked(changed, issues, had)
+    added, removed = _beyond(then_has, now_has), _beyond(now_has, then_has)
+    papers = Paper.objects.in_bulk([*added, *removed])
+    return Difference(
+        [papers[one] for one in added if one in papers],
+        [papers[one] for one in removed if one in papers],
+        is_cut or also_cut,
+    )
+
+
+def bounded(profile: Profile) -> tuple[Profile, bool]:
+    """Return the profile with so much of its words as is looked at, and whether any was left."""
+    room = [MOST_QUERIES, MOST_TERMS]
+
+    def fits(interest: Interest):
+        asked = queries(interest.query)
+        room[0] -= len(asked)
+        room[1] -= sum(len(query.distinct) for query in asked)
+        return min(room) >= 0
+
+    mutes = tuple(interest for interest in profile.mutes if fits(interest))
+    follows = tuple(interest for interest in profile.follows if fits(interest))
+    cut = replace(profile, follows=follows, mutes=mutes)
+    return cut, cut != profile
+
+
+@dataclass(frozen=True)
+class _Ranked:
+    """One day's choices, and the ids of the papers at the positions that they name."""
+
+    issue: editions.Issue
+    considered: int
+    choices: list[Choice]
+
+    def named(self, choice):
+        """Return the papers of a choice: its own, and those folded into it."""
+        return [self.issue.ids[place] for place in (choice.paper, *choice.relatives)]
+
+    @property
+    def papers(self):
+        return [one for choice in self.choices for one in self.named(choice)]
+
+
+def _issues(now):
+    return editions.issues_until(schedule.local_day(now, UTC), BACK)
+
+
+def _ranked(profile, issues, had) -> list[_Ranked]:
+    """Return what is chosen, the earliest day first."""
+    tuning, shown, ranked = Tuning.of(settings.RANKING), set(had), []
+    for issue in issues:
+        hidden = {issue.places[one] for one in shown if one in issue.places}
+        (choices,) = choose(issue.model, issue.edition, [profile], [hidden], tuning)
+        ranked.append(_Ranked(issue, len(issue.ids) - len(hidden), choices))
+        shown.update(ranked[-1].papers)
+    return ranked
+
+
+def _as_digest(ranked, papers) -> Day:
+    """Return the day as its digest would be stored. A paper that is gone meanwhile has no place."""
+    day = Day(ranked.issue.day, ranked.considered)
+    for choice in ranked.choices:
+        paper, *relatives = (papers.get(one) for one in ranked.named(choice))
+        if paper is None:
+            continue
+        pick = Pick(
+            paper=paper,
+            position=len(day.picks) + 1,
+            score=choice.score,
+            basis=choice.basis,
+            topic_name=choice.topic,
+            terms=list(choice.terms),
+        )
+        pick.would_fold = [one for one in relatives if one is not None]
+        day.picks.append(pick)
+    return day
+
+
+def _beyond(some, others) -> list[str]:
+    """Return the papers with a place of their own in some days that the others don't tell of."""
+    told = {one for day in others for one in day.papers}
+    leading = [day.issue.ids[choice.paper] for day in reversed(some) for choice in day.choices]
+    return [one for one in leading if one not in told]

@@ -1,0 +1,207 @@
+"""What someone's digests would have been: ranked as planning ranks, with a memory, and stored
+nowhere."""
+
+from datetime import timedelta
+
+import pytest
+
+from digest import editions, fitting, planning, rehearsal
+from digest.models import Digest, Paper, Pick
+from digest.profiles import profiles_of, wished
+from digest.ranking.profile import Interest, Profile
+from subscriptions.models import Topic
+from subscriptions.signup import Wishes
+from tests import make
+from tests.make import NOW
+
+pytestmark = pytest.mark.django_db
+
+DAY = timedelta(days=1)
+WORDS = "graph protein quantum speech robot vision causal battery galaxy retrieval".split()  # noqa: SIM905
+
+
+def world(days=15, a_day=4):
+    """Make papers of many days up to tomorrow, each about two things, and fit the model."""
+    for ago in range(-1, days):
+        for number in range(a_day):
+            about = WORDS[(ago + number) % 10], WORDS[(ago * 3 + number) % 10]
+            make.paper(
+                f"On {about[0]} networks and {about[1]} {number} of {ago}",
+                f"We study {about[0]} networks. A {about[1]} is used in case{ago}x{number}.",
+                day=NOW.date() - ago * DAY,
+                upvotes=(ago * 7 + number) % 5,
+                categories=[f"cs.{'LG' if number % 2 else 'AI'}"],
+            )
+    fitting.fit(NOW)
+
+
+def following(*queries, size=10):
+    return wished(Wishes(interests=list(queries)), size)
+
+
+def papers_of(day):
+    return [pick.paper.pk for pick in day.picks]
+
+
+def test_each_day_has_the_very_papers_that_planning_would_choose():
+    world()
+    reader = make.subscriber(interests="graph networks\nquantum\ncs.LG", size=5)
+    *before, today = reversed(rehearsal.rehearse(profiles_of([reader])[0], NOW).days)
+    assert [day.day for day in before] == [NOW.date() - ago * DAY for ago in range(7, 0, -1)]
+    future = Paper.objects.filter(day__gt=before[0].day)
+    later = {paper.pk: paper.day for paper in future}
+    future.update(day=NOW.date() + 30 * DAY)
+    for day in [*before, today]:
+        # On this day, nobody knew of the later ones.
+        for paper, of in later.items():
+            if of <= day.day or day is today:
+                Paper.objects.filter(pk=paper).update(day=of)
+        editions._last.clear()
+        digest, picks = planning.preview(reader, day.day, NOW)
+        assert told(picks) == told(day.picks)
+        assert digest.considered == day.considered
+        remember(reader, day)
+    assert len(today.picks) == 5
+
+
+def told(picks):
+    return [(one.paper.pk, one.why, round(one.score, 4), one.folded) for one in picks]
+
+
+def remember(reader, day):
+    """Store a day's digest, as if it had been sent."""
+    letter = reader.letters.create(kind="digest", day=day.day, created_at=NOW, closes_at=NOW)
+    digest = Digest.objects.create(subscriber=reader, day=day.day, letter=letter)
+    for pick in day.picks:
+        pick.digest, pick.subscriber = digest, reader
+        pick.save()
+        for paper in pick.folded:
+            Pick.objects.create(
+                digest=digest, subscriber=reader, paper=paper, leader=pick, score=0, basis="topic"
+            )
+
+
+def test_no_paper_comes_on_two_days():
+    world()
+    days = rehearsal.rehearse(following(*WORDS[:5]), NOW).days
+    papers = [paper for day in days for paper in papers_of(day)]
+    assert len(papers) == len(set(papers)) > 30
+
+
+def test_what_she_had_before_stays_hidden():
+    world()
+    first = papers_of(rehearsal.rehearse(following("graph"), NOW).days[-1])
+    days = rehearsal.rehearse(following("graph"), NOW, had=first).days
+    assert first
+    assert not set(first) & {paper for day in days for paper in papers_of(day)}
+
+
+def test_a_day_without_anything_new_is_empty():
+    make.paper("Graph networks", day=NOW.date() - 7 * DAY)
+    fitting.fit(NOW)
+    days = rehearsal.rehearse(following("graph"), NOW).days
+    assert [len(day.picks) for day in days] == [0] * 7 + [1]
+    assert [day.considered for day in days] == [0] * 7 + [1]
+
+
+def test_there_may_be_no_paper_at_all():
+    fitting.fit(NOW)
+    days = rehearsal.rehearse(following("graph"), NOW).days
+    assert [day.picks for day in days] == [[]] * 8
+
+
+def test_no_model_is_fitted_for_a_page():
+    make.paper("Graph networks")
+    with pytest.raises(fitting.NotFitted):
+        rehearsal.rehearse(following("graph"), NOW)
+    row = fitting.fit(NOW)
+    fitting._loaded = None
+    with open(fitting.default_storage.path(row.name), "ab") as file:
+        file.write(b"damaged")
+    with pytest.raises(fitting.NotFitted):
+        rehearsal.rehearse(following("graph"), NOW)
+
+
+def test_a_paper_that_comes_in_is_seen_at_once():
+    world(days=2)
+    assert len(rehearsal.rehearse(following("soup"), NOW).days[0].picks) == 0
+    make.paper("On graph soup", "A quantum soup.", now=NOW + DAY, day=NOW.date())
+    fitting.fit(NOW)
+    assert len(rehearsal.rehearse(following("soup"), NOW).days[0].picks) == 1
+
+
+def test_a_rehearsal_asks_four_queries_however_much_there_is(django_assert_num_queries):
+    world()
+    rehearsal.rehearse(following("graph"), NOW)
+    with django_assert_num_queries(3):
+        rehearsal.rehearse(following("graph", "speech", "cs.LG"), NOW)
+
+
+def test_a_change_is_told_by_the_papers_that_come_and_go():
+    world()
+    reader = make.subscriber(interests="graph\nrobot")
+    changed = wished(Wishes(interests=["graph", "quantum"]), 10, reader)
+    difference = rehearsal.compare(reader, changed, NOW)
+    assert difference.added
+    assert all("quantum" in one.abstract for one in difference.added)
+    assert difference.removed
+    assert all("robot" in one.abstract for one in difference.removed)
+    days = [paper.day for paper in difference.added]
+    assert len(difference.added) == len(set(difference.added))
+    assert days[0] > days[-1]
+
+
+def test_saying_the_same_again_changes_nothing():
+    world()
+    topic = make.topic("graph")
+    reader = make.subscriber(interests="robot", topics=[topic], size=7)
+    reader.preferences.filter(topic=topic).update(weight=3)
+    changed = wished(Wishes(follow=[topic], interests=["robot"]), 7, reader)
+    assert set(changed.follows) == set(profiles_of([reader])[0].follows)
+    difference = rehearsal.compare(reader, changed, NOW)
+    assert (difference.added, difference.removed) == ([], [])
+
+
+def test_what_she_had_within_the_days_is_no_reason_against_a_paper():
+    world()
+    reader = make.subscriber(interests="graph")
+    for day in reversed(rehearsal.rehearse(profiles_of([reader])[0], NOW).days):
+        remember(reader, day)
+    difference = rehearsal.compare(reader, wished(Wishes(interests=["robot"]), 10, reader), NOW)
+    assert len(difference.removed) > 3
+
+
+def test_what_she_had_before_the_days_is_hidden_on_both_sides():
+    world()
+    reader = make.subscriber(interests="graph")
+    old = rehearsal.Day(NOW.date() - 8 * DAY, 0)
+    robots = Paper.objects.filter(abstract__contains="robot", day__lt=NOW.date() - 7 * DAY)
+    old.picks = [
+        Pick(paper=one, position=place, score=1, basis="topic")
+        for place, one in enumerate(robots, start=1)
+    ]
+    for pick in old.picks:
+        pick.would_fold = []
+    remember(reader, old)
+    difference = rehearsal.compare(reader, wished(Wishes(interests=["robot"]), 10, reader), NOW)
+    assert old.picks
+    assert difference.added
+    assert not set(difference.added) & set(robots)
+
+
+def test_muting_wins_over_following_as_it_does_when_saved():
+    topic = make.topic("graph")
+    profile = wished(
+        Wishes(follow=[topic], mute=[topic], interests=["a"], muted_interests=["a", "b"]), 10
+    )
+    assert profile.follows == ()
+    assert [one.name for one in profile.mutes] == ["graph", "a", "b"]
+    assert Topic.objects.count() == 1
+
+
+def test_only_so_many_words_are_looked_at():
+    few, is_cut = rehearsal.bounded(Profile((Interest("a", "graph networks"),)))
+    assert (len(few.follows), is_cut) == (1, False)
+    many = tuple(Interest(f"{n}", ", ".join(f"word{n}x{m}" for m in range(40))) for n in range(50))
+    cut, is_cut = rehearsal.bounded(Profile(many))
+    assert (len(cut.follows), is_cut) == (2, True)
