@@ -4,12 +4,12 @@ import json
 import threading
 import time
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from itertools import pairwise
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection
 from django.utils import timezone
 
 from digest import coverage, harvest, planning, upkeep
@@ -33,6 +33,7 @@ from subscriptions.models import Letter
 from tests import make
 from tests.arxiv_server import EASTERN, ArxivServer, unavailable
 from tests.huggingface_server import HuggingFaceServer, too_many
+from tests.threads import at_once
 
 pytestmark = pytest.mark.django_db
 
@@ -366,14 +367,9 @@ def test_two_workers_and_three_sources_send_arxiv_one_request_at_a_time(server, 
         shared = web(source, lambda: moment)
         shared.gate, shared.cache = gate, DatabaseCache()
         harvest.run(source, shared, clock=lambda: moment)
-        connection.close()
 
     sources = [arxiv(server), arxiv(server), HuggingFace(hugging.base)]
-    threads = [threading.Thread(target=work, args=(source,)) for source in sources]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(*[partial(work, source) for source in sources])
     hugging.close()
 
     moments = sorted(asked.at for asked in server.asked)

@@ -7,7 +7,6 @@ import signal
 import stat
 import subprocess
 import sys
-import threading
 from datetime import timedelta
 
 import pytest
@@ -15,6 +14,7 @@ import pytest
 from subscriptions.post import journal
 from subscriptions.post.journal import Entry, Journal, accepted_ids, purge, replay
 from tests.make import NOW
+from tests.threads import at_once
 
 
 @pytest.fixture
@@ -172,17 +172,8 @@ def test_a_file_is_never_to_be_seen_unlocked_by_who_replays(folder, monkeypatch)
 def test_two_who_replay_at_once_record_everything_once(folder):
     for number in range(20):
         killed(folder, entry(number))
-    start, recorded = threading.Barrier(2), []
-
-    def run():
-        start.wait()
-        replay(folder, recorded.extend)
-
-    threads = [threading.Thread(target=run) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    recorded = []
+    at_once(*2 * [lambda: replay(folder, recorded.extend)])
     assert sorted(one.letter_id for one in recorded) == list(range(20))
 
 

@@ -1,6 +1,5 @@
 """The post office: claims, fences, records, and what is left of a letter when something breaks."""
 
-import threading
 import time
 from datetime import timedelta
 from functools import partial
@@ -17,6 +16,7 @@ from subscriptions.post.transports import Envelope, transport_for
 from tests import make
 from tests.make import NOW
 from tests.smtp_server import MailServer
+from tests.threads import at_once, errors_of
 
 pytestmark = pytest.mark.django_db
 DOOR = signup.Door("test")
@@ -53,6 +53,11 @@ def letter_to(email="reader@example.org", **fields):
     planning.plan(NOW)
     Letter.objects.filter(subscriber=subscriber).update(**fields)
     return Letter.objects.get(subscriber=subscriber)
+
+
+def due(now):
+    """Return the numbers of the letters that may be claimed now."""
+    return [letter.pk for letter in Letter.objects.due(now)]
 
 
 def claim(letter, now=NOW):
@@ -95,20 +100,11 @@ def test_dots_at_the_start_of_lines_arrive_as_they_were(server, composed):
 
 def test_fifty_hints_at_once_deliver_one_letter(server, composed, transactional_db):
     letter = letter_to()
-    together = threading.Barrier(10)
 
     def deliver():
-        together.wait()
-        for _ in range(5):
-            office.deliver(letter.pk, NOW)
-        connection.close()
+        return [office.deliver(letter.pk, NOW) for _ in range(5)]
 
-    threads = [threading.Thread(target=deliver) for _ in range(10)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
+    assert sum(map(sum, at_once(*10 * [deliver]))) == 1
     assert len(server.accepted) == 1
     assert Letter.objects.get().attempt == 1
 
@@ -122,8 +118,8 @@ def test_a_server_that_is_busy_is_tried_again_later(server, composed, stage):
     assert (letter.state, letter.stage, letter.stumbles) == ("planned", stage, 0)
     assert NOW + MINUTE <= letter.next_try_at <= NOW + 2 * MINUTE
     assert Pick.objects.count() == 1
-    assert office.due(NOW) == []
-    assert office.due(letter.next_try_at) == [letter.pk]
+    assert due(NOW) == []
+    assert due(letter.next_try_at) == [letter.pk]
 
 
 @pytest.mark.parametrize("stage", ["rcpt", "data", "dot"])
@@ -197,7 +193,7 @@ def test_what_is_said_to_quit_does_not_unsend_a_letter(server, composed, how):
     letter = letter_to(f"{how}@example.org")
     assert office.deliver(letter.pk, NOW) is True
     office.sweep(NOW + timedelta(hours=1))
-    assert len(office.due(NOW + timedelta(hours=1))) == 0
+    assert len(due(NOW + timedelta(hours=1))) == 0
 
 
 @pytest.mark.parametrize("how", ["silent-quit", "endless-quit"])
@@ -317,7 +313,7 @@ def test_an_acceptance_ends_the_doubt_of_who_took_the_letter_for_lost(composed, 
 
     letter.refresh_from_db()
     assert letter.state == "accepted"
-    assert office.due(now) == []
+    assert due(now) == []
 
 
 def test_an_acceptance_that_comes_late_stops_the_repeat_before_its_dot(composed):
@@ -373,7 +369,7 @@ def test_silence_after_the_dot_is_held_then_repeated_once_with_the_same_bytes(se
     assert letter.state == "uncertain"
 
     office.sweep(NOW + 14 * MINUTE)
-    assert office.due(NOW + 14 * MINUTE) == []
+    assert due(NOW + 14 * MINUTE) == []
     office.sweep(NOW + 16 * MINUTE)
     letter.refresh_from_db()
     assert (letter.state, letter.repeats) == ("planned", 1)
@@ -394,9 +390,9 @@ def test_a_worker_that_dies_between_claim_and_send_loses_nothing(server, compose
     assert claim(letter)  # And then its worker is no more.
 
     office.sweep(NOW + 14 * MINUTE)
-    assert office.due(NOW + 14 * MINUTE) == []  # It might still be alive.
+    assert due(NOW + 14 * MINUTE) == []  # It might still be alive.
     office.sweep(NOW + 15 * MINUTE)
-    (again,) = office.due(NOW + 30 * MINUTE)
+    (again,) = due(NOW + 30 * MINUTE)
     assert office.deliver(again, NOW + 30 * MINUTE) is True
     assert len(server.accepted) == 1
 
@@ -529,35 +525,17 @@ def test_who_unsubscribes_past_the_fence_is_told_that_one_may_be_on_its_way(serv
 @pytest.mark.parametrize("leave", ["unsubscribe", "erase"])
 def test_leaving_while_a_worker_claims_never_fails(server, composed, leave):
     """A race; on SQLite its orders are few, on PostgreSQL many."""
-    broken = []
-
-    def act(what, *args, **kwargs):
-        try:
-            together.wait()
-            what(*args, **kwargs)
-        except Exception as error:
-            broken.append(error)
-        finally:
-            connection.close()
-
+    came_of = []
     for number in range(12):
         letter = letter_to(f"reader-{number}@example.org")
         reader = letter.subscriber
-        together = threading.Barrier(2)
         leaving = (
-            (signup.erase, reader)
+            partial(signup.erase, reader)
             if leave == "erase"
-            else (partial(signup.unsubscribe, door=DOOR, now=NOW), reader.public_id)
+            else partial(signup.unsubscribe, reader.public_id, door=DOOR, now=NOW)
         )
-        threads = [
-            threading.Thread(target=act, args=leaving),
-            threading.Thread(target=act, args=(office.deliver, letter.pk, NOW)),
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    assert broken == []
+        came_of += at_once(leaving, partial(office.deliver, letter.pk, NOW))
+    assert errors_of(came_of) == []
     assert not Letter.objects.filter(kind="digest", state__in=Letter.NOT_LEFT).exists()
 
 
@@ -612,7 +590,7 @@ def test_a_letter_that_cannot_be_written_is_given_up_and_its_neighbour_sent(
     monkeypatch.setitem(registry.composers, "digest", make.one_by_one(compose))
     now = NOW
     for _ in range(8):
-        for letter_id in office.due(now):
+        for letter_id in due(now):
             office.deliver(letter_id, now)
         now += timedelta(minutes=90)
 
@@ -628,11 +606,11 @@ def test_an_outage_of_half_an_hour_costs_nobody_her_letter(server, composed, set
         letter_to(f"reader-{number}@example.org")
     settings.EMAIL_URL = "smtp://127.0.0.1:1"
     now = NOW
-    while office.due(now + timedelta(minutes=10)) or Letter.objects.open().exists():
+    while due(now + timedelta(minutes=10)) or Letter.objects.open().exists():
         if now > NOW + timedelta(minutes=30):
             settings.EMAIL_URL = server.url
         office.sweep(now)
-        for letter_id in office.due(now):
+        for letter_id in due(now):
             office.deliver(letter_id, now)
         now += MINUTE
         assert now < NOW + timedelta(hours=3)

@@ -6,13 +6,13 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
-from threading import Barrier, Thread
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from config.environment import generated_secret
 from subscriptions.post.transports import transport_for
+from tests.threads import at_once
 
 ROOT = Path(__file__).resolve().parent.parent
 PUBLIC = {
@@ -109,18 +109,7 @@ def test_a_key_that_is_given_leaves_no_file(read_settings, data_dir):
 
 
 def test_processes_that_start_at_once_have_one_key(data_dir):
-    barrier, keys = Barrier(20), []
-
-    def start():
-        barrier.wait()
-        keys.append(generated_secret(data_dir / "new" / "secret-key"))
-
-    threads = [Thread(target=start) for _ in range(20)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(keys) == 20
+    keys = at_once(*20 * [lambda: generated_secret(data_dir / "new" / "secret-key")])
     assert len(set(keys)) == 1
     assert [file.name for file in (data_dir / "new").iterdir()] == ["secret-key"]
 

@@ -2,12 +2,10 @@
 
 import json
 from datetime import UTC, date, datetime, timedelta
-from threading import Barrier, Thread
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db import connections
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +15,7 @@ from subscriptions.post import office
 from subscriptions.signup import Wishes
 from tests import make
 from tests.make import NOW
+from tests.threads import at_once, errors_of
 
 pytestmark = pytest.mark.django_db
 
@@ -693,33 +692,12 @@ def test_erasing_twice_is_erasing_once():
 # ---- Twenty at once
 
 
-def at_once(*acts):
-    """Do all of these in threads of their own, at one moment. Return what they raised."""
-    barrier, raised = Barrier(len(acts)), []
-
-    def run(act):
-        barrier.wait()
-        try:
-            act()
-        except Exception as error:
-            raised.append(error)
-        finally:
-            connections.close_all()
-
-    threads = [Thread(target=run, args=[act]) for act in acts]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return raised
-
-
 @pytest.mark.django_db(transaction=True)
 def test_twenty_sign_ups_of_one_person_are_one_subscriber_with_one_letter():
     spellings = ["you@example.org", "You@example.org", "YOU@example.org", "yoU@example.org"]
     wishes = Wishes(interests=["bread"])
-    raised = at_once(*5 * [lambda s=s: subscribe(s, wishes) for s in spellings])
-    assert raised == []
+    came_of = at_once(*5 * [lambda s=s: subscribe(s, wishes) for s in spellings])
+    assert errors_of(came_of) == []
     someone = Subscriber.objects.get()
     assert someone.consents.count() == 20
     assert someone.letters.count() == 1
@@ -730,9 +708,9 @@ def test_twenty_sign_ups_of_one_person_are_one_subscriber_with_one_letter():
 def test_twenty_clicks_on_confirm_or_unsubscribe_are_one():
     subscribe()
     someone = Subscriber.objects.get()
-    raised = at_once(*20 * [lambda: confirm(someone)])
-    raised += at_once(*20 * [lambda: unsubscribe(someone)])
-    assert raised == []
+    confirming = at_once(*20 * [lambda: confirm(someone)])
+    unsubscribing = at_once(*20 * [lambda: unsubscribe(someone)])
+    assert errors_of(confirming + unsubscribing) == []
     acts = [consent.act for consent in someone.consents.all()]
     assert sorted(acts) == ["asked", "confirmed", "unsubscribed"]
     assert goodbyes(someone).count() == 1
@@ -743,11 +721,11 @@ def test_undoing_amid_clicks_that_unsubscribe_leaves_one_goodbye_for_each_leavin
     reader = make.subscriber()
     unsubscribe(reader, now=NOW + MINUTE)
     goodbye = goodbyes(reader).get()
-    raised = at_once(
+    came_of = at_once(
         *5 * [lambda: say_yes(goodbye, now=NOW + 2 * MINUTE)],
         *5 * [lambda: unsubscribe(reader, now=NOW + 3 * MINUTE)],
     )
-    assert all(isinstance(error, signup.UsedToken) for error in raised), raised
+    assert {type(error) for error in errors_of(came_of)} <= {signup.UsedToken}
     left = reader.consents.filter(act="unsubscribed").count()
     assert goodbyes(reader).count() == left
 
@@ -755,15 +733,15 @@ def test_undoing_amid_clicks_that_unsubscribe_leaves_one_goodbye_for_each_leavin
 @pytest.mark.django_db(transaction=True)
 def test_of_twenty_operators_one_asks():
     reader = bouncing()
-    raised = at_once(*20 * [lambda: signup.ask_if_right(reader, now=NOW + HOUR)])
-    assert raised == []
+    came_of = at_once(*20 * [lambda: signup.ask_if_right(reader, now=NOW + HOUR)])
+    assert errors_of(came_of) == []
     assert reader.letters.count() == 1
 
 
 @pytest.mark.django_db(transaction=True)
 def test_of_twenty_changes_at_once_one_wins_whole():
     reader = make.subscriber(interests="bread")
-    raised = at_once(
+    came_of = at_once(
         *(
             lambda n=n: change(
                 Subscriber.objects.get(), Wishes(interests=[f"bread {n}"]), hour=n, size=n + 1
@@ -771,7 +749,7 @@ def test_of_twenty_changes_at_once_one_wins_whole():
             for n in range(20)
         )
     )
-    assert raised == []
+    assert errors_of(came_of) == []
     reader.refresh_from_db()
     assert reader.size == reader.hour + 1
     assert stances(reader) == {f"bread {reader.hour}": "follow"}
@@ -781,12 +759,12 @@ def test_of_twenty_changes_at_once_one_wins_whole():
 def test_nothing_of_her_is_left_when_she_erases_amid_other_clicks():
     reader = make.subscriber(interests="bread")
     wishes = Wishes(interests=["cake"])
-    raised = at_once(
+    came_of = at_once(
         *5 * [lambda: signup.erase(reader)],
         *5 * [lambda: signup.change(reader, wishes, {"hour": 9}, now=NOW)],
         *5 * [lambda: unsubscribe(reader)],
         *5 * [lambda: signup.resume(reader, now=NOW)],
     )
-    assert all(isinstance(error, Subscriber.DoesNotExist) for error in raised), raised
+    assert {type(error) for error in errors_of(came_of)} <= {Subscriber.DoesNotExist}
     for model in (Subscriber, TopicPreference, Topic, Letter, Consent):
         assert not model.objects.exists()

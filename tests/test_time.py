@@ -15,7 +15,6 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from django.db import connection
 from django.db.models.functions import Now
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -36,6 +35,7 @@ from subscriptions.models import Letter, Subscriber
 from subscriptions.post import delivery, ledger, office
 from tests import make
 from tests.make import NOW
+from tests.threads import at_once
 
 pytestmark = pytest.mark.django_db
 
@@ -496,33 +496,12 @@ def test_where_nobody_is_due_a_pass_is_one_question(django_assert_num_queries):
         planning.plan(NOW)
 
 
-def together(act, count=2):
-    """Do this in threads, each with a connection of its own. Return what each returned."""
-    barrier, results = threading.Barrier(count), []
-
-    def run(number):
-        try:
-            results.append(act(number, barrier))
-        except Exception as error:
-            results.append(error)
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return results
-
-
 @pytest.mark.django_db(transaction=True)
 def test_of_two_who_want_the_lease_at_once_one_gets_it():
-    def take(number, barrier):
-        barrier.wait()
+    def take():
         return Lease("planning", DAY).take()
 
-    assert sorted(together(take, 4)) == [False, False, False, True]
+    assert sorted(at_once(*4 * [take])) == [False, False, False, True]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -541,16 +520,17 @@ def test_a_planner_on_another_connection_returns_at_once_while_one_is_ranking(mo
 
     monkeypatch.setattr(planning, "propose", rank_long)
 
-    def plan(number, barrier):
-        if number == 0:
-            return planning.plan(NOW).letters
+    def plan():
+        return planning.plan(NOW).letters
+
+    def plan_meanwhile():
         ranks.wait(20)
         try:
-            return planning.plan(NOW).letters
+            return plan()
         finally:
             is_done.set()
 
-    assert sorted(together(plan)) == [0, 5]
+    assert at_once(plan, plan_meanwhile) == [5, 0]
     assert Digest.objects.count() == 5
 
 
@@ -561,12 +541,14 @@ def test_two_who_ranked_the_same_write_every_day_once():
     readers = [reader(interests="graph networks") for _ in range(30)]
     fitting.fit(NOW)
 
-    def plan(number, barrier):
+    have_ranked = threading.Barrier(2)
+
+    def plan():
         _, dues = planning.propose(readers, NOW)
-        barrier.wait()
+        have_ranked.wait()
         return planning._write_down(dues, None, NOW).letters
 
-    assert sorted(together(plan)) == [0, 30]
+    assert sorted(at_once(plan, plan)) == [0, 30]
     assert Digest.objects.count() == Letter.objects.count() == Pick.objects.count() == 30
 
 

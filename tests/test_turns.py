@@ -1,41 +1,30 @@
 """One request at a time to a source, for all workers together."""
 
-import threading
 import time
 from datetime import timedelta
 from itertools import pairwise
 
 import pytest
-from django.db import connection
 from django.utils import timezone
 
 from digest.models import Turn
 from digest.sources.web import Entry
 from digest.turns import DatabaseCache, DatabaseGate
+from tests.threads import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def test_workers_take_turns_with_the_seconds_between():
-    spans = []
-
     def ask():
         gate = DatabaseGate("arxiv", 0.3, time.sleep)
         with gate.turn():
             began = time.monotonic()
             time.sleep(0.05)
-            spans.append((began, time.monotonic()))
-        connection.close()
+            return began, time.monotonic()
 
-    threads = [threading.Thread(target=ask) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    spans.sort()
+    spans = sorted(at_once(*4 * [ask]))
     gaps = [later[0] - earlier[1] for earlier, later in pairwise(spans)]
-    assert len(spans) == 4
     assert min(gaps) >= 0.29
 
 

@@ -1,0 +1,147 @@
+"""Slow connections, those that are lost, and those that are used again (faults 21, 22 and 27)."""
+
+import threading
+import time
+from datetime import timedelta
+
+import pytest
+
+from subscriptions.models import Letter, Provider
+from subscriptions.post import lines, smtp_line
+from tests.faults.proxy import Proxy
+from tests.volleys.thirty import MANY, deliver, digest_to, digests, recipients, states
+
+pytestmark = pytest.mark.django_db
+
+# ---- Slow ones (faults 21 and 22)
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """The times of RFC 5321, a thousandth as long."""
+    scaled = {stage: seconds / 1000 for stage, seconds in smtp_line.SECONDS.items()}
+    monkeypatch.setattr(smtp_line, "SECONDS", scaled)
+    monkeypatch.setattr(lines, "LOOK_AGAIN", 0.05)
+
+
+def test_a_server_that_thinks_long_about_one_letter_delays_no_other(server):
+    letter = digests("slow@elsewhere.example")
+    others_done = threading.Event()
+    waited = []
+
+    def think(recipient):
+        if recipient == "slow@elsewhere.example":
+            waited.append(others_done.wait(30))
+        elif len(server.accepted) == MANY - 1:
+            threading.Timer(0.3, others_done.set).start()
+
+    server.before_dot_reply = think
+    deliver()
+
+    assert waited == [True]
+    assert states() == {"accepted": MANY + 1}
+    ends = Letter.objects.exclude(pk=letter.pk).values_list("ended_at", flat=True)
+    letter.refresh_from_db()
+    # The others were recorded too, not only taken, while the slow one was thought about.
+    assert max(ends) < letter.ended_at - timedelta(seconds=0.1)
+
+
+def test_a_server_that_thinks_for_too_long_leaves_that_one_letter_in_doubt(server, impatient):
+    letter = digests("slow@elsewhere.example")
+    gone = threading.Event()
+    server.before_dot_reply = lambda recipient: recipient.startswith("slow") and gone.wait(30)
+    try:
+        assert deliver()["accepted"] == MANY
+    finally:
+        gone.set()
+    letter.refresh_from_db()
+    assert (letter.state, letter.last_reply) == (
+        "uncertain",
+        "the mail server did not answer in time",
+    )
+
+
+@pytest.mark.parametrize(("stage", "state"), [("rcpt", "planned"), ("dot", "uncertain")])
+def test_a_black_hole_holds_a_worker_no_longer_than_its_time(
+    server, settings, impatient, stage, state
+):
+    proxy = Proxy(server.server_address[1])
+    settings.EMAIL_URL = f"smtp://127.0.0.1:{proxy.port}?connections=1"
+
+    def vanish(at, whom, conversation):
+        proxy.is_stalling = proxy.is_stalling or (at, whom) == (stage, "odd@example.org")
+
+    server.says = vanish
+    letter = digest_to("odd@example.org")
+    began = time.monotonic()
+    deliver()
+    proxy.close()
+    assert time.monotonic() - began < 5
+    letter.refresh_from_db()
+    assert (letter.state, letter.last_reply) == (state, "the mail server did not answer in time")
+
+
+@pytest.mark.parametrize(("stage", "state"), [("rcpt", "planned"), ("dot", "uncertain")])
+def test_a_connection_that_is_reset_costs_its_own_letter_and_the_next_has_another(
+    server, settings, stage, state
+):
+    proxy = Proxy(server.server_address[1])
+    settings.EMAIL_URL = f"smtp://127.0.0.1:{proxy.port}?connections=1"
+
+    def cut(at, whom, conversation):
+        if (at, whom) == (stage, "odd@example.org"):
+            proxy.cut()
+
+    server.says = cut
+    letters = [digest_to(f"{name}@example.org") for name in ("first", "odd", "third")]
+    deliver()
+    proxy.close()
+    for letter in letters:
+        letter.refresh_from_db()
+    assert [letter.state for letter in letters] == ["accepted", state, "accepted"]
+
+
+# ---- Lines that are used again (fault 27)
+
+
+def test_after_a_refused_letter_the_next_goes_over_a_fresh_line(server, settings):
+    settings.EMAIL_URL = f"{server.url}?connections=1"
+    for name in ("first", "550-rcpt", "third", "fourth"):
+        digest_to(f"{name}@example.org")
+    deliver()
+    assert recipients(server) == [f"{name}@example.org" for name in ("first", "fourth", "third")]
+    assert server.connected == 2
+
+
+@pytest.mark.parametrize("connections", [1, 4, 10])
+def test_a_server_that_takes_five_letters_a_connection_costs_nobody_a_try(
+    server, settings, connections
+):
+    settings.EMAIL_URL = f"{server.url}?connections={connections}"
+    digests(count=60)
+
+    def enough(stage, whom, conversation):
+        if stage == "mail" and conversation.letters > 5:
+            return b"421 4.7.0 too many messages on this connection\r\n"
+
+    server.says = enough
+    assert deliver()["accepted"] == 60
+    assert set(Letter.objects.values_list("attempt", flat=True)) == {1}
+    assert not Provider.objects.exists()
+
+
+@pytest.mark.parametrize("connections", [1, 4, 10])
+def test_a_server_that_hangs_up_unsaid_after_each_letter_costs_nobody_a_try(
+    server, settings, connections
+):
+    settings.EMAIL_URL = f"{server.url}?connections={connections}"
+    digests(count=40)
+
+    def leave(stage, whom, conversation):
+        if stage == "mail" and conversation.letters > 1:
+            conversation.connection.shutdown(2)
+            return b""
+
+    server.says = leave
+    assert deliver()["accepted"] == 40
+    assert set(Letter.objects.values_list("attempt", flat=True)) == {1}
