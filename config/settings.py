@@ -136,8 +136,11 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # A file, so that the tests' threads have connections of their own, as in real life.
     DATABASES["default"]["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}
 else:
+    # No query, lock or transaction that hangs keeps the others waiting for ever; and moments come
+    # as the driver reads them, whatever the server's habit is.
     DATABASES["default"].setdefault("OPTIONS", {})["options"] = (
-        "-c statement_timeout=60s -c lock_timeout=5s -c idle_in_transaction_session_timeout=30s"
+        "-c statement_timeout=60s -c lock_timeout=5s -c idle_in_transaction_session_timeout=30s "
+        "-c datestyle=ISO"
     )
 
 CACHES = {

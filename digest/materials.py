@@ -53,7 +53,7 @@ SQL_TOPICS = """
 #: The first day of which each reader heard anything, and whether she saved a paper.
 SQL_READERS = """
     SELECT id, (
-        SELECT CAST(told.day AS text)
+        SELECT told.day
         FROM digest_digest AS told JOIN subscriptions_letter AS letter ON letter.id = told.letter_id
         WHERE told.subscriber_id = reader.id AND letter.state <> 'missed'
         ORDER BY told.day LIMIT 1
@@ -136,7 +136,8 @@ def gather(
                 kind=kind,
                 picks=picks.get(digest.subscriber_id, ()),
                 topics=topics[digest.subscriber_id],
-                is_first=not first_day or digest.day.isoformat() <= first_day,
+                # SQLite says days as text.
+                is_first=not first_day or str(digest.day) <= str(first_day),
                 news=_news(digest) if has_saved else [],
             )
         )

@@ -7,7 +7,7 @@ from email import message_from_bytes, policy
 
 import lxml.html
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.utils import translation
 from django.utils.html import escape
 from hypothesis import HealthCheck, given, settings
@@ -400,6 +400,23 @@ def test_the_first_digest_welcomes_and_no_later_one_does():
     letter = Letter.objects.select_related("subscriber").get(subscriber=reader, day=NOW.date())
     assert "This is your first digest" in composed(letter)[0].html
     Letter.objects.filter(pk=before.pk).update(state="accepted")
+    assert "This is your first digest" not in composed(letter)[0].html
+
+
+@pytest.mark.django_db
+def test_no_later_digest_welcomes_where_the_database_writes_days_another_way():
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite writes days in one way")
+    reader = make.subscriber()
+    for days in (1, 0):
+        day = NOW.date() - days * DAY
+        letter = reader.letters.create(
+            kind="digest", day=day, created_at=NOW, closes_at=NOW, state="accepted"
+        )
+        Digest.objects.create(subscriber=reader, day=day, letter=letter)
+    pick(letter.digest, make.paper(), position=1)
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL datestyle TO German")
     assert "This is your first digest" not in composed(letter)[0].html
 
 

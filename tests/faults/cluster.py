@@ -33,6 +33,7 @@ class Postgres:
         )
         settings = f"port = {self.port}\nlisten_addresses = '127.0.0.1'\n"
         settings += f"unix_socket_directories = '{self.folder}'\nmax_connections = 200\n"
+        settings += "datestyle = 'German'\n"  # What the driver can't read, unless it is asked for.
         (self.data / "postgresql.auto.conf").write_text(settings)
         self.start()
 

@@ -178,7 +178,9 @@ class House:
     # ---- People and what became of their letters
 
     def connect(self) -> psycopg.Connection:
-        return psycopg.connect(self.environment["DATABASE_URL"], autocommit=True)
+        return psycopg.connect(
+            self.environment["DATABASE_URL"], autocommit=True, options="-c datestyle=ISO"
+        )
 
     def ask(self, query: str, *values) -> list[tuple]:
         """Ask the database, which may just be coming back."""
