@@ -62,7 +62,6 @@ def deliver_due_letters():
         doubts.sweep(now)
     except Exception:  # What is due leaves all the same.
         logger.exception("the sweep broke")
-    waiting = len(office.due(now, limit=A_ROUND * ROUNDS))
-    rounds = ceil(waiting / A_ROUND)
+    rounds = ceil(office.waiting(now, limit=A_ROUND * ROUNDS) / A_ROUND)
     for _ in range(rounds if connection.vendor == "postgresql" else min(rounds, 1)):
         deliver_letters.apply_async(expires=SECONDS)

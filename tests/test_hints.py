@@ -8,6 +8,7 @@ from queue import Empty
 import pytest
 from celery import current_app
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from subscriptions.hints import hint
 from subscriptions.models import Letter
@@ -65,8 +66,10 @@ def test_a_round_is_hinted_at_for_each_thousand_letters_that_are_due(due, rounds
     later.next_try_at += timedelta(minutes=1)
     Letter.objects.bulk_create([*letters, later])
 
-    deliver_due_letters()
+    with CaptureQueriesContext(connection) as queries:
+        deliver_due_letters()
 
+    assert "COUNT(" in queries[-1]["sql"]  # Not the numbers of tens of thousands of them.
     hints = hints_in_the_queue()
     assert len(hints) == (rounds if connection.vendor == "postgresql" else min(rounds, 1))
     next_pass = datetime.now(UTC) + timedelta(minutes=1)

@@ -339,8 +339,8 @@ def test_the_link_in_the_confirmation_letter_confirms(client, outbox):
 def test_every_link_in_a_letter_may_be_opened_by_a_scanner(client, outbox):
     for email in ("new@example.org", make.subscriber("known@example.org").email):
         client.post("/subscribe/", {"email": email})
-    for letter_id in office.due(NOW):
-        office.deliver(letter_id, NOW)
+    for letter in Letter.objects.due(NOW):
+        office.deliver(letter.pk, NOW)
     before = rows()
     letters = outbox()
     assert len(letters) == 2
