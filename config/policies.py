@@ -13,8 +13,12 @@ from django.utils import translation
 
 
 def site(request):
-    """Give every template the site's name and address."""
-    return {"site_name": settings.SITE_NAME, "site_url": settings.SITE_URL}
+    """Give every template the site's name and address, and who runs it, where that is told."""
+    return {
+        "site_name": settings.SITE_NAME,
+        "site_url": settings.SITE_URL,
+        "operator": settings.OPERATOR_NAME,
+    }
 
 
 def only_readable(get_response):

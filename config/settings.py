@@ -57,6 +57,13 @@ ALLOWED_HOSTS = items("ALLOWED_HOSTS") or [
     urlsplit(SITE_URL).hostname,
 ]
 
+# Who runs this, as the imprint tells; and what the operator has to add to it, and to the privacy
+# page: a register, the company that hosts this, the logs of the web server in front of it.
+OPERATOR_NAME = os.environ.get("OPERATOR_NAME", "")
+CONTACT_EMAIL = os.environ.get("CONTACT_EMAIL", "")
+IMPRINT_NOTE = os.environ.get("IMPRINT_NOTE", "")
+PRIVACY_NOTE = os.environ.get("PRIVACY_NOTE", "")
+
 # ---- The applications
 
 INSTALLED_APPS = [
@@ -156,6 +163,7 @@ MEDIA_ROOT = DATA_DIR / "files"
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "static"]
+WHITENOISE_ROOT = BASE_DIR / "static" / "root"  # What browsers ask for at the root, by name.
 WHITENOISE_USE_FINDERS = True  # No `collectstatic` on a laptop; Dockerfile runs it.
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
@@ -192,7 +200,7 @@ RECIPIENT_DELIMITER = os.environ.get("RECIPIENT_DELIMITER", "+")
 # So often may a letter be sent again of which nobody knows whether it arrived: 1, or 0 for never.
 MAX_REPEATS = int(flag("REPEAT_UNKNOWN", default=True))
 PROVIDER_RATES = numbers("PROVIDER_RATES")  # Letters a minute: "google=600, example.org=60".
-POSTAL_ADDRESS = os.environ.get("POSTAL_ADDRESS", "")
+POSTAL_ADDRESS = os.environ.get("POSTAL_ADDRESS", "")  # At the foot of letters, and on the imprint.
 # Who signs the letters: we do with this key (PEM), or, where none is named, the mail server.
 DKIM_KEY_FILE = os.environ.get("DKIM_KEY_FILE", "")
 DKIM_SELECTOR = os.environ.get("DKIM_SELECTOR") or "paperboy"
@@ -273,6 +281,7 @@ CELERY_TIMEZONE = "UTC"
 
 # ---- Safety
 
+CSRF_FAILURE_VIEW = "config.errors.form_unproven"
 CSRF_TRUSTED_ORIGINS = [SITE_URL] if IS_HTTPS else []
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CONTENT_TYPE_NOSNIFF = True

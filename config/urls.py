@@ -8,3 +8,8 @@ urlpatterns = [
     path("", include("subscriptions.urls")),
     path("", include("digest.urls")),
 ]
+
+handler400 = "config.errors.unreadable"
+handler403 = "config.errors.forbidden"
+handler404 = "config.errors.not_found"
+handler500 = "config.errors.broken"

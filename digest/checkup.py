@@ -54,6 +54,7 @@ def examine(now, resolver: Resolver | None = None) -> Iterator[Finding]:
         ("doubts", _doubts),
         ("senders", _senders),
         ("replies", _replies),
+        ("imprint", _imprint),
         ("DKIM key", _dkim_key),
         ("model", _model),
         ("papers", _papers),
@@ -169,6 +170,20 @@ def _replies(now):
         sender = mail.from_address("digest").addr_spec
         return "note", f"answers go to {sender}: where nobody reads it, set REPLY_TO_EMAIL."
     return "ok", f"answers go to {reader}"
+
+
+def _imprint(now):
+    """Who runs this, which the site says where it is set."""
+    names = ("OPERATOR_NAME", "POSTAL_ADDRESS", "CONTACT_EMAIL")
+    missing = [name for name in names if not getattr(settings, name)]
+    if missing:
+        *others, last = missing
+        named = f"{', '.join(others)} and {last}" if others else last
+        return "note", (
+            f"many countries want a site, and letters to many, to say who is behind "
+            f"them: set {named}."
+        )
+    return "ok", f"names {settings.OPERATOR_NAME}"
 
 
 def _dkim_key(now):

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from digest import gallery, views
+from digest import about, gallery, views
 
 urlpatterns = [
     path("", views.home, name="home"),
@@ -9,11 +9,13 @@ urlpatterns = [
     path("feedback/<str:token>/", views.feedback, name="feedback"),
     path("learned/<str:token>/", views.learned, name="learned"),
     path("why/<str:token>/", views.why, name="why"),
+    path("privacy/", about.privacy, name="privacy"),
+    path("imprint/", about.imprint, name="imprint"),
+    path("embed/", about.embed, name="embed"),
     path("letters/", gallery.letters, name="letters"),
     path("letters/<slug:name>/<slug:language>/", gallery.letter, name="letter"),
     path("letters/<slug:name>/<slug:language>/<slug:part>/", gallery.part, name="letter-part"),
     path("robots.txt", views.robots),
-    path("favicon.ico", views.favicon),
     path("healthz/", views.ready, name="ready"),
     path("healthz/live/", views.live, name="live"),
 ]

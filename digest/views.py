@@ -2,9 +2,8 @@
 
 from django.conf import settings
 from django.db.models import Count, F, Q
-from django.http import HttpResponse, HttpResponseBadRequest, JsonResponse
+from django.http import HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
-from django.templatetags.static import static
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
@@ -15,7 +14,7 @@ from subscriptions import links, schedule
 from subscriptions.forms import SignUpForm
 from subscriptions.hints import hint
 from subscriptions.models import Subscriber, Topic, TopicPreference
-from subscriptions.views import CONSENT, for_token_holders
+from subscriptions.views import CONSENT, for_token_holders, refused
 
 PAPERS_AT_HOME = 30
 
@@ -75,7 +74,7 @@ def feedback(request, token):
     paper = Paper.objects.filter(pk=asked).first()
     value = sent.get("value") or ("" if request.method == "POST" else Feedback.Value.SAVE)
     if paper is None or value not in (*Feedback.Value, "clear"):
-        return HttpResponseBadRequest(_("There is no such paper, or no such value."), "text/plain")
+        return refused(request, _("There is no such paper, or no such value."))
     if request.method == "POST":
         try:
             steering.say(subscriber, paper, value, timezone.now())
@@ -99,7 +98,7 @@ def learned(request, token):
         return _bad_link(request)
     if request.method == "POST":
         if not _steer(subscriber, request.POST):
-            return HttpResponseBadRequest(_("There is no such action."), content_type="text/plain")
+            return refused(request, _("There is no such action."))
         hint(tasks.learn_from_feedback)
         return redirect("learned", token)
     context = {
@@ -166,11 +165,6 @@ def robots(request):
     private += ("learned", "why")
     lines = ["User-agent: *", *(f"Disallow: /{room}/" for room in private)]
     return HttpResponse("\n".join([*lines, ""]), content_type="text/plain")
-
-
-@require_safe
-def favicon(request):
-    return redirect(static("favicon.svg"), permanent=True)
 
 
 @require_safe

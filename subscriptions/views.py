@@ -7,7 +7,7 @@ from functools import wraps
 from math import ceil
 
 from django.conf import settings
-from django.http import HttpResponseBadRequest, JsonResponse
+from django.http import JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -89,7 +89,7 @@ def subscribe(request):
             timezone=form.cleaned_data["timezone"],
             hour=form.cleaned_data["hour"],
             language=form.cleaned_data["language"] or get_language_from_request(request),
-            door=_door(request, "sign-up form", CONSENT),
+            door=_door(request, _which_form(request), CONSENT),
             now=now,
         )
     context = {
@@ -137,9 +137,7 @@ def preferences(request, token):
         return _preferences_page(request, subscriber, forms.PreferencesForm.showing(subscriber))
     act = ACTIONS.get(request.POST.get("action", "save"))
     if act is None:
-        return HttpResponseBadRequest(
-            gettext("There is no such action."), content_type="text/plain"
-        )
+        return refused(request, gettext("There is no such action."))
     try:
         return act(request, subscriber, token)
     except Subscriber.DoesNotExist:  # Erased by another click, in this very moment.
@@ -221,6 +219,13 @@ def _done(token, action):
     return redirect(reverse("preferences", args=[token]) + f"?done={action}")
 
 
+def _which_form(request):
+    """Return whose sign-up form was sent in: browsers say where a form stands that is posted."""
+    ours = (settings.SITE_URL, f"{request.scheme}://{request.get_host()}")
+    is_ours = request.headers.get("Origin", settings.SITE_URL) in ours
+    return "sign-up form" if is_ours else "sign-up form on another site"
+
+
 def _sign_up_page(request, form, status=200):
     context = {"form": form, "topics": Topic.objects.offered(), "consent": CONSENT}
     return render(request, "subscriptions/subscribe.html", context, status=status)
@@ -241,6 +246,11 @@ def _preferences_page(request, subscriber, form, status=200):
         "panels": [panel(subscriber) for panel in registry.panels],
     }
     return render(request, "subscriptions/preferences.html", context, status=status)
+
+
+def refused(request, why):
+    """Return the page for a form that no page of ours would send in."""
+    return render(request, "400.html", {"said": why}, status=400)
 
 
 def _bad_link(request, status):

@@ -1,0 +1,36 @@
+"""What is answered where a request goes wrong: a page that helps, in the look of all pages.
+
+These pages ask neither the database nor the session, which may be what is broken.
+"""
+
+from django.http import HttpResponse
+from django.template.loader import render_to_string
+
+from config import policies
+
+
+def unreadable(request, exception):
+    return page(request, 400)
+
+
+def forbidden(request, exception):
+    return page(request, 403)
+
+
+def form_unproven(request, reason=""):
+    """A form of the panel, without proof that it is ours: forms for readers need none."""
+    return page(request, 403, "403_csrf.html")
+
+
+def not_found(request, exception):
+    return page(request, 404)
+
+
+def broken(request):
+    return page(request, 500)
+
+
+def page(request, status: int, template: str = "") -> HttpResponse:
+    """Return the page of this status, `<status>.html` unless another is named."""
+    body = render_to_string(template or f"{status}.html", policies.site(request))
+    return HttpResponse(body, status=status)

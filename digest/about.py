@@ -1,0 +1,53 @@
+"""Pages about the service itself: what it keeps, who runs it, and its form for other sites."""
+
+from django.conf import settings
+from django.http import Http404
+from django.shortcuts import render
+from django.template.loader import render_to_string
+from django.views.decorators.http import require_safe
+
+from digest import keeping
+from subscriptions.models import Topic
+from subscriptions.views import CONSENT
+
+#: The sources as people call them.
+NAMES = {"arxiv": "arXiv", "huggingface": "Hugging Face"}
+
+
+@require_safe
+def privacy(request):
+    """What is kept of readers, what for and until when, as tables and settings are now."""
+    context = {
+        "kept": keeping.parts(),
+        "sources": [NAMES.get(source, source) for source in settings.SOURCES],
+        "writes_files": settings.EMAIL_URL.startswith("file:"),
+        "contact": settings.CONTACT_EMAIL,
+        "note": settings.PRIVACY_NOTE,
+    }
+    return render(request, "digest/privacy.html", context)
+
+
+@require_safe
+def imprint(request):
+    """Who runs this site. There is no such page where the operator doesn't say."""
+    if not settings.OPERATOR_NAME:
+        raise Http404
+    context = {
+        "address": settings.POSTAL_ADDRESS,
+        "contact": settings.CONTACT_EMAIL,
+        "note": settings.IMPRINT_NOTE,
+    }
+    return render(request, "digest/imprint.html", context)
+
+
+@require_safe
+def embed(request):
+    """The sign-up form for other sites, as HTML to be copied, and what it may send."""
+    context = {"snippet": snippet(), "topics": Topic.objects.offered()}
+    return render(request, "digest/embed.html", context)
+
+
+def snippet() -> str:
+    """Return the form that other sites may embed, in the language that is active."""
+    context = {"site_url": settings.SITE_URL, "consent": CONSENT}
+    return render_to_string("digest/_embedded_form.html", context)

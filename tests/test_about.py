@@ -1,0 +1,176 @@
+"""The pages about the service itself: what it keeps, who runs it, its form for other sites."""
+
+import re
+from datetime import timedelta
+
+import lxml.html
+import pytest
+from django.apps import apps
+from django.conf import settings as wired
+from django.contrib.admin.models import LogEntry
+
+from digest import about, checkup, keeping
+from subscriptions.models import Subscriber
+from tests import make, services
+from tests.make import NOW
+
+pytestmark = pytest.mark.django_db
+
+ROOMS = ("digest", "subscriptions")
+
+
+def words(response):
+    return " ".join(lxml.html.fromstring(response.content).text_content().split())
+
+
+# ---- Privacy
+
+
+def leads_to_a_reader(model, seen=()):
+    """Return whether a row of this table belongs to a subscriber, maybe by way of others."""
+    if model is Subscriber:
+        return True
+    ahead = [one.related_model for one in model._meta.fields if one.many_to_one or one.one_to_one]
+    return any(leads_to_a_reader(one, (*seen, model)) for one in ahead if one not in (*seen, model))
+
+
+def test_every_table_has_its_sentence_on_the_privacy_page_or_knows_no_reader():
+    told = {table for part in keeping.ALWAYS for table in part.tables}
+    ours = {model for room in ROOMS for model in apps.get_app_config(room).get_models()}
+    assert told | keeping.NOBODYS == ours | {LogEntry}
+    assert told & keeping.NOBODYS == set()
+    readers = {model for model in apps.get_models() if leads_to_a_reader(model)}
+    assert readers <= told
+
+
+def test_the_privacy_page_tells_the_days_that_are_set(client, settings):
+    settings.KEEP_LETTERS, settings.KEEP_EVENTS = timedelta(days=333), timedelta(days=1)
+    page = words(client.get("/privacy/"))
+    assert "Kept for 333 days" in page
+    assert "Kept for 1 day after the last step" in page
+    assert "for 14 days" in page
+    for part in keeping.ALWAYS:
+        assert str(part.title) in page
+        assert str(part.what) in page
+
+
+@pytest.mark.parametrize(("url", "files"), [("file:", True), ("smtp://127.0.0.1:25", False)])
+def test_the_privacy_page_tells_where_letters_go(client, settings, url, files):
+    settings.EMAIL_URL = url
+    page = words(client.get("/privacy/"))
+    assert ("writes its letters to files" in page) is files
+    assert ("The mail server to which letters are handed" in page) is not files
+
+
+def test_the_privacy_page_says_what_the_operator_adds_and_how_to_reach_them(client, settings):
+    page = words(client.get("/privacy/"))
+    assert "From whoever runs this site" not in page
+    assert "For all else" not in page
+    settings.PRIVACY_NOTE = "Hosted by <Example>.\n\nIn Booktown."
+    settings.CONTACT_EMAIL = "hello@papers.example.org"
+    answer = client.get("/privacy/")
+    assert b"<p>Hosted by &lt;Example&gt;.</p>\n\n<p>In Booktown.</p>" in answer.content
+    assert b'href="mailto:hello@papers.example.org"' in answer.content
+
+
+# ---- Imprint
+
+
+def test_without_an_operator_there_is_no_imprint_and_no_link_to_it(client):
+    assert client.get("/imprint/").status_code == 404
+    assert b"/imprint/" not in client.get("/privacy/").content
+    assert b"/privacy/" in client.get("/topics/").content
+
+
+def test_the_imprint_says_who_runs_the_site(client, settings):
+    settings.OPERATOR_NAME = "Example Library"
+    settings.POSTAL_ADDRESS = "1 Shelf Street\n12345 Booktown"
+    settings.CONTACT_EMAIL = "hello@papers.example.org"
+    settings.IMPRINT_NOTE = "Registered in Booktown."
+    page = client.get("/imprint/").content.decode()
+    assert "Example Library<br>1 Shelf Street<br>12345 Booktown" in page
+    assert 'href="mailto:hello@papers.example.org"' in page
+    assert "<p>Registered in Booktown.</p>" in page
+    for address in ("/privacy/", "/topics/", "/nowhere/"):
+        assert b'href="/imprint/"' in client.get(address).content
+
+
+def test_the_doctor_says_what_the_imprint_lacks(settings):
+    settings.OPERATOR_NAME = settings.POSTAL_ADDRESS = settings.CONTACT_EMAIL = ""
+
+    def finding():
+        return next(one for one in checkup.examine(NOW) if one.what == "imprint")
+
+    assert finding().grade == "note"
+    assert "set OPERATOR_NAME, POSTAL_ADDRESS and CONTACT_EMAIL" in finding().said
+    settings.OPERATOR_NAME = settings.POSTAL_ADDRESS = "x"
+    assert "set CONTACT_EMAIL" in finding().said
+    settings.CONTACT_EMAIL = "x@example.org"
+    assert finding().grade == "ok"
+
+
+# ---- The form for other sites
+
+
+def fields(form):
+    """Return what a browser would send, with an address and interests typed in."""
+    typed = {"email": "you@example.org", "interests": "graph networks\nbread"}
+    return {one.get("name"): typed[one.get("name")] for one in form.xpath(".//*[@name]")}
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_the_form_for_other_sites_signs_up_by_what_it_sends(client, settings, language):
+    settings.SITE_URL = "https://papers.example.org"
+    page = client.get("/embed/", headers={"accept-language": language})
+    form = lxml.html.fromstring(lxml.html.fromstring(page.content).xpath("string(//pre)"))
+    assert form.get("action") == "https://papers.example.org/subscribe/"
+    assert form.get("accept-charset") == "utf-8"
+    answer = client.post("/subscribe/", fields(form), headers={"origin": "https://blog.example"})
+    assert answer.status_code == 200
+    reader = Subscriber.objects.get()
+    assert set(reader.preferences.values_list("topic__query", flat=True)) == {
+        "graph networks",
+        "bread",
+    }
+    assert reader.letters.get().kind == "confirm"
+    consent = reader.consents.get()
+    assert consent.via == "sign-up form on another site"
+    assert consent.wording in form.text_content() or language == "de"
+
+
+def test_the_form_in_the_documentation_is_the_one_that_is_given_out(settings):
+    settings.SITE_URL = "https://papers.example.org"
+    text = (wired.BASE_DIR / "docs" / "embedding.md").read_text()
+    assert re.search(r"```html\n(.*?)```", text, re.DOTALL)[1].strip() == about.snippet().strip()
+
+
+def test_the_page_of_the_form_lists_topics_to_choose_from(client):
+    make.topic("Graph learning")
+    page = words(client.get("/embed/"))
+    assert '<input type="hidden" name="topics" value="graph-learning">' in page
+
+
+# ---- Icons
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "begin"),
+    [
+        ("favicon.ico", "image/x-icon", b"\0\0\1\0\3\0\x10\x10"),
+        ("apple-touch-icon.png", "image/png", b"\x89PNG"),
+    ],
+)
+def test_the_icons_that_browsers_ask_for_by_name_are_there(client, name, kind, begin):
+    answer = client.get(f"/{name}")
+    assert answer.status_code == 200
+    assert answer["Content-Type"] == kind
+    assert b"".join(answer.streaming_content).startswith(begin)
+
+
+@pytest.mark.services
+def test_the_icons_are_drawn_from_the_drawing(chromium):
+    from tests import icons
+
+    services.require("chromium", "playwright")
+    for name, drawn in icons.drawn(chromium).items():
+        assert (icons.ROOT / name).read_bytes() == drawn

@@ -1,0 +1,66 @@
+"""What is answered where something goes wrong: the right status, a page that helps, no database."""
+
+import lxml.html
+import pytest
+from django.core.exceptions import PermissionDenied
+from django.test import Client
+
+from digest import about
+
+
+@pytest.fixture
+def visitor():
+    """A client that gets a page for every error, as a visitor does, and whose forms are checked."""
+    return Client(raise_request_exception=False, enforce_csrf_checks=True)
+
+
+def is_helpful(response, status, said):
+    """Return whether it is a page of ours that says this, and leads on."""
+    assert response.status_code == status
+    page = lxml.html.fromstring(response.content)
+    assert page.xpath("string(//h1)") == said
+    assert page.xpath("string(//title)") == f"{said} · Paperboy"
+    assert {"/", "/topics/", "/subscribe/"} <= set(page.xpath("//main//a/@href"))
+    assert "Traceback" not in page.text_content()
+    assert "default-src 'none'" in response["Content-Security-Policy"]
+    return True
+
+
+# None of these may ask the database, so none is marked with it.
+
+
+def test_an_address_that_is_none(visitor):
+    assert is_helpful(visitor.get("/nowhere/"), 404, "This page does not exist")
+
+
+def test_a_host_that_is_not_ours(visitor):
+    response = visitor.get("/", headers={"host": "elsewhere.example"})
+    assert is_helpful(response, 400, "This request could not be read")
+
+
+def test_a_form_without_its_cookie(visitor):
+    response = visitor.post("/admin/login/", {"username": "you"})
+    assert is_helpful(response, 403, "This form could not be checked")
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (PermissionDenied, 403, "You may not see this page"),
+        (RuntimeError, 500, "Something went wrong"),
+    ],
+)
+def test_a_page_that_breaks_or_refuses(visitor, monkeypatch, error, status, said):
+    def breaks():
+        raise error("a secret")
+
+    monkeypatch.setattr(about.keeping, "parts", breaks)
+    response = visitor.get("/privacy/")
+    assert is_helpful(response, status, said)
+    assert b"a secret" not in response.content
+
+
+@pytest.mark.parametrize("page", ["confirm", "preferences", "unsubscribe", "digests", "why"])
+def test_a_link_that_is_broken(visitor, page):
+    response = visitor.get(f"/{page}/nothing/")
+    assert is_helpful(response, 404, "This link does not work")
