@@ -59,12 +59,13 @@ def ask(subscriber, asked: str, day: date, now) -> Answer:
         return Answer(day=day)
     pick = Pick.objects.filter(subscriber=subscriber, paper=paper)
     pick = pick.select_related("digest", "digest__letter", "paper", "leader__paper").first()
-    papers_day = planning.papers_day(subscriber, day, now)
-    is_new = Paper.objects.new_on(papers_day).filter(pk=paper.pk).exists()
+    until, days = planning.new_to(subscriber, day, now)
+    days = min(days, editions.LONGER[0])  # Those of a month take too long to read for a page.
+    is_new = Paper.objects.new_on(until, days).filter(pk=paper.pk).exists()
     answer = Answer(paper, pick, is_new=is_new, day=day)
     if pick is not None or not FittedModel.objects.exists():
         return answer
-    issue = editions.issue_of(papers_day, now, may_store=False)
+    issue = editions.issue_of(until, now, days=days, may_store=False)
     planned = planning.planned_for(subscriber, issue)
     if any(one.is_second and one.paper == paper.pk for one in planned):
         return replace(answer, verdict=Verdict("second"))

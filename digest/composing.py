@@ -119,6 +119,9 @@ def lines_of(material: Material) -> dict[str, str]:
         lines["looked"] = say(wording.looked, len(picks), digest.considered, topics)
         if material.is_first:
             lines["welcome"] = _welcome(material)
+        if digest.since:
+            away = (digest.day - digest.since).days
+            lines["caught_up"] = say(wording.caught_up, away, digest.considered)
     else:
         lines["subject"] = say(wording.quiet_subject)
         lines["preheader"] = lines["quiet"] = say(wording.quiet, digest.considered, topics)

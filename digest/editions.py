@@ -1,4 +1,8 @@
-"""The new papers of a day, as the ranking reads them. Made once, and kept while nothing changes."""
+"""The new papers of a day, as the ranking reads them. Made once, and kept while nothing changes.
+
+For who has had no digest for days, those are new too that came meanwhile. There are few lengths of
+this time, so that many readers share an issue.
+"""
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
@@ -20,6 +24,9 @@ from digest.sources.taxonomy import merged
 
 #: A paper may have a second chance until it is so old.
 SECOND_DAYS = 60
+#: A reader's last digest may lie so many days back, and nothing that came since is lost for her.
+#: What is older stays so: there is only one digest to hold it.
+LONGER = (14, 30)
 RECENT = 7  # What it gained in so many days is what it took off by.
 LEAST_GAIN = 10
 PLENTY = 30  # So many are enough in any company: among few papers, none is ahead of the others.
@@ -28,9 +35,13 @@ TAKEN_OFF = 0.5  # So far ahead of its field and age: see Edition.trends.
 
 @dataclass(frozen=True)
 class Issue:
-    """A day's papers: `ids` in the edition's order, and where each id stands in it."""
+    """The papers that are new on a day: `ids` in the edition's order, and where each stands in it.
+
+    They are of the last `days` days.
+    """
 
     day: date
+    days: int
     model: TfidfModel
     edition: Edition
     ids: list[str]
@@ -41,15 +52,34 @@ _last: dict[str, tuple[tuple, Any]] = {}
 _making: defaultdict[str, Lock] = defaultdict(Lock)
 
 
-def issue_of(day, now, *, may_store=True) -> Issue:
-    """Return the papers that are new on `day` with the model in use.
+def issue_of(day, now, *, days=None, may_store=True) -> Issue:
+    """Return the papers that are new on `day`, of NEW_DAYS or of so many `days`, with the model in
+    use.
 
     Asks three queries at most. Where no model is in use, one is fitted, and stored if it may be.
     """
-    papers = Paper.objects.new_on(day)
+    days = days or settings.NEW_DAYS
+    papers = Paper.objects.new_on(day, days)
     state = papers.aggregate(count=Count("pk"), changed=Max("changed_at"))
     model = fitting.current(now, may_store=may_store)
-    return _kept("new", (id(model), day, *state.values()), lambda: _make(day, model, papers))
+    key = (id(model), day, *state.values())
+    return _kept(_name(days), key, lambda: _make(day, days, model, papers))
+
+
+def days_back(day: date, last: date | None) -> int:
+    """Return of how many days papers are new on `day` to who had her last digest on that one.
+
+    That one's own are among them: some came in after it.
+    """
+    lengths = [settings.NEW_DAYS, *(days for days in LONGER if days > settings.NEW_DAYS)]
+    needed = 0 if last is None else (day - last).days + 1
+    return next((days for days in lengths if days >= needed), lengths[-1])
+
+
+def forget_longer() -> None:
+    """Let go of the issues of more days than usual, which take some hundred megabytes."""
+    for days in LONGER:
+        _last.pop(_name(days), None)
 
 
 def issues_until(day: date, back: int) -> list[Issue]:
@@ -81,6 +111,10 @@ def second_chances(issue: Issue) -> Issue:
     return _kept("second", key, lambda: _make_second(issue, seen))
 
 
+def _name(days):
+    return "new" if days == settings.NEW_DAYS else f"new of {days} days"
+
+
 def _kept(name, key, make):
     """Return what has this name, made anew where it isn't what was made last: an issue, or several.
 
@@ -93,7 +127,7 @@ def _kept(name, key, make):
         return last[1]
 
 
-def _make(day, model, papers, gains=None):
+def _make(day, days, model, papers, gains=None):
     rows = list(
         papers.order_by("day", "pk").values(
             "pk", "title", "abstract", "day", "upvotes", "categories"
@@ -111,11 +145,12 @@ def _make(day, model, papers, gains=None):
         fields=[(row["categories"] or [""])[0].split(".")[0] for row in rows],
         categories=[tuple(merged(row["categories"])) for row in rows],
     )
-    return Issue(day, model, edition, ids, {paper: place for place, paper in enumerate(ids)})
+    places = {paper: place for place, paper in enumerate(ids)}
+    return Issue(day, days, model, edition, ids, places)
 
 
 def _make_days(day, back, model, papers) -> Iterator[Issue]:
-    whole = _make(day, model, papers)
+    whole = _make(day, settings.NEW_DAYS + back, model, papers)
     ages = whole.edition.ages
     for ago in reversed(range(back + 1)):
         # By day, so that those of some days stand in a row: the oldest first.
@@ -123,19 +158,21 @@ def _make_days(day, back, model, papers) -> Iterator[Issue]:
         stop = bisect_right(-ages, -ago if ago else 1)
         edition, ids = Part.between(whole.edition, start, stop, ago), whole.ids[start:stop]
         places = {paper: place for place, paper in enumerate(ids)}
-        yield Issue(day - timedelta(days=ago), model, edition, ids, places)
+        of_day = day - timedelta(days=ago)
+        yield Issue(of_day, settings.NEW_DAYS, model, edition, ids, places)
 
 
 def _make_second(issue, seen):
     gains = _gains(issue.day, seen)
-    all_that_gained = _make(issue.day, issue.model, Paper.objects.filter(pk__in=gains), gains)
+    about = (issue.day, SECOND_DAYS, issue.model)
+    all_that_gained = _make(*about, Paper.objects.filter(pk__in=gains), gains)
     trends = all_that_gained.edition.trends
     taken_off = {
         paper: gains[paper]
         for paper, trend in zip(all_that_gained.ids, trends, strict=True)
         if gains[paper] >= LEAST_GAIN and (trend >= TAKEN_OFF or gains[paper] >= PLENTY)
     }
-    return _make(issue.day, issue.model, Paper.objects.filter(pk__in=taken_off), taken_off)
+    return _make(*about, Paper.objects.filter(pk__in=taken_off), taken_off)
 
 
 def _gains(day, seen):

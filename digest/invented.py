@@ -89,6 +89,14 @@ def _digest(make_picks, **parts):
     return write
 
 
+def _after_a_pause(subscriber, now):
+    """A digest of one who had none for twelve days."""
+    day = schedule.local_day(now, subscriber.zone)
+    digest = Digest(subscriber=subscriber, day=day, public_id=NOBODY, considered=4210)
+    digest.since = day - timedelta(days=12)
+    return composing.content(Material(digest, picks=_few(digest), topics=TOPICS))
+
+
 def _with_news(subscriber, now):
     """A digest with news of saved papers, and the receipt of arXiv's list."""
     day = schedule.local_day(now, subscriber.zone)
@@ -329,6 +337,7 @@ SAMPLES = {
         "authors and none, no abstract, no address, folded papers, stars and code.",
         _digest(_hard),
     ),
+    "caught-up": Sample("Digest after a pause", "Says since when none came.", _after_a_pause),
     "news": Sample(
         "Digest with news", "Of papers she saved, and what arXiv announced.", _with_news
     ),

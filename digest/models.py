@@ -19,6 +19,9 @@ from subscriptions.models import Letter, Subscriber
 #: cs.LG or hep-th, and not I.2.6.
 CATEGORY = re.compile(r"[a-z][A-Za-z-]*(\.[A-Za-z-]+)?")
 
+#: Why a digest without papers isn't sent.
+NOTHING_TO_SAY = "nothing to say"
+
 _numbers = count(1)
 
 
@@ -32,12 +35,14 @@ def number_of(told: tuple) -> int:
 
 
 class PaperQuerySet(models.QuerySet):
-    def new_on(self, day):
-        """Those that are new on this day: of the last NEW_DAYS days, and none of after tomorrow.
+    def new_on(self, day, days=None):
+        """Those that are new on this day: of the last NEW_DAYS days, or of so many, and none of
+        after tomorrow.
 
         Tomorrow's are in, because the day has begun already somewhere.
         """
-        return self.new_between(day, day)
+        more = (days or settings.NEW_DAYS) - settings.NEW_DAYS
+        return self.new_between(day - timedelta(days=more), day)
 
     def new_between(self, first, last):
         """Those that are new on one of these days."""
@@ -115,6 +120,13 @@ class DigestQuerySet(models.QuerySet):
         """Those whose subscriber heard something of that day, or knows that it was quiet."""
         return self.exclude(letter__state=Letter.State.MISSED)
 
+    def ranked(self):
+        """Those for which papers were chosen and not given back: the next one begins after them."""
+        quiet = Q(letter__state=Letter.State.SKIPPED, letter__reason=NOTHING_TO_SAY)
+        unknown = Q(letter__state=Letter.State.FAILED, letter__reason__startswith="unknown")
+        left = Q(letter__state__in=[*Letter.OPEN, Letter.State.ACCEPTED])
+        return self.filter(left | quiet | unknown)
+
 
 class Digest(models.Model):
     """What one subscriber gets on one local day. The constraint is what makes it one."""
@@ -129,6 +141,9 @@ class Digest(models.Model):
 
     receipt = models.JSONField(
         default=dict, blank=True, help_text="What was announced, and what of it was here."
+    )
+    since = models.DateField(
+        null=True, blank=True, help_text="The day of her last one, where days of hers lie between."
     )
 
     objects = DigestQuerySet.as_manager()

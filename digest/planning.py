@@ -5,6 +5,9 @@ again (UNIQUE(subscriber, day)), and who was planned is no longer due. Ranking i
 the transaction that writes; what changed in between is left for the next pass. A lease keeps two
 from ranking the same, and no more than that hangs on it.
 
+Papers are new to who has had no digest for a while also where they are older than a week: days on
+which she paused, or wants none, or none could leave, cost her no paper (see editions.days_back).
+
 Nobody gets two digests in a row. Of several days on which nothing ran, only the last is planned.
 One that has not left when the next is due makes way for it, and its papers are ranked anew; after
 one that left late, the next is put off until they are APART.
@@ -19,11 +22,11 @@ from itertools import batched
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q, Subquery
 
 from digest import coverage
-from digest.editions import Issue, issue_of, second_chances
-from digest.models import Digest, Paper, Pick
+from digest.editions import Issue, days_back, forget_longer, issue_of, second_chances
+from digest.models import NOTHING_TO_SAY, Digest, Paper, Pick
 from digest.profiles import profiles_of
 from digest.ranking.choice import Choice, choose
 from digest.ranking.profile import Profile
@@ -71,13 +74,17 @@ class Planned:
 
 @dataclass
 class Due:
-    """One subscriber whose moment has come: the day that is planned, if any, and those missed."""
+    """One subscriber whose moment has come: the day that is planned, if any, and those missed.
+
+    `since` is the day of her last digest, where days of hers lie between.
+    """
 
     subscriber: Subscriber
     day: date | None
     missed: list[date]
     papers: list[Planned] = field(default_factory=list)
     considered: int = 0
+    since: date | None = None
 
 
 def plan(now) -> Plan:
@@ -103,9 +110,10 @@ def _plan(lease, now):
         if not lease.renew():
             logger.warning("the lease of planning ran out; another has taken over")
             break
-        _, dues = propose(_rested(shard, now), now)
+        dues = propose(_rested(shard, now), now)
         for some in batched(dues, WRITTEN):
             total += _write_down(some, coverage.receipt(now), now)
+    forget_longer()
     return total
 
 
@@ -124,25 +132,37 @@ def shards(now) -> Iterator[list[Subscriber]]:
         after = shard[-1].pk
 
 
-def propose(subscribers: list[Subscriber], now, *, may_store=True) -> tuple[Issue, list[Due]]:
-    """Rank for these subscribers. Return the issue and what is due to each. Writes no digest.
+def propose(subscribers: list[Subscriber], now, *, may_store=True) -> list[Due]:
+    """Rank for these subscribers. Return what is due to each. Writes no digest.
 
-    Asks a constant number of queries, however many they are.
+    Asks a constant number of queries for each length of time, however many they are.
     """
-    issue = issue_of(schedule.local_day(now, UTC), now, may_store=may_store)
     dues = [_due(subscriber, now) for subscriber in subscribers]
     wanted = [due for due in dues if due.day is not None]
-    ranked = _rank([due.subscriber for due in wanted], issue)
-    for due, (papers, considered) in zip(wanted, ranked, strict=True):
-        due.papers, due.considered = papers, considered
-    return issue, dues
+    if not wanted:
+        return dues
+    lasts = _last_days([due.subscriber for due in wanted], max(due.day for due in wanted))
+    together = defaultdict(list)
+    for due, last in zip(wanted, lasts, strict=True):
+        due.since = _since(due.subscriber, last, due.day)
+        together[days_back(due.day, last)].append(due)
+    today = schedule.local_day(now, UTC)
+    for days in sorted(together):
+        issue = issue_of(today, now, days=days, may_store=may_store)
+        ranked = _rank([due.subscriber for due in together[days]], issue)
+        for due, (papers, considered) in zip(together[days], ranked, strict=True):
+            due.papers, due.considered = papers, considered
+    return dues
 
 
 def preview(subscriber: Subscriber, day: date, now) -> tuple[Digest, list[Pick]]:
     """Return the digest that she would get on this day, with its picks. Writes nothing."""
-    issue = issue_of(papers_day(subscriber, day, now), now, may_store=False)
+    until, days = new_to(subscriber, day, now)
+    issue = issue_of(until, now, days=days, may_store=False)
     ((planned, considered),) = _rank([subscriber], issue)
-    digest = Digest(subscriber=subscriber, day=day, considered=considered)
+    forget_longer()
+    since = _since(subscriber, *_last_days([subscriber], day), day)
+    digest = Digest(subscriber=subscriber, day=day, considered=considered, since=since)
     picks = list(_leaders(planned, digest))
     papers = Paper.objects.in_bulk(
         [paper for one in planned for paper in (one.paper, *one.relatives)]
@@ -153,10 +173,14 @@ def preview(subscriber: Subscriber, day: date, now) -> tuple[Digest, list[Pick]]
     return digest, picks
 
 
-def papers_day(subscriber: Subscriber, day: date, now) -> date:
-    """Return the day whose new papers are ranked for her local `day`: today it is that of UTC."""
+def new_to(subscriber: Subscriber, day: date, now) -> tuple[date, int]:
+    """Return which papers are new to her on her local `day`: on which day, and of how many days.
+
+    Today it is the day of UTC.
+    """
+    (last,) = _last_days([subscriber], day)
     is_today = day == schedule.local_day(now, subscriber.zone)
-    return schedule.local_day(now, UTC) if is_today else day
+    return schedule.local_day(now, UTC) if is_today else day, days_back(day, last)
 
 
 def planned_for(subscriber: Subscriber, issue: Issue) -> list[Planned]:
@@ -168,7 +192,7 @@ def planned_for(subscriber: Subscriber, issue: Issue) -> list[Planned]:
 def _rank(subscribers, issue):
     """Return, for each subscriber, her papers and how many were new to her."""
     profiles = profiles_of(subscribers)
-    first = issue.day - timedelta(days=settings.NEW_DAYS)
+    first = issue.day - timedelta(days=issue.days)
     hidden = _seen(subscribers, issue, paper__day__gte=first)
     tuning = Tuning.of(settings.RANKING)
     chosen = choose(issue.model, issue.edition, profiles, hidden, tuning)
@@ -203,7 +227,8 @@ def _second_chances(subscribers, profiles: list[Profile], issue, tuning) -> list
         subscriber__in=subscribers, basis=Pick.Basis.SECOND, digest__day__gt=since
     )
     had_one = set(recent.values_list("subscriber_id", flat=True))
-    hidden = _seen(subscribers, second, paper__in=second.ids)
+    still_new = {second.places[paper] for paper in second.ids if paper in issue.places}
+    hidden = [had | still_new for had in _seen(subscribers, second, paper__in=second.ids)]
     chosen = choose(
         second.model, second.edition, [replace(one, size=1) for one in profiles], hidden, tuning
     )
@@ -229,16 +254,45 @@ def _due(subscriber, now):
     only the last is planned, so that nobody gets two letters in a row.
     """
     zone = subscriber.zone
-    day = schedule.local_day(subscriber.next_due_at, zone)
-    days = [day]
-    while (following := schedule.first_due(days[-1] + timedelta(days=1), subscriber.hour, zone))[
-        1
-    ] <= now:
+    days = [schedule.local_day(subscriber.next_due_at, zone)]
+    while (following := _after(days[-1], subscriber))[1] <= now:
         days.append(following[0])
     *missed, last = days
     if schedule.closes(last, zone) <= now:
         return Due(subscriber, None, days)
     return Due(subscriber, last, missed)
+
+
+def _after(day, subscriber):
+    """Return her next day after this one, and its moment."""
+    hers = (subscriber.hour, subscriber.zone, subscriber.weekdays)
+    return schedule.first_due(day + timedelta(days=1), *hers)
+
+
+def _last_days(subscribers, before) -> list[date | None]:
+    """Return the day of each one's last digest before that day, None where she has had none.
+
+    What was before she confirmed, as where she has left and come back, is of another time.
+    """
+    had = Digest.objects.ranked().filter(subscriber=OuterRef("pk"), day__lt=before)
+    last = Subquery(had.order_by("-day").values("day")[:1])
+    found = Subscriber.objects.filter(pk__in=[one.pk for one in subscribers])
+    lasts = dict(found.values_list("pk", last))
+    return [_in_this_time(one, lasts.get(one.pk)) for one in subscribers]
+
+
+def _in_this_time(subscriber, last):
+    if last is None or subscriber.confirmed_at is None:
+        return None
+    began = schedule.local_day(subscriber.confirmed_at, subscriber.zone)
+    return last if last >= began else None
+
+
+def _since(subscriber, last, day) -> date | None:
+    """Return the day of her last digest, where a day of hers lies between it and this one."""
+    if last is None or last >= day:
+        return None
+    return last if _after(last, subscriber)[0] < day else None
 
 
 def _rested(subscribers, now) -> list[Subscriber]:
@@ -312,7 +366,7 @@ def _put_off(put_off):
     with transaction.atomic():
         dues = _still_due([Due(subscriber, None, []) for subscriber, _ in put_off])
         for due in dues:
-            due.subscriber.next_due_at = moments[due.subscriber.pk]
+            due.subscriber.is_due_at(moments[due.subscriber.pk])
         _save_moments(dues)
 
 
@@ -349,6 +403,7 @@ def _write_down(dues, receipt, now):
                 letter=letter,
                 considered=due.considered if day == due.day else 0,
                 receipt=receipt.as_json() if receipt and day == due.day else {},
+                since=due.since if day == due.day else None,
             )
             for (due, day), letter in zip(days, letters, strict=True)
         )
@@ -398,7 +453,7 @@ def _letter(due, day, is_first, now):
     elif not due.papers and is_first:
         letter.kind = Letter.Kind.WELCOME
     elif not due.papers and not due.subscriber.wants_quiet_days:
-        letter.state, letter.reason, letter.ended_at = State.SKIPPED, "nothing to say", now
+        letter.state, letter.reason, letter.ended_at = State.SKIPPED, NOTHING_TO_SAY, now
     return letter
 
 

@@ -20,6 +20,7 @@ from subscriptions.models import Letter, LetterEvent, Subscriber, Volley
 from subscriptions.post import retention
 
 RECENT = timedelta(days=2)
+SOON = timedelta(days=16)  # So far off a next digest is at most, where nobody paused.
 LATE = timedelta(minutes=30)  # So long after her moment a digest is planned at the latest.
 SWEPT = timedelta(minutes=10)  # The sweeper comes each minute.
 ENDED = timedelta(minutes=45)  # A last try may be under way: its lease and the hold pass first.
@@ -159,7 +160,10 @@ def _not_planned(_, now):
 
 
 def _never_due(_, now):
-    return Subscriber.objects.wanting().filter(next_due_at=None)
+    """Her days of the week come once a week at least, but for dates that some zone leaves out."""
+    paused = Q(paused_until__gte=now.date() - timedelta(days=1))
+    too_late = Q(next_due_at__gt=now + SOON) & ~paused
+    return Subscriber.objects.wanting().filter(Q(next_due_at=None) | too_late)
 
 
 def _open_too_long(_, now):
@@ -269,7 +273,7 @@ def _accepted_without_proof(some, now):
 
 PROMISES = [
     Promise("planned", "every subscriber who is due has her day written down", _not_planned, True),
-    Promise("due", "every subscriber who wants digests has a next one", _never_due, True),
+    Promise("due", "every subscriber who wants digests has a next one soon", _never_due, True),
     Promise("ended", "every letter whose day has ended has an end", _open_too_long, True),
     Promise("held", "no claim outlives its lease, and no doubt its question", _forgotten, True),
     Promise("moments", "every end has its moment", _end_without_moment),

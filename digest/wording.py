@@ -224,6 +224,18 @@ def welcome(subscriber) -> str:
     ) % {"site": settings.SITE_NAME, "clock": clock(subscriber)}
 
 
+def caught_up(days: int, considered: int) -> str:
+    """Return what a digest begins with, where none came for so many days."""
+    said = {"days": days, "considered": grouped(considered)}
+    return (
+        _(
+            "Your last digest was %(days)d days ago. Here is the best of %(considered)s papers "
+            "that are new to you since."
+        )
+        % said
+    )
+
+
 def quiet(considered: int, topics: Sequence[str]) -> str:
     """Return what a letter without papers says."""
     if not considered:

@@ -3,6 +3,7 @@
 Topics are among the upper room's pages (digest.admin): theirs says which papers match.
 """
 
+from calendar import day_abbr
 from contextlib import suppress
 
 from django.contrib import admin, messages
@@ -253,6 +254,7 @@ class SubscriberAdmin(ModelAdmin):
                 "fields": [
                     "timezone",
                     "hour",
+                    "days",
                     "size",
                     "paused_until",
                     "language",
@@ -266,6 +268,7 @@ class SubscriberAdmin(ModelAdmin):
     readonly_fields = [
         "address",
         "state",
+        "days",
         "next_due_at",
         "asked_at",
         "confirmed_at",
@@ -322,6 +325,12 @@ class SubscriberAdmin(ModelAdmin):
     @display(description="Hour", ordering="hour")
     def hours(self, subscriber):
         return f"{subscriber.hour:02}:00 {subscriber.timezone}"
+
+    @display(description="Days of the week")
+    def days(self, subscriber):
+        if subscriber.weekdays == schedule.EVERY_DAY:
+            return "every day"
+        return ", ".join(day_abbr[n] for n in schedule.weekdays_of(subscriber.weekdays))
 
     @display(description="Follows", ordering="follow_count")
     def follows(self, subscriber):

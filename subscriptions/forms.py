@@ -5,10 +5,11 @@ from zoneinfo import available_timezones
 
 from django import forms
 from django.core.validators import MaxValueValidator
+from django.utils.dates import WEEKDAYS
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from subscriptions import addresses
+from subscriptions import addresses, schedule
 from subscriptions.models import NO_ZONES, Subscriber, Topic, known_zone, languages
 from subscriptions.signup import Wishes
 
@@ -36,6 +37,32 @@ class QueriesField(forms.CharField):
                 gettext("Please keep each line under %d characters.") % MAX_QUERY_LENGTH
             )
         return queries
+
+
+class DaysField(forms.MultipleChoiceField):
+    """Days of the week by name. Cleans to bits as Subscriber has them, or to None where absent.
+
+    A page sends an empty one along, which tells a form without a chosen day from one without days.
+    """
+
+    NAMES = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+    widget = forms.CheckboxSelectMultiple
+
+    def __init__(self, **kwargs):
+        choices = [(name, WEEKDAYS[number]) for number, name in enumerate(self.NAMES)]
+        super().__init__(choices=choices, required=False, **kwargs)
+
+    def clean(self, value):
+        chosen = [name for name in value if name]
+        if value and not chosen:
+            raise forms.ValidationError(_("Please choose one day at least."))
+        names = super().clean(chosen)
+        return sum({1 << self.NAMES.index(name) for name in names}) or None
+
+    @classmethod
+    def named(cls, bits: int) -> list[str]:
+        """Return the names of the days that are set."""
+        return [cls.NAMES[number] for number in schedule.weekdays_of(bits)]
 
 
 def topics_field(topics, **kwargs):
@@ -102,6 +129,10 @@ class PreferencesForm(forms.Form):
     muted_interests = QueriesField(label=_("Words that never appear"))
     timezone = forms.CharField(max_length=64, required=False, label=_("Time zone"))
     hour = hour_field(required=False, empty_value=None, label=_("Hour"))
+    days = DaysField(
+        label=_("Days"),
+        error_messages={"invalid_choice": _("There is no day called “%(value)s”.")},
+    )
     size = forms.IntegerField(
         min_value=1,
         max_value=50,
@@ -152,6 +183,7 @@ class PreferencesForm(forms.Form):
                 "muted_interests": "\n".join(chosen("mute", own=True)),
                 "timezone": subscriber.timezone,
                 "hour": subscriber.hour,
+                "days": DaysField.named(subscriber.weekdays),
                 "size": subscriber.size,
                 "language": subscriber.letter_language,
                 "quiet": "yes" if subscriber.wants_quiet_days else "no",
@@ -176,6 +208,8 @@ class PreferencesForm(forms.Form):
             for name in ("timezone", "hour", "size", "language")
             if data[name] not in (None, "")
         }
+        if data["days"] is not None:
+            given["weekdays"] = data["days"]
         if data["quiet"] is not None:
             given["wants_quiet_days"] = data["quiet"]
         if "pause_until" in self.data:

@@ -96,6 +96,14 @@ class Subscriber(models.Model):
         help_text="How many papers a digest has at most.",
     )
 
+    weekdays = models.PositiveSmallIntegerField(
+        "days of the week",
+        default=schedule.EVERY_DAY,
+        db_default=schedule.EVERY_DAY,
+        validators=[MinValueValidator(1), MaxValueValidator(schedule.EVERY_DAY)],
+        help_text="On which a digest comes, as bits, Monday's the lowest.",
+    )
+
     language = models.CharField(
         max_length=16, choices=languages, default="en", help_text="The language of her letters."
     )
@@ -135,6 +143,10 @@ class Subscriber(models.Model):
             ),
             models.CheckConstraint(condition=Q(hour__lte=23), name="hour_of_a_day"),
             models.CheckConstraint(condition=Q(size__gte=1, size__lte=50), name="size_1_to_50"),
+            models.CheckConstraint(
+                condition=Q(weekdays__gte=1, weekdays__lte=schedule.EVERY_DAY),
+                name="a_day_of_the_week",
+            ),
         ]
 
     def __str__(self):
@@ -195,7 +207,17 @@ class Subscriber(models.Model):
         """Set the moment of the first digest on or after the local `day`. Doesn't save."""
         if self.paused_until:
             day = max(day, self.paused_until)
-        _, self.next_due_at = schedule.first_due(day, self.hour, self.zone)
+        _, self.next_due_at = schedule.first_due(day, self.hour, self.zone, self.weekdays)
+
+    def is_due_at(self, moment):
+        """Set the moment of the next digest, or the first one after it that is on a day of hers.
+        Doesn't save.
+        """
+        day = schedule.local_day(moment, self.zone)
+        if schedule.is_wanted(day, self.weekdays):
+            self.next_due_at = moment
+        else:
+            self.is_due_from(day)
 
 
 class TopicQuerySet(models.QuerySet):

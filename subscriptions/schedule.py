@@ -1,4 +1,4 @@
-"""When a reader's day is due: her hour, in her zone, through every change of clocks.
+"""When a reader's day is due: her hour, in her zone, on her days, through every change of clocks.
 
 Plain functions of days and moments. A wall time that a change of clocks skips comes as much later
 as the clocks jump, or as much earlier where that would be the next day; one that comes twice, on
@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 GRACE = timedelta(hours=6)  # So long after its local day a letter may still leave.
 APART = timedelta(hours=12)  # Whatever was changed, or came late, digests stay so far apart;
 APART_AT_FIRST = timedelta(hours=6)  # but for the first, which comes at once, and the one after it.
+EVERY_DAY = 0b1111111  # Days of the week as bits, Monday's the lowest.
 
 
 def due_moment(day: date, hour: int, zone: ZoneInfo) -> datetime | None:
@@ -22,11 +23,23 @@ def due_moment(day: date, hour: int, zone: ZoneInfo) -> datetime | None:
     return None
 
 
-def first_due(day: date, hour: int, zone: ZoneInfo) -> tuple[date, datetime]:
-    """Return the first local day from `day` on that exists, and its moment."""
-    while (moment := due_moment(day, hour, zone)) is None:
+def first_due(
+    day: date, hour: int, zone: ZoneInfo, weekdays: int = EVERY_DAY
+) -> tuple[date, datetime]:
+    """Return the first local day from `day` on that exists and is wanted, and its moment."""
+    while not is_wanted(day, weekdays) or (moment := due_moment(day, hour, zone)) is None:
         day += timedelta(days=1)
     return day, moment
+
+
+def is_wanted(day: date, weekdays: int) -> bool:
+    """Return whether the day is one of these days of the week; where there is none, all are."""
+    return bool((weekdays & EVERY_DAY or EVERY_DAY) >> day.weekday() & 1)
+
+
+def weekdays_of(bits: int) -> list[int]:
+    """Return the days of the week as numbers, Monday's 0."""
+    return [number for number in range(7) if bits >> number & 1]
 
 
 def closes(day: date, zone: ZoneInfo) -> datetime:

@@ -138,15 +138,15 @@ def is_open(subscriber: Subscriber, asked_at, *, now, kind: str = Kind.CONFIRM) 
 def change(subscriber: Subscriber, wishes: Wishes | None, settings: dict, *, now) -> None:
     """Replace what she reads, where wishes are given; set the given settings.
 
-    These are timezone, hour, size, language, wants_quiet_days and paused_until, by the names of
-    Subscriber's fields.
+    These are timezone, hour, weekdays, size, language, wants_quiet_days and paused_until, by the
+    names of Subscriber's fields.
     """
     with transaction.atomic():
         subscriber = _locked(subscriber)
-        before = (subscriber.timezone, subscriber.hour, subscriber.paused_until)
+        before = _clock(subscriber)
         for name, value in settings.items():
             setattr(subscriber, name, value)
-        if (subscriber.timezone, subscriber.hour, subscriber.paused_until) != before:
+        if _clock(subscriber) != before:
             _schedule(subscriber, now)
         subscriber.save()
         if wishes is not None:
@@ -207,6 +207,7 @@ def export(subscriber: Subscriber) -> dict:
         "email": subscriber.email,
         "timezone": subscriber.timezone,
         "hour": subscriber.hour,
+        "weekdays": schedule.weekdays_of(subscriber.weekdays),
         "size": subscriber.size,
         "language": subscriber.language,
         "wants_quiet_days": subscriber.wants_quiet_days,
@@ -319,6 +320,11 @@ def _lift(subscriber, now):
 YES = {Kind.CONFIRM: _begin, Kind.GOODBYE: _come_back, Kind.BOUNCED: _lift}
 
 
+def _clock(subscriber):
+    """Return what her next digest's moment is computed from."""
+    return subscriber.timezone, subscriber.hour, subscriber.weekdays, subscriber.paused_until
+
+
 def _schedule(subscriber, now):
     """Set when her next digest is due: once a local day, and 12 h after the last at least.
 
@@ -332,7 +338,7 @@ def _schedule(subscriber, now):
         day = max(day, last[0].day + timedelta(days=1))
     subscriber.is_due_from(day)
     sent = [moment for letter in last if (moment := _sent_at(letter, now)) is not None]
-    subscriber.next_due_at = max([subscriber.next_due_at, *(m + schedule.APART for m in sent)])
+    subscriber.is_due_at(max([subscriber.next_due_at, *(m + schedule.APART for m in sent)]))
 
 
 def _sent_at(letter, now):

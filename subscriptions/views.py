@@ -240,6 +240,7 @@ def _preferences_page(request, subscriber, form, status=200):
         "form": form,
         "topics": Topic.objects.offered_to(subscriber),
         "zones": forms.zones(),
+        "days": forms.DaysField.named(subscriber.weekdays),
         "today": schedule.local_day(now, subscriber.zone),
         "unsubscribe_url": links.unsubscribe_url(subscriber),
         "done": DONE.get(request.GET.get("done")),

@@ -299,7 +299,7 @@ def test_a_shard_is_followed_by_the_next(monkeypatch):
 def test_who_unsubscribes_while_the_ranking_runs_is_left_out():
     make.paper("Graphs")
     reader = make.subscriber(interests="graphs")
-    _, dues = planning.propose([reader], NOW)
+    dues = planning.propose([reader], NOW)
     signup.unsubscribe(reader.public_id, door=DOOR, now=NOW)
 
     planning._write_down(dues, None, NOW)

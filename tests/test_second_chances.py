@@ -353,7 +353,7 @@ def test_a_shard_asks_a_constant_number_of_queries_for_all_that_steers_it():
                 steering.say(subscriber, paper, "more", NOW)
         steering.learn(NOW)
         with CaptureQueriesContext(connection) as queries:
-            _, dues = planning.propose(shard, NOW)
+            dues = planning.propose(shard, NOW)
         counts.append(len(queries))
         assert [due.papers[-1].is_second for due in dues] == [True] * size
         assert [len(due.papers) for due in dues] == [7] * size

@@ -544,7 +544,7 @@ def test_two_who_ranked_the_same_write_every_day_once():
     have_ranked = threading.Barrier(2)
 
     def plan():
-        _, dues = planning.propose(readers, NOW)
+        dues = planning.propose(readers, NOW)
         have_ranked.wait()
         return planning._write_down(dues, None, NOW).letters
 

@@ -47,7 +47,7 @@ class Command(base.Command):
 
         digests = quiet = 0
         for shard in planning.shards(now):
-            _, dues = planning.propose(shard, now, may_store=False)
+            dues = planning.propose(shard, now, may_store=False)
             digests += sum(bool(due.papers) for due in dues)
             quiet += sum(not due.papers for due in dues)
         letters = Letter.objects.due(now).count()

@@ -1,0 +1,342 @@
+"""Days of the week, and what is new to who has had no digest for days."""
+
+import re
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+from django.db.models import Count
+from django.test.utils import CaptureQueriesContext
+from hypothesis import given
+from hypothesis import strategies as st
+
+from digest import editions, planning, promises
+from digest.models import Digest, Pick
+from subscriptions import links, schedule, signup
+from subscriptions.models import Letter, Subscriber
+from subscriptions.post import delivery
+from tests import make
+from tests.make import NOW
+
+pytestmark = pytest.mark.django_db
+
+TODAY, DAY = NOW.date(), timedelta(days=1)  # A Monday.
+MONDAYS, WORKDAYS, WEEKENDS = 0b0000001, 0b0011111, 0b1100000
+
+
+def at(day, hour=12):
+    return datetime(day.year, day.month, day.day, hour, tzinfo=UTC)
+
+
+def tick(now):
+    planning.plan(now)
+    delivery.deliver_due(lambda: now)
+
+
+def live(first, days):
+    """Let so many days pass."""
+    for n in range(days):
+        for hour in (0, 7, 19):
+            tick(at(first + n * DAY, hour))
+
+
+def reader(**fields):
+    """Make a reader of long standing."""
+    return make.subscriber(**{"confirmed_at": NOW - 400 * DAY} | fields)
+
+
+def had(subscriber, day, state="accepted", reason=""):
+    """Write down that she had the digest of a day, or how else it ended."""
+    at_seven = at(day, 7)
+    letter = Letter.objects.create(
+        subscriber=subscriber,
+        kind="digest",
+        day=day,
+        state=state,
+        reason=reason,
+        created_at=at_seven,
+        closes_at=at_seven + DAY,
+        ended_at=at_seven,
+        left_at=at_seven,
+    )
+    return Digest.objects.create(subscriber=subscriber, day=day, letter=letter)
+
+
+def days_of(subscriber, *states):
+    return list(
+        subscriber.letters.filter(state__in=states or ["accepted"])
+        .order_by("day")
+        .values_list("day", flat=True)
+    )
+
+
+# ---- Days of the week
+
+
+@given(
+    day=st.dates(date(2020, 1, 1), date(2035, 1, 1)),
+    weekdays=st.integers(1, schedule.EVERY_DAY),
+    zone=st.sampled_from(["UTC", "Pacific/Auckland", "America/New_York"]),
+)
+def test_the_first_due_day_is_the_next_of_hers_and_none_is_left_out(day, weekdays, zone):
+    found, moment = schedule.first_due(day, 7, ZoneInfo(zone), weekdays)
+    assert schedule.local_day(moment, ZoneInfo(zone)) == found
+    assert found.weekday() in schedule.weekdays_of(weekdays)
+    assert not {(day + n * DAY).weekday() for n in range((found - day).days)} & set(
+        schedule.weekdays_of(weekdays)
+    )
+
+
+def test_a_friday_that_never_was_is_not_waited_for_on_another_day():
+    apia = ZoneInfo("Pacific/Apia")
+    friday = 0b0010000
+    assert schedule.first_due(date(2011, 12, 28), 7, apia, friday)[0] == date(2012, 1, 6)
+
+
+@pytest.mark.parametrize("bits", [0, 128])
+def test_no_day_at_all_is_none_that_can_be_kept(bits):
+    with pytest.raises(IntegrityError), transaction.atomic():
+        make.subscriber(weekdays=bits)
+
+
+def test_digests_come_on_her_days_and_the_others_are_no_broken_promise():
+    one = reader(weekdays=WORKDAYS, wants_quiet_days=True, next_due_at=at(TODAY, 7))
+    live(TODAY, 9)
+    assert days_of(one) == [TODAY + n * DAY for n in (0, 1, 2, 3, 4, 7, 8)]
+    assert set(one.letters.values_list("state", flat=True)) == {"accepted"}
+    assert not any(promises.broken(at(TODAY + 9 * DAY, 0)).values())
+
+
+def test_the_first_digest_comes_at_once_also_on_another_day():
+    one = make.subscriber(weekdays=WEEKENDS, wants_quiet_days=True, next_due_at=NOW)
+    live(TODAY, 7)
+    assert days_of(one) == [TODAY, date(2026, 6, 6), date(2026, 6, 7)]
+
+
+@pytest.mark.parametrize(
+    ("weekdays", "due"),
+    [(WEEKENDS, at(date(2026, 6, 6), 7)), (MONDAYS, at(TODAY + 7 * DAY, 7))],
+)
+def test_a_change_of_days_moves_the_next_digest(weekdays, due):
+    one = reader(next_due_at=at(TODAY + DAY, 7))
+    had(one, TODAY)
+    signup.change(one, None, {"weekdays": weekdays}, now=NOW)
+    one.refresh_from_db()
+    assert one.next_due_at == due
+
+
+def test_a_pause_ends_on_the_first_of_her_days():
+    one = reader(weekdays=MONDAYS)
+    signup.change(one, None, {"paused_until": date(2026, 6, 10)}, now=NOW)
+    one.refresh_from_db()
+    assert one.next_due_at == at(date(2026, 6, 15), 7)
+
+
+def test_a_distance_that_ends_on_another_day_ends_on_the_next_of_hers():
+    """Sunday's left late, so Monday's would come twelve hours later: on Tuesday."""
+    one = reader(weekdays=MONDAYS, hour=23, next_due_at=at(TODAY, 23))
+    had(one, TODAY - DAY)
+    Letter.objects.update(left_at=at(TODAY, 14))
+    planning.plan(at(TODAY, 23))
+    one.refresh_from_db()
+    assert one.next_due_at == at(TODAY + 7 * DAY, 23)
+    assert days_of(one, "planned") == []
+
+
+def test_a_machine_that_slept_over_days_she_does_not_want_has_missed_none():
+    one = reader(weekdays=MONDAYS, wants_quiet_days=True, next_due_at=at(TODAY, 7))
+    tick(at(TODAY, 7))
+    tick(at(TODAY + 15 * DAY, 7))
+    states = one.letters.order_by("day").values_list("day", "state")
+    assert list(states) == [
+        (TODAY, "accepted"),
+        (TODAY + 7 * DAY, "missed"),
+        (TODAY + 14 * DAY, "missed"),
+    ]
+
+
+def test_who_is_not_due_for_weeks_is_found_unless_she_pauses():
+    lost = make.subscriber(next_due_at=NOW + 17 * DAY)
+    make.subscriber(next_due_at=NOW + 15 * DAY, weekdays=MONDAYS)
+    pausing = {"paused_until": TODAY + 90 * DAY, "next_due_at": NOW + 90 * DAY}
+    make.subscriber(**pausing)
+    (found,) = [one for one in promises.examine(NOW) if one.count]
+    assert (found.promise.name, found.examples) == ("due", [lost.pk])
+
+
+# ---- What is new after days without a digest
+
+
+@pytest.mark.parametrize(
+    ("gap", "days"),
+    [(None, 7), (-1, 7), (1, 7), (6, 7), (7, 14), (13, 14), (14, 30), (29, 30), (400, 30)],
+)
+def test_few_lengths_of_time_hold_all_that_came_since_her_last_digest(gap, days):
+    last = None if gap is None else TODAY - gap * DAY
+    assert editions.days_back(TODAY, last) == days
+
+
+def test_where_papers_stay_new_for_a_month_nothing_is_longer(settings):
+    settings.NEW_DAYS = 45
+    assert editions.days_back(TODAY, TODAY - 400 * DAY) == 45
+
+
+def test_a_weekly_reader_loses_no_paper_of_the_week():
+    """Also those of her last digest's own day, which came in after it had left."""
+    one = reader(weekdays=MONDAYS, next_due_at=at(TODAY, 7), size=50)
+    had(one, TODAY - 7 * DAY)
+    papers = [make.paper(f"Graph networks {n}", day=TODAY - n * DAY).pk for n in range(16)]
+    planning.plan(at(TODAY, 7))
+    picked = set(Pick.objects.values_list("paper", flat=True))
+    assert set(papers[:8]) <= picked
+    assert not set(papers[14:]) & picked
+    assert Digest.objects.get(day=TODAY).since is None  # It is her rhythm.
+
+
+@pytest.mark.parametrize(("state", "reason"), [("accepted", ""), ("skipped", "nothing to say")])
+def test_after_a_pause_one_digest_has_the_best_of_the_gap_and_says_so(outbox, state, reason):
+    one = reader(interests="graph networks", next_due_at=at(TODAY - 12 * DAY, 7))
+    had(one, TODAY - 13 * DAY)
+    had(one, TODAY - 12 * DAY, state, reason)
+    signup.change(one, None, {"paused_until": TODAY}, now=at(TODAY - 12 * DAY, 8))
+    old = make.paper("Graph networks in the gap", day=TODAY - 10 * DAY)
+    for number in range(12):
+        make.paper(f"Cooking rice {number}", day=TODAY - 11 * DAY)
+    live(TODAY, 1)
+    digest = Digest.objects.get(day=TODAY)
+    assert (digest.since, digest.considered) == (TODAY - 12 * DAY, 13)
+    assert [pick.paper for pick in digest.picks.all()] == [old]
+    (letter,) = outbox()
+    for kind in ("plain", "html"):
+        said = " ".join(letter.get_body([kind]).get_content().split())
+        assert "Your last digest was 12 days ago. Here is the best of 13 papers" in said
+
+
+def test_the_digest_after_it_is_as_ever():
+    one = reader(interests="graph networks", next_due_at=at(TODAY, 7))
+    had(one, TODAY - 12 * DAY)
+    make.paper("Graph networks in the gap", day=TODAY - 10 * DAY)
+    make.paper("Graph networks of today", day=TODAY)
+    live(TODAY, 1)
+    late = make.paper("Graph networks too old for a daily reader", day=TODAY - 9 * DAY)
+    new = make.paper("Graph networks of tomorrow", day=TODAY + DAY)
+    live(TODAY + DAY, 1)
+    digest = one.digests.get(day=TODAY + DAY)
+    assert digest.since is None
+    picked = {pick.paper for pick in digest.picks.all()}
+    assert (new in picked, late in picked) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "since"),
+    [
+        ("missed", "its day ended first", TODAY - 3 * DAY),
+        ("failed", "refused: 550", TODAY - 3 * DAY),
+        ("skipped", "paused", TODAY - 3 * DAY),
+        ("failed", "unknown: the mail server never answered", None),
+        ("accepted", "", None),
+    ],
+)
+def test_a_digest_whose_papers_were_given_back_was_none(state, reason, since):
+    one = reader(next_due_at=at(TODAY, 7))
+    had(one, TODAY - 3 * DAY)
+    had(one, TODAY - 2 * DAY, state, reason)
+    had(one, TODAY - DAY, state, reason)
+    planning.plan(at(TODAY, 7))
+    assert one.digests.get(day=TODAY).since == since
+
+
+def test_one_who_left_and_signed_up_again_begins_anew():
+    one = reader(confirmed_at=NOW - DAY, next_due_at=at(TODAY, 7))
+    had(one, TODAY - 20 * DAY)
+    make.paper("Graph networks", day=TODAY - 10 * DAY)
+    planning.plan(at(TODAY, 7))
+    digest = one.digests.get(day=TODAY)
+    assert (digest.since, digest.considered) == (None, 0)
+
+
+def test_readers_with_gaps_of_all_lengths_are_planned_together_and_share_editions(monkeypatch):
+    made, make_issue = [], editions._make
+    monkeypatch.setattr(
+        editions,
+        "_make",
+        lambda day, days, *rest: made.append(days) or make_issue(day, days, *rest),
+    )
+    for number in range(40):
+        make.paper(f"Graph networks {number}", day=TODAY - number * DAY)
+    for gap in range(1, 36):
+        had(reader(interests="graph networks", size=50), TODAY - gap * DAY)
+    assert planning.plan(NOW).letters == 35
+    assert [made.count(days) for days in (7, 14, 30)] == [1, 1, 1]
+    assert not {"new of 14 days", "new of 30 days"} & editions._last.keys()  # Let go.
+    counts = dict(Pick.objects.values_list("subscriber_id").annotate(n=Count("pk")))
+    assert set(counts.values()) == {7, 14, 30}
+
+
+def test_a_second_chance_is_none_where_it_is_still_new():
+    """UNIQUE(subscriber, paper) would cost the whole shard its day."""
+    one = reader(interests="graph networks", next_due_at=at(TODAY, 7))
+    had(one, TODAY - 12 * DAY)
+    paper = make.paper("Graph networks", day=TODAY - 10 * DAY, upvotes=90)
+    for day, votes in ((TODAY - 9 * DAY, 5), (TODAY - DAY, 90)):
+        paper.observations.create(source="huggingface", day=day, upvotes=votes)
+    planning.plan(at(TODAY, 7))
+    (pick,) = one.digests.get(day=TODAY).picks.all()
+    assert (pick.paper, pick.basis) == (paper, "topic")
+
+
+def test_a_preview_has_the_papers_that_the_digest_will_have():
+    one = reader(interests="graph networks", next_due_at=at(TODAY, 7))
+    had(one, TODAY - 12 * DAY)
+    make.paper("Graph networks", day=TODAY - 10 * DAY)
+    digest, picks = planning.preview(one, TODAY, NOW)
+    assert (digest.since, len(picks)) == (TODAY - 12 * DAY, 1)
+
+
+def test_where_nobody_was_away_no_more_is_asked():
+    make.paper("Graph networks")
+    for _ in range(3):
+        had(reader(interests="graph networks"), TODAY - DAY)
+    planning.propose(list(Subscriber.objects.all()), NOW)
+    with CaptureQueriesContext(connection) as asked:
+        planning.propose(list(Subscriber.objects.all()), NOW)
+    assert len(asked) <= 9
+
+
+def test_no_paper_comes_twice_to_who_was_away_either():
+    one = reader(interests="graph networks", next_due_at=at(TODAY, 7))
+    paper = make.paper("Graph networks", day=TODAY - 10 * DAY)
+    pick = {"subscriber": one, "paper": paper, "position": 1, "score": 1, "basis": "topic"}
+    had(one, TODAY - 9 * DAY).picks.create(**pick)
+    planning.plan(at(TODAY, 7))
+    assert one.letters.get(day=TODAY).reason == "nothing to say"
+
+
+# ---- The form
+
+
+def save(client, subscriber, **sent):
+    response = client.post(links.preferences_url(subscriber), sent)
+    subscriber.refresh_from_db()
+    return response
+
+
+def test_days_are_chosen_by_name_kept_where_absent_and_shown(client):
+    one = reader(next_due_at=at(TODAY + DAY, 7))
+    assert save(client, one, days=["", "wed", "sun"]).status_code == 302
+    assert (one.weekdays, one.next_due_at) == (0b1000100, at(date(2026, 6, 3), 7))
+    assert save(client, one, hour=8).status_code == 302
+    assert (one.weekdays, one.hour) == (0b1000100, 8)
+    page = client.get(links.preferences_url(one)).content.decode()
+    checked = re.findall(r'name="days" value="(\w+)" checked', page)
+    assert checked == ["wed", "sun"]
+
+
+@pytest.mark.parametrize("days", [[""], ["", "someday"], ["mon", "8"]])
+def test_no_day_and_no_such_day_are_refused(client, days):
+    one = reader(weekdays=MONDAYS)
+    response = save(client, one, days=days, hour=9)
+    assert response.status_code == 400
+    assert 'id="id_days_error"' in response.content.decode()
+    assert (one.weekdays, one.hour) == (MONDAYS, 7)
