@@ -91,8 +91,8 @@ def may_write_to(door: str, address: str, now: datetime) -> bool:
 def spend(door: str, limits: Sequence[Limit], now: datetime) -> None:
     """Count one attempt under all of these limits. Raises TooMany where one is reached.
 
-    Then it counts under none. Nothing that happens after it is undone by an error takes it back:
-    call it outside of other transactions.
+    Then it counts under none. Inside another transaction, others that fall under the same limits
+    wait for its end.
     """
     try:
         _refuse_if_reached(door, limits, now)  # Without a lock, which a flood would queue for.

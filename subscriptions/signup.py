@@ -3,6 +3,7 @@
 Each takes its moment as an argument, and may be called twice: the second time changes nothing.
 """
 
+import uuid
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -24,6 +25,9 @@ REMIND_AGAIN = timedelta(days=1)
 ASK_AGAIN = timedelta(days=7)
 #: A goodbye or a question that could not leave for so long is of no use any more.
 NOTICE_CLOSES = timedelta(days=3)
+
+#: The number of no letter: a hint at it is as much work as one at another, and brings nothing.
+NO_LETTER = 0
 
 Kind = Letter.Kind
 Stance = TopicPreference.Stance
@@ -78,26 +82,31 @@ def subscribe(
 
     Nothing that an active reader set is changed, since anyone may type her address. Return the
     letter that was written, or None where one is under way or she is not to be written to.
+
+    Whether someone has this address, and in which state she is, is told by nothing but the letter:
+    what isn't done for her is done for a stand-in, so that the time doesn't tell either.
     """
     with transaction.atomic():
-        subscriber = _at(email, now)
+        subscriber, is_new = _at(email, now)
         state = subscriber.state_at(now)
-        if state == "suppressed":
-            return None
-        if state in ("active", "paused"):
-            return _write_confirm(subscriber, now, since=now - REMIND_AGAIN)
+        letter, asks = None, state in ("pending", "unsubscribed")
         if state == "unsubscribed":  # Anyone may type her address: what she set stays, until she
             subscriber.asked_for = wishes.as_json(timezone, hour)  # confirms.
-        else:
+        elif state == "pending":
             subscriber.timezone, subscriber.hour = timezone, hour
             subscriber.language = language
             _set_preferences(subscriber, wishes)
-        _note(subscriber, Consent.Act.ASKED, door, now)
-        since = max(now - CONFIRM_AGAIN, subscriber.unsubscribed_at or now - CONFIRM_AGAIN)
-        letter = _write_confirm(subscriber, now, since)
-        if letter is not None:
-            subscriber.asked_at = now
-        subscriber.save()
+        if asks:
+            _note(subscriber, Consent.Act.ASKED, door, now)
+            since = max(now - CONFIRM_AGAIN, subscriber.unsubscribed_at or now - CONFIRM_AGAIN)
+            letter = _write_confirm(subscriber, now, since)
+            if letter is not None:
+                subscriber.asked_at = now
+            subscriber.save()
+        elif state != "suppressed":
+            letter = _write_confirm(subscriber, now, since=now - REMIND_AGAIN)
+        if not is_new:
+            _do_the_rest_for_a_stand_in(state, wishes, door, now, wrote=letter is not None)
         return letter
 
 
@@ -256,15 +265,34 @@ def erase(subscriber: Subscriber) -> None:
 
 
 def _at(email, now):
-    """Return the locked subscriber with this address, made where there is none."""
+    """Return the locked subscriber with this address, and whether she was made just now."""
     subscriber = Subscriber.objects.select_for_update().at(email).first()
-    if subscriber is None:
-        try:
-            with transaction.atomic():
-                subscriber = Subscriber.objects.create(email=email, asked_at=now)
-        except IntegrityError:  # Someone signed the same address up in this very moment.
-            subscriber = Subscriber.objects.select_for_update().at(email).get()
-    return subscriber
+    if subscriber is not None:
+        return subscriber, False
+    try:
+        with transaction.atomic():
+            return Subscriber.objects.create(email=email, asked_at=now), True
+    except IntegrityError:  # Someone signed the same address up in this very moment.
+        return Subscriber.objects.select_for_update().at(email).get(), False
+
+
+def _do_the_rest_for_a_stand_in(state, wishes, door, now, *, wrote):
+    """Do what a sign-up does for a new address and did not for one in this state, and undo it."""
+    with transaction.atomic():
+        address = f"{uuid.uuid4().hex}@stand-in.invalid"
+        stand_in = Subscriber.objects.create(email=address, asked_at=now)
+        if state != "pending":
+            _set_preferences(stand_in, wishes)
+        if state not in ("pending", "unsubscribed"):
+            _note(stand_in, Consent.Act.ASKED, door, now)
+            stand_in.save()
+        if state == "suppressed":
+            _write_confirm(stand_in, now, since=now)
+        elif not wrote:
+            _write(stand_in, Kind.CONFIRM, now, closes_at=now)
+        transaction.set_rollback(True)
+    if not wrote:
+        transaction.on_commit(lambda: hint(deliver_letter, NO_LETTER), robust=True)
 
 
 def _locked(subscriber):

@@ -7,6 +7,7 @@ from functools import wraps
 from math import ceil
 
 from django.conf import settings
+from django.db import transaction
 from django.http import JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -82,16 +83,17 @@ def subscribe(request):
         limits.knock("sign-up", request.META["REMOTE_ADDR"], now)
     except limits.TooMany as refusal:
         return too_many(request, refusal)
-    if limits.may_write_to("sign-up", email, now):
-        signup.subscribe(
-            email,
-            form.wishes(),
-            timezone=form.cleaned_data["timezone"],
-            hour=form.cleaned_data["hour"],
-            language=form.cleaned_data["language"] or get_language_from_request(request),
-            door=_door(request, _which_form(request), CONSENT),
-            now=now,
-        )
+    with transaction.atomic():  # One, so that each sign-up writes something, whoever it is.
+        if limits.may_write_to("sign-up", email, now):
+            signup.subscribe(
+                email,
+                form.wishes(),
+                timezone=form.cleaned_data["timezone"],
+                hour=form.cleaned_data["hour"],
+                language=form.cleaned_data["language"] or get_language_from_request(request),
+                door=_door(request, _which_form(request), CONSENT),
+                now=now,
+            )
     context = {
         "address": addresses.readable(email),
         "goes_to_files": settings.EMAIL_URL.startswith("file:"),

@@ -1,0 +1,115 @@
+"""Whose address is known here: no page tells, in its words, in its headers, or by its time."""
+
+import re
+import statistics
+import time
+from collections import Counter
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from subscriptions import signup
+from subscriptions.models import Consent, Letter, LetterEvent, Subscriber, Topic
+from tests import make
+from tests.make import NOW
+
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+STATES = {
+    "pending": {"confirmed": False},
+    "active": {},
+    "paused": {"paused_until": (NOW + timedelta(days=9)).date()},
+    "unsubscribed": {"unsubscribed_at": NOW - HOUR, "next_due_at": None},
+    "bounced": {"suppressed_at": NOW, "suppressed_by": "bounced"},
+    "complained": {"suppressed_at": NOW, "suppressed_by": "complained"},
+}
+WISHES = {"interests": "bread\ncake", "hour": "9"}
+
+
+@pytest.fixture(autouse=True)
+def no_limits(settings):
+    settings.LIMITS = dict.fromkeys(settings.LIMITS, 1_000_000)
+
+
+def sign_up(client, email, **wishes):
+    response = client.post("/subscribe/", {"email": email, **WISHES, **wishes})
+    assert response.status_code == 200
+    return response
+
+
+def work(client, email, **wishes):
+    """Return what the database is told to do for one sign-up: how often, which verb, where.
+
+    Savepoints may end one way or the other.
+    """
+    with CaptureQueriesContext(connection) as queries:
+        sign_up(client, email, **wishes)
+    told = [re.match(r'(\w+)(?:.*?"([a-z_]+)")?', query["sql"], re.DOTALL) for query in queries]
+    told = Counter(" ".join(filter(None, match.groups())) for match in told)
+    return {kind: n for kind, n in told.items() if kind not in ("RELEASE", "ROLLBACK")}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("lately", [False, True])
+def test_a_sign_up_is_the_same_work_whoever_has_the_address(client, state, lately):
+    topic = make.topic()
+    reader = make.subscriber(**STATES[state])
+    work(client, "warm@example.org")
+    if lately:
+        signup.office.write(reader, "confirm", now=NOW - MINUTE, closes_at=NOW + HOUR)
+    unknown, known = (
+        work(client, email, topics=topic.slug) for email in ("new@example.org", reader.email)
+    )
+    assert known["INSERT subscriptions_subscriber"] == 1
+    assert known == unknown
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("state", STATES)
+def test_of_a_stand_in_nothing_is_left(client, state):
+    reader = make.subscriber(**STATES[state])
+    sign_up(client, reader.email)
+    assert list(Subscriber.objects.all()) == [reader]
+    assert Letter.objects.exclude(subscriber=reader).count() == 0
+    assert Letter.objects.count() == LetterEvent.objects.count() <= 1
+    assert Topic.objects.exclude(owner=reader).count() == 0
+    assert Consent.objects.exclude(subscriber=reader).count() == 0
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("state", [None, *STATES])
+def test_one_hint_is_sent_whether_or_not_a_letter_is(client, monkeypatch, state):
+    hints = []
+    monkeypatch.setattr(signup, "hint", lambda task, number: hints.append(number))
+    email = make.subscriber(**STATES[state]).email if state else "new@example.org"
+    sign_up(client, email)
+    letter = Letter.objects.first()
+    assert hints == [letter.pk if letter else signup.NO_LETTER]
+
+
+@pytest.mark.django_db
+def test_a_hint_at_no_letter_brings_none(outbox):
+    from subscriptions.tasks import deliver_letter
+
+    deliver_letter(signup.NO_LETTER)
+    assert outbox() == []
+
+
+@pytest.mark.nightly
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("state", STATES)
+def test_the_time_tells_nothing_in_two_hundred_pairs(client, state):
+    from scipy.stats import wilcoxon
+
+    for n in range(200):
+        make.subscriber(f"known-{n}@example.org", **STATES[state])
+    times = {"known": [], "other": []}
+    for n in range(-10, 200):
+        for who in ("known", "other") if n % 2 else ("other", "known"):
+            began = time.perf_counter()
+            sign_up(client, f"{who}-{n}@example.org")
+            times[who] += [time.perf_counter() - began] * (n >= 0)
+    medians = {who: f"{statistics.median(taken) * 1000:.1f} ms" for who, taken in times.items()}
+    assert wilcoxon(times["known"], times["other"]).pvalue > 0.01, medians
