@@ -56,10 +56,23 @@ def path_of(name: str) -> str:
     return shutil.which(name)
 
 
+def vnu() -> str:
+    """Return where the Nu HTML checker is, which npm has as vnu-jar."""
+    return os.environ.get("VNU_JAR", "")
+
+
 SERVICES = {
     "playwright": (
         partial(module, "playwright"),
         "Playwright is not installed: uv sync --group browser",
+    ),
+    "vnu": (
+        lambda: program("java") and Path(vnu()).is_file(),
+        "no Nu HTML checker: npm install vnu-jar, and VNU_JAR=node_modules/vnu-jar/…/vnu.jar",
+    ),
+    "axe": (
+        partial(module, "axe_playwright_python"),
+        "axe-core is not installed: uv sync --group browser",
     ),
     "postgresql": (postgresql, f"no PostgreSQL that trusts {POSTGRESQL}"),
     "redis": (redis, "no Redis at 127.0.0.1:6379"),

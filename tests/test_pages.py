@@ -1,15 +1,33 @@
 """What holds for every page: each has a sample in pages.py, and all of these are looked at."""
 
 import re
+import subprocess
 from collections import Counter
+from importlib.resources import files
+from urllib.parse import urlsplit
 
 import lxml.html
 import pytest
 from django.test import Client
 
-from tests import pages
+from tests import pages, services
 
 pytestmark = pytest.mark.django_db
+
+SMALL, LARGE = {"width": 360, "height": 800}, {"width": 1280, "height": 900}
+#: What depends on width and colours; all else is the same in every corner.
+VISIBLE = ["color-contrast", "target-size", "scrollable-region-focusable", "link-in-text-block"]
+JUDGE = """async rules => {
+    document.querySelectorAll("details").forEach(one => one.open = true);
+    const options = {rules: {"target-size": {enabled: true}}};
+    if (rules.length) options.runOnly = rules;
+    const {violations} = await axe.run(document, options);
+    const found = violations.map(
+        one => `${one.id}: ${one.nodes[0].html} ${one.nodes[0].failureSummary}`
+    );
+    const {scrollWidth, clientWidth} = document.documentElement;
+    return scrollWidth > clientWidth ? [...found, "it scrolls sideways"] : found;
+}"""
 
 
 @pytest.fixture
@@ -23,16 +41,25 @@ def furnished(settings):
     return Client(raise_request_exception=False)
 
 
+def shown(client):
+    """Yield each sample that is a page for people, with the answer."""
+    for sample in pages.samples():
+        answer = sample.answer(client)
+        if answer["Content-Type"].startswith("text/html"):
+            yield sample, answer
+
+
 def test_every_address_has_a_sample(furnished):
     assert set(pages.routes()) == {sample.route for sample in pages.samples()}
 
 
-def test_no_page_sets_a_cookie_loads_from_elsewhere_or_names_what_is_not_there(furnished):
+def test_no_answer_sets_a_cookie(furnished):
     for sample in pages.samples():
-        answer = sample.answer(furnished)
-        assert not answer.cookies, sample
-        if not answer["Content-Type"].startswith("text/html"):
-            continue
+        assert not sample.answer(furnished).cookies, sample
+
+
+def test_no_page_loads_from_elsewhere_or_names_what_is_not_there(furnished):
+    for sample, answer in shown(furnished):
         page = lxml.html.fromstring(answer.content)
         loaded = page.xpath("//@src | //@srcset | //link[not(@rel='canonical')]/@href")
         assert [one for one in loaded if not re.match(r"/[^/]", one)] == [], sample
@@ -41,4 +68,68 @@ def test_no_page_sets_a_cookie_loads_from_elsewhere_or_names_what_is_not_there(f
         named = " ".join(page.xpath("//label/@for | //@aria-labelledby | //@aria-describedby"))
         assert set(named.split()) <= set(ids), sample
         assert len(page.xpath("//h1")) == len(page.xpath("//main")) == 1, sample
-        assert page.xpath("//title")[0].text_content().strip().count(" · ") == 1, sample
+        assert page.xpath("string(//title)").count(" · ") == 1, sample
+
+
+@pytest.mark.services
+@pytest.mark.parametrize(
+    "corners",
+    [
+        [(SMALL, "dark", []), (LARGE, "light", VISIBLE)],
+        pytest.param(
+            [(size, scheme, []) for size in (SMALL, LARGE) for scheme in ("light", "dark")],
+            marks=pytest.mark.nightly,
+        ),
+    ],
+    ids=["two", "all"],
+)
+def test_everyone_can_use_every_page(furnished, chromium, corners):
+    """axe-core finds nothing, nothing scrolls sideways, and no page breaks its own policy."""
+    services.require("axe")
+    page, complaints = open_browser(chromium, furnished)
+    for sample, answer in shown(furnished):
+        page.answer = answer
+        for size, scheme, rules in corners:
+            page.set_viewport_size(size)
+            page.emulate_media(color_scheme=scheme)
+            if rules == []:
+                page.goto(f"http://127.0.0.1:8000/{sample.path.lstrip('/')}")
+            complaints += page.evaluate(JUDGE, rules)
+            assert complaints == [], (sample, size, scheme)
+    page.context.close()
+
+
+@pytest.mark.services
+@pytest.mark.nightly
+def test_the_nu_html_checker_finds_no_error(furnished, settings, tmp_path):
+    services.require("vnu")
+    for number, (_, answer) in enumerate(shown(furnished)):
+        (tmp_path / f"{number}.html").write_bytes(answer.content)
+    sheet = settings.BASE_DIR / "static" / "paperboy.css"
+    command = ["java", "-jar", services.vnu(), "--errors-only", "--also-check-css"]
+    checked = subprocess.run(
+        [*command, *tmp_path.glob("*.html"), sheet], capture_output=True, text=True, check=False
+    )
+    assert checked.stderr == ""
+    assert checked.returncode == 0
+
+
+def open_browser(chromium, client):
+    """Return a page that gets `page.answer` for each address it goes to, whatever the status, and
+    all else from the client; and the list of what it complains of.
+    """
+    page, complaints = chromium.new_context().new_page(), []
+    page.context.add_init_script(path=files("axe_playwright_python") / "axe.min.js")
+
+    def fulfill(route):
+        is_page = route.request.is_navigation_request()
+        answer = page.answer if is_page else client.get(urlsplit(route.request.url).path)
+        body = b"".join(answer.streaming_content) if answer.streaming else answer.content
+        status = 200 if is_page else answer.status_code
+        route.fulfill(status=status, headers=dict(answer.headers), body=body)
+
+    page.route("**/*", fulfill)
+    page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else 0)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("dialog", lambda dialog: complaints.append(dialog.message))
+    return page, complaints
