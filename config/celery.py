@@ -41,13 +41,18 @@ app.conf.beat_schedule = {
         "schedule": crontab(minute="*/5"),
         "options": {"expires": 240},
     },
+    "see what is wrong": {
+        "task": "digest.tasks.watch",
+        "schedule": EVERY_MINUTE,
+        "options": TICK,
+    },
     "see that the promises are kept": {
         "task": "digest.tasks.check_promises",
         "schedule": crontab(minute="2-59/5"),
         "options": {"expires": 240},
     },
-    "sound alarms and throw old rows away": {
-        "task": "digest.tasks.look_after_sources",
+    "throw old rows away": {
+        "task": "digest.tasks.throw_old_away",
         "schedule": crontab(minute=17),
         "options": {"expires": 3000},
     },

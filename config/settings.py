@@ -233,7 +233,12 @@ HARVEST_GRACE = timedelta(minutes=whole_number("HARVEST_GRACE_MINUTES", 60))
 KEEP_OBSERVATIONS = timedelta(days=whole_number("KEEP_OBSERVATIONS_DAYS", 365))
 KEEP_HARVESTS = timedelta(days=whole_number("KEEP_HARVESTS_DAYS", 90))
 KEEP_RESPONSES = timedelta(days=whole_number("KEEP_RESPONSES_DAYS", 7))
-ALARM_WEBHOOK = os.environ.get("ALARM_WEBHOOK", "")  # Gets {"text": …} when papers don't come in.
+
+# ---- Who is told that something is wrong: see digest/alarms.py
+
+ALARM_WEBHOOK = os.environ.get("ALARM_WEBHOOK", "")  # Gets {"text": …}.
+# So long after their moment, digests that aren't planned and letters that don't leave are an alarm.
+ALARM_LATE = timedelta(minutes=whole_number("ALARM_LATE_MINUTES", 15))
 
 # ---- Celery: see config/celery.py
 
@@ -244,6 +249,7 @@ CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_DEFAULT_QUEUE = "ingest"
 CELERY_TASK_ROUTES = {
     "digest.tasks.plan_digests": {"queue": "tick"},
+    "digest.tasks.watch": {"queue": "tick"},
     "subscriptions.tasks.deliver_due_letters": {"queue": "tick"},
     "subscriptions.tasks.deliver_letter": {"queue": "send"},
     "subscriptions.tasks.deliver_letters": {"queue": "send"},

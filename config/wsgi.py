@@ -7,3 +7,7 @@ from django.core.wsgi import get_wsgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 application = get_wsgi_application()
+
+from digest import alarms  # noqa: E402, which finds Django ready from here on.
+
+alarms.watch_beside()

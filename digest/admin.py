@@ -32,7 +32,7 @@ from unfold.contrib.filters.admin import (
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from digest import composing, coverage, harvest, health, previews, promises, specimens
+from digest import alarms, composing, coverage, harvest, health, previews, promises, specimens
 from digest.models import (
     Coverage,
     Digest,
@@ -663,7 +663,7 @@ def dashboard(request, context):
     today = timezone.localdate(now)
     return context | {
         "title": "Today",
-        "alarms": coverage.alarms(now),
+        "alarms": [one for one in alarms.known(now) if one.name not in ("stopped", "breaker")],
         "sending": standing.of_sending(now),
         "sources": _sources_card(now),
         "subscribers": _subscribers_card(now),

@@ -7,7 +7,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.migrations.executor import MigrationExecutor
 from django.db.utils import Error as DatabaseError
 
-from digest import coverage
+from digest import alarms
 from digest.models import Harvest
 from subscriptions.post import sending
 
@@ -33,12 +33,26 @@ def last_harvests() -> dict[str, Harvest | None]:
     return {source: daily.filter(source=source).first() for source in settings.SOURCES}
 
 
+#: What everybody may know of an alarm. Of the others, more is told below, or sooner.
+PUBLIC = {
+    "beat": "Nothing was planned for some minutes.",
+    "planning": "Digests are late.",
+    "letters": "Letters are late.",
+    "uncertain": "Of some letters, nobody knows yet whether they arrived.",
+    "promises": "A promise is not kept.",
+    "disk": "A disk is nearly full.",
+}
+
+
 def degradations(now: datetime) -> list[str]:
     """Return what is amiss while the service works: lists that are missing, sources that failed,
-    letters that don't leave.
+    letters that don't leave, and whatever else is an alarm.
 
     Everybody may read them, so why it is so is left to the panel.
     """
+    found = alarms.known(now)
+    names = {one.name for one in found}
+    missing = [one.said for one in found if one.name == "papers"]
     failed = [
         f"The last harvest of {source} failed, on {harvest.touched_at:%-d %B %Y at %H:%M} UTC: "
         f"the panel says why."
@@ -48,4 +62,4 @@ def degradations(now: datetime) -> list[str]:
     halted = (
         ["No letters leave for now: the panel says why."] if sending.current().why_not(now) else []
     )
-    return [*coverage.alarms(now), *failed, *halted]
+    return [*missing, *failed, *halted, *(said for name, said in PUBLIC.items() if name in names)]

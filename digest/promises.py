@@ -149,14 +149,20 @@ def _add(finding, rows):
 # ---- Never silence
 
 
-def _not_planned(_, now):
-    """Digests may wait for the day's papers, HARVEST_GRACE at most, and until the last one that is
+def overdue(now, late: timedelta) -> QuerySet:
+    """Return the subscribers whose digest should have been planned for so long.
+
+    Digests may wait for the day's papers, HARVEST_GRACE at most, and until the last one that is
     sent again has left: two would come in a row.
     """
-    wait = LATE + (settings.HARVEST_GRACE if coverage.is_awaited(now) else timedelta(0))
+    wait = late + (settings.HARVEST_GRACE if coverage.is_awaited(now) else timedelta(0))
     again = Letter.objects.filter(state__in=Letter.NOT_LEFT, day__isnull=False, repeats__gt=0)
     again = again.filter(subscriber=OuterRef("pk"), closes_at__gt=now)
     return Subscriber.objects.due(now - wait).exclude(Exists(again))
+
+
+def _not_planned(_, now):
+    return overdue(now, LATE)
 
 
 def _never_due(_, now):

@@ -8,10 +8,12 @@ from subscriptions.post import clock
 
 @shared_task
 def plan_digests():
-    from digest import planning  # numpy's import, which only workers pay.
+    from digest import planning, pulses  # numpy's import, which only workers pay.
     from subscriptions.tasks import deliver_due_letters
 
-    if planning.plan(clock.of_database()).letters:  # Workers' clocks may be ahead.
+    now = clock.of_database()  # Workers' clocks may be ahead.
+    pulses.beat(pulses.TICK, now)
+    if planning.plan(now).letters:
         deliver_due_letters.delay()
 
 
@@ -45,17 +47,27 @@ def learn_from_feedback():
 
 
 @shared_task
-def look_after_sources():
-    """Say aloud what did not come in, and throw away what is too old."""
-    from digest import upkeep
+def watch():
+    """See what is wrong, and tell of it. That this runs at all is a sign of life, too."""
+    from digest import alarms, pulses
 
-    upkeep.sound_alarms(timezone.now())
-    upkeep.purge(timezone.now())
+    now = clock.of_database()
+    pulses.beat(pulses.TICK, now)
+    alarms.watch(now)
 
 
 @shared_task
 def check_promises():
-    """Say aloud which promises are broken, if any."""
+    """See which promises are broken, if any."""
+    from digest import alarms
+
+    now = clock.of_database()
+    alarms.note(alarms.broken_promises(now), now)
+
+
+@shared_task
+def throw_old_away():
+    """Throw away what is too old."""
     from digest import upkeep
 
-    upkeep.watch_promises(timezone.now())
+    upkeep.purge(timezone.now())

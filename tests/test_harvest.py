@@ -1,18 +1,16 @@
 """Runs of sources: everything that was announced, each paper once, and proof of it."""
 
-import json
 import threading
 import time
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from itertools import pairwise
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from digest import coverage, harvest, planning, upkeep
+from digest import alarms, coverage, harvest, planning, upkeep
 from digest.models import (
     Coverage,
     Digest,
@@ -436,33 +434,14 @@ def test_what_happened_to_saved_papers_is_told_once_in_the_next_digest(server, d
     assert "Papers you saved" not in said[2]
 
 
-def test_nothing_coming_in_is_an_alarm_in_the_log_and_at_the_webhook(
-    server, days, settings, caplog
-):
-    told = []
-
-    class Hook(BaseHTTPRequestHandler):
-        def do_POST(self):
-            told.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, *args):
-            pass
-
-    hook = HTTPServer(("127.0.0.1", 0), Hook)
-    threading.Thread(target=hook.handle_request, daemon=True).start()
-    settings.ALARM_WEBHOOK = f"http://127.0.0.1:{hook.server_port}/"
+def test_nothing_coming_in_is_an_alarm(server, days):
     run(server, days[0])
     server.faults["rss"] = "empty"
     run(server, days[1])
-
-    assert upkeep.sound_alarms(at(days[1], 6)) == []
-    assert upkeep.sound_alarms(at(days[1], 7)) != []
-
-    hook.server_close()
-    assert "has not come in whole: cs, math, stat: an earlier day's list is served" in caplog.text
-    assert "Paperboy: arXiv's list of" in told[0]["text"]
+    assert alarms.look(at(days[1], 6)) == []
+    (alarm,) = alarms.look(at(days[1], 7))
+    assert alarm.name == "papers"
+    assert "has not come in whole: cs, math, stat: an earlier day's list is served" in alarm.said
 
 
 def test_old_observations_runs_and_answers_are_thrown_away(server, days):

@@ -5,10 +5,9 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
-from django.core.cache import cache
 from django.urls import reverse
 
-from digest import planning, promises, upkeep
+from digest import planning, promises, tasks
 from digest.models import Coverage, Digest
 from subscriptions import signup
 from subscriptions.models import Letter, LetterEvent, Subscriber, Volley
@@ -20,12 +19,6 @@ pytestmark = pytest.mark.django_db
 
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 State = Letter.State
-
-
-@pytest.fixture(autouse=True)
-def nothing_told():
-    """Forget which broken promises were told."""
-    cache.clear()
 
 
 @pytest.fixture
@@ -249,18 +242,18 @@ def test_letters_of_long_ago_are_left_to_the_doctor(sent):
     assert broken(since=NOW - promises.RECENT)["once"] == [other.pk]
 
 
-def test_a_broken_promise_is_an_error_with_its_name_once_an_hour(sent, caplog):
+def test_a_broken_promise_is_an_error_with_its_name_and_told_of_once(sent, caplog):
     change(sent, repeats=2)
     with caplog.at_level(logging.ERROR):
-        assert len(upkeep.watch_promises(NOW)) == 1
-        assert upkeep.watch_promises(NOW + 5 * MINUTE) == []
+        tasks.check_promises()
+        tasks.check_promises()
     (record,) = caplog.records
     assert "A promise is broken (once)" in record.getMessage()
     assert "@" not in record.getMessage()
 
 
 def test_promises_that_are_kept_are_not_told(sent, caplog):
-    assert upkeep.watch_promises(NOW) == []
+    tasks.check_promises()
     assert not caplog.records
 
 

@@ -133,7 +133,7 @@ def test_the_first_page_shows_the_receipt_of_a_list_that_is_here_whole(panel):
     covered("math", announced=43, had=43)
     text = text_of(panel.get(reverse(FIRST_PAGE)))
     assert "1,043 announced, 1,043 had: arXiv, 1 Jun 2026 whole" in text
-    assert "Papers are missing" not in text
+    assert "Something needs doing" not in text
 
 
 def test_the_first_page_begins_with_what_did_not_come_in(panel):
@@ -143,7 +143,7 @@ def test_the_first_page_begins_with_what_did_not_come_in(panel):
     text = text_of(panel.get(reverse(FIRST_PAGE)))
     assert "1,000 announced, 1,000 had so far: arXiv, 1 Jun 2026 not whole yet" in text
     assert "of Monday, 1 June has not come in whole: math" in text
-    assert text.index("Papers are missing") < text.index("announced")
+    assert text.index("Something needs doing") < text.index("announced")
 
 
 def test_the_first_page_says_why_there_is_no_receipt(panel, settings):

@@ -43,6 +43,11 @@ class Sending(models.Model):
     def __str__(self):
         return "stopped" if self.stopped_at else self.trouble or "on"
 
+    @property
+    def is_alarming(self) -> bool:
+        """Return whether the breaker has tripped for what doesn't mend itself soon."""
+        return bool(self.trouble) and (self.trouble != "unreachable" or self.failures >= ALARMING)
+
     def why_not(self, now) -> str:
         """Return why no letter may leave at this moment, or nothing."""
         if self.stopped_at:
@@ -92,9 +97,8 @@ def trip(trouble: str, said: str, now, *, is_trial: bool = False) -> None:
         pauses = PAUSES[trouble]
         row.trouble, row.said = trouble, said[:300]
         row.retry_at = now + pauses[min(row.failures, len(pauses)) - 1]
-    is_alarming = trouble != "unreachable" or row.failures >= ALARMING
     logger.log(
-        logging.ERROR if is_alarming else logging.WARNING,
+        logging.ERROR if row.is_alarming else logging.WARNING,
         "no letter leaves until %s: %s",
         f"{row.retry_at:%H:%M:%S}",
         said,

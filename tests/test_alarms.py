@@ -1,0 +1,397 @@
+"""Alarms: raised once, told once, ended once, whoever looks and however many do."""
+
+import json
+import logging
+import shutil
+import threading
+from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.db import OperationalError, connection
+
+from digest import alarms, planning, pulses, tasks
+from digest.models import Alarm, Coverage, Harvest, Pulse
+from subscriptions.models import Letter
+from subscriptions.post import sending
+from tests import make
+from tests.make import NOW
+
+pytestmark = pytest.mark.django_db
+
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+Usage = namedtuple("Usage", "total used free")
+
+
+class Hook:
+    """A webhook that keeps what it is told, and answers with `status`."""
+
+    def __init__(self):
+        self.told, self.status = [], 204
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(handler):
+                length = int(handler.headers["Content-Length"])
+                self.told.append(json.loads(handler.rfile.read(length))["text"])
+                handler.send_response(self.status)
+                handler.end_headers()
+
+            def log_message(self, *args):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+@pytest.fixture
+def hook(settings):
+    hook = Hook()
+    settings.ALARM_WEBHOOK = hook.url
+    yield hook
+    hook.server.shutdown()
+    hook.server.server_close()
+
+
+@pytest.fixture(autouse=True)
+def roomy(monkeypatch):
+    """The disk has room, whatever this machine's has."""
+    usage = {"free": 50 * 10**9}
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10**11, 0, usage["free"]))
+    return usage
+
+
+def names(now=NOW):
+    return [one.name for one in alarms.look(now)]
+
+
+def beaten(ago):
+    """Let the last tick be so long ago."""
+    pulses.beat(pulses.TICK, NOW - ago)
+
+
+# ---- What is one
+
+
+def test_nothing_is_wrong_where_nothing_has_run_yet():
+    assert names() == []
+
+
+def test_a_tick_that_is_five_minutes_old_is_an_alarm():
+    beaten(5 * MINUTE)
+    assert names() == []
+    beaten(5 * MINUTE)
+    assert names(NOW + MINUTE) == ["beat"]
+    (found,) = alarms.look(NOW + MINUTE)
+    assert found.said == (
+        "The last tick was 11:55 UTC on 1 June 2026: beat is dead, or all workers are."
+    )
+
+
+@pytest.mark.parametrize("run", [tasks.watch, tasks.plan_digests, lambda: call_command("tick")])
+def test_whatever_ticks_leaves_a_pulse(run):
+    run()
+    assert pulses.last(pulses.TICK) == NOW
+
+
+def test_a_rehearsal_of_another_moment_leaves_none():
+    call_command("tick", "--now", "2026-06-01T12:00+00:00")
+    call_command("tick", "--dry-run")
+    assert not Pulse.objects.exists()
+
+
+def test_a_pulse_that_comes_late_does_not_turn_the_clock_back():
+    beaten(MINUTE)
+    beaten(HOUR)
+    assert pulses.last(pulses.TICK) == NOW - MINUTE
+
+
+def test_digests_that_are_not_planned_are_an_alarm_after_a_quarter_of_an_hour():
+    make.subscriber()
+    assert names(NOW + 14 * MINUTE) == []
+    (found,) = alarms.look(NOW + 16 * MINUTE)
+    assert (found.name, found.said) == (
+        "planning",
+        "1 digest is not planned, due since 12:00 UTC on 1 June 2026.",
+    )
+
+
+def test_letters_that_wait_are_an_alarm_unless_none_may_leave(settings):
+    make.paper()
+    make.subscriber()
+    planning.plan(NOW)
+    assert names(NOW + 14 * MINUTE) == []
+    assert names(NOW + 16 * MINUTE) == ["letters"]
+    sending.stop("you", NOW)
+    assert names(NOW + 16 * MINUTE) == []
+    settings.ALARM_LATE = 5 * MINUTE
+    sending.resume("you")
+    assert names(NOW + 6 * MINUTE) == ["letters"]
+
+
+def test_letters_in_doubt_are_an_alarm():
+    make.paper()
+    make.subscriber()
+    planning.plan(NOW)
+    Letter.objects.update(state="uncertain", next_try_at=NOW + HOUR)
+    assert names() == ["uncertain"]
+
+
+@pytest.mark.parametrize(
+    ("trouble", "times", "alarm"),
+    [("unreachable", 2, []), ("unreachable", 3, ["breaker"]), ("auth", 1, ["breaker"])],
+)
+def test_a_breaker_that_has_tripped_for_long_is_an_alarm(trouble, times, alarm):
+    for _ in range(times):
+        sending.trip(trouble, "it said 535", NOW, is_trial=True)
+    assert names() == alarm
+
+
+def test_sending_that_stays_stopped_is_an_alarm_after_an_hour():
+    sending.stop("you", NOW)
+    assert names(NOW + HOUR) == []
+    assert names(NOW + HOUR + MINUTE) == ["stopped"]
+
+
+def ran(state, ago, source="huggingface"):
+    moment = NOW - ago
+    Harvest.objects.create(
+        source=source, state=state, today=moment.date(), started_at=moment, touched_at=moment
+    )
+
+
+@pytest.mark.parametrize(
+    ("runs", "alarm"),
+    [
+        ([("failed", 2)], []),
+        ([("failed", 4)], ["source"]),
+        ([("failed", 4), ("failed", 2), ("running", 0)], ["source"]),
+        ([("done", 30), ("failed", 2)], []),
+        ([("done", 30), ("failed", 4), ("failed", 2)], ["source"]),
+        ([("failed", 4), ("done", 2)], []),
+        ([("failed", 8), ("done", 6), ("failed", 1)], []),
+    ],
+)
+def test_a_source_that_fails_for_hours_is_an_alarm(runs, alarm):
+    for state, hours in runs:
+        ran(state, hours * HOUR)
+    assert names() == alarm
+
+
+def test_a_list_that_did_not_come_in_is_an_alarm():
+    Coverage.objects.create(
+        source="arxiv", category="cs", day=NOW.date() - 3 * DAY, state="fresh", checked_at=NOW
+    )
+    assert names() == ["papers"]
+
+
+@pytest.mark.parametrize(
+    ("total", "free", "alarm"),
+    [
+        (10**12, 3 * 10**9, []),
+        (10**12, 10**9, ["disk"]),
+        (10**10, 10**9, []),
+        (10**10, 4 * 10**8, ["disk"]),
+    ],
+)
+def test_a_disk_that_is_nearly_full_is_an_alarm(total, free, alarm, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(total, 0, free))
+    assert names() == alarm
+
+
+def test_a_look_that_breaks_costs_itself_alone(monkeypatch, caplog):
+    sending.trip("auth", "it said 535", NOW)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: 1 / 0)
+    assert names() == ["breaker"]
+    assert "an alarm can't be looked for: disk" in caplog.text
+
+
+# ---- Raised, told, ended
+
+
+def test_an_alarm_is_told_once_when_it_begins_and_once_when_it_ends(hook, caplog):
+    sending.trip("auth", "it said 535", NOW)
+    caplog.clear()
+    for minute in range(4):
+        alarms.watch(NOW + minute * MINUTE)
+    sending.resume("you")
+    sending.mend()
+    for minute in range(4, 10):
+        alarms.watch(NOW + minute * MINUTE)
+    begun, ended = hook.told
+    assert begun.splitlines() == [
+        "Paperboy (http://127.0.0.1:8000):",
+        "[breaker] The mail server does not let us in: it said 535. The next try is on 1 June 2026 "
+        "at 12:01 UTC.",
+    ]
+    assert "[breaker] is over: The mail server does not let us in" in ended
+    told = [(one.levelname, one.getMessage().split(":")[0]) for one in caplog.records]
+    assert ("ERROR", "[breaker] The mail server does not let us in") in told
+    assert [one for one in told if "breaker" in one[1]][1:] == [("WARNING", "[breaker] is over")]
+    (row,) = Alarm.objects.all()
+    assert (row.raised_at, row.ended_at) == (NOW, NOW + 7 * MINUTE)
+
+
+def test_one_that_comes_and_goes_within_minutes_is_one_alarm(hook):
+    for minute in range(6):
+        if minute % 2 == 0:
+            sending.trip("auth", "it said 535", NOW, is_trial=True)
+        else:
+            sending.mend()
+        alarms.watch(NOW + minute * MINUTE)
+    assert len(hook.told) == Alarm.objects.count() == 1
+
+
+def test_one_that_comes_again_later_is_told_again(hook):
+    for start in (NOW, NOW + HOUR):
+        sending.trip("auth", "it said 535", start)
+        alarms.watch(start)
+        sending.mend()
+        alarms.watch(start + 10 * MINUTE)
+    assert len(hook.told) == 4
+    assert Alarm.objects.count() == 2
+
+
+def test_each_source_has_an_alarm_of_its_own(hook):
+    for source in ("arxiv", "huggingface"):
+        ran("failed", 4 * HOUR, source)
+    alarms.watch(NOW)
+    (told,) = hook.told
+    assert "[source] arxiv has failed since" in told
+    assert "[source] huggingface has failed since" in told
+
+
+def test_a_webhook_that_does_not_take_it_is_told_again(hook, caplog):
+    hook.status = 500
+    sending.trip("auth", "it said 535", NOW)
+    alarms.watch(NOW)
+    assert "webhook does not take it: HTTPStatusError" in caplog.text
+    hook.status = 204
+    alarms.watch(NOW + MINUTE)
+    alarms.watch(NOW + 2 * MINUTE)
+    assert len(hook.told) == 2
+
+
+def test_a_webhook_that_is_not_there_harms_nobody(settings, caplog):
+    settings.ALARM_WEBHOOK = "http://127.0.0.1:1/?key=secret"
+    sending.trip("auth", "it said 535", NOW)
+    alarms.watch(NOW)
+    assert "webhook does not take it: ConnectError" in caplog.text
+    assert "secret" not in caplog.text
+
+
+def test_what_was_told_to_nobody_is_not_told_to_a_webhook_that_comes_later(settings, hook):
+    settings.ALARM_WEBHOOK = ""
+    sending.trip("auth", "it said 535", NOW)
+    alarms.watch(NOW)
+    settings.ALARM_WEBHOOK = hook.url
+    alarms.watch(NOW + MINUTE)
+    assert hook.told == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_many_who_see_the_same_one_tells(hook, caplog):
+    sending.trip("auth", "it said 535", NOW)
+    caplog.clear()
+    together = threading.Barrier(6)
+
+    def watch():
+        together.wait()
+        try:
+            alarms.watch(NOW)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(6) as threads:
+        for done in [threads.submit(watch) for _ in range(6)]:
+            done.result()
+    assert len(hook.told) == Alarm.objects.count() == 1
+    assert [one.levelno for one in caplog.records] == [logging.ERROR]
+
+
+def test_what_beat_alone_looks_at_is_not_ended_by_others():
+    found = alarms.Found("promises", "A promise is broken.", "once", alarms.SEEN_FOR_SELDOM)
+    alarms.note([found], NOW)
+    for minute in range(19):
+        alarms.watch(NOW + minute * MINUTE)
+    assert Alarm.objects.standing().count() == 1
+    alarms.watch(NOW + 21 * MINUTE)
+    assert not Alarm.objects.standing().exists()
+
+
+# ---- Beside the web server
+
+
+def test_a_database_that_is_away_is_told_by_whoever_notices(hook, monkeypatch):
+    def refuse():
+        raise OperationalError("gone")
+
+    watcher = alarms.Watcher()
+    with monkeypatch.context() as patch:
+        patch.setattr(alarms.clock, "of_database", refuse)
+        patch.setattr(connection, "close", lambda: None)  # The test's transaction is in it.
+        for _ in range(5):
+            watcher.look()
+    assert [told.splitlines()[1:] for told in hook.told] == [
+        ["[database] The database does not answer (OperationalError)."]
+    ]
+    monkeypatch.setattr(connection, "close", lambda: None)
+    watcher.look()
+    watcher.look()
+    assert hook.told[1].splitlines()[1:] == ["[database] is over: the database answers again."]
+    assert len(hook.told) == 2
+
+
+def test_a_database_that_is_away_for_a_moment_is_told_to_nobody(hook, monkeypatch):
+    monkeypatch.setattr(connection, "close", lambda: None)
+    watcher = alarms.Watcher()
+    for fails in (True, False, True, False):
+        with monkeypatch.context() as patch:
+            if fails:
+                patch.setattr(alarms, "watch", fail)
+            watcher.look()
+    assert hook.told == []
+
+
+def fail(now):
+    raise OperationalError("gone")
+
+
+# ---- Who may know what
+
+
+def test_strangers_learn_that_something_is_wrong_and_no_more(client, roomy):
+    beaten(HOUR)
+    make.subscriber("secret@example.org", next_due_at=NOW - HOUR)
+    roomy["free"] = 0
+    sending.trip("auth", "535 wrong password for secret-user", NOW)
+    alarms.note([alarms.Found("promises", "A promise is broken (once): 7.", "once", HOUR)], NOW)
+    response = client.get("/healthz/")
+    assert response.status_code == 200
+    assert response.json()["degraded"] == [
+        "No letters leave for now: the panel says why.",
+        "Nothing was planned for some minutes.",
+        "Digests are late.",
+        "A promise is not kept.",
+        "A disk is nearly full.",
+    ]
+
+
+def test_asking_how_it_is_changes_nothing(client):
+    beaten(HOUR)
+    client.get("/healthz/")
+    assert not Alarm.objects.exists()
+
+
+def test_operators_learn_all_of_it(client):
+    client.force_login(User.objects.create(username="you", is_staff=True, is_superuser=True))
+    beaten(HOUR)
+    alarms.note([alarms.Found("disk", "3 MB are left for /x on host-7.", "host-7", HOUR)], NOW)
+    page = client.get("/admin/").content.decode()
+    assert "Something needs doing" in page
+    assert "The last tick was 11:00 UTC on 1 June 2026" in page
+    assert "3 MB are left for /x on host-7." in page
