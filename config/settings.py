@@ -240,6 +240,11 @@ ALARM_WEBHOOK = os.environ.get("ALARM_WEBHOOK", "")  # Gets {"text": …}.
 # So long after their moment, digests that aren't planned and letters that don't leave are an alarm.
 ALARM_LATE = timedelta(minutes=whole_number("ALARM_LATE_MINUTES", 15))
 
+# Whoever brings it reads the figures at /metrics; where it is empty, nobody does.
+METRICS_TOKEN = os.environ.get("METRICS_TOKEN", "")
+if 0 < len(METRICS_TOKEN) < 16:
+    raise ImproperlyConfigured("METRICS_TOKEN is too short: make one of 16 characters or more.")
+
 # ---- Celery: see config/celery.py
 
 CELERY_BROKER_URL = os.environ.get("CELERY_BROKER_URL") or "memory://localhost/"

@@ -42,6 +42,22 @@ ELSEWHERE = ("promises", "disk")  # Alarms that not every process can find.
 SILENCES = 2  # So many looks in a row the database doesn't answer before somebody is called.
 
 
+#: All alarms that there are: headings of docs/runbook.md.
+NAMES = (
+    "beat",
+    "breaker",
+    "database",
+    "disk",
+    "letters",
+    "papers",
+    "planning",
+    "promises",
+    "source",
+    "stopped",
+    "uncertain",
+)
+
+
 @dataclass(frozen=True)
 class Found:
     """Something that is wrong now. `subject` is which, where there may be several at a time.

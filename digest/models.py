@@ -389,6 +389,7 @@ class Feedback(models.Model):
     class Meta:
         ordering = ["-at"]
         verbose_name_plural = "feedback"
+        indexes = [models.Index(fields=["at"], name="feedback_at")]
         constraints = [
             models.UniqueConstraint(fields=["subscriber", "paper"], name="one_word_a_paper"),
         ]

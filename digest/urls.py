@@ -18,4 +18,5 @@ urlpatterns = [
     path("robots.txt", views.robots),
     path("healthz/", views.ready, name="ready"),
     path("healthz/live/", views.live, name="live"),
+    path("metrics", views.metrics, name="metrics"),
 ]

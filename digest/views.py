@@ -2,9 +2,11 @@
 
 from django.conf import settings
 from django.db.models import Count, F, Q
-from django.http import HttpResponse, JsonResponse
+from django.db.utils import Error as DatabaseError
+from django.http import Http404, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
+from django.utils.crypto import constant_time_compare
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
@@ -180,6 +182,25 @@ def ready(request):
         "degraded": [] if reasons else health.degradations(timezone.now()),
     }
     return JsonResponse(body, status=503 if reasons else 200)
+
+
+@require_safe
+def metrics(request):
+    """The service in figures, for whoever has the operator's token; to all others, there is none.
+
+    So it is where no token is set.
+    """
+    from digest import metrics as figures
+
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    wanted = settings.METRICS_TOKEN
+    if not wanted or scheme.lower() != "bearer" or not constant_time_compare(token, wanted):
+        raise Http404
+    try:
+        text = figures.text()
+    except DatabaseError as error:
+        return HttpResponse(f"No figures: {type(error).__name__}.\n", "text/plain", status=503)
+    return HttpResponse(text, "text/plain; version=0.0.4; charset=utf-8")
 
 
 @require_safe

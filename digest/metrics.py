@@ -1,0 +1,275 @@
+"""The service in figures, as Prometheus reads them: counts and ages, nobody's address.
+
+All come from the database, so that every process of many tells the same, by questions that an index
+answers; those that read a day's rows are asked each five minutes. What is asked of this process
+itself is the room on its disk.
+"""
+
+import logging
+import shutil
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from celery import current_app
+from django.conf import settings
+from django.db.models import Count, Min, Q
+from django.db.utils import Error as DatabaseError
+from kombu.exceptions import OperationalError
+from kombu.transport import virtual
+
+from digest import alarms, coverage, health, promises, pulses
+from digest.models import Alarm, Feedback, Harvest
+from subscriptions.models import Consent, Letter, Subscriber
+from subscriptions.post import clock, retention, sending
+
+logger = logging.getLogger(__name__)
+
+BROKER_SECONDS = 2
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure, or several that differ by one label. `values` are by the label's value."""
+
+    name: str
+    help: str
+    values: dict[str, float]
+    label: str = ""
+
+
+def _one(name, help, value) -> Iterator[Metric]:
+    """Yield a figure without a label; none where it is unknown."""
+    if value is not None:
+        yield Metric(name, help, {"": value})
+
+
+# ---- What is asked each time
+
+
+def _post(now):
+    open_letters = Letter.objects.open().order_by().values_list("state").annotate(Count("pk"))
+    yield Metric(
+        "letters",
+        "Letters whose story has not ended.",
+        dict.fromkeys(Letter.OPEN, 0) | dict(open_letters),
+        "state",
+    )
+    oldest = Letter.objects.due(now).aggregate(at=Min("next_try_at"))["at"]
+    yield from _one(
+        "oldest_due_letter_seconds",
+        "How long the letter has waited that is due for longest.",
+        _seconds(now, oldest) if oldest else 0,
+    )
+    row = sending.current()
+    yield from _one(
+        "sending_stopped", "1 while an operator lets no letter leave.", bool(row.stopped_at)
+    )
+    yield from _one("breaker_failures", "How often in a row no letter could leave.", row.failures)
+
+
+def _planning(now):
+    late = promises.overdue(now, timedelta(0)).aggregate(count=Count("pk"), at=Min("next_due_at"))
+    yield from _one("digests_due", "Digests that are due and not planned.", late["count"])
+    yield from _one(
+        "planning_lag_seconds",
+        "How long the digest has been due that should have been planned first.",
+        _seconds(now, late["at"]) if late["at"] else 0,
+    )
+    tick = pulses.last(pulses.TICK)
+    yield from _one(
+        "tick_age_seconds",
+        "How long ago beat's last tick reached a worker.",
+        _seconds(now, tick) if tick else None,
+    )
+
+
+def _sources(now):
+    last = health.last_harvests()
+    done = Harvest.objects.filter(since=None, state=Harvest.State.DONE)
+    ages = {source: done.filter(source=source).first() for source in last}
+    yield Metric(
+        "harvest_age_seconds",
+        "How long ago a run of the source last went well.",
+        {source: _seconds(now, run.touched_at) for source, run in ages.items() if run},
+        "source",
+    )
+    yield Metric(
+        "harvest_failed",
+        "1 where the source's last run failed.",
+        {source: run.state == Harvest.State.FAILED for source, run in last.items() if run},
+        "source",
+    )
+    if (receipt := coverage.receipt(now)) is not None:
+        yield from _one("papers_announced", "Papers in arXiv's newest list.", receipt.announced)
+        yield from _one("papers_had", "How many of them are here.", receipt.had)
+        yield from _one("papers_verified", "1 where that is all of them.", receipt.is_verified)
+
+
+def _alarms(now):
+    standing = Alarm.objects.standing().order_by().values_list("name").annotate(Count("pk"))
+    yield Metric(
+        "alarms", "Alarms that stand.", dict.fromkeys(alarms.NAMES, 0) | dict(standing), "name"
+    )
+
+
+def _broker(now):
+    sizes = _queue_lengths()
+    yield from _one("broker_up", "1 where the broker answers.", sizes is not None)
+    yield Metric("queue_length", "Messages that wait for a worker.", sizes or {}, "queue")
+
+
+def _queue_lengths():
+    """Return how many messages wait in each queue, None where the broker does not answer."""
+    patience = {"socket_timeout": BROKER_SECONDS, "socket_connect_timeout": BROKER_SECONDS}
+    names = {route["queue"] for route in settings.CELERY_TASK_ROUTES.values()}
+    names.add(settings.CELERY_TASK_DEFAULT_QUEUE)
+    options = patience | {"retry_on_timeout": False}
+    with current_app.connection_for_read(transport_options=options) as connection:
+        try:
+            connection.ensure_connection(max_retries=0, timeout=BROKER_SECONDS)
+            channel = connection.default_channel
+            if not isinstance(channel, virtual.Channel):
+                return {}  # A broker that counts for itself.
+            # Declaring a queue passively would say the same, but overlooks the keys' prefix.
+            return {name: channel._size(name) for name in sorted(names)}
+        except (OperationalError, *connection.connection_errors):
+            return None
+
+
+def _disk(now):
+    free = shutil.disk_usage(settings.DATA_DIR).free
+    yield from _one("disk_free_bytes", "Room where DATA_DIR of this process is.", free)
+
+
+# ---- What reads the rows of a day
+
+
+def _readers(now):
+    kept = Q(suppressed_at=None)
+    stayed = kept & Q(unsubscribed_at=None)
+    wanting = stayed & Q(confirmed_at__isnull=False)
+    pausing = wanting & Q(paused_until__gt=now.date())
+    counts = Subscriber.objects.aggregate(
+        pending=Count("pk", filter=stayed & Q(confirmed_at=None)),
+        active=Count("pk", filter=wanting & ~pausing),
+        paused=Count("pk", filter=pausing),
+        unsubscribed=Count("pk", filter=kept & Q(unsubscribed_at__isnull=False)),
+        suppressed=Count("pk", filter=Q(suppressed_at__isnull=False)),
+    )
+    yield Metric("subscribers", "Addresses, by what they want.", counts, "state")
+
+
+def _last_day(now):
+    since = now - DAY
+    consents = Consent.objects.filter(
+        pk__gte=retention.first_since(Consent, "at", since - retention.SLACK), at__gte=since
+    )
+    yield Metric(
+        "consents_last_day",
+        "Who asked for the digest, confirmed and left in 24 hours.",
+        _counts(consents, "act", Consent.Act),
+        "act",
+    )
+    yield Metric(
+        "feedback_last_day",
+        "What readers said of papers in 24 hours.",
+        _counts(Feedback.objects.filter(at__gte=since), "value", Feedback.Value),
+        "value",
+    )
+
+
+def _counts(rows, name, choices):
+    found = rows.order_by().values_list(name).annotate(Count("pk"))
+    return dict.fromkeys(choices, 0) | dict(found)
+
+
+def _figures(now):
+    figures = promises.figures(now)
+    ended = sum((Counter(day.states) for day in figures.days[:2]), Counter())
+    yield Metric(
+        "digest_letters_two_days",
+        "Letters of the newest two days, by state.",
+        dict.fromkeys(Letter.State, 0) | ended,
+        "state",
+    )
+    lags = {"0.5": figures.lag_median, "0.99": figures.lag_p99}
+    yield Metric(
+        "letter_lag_seconds",
+        "From a digest's planning to the mail server's yes, in 24 hours.",
+        {quantile: lag.total_seconds() for quantile, lag in lags.items() if lag is not None},
+        "quantile",
+    )
+    yield from _one(
+        "letters_accepted_last_day", "Taken by the mail server in 24 hours.", figures.accepted
+    )
+    yield from _one("letters_doubted_last_day", "Of which nobody knew for a time.", figures.doubted)
+    yield from _one("letters_repeated_last_day", "Sent again after no answer.", figures.repeated)
+    yield from _one("letters_unknown_last_day", "Of which nobody will know.", figures.unknown)
+
+
+# ---- Remembered, and written
+
+
+@dataclass
+class Remembered:
+    """What some questions were answered, asked again when it is older than `seconds`.
+
+    Of those that `may_fail`, one that the database takes too long for costs itself alone.
+    """
+
+    seconds: float
+    questions: list[Callable[[datetime], Iterable[Metric]]]
+    may_fail: bool = False
+    metrics: list[Metric] = field(default_factory=list)
+    asked_at: float | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def answers(self, now) -> list[Metric]:
+        with self.lock:  # Who comes meanwhile waits, and asks nothing.
+            if self.asked_at is None or time.monotonic() - self.asked_at >= self.seconds:
+                self.metrics = [
+                    metric for ask in self.questions for metric in self._answer(ask, now)
+                ]
+                self.asked_at = time.monotonic()
+            return self.metrics
+
+    def _answer(self, ask, now):
+        try:
+            return list(ask(now))
+        except DatabaseError:
+            if not self.may_fail:
+                raise
+            logger.exception("figures can't be had: %s", ask.__name__.strip("_"))
+            return []
+
+
+OFTEN = Remembered(15, [_post, _planning, _sources, _alarms, _broker, _disk])
+SELDOM = Remembered(300, [_readers, _last_day, _figures], may_fail=True)
+
+
+def text() -> str:
+    """Return all figures in Prometheus's text format, version 0.0.4."""
+    now = clock.of_database()
+    return "".join(map(_written, OFTEN.answers(now) + SELDOM.answers(now)))
+
+
+def _written(metric):
+    name = f"paperboy_{metric.name}"
+    lines = [f"# HELP {name} {metric.help}", f"# TYPE {name} gauge"]
+    for value, number in metric.values.items():
+        label = f'{{{metric.label}="{_escaped(value)}"}}' if metric.label else ""
+        lines.append(f"{name}{label} {float(number):.12g}")
+    return "\n".join(lines) + "\n"
+
+
+def _escaped(value):
+    return str(value).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def _seconds(now, moment):
+    return max(0.0, (now - moment).total_seconds())

@@ -1,0 +1,212 @@
+"""The figures: who gets them, that Prometheus can read them, and that they are true."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from django.db import OperationalError, connection
+from prometheus_client.parser import text_string_to_metric_families
+
+from digest import alarms, metrics, planning, pulses, steering
+from digest.models import Coverage, Harvest
+from subscriptions import signup
+from subscriptions.models import Letter
+from subscriptions.post import delivery, sending
+from tests import make, services
+from tests.make import NOW
+
+pytestmark = pytest.mark.django_db
+
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+TOKEN = "a-token-of-this-test"
+
+
+@pytest.fixture(autouse=True)
+def nothing_remembered(monkeypatch):
+    for remembered in (metrics.OFTEN, metrics.SELDOM):
+        monkeypatch.setattr(remembered, "asked_at", None)
+
+
+def figures():
+    """Return each figure by its name, or by name and label."""
+    found = {}
+    for family in text_string_to_metric_families(metrics.text()):
+        assert family.documentation.endswith(".")
+        assert family.type == "gauge"
+        for sample in family.samples:
+            key = (sample.name, *sample.labels.values()) if sample.labels else sample.name
+            found[key] = sample.value
+    return found
+
+
+@pytest.fixture
+def scraped(client, settings):
+    """Return a function that asks as Prometheus does."""
+    settings.METRICS_TOKEN = TOKEN
+
+    def scrape(authorization=f"Bearer {TOKEN}"):
+        return client.get("/metrics", headers={"Authorization": authorization})
+
+    return scrape
+
+
+def test_whoever_has_the_token_gets_the_figures(scraped):
+    response = scraped()
+    assert response.status_code == 200
+    assert response["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert b"\npaperboy_letters{" in response.content
+
+
+@pytest.mark.parametrize(
+    "authorization", ["", "Bearer", "Bearer ", "Bearer wrong", f"Basic {TOKEN}", TOKEN, "Bearer ü"]
+)
+def test_nobody_else_learns_that_there_are_any(scraped, authorization):
+    assert scraped(authorization).status_code == 404
+
+
+@pytest.mark.parametrize("authorization", ["", "Bearer", "Bearer ", "Bearer x"])
+def test_where_no_token_is_set_nobody_gets_any(scraped, settings, authorization):
+    settings.METRICS_TOKEN = ""
+    assert scraped(authorization).status_code == 404
+
+
+def test_a_database_that_is_away_is_503(scraped):
+    def refuse(*args):
+        raise OperationalError("gone")
+
+    with connection.execute_wrapper(refuse):
+        response = scraped()
+    assert response.status_code == 503
+    assert response.content == b"No figures: OperationalError.\n"
+
+
+def test_a_quiet_house_has_figures_too():
+    found = figures()
+    assert found["paperboy_letters", "planned"] == 0
+    assert found["paperboy_oldest_due_letter_seconds"] == 0
+    assert found["paperboy_planning_lag_seconds"] == 0
+    assert found["paperboy_alarms", "beat"] == 0
+    assert found["paperboy_broker_up"] == 1
+    assert found["paperboy_queue_length", "tick"] == 0
+    assert found["paperboy_disk_free_bytes"] > 0
+    assert "paperboy_tick_age_seconds" not in found
+    assert "paperboy_papers_announced" not in found
+
+
+def test_the_figures_are_those_of_the_database(clock):
+    make.paper("Graphs")
+    late, later = make.subscriber(), make.subscriber()
+    planning.plan(NOW)
+    delivery.deliver_due(lambda: NOW + MINUTE)
+    make.subscriber(next_due_at=NOW - HOUR)
+    make.subscriber(confirmed=False)
+    waits = Letter.objects.filter(subscriber=later)
+    waits.update(state="planned", ended_at=None, next_try_at=NOW - 2 * MINUTE)
+    signup.unsubscribe(make.subscriber().public_id, door=signup.Door("a test"), now=NOW)
+    steering.say(late, make.paper(), "more", NOW)
+    pulses.beat(pulses.TICK, NOW - MINUTE)
+    sending.trip("auth", "535", NOW)
+    alarms.note([alarms.Found("beat", "dead")], NOW)
+    Harvest.objects.create(
+        source="arxiv", state="done", today=NOW, started_at=NOW, touched_at=NOW - 3 * HOUR
+    )
+    Coverage.objects.create(
+        source="arxiv", category="cs", day="2026-06-01", announced=9, had=8, checked_at=NOW
+    )
+    found = figures()
+    expected = {
+        ("paperboy_letters", "planned"): 2,  # Hers, and a goodbye.
+        ("paperboy_letters", "uncertain"): 0,
+        "paperboy_oldest_due_letter_seconds": 120,
+        "paperboy_digests_due": 1,
+        "paperboy_planning_lag_seconds": 3600,
+        "paperboy_tick_age_seconds": 60,
+        "paperboy_sending_stopped": 0,
+        "paperboy_breaker_failures": 1,
+        ("paperboy_alarms", "beat"): 1,
+        ("paperboy_alarms", "disk"): 0,
+        ("paperboy_harvest_age_seconds", "arxiv"): 3 * 3600,
+        ("paperboy_harvest_failed", "arxiv"): 0,
+        "paperboy_papers_announced": 9,
+        "paperboy_papers_had": 8,
+        "paperboy_papers_verified": 0,
+        ("paperboy_subscribers", "active"): 3,
+        ("paperboy_subscribers", "pending"): 1,
+        ("paperboy_subscribers", "unsubscribed"): 1,
+        ("paperboy_consents_last_day", "unsubscribed"): 1,
+        ("paperboy_feedback_last_day", "more"): 1,
+        ("paperboy_digest_letters_two_days", "accepted"): 1,
+        ("paperboy_letter_lag_seconds", "0.99"): 60,
+        "paperboy_letters_accepted_last_day": 1,
+    }
+    assert {key: found.get(key) for key in expected} == expected
+
+
+def test_no_figure_is_about_anybody():
+    make.paper("Graphs")
+    make.subscriber("someone@example.org", interests="secrets")
+    planning.plan(NOW)
+    text = metrics.text()
+    assert "someone" not in text
+    assert "secrets" not in text
+
+
+def test_asked_again_within_seconds_the_database_is_left_alone(django_assert_max_num_queries):
+    metrics.text()
+    with django_assert_max_num_queries(0):
+        metrics.text()
+
+
+def test_the_number_of_questions_does_not_grow(django_assert_max_num_queries):
+    make.paper("Graphs")
+    for _ in range(20):
+        make.subscriber()
+    planning.plan(NOW)
+    with django_assert_max_num_queries(60):
+        metrics.text()
+
+
+def test_what_names_a_label_can_break_no_line():
+    metric = metrics.Metric("x", "X.", {'a"b\\c\nd': 1}, "source")
+    (family,) = text_string_to_metric_families(metrics._written(metric))
+    assert family.samples[0].labels == {"source": 'a"b\\c\nd'}
+
+
+def test_a_broker_that_is_away_is_told_and_waited_for_no_longer_than_needed(settings):
+    from celery import Celery
+
+    app = Celery("away", broker="redis://127.0.0.1:1/0", set_as_current=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(metrics, "current_app", app)
+        found = figures()
+    assert found["paperboy_broker_up"] == 0
+    assert ("paperboy_queue_length", "tick") not in found
+
+
+def test_a_question_that_takes_too_long_costs_itself_alone(caplog):
+    def cut_off(execute, sql, *rest):
+        if "digest_feedback" in sql:
+            raise OperationalError("canceling statement due to statement timeout")
+        return execute(sql, *rest)
+
+    with connection.execute_wrapper(cut_off):
+        found = figures()
+    assert ("paperboy_feedback_last_day", "more") not in found
+    assert found["paperboy_subscribers", "active"] == 0
+    assert "figures can't be had: last_day" in caplog.text
+
+
+@pytest.mark.services
+def test_messages_that_wait_in_redis_are_counted(settings):
+    services.require("redis")
+    from celery import Celery
+
+    app = Celery("here", broker="redis://127.0.0.1:6379/7", set_as_current=False)
+    app.conf.broker_transport_options = {"global_keyprefix": f"test-{id(app)}:"}
+    with app.connection_for_write() as broker, pytest.MonkeyPatch.context() as patch:
+        queue = broker.SimpleQueue("tick")
+        queue.put(json.dumps({}))
+        patch.setattr(metrics, "current_app", app)
+        assert figures()["paperboy_queue_length", "tick"] == 1
+        queue.clear()
+        queue.queue.delete()
