@@ -5,16 +5,26 @@ changes nothing but when the work is looked at next. Hence ids only, no results,
 a tick that outlived its minute is thrown away (`expires`).
 """
 
+import logging
 import os
 
 from celery import Celery
 from celery.schedules import crontab
+from celery.signals import setup_logging
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 app = Celery("paperboy")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+@setup_logging.connect
+def keep_our_log(loglevel=None, **kwargs):
+    """Let Celery log as Django was told to, and not in a form of its own, which redacts nothing."""
+    if loglevel is not None:
+        logging.getLogger().setLevel(loglevel)
+
 
 EVERY_MINUTE = crontab()
 TICK = {"queue": "tick", "expires": 55}

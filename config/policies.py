@@ -87,6 +87,10 @@ class RedactingFormatter(logging.Formatter):
     ADDRESS = re.compile(r"[^\s<>\"'(),:;]+@[\w.-]+")
 
     def format(self, record):
-        line = self.SEARCHED.sub(r"\1…", super().format(record))
-        line = self.TOKEN.sub(r"/\1/…", line)
-        return self.ADDRESS.sub("…@…", line)
+        return self.redacted(super().format(record))
+
+    def redacted(self, text: str) -> str:
+        """Return the text without addresses, tokens and what people searched for."""
+        text = self.SEARCHED.sub(r"\1…", text)
+        text = self.TOKEN.sub(r"/\1/…", text)
+        return self.ADDRESS.sub("…@…", text)

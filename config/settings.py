@@ -26,6 +26,7 @@ from config.environment import (
     whole_number,
     whole_numbers,
 )
+from config.logs import FORMATTERS, place
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(os.environ.get("DATA_DIR") or BASE_DIR / "var").resolve()
@@ -80,6 +81,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "config.logs.number_requests",
     "config.proxies.find_visitor",
     "django.middleware.security.SecurityMiddleware",
     "config.policies.only_readable",
@@ -343,24 +345,30 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 
+# ---- The log
+
+LOG_FORMAT = os.environ.get("LOG_FORMAT") or "text"
+if LOG_FORMAT not in FORMATTERS:
+    raise ImproperlyConfigured(f"LOG_FORMAT must be text or json, not {LOG_FORMAT!r}.")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {
-        "line": {
-            "()": "config.policies.RedactingFormatter",
-            "format": "%(asctime)s %(levelname)s %(name)s: %(message)s",
-        }
-    },
+    "formatters": {"line": FORMATTERS[LOG_FORMAT]},
+    "filters": {"place": {"()": lambda: place}},
     "handlers": {
         "console": {
             "class": "logging.StreamHandler",
             "formatter": "line",
+            "filters": ["place"],
         }
     },
     "root": {"handlers": ["console"], "level": os.environ.get("LOG_LEVEL") or "WARNING"},
     "loggers": {
         "django": {"handlers": [], "propagate": True},
+        # Pages that are not there are told by config.logs, and not by what was asked for.
+        "django.request": {"level": "ERROR"},
+        # The web server would go on in a form of its own.
+        "gunicorn.error": {"handlers": [], "propagate": True},
         "pylatexenc": {"level": "ERROR"},  # Tells of each broken formula; the reader sees it raw.
     },
 }

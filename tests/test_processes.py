@@ -203,6 +203,8 @@ def house(tmp_path, database, sink):
         "EMAIL_URL": f"smtp://127.0.0.1:{sink.port}",
         "DATA_DIR": str(tmp_path / "data"),
         "SOURCES": "",  # Nothing is fetched: the papers are imported.
+        "LOG_FORMAT": "json",
+        "LOG_LEVEL": "INFO",
     }
     addresses = {
         "0.0.0.0:8000": f"127.0.0.1:{port}",
@@ -244,6 +246,13 @@ def test_who_signs_up_gets_one_digest_and_nobody_lifts_a_finger(open_house, sink
     assert len(papers) > 3
     assert all("graph" in f"{paper['title']} {paper['abstract']}".lower() for paper in papers)
     assert all(open_house.is_healthy(name) for name in ("web", "worker", "beat"))
+
+    lines = {name: lines_of(log) for name, log in open_house.logs().items()}
+    assert any("POST /subscribe/: 200" in line["message"] for line in lines["web"])
+    assert all(line.get("request") for line in lines["web"] if line["logger"] == "config.logs")
+    assert any(line["logger"] == "gunicorn.error" for line in lines["web"])
+    assert any(line.get("task") for line in lines["worker"])
+    assert lines["beat"]
 
     said = "\n".join(open_house.logs().values()) + told_to_redis(open_house)
     assert READER.lower() not in said.lower()
@@ -351,6 +360,11 @@ def states(house):
     with psycopg.connect(house.environment["DATABASE_URL"]) as connection:
         rows = connection.execute("SELECT state FROM subscriptions_letter ORDER BY id").fetchall()
     return [state for (state,) in rows]
+
+
+def lines_of(log):
+    """Return the lines of a log that are objects. Celery's banner is none."""
+    return [json.loads(line) for line in log.splitlines() if line.startswith("{")]
 
 
 def told_to_redis(house):

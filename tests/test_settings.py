@@ -164,6 +164,7 @@ def test_behind_https_cookies_and_the_browser_stay_there(read_settings):
         ("NEW_DAYS", "seven", "NEW_DAYS must be a whole number above zero, not 'seven'."),
         ("NEW_DAYS", "1.5", "NEW_DAYS must be a whole number above zero, not '1.5'."),
         ("CORPUS_DAYS", "0", "CORPUS_DAYS must be a whole number above zero, not '0'."),
+        ("LOG_FORMAT", "xml", "LOG_FORMAT must be text or json, not 'xml'."),
         ("METRICS_TOKEN", "short", "METRICS_TOKEN is too short: make one of 16 characters"),
         ("DEBUG", "maybe", "DEBUG must be 1 or 0, not 'maybe'."),
         ("SITE_URL", "papers.example.org", "SITE_URL must be an http(s) address"),
