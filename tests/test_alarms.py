@@ -210,6 +210,15 @@ def test_a_look_that_breaks_costs_itself_alone(monkeypatch, caplog):
     assert "an alarm can't be looked for: disk" in caplog.text
 
 
+def test_a_database_that_is_away_is_no_look_that_breaks(monkeypatch):
+    def gone(path):
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(shutil, "disk_usage", gone)
+    with pytest.raises(OperationalError):
+        alarms.look(NOW)
+
+
 # ---- Raised, told, ended
 
 
@@ -299,18 +308,20 @@ def test_of_many_who_see_the_same_one_tells(hook, caplog):
     caplog.clear()
     together = threading.Barrier(6)
 
-    def watch():
+    def watch(now):
         together.wait()
         try:
-            alarms.watch(NOW)
+            alarms.watch(now)
         finally:
             connection.close()
 
     with ThreadPoolExecutor(6) as threads:
-        for done in [threads.submit(watch) for _ in range(6)]:
-            done.result()
-    assert len(hook.told) == Alarm.objects.count() == 1
-    assert [one.levelno for one in caplog.records] == [logging.ERROR]
+        list(threads.map(watch, [NOW] * 6))
+        sending.mend()
+        list(threads.map(watch, [NOW + HOUR] * 6))
+    assert len(hook.told) == 2
+    assert Alarm.objects.count() == 1
+    assert [one.levelno for one in caplog.records] == [logging.ERROR, logging.WARNING]
 
 
 def test_what_beat_alone_looks_at_is_not_ended_by_others():
