@@ -1,6 +1,5 @@
 """Runs of sources: everything that was announced, each paper once, and proof of it."""
 
-import threading
 import time
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
