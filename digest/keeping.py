@@ -32,12 +32,14 @@ class Kept:
 #: Tables that know no reader: papers, where they come from, and how the service is.
 NOBODYS = frozenset(
     {
+        digest.Alarm,
         digest.Coverage,
         digest.FittedModel,
         digest.Harvest,
         digest.Observation,
         digest.Paper,
         digest.PaperEvent,
+        digest.Pulse,
         digest.Response,
         digest.Turn,
         subscriptions.Sending,

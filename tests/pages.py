@@ -130,6 +130,7 @@ def samples() -> list[Sample]:
         Sample("robots.txt", "/robots.txt"),
         Sample("healthz/", "/healthz/"),
         Sample("healthz/live/", "/healthz/live/"),
+        Sample("metrics", "/metrics"),
         *broken(),
         # The last one, after which there is no such reader.
         Sample(

@@ -7,6 +7,7 @@ import sys
 import pytest
 from celery import shared_task
 
+from config import logs
 from config.logs import FORMATTERS, place
 from subscriptions import links
 from tests import make
@@ -22,8 +23,14 @@ def written(form, message, *args, exc_info=None):
     return chosen["()"](chosen.get("format")).format(record)
 
 
+@pytest.fixture(autouse=True)
+def of_no_request():
+    """Forget the request of the test before."""
+    logs._request.set("")
+
+
 @pytest.fixture
-def lines(settings):
+def lines():
     """Return a function that returns what was logged so far, as JSON tells it."""
     chosen, kept = FORMATTERS["json"], []
 
