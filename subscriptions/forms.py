@@ -107,6 +107,15 @@ class SignUpForm(forms.Form):
     timezone = forms.CharField(max_length=64, required=False)
     hour = hour_field(required=False, empty_value=7, initial=7, label=_("Hour"))
     language = language_field()
+    #: Nobody sees it, so who fills it in is a program. Forms on other sites may lack it.
+    website = forms.CharField(required=False)
+
+    def clean_website(self):
+        """Refuse it in words: a browser may have filled it in for somebody, who tries once more."""
+        if self.cleaned_data["website"]:
+            raise forms.ValidationError(
+                _("This looks like the work of a program. If you are none, please send it again.")
+            )
 
     def clean_email(self):
         return addresses.normalise(self.cleaned_data["email"])

@@ -5,6 +5,7 @@ import re
 from datetime import timedelta
 from html.parser import HTMLParser
 
+import lxml.html
 import pytest
 from django.apps import apps
 from django.test import Client
@@ -315,6 +316,26 @@ def test_her_language_is_the_one_she_names_or_her_browsers(client, accepted, sen
     headers = {"Accept-Language": accepted} if accepted else {}
     client.post("/subscribe/", {"email": "you@example.org"} | sent, headers=headers)
     assert Subscriber.objects.get().language == becomes
+
+
+def test_who_fills_in_what_nobody_sees_is_asked_again_and_a_person_gets_through(client):
+    response = client.post("/subscribe/", {"email": "you@example.org", "website": "spam.example"})
+    assert response.status_code == 400
+    assert "If you are none, please send it again." in response.text
+    assert not Subscriber.objects.exists()
+    (trap,) = lxml.html.fromstring(response.text).xpath("//input[@name='website']")
+    assert trap.get("value") is None
+    assert (
+        client.post("/subscribe/", {"email": "you@example.org", "website": ""}).status_code == 200
+    )
+    assert Subscriber.objects.exists()
+
+
+def test_the_field_that_nobody_sees_is_hidden_from_readers_keyboards_and_password_managers(client):
+    (trap,) = lxml.html.fromstring(client.get("/").text).xpath("//input[@name='website']")
+    assert trap.xpath("ancestor::*[@hidden]")
+    assert (trap.get("tabindex"), trap.get("autocomplete")) == ("-1", "off")
+    assert trap.get("required") is None
 
 
 def test_other_sites_may_embed_the_form():
