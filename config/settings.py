@@ -308,6 +308,8 @@ LIMITS = whole_numbers(
         "network": 20,  # Letters that one network asks for in an hour, at each door.
         "all": 500,  # The same, of all together.
         "mailbox": 3,  # Letters that a mailbox gets in a day because somebody typed its address.
+        "passwords": 5,  # Wrong ones from one network in a quarter of an hour, at the log-in.
+        "account": 10,  # The same for one account, over all networks.
     },
 )
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000  # Bytes of a request's body.

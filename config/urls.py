@@ -3,7 +3,10 @@
 from django.contrib import admin
 from django.urls import include, path
 
+from subscriptions.log_in import log_in
+
 urlpatterns = [
+    path("admin/login/", log_in),  # The panel's own, which it names admin:login.
     path("admin/", admin.site.urls),
     path("", include("subscriptions.urls")),
     path("", include("digest.urls")),

@@ -49,9 +49,9 @@ LETTER_DOORS = ("sign-up", "lost link", "new address")
 class TooMany(Exception):
     """A limit is reached. `by` says which, `retry_after` in how many seconds it no longer is."""
 
-    def __init__(self, by: str, wait: timedelta):
-        super().__init__(by)
-        self.by = by
+    def __init__(self, door: str, by: str, wait: timedelta):
+        super().__init__(f"{door}: {by}")
+        self.door, self.by = door, by
         self.retry_after = max(1, ceil(wait.total_seconds()))
 
 
@@ -88,11 +88,11 @@ def may_write_to(door: str, address: str, now: datetime) -> bool:
     return True
 
 
-def spend(door: str, limits: Sequence[Limit], now: datetime) -> None:
+def spend(door: str, limits: Sequence[Limit], now: datetime) -> list[Attempt]:
     """Count one attempt under all of these limits. Raises TooMany where one is reached.
 
     Then it counts under none. Inside another transaction, others that fall under the same limits
-    wait for its end.
+    wait for its end. Return what was written down, for take_back.
     """
     try:
         _refuse_if_reached(door, limits, now)  # Without a lock, which a flood would queue for.
@@ -100,18 +100,22 @@ def spend(door: str, limits: Sequence[Limit], now: datetime) -> None:
             for limit in limits:
                 _let_nobody_else_count(door, limit)
             _refuse_if_reached(door, limits, now)
-            Attempt.objects.bulk_create(Attempt(key=_key(door, limit), at=now) for limit in limits)
+            return Attempt.objects.bulk_create(
+                Attempt(key=_key(door, limit), at=now) for limit in limits
+            )
     except DatabaseError as error:
         logger.error("attempts can't be counted: %s", type(error).__name__)
-        raise TooMany("store", AGAIN) from error
+        raise TooMany(door, "store", AGAIN) from error
 
 
-def refuse_if_reached(door: str, limits: Sequence[Limit], now: datetime) -> None:
-    """Count nothing; raise TooMany where a limit is reached, or can't be known."""
-    try:
-        _refuse_if_reached(door, limits, now)
-    except DatabaseError as error:
-        raise TooMany("store", AGAIN) from error
+def take_back(attempts: Sequence[Attempt]) -> None:
+    """Let attempts not count that turned out to be none of those that a limit is for."""
+    Attempt.objects.filter(pk__in=[attempt.pk for attempt in attempts]).delete()
+
+
+def forget(door: str, limit: Limit) -> int:
+    """Forget what was counted under a limit. Return how many attempts there were."""
+    return Attempt.objects.filter(key=_key(door, limit)).delete()[0]
 
 
 def closed_doors(now: datetime) -> list[str]:
@@ -151,7 +155,7 @@ def _refuse_if_reached(door, limits, now):
     for limit in limits:
         wait = _wait(door, limit, now)
         if wait is not None:
-            raise TooMany(limit.by, wait)
+            raise TooMany(door, limit.by, wait)
 
 
 def _wait(door, limit, now):

@@ -169,8 +169,9 @@ def unsubscribe(request, token):
 
 def too_many(request, refusal: limits.TooMany):
     """Turn a visitor away who knocked too often, or at a time when too many did."""
-    context = {"minutes": ceil(refusal.retry_after / 60), "by": refusal.by}
-    response = render(request, "429.html", context, status=429)
+    context = {"minutes": ceil(refusal.retry_after / 60), "by": refusal.by, "door": refusal.door}
+    status = 503 if refusal.by == "store" else 429
+    response = render(request, "429.html", context, status=status)
     response["Retry-After"] = str(refusal.retry_after)
     add_never_cache_headers(response)
     return response

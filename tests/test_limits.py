@@ -107,7 +107,7 @@ def test_where_attempts_cannot_be_counted_every_door_is_closed(client, monkeypat
 
     monkeypatch.setattr(Attempt.objects, "filter", fail)
     response = sign_up(client)
-    assert (response.status_code, response["Retry-After"]) == (429, "60")
+    assert (response.status_code, response["Retry-After"]) == (503, "60")
     assert not limits.may_write_to("sign-up", "you@example.org", NOW)
     assert not Letter.objects.exists()
     assert "attempts can't be counted: OperationalError" in caplog.text

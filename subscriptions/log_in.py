@@ -1,0 +1,57 @@
+"""The panel's log-in, which is locked for a while after too many wrong passwords.
+
+They are counted by network, and by account over all networks: who guesses from one network locks
+himself out before he locks the account, whose owner can still come in from hers. While it is
+locked, the right password opens nothing either. Time unlocks it, or `manage.py unlock`.
+"""
+
+import logging
+from datetime import timedelta
+from unicodedata import normalize
+
+from django.conf import settings
+from django.contrib import admin
+from django.http import HttpResponse
+from django.utils import timezone
+
+from subscriptions import limits, views
+from subscriptions.limits import Limit
+
+logger = logging.getLogger(__name__)
+
+DOOR = "log-in"
+WITHIN = timedelta(minutes=15)
+
+
+def log_in(request) -> HttpResponse:
+    """Answer as the panel does, unless too many came before with a wrong password."""
+    if request.method != "POST":
+        return admin.site.login(request)
+    account = _by_account(request.POST.get("username", ""))
+    tried = [_by_network(request.META["REMOTE_ADDR"]), account]
+    try:
+        # Counted before it is looked at, so that many guesses at once are no more than so many.
+        attempts = limits.spend(DOOR, tried, timezone.now())
+    except limits.TooMany as refusal:
+        logger.warning("the log-in is locked: too many wrong passwords, by %s", refusal.by)
+        return views.too_many(request, refusal)
+    response = admin.site.login(request)
+    if response.status_code == 302:  # Not request.user, who may have been in before as another.
+        limits.take_back(attempts)
+        limits.forget(DOOR, account)
+    return response
+
+
+def unlock(account: str, ip: str) -> int:
+    """Forget wrong passwords for this account and from this network. Return how many there were."""
+    return limits.forget(DOOR, _by_account(account)) + limits.forget(DOOR, _by_network(ip))
+
+
+def _by_network(ip):
+    return Limit("network", limits.network_of(ip), settings.LIMITS["passwords"], WITHIN)
+
+
+def _by_account(name):
+    """All spellings that Django's form takes for one account are one."""
+    name = normalize("NFKC", name.strip()).casefold()
+    return Limit("account", name, settings.LIMITS["account"], WITHIN)

@@ -1,0 +1,129 @@
+"""The panel's log-in: locked after guesses, for who guesses, and for a while."""
+
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.contrib.sessions.backends.db import SessionStore
+from django.core.management import call_command
+from django.test import Client
+
+from subscriptions.models import Attempt
+from tests.make import NOW
+
+pytestmark = pytest.mark.django_db
+
+HERE, ELSEWHERE = "192.0.2.1", "198.51.100.1"
+PANEL = "/admin/"
+
+
+@pytest.fixture(autouse=True)
+def operator(settings):
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # In no time.
+    settings.LIMITS = settings.LIMITS | {"passwords": 3, "account": 6}
+    return User.objects.create_superuser("ada", password="right")
+
+
+def log_in(client, password="right", name="ada", ip=HERE, **headers):
+    sent = {"username": name, "password": password, "next": PANEL}
+    return client.post("/admin/login/", sent, REMOTE_ADDR=ip, headers=headers)
+
+
+def guess(times, ip=HERE, **more):
+    return [log_in(Client(), f"guess {n}", ip=ip, **more).status_code for n in range(times)]
+
+
+def test_after_some_guesses_the_right_password_opens_nothing_for_a_while(client, clock):
+    assert guess(10) == [200] * 3 + [429] * 7
+    response = log_in(client)
+    assert (response.status_code, response["Retry-After"]) == (429, str(15 * 60))
+    assert "Too many wrong passwords" in response.text
+    assert client.get(PANEL).status_code == 302
+    clock.now = NOW + timedelta(minutes=15)
+    assert log_in(client)["Location"] == PANEL
+    assert client.get(PANEL).status_code == 200
+
+
+def test_who_guesses_from_one_network_locks_nobody_else_out(client):
+    guess(50)
+    assert log_in(client, ip=ELSEWHERE)["Location"] == PANEL
+    assert Attempt.objects.count() == 2 * 3 - 3  # Logging in forgets those for the account.
+
+
+def test_who_guesses_from_many_networks_locks_the_account(client, caplog):
+    assert [guess(1, ip=f"10.1.{n}.1") for n in range(9)] == [[200]] * 6 + [[429]] * 3
+    assert log_in(client, ip=ELSEWHERE).status_code == 429
+    assert "too many wrong passwords, by account" in caplog.text
+    assert "ada" not in caplog.text
+
+
+@pytest.mark.parametrize("name", ["ADA", " ada ", "ａｄａ"])
+def test_an_account_is_one_however_its_name_is_written(name):
+    for n in range(6):
+        guess(1, ip=f"10.1.{n}.1", name=name)
+    assert guess(1, ip=ELSEWHERE) == [429]
+
+
+def test_made_up_addresses_let_nobody_guess_more():
+    guesses = [
+        log_in(Client(), "guess", **{"x-forwarded-for": f"6.6.{n}.6"}).status_code for n in range(6)
+    ]
+    assert guesses == [200] * 3 + [429] * 3
+
+
+def test_an_account_that_is_none_is_locked_as_one_that_is():
+    assert guess(5, name="nobody") == guess(5, ip=ELSEWHERE)
+
+
+def test_one_who_comes_in_is_forgiven_and_may_come_in_often(client):
+    for _ in range(10):
+        assert guess(2) == [200] * 2
+        assert log_in(client)["Location"] == PANEL
+        Attempt.objects.all().delete()
+    for _ in range(10):
+        assert log_in(client)["Location"] == PANEL
+    assert not Attempt.objects.exists()
+
+
+def test_one_who_is_in_already_may_not_guess_the_passwords_of_others(client):
+    User.objects.create_user("eve", password="hers", is_staff=True)
+    assert log_in(client, "hers", "eve")["Location"] == PANEL
+    guesses = [log_in(client, f"guess {n}").status_code for n in range(5)]
+    assert guesses == [200] * 3 + [429] * 2
+
+
+def test_a_form_without_its_csrf_token_is_not_counted():
+    for _ in range(5):
+        assert log_in(Client(enforce_csrf_checks=True)).status_code == 403
+    assert not Attempt.objects.exists()
+
+
+@pytest.mark.parametrize("whom", [{"account": "Ada", "ip": HERE}, {"account": "ada"}, {}])
+def test_the_command_unlocks_whom_it_is_told(client, whom, capsys):
+    guess(3)
+    call_command("unlock", **whom)
+    said = {2: "6", 1: "3", 0: "0"}[len(whom)]
+    assert capsys.readouterr().out == f"{said} wrong passwords are forgotten.\n"
+    assert (log_in(client).status_code == 302) == (len(whom) == 2)
+
+
+def test_a_session_that_somebody_else_began_is_not_the_one_that_is_in(client):
+    begun = SessionStore()
+    begun.create()
+    client.cookies["sessionid"] = begun.session_key
+    log_in(client)
+    assert client.get(PANEL).status_code == 200
+    client.cookies["sessionid"] = begun.session_key
+    assert client.get(PANEL).status_code == 302
+
+
+def test_its_cookie_is_kept_from_scripts_and_other_sites(client, settings):
+    settings.SESSION_COOKIE_SECURE = True
+    cookie = log_in(client).cookies["sessionid"]
+    assert (cookie["httponly"], cookie["samesite"], cookie["secure"]) == (True, "Lax", True)
+
+
+def test_nobody_has_an_account_from_the_start(operator):
+    operator.delete()
+    call_command("migrate", verbosity=0)
+    assert not User.objects.exists()
