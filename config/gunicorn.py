@@ -4,7 +4,7 @@ import os
 
 from gunicorn.glogging import Logger
 
-from config.logs import FORMATTERS, place
+from config.logs import FORMATTERS, Place
 
 
 class Log(Logger):
@@ -14,5 +14,5 @@ class Log(Logger):
         super().setup(cfg)
         chosen = FORMATTERS.get(os.environ.get("LOG_FORMAT", ""), FORMATTERS["text"])
         for handler in self.error_log.handlers:
-            handler.addFilter(place)
+            handler.addFilter(Place())
             handler.setFormatter(chosen["()"](chosen.get("format")))

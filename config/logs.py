@@ -43,12 +43,14 @@ def number_requests(get_response):
     return middleware
 
 
-def place(record) -> bool:
-    """Note on the record of which request or task it is. A filter that lets all pass."""
-    record.request = _request.get()
-    record.task = (current_task and current_task.request.id) or ""
-    record.of = record.request or record.task or "-"
-    return True
+class Place(logging.Filter):
+    """Notes on each record of which request or task it is, and lets all pass."""
+
+    def filter(self, record):
+        record.request = _request.get()
+        record.task = (current_task and current_task.request.id) or ""
+        record.of = record.request or record.task or "-"
+        return True
 
 
 class JsonFormatter(RedactingFormatter):

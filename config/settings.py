@@ -26,7 +26,7 @@ from config.environment import (
     whole_number,
     whole_numbers,
 )
-from config.logs import FORMATTERS, place
+from config.logs import FORMATTERS, Place
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(os.environ.get("DATA_DIR") or BASE_DIR / "var").resolve()
@@ -356,7 +356,7 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": FORMATTERS[LOG_FORMAT]},
-    "filters": {"place": {"()": lambda: place}},
+    "filters": {"place": {"()": Place}},
     "handlers": {
         "console": {
             "class": "logging.StreamHandler",

@@ -8,7 +8,7 @@ import pytest
 from celery import shared_task
 
 from config import logs
-from config.logs import FORMATTERS, place
+from config.logs import FORMATTERS, Place
 from subscriptions import links
 from tests import make
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db
 def written(form, message, *args, exc_info=None):
     """Return the line that a logger of ours would write."""
     record = logging.LogRecord("a.room", logging.ERROR, "x.py", 1, message, args, exc_info)
-    place(record)
+    Place().filter(record)
     chosen = FORMATTERS[form]
     return chosen["()"](chosen.get("format")).format(record)
 
@@ -39,7 +39,7 @@ def lines():
             kept.append(self.format(record))
 
     handler = Keeping()
-    handler.addFilter(place)
+    handler.addFilter(Place())
     handler.setFormatter(chosen["()"]())
     root = logging.getLogger()
     level = root.level
