@@ -140,7 +140,8 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "transaction_mode": "IMMEDIATE",
         "timeout": 30,
         # FULL: with NORMAL, the last commits may be lost with the power, and a letter sent twice.
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; "
+        "PRAGMA secure_delete=ON;",  # What is erased is gone from the file, too.
     }
     # A file, so that the tests' threads have connections of their own, as in real life.
     DATABASES["default"]["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}
@@ -418,6 +419,7 @@ UNFOLD = {
                 "items": [
                     panel_page("Subscribers", "group", "subscriptions_subscriber_changelist"),
                     panel_page("Topics", "label", "subscriptions_topic_changelist"),
+                    panel_page("Sealed addresses", "lock", "subscriptions_seal_changelist"),
                 ],
             },
             {

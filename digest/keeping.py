@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from digest import models as digest
-from subscriptions import limits
+from subscriptions import limits, seals
 from subscriptions import models as subscriptions
 from subscriptions.post import retention
 
@@ -154,6 +154,19 @@ ALWAYS = [
             "nobody can fill a mailbox with letters. Neither can be read out of them."
         ),
         lambda: _("Kept for %(days)s.") % {"days": _days(limits.KEPT)},
+    ),
+    Kept(
+        (subscriptions.Seal,),
+        gettext_lazy("Addresses that must not be written to again"),
+        gettext_lazy(
+            "Where you erase everything and want no letter ever again, or letters to you had come "
+            "back or been reported: a number that is computed from your address with a secret. It "
+            "can’t be read out of it, and keeps anyone from having letters sent to you."
+        ),
+        lambda: (
+            _("Kept for good, unless you ask whoever runs this site; after returned letters, %s.")
+            % _days(seals.BOUNCED_FOR)
+        ),
     ),
     Kept(
         (LogEntry,),

@@ -1,6 +1,9 @@
 """What was sent to whom, kept true when the post office ends a letter or a reader asks for hers."""
 
+from django.db.models import F
+
 from digest.models import Digest, Feedback, PaperEvent, Pick, ReaderModel
+from subscriptions.exporting import rows
 from subscriptions.models import Letter
 
 
@@ -20,23 +23,33 @@ def write_days_of(letters):
 
 
 def export(subscriber):
-    """Return the papers that were sent to a subscriber, with the reasons, and what was learned."""
-    picks = Pick.objects.filter(subscriber=subscriber).order_by("pk")
-    learned = ReaderModel.objects.filter(subscriber=subscriber).first()
+    """Return her digests with their papers, what she said of papers, and what it taught."""
+    learned = ReaderModel.objects.filter(subscriber=subscriber)
+    model = learned.first()
     return {
-        "papers": [
-            {"day": pick.digest.day, "paper": pick.paper_id, "why": pick.why}
-            for pick in picks.select_related("digest", "paper")
-        ],
-        "feedback": list(
-            Feedback.objects.filter(subscriber=subscriber).values("paper", "value", "at")
-        ),
-        "learned": [list(pair) for pair in zip(learned.words, learned.weights, strict=True)]
-        if learned
+        "digests": rows(Digest.objects.filter(subscriber=subscriber)),
+        "papers": _papers(subscriber),
+        "feedback": rows(Feedback.objects.filter(subscriber=subscriber), "paper"),
+        "learned": [list(pair) for pair in zip(model.words, model.weights, strict=True)]
+        if model
         else [],
-        "taken_out": list(learned.removed.values()) if learned else [],
-        "learns": subscriber.learns,
+        "taken_out": list(model.removed.values()) if model else [],
+        "reader_model": rows(learned),
     }
+
+
+def _papers(subscriber):
+    """Return the papers that were sent to her, each with its day and the reason in words."""
+    picks = Pick.objects.filter(subscriber=subscriber)
+    reasons = {pick.pk: pick.why for pick in picks.select_related("paper")}
+    of_others = {
+        "day": F("digest__day"),
+        "title": F("paper__title"),
+        "folded_into": F("leader__paper"),
+    }
+    return [
+        row | {"why": reasons[row.pop("pk")]} for row in rows(picks, "pk", "paper", **of_others)
+    ]
 
 
 def forget_feedback(subscriber):

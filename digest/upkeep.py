@@ -3,7 +3,7 @@
 from django.conf import settings
 
 from digest.models import Harvest, Observation, Response
-from subscriptions import limits
+from subscriptions import limits, seals
 from subscriptions.post import retention
 
 
@@ -15,3 +15,4 @@ def purge(now) -> None:
     Response.objects.filter(fetched_at__lt=now - settings.KEEP_RESPONSES).delete()
     retention.purge(now)
     limits.purge(now)
+    seals.purge(now)

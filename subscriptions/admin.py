@@ -3,7 +3,6 @@
 Topics are among the upper room's pages (digest.admin): theirs says which papers match.
 """
 
-from calendar import day_abbr
 from contextlib import suppress
 
 from django.contrib import admin, messages
@@ -30,11 +29,12 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from subscriptions import addresses, registry, schedule, signup
+from subscriptions import addresses, registry, schedule, seals, signup
 from subscriptions.models import (
     Consent,
     Letter,
     LetterEvent,
+    Seal,
     Sending,
     Subscriber,
     Topic,
@@ -90,7 +90,8 @@ ERASE = {
     "title": "Erase",
     "question": "All that is kept is deleted for:",
     "consequence": "Wishes, consents, letters and digests go with the address, for good. Who asks "
-    "for no more letters is better unsubscribed: that is remembered.",
+    "for no more letters is better unsubscribed: that is remembered. Of an address from which "
+    "letters came back or were reported, a seal stays.",
 }
 
 
@@ -330,7 +331,7 @@ class SubscriberAdmin(ModelAdmin):
     def days(self, subscriber):
         if subscriber.weekdays == schedule.EVERY_DAY:
             return "every day"
-        return ", ".join(day_abbr[n] for n in schedule.weekdays_of(subscriber.weekdays))
+        return ", ".join(schedule.named(subscriber.weekdays))
 
     @display(description="Follows", ordering="follow_count")
     def follows(self, subscriber):
@@ -434,7 +435,7 @@ class SubscriberAdmin(ModelAdmin):
     def _erase(self, request, queryset):
         """Erase, and note that it was done: by number, since the address is to be forgotten."""
         for subscriber in queryset:
-            signup.erase(subscriber)
+            signup.erase(subscriber, now=timezone.now())
             LogEntry.objects.create(
                 user=request.user,
                 content_type=get_content_type_for_model(Subscriber),
@@ -443,6 +444,36 @@ class SubscriberAdmin(ModelAdmin):
                 action_flag=DELETION,
             )
         self.message_user(request, f"Erased: {len(queryset)}.", messages.SUCCESS)
+
+
+@admin.register(Seal)
+class SealAdmin(ModelAdmin):
+    """Addresses that must not be written to again: nobody can read them, but search for one."""
+
+    list_display = ["seal_said", "why", "at"]
+    search_fields = ["seal"]
+    search_help_text = "A whole email address"
+    ordering = ["-at"]
+    list_per_page = 50
+
+    def get_search_results(self, request, queryset, search_term):
+        if not search_term:
+            return queryset, False
+        try:
+            found = seals.of(addresses.normalise(search_term))
+        except ValidationError:
+            found = Seal.objects.none()
+        return queryset.filter(pk__in=found.values("pk")), False
+
+    def has_add_permission(self, request):
+        return False
+
+    def has_change_permission(self, request, obj=None):
+        return False
+
+    @display(description="Seal")
+    def seal_said(self, kept):
+        return f"{kept.seal[:8]}…"
 
 
 class EventInline(ReadOnly, TabularInline):

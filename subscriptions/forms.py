@@ -45,11 +45,10 @@ class DaysField(forms.MultipleChoiceField):
     A page sends an empty one along, which tells a form without a chosen day from one without days.
     """
 
-    NAMES = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
     widget = forms.CheckboxSelectMultiple
 
     def __init__(self, **kwargs):
-        choices = [(name, WEEKDAYS[number]) for number, name in enumerate(self.NAMES)]
+        choices = [(name, WEEKDAYS[number]) for number, name in enumerate(schedule.NAMES)]
         super().__init__(choices=choices, required=False, **kwargs)
 
     def clean(self, value):
@@ -57,12 +56,7 @@ class DaysField(forms.MultipleChoiceField):
         if value and not chosen:
             raise forms.ValidationError(_("Please choose one day at least."))
         names = super().clean(chosen)
-        return sum({1 << self.NAMES.index(name) for name in names}) or None
-
-    @classmethod
-    def named(cls, bits: int) -> list[str]:
-        """Return the names of the days that are set."""
-        return [cls.NAMES[number] for number in schedule.weekdays_of(bits)]
+        return sum({1 << schedule.NAMES.index(name) for name in names}) or None
 
 
 def topics_field(topics, **kwargs):
@@ -192,7 +186,7 @@ class PreferencesForm(forms.Form):
                 "muted_interests": "\n".join(chosen("mute", own=True)),
                 "timezone": subscriber.timezone,
                 "hour": subscriber.hour,
-                "days": DaysField.named(subscriber.weekdays),
+                "days": schedule.named(subscriber.weekdays),
                 "size": subscriber.size,
                 "language": subscriber.letter_language,
                 "quiet": "yes" if subscriber.wants_quiet_days else "no",

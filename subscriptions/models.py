@@ -26,6 +26,7 @@ __all__ = [
     "Letter",
     "LetterEvent",
     "Provider",
+    "Seal",
     "Sending",
     "Subscriber",
     "Topic",
@@ -337,6 +338,27 @@ class Consent(models.Model):
 
     def __str__(self):
         return f"{self.act} {self.at:%Y-%m-%d %H:%M}"
+
+
+class Seal(models.Model):
+    """An address that must not be written to again, as a keyed hash. See seals.py."""
+
+    class Why(models.TextChoices):
+        COMPLAINED = "complained", "reported as unwanted"
+        BOUNCED = "bounced", "letters came back"
+        ASKED = "asked", "asked never to be written to"
+
+    seal = models.CharField(max_length=64, primary_key=True, editable=False)
+    why = models.CharField(max_length=10, choices=Why)
+    at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = "sealed address"
+        verbose_name_plural = "sealed addresses"
+        ordering = ["-at"]
+
+    def __str__(self):
+        return f"{self.seal[:8]}…: {self.get_why_display()}"
 
 
 class Attempt(models.Model):

@@ -12,6 +12,7 @@ GRACE = timedelta(hours=6)  # So long after its local day a letter may still lea
 APART = timedelta(hours=12)  # Whatever was changed, or came late, digests stay so far apart;
 APART_AT_FIRST = timedelta(hours=6)  # but for the first, which comes at once, and the one after it.
 EVERY_DAY = 0b1111111  # Days of the week as bits, Monday's the lowest.
+NAMES = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")  # As forms and files have them.
 
 
 def due_moment(day: date, hour: int, zone: ZoneInfo) -> datetime | None:
@@ -37,9 +38,9 @@ def is_wanted(day: date, weekdays: int) -> bool:
     return bool((weekdays & EVERY_DAY or EVERY_DAY) >> day.weekday() & 1)
 
 
-def weekdays_of(bits: int) -> list[int]:
-    """Return the days of the week as numbers, Monday's 0."""
-    return [number for number in range(7) if bits >> number & 1]
+def named(weekdays: int) -> list[str]:
+    """Return the names of the days of the week that are set."""
+    return [name for number, name in enumerate(NAMES) if weekdays >> number & 1]
 
 
 def closes(day: date, zone: ZoneInfo) -> datetime:

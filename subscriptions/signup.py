@@ -4,16 +4,18 @@ Each takes its moment as an argument, and may be called twice: the second time c
 """
 
 import uuid
+from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import F
 
-from subscriptions import registry, schedule
+from subscriptions import registry, schedule, seals
+from subscriptions.exporting import rows
 from subscriptions.hints import hint
 from subscriptions.links import CONFIRM_DAYS
-from subscriptions.models import Consent, Letter, Subscriber, Topic, TopicPreference
+from subscriptions.models import Consent, Letter, LetterEvent, Subscriber, Topic, TopicPreference
 from subscriptions.post import office
 from subscriptions.tasks import deliver_letter
 
@@ -88,7 +90,7 @@ def subscribe(
     """
     with transaction.atomic():
         subscriber, is_new = _at(email, now)
-        state = subscriber.state_at(now)
+        state = "suppressed" if subscriber is None else subscriber.state_at(now)
         letter, asks = None, state in ("pending", "unsubscribed")
         if state == "unsubscribed":  # Anyone may type her address: what she set stays, until she
             subscriber.asked_for = wishes.as_json(timezone, hour)  # confirms.
@@ -212,36 +214,28 @@ def ask_if_right(subscriber: Subscriber, *, now) -> Letter | None:
 
 def export(subscriber: Subscriber) -> dict:
     """Return all that is kept about her, by name, ready for JSON."""
-    own = {
-        "email": subscriber.email,
-        "timezone": subscriber.timezone,
-        "hour": subscriber.hour,
-        "weekdays": schedule.weekdays_of(subscriber.weekdays),
-        "size": subscriber.size,
-        "language": subscriber.language,
-        "wants_quiet_days": subscriber.wants_quiet_days,
-        "paused_until": subscriber.paused_until,
-        "asked_at": subscriber.asked_at,
-        "confirmed_at": subscriber.confirmed_at,
-        "unsubscribed_at": subscriber.unsubscribed_at,
-        "suppressed_at": subscriber.suppressed_at,
-        "suppressed_by": subscriber.suppressed_by,
-        "suppressed_reason": subscriber.suppressed_reason,
-        "preferences": list(
-            subscriber.preferences.order_by("pk").values(
-                "stance", "weight", topic_name=F("topic__name"), query=F("topic__query")
-            )
-        ),
-        "consents": list(subscriber.consents.values("act", "at", "via", "ip", "wording")),
-        "letters": list(
-            subscriber.letters.order_by("pk").values(
-                "kind", "day", "state", "reason", "created_at", "ended_at", "message_id"
-            )
-        ),
+    (own,) = rows(Subscriber.objects.filter(pk=subscriber.pk))
+    own["weekdays"] = schedule.named(subscriber.weekdays)
+    topic = {"topic_name": F("topic__name"), "query": F("topic__query")}
+    own |= {
+        "preferences": rows(subscriber.preferences, **topic),
+        "own_topics": rows(subscriber.own_topics),
+        "consents": rows(subscriber.consents),
+        "letters": _letters(subscriber),
     }
     for exporter in registry.exporters:
         own |= exporter(subscriber)
     return own
+
+
+def _letters(subscriber):
+    """Return her letters, each with its steps."""
+    steps = defaultdict(list)
+    events = LetterEvent.objects.filter(letter__subscriber=subscriber)
+    for event in rows(events, "letter_id"):
+        steps[event.pop("letter_id")].append(event)
+    letters = rows(subscriber.letters, "pk", without=("mime_at", "mime_size"))
+    return [letter | {"events": steps[letter.pop("pk")]} for letter in letters]
 
 
 def reset(subscriber: Subscriber) -> None:
@@ -251,8 +245,12 @@ def reset(subscriber: Subscriber) -> None:
             forget(subscriber)
 
 
-def erase(subscriber: Subscriber) -> None:
-    """Delete her and all that is kept about her. A letter past the fence may still arrive."""
+def erase(subscriber: Subscriber, *, now, for_good: bool = False) -> None:
+    """Delete her and all that is kept about her. A letter past the fence may still arrive.
+
+    Of an address that must not be written to again, a seal stays: that is so where letters came
+    back or were reported, and where she wants it `for_good`.
+    """
     with transaction.atomic():
         subscriber = Subscriber.objects.select_for_update().filter(pk=subscriber.pk).first()
         if subscriber is None:
@@ -261,12 +259,39 @@ def erase(subscriber: Subscriber) -> None:
         list(subscriber.letters.select_for_update().order_by("pk").values_list("pk"))
         for eraser in registry.erasers:
             eraser(subscriber)
+        if for_good:
+            seals.keep(subscriber.email, seals.Why.ASKED, now)
+        elif subscriber.suppressed_at is not None:
+            # Where nobody noted why, it was the operator, who had his reason.
+            seals.keep(subscriber.email, subscriber.suppressed_by or seals.Why.COMPLAINED, now)
         subscriber.delete()
+        transaction.on_commit(_empty_log, robust=True)
+
+
+def _empty_log():
+    """Leave no erased address in SQLite's log, where it would stand until that is written over.
+
+    Readers and writers that are busy aren't waited for: then the log is emptied later.
+    """
+    if connection.vendor != "sqlite":
+        return
+    with connection.cursor() as cursor:
+        (waits,) = cursor.execute("PRAGMA busy_timeout").fetchone()
+        cursor.execute("PRAGMA busy_timeout = 500")
+        try:
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        finally:
+            cursor.execute(f"PRAGMA busy_timeout = {waits:d}")
 
 
 def _at(email, now):
-    """Return the locked subscriber with this address, and whether she was made just now."""
+    """Return the locked subscriber with this address, and whether she was made just now.
+
+    None is where the address is sealed.
+    """
     subscriber = Subscriber.objects.select_for_update().at(email).first()
+    if seals.is_kept(email, now):
+        return None, False
     if subscriber is not None:
         return subscriber, False
     try:

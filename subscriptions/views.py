@@ -211,8 +211,10 @@ def _export(request, subscriber, token):
 
 
 def _erase(request, subscriber, token):
-    signup.erase(subscriber)
-    return render(request, "subscriptions/erased.html")
+    for_good = request.POST.get("never_again") == "yes"
+    signup.erase(subscriber, now=timezone.now(), for_good=for_good)
+    context = {"for_good": for_good, "contact": settings.CONTACT_EMAIL}
+    return render(request, "subscriptions/erased.html", context)
 
 
 ACTIONS = {"save": _save, "resume": _resume, "reset": _reset, "export": _export, "erase": _erase}
@@ -243,7 +245,7 @@ def _preferences_page(request, subscriber, form, status=200):
         "form": form,
         "topics": Topic.objects.offered_to(subscriber),
         "zones": forms.zones(),
-        "days": forms.DaysField.named(subscriber.weekdays),
+        "days": schedule.named(subscriber.weekdays),
         "today": schedule.local_day(now, subscriber.zone),
         "unsubscribe_url": links.unsubscribe_url(subscriber),
         "done": DONE.get(request.GET.get("done")),

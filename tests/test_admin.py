@@ -226,7 +226,7 @@ def test_erasing_herself_clears_the_panels_log_too(panel):
     reader = make.subscriber("you@example.org")
     response = page(panel, reader)
     panel.post(response.request["PATH_INFO"], form_of(response) | {"size": "5"})
-    signup.erase(reader)
+    signup.erase(reader, now=NOW)
     assert not LogEntry.objects.exists()
 
 

@@ -310,7 +310,7 @@ def test_a_folded_papers_reason_is_the_topic_without_words(alike):
 def test_erasing_her_leaves_neither(alike):
     someone = reader()
     planning.plan(NOW)
-    signup.erase(someone)
+    signup.erase(someone, now=NOW)
     assert not Pick.objects.exists()
 
 

@@ -440,7 +440,7 @@ def test_the_letters_of_others_go_on():
     reader, other = make.subscriber(), make.subscriber()
     letter = office.write(other, "digest", now=NOW, closes_at=NOW + DAY)
     unsubscribe(reader)
-    signup.erase(reader)
+    signup.erase(reader, now=NOW)
     letter.refresh_from_db()
     assert letter.state == "planned"
 
@@ -683,8 +683,8 @@ def test_the_export_of_one_holds_nothing_of_another():
 def test_erasing_twice_is_erasing_once():
     reader = make.subscriber(interests="bread")
     subscribe(reader.email)
-    signup.erase(reader)
-    signup.erase(reader)
+    signup.erase(reader, now=NOW)
+    signup.erase(reader, now=NOW)
     for model in (Subscriber, TopicPreference, Topic, Letter, Consent):
         assert not model.objects.exists()
 
@@ -760,7 +760,7 @@ def test_nothing_of_her_is_left_when_she_erases_amid_other_clicks():
     reader = make.subscriber(interests="bread")
     wishes = Wishes(interests=["cake"])
     came_of = at_once(
-        *5 * [lambda: signup.erase(reader)],
+        *5 * [lambda: signup.erase(reader, now=NOW)],
         *5 * [lambda: signup.change(reader, wishes, {"hour": 9}, now=NOW)],
         *5 * [lambda: unsubscribe(reader)],
         *5 * [lambda: signup.resume(reader, now=NOW)],

@@ -326,7 +326,7 @@ def test_the_link_of_one_who_was_erased_answers(client):
     paper, someone = make.paper(), reader()
     say(someone, "more", paper)
     urls = [address(page, someone) for page in ("feedback", "learned", "why")]
-    signup.erase(someone)
+    signup.erase(someone, now=NOW)
     for url in urls:
         assert client.get(url, {"paper": paper.pk, "value": "more"}).status_code == 404
     for url in urls[:2]:
@@ -355,7 +355,7 @@ def once_before(statement, act):
 def test_who_is_erased_by_another_click_in_this_very_moment_gets_an_answer(client):
     paper, someone = make.paper(), reader()
     url = address("feedback", someone)
-    with once_before('FROM "digest_paper"', lambda: signup.erase(someone)):
+    with once_before('FROM "digest_paper"', lambda: signup.erase(someone, now=NOW)):
         response = client.post(url, {"paper": paper.pk, "value": "more"})
     assert response.status_code in (200, 404)
 
@@ -841,7 +841,7 @@ def test_all_that_is_kept_of_her_steering_is_in_her_export(world):
 def test_erased_nothing_of_it_is_left(world):
     someone = taught(reader(), "more", *world["roads"][:3])
     planning.plan(NOW)
-    signup.erase(someone)
+    signup.erase(someone, now=NOW)
     for model in (Feedback, ReaderModel, Pick, Digest, Subscriber):
         assert not model.objects.exists()
     assert steering.learn(NOW + DAY) == 0

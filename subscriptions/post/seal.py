@@ -7,9 +7,12 @@ from django.conf import settings
 from django.utils.crypto import salted_hmac
 
 
-def seal(salt: str, text: str) -> str:
-    """Return Django's salted HMAC (SHA-256) of a text, in hexadecimal digits."""
-    keyed = _keyed(salt, settings.SECRET_KEY).copy()
+def seal(salt: str, text: str, secret: str = "") -> str:
+    """Return Django's salted HMAC (SHA-256) of a text, in hexadecimal digits.
+
+    With `secret`, by a key that was SECRET_KEY once.
+    """
+    keyed = _keyed(salt, secret or settings.SECRET_KEY).copy()
     keyed.update(text.encode())
     return keyed.hexdigest()
 

@@ -1,0 +1,317 @@
+"""What is kept about a reader goes with her: all of it in a file, none of it left here."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.apps import apps
+from django.contrib.auth.models import User
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import connection
+from django.urls import reverse
+
+from digest import planning, steering, upkeep
+from digest.models import ReaderModel
+from subscriptions import links, seals, signup
+from subscriptions.models import Letter, Seal, Subscriber
+from subscriptions.post import delivery, office
+from tests import make
+from tests.make import NOW
+from tests.test_telling import work
+
+pytestmark = pytest.mark.django_db
+
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+DOOR = signup.Door(via="a test", ip="192.0.2.77", wording="Send me papers.")
+ADDRESS = "Ada.Lovelace@analytical-engine.example"
+#: What is told in other words, or is of use to the post office alone.
+TOLD_OTHERWISE = {
+    "Subscriber": {"weekdays"},
+    "Letter": {"mime_at", "mime_size"},
+}
+
+
+def act(client, action="save", **sent):
+    reader = Subscriber.objects.get(email=ADDRESS)
+    return client.post(links.preferences_url(reader), {"action": action, **sent})
+
+
+def a_life(client, panel):
+    """Let her do all that a reader can, and the operator with her. Return her."""
+    for number in range(12):
+        make.paper(f"Graph networks {number}", upvotes=number)
+    topic = make.topic("Robots")
+    client.post("/subscribe/", {"email": ADDRESS, "interests": "graph networks", "hour": "9"})
+    reader = Subscriber.objects.get()
+    client.post(links.confirm_url(reader))
+    for now in (NOW, NOW + DAY):
+        planning.plan(now)
+        delivery.deliver_due(lambda now=now: now)
+    act(client, topics=topic.slug, interests="graph networks\nspiking neurons", mute=[], size="3")
+    papers = [pick.paper for pick in reader.picks.all()]
+    for paper, value in zip(papers, ["more", "less", "save", "save"], strict=False):
+        steering.say(reader, paper, value, NOW + HOUR)
+    learned = {"terms": ["graph", "node"], "words": ["graphs", "nodes"], "weights": [0.5, -0.25]}
+    ReaderModel.objects.filter(subscriber=reader).update(**learned, fitted_at=NOW, floor=0.25)
+    steering.remove_word(reader, "node")
+    client.post(links.unsubscribe_url(reader))
+    goodbye = reader.letters.get(kind="goodbye")
+    signup.confirm(reader, goodbye.created_at, kind="goodbye", door=DOOR, now=NOW + 2 * HOUR)
+    said = f"450 4.2.1 <{ADDRESS}>: try again"
+    reader.letters.filter(kind="digest").update(last_reply=said, message_id="<d.1@x>")
+    panel.post(
+        reverse("admin:subscriptions_subscriber_change", args=[reader.pk]),
+        {
+            **{"timezone": "Asia/Tokyo", "hour": "8", "size": "4", "language": "en"},
+            **{f"{name}-TOTAL_FORMS": "0" for name in ("preferences", "consents", "letters")},
+            **{f"{name}-INITIAL_FORMS": "0" for name in ("preferences", "consents", "letters")},
+        },
+    )
+    office.sweep(NOW + 3 * HOUR)
+    reader.refresh_from_db()
+    return reader
+
+
+@pytest.fixture
+def panel(client):
+    operator = User.objects.create(username="you", is_staff=True, is_superuser=True)
+    other = type(client)()
+    other.force_login(operator)
+    return other
+
+
+# ---- What she takes with her
+
+
+def hers(row, seen=None):
+    """Yield a row and all that belongs to it, by the foreign keys that lead to it."""
+    seen = set() if seen is None else seen
+    if (type(row), row.pk) in seen:
+        return
+    seen.add((type(row), row.pk))
+    yield row
+    for relation in row._meta.related_objects:
+        if relation.many_to_many:
+            continue
+        for one in relation.related_model._base_manager.filter(**{relation.field.name: row}):
+            yield from hers(one, seen)
+
+
+def test_the_export_has_every_value_of_every_row_that_belongs_to_her(client, panel):
+    """By their foreign keys, so that whoever adds a table adds it to the export."""
+    a_life(client, panel)
+    Subscriber.objects.update(suppressed_reason="mailbox unknown", asked_for={"hour": 3})
+    reader = Subscriber.objects.get()
+    exported = act(client, "export").content.decode()
+    rows = list(hers(reader))
+    kinds = {type(row).__name__ for row in rows}
+    assert {"Letter", "LetterEvent", "Digest", "Pick", "Feedback", "ReaderModel"} <= kinds
+    assert {"Topic", "TopicPreference", "Consent"} <= kinds
+    for row in rows:
+        for field in row._meta.concrete_fields:
+            left_out = field.is_relation or field.primary_key
+            if left_out or field.name in TOLD_OTHERWISE.get(type(row).__name__, ()):
+                continue
+            value = field.value_from_object(row)
+            if value not in (None, "", [], {}):
+                told = json.loads(json.dumps(value, cls=DjangoJSONEncoder))
+                assert in_json(told, json.loads(exported)), f"{type(row).__name__}.{field.name}"
+
+
+def in_json(value, exported):
+    """Return whether the value stands anywhere in what was exported."""
+    if value == exported:
+        return True
+    if isinstance(exported, dict):
+        exported = list(exported.values())
+    return isinstance(exported, list) and any(in_json(value, one) for one in exported)
+
+
+def test_every_table_that_leads_to_her_was_looked_at(client, panel):
+    a_life(client, panel)
+    looked_at = {type(row) for row in hers(Subscriber.objects.get())}
+    to_her = {
+        model
+        for model in apps.get_models()
+        if any(
+            field.is_relation and field.related_model in looked_at
+            for field in model._meta.concrete_fields
+        )
+    }
+    assert to_her <= looked_at
+
+
+def test_the_days_of_the_week_are_exported_by_name(client):
+    make.subscriber(ADDRESS, weekdays=0b1000001)
+    assert act(client, "export").json()["weekdays"] == ["mon", "sun"]
+
+
+# ---- What is left
+
+
+def everything():
+    """Return all rows of all tables, as the database has them."""
+    with connection.cursor() as cursor:
+        found = {}
+        for table in connection.introspection.table_names(cursor):
+            cursor.execute(f'SELECT * FROM "{table}"')
+            found[table] = cursor.fetchall()
+    return found
+
+
+def files_with(text, *folders):
+    """Return the files in which the text stands, in either case; letters in the outbox aside."""
+    files = [path for folder in folders for path in Path(folder).rglob("*") if path.is_file()]
+    return [
+        path
+        for path in files
+        if "outbox" not in path.parts and text.lower().encode() in path.read_bytes().lower()
+    ]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("for_good", [False, True])
+def test_nothing_of_her_is_left_in_the_database_or_in_any_file(client, panel, data_dir, for_good):
+    a_life(client, panel)
+    name = Path(connection.settings_dict["NAME"])
+    database = [data_dir]
+    if connection.vendor == "sqlite":
+        database = [data_dir, name.parent]
+        assert files_with(ADDRESS, name.parent)
+    assert any(ADDRESS in repr(rows) for rows in everything().values())
+
+    assert act(client, "erase", **{"never_again": "yes"} if for_good else {}).status_code == 200
+
+    office.sweep(NOW + 2 * DAY)
+    assert [path.name for path in files_with(ADDRESS, *database)] == []
+    left = {table: rows for table, rows in everything().items() if rows}
+    assert ADDRESS.lower() not in repr(left).lower()
+    assert "analytical" not in repr(left).lower()
+    assert "spiking neurons" not in repr(left)
+    assert "192.0.2.77" not in repr(left)
+    hers = {table for table in left if table.startswith(("subscriptions_", "digest_"))}
+    assert hers - {"digest_paper", "subscriptions_topic", "digest_fittedmodel", "digest_turn"} == {
+        "subscriptions_attempt",
+        *(["subscriptions_seal"] if for_good else []),
+    }
+
+
+# ---- Seals
+
+
+def erased(for_good=False, **fields):
+    reader = make.subscriber(ADDRESS, **fields)
+    signup.erase(reader, now=NOW, for_good=for_good)
+    return Seal.objects.values_list("why", flat=True).first()
+
+
+def sign_up(address=ADDRESS, now=NOW + HOUR):
+    wishes = signup.Wishes(interests=["bread"])
+    return signup.subscribe(address, wishes, timezone="UTC", hour=7, door=DOOR, now=now)
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({}, None),
+        ({"unsubscribed_at": NOW}, None),
+        ({"confirmed": False}, None),
+        ({"suppressed_at": NOW, "suppressed_by": "complained"}, "complained"),
+        ({"suppressed_at": NOW, "suppressed_by": "bounced"}, "bounced"),
+        ({"suppressed_at": NOW}, "complained"),
+        ({"for_good": True}, "asked"),
+        ({"for_good": True, "suppressed_at": NOW, "suppressed_by": "bounced"}, "asked"),
+    ],
+)
+def test_a_seal_stays_where_forgetting_would_mean_to_write_again(fields, why):
+    assert erased(**fields) == why
+
+
+def test_who_erased_everything_may_sign_up_as_for_the_first_time():
+    erased()
+    assert sign_up().kind == "confirm"
+
+
+@pytest.mark.parametrize("local", ["Ada.Lovelace", "ada.lovelace", "ADA.LOVELACE"])
+@pytest.mark.parametrize("fields", [{"for_good": True}, {"suppressed_at": NOW}])
+def test_nobody_can_have_letters_sent_to_a_sealed_address_nor_see_that_it_is_one(
+    client, local, fields
+):
+    erased(**fields)
+    spelling = f"{local}@analytical-engine.example"
+    other = f"x{spelling[1:]}"
+    pages = [
+        client.post("/subscribe/", {"email": email}).content.decode().replace(email, "…")
+        for email in (spelling, other)
+    ]
+    assert len(set(pages)) == 1
+    assert Letter.objects.get().subscriber.email.lower() == other.lower()
+    assert Subscriber.objects.count() == 1
+
+
+def test_a_sign_up_is_the_same_work_where_the_address_is_sealed(client):
+    erased(for_good=True)
+    work(client, "warm@example.org")
+    assert work(client, ADDRESS) == work(client, "new@example.org")
+
+
+def test_another_address_is_not_sealed():
+    erased(for_good=True)
+    assert sign_up(f"x{ADDRESS}") is not None
+
+
+def test_what_came_back_is_tried_again_after_a_week_and_what_was_asked_for_never():
+    erased(suppressed_at=NOW, suppressed_by="bounced")
+    assert sign_up(now=NOW + 7 * DAY) is None
+    assert sign_up(now=NOW + 7 * DAY + MINUTE) is not None
+    signup.erase(Subscriber.objects.get(), now=NOW, for_good=True)
+    assert sign_up(now=NOW + 4000 * DAY) is None
+
+
+def test_what_holds_for_good_outlasts_what_does_not():
+    for why in ("bounced", "asked", "bounced"):
+        seals.keep(ADDRESS, why, NOW)
+    assert Seal.objects.get().why == "asked"
+
+
+def test_a_seal_that_holds_no_longer_is_thrown_away():
+    seals.keep(ADDRESS, "bounced", NOW)
+    seals.keep("other@example.org", "complained", NOW)
+    upkeep.purge(NOW + 8 * DAY)
+    assert [kept.why for kept in Seal.objects.all()] == ["complained"]
+
+
+def test_a_seal_outlives_a_change_of_the_secret_as_long_as_the_old_one_is_listed(settings):
+    settings.SECRET_KEY = "old"
+    seals.keep(ADDRESS, "asked", NOW)
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "new", ["old"]
+    assert seals.is_kept(ADDRESS, NOW)
+    settings.SECRET_KEY_FALLBACKS = []
+    assert not seals.is_kept(ADDRESS, NOW)
+
+
+def test_the_page_says_what_follows_from_her_wish(client, settings):
+    settings.CONTACT_EMAIL = "hello@papers.example.org"
+    make.subscriber(ADDRESS)
+    page = act(client, "erase", never_again="yes").content.decode()
+    assert "No letter is written to this address again" in page
+    assert "mailto:hello@papers.example.org" in page
+
+
+def test_the_operator_finds_a_seal_by_its_address_and_can_lift_it(panel):
+    seals.keep(ADDRESS, "asked", NOW)
+    seals.keep("other@example.org", "asked", NOW)
+    found = reverse("admin:subscriptions_seal_changelist")
+
+    def listed(**query):
+        page = panel.get(found, query)
+        return [kept.seal for kept in page.context["cl"].result_list]
+
+    (kept,) = listed(q=ADDRESS.lower())
+    assert listed(q="nobody") == []
+    assert len(listed()) == 2
+    delete = {"action": "delete_selected", "_selected_action": [kept], "post": "yes"}
+    panel.post(found, delete)
+    assert not seals.is_kept(ADDRESS, NOW)
+    assert seals.is_kept("other@example.org", NOW)
