@@ -56,6 +56,11 @@ app.conf.beat_schedule = {
         "schedule": EVERY_MINUTE,
         "options": TICK,
     },
+    "let new papers be found": {
+        "task": "digest.tasks.keep_archive",
+        "schedule": crontab(minute="4-59/10"),
+        "options": {"expires": 540},
+    },
     "see that the promises are kept": {
         "task": "digest.tasks.check_promises",
         "schedule": crontab(minute="2-59/5"),

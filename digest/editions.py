@@ -15,8 +15,8 @@ from typing import Any
 from django.conf import settings
 from django.db.models import Count, Max, Sum
 
-from digest import fitting
-from digest.models import Observation, Paper
+from digest import archive, fitting
+from digest.models import Observation, Paper, days_of_new
 from digest.ranking.edition import Edition
 from digest.ranking.model import TfidfModel
 from digest.ranking.part import Part
@@ -85,15 +85,26 @@ def forget_longer() -> None:
 def issues_until(day: date, back: int) -> list[Issue]:
     """Return the papers that were new on each of the days from `back` days before `day` to it.
 
-    What is of tomorrow is new on the last day alone: on those before, nobody had it yet. For pages:
-    nothing is fitted, and what the papers say is read once for all days. Asks three queries at
-    most. Raises fitting.NotFitted where no model is in use.
+    What is of tomorrow is new on the last day alone: on those before, nobody had it yet. Asks and
+    raises what `window` does.
     """
+    whole = window(day, back)
+    return _kept("days", (id(whole), back), lambda: list(_make_days(whole, back)))
+
+
+def window(day: date, back: int) -> Issue:
+    """Return the papers that are new on `day`, or were on one of the days `back`, all in one.
+
+    For pages: nothing is fitted, and where there is an archive, nothing is read. Asks one query
+    then, and four at most. Raises fitting.NotFitted where no model is in use.
+    """
+    if (papers := archive.current()) is not None:
+        return _kept("window", (id(papers), day, back), lambda: _from_archive(papers, day, back))
     model = fitting.in_use()
     papers = Paper.objects.new_between(day - timedelta(days=back), day)
     state = papers.aggregate(count=Count("pk"), changed=Max("changed_at"))
     key = id(model), day, back, *state.values()
-    return _kept("days", key, lambda: list(_make_days(day, back, model, papers)))
+    return _kept("window", key, lambda: _make(day, settings.NEW_DAYS + back, model, papers))
 
 
 def second_chances(issue: Issue) -> Issue:
@@ -149,8 +160,15 @@ def _make(day, days, model, papers, gains=None):
     return Issue(day, days, model, edition, ids, places)
 
 
-def _make_days(day, back, model, papers) -> Iterator[Issue]:
-    whole = _make(day, settings.NEW_DAYS + back, model, papers)
+def _from_archive(papers, day, back):
+    first, last = days_of_new(day - timedelta(days=back), day)
+    edition = papers.edition(first.toordinal(), last.toordinal(), day.toordinal())
+    ids, days = list(edition.ids), settings.NEW_DAYS + back
+    places = {paper: place for place, paper in enumerate(ids)}
+    return Issue(day, days, papers.model, edition, ids, places)
+
+
+def _make_days(whole, back) -> Iterator[Issue]:
     ages = whole.edition.ages
     for ago in reversed(range(back + 1)):
         # By day, so that those of some days stand in a row: the oldest first.
@@ -158,8 +176,8 @@ def _make_days(day, back, model, papers) -> Iterator[Issue]:
         stop = bisect_right(-ages, -ago if ago else 1)
         edition, ids = Part.between(whole.edition, start, stop, ago), whole.ids[start:stop]
         places = {paper: place for place, paper in enumerate(ids)}
-        of_day = day - timedelta(days=ago)
-        yield Issue(of_day, settings.NEW_DAYS, model, edition, ids, places)
+        of_day = whole.day - timedelta(days=ago)
+        yield Issue(of_day, settings.NEW_DAYS, whole.model, edition, ids, places)
 
 
 def _make_second(issue, seen):

@@ -67,7 +67,7 @@ def current(now, *, may_store=True) -> TfidfModel:
     try:
         return in_use()
     except NotFitted:
-        return _kept(fit(now)) if may_store else TfidfModel().fit(_corpus())
+        return kept(fit(now)) if may_store else TfidfModel().fit(_corpus())
 
 
 def in_use() -> TfidfModel:
@@ -79,13 +79,14 @@ def in_use() -> TfidfModel:
     if row is None:
         raise NotFitted
     try:
-        return _kept(row)
+        return kept(row)
     except Damaged as reason:
         logger.error("The model is refused, and has to be fitted anew: %s", reason)
         raise NotFitted from reason
 
 
-def _kept(row):
+def kept(row: FittedModel) -> TfidfModel:
+    """Return the stored model, the same object as long as no other is asked for. Raises Damaged."""
     global _loaded
     loaded = _loaded
     if loaded is None or loaded[0] != row.sha256:
@@ -123,6 +124,8 @@ def _corpus():
 
 def _forget_older():
     for row in FittedModel.objects.all()[KEPT:]:
+        if row.archives.exists():
+            continue
         if not FittedModel.objects.exclude(pk=row.pk).filter(name=row.name).exists():
             default_storage.delete(row.name)
         row.delete()

@@ -34,6 +34,11 @@ def number_of(told: tuple) -> int:
     return next(_numbers)
 
 
+def days_of_new(first, last):
+    """Return the first and the last day of papers that are new on one of these days."""
+    return first - timedelta(days=settings.NEW_DAYS - 1), last + timedelta(days=1)
+
+
 class PaperQuerySet(models.QuerySet):
     def new_on(self, day, days=None):
         """Those that are new on this day: of the last NEW_DAYS days, or of so many, and none of
@@ -46,8 +51,7 @@ class PaperQuerySet(models.QuerySet):
 
     def new_between(self, first, last):
         """Those that are new on one of these days."""
-        first -= timedelta(days=settings.NEW_DAYS - 1)
-        return self.filter(day__range=(first, last + timedelta(days=1)))
+        return self.filter(day__range=days_of_new(first, last))
 
 
 class Paper(models.Model):
@@ -459,6 +463,24 @@ class FittedModel(models.Model):
 
     def __str__(self):
         return f"Model of {self.fitted_at:%Y-%m-%d %H:%M}"
+
+
+class ArchiveFile(models.Model):
+    """Which file holds all papers as arrays, to be searched. The last row is the one in use."""
+
+    written_at = models.DateTimeField(help_text="Begun at this moment: what came later isn't in.")
+    name = models.CharField(max_length=200, help_text="Where it lies in the storage.")
+    size = models.PositiveBigIntegerField(help_text="Bytes.")
+    sha256 = models.CharField(max_length=64)
+    model = models.ForeignKey(FittedModel, on_delete=models.PROTECT, related_name="archives")
+    papers = models.PositiveIntegerField()
+    changed_at = models.DateTimeField(null=True, help_text="The last change of a paper in it.")
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self):
+        return f"Archive of {self.written_at:%Y-%m-%d %H:%M}"
 
 
 class Pulse(models.Model):

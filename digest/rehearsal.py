@@ -62,7 +62,7 @@ class Difference:
 def rehearse(profile: Profile, now, *, had: Collection[str] = ()) -> Rehearsal:
     """Return what the digests would have been for one who had these papers before.
 
-    Asks four queries at most.
+    Asks two queries where there is an archive, and five at most.
     """
     profile, is_cut = bounded(profile)
     ranked = _ranked(profile, _issues(now), had)

@@ -28,14 +28,22 @@ def harvest_due_sources():
 @shared_task
 def harvest_source(name):
     """Ask one source, unless somebody is at it, and fit the ranking to what is new."""
-    from digest import fitting, harvest
+    from digest import archive, harvest
 
     if harvest.is_running(name, timezone.now()):
         return
     source = harvest.SOURCES[name]()
     row = harvest.run(source, harvest.web_for(source))
     if row.new or row.changed:
-        fitting.fit(timezone.now())
+        archive.renew(timezone.now())
+
+
+@shared_task
+def keep_archive():
+    """Let what came in lately be found, whoever stored it."""
+    from digest import archive
+
+    archive.refresh(timezone.now())
 
 
 @shared_task

@@ -13,7 +13,12 @@ from tests import services
 from tests.make import NOW
 
 #: Module caches that would carry one test's papers into the next.
-CACHES = {"digest.fitting": ("_loaded", None), "digest.editions": ("_last", {})}
+CACHES = [
+    ("digest.fitting", "_loaded", None),
+    ("digest.archive", "_loaded", None),
+    ("digest.archive", "_refused", {}),
+    ("digest.editions", "_last", {}),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +29,7 @@ def data_dir(settings, tmp_path):
     settings.STATIC_ROOT = tmp_path  # Where nothing was collected, WhiteNoise warns.
     settings.EMAIL_URL = "file:"
     settings.DKIM_KEY_FILE = ""
-    for module, (cache, empty) in CACHES.items():
+    for module, cache, empty in CACHES:
         if module in sys.modules:  # Importing them takes seconds, which most tests need not pay.
             setattr(sys.modules[module], cache, copy(empty))
     return tmp_path

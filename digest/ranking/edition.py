@@ -19,6 +19,8 @@ POPULAR = 1.28  # So many standard deviations ahead is half a trend: of ten pape
 #: Two papers must be so near in the latent space to be compared word by word.
 NEAR = 0.8
 TELLING = 20  # And have so many different terms: a title alone doesn't tell its idea.
+#: Below such a cosine, two that are known beforehand to be alike aren't told of.
+LEAST_LIKENESS = 0.5
 BLOCK, PAIRS = 1_000, 20_000  # So many papers, and pairs, are compared at a time.
 
 
@@ -32,6 +34,10 @@ class Edition:
     field of each, maybe empty. `categories`: the categories of each, the primary one first.
     `texts`: what they say, for phrases, and how it is read, word after word. `room`: so many
     entries a cache has at most.
+
+    What is known beforehand needs not be found out: `line_of`, the terms of the paper at a position
+    in a row, for which no texts are needed; `twins` (n_pairs, 2), which papers are alike, with
+    their cosines (n_pairs,).
     """
 
     ids: Sequence[str]
@@ -44,6 +50,8 @@ class Edition:
     texts: Sequence[str]
     read: Callable[[str], list[str]]
     room: int = CACHED
+    line_of: Callable[[int], str] | None = None
+    twins: tuple[np.ndarray, np.ndarray] | None = None
     _cache: dict[tuple[Any, ...], dict[Any, Any]] = field(
         default_factory=dict, init=False, compare=False, repr=False
     )
@@ -118,10 +126,11 @@ class Edition:
         return said
 
     def _terms(self, paper: int) -> str:
-        text, cache = self.texts[paper], self.cached("terms")
-        terms = cache.get(text)
+        key, cache = paper if self.line_of else self.texts[paper], self.cached("terms")
+        terms = cache.get(key)
         if terms is None:
-            terms = cache[text] = self._line_by_line(text)
+            read = self.line_of(paper) if self.line_of else self._line_by_line(self.texts[paper])
+            terms = cache[key] = read
         return terms
 
     def _line_by_line(self, document: str) -> str:
@@ -189,21 +198,14 @@ class Edition:
         return pairs
 
     def _alike(self, threshold: float) -> Iterator[tuple[int, int]]:
-        order = np.argsort(self.rank)
-        order = order[np.diff(self.vectors.indptr)[order] >= TELLING]
-        directions = self.directions[order]
-        for start in range(0, len(order), BLOCK):
-            block, behind = order[start : start + BLOCK], order[start:]
-            near = np.ones((len(block), len(behind)), dtype=bool)
-            if self.latent.shape[1]:
-                near = directions[start : start + BLOCK] @ directions[start:].T >= NEAR
-            rows, others = np.nonzero(np.triu(near, 1))
-            firsts, seconds = block[rows], behind[others]
-            for pair in range(0, len(firsts), PAIRS):
-                one, two = firsts[pair : pair + PAIRS], seconds[pair : pair + PAIRS]
-                cosine = self.vectors[one].multiply(self.vectors[two]).sum(axis=1)
-                alike = np.asarray(cosine).ravel() >= threshold
-                yield from zip(one[alike].tolist(), two[alike].tolist(), strict=True)
+        if self.twins is not None and threshold >= LEAST_LIKENESS:
+            pairs, cosines = self.twins
+            ranks = np.sort(self.rank[pairs[cosines >= threshold]], axis=1)
+            in_order = np.argsort(self.rank)[ranks[np.lexsort((ranks[:, 1], ranks[:, 0]))]]
+            yield from map(tuple, in_order.tolist())
+            return
+        for pairs, cosines in alike(self.vectors, self.directions, np.argsort(self.rank)):
+            yield from map(tuple, pairs[cosines >= threshold].tolist())
 
     # ---- Popularity
 
@@ -245,6 +247,28 @@ class Edition:
             for paper, is_primary in self._by_category.get(category, {}).items():
                 found[paper] = found.get(paper, False) or is_primary
         return found
+
+
+def alike(
+    vectors: sparse.csr_matrix, directions: np.ndarray, order: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield pairs of rows in an order, (n_pairs, 2), with the cosines of their words, (n_pairs,).
+
+    Those that are near in the latent space, where there is one, and have many terms.
+    """
+    order = order[np.diff(vectors.indptr)[order] >= TELLING]
+    directions = directions[order]
+    for start in range(0, len(order), BLOCK):
+        block, behind = order[start : start + BLOCK], order[start:]
+        near = np.ones((len(block), len(behind)), dtype=bool)
+        if directions.shape[1]:
+            near = directions[start : start + BLOCK] @ directions[start:].T >= NEAR
+        rows, others = np.nonzero(np.triu(near, 1))
+        pairs = np.stack([block[rows], behind[others]], axis=1)
+        for first in range(0, len(pairs), PAIRS):
+            some = pairs[first : first + PAIRS]
+            cosines = vectors[some[:, 0]].multiply(vectors[some[:, 1]]).sum(axis=1)
+            yield some, np.asarray(cosines).ravel()
 
 
 def _habit(groups: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -139,7 +139,10 @@ class TfidfModel:
 
     def read(self, document: str) -> list[str]:
         """Return the terms of a document in order. An acronym brings along what it stands for."""
-        terms = text.terms(document)
+        return self.in_full(text.terms(document))
+
+    def in_full(self, terms: list[str]) -> list[str]:
+        """Return the terms with what each acronym among them stands for, told once, after it."""
         for acronym in self.acronyms_.keys() & set(terms):
             place = terms.index(acronym) + 1
             terms[place:place] = self.acronyms_[acronym]
@@ -177,9 +180,7 @@ class TfidfModel:
 
     def _weighted(self, counts: sparse.csr_matrix) -> sparse.csr_matrix:
         """Return counts as weights: rows of unit length, or of zeros."""
-        data = (1 + np.log(counts.data)) * self.weights_[counts.indices]
-        weighted = sparse.csr_matrix((data, counts.indices, counts.indptr), shape=counts.shape)
-        return unit_rows(weighted)
+        return unit_rows(weighted(counts, self.weights_))
 
     # ---- Storing
 
@@ -188,11 +189,11 @@ class TfidfModel:
         return {
             "format": np.array(FORMAT),
             "idf_power": np.array(self.idf_power),
-            "terms": _packed(self.terms_.tolist()),
-            "words": _packed(self.words_.tolist()),
+            "terms": packed(self.terms_.tolist()),
+            "words": packed(self.words_.tolist()),
             "idf": self.idf_,
             "n_documents": np.array(self.n_documents_),
-            "acronyms": _packed([" ".join((a, *long)) for a, long in self.acronyms_.items()]),
+            "acronyms": packed([" ".join((a, *long)) for a, long in self.acronyms_.items()]),
             "latent_terms": self.latent_terms_,
             "components": self.components_.astype(np.float16),
             "explained": self.explained_,
@@ -211,10 +212,10 @@ class TfidfModel:
         if int(arrays["format"]) != FORMAT:
             raise ValueError(f"a model of format {arrays['format']}, where {FORMAT} is wanted")
         model = cls(idf_power=float(arrays["idf_power"]))
-        model.terms_, model.words_ = _unpacked(arrays["terms"]), _unpacked(arrays["words"])
+        model.terms_, model.words_ = unpacked(arrays["terms"]), unpacked(arrays["words"])
         model.idf_ = np.asarray(arrays["idf"], dtype=np.float32)
         model.n_documents_ = int(arrays["n_documents"])
-        acronyms = (line.split() for line in _unpacked(arrays["acronyms"]).tolist())
+        acronyms = (line.split() for line in unpacked(arrays["acronyms"]).tolist())
         model.acronyms_ = {acronym: tuple(long) for acronym, *long in acronyms}
         model.latent_terms_ = np.asarray(arrays["latent_terms"], dtype=np.int32)
         model.components_ = np.ascontiguousarray(arrays["components"], dtype=np.float32)
@@ -324,6 +325,12 @@ def _every(rows: sparse.csr_matrix, limit: int) -> sparse.csr_matrix:
     return rows[np.linspace(0, rows.shape[0] - 1, limit).astype(int)]
 
 
+def weighted(counts: sparse.csr_matrix, weights: np.ndarray) -> sparse.csr_matrix:
+    """Return counts as weights, not yet of unit length."""
+    data = ((1 + np.log(counts.data)) * weights[counts.indices]).astype(np.float32)
+    return sparse.csr_matrix((data, counts.indices, counts.indptr), shape=counts.shape)
+
+
 def unit_rows(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
     """Return the rows scaled to unit length, float32. Rows of zeros stay."""
     lengths = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1)).ravel())
@@ -368,11 +375,12 @@ def _usual(
     return usual
 
 
-def _packed(words: list[str]) -> np.ndarray:
+def packed(words: list[str]) -> np.ndarray:
     """Return words as bytes, parted by line ends: no word has one."""
     return np.frombuffer("\n".join(words).encode(), dtype=np.uint8)
 
 
-def _unpacked(packed: np.ndarray) -> np.ndarray:
+def unpacked(packed: np.ndarray) -> np.ndarray:
+    """Return the words that were packed."""
     joined = packed.tobytes().decode()
     return np.array(joined.split("\n") if joined else [], dtype=str)

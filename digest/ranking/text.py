@@ -121,6 +121,13 @@ def words(text: str, *, of_query: bool = False) -> list[str]:
 
     Of "k-means", a paper says "kmeans" and "means"; a query asks for the first alone.
     """
+    said, alone = reading(text)
+    return said if of_query else said + alone
+
+
+def reading(text: str) -> tuple[list[str], list[str]]:
+    """Return the words of a text as a query says them, and those that a paper says besides."""
+    alone: list[str] = []
     if "\\" in text or "$" in text:
         text = _without_latex(text)
     text = text.lower()
@@ -131,8 +138,8 @@ def words(text: str, *, of_query: bool = False) -> list[str]:
     if "state" in text:
         text = STATE_OF_THE_ART.sub(" ", text)
     if "-" in text:
-        text = _joined(text, of_query)
-    return WORD.findall(text)
+        text, alone = _joined(text)
+    return WORD.findall(text), WORD.findall(" ".join(alone))
 
 
 def stems(words: list[str]) -> list[str]:
@@ -167,11 +174,12 @@ def _without_latex(text: str) -> str:
     return text.translate(LATEX_SYNTAX)
 
 
-def _joined(text: str, of_query: bool) -> str:
-    """Return the text without hyphens: "pretraining", "gpt4", else two words.
+def _joined(text: str) -> tuple[str, list[str]]:
+    """Return the text without hyphens ("pretraining", "gpt4", else two words), and what stands
+    alone besides.
 
-    Of "k-means" and "in-context", whose first word alone is no term, both become one word; what a
-    paper says in such words stands alone as well, at the end.
+    Of "k-means" and "in-context", whose first word alone is no term, both become one word; the
+    second, as a paper says it, stands alone as well.
     """
     joined, *pieces = text.split("-")
     said, alone = [joined], []
@@ -187,4 +195,4 @@ def _joined(text: str, of_query: bool) -> str:
             said.append(piece)
         else:
             said.append(f" {piece}")
-    return "".join(said if of_query else [*said, " ", " ".join(alone)])
+    return "".join(said), alone

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.utils import timezone
 
-from digest import accounts, embedded, fitting, planning, samples, starter
+from digest import accounts, archive, embedded, planning, samples, starter
 from digest.management import base
 from digest.models import Digest
 from subscriptions import links, schedule, signup
@@ -47,7 +47,7 @@ class Command(base.Command):
         self._say("Topics", f"{Topic.objects.curated().count()}, arXiv's categories among them")
         count = samples.lay_out(timezone.localdate(now), now)
         self._say("Papers", f"{count} real papers as samples, over the last {samples.DAYS} days")
-        model = fitting.fit(now)
+        model = archive.renew(now)
         self._say("Ranking", f"fitted on {model.documents} papers, {model.terms} terms")
 
     def _subscribe(self, now):

@@ -15,7 +15,7 @@ class Command(base.Command):
         parser.add_argument("--since", type=base.day, help="Fetch all from this day on.")
 
     def handle(self, *, sources, since, **options):
-        from digest import fitting, harvest
+        from digest import archive, harvest
 
         unknown = set(sources) - set(harvest.SOURCES)
         if unknown:
@@ -32,7 +32,7 @@ class Command(base.Command):
             if row.state != row.State.DONE:
                 failed.append(name)
         if new:
-            model = fitting.fit(timezone.now())
+            model = archive.renew(timezone.now())
             self.stdout.write(f"Ranking fitted on {model.documents} papers, {model.terms} terms.")
         if failed:
             raise CommandError(f"Not read to the end: {', '.join(failed)}. Run it again to go on.")

@@ -9,7 +9,7 @@ from django.utils import timezone
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from digest import fitting, storing
+from digest import archive, storing
 from digest.management import base
 from digest.sources import files
 
@@ -32,7 +32,7 @@ class Command(base.Command):
         now = timezone.now()
         shift = self._shift(paths, shift_to)
         broken = [path for path in paths if not self._import(path, now, shift)]
-        row = fitting.fit(now)
+        row = archive.renew(now)
         self.stdout.write(f"Ranking fitted on {row.documents} papers, {row.terms} terms.")
         if broken:
             raise CommandError(f"Not read to the end: {', '.join(str(path) for path in broken)}.")

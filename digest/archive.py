@@ -1,0 +1,222 @@
+"""The archive's life: written where the model is fitted, kept in Django's storage, read by all.
+
+It is a file of arrays, never a pickle, with its checksum in the database. Where the storage is a
+folder, the file is mapped into memory, so that several processes share it. One that is damaged, of
+an older format or gone is refused: the last but one is used meanwhile, and a new one written.
+"""
+
+import hashlib
+import logging
+import mmap
+import tempfile
+import time
+from contextlib import suppress
+from datetime import timedelta
+from itertools import batched
+from threading import Lock
+
+from django.core.files import File
+from django.core.files.storage import default_storage
+from django.db.models import Count, Max
+
+from digest import arrays, fitting
+from digest.fitting import Damaged
+from digest.models import ArchiveFile, FittedModel, Paper
+from digest.ranking.archive import Archive
+from digest.ranking.archiving import Facts, Texts, arrays_of
+from digest.sources.taxonomy import merged
+from digest.turns import Lease
+
+logger = logging.getLogger(__name__)
+
+MOST = 1_000_000  # The newest papers. A worker needs gigabytes of memory to write so many.
+KEPT = 2  # So many files stay in the storage.
+#: What is stored may be committed so long after the moment that it bears.
+COMMITTED_LATE = timedelta(hours=1)
+LEASE = timedelta(minutes=10)  # Longer than it takes to write.
+READ = 1_000  # So many papers' texts are read at a time.
+REFUSED = 60  # Seconds until a file that was refused is looked at again.
+
+_loaded: tuple[str, Archive] | None = None
+_loading = Lock()
+_refused: dict[int, float] = {}
+
+
+# ---- Writing
+
+
+def renew(now) -> FittedModel:
+    """Fit the model, and write the archive for it. Return the model's row."""
+    row = fitting.fit(now)
+    write(now)
+    return row
+
+
+def refresh(now) -> bool:
+    """Write the archive anew if papers or the model have changed since, or if its file is gone.
+
+    Return whether it was written.
+    """
+    row, model = ArchiveFile.objects.first(), FittedModel.objects.first()
+    if model is None or (row is not None and row.model_id == model.pk and _is_whole(row)):
+        return False
+    return write(now) is not None
+
+
+def _is_whole(row):
+    count, changed_at = _state()
+    is_current = row.papers == min(count, MOST) and row.changed_at == changed_at
+    try:
+        return is_current and default_storage.size(row.name) == row.size
+    except OSError:
+        return False
+
+
+def _state():
+    return Paper.objects.aggregate(count=Count("pk"), changed=Max("changed_at")).values()
+
+
+def write(now) -> ArchiveFile | None:
+    """Write all papers with the model in use. Return the row, None where another is at it.
+
+    What an earlier archive has read is not read again. Without a model, nothing is written.
+    """
+    lease = Lease("archive", LEASE)
+    if not lease.take():
+        return None
+    try:
+        return _write(now)
+    finally:
+        lease.give_back()
+
+
+def _write(now):
+    row = FittedModel.objects.first()
+    try:
+        model = fitting.kept(row) if row else None
+    except Damaged as reason:
+        logger.error("No archive is written: %s", reason)
+        model = None
+    if model is None:
+        return None
+    _, changed_at = _state()
+    before, changed = _known_before()
+    content = arrays_of(model, _facts(), _texts, before, changed)
+    written = _save(content, written_at=now, model=row, changed_at=changed_at)
+    _forget_older()
+    return written
+
+
+def _known_before():
+    """Return what was read already, and the ids of the papers that have changed since."""
+    for row in _rows():
+        try:
+            since = row.written_at - COMMITTED_LATE
+            changed = Paper.objects.filter(changed_at__gt=since).values_list("pk", flat=True)
+            return load(row), frozenset(changed.iterator())
+        except Damaged as reason:
+            logger.error("The archive is written from nothing: %s", reason)
+    return None, frozenset()
+
+
+def _facts():
+    papers = Paper.objects.order_by("-day", "-pk").values_list("pk", "day", "upvotes", "categories")
+    for pk, day, upvotes, categories in papers[:MOST].iterator():
+        field = (categories or [""])[0].split(".")[0]
+        yield Facts(pk, day.toordinal(), upvotes or 0, field, tuple(merged(categories)))
+
+
+def _texts(ids):
+    for some in batched(ids, READ):
+        papers = Paper.objects.filter(pk__in=some)
+        for pk, title, abstract, authors in papers.values_list(
+            "pk", "title", "abstract", "authors"
+        ):
+            yield Texts(pk, " ".join(title.split()), " ".join(abstract.split()), authors)
+
+
+def _save(content, **fields):
+    with tempfile.TemporaryFile() as file:
+        arrays.write(content, file)
+        size = file.tell()
+        file.seek(0)
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        file.seek(0)
+        name = default_storage.save(f"archives/{digest[:16]}.arrays", File(file))
+    return ArchiveFile.objects.create(
+        name=name, size=size, sha256=digest, papers=len(content["ids"]), **fields
+    )
+
+
+def _forget_older():
+    for row in ArchiveFile.objects.all()[KEPT:]:
+        if not ArchiveFile.objects.exclude(pk=row.pk).filter(name=row.name).exists():
+            default_storage.delete(row.name)
+        row.delete()
+
+
+# ---- Reading
+
+
+def current() -> Archive | None:
+    """Return the archive in use, the same object as long as it is the same one.
+
+    None where there is none that can be used. Asks one query.
+    """
+    for row in _rows():
+        archive = _kept(row)
+        if archive is not None:
+            return archive
+    return None
+
+
+def _rows():
+    return ArchiveFile.objects.select_related("model")[:KEPT]
+
+
+def _kept(row):
+    """Return the row's archive. While one thread loads it, others go on with the last one."""
+    global _loaded
+    loaded = _loaded
+    if loaded is not None and loaded[0] == row.sha256:
+        return loaded[1]
+    if time.monotonic() < _refused.get(row.pk, 0):
+        return None
+    if not _loading.acquire(blocking=loaded is None):
+        return loaded[1]
+    try:
+        if _loaded is None or _loaded[0] != row.sha256:
+            _loaded = (row.sha256, load(row))
+        return _loaded[1]
+    except Damaged as reason:
+        _refused[row.pk] = time.monotonic() + REFUSED
+        logger.error("The archive is refused: %s", reason)
+        return None
+    finally:
+        _loading.release()
+
+
+def load(row: ArchiveFile) -> Archive:
+    """Return the stored archive. Raises Damaged with the reason."""
+    try:
+        content = _content(row.name)
+    except (OSError, ValueError) as error:  # ValueError: an empty file can't be mapped.
+        raise Damaged(f"{row.name} can't be read ({type(error).__name__})") from error
+    if hashlib.sha256(content).hexdigest() != row.sha256:
+        raise Damaged(f"{row.name} is not what was stored: its checksum differs")
+    try:
+        return Archive(fitting.kept(row.model), arrays.read(content))
+    except ValueError as error:
+        raise Damaged(f"{row.name} holds no archive of ours: {error}") from error
+
+
+def _content(name):
+    """Return what the file holds: mapped where it lies in a folder, else in memory."""
+    # Some storages have no path, and some tell one where nothing lies.
+    with (
+        suppress(NotImplementedError, FileNotFoundError),
+        open(default_storage.path(name), "rb") as file,
+    ):
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    with default_storage.open(name) as file:
+        return file.read()

@@ -1,0 +1,192 @@
+"""The archive's life: written by workers, read by all, refused where it is damaged."""
+
+import os
+from datetime import timedelta
+
+import pytest
+from django.core.files.storage import default_storage
+
+from digest import archive, editions, fitting, tasks
+from digest.models import ArchiveFile, FittedModel, Paper
+from digest.ranking.searching import search
+from digest.ranking.tuning import Tuning
+from digest.turns import Lease
+from tests import make
+from tests.make import NOW
+
+pytestmark = pytest.mark.django_db
+DAY = timedelta(days=1)
+
+
+def found(asked):
+    papers = archive.current()
+    return papers.ids_at(search(papers, asked, Tuning()).papers)
+
+
+def path_of(row):
+    return default_storage.path(row.name)
+
+
+def test_nothing_is_written_without_a_model():
+    assert archive.write(NOW) is None
+    assert archive.refresh(NOW) is False
+    assert archive.current() is None
+
+
+def test_a_new_paper_is_found_once_the_archive_is_refreshed():
+    first = make.paper("Graph networks")
+    archive.renew(NOW)
+    assert found("graph") == [first.pk]
+    assert archive.refresh(NOW) is False
+    second = make.paper("Graphs of xylophones", now=NOW + timedelta(minutes=1))
+    tasks.keep_archive()
+    assert set(found("graph")) == {first.pk, second.pk}
+    assert found("xylophone") == [second.pk]  # Which the model doesn't know.
+    second.delete()
+    assert archive.refresh(NOW) is True
+    assert found("graph") == [first.pk]
+
+
+def test_a_paper_that_changed_is_found_by_its_new_words():
+    paper = make.paper("Graph networks")
+    archive.renew(NOW)
+    Paper.objects.filter(pk=paper.pk).update(title="Molecules", changed_at=NOW + DAY)
+    assert archive.refresh(NOW + DAY) is True
+    assert found("graph") == []
+    assert found("molecule") == [paper.pk]
+
+
+def test_the_archive_follows_the_model():
+    make.paper("Graph networks")
+    archive.renew(NOW)
+    fitting.fit(NOW)
+    assert archive.refresh(NOW) is True
+    assert ArchiveFile.objects.first().model == FittedModel.objects.first()
+
+
+def test_the_same_archive_is_read_once_with_one_query(django_assert_num_queries):
+    make.paper("Graph networks")
+    archive.renew(NOW)
+    first = archive.current()
+    with django_assert_num_queries(1):
+        assert archive.current() is first
+
+
+def test_old_files_go_with_their_models():
+    make.paper("Graph networks")
+    for n in range(5):
+        make.paper(f"Paper {n}", now=NOW + n * DAY)
+        archive.renew(NOW + n * DAY)
+    assert ArchiveFile.objects.count() == archive.KEPT
+    assert len(default_storage.listdir("archives")[1]) == archive.KEPT
+    assert FittedModel.objects.count() <= archive.KEPT + 1
+
+
+def test_two_do_not_write_it_at_once():
+    make.paper("Graph networks")
+    fitting.fit(NOW)
+    other = Lease("archive", archive.LEASE)
+    assert other.take()
+    assert archive.write(NOW) is None
+    other.give_back()
+    assert archive.write(NOW) is not None
+
+
+def cut(path):
+    os.truncate(path, os.path.getsize(path) // 2)
+
+
+def empty(path):
+    os.truncate(path, 0)
+
+
+def scribble(path):
+    with open(path, "r+b") as file:
+        file.seek(os.path.getsize(path) // 2)
+        file.write(b"\xff" * 8)
+
+
+def replace(path):
+    with open(path, "wb") as file:
+        file.write(b"\x80\x04cposix\nsystem\n.")
+
+
+@pytest.mark.parametrize("damage", [os.remove, cut, empty, scribble, replace])
+def test_a_damaged_archive_is_refused_and_written_anew(damage, caplog):
+    paper = make.paper("Graph networks")
+    archive.renew(NOW)
+    damage(path_of(ArchiveFile.objects.get()))
+    assert archive.current() is None
+    assert "The archive is refused" in caplog.text
+    caplog.clear()
+    assert archive.current() is None  # Looked at again only after a while.
+    assert not caplog.text
+    archive.renew(NOW)
+    assert found("graph") == [paper.pk]
+
+
+@pytest.mark.parametrize("damage", [os.remove, cut])
+def test_a_file_that_is_gone_or_cut_is_noticed_by_the_worker(damage):
+    make.paper("Graph networks")
+    archive.renew(NOW)
+    damage(path_of(ArchiveFile.objects.get()))
+    assert archive.refresh(NOW) is True
+    assert archive.current() is not None
+
+
+def test_the_last_but_one_is_used_where_the_last_is_damaged():
+    paper = make.paper("Graph networks")
+    archive.renew(NOW)
+    make.paper("Graphs", now=NOW + DAY)
+    archive.renew(NOW + DAY)
+    os.remove(path_of(ArchiveFile.objects.first()))
+    assert found("graph") == [paper.pk]
+
+
+def test_no_archive_is_written_with_a_damaged_model():
+    make.paper("Graph networks")
+    os.remove(path_of(fitting.fit(NOW)))
+    assert archive.write(NOW) is None
+
+
+def test_an_archive_whose_model_is_gone_is_refused():
+    make.paper("Graph networks")
+    os.remove(path_of(archive.renew(NOW)))
+    fitting._loaded = None
+    assert archive.current() is None
+
+
+def test_who_comes_while_another_loads_goes_on_with_the_last(monkeypatch):
+    make.paper("Graph networks")
+    archive.renew(NOW)
+    last = archive.current()
+    make.paper("Molecules", now=NOW + DAY)
+    archive.renew(NOW + DAY)
+    assert archive._loading.acquire()
+    try:
+        assert archive.current() is last
+    finally:
+        archive._loading.release()
+    assert archive.current() is not last
+
+
+def test_a_storage_that_is_no_folder_is_read_whole(settings):
+    in_memory = {"BACKEND": "django.core.files.storage.InMemoryStorage"}
+    settings.STORAGES = {**settings.STORAGES, "default": in_memory}
+    paper = make.paper("Graph networks")
+    archive.renew(NOW)
+    assert found("graph") == [paper.pk]
+
+
+def test_issues_are_made_of_the_archive_and_read_no_text(django_assert_num_queries):
+    for ago in range(10):
+        make.paper(f"Graph networks {ago}", f"Of molecules {ago}.", day=NOW.date() - ago * DAY)
+    fitting.fit(NOW)
+    of_texts = editions.issues_until(NOW.date(), 3)
+    archive.write(NOW)
+    with django_assert_num_queries(1):
+        of_archive = editions.issues_until(NOW.date(), 3)
+    for one, other in zip(of_archive, of_texts, strict=True):
+        assert (one.day, one.ids) == (other.day, other.ids)
+        assert abs(one.edition.vectors - other.edition.vectors).max() < 1e-6
+        assert (one.edition.ages == other.edition.ages).all()
