@@ -170,7 +170,7 @@ WHITENOISE_ROOT = BASE_DIR / "static" / "root"  # What browsers ask for at the r
 WHITENOISE_USE_FINDERS = True  # No `collectstatic` on a laptop; Dockerfile runs it.
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    "staticfiles": {"BACKEND": "config.statics.StaticFiles"},
 }
 
 USE_TZ = True
