@@ -33,6 +33,7 @@ class Kept:
 NOBODYS = frozenset(
     {
         digest.Alarm,
+        digest.ArchiveFile,
         digest.Coverage,
         digest.FittedModel,
         digest.Harvest,
