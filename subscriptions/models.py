@@ -13,6 +13,7 @@ from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
 
 from subscriptions import addresses, schedule
+from subscriptions.post.facts import LetterFact, UselessMail
 from subscriptions.post.letters import Letter, LetterEvent, Volley
 from subscriptions.post.providers import Provider
 from subscriptions.post.sending import Sending
@@ -25,12 +26,14 @@ __all__ = [
     "Consent",
     "Letter",
     "LetterEvent",
+    "LetterFact",
     "Provider",
     "Seal",
     "Sending",
     "Subscriber",
     "Topic",
     "TopicPreference",
+    "UselessMail",
     "Volley",
 ]
 
@@ -127,6 +130,9 @@ class Subscriber(models.Model):
         max_length=10, choices=Suppression, blank=True, help_text="What stopped letters to her."
     )
     suppressed_reason = models.CharField(max_length=200, blank=True)
+    lifted_at = models.DateTimeField(
+        null=True, blank=True, help_text="When letters were let go to her again."
+    )
     next_due_at = models.DateTimeField(
         null=True, blank=True, db_index=True, help_text="When her next digest is planned."
     )
@@ -180,6 +186,19 @@ class Subscriber(models.Model):
             return "paused"
         return "active"
 
+    @property
+    def wants(self) -> bool:
+        """Whether she asked for the digest, and didn't take it back."""
+        return self.confirmed_at is not None and self.unsubscribed_at is None
+
+    @property
+    def reachable_at(self):
+        """The last moment at which her address was right, for all we know; None where never.
+
+        What came back of letters from before proves nothing any more.
+        """
+        return max(filter(None, (self.confirmed_at, self.lifted_at)), default=None)
+
     def may_come_back(self, asked_at) -> bool:
         """Return whether a goodbye of that moment holds.
 
@@ -194,11 +213,9 @@ class Subscriber(models.Model):
         She may where she wants the digest and nothing but letters that had come back by then keeps
         it from her. Nobody is asked after a complaint.
         """
-        wants = self.confirmed_at is not None and self.unsubscribed_at is None
         bounced = self.suppressed_by == self.Suppression.BOUNCED
-        return (
-            wants and bounced and self.suppressed_at is not None and self.suppressed_at <= asked_at
-        )
+        is_past = self.suppressed_at is not None and self.suppressed_at <= asked_at
+        return self.wants and bounced and is_past
 
     def followed(self):
         """Return her preferences that follow a topic, with the topics."""

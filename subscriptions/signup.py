@@ -15,7 +15,15 @@ from subscriptions import registry, schedule, seals
 from subscriptions.exporting import rows
 from subscriptions.hints import hint
 from subscriptions.links import CONFIRM_DAYS
-from subscriptions.models import Consent, Letter, LetterEvent, Subscriber, Topic, TopicPreference
+from subscriptions.models import (
+    Consent,
+    Letter,
+    LetterEvent,
+    LetterFact,
+    Subscriber,
+    Topic,
+    TopicPreference,
+)
 from subscriptions.post import office
 from subscriptions.tasks import deliver_letter
 
@@ -90,6 +98,9 @@ def subscribe(
     """
     with transaction.atomic():
         subscriber, is_new = _at(email, now)
+        is_retried = subscriber is not None and _is_worth_a_try(subscriber, now)
+        if is_retried and not subscriber.wants:
+            _lift(subscriber, now)  # What asks her is a confirmation, as if she were new.
         state = "suppressed" if subscriber is None else subscriber.state_at(now)
         letter, asks = None, state in ("pending", "unsubscribed")
         if state == "unsubscribed":  # Anyone may type her address: what she set stays, until she
@@ -107,6 +118,8 @@ def subscribe(
             subscriber.save()
         elif state != "suppressed":
             letter = _write_confirm(subscriber, now, since=now - REMIND_AGAIN)
+        elif is_retried:
+            letter = _ask(subscriber, now)
         if not is_new:
             _do_the_rest_for_a_stand_in(state, wishes, door, now, wrote=letter is not None)
         return letter
@@ -205,11 +218,24 @@ def ask_if_right(subscriber: Subscriber, *, now) -> Letter | None:
     Return the letter that was written, or None where she was asked lately or is not to be.
     """
     with transaction.atomic():
+        return _ask(_locked(subscriber), now)
+
+
+def lift(subscriber: Subscriber, *, now, door: Door | None = None) -> bool:
+    """Let letters go to her again that had come back or were reported. Return whether any were kept
+    from her.
+
+    `door` is hers, where she asked for it herself: that is a consent.
+    """
+    with transaction.atomic():
         subscriber = _locked(subscriber)
-        lately = subscriber.letters.filter(kind=Kind.BOUNCED, created_at__gt=now - ASK_AGAIN)
-        if not subscriber.may_vouch(now) or lately.exists():
-            return None
-        return _write(subscriber, Kind.BOUNCED, now, closes_at=now + NOTICE_CLOSES)
+        if subscriber.suppressed_at is None:
+            return False
+        _lift(subscriber, now)
+        subscriber.save()
+        if door is not None:
+            _note(subscriber, Consent.Act.CONFIRMED, door, now)
+        return True
 
 
 def export(subscriber: Subscriber) -> dict:
@@ -229,13 +255,17 @@ def export(subscriber: Subscriber) -> dict:
 
 
 def _letters(subscriber):
-    """Return her letters, each with its steps."""
-    steps = defaultdict(list)
-    events = LetterEvent.objects.filter(letter__subscriber=subscriber)
-    for event in rows(events, "letter_id"):
-        steps[event.pop("letter_id")].append(event)
+    """Return her letters, each with its steps, and with what came back of it."""
+    parts = {"events": LetterEvent, "facts": LetterFact}
+    found = {name: defaultdict(list) for name in parts}
+    for name, model in parts.items():
+        for row in rows(model.objects.filter(letter__subscriber=subscriber), "letter_id"):
+            found[name][row.pop("letter_id")].append(row)
     letters = rows(subscriber.letters, "pk", without=("mime_at", "mime_size"))
-    return [letter | {"events": steps[letter.pop("pk")]} for letter in letters]
+    for letter in letters:
+        pk = letter.pop("pk")
+        letter |= {name: found[name][pk] for name in parts}
+    return letters
 
 
 def reset(subscriber: Subscriber) -> None:
@@ -311,7 +341,7 @@ def _do_the_rest_for_a_stand_in(state, wishes, door, now, *, wrote):
         if state not in ("pending", "unsubscribed"):
             _note(stand_in, Consent.Act.ASKED, door, now)
             stand_in.save()
-        if state == "suppressed":
+        if state == "suppressed" and not wrote:
             _write_confirm(stand_in, now, since=now)
         elif not wrote:
             _write(stand_in, Kind.CONFIRM, now, closes_at=now)
@@ -323,6 +353,23 @@ def _do_the_rest_for_a_stand_in(state, wishes, door, now, *, wrote):
 def _locked(subscriber):
     """Return the row as it is now, under the lock that the fence takes too."""
     return Subscriber.objects.select_for_update().get(pk=subscriber.pk)
+
+
+def _is_worth_a_try(subscriber, now):
+    """Return whether an address from which letters came back may be right by now, since somebody
+    signs it up. After a complaint, none is written whoever asks.
+    """
+    bounced = subscriber.suppressed_by == Subscriber.Suppression.BOUNCED
+    since = subscriber.suppressed_at
+    return bounced and since is not None and since <= now - ASK_AGAIN
+
+
+def _ask(subscriber, now):
+    """Write the question whether her address is right, unless she was asked lately."""
+    lately = subscriber.letters.filter(kind=Kind.BOUNCED, created_at__gt=now - ASK_AGAIN)
+    if not subscriber.may_vouch(now) or lately.exists():
+        return None
+    return _write(subscriber, Kind.BOUNCED, now, closes_at=now + NOTICE_CLOSES)
 
 
 def _write_confirm(subscriber, now, since):
@@ -363,8 +410,8 @@ def _come_back(subscriber, now):
 
 
 def _lift(subscriber, now):
-    """Take back that letters to her came back."""
-    subscriber.suppressed_at = None
+    """Take back that letters to her came back, or were reported."""
+    subscriber.suppressed_at, subscriber.lifted_at = None, now
     subscriber.suppressed_by = subscriber.suppressed_reason = ""
     _schedule(subscriber, now)
 

@@ -5,7 +5,8 @@ without a row (reconcile.py), and a letter that leaves a second time is known as
 whoever gets it. It tells nobody who the reader is.
 """
 
-from datetime import date
+import re
+from datetime import UTC, date, datetime
 from uuid import UUID
 
 from django.conf import settings
@@ -14,6 +15,10 @@ from subscriptions.models import Letter
 from subscriptions.post.seal import seal
 
 SALT = "subscriptions.post.message_id"
+_KINDS = "|".join(Letter.Kind.values)
+_OURS = re.compile(
+    rf"<({_KINDS})\.(?P<day>2[0-9]{{3}}-[0-9]{{2}}-[0-9]{{2}})\.[0-9a-f]{{32}}@(?P<domain>[^@<>\s]+)>"
+)
 
 
 def of(letter: Letter) -> str:
@@ -27,6 +32,27 @@ def of(letter: Letter) -> str:
 def of_digest(public_id: UUID, day: date) -> str:
     """Return the Message-ID of what a reader gets on a day."""
     return _name("digest", f"{public_id} {day.isoformat()}", day)
+
+
+def is_ours(message_id: str) -> bool:
+    """Return whether it is made as ours are. Only who has seen the letter knows how it goes on."""
+    return _made_here(message_id) is not None
+
+
+def moment_of(message_id: str) -> datetime:
+    """Return the day in a Message-ID of ours, as the moment when it begins in UTC."""
+    return datetime.fromisoformat(_made_here(message_id)["day"]).replace(tzinfo=UTC)
+
+
+def _made_here(message_id) -> re.Match | None:
+    match = _OURS.fullmatch(message_id)
+    if match is None or match["domain"].lower() != settings.MAIL_DOMAIN.lower():
+        return None
+    try:
+        date.fromisoformat(match["day"])
+    except ValueError:
+        return None
+    return match
 
 
 def _name(kind, told, moment):

@@ -13,6 +13,8 @@ SAID_CHARACTERS = 1_000
 _LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
 _ENHANCED = re.compile(r"([245])\.([0-9]{1,3})\.([0-9]{1,3})(?![\w.])")
 
+_STATUS_AMID = re.compile(r"(?<![\w.])[245]\.[0-9]{1,3}\.[0-9]{1,3}(?![\w.]*[\w])")
+
 #: Which codes let the conversation go on; after the dot, which one means acceptance.
 GO_ON = {
     "connect": frozenset({220}),
@@ -163,6 +165,23 @@ def _asks_us_to_be_slower(stage, reply):
     if reply.code == 421 and stage in BUSY_STAGES:
         return True
     return status.startswith("4.7.") or bool(_SLOWER.search(reply.text))
+
+
+def grade_of(status: str) -> str:
+    """Return what a letter that came back with this status (RFC 3463) says of its address.
+
+    "hard": it is none. "policy": we, or this letter, are not let in. "soft": all else, which may
+    pass, such as a full mailbox.
+    """
+    if status in BAD_ADDRESS:
+        return "hard"
+    return "policy" if status[1:4] == ".7." else "soft"
+
+
+def status_in(said: str) -> str:
+    """Return the first enhanced status in a server's words, such as 5.1.1, or nothing."""
+    match = _STATUS_AMID.search(said)
+    return match[0] if match else ""
 
 
 def without_addresses(said: str) -> str:

@@ -1,4 +1,4 @@
-"""How long the post office keeps what it wrote down: events, letters, and journals.
+"""How long the post office keeps what it wrote down: events, facts, letters, and journals.
 
 Only what has ended goes, a batch at a time, each in a short transaction of its own, so that nobody
 waits and a purge that dies is gone on with. Letters' bytes go by themselves: see doubts.py.
@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 
-from subscriptions.models import Letter, LetterEvent
+from subscriptions.models import Letter, LetterEvent, LetterFact, UselessMail
 from subscriptions.post import journal
 from subscriptions.post.doubts import folder_of_journals
 
@@ -31,6 +31,7 @@ class Purged:
     events: int
     letters: int
     journals: int
+    facts: int = 0
 
 
 def purge(now) -> Purged:
@@ -43,6 +44,7 @@ def purge(now) -> Purged:
         events=_purge_events(now - settings.KEEP_EVENTS),
         letters=_purge_letters(now - settings.KEEP_LETTERS),
         journals=journal.purge(folder_of_journals(), now - KEEP_JOURNALS),
+        facts=_purge_facts(now - settings.KEEP_EVENTS),
     )
 
 
@@ -80,6 +82,19 @@ def _purge_events(before) -> int:
         ended = letters.difference(kept.values_list("pk", flat=True))
         gone += LetterEvent.objects.filter(letter__in=ended).delete()[0]
         seen = events[-1][0]
+    return gone
+
+
+def _purge_facts(before) -> int:
+    """Delete what was told of letters before then, and how much told of none."""
+    UselessMail.objects.filter(day__lt=before.date()).delete()
+    gone = 0
+    for _ in range(MOST):
+        old = LetterFact.objects.filter(noted_at__lt=before).order_by("noted_at")
+        ids = list(old.values_list("pk", flat=True)[:EVENTS])
+        gone += LetterFact.objects.filter(pk__in=ids).delete()[0]
+        if len(ids) < EVENTS:
+            break
     return gone
 
 

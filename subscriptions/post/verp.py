@@ -24,12 +24,17 @@ EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
 
 def envelope_sender(kind: str, letter_id: int, now: datetime) -> str:
     """Return where the letter comes back to, if it does."""
-    base = _base(settings.BOUNCE_ADDRESS) or mail.from_address(kind).addr_spec
+    base = where_bounces_come(kind)
     if not settings.RECIPIENT_DELIMITER:
         return base
     local, _, domain = base.rpartition("@")
     stamp = f"{letter_id:x}.{(now - EPOCH).days:x}"
     return f"{local}{settings.RECIPIENT_DELIMITER}{stamp}.{_sign(stamp)}@{domain}"
+
+
+def where_bounces_come(kind: str) -> str:
+    """Return the address under which each letter of this kind has its own."""
+    return _base(settings.BOUNCE_ADDRESS) or mail.from_address(kind).addr_spec
 
 
 @cache
@@ -53,10 +58,8 @@ def check() -> None:
 
 def letter_of(address: str, now: datetime) -> int | None:
     """Return the number of the letter that came back to this address; None where it is not ours."""
-    local = address.rpartition("@")[0]
-    extension = local.rpartition(settings.RECIPIENT_DELIMITER or "+")[2].lower()
-    stamp, _, signature = extension.rpartition(".")
-    if not stamp or not constant_time_compare(signature, _sign(stamp)):
+    stamp, _, signature = _extension(address).lower().rpartition(".")
+    if not stamp or not _is_signed(stamp, signature):
         return None
     letter_id, _, day = stamp.partition(".")
     if now - (EPOCH + timedelta(days=int(day, 16))) > COMES_BACK_FOR + timedelta(days=1):
@@ -64,5 +67,33 @@ def letter_of(address: str, now: datetime) -> int | None:
     return int(letter_id, 16)
 
 
-def _sign(stamp):
-    return seal(SALT, stamp)[:SIGNS]
+def names_a_letter(address: str) -> bool:
+    """Return whether an address is made as ours are, rightly or not: it names a letter."""
+    base, domain = _split(address)
+    ours = {_base(settings.BOUNCE_ADDRESS)} if settings.BOUNCE_ADDRESS else _senders()
+    return bool(_extension(address)) and f"{base}@{domain}".lower() in {one.lower() for one in ours}
+
+
+def _senders():
+    return {mail.from_address(kind).addr_spec for kind in ("digest", "confirm")}
+
+
+def _split(address):
+    """Return what stands before the delimiter, and the domain."""
+    local, _, domain = address.rpartition("@")
+    return local.rpartition(settings.RECIPIENT_DELIMITER or "+")[0], domain
+
+
+def _extension(address):
+    local = address.rpartition("@")[0]
+    return local.rpartition(settings.RECIPIENT_DELIMITER or "+")[2] if _split(address)[0] else ""
+
+
+def _is_signed(stamp, signature):
+    """Return whether we signed it, with the key that we have or with one that we had."""
+    keys = ["", *settings.SECRET_KEY_FALLBACKS]
+    return any(constant_time_compare(signature, _sign(stamp, key)) for key in keys)
+
+
+def _sign(stamp, secret=""):
+    return seal(SALT, stamp, secret)[:SIGNS]

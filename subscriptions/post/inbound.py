@@ -1,0 +1,72 @@
+"""One message that came back by mail: read, recorded, counted or set aside.
+
+It is the same whether a mail server pipes it in or a mailbox holds it. What this returns is safe to
+be forgotten: it is recorded, or it is of no use. Whatever can't be read is kept in a folder, once,
+and is no reason to try again.
+"""
+
+import hashlib
+import logging
+import os
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from django.conf import settings
+from django.db import DataError, Error
+
+from subscriptions import returns
+from subscriptions.post import reports
+from subscriptions.post.facts import UselessMail, count_useless
+from subscriptions.post.reports import MOST_OCTETS, NoReport
+
+logger = logging.getLogger(__name__)
+
+ASIDE_KEPT = 100  # Messages: a mailbox that fills with junk doesn't fill the disk.
+
+Outcome = Literal["recorded", "known", "useless", "aside"]
+
+
+def receive(mime: bytes, now: datetime, recipients: tuple[str, ...] = ()) -> Outcome:
+    """Record what a message reports. `recipients` are those of its envelope, where known.
+
+    Raises Django's database errors, and OSError where there is no room to set it aside: the message
+    must be kept where it is, and be tried again.
+    """
+    try:
+        report = reports.read(mime, recipients)
+        return "recorded" if returns.record(report, now) else "known"
+    except NoReport as reason:
+        count_useless(reason.why, now)
+        return "useless"
+    except Error as error:
+        if not isinstance(error, DataError):
+            raise
+        return _set_aside(mime, error, now)
+    except Exception as error:  # By the message alone, so that trying again would be the same.
+        return _set_aside(mime, error, now)
+
+
+def folder_aside() -> Path:
+    """Return where the messages are that could not be read."""
+    return Path(settings.DATA_DIR) / "returned"
+
+
+def _set_aside(mime, error, now) -> Outcome:
+    """Keep a message that can't be read, under a name that is the same whenever it comes."""
+    folder = folder_aside()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    digest = hashlib.sha256(mime).hexdigest()[:16]
+    if not list(folder.glob(f"*-{digest}.eml")):
+        path = folder / f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{digest}.eml"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        with open(os.open(path, flags, 0o600), "wb") as file:
+            file.write(mime[:MOST_OCTETS])
+        for old in sorted(folder.glob("*.eml"))[:-ASIDE_KEPT]:
+            with suppress(FileNotFoundError):
+                old.unlink()
+    # Its own words may hold an address.
+    logger.warning("a message that came back can't be read (%s): set aside", type(error).__name__)
+    count_useless(UselessMail.Why.UNREADABLE, now)
+    return "aside"

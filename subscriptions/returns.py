@@ -1,0 +1,160 @@
+"""What comes back: facts about letters that left, and what follows from them.
+
+A fact is recorded once, however often it is told, and in whatever order. It changes no letter's
+state: an accepted letter stays accepted. What it may change is whether its reader is written to.
+"""
+
+from contextlib import suppress
+from datetime import timedelta
+
+from django.db import transaction
+
+from subscriptions import signup
+from subscriptions.models import Letter, LetterFact, Subscriber
+from subscriptions.post import message_ids, suppression, verp
+from subscriptions.post.reports import NoReport, Report
+from subscriptions.post.retention import first_since
+
+#: So long after a letter left, what is told of it counts.
+COUNTS_FOR = {LetterFact.Kind.COMPLAINED: timedelta(days=60)}
+COUNTS_FOR_ELSE = timedelta(days=20)
+#: What tells of unknown letters is kept so long, and no more of it than so many.
+KEEP_UNMATCHED = timedelta(days=30)
+MOST_UNMATCHED = 10_000
+#: A letter is written so long before and after the day in its Message-ID at most.
+BEFORE, AFTER = timedelta(days=2), timedelta(days=7)
+CLOCKS_DIFFER = timedelta(hours=1)
+PROVIDERS_LINK = signup.Door(via="the mail provider's unsubscribe link")
+
+Kind = LetterFact.Kind
+
+
+def record(report: Report, now) -> bool:
+    """Write down what is told of a letter, and act on it. Return whether it was new.
+
+    One transaction. Raises NoReport where it can't be of a letter of ours.
+    """
+    with transaction.atomic():
+        letter = _letter(report, now)
+        fact, is_new = LetterFact.objects.get_or_create(
+            key=report.name, defaults=_fields(report, letter, now)
+        )
+        if is_new and letter is not None:
+            _act_on(fact, letter, now)
+    return is_new
+
+
+def match_again(now) -> int:
+    """Look for the letters of what came before them. Return how many facts found theirs."""
+    unmatched = LetterFact.objects.filter(letter=None)
+    unmatched.filter(noted_at__lt=now - KEEP_UNMATCHED).delete()
+    return sum(_match(fact, now) for fact in unmatched.order_by("pk"))
+
+
+def _match(fact, now) -> bool:
+    with transaction.atomic():
+        letter = _named(fact.message_id)
+        # Two may be at it: the one who changes the row acts on it.
+        if letter is None or not _unmatched(fact).update(letter=letter, message_id=""):
+            return False
+        fact.letter = letter
+        _act_on(fact, letter, now)
+    return True
+
+
+def _unmatched(fact):
+    return LetterFact.objects.filter(pk=fact.pk, letter=None)
+
+
+# ---- Whose letter it is
+
+
+def _letter(report, now) -> Letter | None:
+    """Return the letter that is told of; None where it is one of ours that isn't known (yet).
+
+    The address that it came back to is proof. A wrong one voids the whole report: whoever forged
+    it may have forged the rest. Without any, the Message-ID is, which only those know who have seen
+    the letter. Raises NoReport.
+    """
+    letter = _addressed(report, now)
+    is_ours = message_ids.is_ours(report.message_id)
+    if is_ours and (letter is None or letter.message_id != report.message_id):
+        letter = _named(report.message_id)  # After a restored backup, its number is another's.
+    elif letter is None:
+        raise NoReport("foreign")
+    if letter is None and _unknown().count() >= MOST_UNMATCHED:
+        raise NoReport("too-many")
+    if letter is not None and _is_too_old(letter, report.kind, now):
+        raise NoReport("forged")
+    return letter
+
+
+def _addressed(report, now) -> Letter | None:
+    if report.letter_id is not None:
+        return Letter.objects.filter(pk=report.letter_id).first()
+    ids = [verp.letter_of(address, now) for address in report.addresses]
+    if ids := [one for one in ids if one is not None]:
+        return Letter.objects.filter(pk=ids[0]).first()
+    if any(verp.names_a_letter(address) for address in report.addresses):
+        raise NoReport("forged")
+    return None
+
+
+def _named(message_id) -> Letter | None:
+    """Return the letter of this name. Letters are numbered by age, so the day tells where to look:
+    an index on names would cost at each step of each letter.
+    """
+    moment = message_ids.moment_of(message_id)
+    first = first_since(Letter, "created_at", moment - BEFORE)
+    last = first_since(Letter, "created_at", moment + AFTER)
+    found = Letter.objects.filter(pk__gte=first, pk__lt=last, message_id=message_id)
+    return found.first()
+
+
+def _unknown():
+    return LetterFact.objects.filter(letter=None)
+
+
+def _is_too_old(letter, kind, now) -> bool:
+    left_at = letter.left_at or letter.created_at
+    return now - left_at > COUNTS_FOR.get(kind, COUNTS_FOR_ELSE)
+
+
+# ---- What is written, and what follows
+
+
+def _fields(report, letter, now):
+    return {
+        "letter": letter,
+        "kind": report.kind,
+        "grade": report.grade,
+        "status": report.status,
+        "said": report.said,
+        "at": _believed(report.at, letter, now),
+        "noted_at": now,
+        "via": report.via,
+        "message_id": "" if letter else report.message_id,
+    }
+
+
+def _believed(at, letter, now):
+    """Return the moment that is told, if it can be: after the letter left, and not to come."""
+    left_at = letter.left_at if letter and letter.left_at else now - KEEP_UNMATCHED
+    return at if at and left_at - CLOCKS_DIFFER <= at <= now + CLOCKS_DIFFER else None
+
+
+def _act_on(fact, letter, now):
+    match fact.kind:
+        case Kind.BOUNCED if fact.grade == LetterFact.Grade.HARD:
+            suppression.after_hard_bounce(letter, _told(fact), now)
+        case Kind.BOUNCED:
+            suppression.after_soft_bounce(letter.subscriber_id, _told(fact), now)
+        case Kind.COMPLAINED:
+            suppression.after_complaint(letter.subscriber_id, _told(fact), now)
+        case Kind.UNSUBSCRIBED:
+            with suppress(Subscriber.DoesNotExist):  # Erased in this very moment.
+                signup.unsubscribe(letter.subscriber.public_id, door=PROVIDERS_LINK, now=now)
+
+
+def _told(fact):
+    return fact.said if fact.status in fact.said else f"{fact.status} {fact.said}".strip()
