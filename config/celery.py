@@ -61,6 +61,11 @@ app.conf.beat_schedule = {
         "schedule": crontab(minute="4-59/10"),
         "options": {"expires": 540},
     },
+    "read what came back by mail": {
+        "task": "digest.tasks.read_what_came_back",
+        "schedule": crontab(minute="3-59/5"),
+        "options": {"expires": 240},
+    },
     "see that the promises are kept": {
         "task": "digest.tasks.check_promises",
         "schedule": crontab(minute="2-59/5"),

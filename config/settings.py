@@ -200,6 +200,8 @@ REPLY_TO_EMAIL = os.environ.get("REPLY_TO_EMAIL", "")  # Of someone who reads wh
 # its own (VERP), or, where this is empty, the sender's. Empty delimiter: the same for all letters.
 BOUNCE_ADDRESS = os.environ.get("BOUNCE_ADDRESS", "")
 RECIPIENT_DELIMITER = os.environ.get("RECIPIENT_DELIMITER", "+")
+# Where that mail lies, if no mail server pipes it in: maildir:/…, mbox:/… or imaps://…
+BOUNCE_MAILBOX = os.environ.get("BOUNCE_MAILBOX", "")
 # So often may a letter be sent again of which nobody knows whether it arrived: 1, or 0 for never.
 MAX_REPEATS = int(flag("REPEAT_UNKNOWN", default=True))
 PROVIDER_RATES = numbers("PROVIDER_RATES")  # Letters a minute: "google=600, example.org=60".
@@ -441,6 +443,7 @@ UNFOLD = {
                 "items": [
                     panel_page("Digests", "stacked_email", "digest_digest_changelist"),
                     panel_page("Letters", "mail", "subscriptions_letter_changelist"),
+                    panel_page("Came back", "undo", "subscriptions_letterfact_changelist"),
                     panel_page("Sending", "outgoing_mail", "subscriptions_sending_changelist"),
                     panel_page("Promises", "verified", "digest_digest_promises"),
                 ],

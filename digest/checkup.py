@@ -19,8 +19,17 @@ from dns.resolver import Resolver
 from digest import health
 from digest.models import FittedModel, Paper
 from subscriptions import mail
-from subscriptions.models import Letter, Subscriber, Topic
-from subscriptions.post import dns_check, dns_records, oracles, signing, standing
+from subscriptions.models import Letter, LetterFact, Subscriber, Topic
+from subscriptions.post import (
+    dns_check,
+    dns_records,
+    inbound,
+    mailboxes,
+    oracles,
+    signing,
+    standing,
+    verp,
+)
 from subscriptions.post.doubts import folder_of_journals
 from subscriptions.post.smtp_server import SmtpTransport, check
 from subscriptions.post.transports import transport_for
@@ -55,6 +64,7 @@ def examine(now, resolver: Resolver | None = None) -> Iterator[Finding]:
         ("senders", _senders),
         ("replies", _replies),
         ("imprint", _imprint),
+        ("bounces", _bounces),
         ("DKIM key", _dkim_key),
         ("model", _model),
         ("papers", _papers),
@@ -186,6 +196,26 @@ def _imprint(now):
     return "ok", f"names {settings.OPERATOR_NAME}"
 
 
+def _bounces(now):
+    """Whether it becomes known which letters came back, and how."""
+    address = verp.where_bounces_come("digest")
+    if settings.EMAIL_URL.startswith("file:"):
+        return "ok", "letters become files, and none comes back"
+    if aside := list(inbound.folder_aside().glob("*.eml")):
+        return "note", f"{len(aside)} messages could not be read: look into {aside[0].parent}."
+    if settings.BOUNCE_MAILBOX:
+        box = mailboxes.open_mailbox(settings.BOUNCE_MAILBOX)
+        with box.open():  # Raises what the doctor tells.
+            return "ok", f"they come to {address}, and are read from BOUNCE_MAILBOX"
+    last = LetterFact.objects.filter(via="mail").first()
+    if last is None:
+        return "note", (
+            f"they come to {address}, and none was read yet: pipe that address into `manage.py "
+            f"inbound`, or set BOUNCE_MAILBOX. Else letters go to dead addresses for ever."
+        )
+    return "ok", f"they come to {address}; the last was read on {last.noted_at:%Y-%m-%d}"
+
+
 def _dkim_key(now):
     key, path = signing.current_key(), settings.DKIM_KEY_FILE
     if key is None:
@@ -246,5 +276,9 @@ def _dns_records(resolver):
         said = "DEFAULT_FROM_EMAIL is an example: set it before you send."
         yield Finding("DNS records", "note", said)
         return
-    for what, grade, said in dns_check.examine(resolver or dns_check.system_resolver()):
+    resolver = resolver or dns_check.system_resolver()
+    for what, grade, said in dns_check.examine(resolver):
         yield Finding(what, grade, said)
+    if settings.EMAIL_URL.startswith("smtp"):
+        domain = verp.where_bounces_come("digest").rpartition("@")[2]
+        yield Finding("MX", *dns_check.where_bounces_come(domain, resolver))

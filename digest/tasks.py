@@ -65,6 +65,16 @@ def watch():
 
 
 @shared_task
+def read_what_came_back():
+    """Empty the mailbox that letters come back to, and find the letters of what came too early."""
+    from subscriptions import returns
+    from subscriptions.post import mailboxes
+
+    mailboxes.empty_ours(timezone.now())
+    returns.match_again(timezone.now())
+
+
+@shared_task
 def check_promises():
     """See which promises are broken, if any."""
     from digest import alarms

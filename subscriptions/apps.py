@@ -8,13 +8,14 @@ class SubscriptionsConfig(AppConfig):
 
     def ready(self):
         from subscriptions import mail, notices, registry
-        from subscriptions.post import signing, verp
+        from subscriptions.post import mailboxes, signing, verp
         from subscriptions.post.transports import transport_for
 
         transport_for(settings.EMAIL_URL)  # Refuse what can't be, before letters are lost to it.
         mail.check()
         signing.check()
         verp.check()
+        mailboxes.check()
 
         registry.composers["confirm"] = notices.compose_confirm
         registry.composers["goodbye"] = notices.compose_goodbye

@@ -1,7 +1,8 @@
 """A DNS server on loopback, over UDP, that answers from a dictionary: name to texts of TXT records.
 
-A name that is not in it doesn't exist; one with no texts has other records. What it was asked is
-in `asked`. It can break, for all names (`rcode`) or for some (`broken`), or be silent.
+A name that is not in it doesn't exist; one with no texts has other records: those of `mail` have
+MX records, as "10 mail.example.org.". What it was asked is in `asked`. It can break, for all names
+(`rcode`) or for some (`broken`), or be silent.
 """
 
 import socketserver
@@ -21,6 +22,7 @@ class DnsServer(socketserver.ThreadingUDPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Question)
         self.zone = {}
+        self.mail = {}
         self.asked = []
         self.rcode = dns.rcode.NOERROR
         self.broken = set()
@@ -55,6 +57,12 @@ class Question(socketserver.BaseRequestHandler):
             response.set_rcode(dns.rcode.SERVFAIL)
         elif name not in self.server.zone:
             response.set_rcode(self.server.rcode or dns.rcode.NXDOMAIN)
+        elif query.question[0].rdtype == dns.rdatatype.MX:
+            if exchanges := self.server.mail.get(name):
+                records = dns.rrset.from_text(f"{name}.", 60, "IN", "MX", *exchanges)
+                response.answer.append(records)
+        elif query.question[0].rdtype != dns.rdatatype.TXT:
+            pass
         elif texts := self.server.zone[name]:
             quoted = [" ".join(f'"{part}"' for part in strings(text)) for text in texts]
             response.answer.append(dns.rrset.from_text(f"{name}.", 60, "IN", "TXT", *quoted))

@@ -359,6 +359,24 @@ def test_a_very_long_name_does_not_ask_all_its_parents(server, settings):
     assert len([name for name in server.asked if name.startswith("_dmarc.")]) == 8
 
 
+# ---- Where letters come back to
+
+
+@pytest.mark.parametrize(
+    ("mail", "grade"), [(["10 mail.example.org."], "ok"), (["0 ."], "wrong"), ([], "wrong")]
+)
+def test_letters_come_back_to_a_domain_that_takes_mail(server, mail, grade):
+    """RFC 7505: one that takes none says so."""
+    server.mail[DOMAIN] = mail
+    assert dns_check.where_bounces_come(DOMAIN, server.resolver)[0] == grade
+
+
+def test_a_domain_that_nobody_can_be_asked_about_is_not_called_wrong(server):
+    server.silent = True
+    grade, said = dns_check.where_bounces_come(DOMAIN, server.resolver)
+    assert (grade, "nobody answered in time" in said) == ("note", True)
+
+
 # ---- The doctor
 
 

@@ -31,20 +31,31 @@ class Dns:
 
     def texts(self, name: str) -> list[str]:
         """Return the texts of this name's TXT records. Raises Unanswered."""
+        texts = (b"".join(record.strings).decode("utf-8", "replace") for record in self._ask(name))
+        return ["".join(filter(str.isprintable, text)) for text in texts]  # For a terminal.
+
+    def takes_mail(self, name: str) -> bool:
+        """Return whether mail can be sent to this domain (RFC 5321, 5.1; RFC 7505).
+
+        Raises Unanswered.
+        """
+        if servers := list(self._ask(name, "MX")):
+            return any(len(server.exchange.labels) > 1 for server in servers)
+        return any(True for kind in ("A", "AAAA") for _ in self._ask(name, kind))
+
+    def _ask(self, name, kind="TXT"):
+        """Return the records of this kind: none, where there are none. Raises Unanswered."""
         if self.trouble:
             raise Unanswered(self.trouble)
         lifetime = min(SECONDS, self.resolver.lifetime)
         try:
-            answer = self.resolver.resolve(f"{name}.", "TXT", lifetime=lifetime)
+            return self.resolver.resolve(f"{name}.", kind, lifetime=lifetime)
         except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
             return []
         except dns.exception.Timeout:
             self.trouble = "nobody answered in time"
         except (dns.exception.DNSException, OSError) as error:
             raise Unanswered(str(error)) from None  # Of this name alone.
-        else:
-            texts = (b"".join(record.strings).decode("utf-8", "replace") for record in answer)
-            return ["".join(filter(str.isprintable, text)) for text in texts]  # For a terminal.
         raise Unanswered(self.trouble)
 
 
@@ -69,6 +80,19 @@ def examine(resolver: dns.resolver.Resolver) -> Iterator[tuple[str, str, str]]:
         yield "DKIM", *_answer(_dkim, dns_records.dkim(key), asked)
     for domain in domains:
         yield "DMARC", *_answer(_dmarc, dns_records.dmarc(domain), asked)
+
+
+def where_bounces_come(domain: str, resolver: dns.resolver.Resolver) -> tuple[str, str]:
+    """Return a grade, and what is said, of whether letters can come back to this domain."""
+    try:
+        if Dns(resolver).takes_mail(domain):
+            return "ok", f"{domain} takes mail"
+    except Unanswered as reason:
+        return "note", f"DNS can't be asked whether {domain} takes mail: {reason}."
+    return "wrong", (
+        f"letters come back to {domain}, which has no MX record and no address: nothing is ever "
+        f"known of those that don't arrive. Publish an MX, or set BOUNCE_ADDRESS to another domain."
+    )
 
 
 def _answer(judge: Callable, record: Record, asked: Dns) -> tuple[str, str]:

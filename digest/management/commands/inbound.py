@@ -1,0 +1,66 @@
+"""`manage.py inbound`: read what came back by mail, from a mail server's pipe or a mailbox."""
+
+import os
+import sys
+
+from django.conf import settings
+from django.core.management.base import CommandError
+from django.utils import timezone
+
+from digest.management import base
+from subscriptions.post import inbound, mailboxes
+from subscriptions.post.reports import MOST_OCTETS
+
+#: What a mail server that pipes a message in tells of its envelope: Postfix's local(8).
+ENVELOPE = ("ORIGINAL_RECIPIENT", "RECIPIENT")
+CHUNK = 65_536
+
+
+class Command(base.Command):
+    help = (
+        "Read one message that came back, from standard input. With --mailbox, all that are in "
+        "BOUNCE_MAILBOX. Exits with 75 (try again later) where it could not be recorded."
+    )
+
+    def add_arguments(self, parser):
+        parser.add_argument(
+            "--recipient",
+            metavar="ADDRESS",
+            action="append",
+            default=[],
+            help="The address that it came back to, where the mail server tells.",
+        )
+        parser.add_argument(
+            "--mailbox", action="store_true", help="Read BOUNCE_MAILBOX, and empty it."
+        )
+
+    def execute(self, *args, **options):
+        """Whatever happens, the mail server keeps the message and tries again."""
+        try:
+            return super().execute(*args, **options)
+        except Exception as error:
+            said = str(error) if isinstance(error, CommandError) else type(error).__name__
+            raise CommandError(
+                f"Not recorded, to be tried again: {said}", returncode=os.EX_TEMPFAIL
+            ) from error
+
+    def handle(self, *, recipient, mailbox, **options):
+        if mailbox:
+            self._empty_mailbox()
+        else:
+            told = (*recipient, *(os.environ[name] for name in ENVELOPE if name in os.environ))
+            self.stdout.write(inbound.receive(_read_all(sys.stdin.buffer), timezone.now(), told))
+
+    def _empty_mailbox(self):
+        if not settings.BOUNCE_MAILBOX:
+            raise CommandError("BOUNCE_MAILBOX names no mailbox.")
+        counts = mailboxes.empty(mailboxes.open_mailbox(settings.BOUNCE_MAILBOX), timezone.now())
+        self.stdout.write(", ".join(f"{n} {what}" for what, n in counts.items()) or "nothing")
+
+
+def _read_all(stream) -> bytes:
+    """Return as much as is ever looked at, and read the rest: whoever writes it must get done."""
+    mime = stream.read(MOST_OCTETS)
+    while stream.read(CHUNK):
+        pass
+    return mime

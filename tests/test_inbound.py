@@ -1,0 +1,332 @@
+"""The doors for what comes back by mail: a pipe from the mail server, and a mailbox."""
+
+import io
+import mailbox
+import os
+import sys
+from collections import Counter
+from contextlib import closing
+from types import SimpleNamespace
+from urllib.parse import quote
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import CommandError, call_command
+from django.db import DataError, OperationalError, connection
+
+from digest import checkup, health, tasks
+from subscriptions import returns
+from subscriptions.models import LetterFact
+from subscriptions.post import inbound, mailboxes
+from tests import came_back, make
+from tests.came_back import address_of, answer, report
+from tests.imap_server import PASSWORD, USER, ImapServer
+from tests.make import NOW
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def letter():
+    return came_back.letter(make.subscriber("reader@example.org"), left_at=NOW)
+
+
+def pipe(monkeypatch, mime, *args):
+    """Hand a message to the command as a mail server does. Return with what it exits."""
+    stdin = io.BytesIO(mime)
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=stdin))
+    try:
+        call_command("inbound", *args, stdout=io.StringIO())
+    except CommandError as error:
+        return error.returncode
+    assert stdin.read() == b""
+    return 0
+
+
+# ---- The pipe
+
+
+def test_a_report_from_the_pipe_is_recorded(monkeypatch, letter):
+    assert pipe(monkeypatch, report(address_of(letter))) == 0
+    letter.subscriber.refresh_from_db()
+    assert letter.subscriber.suppressed_by == "bounced"
+
+
+def test_the_pipe_tells_the_address(monkeypatch, letter):
+    told = ["--recipient", address_of(letter)]
+    assert pipe(monkeypatch, report("postmaster@paperboy.example"), *told) == 0
+    assert letter.facts.exists()
+
+
+def test_an_alias_tells_the_address_in_the_environment(monkeypatch, letter):
+    monkeypatch.setenv("ORIGINAL_RECIPIENT", address_of(letter))
+    assert pipe(monkeypatch, report("postmaster@paperboy.example")) == 0
+    assert letter.facts.exists()
+
+
+@pytest.mark.parametrize("mime", [b"", b"\xff" * 3_000_000, answer("digest@paperboy.example")])
+def test_what_tells_nothing_is_no_reason_to_try_again(monkeypatch, mime):
+    assert pipe(monkeypatch, mime) == 0
+
+
+@pytest.mark.parametrize("error", [OperationalError("away"), OSError(28, "No space left")])
+def test_what_can_not_be_recorded_now_is_kept_by_the_mail_server(monkeypatch, letter, error):
+    """75: EX_TEMPFAIL of sysexits.h, which mail servers understand."""
+
+    def away(*args):
+        raise error
+
+    monkeypatch.setattr(inbound, "receive", away)
+    assert pipe(monkeypatch, report(address_of(letter))) == 75
+
+
+def test_a_database_that_is_not_migrated_is_not_ready(monkeypatch, settings, letter):
+    settings.IS_PUBLIC = True
+    monkeypatch.setattr(health, "reasons_not_ready", lambda: ["2 migrations wait."])
+    assert pipe(monkeypatch, report(address_of(letter))) == 75
+
+
+def test_what_the_database_refuses_for_ever_is_set_aside(monkeypatch, letter, data_dir):
+    def refuse(*args):
+        raise DataError("too long")
+
+    monkeypatch.setattr(returns, "record", refuse)
+    assert pipe(monkeypatch, report(address_of(letter))) == 0
+    assert len(list((data_dir / "returned").iterdir())) == 1
+
+
+def test_the_command_wants_a_mailbox_to_read_one(monkeypatch):
+    assert pipe(monkeypatch, b"", "--mailbox") == 75
+
+
+# ---- Mailboxes
+
+
+class OfMaildir:
+    def __init__(self, folder):
+        self.path = folder / "Maildir"
+        self.box = mailbox.Maildir(self.path)
+        self.url = f"maildir:{self.path}"
+
+    def put(self, *messages):
+        for mime in messages:
+            self.box.add(mime)
+
+    def left(self):
+        return [self.box.get_bytes(key) for key in self.box.iterkeys()]
+
+    def useless(self):
+        beside = mailbox.Maildir(self.path / ".Useless")
+        return [beside.get_bytes(key) for key in beside.iterkeys()]
+
+
+class OfMbox:
+    def __init__(self, folder):
+        self.path = folder / "bounces"
+        self.path.touch()
+        self.url = f"mbox:{self.path}"
+
+    def put(self, *messages):
+        box = mailbox.mbox(self.path)
+        for mime in messages:
+            box.add(mime)
+        box.close()
+
+    def left(self, name=""):
+        with closing(mailbox.mbox(f"{self.path}{name}")) as box:
+            return [message.as_bytes() for message in box]
+
+    def useless(self):
+        return self.left(".useless")
+
+
+class OfImap:
+    def __init__(self, folder):
+        self.server = ImapServer()
+        user, password = quote(USER, safe=""), quote(PASSWORD, safe="")
+        self.url = f"imap://{user}:{password}@127.0.0.1:{self.server.port}/INBOX"
+
+    def put(self, *messages):
+        self.server.folders["INBOX"] |= dict(enumerate(messages, start=7))
+
+    def left(self):
+        return list(self.server.folders["INBOX"].values())
+
+    def useless(self):
+        return list(self.server.folders["Useless"].values())
+
+
+@pytest.fixture(params=[OfMaildir, OfMbox, OfImap])
+def box(request, tmp_path, settings):
+    made = request.param(tmp_path)
+    settings.BOUNCE_MAILBOX = made.url
+    yield made
+    if isinstance(made, OfImap):
+        made.server.shutdown()
+        made.server.server_close()
+
+
+def empty(box):
+    return mailboxes.empty(mailboxes.open_mailbox(box.url), NOW)
+
+
+def test_a_mailbox_is_emptied_and_nothing_of_people_is_lost(box, letter):
+    box.put(report(address_of(letter)), answer("digest@paperboy.example"))
+    assert empty(box) == Counter(recorded=1, useless=1)
+    assert letter.facts.count() == 1
+    assert box.left() == []
+    (kept,) = box.useless()
+    assert b"I am away." in kept
+    assert empty(box) == Counter()
+
+
+def test_a_message_stays_until_what_it_tells_is_committed(box, letter, monkeypatch):
+    box.put(report(address_of(letter), name="first"), report(address_of(letter), name="second"))
+    real, calls = inbound.receive, []
+
+    def away_at_the_second(*args):
+        calls.append(args)
+        if len(calls) == 2:
+            raise OperationalError("away")
+        return real(*args)
+
+    monkeypatch.setattr(inbound, "receive", away_at_the_second)
+    with pytest.raises(OperationalError):
+        empty(box)
+    assert letter.facts.count() == 1
+    monkeypatch.setattr(inbound, "receive", real)
+    assert empty(box) == Counter(recorded=1)
+    assert letter.facts.count() == 2
+    assert box.left() == []
+
+
+def test_one_run_reads_so_many_and_no_more(box, monkeypatch):
+    monkeypatch.setattr(mailboxes, "MOST", 2)
+    box.put(*[answer("x@paperboy.example", Message_ID=f"<{number}@x>") for number in range(3)])
+    assert [empty(box)["useless"] for _ in range(3)] == [2, 1, 0]
+
+
+def test_beat_empties_the_mailbox_that_is_named(box, letter, monkeypatch, settings):
+    box.put(report(address_of(letter)))
+    tasks.read_what_came_back()
+    assert letter.facts.exists()
+
+
+def test_without_a_mailbox_beat_has_nothing_to_empty(settings):
+    settings.BOUNCE_MAILBOX = ""
+    tasks.read_what_came_back()
+
+
+def test_a_mailbox_that_is_away_is_told_of_in_the_log_without_its_password(
+    tmp_path, settings, caplog
+):
+    settings.BOUNCE_MAILBOX = "imap://somebody:sesame@127.0.0.1:1/INBOX"
+    tasks.read_what_came_back()
+    assert "127.0.0.1" in caplog.text
+    assert "sesame" not in caplog.text
+
+
+def test_a_password_that_is_wrong_is_not_repeated(letter):
+    server = ImapServer()
+    box = mailboxes.open_mailbox(f"imap://me%40x:s%22esame@127.0.0.1:{server.port}")
+    with pytest.raises(mailboxes.Trouble) as trouble:
+        mailboxes.empty(box, NOW)
+    assert "esame" not in str(trouble.value)
+    assert "esame" not in repr(box)
+    server.shutdown()
+    server.server_close()
+
+
+def test_an_imap_server_that_makes_no_folder_is_told_of():
+    server = ImapServer(answer("x@paperboy.example"))
+    server.may_create = False
+    user, password = quote(USER, safe=""), quote(PASSWORD, safe="")
+    box = mailboxes.open_mailbox(f"imap://{user}:{password}@127.0.0.1:{server.port}/INBOX")
+    with pytest.raises(mailboxes.Trouble, match="make a folder Useless"):
+        mailboxes.empty(box, NOW)
+    assert len(server.folders["INBOX"]) == 1
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_maildir_is_looked_at_in_both_of_its_folders(tmp_path, letter):
+    box = OfMaildir(tmp_path)
+    box.put(report(address_of(letter)))
+    (file,) = (box.path / "new").iterdir()
+    os.replace(file, box.path / "cur" / f"{file.name}:2,S")  # Somebody has read it.
+    assert empty(box) == Counter(recorded=1)
+
+
+def test_a_maildir_that_is_none_is_told_of(tmp_path):
+    with pytest.raises(mailboxes.Trouble, match="No such file"):
+        mailboxes.empty(mailboxes.open_mailbox(f"maildir:{tmp_path}/none"), NOW)
+
+
+def test_an_mbox_that_another_program_holds_is_left_for_later(tmp_path):
+    box = OfMbox(tmp_path)
+    with closing(mailbox.mbox(box.path)) as other:
+        other.lock()
+        with pytest.raises(mailboxes.Trouble):
+            empty(box)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "maildir:relative/path",
+        "mbox:",
+        "pop3://a:b@c/",
+        "imaps://host/INBOX",
+        "imaps://user:password@host/%C3%9Cnread",
+        "imap://user:password@mail.example.org/INBOX",
+    ],
+)
+def test_a_mailbox_that_can_be_none_is_refused_at_the_start(settings, url):
+    settings.BOUNCE_MAILBOX = url
+    with pytest.raises(ImproperlyConfigured) as error:
+        mailboxes.check()
+    assert "password@" not in str(error.value).replace("user:password@", "")
+
+
+def test_nothing_is_read_within_a_transaction(letter, box, monkeypatch):
+    """On SQLite, one that lasts makes everybody wait."""
+    depth = len(connection.savepoint_ids)
+    seen = []
+    real = inbound.receive
+    monkeypatch.setattr(
+        inbound,
+        "receive",
+        lambda *args: seen.append(len(connection.savepoint_ids)) or real(*args),
+    )
+    box.put(report(address_of(letter)))
+    empty(box)
+    assert seen == [depth]
+    assert LetterFact.objects.count() == 1
+
+
+# ---- The doctor
+
+
+def told_by_doctor():
+    return next((one.grade, one.said) for one in checkup.examine(NOW) if one.what == "bounces")
+
+
+def test_the_doctor_asks_who_reads_what_comes_back(settings, letter, tmp_path, data_dir):
+    assert told_by_doctor()[0] == "ok"  # In the outbox, nothing comes back.
+    settings.EMAIL_URL = "smtp://127.0.0.1:1"
+    grade, said = told_by_doctor()
+    assert grade == "note"
+    assert "pipe that address into `manage.py inbound`, or set BOUNCE_MAILBOX" in said
+    inbound.receive(report(address_of(letter)), NOW)
+    assert told_by_doctor() == (
+        "ok",
+        "they come to digest@paperboy.example; the last was read on 2026-06-01",
+    )
+    settings.BOUNCE_MAILBOX = f"maildir:{tmp_path}/none"
+    grade, said = told_by_doctor()
+    assert (grade, "No such file" in said) == ("wrong", True)
+    (tmp_path / "none" / "new").mkdir(parents=True)
+    assert told_by_doctor()[0] == "ok"
+    (data_dir / "returned").mkdir()
+    (data_dir / "returned" / "x.eml").touch()
+    assert "1 messages could not be read" in told_by_doctor()[1]
