@@ -21,7 +21,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.text import Truncator
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter, RangeDateFilter
@@ -34,6 +34,7 @@ from subscriptions.models import (
     Consent,
     Letter,
     LetterEvent,
+    LetterFact,
     Seal,
     Sending,
     Subscriber,
@@ -60,7 +61,18 @@ LETTER_TONES = {
     Letter.State.FAILED: "bad",
     Letter.State.MISSED: "bad",
 }
+FACT_TONES = {
+    LetterFact.Kind.RELAYED: "open",
+    LetterFact.Kind.DELAYED: "held",
+    LetterFact.Kind.DELIVERED: "good",
+    LetterFact.Kind.BOUNCED: "bad",
+    LetterFact.Kind.COMPLAINED: "bad",
+    LetterFact.Kind.UNSUBSCRIBED: "quiet",
+}
 DOOR = signup.Door(via="admin panel")
+#: What speaks against writing to somebody, and how many of it her page shows.
+AGAINST = (LetterFact.Kind.BOUNCED, LetterFact.Kind.COMPLAINED)
+FACTS_SHOWN = 10
 STOP = {
     "title": "Stop sending",
     "consequence": "No letter leaves from this moment on, by any worker. What is past the fence "
@@ -76,6 +88,13 @@ UNSUBSCRIBE = {
     "question": "No more digests are sent to:",
     "consequence": "Letters that wait are called off, and one last letter says so, with a link to "
     "undo it. The record of consent stays, and the address may sign up again.",
+}
+LIFT = {
+    "title": "Let letters go again",
+    "question": "Digests are sent again to:",
+    "consequence": "What came back, or was reported, keeps no letter from them any more. Where the "
+    "address is still none, the next letter comes back too; after a complaint, be sure that it is "
+    "her own wish.",
 }
 WHO_IS_ASKED = (
     "Only those are asked whose letters came back, and once in 7 days; nobody after a complaint, "
@@ -134,6 +153,10 @@ def letter_badge(letter):
     is_waiting = letter.state == Letter.State.PLANNED
     words = letter.said if is_waiting else letter.get_state_display()
     return badge(words, LETTER_TONES[letter.state])
+
+
+def fact_badge(fact):
+    return badge(fact.get_kind_display(), FACT_TONES[fact.kind])
 
 
 def reason_of(letter):
@@ -232,20 +255,31 @@ class LetterInline(ReadOnly, TabularInline):
         return letter_badge(letter)
 
 
+class SuppressionFilter(DropdownFilter):
+    title = "suppressed by"
+    parameter_name = "suppressed"
+
+    def lookups(self, request, model_admin):
+        return Subscriber.Suppression.choices
+
+    def queryset(self, request, queryset):
+        return queryset.filter(suppressed_by=self.value()) if self.value() else queryset
+
+
 @admin.register(Subscriber)
 class SubscriberAdmin(ModelAdmin):
     """Nobody is added by hand: consent must be the person's own, so it begins at the form."""
 
     list_display = ["address", "state", "hours", "follows", "next_due_at", "last_letter"]
-    list_filter = [StateFilter]
-    list_filter_options = {"state": {"horizontal": True}}
+    list_filter = [StateFilter, SuppressionFilter]
+    list_filter_options = {"state": {"horizontal": True}, "suppressed": {"horizontal": True}}
     search_fields = ["email"]
     search_help_text = "An email address, or a part of one"
     ordering = ["-pk"]
     list_per_page = 50
     list_disable_select_all = True
-    actions = ["ask_selected", "unsubscribe_selected", "erase_selected"]
-    actions_detail = ["ask", "unsubscribe", "erase"]
+    actions = ["ask_selected", "lift_selected", "unsubscribe_selected", "erase_selected"]
+    actions_detail = ["ask", "lift", "unsubscribe", "erase"]
     inlines = [PreferenceInline, ConsentInline, LetterInline]
     fieldsets = [
         (None, {"fields": ["address", "state", "next_due_at"]}),
@@ -264,7 +298,10 @@ class SubscriberAdmin(ModelAdmin):
                 ]
             },
         ),
-        ("History", {"fields": ["asked_at", "confirmed_at", "unsubscribed_at", "suppression"]}),
+        (
+            "History",
+            {"fields": ["asked_at", "confirmed_at", "unsubscribed_at", "suppression", "came_back"]},
+        ),
     ]
     readonly_fields = [
         "address",
@@ -275,6 +312,7 @@ class SubscriberAdmin(ModelAdmin):
         "confirmed_at",
         "unsubscribed_at",
         "suppression",
+        "came_back",
     ]
 
     def get_queryset(self, request):
@@ -310,6 +348,13 @@ class SubscriberAdmin(ModelAdmin):
             return True
         subscriber = Subscriber.objects.filter(pk=object_id).first()
         return subscriber is not None and subscriber.may_vouch(timezone.now())
+
+    def has_lift_permission(self, request, object_id=None):
+        """On a page of someone who is kept from letters, or on the list, likewise."""
+        if not self.has_change_permission(request):
+            return False
+        kept = Subscriber.objects.filter(suppressed_at__isnull=False)
+        return object_id is None or kept.filter(pk=object_id).exists()
 
     def has_erase_permission(self, request, obj=None):
         return request.user.has_perm("subscriptions.delete_subscriber")
@@ -349,6 +394,21 @@ class SubscriberAdmin(ModelAdmin):
         told = [moment, subscriber.get_suppressed_by_display(), subscriber.suppressed_reason]
         return ": ".join(words for words in told if words)
 
+    @display(description="What came back")
+    def came_back(self, subscriber):
+        """Return the last facts that speak against writing to her, each with its letter."""
+        bad = LetterFact.objects.filter(letter__subscriber=subscriber, kind__in=AGAINST)
+        lines = [
+            (
+                date_format(fact.noted_at, "DATETIME_FORMAT"),
+                reverse("admin:subscriptions_letter_change", args=[fact.letter_id]),
+                str(fact),
+            )
+            for fact in bad[:FACTS_SHOWN]
+        ]
+        line = '<p class="mb-2">{}: <a class="text-link" href="{}">{}</a></p>'
+        return format_html_join("", line, lines) or None
+
     def save_model(self, request, obj, form, change):
         """Through signup: her next digest moves with her hour, and a pause stops letters."""
         settings = {name: form.cleaned_data[name] for name in form.changed_data}
@@ -361,6 +421,10 @@ class SubscriberAdmin(ModelAdmin):
     @action(description="Ask whether the address is right", permissions=["ask"])
     def ask_selected(self, request, queryset):
         return self._selected(request, queryset, ASK, self._ask)
+
+    @action(description="Let letters go again", permissions=["lift"])
+    def lift_selected(self, request, queryset):
+        return self._selected(request, queryset, LIFT, self._lift)
 
     @action(description="Unsubscribe", permissions=["change"])
     def unsubscribe_selected(self, request, queryset):
@@ -378,6 +442,16 @@ class SubscriberAdmin(ModelAdmin):
     )
     def ask(self, request, form, object_id):
         self._ask(request, Subscriber.objects.filter(pk=object_id))
+        return _go_to("admin:subscriptions_subscriber_change", object_id)
+
+    @action(
+        description="Let letters go again",
+        permissions=["lift"],
+        icon="outgoing_mail",
+        dialog=_dialog(LIFT),
+    )
+    def lift(self, request, form, object_id):
+        self._lift(request, Subscriber.objects.filter(pk=object_id))
         return _go_to("admin:subscriptions_subscriber_change", object_id)
 
     @action(
@@ -424,6 +498,14 @@ class SubscriberAdmin(ModelAdmin):
             self.message_user(request, f"Asked: {len(asked)}.", messages.SUCCESS)
         if left := len(queryset) - len(asked):
             self.message_user(request, f"Not asked: {left}. {WHO_IS_ASKED}", messages.WARNING)
+
+    def _lift(self, request, queryset):
+        now = timezone.now()
+        lifted = [one for one in queryset if signup.lift(one, now=now)]
+        for subscriber in lifted:
+            said = f"{subscriber.get_suppressed_by_display()}: {subscriber.suppressed_reason}"
+            self.log_change(request, subscriber, f"Let letters go again, in spite of: {said}")
+        self.message_user(request, f"Letters go again to {len(lifted)}.", messages.SUCCESS)
 
     def _unsubscribe(self, request, queryset):
         now = timezone.now()
@@ -484,6 +566,19 @@ class EventInline(ReadOnly, TabularInline):
     extra = 0
 
 
+class FactInline(ReadOnly, TabularInline):
+    model = LetterFact
+    fields = ["noted_at", "kind_said", "grade", "status", "said", "via", "at"]
+    readonly_fields = ["kind_said"]
+    verbose_name_plural = "what came back"
+    show_title = False
+    extra = 0
+
+    @display(description="What")
+    def kind_said(self, fact):
+        return fact_badge(fact)
+
+
 @admin.register(Letter)
 class LetterAdmin(ReadOnly, ModelAdmin):
     list_display = [
@@ -509,7 +604,7 @@ class LetterAdmin(ReadOnly, ModelAdmin):
     ordering = ["-pk"]
     list_per_page = 50
     show_full_result_count = False
-    inlines = [EventInline]
+    inlines = [FactInline, EventInline]
     fieldsets = [
         (None, {"fields": ["subscriber", "kind", "day", "state_said", "told"]}),
         (
@@ -556,6 +651,37 @@ class LetterAdmin(ReadOnly, ModelAdmin):
     @display(description="What happens")
     def told(self, letter):
         return standing.of_letter(letter, timezone.now())
+
+
+@admin.register(LetterFact)
+class LetterFactAdmin(ReadOnly, ModelAdmin):
+    """What came back of all letters: the newest, and those of which no letter is known."""
+
+    list_display = ["noted_at", "kind_said", "grade", "status", "said", "whose", "via"]
+    list_display_links = None
+    list_filter = [
+        ("kind", ChoicesDropdownFilter),
+        ("grade", ChoicesDropdownFilter),
+        ("noted_at", RangeDateFilter),
+    ]
+    list_filter_options = {"kind": {"horizontal": True}, "grade": {"horizontal": True}}
+    list_filter_submit = True
+    list_select_related = ["letter__subscriber"]
+    search_fields = ["letter__subscriber__email", "said"]
+    search_help_text = "An email address, or a mail server's words"
+    list_per_page = 50
+    show_full_result_count = False
+
+    @display(description="What", ordering="kind")
+    def kind_said(self, fact):
+        return fact_badge(fact)
+
+    @display(description="Letter to")
+    def whose(self, fact):
+        if fact.letter is None:
+            return "unknown, may turn up"
+        url = reverse("admin:subscriptions_letter_change", args=[fact.letter_id])
+        return format_html('<a class="text-link" href="{}">{}</a>', url, fact.letter.subscriber)
 
 
 @admin.register(Sending)

@@ -195,7 +195,10 @@ def _save(request, subscriber, token):
 
 
 def _resume(request, subscriber, token):
-    signup.resume(subscriber, now=timezone.now())
+    """End what keeps letters from her: that they came back, or were reported, or a pause."""
+    now, door = timezone.now(), _door(request, "preferences page", VOUCH)
+    if not (subscriber.wants and signup.lift(subscriber, now=now, door=door)):
+        signup.resume(subscriber, now=now)
     return _done(token, "resume")
 
 
@@ -247,6 +250,7 @@ def _preferences_page(request, subscriber, form, status=200):
         "zones": forms.zones(),
         "days": schedule.named(subscriber.weekdays),
         "today": schedule.local_day(now, subscriber.zone),
+        "vouch": VOUCH,
         "unsubscribe_url": links.unsubscribe_url(subscriber),
         "done": DONE.get(request.GET.get("done")),
         "panels": [panel(subscriber) for panel in registry.panels],

@@ -7,7 +7,7 @@ from django.conf import settings
 from django.db.models import Count, Min, Q
 from django.utils.formats import date_format
 
-from subscriptions.models import Letter, Provider
+from subscriptions.models import Letter, LetterFact, Provider
 from subscriptions.post import sending
 from subscriptions.post.providers import provider_of
 
@@ -147,7 +147,12 @@ def _accepted(letter, now):
     said = f"The mail server took it {_at(letter.ended_at)}."
     if letter.repeats:
         said += " Nobody knew whether an earlier try arrived: she may have it twice, the very same."
-    return said
+    return " ".join([said, *(_of_fact(fact) for fact in letter.facts.order_by("noted_at", "pk"))])
+
+
+def _of_fact(fact):
+    said = f": {fact.said.rstrip('.')}" if fact.said else ""
+    return f"{FACTS[fact.kind]} {_at(fact.at or fact.noted_at)}{said}."
 
 
 def _skipped(letter, now):
@@ -164,6 +169,14 @@ def _missed(letter, now):
     return f"Its day ended before it could leave, {_at(letter.closes_at)}."
 
 
+FACTS = {
+    LetterFact.Kind.RELAYED: "It was handed on",
+    LetterFact.Kind.DELAYED: "It was delayed",
+    LetterFact.Kind.DELIVERED: "It was delivered",
+    LetterFact.Kind.BOUNCED: "It came back",
+    LetterFact.Kind.COMPLAINED: "It was reported as unwanted",
+    LetterFact.Kind.UNSUBSCRIBED: "She unsubscribed with the mail provider",
+}
 TOLD = {
     State.PLANNED: _planned,
     State.CLAIMED: _claimed,
