@@ -1,7 +1,8 @@
 """A real Postfix of our own, in a temporary folder, for the tests that need one.
 
 It listens on loopback, takes everything from there, and hands it to `relay`, where one is given,
-or throws it away. Nothing of the machine's own Postfix is read or touched.
+or throws it away. What is for `domain` it pipes into a command (see Pipe). Nothing of the machine's
+own Postfix is read or touched.
 """
 
 import grp
@@ -11,6 +12,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -36,6 +38,7 @@ smtpd_peername_lookup = no
 smtpd_relay_restrictions = permit_mynetworks, reject
 default_transport = {transport}
 relay_transport = {transport}
+transport_maps = inline:{{ {domain}=piped: }}
 smtp_tls_security_level = none
 notify_classes =
 """
@@ -60,17 +63,60 @@ flush    unix n - n 1000? 0 flush
 anvil    unix - - n -    1 anvil
 scache   unix - - n -    1 scache
 postlog  unix-dgram n - n - 1 postlogd
+piped    unix - n n - - pipe flags=DRX user=nobody
+  argv=/usr/bin/python3 {home}/pass_on.py {pipe} ${{recipient}}
 """
+
+#: A command's user may not be root, and no other may read all of a checkout: it passes on.
+PASS_ON = """\
+import socket, sys
+with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as way:
+    way.sendall(sys.argv[2].encode() + b"\\n" + sys.stdin.buffer.read())
+    way.shutdown(socket.SHUT_WR)
+    sys.exit(way.recv(1)[0])
+"""
+
+
+class Pipe:
+    """Runs `command(recipient, message)` for each message that Postfix pipes, and lets it return
+    with what the command exits.
+    """
+
+    def __init__(self, command):
+        self.command = command
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.thread = threading.Thread(target=self._serve)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *error):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.thread.join()
+        self.listener.close()
+
+    def _serve(self):
+        while True:
+            try:
+                way, _ = self.listener.accept()
+            except OSError:
+                return
+            with way, way.makefile("rb") as told:
+                recipient = told.readline().strip().decode()
+                way.sendall(bytes([self.command(recipient, told.read())]))
 
 
 class Postfix:
     """Starts when its `with` block is entered, and is gone without a trace when it is left."""
 
-    def __init__(self, relay: int | None = None):
+    def __init__(self, relay: int | None = None, pipe: Pipe | None = None, domain="nobody.example"):
         self.home = Path(tempfile.mkdtemp(prefix="postfix-"))
         self.port = _free_port()
         self.log = self.home / "mail.log"
-        self._configure(f"smtp:[127.0.0.1]:{relay}" if relay else "discard")
+        transport = f"smtp:[127.0.0.1]:{relay}" if relay else "discard"
+        self._configure(transport, pipe.port if pipe else 1, domain)
 
     @property
     def url(self) -> str:
@@ -108,16 +154,19 @@ class Postfix:
         folders = (self.home / "queue" / name for name in ("incoming", "active", "deferred"))
         return sum(file.is_file() for folder in folders for file in folder.rglob("*"))
 
-    def _configure(self, transport):
+    def _configure(self, transport, pipe, domain):
         owner = pwd.getpwnam("postfix")
         group = grp.getgrnam("postdrop").gr_name
         self.home.chmod(0o755)
         for name in ("config", "queue", "data"):
             (self.home / name).mkdir()
         os.chown(self.home / "data", owner.pw_uid, owner.pw_gid)
-        main = MAIN.format(home=self.home, owner=owner.pw_name, group=group, transport=transport)
+        names = {"home": self.home, "owner": owner.pw_name, "group": group}
+        main = MAIN.format(transport=transport, domain=domain, **names)
         (self.home / "config" / "main.cf").write_text(main)
-        (self.home / "config" / "master.cf").write_text(MASTER.format(port=self.port))
+        master = MASTER.format(port=self.port, pipe=pipe, home=self.home)
+        (self.home / "config" / "master.cf").write_text(master)
+        (self.home / "pass_on.py").write_text(PASS_ON)
 
     def _run(self, command):
         done = subprocess.run(

@@ -1,21 +1,30 @@
 """What the log of a real Postfix tells of letters whose answer got lost on the way."""
 
+import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+from django.conf import settings
+from django.db import connection
 
-from subscriptions.post import oracles
+from subscriptions.models import LetterFact
+from subscriptions.post import office, oracles
 from subscriptions.post.oracles import PostfixLog, Question
 from subscriptions.post.transports import Envelope, transport_for
-from tests import services
-from tests.postfix import Postfix, wait_until
+from tests import make, services
+from tests.postfix import Pipe, Postfix, wait_until
 from tests.smtp_server import MailServer
 
 pytestmark = pytest.mark.services
+
+ROOT = Path(__file__).resolve().parent.parent
 
 SENDER, READER = "digest@paperboy.example", "reader@example.net"
 HANDED_OVER, LOST, CUT, NEVER_SEEN = (
@@ -171,3 +180,65 @@ def test_letters_in_a_full_queue_are_known_while_postfix_stops_and_starts():
         server.shutdown()
         assert all_known()
         assert len(server.accepted) == len(ids)
+
+
+# ---- What comes back
+
+
+def inbound(recipient, mime, **environment):
+    """Run the command as Postfix's pipe does. Return with what it exits."""
+    database = settings.DATABASES["default"]
+    url = f"sqlite:///{database['NAME']}"
+    if connection.vendor == "postgresql":
+        url = f"postgres://postgres@127.0.0.1:5432/{database['NAME']}"
+    done = subprocess.run(
+        [sys.executable, ROOT / "manage.py", "inbound", "--recipient", recipient],
+        input=mime,
+        env=os.environ
+        | {
+            "DATABASE_URL": url,
+            "SECRET_KEY": settings.SECRET_KEY,
+            "ALLOWED_HOSTS": "127.0.0.1",
+            "DATA_DIR": str(settings.DATA_DIR),
+        }
+        | environment,
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    print(done.stdout, done.stderr)  # noqa: T201 — shown where the test fails.
+    return done.returncode
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_letter_that_the_next_server_refuses_comes_back_through_the_pipe(settings, clock):
+    """Postfix's own report, to the letter's own address. While our database is away, it waits."""
+    services.require("postfix")
+    clock.now = now()  # Which Postfix follows.
+    exits, away = [], {"DATABASE_URL": "postgres://postgres@127.0.0.1:1/none"}
+
+    def command(recipient, mime):
+        exits.append(inbound(recipient, mime, **({} if exits else away)))
+        return exits[-1]
+
+    reader = make.subscriber("550-rcpt@example.org", now=clock.now)
+    letter = office.write(reader, "confirm", now=clock.now, closes_at=clock.now + timedelta(days=1))
+    with (
+        MailServer() as server,
+        Pipe(command) as pipe,
+        Postfix(server.server_address[1], pipe, domain="paperboy.example") as postfix,
+    ):
+        settings.EMAIL_URL = postfix.url
+        assert office.deliver(letter.pk, clock.now)
+        wait_until(lambda: exits == [75], 30)
+        wait_until(lambda: "status=deferred" in postfix.log.read_text())
+        assert not LetterFact.objects.exists()
+        postfix.flush()
+        wait_until(lambda: exits == [75, 0], 30)
+        wait_until(lambda: postfix.queued() == 0)
+        server.shutdown()
+    reader.refresh_from_db()
+    assert reader.suppressed_by == "bounced"
+    assert "550 5.1.1 no" in reader.suppressed_reason
+    fact = LetterFact.objects.get()
+    assert (fact.letter, fact.status, fact.grade) == (letter, "5.1.1", "hard")
