@@ -21,9 +21,9 @@ from digest.models import FittedModel, Paper
 from subscriptions import mail
 from subscriptions.models import Letter, LetterFact, Subscriber, Topic
 from subscriptions.post import (
+    aside,
     dns_check,
     dns_records,
-    inbound,
     mailboxes,
     oracles,
     signing,
@@ -201,8 +201,8 @@ def _bounces(now):
     address = verp.where_bounces_come("digest")
     if settings.EMAIL_URL.startswith("file:"):
         return "ok", "letters become files, and none comes back"
-    if aside := list(inbound.folder_aside().glob("*.eml")):
-        return "note", f"{len(aside)} messages could not be read: look into {aside[0].parent}."
+    if unread := len(list(aside.folder().glob("*.eml"))):
+        return "note", f"{unread} messages could not be read: look into {aside.folder()}."
     if settings.BOUNCE_MAILBOX:
         box = mailboxes.open_mailbox(settings.BOUNCE_MAILBOX)
         with box.open():  # Raises what the doctor tells.

@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from digest import models as digest
 from subscriptions import limits, seals
 from subscriptions import models as subscriptions
-from subscriptions.post import retention
+from subscriptions.post import aside, retention
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ NOBODYS = frozenset(
         digest.Response,
         digest.Turn,
         subscriptions.Sending,
+        subscriptions.UselessMail,
     }
 )
 
@@ -113,6 +114,19 @@ ALWAYS = [
         lambda: (
             _("Kept for %(days)s after the last step, and the file for %(file_days)s.")
             % {"days": _days(settings.KEEP_EVENTS), "file_days": _days(retention.KEEP_JOURNALS)}
+        ),
+    ),
+    Kept(
+        (subscriptions.LetterFact,),
+        gettext_lazy("What came back"),
+        gettext_lazy(
+            "Where a mail server says that a letter arrived, is late or came back, or you report "
+            "one as unwanted: when, and in which words. So no letter goes to an address that is "
+            "none, or to somebody who wants none. Reports that can’t be read are kept as files."
+        ),
+        lambda: (
+            _("Kept for %(days)s, and the files for %(file_days)s.")
+            % {"days": _days(settings.KEEP_EVENTS), "file_days": _days(aside.KEEP)}
         ),
     ),
     Kept(

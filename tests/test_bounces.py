@@ -6,7 +6,7 @@ import pytest
 
 from subscriptions import returns, signup
 from subscriptions.models import Letter, LetterFact, UselessMail
-from subscriptions.post import inbound, office, reports, retention, verp
+from subscriptions.post import aside, inbound, office, reports, retention, verp
 from tests import came_back, make
 from tests.came_back import address_of, answer, complaint, group, report
 from tests.make import NOW
@@ -374,11 +374,13 @@ def test_a_message_that_breaks_its_reader_is_set_aside_once(reader, letter, monk
 
 def test_no_more_than_so_many_are_set_aside(monkeypatch, data_dir):
     monkeypatch.setattr(reports, "read", lambda *_: 1 / 0)
-    monkeypatch.setattr(inbound, "ASIDE_KEPT", 3)
+    monkeypatch.setattr(aside, "MOST", 3)
     for number in range(5):
         receive(b"%d" % number, now=NOW + number * HOUR)
     kept = sorted(path.read_bytes() for path in (data_dir / "returned").iterdir())
     assert kept == [b"2", b"3", b"4"]
+    retention.purge(NOW + aside.KEEP + 3.5 * HOUR)
+    assert [path.read_bytes() for path in (data_dir / "returned").iterdir()] == [b"4"]
 
 
 def nested(depth):

@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.urls import reverse
 
 from subscriptions import links, signup
-from subscriptions.models import Letter, Subscriber
+from subscriptions.models import Letter, LetterFact, Subscriber
 from subscriptions.post import inbound, office
 from tests import came_back, make
 from tests.came_back import address_of, group, report
@@ -112,11 +112,10 @@ def test_her_data_tell_what_came_back():
     reader = make.subscriber("reader@example.org")
     letter = came_back.letter(reader)
     inbound.receive(report(address_of(letter)), NOW)
-    (told,) = signup.export(reader)["what_came_back"]
+    (told,) = signup.export(reader)["letters"][0]["facts"]
     assert (told["kind"], told["status"]) == ("bounced", "5.1.1")
-    assert told["letter__message_id"] == letter.message_id
-    signup.erase(reader)
-    assert not letter.facts.model.objects.exists()
+    signup.erase(reader, now=NOW)
+    assert not LetterFact.objects.exists()
 
 
 # ---- The panel

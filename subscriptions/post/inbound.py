@@ -5,25 +5,18 @@ be forgotten: it is recorded, or it is of no use. Whatever can't be read is kept
 and is no reason to try again.
 """
 
-import hashlib
 import logging
-import os
-from contextlib import suppress
-from datetime import UTC, datetime
-from pathlib import Path
+from datetime import datetime
 from typing import Literal
 
-from django.conf import settings
 from django.db import DataError, Error
 
 from subscriptions import returns
-from subscriptions.post import reports
+from subscriptions.post import aside, reports
 from subscriptions.post.facts import UselessMail, count_useless
 from subscriptions.post.reports import MOST_OCTETS, NoReport
 
 logger = logging.getLogger(__name__)
-
-ASIDE_KEPT = 100  # Messages: a mailbox that fills with junk doesn't fill the disk.
 
 Outcome = Literal["recorded", "known", "useless", "aside"]
 
@@ -48,24 +41,8 @@ def receive(mime: bytes, now: datetime, recipients: tuple[str, ...] = ()) -> Out
         return _set_aside(mime, error, now)
 
 
-def folder_aside() -> Path:
-    """Return where the messages are that could not be read."""
-    return Path(settings.DATA_DIR) / "returned"
-
-
 def _set_aside(mime, error, now) -> Outcome:
-    """Keep a message that can't be read, under a name that is the same whenever it comes."""
-    folder = folder_aside()
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    digest = hashlib.sha256(mime).hexdigest()[:16]
-    if not list(folder.glob(f"*-{digest}.eml")):
-        path = folder / f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{digest}.eml"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-        with open(os.open(path, flags, 0o600), "wb") as file:
-            file.write(mime[:MOST_OCTETS])
-        for old in sorted(folder.glob("*.eml"))[:-ASIDE_KEPT]:
-            with suppress(FileNotFoundError):
-                old.unlink()
+    aside.keep(mime[:MOST_OCTETS], now)
     # Its own words may hold an address.
     logger.warning("a message that came back can't be read (%s): set aside", type(error).__name__)
     count_useless(UselessMail.Why.UNREADABLE, now)

@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 
 from subscriptions.models import Letter, LetterEvent, LetterFact, UselessMail
-from subscriptions.post import journal
+from subscriptions.post import aside, journal
 from subscriptions.post.doubts import folder_of_journals
 
 KEEP_JOURNALS = timedelta(days=14)
@@ -40,6 +40,7 @@ def purge(now) -> Purged:
     A letter's events go together, so that those that are there tell its whole story. What hangs on
     a letter in the upper room goes with it.
     """
+    aside.purge(now - aside.KEEP)
     return Purged(
         events=_purge_events(now - settings.KEEP_EVENTS),
         letters=_purge_letters(now - settings.KEEP_LETTERS),

@@ -1,0 +1,37 @@
+"""Messages that came back and can't be read, as files for whoever runs this to look at."""
+
+import hashlib
+import os
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from django.conf import settings
+
+KEEP = timedelta(days=14)
+MOST = 100  # Messages: a mailbox that fills with junk doesn't fill the disk.
+
+
+def folder() -> Path:
+    return Path(settings.DATA_DIR) / "returned"
+
+
+def keep(mime: bytes, now: datetime) -> None:
+    """Keep a message once, however often it comes. Raises OSError."""
+    folder().mkdir(mode=0o700, parents=True, exist_ok=True)
+    digest = hashlib.sha256(mime).hexdigest()[:16]
+    if list(folder().glob(f"*-{digest}.eml")):
+        return
+    path = folder() / f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{digest}.eml"
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(mime)
+    for old in sorted(folder().glob("*.eml"))[:-MOST]:
+        old.unlink(missing_ok=True)
+
+
+def purge(before: datetime) -> None:
+    """Delete the messages that came before then."""
+    for path in folder().glob("*.eml"):
+        with suppress(FileNotFoundError):
+            if path.name < f"{before.astimezone(UTC):%Y%m%dT%H%M%SZ}":
+                path.unlink()
