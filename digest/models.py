@@ -8,7 +8,7 @@ from itertools import count
 
 from django.conf import settings
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, OuterRef, Q, Subquery
 from django.utils.functional import cached_property
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -52,6 +52,11 @@ class PaperQuerySet(models.QuerySet):
     def new_between(self, first, last):
         """Those that are new on one of these days."""
         return self.filter(day__range=days_of_new(first, last))
+
+    def with_stars(self):
+        """Those with the stars that their code had when last looked at."""
+        seen = Observation.objects.filter(paper=OuterRef("pk"), github_stars__isnull=False)
+        return self.annotate(stars=Subquery(seen.order_by("-day").values("github_stars")[:1]))
 
 
 class Paper(models.Model):

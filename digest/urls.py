@@ -4,6 +4,7 @@ from digest import about, gallery, views
 
 urlpatterns = [
     path("", views.home, name="home"),
+    path("preview/", views.preview, name="preview"),
     path("topics/", views.topics, name="topics"),
     path("digests/<str:token>/", views.digest, name="digest"),
     path("feedback/<str:token>/", views.feedback, name="feedback"),

@@ -1,42 +1,90 @@
 """The public pages: today's papers, the topics, a digest on the web, and how the service is."""
 
 from django.conf import settings
-from django.db.models import Count, F, Q
+from django.db.models import Count, Q
 from django.db.utils import Error as DatabaseError
-from django.http import Http404, HttpResponse, JsonResponse
+from django.http import Http404, HttpResponse, JsonResponse, QueryDict
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils import timezone
+from django.utils.cache import patch_cache_control
 from django.utils.crypto import constant_time_compare
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_safe
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_http_methods, require_safe
 
-from digest import health, steering, tasks
+from digest import front, health, steering, tasks
 from digest.models import Digest, Feedback, Paper
 from subscriptions import links, schedule
-from subscriptions.forms import SignUpForm
+from subscriptions.forms import SignUpForm, WishesForm
 from subscriptions.hints import hint
 from subscriptions.models import Subscriber, Topic, TopicPreference
 from subscriptions.views import CONSENT, for_token_holders, refused
 
-PAPERS_AT_HOME = 30
+#: What a visitor says of what she would read, by the names of the form's fields.
+WISHES = ("topics", "interests")
+#: Characters of an address that every server and proxy takes: gunicorn's limit, less a margin.
+LONGEST_ADDRESS = 3_500
 
 
 @require_safe
 def home(request):
-    """What the service is, the sign-up form, and the papers of the newest day."""
-    today = timezone.localdate()
-    day = Paper.objects.filter(day__lte=today).values_list("day", flat=True).first()
-    papers = Paper.objects.filter(day=day)
+    """What the service is, the sign-up form, and the newest papers; or, for one whose address says
+    what she would read, what her digests would have been.
+    """
+    return _home(request, request.GET)
+
+
+@csrf_exempt  # It changes nothing.
+@require_http_methods(["GET", "HEAD", "POST"])
+def preview(request):
+    """What her digests would have been: the part of the page alone, which its script asks for.
+
+    "Show me" sends the form in, with the email address that may stand in it. The answer is the
+    address of the page, which names her wishes alone.
+    """
+    if request.method != "POST":
+        return HttpResponse(front.part_for(_wishes(request.GET), timezone.now()))
+    asked = QueryDict(mutable=True)
+    for name in WISHES:
+        asked.setlist(name, [text for text in request.POST.getlist(name) if text.strip()])
+    address = f"{reverse('home')}?{asked.urlencode()}"
+    if len(address) > LONGEST_ADDRESS:
+        return _home(request, request.POST)
+    return redirect(f"{address}#digest")
+
+
+def _home(request, sent):
+    named = sent.getlist("topics")
+    known = Topic.objects.curated().filter(slug__in=named).values_list("slug", flat=True)
+    known = set(known) if named else set()
+    form = _wishes(_with_topics(sent, [slug for slug in named if slug in known]))
     context = {
-        "form": SignUpForm(initial={"hour": 7}),
+        "form": SignUpForm.choosing(sent),
         "consent": CONSENT,
-        "topics": Topic.objects.offered(),
-        "today": today,
-        "day": day,
-        "papers": papers.order_by(F("upvotes").desc(nulls_last=True), "pk")[:PAPERS_AT_HOME],
-        "count": papers.count(),
+        "topics": Topic.objects.offered_beside(named),
+        "gone": [slug for slug in named if slug not in known],
+        "part": front.part_for(form, timezone.now()),
     }
-    return render(request, "digest/home.html", context)
+    response = render(request, "digest/home.html", context)
+    if form.is_bound:  # Nobody else's business, and no page to be found.
+        response["X-Robots-Tag"] = "noindex"
+        patch_cache_control(response, private=True, max_age=60)
+    else:
+        patch_cache_control(response, public=True, max_age=60)
+    return response
+
+
+def _with_topics(sent, slugs):
+    """Return what was sent with these topics, the others withdrawn since the address was made."""
+    sent = sent.copy()
+    if "topics" in sent:
+        sent.setlist("topics", slugs)
+    return sent
+
+
+def _wishes(sent):
+    return WishesForm(sent if any(name in sent for name in WISHES) else None)
 
 
 @require_safe

@@ -88,7 +88,19 @@ def language_field():
     )
 
 
-class SignUpForm(forms.Form):
+class WishesForm(forms.Form):
+    """What someone wants to read: topics of the house, and her own words."""
+
+    topics = topics_field(Topic.objects.curated(), label=_("Topics"))
+    interests = QueriesField(label=_("Your own words"))
+
+    def wishes(self):
+        return Wishes(
+            follow=list(self.cleaned_data["topics"]), interests=self.cleaned_data["interests"]
+        )
+
+
+class SignUpForm(WishesForm):
     """Sign up with an email address; everything else is optional."""
 
     email = forms.CharField(
@@ -96,8 +108,6 @@ class SignUpForm(forms.Form):
         label=_("Email address"),
         widget=forms.EmailInput(attrs={"autocomplete": "email", "placeholder": "you@example.org"}),
     )
-    topics = topics_field(Topic.objects.curated(), label=_("Topics"))
-    interests = QueriesField(label=_("Your own words"))
     timezone = forms.CharField(max_length=64, required=False)
     hour = hour_field(required=False, empty_value=7, initial=7, label=_("Hour"))
     language = language_field()
@@ -117,10 +127,11 @@ class SignUpForm(forms.Form):
     def clean_timezone(self):
         return zone_named(self.cleaned_data["timezone"] or "UTC")
 
-    def wishes(self):
-        return Wishes(
-            follow=list(self.cleaned_data["topics"]), interests=self.cleaned_data["interests"]
-        )
+    @classmethod
+    def choosing(cls, sent):
+        """Return the form with the topics and words that an address names. Nothing is checked."""
+        chosen = {"topics": sent.getlist("topics"), "interests": sent.get("interests", "")}
+        return cls(initial={"hour": 7, **chosen})
 
 
 class PreferencesForm(forms.Form):

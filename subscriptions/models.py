@@ -247,6 +247,10 @@ class TopicQuerySet(models.QuerySet):
         """Those that the forms show."""
         return self.curated().filter(is_offered=True)
 
+    def offered_beside(self, slugs):
+        """Those that the forms show to one who came for these, maybe withdrawn, ones."""
+        return self.curated().filter(Q(is_offered=True) | Q(slug__in=slugs))
+
     def offered_to(self, subscriber):
         """Those that the forms show to her: also what she chose before it was withdrawn."""
         hers = Q(preferences__subscriber=subscriber)

@@ -74,7 +74,7 @@ def for_token_holders(view):
 @require_http_methods(["GET", "HEAD", "POST"])
 def subscribe(request):
     if request.method != "POST":
-        return _sign_up_page(request, forms.SignUpForm(initial={"hour": 7}))
+        return _sign_up_page(request, forms.SignUpForm.choosing(request.GET))
     form = forms.SignUpForm(request.POST)
     if not form.is_valid():
         return _sign_up_page(request, form, status=400)
@@ -235,7 +235,8 @@ def _which_form(request):
 
 
 def _sign_up_page(request, form, status=200):
-    context = {"form": form, "topics": Topic.objects.offered(), "consent": CONSENT}
+    topics = Topic.objects.offered_beside(form["topics"].value() or [])
+    context = {"form": form, "topics": topics, "consent": CONSENT}
     return render(request, "subscriptions/subscribe.html", context, status=status)
 
 

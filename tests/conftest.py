@@ -7,6 +7,7 @@ from email.parser import BytesParser
 from types import SimpleNamespace
 
 import pytest
+from django.core.cache import cache
 from django.utils import timezone
 
 from tests import services
@@ -29,9 +30,10 @@ def data_dir(settings, tmp_path):
     settings.STATIC_ROOT = tmp_path  # Where nothing was collected, WhiteNoise warns.
     settings.EMAIL_URL = "file:"
     settings.DKIM_KEY_FILE = ""
-    for module, cache, empty in CACHES:
+    cache.clear()
+    for module, name, empty in CACHES:
         if module in sys.modules:  # Importing them takes seconds, which most tests need not pay.
-            setattr(sys.modules[module], cache, copy(empty))
+            setattr(sys.modules[module], name, copy(empty))
     return tmp_path
 
 

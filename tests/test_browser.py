@@ -18,6 +18,7 @@ def site(chromium, live_server, settings):
     starter.make_topics()
     for number in range(5):
         make.paper(f"Graph networks number {number} <script>alert(1)</script>", "On graphs. " * 60)
+    make.paper("Sour bread")
     make.subscriber("reader@example.org", interests="graph networks")
     planning.plan(NOW)
     return live_server.url
@@ -60,6 +61,39 @@ def test_a_stranger_signs_up_with_an_address_alone(site, open_page, has_scripts)
     stranger = Subscriber.objects.get(email="stranger@example.org")
     assert stranger.timezone == ("America/New_York" if has_scripts else "UTC")
     assert stranger.letters.get().kind == "confirm"
+
+
+@pytest.mark.parametrize("has_scripts", [True, False])
+def test_a_stranger_sees_her_digest_before_she_signs_up(site, open_page, has_scripts):
+    page = open_page(f"{site}/", java_script_enabled=has_scripts)
+    page.get_by_label("Your own words").fill("sour bread\ngraphene")
+    page.get_by_label("Robotics", exact=True).check()
+    if not has_scripts:  # With scripts, it needs no click.
+        page.get_by_label("Your email address").fill("not.yet@example.org")
+        page.get_by_role("button", name="Show me").click()
+    page.get_by_role("heading", name="Your digest of today").wait_for()
+    assert page.locator("#digest").get_by_role("link").all_inner_texts()[0] == "Sour bread"
+    assert page.locator("#digest .why mark").all_inner_texts() == ["sour bread"]
+    assert "sour+bread" in page.url
+    assert "not.yet" not in page.url
+    assert not Subscriber.objects.filter(email__contains="not.yet").exists()
+
+    page.get_by_label("Your email address").fill("stranger@example.org")
+    page.get_by_role("button", name="Sign up").click()
+    page.get_by_text("stranger@example.org").wait_for()
+    stranger = Subscriber.objects.get(email="stranger@example.org")
+    followed = set(stranger.preferences.values_list("topic__name", flat=True))
+    assert followed == {"sour bread", "graphene", "Robotics"}
+
+
+def test_a_preview_that_is_passed_on_opens_as_it_was(site, open_page):
+    page = open_page(f"{site}/?topics=robotics&topics=gone&interests=sour+bread")
+    assert page.locator("#digest").get_by_role("link", name="Sour bread").is_visible()
+    assert page.get_by_text("There is no topic called “gone” any more.").is_visible()
+    page.get_by_label("Your own words").fill("")
+    page.get_by_label("Robotics", exact=True).uncheck()
+    page.wait_for_url(f"{site}/")
+    assert page.get_by_role("heading", name="Today’s papers").is_visible()
 
 
 def test_a_reader_changes_what_she_gets_and_leaves(site, open_page):

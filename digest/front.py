@@ -1,0 +1,104 @@
+"""What the home page shows beside its form: the newest papers, or what her digests would have been.
+
+Both are parts of a page, rendered once and kept for a minute: what is the same for all, or asked
+again, costs nothing.
+"""
+
+from datetime import timedelta
+from hashlib import sha256
+from threading import BoundedSemaphore
+
+from django.core.cache import cache
+from django.db.models import Count, F
+from django.template.loader import render_to_string
+from django.utils.translation import get_language
+
+from digest.models import Paper
+from subscriptions.forms import WishesForm
+
+PAPERS = 20
+DAYS = 7  # So many days to go back through, of the last
+RECENT = timedelta(days=21)
+SIZE = 10  # Papers of a digest, where nobody has said otherwise.
+KEPT = 60  # Seconds.
+#: So many are rehearsed for at a time, and others wait so long: the site stays there for all.
+AT_ONCE, PATIENCE = 2, 3
+
+_turns = BoundedSemaphore(AT_ONCE)
+
+
+class Busy(Exception):
+    """Too many are rehearsed for at this moment."""
+
+
+def part_for(form: WishesForm, now) -> str:
+    """Return the part of the page for one with these wishes, or for one who says nothing."""
+    if not form.is_bound:
+        return newest_papers(now)
+    if not form.is_valid():
+        return _preview(form=form)
+    wishes = form.wishes()
+    if not (wishes.follow or wishes.interests):
+        return newest_papers(now)
+    asked = [*sorted(topic.slug for topic in wishes.follow), "", *wishes.interests]
+    try:
+        return _kept(lambda: _rehearsed(wishes, now), "preview", *asked)
+    except Busy:
+        return _preview(is_busy=True)
+
+
+def newest_papers(now) -> str:
+    """Return the papers of the newest day, the most upvoted first, and the days before it."""
+    return _kept(lambda: _newest(now.date()), "newest", now.date())
+
+
+def _newest(today):
+    """Asks three queries, and renders what they answer."""
+    papers = Paper.objects.filter(day__lte=today)
+    day = papers.values_list("day", flat=True).first()
+    if day is None:
+        return render_to_string("digest/_newest.html", {"today": today})
+    days = papers.filter(day__gt=day - RECENT).values("day").annotate(count=Count("pk"))
+    first, *before = days.order_by("-day")[: DAYS + 1]
+    papers = papers.filter(day=day).with_stars()
+    papers = papers.order_by(F("upvotes").desc(nulls_last=True), "pk")[:PAPERS]
+    context = {"today": today, "papers": list(papers), "days": before, **first}
+    return render_to_string("digest/_newest.html", context)
+
+
+def _rehearsed(wishes, now):
+    # The model and numpy, which only pages that rank pay.
+    from digest import fitting, rehearsal
+    from digest.profiles import wished
+
+    if not _turns.acquire(timeout=PATIENCE):
+        raise Busy
+    try:
+        told = rehearsal.rehearse(wished(wishes, SIZE), now)
+    except fitting.NotFitted:
+        return _preview(is_early=True)
+    finally:
+        _turns.release()
+    today, *before = told.days
+    return _preview(
+        today=today,
+        before=before,
+        total=sum(len(day.picks) for day in told.days),
+        opened=None if today.picks else next((day for day in before if day.picks), None),
+        is_cut=told.is_cut,
+    )
+
+
+def _preview(**context):
+    return render_to_string("digest/_preview.html", context)
+
+
+def _kept(make, *key):
+    """Return what was made for this key and language lately, or make it."""
+    told = "\n".join(map(str, (*key, get_language())))
+    name = f"front:{sha256(told.encode()).hexdigest()}"
+    part = cache.get(name)
+    if part is None:
+        part = make()
+        cache.set(name, part, KEPT)
+    return part
