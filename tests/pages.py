@@ -97,6 +97,9 @@ def samples() -> list[Sample]:
     say = "feedback/<str:token>/"
     return [
         Sample("", "/"),
+        Sample("", "/?interests=graph+networks&topics=gone"),
+        Sample("", "/?interests=zzyzx"),
+        Sample("preview/", "/preview/", {"interests": "graph networks", "topics": "robotics"}),
         Sample("subscribe/", "/subscribe/"),
         Sample("subscribe/", "/subscribe/", {"email": "you@example.org"}),
         Sample("subscribe/", "/subscribe/", {"email": "x", "topics": "x", "timezone": "x"}),
