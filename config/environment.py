@@ -1,4 +1,8 @@
-"""Read the environment: flags, lists, numbers, and a secret that is made where none is given."""
+"""Read the environment: flags, lists, numbers, and a secret that is made where none is given.
+
+What a variable says may stand in a file, too: SECRET_KEY_FILE names the file that holds SECRET_KEY.
+Docker's secrets are such files, and so is what a service manager hands on as credentials.
+"""
 
 import os
 import secrets
@@ -7,9 +11,26 @@ from pathlib import Path
 from django.core.exceptions import ImproperlyConfigured
 
 
+def text(name: str, default: str = "") -> str:
+    """Return what the variable says, or the file that NAME_FILE names; the default without both."""
+    said, path = os.environ.get(name, ""), os.environ.get(f"{name}_FILE", "")
+    if not path:
+        return said or default
+    if said:
+        raise ImproperlyConfigured(f"{name} and {name}_FILE are both set: take one away.")
+    try:
+        said = Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it holds no text"
+        raise ImproperlyConfigured(f"{name}_FILE is {path}, which can't be read: {why}.") from None
+    if not said:
+        raise ImproperlyConfigured(f"{name}_FILE is {path}, which is empty.")
+    return said
+
+
 def flag(name: str, *, default: bool = False) -> bool:
     """Return whether the variable says yes. A word that is neither yes nor no is refused."""
-    word = os.environ.get(name, "").strip().lower()
+    word = text(name).strip().lower()
     if not word:
         return default
     if word in ("1", "true", "yes", "on"):
@@ -20,25 +41,25 @@ def flag(name: str, *, default: bool = False) -> bool:
 
 
 def items(name: str) -> list[str]:
-    """Return the parts of a comma-separated variable."""
-    return [part.strip() for part in os.environ.get(name, "").split(",") if part.strip()]
+    """Return the parts of a variable, between commas. In a file, each may have its own line."""
+    return [part.strip() for part in text(name).replace("\n", ",").split(",") if part.strip()]
 
 
 def whole_number(name: str, default: int) -> int:
     """Return the variable as a whole number above zero."""
-    text = os.environ.get(name) or str(default)
-    if not text.isdecimal() or int(text) < 1:
-        raise ImproperlyConfigured(f"{name} must be a whole number above zero, not {text!r}.")
-    return int(text)
+    number = text(name, str(default))
+    if not number.isdecimal() or int(number) < 1:
+        raise ImproperlyConfigured(f"{name} must be a whole number above zero, not {number!r}.")
+    return int(number)
 
 
 def numbers(name: str) -> dict[str, float]:
     """Return the variable as names with numbers, as in "floor=0.2, trend=0.1"."""
     found = {}
     for item in items(name):
-        key, _, text = item.partition("=")
+        key, _, number = item.partition("=")
         try:
-            found[key.strip()] = float(text)
+            found[key.strip()] = float(number)
         except ValueError:
             raise ImproperlyConfigured(
                 f"{name} must be like floor=0.2, with a number after the sign, not {item!r}."

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.http import HttpResponse
 from django.middleware.csp import ContentSecurityPolicyMiddleware
 from django.utils import translation
+from django.utils.cache import add_never_cache_headers
 
 
 def site(request):
@@ -64,6 +65,40 @@ def english_panel(get_response):
             translation.activate("en")
             request.LANGUAGE_CODE = "en"
         return get_response(request)
+
+    return middleware
+
+
+def permissions(get_response):
+    """Tell browsers that no page of ours uses their devices, whatever gets into it."""
+    nothing = ", ".join(
+        f"{device}=()" for device in ("camera", "geolocation", "microphone", "payment", "usb")
+    )
+
+    def middleware(request):
+        response = get_response(request)
+        response["Permissions-Policy"] = nothing
+        return response
+
+    return middleware
+
+
+def secret_addresses(get_response):
+    """See that nobody keeps, finds or passes on a page whose address holds a token, or keeps one of
+    the panel's.
+
+    Here, and not in the views, so that it holds where one breaks or refuses as well.
+    """
+
+    def middleware(request):
+        response = get_response(request)
+        if request.path.startswith("/admin/"):
+            add_never_cache_headers(response)
+        if request.resolver_match is not None and "token" in request.resolver_match.kwargs:
+            add_never_cache_headers(response)
+            response["Referrer-Policy"] = "no-referrer"
+            response["X-Robots-Tag"] = "noindex, nofollow"
+        return response
 
     return middleware
 

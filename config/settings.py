@@ -23,33 +23,38 @@ from config.environment import (
     generated_secret,
     items,
     numbers,
+    text,
     whole_number,
     whole_numbers,
 )
 from config.logs import FORMATTERS, Place
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-DATA_DIR = Path(os.environ.get("DATA_DIR") or BASE_DIR / "var").resolve()
+DATA_DIR = Path(text("DATA_DIR") or BASE_DIR / "var").resolve()
 
 # ---- Where this is, and for whom
 
-SITE_NAME = os.environ.get("SITE_NAME") or "Paperboy"
-SITE_URL = (os.environ.get("SITE_URL") or "http://127.0.0.1:8000").rstrip("/")
+SITE_NAME = text("SITE_NAME", "Paperboy")
+SITE_URL = text("SITE_URL", "http://127.0.0.1:8000").rstrip("/")
 IS_HTTPS = urlsplit(SITE_URL).scheme == "https"
-IS_PUBLIC = IS_HTTPS or bool(os.environ.get("DATABASE_URL"))
+IS_PUBLIC = IS_HTTPS or bool(text("DATABASE_URL"))
 
 if urlsplit(SITE_URL).scheme not in ("http", "https") or not urlsplit(SITE_URL).hostname:
     raise ImproperlyConfigured(f"SITE_URL must be an http(s) address, not {SITE_URL!r}.")
 
 DEBUG = flag("DEBUG")
+if DEBUG and IS_HTTPS:
+    raise ImproperlyConfigured(
+        "DEBUG is on, and SITE_URL is https: every visitor would see code and settings in an error."
+    )
 if IS_PUBLIC:
     for name in ("SECRET_KEY", "ALLOWED_HOSTS"):
-        if not os.environ.get(name):
+        if not text(name):
             raise ImproperlyConfigured(
                 f"{name} is not set. A public installation (SITE_URL is https, or DATABASE_URL is "
                 f"set) needs it in its environment: see 'Deploy' in README.md."
             )
-SECRET_KEY = os.environ.get("SECRET_KEY") or generated_secret(DATA_DIR / "secret-key")
+SECRET_KEY = text("SECRET_KEY") or generated_secret(DATA_DIR / "secret-key")
 SECRET_KEY_FALLBACKS = items("SECRET_KEY_FALLBACKS")
 ALLOWED_HOSTS = items("ALLOWED_HOSTS") or [
     "127.0.0.1",
@@ -60,10 +65,10 @@ ALLOWED_HOSTS = items("ALLOWED_HOSTS") or [
 
 # Who runs this, as the imprint tells; and what the operator has to add to it, and to the privacy
 # page: a register, the company that hosts this, the logs of the web server in front of it.
-OPERATOR_NAME = os.environ.get("OPERATOR_NAME", "")
-CONTACT_EMAIL = os.environ.get("CONTACT_EMAIL", "")
-IMPRINT_NOTE = os.environ.get("IMPRINT_NOTE", "")
-PRIVACY_NOTE = os.environ.get("PRIVACY_NOTE", "")
+OPERATOR_NAME = text("OPERATOR_NAME")
+CONTACT_EMAIL = text("CONTACT_EMAIL")
+IMPRINT_NOTE = text("IMPRINT_NOTE")
+PRIVACY_NOTE = text("PRIVACY_NOTE")
 
 # ---- The applications
 
@@ -83,10 +88,14 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "config.logs.number_requests",
     "config.proxies.find_visitor",
+    # What every answer bears, also that of the next ones: headers first.
     "django.middleware.security.SecurityMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "config.policies.ContentSecurityPolicy",
+    "config.policies.permissions",
+    "config.policies.secret_addresses",
     "config.policies.only_readable",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "config.policies.ContentSecurityPolicy",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "config.policies.english_panel",
@@ -94,7 +103,6 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
 ROOT_URLCONF = "config.urls"
@@ -129,7 +137,7 @@ TEMPLATES = [
 
 DATABASES = {
     "default": dj_database_url.parse(
-        os.environ.get("DATABASE_URL") or f"sqlite:///{DATA_DIR / 'paperboy.sqlite3'}",
+        text("DATABASE_URL") or f"sqlite:///{DATA_DIR / 'paperboy.sqlite3'}",
         conn_max_age=60,
         conn_health_checks=True,
     )
@@ -156,9 +164,9 @@ else:
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
-        "LOCATION": os.environ["CACHE_URL"],
+        "LOCATION": text("CACHE_URL"),
     }
-    if os.environ.get("CACHE_URL")
+    if text("CACHE_URL")
     else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
 }
 
@@ -183,34 +191,32 @@ FORMAT_MODULE_PATH = ["config.formats"]
 
 # ---- The post
 
-EMAIL_URL = os.environ.get("EMAIL_URL") or "file:"
-DEFAULT_FROM_EMAIL = os.environ.get("DEFAULT_FROM_EMAIL") or "Paperboy <digest@paperboy.example>"
+EMAIL_URL = text("EMAIL_URL", "file:")
+DEFAULT_FROM_EMAIL = text("DEFAULT_FROM_EMAIL", "Paperboy <digest@paperboy.example>")
 MAIL_DOMAIN = parseaddr(DEFAULT_FROM_EMAIL)[1].partition("@")[2]
 if not MAIL_DOMAIN:
     raise ImproperlyConfigured(f"DEFAULT_FROM_EMAIL holds no address: {DEFAULT_FROM_EMAIL!r}.")
 # Mailbox providers judge a list and what was asked for in person apart, by who they are from.
 # Where one address is named, both are from it: a mail server may let no other pass.
-TRANSACTIONAL_FROM_EMAIL = (
-    os.environ.get("TRANSACTIONAL_FROM_EMAIL")
-    or os.environ.get("DEFAULT_FROM_EMAIL")
-    or "Paperboy <hello@paperboy.example>"
+TRANSACTIONAL_FROM_EMAIL = text("TRANSACTIONAL_FROM_EMAIL") or text(
+    "DEFAULT_FROM_EMAIL", "Paperboy <hello@paperboy.example>"
 )
-REPLY_TO_EMAIL = os.environ.get("REPLY_TO_EMAIL", "")  # Of someone who reads what is written there.
+REPLY_TO_EMAIL = text("REPLY_TO_EMAIL")  # Of someone who reads what is written there.
 # Where letters that can't be delivered come back to: an address under which each letter gets one of
 # its own (VERP), or, where this is empty, the sender's. Empty delimiter: the same for all letters.
-BOUNCE_ADDRESS = os.environ.get("BOUNCE_ADDRESS", "")
+BOUNCE_ADDRESS = text("BOUNCE_ADDRESS")
 RECIPIENT_DELIMITER = os.environ.get("RECIPIENT_DELIMITER", "+")
 # Where that mail lies, if no mail server pipes it in: maildir:/…, mbox:/… or imaps://…
 BOUNCE_MAILBOX = os.environ.get("BOUNCE_MAILBOX", "")
 # So often may a letter be sent again of which nobody knows whether it arrived: 1, or 0 for never.
 MAX_REPEATS = int(flag("REPEAT_UNKNOWN", default=True))
 PROVIDER_RATES = numbers("PROVIDER_RATES")  # Letters a minute: "google=600, example.org=60".
-POSTAL_ADDRESS = os.environ.get("POSTAL_ADDRESS", "")  # At the foot of letters, and on the imprint.
+POSTAL_ADDRESS = text("POSTAL_ADDRESS")  # At the foot of letters, and on the imprint.
 # Who signs the letters: we do with this key (PEM), or, where none is named, the mail server.
-DKIM_KEY_FILE = os.environ.get("DKIM_KEY_FILE", "")
-DKIM_SELECTOR = os.environ.get("DKIM_SELECTOR") or "paperboy"
-DKIM_DOMAIN = os.environ.get("DKIM_DOMAIN") or MAIL_DOMAIN
-ORACLE = os.environ.get("ORACLE", "")  # Who knows later what arrived: postfix:/var/log/mail.log.
+DKIM_KEY_FILE = text("DKIM_KEY_FILE")
+DKIM_SELECTOR = text("DKIM_SELECTOR", "paperboy")
+DKIM_DOMAIN = text("DKIM_DOMAIN", MAIL_DOMAIN)
+ORACLE = text("ORACLE")  # Who knows later what arrived: postfix:/var/log/mail.log.
 # How long a letter's events are kept after its end, and how long the letter, with its digest and
 # picks: these say which papers a reader has had, and papers may come again for two months.
 KEEP_EVENTS = timedelta(days=whole_number("KEEP_EVENTS_DAYS", 90))
@@ -241,18 +247,18 @@ KEEP_RESPONSES = timedelta(days=whole_number("KEEP_RESPONSES_DAYS", 7))
 
 # ---- Who is told that something is wrong: see digest/alarms.py
 
-ALARM_WEBHOOK = os.environ.get("ALARM_WEBHOOK", "")  # Gets {"text": …}.
+ALARM_WEBHOOK = text("ALARM_WEBHOOK")  # Gets {"text": …}.
 # So long after their moment, digests that aren't planned and letters that don't leave are an alarm.
 ALARM_LATE = timedelta(minutes=whole_number("ALARM_LATE_MINUTES", 15))
 
 # Whoever brings it reads the figures at /metrics; where it is empty, nobody does.
-METRICS_TOKEN = os.environ.get("METRICS_TOKEN", "")
+METRICS_TOKEN = text("METRICS_TOKEN")
 if 0 < len(METRICS_TOKEN) < 16:
     raise ImproperlyConfigured("METRICS_TOKEN is too short: make one of 16 characters or more.")
 
 # ---- Celery: see config/celery.py
 
-CELERY_BROKER_URL = os.environ.get("CELERY_BROKER_URL") or "memory://localhost/"
+CELERY_BROKER_URL = text("CELERY_BROKER_URL", "memory://localhost/")
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
@@ -352,7 +358,7 @@ AUTH_PASSWORD_VALIDATORS = [
 
 # ---- The log
 
-LOG_FORMAT = os.environ.get("LOG_FORMAT") or "text"
+LOG_FORMAT = text("LOG_FORMAT", "text")
 if LOG_FORMAT not in FORMATTERS:
     raise ImproperlyConfigured(f"LOG_FORMAT must be text or json, not {LOG_FORMAT!r}.")
 LOGGING = {
@@ -367,7 +373,7 @@ LOGGING = {
             "filters": ["place"],
         }
     },
-    "root": {"handlers": ["console"], "level": os.environ.get("LOG_LEVEL") or "WARNING"},
+    "root": {"handlers": ["console"], "level": text("LOG_LEVEL", "WARNING")},
     "loggers": {
         "django": {"handlers": [], "propagate": True},
         # Pages that are not there are told by config.logs, and not by what was asked for.

@@ -3,7 +3,6 @@
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import wraps
 from math import ceil
 
 from django.conf import settings
@@ -55,19 +54,8 @@ QUESTIONS = {
 
 
 def for_token_holders(view):
-    """Mark a page that a token opens: it asks for no cookie, and nothing keeps or passes it on."""
-
-    @csrf_exempt
-    @require_http_methods(["GET", "HEAD", "POST"])
-    @wraps(view)
-    def guarded(request, token):
-        response = view(request, token)
-        add_never_cache_headers(response)
-        response["Referrer-Policy"] = "no-referrer"
-        response["X-Robots-Tag"] = "noindex, nofollow"
-        return response
-
-    return guarded
+    """Mark a page that a token opens: it asks for no cookie. (config.policies keeps it secret.)"""
+    return csrf_exempt(require_http_methods(["GET", "HEAD", "POST"])(view))
 
 
 @csrf_exempt  # Other sites may embed the form; what it does has to be confirmed by mail.
@@ -98,7 +86,9 @@ def subscribe(request):
         "address": addresses.readable(email),
         "goes_to_files": settings.EMAIL_URL.startswith("file:"),
     }
-    return render(request, "subscriptions/check_inbox.html", context)
+    response = render(request, "subscriptions/check_inbox.html", context)
+    add_never_cache_headers(response)  # It shows what was typed.
+    return response
 
 
 @for_token_holders

@@ -75,6 +75,7 @@ def test_with_nothing_set_everything_is_embedded(read_settings, data_dir):
         "DKIM_KEY_FILE",
         "DKIM_SELECTOR",
         "EMAIL_URL",
+        "LIMITS",
         "LOG_LEVEL",
         "NEW_DAYS",
         "REPLY_TO_EMAIL",
@@ -83,6 +84,7 @@ def test_with_nothing_set_everything_is_embedded(read_settings, data_dir):
         "SITE_NAME",
         "SITE_URL",
         "TRANSACTIONAL_FROM_EMAIL",
+        "TRUSTED_PROXIES",
     ],
 )
 def test_an_empty_variable_is_as_good_as_none(read_settings, name):
@@ -112,6 +114,11 @@ def test_processes_that_start_at_once_have_one_key(data_dir):
     keys = at_once(*20 * [lambda: generated_secret(data_dir / "new" / "secret-key")])
     assert len(set(keys)) == 1
     assert [file.name for file in (data_dir / "new").iterdir()] == ["secret-key"]
+
+
+def test_limits_are_changed_one_by_one(read_settings):
+    limits = read_settings(LIMITS="network=50, all=5000")["LIMITS"]
+    assert (limits["network"], limits["all"], limits["mailbox"]) == (50, 5000, 3)
 
 
 # ---- A public installation
@@ -153,6 +160,71 @@ def test_behind_https_cookies_and_the_browser_stay_there(read_settings):
     assert settings["ALLOWED_HOSTS"] == ["papers.example.org"]
 
 
+def test_an_https_site_does_not_show_its_code_to_visitors(read_settings):
+    with pytest.raises(ImproperlyConfigured, match="DEBUG is on, and SITE_URL is https"):
+        read_settings(**PUBLIC, DEBUG="1")
+
+
+@pytest.mark.parametrize("proxies", ["", "1"])
+def test_djangos_own_check_for_deployments_finds_nothing(data_dir, proxies):
+    environment = PUBLIC | {"SECRET_KEY": "x" * 25 + "abcdefghijklmnopqrstuvwxyz"}
+    checked = manage(
+        *["check", "--deploy", "--fail-level", "WARNING"],
+        DATA_DIR=str(data_dir),
+        TRUSTED_PROXIES=proxies,
+        **environment,
+    )
+    assert "no issues" in checked.stdout, checked.stderr
+
+
+# ---- Secrets in files
+
+
+def test_what_is_secret_may_stand_in_files(read_settings, tmp_path):
+    told = {
+        "SECRET_KEY": "a secret",
+        "SECRET_KEY_FALLBACKS": "an old one\nan older one\n",
+        "DATABASE_URL": "postgres://you:hush@db.example.org/papers",
+        "EMAIL_URL": "smtp://you:hush@mail.example.org:587",
+        "CELERY_BROKER_URL": "redis://:hush@redis.example.org/0",
+        "CACHE_URL": "redis://:hush@redis.example.org/1",
+    }
+    files = {}
+    for name, said in told.items():
+        (tmp_path / name).write_text(f"{said}\n")
+        files[f"{name}_FILE"] = str(tmp_path / name)
+    settings = read_settings(ALLOWED_HOSTS="papers.example.org", **files)
+    assert settings["SECRET_KEY"] == "a secret"
+    assert settings["SECRET_KEY_FALLBACKS"] == ["an old one", "an older one"]
+    assert settings["DATABASES"]["default"]["PASSWORD"] == "hush"
+    assert settings["EMAIL_URL"] == told["EMAIL_URL"]
+    assert settings["CELERY_BROKER_URL"] == told["CELERY_BROKER_URL"]
+    assert settings["CACHES"]["default"]["LOCATION"] == told["CACHE_URL"]
+
+
+def test_a_database_that_a_file_names_makes_an_installation_public(read_settings, tmp_path):
+    (tmp_path / "url").write_text("postgres://you@127.0.0.1/papers")
+    with pytest.raises(ImproperlyConfigured, match="SECRET_KEY is not set"):
+        read_settings(DATABASE_URL_FILE=str(tmp_path / "url"))
+
+
+@pytest.mark.parametrize(
+    ("environment", "sentence"),
+    [
+        ({"SECRET_KEY_FILE": "/no/such"}, "is /no/such, which can't be read: No such file"),
+        ({"SECRET_KEY_FILE": "/"}, "is /, which can't be read: Is a directory"),
+        ({"SECRET_KEY_FILE": "/dev/null"}, "is /dev/null, which is empty"),
+        ({"SECRET_KEY_FILE": sys.executable}, "which can't be read: it holds no text"),
+        ({"SECRET_KEY_FILE": "/x", "SECRET_KEY": "hush"}, "SECRET_KEY and SECRET_KEY_FILE are"),
+    ],
+)
+def test_a_file_that_cannot_be_the_secret_is_refused(read_settings, environment, sentence):
+    with pytest.raises(ImproperlyConfigured) as refused:
+        read_settings(**environment)
+    assert sentence in str(refused.value)
+    assert "hush" not in str(refused.value)
+
+
 # ---- What makes no sense
 
 
@@ -167,6 +239,11 @@ def test_behind_https_cookies_and_the_browser_stay_there(read_settings):
         ("LOG_FORMAT", "xml", "LOG_FORMAT must be text or json, not 'xml'."),
         ("METRICS_TOKEN", "short", "METRICS_TOKEN is too short: make one of 16 characters"),
         ("DEBUG", "maybe", "DEBUG must be 1 or 0, not 'maybe'."),
+        ("LIMITS", "network=0", "LIMITS must be whole numbers above zero for network, all,"),
+        ("LIMITS", "network=1.5", "LIMITS must be whole numbers above zero for network, all,"),
+        ("LIMITS", "mail=5", "LIMITS must be whole numbers above zero for network, all,"),
+        ("LIMITS", "all=nan", "LIMITS must be whole numbers above zero for network, all,"),
+        ("TRUSTED_PROXIES", "nginx", "TRUSTED_PROXIES must be a number, or networks such as"),
         ("SITE_URL", "papers.example.org", "SITE_URL must be an http(s) address"),
         ("SITE_URL", "ftp://papers.example.org", "SITE_URL must be an http(s) address"),
         ("SITE_URL", "https://", "SITE_URL must be an http(s) address"),
