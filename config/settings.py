@@ -395,15 +395,30 @@ UNFOLD = {
     "SITE_TITLE": SITE_NAME,
     "SITE_HEADER": SITE_NAME,
     "SITE_SUBHEADER": "Admin panel",
-    "SITE_SYMBOL": "mark_email_read",
+    "SITE_ICON": lambda request: static("favicon.svg"),
     "SITE_URL": "/",
     "SITE_FAVICONS": [
         {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("favicon.svg")}
     ],
+    "STYLES": [lambda request: static("panel.css")],
+    "BORDER_RADIUS": "6px",
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
-    # The blue of the public pages, as a scale.
+    # The greys and the blue of the public pages, as scales.
     "COLORS": {
+        "base": {
+            "50": "#fbfbf9",
+            "100": "#f1f1ee",
+            "200": "#dfe0dc",
+            "300": "#c9cbc8",
+            "400": "#969ba3",
+            "500": "#6b7079",
+            "600": "#4d525a",
+            "700": "#33373d",
+            "800": "#272b30",
+            "900": "#1c1f23",
+            "950": "#15171a",
+        },
         "primary": {
             "50": "oklch(97.5% .008 257)",
             "100": "oklch(95% .018 257)",

@@ -335,7 +335,7 @@ def contrast(color, grounds):
 @pytest.mark.parametrize("name", LETTERS)
 def test_all_words_stand_out_from_what_is_behind_them_light_and_dark(composed, show, name):
     html = composed(name).html
-    for scheme, outermost in [("light", "rgb(244, 244, 240)"), ("dark", "rgb(21, 23, 26)")]:
+    for scheme, outermost in [("light", "rgb(251, 251, 249)"), ("dark", "rgb(21, 23, 26)")]:
         words = show(html, scheme=scheme).evaluate(WORDS_WITH_COLORS)
         assert {behind[-2] for _, _, behind in words} == {outermost}
         assert not [said for said, *colors in words if contrast(*colors) < CONTRAST]
