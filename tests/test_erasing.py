@@ -15,8 +15,8 @@ from digest import planning, steering, upkeep
 from digest.models import ReaderModel
 from subscriptions import links, seals, signup
 from subscriptions.models import Letter, Seal, Subscriber
-from subscriptions.post import delivery, office
-from tests import make
+from subscriptions.post import delivery, inbound, office
+from tests import came_back, make
 from tests.make import NOW
 from tests.test_telling import work
 
@@ -60,6 +60,11 @@ def a_life(client, panel):
     signup.confirm(reader, goodbye.created_at, kind="goodbye", door=DOOR, now=NOW + 2 * HOUR)
     said = f"450 4.2.1 <{ADDRESS}>: try again"
     reader.letters.filter(kind="digest").update(last_reply=said, message_id="<d.1@x>")
+    letter = reader.letters.filter(kind="digest").first()
+    inbound.receive(
+        came_back.report(came_back.address_of(letter), came_back.group(status="4.2.2")),
+        NOW + 2 * HOUR,
+    )
     panel.post(
         reverse("admin:subscriptions_subscriber_change", args=[reader.pk]),
         {
