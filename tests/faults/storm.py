@@ -89,7 +89,7 @@ def _pass_over(house, chance, weather, people):
     began = time.monotonic()
     leavers = _choose_leavers(house, chance, people // 10)
     with ThreadPoolExecutor(8) as pool:
-        answers = [pool.submit(_leave, house, began, *leaver) for leaver in sorted(leavers)]
+        answers = [pool.submit(_leave, began, *leaver) for leaver in sorted(leavers)]
         _blow(house, chance, weather)
         house.mail.plan = lambda recipient: ""  # The sun comes out: what is open comes to rest.
         told = [answer.result() for answer in answers]
@@ -124,14 +124,21 @@ def _blow(house, chance, weather):
 
 
 def _choose_leavers(house, chance, count):
+    """Return who leaves: after how many seconds, her address, and the page by which she does.
+
+    The pages are looked up here, since no two threads may sign as a house at once.
+    """
     readers = house.ask("SELECT email, public_id FROM subscriptions_subscriber ORDER BY id")
-    return [(chance.random() * LEAVING, *reader) for reader in chance.sample(readers, count)]
+    return [
+        (chance.random() * LEAVING, email, house.unsubscribe_url(public_id))
+        for email, public_id in chance.sample(readers, count)
+    ]
 
 
-def _leave(house, began, after, email, public_id):
+def _leave(began, after, email, url):
     """Unsubscribe through the web. Return who, when it was answered, and whether one may come."""
     time.sleep(max(0, began + after - time.monotonic()))
-    request = Request(house.unsubscribe_url(public_id), data=b"", method="POST")
+    request = Request(url, data=b"", method="POST")
     while True:
         with suppress(URLError, OSError), urlopen(request, timeout=20) as answer:
             return email, time.time(), b"may still arrive" in answer.read()
