@@ -243,6 +243,10 @@ ARXIV_CATEGORIES = items("ARXIV_CATEGORIES")  # None named: all archives.
 HARVEST_GRACE = timedelta(minutes=whole_number("HARVEST_GRACE_MINUTES", 60))
 KEEP_OBSERVATIONS = timedelta(days=whole_number("KEEP_OBSERVATIONS_DAYS", 365))
 KEEP_HARVESTS = timedelta(days=whole_number("KEEP_HARVESTS_DAYS", 90))
+if KEEP_HARVESTS.days < 14:
+    raise ImproperlyConfigured(
+        f"KEEP_HARVESTS_DAYS is {KEEP_HARVESTS.days}: below 14, days that are owed are forgotten."
+    )
 KEEP_RESPONSES = timedelta(days=whole_number("KEEP_RESPONSES_DAYS", 7))
 
 # ---- Who is told that something is wrong: see digest/alarms.py

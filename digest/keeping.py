@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from digest import models as digest
+from digest import upkeep
 from subscriptions import limits, seals
 from subscriptions import models as subscriptions
 from subscriptions.post import aside, retention
@@ -71,7 +72,10 @@ ALWAYS = [
             "are subscribed, paused, unsubscribed or out of reach. They say what is sent to you, "
             "and when nothing is."
         ),
-        _until_erased,
+        lambda: (
+            _("Kept until you erase it, or for %(days)s where you never confirm it.")
+            % {"days": _days(upkeep.UNCONFIRMED)}
+        ),
     ),
     Kept(
         (subscriptions.Topic, subscriptions.TopicPreference),

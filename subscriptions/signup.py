@@ -33,6 +33,8 @@ CONFIRM_AGAIN = timedelta(minutes=10)
 REMIND_AGAIN = timedelta(days=1)
 #: Whether an address is right is asked at most once in this time.
 ASK_AGAIN = timedelta(days=7)
+#: So many unconfirmed addresses are forgotten at once: it is done each hour.
+MOST_FORGOTTEN = 1_000
 #: A goodbye or a question that could not leave for so long is of no use any more.
 NOTICE_CLOSES = timedelta(days=3)
 
@@ -285,16 +287,12 @@ def erase(subscriber: Subscriber, *, now, for_good: bool = False) -> None:
         subscriber = Subscriber.objects.select_for_update().filter(pk=subscriber.pk).first()
         if subscriber is None:
             return
-        # Locked before they go: a worker that claims one would wait for us, and we for it.
-        list(subscriber.letters.select_for_update().order_by("pk").values_list("pk"))
-        for eraser in registry.erasers:
-            eraser(subscriber)
         if for_good:
             seals.keep(subscriber.email, seals.Why.ASKED, now)
         elif subscriber.suppressed_at is not None:
             # Where nobody noted why, it was the operator, who had his reason.
             seals.keep(subscriber.email, subscriber.suppressed_by or seals.Why.COMPLAINED, now)
-        subscriber.delete()
+        _erase(subscriber)
         transaction.on_commit(_empty_log, robust=True)
 
 
@@ -312,6 +310,32 @@ def _empty_log():
             cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         finally:
             cursor.execute(f"PRAGMA busy_timeout = {waits:d}")
+
+
+def forget_unconfirmed(before) -> int:
+    """Erase those who asked before then, and never confirmed or left. Return how many.
+
+    Their links have long expired. Each is looked at again under her lock: she may have asked anew.
+    """
+    silent = Subscriber.objects.filter(
+        confirmed_at=None, unsubscribed_at=None, suppressed_at=None, asked_at__lt=before
+    )
+    count = 0
+    for pk in list(silent.order_by("asked_at").values_list("pk", flat=True)[:MOST_FORGOTTEN]):
+        with transaction.atomic():
+            still = silent.select_for_update(skip_locked=True).filter(pk=pk).first()
+            if still is not None:
+                _erase(still)
+                count += 1
+    return count
+
+
+def _erase(subscriber):
+    # Locked before they go: a worker that claims one would wait for us, and we for it.
+    list(subscriber.letters.select_for_update().order_by("pk").values_list("pk"))
+    for eraser in registry.erasers:
+        eraser(subscriber)
+    subscriber.delete()
 
 
 def _at(email, now):

@@ -7,12 +7,14 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from django.apps import apps
+from django.contrib.sessions.models import Session
 from django.core.exceptions import ImproperlyConfigured
 
 from digest import planning, promises, upkeep
-from digest.models import Digest, Pick
+from digest.models import Alarm, Coverage, Digest, Harvest, Observation, Pick, Response
 from subscriptions import signup
-from subscriptions.models import Letter, LetterEvent, Subscriber
+from subscriptions.models import Letter, LetterEvent, Provider, Subscriber, Topic
 from subscriptions.post import delivery, retention
 from subscriptions.post.doubts import folder_of_journals
 from tests import make
@@ -230,3 +232,76 @@ def test_keeping_letters_for_less_than_papers_may_come_is_refused(monkeypatch):
     monkeypatch.setenv("KEEP_LETTERS_DAYS", "89")
     with pytest.raises(ImproperlyConfigured, match="below 90, readers would get papers again"):
         runpy.run_path(str(path))
+
+
+# ---- All tables
+
+
+def test_every_table_says_what_keeps_it_from_growing_for_ever():
+    tables = {model._meta.label for model in apps.get_models(include_auto_created=True)}
+    by_age = {one.table._meta.label for one in upkeep.BY_AGE}
+    lists = [by_age, upkeep.BY_RULE.keys(), upkeep.STAYS.keys()]
+    assert tables == set().union(*lists)
+    assert len(tables) == sum(map(len, lists)), "a table stands in two lists"
+
+
+@pytest.mark.parametrize("one", upkeep.BY_AGE, ids=lambda one: one.table.__name__)
+def test_what_goes_by_age_goes_and_the_younger_stays(one, settings):
+    keep = getattr(settings, one.keep)
+    for ago in (keep - 2 * DAY, keep + 2 * DAY):
+        moment = NOW - ago
+        row = baked(one.table, moment)
+        one.table.objects.filter(pk=row.pk).update(**{one.field: moment})
+    upkeep.purge(NOW)
+    assert one.table.objects.count() == 1
+
+
+def baked(table, moment):
+    """Make a row of the table, somehow."""
+    day = moment.date()
+    return {
+        Observation: lambda: make.paper().observations.create(source="x", day=day),
+        Harvest: lambda: Harvest.objects.create(today=day, started_at=moment, touched_at=moment),
+        Coverage: lambda: Coverage.objects.create(day=day, checked_at=moment),
+        Alarm: lambda: Alarm.objects.create(
+            name=day, raised_at=moment, holds_until=moment, ended_at=moment
+        ),
+        Response: lambda: Response.objects.create(key=day, body=b"", fetched_at=moment),
+    }[table]()
+
+
+def test_an_alarm_that_stands_is_kept_however_old(settings):
+    Alarm.objects.create(name="disk", raised_at=NOW - 999 * DAY, holds_until=NOW + DAY)
+    upkeep.purge(NOW)
+    assert Alarm.objects.exists()
+
+
+def test_addresses_that_nobody_confirms_are_forgotten_after_a_month():
+    asked = {"confirmed": False, "now": NOW - 31 * DAY}
+    make.subscriber("silent@example.org", interests="graphs", **asked)
+    letter = Subscriber.objects.get().letters.create(
+        kind="confirm", state="accepted", created_at=NOW, closes_at=NOW, ended_at=NOW
+    )
+    make.subscriber("yesterday@example.org", confirmed=False, now=NOW - DAY)
+    make.subscriber("left@example.org", unsubscribed_at=NOW - 31 * DAY, **asked)
+    make.subscriber("bounced@example.org", suppressed_at=NOW - 31 * DAY, **asked)
+    make.subscriber("reads@example.org", now=NOW - 999 * DAY)
+    upkeep.purge(NOW)
+    kept = set(Subscriber.objects.values_list("email", flat=True))
+    assert {name.partition("@")[0] for name in kept} == {"yesterday", "left", "bounced", "reads"}
+    assert not Letter.objects.filter(pk=letter.pk).exists()
+    assert not Topic.objects.exists()
+
+
+def test_sessions_that_have_expired_go(settings):
+    for days in (-1, 1):
+        Session.objects.create(session_key=f"of {days}", expire_date=NOW + days * DAY)
+    upkeep.purge(NOW)
+    assert Session.objects.get().session_key == "of 1"
+
+
+def test_providers_that_nobody_wrote_to_for_a_month_are_forgotten():
+    for name, days in (("old.example", 31), ("new.example", 29)):
+        Provider.objects.create(name=name, pace=60, counted_at=NOW - days * DAY)
+    upkeep.purge(NOW)
+    assert Provider.objects.get().name == "new.example"

@@ -11,11 +11,12 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 
-from subscriptions.models import Letter, LetterEvent, LetterFact, UselessMail
+from subscriptions.models import Letter, LetterEvent, LetterFact, Provider, UselessMail
 from subscriptions.post import aside, journal
 from subscriptions.post.doubts import folder_of_journals
 
 KEEP_JOURNALS = timedelta(days=14)
+KEEP_PROVIDERS = timedelta(days=30)  # What it said of our pace long ago says nothing of today.
 BATCH = 100  # Letters: with their digests and picks, a tenth of a second.
 EVENTS = 2_000  # So many events are looked at for each batch of them.
 MOST = 1_000  # Batches of one kind in one purge. It runs each hour.
@@ -41,6 +42,7 @@ def purge(now) -> Purged:
     a letter in the upper room goes with it.
     """
     aside.purge(now - aside.KEEP)
+    Provider.objects.filter(counted_at__lt=now - KEEP_PROVIDERS).delete()
     return Purged(
         events=_purge_events(now - settings.KEEP_EVENTS),
         letters=_purge_letters(now - settings.KEEP_LETTERS),
