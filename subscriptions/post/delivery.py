@@ -23,6 +23,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.db import DataError, Error, IntegrityError, connection, transaction
 
 from subscriptions.models import Letter
@@ -136,6 +137,9 @@ class Round:
             logger.warning("nothing is sent: %s", reason)
             return False
         if not Letter.objects.due(now).filter(**self._ours()).exists():
+            return False
+        if reason := _why_unwritable():
+            logger.error("nothing is sent until this is mended: %s", reason)
             return False
         if state.failures and not sending.take_trial(now):
             return False  # Another worker tries.
@@ -340,6 +344,8 @@ class Round:
         if isinstance(made, Exception):
             self.outcomes.append((letter, recording.of_failed_writing(made)))
             self.counts["unwritten"] += 1
+            if isinstance(made, ImproperlyConfigured) and (reason := _why_unwritable()):
+                self._begin_no_more(reason)
             return
         envelope = Envelope(
             sender=verp.envelope_sender(letter.kind, letter.pk, made.frozen_at),
@@ -466,6 +472,15 @@ def deliver_due(
     for some in [*alone, ids]:
         counts += Round(clock, some, seconds=until - time.monotonic(), **limits).run()
     return counts
+
+
+def _why_unwritable() -> str:
+    """Return which setting keeps all letters from being written, or nothing."""
+    try:
+        writing.check()
+    except ImproperlyConfigured as reason:
+        return str(reason)
+    return ""
 
 
 @contextmanager

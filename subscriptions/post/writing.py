@@ -4,12 +4,18 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import groupby
 
+from django.core.exceptions import ImproperlyConfigured
 from django.db import Error
 
 from subscriptions import mail, registry
 from subscriptions.models import Letter
 from subscriptions.post import ledger, message_ids, signing
 from subscriptions.post.ledger import Frozen
+
+
+def check() -> None:
+    """Refuse to begin where no letter could be written. Raises ImproperlyConfigured."""
+    signing.check()
 
 
 def write_out(
@@ -40,7 +46,7 @@ def freeze(letter: Letter, content: mail.Content, now: datetime) -> Frozen:
 
 def _compose(kind, letters, now) -> Iterator[Frozen | Exception]:
     try:
-        contents = list(registry.composers[kind](letters, now))
+        contents = list(_composer(kind)(letters, now))
     except Exception as error:  # Of all: the database is away, say.
         contents = [error] * len(letters)
     for letter, content in zip(letters, contents, strict=True):
@@ -50,6 +56,12 @@ def _compose(kind, letters, now) -> Iterator[Frozen | Exception]:
             yield freeze(letter, content, now)
         except Exception as error:
             yield error
+
+
+def _composer(kind):
+    if kind not in registry.composers:  # While a new version is installed, old workers run on.
+        raise ImproperlyConfigured(f"a newer version wrote this letter: none of kind {kind!r} here")
+    return registry.composers[kind]
 
 
 def _frozen_before(letter) -> Frozen | Exception:

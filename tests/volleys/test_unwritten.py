@@ -5,11 +5,11 @@ from datetime import timedelta
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from subscriptions import mail
+from subscriptions import mail, registry
 from subscriptions.models import Letter
 from subscriptions.post import ledger
 from tests.make import NOW
-from tests.volleys.thirty import MANY, ODD, deliver, digests
+from tests.volleys.thirty import MANY, MINUTE, ODD, deliver, digests
 
 pytestmark = pytest.mark.django_db
 
@@ -38,7 +38,7 @@ def test_a_letter_that_cannot_be_written_costs_itself_alone(server, written, wha
 
 
 def test_letters_that_a_setting_keeps_from_being_written_wait_however_often(server, written):
-    written["all"] = ImproperlyConfigured("DKIM_KEY_FILE holds no key")
+    written["all"] = ImproperlyConfigured("a setting is missing")
     digests(count=5)
     now = NOW
     for _ in range(ledger.MAX_STUMBLES + 2):
@@ -47,3 +47,46 @@ def test_letters_that_a_setting_keeps_from_being_written_wait_however_often(serv
     assert set(Letter.objects.values_list("state", "stumbles")) == {("planned", 0)}
     written.clear()
     assert deliver(now)["accepted"] == 5
+
+
+def test_where_no_letter_can_be_signed_none_is_tried_and_all_leave_in_the_minute_that_it_can(
+    server, settings, tmp_path, caplog
+):
+    settings.DKIM_KEY_FILE = str(tmp_path / "dkim.pem")
+    digests(count=30)
+    for minute in range(ledger.MAX_STUMBLES + 2):
+        deliver(NOW + minute * MINUTE)
+    assert set(Letter.objects.values_list("state", "attempt")) == {("planned", 0)}
+    assert server.connected == 0
+    assert "can't be read" in caplog.text
+    settings.DKIM_KEY_FILE = ""
+    assert deliver(NOW + 10 * MINUTE)["accepted"] == 30
+
+
+def test_a_key_that_vanishes_amid_a_round_ends_it(server, written, settings, tmp_path):
+    def lose_the_key(letter):
+        settings.DKIM_KEY_FILE = str(tmp_path / "dkim.pem")
+
+    digests(count=100)
+    written["all"] = lose_the_key
+    deliver()
+    assert set(Letter.objects.values_list("state", "stumbles")) == {("planned", 0)}
+    assert Letter.objects.filter(attempt=0).count() >= 80  # As many are claimed as two to a line.
+    settings.DKIM_KEY_FILE = ""
+    written.clear()
+    assert deliver(NOW + 2 * MINUTE)["accepted"] == 100
+
+
+def test_a_letter_of_a_kind_that_is_new_waits_for_the_workers_that_know_it(server, monkeypatch):
+    """While a new version is installed, old workers run on."""
+    letter = digests(ODD)
+    Letter.objects.filter(pk=letter.pk).update(kind="new")
+    now = NOW
+    for _ in range(ledger.MAX_STUMBLES + 2):
+        deliver(now)
+        now += timedelta(minutes=80)
+    letter.refresh_from_db()
+    assert (letter.state, letter.stumbles) == ("planned", 0)
+    assert len(server.accepted) == MANY
+    monkeypatch.setitem(registry.composers, "new", registry.composers["digest"])
+    assert deliver(now)["accepted"] == 1
