@@ -214,6 +214,22 @@ def test_what_is_about_one_letter_alone_slows_nobody(text):
     assert judge("rcpt", said(text)) == ("deferred", "")
 
 
+@pytest.mark.parametrize(
+    ("stage", "text", "about"),
+    [
+        ("rcpt", "421 4.3.2 Service shutting down", "us"),
+        ("rcpt", "421 4.3.0 Temporary system problem", "us"),
+        ("rcpt", "421 4.3.2 Too many connections", "provider"),
+        ("rcpt", "421 4.3.2 Greylisted", ""),
+        ("rcpt", "451 4.3.2 Please come back", ""),
+        ("data", "421 4.3.2 Service shutting down", "provider"),
+        ("dot", "421 4.3.2 Service shutting down", "provider"),
+    ],
+)
+def test_a_server_that_goes_away_once_it_has_the_address_is_no_provider(stage, text, about):
+    assert judge(stage, said(text)) == ("deferred", about)
+
+
 def test_421_is_about_the_provider_only_once_it_has_the_address():
     where = [
         stage for stage in STAGES if judge(stage, Reply(421, "bye")) == ("deferred", "provider")

@@ -186,8 +186,8 @@ class SmtpLine:
 
     def _conclude(self, reply):
         answer, about = judge(self._stage, reply)
-        if reply.code == 421 and self._is_stale():
-            about = "line"
+        if reply.code == 421 and (self._is_stale() or (self._is_used and about == "us")):
+            about = "line"  # Whether it is the server or this connection, a fresh one tells.
         if self._may_quit(reply):
             self._quit()
         self._end(self._stage, answer, str(reply), about)

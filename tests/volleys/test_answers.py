@@ -26,7 +26,7 @@ pytestmark = pytest.mark.django_db
 @pytest.mark.parametrize(
     ("stage", "reply", "state", "is_suppressed", "is_slowed"),
     [
-        ("rcpt", b"421 4.3.2 shutting down", "planned", False, True),
+        ("rcpt", b"421 come back later", "planned", False, True),
         ("data", b"421 4.3.2 shutting down", "planned", False, True),
         ("dot", b"421 4.3.2 shutting down", "planned", False, True),
         ("rcpt", b"450 4.2.1 mailbox busy", "planned", False, False),

@@ -7,8 +7,9 @@ from datetime import timedelta
 import pytest
 
 from subscriptions.models import Letter, Provider
-from subscriptions.post import lines, smtp_line
+from subscriptions.post import lines, sending, smtp_line
 from tests.faults.proxy import Proxy
+from tests.make import NOW
 from tests.volleys.thirty import MANY, deliver, digest_to, digests, recipients, states
 
 pytestmark = pytest.mark.django_db
@@ -145,3 +146,29 @@ def test_a_server_that_hangs_up_unsaid_after_each_letter_costs_nobody_a_try(
     server.says = leave
     assert deliver()["accepted"] == 40
     assert set(Letter.objects.values_list("attempt", flat=True)) == {1}
+
+
+def test_a_relay_that_is_reloaded_amid_the_letters_costs_nobody_a_try_and_slows_no_provider(server):
+    """Each connection gets 421 at its third recipient, whoever that is."""
+    digests(count=60)
+
+    def reload(stage, whom, conversation):
+        if stage == "rcpt" and conversation.letters > 2:
+            return b"421 4.3.2 service is being reloaded\r\n"
+
+    server.says = reload
+    assert deliver()["accepted"] == 60
+    assert set(Letter.objects.values_list("attempt", flat=True)) == {1}
+    assert not Provider.objects.exists()
+    assert sending.current().failures == 0
+
+
+def test_a_relay_that_takes_no_recipient_at_all_trips_the_breaker_and_slows_no_provider(server):
+    digests(count=60)
+    server.says = lambda stage, *told: b"421 4.3.0 no\r\n" if stage == "rcpt" else None
+    deliver()
+    assert sending.current().trouble == "unreachable"
+    assert Letter.objects.filter(attempt=0).exists()
+    assert not Provider.objects.exists()
+    server.says = lambda *told: None
+    assert deliver(NOW + timedelta(minutes=2))["accepted"] == 60
