@@ -20,6 +20,7 @@ from digest.materials import Material, digests_of, gather
 from digest.models import Digest, Pick
 from subscriptions import links, mail
 from subscriptions.models import Letter
+from subscriptions.registry import bare
 from subscriptions.stencil import filled_token, hole, html_line, stand_in, text_line
 
 #: Octets of a letter's papers and news in HTML. Gmail cuts a letter off at 102,000, and the link to
@@ -42,7 +43,7 @@ def compose(letters: Sequence[Letter], now) -> Iterator[mail.Content | Exception
         try:
             yield _written(material)
         except Exception as error:
-            yield error
+            yield bare(error)
 
 
 def preview(digest: Digest, picks: Sequence[Pick], kind: str = "digest") -> mail.Content:

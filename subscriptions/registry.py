@@ -3,6 +3,7 @@
 The lower room never imports the upper one: it looks here.
 """
 
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from functools import wraps
@@ -60,6 +61,14 @@ def one_by_one(compose: Callable[["Letter", datetime], "Content"]) -> "Composer"
             try:
                 yield compose(letter, now)
             except Exception as error:
-                yield error
+                yield bare(error)
 
     return compose_all
+
+
+def bare(error: Exception) -> Exception:
+    """Return what broke a letter without what its frames hold: if that was all memory, the next
+    letter needs it.
+    """
+    traceback.clear_frames(error.__traceback__)
+    return error

@@ -55,7 +55,7 @@ def _compose(kind, letters, now) -> Iterator[Frozen | Exception]:
                 raise content
             yield freeze(letter, content, now)
         except Exception as error:
-            yield error
+            yield registry.bare(error)
 
 
 def _composer(kind):

@@ -1,20 +1,25 @@
 """The workers under test: Paperboy's Celery app, with short times and places to die at.
 
 `celery -A tests.faults.app worker …`. FAULT_TIMES holds JSON of module constants in seconds,
-FAULT_AT a point and how often to die there (`after_fence:2`), counted over restarts in
-FAULT_FOLDER; FAULT_POISON is a paper that kills whoever composes a letter with it.
+FAULT_CELERY of Celery's settings; FAULT_AT is a point and how often to die there (`after_fence:2`),
+counted over restarts in FAULT_FOLDER; FAULT_POISON is a paper, and what befalls whoever composes a
+letter with it (`2606.00001:dies`); FAULT_MEMORY is how many megabytes a process may take beyond
+what it has.
 """
 
 import ctypes
 import importlib
 import json
 import os
+import resource
 import signal
+import time
 from datetime import timedelta
 from functools import wraps
 from pathlib import Path
 
 import django
+import psutil
 
 from config.celery import app
 
@@ -115,20 +120,39 @@ def _may_strike(point, times) -> bool:
         os.close(descriptor)
 
 
-def poison(paper_id: str) -> None:
-    """Let the process die of a segmentation fault where it composes a letter with this paper."""
+def _eat():
+    hoard = []
+    while True:
+        hoard.append(bytearray(2**20))
+
+
+#: What a poisonous paper does to a process: a segmentation fault, say.
+EFFECTS = {"dies": lambda: ctypes.string_at(0), "eats": _eat, "sleeps": lambda: time.sleep(600)}
+
+
+def poison(order: str) -> None:
+    """Let this befall the process where it composes a letter with this paper."""
     from digest import composing
 
     content = composing.content
+    paper_id, _, effect = order.rpartition(":")
 
-    def deadly(material):
+    def poisoned(material):
         if any(pick.paper_id == paper_id for pick in material.picks):
-            ctypes.string_at(0)
+            EFFECTS[effect]()
         return content(material)
 
-    composing.content = deadly
+    composing.content = poisoned
 
 
+def limit_memory(megabytes: int) -> None:
+    """Let the process have so much address space beyond what it has."""
+    limit = psutil.Process().memory_info().vms + megabytes * 2**20
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+if changes := os.environ.get("FAULT_CELERY"):
+    app.conf.update(json.loads(changes))
 app.conf.beat_schedule = {
     name: entry | {"schedule": FAST, "options": entry["options"] | {"expires": 30}}
     for name, entry in app.conf.beat_schedule.items()
@@ -140,5 +164,7 @@ django.setup()
 shorten(TIMES | json.loads(os.environ.get("FAULT_TIMES", "{}")))
 if order := os.environ.get("FAULT_AT"):
     plant(order)
-if paper := os.environ.get("FAULT_POISON"):
-    poison(paper)
+if order := os.environ.get("FAULT_POISON"):
+    poison(order)
+if megabytes := os.environ.get("FAULT_MEMORY"):
+    limit_memory(int(megabytes))

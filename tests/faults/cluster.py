@@ -97,6 +97,11 @@ class Redis:
         command = ["redis-cli", "-p", str(self.port), *words]
         return subprocess.run(command, capture_output=True, text=True, timeout=10).stdout.strip()
 
+    def info(self, section: str) -> dict[str, str]:
+        """Return what Redis says of itself."""
+        lines = self.call("INFO", section).splitlines()
+        return dict(line.split(":", 1) for line in lines if ":" in line)
+
     def flush(self) -> None:
         self.call("FLUSHALL")
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import psycopg
+from celery import Celery
 from django.test import override_settings
 
 from tests.faults.cluster import Postgres, Redis
@@ -129,6 +130,24 @@ class House:
         """Start a process again where it has died, or where its child has."""
         if self.running[name].poll() is not None:
             self.start(name, **extra)
+
+    def start_workers(self, *names: str, **extra: str) -> None:
+        """Start workers, and wait until all listen."""
+        before = self.listening()
+        for name in names:
+            self.start(name, **extra)
+        self.wait_for("workers", 60, lambda: self.listening() == before + len(names))
+
+    def listening(self) -> int:
+        """Return how many workers wait for a message."""
+        return int(self.redis.info("clients")["blocked_clients"])
+
+    def hint(self, task: str, *arguments, times: int = 1, queue: str = "send", **options) -> None:
+        """Put messages for a task into a queue, as beat and the web server do."""
+        with Celery(broker=self.redis.url) as sender:
+            sender.conf.broker_transport_options = {"global_keyprefix": "paperboy:"}
+            for _ in range(times):
+                sender.send_task(task, arguments, queue=queue, **options)
 
     def tick(self, **extra: str) -> None:
         """One pass without Celery, as cron does it."""

@@ -8,35 +8,10 @@ import threading
 import time
 
 import pytest
-from celery import Celery
 
 from tests.faults.invariants import check
 
 pytestmark = pytest.mark.services
-
-
-def hint(house, task, *arguments, times=1):
-    """Put a message for a task into the queue of letters, so often."""
-    with Celery(broker=house.redis.url) as sender:
-        sender.conf.broker_transport_options = {"global_keyprefix": "paperboy:"}
-        for _ in range(times):
-            sender.send_task(task, arguments, queue="send")
-
-
-def start_workers(house, *names):
-    """Start workers, and wait until all listen."""
-    before = listening(house)
-    for name in names:
-        house.start(name)
-    house.wait_for("workers", 60, lambda: listening(house) == before + len(names))
-
-
-def listening(house):
-    """Return how many workers wait for a message."""
-    clients = dict(
-        line.split(":") for line in house.redis.call("INFO", "clients").split() if ":" in line
-    )
-    return int(clients["blocked_clients"])
 
 
 def claims(house):
@@ -58,7 +33,7 @@ def test_workers_that_are_killed_each_second_deliver_all(house):
     house.invite(200)
     house.start("beat")
     workers = ["worker-0", "worker-1", "worker-2"]
-    start_workers(house, *workers)
+    house.start_workers(*workers)
     for _ in range(15):
         time.sleep(1)
         name = chance.choice(workers)
@@ -73,8 +48,8 @@ def test_a_worker_that_is_told_to_stop_ends_what_it_began_and_claims_no_more(hou
     """Fault 6: nothing is in doubt when it is gone, and the next one goes on."""
     house.mail.at_dot = lambda recipient: time.sleep(0.5)
     house.invite(200)
-    start_workers(house, "worker")
-    hint(house, "subscriptions.tasks.deliver_letters")
+    house.start_workers("worker")
+    house.hint("subscriptions.tasks.deliver_letters")
     house.wait_for("letters under way", 60, lambda: len(house.mail.arrived) >= 10)
     ((told_at,),) = house.ask("SELECT now() + interval '1 second'")
     os.kill(house.running["worker"].pid, signal.SIGTERM)
@@ -92,11 +67,11 @@ def test_fifty_hints_of_one_letter_are_one_claim(house):
     house.mail.at_greeting = lambda: meeting.wait(60)
     house.mail.plan = lambda recipient: "slow-dot"
     house.invite(1)
-    start_workers(house, "worker-0", "worker-1")
+    house.start_workers("worker-0", "worker-1")
     (letter,) = house.letters()
-    hint(house, "subscriptions.tasks.deliver_letter", letter["id"], times=50)
+    house.hint("subscriptions.tasks.deliver_letter", letter["id"], times=50)
     house.rest()
-    house.wait_for("idle workers", 60, lambda: listening(house) == 2)
+    house.wait_for("idle workers", 60, lambda: house.listening() == 2)
     assert check(house).arrived == 1
     assert len(claims(house)) == len(house.mail.arrived) == 1
 
@@ -141,10 +116,64 @@ def test_a_paper_of_a_megabyte_and_one_of_control_characters_are_sent(house):
 
 def test_a_letter_that_kills_its_worker_is_given_up_and_the_others_are_sent(house):
     house.environment["FAULT_TIMES"] = json.dumps(QUICK)
-    house.environment["FAULT_POISON"] = f"of-{SICK}"
+    house.environment["FAULT_POISON"] = f"of-{SICK}:dies"
     house.invite(8)
     house.poison(SICK, title="Deadly")
     house.deliver()
     letter = fate(house)
     assert (letter["state"], letter["attempt"]) == ("failed", 5)
     assert check(house, has_oracle=False).accepted == 7
+
+
+# ---- Limits (faults 10 and 12)
+
+
+def test_a_letter_that_takes_all_memory_costs_itself_alone(house):
+    """Fault 10: it meets the limit amid a volley, and the others need what it gives back."""
+    house.environment |= {"FAULT_POISON": f"of-{SICK}:eats", "FAULT_MEMORY": "1000"}
+    house.invite(100)
+    house.poison(SICK, title="Greedy")
+    house.tick()
+    letter = fate(house)
+    assert (letter["state"], letter["attempt"], letter["stumbles"]) == ("planned", 1, 1)
+    others = [one for one in house.letters() if one["email"] != SICK]
+    assert {(one["state"], one["attempt"]) for one in others} == {("accepted", 1)}
+    assert len(house.mail.arrived) == 99
+
+
+@pytest.mark.nightly
+def test_a_letter_that_takes_too_long_costs_itself_alone(house):
+    """Fault 12: the soft limit breaks off what is being written, and the round goes on."""
+    minutes = {"subscriptions.post.ledger:BACKOFF": [60]}
+    sleep_over(house, minutes, task_soft_time_limit=2)
+    house.hint("subscriptions.tasks.deliver_letters")
+    house.wait_for("others", 30, lambda: house.states() == {"accepted": 7, "planned": 1})
+    others = [letter for letter in house.letters() if letter["email"] != SICK]
+    assert {letter["attempt"] for letter in others} == {1}
+    assert fate(house)["stumbles"] == 1
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("acknowledged", [True, False])
+def test_a_worker_that_is_killed_at_its_time_limit_loses_no_letter(house, acknowledged):
+    """Fault 12: the message is gone by then, whatever is said about it; the letters are not."""
+    limits = {"task_time_limit": 2, "task_soft_time_limit": None}
+    sleep_over(house, QUICK, **limits, task_acks_on_timeout=acknowledged)
+    house.start("beat")
+    house.rest()
+    assert "Hard time limit" in house.said("worker")
+    letter = fate(house)
+    assert (letter["state"], letter["attempt"]) == ("failed", 5)
+    assert check(house).accepted == 7
+
+
+def sleep_over(house, times, **limits):
+    """Start a worker that falls asleep over one letter of eight."""
+    house.environment |= {
+        "FAULT_POISON": f"of-{SICK}:sleeps",
+        "FAULT_TIMES": json.dumps(times),
+        "FAULT_CELERY": json.dumps(limits),
+    }
+    house.invite(8)
+    house.poison(SICK, title="Slow")
+    house.start_workers("worker")

@@ -1,5 +1,6 @@
 """What can't be written costs itself alone, or waits until it can."""
 
+import weakref
 from datetime import timedelta
 
 import pytest
@@ -90,3 +91,21 @@ def test_a_letter_of_a_kind_that_is_new_waits_for_the_workers_that_know_it(serve
     assert len(server.accepted) == MANY
     monkeypatch.setitem(registry.composers, "new", registry.composers["digest"])
     assert deliver(now)["accepted"] == 1
+
+
+def test_what_a_letter_took_is_given_back_before_the_next_is_written():
+    """It may have been all memory, and the error remembers where it was."""
+
+    class Hoard:
+        pass
+
+    taken = []
+
+    def take(letter, now):
+        hoard = Hoard()
+        taken.append(weakref.ref(hoard))
+        raise MemoryError
+
+    error, _ = registry.one_by_one(take)(["first", "second"], NOW)
+    assert isinstance(error, MemoryError)
+    assert [hoard() for hoard in taken] == [None, None]
