@@ -5,16 +5,32 @@ changes nothing but when the work is looked at next. Hence ids only, no results,
 a tick that outlived its minute is thrown away (`expires`).
 """
 
+import inspect
 import logging
 import os
 
-from celery import Celery
+from celery import Celery, Task
 from celery.schedules import crontab
 from celery.signals import setup_logging
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
-app = Celery("paperboy")
+
+class Hint(Task):
+    """A task that leaves out what it does not know of a message.
+
+    While a new version is installed, workers of the old one get messages that may say more.
+    """
+
+    def __call__(self, *args, **kwargs):
+        if self.request.called_directly:
+            return super().__call__(*args, **kwargs)
+        known = inspect.signature(self.run).parameters
+        kwargs = {name: value for name, value in kwargs.items() if name in known}
+        return self.run(*args[: len(known)], **kwargs)
+
+
+app = Celery("paperboy", task_cls=Hint)
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 

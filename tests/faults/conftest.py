@@ -1,6 +1,7 @@
 """One cluster for all cases, and a house for each."""
 
 import os
+from contextlib import contextmanager
 
 import pytest
 
@@ -36,7 +37,14 @@ def mail():
 @pytest.fixture
 def house(tmp_path, postgres, template, mail, request):
     """A house without any process."""
-    house = House(tmp_path, postgres, template, mail)
+    with open_house(tmp_path, postgres, template, mail, request) as house:
+        yield house
+
+
+@contextmanager
+def open_house(folder, postgres, template, mail, request):
+    """Make a house and, at last, end its processes; show their logs where a test has failed."""
+    house = House(folder, postgres, template, mail)
     failed_before = request.session.testsfailed
     yield house
     house.close()
