@@ -1,12 +1,18 @@
 """The pages in a real browser: at both widths, light and dark, with scripts and without."""
 
+from datetime import timedelta
+
+import lxml.html
 import pytest
 
-from digest import planning, starter
+from digest import about, fitting, planning, starter, steering
+from digest.models import Digest, Paper
 from subscriptions import links
 from subscriptions.models import Subscriber
+from subscriptions.post import delivery
 from tests import make
 from tests.make import NOW
+from tests.themes import MOLECULES, ROADS, others, theme
 
 pytestmark = [pytest.mark.services, pytest.mark.django_db(transaction=True)]
 
@@ -108,3 +114,98 @@ def test_a_reader_changes_what_she_gets_and_leaves(site, open_page):
     page.goto(links.unsubscribe_url(reader()))
     page.get_by_role("button", name="Unsubscribe").click()
     assert reader().unsubscribed_at == NOW
+
+
+# ---- From letter to page and back
+
+
+def deliver(now=NOW):
+    planning.plan(now)
+    delivery.deliver_due(lambda: now)
+
+
+def link_in(letter, name, *, under=None):
+    """Return where the first link of this name leads, in a letter or under one paper of it."""
+    page = lxml.html.fromstring(letter.get_body(["html"]).get_content())
+    part = page if under is None else page.xpath("//*[@data-paper-id=$id]", id=under)[0]
+    return next(one.get("href") for one in part.iter("a") if one.text_content().strip() == name)
+
+
+def test_from_a_strangers_address_to_her_first_digest_without_scripts(site, open_page, outbox):
+    page = open_page(f"{site}/", java_script_enabled=False)
+    page.get_by_label("Your email address").fill("stranger@example.org")
+    page.get_by_label("Your own words").fill("graph networks")
+    page.get_by_role("button", name="Sign up").click()
+    deliver()
+    page.goto(link_in(outbox()[-1], "Confirm this address"))
+    page.get_by_role("button", name="Yes, send me the digest").click()
+    assert page.get_by_text("Your first digest is on its way").is_visible()
+    deliver()
+    digest = outbox()[-1]
+    assert digest["To"] == "stranger@example.org"
+    page.goto(link_in(digest, "Read on the web"))
+    assert page.get_by_role("heading", level=2).filter(has_text="Graph networks").count() == 5
+    page.goto(link_in(digest, "Preferences"))
+    assert page.get_by_label("Your own words").input_value() == "graph networks"
+
+
+def test_what_she_says_by_the_link_of_a_letter_changes_tomorrows(
+    live_server, settings, open_page, outbox
+):
+    settings.SITE_URL = live_server.url
+    past, tomorrow = NOW.date() - timedelta(days=20), NOW + timedelta(days=1)
+    others(day=past)
+    theme(MOLECULES, 0, 6, day=past)
+    theme(ROADS, 0, 6, day=past)
+    theme(MOLECULES, 6, 7)
+    theme(ROADS, 6, 7)
+    fitting.fit(NOW)
+    for name in ("reader", "twin"):
+        make.subscriber(f"{name}@example.org", interests="graph neural networks", size=5)
+    deliver()
+    letter = next(one for one in outbox() if one["To"] == "reader@example.org")
+    liked = Digest.objects.get(subscriber=reader()).picks.filter(paper__in=papers_of(ROADS))[0]
+    page = open_page(link_in(letter, "More like this", under=liked.paper_id))
+    page.get_by_role("button", name="More like this").click()
+    assert page.get_by_text("Noted. Your next digests follow.").is_visible()
+
+    steering.learn(tomorrow)
+    theme(MOLECULES, 0, 6, day=tomorrow.date())
+    theme(ROADS, 0, 6, day=tomorrow.date())
+    deliver(tomorrow)
+    hers, twins = (
+        {pick.paper for pick in digest.picks.leading()}
+        for digest in Digest.objects.filter(day=tomorrow.date()).order_by("subscriber")
+    )
+    assert hers <= papers_of(ROADS)
+    assert not twins <= papers_of(ROADS)
+
+
+def papers_of(sentences):
+    """Return the papers of a theme, which are named after its sentences."""
+    said = [line.strip().lower() for line in sentences.strip().splitlines()]
+    return {one for one in Paper.objects.all() if one.title.partition(": ")[2] in said}
+
+
+def test_who_unsubscribes_by_the_link_of_a_letter_takes_it_back(site, open_page, outbox):
+    deliver()
+    page = open_page(link_in(outbox()[-1], "Unsubscribe"))
+    page.get_by_role("button", name="Unsubscribe").click()
+    assert reader().unsubscribed_at == NOW
+    page.get_by_role("button", name="Undo").click()
+    assert page.get_by_role("heading", name="You get the digest again").is_visible()
+    assert reader().state_at(NOW) == "active"
+
+
+def test_the_form_on_another_site_signs_up(site, open_page):
+    blog, form = "http://blog.example/", f"<meta charset=latin1>{about.snippet()}"
+    page = open_page("about:blank", java_script_enabled=False)
+    page.route(f"{blog}**", lambda route: route.fulfill(content_type="text/html", body=form))
+    page.goto(blog)
+    page.get_by_label("Your email address").fill("stranger@example.org")
+    page.get_by_label("What you care about").fill("bread\nÉtale cohomology")
+    page.get_by_role("button", name="Sign up").click()
+    page.get_by_role("heading", name="Look in your inbox").wait_for()
+    stranger = Subscriber.objects.get(email="stranger@example.org")
+    assert stranger.preferences.filter(topic__query="Étale cohomology").exists()
+    assert stranger.consents.get().via == "sign-up form on another site"
