@@ -20,3 +20,4 @@ class DigestConfig(AppConfig):
         registry.exporters.append(ledger.export)
         registry.on_reset.append(ledger.forget_feedback)
         registry.panels.append(panels.steering_panel)
+        registry.panels.append(panels.feed_panel)

@@ -37,19 +37,26 @@ class Answer:
 def find_paper(asked: str) -> Paper | None:
     """Return the paper that a text names by its id, its address or its title, or None."""
     asked = " ".join(asked.split())[:500]
-    found = ARXIV_ID.search(asked)
-    if found and (
-        paper := Paper.objects.filter(
-            pk=canonical_id(SUBJECT_CLASS.sub("", found[0].lower()))
-        ).first()
-    ):
+    if (paper := paper_by_id(asked)) or not asked:
         return paper
-    if not asked:
-        return None
-    papers = Paper.objects.filter(pk=asked) | Paper.objects.filter(title__iexact=asked)
+    papers = Paper.objects.filter(title__iexact=asked)
     if len(asked) >= LEAST_OF_TITLE and not papers.exists():
         papers = Paper.objects.filter(title__istartswith=asked)
     return papers.first()
+
+
+def paper_by_id(asked: str) -> Paper | None:
+    """Return the paper whose id, or the address with it, stands in the text, or None."""
+    found = arxiv_id(asked)
+    ids = {found, "" if " " in asked else asked[:100]} - {""}
+    papers = Paper.objects.filter(pk__in=ids) if ids else ()
+    return min(papers, key=lambda paper: paper.pk != found, default=None)
+
+
+def arxiv_id(text: str) -> str:
+    """Return the first arXiv id in the text, without its version, or nothing."""
+    found = ARXIV_ID.search(text)
+    return canonical_id(SUBJECT_CLASS.sub("", found[0].lower())) if found else ""
 
 
 def ask(subscriber, asked: str, day: date, now) -> Answer:

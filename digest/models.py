@@ -9,6 +9,7 @@ from itertools import count
 from django.conf import settings
 from django.db import models
 from django.db.models import F, OuterRef, Q, Subquery
+from django.urls import reverse
 from django.utils.functional import cached_property
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -95,12 +96,26 @@ class Paper(models.Model):
     def __str__(self):
         return self.title
 
+    def get_absolute_url(self):
+        """Return the address of its page."""
+        return reverse("paper", args=[self.pk])
+
+    @property
+    def is_arxiv(self):
+        """Return whether its id is one of arXiv's."""
+        return ":" not in self.id
+
     @property
     def link(self):
         """Return where the paper can be read, or nothing where that is unknown."""
         if self.url:
             return self.url
-        return f"https://arxiv.org/abs/{self.id}" if ":" not in self.id else ""
+        return f"https://arxiv.org/abs/{self.id}" if self.is_arxiv else ""
+
+    @property
+    def pdf(self):
+        """Return where its PDF is, or nothing where that is unknown."""
+        return f"https://arxiv.org/pdf/{self.id}" if self.is_arxiv else ""
 
     @property
     def fields(self):

@@ -6,6 +6,13 @@ from digest import steering
 from subscriptions import links
 
 
+def feed_panel(subscriber) -> str:
+    """Return the way to her feed."""
+    from digest import feeds
+
+    return render_to_string("digest/_feed.html", {"address": feeds.url(subscriber)})
+
+
 def steering_panel(subscriber) -> str:
     """Return the form that asks about one paper, and what was learned of her."""
     return render_to_string(

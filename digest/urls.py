@@ -1,11 +1,22 @@
+from django.contrib.sitemaps import views as sitemaps
 from django.urls import path
+from django.views.decorators.cache import cache_control
 
-from digest import about, gallery, views
+from digest import about, feeds, gallery, papers, views
+from digest.sitemaps import ALL
+
+hourly = cache_control(max_age=3600)
 
 urlpatterns = [
     path("", views.home, name="home"),
     path("preview/", views.preview, name="preview"),
     path("topics/", views.topics, name="topics"),
+    path("topics/<slug:slug>/", papers.topic, name="topic"),
+    path("topics/<slug:slug>/feed/", feeds.topic, name="topic-feed"),
+    path("papers/<path:identity>/", papers.paper, name="paper"),
+    path("days/<str:day>/", papers.day, name="day"),
+    path("search/", papers.search, name="search"),
+    path("feeds/<str:token>/", feeds.reader, name="reader-feed"),
     path("digests/<str:token>/", views.digest, name="digest"),
     path("feedback/<str:token>/", views.feedback, name="feedback"),
     path("learned/<str:token>/", views.learned, name="learned"),
@@ -17,6 +28,8 @@ urlpatterns = [
     path("letters/<slug:name>/<slug:language>/", gallery.letter, name="letter"),
     path("letters/<slug:name>/<slug:language>/<slug:part>/", gallery.part, name="letter-part"),
     path("robots.txt", views.robots),
+    path("sitemap.xml", hourly(sitemaps.index), {"sitemaps": ALL, "sitemap_url_name": "sitemap"}),
+    path("sitemap-<slug:section>.xml", hourly(sitemaps.sitemap), {"sitemaps": ALL}, name="sitemap"),
     path("healthz/", views.ready, name="ready"),
     path("healthz/live/", views.live, name="live"),
     path("metrics", views.metrics, name="metrics"),

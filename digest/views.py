@@ -212,8 +212,9 @@ def _bad_link(request):
 def robots(request):
     """Nothing here is secret, but links with tokens are nobody's to collect."""
     private = ("admin", "confirm", "preferences", "unsubscribe", "digests", "feedback")
-    private += ("learned", "why")
+    private += ("feeds", "learned", "why")
     lines = ["User-agent: *", *(f"Disallow: /{room}/" for room in private)]
+    lines += ["", f"Sitemap: {settings.SITE_URL}/sitemap.xml"]
     return HttpResponse("\n".join([*lines, ""]), content_type="text/plain")
 
 

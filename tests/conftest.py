@@ -30,6 +30,8 @@ def data_dir(settings, tmp_path):
     settings.STATIC_ROOT = tmp_path  # Where nothing was collected, WhiteNoise warns.
     settings.EMAIL_URL = "file:"
     settings.DKIM_KEY_FILE = ""
+    nothing = {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}
+    settings.CACHES = {**settings.CACHES, "pages": nothing}
     cache.clear()
     for module, name, empty in CACHES:
         if module in sys.modules:  # Importing them takes seconds, which most tests need not pay.

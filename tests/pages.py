@@ -6,7 +6,6 @@ has several faces, such as the answer to a form, has a sample for each.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
 from urllib.parse import urlencode
 
 from django.http import HttpResponse
@@ -15,9 +14,9 @@ from django.test import Client, RequestFactory
 from django.urls import URLResolver, get_resolver
 
 from config import errors, policies
-from digest import fitting, planning
+from digest import archive, planning
 from digest.models import Digest, ReaderModel
-from subscriptions import limits, links, views
+from subscriptions import links
 from subscriptions.models import Letter, Subscriber
 from tests import make
 from tests.make import NOW
@@ -82,7 +81,7 @@ def furnish() -> None:
     make.subscriber("gone@example.org", unsubscribed_at=NOW, next_due_at=None)
     make.subscriber("away@example.org", paused_until=NOW.date().replace(day=20))
     make.subscriber("back@example.org", suppressed_at=NOW, suppressed_by="bounced")
-    fitting.fit(NOW)
+    archive.renew(NOW)
     planning.plan(NOW)
     pick = Digest.objects.get(subscriber=reader).picks.leading().first()
     reader.feedback.create(paper=pick.paper, value="more", at=NOW)
@@ -95,7 +94,7 @@ def samples() -> list[Sample]:
     """Return the samples of what `furnish` made."""
     reader = of("reader")
     paper = Digest.objects.get(subscriber=reader).picks.leading().first().paper.pk
-    say = "feedback/<str:token>/"
+    say, topic = "feedback/<str:token>/", "topics/<slug:slug>/"
     return [
         Sample("", "/"),
         Sample("", "/?interests=graph+networks&topics=gone"),
@@ -123,6 +122,24 @@ def samples() -> list[Sample]:
         Sample("unsubscribe/<str:token>/", f"/unsubscribe/{token('unsubscribe', 'reader')}/"),
         Sample("unsubscribe/<str:token>/", f"/unsubscribe/{token('unsubscribe', 'away')}/", {}),
         Sample("topics/", "/topics/"),
+        Sample(topic, "/topics/graph-learning/"),
+        Sample(topic, "/topics/robotics/"),
+        Sample(topic, "/topics/arxiv-cs-lg/"),
+        Sample(f"{topic}feed/", "/topics/graph-learning/feed/"),
+        Sample("papers/<path:identity>/", f"/papers/{paper}/"),
+        Sample("papers/<path:identity>/", "/papers/2501.00001/"),
+        Sample("papers/<path:identity>/", "/papers/nothing/"),
+        Sample("days/<str:day>/", f"/days/{NOW:%Y-%m-%d}/"),
+        Sample("days/<str:day>/", "/days/2020-01-01/"),
+        Sample("search/", "/search/"),
+        Sample("search/", "/search/?q=graph+networks"),
+        Sample("search/", "/search/?q=Ada+Example&order=new"),
+        Sample("search/", "/search/?q=xyzzy"),
+        Sample("search/", "/search/?q=2501.00001"),
+        Sample("search/", "/search/?q=graph&page=9"),
+        Sample("feeds/<str:token>/", f"/feeds/{token('feed', 'reader')}/"),
+        Sample("sitemap.xml", "/sitemap.xml"),
+        Sample("sitemap-<slug:section>.xml", "/sitemap-papers.xml"),
         Sample("digests/<str:token>/", f"/digests/{links.token('digest', digest().public_id)}/"),
         Sample(say, f"/feedback/{token('feedback', 'reader')}/?paper={paper}&value=less"),
         Sample(say, f"/feedback/{token('feedback', 'reader')}/", {"paper": paper, "value": "save"}),
@@ -153,13 +170,6 @@ def broken() -> list[Sample]:
         "403.html": lambda: errors.forbidden(request, None),
         "403_csrf.html": lambda: errors.form_unproven(request),
         "404.html": lambda: errors.not_found(request, None),
-        **{
-            f"429 {door} {by}": lambda door=door, by=by: views.too_many(
-                request, limits.TooMany(door, by, timedelta(minutes=5))
-            )
-            for door in ("sign-up", "log-in")
-            for by in ("network", "all", "store")
-        },
         "500.html": lambda: errors.broken(request),
         "410": lambda: HttpResponse(
             render_to_string(

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from digest.ranking import text
 from digest.ranking.archive import SUBLINEAR, Archive
 from digest.ranking.edition import unit
 from digest.ranking.model import ABSENT
 from digest.ranking.query import SHORT, Query, queries
 from digest.ranking.relevance import BEST, COVERAGE, ENOUGH, LACKING, LONG, TOGETHER
-from digest.ranking.tokens import TEXTS, lines, name_words, say
+from digest.ranking.tokens import TEXTS, lines, name_words, say, sizes_of, starts_of
 from digest.ranking.tuning import Tuning
 
 MAX_PARTS = 12  # Of a search: each costs time.
@@ -50,8 +51,21 @@ def search(archive: Archive, asked: str, tuning: Tuning, *, newest: bool = False
     scores = np.zeros(len(papers))
     np.maximum.at(scores, of_part, np.concatenate([NO_HITS.scores, *(p.scores for p in parts)]))
     count = max([len(papers), *(part.count for part in parts)])
-    order = np.lexsort((-papers, np.zeros(len(papers)) if newest else -scores))[:RANKED]
+    if newest:
+        return Hits(papers[: -RANKED - 1 : -1], scores[: -RANKED - 1 : -1], count)
+    order = np.lexsort((-papers, -scores, ~_are_called(archive, papers, asked)))[:RANKED]
     return Hits(papers[order], scores[order], count)
+
+
+def _are_called(archive: Archive, papers: np.ndarray, asked: str) -> np.ndarray:
+    """Return which of the papers have this text for their title."""
+    columns = archive.columns_of(text.stems(text.words(asked, of_query=True)))
+    tokens, ends = archive.read(papers)
+    called = (sizes_of(ends) > len(columns)) & bool(len(columns))
+    for place, column in enumerate(columns.tolist()):
+        called[called] = tokens[starts_of(ends)[called] + place] == column
+    called[called] = tokens[starts_of(ends)[called] + len(columns)] < 0  # The line ends there.
+    return called
 
 
 def _about(archive: Archive, query: Query, tuning: Tuning, newest: bool) -> Hits:

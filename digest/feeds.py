@@ -1,0 +1,174 @@
+"""Feeds in Atom (RFC 4287): the latest papers of a topic, and for each reader her own picks."""
+
+from datetime import UTC, datetime, time
+from urllib.parse import quote, urlsplit
+
+from django.conf import settings
+from django.contrib.syndication.views import Feed
+from django.http import HttpResponse
+from django.urls import reverse
+from django.utils import timezone, translation
+from django.utils.feedgenerator import Atom1Feed
+from django.utils.html import format_html
+from django.utils.safestring import mark_safe
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_safe
+
+from digest.models import PaperEvent, Pick
+from digest.papers import latest
+from digest.shared import same_for_all
+from subscriptions import links
+from subscriptions.models import Letter, Subscriber, Topic
+from subscriptions.plaintext import one_line
+from subscriptions.views import for_token_holders
+
+PICKS = 100  # A reader's feed has so many.
+AUTHORS = 50  # An entry names so many.
+#: What makes an entry a new one for who has read it: not how many have voted for the paper.
+NEWS = (PaperEvent.Kind.REVISED, PaperEvent.Kind.WITHDRAWN, PaperEvent.Kind.PUBLISHED)
+
+
+class Atom(Atom1Feed):
+    """Atom, with all authors of an entry, and a date that stands still where there are none."""
+
+    def latest_post_date(self):
+        if not self.items:
+            return datetime.combine(timezone.localdate(), time(), UTC)
+        return super().latest_post_date()
+
+    def add_item_elements(self, handler, item):
+        super().add_item_elements(handler, item)
+        for name in item["authors"]:
+            handler.startElement("author", {})
+            handler.addQuickElement("name", name)
+            handler.endElement("author")
+
+
+class PaperFeed(Feed):
+    """A feed whose items have a `paper`, and were `updated_at`."""
+
+    feed_type = Atom
+
+    def author_name(self):
+        return settings.SITE_NAME
+
+    def item_title(self, item):
+        return item.paper.title
+
+    def item_link(self, item):
+        return settings.SITE_URL + item.paper.get_absolute_url()
+
+    def item_guid(self, item):
+        return identity(item.paper)
+
+    def item_updateddate(self, item):
+        return item.updated_at
+
+    def item_pubdate(self, item):
+        return datetime.combine(item.paper.day, time(), UTC)
+
+    def item_categories(self, item):
+        return item.paper.fields
+
+    def item_extra_kwargs(self, item):
+        return {"authors": [one_line(name) for name in item.paper.authors[:AUTHORS]]}
+
+
+def identity(paper) -> str:
+    """Return what an entry is known by for ever, wherever the site moves and whatever it shows."""
+    if paper.is_arxiv:
+        return f"https://arxiv.org/abs/{paper.pk}"
+    return f"tag:{urlsplit(settings.SITE_URL).hostname},2026:papers/{quote(paper.pk)}"
+
+
+# ---- A topic's
+
+
+class TopicFeed(PaperFeed):
+    def get_object(self, request, slug):
+        return Topic.objects.curated().get(slug=slug)
+
+    def title(self, topic):
+        return f"{one_line(topic.name)} · {settings.SITE_NAME}"
+
+    def subtitle(self, topic):
+        return one_line(topic.description)
+
+    def link(self, topic):
+        return settings.SITE_URL + reverse("topic", args=[topic.slug])
+
+    def feed_url(self, topic):
+        return settings.SITE_URL + reverse("topic-feed", args=[topic.slug])
+
+    def items(self, topic):
+        papers = latest(topic) or []
+        events = PaperEvent.objects.filter(paper__in=papers, kind__in=NEWS).order_by("at")
+        news = {event.paper_id: event.at for event in events}
+        for paper in papers:
+            day = datetime.combine(paper.day, time(), UTC)
+            paper.paper, paper.updated_at = paper, max(day, news.get(paper.pk, day))
+        return papers
+
+    def item_description(self, paper):
+        return format_html("<p>{}</p>", paper.abstract)
+
+
+@same_for_all()
+def topic(request, slug):
+    """The latest papers of a topic, as the ranking finds them."""
+    return TopicFeed()(request, slug=slug)
+
+
+# ---- A reader's own
+
+
+class ReaderFeed(PaperFeed):
+    def get_object(self, request, subscriber):
+        return subscriber
+
+    def title(self):
+        return _("Your papers · %(site)s") % {"site": settings.SITE_NAME}
+
+    def subtitle(self, subscriber):
+        if subscriber.unsubscribed_at:
+            return _("You have unsubscribed: no more papers come in here.")
+        return _("The papers of your digests, each with the reason why it is there.")
+
+    def link(self):
+        return settings.SITE_URL + reverse("home")
+
+    def feed_url(self, subscriber):
+        return url(subscriber)
+
+    def items(self, subscriber):
+        picks = Pick.objects.leading().filter(subscriber=subscriber)
+        left = picks.exclude(digest__letter__state__in=Letter.NOT_LEFT)
+        newest = left.select_related("paper", "digest").order_by("-digest__day", "position")
+        for pick in (found := list(newest[:PICKS])):
+            hour = time(subscriber.hour, tzinfo=subscriber.zone)
+            pick.updated_at = datetime.combine(pick.digest.day, hour)
+        return found
+
+    def item_description(self, pick):
+        why = format_html("<p><strong>{}</strong></p>", pick.why)
+        return mark_safe(why + format_html("<p>{}</p>", pick.paper.abstract))  # noqa: S308
+
+
+def url(subscriber: Subscriber) -> str:
+    """Return the address of a reader's feed. Whoever has it can read what she gets, no more."""
+    token = links.token("feed", subscriber.public_id)
+    return settings.SITE_URL + reverse("reader-feed", args=[token])
+
+
+@for_token_holders
+@require_safe
+def reader(request, token):
+    """A reader's picks. Of one who was erased there is nothing left, and it doesn't come back."""
+    try:
+        subscriber = Subscriber.objects.filter(public_id=links.read("feed", token)).first()
+    except links.BadToken:
+        return HttpResponse(_("There is no such feed."), "text/plain; charset=utf-8", status=404)
+    if subscriber is None:
+        return HttpResponse(_("This feed is gone."), "text/plain; charset=utf-8", status=410)
+    with translation.override(subscriber.letter_language):
+        return ReaderFeed()(request, subscriber=subscriber)

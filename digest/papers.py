@@ -1,0 +1,208 @@
+"""The pages of papers: one paper, a topic's, a day's, and what is found in a search."""
+
+import json
+from datetime import date, timedelta
+from itertools import groupby
+from urllib.parse import urlencode
+
+from django.conf import settings
+from django.core.paginator import Paginator
+from django.db.models import F
+from django.http import Http404
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.safestring import mark_safe
+from django.utils.text import slugify
+
+from digest.models import Paper
+from digest.shared import same_for_all
+from digest.sources.records import BadRecord, canonical_id
+from subscriptions.models import ARXIV, Topic
+
+DAY_PAGE = 40  # Papers of a day on one page.
+BACK = 7  # A topic shows what was new on so many days before today, too.
+SHOWN = 40  # Papers of a topic.
+FIRST_DAY = date(1900, 1, 1)
+
+
+# ---- One paper
+
+
+@same_for_all()
+def paper(request, identity):
+    """A paper, where to read it, what happened to it, and others like it."""
+    from digest import searching  # numpy, which only pages that rank pay.
+
+    found = Paper.objects.filter(pk=identity).with_stars().first()
+    if found is None:
+        return _no_paper(request, identity)
+    slugs = [_slug(category) for category in found.fields]
+    offered = Topic.objects.offered().filter(slug__in=slugs).values_list("slug", flat=True)
+    known = set(offered)
+    context = {
+        "paper": found,
+        "alike": searching.like(found),
+        "events": [_told(event) for event in found.events.all()],
+        "fields": [
+            {"name": name, "slug": slug if slug in known else ""}
+            for name, slug in zip(found.fields, slugs, strict=True)
+        ],
+        "json_ld": _json_ld(found),
+    }
+    return render(request, "digest/paper.html", context)
+
+
+def _told(event):
+    """Return what happened to the paper: when, in words, and where to see it."""
+    is_code = event.kind == event.Kind.CODE
+    note = "" if is_code else event.note.replace("version ", "v")
+    said = event.get_kind_display()
+    return {
+        "day": event.at,
+        "said": f"{said}: {note}" if note else said,
+        "link": event.note if is_code else "",
+    }
+
+
+def _slug(category):
+    return ARXIV + slugify(category.replace(".", "-"))
+
+
+def _json_ld(paper):
+    """Return what search engines read of a paper, as schema.org calls it, safe within HTML."""
+    told = {
+        "@context": "https://schema.org",
+        "@type": "ScholarlyArticle",
+        "headline": paper.title,
+        "name": paper.title,
+        "abstract": "" if paper.is_sample else paper.abstract,
+        "author": [{"@type": "Person", "name": name} for name in paper.authors],
+        "datePublished": "" if paper.day_is_estimate else paper.day.isoformat(),
+        "keywords": ", ".join(paper.fields),
+        "url": settings.SITE_URL + paper.get_absolute_url(),
+        "sameAs": paper.link,
+        "identifier": paper.pk,
+        "isPartOf": paper.journal_ref,
+    }
+    text = json.dumps({name: value for name, value in told.items() if value}, ensure_ascii=False)
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return mark_safe(text)  # noqa: S308, nothing in it ends the element
+
+
+def _no_paper(request, identity):
+    """Send on who asks for a version of a paper, or say where else it may be."""
+    try:
+        canonical = canonical_id(identity)
+    except BadRecord:
+        canonical = ""
+    if canonical not in ("", identity) and Paper.objects.filter(pk=canonical).exists():
+        return redirect("paper", canonical, permanent=True)
+    is_arxiv = canonical and ":" not in canonical
+    context = {"identity": identity, "arxiv_id": canonical if is_arxiv else ""}
+    return render(request, "digest/no_paper.html", context, status=404)
+
+
+# ---- A topic
+
+
+@same_for_all()
+def topic(request, slug):
+    """What a topic is about, its latest papers as the ranking finds them, and how to follow it."""
+    found = get_object_or_404(Topic.objects.curated(), slug=slug)
+    matched = latest(found)
+    days = [
+        {"day": day, "papers": list(papers)}
+        for day, papers in groupby(matched or (), key=lambda paper: paper.day)
+    ]
+    context = {"topic": found, "days": days, "is_ready": matched is not None}
+    return render(request, "digest/topic.html", context)
+
+
+def latest(topic: Topic) -> list[Paper] | None:
+    """Return the latest papers of a topic, the newest day first, the best of a day first.
+
+    Each has the words that weighed most as `terms`. None where nothing is fitted yet.
+    """
+    from digest import editions, fitting
+    from digest.profiles import interest_of
+    from digest.ranking.choice import matches
+    from digest.ranking.tuning import Tuning
+
+    try:
+        issue = editions.window(timezone.localdate(), BACK)
+    except fitting.NotFitted:
+        return None
+    tuning = Tuning.of(settings.RANKING)
+    choices = matches(issue.model, issue.edition, interest_of(topic), SHOWN, tuning)
+    rows = Paper.objects.in_bulk([issue.ids[choice.paper] for choice in choices])
+    papers = []
+    for choice in choices:
+        if paper := rows.get(issue.ids[choice.paper]):
+            paper.terms = choice.terms
+            papers.append(paper)
+    return sorted(papers, key=lambda paper: -paper.day.toordinal())
+
+
+# ---- A day
+
+
+@same_for_all("page")
+def day(request, day):
+    """The papers of a day, the most upvoted first, and the way to the days around it."""
+    day = _day(day)
+    papers = Paper.objects.filter(day=day).order_by(F("upvotes").desc(nulls_last=True), "pk")
+    others = Paper.objects.order_by("day").values_list("day", flat=True)
+    context = {
+        "day": day,
+        "page": _page(papers, request),
+        "before": others.filter(day__lt=day).last(),
+        "after": others.filter(day__gt=day, day__lte=_tomorrow()).first(),
+    }
+    return render(request, "digest/day.html", context)
+
+
+def _day(text):
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        day = None
+    if day is None or day.isoformat() != text or not FIRST_DAY <= day <= _tomorrow():
+        raise Http404
+    return day
+
+
+def _tomorrow():
+    """Return the day that has begun already somewhere."""
+    return timezone.localdate() + timedelta(days=1)
+
+
+def _page(papers, request):
+    return Paginator(papers, DAY_PAGE).get_page(request.GET.get("page"))
+
+
+# ---- The search
+
+
+@same_for_all("q", "page", "order")
+def search(request):
+    """What is found for a text: by words, an author or an id, the best or the newest first."""
+    from digest import searching
+
+    asked, newest = request.GET.get("q", ""), request.GET.get("order") == "new"
+    number = request.GET.get("page", "")
+    page = int(number) if number.isdecimal() and len(number) < 4 else 1
+    found = searching.find(asked, page=max(page, 1), newest=newest)
+    query = {"q": found.asked} | ({"order": "new"} if newest else {})
+    address = reverse("search")
+    context = {
+        "found": found,
+        "newest": newest,
+        "address": f"{address}?{urlencode(query)}",
+        "best_address": f"{address}?{urlencode({'q': found.asked})}",
+        "newest_address": f"{address}?{urlencode({'q': found.asked, 'order': 'new'})}",
+        "follow": urlencode({"interests": found.asked}),
+        "longest": searching.LONGEST,
+    }
+    return render(request, "digest/search.html", context)

@@ -1,0 +1,180 @@
+"""What a visitor searches for among all papers: by words, by an author, by an id.
+
+Where there is no archive that can be used, titles are looked through, and the page says so.
+"""
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from django.conf import settings
+from django.utils.html import escape
+from django.utils.safestring import SafeString, mark_safe
+
+from digest import archive, asking
+from digest.models import Paper
+from digest.ranking import text
+from digest.ranking.archive import Archive
+from digest.ranking.query import queries
+from digest.ranking.searching import RANKED, by_author, search, similar
+from digest.ranking.tokens import name_words
+from digest.ranking.tuning import Tuning
+from subscriptions.plaintext import SENTENCE_END, shortened
+
+LONGEST = 300  # Characters of a search that are looked at.
+PAGE = 15
+NAMES = 4  # Authors of a result that are named.
+SNIPPET = 320  # Columns.
+WORD = re.compile(r"[^\W_]+(?:[-\u2010\u2011][^\W_]+)*")
+ALIKE = 8  # So many papers like a paper,
+LEAST_ALIKE = 0.12  # where they are as much like it as this.
+
+
+@dataclass(frozen=True)
+class Result:
+    """A paper that was found: what is shown of it, with the words that it was found by marked."""
+
+    paper: Paper
+    title: SafeString
+    byline: SafeString
+    snippet: SafeString
+
+
+@dataclass(frozen=True)
+class Results:
+    """A page of results. `count` is how many there are in all, `pages` how many can be shown.
+
+    `arxiv_id` is set where nothing but an id was asked for. `is_plain`: only titles were looked
+    through.
+    """
+
+    asked: str
+    results: Sequence[Result] = ()
+    count: int = 0
+    page: int = 1
+    pages: int = 1
+    arxiv_id: str = ""
+    is_plain: bool = False
+
+
+def find(asked: str, *, page: int = 1, newest: bool = False) -> Results:
+    """Return what is found for a text. Asks three queries at most, where there is an archive."""
+    asked = " ".join(asked.split())[:LONGEST]
+    if not asked:
+        return Results(asked)
+    named = asking.paper_by_id(asked) if page == 1 else None
+    arxiv_id = asking.arxiv_id(asked)
+    if arxiv_id and len(asked.split()) == 1:  # An id, or an address: there are no words in it.
+        found = [named] if named else []
+        return Results(asked, _shown(found, asked, None), len(found), arxiv_id=arxiv_id)
+    papers = archive.current()
+    if papers is None:
+        ids, count = _by_title(asked)
+    else:
+        ids, count = _by_words(papers, asked, newest)
+    pages = max(1, -(-len(ids) // PAGE))
+    some = ids[PAGE * (page - 1) : PAGE * page]
+    rows = Paper.objects.in_bulk(some)
+    found = [rows[one] for one in some if one in rows]
+    if named:
+        found = [named, *(paper for paper in found if paper != named)]
+    return Results(asked, _shown(found, asked, papers), count, page, pages, is_plain=papers is None)
+
+
+def _by_words(papers: Archive, asked: str, newest: bool) -> tuple[list[str], int]:
+    """Return the ids of the papers that a text finds, and how many there are in all.
+
+    Who names an author whole wants her papers first; part of a name may be a word.
+    """
+    hits = search(papers, asked, Tuning.of(settings.RANKING), newest=newest)
+    whole, part = by_author(papers, asked)
+    places = dict.fromkeys([*whole.tolist(), *hits.papers.tolist(), *part.tolist()])
+    count = max(len(places), hits.count + len(whole) + len(part))
+    ids = papers.ids_at(list(places)[:RANKED])
+    return ids, count
+
+
+def _by_title(asked):
+    papers = Paper.objects.filter(title__icontains=asked).values_list("pk", flat=True)
+    ids = list(papers[:RANKED])
+    return ids, len(ids)
+
+
+def like(paper: Paper) -> list[Paper]:
+    """Return the papers that are most like one, by the ranking. Asks two queries at most."""
+    papers = archive.current()
+    place = -1 if papers is None else papers.place_of(paper.pk)
+    if place < 0:
+        return []
+    hits = similar(papers, place, ALIKE, Tuning.of(settings.RANKING))
+    ids = papers.ids_at(hits.papers[hits.scores >= LEAST_ALIKE])
+    rows = Paper.objects.in_bulk(ids)
+    return [rows[one] for one in ids if one in rows]
+
+
+# ---- What is shown
+
+
+def _shown(found, asked, papers) -> list[Result]:
+    wanted = _terms_of(asked, papers)
+    names = frozenset(name_words(asked))
+    return [
+        Result(
+            paper,
+            marked(paper.title, wanted),
+            _byline(paper, names),
+            marked(_snippet(paper.abstract, wanted), wanted),
+        )
+        for paper in found
+    ]
+
+
+def _terms_of(asked, papers) -> frozenset[str]:
+    """Return the terms that were asked for, and the acronyms that stand for several of them."""
+    terms = {term for query in queries(asked) for term in query.terms}
+    acronyms = papers.model.acronyms_ if papers else {}
+    return frozenset(
+        terms | {acronym for acronym, long in acronyms.items() if terms.issuperset(long)}
+    )
+
+
+def _byline(paper, names):
+    """Return some authors, those who were asked for among them."""
+    authors = paper.authors
+    is_meant = [bool(names) and names <= set(name_words(author)) for author in authors]
+    if len(authors) > NAMES + 1:
+        places = sorted(sorted(range(len(authors)), key=lambda n: not is_meant[n])[:NAMES])
+    else:
+        places = range(len(authors))
+    named = [
+        f"<mark>{escape(authors[n])}</mark>" if is_meant[n] else escape(authors[n]) for n in places
+    ]
+    return mark_safe(", ".join(named) + (" …" if len(named) < len(authors) else ""))  # noqa: S308
+
+
+def _snippet(abstract, wanted):
+    """Return the sentences of an abstract from the one on that says the most of what is wanted."""
+    starts = [0, *(found.end() for found in SENTENCE_END.finditer(abstract))]
+    ends = [*starts[1:], len(abstract)]
+    said = [
+        set().union(*(_terms(word[0]) & wanted for word in WORD.finditer(abstract, start, end)))
+        for start, end in zip(starts, ends, strict=True)
+    ]
+    best = max(range(len(said)), key=lambda n: len(said[n]))
+    return ("… " if best else "") + shortened(abstract[starts[best] :], SNIPPET)
+
+
+def marked(said: str, wanted: Collection[str]) -> SafeString:
+    """Return a text as HTML, with the words that have one of the terms marked."""
+    parts, last = [], 0
+    for word in WORD.finditer(said):
+        if not _terms(word[0]).isdisjoint(wanted):
+            parts.append(f"{escape(said[last : word.start()])}<mark>{escape(word[0])}</mark>")
+            last = word.end()
+    return mark_safe("".join([*parts, escape(said[last:])]))  # noqa: S308, all of it is escaped
+
+
+@lru_cache(100_000)
+def _terms(word: str) -> frozenset[str]:
+    return frozenset(text.terms(word))

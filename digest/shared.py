@@ -1,0 +1,60 @@
+"""Pages that are the same for everyone: made once a minute in each process, and known by an ETag.
+
+They know no cookie, and of the query only what they name. What is kept is bytes in this process's
+memory: a crawler fills no Redis, and nothing that came over a network is unpickled.
+"""
+
+from collections.abc import Callable
+from functools import wraps
+from hashlib import sha256
+
+from django.core.cache import caches
+from django.http import HttpResponse
+from django.utils.cache import get_conditional_response, patch_cache_control
+from django.utils.http import parse_http_date_safe
+from django.utils.translation import get_language
+from django.views.decorators.http import require_safe
+
+SECONDS = 60
+LONGEST = 1_000  # Characters of an address and its query; longer ones are not kept.
+
+
+def same_for_all(*names: str) -> Callable:
+    """Mark a view whose answer depends on the path, the language and these parts of the query."""
+
+    def mark(view):
+        @require_safe
+        @wraps(view)
+        def shared(request, *args, **kwargs):
+            key = _key(request, names)
+            kept = caches["pages"].get(key) if key else None
+            if kept is None:
+                response = view(request, *args, **kwargs)
+                if response.status_code != 200:
+                    return response
+                kept = _bytes_of(response)
+                if key:
+                    caches["pages"].set(key, kept, SECONDS)
+            return _answer(request, *kept)
+
+        return shared
+
+    return mark
+
+
+def _key(request, names):
+    asked = "&".join(f"{name}={request.GET.get(name, '')}" for name in names)
+    told = f"{get_language()} {request.path}?{asked}"
+    return sha256(told.encode()).hexdigest() if len(told) <= LONGEST else ""
+
+
+def _bytes_of(response):
+    return response.content, dict(response.items()), sha256(response.content).hexdigest()[:32]
+
+
+def _answer(request, content, headers, digest):
+    response = HttpResponse(content, headers=headers)
+    response["ETag"] = etag = f'"{digest}"'
+    patch_cache_control(response, max_age=SECONDS)
+    modified = parse_http_date_safe(headers.get("Last-Modified", ""))
+    return get_conditional_response(request, etag, modified, response)
