@@ -6,6 +6,7 @@ has several faces, such as the answer to a form, has a sample for each.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from urllib.parse import urlencode
 
 from django.http import HttpResponse
@@ -16,7 +17,7 @@ from django.urls import URLResolver, get_resolver
 from config import errors, policies
 from digest import archive, planning
 from digest.models import Digest, ReaderModel
-from subscriptions import links
+from subscriptions import limits, links, views
 from subscriptions.models import Letter, Subscriber
 from tests import make
 from tests.make import NOW
@@ -170,6 +171,13 @@ def broken() -> list[Sample]:
         "403.html": lambda: errors.forbidden(request, None),
         "403_csrf.html": lambda: errors.form_unproven(request),
         "404.html": lambda: errors.not_found(request, None),
+        **{
+            f"429 {door} {by}": lambda door=door, by=by: views.too_many(
+                request, limits.TooMany(door, by, timedelta(minutes=5))
+            )
+            for door in ("sign-up", "log-in")
+            for by in ("network", "all", "store")
+        },
         "500.html": lambda: errors.broken(request),
         "410": lambda: HttpResponse(
             render_to_string(

@@ -9,11 +9,14 @@ from urllib.parse import urlsplit
 import lxml.html
 import pytest
 from django.test import Client
+from django.test.signals import template_rendered
 
-from tests import pages, services
+from tests import atom, pages, services
 
 pytestmark = pytest.mark.django_db
 
+#: Templates of the panel, of letters, and of the gallery, which only developers see.
+ELSEWHERE = ("admin/", "email/", "digest/gallery")
 SMALL, LARGE = {"width": 360, "height": 800}, {"width": 1280, "height": 900}
 #: What depends on width and colours; all else is the same in every corner.
 VISIBLE = ["color-contrast", "target-size", "scrollable-region-focusable", "link-in-text-block"]
@@ -53,6 +56,22 @@ def test_every_address_has_a_sample(furnished):
     assert set(pages.routes()) == {sample.route for sample in pages.samples()}
 
 
+def test_every_template_of_a_page_is_in_a_sample(furnished, settings):
+    folder = settings.BASE_DIR / "templates"
+    pages_of = {str(path.relative_to(folder)) for path in folder.rglob("[!_]*.html")}
+    pages_of = {name for name in pages_of if not name.startswith(ELSEWHERE)}
+    shown = set()
+
+    def note(template, **kwargs):
+        shown.add(template.name)
+
+    template_rendered.connect(note)
+    for sample in pages.samples():
+        sample.answer(furnished)
+    template_rendered.disconnect(note)
+    assert pages_of <= shown
+
+
 def test_no_answer_sets_a_cookie(furnished):
     for sample in pages.samples():
         assert not sample.answer(furnished).cookies, sample
@@ -69,6 +88,13 @@ def test_no_page_loads_from_elsewhere_or_names_what_is_not_there(furnished):
         assert set(named.split()) <= set(ids), sample
         assert len(page.xpath("//h1")) == len(page.xpath("//main")) == 1, sample
         assert page.xpath("string(//title)").count(" · ") == 1, sample
+
+
+def test_every_feed_is_valid(furnished):
+    for sample in pages.samples():
+        answer = sample.answer(furnished)
+        if answer["Content-Type"].startswith("application/atom+xml"):
+            assert atom.faults(answer.content) == [], sample
 
 
 @pytest.mark.services

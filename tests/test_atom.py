@@ -1,0 +1,50 @@
+"""The judge of feeds finds what is wrong with one."""
+
+from datetime import UTC, datetime
+
+import pytest
+from django.utils.feedgenerator import Atom1Feed
+
+from tests import atom
+
+NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
+
+
+def feed():
+    made = Atom1Feed("Papers", "http://x.org/", None, subtitle="New", feed_url="http://x.org/feed/")
+    for number in (1, 2):
+        made.add_item(
+            title=f"Paper {number}",
+            link=f"http://x.org/{number}",
+            description="On bread.",
+            author_name="Ada Example",
+            updateddate=NOW,
+            unique_id=f"tag:x.org,2026:{number}",
+        )
+    return made.writeString("utf-8")
+
+
+def test_a_good_feed_has_no_fault():
+    assert atom.faults(feed().encode()) == []
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "fault"),
+    [
+        ("<id>tag:x.org,2026:2</id>", "<id>tag:x.org,2026:1</id>", "twice the same id"),
+        ("<id>tag:x.org,2026:2</id>", "<id>2</id>", "id is no absolute address"),
+        ("<id>tag:x.org,2026:2</id>", "", "0 × id in entry"),
+        ("<title>Papers</title>", "<title> </title>", "an empty title"),
+        ("2026-06-01T12:00:00+00:00", "2026-06-01 12:00", "updated is no date"),
+        ("<author><name>Ada Example</name></author>", "", "an entry without an author"),
+        ("<name>Ada Example</name>", "<nick>Ada</nick>", "nick in author"),
+        ('<summary type="html">', '<summary type="html"><b/>', "elements in summary"),
+        ("<subtitle>", "<subtitle>One</subtitle><subtitle>", "2 × subtitle"),
+        ("<subtitle>", "<description>One</description><subtitle>", "description in feed"),
+        ('rel="self"', 'rel="alternate"', "no link to itself"),
+        ('href="http://x.org/1" rel="alternate"', 'href="1" rel="alternate"', "a link to '1'"),
+    ],
+)
+def test_a_fault_is_told(good, bad, fault):
+    assert good in feed()
+    assert fault in " | ".join(atom.faults(feed().replace(good, bad, 1).encode()))
