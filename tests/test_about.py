@@ -11,7 +11,7 @@ from django.contrib.admin.models import LogEntry
 
 from digest import about, checkup, keeping
 from subscriptions.models import Subscriber
-from tests import make, services
+from tests import make
 from tests.make import NOW
 
 pytestmark = pytest.mark.django_db
@@ -171,6 +171,5 @@ def test_the_icons_that_browsers_ask_for_by_name_are_there(client, name, kind, b
 def test_the_icons_are_drawn_from_the_drawing(chromium):
     from tests import icons
 
-    services.require("chromium", "playwright")
     for name, drawn in icons.drawn(chromium).items():
         assert (icons.ROOT / name).read_bytes() == drawn
