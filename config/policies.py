@@ -116,7 +116,7 @@ class RedactingFormatter(logging.Formatter):
     """Whoever reads a log learns no reader's address, and can't act for her by one of her links."""
 
     TOKEN = re.compile(
-        r"/(confirm|preferences|unsubscribe|digests|feeds|feedback|learned|why)/[^/\s\"']+"
+        r"/(confirm|preferences|move|unsubscribe|digests|feeds|feedback|learned|why)/[^/\s\"']+"
     )
     SEARCHED = re.compile(r"([?&]q=)[^&\s\"']+")
     ADDRESS = re.compile(r"[^\s<>\"'(),:;]+@[\w.-]+")

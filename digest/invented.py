@@ -358,5 +358,17 @@ SAMPLES = {
     "goodbye": Sample(
         "Goodbye", "The last letter, which can be undone.", _notice("goodbye"), "goodbye"
     ),
+    "link": Sample(
+        "Lost link", "Has the link to her preferences, for who asked.", _notice("link"), "link"
+    ),
+    "move-old": Sample(
+        "Move, to the old address", "Says where to, and asks.", _notice("move-old"), "move"
+    ),
+    "move-new": Sample(
+        "Move, to the new address",
+        "Asks, and doesn’t say from where: it may be a stranger’s.",
+        _notice("move-new"),
+        "move",
+    ),
     "test": Sample("Test letter", "What the doctor sends.", _test, "test"),
 }

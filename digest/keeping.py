@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from digest import models as digest
 from digest import upkeep
-from subscriptions import limits, seals
+from subscriptions import limits, moving, seals
 from subscriptions import models as subscriptions
 from subscriptions.post import aside, retention
 
@@ -173,6 +173,12 @@ ALWAYS = [
             "nobody can fill a mailbox with letters. Neither can be read out of them."
         ),
         lambda: _("Kept for %(days)s.") % {"days": _days(limits.KEPT)},
+    ),
+    Kept(
+        (subscriptions.Move,),
+        gettext_lazy("Your wish for another address"),
+        gettext_lazy("The new address, until it and the old one have said yes."),
+        lambda: _("Kept for %(days)s, or until you take it back.") % {"days": _days(moving.LASTS)},
     ),
     Kept(
         (subscriptions.Seal,),

@@ -230,7 +230,7 @@ def _fenced_after_leaving(some, now):
     left_at = OuterRef("subscriber__unsubscribed_at")
     late = some.has(became=State.TRANSMITTING, at__gt=left_at + CLOCKS)
     of_leavers = some.letters.filter(subscriber__unsubscribed_at__isnull=False)
-    return of_leavers.exclude(kind__in=[Kind.CONFIRM, Kind.GOODBYE]).filter(late)
+    return of_leavers.exclude(kind__in=[Kind.CONFIRM, Kind.GOODBYE, Kind.LINK]).filter(late)
 
 
 # ---- No paper lost, none twice (that is a constraint)

@@ -17,7 +17,7 @@ from django.conf import settings
 from digest import composing, coverage
 from digest.models import Digest, FittedModel
 from subscriptions import mail, registry, schedule
-from subscriptions.models import Letter, Subscriber
+from subscriptions.models import Letter, Move, Subscriber
 
 Kind = Letter.Kind
 #: The letters, by what a page calls them.
@@ -29,7 +29,11 @@ TITLES = {
     "quiet": "Quiet day",
     "bounced": "Letters came back",
     "goodbye": "Goodbye",
+    "link": "Lost link",
+    "move-old": "Move, to the old address",
+    "move-new": "Move, to the new address",
 }
+NEW_ADDRESS = "moved@paperboy.example"
 NOBODY = uuid.UUID(int=0)  # No random id has this value.
 PREHEADER = re.compile(r'<div class="hidden"[^>]*>(.*?)</div>', re.DOTALL)
 
@@ -112,6 +116,20 @@ def _goodbye(subscriber, now):
     return _notice(Kind.GOODBYE, _in_state(_active(subscriber, now), unsubscribed_at=now), now)
 
 
+def _link(subscriber, now):
+    return _notice(Kind.LINK, _active(subscriber, now), now)
+
+
+def _move_from(subscriber, now):
+    reader = _active(subscriber, now)
+    reader.move = Move(new_email=NEW_ADDRESS, asked_at=now)
+    return _notice(Kind.MOVE, reader, now)
+
+
+def _move_to(subscriber, now):
+    return _notice(Kind.MOVE, _active(subscriber, now), now, to=NEW_ADDRESS)
+
+
 def _welcome(subscriber, now):
     return composing.preview(_digest_of(_active(subscriber, now), now), [], Kind.WELCOME)
 
@@ -136,12 +154,15 @@ _WRITERS: dict[str, tuple[str, Callable]] = {
     "quiet": (Kind.DIGEST, _quiet),
     "bounced": (Kind.BOUNCED, _bounced),
     "goodbye": (Kind.GOODBYE, _goodbye),
+    "link": (Kind.LINK, _link),
+    "move-old": (Kind.MOVE, _move_from),
+    "move-new": (Kind.MOVE, _move_to),
 }
 
 
-def _notice(kind, reader, now):
+def _notice(kind, reader, now, to=""):
     """Return a letter about the subscription, as the post office would have it composed."""
-    return registry.composed(Letter(subscriber=reader, kind=kind, created_at=now), now)
+    return registry.composed(Letter(subscriber=reader, kind=kind, created_at=now, to=to), now)
 
 
 def _today(reader, now):

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db.models import Model
 
 from digest.models import Alarm, Coverage, Harvest, Observation, Response
-from subscriptions import limits, seals, signup
+from subscriptions import limits, moving, seals, signup
 from subscriptions.post import retention
 
 UNCONFIRMED = timedelta(days=30)  # So long an address is kept that nobody has confirmed.
@@ -50,6 +50,7 @@ BY_RULE = {
     "subscriptions.Volley": "an hour after the last of its letters has ended",
     "subscriptions.Provider": "when it takes letters as fast as they come, or 30 days unused",
     "subscriptions.Attempt": "a day",
+    "subscriptions.Move": "a week after it was asked for",
     "subscriptions.Seal": "a week where letters had come back; else for ever: nobody asks again",
     "subscriptions.Subscriber": "30 days, where nobody confirms; else until she erases herself",
     "digest.FittedModel": "the last two, and one more that an archive was made with",
@@ -89,5 +90,6 @@ def purge(now) -> None:
     retention.purge(now)
     limits.purge(now)
     seals.purge(now)
+    moving.purge(now)
     signup.forget_unconfirmed(now - UNCONFIRMED)
     import_module(settings.SESSION_ENGINE).SessionStore.clear_expired()

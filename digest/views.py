@@ -211,7 +211,7 @@ def _bad_link(request):
 @require_safe
 def robots(request):
     """Nothing here is secret, but links with tokens are nobody's to collect."""
-    private = ("admin", "confirm", "preferences", "unsubscribe", "digests", "feedback")
+    private = ("admin", "confirm", "preferences", "move", "unsubscribe", "digests", "feedback")
     private += ("feeds", "learned", "why")
     lines = ["User-agent: *", *(f"Disallow: /{room}/" for room in private)]
     lines += ["", f"Sitemap: {settings.SITE_URL}/sitemap.xml"]

@@ -20,3 +20,5 @@ class SubscriptionsConfig(AppConfig):
         registry.composers["confirm"] = notices.compose_confirm
         registry.composers["goodbye"] = notices.compose_goodbye
         registry.composers["bounced"] = notices.compose_bounced
+        registry.composers["link"] = notices.compose_link
+        registry.composers["move"] = notices.compose_move

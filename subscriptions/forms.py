@@ -88,6 +88,19 @@ def language_field():
     )
 
 
+class AddressForm(forms.Form):
+    """An address alone."""
+
+    email = forms.CharField(
+        max_length=320,
+        label=_("Email address"),
+        widget=forms.EmailInput(attrs={"autocomplete": "email", "placeholder": "you@example.org"}),
+    )
+
+    def clean_email(self):
+        return addresses.normalise(self.cleaned_data["email"])
+
+
 class WishesForm(forms.Form):
     """What someone wants to read: topics of the house, and her own words."""
 
@@ -100,14 +113,9 @@ class WishesForm(forms.Form):
         )
 
 
-class SignUpForm(WishesForm):
+class SignUpForm(WishesForm, AddressForm):
     """Sign up with an email address; everything else is optional."""
 
-    email = forms.CharField(
-        max_length=320,
-        label=_("Email address"),
-        widget=forms.EmailInput(attrs={"autocomplete": "email", "placeholder": "you@example.org"}),
-    )
     timezone = forms.CharField(max_length=64, required=False)
     hour = hour_field(required=False, empty_value=7, initial=7, label=_("Hour"))
     language = language_field()
@@ -121,9 +129,6 @@ class SignUpForm(WishesForm):
                 _("This looks like the work of a program. If you are none, please send it again.")
             )
 
-    def clean_email(self):
-        return addresses.normalise(self.cleaned_data["email"])
-
     def clean_timezone(self):
         return zone_named(self.cleaned_data["timezone"] or "UTC")
 
@@ -132,6 +137,22 @@ class SignUpForm(WishesForm):
         """Return the form with the topics and words that an address names. Nothing is checked."""
         chosen = {"topics": sent.getlist("topics"), "interests": sent.get("interests", "")}
         return cls(initial={"hour": 7, **chosen})
+
+
+class MoveForm(forms.Form):
+    """The address to which a reader's digest is to move."""
+
+    new_email = forms.CharField(max_length=320, label=_("New address"))
+
+    def __init__(self, *args, subscriber: Subscriber, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.subscriber = subscriber
+
+    def clean_new_email(self):
+        address = addresses.normalise(self.cleaned_data["new_email"])
+        if address == self.subscriber.email:
+            raise forms.ValidationError(_("The digest goes to this address already."))
+        return address
 
 
 class PreferencesForm(forms.Form):

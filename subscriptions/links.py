@@ -68,6 +68,29 @@ def read_confirm(token: str, now: datetime) -> tuple[str, uuid.UUID, datetime]:
     return kind, public_id, asked_at
 
 
+def read_move(token: str, now: datetime) -> tuple[str, uuid.UUID, datetime]:
+    """Return whose yes the link is, the "old" or the "new" address's, to whose wish of when.
+
+    Raises ExpiredToken after CONFIRM_DAYS, BadToken for all else.
+    """
+    for side in ("old", "new"):
+        with suppress(BadToken):
+            public_id, asked_at = _read(f"move-{side}", token)
+            break
+    else:
+        raise BadToken
+    if asked_at is None:
+        raise BadToken
+    if now - asked_at > timedelta(days=CONFIRM_DAYS):
+        raise ExpiredToken
+    return side, public_id, asked_at
+
+
+def move_url(subscriber: Subscriber, side: str, asked_at: datetime) -> str:
+    """Return where the "old" or the "new" address says yes to a move that was asked for then."""
+    return _url("move", token(f"move-{side}", subscriber.public_id, asked_at))
+
+
 def confirm_url(subscriber: Subscriber) -> str:
     return answer_url(subscriber, Letter.Kind.CONFIRM, subscriber.asked_at)
 

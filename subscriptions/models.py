@@ -27,6 +27,7 @@ __all__ = [
     "Letter",
     "LetterEvent",
     "LetterFact",
+    "Move",
     "Provider",
     "Seal",
     "Sending",
@@ -346,6 +347,7 @@ class Consent(models.Model):
         ASKED = "asked", "asked for the digest"
         CONFIRMED = "confirmed", "confirmed the address"
         UNSUBSCRIBED = "unsubscribed"
+        MOVED = "moved", "agreed to another address"
 
     subscriber = models.ForeignKey(Subscriber, on_delete=models.CASCADE, related_name="consents")
     act = models.CharField(max_length=12, choices=Act)
@@ -359,6 +361,34 @@ class Consent(models.Model):
 
     def __str__(self):
         return f"{self.act} {self.at:%Y-%m-%d %H:%M}"
+
+
+class MoveQuerySet(models.QuerySet):
+    def forget(self) -> int:
+        """Delete these, and the addresses in their letters. Return how many there were."""
+        asked = Letter.objects.filter(subscriber__in=self.values("subscriber"), kind="move")
+        asked.exclude(state__in=Letter.OPEN).exclude(to="").update(to=Letter.ELSEWHERE)
+        return self.delete()[0]
+
+
+class Move(models.Model):
+    """A reader's wish for another address. See moving.py."""
+
+    subscriber = models.OneToOneField(Subscriber, on_delete=models.CASCADE, related_name="move")
+    new_email = models.EmailField(max_length=254)
+    asked_at = models.DateTimeField()
+    old_agreed_at = models.DateTimeField(null=True, blank=True)
+    new_agreed_at = models.DateTimeField(null=True, blank=True)
+    done_at = models.DateTimeField(null=True, blank=True)
+
+    objects = MoveQuerySet.as_manager()
+
+    def __str__(self):
+        return f"Move of {self.subscriber_id}"
+
+    def has_agreed(self, side: str) -> bool:
+        """Return whether the "old" or the "new" address has said yes."""
+        return getattr(self, f"{side}_agreed_at") is not None
 
 
 class Seal(models.Model):

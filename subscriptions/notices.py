@@ -4,7 +4,7 @@ from functools import wraps
 
 from django.utils import translation
 
-from subscriptions import links, mail, schedule
+from subscriptions import addresses, links, mail, schedule
 from subscriptions.registry import one_by_one
 
 
@@ -64,6 +64,42 @@ def compose_bounced(letter, now):
             "since": schedule.local_day(subscriber.suppressed_at, subscriber.zone),
             "vouch_url": _answer_url(letter),
             "unsubscribe_url": links.unsubscribe_url(subscriber),
+            "days": links.CONFIRM_DAYS,
+        },
+    )
+
+
+@one_by_one
+@in_her_language
+def compose_link(letter, now):
+    """Send the link to her preferences to one who has lost it."""
+    subscriber = letter.subscriber
+    return mail.render(
+        "link",
+        {
+            "preferences_url": links.preferences_url(subscriber),
+            "unsubscribe_url": links.unsubscribe_url(subscriber),
+            "state": subscriber.state_at(now),
+        },
+    )
+
+
+@one_by_one
+@in_her_language
+def compose_move(letter, now):
+    """Ask an address whether the digest moves: the old one is told where to.
+
+    The new one isn't told from where: it may be somebody else's, by a slip of the finger.
+    """
+    subscriber = letter.subscriber
+    side = "new" if letter.to else "old"
+    return mail.render(
+        "move",
+        {
+            "side": side,
+            "new_address": addresses.readable(letter.to or subscriber.move.new_email),
+            "move_url": links.move_url(subscriber, side, letter.created_at),
+            "preferences_url": links.preferences_url(subscriber),
             "days": links.CONFIRM_DAYS,
         },
     )

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from django.db import transaction
 
-from subscriptions import signup
+from subscriptions import seals, signup
 from subscriptions.models import Letter, LetterFact, Subscriber
 from subscriptions.post import message_ids, suppression, verp
 from subscriptions.post.reports import NoReport, Report
@@ -27,6 +27,7 @@ CLOCKS_DIFFER = timedelta(hours=1)
 PROVIDERS_LINK = signup.Door(via="the mail provider's unsubscribe link")
 
 Kind = LetterFact.Kind
+UNWANTED = (Kind.COMPLAINED, Kind.UNSUBSCRIBED)
 
 
 def record(report: Report, now) -> bool:
@@ -144,6 +145,10 @@ def _believed(at, letter, now):
 
 
 def _act_on(fact, letter, now):
+    if letter.to:  # Of her own address, it says nothing.
+        if fact.kind in UNWANTED and letter.to != Letter.ELSEWHERE:
+            seals.keep(letter.to, seals.Why.COMPLAINED, now)
+        return
     match fact.kind:
         case Kind.BOUNCED if fact.grade == LetterFact.Grade.HARD:
             suppression.after_hard_bounce(letter, _told(fact), now)

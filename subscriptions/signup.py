@@ -20,6 +20,7 @@ from subscriptions.models import (
     Letter,
     LetterEvent,
     LetterFact,
+    Move,
     Subscriber,
     Topic,
     TopicPreference,
@@ -37,9 +38,14 @@ ASK_AGAIN = timedelta(days=7)
 MOST_FORGOTTEN = 1_000
 #: A goodbye or a question that could not leave for so long is of no use any more.
 NOTICE_CLOSES = timedelta(days=3)
+#: A lost link is sent again only after this long, and of no use to who has waited for a day.
+LINK_AGAIN = timedelta(minutes=10)
+LINK_CLOSES = timedelta(days=1)
 
 #: The number of no letter: a hint at it is as much work as one at another, and brings nothing.
 NO_LETTER = 0
+#: The number of no subscriber: a letter to it can be written, and must be undone.
+NOBODY = 0
 
 Kind = Letter.Kind
 Stance = TopicPreference.Stance
@@ -112,14 +118,14 @@ def subscribe(
             subscriber.language = language
             _set_preferences(subscriber, wishes)
         if asks:
-            _note(subscriber, Consent.Act.ASKED, door, now)
+            note(subscriber, Consent.Act.ASKED, door, now)
             since = max(now - CONFIRM_AGAIN, subscriber.unsubscribed_at or now - CONFIRM_AGAIN)
             letter = _write_confirm(subscriber, now, since)
             if letter is not None:
                 subscriber.asked_at = now
             subscriber.save()
         elif state != "suppressed":
-            letter = _write_confirm(subscriber, now, since=now - REMIND_AGAIN)
+            letter = remind(subscriber, now)
         elif is_retried:
             letter = _ask(subscriber, now)
         if not is_new:
@@ -139,7 +145,7 @@ def confirm(subscriber: Subscriber, asked_at, *, door: Door, now, kind: str = Ki
             return
         YES[kind](subscriber, now)
         subscriber.save()
-        _note(subscriber, Consent.Act.CONFIRMED, door, now)
+        note(subscriber, Consent.Act.CONFIRMED, door, now)
         for tell in registry.on_confirmed:
             transaction.on_commit(tell, robust=True)
 
@@ -199,7 +205,7 @@ def unsubscribe(public_id, *, door: Door, now) -> int:
     """
     with transaction.atomic():
         subscriber = Subscriber.objects.select_for_update().get(public_id=public_id)
-        kept = {Kind.GOODBYE}
+        kept = {Kind.GOODBYE, Kind.LINK}
         if subscriber.unsubscribed_at is not None:  # What she asked for since is not of this click.
             kept.add(Kind.CONFIRM)
         others = [kind for kind in Kind if kind not in kept]
@@ -208,10 +214,41 @@ def unsubscribe(public_id, *, door: Door, now) -> int:
             subscriber.unsubscribed_at = now
             subscriber.next_due_at = None
             subscriber.save()
-            _note(subscriber, Consent.Act.UNSUBSCRIBED, door, now)
+            Move.objects.filter(subscriber=subscriber).forget()
+            note(subscriber, Consent.Act.UNSUBSCRIBED, door, now)
             if subscriber.may_come_back(now):
-                _write(subscriber, Kind.GOODBYE, now, closes_at=now + NOTICE_CLOSES)
+                write(subscriber, Kind.GOODBYE, now, closes_at=now + NOTICE_CLOSES)
         return under_way
+
+
+def send_link(email: str, *, now) -> Letter | None:
+    """Send the link to her preferences to who reads, or has read, at this (normalised) address.
+
+    Return the letter that was written, or None where she had one lately or is nobody. All of it
+    is the same work.
+    """
+    with transaction.atomic():
+        subscriber = Subscriber.objects.select_for_update().at(email).first()
+        lately = Letter.objects.filter(
+            subscriber=subscriber, kind=Kind.LINK, created_at__gt=now - LINK_AGAIN
+        ).exclude(state=Letter.State.FAILED)
+        had_one = lately.exists()
+        if subscriber and (had_one or not subscriber.confirmed_at or subscriber.suppressed_at):
+            subscriber = None
+        return write_or_pretend(subscriber, Kind.LINK, now, closes_at=now + LINK_CLOSES)
+
+
+def write_or_pretend(subscriber: Subscriber | None, kind: str, now, closes_at) -> Letter | None:
+    """Write a letter, and hint at it once it is committed. Where it would be to nobody, do the same
+    work without one, so that the time doesn't tell.
+    """
+    with transaction.atomic():
+        whose = subscriber or Subscriber(pk=NOBODY)
+        letter = office.write(whose, kind, now=now, closes_at=closes_at)
+        transaction.set_rollback(subscriber is None)
+    number = letter.pk if subscriber else NO_LETTER
+    transaction.on_commit(lambda: hint(deliver_letter, number), robust=True)
+    return letter if subscriber else None
 
 
 def ask_if_right(subscriber: Subscriber, *, now) -> Letter | None:
@@ -236,7 +273,7 @@ def lift(subscriber: Subscriber, *, now, door: Door | None = None) -> bool:
         _lift(subscriber, now)
         subscriber.save()
         if door is not None:
-            _note(subscriber, Consent.Act.CONFIRMED, door, now)
+            note(subscriber, Consent.Act.CONFIRMED, door, now)
         return True
 
 
@@ -250,6 +287,7 @@ def export(subscriber: Subscriber) -> dict:
         "own_topics": rows(subscriber.own_topics),
         "consents": rows(subscriber.consents),
         "letters": _letters(subscriber),
+        "move": rows(Move.objects.filter(subscriber=subscriber)),
     }
     for exporter in registry.exporters:
         own |= exporter(subscriber)
@@ -363,12 +401,12 @@ def _do_the_rest_for_a_stand_in(state, wishes, door, now, *, wrote):
         if state != "pending":
             _set_preferences(stand_in, wishes)
         if state not in ("pending", "unsubscribed"):
-            _note(stand_in, Consent.Act.ASKED, door, now)
+            note(stand_in, Consent.Act.ASKED, door, now)
             stand_in.save()
         if state == "suppressed" and not wrote:
             _write_confirm(stand_in, now, since=now)
         elif not wrote:
-            _write(stand_in, Kind.CONFIRM, now, closes_at=now)
+            write(stand_in, Kind.CONFIRM, now, closes_at=now)
         transaction.set_rollback(True)
     if not wrote:
         transaction.on_commit(lambda: hint(deliver_letter, NO_LETTER), robust=True)
@@ -393,7 +431,7 @@ def _ask(subscriber, now):
     lately = subscriber.letters.filter(kind=Kind.BOUNCED, created_at__gt=now - ASK_AGAIN)
     if not subscriber.may_vouch(now) or lately.exists():
         return None
-    return _write(subscriber, Kind.BOUNCED, now, closes_at=now + NOTICE_CLOSES)
+    return write(subscriber, Kind.BOUNCED, now, closes_at=now + NOTICE_CLOSES)
 
 
 def _write_confirm(subscriber, now, since):
@@ -402,12 +440,19 @@ def _write_confirm(subscriber, now, since):
     if letters.exclude(state=Letter.State.FAILED).exists():
         return None
     closes_at = now + timedelta(days=CONFIRM_DAYS)
-    return _write(subscriber, Kind.CONFIRM, now, closes_at)
+    return write(subscriber, Kind.CONFIRM, now, closes_at)
 
 
-def _write(subscriber, kind, now, closes_at):
+def remind(subscriber, now):
+    """Tell one who gets the digest that someone asked for it with her address, or nothing where she
+    was told lately.
+    """
+    return _write_confirm(subscriber, now, since=now - REMIND_AGAIN)
+
+
+def write(subscriber, kind, now, closes_at, to=""):
     """Write a letter, and hint at it once it is committed."""
-    letter = office.write(subscriber, kind, now=now, closes_at=closes_at)
+    letter = office.write(subscriber, kind, now=now, closes_at=closes_at, to=to)
     transaction.on_commit(lambda: hint(deliver_letter, letter.pk), robust=True)
     return letter
 
@@ -514,7 +559,7 @@ def _grant(subscriber):
         _set_preferences(subscriber, Wishes(list(topics), interests=asked["interests"]))
 
 
-def _note(subscriber, act, door, now):
+def note(subscriber, act, door, now):
     Consent.objects.create(
         subscriber=subscriber, act=act, at=now, via=door.via, ip=door.ip, wording=door.wording
     )

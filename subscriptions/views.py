@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
-from subscriptions import addresses, forms, limits, links, registry, schedule, signup
+from subscriptions import addresses, forms, limits, links, moving, registry, schedule, signup
 from subscriptions.models import Letter, Subscriber, Topic
 
 CONSENT = _("Send me one email a day with new research papers. I can stop it with one click.")
@@ -30,6 +30,12 @@ DONE = {
     "save": _("Saved."),
     "resume": _("Welcome back. The next digest comes at your hour."),
     "reset": _("What you said of papers is forgotten, and no paper is saved."),
+    "move": _("Two letters are on their way, one to each address. Both have to say yes."),
+    "stay": _("The digest stays at this address."),
+}
+MOVE = {
+    "old": _("My digest moves to the new address."),
+    "new": _("Send the daily digest to this address. I can stop it with one click."),
 }
 
 
@@ -137,6 +143,61 @@ def preferences(request, token):
 
 
 @for_token_holders
+def move(request, token):
+    """The page where the old or the new address says yes to a move."""
+    now, taken = timezone.now(), False
+    try:
+        side, public_id, asked_at = links.read_move(token, now)
+        subscriber = Subscriber.objects.get(public_id=public_id)
+        wish = moving.find(subscriber, asked_at)
+        if request.method == "POST":
+            door = _door(request, f"link in the letter to the {side} address", MOVE[side])
+            wish = moving.agree(subscriber, side, asked_at, door=door, now=now)
+            subscriber = Subscriber.objects.get(public_id=public_id)
+    except moving.Taken:
+        taken = True
+    except (links.ExpiredToken, moving.NotOpen):
+        return _bad_link(request, 410)
+    except (links.BadToken, Subscriber.DoesNotExist):
+        return _bad_link(request, 404)
+    context = {
+        "side": side,
+        "wish": wish,
+        "agreed": wish.has_agreed(side),
+        "taken": taken,
+        "consent": MOVE[side],
+        "new_address": addresses.readable(wish.new_email),
+        "address": addresses.readable(subscriber.email),
+        "subscriber": subscriber,
+        "preferences_url": links.preferences_url(subscriber),
+    }
+    return render(request, "subscriptions/move.html", context)
+
+
+@csrf_exempt  # What it does is told to the address alone, and there is no cookie to protect.
+@require_http_methods(["GET", "HEAD", "POST"])
+def lost(request):
+    """Where one who has lost her link has it sent again. It doesn't tell who reads here."""
+    form = forms.AddressForm(request.POST if request.method == "POST" else None)
+    if request.method != "POST" or not form.is_valid():
+        status = 400 if form.is_bound else 200
+        return render(request, "subscriptions/lost.html", {"form": form}, status=status)
+    email, now = form.cleaned_data["email"], timezone.now()
+    try:
+        limits.knock("lost link", request.META["REMOTE_ADDR"], now)
+    except limits.TooMany as refusal:
+        return too_many(request, refusal)
+    with transaction.atomic():  # One, so that each time something is written, whoever it is.
+        if limits.may_write_to("lost link", email, now):
+            signup.send_link(email, now=now)
+    context = {
+        "address": addresses.readable(email),
+        "goes_to_files": settings.EMAIL_URL.startswith("file:"),
+    }
+    return render(request, "subscriptions/lost_sent.html", context)
+
+
+@for_token_holders
 def unsubscribe(request, token):
     try:
         public_id = links.read("unsubscribe", token)
@@ -210,7 +271,47 @@ def _erase(request, subscriber, token):
     return render(request, "subscriptions/erased.html", context)
 
 
-ACTIONS = {"save": _save, "resume": _resume, "reset": _reset, "export": _export, "erase": _erase}
+def _move(request, subscriber, token):
+    form, now = forms.MoveForm(request.POST, subscriber=subscriber), timezone.now()
+    try:
+        if form.is_valid():
+            limits.knock("new address", request.META["REMOTE_ADDR"], now)
+            _ask_to_move(form, subscriber, now)
+    except limits.TooMany as refusal:
+        return too_many(request, refusal)
+    except moving.NotOpen:
+        form.add_error("new_email", _("Only a digest that you get can move."))
+    if form.is_valid():
+        return _done(token, "move")
+    shown = forms.PreferencesForm.showing(subscriber)
+    return _preferences_page(request, subscriber, shown, status=400, move_form=form)
+
+
+def _ask_to_move(form, subscriber, now):
+    """Write to both addresses, each of which has had enough letters at some time."""
+    new_email = form.cleaned_data["new_email"]
+    if not limits.may_write_to("new address", subscriber.email, now):
+        form.add_error("new_email", _("That was often today. Please try again tomorrow."))
+        return
+    with transaction.atomic():
+        may_write = limits.may_write_to("new address", new_email, now)
+        moving.ask(subscriber, new_email, now=now, may_write=may_write)
+
+
+def _stay(request, subscriber, token):
+    moving.stay(subscriber, now=timezone.now())
+    return _done(token, "stay")
+
+
+ACTIONS = {
+    "save": _save,
+    "resume": _resume,
+    "reset": _reset,
+    "move": _move,
+    "stay": _stay,
+    "export": _export,
+    "erase": _erase,
+}
 
 
 def _done(token, action):
@@ -230,9 +331,11 @@ def _sign_up_page(request, form, status=200):
     return render(request, "subscriptions/subscribe.html", context, status=status)
 
 
-def _preferences_page(request, subscriber, form, status=200):
+def _preferences_page(request, subscriber, form, status=200, move_form=None):
     now = timezone.now()
     context = {
+        "move_form": move_form or forms.MoveForm(subscriber=subscriber),
+        "move": moving.under_way(subscriber),
         "subscriber": subscriber,
         "state": subscriber.state_at(now),
         "address": addresses.readable(subscriber.email),

@@ -17,7 +17,7 @@ from django.urls import URLResolver, get_resolver
 from config import errors, policies
 from digest import archive, planning
 from digest.models import Digest, ReaderModel
-from subscriptions import limits, links, views
+from subscriptions import limits, links, moving, views
 from subscriptions.models import Letter, Subscriber
 from tests import make
 from tests.make import NOW
@@ -82,6 +82,7 @@ def furnish() -> None:
     make.subscriber("gone@example.org", unsubscribed_at=NOW, next_due_at=None)
     make.subscriber("away@example.org", paused_until=NOW.date().replace(day=20))
     make.subscriber("back@example.org", suppressed_at=NOW, suppressed_by="bounced")
+    moving.ask(make.subscriber("mover@example.org"), "moved@example.org", now=NOW)
     archive.renew(NOW)
     planning.plan(NOW)
     pick = Digest.objects.get(subscriber=reader).picks.leading().first()
@@ -120,6 +121,16 @@ def samples() -> list[Sample]:
             f"/preferences/{token('preferences', 'reader')}/",
             {"size": "0", "timezone": "x", "hour": "99", "topics": "x", "mute": "x"},
         ),
+        *[
+            Sample("move/<str:token>/", f"/move/{links.token(f'move-{side}', whose, NOW)}/", sent)
+            for side in ("old", "new")
+            for whose in [of("mover").public_id]
+            for sent in (None, {})
+        ],
+        Sample("preferences/<str:token>/", f"/preferences/{token('preferences', 'mover')}/"),
+        Sample("lost/", "/lost/"),
+        Sample("lost/", "/lost/", {"email": "x"}),
+        Sample("lost/", "/lost/", {"email": "you@example.org"}),
         Sample("unsubscribe/<str:token>/", f"/unsubscribe/{token('unsubscribe', 'reader')}/"),
         Sample("unsubscribe/<str:token>/", f"/unsubscribe/{token('unsubscribe', 'away')}/", {}),
         Sample("topics/", "/topics/"),

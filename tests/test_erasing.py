@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from digest import planning, steering, upkeep
 from digest.models import ReaderModel
-from subscriptions import links, seals, signup
+from subscriptions import links, moving, seals, signup
 from subscriptions.models import Letter, Seal, Subscriber
 from subscriptions.post import delivery, inbound, office
 from tests import came_back, make
@@ -73,6 +73,8 @@ def a_life(client, panel):
             **{f"{name}-INITIAL_FORMS": "0" for name in ("preferences", "consents", "letters")},
         },
     )
+    moving.ask(reader, f"new-{ADDRESS}", now=NOW + 2 * HOUR)
+    delivery.deliver_due(lambda: NOW + 2 * HOUR)
     office.sweep(NOW + 3 * HOUR)
     reader.refresh_from_db()
     return reader

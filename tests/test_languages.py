@@ -15,10 +15,10 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import translation
 
-from digest import composing, wording
+from digest import composing, specimens, wording
 from digest.models import Digest, Pick
-from subscriptions import links, mail, models, registry
-from subscriptions.models import Letter, Subscriber
+from subscriptions import links, mail, models, signup
+from subscriptions.models import Subscriber
 from subscriptions.post import office
 from tests import make, services
 from tests.make import NOW
@@ -35,7 +35,8 @@ ENGLISH = re.compile(
     re.IGNORECASE,
 )
 SAID = ("aria-label", "alt", "title")
-KINDS = ["confirm", "already", "goodbye", "bounced", "welcome", "digest", "quiet", "test"]
+NOTICES = ["confirm", "already", "goodbye", "bounced", "link", "move-old", "move-new"]
+KINDS = [*NOTICES, "welcome", "digest", "quiet", "test"]
 TOKEN_PAGES = ["confirm", "preferences", "unsubscribe", "digest", "feedback", "learned", "why"]
 
 
@@ -114,20 +115,13 @@ def test_the_catalog_has_all_messages_of_letters_and_pages_and_no_others(monkeyp
 
 def letter_of(kind):
     """Return what a letter of this kind says to a reader of German."""
-    state = {
-        "goodbye": {"unsubscribed_at": NOW},
-        "bounced": {"suppressed_at": NOW, "suppressed_by": "bounced"},
-        "confirm": {"confirmed": False},
-    }.get(kind, {})
-    reader = make.subscriber(language="de", timezone="Europe/Berlin", **state)
+    reader = make.subscriber(language="de", timezone="Europe/Berlin")
     if kind == "test":
         with translation.override("de"):
             return mail.render("test", {})
     if kind in ("welcome", "digest", "quiet"):
         return digest_of(reader, kind)
-    asking = "confirm" if kind == "already" else kind
-    letter = Letter(subscriber=reader, kind=asking, created_at=NOW)
-    return registry.composed(letter, NOW)
+    return specimens.written(kind, reader, NOW).content
 
 
 def digest_of(reader, kind):
@@ -236,7 +230,9 @@ def is_german(response):
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("url", ["/", "/subscribe/", "/topics/", "/nowhere/", "/confirm/x/"])
+@pytest.mark.parametrize(
+    "url", ["/", "/subscribe/", "/lost/", "/topics/", "/nowhere/", "/confirm/x/"]
+)
 @pytest.mark.parametrize("count", [0, 40])
 def test_the_public_pages_are_german_to_who_reads_german(german, url, count):
     for number in range(count):
@@ -297,6 +293,23 @@ def test_what_is_sent_in_is_answered_in_german(german):
     assert is_german(left)
     assert is_german(german(re.search(r'action="(/confirm/[^"]+)"', left.content.decode())[1]))
     assert is_german(german(preferences, {"action": "erase"}))
+
+
+@pytest.mark.django_db
+def test_a_move_and_a_lost_link_are_told_of_in_german(german):
+    reader = make.subscriber()
+    assert is_german(german("/lost/", {"email": reader.email}))
+    assert is_german(german("/lost/", {"email": "x"}))
+    preferences = address("preferences", reader)
+    for sent in ({"new_email": "x"}, {"new_email": reader.email}, {"new_email": "neu@example.org"}):
+        assert is_german(german(preferences, {"action": "move"} | sent, follow=True))
+    for side in ("old", "new"):
+        url = links.move_url(reader, side, NOW)
+        assert is_german(german(url))
+        assert is_german(german(url, {}))
+        assert is_german(german(preferences))
+    signup.unsubscribe(reader.public_id, door=signup.Door("test"), now=NOW)
+    assert is_german(german(preferences, {"action": "move", "new_email": "x@example.org"}))
 
 
 @pytest.mark.django_db

@@ -14,7 +14,8 @@ from subscriptions import links
 from subscriptions.models import Subscriber
 from tests.make import NOW
 
-PURPOSES = ["confirm", "goodbye", "bounced", "preferences", "unsubscribe", "digest", "feedback"]
+PURPOSES = ["confirm", "goodbye", "bounced", "move-old", "move-new"]
+PURPOSES += ["preferences", "unsubscribe", "digest", "feedback"]
 IDS = st.uuids()
 
 
@@ -61,6 +62,8 @@ def test_no_text_is_a_token_by_chance(text):
         links.read("unsubscribe", text)
     with pytest.raises(links.BadToken):
         links.read_confirm(text, NOW)
+    with pytest.raises(links.BadToken):
+        links.read_move(text, NOW)
 
 
 @given(IDS, IDS)
@@ -115,7 +118,21 @@ def test_links_lead_to_the_site_and_hold_no_address(settings):
         assert "you" not in url.removeprefix("https://papers.example.org")
 
 
-@pytest.mark.parametrize("page", ["confirm", "preferences", "unsubscribe", "digests", "feedback"])
+@pytest.mark.parametrize("side", ["old", "new"])
+def test_a_move_holds_for_seven_days_and_for_one_side(side):
+    public_id = uuid.uuid4()
+    token = links.token(f"move-{side}", public_id, NOW)
+    last = NOW + timedelta(days=7)
+    assert links.read_move(token, last) == (side, public_id, NOW)
+    with pytest.raises(links.ExpiredToken):
+        links.read_move(token, last + timedelta(microseconds=1))
+    with pytest.raises(links.BadToken):
+        links.read_move(links.token(f"move-{side}", public_id), NOW)
+
+
+@pytest.mark.parametrize(
+    "page", ["confirm", "preferences", "move", "unsubscribe", "digests", "feedback"]
+)
 def test_no_token_is_logged(page):
     token = links.token(page, uuid.uuid4(), NOW)
     logged = log('%s: "GET /%s/%s/?done=save HTTP/1.1"', "Not Found", page, token)

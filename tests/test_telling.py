@@ -4,6 +4,7 @@ import re
 import statistics
 import time
 from collections import Counter
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
@@ -39,15 +40,25 @@ def sign_up(client, email, **wishes):
 
 
 def work(client, email, **wishes):
-    """Return what the database is told to do for one sign-up: how often, which verb, where.
+    """Return what the database is told to do for one sign-up."""
+    with told() as work:
+        sign_up(client, email, **wishes)
+    return work
+
+
+@contextmanager
+def told():
+    """Count what the database is told to do meanwhile: how often, which verb, where.
 
     Savepoints may end one way or the other.
     """
+    counted = Counter()
     with CaptureQueriesContext(connection) as queries:
-        sign_up(client, email, **wishes)
-    told = [re.match(r'(\w+)(?:.*?"([a-z_]+)")?', query["sql"], re.DOTALL) for query in queries]
-    told = Counter(" ".join(filter(None, match.groups())) for match in told)
-    return {kind: n for kind, n in told.items() if kind not in ("RELEASE", "ROLLBACK")}
+        yield counted
+    for query in queries:
+        match = re.match(r'(\w+)(?:.*?"([a-z_]+)")?', query["sql"], re.DOTALL)
+        if match[1] not in ("RELEASE", "ROLLBACK"):
+            counted[" ".join(filter(None, match.groups()))] += 1
 
 
 @pytest.mark.django_db

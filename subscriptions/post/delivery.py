@@ -349,7 +349,7 @@ class Round:
             return
         envelope = Envelope(
             sender=verp.envelope_sender(letter.kind, letter.pk, made.frozen_at),
-            recipient=letter.subscriber.email,
+            recipient=letter.recipient,
             kind=letter.kind,
             letter_id=letter.pk,
             frozen_at=made.frozen_at,

@@ -261,6 +261,10 @@ def why_unwanted(letter: Letter, subscriber: Subscriber, now) -> str:
         return "" if subscriber.may_come_back(letter.created_at) else "came back"
     if kind == Letter.Kind.CONFIRM:
         return ""
+    if kind == Letter.Kind.LINK:
+        return "" if subscriber.confirmed_at else state
+    if kind == Letter.Kind.MOVE:
+        return "" if state in ("active", "paused") else state
     return "" if state == "active" else state
 
 

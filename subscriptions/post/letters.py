@@ -45,6 +45,8 @@ class Letter(models.Model):
         DIGEST = "digest"
         BOUNCED = "bounced"
         GOODBYE = "goodbye"
+        LINK = "link"
+        MOVE = "move"
 
     class State(models.TextChoices):
         PLANNED = "planned", "waiting"
@@ -57,6 +59,8 @@ class Letter(models.Model):
         MISSED = "missed", "its day ended first"
 
     OPEN = (State.PLANNED, State.CLAIMED, State.TRANSMITTING, State.UNCERTAIN)
+    #: What `to` says where the address is forgotten.
+    ELSEWHERE = "elsewhere"
     #: The open states in which no final dot can have been sent.
     NOT_LEFT = (State.PLANNED, State.CLAIMED)
 
@@ -64,6 +68,13 @@ class Letter(models.Model):
         "subscriptions.Subscriber", on_delete=models.CASCADE, related_name="letters"
     )
     kind = models.CharField(max_length=8, choices=Kind)
+    to = models.EmailField(
+        max_length=254,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Where it goes, where that is another address than the subscriber's.",
+    )
     day = models.DateField(null=True, blank=True, help_text="The reader's local day, for a digest.")
     state = models.CharField(max_length=12, choices=State, default=State.PLANNED)
     reason = models.CharField(max_length=300, blank=True, help_text="Why it ended as it did.")
@@ -143,6 +154,11 @@ class Letter(models.Model):
 
     def __str__(self):
         return f"{self.kind} {self.pk}"
+
+    @property
+    def recipient(self) -> str:
+        """Return the address that it goes to. Its subscriber is loaded."""
+        return self.to or self.subscriber.email
 
     @property
     def said(self):

@@ -26,7 +26,10 @@ def of(letter: Letter) -> str:
     reader = letter.subscriber.public_id
     if letter.day is not None:
         return of_digest(reader, letter.day)
-    return _name(letter.kind, f"{reader} {letter.created_at.isoformat()}", letter.created_at)
+    told = f"{reader} {letter.created_at.isoformat()}"
+    if letter.to:  # Another of that moment goes to the reader's own address.
+        told += f" {letter.to}"
+    return _name(letter.kind, told, letter.created_at)
 
 
 def of_digest(public_id: UUID, day: date) -> str:

@@ -15,11 +15,18 @@ __all__ = ["cancel", "deliver", "sweep", "waiting", "write"]
 State = Letter.State
 
 
-def write(subscriber: Subscriber, kind: str, *, now, closes_at) -> Letter:
-    """Write down a letter to be delivered as soon as may be. Its composer is asked when it is."""
+def write(subscriber: Subscriber, kind: str, *, now, closes_at, to: str = "") -> Letter:
+    """Write down a letter to be delivered as soon as may be, to her or to another address of hers.
+    Its composer is asked when it is.
+    """
     with transaction.atomic():
         letter = Letter.objects.create(
-            subscriber=subscriber, kind=kind, created_at=now, next_try_at=now, closes_at=closes_at
+            subscriber=subscriber,
+            kind=kind,
+            to=to,
+            created_at=now,
+            next_try_at=now,
+            closes_at=closes_at,
         )
         LetterEvent.objects.create(letter=letter, at=now, became=State.PLANNED, attempt=0)
     return letter

@@ -92,11 +92,11 @@ def allot(letters: list, now, waiting: Counter[str] | None = None) -> Allotment:
     """
     allotment = Allotment()
     waiting = Counter() if waiting is None else waiting
-    counted = _counted({provider_of(letter.subscriber.email) for letter in letters}, now)
+    counted = _counted({provider_of(letter.recipient) for letter in letters}, now)
     if not counted:
         return Allotment(allowed=letters)
     for letter in letters:
-        name = provider_of(letter.subscriber.email)
+        name = provider_of(letter.recipient)
         row = counted.get(name)
         if row is None or _takes(row, now):
             allotment.allowed.append(letter)

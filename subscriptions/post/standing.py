@@ -108,7 +108,7 @@ def _planned(letter, now):
     if standing.grade == "stopped":
         return f"It waits: {_lower(standing.said)}"
     provider = Provider.objects.filter(
-        name=provider_of(letter.subscriber.email), held_until__gt=now
+        name=provider_of(letter.recipient), held_until__gt=now
     ).first()
     if provider is not None:
         return (

@@ -81,7 +81,7 @@ def _in_a_row(subscriber, now) -> int:
     since = max(filter(None, (now - WITHIN, subscriber.reachable_at)))
     facts = LetterFact.objects.filter(letter=OuterRef("pk"))
     letters = (
-        Letter.objects.filter(subscriber=subscriber, state__in=LEFT, left_at__gte=since)
+        Letter.objects.filter(subscriber=subscriber, to="", state__in=LEFT, left_at__gte=since)
         .annotate(
             came_back=Exists(facts.filter(kind=LetterFact.Kind.BOUNCED)),
             arrived=Exists(facts.filter(kind=LetterFact.Kind.DELIVERED)),

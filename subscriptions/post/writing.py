@@ -40,7 +40,7 @@ def write_out(
 def freeze(letter: Letter, content: mail.Content, now: datetime) -> Frozen:
     """Return the letter's bytes: whatever is sent once they passed the fence is the same."""
     message_id = letter.message_id or message_ids.of(letter)
-    mime = mail.as_bytes(content, to=letter.subscriber.email, message_id=message_id, date=now)
+    mime = mail.as_bytes(content, to=letter.recipient, message_id=message_id, date=now)
     return Frozen(signing.sign(mime), message_id, now)
 
 

@@ -1,0 +1,96 @@
+"""Scanners open every link of every letter: the database stays as it was, byte for byte."""
+
+import re
+from datetime import timedelta
+from pathlib import Path
+
+import lxml.html
+import pytest
+from django.db import connection
+
+from digest import planning
+from subscriptions import links, moving, signup
+from subscriptions.models import Letter, Subscriber
+from subscriptions.post import delivery
+from tests import make
+from tests.make import NOW
+
+DAY = timedelta(days=1)
+URL = re.compile(r"https?://[^\s<>\"]+")
+SCANNER = {"Sec-Purpose": "prefetch", "User-Agent": "a scanner", "Purpose": "prefetch"}
+DOOR = signup.Door("a test")
+
+
+def send_all_kinds():
+    """Send letters of every kind to readers who may get them."""
+    for number in range(3):
+        make.paper(f"Graph networks {number}", "On graphs. " * 30, github="https://github.com/a/b")
+    wishes = signup.Wishes(interests=["graph networks"])
+    reads_here = make.subscriber("active@example.org").email
+    for email in ("new@example.org", reads_here):
+        signup.subscribe(email, wishes, timezone="UTC", hour=7, door=DOOR, now=NOW)
+    signup.send_link(reads_here, now=NOW)
+    make.subscriber(interests="graph networks")
+    make.subscriber(interests="bread")  # Gets a welcome.
+    moving.ask(make.subscriber("mover@example.org"), "moved@example.org", now=NOW)
+    signup.unsubscribe(make.subscriber().public_id, door=DOOR, now=NOW)
+    signup.ask_if_right(make.subscriber(suppressed_at=NOW, suppressed_by="bounced"), now=NOW)
+    planning.plan(NOW)
+    delivery.deliver_due(lambda: NOW)
+    sent = Letter.objects.filter(state="accepted").values_list("kind", flat=True)
+    assert set(sent) == set(Letter.Kind.values)
+
+
+def links_of(message):
+    """Return every address that stands anywhere in a letter."""
+    found = set(URL.findall(message["List-Unsubscribe"] or ""))
+    found |= set(URL.findall(message.get_body(["plain"]).get_content()))
+    html = lxml.html.fromstring(message.get_body(["html"]).get_content())
+    return found | {link for _, _, link, _ in html.iterlinks()}
+
+
+def as_it_is():
+    """Return the database as it is: all rows, and on SQLite each byte of its files."""
+    with connection.cursor() as cursor:
+        tables = connection.introspection.table_names(cursor)
+        rows = {}
+        for table in tables:
+            cursor.execute(f'SELECT * FROM "{table}" ORDER BY 1')
+            rows[table] = cursor.fetchall()
+    files = []
+    if connection.vendor == "sqlite":
+        name = connection.settings_dict["NAME"]
+        files = [Path(one).read_bytes() for one in (name, f"{name}-wal")]
+    return rows, files
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_link_of_any_letter_changes_a_byte_when_it_is_opened(client, settings, outbox):
+    send_all_kinds()
+    ours = {
+        url.removeprefix(settings.SITE_URL).partition("#")[0] or "/"
+        for message in outbox()
+        for url in links_of(message)
+        if url.startswith(settings.SITE_URL)
+    }
+    rooms = {url.split("/")[1] for url in ours}
+    assert rooms >= {"confirm", "preferences", "unsubscribe", "feedback", "digests", "move"}
+    before = as_it_is()
+    for url in sorted(ours):
+        for look in (client.get, client.head):
+            assert look(url, headers=SCANNER).status_code == 200, url
+    assert client.cookies == {}
+    assert as_it_is() == before
+
+
+@pytest.mark.django_db
+def test_after_all_scanners_the_reader_can_still_act(client):
+    mover = make.subscriber("mover@example.org", confirmed_at=NOW - DAY)
+    moving.ask(mover, "moved@example.org", now=NOW)
+    urls = [links.move_url(mover, side, NOW) for side in ("old", "new")]
+    for _ in range(20):
+        for url in urls:
+            client.get(url, headers=SCANNER)
+    for url in urls:
+        assert client.post(url).status_code == 200
+    assert Subscriber.objects.get().email == "moved@example.org"

@@ -1,0 +1,137 @@
+"""A lost link is sent again: to who reads here, and without telling who does."""
+
+import re
+from datetime import timedelta
+
+import pytest
+
+from digest import promises
+from subscriptions import links, seals, signup
+from subscriptions.models import Letter, Subscriber
+from subscriptions.post import delivery
+from tests import make
+from tests.make import NOW
+from tests.test_telling import told
+
+pytestmark = pytest.mark.django_db
+
+MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
+ADDRESS = "reader@example.org"
+STATES = {
+    "unknown": None,
+    "pending": {"confirmed": False},
+    "active": {},
+    "paused": {"paused_until": (NOW + 9 * DAY).date()},
+    "unsubscribed": {"unsubscribed_at": NOW - DAY, "next_due_at": None},
+    "bounced": {"suppressed_at": NOW, "suppressed_by": "bounced"},
+    "complained": {"suppressed_at": NOW, "suppressed_by": "complained"},
+    "sealed": None,
+}
+GETS_IT = {"active", "paused", "unsubscribed"}
+
+
+def someone(state):
+    if state == "sealed":
+        seals.keep(ADDRESS, "asked", NOW)
+    elif STATES[state] is not None:
+        make.subscriber(ADDRESS, **STATES[state])
+
+
+def ask(client, email=ADDRESS, **request):
+    return client.post("/lost/", {"email": email}, **request)
+
+
+def sent():
+    return Letter.objects.filter(kind="link").count()
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_who_reads_here_or_once_did_gets_the_link_and_nobody_else_a_letter(client, outbox, state):
+    someone(state)
+    assert ask(client, ADDRESS.upper()).status_code == 200
+    delivery.deliver_due(lambda: NOW)
+    assert len(outbox()) == (state in GETS_IT)
+    for message in outbox():
+        assert message["To"] == ADDRESS
+        assert message["Subject"] == "Your link to Paperboy"
+        for kind in ("plain", "html"):
+            url = links.preferences_url(Subscriber.objects.get())
+            assert url in message.get_body([kind]).get_content()
+    assert not any(promises.broken(NOW + DAY).values()) or state in {"bounced", "paused", "active"}
+
+
+@pytest.mark.parametrize("lately", [False, True])
+def test_the_answer_tells_nothing_in_its_words_or_by_its_work(client, settings, lately):
+    settings.LIMITS = dict.fromkeys(settings.LIMITS, 1000)
+    ask(client, "warm@example.org")
+    answers = set()
+    for state in STATES:
+        Subscriber.objects.all().delete()
+        seals.lift(ADDRESS)
+        someone(state)
+        if lately and Subscriber.objects.exists():
+            reader = Subscriber.objects.get()
+            signup.write(reader, "link", NOW - MINUTE, closes_at=NOW + DAY)
+        with told() as work:
+            response = ask(client)
+        page = re.sub(rb"\s+", b" ", response.content)
+        headers = frozenset(response.headers.items())
+        answers.add((response.status_code, page, headers, frozenset(work.items())))
+        assert response.cookies == {}
+    assert len(answers) == 1
+
+
+def test_at_most_one_letter_comes_in_ten_minutes(client, clock, settings):
+    settings.LIMITS = settings.LIMITS | {"mailbox": 1000}
+    make.subscriber(ADDRESS)
+    for minutes in (0, 1, 9, 10, 19, 20):
+        clock.now = NOW + minutes * MINUTE
+        assert ask(client).status_code == 200
+    assert sent() == 3
+
+
+def test_nobody_can_fill_a_mailbox_or_ask_for_many(client, clock, settings):
+    settings.LIMITS = settings.LIMITS | {"mailbox": 2, "network": 4}
+    make.subscriber(ADDRESS)
+    statuses = []
+    for minutes in range(0, 60, 10):
+        clock.now = NOW + minutes * MINUTE
+        statuses.append(ask(client, REMOTE_ADDR="192.0.2.7").status_code)
+    assert (statuses, sent()) == ([200] * 4 + [429] * 2, 2)
+
+
+def test_a_letter_that_failed_does_not_stand_in_the_way_of_another(client):
+    make.subscriber(ADDRESS)
+    ask(client)
+    Letter.objects.update(state="failed")
+    ask(client)
+    assert sent() == 2
+
+
+@pytest.mark.parametrize("email", ["", "x", "ä@example.org"])
+def test_what_is_no_address_is_refused_where_it_was_typed(client, email):
+    page = ask(client, email)
+    assert page.status_code == 400
+    assert 'id="id_email_error"' in page.content.decode()
+    assert sent() == 0
+
+
+def test_no_cookie_and_no_other_site_is_needed_or_minded(client):
+    make.subscriber(ADDRESS)
+    strict = type(client)(enforce_csrf_checks=True)
+    assert ask(strict, headers={"Origin": "https://elsewhere.example"}).status_code == 200
+    assert sent() == 1
+
+
+def test_who_leaves_while_the_letter_waits_gets_it_all_the_same(client, outbox):
+    reader = make.subscriber(ADDRESS)
+    ask(client)
+    signup.unsubscribe(reader.public_id, door=signup.Door("a test"), now=NOW)
+    delivery.deliver_due(lambda: NOW + 2 * MINUTE)
+    assert {message["Subject"] for message in outbox()} >= {"Your link to Paperboy"}
+    assert not any(promises.broken(NOW + 2 * MINUTE).values())
+
+
+def test_the_pages_that_help_lead_there(client):
+    for page in ("/subscribe/", "/preferences/nothing/"):
+        assert b'href="/lost/"' in client.get(page).content
