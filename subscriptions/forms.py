@@ -1,7 +1,6 @@
 """What people send in: checked, and turned into wishes."""
 
 from datetime import date
-from zoneinfo import available_timezones
 
 from django import forms
 from django.core.validators import MaxValueValidator
@@ -10,7 +9,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from subscriptions import addresses, schedule
-from subscriptions.models import NO_ZONES, Subscriber, Topic, known_zone, languages
+from subscriptions.models import Subscriber, Topic, known_zone, languages, zone_names
 from subscriptions.signup import Wishes
 
 MAX_QUERIES = 50
@@ -254,15 +253,13 @@ class PreferencesForm(forms.Form):
 
 def zones():
     """Return the names of the time zones, as people choose them."""
-    return sorted(
-        name for name in available_timezones() if "/" in name and not name.startswith("Etc/")
-    )
+    return sorted(name for name in zone_names() if "/" in name and not name.startswith("Etc/"))
 
 
 def zone_named(text: str) -> str:
     """Return the zone of this name, or of this city where only one has it: "new york", "Berlin"."""
     wanted = "_".join(text.split()).lower()
-    known = {name.lower(): name for name in available_timezones() - NO_ZONES}
+    known = {name.lower(): name for name in zone_names()}
     if wanted in known:
         return known[wanted]
     of_city = [name for name in zones() if name.rpartition("/")[2].lower() == wanted]

