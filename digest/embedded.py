@@ -18,6 +18,7 @@ from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 
 WEB_THREADS = 8
+CONNECTIONS = 500
 WORKER_THREADS = 4
 PATIENCE = 10  # Seconds that a thread gets to finish what it is at.
 
@@ -38,6 +39,10 @@ def serve(port: int) -> None:
         threads=WEB_THREADS,
         ident=settings.SITE_NAME,
         max_request_body_size=settings.DATA_UPLOAD_MAX_MEMORY_SIZE,  # It is kept on disk meanwhile.
+        clear_untrusted_proxy_headers=False,  # config.proxies and Django decide whom to believe.
+        # Slow clients hold a connection, and no thread: so many may be slow at once.
+        connection_limit=CONNECTIONS,
+        asyncore_use_poll=True,
     )
     try:
         with worker_and_beat():
