@@ -73,8 +73,13 @@ def knock(door: str, ip: str | None, now: datetime) -> None:
     try:
         spend(door, [_by_network(ip), Limit("all", "", settings.LIMITS["all"], HOUR)], now)
     except TooMany as refusal:
-        if refusal.by == "all":
-            _tell(door, now)
+        if refusal.by == "all" and once_in(HOUR, door, now):
+            logger.error(
+                "More than %d letters were asked for in an hour (%s), from many networks. The door "
+                "is closed until it is less: see docs/security.md.",
+                settings.LIMITS["all"],
+                door,
+            )
         raise
 
 
@@ -116,6 +121,15 @@ def take_back(attempts: Sequence[Attempt]) -> None:
 def forget(door: str, limit: Limit) -> int:
     """Forget what was counted under a limit. Return how many attempts there were."""
     return Attempt.objects.filter(key=_key(door, limit)).delete()[0]
+
+
+def once_in(time: timedelta, told: str, now: datetime) -> bool:
+    """Return whether this is the first time in so long, for what need not be told again."""
+    try:
+        spend("told", [Limit("", told, 1, time)], now)
+    except TooMany:
+        return False
+    return True
 
 
 def closed_doors(now: datetime) -> list[str]:
@@ -178,17 +192,3 @@ def _key(door, limit):
     told = f"{door}\n{limit.by}\n{limit.value}"
     secret = f"subscriptions.limits{settings.SECRET_KEY}"
     return hmac.digest(secret.encode(), told.encode(), "sha256").hex()[:32]
-
-
-def _tell(door, now):
-    """Say aloud, once in an hour, that a door is closed to everyone."""
-    try:
-        spend(door, [Limit("alarm", "", 1, HOUR)], now)
-    except TooMany:
-        return
-    logger.error(
-        "Too many letters were asked for (%s): more than %d in an hour, from many networks. The "
-        "door is closed until it is less. See docs/security.md.",
-        door,
-        settings.LIMITS["all"],
-    )

@@ -33,7 +33,8 @@ def log_in(request) -> HttpResponse:
         # Counted before it is looked at, so that many guesses at once are no more than so many.
         attempts = limits.spend(DOOR, tried, timezone.now())
     except limits.TooMany as refusal:
-        logger.warning("the log-in is locked: too many wrong passwords, by %s", refusal.by)
+        if limits.once_in(WITHIN, f"{DOOR} by {refusal.by}", timezone.now()):
+            logger.warning("The log-in is locked: too many wrong passwords, by %s.", refusal.by)
         return views.too_many(request, refusal)
     response = admin.site.login(request)
     if response.status_code == 302:  # Not request.user, who may have been in before as another.

@@ -207,7 +207,7 @@ def test_after_too_many_from_many_networks_the_door_is_closed_and_an_alarm_says_
     ]
     assert statuses == [200] * 5 + [429] * 15
     assert Letter.objects.count() == 5
-    assert [record.levelname for record in caplog.records if "Too many" in record.message] == [
+    assert [record.levelname for record in caplog.records if "More than 5" in record.message] == [
         "ERROR"
     ]
     assert limits.closed_doors(NOW) == ["sign-up"]

@@ -11,18 +11,24 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from subscriptions import signup
+from subscriptions import seals, signup
 from subscriptions.models import Consent, Letter, LetterEvent, Subscriber, Topic
 from tests import make
 from tests.make import NOW
 
-MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 STATES = {
     "pending": {"confirmed": False},
     "active": {},
     "paused": {"paused_until": (NOW + timedelta(days=9)).date()},
     "unsubscribed": {"unsubscribed_at": NOW - HOUR, "next_due_at": None},
     "bounced": {"suppressed_at": NOW, "suppressed_by": "bounced"},
+    "bounced long ago": {"suppressed_at": NOW - 9 * DAY, "suppressed_by": "bounced"},
+    "bounced, never confirmed": {
+        "suppressed_at": NOW - 9 * DAY,
+        "suppressed_by": "bounced",
+        "confirmed": False,
+    },
     "complained": {"suppressed_at": NOW, "suppressed_by": "complained"},
 }
 WISHES = {"interests": "bread\ncake", "hour": "9"}
@@ -75,6 +81,14 @@ def test_a_sign_up_is_the_same_work_whoever_has_the_address(client, state, latel
     )
     assert known["INSERT subscriptions_subscriber"] == 1
     assert known == unknown
+
+
+@pytest.mark.django_db
+def test_an_address_that_is_never_to_be_written_to_again_is_the_same_work(client):
+    seals.keep("gone@example.org", seals.Why.ASKED, NOW)
+    work(client, "warm@example.org")
+    assert work(client, "gone@example.org") == work(client, "new@example.org")
+    assert not Subscriber.objects.filter(email="gone@example.org").exists()
 
 
 @pytest.mark.django_db
