@@ -30,7 +30,9 @@ def is_helpful(response, status, said):
 
 
 def test_an_address_that_is_none(visitor):
-    assert is_helpful(visitor.get("/nowhere/"), 404, "This page does not exist")
+    response = visitor.get("/nowhere/")
+    assert is_helpful(response, 404, "This page does not exist")
+    assert b'action="/search/"' in response.content
 
 
 def test_a_host_that_is_not_ours(visitor):
