@@ -24,7 +24,7 @@ from subscriptions.models import Subscriber
 BACK = 7  # Days before today.
 #: So much of someone's words is looked at. Whoever wants more waits for her letter: pages must
 #: answer at once, whatever is written into them.
-MOST_QUERIES, MOST_TERMS = 100, 600
+MOST_CHARACTERS, MOST_QUERIES, MOST_TERMS = 6_000, 100, 600
 
 
 @dataclass
@@ -96,12 +96,15 @@ def compare(subscriber: Subscriber, changed: Profile, now) -> Difference:
 
 def bounded(profile: Profile) -> tuple[Profile, bool]:
     """Return the profile with so much of its words as is looked at, and whether any was left."""
-    room = [MOST_QUERIES, MOST_TERMS]
+    room = [MOST_CHARACTERS, MOST_QUERIES, MOST_TERMS]
 
     def fits(interest: Interest):
+        room[0] -= len(interest.query)
+        if min(room) < 0:  # Then it isn't even read.
+            return False
         asked = queries(interest.query)
-        room[0] -= len(asked)
-        room[1] -= sum(len(query.distinct) for query in asked)
+        room[1] -= len(asked)
+        room[2] -= sum(len(query.distinct) for query in asked)
         return min(room) >= 0
 
     mutes = tuple(interest for interest in profile.mutes if fits(interest))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import digest.ranking
 from digest.ranking import choice as choosing
-from digest.ranking import text
+from digest.ranking import query, text
 from digest.ranking.choice import DEFAULT, choose, matches
 from digest.ranking.learning import Learned, learn
 from digest.ranking.model import TfidfModel
@@ -799,7 +799,6 @@ def test_every_plane_of_unicode_can_be_read_followed_and_muted():
     ids=["words", "syntax", "list", "quotes", "latex"],
 )
 def test_a_topic_of_a_hundred_thousand_characters_is_only_long(topic):
-    queries.cache_clear()
     tracemalloc.start()
     started = time.thread_time()
     readers = [follow(topic), follow(topic, mutes=[topic])]
@@ -811,6 +810,13 @@ def test_a_topic_of_a_hundred_thousand_characters_is_only_long(topic):
     assert peak < 60 * 2**20
     assert hers
     assert of_who_mutes_it == []
+
+
+def test_what_is_remembered_of_queries_is_some_dozens_of_megabytes_at_most():
+    before = query.remembered.cache_info()
+    queries("bread " * query.SHORT_TEXT)
+    assert query.remembered.cache_info() == before
+    assert before.maxsize * query.SHORT_TEXT < 10_000_000
 
 
 # ---- What it needs

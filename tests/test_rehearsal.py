@@ -206,3 +206,11 @@ def test_only_so_many_words_are_looked_at():
     many = tuple(Interest(f"{n}", ", ".join(f"word{n}x{m}" for m in range(40))) for n in range(50))
     cut, is_cut = rehearsal.bounded(Profile(many))
     assert (len(cut.follows), is_cut) == (2, True)
+
+
+def test_what_is_not_looked_at_is_not_even_read(monkeypatch):
+    read = []
+    monkeypatch.setattr(rehearsal, "queries", lambda text: read.append(text) or ())
+    many = tuple(Interest(f"{n}", f"{n}" * 2_000) for n in range(50))
+    assert rehearsal.bounded(Profile(many))[1]
+    assert len(read) == 3

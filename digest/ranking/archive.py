@@ -97,22 +97,29 @@ class Archive:
 
     def line_of(self, paper: int) -> str:
         """Return what a paper says, as an edition looks for phrases in it."""
-        tokens, _ = self.read(np.array([paper]))
+        start = int(self.token_ends[paper - 1]) if paper else 0
+        tokens = self.tokens[start : self.token_ends[paper]].tolist()
         said = said_in_full = ""
-        title, abstract, *_ = np.split(tokens, np.flatnonzero(tokens == LINE))
-        for line in (title.tolist(), abstract.tolist()[1:]):
-            alone = line.index(ALONE) if ALONE in line else len(line)
-            terms = self._spelled(line[:alone])
-            in_full = self.model.in_full([*terms, *self._spelled(line[alone + 1 :])])
+        first = 0
+        for _ in ("title", "abstract"):
+            last = tokens.index(LINE, first)
+            alone = tokens.index(ALONE, first, last) if ALONE in tokens[first:last] else last
+            terms = self._spelled(tokens[first:alone])
+            in_full = self.model.in_full([*terms, *self._spelled(tokens[alone + 1 : last])])
             said += f" {' '.join(terms)} |"
             if len(in_full) > len(terms):
                 said_in_full += f" {' '.join(in_full)} |"
+            first = last + 1
         return said + said_in_full
 
+    @cached_property
+    def _terms(self) -> list[str]:
+        return self.model.terms_.tolist()
+
     def _spelled(self, columns: list[int]) -> list[str]:
-        terms, further, n_terms = self.model.terms_, self.further, self.n_terms
+        terms, further, n_terms = self._terms, self.further, self.n_terms
         return [
-            str(terms[column]) if column < n_terms else further[column - n_terms].decode()
+            terms[column] if column < n_terms else further[column - n_terms].decode()
             for column in columns
         ]
 

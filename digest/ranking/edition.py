@@ -120,9 +120,10 @@ class Edition:
     def says(self, phrases: Sequence[tuple[str, ...]], among: np.ndarray) -> np.ndarray:
         """Return which of the papers `among` (positions) say all phrases word after word."""
         said = np.zeros(len(self), dtype=bool)
-        for paper in among:
-            terms = self._terms(int(paper))
-            said[paper] = all(f" {' '.join(phrase)} " in terms for phrase in phrases)
+        wanted = [f" {' '.join(phrase)} " for phrase in phrases]
+        for paper in among.tolist():
+            terms = self._terms(paper)
+            said[paper] = all(phrase in terms for phrase in wanted)
         return said
 
     def _terms(self, paper: int) -> str:

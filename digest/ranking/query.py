@@ -13,6 +13,7 @@ PHRASE = 4
 MAX_PARTS = 50
 #: So few terms are meant one by one; more are a sentence.
 SHORT = 3
+SHORT_TEXT = 400  # Characters. What is longer is read anew each time: many would fill the memory.
 MAX_TERMS = 400  # And of a part so many different terms: an abstract that was pasted has fewer.
 
 QUOTES = str.maketrans("“”„«»‟〝〞＂", '"' * 9)
@@ -53,9 +54,12 @@ def parts(topic: str) -> list[str]:
     return list(dict.fromkeys(pieces)) if is_list else [" ".join(topic.split())]
 
 
-@lru_cache(maxsize=20_000)
 def queries(topic: str, limit: int = MAX_PARTS) -> tuple[Query, ...]:
     """Return what a topic's text asks for, each part once. Parts without any term are left out."""
+    return (remembered if len(topic) <= SHORT_TEXT else _queries)(topic, limit)
+
+
+def _queries(topic: str, limit: int) -> tuple[Query, ...]:
     found: dict[tuple[object, ...], Query] = {}
     for part in parts(topic):
         query = _query(part)
@@ -64,6 +68,9 @@ def queries(topic: str, limit: int = MAX_PARTS) -> tuple[Query, ...]:
         if len(found) == limit:
             break
     return tuple(found.values())
+
+
+remembered = lru_cache(maxsize=20_000)(_queries)
 
 
 def _query(part: str) -> Query:

@@ -63,7 +63,7 @@ ABLATIONS = {
 
 
 def measured(folder, ingredient="", params=None, tuning=None):
-    query.queries.cache_clear()  # It holds terms, which an ingredient may change.
+    query.remembered.cache_clear()  # It holds terms, which an ingredient may change.
     with without(ingredient):
         data = Folder.read(folder)
         fitted = model.TfidfModel(**params or {}).fit(data.corpus())

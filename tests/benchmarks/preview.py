@@ -1,0 +1,148 @@
+"""What a preview costs: someone's digests of eight days, ranked while she looks.
+
+    uv run python -m tests.benchmarks.preview PAPERS.jsonl.gz [--papers 100000] [--a-day 1000]
+        [--questions 60]
+
+PAPERS is a file as `import_papers` reads it. Its papers are laid over the last days, so many a day;
+where they don't suffice, the oldest days have copies of them in other words. They are stored in a
+database of their own, beside that of DATABASE_URL, with a model and an archive. The questions are
+asked as by the page's script, each once: words of titles, topics of the house, or both. The CPU
+is that of this process, with no cache and no web server before it.
+"""
+
+import argparse
+import gzip
+import json
+import os
+import random
+import resource
+import statistics
+import time
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+
+import django
+from django.conf import settings
+
+NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
+SEED = 7
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("papers")
+    parser.add_argument("--papers", dest="count", type=int, default=100_000)
+    parser.add_argument("--a-day", type=int, default=1_000)
+    parser.add_argument("--questions", type=int, default=60)
+    options = parser.parse_args()
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    django.setup()
+    from tests.benchmarks.composing import database
+
+    with database():
+        store(options.papers, options.count, options.a_day)
+        measure(options.questions)
+
+
+def store(path, count, a_day):
+    """Store papers, the topics of the house, a model and its archive."""
+    from digest import archive, starter
+    from digest.models import Paper
+
+    started = time.process_time()
+    Paper.objects.bulk_create(laid_over_days(path, count, a_day), batch_size=2_000)
+    starter.make_topics()
+    print(f"{count:,} papers stored on {settings.DATABASES['default']['ENGINE']}", end=", ")
+    archive.renew(NOW)
+    print(f"fitted and archived in {time.process_time() - started:.0f} s of CPU")
+
+
+def laid_over_days(path, count, a_day):
+    """Yield papers, those of the newest day first, `a_day` of them a day."""
+    from digest.models import Paper
+
+    with gzip.open(path, "rt") as file:
+        told = [json.loads(line) for line in file]
+    draw = random.Random(SEED)
+    for number in range(count):
+        one = told[-1 - number % len(told)]
+        words = one["abstract"].split()
+        if number >= len(told):
+            words = [word for word in words if draw.random() < 0.8]
+        yield Paper(
+            id=f"made:{number}",
+            title=one["title"],
+            abstract=" ".join(words),
+            authors=one["authors"],
+            categories=one["categories"],
+            day=NOW.date() - timedelta(days=number // a_day),
+            upvotes=draw.randrange(100) if draw.random() < 0.05 else None,
+            changed_at=NOW,
+        )
+
+
+def questions() -> list[dict]:
+    """Return questions as a form sends them."""
+    from digest.models import Paper
+    from subscriptions.models import Topic
+
+    draw = random.Random(SEED)
+    titles = [title.split() for title in Paper.objects.values_list("title", flat=True)[:5_000]]
+    slugs = list(Topic.objects.by_subject().values_list("slug", flat=True))
+    while True:
+        words, start = draw.choice(titles), draw.randrange(3)
+        said = " ".join(words[start : start + draw.randint(1, 4)])
+        topics = draw.sample(slugs, draw.randint(1, 4))
+        yield from ({"interests": said}, {"topics": topics}, {"interests": said, "topics": topics})
+
+
+def measure(count):
+    asked = list(islice(questions(), count))
+    broad = [{"interests": "large language models"}, {"interests": "neural networks"}]
+    most = {"interests": "\n".join(" ".join(q["interests"].split() * 9) for q in asked[::3])}
+    print(f"first of this process: {told(*timed(asked[0]))}")
+    for name, some in (("first", broad), ("again", broad)):
+        for one in some:
+            print(f"{one['interests']!r}, {name}: {told(*timed(one))}")
+    times = [timed(one) for one in asked[1:]]
+    cpu, wall = zip(*times, strict=True)
+    print(
+        f"{len(times)} questions: {told(statistics.median(cpu), statistics.median(wall))} in half,"
+    )
+    print(
+        f"  {told(ninety_fifth(cpu), ninety_fifth(wall))} in 95 %, {told(max(cpu), max(wall))} most"
+    )
+    print(f"as much as is looked at: {told(*timed(most))}")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"peak memory {peak:,.0f} MB, fitting included")
+
+
+def timed(asked):
+    """Return the seconds of CPU and of the clock that the page's part took."""
+    from django.core.cache import cache
+    from django.http import QueryDict
+
+    from digest import front
+    from subscriptions.forms import WishesForm
+
+    sent = QueryDict(mutable=True)
+    for name, value in asked.items():
+        sent.setlist(name, value if isinstance(value, list) else [value])
+    cache.clear()
+    cpu, wall = time.process_time(), time.perf_counter()
+    part = front.part_for(WishesForm(sent), NOW)
+    spent = time.process_time() - cpu, time.perf_counter() - wall
+    assert 'id="day"' in part
+    return spent
+
+
+def ninety_fifth(times):
+    return statistics.quantiles(times, n=20)[-1]
+
+
+def told(cpu, wall):
+    return f"{cpu * 1e3:,.0f} ms of CPU ({wall * 1e3:,.0f} by the clock)"
+
+
+if __name__ == "__main__":
+    main()
