@@ -118,7 +118,7 @@ class RedactingFormatter(logging.Formatter):
     TOKEN = re.compile(
         r"/(confirm|preferences|move|unsubscribe|digests|feeds|feedback|learned|why)/[^/\s\"']+"
     )
-    SEARCHED = re.compile(r"([?&]q=)[^&\s\"']+")
+    SEARCHED = re.compile(r"([?&](?:q|interests)=)[^&\s\"']+")
     ADDRESS = re.compile(r"[^\s<>\"'(),:;]+@[\w.-]+")
 
     def format(self, record):

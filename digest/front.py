@@ -8,7 +8,7 @@ from datetime import timedelta
 from hashlib import sha256
 from threading import BoundedSemaphore
 
-from django.core.cache import cache
+from django.core.cache import caches
 from django.db.models import Count, F
 from django.template.loader import render_to_string
 from django.utils.translation import get_language
@@ -97,8 +97,9 @@ def _kept(make, *key):
     """Return what was made for this key and language lately, or make it."""
     told = "\n".join(map(str, (*key, get_language())))
     name = f"front:{sha256(told.encode()).hexdigest()}"
-    part = cache.get(name)
+    pages = caches["pages"]
+    part = pages.get(name)
     if part is None:
         part = make()
-        cache.set(name, part, KEPT)
+        pages.set(name, part, KEPT)
     return part

@@ -15,6 +15,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from digest import front, health, steering, tasks
 from digest.models import Digest, Feedback, Paper
+from digest.shared import same_for_all
 from subscriptions import links, schedule
 from subscriptions.forms import SignUpForm, WishesForm
 from subscriptions.hints import hint
@@ -32,7 +33,14 @@ def home(request):
     """What the service is, the sign-up form, and the newest papers; or, for one whose address says
     what she would read, what her digests would have been.
     """
-    return _home(request, request.GET)
+    if any(name in request.GET for name in WISHES):
+        return _home(request, request.GET)
+    return _home_for_all(request)
+
+
+@same_for_all()
+def _home_for_all(request):
+    return _home(request, QueryDict())
 
 
 @csrf_exempt  # It changes nothing.

@@ -7,7 +7,7 @@ from email.parser import BytesParser
 from types import SimpleNamespace
 
 import pytest
-from django.core.cache import cache
+from django.core.cache import caches
 from django.utils import timezone
 
 from tests import services
@@ -32,11 +32,19 @@ def data_dir(settings, tmp_path):
     settings.DKIM_KEY_FILE = ""
     nothing = {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}
     settings.CACHES = {**settings.CACHES, "pages": nothing}
-    cache.clear()
     for module, name, empty in CACHES:
         if module in sys.modules:  # Importing them takes seconds, which most tests need not pay.
             setattr(sys.modules[module], name, copy(empty))
     return tmp_path
+
+
+@pytest.fixture
+def kept(settings):
+    """Keep pages for a minute, as in production."""
+    memory = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "kept"}
+    settings.CACHES = {**settings.CACHES, "pages": memory}
+    yield caches["pages"]
+    caches["pages"].clear()
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,6 @@ from datetime import timedelta
 import lxml.etree
 import lxml.html
 import pytest
-from django.core.cache import caches
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils.http import urlencode
@@ -391,15 +390,6 @@ def test_no_other_token_opens_a_feed_nor_a_feeds_anything_else(client, reader, p
 
 
 # ---- What is the same for all
-
-
-@pytest.fixture
-def kept(settings):
-    """Keep pages for a minute, as in production."""
-    memory = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "kept"}
-    settings.CACHES = {**settings.CACHES, "pages": memory}
-    yield caches["pages"]
-    caches["pages"].clear()
 
 
 def test_a_page_is_made_once_for_all_who_ask_for_it(client, kept, django_assert_num_queries):
