@@ -1,0 +1,43 @@
+"""`manage.py backup FILE`: a copy of the embedded database, while the service goes on."""
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import connection
+
+
+class Command(BaseCommand):
+    help = "Copy the embedded database (SQLite) into a new file, while the service goes on."
+    requires_migrations_checks = False
+    requires_system_checks = []  # One of them writes, and would wait for whoever does.
+
+    def add_arguments(self, parser):
+        parser.add_argument("file", type=Path, metavar="FILE")
+
+    def handle(self, *, file, **options):
+        if connection.vendor != "sqlite":
+            raise CommandError(
+                "This copies SQLite alone. For PostgreSQL, there is "
+                '`pg_dump --format=custom --file=FILE "$DATABASE_URL"`.'
+            )
+        database = Path(connection.settings_dict["NAME"]).resolve()
+        if not database.exists():
+            raise CommandError(f"There is no database yet in {database.parent}.")
+        try:
+            os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        except FileExistsError:
+            raise CommandError(f"{file} is there already.") from None
+        except OSError as error:
+            raise CommandError(f"{file} can't be written: {error.strerror}.") from None
+        with (
+            closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as source,
+            closing(sqlite3.connect(file)) as copy,
+        ):
+            source.backup(copy)
+        self.stdout.write(
+            f"The database is in {file}, {file.stat().st_size / 10**6:.1f} MB. Keep the secret key "
+            f"with it, in another place: links in letters are signed with it."
+        )

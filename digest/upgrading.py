@@ -1,0 +1,64 @@
+"""A new version meets the database: its tables are changed while letters go on leaving.
+
+A change of a table waits for the transactions that use it, and whoever comes after it waits for the
+change. So it waits for seconds only, lets all the others pass, and is tried again.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from time import sleep
+
+from django.core.management import call_command
+from django.db import OperationalError, connection
+
+LOCK_SECONDS = 3  # So long a change waits for a table, and those behind it wait for the change.
+PAUSE = 2  # Seconds until it is tried again.
+TRIES = 60
+NUMBER = 8_053_187  # Of the lock that one upgrade at a time holds. Any number that nobody else has.
+#: What PostgreSQL says where a lock wasn't free: it timed out, or there was a deadlock.
+NOT_FREE = ("55P03", "40P01")
+
+
+def migrate(tell: Callable[[str], None]) -> None:
+    """Bring the tables to what this version needs. Several at once do it one after the other.
+
+    Raises the database's OperationalError where a table was never free.
+    """
+    with _alone(tell):
+        for number in range(1, TRIES + 1):
+            try:
+                call_command("migrate", interactive=False, verbosity=1)
+                return
+            except OperationalError as error:
+                if number == TRIES or _state_of(error) not in NOT_FREE:
+                    raise
+                tell("A table is in use. Trying again.")
+                sleep(PAUSE)
+
+
+@contextmanager
+def _alone(tell) -> Iterator[None]:
+    """Hold the one right to change tables, with time enough for it. SQLite has its own lock."""
+    if connection.vendor != "postgresql":
+        yield
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SET statement_timeout = 0")
+        cursor.execute(f"SET lock_timeout = '{LOCK_SECONDS}s'")
+        while not _take(cursor):
+            tell("Another upgrade is at it. Waiting.")
+            sleep(PAUSE)
+        try:
+            yield
+        finally:
+            connection.close()  # With its lock and its settings, whatever state it is in.
+
+
+def _take(cursor):
+    cursor.execute("SELECT pg_try_advisory_lock(%s)", [NUMBER])
+    return cursor.fetchone()[0]
+
+
+def _state_of(error):
+    """Return PostgreSQL's code for what happened, or nothing."""
+    return getattr(error.__cause__, "sqlstate", "")

@@ -1,0 +1,78 @@
+"""A backup made while letters leave is put back, and what left since is found (fault 49).
+
+By the very commands of docs/backup.md. Nobody gets none, and nobody gets two.
+"""
+
+import os
+import subprocess
+from datetime import UTC, datetime
+
+import pytest
+
+from tests import services
+from tests.faults.house import LETTERS, PEOPLE, PICKS
+from tests.faults.invariants import weigh
+
+pytestmark = pytest.mark.services
+
+HAS_GONE, HAS_LEFT = 12, 6  # Of so many due letters, so many have left when the backup is made.
+
+
+def run(*command, **extra):
+    subprocess.run(command, check=True, capture_output=True, timeout=60, env=os.environ | extra)
+
+
+@pytest.fixture
+def dumped(house, postgres):
+    """Return a function that makes a backup of the house's database, and one that puts it back."""
+    services.require("initdb")
+    file = str(house.folder / "paperboy.dump")
+    pg_dump, pg_restore = (str(postgres.bin / name) for name in ("pg_dump", "pg_restore"))
+
+    def dump():
+        run(pg_dump, "--format=custom", f"--file={file}", house.environment["DATABASE_URL"])
+
+    def restore():
+        house.environment["DATABASE_URL"] = postgres.make("restored", "template0")
+        run(pg_restore, "--no-owner", f"--dbname={house.environment['DATABASE_URL']}", file)
+
+    return dump, restore
+
+
+def test_a_backup_of_letters_under_way_gives_nobody_none_or_two(house, mail, dumped):
+    dump, restore = dumped
+    house.invite(HAS_GONE)
+    with house.connect() as connection:
+        people = {"address": "later@host-%s.example.org", "first": 101, "last": 110}
+        connection.execute(PEOPLE, people)  # Whose letters are written after the backup.
+    moments = []
+
+    def once_some_have_left(recipient):
+        if len(mail.arrived) == HAS_LEFT and not moments:
+            moments.append(datetime.now(UTC))
+            dump()
+
+    mail.at_dot = once_some_have_left
+    house.deliver()
+    with house.connect() as connection:
+        connection.execute(LETTERS, {"picks": PICKS})
+    house.deliver()
+    assert moments
+    assert len(mail.arrived) == HAS_GONE + 10
+    house.kill("passes")
+
+    restore()
+    before = house.states()
+    assert before.get("accepted", 0) < HAS_GONE, before
+    assert sum(before.values()) == HAS_GONE, before
+    house.manage("sending", "stop")
+    said = house.manage("reconcile", "--since", moments[0].isoformat())
+    assert "of days without a letter, 10." in said
+    house.manage("sending", "resume")
+    with house.connect() as connection:
+        connection.execute("UPDATE subscriptions_subscriber SET next_due_at = now()")
+    house.manage("tick")
+    house.deliver()
+    outcome = weigh(house)  # Which papers the lost digests had, nobody knows.
+    assert (outcome.accepted, outcome.arrived) == (HAS_GONE + 10, HAS_GONE + 10)
+    assert len(mail.arrived) == HAS_GONE + 10

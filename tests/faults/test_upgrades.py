@@ -1,0 +1,52 @@
+"""The tables become those of the next version while letters leave (faults 13 and 50)."""
+
+import threading
+
+import psycopg
+import pytest
+
+from tests.faults.invariants import check
+
+pytestmark = pytest.mark.services
+
+#: What a migration may do: see tests/test_migrations.py.
+NEXT_VERSION = [
+    "ALTER TABLE subscriptions_letter ADD COLUMN later integer NULL",
+    "ALTER TABLE subscriptions_letterevent ADD COLUMN later integer DEFAULT 3 NOT NULL",
+    "ALTER TABLE subscriptions_subscriber ADD COLUMN later text DEFAULT 'x' NOT NULL",
+    "ALTER TABLE subscriptions_volley ADD COLUMN later text DEFAULT 'x' NOT NULL",
+    "ALTER TABLE digest_digest ADD COLUMN later jsonb DEFAULT '[]' NOT NULL",
+    "CREATE TABLE later (id bigint PRIMARY KEY, letter bigint REFERENCES subscriptions_letter)",
+    "CREATE INDEX CONCURRENTLY letters_later ON subscriptions_letter (created_at)",
+]
+
+
+def test_workers_go_on_with_the_tables_of_the_next_version(house, mail):
+    """As `upgrade` does it: a change waits a moment for its table, and is tried again."""
+    house.invite(60)
+    refused = []
+
+    def change():
+        with house.connect() as connection:
+            connection.execute("SET lock_timeout = '1s'")
+            for number, statement in enumerate(NEXT_VERSION):
+                house.wait_for("letters", 60, lambda seen=5 * number: len(mail.arrived) > seen)
+                while True:
+                    try:
+                        connection.execute(statement)
+                        break
+                    except psycopg.errors.LockNotAvailable as error:
+                        refused.append(error)
+
+    changing = threading.Thread(target=change)
+    changing.start()
+    house.environment["EMAIL_URL"] = mail.url(connections=5)
+    house.deliver()
+    changing.join()
+    assert len(refused) < 5
+    house.invite(5)
+    house.deliver()
+    outcome = check(house)
+    assert (outcome.accepted, outcome.arrived) == (65, 65)
+    assert not any(letter["stumbles"] for letter in house.letters())
+    assert " ERROR " not in house.said("passes")

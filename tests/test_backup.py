@@ -1,0 +1,54 @@
+"""`manage.py backup`: a whole copy of the embedded database, made while somebody writes."""
+
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+
+from digest import pulses
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+MOMENT = datetime(2026, 6, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def embedded():
+    if connection.vendor != "sqlite":
+        pytest.skip("PostgreSQL brings its own: tests/faults/test_backups.py")
+
+
+def test_a_copy_made_while_somebody_writes_is_whole_and_its_owners_alone(embedded, tmp_path):
+    pulses.beat("before", MOMENT)
+    name, copy = connection.settings_dict["NAME"], tmp_path / "copy.sqlite3"
+    with closing(sqlite3.connect(name, isolation_level=None)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        writer.execute("INSERT INTO digest_pulse VALUES ('under way', '2026-06-01 12:00:00')")
+        call_command("backup", str(copy))
+        writer.execute("ROLLBACK")
+    with closing(sqlite3.connect(copy)) as reader:
+        assert reader.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert reader.execute("SELECT name FROM digest_pulse").fetchall() == [("before",)]
+    assert copy.stat().st_mode & 0o777 == 0o600
+
+
+def test_nothing_is_written_over(embedded, tmp_path):
+    kept = tmp_path / "kept"
+    kept.write_text("kept")
+    with pytest.raises(CommandError, match="is there already"):
+        call_command("backup", str(kept))
+    assert kept.read_text() == "kept"
+
+
+def test_a_folder_that_is_not_there_is_told_in_a_sentence(embedded, tmp_path):
+    with pytest.raises(CommandError, match="can't be written: No such file or directory"):
+        call_command("backup", str(tmp_path / "no" / "copy"))
+
+
+def test_where_the_database_is_postgresql_it_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr(connection, "vendor", "postgresql")
+    with pytest.raises(CommandError, match="pg_dump --format=custom"):
+        call_command("backup", str(tmp_path / "copy"))

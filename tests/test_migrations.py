@@ -1,0 +1,215 @@
+"""A migration runs while the old version still serves: it may add, and neither break nor block it.
+
+What the old version doesn't know it leaves out when it writes a row, so a new column is nullable
+or has a default in the database (`db_default`). What it knows must still be there. And what reads
+or rewrites a whole table under a lock keeps readers and letters waiting for as long as it takes.
+
+Taking something away needs two versions: the first no longer uses it, the second drops it.
+"""
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from django.db import migrations, models
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.state import ProjectState
+
+ROOT = Path(__file__).resolve().parent.parent
+
+#: The last migrations of 0.1.0, by room: to be written down as it is released.
+FIRST_VERSION: dict[str, str] = {}
+
+#: Migrations that would break an older version, and why they may.
+EXEMPT = {
+    ("subscriptions", "0002_subscriber_learns"): "comes with the first version",
+    ("subscriptions", "0003_language_goodbye_bounced"): "comes with the first version",
+    ("subscriptions", "0004_delivery"): "comes with the first version",
+}
+
+BREAKS, BLOCKS = "breaks", "blocks"
+
+#: What a field may change without the database noticing, or with no work for it.
+WORDS = (
+    "auto_created",
+    "blank",
+    "choices",
+    "default",
+    "editable",
+    "error_messages",
+    "help_text",
+    "limit_choices_to",
+    "related_name",
+    "validators",
+    "verbose_name",
+)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with an operation: it breaks the old version, or blocks it for a while."""
+
+    grade: str
+    operation: str
+    why: str
+
+    def __str__(self):
+        return f"{self.operation}: {self.why}"
+
+
+FAULTS = {
+    migrations.RemoveField: (BREAKS, "the old version still reads it: drop it a version later"),
+    migrations.DeleteModel: (BREAKS, "the old version still reads it: drop it a version later"),
+    migrations.RenameField: (BREAKS, "the old version knows the old name"),
+    migrations.RenameModel: (BREAKS, "the old version knows the old name"),
+    migrations.AlterModelTable: (BREAKS, "the old version knows the old name"),
+    migrations.AddIndex: (BLOCKS, "who writes waits until it is built: see docs/upgrade.md"),
+    migrations.AddConstraint: (BLOCKS, "all wait until each row was read: see docs/upgrade.md"),
+    migrations.RunPython: (BLOCKS, "it may hold locks for long: say in EXEMPT why it doesn't"),
+    migrations.RunSQL: (BLOCKS, "it may hold locks for long: say in EXEMPT why it doesn't"),
+    migrations.RemoveIndex: None,
+    migrations.RemoveConstraint: None,
+    migrations.AlterModelOptions: None,
+    migrations.AlterModelManagers: None,
+}
+
+
+def faults_in(app: str, operations, before: ProjectState) -> list[Fault]:
+    """Return what is wrong with a migration that finds these tables.
+
+    On a table that it makes itself, it may do what it likes.
+    """
+    found, made = [], set()
+    for operation in operations:
+        table = getattr(operation, "model_name", getattr(operation, "name", "")).lower()
+        if isinstance(operation, migrations.CreateModel):
+            made.add(table)
+        elif table not in made and (fault := _fault_of(operation, app, table, before)):
+            found.append(Fault(fault[0], operation.describe(), fault[1]))
+        operation.state_forwards(app, before)
+    return found
+
+
+def _fault_of(operation, app, table, before):
+    if isinstance(operation, migrations.AddField):
+        return _of_new(operation.field)
+    if isinstance(operation, migrations.AlterField):
+        return _of_changed(before.models[app, table].fields[operation.name], operation.field)
+    return FAULTS.get(type(operation), (BREAKS, "nobody has said here that this is safe"))
+
+
+def _of_new(field):
+    if field.many_to_many or field.null or field.has_db_default():
+        return None
+    return BREAKS, "the old version leaves it out of new rows: give it null=True or a db_default"
+
+
+def _of_changed(old, new):
+    (_, _, _, was), (_, _, _, is_now) = old.deconstruct(), new.deconstruct()
+    changed = {name for name in was | is_now if was.get(name) != is_now.get(name)} - set(WORDS)
+    if new.null or not old.null:
+        changed.discard("null")
+    if new.has_db_default():
+        changed.discard("db_default")
+    if isinstance(new, models.CharField) and (old.max_length or 0) <= (new.max_length or 0):
+        changed.discard("max_length")
+    if type(old) is not type(new):
+        changed.add("its type")
+    names = ", ".join(sorted(changed))
+    return (BREAKS, f"{names} changes, so all rows are read or rewritten") if changed else None
+
+
+def ours():
+    """Return the names of our migrations."""
+    rooms = ("digest", "subscriptions")
+    return sorted(key for key in MigrationLoader(None).disk_migrations if key[0] in rooms)
+
+
+def is_first(app, name):
+    """Return whether the migration comes with the first version."""
+    if not FIRST_VERSION:
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+        assert project["version"] == "0.1.0", "0.1.0 is out: write down its last migrations"
+        return True
+    return name <= FIRST_VERSION[app]
+
+
+@pytest.mark.parametrize(("app", "name"), ours())
+def test_no_migration_breaks_or_blocks_the_version_before(app, name):
+    if name.startswith("0001"):
+        return
+    loader = MigrationLoader(None)
+    before = loader.project_state((app, name), at_end=False)
+    faults = faults_in(app, loader.disk_migrations[app, name].operations, before)
+    if is_first(app, name):
+        faults = [fault for fault in faults if fault.grade == BREAKS]
+    if (app, name) in EXEMPT:
+        assert faults, "it breaks no rule: take it out of EXEMPT"
+    else:
+        assert list(map(str, faults)) == []
+
+
+# ---- The rules themselves
+
+LETTER = models.CharField(max_length=10), models.IntegerField(null=True)
+
+
+@pytest.fixture
+def table():
+    """A table of an older version, with two columns."""
+    state = ProjectState()
+    fields = [("id", models.BigAutoField(primary_key=True)), *zip("ab", LETTER, strict=True)]
+    migrations.CreateModel("Letter", fields).state_forwards("digest", state)
+    return state
+
+
+def column(kind, name="c", **options):
+    return migrations.AddField("letter", name, kind(**options))
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        column(models.IntegerField, null=True),
+        column(models.IntegerField, db_default=3),
+        migrations.AlterField("letter", "a", models.CharField(max_length=20, help_text="New.")),
+        migrations.AlterField("letter", "a", models.CharField(max_length=10, null=True)),
+        migrations.AlterField("letter", "a", models.CharField(max_length=10, db_default="x")),
+        migrations.CreateModel("Other", [("id", models.BigAutoField(primary_key=True))]),
+    ],
+)
+def test_what_adds_is_safe(table, operation):
+    assert faults_in("digest", [operation], table) == []
+
+
+@pytest.mark.parametrize(
+    ("operation", "grade"),
+    [
+        (column(models.IntegerField, default=3), BREAKS),
+        (column(models.CharField, max_length=5), BREAKS),
+        (migrations.RemoveField("letter", "a"), BREAKS),
+        (migrations.RenameField("letter", "a", "c"), BREAKS),
+        (migrations.DeleteModel("letter"), BREAKS),
+        (migrations.RenameModel("letter", "mail"), BREAKS),
+        (migrations.AlterField("letter", "a", models.CharField(max_length=5)), BREAKS),
+        (migrations.AlterField("letter", "a", models.TextField()), BREAKS),
+        (migrations.AlterField("letter", "b", models.IntegerField()), BREAKS),
+        (migrations.AlterField("letter", "b", models.IntegerField(null=True, unique=True)), BREAKS),
+        (migrations.AlterUniqueTogether("letter", {("a", "b")}), BREAKS),
+        (migrations.AddIndex("letter", models.Index(fields=["a"], name="x")), BLOCKS),
+        (migrations.RunPython(migrations.RunPython.noop), BLOCKS),
+    ],
+)
+def test_what_breaks_or_blocks_is_found(table, operation, grade):
+    (fault,) = faults_in("digest", [operation], table)
+    assert fault.grade == grade
+
+
+def test_a_table_that_the_migration_makes_itself_is_nobodys_yet(table):
+    operations = [
+        migrations.CreateModel("Other", [("id", models.BigAutoField(primary_key=True))]),
+        migrations.AddField("other", "a", models.CharField(max_length=5)),
+        migrations.AddIndex("other", models.Index(fields=["a"], name="x")),
+    ]
+    assert faults_in("digest", operations, table) == []

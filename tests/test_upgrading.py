@@ -1,0 +1,104 @@
+"""`manage.py upgrade`: tables change beside those who use them, and one upgrade at a time."""
+
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+from django.core.management import call_command
+from django.db import OperationalError, connection, connections
+
+from digest import upgrading
+from subscriptions.models import Letter, Topic
+
+
+@pytest.fixture
+def postgresql(transactional_db, monkeypatch):
+    """Only PostgreSQL has locks of tables. Waits are short."""
+    if connection.vendor != "postgresql":
+        pytest.skip("runs with the tests on PostgreSQL")
+    monkeypatch.setattr(upgrading, "LOCK_SECONDS", 1)
+    monkeypatch.setattr(upgrading, "PAUSE", 0.1)
+
+
+@contextmanager
+def another(*statements):
+    """Run statements in a transaction of another connection, open until the block ends."""
+    other = connections.create_connection("default")
+    other.inc_thread_sharing()
+    try:
+        other.set_autocommit(False)
+        with other.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+            yield cursor
+    finally:
+        other.close()
+
+
+def test_a_table_in_use_is_tried_again_and_nobody_waits_for_long(postgresql, monkeypatch):
+    """Whoever reads the table meanwhile stands behind the change in the queue."""
+    said, waited = [], []
+
+    def change(*args, **options):
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE subscriptions_letter ADD COLUMN later integer NULL")
+
+    monkeypatch.setattr(upgrading, "call_command", change)
+    in_use = another("LOCK TABLE subscriptions_letter IN ROW EXCLUSIVE MODE")
+    in_use.__enter__()
+
+    def read():
+        began = time.monotonic()
+        Letter.objects.count()
+        waited.append(time.monotonic() - began)
+        connection.close()
+
+    def tell(text):
+        said.append(text)
+        if len(said) == 2:
+            in_use.__exit__(None, None, None)
+
+    changing = threading.Thread(target=upgrading.migrate, args=(tell,))
+    changing.start()
+    time.sleep(0.3)
+    read()
+    changing.join()
+    try:
+        assert said == ["A table is in use. Trying again."] * 2
+        assert waited[0] < 3
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE subscriptions_letter DROP COLUMN IF EXISTS later")
+
+
+def test_two_upgrades_go_one_after_the_other(postgresql, monkeypatch):
+    said = []
+    first = another(f"SELECT pg_advisory_lock({upgrading.NUMBER})")
+    first.__enter__()
+
+    def tell(text):
+        said.append(text)
+        first.__exit__(None, None, None)
+
+    monkeypatch.setattr(upgrading, "call_command", lambda *args, **options: said.append("done"))
+    upgrading.migrate(tell)
+    assert said == ["Another upgrade is at it. Waiting.", "done"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_is_no_matter_of_locks_is_raised_at_once(monkeypatch):
+    def breaks(*args, **options):
+        raise OperationalError("the disk is full")
+
+    monkeypatch.setattr(upgrading, "call_command", breaks)
+    with pytest.raises(OperationalError, match="the disk is full"):
+        upgrading.migrate(pytest.fail)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_upgrade_of_what_is_up_to_date_makes_the_topics_and_is_content(capsys):
+    call_command("upgrade")
+    call_command("upgrade")
+    assert capsys.readouterr().out.count("The database is ready for this version.") == 2
+    assert Topic.objects.count() > 100
