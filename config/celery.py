@@ -12,6 +12,7 @@ import os
 from celery import Celery, Task
 from celery.schedules import crontab
 from celery.signals import setup_logging
+from kombu.transport import TRANSPORT_ALIASES
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
@@ -30,6 +31,7 @@ class Hint(Task):
         return self.run(*args[: len(known)], **kwargs)
 
 
+TRANSPORT_ALIASES |= dict.fromkeys(("redis", "rediss"), "config.broker:Transport")
 app = Celery("paperboy", task_cls=Hint)
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()

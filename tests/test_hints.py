@@ -6,15 +6,37 @@ from datetime import UTC, datetime, timedelta
 from queue import Empty
 
 import pytest
+import redis
 from celery import current_app
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from kombu.transport import resolve_transport
 
+from config import broker
 from subscriptions.hints import hint
 from subscriptions.models import Letter
 from subscriptions.tasks import deliver_due_letters
 from tests import make
 from tests.make import NOW
+
+
+def test_a_worker_takes_messages_again_after_redis_kept_silent_about_one():
+    """Fault 32: its room is given back, or none would be left after a few."""
+    assert resolve_transport("redis") is resolve_transport("rediss") is broker.Transport
+
+    class Silent:
+        do_restore = False
+
+        def conn_or_acquire(self, client=None):
+            raise redis.exceptions.TimeoutError
+
+    for give_back in (broker.QoS.ack, broker.QoS.reject):
+        qos = broker.Transport.Channel.QoS(Silent(), prefetch_count=1)
+        qos._delivered["a tag"] = "a message"
+        assert not qos.can_consume()
+        with pytest.raises(redis.exceptions.TimeoutError):
+            give_back(qos, "a tag")
+        assert qos.can_consume()
 
 
 class StuckTask:

@@ -223,6 +223,17 @@ class House:
             connection.execute(PEOPLE, people)
             connection.execute(LETTERS, {"picks": PICKS})
 
+    def welcome(self, count: int, hours: int) -> None:
+        """Let so many people, of whom no day is planned, be due for some hours."""
+        with self.connect() as connection:
+            people = {"address": "reader@host-%s.example.org", "first": 1, "last": count}
+            connection.execute(PEOPLE, people)
+            connection.execute(
+                "UPDATE subscriptions_subscriber "
+                "SET next_due_at = now() - make_interval(hours => %s)",
+                [hours],
+            )
+
     def poison(self, address: str, **fields) -> None:
         """Let the first pick of a reader be a paper of her own, with these fields."""
         paper = json.dumps({"id": f"of-{address}"[:100]} | fields)

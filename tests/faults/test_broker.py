@@ -1,12 +1,19 @@
-"""Redis forgets, dies or is lied to (faults 29, 30, 34, 36 and 40): a message is only a hint."""
+"""Redis forgets, dies, fills up or is lied to: a message is only a hint.
+
+Faults 29, 30, 32 to 34, 36 and 40.
+"""
 
 import json
 import pickle
 import time
+from urllib.parse import urlencode
+from urllib.request import urlopen
 
 import pytest
 
 from tests.faults.invariants import check
+from tests.faults.proxy import Proxy
+from tests.faults.test_leaving import is_up
 
 pytestmark = pytest.mark.services
 
@@ -72,6 +79,87 @@ def test_a_redis_that_dies_and_comes_back_is_found_again(office):
     office.rest()
     assert check(office).accepted == 25
     assert all(process.poll() is None for process in office.running.values())
+
+
+@pytest.fixture
+def wire(house):
+    """A way to Redis that can be cut and stalled."""
+    wire = Proxy(house.redis.port)
+    house.environment["CELERY_BROKER_URL"] = f"redis://127.0.0.1:{wire.port}/0"
+    yield wire
+    wire.close()
+
+
+@pytest.mark.nightly
+def test_a_way_to_redis_that_is_cut_again_and_again_costs_time_alone(house, wire):
+    """Fault 32: each three seconds for two minutes, all connections are reset."""
+    house.start("beat")
+    house.start("worker")
+    for _ in range(40):
+        house.invite(5)
+        time.sleep(3)
+        wire.cut()
+    house.rest(60)
+    assert check(house).accepted == 200
+    assert all(process.poll() is None for process in house.running.values())
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("how", ["halted", "stalled"])
+def test_a_redis_that_keeps_silent_is_found_again_within_a_minute(house, wire, how):
+    """Fault 32: connections stay open, and nothing comes back over them for ninety seconds."""
+    house.invite(5)
+    house.start("beat")
+    house.start("worker")
+    house.rest()
+    if how == "halted":
+        house.redis.pause()
+    wire.is_stalling = how == "stalled"
+    house.invite(20)
+    time.sleep(90)
+    if how == "halted":
+        house.redis.go_on()
+    wire.is_stalling = False
+    house.rest(60)
+    assert check(house).accepted == 25
+    assert all(process.poll() is None for process in house.running.values())
+
+
+def test_the_doctor_refuses_a_redis_that_throws_messages_away(house):
+    """Fault 33."""
+    house.redis.call("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    with pytest.raises(AssertionError, match=r"✗ broker: +Redis may evict messages"):
+        house.manage("doctor")
+    house.redis.call("CONFIG", "SET", "maxmemory-policy", "noeviction")
+    assert "✓ broker:       redis answers" in house.manage("doctor")
+
+
+@pytest.mark.nightly
+def test_a_redis_that_is_full_loses_hints_and_no_letter(office):
+    """Fault 33: it takes nothing more, and says so to whoever publishes."""
+    office.rest()
+    office.start("web")
+    office.wait_for("web", 60, lambda: is_up(office))
+    office.redis.call("CONFIG", "SET", "maxmemory", "1mb")
+    assert "OOM" in office.redis.call("LPUSH", "anything", "x")
+    office.invite(20)
+    began = time.monotonic()
+    sign_up(office, "somebody@example.org")
+    assert time.monotonic() - began < 2
+    time.sleep(10)
+    office.redis.call("CONFIG", "SET", "maxmemory", "0")
+    for name in ("beat", "worker"):
+        assert office.running[name].poll() is None
+    office.rest(60)
+    assert check(office).accepted == 25
+    (letter,) = office.letters("confirm")
+    assert letter["state"] == "accepted"
+
+
+def sign_up(house, email):
+    form = urlencode({"email": email}).encode()
+    with urlopen(house.environment["SITE_URL"] + "/subscribe/", data=form, timeout=20) as answer:
+        assert answer.status == 200
 
 
 def test_a_hint_that_died_with_its_worker_is_given_again(house):

@@ -1,0 +1,68 @@
+"""Nobody ticks (fault 37): it is noticed, made up for, and needs no beat."""
+
+import json
+import time
+from urllib.request import urlopen
+
+import pytest
+
+from tests.faults.invariants import check
+from tests.faults.test_leaving import is_up
+
+pytestmark = [pytest.mark.services, pytest.mark.nightly]
+
+PEOPLE = 20
+SILENT = "Nothing was planned for some minutes."
+
+
+@pytest.fixture
+def late(house):
+    """A house in which nothing has ticked for three hours, while people are due."""
+    house.welcome(PEOPLE, hours=3)
+    with house.connect() as connection:
+        connection.execute("INSERT INTO digest_pulse VALUES ('tick', now() - interval '3 hours')")
+    return house
+
+
+def degraded(house):
+    """Return what the web server says is amiss."""
+    with urlopen(house.environment["SITE_URL"] + "/healthz/", timeout=20) as answer:
+        return json.load(answer)["degraded"]
+
+
+def assert_each_got_one(house):
+    letters = house.ask("SELECT subscriber_id, state FROM subscriptions_letter")
+    assert len({reader for reader, _ in letters}) == len(letters) == PEOPLE
+    assert {state for _, state in letters} == {"accepted"}
+    assert len(house.mail.arrived) == len(house.mail.copies()) == PEOPLE
+    check(house)
+
+
+def test_hours_without_beat_are_noticed_and_made_up_for(late):
+    late.start("web")
+    late.wait_for("web", 60, lambda: is_up(late))
+    assert SILENT in degraded(late)
+    late.start("worker")
+    late.start("beat")
+    late.wait_for("letters", 60, lambda: len(late.mail.arrived) == PEOPLE)
+    late.rest()
+    assert_each_got_one(late)
+    assert SILENT not in degraded(late)
+
+
+def test_beat_works_where_its_file_cannot_be_written(late):
+    celery = "celery -A tests.faults.app beat --max-interval 1 --schedule /proc/beat-schedule"
+    late.start("worker")
+    late.start("beat", *celery.split())
+    late.wait_for("letters", 60, lambda: len(late.mail.arrived) == PEOPLE)
+    late.rest()
+    assert_each_got_one(late)
+
+
+def test_a_pass_by_cron_needs_neither_beat_nor_worker_nor_redis(late):
+    late.redis.kill()
+    began = time.monotonic()
+    said = late.manage("tick")
+    assert time.monotonic() - began < 60
+    assert f"Delivered {PEOPLE} of {PEOPLE}" in said
+    assert_each_got_one(late)
