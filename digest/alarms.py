@@ -132,7 +132,7 @@ def _sources(now):
 
 def _disk(now):
     folder = settings.DATA_DIR
-    disk = shutil.disk_usage(folder)
+    disk = shutil.disk_usage(next(one for one in (folder, *folder.parents) if one.exists()))
     if disk.free < min(disk.total * ROOM, MUCH_ROOM):
         host = socket.gethostname()[:200]
         said = f"{disk.free / 10**6:,.0f} MB are left for {folder} on {host}."

@@ -296,3 +296,17 @@ def test_a_web_process_that_ranks_nothing_imports_no_numpy(tmp_path):
     )
     env = os.environ | {"DJANGO_SETTINGS_MODULE": "config.settings", "DATA_DIR": str(tmp_path)}
     assert subprocess.run([sys.executable, "-c", code], env=env).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "statement_timeout=60s",
+        "lock_timeout=5s",
+        "idle_in_transaction_session_timeout=30s",
+        "datestyle=ISO",
+    ],
+)
+def test_nobody_hangs_in_postgresql_and_its_moments_can_be_read(read_settings, option):
+    database = read_settings(**PUBLIC, **DATABASE)["DATABASES"]["default"]
+    assert f"-c {option}" in database["OPTIONS"]["options"]

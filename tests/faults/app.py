@@ -61,6 +61,7 @@ def _has_accepted(round_):
 #: Point -> (module, function, before or after it, for which first argument).
 POINTS = {
     "after_claim": ("subscriptions.post.delivery", "Round._compose", "before", lambda r: r.claimed),
+    "in_claim": ("subscriptions.post.ledger", "claim", "after", bool),
     "hint_taken": ("subscriptions.post.delivery", "deliver_due", "before", callable),
     "before_fence": ("subscriptions.post.ledger", "fence", "before", bool),
     "after_fence": (

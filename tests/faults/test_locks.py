@@ -1,0 +1,130 @@
+"""Others are at work in the database: they end our sessions and hold locks (fault 44).
+
+Nothing of ours waits for them without an end, and nobody waits so for us.
+"""
+
+import signal
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import pytest
+
+from tests.faults.invariants import check
+from tests.faults.test_leaving import is_up
+
+pytestmark = [pytest.mark.services, pytest.mark.nightly]
+
+LOCK_SECONDS = 5  # config.settings
+OTHERS = "pid <> pg_backend_pid() AND datname = current_database()"
+
+
+@contextmanager
+def meanwhile(act):
+    """Do this beside the block, again and again."""
+    over, raised = threading.Event(), []
+
+    def run():
+        try:
+            while not over.wait(0.3):
+                act()
+        except Exception as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    yield
+    over.set()
+    thread.join()
+    assert raised == []
+
+
+@contextmanager
+def locked(house, mode):
+    """Hold a lock on the table of letters, as ALTER TABLE or a dump does."""
+    with house.connect() as connection, connection.transaction():
+        connection.execute(f"LOCK TABLE subscriptions_letter IN {mode} MODE")
+        yield
+
+
+def start_two(house):
+    for name in ("one", "two", "beat"):
+        house.start(name)
+
+
+def test_sessions_that_are_ended_again_and_again_double_nothing(house, mail):
+    """Fault 44: a connection that was ended is not used again, and the workers live."""
+    mail.at_dot = lambda recipient: time.sleep(0.3)
+    house.invite(120)
+    start_two(house)
+    house.wait_for("letters under way", 60, lambda: len(mail.arrived) > 10)
+    ended = []
+
+    def end_sessions():
+        query = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {OTHERS}"
+        ended.extend(house.ask(query))
+
+    with meanwhile(end_sessions):
+        house.wait_for("letters", 60, lambda: len(mail.arrived) > 90)
+    house.rest()
+    outcome = check(house)
+    assert (outcome.accepted, outcome.arrived) == (120, 120)
+    assert not any(letter["repeats"] for letter in house.letters())
+    assert len(ended) > 5
+    assert all(process.poll() is None for process in house.running.values())
+
+
+def test_a_table_that_is_locked_for_long_delays_letters_and_hangs_nobody(house, mail):
+    """Fault 44: whoever waits for the lock gives up after five seconds, and comes again."""
+    mail.at_dot = lambda recipient: time.sleep(0.3)
+    house.start("web")
+    house.wait_for("web", 60, lambda: is_up(house))
+    house.invite(120)
+    start_two(house)
+    house.wait_for("letters under way", 60, lambda: len(mail.arrived) > 10)
+    with locked(house, "ACCESS EXCLUSIVE"):
+        began = time.monotonic()
+        asked = []
+        while time.monotonic() < began + 4 * LOCK_SECONDS:
+            asked.append(seconds_of_a_page(house))
+        assert max(asked) < LOCK_SECONDS + 3
+        waits = house.ask(
+            f"SELECT max(now() - query_start) FROM pg_stat_activity "
+            f"WHERE wait_event_type = 'Lock' AND {OTHERS}"
+        )
+        assert all(wait is None or wait.total_seconds() < LOCK_SECONDS + 2 for (wait,) in waits)
+    house.rest()
+    outcome = check(house)
+    assert (outcome.accepted, outcome.arrived) == (120, 120)
+    assert "lock timeout" in house.said("one") + house.said("two")
+    assert all(process.poll() is None for process in house.running.values())
+
+
+def seconds_of_a_page(house):
+    """Return how long the page of a letter takes, whatever it says."""
+    ((token,),) = house.ask("SELECT public_id FROM subscriptions_subscriber LIMIT 1")
+    began = time.monotonic()
+    try:
+        urlopen(house.unsubscribe_url(token), timeout=60).close()
+    except HTTPError as error:
+        error.close()
+    return time.monotonic() - began
+
+
+def test_a_worker_that_is_halted_with_locks_is_thrown_out_of_the_database(house):
+    """Fault 44: after thirty seconds the others have its letters, and it does nothing more."""
+    house.invite(20)
+    first = (sys.executable, "-m", "tests.faults.tick")
+    house.start("first", *first, FAULT_AT="in_claim:1:stop")
+    house.wait_for("halt", 60, lambda: house.struck("in_claim") == 1)
+    began = time.monotonic()
+    house.deliver(seconds=90)
+    assert time.monotonic() - began > 20, "it held no lock"
+    house.signal("first", signal.SIGCONT)
+    assert house.running["first"].wait(60) == 0
+    outcome = check(house)
+    assert (outcome.accepted, outcome.arrived) == (20, 20)
+    assert {letter["attempt"] for letter in house.letters()} == {1}
