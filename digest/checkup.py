@@ -16,7 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils import timezone
 from dns.resolver import Resolver
 
-from digest import health
+from digest import premises
 from digest.models import FittedModel, Paper
 from subscriptions import mail
 from subscriptions.models import Letter, LetterFact, Subscriber, Topic
@@ -54,7 +54,13 @@ def examine(now, resolver: Resolver | None = None) -> Iterator[Finding]:
     DNS is asked through `resolver`, or the machine's own where there is none.
     """
     parts: list[tuple[str, Callable]] = [
-        ("database", _database),
+        ("database", premises.database),
+        ("clocks", premises.clocks),
+        ("site", premises.site),
+        ("secret key", premises.secret_key),
+        ("debugging", premises.debugging),
+        ("data", premises.data),
+        ("cache", premises.cache),
         ("broker", _broker),
         ("mail server", _mail_server),
         ("sending", _sending),
@@ -69,7 +75,12 @@ def examine(now, resolver: Resolver | None = None) -> Iterator[Finding]:
         ("model", _model),
         ("papers", _papers),
         ("topics", _topics),
+        ("sources", premises.sources),
+        ("ticks", premises.ticks),
         ("schedule", _schedule),
+        ("alarms", premises.standing_alarms),
+        ("webhook", premises.webhook),
+        ("figures", premises.figures),
     ]
     for what, look in parts:
         try:
@@ -87,12 +98,6 @@ def examine(now, resolver: Resolver | None = None) -> Iterator[Finding]:
 
 def _broken(error):
     return "wrong", f"can't be looked at: {type(error).__name__}: {error}"
-
-
-def _database(now):
-    if reasons := health.reasons_not_ready():
-        return "wrong", " ".join(reasons)
-    return "ok", settings.DATABASES["default"]["ENGINE"].rpartition(".")[2]
 
 
 def _broker(now):

@@ -1,13 +1,11 @@
 """Alarms: raised once, told once, ended once, whoever looks and however many do."""
 
-import json
 import logging
 import shutil
 import threading
 from collections import namedtuple
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from django.contrib.auth.models import User
@@ -20,6 +18,7 @@ from subscriptions.models import Letter
 from subscriptions.post import sending
 from tests import make
 from tests.make import NOW
+from tests.webhook import Hook
 
 pytestmark = pytest.mark.django_db
 
@@ -27,34 +26,11 @@ MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 Usage = namedtuple("Usage", "total used free")
 
 
-class Hook:
-    """A webhook that keeps what it is told, and answers with `status`."""
-
-    def __init__(self):
-        self.told, self.status = [], 204
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(handler):
-                length = int(handler.headers["Content-Length"])
-                self.told.append(json.loads(handler.rfile.read(length))["text"])
-                handler.send_response(self.status)
-                handler.end_headers()
-
-            def log_message(self, *args):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-
 @pytest.fixture
 def hook(settings):
-    hook = Hook()
-    settings.ALARM_WEBHOOK = hook.url
-    yield hook
-    hook.server.shutdown()
-    hook.server.server_close()
+    with Hook() as hook:
+        settings.ALARM_WEBHOOK = hook.url
+        yield hook
 
 
 @pytest.fixture(autouse=True)

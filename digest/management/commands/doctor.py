@@ -5,7 +5,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 from django.utils.crypto import get_random_string
 
-from digest import checkup, promises
+from digest import alarms, checkup, promises
 from subscriptions import addresses, mail
 from subscriptions.post import signing
 from subscriptions.post.line import Envelope
@@ -24,8 +24,11 @@ class Command(BaseCommand):
             "--check-promises", action="store_true", help="Run the queries behind the promises."
         )
         parser.add_argument("--send-to", metavar="EMAIL", help="Send a test letter.")
+        parser.add_argument(
+            "--sound-alarm", action="store_true", help="Tell the alarms' webhook of a test."
+        )
 
-    def handle(self, *, check_promises, send_to, **options):
+    def handle(self, *, check_promises, send_to, sound_alarm, **options):
         now = timezone.now()
         wrong = 0
         for finding in checkup.examine(now):
@@ -38,10 +41,19 @@ class Command(BaseCommand):
                 self.stdout.write(f"{sign} {finding.promise.sentence}: {finding.said}")
         if send_to:
             wrong += not self._send(send_to, now)
+        if sound_alarm:
+            wrong += not self._sound()
         if wrong:
             raise CommandError(
                 f"{wrong} thing{'s need' if wrong > 1 else ' needs'} doing.", returncode=1
             )
+
+    def _sound(self):
+        """Tell the webhook of nothing. What goes wrong is in the log."""
+        is_told = bool(settings.ALARM_WEBHOOK) and alarms.send(["[test] Nothing is wrong."])
+        said = "told" if is_told else "not told: see ALARM_WEBHOOK, and the log"
+        self.stdout.write(f"{SIGNS['ok' if is_told else 'wrong']} {'test alarm:':<13} {said}")
+        return is_told
 
     def _send(self, address, now):
         """Send a test letter past the post office, which knows no such subscriber."""

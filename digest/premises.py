@@ -1,0 +1,193 @@
+"""What the doctor asks of the house itself: its address, secrets, disk, database, clock, ticks.
+
+Each question takes the moment and returns a grade (ok, note or wrong) with a sentence, which says
+what to do where something is to be done.
+"""
+
+import shutil
+import stat
+import tempfile
+from datetime import datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+from django.conf import settings
+from django.core.cache import caches
+from django.db import connection
+from django.http.request import validate_host
+from django.utils import timezone
+
+from digest import alarms, health, pulses
+from digest.models import Alarm, Harvest
+from subscriptions.post import clock
+
+HERE = ("127.0.0.1", "localhost", "::1")
+KEY_CHARACTERS = 32  # A shorter key of signatures can be guessed sooner or later.
+OLDEST_POSTGRESQL = 15
+SKEW, MUCH_SKEW = 5, 60  # Seconds.
+
+type Answer = tuple[str, str]
+
+
+def database(now) -> Answer:
+    if reasons := health.reasons_not_ready():
+        return "wrong", " ".join(reasons)
+    return _postgresql() if connection.vendor == "postgresql" else _sqlite()
+
+
+def _sqlite():
+    if _pragma("synchronous") != 2:
+        return "wrong", "SQLite may lose the last commits with the power: synchronous must be FULL."
+    if settings.CELERY_BROKER_URL.startswith("memory:"):
+        return "ok", "SQLite, for one machine and some thousands of readers"
+    return "note", "SQLite, where one writes at a time: set DATABASE_URL for several processes."
+
+
+def _pragma(name):
+    with connection.cursor() as cursor:
+        return cursor.execute(f"PRAGMA {name}").fetchone()[0]
+
+
+def _postgresql():
+    unsafe = [
+        name
+        for name in ("fsync", "full_page_writes", "synchronous_commit")
+        if _shown(name) == "off"
+    ]
+    if unsafe:
+        return "wrong", (
+            f"PostgreSQL may lose what it has confirmed, and letters would leave twice: switch "
+            f"{', '.join(unsafe)} on."
+        )
+    major = connection.pg_version // 10_000
+    if major < OLDEST_POSTGRESQL:
+        return "note", f"PostgreSQL {major}: tried with {OLDEST_POSTGRESQL} and later."
+    return "ok", f"PostgreSQL {major}"
+
+
+def _shown(name):
+    with connection.cursor() as cursor:
+        cursor.execute(f"SHOW {name}")
+        return cursor.fetchone()[0]
+
+
+def clocks(now) -> Answer:
+    """Letters are due by the database's clock, and log-ins and links expire by the machine's."""
+    apart = abs((clock.of_database() - timezone.now()).total_seconds())
+    if apart > MUCH_SKEW:
+        said = (
+            f"this machine's and the database's are {apart:,.0f} seconds apart: let NTP set both."
+        )
+        return "wrong", said
+    if apart > SKEW:
+        return "note", f"this machine's and the database's are {apart:.0f} seconds apart."
+    return "ok", "this machine's and the database's agree"
+
+
+def site(now) -> Answer:
+    host = urlsplit(settings.SITE_URL).hostname
+    if not validate_host(host, settings.ALLOWED_HOSTS):
+        return "wrong", f"links lead to {host}, which isn't served: add it to ALLOWED_HOSTS."
+    if host in HERE:
+        return "note", f"links lead to {settings.SITE_URL}, which works on this machine alone."
+    if not settings.IS_HTTPS:
+        return "note", (
+            "links go over http, and whoever is on the way may read and change: set up TLS, and "
+            "SITE_URL to https."
+        )
+    return "ok", settings.SITE_URL
+
+
+def secret_key(now) -> Answer:
+    file = Path(settings.DATA_DIR) / "secret-key"
+    if len(settings.SECRET_KEY) < KEY_CHARACTERS:
+        return "note", (
+            f"SECRET_KEY has {len(settings.SECRET_KEY)} characters, and may be guessed: take "
+            f"{KEY_CHARACTERS} or more, and the old one into SECRET_KEY_FALLBACKS."
+        )
+    if file.exists() and file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        return "wrong", f"others on this machine can read {file}: `chmod 600 {file}`."
+    return "ok", f"{len(settings.SECRET_KEY)} characters"
+
+
+def debugging(now) -> Answer:
+    if settings.DEBUG:
+        return "note", "DEBUG is on: an error shows code and settings to whoever asks."
+    return "ok", "off"
+
+
+def data(now) -> Answer:
+    """Journals, models and, where they are embedded, the database and letters are there."""
+    folder = Path(settings.DATA_DIR)
+    with tempfile.TemporaryFile(dir=folder):  # Raises what the doctor tells.
+        pass
+    disk = shutil.disk_usage(folder)
+    room = f"{disk.free / 10**9:,.1f} of {disk.total / 10**9:,.0f} GB are free"
+    if alarms.is_nearly_full(disk):
+        return "wrong", f"{folder}: only {room}. See `disk` in docs/runbook.md."
+    return "ok", f"{folder}: {room}"
+
+
+def cache(now) -> Answer:
+    where = urlsplit(str(settings.CACHES["default"].get("LOCATION", "")))
+    if not where.scheme:
+        return "ok", "in each process by itself"
+    key = f"doctor-{uuid4().hex}"
+    caches["default"].set(key, "here", timeout=5)  # Raises what the doctor tells.
+    if caches["default"].get(key) != "here":
+        return "wrong", "what is kept there is gone at once: see CACHE_URL."
+    return "ok", f"{where.scheme} answers"
+
+
+def sources(now) -> Answer:
+    if not settings.SOURCES:
+        return "note", "none is asked: papers come by `manage.py import_papers` alone."
+    last = health.last_harvests()
+    if failed := [run for run in last.values() if run and run.state == Harvest.State.FAILED]:
+        told = " ".join(f"{run.source} failed {_at(run.touched_at)}: {run.said}" for run in failed)
+        return "wrong", f"{told} It is tried again; see `source` in docs/runbook.md."
+    if never := [source for source, run in last.items() if run is None]:
+        return "note", f"{', '.join(never)} not asked yet: `manage.py harvest` does it now."
+    newest = min(run.touched_at for run in last.values())
+    return "ok", f"{', '.join(last)}; none was asked before {_at(newest)}"
+
+
+def ticks(now) -> Answer:
+    last = pulses.last(pulses.TICK)
+    if last is None:
+        return "note", (
+            "nothing has ticked yet: run `manage.py serve`, or beat with a worker, or `manage.py "
+            "tick` by cron."
+        )
+    if last >= now - alarms.STILL:
+        return "ok", f"the last was {_at(last)}"
+    if settings.CELERY_BROKER_URL.startswith("memory:"):
+        return "note", f"the last was {_at(last)}: `manage.py serve` isn't running."
+    return "wrong", f"the last was {_at(last)}: is beat running, and a worker?"
+
+
+def standing_alarms(now) -> Answer:
+    rows = Alarm.objects.standing().order_by("raised_at")
+    if told := [f"[{row.name}] {row.said}" for row in rows]:
+        return "wrong", f"{' '.join(told)} docs/runbook.md says what to do."
+    return "ok", "none"
+
+
+def webhook(now) -> Answer:
+    if not settings.ALARM_WEBHOOK:
+        return "note", "nobody is told of alarms: set ALARM_WEBHOOK, or read the log."
+    parts = urlsplit(settings.ALARM_WEBHOOK)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        return "wrong", "ALARM_WEBHOOK is no http(s) address: nobody is told of alarms."
+    return "ok", f"{parts.hostname} is told of alarms; `doctor --sound-alarm` tries it"
+
+
+def figures(now) -> Answer:
+    if not settings.METRICS_TOKEN:
+        return "ok", "not shown: METRICS_TOKEN is not set"
+    return "ok", "at /metrics, for whoever has METRICS_TOKEN"
+
+
+def _at(moment: datetime) -> str:
+    return f"on {moment:%Y-%m-%d at %H:%M} UTC"

@@ -1,0 +1,183 @@
+"""What the doctor asks of the house itself, each with what to do about it."""
+
+import shutil
+from collections import namedtuple
+from datetime import timedelta
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+
+from digest import alarms, checkup, premises, pulses
+from digest.models import Harvest
+from tests.make import NOW
+from tests.webhook import Hook
+
+pytestmark = pytest.mark.django_db
+
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+Usage = namedtuple("Usage", "total used free")
+
+
+@pytest.fixture(autouse=True)
+def sound(settings, monkeypatch):
+    """A house in which all is well."""
+    settings.SITE_URL, settings.IS_HTTPS = "https://papers.example.org", True
+    settings.ALLOWED_HOSTS = [".example.org"]
+    settings.SECRET_KEY = "k" * 50
+    settings.SOURCES = ["arxiv"]
+    settings.ALARM_WEBHOOK = "https://hooks.example.org/x"
+    Harvest.objects.create(
+        source="arxiv", state="done", today=NOW, started_at=NOW, touched_at=NOW - HOUR
+    )
+    pulses.beat(pulses.TICK, NOW)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10**11, 0, 5 * 10**10))
+
+
+def told(what):
+    return next((one.grade, one.said) for one in checkup.examine(NOW) if one.what == what)
+
+
+OF_THE_HOUSE = [
+    "database",
+    "clocks",
+    "site",
+    "secret key",
+    "debugging",
+    "data",
+    "cache",
+    "sources",
+    "ticks",
+    "alarms",
+    "webhook",
+    "figures",
+]
+
+
+def test_where_all_is_well_it_says_so():
+    found = {one.what: one.grade for one in checkup.examine(NOW)}
+    assert {what: found[what] for what in OF_THE_HOUSE} == dict.fromkeys(OF_THE_HOUSE, "ok")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "what", "grade", "said"),
+    [
+        ("SITE_URL", "http://127.0.0.1:8000", "site", "wrong", "add it to ALLOWED_HOSTS"),
+        ("ALLOWED_HOSTS", ["x.example"], "site", "wrong", "add it to ALLOWED_HOSTS"),
+        ("IS_HTTPS", False, "site", "note", "set up TLS"),
+        ("SECRET_KEY", "short", "secret key", "note", "has 5 characters, and may be guessed"),
+        ("DEBUG", True, "debugging", "note", "an error shows code and settings"),
+        ("SOURCES", [], "sources", "note", "none is asked"),
+        ("SOURCES", ["arxiv", "x"], "sources", "note", "x not asked yet: `manage.py harvest`"),
+        ("ALARM_WEBHOOK", "", "webhook", "note", "nobody is told of alarms"),
+        ("ALARM_WEBHOOK", "hooks.example.org", "webhook", "wrong", "is no http(s) address"),
+        ("METRICS_TOKEN", "x" * 16, "figures", "ok", "for whoever has METRICS_TOKEN"),
+    ],
+)
+def test_each_setting_that_is_amiss_is_told_with_what_to_do(
+    settings, name, value, what, grade, said
+):
+    setattr(settings, name, value)
+    found = told(what)
+    assert found[0] == grade
+    assert said in found[1]
+
+
+def test_links_to_this_machine_are_noted(settings):
+    settings.SITE_URL, settings.ALLOWED_HOSTS = "http://127.0.0.1:8000", ["127.0.0.1"]
+    assert told("site")[0] == "note"
+
+
+def test_a_secret_key_that_others_can_read_is_wrong(data_dir):
+    file = data_dir / "secret-key"
+    file.write_text("k")
+    file.chmod(0o640)
+    assert told("secret key") == (
+        "wrong",
+        f"others on this machine can read {file}: `chmod 600 {file}`.",
+    )
+
+
+def test_a_disk_that_is_nearly_full_is_wrong(monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10**11, 0, 10**9))
+    grade, said = told("data")
+    assert grade == "wrong"
+    assert "only 1.0 of 100 GB are free" in said
+
+
+def test_a_data_folder_that_is_not_there_is_wrong(settings, tmp_path):
+    settings.DATA_DIR = tmp_path / "gone"
+    assert told("data")[0] == "wrong"
+
+
+@pytest.mark.parametrize(
+    ("ago", "broker", "grade"),
+    [(5, "redis://x", "ok"), (6, "redis://x", "wrong"), (6, "memory://", "note")],
+)
+def test_a_tick_of_long_ago_is_wrong_where_processes_should_run(settings, ago, broker, grade):
+    settings.CELERY_BROKER_URL = broker
+    assert premises.ticks(NOW + ago * MINUTE)[0] == grade
+
+
+def test_a_source_whose_last_run_failed_is_wrong_with_its_words():
+    Harvest.objects.create(
+        source="arxiv",
+        state="failed",
+        today=NOW,
+        started_at=NOW,
+        touched_at=NOW,
+        said="It broke off: no answer.",
+    )
+    grade, said = told("sources")
+    assert grade == "wrong"
+    assert "arxiv failed on 2026-06-01 at 12:00 UTC: It broke off: no answer." in said
+
+
+def test_alarms_that_stand_are_wrong_and_lead_to_the_runbook():
+    alarms.note([alarms.Found("disk", "3 MB are left.", "host")], NOW)
+    grade, said = told("alarms")
+    assert grade == "wrong"
+    assert said == "[disk] 3 MB are left. docs/runbook.md says what to do."
+
+
+@pytest.mark.parametrize(("seconds", "grade"), [(4, "ok"), (20, "note"), (-90, "wrong")])
+def test_clocks_that_are_apart_are_told(monkeypatch, seconds, grade):
+    moment = NOW + timedelta(seconds=seconds)
+    monkeypatch.setattr("subscriptions.post.clock.of_database", lambda: moment)
+    assert told("clocks")[0] == grade
+
+
+def test_a_database_that_may_lose_what_it_confirmed_is_wrong(monkeypatch):
+    monkeypatch.setattr(premises, "_shown", lambda name: "off" if name == "fsync" else "on")
+    monkeypatch.setattr(premises, "_pragma", lambda name: 1)
+    grade, said = told("database")
+    assert grade == "wrong"
+    assert ("switch fsync on" if connection.vendor == "postgresql" else "FULL") in said
+
+
+def test_a_cache_that_is_away_is_wrong(settings):
+    settings.CACHES = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": "redis://127.0.0.1:1/0",
+        }
+    }
+    grade, said = told("cache")
+    assert grade == "wrong"
+    assert "ConnectionError" in said
+
+
+def test_an_alarm_can_be_sounded_to_see_who_hears_it(settings, capsys):
+    with Hook() as hook:
+        settings.ALARM_WEBHOOK = hook.url
+        with pytest.raises(CommandError):  # There are no papers, for one.
+            call_command("doctor", sound_alarm=True)
+    assert "✓ test alarm:   told" in capsys.readouterr().out
+    assert hook.told[0].endswith("[test] Nothing is wrong.")
+
+
+def test_where_nobody_would_hear_it_that_is_wrong(settings, capsys):
+    settings.ALARM_WEBHOOK = ""
+    with pytest.raises(CommandError):
+        call_command("doctor", sound_alarm=True)
+    assert "✗ test alarm:   not told" in capsys.readouterr().out
