@@ -8,6 +8,7 @@ from datetime import timedelta
 from hashlib import sha256
 from threading import BoundedSemaphore
 
+from django.conf import settings
 from django.core.cache import caches
 from django.db.models import Count, F
 from django.template.loader import render_to_string
@@ -86,6 +87,7 @@ def _rehearsed(wishes, now):
         total=sum(len(day.picks) for day in told.days),
         opened=None if today.picks else next((day for day in before if day.picks), None),
         is_cut=told.is_cut,
+        new_days=settings.NEW_DAYS,
     )
 
 

@@ -66,7 +66,13 @@ def test_a_line_of_text_says_the_same():
 @pytest.mark.parametrize("form", FORMATTERS)
 @pytest.mark.parametrize(
     "secret",
-    ["reader@example.org", "/unsubscribe/SECRET-token/", "/search/?q=SECRET", "a@b.example\nx"],
+    [
+        "reader@example.org",
+        "/unsubscribe/SECRET-token/",
+        "/search/?q=SECRET",
+        "/?topics=robotics&interests=SECRET",
+        "a@b.example\nx",
+    ],
 )
 def test_no_line_tells_an_address_a_token_or_a_search(form, secret):
     try:
