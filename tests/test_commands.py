@@ -5,11 +5,13 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.parse
 import urllib.request
+from contextlib import ExitStack, closing, contextmanager
 from datetime import timedelta
 from email.parser import BytesParser
 from pathlib import Path
@@ -198,7 +200,7 @@ def test_serve_takes_a_stranger_from_sign_up_to_her_digest(tmp_path):
         name: value
         for name, value in os.environ.items()
         if name not in ("DATABASE_URL", "SECRET_KEY", "ALLOWED_HOSTS", "SITE_URL")
-    } | {"DATA_DIR": str(tmp_path), "SOURCES": ""}
+    } | {"DATA_DIR": str(tmp_path), "SOURCES": "", "TRUSTED_PROXIES": "1"}
     port = free_port()
     command = [sys.executable, "manage.py", "demo", "--port", str(port)]
     log = (tmp_path / "log").open("wb")
@@ -208,7 +210,9 @@ def test_serve_takes_a_stranger_from_sign_up_to_her_digest(tmp_path):
     try:
         wait_for(lambda: answers(port), 60)
         assert refuses_a_large_body(port)
-        post(port, "/subscribe/", email="stranger@example.org", interests="graph neural networks")
+        with slow_clients(port, 40):  # Many more than it has threads.
+            wishes = {"email": "stranger@example.org", "interests": "graph neural networks"}
+            post(port, "/subscribe/", **wishes)
         (letter,) = wait_for(lambda: letters_to(tmp_path, "stranger@example.org"), 10)
         text = letter.get_body(("plain",)).get_content()
         post(port, re.search(r"/confirm/\S+", text)[0])
@@ -222,6 +226,11 @@ def test_serve_takes_a_stranger_from_sign_up_to_her_digest(tmp_path):
             service.wait()
         log.close()
     assert "stranger@example.org" not in (tmp_path / "log").read_text()
+    with closing(sqlite3.connect(tmp_path / "paperboy.sqlite3")) as database:
+        seen = database.execute(
+            "SELECT DISTINCT ip FROM subscriptions_consent WHERE ip IS NOT NULL"
+        )
+        assert seen.fetchall() == [("198.51.100.9",)]
 
 
 def free_port():
@@ -255,9 +264,22 @@ def refuses_a_large_body(port):
         return connection.recv(100).startswith(b"HTTP/1.1 413 ")
 
 
+@contextmanager
+def slow_clients(port, count):
+    """Let so many clients hang in the middle of their requests."""
+    with ExitStack() as stack:
+        for n in range(count):
+            connection = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+            head = b"POST /subscribe/ HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+            connection.sendall(head + b"Content-Length: 9\r\n\r\ne" * (n % 2))
+        yield
+
+
 def post(port, path, **fields):
     body = urllib.parse.urlencode(fields).encode()
-    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", data=body, method="POST")
+    proxied = {"X-Forwarded-For": "6.6.6.6, 198.51.100.9"}
+    url = f"http://127.0.0.1:{port}{path}"
+    request = urllib.request.Request(url, data=body, headers=proxied, method="POST")
     with urllib.request.urlopen(request, timeout=5) as response:
         assert response.status == 200
 
