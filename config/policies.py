@@ -11,6 +11,7 @@ from django.http import HttpResponse
 from django.middleware.csp import ContentSecurityPolicyMiddleware
 from django.utils import translation
 from django.utils.cache import add_never_cache_headers
+from django.views.debug import SafeExceptionReporterFilter
 
 
 def site(request):
@@ -110,6 +111,16 @@ class ContentSecurityPolicy(ContentSecurityPolicyMiddleware):
         if request.path.startswith("/admin/") and not hasattr(response, "_csp_config"):
             response._csp_config = settings.ADMIN_CSP
         return super().process_response(request, response)
+
+
+class SettingsFilter(SafeExceptionReporterFilter):
+    """With DEBUG on, an error's page lists the settings: without those whose value is an address,
+    which holds a password.
+    """
+
+    hidden_settings = re.compile(
+        f"{SafeExceptionReporterFilter.hidden_settings.pattern}|URL|LOCATION|WEBHOOK", re.IGNORECASE
+    )
 
 
 class RedactingFormatter(logging.Formatter):

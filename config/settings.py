@@ -322,6 +322,7 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 X_FRAME_OPTIONS = "DENY"
 # Our proxies, which say whose requests they hand on: how many, or in which networks they are.
 TRUSTED_PROXIES = proxies.parsed(items("TRUSTED_PROXIES"))
+DEFAULT_EXCEPTION_REPORTER_FILTER = "config.policies.SettingsFilter"
 # How often doors may be knocked at: see subscriptions/limits.py and docs/security.md.
 LIMITS = whole_numbers(
     "LIMITS",

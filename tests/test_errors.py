@@ -1,5 +1,7 @@
 """What is answered where something goes wrong: the right status, a page that helps, no database."""
 
+from uuid import uuid4
+
 import lxml.html
 import pytest
 from django.core.exceptions import PermissionDenied
@@ -66,3 +68,20 @@ def test_a_page_that_breaks_or_refuses(visitor, monkeypatch, error, status, said
 def test_a_link_that_is_broken(visitor, page):
     response = visitor.get(f"/{page}/nothing/")
     assert is_helpful(response, 404, "This link does not work")
+
+
+def test_with_debug_on_the_page_of_an_error_shows_no_password(visitor, settings, monkeypatch):
+    def breaks():
+        raise RuntimeError
+
+    monkeypatch.setattr(about.keeping, "parts", breaks)
+    settings.DEBUG = True
+    secret = uuid4().hex
+    settings.EMAIL_URL = f"smtp://you:{secret}@mail.example.org"
+    settings.CELERY_BROKER_URL = settings.ALARM_WEBHOOK = f"redis://:{secret}@redis.example.org"
+    settings.CACHES = {"default": {"LOCATION": f"redis://:{secret}@redis.example.org"}}
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = secret, [secret]
+    response = visitor.get("/privacy/")
+    assert response.status_code == 500
+    assert "RuntimeError" in response.text
+    assert secret not in response.text
