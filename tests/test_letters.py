@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -127,6 +128,22 @@ def test_a_title_that_is_a_script_is_shown_and_not_run(digest):
     assert "<script" not in html_of(letter)
     for part in (text_of(letter), shown(letter)):
         assert "<script>alert(1)</script> {{ site_url }} {% now 'Y' %}" in part
+
+
+def test_while_a_letter_is_written_nobody_is_asked_for_a_style_sheet_or_an_image(monkeypatch):
+    asked = []
+
+    def connect(self, address):
+        asked.append(address)
+        raise OSError
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    url = "http://127.0.0.1:9/x"
+    mail.inline_css(
+        f'<html><head><link rel="stylesheet" href="{url}"></head>'
+        f'<body><img src="{url}" style="background: url({url})"></body></html>'
+    )
+    assert asked == []
 
 
 def test_latex_arrives_as_readable_characters(digest):

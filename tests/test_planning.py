@@ -1,9 +1,14 @@
 """Who is due, and what is written down for them."""
 
+import hashlib
+import io
+import pickle
 import threading
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
 
+import numpy as np
 import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
@@ -344,6 +349,29 @@ def test_a_damaged_model_is_refused_and_fitted_anew(caplog):
 
     assert "its checksum differs" in caplog.text
     assert len(titles(digests()[0])) == 1
+
+
+def test_a_pickle_in_the_place_of_the_model_is_not_run_though_its_checksum_is_right(tmp_path):
+    """Whoever can write files and rows still gets no code of hers to run in a worker."""
+
+    class Deed:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "done",)
+
+    make.paper("Graphs")
+    row = fitting.fit(NOW)
+    for payload in (pickle.dumps(Deed()), _as_npz(np.array([Deed()], dtype=object))):
+        Path(fitting.default_storage.path(row.name)).write_bytes(payload)
+        row.sha256 = hashlib.sha256(payload).hexdigest()
+        with pytest.raises(fitting.Damaged):
+            fitting.load(row)
+    assert not (tmp_path / "done").exists()
+
+
+def _as_npz(array):
+    buffer = io.BytesIO()
+    np.savez(buffer, terms=array)
+    return buffer.getvalue()
 
 
 def test_dates_of_apia_that_never_were_are_not_planned():
