@@ -9,6 +9,8 @@ import importlib.util
 import os
 import shutil
 import socket
+import subprocess
+import tempfile
 from functools import cache, partial
 from pathlib import Path
 
@@ -44,6 +46,16 @@ def program(name: str) -> bool:
 def postfix() -> bool:
     """Return whether a Postfix of our own can be started."""
     return program("postfix") and os.geteuid() == 0
+
+
+def mount() -> bool:
+    """Return whether we may mount file systems."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["mount", "-t", "tmpfs", "none", folder]
+        if subprocess.run(command, capture_output=True, check=False).returncode:
+            return False
+        subprocess.run(["umount", folder], check=True)
+    return True
 
 
 def module(name: str) -> bool:
@@ -84,6 +96,7 @@ SERVICES = {
     "chromium": (partial(program, "chromium"), "chromium is not installed"),
     "smtp-sink": (partial(program, "smtp-sink"), "smtp-sink (of Postfix) is not installed"),
     "postfix": (postfix, "Postfix is not installed, or we are not root, who alone may start it"),
+    "mount": (mount, "no file system can be mounted here: be root"),
     "xgettext": (partial(program, "xgettext"), "xgettext (of GNU gettext) is not installed"),
 }
 

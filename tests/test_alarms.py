@@ -179,10 +179,12 @@ def test_a_disk_that_is_nearly_full_is_an_alarm(total, free, alarm, monkeypatch)
     assert names() == alarm
 
 
-def test_the_disk_is_looked_at_before_there_is_a_folder_on_it(settings, caplog):
-    settings.DATA_DIR /= "not/yet"
-    assert alarms.look(NOW) == []
-    assert caplog.text == ""
+def test_the_disk_is_looked_at_before_there_is_a_folder_on_it(settings, tmp_path, monkeypatch):
+    settings.DATA_DIR = tmp_path / "not" / "yet"
+    asked = []
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: asked.append(path) or Usage(9, 0, 9))
+    alarms.look(NOW)
+    assert asked == [tmp_path]
 
 
 def test_a_look_that_breaks_costs_itself_alone(monkeypatch, caplog):

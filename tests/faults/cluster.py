@@ -18,8 +18,8 @@ from tests.faults.ports import free_port
 class Postgres:
     """A throw-away cluster with fsync on, as the letters' ledger needs it."""
 
-    def __init__(self):
-        self.folder = Path(tempfile.mkdtemp(prefix="paperboy-postgres-"))
+    def __init__(self, parent: Path | None = None, *options: str):
+        self.folder = Path(tempfile.mkdtemp(prefix="paperboy-postgres-", dir=parent))
         self.port = free_port()
         self.bin = max(Path("/usr/lib/postgresql").glob("*/bin"))
         self._user = []
@@ -29,7 +29,13 @@ class Postgres:
             self._user = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}"]
             self._user += ["--init-groups"]
         self._run(
-            "initdb", "--auth=trust", "--username=postgres", "--encoding=UTF8", "-N", self.data
+            "initdb",
+            "--auth=trust",
+            "--username=postgres",
+            "--encoding=UTF8",
+            "-N",
+            *options,
+            self.data,
         )
         settings = f"port = {self.port}\nlisten_addresses = '127.0.0.1'\n"
         settings += f"unix_socket_directories = '{self.folder}'\nmax_connections = 200\n"

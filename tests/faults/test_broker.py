@@ -130,8 +130,6 @@ def test_the_doctor_refuses_a_redis_that_throws_messages_away(house):
     house.redis.call("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
     with pytest.raises(AssertionError, match=r"✗ broker: +Redis may evict messages"):
         house.manage("doctor")
-    house.redis.call("CONFIG", "SET", "maxmemory-policy", "noeviction")
-    assert "✓ broker:       redis answers" in house.manage("doctor")
 
 
 @pytest.mark.nightly

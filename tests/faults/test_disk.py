@@ -1,0 +1,93 @@
+"""The disk is full (fault 45): nothing leaves that can't be written down, and nothing is lost."""
+
+import subprocess
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests import services
+from tests.faults.cluster import Postgres
+from tests.faults.conftest import open_house
+from tests.faults.house import make_template
+from tests.faults.invariants import check
+
+pytestmark = [pytest.mark.services, pytest.mark.nightly]
+
+ROOM = "size=160m,mode=0777"
+PEOPLE = 300
+PROCESSES = ("one", "two", "beat")
+
+
+@pytest.fixture
+def disk():
+    """A small disk, to which PostgreSQL's user finds the way as well."""
+    services.require("mount")
+    disk = Path(tempfile.mkdtemp(prefix="paperboy-disk-"))
+    disk.chmod(0o755)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", ROOM, "none", disk], check=True)
+    yield disk
+    subprocess.run(["umount", "--lazy", disk], check=True)
+    disk.rmdir()
+
+
+@pytest.fixture
+def small(disk, tmp_path, mail, request):
+    """A house whose database is on the small disk."""
+    postgres = Postgres(disk, "--wal-segsize=1")
+    (tmp_path / "template").mkdir()
+    template = make_template(postgres, tmp_path / "template")
+    with open_house(tmp_path, postgres, template, mail, request) as house:
+        yield house
+    postgres.close()
+
+
+def fill(ballast):
+    """Write into this file until nothing more can be written."""
+    with ballast.open("ab") as file, suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+            file.flush()
+
+
+def is_up(house):
+    with suppress(psycopg.OperationalError):
+        psycopg.connect(house.environment["DATABASE_URL"], connect_timeout=5).close()
+        return True
+    return False
+
+
+@pytest.mark.parametrize("has_journal", [False, True])
+def test_a_full_disk_stops_letters_before_the_fence_and_room_lets_them_leave(
+    small, disk, mail, has_journal
+):
+    """Whether the journal, which tells what the database could not be told, is on it or not."""
+    if has_journal:
+        small.environment["DATA_DIR"] = str(disk / "data")
+    mail.at_dot = lambda recipient: time.sleep(0.3)
+    small.invite(PEOPLE)
+    for name in PROCESSES:
+        small.start(name)
+    small.wait_for("letters under way", 60, lambda: len(mail.arrived) > 20)
+
+    ballast, dots = disk / "ballast", -1
+    while mail.dots > dots:  # The database has some room of its own, and comes by more.
+        dots = mail.dots
+        fill(ballast)
+        time.sleep(5)
+    assert mail.dots < PEOPLE, "it was never full"
+    said = small.said("one") + small.said("two")
+    assert "No space left on device" in said
+    assert "not written down yet" in said
+
+    ballast.unlink()
+    if not is_up(small):  # It gives up where it can't write its log: somebody starts it again.
+        small.postgres.start()
+    for name in PROCESSES:
+        small.revive(name)
+    small.rest(90)
+    outcome = check(small)
+    assert (outcome.accepted, outcome.arrived, outcome.doubled) == (PEOPLE, PEOPLE, 0)
