@@ -24,6 +24,7 @@ from django.utils.formats import date_format
 from digest import coverage, promises, pulses
 from digest.models import Alarm, Harvest
 from digest.turns import Lease
+from subscriptions import limits
 from subscriptions.models import Letter
 from subscriptions.post import clock, sending, standing
 
@@ -48,6 +49,7 @@ NAMES = (
     "breaker",
     "database",
     "disk",
+    "flood",
     "letters",
     "papers",
     "planning",
@@ -111,6 +113,12 @@ def _sending(now):
         yield Found("breaker", standing.of_sending(now).said)
 
 
+def _floods(now):
+    for door in limits.closed_doors(now):
+        said = f"Too many letters are asked for, from many networks: nobody gets one ({door})."
+        yield Found("flood", said, door)
+
+
 def _papers(now):
     for said in coverage.alarms(now):
         yield Found("papers", said)
@@ -150,6 +158,7 @@ LOOKS: list[Callable[[datetime], Iterable[Found]]] = [
     _letters,
     _uncertain,
     _sending,
+    _floods,
     _papers,
     _sources,
     _disk,

@@ -14,6 +14,7 @@ from django.db import OperationalError, connection
 
 from digest import alarms, planning, pulses, tasks
 from digest.models import Alarm, Coverage, Harvest, Pulse
+from subscriptions import limits
 from subscriptions.models import Letter
 from subscriptions.post import sending
 from tests import make
@@ -131,6 +132,14 @@ def test_sending_that_stays_stopped_is_an_alarm_after_an_hour():
     sending.stop("you", NOW)
     assert names(NOW + HOUR) == []
     assert names(NOW + HOUR + MINUTE) == ["stopped"]
+
+
+def test_a_door_that_is_closed_to_everyone_is_an_alarm(settings):
+    settings.LIMITS = settings.LIMITS | {"all": 1}
+    assert names() == []
+    limits.knock("lost link", "192.0.2.1", NOW)
+    assert [(one.name, one.subject) for one in alarms.look(NOW)] == [("flood", "lost link")]
+    assert names(NOW + HOUR) == []
 
 
 def ran(state, ago, source="huggingface"):
