@@ -57,6 +57,7 @@ def examine(now, resolver: Resolver | None = None) -> Iterator[Finding]:
         ("database", premises.database),
         ("clocks", premises.clocks),
         ("site", premises.site),
+        ("proxies", premises.proxies),
         ("secret key", premises.secret_key),
         ("debugging", premises.debugging),
         ("data", premises.data),

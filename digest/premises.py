@@ -99,6 +99,17 @@ def site(now) -> Answer:
     return "ok", settings.SITE_URL
 
 
+def proxies(now) -> Answer:
+    if settings.TRUSTED_PROXIES:
+        return "ok", "X-Forwarded-For is believed of those that TRUSTED_PROXIES names"
+    if settings.IS_HTTPS:
+        return "note", (
+            "all visitors have the address of whoever speaks TLS for this server, and share its "
+            "limits: set TRUSTED_PROXIES (docs/security.md)."
+        )
+    return "ok", "X-Forwarded-For is believed of nobody"
+
+
 def secret_key(now) -> Answer:
     file = Path(settings.DATA_DIR) / "secret-key"
     if len(settings.SECRET_KEY) < KEY_CHARACTERS:

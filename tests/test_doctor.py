@@ -24,6 +24,7 @@ def sound(settings, monkeypatch):
     """A house in which all is well."""
     settings.SITE_URL, settings.IS_HTTPS = "https://papers.example.org", True
     settings.ALLOWED_HOSTS = [".example.org"]
+    settings.TRUSTED_PROXIES = 1
     settings.SECRET_KEY = "k" * 50
     settings.SOURCES = ["arxiv"]
     settings.ALARM_WEBHOOK = "https://hooks.example.org/x"
@@ -42,6 +43,7 @@ OF_THE_HOUSE = [
     "database",
     "clocks",
     "site",
+    "proxies",
     "secret key",
     "debugging",
     "data",
@@ -65,6 +67,7 @@ def test_where_all_is_well_it_says_so():
         ("SITE_URL", "http://127.0.0.1:8000", "site", "wrong", "add it to ALLOWED_HOSTS"),
         ("ALLOWED_HOSTS", ["x.example"], "site", "wrong", "add it to ALLOWED_HOSTS"),
         ("IS_HTTPS", False, "site", "note", "set up TLS"),
+        ("TRUSTED_PROXIES", 0, "proxies", "note", "all visitors have the address"),
         ("SECRET_KEY", "short", "secret key", "note", "has 5 characters, and may be guessed"),
         ("DEBUG", True, "debugging", "note", "an error shows code and settings"),
         ("SOURCES", [], "sources", "note", "none is asked"),

@@ -1,6 +1,7 @@
 """What the environment may say, and the sentence with which the rest is refused."""
 
 import os
+import re
 import runpy
 import stat
 import subprocess
@@ -119,6 +120,16 @@ def test_processes_that_start_at_once_have_one_key(data_dir):
 def test_limits_are_changed_one_by_one(read_settings):
     limits = read_settings(LIMITS="network=50, all=5000")["LIMITS"]
     assert (limits["network"], limits["all"], limits["mailbox"]) == (50, 5000, 3)
+
+
+def test_the_limits_are_those_that_the_documentation_tells(read_settings):
+    limits = read_settings()["LIMITS"]
+    told = (ROOT / "docs" / "security.md").read_text()
+    assert dict(re.findall(r"^\| `([a-z]+)` \| (\d+) \|", told, re.MULTILINE)) == {
+        name: str(most) for name, most in limits.items()
+    }
+    said = ",".join(f"{name}={most}" for name, most in limits.items())
+    assert f"| `LIMITS` | `{said}` |" in (ROOT / "README.md").read_text()
 
 
 # ---- A public installation
