@@ -46,8 +46,16 @@ class Part(Edition):
     def directions(self) -> np.ndarray:
         return self.whole.directions[self.start : self.start + len(self)]
 
+    @cached_property
+    def rank(self) -> np.ndarray:
+        """Where each paper stands among equals: as in the whole, since all aged alike."""
+        order = np.argsort(self.whole.rank[self.start : self.start + len(self)])
+        rank = np.empty(len(self), dtype=np.int64)
+        rank[order] = np.arange(len(self))
+        return rank
+
     def pairs(self, threshold: float) -> list[tuple[int, int]]:
-        """Return the pairs of the whole that are both here. They aged alike: the order stays."""
+        """Return the pairs of the whole that are both here, in its order."""
         here = range(self.start, self.start + len(self))
         return [
             (first - self.start, second - self.start)

@@ -113,6 +113,13 @@ def measure(count):
         f"  {told(ninety_fifth(cpu), ninety_fifth(wall))} in 95 %, {told(max(cpu), max(wall))} most"
     )
     print(f"as much as is looked at: {told(*timed(most))}")
+    changes = [compared(one) for one in readers(count // 3)]
+    cpu, wall = zip(*changes, strict=True)
+    print(
+        f"{len(changes)} changes of a reader's five topics: "
+        f"{told(statistics.median(cpu), statistics.median(wall))} in half, "
+        f"{told(ninety_fifth(cpu), ninety_fifth(wall))} in 95 %"
+    )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"peak memory {peak:,.0f} MB, fitting included")
 
@@ -134,6 +141,37 @@ def timed(asked):
     spent = time.process_time() - cpu, time.perf_counter() - wall
     assert 'id="day"' in part
     return spent
+
+
+def readers(count):
+    """Yield readers who follow three topics of the house and two of their own words."""
+    from subscriptions import signup
+    from subscriptions.models import Subscriber, Topic
+
+    draw, asked = random.Random(SEED + 1), questions()
+    topics = list(Topic.objects.by_subject())
+    for number in range(count):
+        one = Subscriber.objects.create(email=f"r{number}@example.org", asked_at=NOW)
+        words = [q["interests"] for q in islice(asked, 6) if "interests" in q][:2]
+        signup.change(one, signup.Wishes(draw.sample(topics, 3), interests=words), {}, now=NOW)
+        yield one
+
+
+def compared(reader):
+    """Return the seconds of CPU and of the clock that it takes to tell of a change: one topic less,
+    and other words.
+    """
+    from digest import rehearsal
+    from digest.profiles import wished
+    from subscriptions.signup import Wishes
+
+    topics = [preference.topic for preference in reader.preferences.select_related("topic")]
+    own = [topic.query for topic in topics if topic.owner_id]
+    follow = [topic for topic in topics if not topic.owner_id][1:]
+    cpu, wall = time.process_time(), time.perf_counter()
+    changed = wished(Wishes(follow, interests=[*own[1:], f"{own[0]} theory"]), 10, reader)
+    rehearsal.compare(reader, changed, NOW)
+    return time.process_time() - cpu, time.perf_counter() - wall
 
 
 def ninety_fifth(times):
