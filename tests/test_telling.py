@@ -103,13 +103,16 @@ def test_of_a_stand_in_nothing_is_left(client, state):
     assert Consent.objects.exclude(subscriber=reader).count() == 0
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db
 @pytest.mark.parametrize("state", [None, *STATES])
-def test_one_hint_is_sent_whether_or_not_a_letter_is(client, monkeypatch, state):
+def test_one_hint_is_sent_whether_or_not_a_letter_is(
+    client, monkeypatch, django_capture_on_commit_callbacks, state
+):
     hints = []
     monkeypatch.setattr(signup, "hint", lambda task, number: hints.append(number))
     email = make.subscriber(**STATES[state]).email if state else "new@example.org"
-    sign_up(client, email)
+    with django_capture_on_commit_callbacks(execute=True):
+        sign_up(client, email)
     letter = Letter.objects.first()
     assert hints == [letter.pk if letter else signup.NO_LETTER]
 
