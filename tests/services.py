@@ -80,7 +80,7 @@ SERVICES = {
     ),
     "vnu": (
         lambda: program("java") and Path(vnu()).is_file(),
-        "no Nu HTML checker: npm install vnu-jar, and VNU_JAR=node_modules/vnu-jar/…/vnu.jar",
+        "no Nu HTML checker: see docs/site.md",
     ),
     "axe": (
         partial(module, "axe_playwright_python"),
