@@ -24,7 +24,7 @@ def sheet():
     client = Client()
     (address,) = SHEET.findall(client.get("/nowhere/").content.decode())
     answer = client.get(address, headers={"accept-encoding": "gzip"})
-    answer.close()
+    b"".join(answer.streaming_content)  # Closes the file.
     return address, answer
 
 
