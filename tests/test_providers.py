@@ -39,9 +39,8 @@ def test_domains_of_one_provider_count_together(address, provider):
 
 
 def mail_for(*addresses):
-    """Return what `allot` looks at: letters with their subscribers."""
-    subscribers = [SimpleNamespace(email=address) for address in addresses]
-    return [SimpleNamespace(subscriber=subscriber) for subscriber in subscribers]
+    """Return what `allot` looks at: letters with the addresses they go to."""
+    return [SimpleNamespace(recipient=address) for address in addresses]
 
 
 def ten_for(domain="gmail.com", count=10):
