@@ -35,9 +35,11 @@ KEPT = 2  # So many files stay in the storage.
 COMMITTED_LATE = timedelta(hours=1)
 LEASE = timedelta(minutes=10)  # Longer than it takes to write.
 READ = 1_000  # So many papers' texts are read at a time.
+NOTICED = 5  # Seconds until a process notices that there is another archive.
 REFUSED = 60  # Seconds until a file that was refused is looked at again.
 
 _loaded: tuple[str, Archive] | None = None
+_noticed = 0.0
 _loading = Lock()
 _refused: dict[int, float] = {}
 
@@ -53,7 +55,7 @@ def renew(now) -> FittedModel:
 
 
 def refresh(now) -> bool:
-    """Write the archive anew if papers or the model have changed since, or if its file is gone.
+    """Write the archive anew if papers or the model have changed since, or its file is damaged.
 
     Return whether it was written.
     """
@@ -65,11 +67,14 @@ def refresh(now) -> bool:
 
 def _is_whole(row):
     count, changed_at = _state()
-    is_current = row.papers == min(count, MOST) and row.changed_at == changed_at
-    try:
-        return is_current and default_storage.size(row.name) == row.size
-    except OSError:
+    if row.papers != min(count, MOST) or row.changed_at != changed_at:
         return False
+    try:
+        load(row)
+    except Damaged as reason:
+        logger.error("The archive is written anew: %s", reason)
+        return False
+    return True
 
 
 def _state():
@@ -136,6 +141,8 @@ def _texts(ids):
 
 
 def _save(content, **fields):
+    global _noticed
+    _noticed = 0.0
     with tempfile.TemporaryFile() as file:
         arrays.write(content, file)
         size = file.tell()
@@ -161,8 +168,10 @@ def _forget_older():
 def current() -> Archive | None:
     """Return the archive in use, the same object as long as it is the same one.
 
-    None where there is none that can be used. Asks one query.
+    None where there is none that can be used. Asks one query, at most each NOTICED seconds.
     """
+    if _loaded is not None and time.monotonic() < _noticed:
+        return _loaded[1]
     for row in _rows():
         archive = _kept(row)
         if archive is not None:
@@ -176,9 +185,10 @@ def _rows():
 
 def _kept(row):
     """Return the row's archive. While one thread loads it, others go on with the last one."""
-    global _loaded
+    global _loaded, _noticed
     loaded = _loaded
     if loaded is not None and loaded[0] == row.sha256:
+        _noticed = time.monotonic() + NOTICED
         return loaded[1]
     if time.monotonic() < _refused.get(row.pk, 0):
         return None

@@ -17,7 +17,7 @@ from django.utils import timezone
 from dns.resolver import Resolver
 
 from digest import premises
-from digest.models import FittedModel, Paper
+from digest.models import ArchiveFile, FittedModel, Paper
 from subscriptions import mail
 from subscriptions.models import Letter, LetterFact, Subscriber, Topic
 from subscriptions.post import (
@@ -74,6 +74,7 @@ def examine(now, resolver: Resolver | None = None) -> Iterator[Finding]:
         ("bounces", _bounces),
         ("DKIM key", _dkim_key),
         ("model", _model),
+        ("archive", _archive),
         ("papers", _papers),
         ("topics", _topics),
         ("sources", premises.sources),
@@ -246,6 +247,20 @@ def _model(now):
     except fitting.Damaged as reason:
         return "note", f"{reason}; the next planning fits it anew."
     return "ok", f"of {row.fitted_at:%Y-%m-%d %H:%M} UTC, {row.documents} papers, {row.terms} terms"
+
+
+def _archive(now):
+    from digest import archive
+
+    row = ArchiveFile.objects.first()
+    if row is None:
+        return "note", "none yet: a worker writes it within ten minutes; the search waits for it."
+    try:
+        archive.load(row)
+    except archive.Damaged as reason:
+        return "note", f"{reason}; a worker writes it anew within ten minutes."
+    said = f"of {row.written_at:%Y-%m-%d %H:%M} UTC, {row.papers} papers"
+    return "ok", f"{said}, {row.size / 1e6:.1f} MB to search in"
 
 
 def _papers(now):

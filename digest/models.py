@@ -3,8 +3,9 @@
 import re
 import uuid
 from datetime import timedelta
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import count
+from urllib.parse import quote
 
 from django.conf import settings
 from django.db import models
@@ -23,6 +24,9 @@ CATEGORY = re.compile(r"[a-z][A-Za-z-]*(\.[A-Za-z-]+)?")
 #: Why a digest without papers isn't sent.
 NOTHING_TO_SAY = "nothing to say"
 
+#: What needs no quoting in the path of an address (RFC 3986, 3.3).
+IN_PATHS = "/!$&'()*+,;=:@~"
+
 _numbers = count(1)
 
 
@@ -33,6 +37,12 @@ def number_of(told: tuple) -> int:
     An equal one gets the same, or another where the first is forgotten.
     """
     return next(_numbers)
+
+
+@cache
+def _address_of_papers():
+    """Return how the addresses of papers begin. To look one up takes ten times as long."""
+    return reverse("paper", args=["-"]).removesuffix("-/")
 
 
 def days_of_new(first, last):
@@ -98,7 +108,23 @@ class Paper(models.Model):
 
     def get_absolute_url(self):
         """Return the address of its page."""
-        return reverse("paper", args=[self.pk])
+        return f"{_address_of_papers()}{quote(self.pk, safe=IN_PATHS)}/"
+
+    @property
+    def day_in_words(self):
+        """Return its day as pages say it."""
+        return wording.day(self.day)
+
+    def latest_stars(self):
+        """Return how many stars its code had when last looked at, None where nobody has."""
+        seen = self.observations.filter(github_stars__isnull=False).order_by("-day")
+        return seen.values_list("github_stars", flat=True).first()
+
+    @property
+    def may_have_news(self):
+        """Return whether it shows traces of anything that PaperEvent tells of."""
+        is_revised = self.version is not None and self.version > 1
+        return bool(is_revised or self.is_withdrawn or self.journal_ref or self.github)
 
     @property
     def is_arxiv(self):

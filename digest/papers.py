@@ -6,6 +6,7 @@ from itertools import groupby
 from urllib.parse import urlencode
 
 from django.conf import settings
+from django.core.cache import caches
 from django.core.paginator import Paginator
 from django.db.models import F
 from django.http import Http404
@@ -16,13 +17,13 @@ from django.utils.safestring import mark_safe
 from django.utils.text import slugify
 
 from digest.models import Paper
-from digest.shared import same_for_all
+from digest.shared import SECONDS, same_for_all
 from digest.sources.records import BadRecord, canonical_id
 from subscriptions.models import ARXIV, Topic
 
 DAY_PAGE = 40  # Papers of a day on one page.
 BACK = 7  # A topic shows what was new on so many days before today, too.
-SHOWN = 40  # Papers of a topic.
+SHOWN = 30  # Papers of a topic.
 FIRST_DAY = date(1900, 1, 1)
 
 
@@ -34,23 +35,29 @@ def paper(request, identity):
     """A paper, where to read it, what happened to it, and others like it."""
     from digest import searching  # numpy, which only pages that rank pay.
 
-    found = Paper.objects.filter(pk=identity).with_stars().first()
-    if found is None:
+    try:
+        found = Paper.objects.get(pk=identity)
+    except Paper.DoesNotExist:
         return _no_paper(request, identity)
+    if found.github:
+        found.stars = found.latest_stars()
+    offered = caches["pages"].get_or_set("offered", _offered, SECONDS)
     slugs = [_slug(category) for category in found.fields]
-    offered = Topic.objects.offered().filter(slug__in=slugs).values_list("slug", flat=True)
-    known = set(offered)
     context = {
         "paper": found,
         "alike": searching.like(found),
-        "events": [_told(event) for event in found.events.all()],
+        "events": [_told(event) for event in found.events.all()] if found.may_have_news else [],
         "fields": [
-            {"name": name, "slug": slug if slug in known else ""}
+            {"name": name, "slug": slug if slug in offered else ""}
             for name, slug in zip(found.fields, slugs, strict=True)
         ],
         "json_ld": _json_ld(found),
     }
     return render(request, "digest/paper.html", context)
+
+
+def _offered():
+    return frozenset(Topic.objects.offered().of_arxiv().values_list("slug", flat=True))
 
 
 def _told(event):

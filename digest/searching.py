@@ -4,7 +4,8 @@ Where there is no archive that can be used, titles are looked through, and the p
 """
 
 import re
-from collections.abc import Collection, Sequence
+from bisect import bisect
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -23,7 +24,7 @@ from digest.ranking.tuning import Tuning
 from subscriptions.plaintext import SENTENCE_END, shortened
 
 LONGEST = 300  # Characters of a search that are looked at.
-PAGE = 15
+PAGE = 10
 NAMES = 4  # Authors of a result that are named.
 SNIPPET = 320  # Columns.
 WORD = re.compile(r"[^\W_]+(?:[-\u2010\u2011][^\W_]+)*")
@@ -109,8 +110,9 @@ def like(paper: Paper) -> list[Paper]:
         return []
     hits = similar(papers, place, ALIKE, Tuning.of(settings.RANKING))
     ids = papers.ids_at(hits.papers[hits.scores >= LEAST_ALIKE])
-    rows = Paper.objects.in_bulk(ids)
-    return [rows[one] for one in ids if one in rows]
+    rows = Paper.objects.filter(pk__in=ids).values_list("pk", "title", "day", "upvotes")
+    found = {pk: Paper(pk, title, day=day, upvotes=upvotes) for pk, title, day, upvotes in rows}
+    return [found[one] for one in ids if one in found]
 
 
 # ---- What is shown
@@ -124,7 +126,7 @@ def _shown(found, asked, papers) -> list[Result]:
             paper,
             marked(paper.title, wanted),
             _byline(paper, names),
-            marked(_snippet(paper.abstract, wanted), wanted),
+            snippet(paper.abstract, wanted),
         )
         for paper in found
     ]
@@ -142,7 +144,8 @@ def _terms_of(asked, papers) -> frozenset[str]:
 def _byline(paper, names):
     """Return some authors, those who were asked for among them."""
     authors = paper.authors
-    is_meant = [bool(names) and names <= set(name_words(author)) for author in authors]
+    may_be = bool(names) and names.issubset(name_words(" ".join(authors)))
+    is_meant = [may_be and names.issubset(name_words(author)) for author in authors]
     if len(authors) > NAMES + 1:
         places = sorted(sorted(range(len(authors)), key=lambda n: not is_meant[n])[:NAMES])
     else:
@@ -153,26 +156,42 @@ def _byline(paper, names):
     return mark_safe(", ".join(named) + (" …" if len(named) < len(authors) else ""))  # noqa: S308
 
 
-def _snippet(abstract, wanted):
+def snippet(abstract: str, wanted: frozenset[str]) -> SafeString:
     """Return the sentences of an abstract from the one on that says the most of what is wanted."""
+    words = _said(abstract, wanted)
     starts = [0, *(found.end() for found in SENTENCE_END.finditer(abstract))]
-    ends = [*starts[1:], len(abstract)]
-    said = [
-        set().union(*(_terms(word[0]) & wanted for word in WORD.finditer(abstract, start, end)))
-        for start, end in zip(starts, ends, strict=True)
-    ]
-    best = max(range(len(said)), key=lambda n: len(said[n]))
-    return ("… " if best else "") + shortened(abstract[starts[best] :], SNIPPET)
+    said: dict[int, set[str]] = {}
+    for word in words:
+        said.setdefault(bisect(starts, word.start()) - 1, set()).update(_terms(word[0]) & wanted)
+    best = max(said, key=lambda n: (len(said[n]), -n), default=0)
+    start = len(abstract[: starts[best]].rstrip())
+    shown = shortened(abstract[start : start + 2 * SNIPPET], SNIPPET)
+    return marked(f"… {shown}" if best else shown, wanted)
 
 
-def marked(said: str, wanted: Collection[str]) -> SafeString:
+def marked(said: str, wanted: frozenset[str]) -> SafeString:
     """Return a text as HTML, with the words that have one of the terms marked."""
     parts, last = [], 0
-    for word in WORD.finditer(said):
-        if not _terms(word[0]).isdisjoint(wanted):
-            parts.append(f"{escape(said[last : word.start()])}<mark>{escape(word[0])}</mark>")
-            last = word.end()
+    for word in _said(said, wanted):
+        parts.append(f"{escape(said[last : word.start()])}<mark>{escape(word[0])}</mark>")
+        last = word.end()
     return mark_safe("".join([*parts, escape(said[last:])]))  # noqa: S308, all of it is escaped
+
+
+def _said(text, wanted):
+    """Return where the text says one of the terms.
+
+    A stem begins as its words do, but for those that were written with more vowels (oedema), behind
+    an accent or with a hyphen: so few words need to be stemmed.
+    """
+    starts = {term[0] for term in wanted}
+    starts |= {"a", "o"} if "e" in starts else set()
+    return [
+        word
+        for word in WORD.finditer(text)
+        if ((said := word[0])[0].lower() in starts or not said.isascii() or "-" in said)
+        and not wanted.isdisjoint(_terms(said))
+    ]
 
 
 @lru_cache(100_000)

@@ -1,9 +1,11 @@
 """Pages that are the same for everyone: made once a minute in each process, and known by an ETag.
 
 They know no cookie, and of the query only what they name. What is kept is bytes in this process's
-memory: a crawler fills no Redis, and nothing that came over a network is unpickled.
+memory: a crawler fills no Redis, and nothing that came over a network is unpickled. While one
+request makes a page anew, others get the last one.
 """
 
+import time
 from collections.abc import Callable
 from functools import wraps
 from hashlib import sha256
@@ -16,6 +18,7 @@ from django.utils.translation import get_language
 from django.views.decorators.http import require_safe
 
 SECONDS = 60
+MAKING = 10  # Seconds that making one may take, before another tries.
 LONGEST = 1_000  # Characters of an address and its query; longer ones are not kept.
 
 
@@ -26,15 +29,16 @@ def same_for_all(*names: str) -> Callable:
         @require_safe
         @wraps(view)
         def shared(request, *args, **kwargs):
-            key = _key(request, names)
-            kept = caches["pages"].get(key) if key else None
-            if kept is None:
+            key, pages = _key(request, names), caches["pages"]
+            kept, until = pages.get(key, (None, 0)) if key else (None, 0)
+            if kept is None or (time.monotonic() > until and pages.add(f"{key}-making", 1, MAKING)):
                 response = view(request, *args, **kwargs)
                 if response.status_code != 200:
                     return response
                 kept = _bytes_of(response)
                 if key:
-                    caches["pages"].set(key, kept, SECONDS)
+                    pages.set(key, (kept, time.monotonic() + SECONDS), 2 * SECONDS)
+                    pages.delete(f"{key}-making")
             return _answer(request, *kept)
 
         return shared

@@ -95,7 +95,7 @@ def _wishes(sent):
     return WishesForm(sent if any(name in sent for name in WISHES) else None)
 
 
-@require_safe
+@same_for_all()
 def topics(request):
     """The topics of the house, with how many follow each."""
     follows = Q(preferences__stance=TopicPreference.Stance.FOLLOW) & Q(

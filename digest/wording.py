@@ -196,6 +196,16 @@ def clock(subscriber) -> str:
     }
 
 
+def day(day: date) -> str:
+    """Return the day as pages say it: 25 November 2026."""
+    return _day(day, translation.get_language())
+
+
+@lru_cache(10_000)
+def _day(day, language):
+    return formats.date_format(day, _("j F Y"))
+
+
 def weekday(day: date) -> str:
     """Return the day as a letter names it: Wednesday, 25 November."""
     # Translators: a date such as "Wednesday, 25 November", in Django's letters.

@@ -18,6 +18,7 @@ CACHES = [
     ("digest.fitting", "_loaded", None),
     ("digest.archive", "_loaded", None),
     ("digest.archive", "_refused", {}),
+    ("digest.archive", "_noticed", 0.0),
     ("digest.editions", "_last", {}),
 ]
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from django.core.files.storage import default_storage
 
-from digest import archive, editions, fitting, tasks
+from digest import archive, checkup, editions, fitting, tasks
 from digest.models import ArchiveFile, FittedModel, Paper
 from digest.ranking.searching import search
 from digest.ranking.tuning import Tuning
@@ -64,12 +64,27 @@ def test_the_archive_follows_the_model():
     assert ArchiveFile.objects.first().model == FittedModel.objects.first()
 
 
-def test_the_same_archive_is_read_once_with_one_query(django_assert_num_queries):
+def test_the_archive_is_read_once_and_asked_for_seldom(django_assert_num_queries):
     make.paper("Graph networks")
     archive.renew(NOW)
     first = archive.current()
     with django_assert_num_queries(1):
         assert archive.current() is first
+        assert archive.current() is first
+
+
+def test_a_process_notices_in_a_while_what_another_has_written(monkeypatch):
+    make.paper("Graph networks")
+    archive.renew(NOW)
+    first = archive.current()
+    assert archive.current() is first
+    paper = make.paper("Molecules", now=NOW + DAY)
+    noticed = archive._noticed
+    archive.renew(NOW + DAY)
+    archive._noticed = noticed  # As in another process.
+    assert archive.current() is first
+    monkeypatch.setattr("time.monotonic", lambda: noticed + 1)
+    assert found("molecule") == [paper.pk]
 
 
 def test_old_files_go_with_their_models():
@@ -125,11 +140,17 @@ def test_a_damaged_archive_is_refused_and_written_anew(damage, caplog):
     assert found("graph") == [paper.pk]
 
 
-@pytest.mark.parametrize("damage", [os.remove, cut])
-def test_a_file_that_is_gone_or_cut_is_noticed_by_the_worker(damage):
+@pytest.mark.parametrize("damage", [os.remove, cut, scribble])
+def test_a_damaged_file_is_noticed_by_the_worker_and_told_by_the_doctor(damage):
+    def said():
+        return next(one for one in checkup.examine(NOW) if one.what == "archive")
+
+    assert said().grade == "note"
     make.paper("Graph networks")
     archive.renew(NOW)
+    assert said().grade == "ok"
     damage(path_of(ArchiveFile.objects.get()))
+    assert said().grade == "note"
     assert archive.refresh(NOW) is True
     assert archive.current() is not None
 

@@ -1,6 +1,8 @@
 """The pages of papers, topics, days and the search, feeds, and what search engines are told."""
 
 import json
+import logging
+import time
 from datetime import timedelta
 
 import lxml.etree
@@ -10,6 +12,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils.http import urlencode
 
+from config.policies import RedactingFormatter
 from digest import archive, feeds, planning
 from digest.models import ArchiveFile, Paper, PaperEvent
 from subscriptions import links, signup
@@ -65,6 +68,7 @@ def test_the_page_of_a_paper_tells_all_that_is_known_of_it(client):
         journal_ref="Journal of Roads 7",
         doi="10.1000/x?y",
         comments="12 pages",
+        version=2,
     )
     PaperEvent.objects.create(paper=paper, kind="revised", note="version 2", at=NOW)
     PaperEvent.objects.create(paper=paper, kind="code", note=paper.github, at=NOW)
@@ -301,10 +305,10 @@ def test_a_search_has_pages_and_another_order(client):
         make.paper(f"Graphs {n}", "Graphs. " * (n % 5), day=TODAY - n * DAY)
     archive.renew(NOW)
     found = [titles(search(client, "graphs", page=page)) for page in (1, 2, 3)]
-    assert [len(one) for one in found] == [15, 5, 0]
+    assert [len(one) for one in found] == [10, 10, 0]
     assert len({*found[0], *found[1]}) == 20
     newest = titles(search(client, "graphs", order="new"))
-    assert newest == [f"Graphs {n}" for n in range(15)]
+    assert newest == [f"Graphs {n}" for n in range(10)]
 
 
 @pytest.mark.parametrize(
@@ -381,6 +385,11 @@ def test_a_readers_feed_ends_with_her(client, reader):
     assert client.post(path).status_code == 405
 
 
+def test_no_log_has_the_address_of_a_feed(reader):
+    record = logging.LogRecord("test", logging.ERROR, "", 0, "GET %s", (feed_path(reader),), None)
+    assert RedactingFormatter("%(message)s").format(record) == "GET /feeds/…/"
+
+
 @pytest.mark.parametrize("purpose", ["preferences", "digest", "unsubscribe", "feedback"])
 def test_no_other_token_opens_a_feed_nor_a_feeds_anything_else(client, reader, purpose):
     token = links.token(purpose, reader.public_id)
@@ -404,6 +413,25 @@ def test_a_page_is_made_once_for_all_who_ask_for_it(client, kept, django_assert_
     assert again["Cache-Control"] == "max-age=60"
     german = client.get(path, headers={"accept-language": "de"})
     assert (german["Content-Language"], first["Content-Language"]) == ("de", "en")
+
+
+def test_while_one_makes_a_page_anew_others_get_the_last_one(client, kept, monkeypatch):
+    paper = make.paper("Graphs of roads")
+    path = paper.get_absolute_url()
+    first = client.get(path).content
+    Paper.objects.update(title="Graphs of rivers")
+    later = time.monotonic() + 61
+    monkeypatch.setattr("digest.shared.time.monotonic", lambda: later)
+    real, seen = Paper.latest_stars, []
+
+    def asked_again_meanwhile(paper):
+        seen.append(client.get(path).content)
+        return real(paper)
+
+    monkeypatch.setattr(Paper, "latest_stars", asked_again_meanwhile)
+    Paper.objects.update(github="https://github.com/example/rivers")
+    assert b"Graphs of rivers" in client.get(path).content
+    assert seen == [first]
 
 
 def test_pages_that_differ_are_kept_apart(client, kept):

@@ -45,7 +45,9 @@ class Archive:
         if int(arrays["format"][0]) != FORMAT:
             raise ValueError(f"an archive of format {arrays['format']}, where {FORMAT} is wanted")
         self.model, self.arrays = model, arrays
-        self.ids, self.by_id = arrays["ids"], arrays["by_id"]
+        self.ids, self.sorted_ids, self.by_id = (
+            arrays[name] for name in ("ids", "sorted_ids", "by_id")
+        )
         self.days, self.upvotes = arrays["days"], arrays["upvotes"]
         self.tokens, self.token_ends = arrays["tokens"], arrays["token_ends"]
         self.further, self.names = arrays["further"], arrays["names"]
@@ -78,7 +80,8 @@ class Archive:
 
     def place_of(self, identity: str) -> int:
         """Return the position of the paper with this id, ABSENT where there is none."""
-        return _find(self.ids, identity, self.by_id)
+        found = _find(self.sorted_ids, identity)
+        return found if found == ABSENT else int(self.by_id[found])
 
     def ids_at(self, papers: Sequence[int] | np.ndarray) -> list[str]:
         """Return the ids of the papers at these positions."""
@@ -199,14 +202,25 @@ class Archive:
 
     def vectors(self, papers: np.ndarray) -> sparse.csr_matrix:
         """Return the papers as rows of unit length, (n_papers, n_words)."""
+        columns, weights, starts = self.entries(papers)
+        ends = np.append(starts, len(columns))
+        return sparse.csr_matrix((weights, columns, ends), shape=(len(papers), self.n_words))
+
+    def entries(self, papers: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the columns and weights of the papers' vectors, and where each one's start."""
         starts = np.where(papers > 0, self.paper_ends[papers - 1], 0)
         sizes = self.paper_ends[papers] - starts
         places = places_of(starts, sizes)
         columns = self.columns[places]
-        data = SUBLINEAR[self.counts[places]] * self.weights[columns]
-        data /= np.repeat(self.lengths[papers], sizes)
-        ends = np.concatenate([[0], np.cumsum(sizes)])
-        return sparse.csr_matrix((data, columns, ends), shape=(len(papers), self.n_words))
+        weights = SUBLINEAR[self.counts[places]] * self.weights[columns]
+        weights /= np.repeat(self.lengths[papers], sizes)
+        return columns, weights, np.cumsum(sizes) - sizes
+
+    def cosines(self, papers: np.ndarray, words: np.ndarray) -> np.ndarray:
+        """Return the products of the papers' vectors and one of words (n_words,), (n_papers,)."""
+        columns, weights, starts = self.entries(papers)
+        sums = np.concatenate([[0], np.cumsum(weights * words[columns], dtype=float)])
+        return np.diff(sums[[*starts, len(columns)]]).astype(np.float32)
 
     def _filed(self, papers: np.ndarray) -> tuple[list[str], list[tuple[str, ...]]]:
         """Return the field and the categories of each paper."""
@@ -238,14 +252,12 @@ def weights_of(model: TfidfModel, n_further: int) -> np.ndarray:
     return (idf_of(model, n_further) ** model.idf_power).astype(np.float32)
 
 
-def _find(words: np.ndarray, word: str, order: np.ndarray | None = None) -> int:
-    """Return where a word stands among those that are sorted, or sorted in this order."""
+def _find(words: np.ndarray, word: str) -> int:
+    """Return where a word stands among those that are sorted, ABSENT where it is none of them."""
     encoded = word.encode(errors="replace")
-    place = int(np.searchsorted(words, encoded, sorter=order))
-    if place == len(words):
-        return ABSENT
-    found = place if order is None else int(order[place])
-    return found if words[found] == encoded else ABSENT
+    # Cut to their length, so that they needn't be copied to compare.
+    place = int(np.searchsorted(words, np.array(encoded, dtype=words.dtype)))
+    return place if place < len(words) and words[place] == encoded else ABSENT
 
 
 def _are_ends(ends: np.ndarray, count: int, total: int) -> bool:

@@ -133,6 +133,7 @@ def _of_facts(facts: Sequence[Facts]) -> Arrays:
     return {
         "format": np.array([FORMAT]),
         "ids": ids,
+        "sorted_ids": np.sort(ids),
         "by_id": np.argsort(ids, kind="stable").astype(np.int32),
         "days": np.array([one.day for one in facts], dtype=np.int32),
         "upvotes": np.array([one.upvotes for one in facts], dtype=np.int32),

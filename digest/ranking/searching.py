@@ -25,7 +25,8 @@ MAX_NAME = 5  # Words of an author's name.
 #: So many papers are read word after word for phrases, so many are measured in the latent space,
 #: and so many by all that the ranking knows: as many as are shown.
 READ, MEASURED, RANKED = 1_000, 500, 150
-TELLING = 30  # By so many of a paper's heaviest terms, others like it are looked for.
+#: By so many of a paper's heaviest terms, others like it are looked for; so many are looked at.
+TELLING, NEAR = 25, 60
 
 
 @dataclass(frozen=True)
@@ -149,18 +150,25 @@ class _Asked:
     def ranked(self, papers: np.ndarray, scores: np.ndarray, tuning: Tuning) -> np.ndarray:
         """Return the scores with the words of the best papers, and for words side by side."""
         if tuning.expansion and len(self.archive) >= ENOUGH and len(papers):
-            vectors = self.archive.vectors(papers)
             best = _best(scores, BEST)
-            words = scores[best] ** 2 @ vectors[best]
-            words /= max(float(np.linalg.norm(words)), 1e-9)
+            words = self._words_of(papers[best], scores[best] ** 2)
             columns = np.flatnonzero(words)
-            further = _both(vectors @ words, self.archive, papers, columns, words[columns], tuning)
+            cosines = self.archive.cosines(papers, words)
+            further = _both(cosines, self.archive, papers, columns, words[columns], tuning)
             share = tuning.expansion * scores.max()
             scores = (scores + share * further) / (1 + share)
         if not self.query.phrases and 1 < len(self.query.terms) <= SHORT:
             together = self.says(papers, [self.query.terms])
             scores = np.where(together, 1 - (1 - scores) ** TOGETHER, scores)
         return np.round(scores, 5)
+
+    def _words_of(self, papers: np.ndarray, shares: np.ndarray) -> np.ndarray:
+        """Return a vector of the words of these papers together, (n_words,)."""
+        columns, weights, starts = self.archive.entries(papers)
+        sizes = np.diff(starts, append=len(columns))
+        words = np.zeros(self.archive.n_words, dtype=np.float32)
+        np.add.at(words, columns, weights * np.repeat(shares, sizes))
+        return words / max(float(np.linalg.norm(words)), 1e-9)
 
 
 def _both(
@@ -220,20 +228,18 @@ def by_author(archive: Archive, asked: str) -> tuple[np.ndarray, np.ndarray]:
 
 def similar(archive: Archive, paper: int, limit: int, tuning: Tuning) -> Hits:
     """Return the papers that are most like the one at this position."""
-    vector = archive.vectors(np.array([paper]))
-    heaviest = np.argsort(-vector.data, kind="stable")[:TELLING]
+    columns, weights, _ = archive.entries(np.array([paper]))
     scores = np.zeros(len(archive), dtype=np.float32)
-    for place in heaviest.tolist():
-        column = int(vector.indices[place])
-        having, counts = archive.having(column)
-        scores[having] += SUBLINEAR[counts] * (vector.data[place] * archive.weights[column])
+    for place in np.argsort(-weights, kind="stable")[:TELLING].tolist():
+        having, counts = archive.having(int(columns[place]))
+        weight = float(weights[place] * archive.weights[columns[place]])
+        scores[having] += SUBLINEAR[counts] * weight
     scores /= archive.lengths
     scores[paper] = 0
-    near = _best(scores, RANKED)
+    near = _best(scores, NEAR)
     near = near[scores[near] > 0]
     words = np.zeros(archive.n_words, dtype=np.float32)
-    words[vector.indices] = vector.data
-    cosines = archive.vectors(near) @ words
-    both = _both(cosines, archive, near, vector.indices, vector.data, tuning)
+    words[columns] = weights
+    both = _both(archive.cosines(near, words), archive, near, columns, weights, tuning)
     order = np.lexsort((-near, -both))[:limit]
     return Hits(near[order], both[order], len(near))

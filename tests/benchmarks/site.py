@@ -1,0 +1,300 @@
+"""How fast the site answers, with 100,000 papers and 100,000 subscribers.
+
+    uv run python -m tests.benchmarks.site PAPERS.jsonl.gz [--papers 100000] [--readers 100000]
+        [--requests 2000] [--clients 20]
+
+PAPERS is a file as `import_papers` reads it. Where it has fewer papers, they are repeated with ids
+of their own, as if announced before. They are stored in a PostgreSQL database of their own, the
+archive is written, and the web server is started by the command of docker-compose.yml. Then so many
+clients ask at once, each for the next page as soon as it has one: every paper another one, every
+search for other words, so that little of these was made before; the home page and the topics as
+people ask for them, again and again.
+
+Nothing else should run meanwhile: all share the cores. Fails where a page takes longer than 100 ms
+in 95 of 100 cases, or asks more queries than 15.
+"""
+
+import argparse
+import asyncio
+import os
+import random
+import re
+import resource
+import shlex
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from datetime import timedelta
+from itertools import batched, islice
+from pathlib import Path
+from urllib.parse import quote_plus
+
+import django
+import psutil
+import yaml
+
+from tests.benchmarks import due_day
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+MOST, MOST_QUERIES = 0.1, 15  # Seconds at the 95th percentile, and queries of a page.
+PORT = 8765
+BATCH = 5_000
+EACH = 3  # Topics of a reader.
+WARM = 60  # Requests of a kind, to each process some, before time is taken.
+WORD = re.compile(r"[a-z]{4,}", re.IGNORECASE)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--papers", type=int, default=100_000)
+    parser.add_argument("--readers", type=int, default=100_000)
+    parser.add_argument("--requests", type=int, default=2_000)
+    parser.add_argument("--clients", type=int, default=20)
+    options = parser.parse_args()
+    with due_day.database() as url, tempfile.TemporaryDirectory() as folder:
+        os.environ |= {
+            "DJANGO_SETTINGS_MODULE": "config.settings",
+            "DATABASE_URL": url,
+            "DATA_DIR": folder,
+            "SECRET_KEY": "a benchmark's, of which nothing is kept",
+            "ALLOWED_HOSTS": "127.0.0.1",
+            "SITE_URL": f"http://127.0.0.1:{PORT}",
+            "EMAIL_URL": "file:",
+            "DKIM_KEY_FILE": "",
+        }
+        django.setup()
+        load(options)
+        kinds = addresses(options.requests)
+        most = tell_queries(kinds)
+        with server() as process:
+            slowest = measure(kinds, options.clients, process)
+    sys.exit(slowest > MOST or most > MOST_QUERIES)
+
+
+# ---- What there is
+
+
+def load(options):
+    from django.core.management import call_command
+    from django.db import connection
+    from django.utils import timezone
+
+    from digest import archive, starter
+
+    call_command("migrate", verbosity=0)
+    starter.make_topics()
+    now = timezone.now()
+    store_papers(options.file, options.papers, now)
+    store_readers(options.readers, now)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+    for what in ("fitted, and the archive written", "the archive written anew"):
+        started = time.process_time()
+        archive.renew(now) if "fitted" in what else archive.write(now)
+        row = archive.ArchiveFile.objects.first()
+        print(
+            f"{what}: {time.process_time() - started:.1f} s of CPU, {row.papers:,} papers, "
+            f"{row.size / 1e6:.0f} MB, {row.model.terms:,} terms; "
+            f"at most {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3:.0f} MB of memory"
+        )
+    connection.close()
+
+
+def store_papers(file, count, now):
+    """Store so many papers, the last of today."""
+    from digest.models import Paper
+    from digest.sources import files
+
+    records = list(files.read(file, lambda number, reason: None, lambda size: None))
+    days = [record.day for record in records]
+    last, span = max(days), max(days) - min(days) + timedelta(days=1)
+    shift = now.date() - last
+    names = ("title", "abstract", "authors", "categories")
+    chance = random.Random(7)
+
+    def papers():
+        for repeat in range(-(-count // len(records))):
+            for record in records:
+                yield Paper(
+                    id=f"{record.id}.{repeat}" if repeat else record.id,
+                    day=record.day + shift - repeat * span,
+                    upvotes=chance.choice([None, None, None, 1, 2, 5, 12, 80]),
+                    changed_at=now - timedelta(days=1),
+                    **{name: getattr(record, name) for name in names},
+                )
+
+    for some in batched(islice(papers(), count), BATCH):
+        Paper.objects.bulk_create(some, ignore_conflicts=True)
+    print(f"{Paper.objects.count():,} papers")
+
+
+def store_readers(count, now):
+    from subscriptions.models import Subscriber, Topic, TopicPreference
+
+    chance, topics = random.Random(8), list(Topic.objects.values_list("pk", flat=True))
+    for some in batched(range(count), BATCH):
+        readers = Subscriber.objects.bulk_create(
+            Subscriber(
+                email=f"reader{number}@example.org",
+                asked_at=now,
+                confirmed_at=now,
+                next_due_at=now + timedelta(days=1),
+            )
+            for number in some
+        )
+        TopicPreference.objects.bulk_create(
+            TopicPreference(subscriber=reader, topic_id=topic)
+            for reader in readers
+            for topic in chance.sample(topics, EACH)
+        )
+    print(f"{Subscriber.objects.count():,} readers")
+
+
+def addresses(count) -> dict[str, list[str]]:
+    """Return what is asked for, kind by kind."""
+    from digest.models import Paper
+    from subscriptions.models import Topic
+
+    chance = random.Random(9)
+    papers = list(Paper.objects.values_list("pk", "title", "day"))
+    some = chance.sample(papers, min(count, len(papers)))
+    topics = list(Topic.objects.values_list("slug", flat=True))
+    by_subject = list(Topic.objects.by_subject().values_list("slug", flat=True))
+    days = sorted({day for _, _, day in papers})[-30:]
+    kinds = {
+        "home": ["/"] * count,
+        "topic": [f"/topics/{chance.choice(topics)}/" for _ in range(count)],
+        "subject": [f"/topics/{chance.choice(by_subject)}/" for _ in range(count)],
+        "paper": [f"/papers/{pk}/" for pk, _, _ in some],
+        "search": [f"/search/?q={quote_plus(words_of(title, chance))}" for _, title, _ in some],
+        "topics": ["/topics/"] * count,
+        "feed": [f"/topics/{chance.choice(by_subject)}/feed/" for _ in range(count)],
+        "day": [f"/days/{chance.choice(days)}/" for _ in range(count)],
+    }
+    mixed = [chance.choice(kinds[kind]) for kind in ("home", "topic", "paper", "search")]
+    asked = [kinds[kind] for kind in ("home", "topic", "paper", "search")]
+    kinds["mixed"] = mixed + [chance.choice(chance.choice(asked)) for _ in range(count - 4)]
+    return kinds
+
+
+def words_of(title, chance):
+    """Return one to four words of a title, side by side."""
+    words = WORD.findall(title) or ["graph"]
+    start, length = chance.randrange(len(words)), chance.randint(1, 4)
+    return " ".join(words[start : start + length])
+
+
+# ---- What is measured
+
+
+def tell_queries(kinds) -> int:
+    """Tell how many queries each kind of page asks where nothing was kept. Return the most."""
+    from django.core.cache import caches
+    from django.db import connection
+    from django.test import Client
+    from django.test.utils import CaptureQueriesContext
+
+    client, most = Client(SERVER_NAME="127.0.0.1"), 0
+    print(f"\n{'':10}queries     CPU  (of one process, nothing kept)")
+    for kind, paths in kinds.items():
+        client.get(paths[0])
+        counts, seconds = [], []
+        for path in paths[1:30]:
+            caches["pages"].clear()
+            caches["default"].clear()
+            started = time.process_time()
+            client.get(path)
+            seconds.append(time.process_time() - started)
+            with CaptureQueriesContext(connection) as asked:
+                caches["pages"].clear()
+                caches["default"].clear()
+                assert client.get(path).status_code == 200, path
+            counts.append(len(asked))
+        most = max(most, *counts)
+        print(f"{kind:10}{max(counts):7}{statistics.median(seconds) * 1e3:7.1f} ms")
+    connection.close()
+    return most
+
+
+@contextmanager
+def server():
+    """Start the web server by the command of docker-compose.yml."""
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    command = shlex.split(services["web"]["command"])
+    command[command.index("--bind") + 1] = f"127.0.0.1:{PORT}"
+    process = subprocess.Popen([sys.executable, "-m", *command], cwd=ROOT, start_new_session=True)
+    try:
+        yield psutil.Process(process.pid)
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(30)
+
+
+def measure(kinds, clients, process) -> float:
+    """Tell how long each kind of page takes. Return the slowest 95th percentile, in seconds.
+
+    CPU is that of the web server's processes alone. What the database and the clients take comes on
+    top of it.
+    """
+    asyncio.run(until_up())
+    for paths in kinds.values():
+        asyncio.run(ask(paths[:WARM], clients))
+    print(f"\n{clients} clients{'p50':>7}{'p95':>8}{'p99':>8} ms  pages/s  CPU ms a page")
+    slowest = 0.0
+    for kind, paths in kinds.items():
+        started, before = time.perf_counter(), cpu_of(process)
+        seconds = sorted(asyncio.run(ask(paths, clients)))
+        rate = len(paths) / (time.perf_counter() - started)
+        p50, p95, p99 = (seconds[int(len(seconds) * part)] * 1e3 for part in (0.5, 0.95, 0.99))
+        cpu = (cpu_of(process) - before) / len(paths) * 1e3
+        print(f"{kind:10}{p50:8.1f}{p95:8.1f}{p99:8.1f}{rate:12.0f}{cpu:10.1f}")
+        slowest = max(slowest, p95 / 1e3)
+    return slowest
+
+
+def cpu_of(process) -> float:
+    """Return the seconds of CPU that a process and its children have taken."""
+    times = [one.cpu_times() for one in (process, *process.children(recursive=True))]
+    return sum(one.user + one.system for one in times)
+
+
+async def until_up():
+    for _ in range(300):
+        try:
+            await ask(["/healthz/live/"], 1)
+            return
+        except OSError:
+            await asyncio.sleep(0.1)
+    raise SystemExit("The web server doesn't come up.")
+
+
+async def ask(paths, clients) -> list[float]:
+    """Ask for all pages, so many at once. Return how long each took."""
+    waiting, seconds = iter(paths), []
+
+    async def client():
+        reader, writer = await asyncio.open_connection("127.0.0.1", PORT)
+        for path in waiting:
+            started = time.perf_counter()
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = int(re.search(rb"content-length: (\d+)", head, re.IGNORECASE)[1])
+            await reader.readexactly(length)
+            seconds.append(time.perf_counter() - started)
+            assert head.startswith(b"HTTP/1.1 200"), (path, head)
+            if b"connection: close" in head.lower():
+                writer.close()
+                reader, writer = await asyncio.open_connection("127.0.0.1", PORT)
+        writer.close()
+
+    await asyncio.gather(*(client() for _ in range(clients)))
+    return seconds
+
+
+if __name__ == "__main__":
+    main()
