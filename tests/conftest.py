@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 from django.core.cache import caches
+from django.db import connections
 from django.utils import timezone
 
 from tests import services
@@ -71,8 +72,12 @@ def outbox(data_dir):
 
 
 @pytest.fixture(scope="module")
-def chromium():
-    """Start a browser for the tests of one module."""
+def chromium(django_db_setup):
+    """Start a browser for the tests of one module.
+
+    Within Playwright's loop, Django's connections are others than the thread's. So the tests'
+    database is made before the loop begins, and those of the loop are closed before it ends.
+    """
     services.require("chromium", "playwright")
     from playwright.sync_api import sync_playwright
 
@@ -85,6 +90,7 @@ def chromium():
         )
         yield browser
         browser.close()
+        connections.close_all()
 
 
 def _letter_id(file):
