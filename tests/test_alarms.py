@@ -2,9 +2,7 @@
 
 import logging
 import shutil
-import threading
 from collections import namedtuple
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -19,6 +17,7 @@ from subscriptions.models import Letter
 from subscriptions.post import sending
 from tests import make
 from tests.make import NOW
+from tests.threads import at_once, errors_of
 from tests.webhook import Hook
 
 pytestmark = pytest.mark.django_db
@@ -299,19 +298,9 @@ def test_what_was_told_to_nobody_is_not_told_to_a_webhook_that_comes_later(setti
 def test_of_many_who_see_the_same_one_tells(hook, caplog):
     sending.trip("auth", "it said 535", NOW)
     caplog.clear()
-    together = threading.Barrier(6)
-
-    def watch(now):
-        together.wait()
-        try:
-            alarms.watch(now)
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(6) as threads:
-        list(threads.map(watch, [NOW] * 6))
-        sending.mend()
-        list(threads.map(watch, [NOW + HOUR] * 6))
+    assert errors_of(at_once(*6 * [lambda: alarms.watch(NOW)])) == []
+    sending.mend()
+    assert errors_of(at_once(*6 * [lambda: alarms.watch(NOW + HOUR)])) == []
     assert len(hook.told) == 2
     assert Alarm.objects.count() == 1
     assert [one.levelno for one in caplog.records] == [logging.ERROR, logging.WARNING]

@@ -1,10 +1,9 @@
 """How often a door may be knocked at, by whom, and what is left behind."""
 
 from datetime import timedelta
-from threading import Barrier, Thread
 
 import pytest
-from django.db import OperationalError, connections
+from django.db import OperationalError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +12,7 @@ from subscriptions.limits import Limit, TooMany
 from subscriptions.models import Attempt, Letter, Subscriber
 from tests import make
 from tests.make import NOW
+from tests.threads import at_once
 
 pytestmark = pytest.mark.django_db
 
@@ -86,19 +86,10 @@ def test_each_door_and_each_value_counts_for_itself():
 
 @pytest.mark.django_db(transaction=True)
 def test_of_many_at_once_no_more_come_in_than_may():
-    barrier, came_in = Barrier(8), []
-
     def come():
-        barrier.wait()
-        came_in.append(is_let_in(Limit("network", "a", 3, HOUR), Limit("all", "", 5, HOUR)))
-        connections.close_all()
+        return is_let_in(Limit("network", "a", 3, HOUR), Limit("all", "", 5, HOUR))
 
-    threads = [Thread(target=come) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(came_in) == [False] * 5 + [True] * 3
+    assert sorted(at_once(*8 * [come])) == [False] * 5 + [True] * 3
 
 
 def test_where_attempts_cannot_be_counted_every_door_is_closed(client, monkeypatch, caplog):

@@ -1,8 +1,8 @@
 """Text becomes terms, and terms become the reader's own words again."""
 
 import sys
-import threading
 import time
+from functools import partial
 
 import pytest
 import snowballstemmer
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from digest.ranking import text
 from digest.ranking.query import queries
 from tests import corpora
+from tests.threads import at_once
 
 
 @pytest.mark.parametrize(
@@ -213,19 +214,11 @@ def test_a_million_characters_are_read_in_seconds():
 def test_threads_that_stem_at_once_do_not_mix_up_their_words():
     """The stemmer keeps the word that it is at, so that each thread could stem another's."""
     said = [[f"{corpora.word(n)}ations" for n in range(place, 2_000, 4)] for place in range(4)]
-    read = {}
-    threads = [
-        threading.Thread(target=lambda place=place: read.update({place: text.stems(said[place])}))
-        for place in range(4)
-    ]
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        read = at_once(*[partial(text.stems, words) for words in said])
     finally:
         sys.setswitchinterval(interval)
     alone = snowballstemmer.stemmer("english").stemWords
-    assert [read[place] for place in range(4)] == [alone(words) for words in said]
+    assert read == [alone(words) for words in said]
