@@ -5,21 +5,27 @@ has heard that it was taken. kombu keeps the room where Redis doesn't answer jus
 moments, and the worker listens for ever and takes nothing. A message is a hint: it may come again.
 """
 
+from contextlib import contextmanager
+
 from kombu.transport import redis
 
 
 class QoS(redis.QoS):
     def ack(self, delivery_tag):
-        try:
+        with self._room_given_back(delivery_tag):
             super().ack(delivery_tag)
-        finally:
-            self._quick_ack(delivery_tag)
 
     def reject(self, delivery_tag, requeue=False):
-        try:
+        with self._room_given_back(delivery_tag):
             super().reject(delivery_tag, requeue)
-        finally:
+
+    @contextmanager
+    def _room_given_back(self, delivery_tag):
+        try:
+            yield
+        except BaseException:
             self._quick_ack(delivery_tag)
+            raise
 
 
 class Channel(redis.Channel):

@@ -32,7 +32,7 @@ def is_idle(house):
 def test_a_message_of_a_newer_version_is_served_as_far_as_it_is_known(at_work):
     """Fault 13: old workers run on while the new version is installed."""
     at_work.invite(2)
-    first, second = at_work.letters()
+    *_, first, second = at_work.letters()
     at_work.hint(DELIVER, first["id"], kwargs={"urgency": 9})
     at_work.hint(DELIVER, second["id"], "by air")
     at_work.rest(30)
@@ -54,7 +54,7 @@ def grow(house, count):
     """Return Redis's keys and memory before and after so many tasks."""
 
     def look():
-        keys = house.redis.call("KEYS", "*").split()
+        keys = sorted(house.redis.call("KEYS", "*").split())
         return keys, int(house.redis.info("memory")["used_memory"])
 
     house.hint(DELIVER, 0, times=20)
