@@ -36,7 +36,8 @@ from subscriptions.post.transports import transport_for
 
 #: Names that belong to nobody (RFC 2606): DNS has nothing to say of them.
 EXAMPLES = ("example", "invalid", "test", "localhost", "example.com", "example.net", "example.org")
-UNDER_EXAMPLES = tuple(f".{name}" for name in EXAMPLES)
+#: Names that are known in one house alone (RFC 8375, RFC 6762, and what ICANN has reserved).
+AT_HOME = ("home.arpa", "local", "internal")
 
 
 @dataclass(frozen=True)
@@ -147,8 +148,14 @@ def _oracle(now):
             "this machine, set ORACLE=postfix:/var/log/mail.log."
         )
     if isinstance(oracle, oracles.PostfixLog):
-        with oracle.path.open("rb"):  # Raises what the doctor tells.
-            return "ok", f"the Postfix whose log is {oracle.path}"
+        try:
+            oracle.path.open("rb").close()
+        except OSError as error:
+            return "wrong", (
+                f"{oracle.path} can't be read ({error.strerror}): let Postfix write it "
+                f"(maillog_file), and this user read it: docs/install.md has the lines."
+            )
+        return "ok", f"the Postfix whose log is {oracle.path}"
     return "ok", "the outbox itself"
 
 
@@ -293,8 +300,12 @@ def _schedule(now):
 
 def _dns_records(resolver):
     domains = dns_records.domains()
-    if any(domain in EXAMPLES or domain.endswith(UNDER_EXAMPLES) for domain in domains):
+    if any(_is_among(EXAMPLES, domain) for domain in domains):
         said = "DEFAULT_FROM_EMAIL is an example: set it before you send."
+        yield Finding("DNS records", "note", said)
+        return
+    if any(_is_among(AT_HOME, domain) for domain in domains):
+        said = "DEFAULT_FROM_EMAIL is known in this house alone: there is nothing to publish."
         yield Finding("DNS records", "note", said)
         return
     resolver = resolver or dns_check.system_resolver()
@@ -303,3 +314,7 @@ def _dns_records(resolver):
     if settings.EMAIL_URL.startswith("smtp"):
         domain = verp.where_bounces_come("digest").rpartition("@")[2]
         yield Finding("MX", *dns_check.where_bounces_come(domain, resolver))
+
+
+def _is_among(names, domain):
+    return domain in names or domain.endswith(tuple(f".{name}" for name in names))

@@ -7,7 +7,7 @@ Celery worker on whatever broker is set (by default `memory://`), and beat is Ce
 import os
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import waitress
@@ -31,7 +31,8 @@ def use_port(port: int) -> None:
 
 def serve(port: int) -> None:
     """Serve until interrupted. Raises OSError where the port is taken."""
-    Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)  # WhiteNoise warns without.
+    with suppress(OSError):  # WhiteNoise warns without it. The code may be another user's.
+        Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)
     server = waitress.create_server(
         get_wsgi_application(),
         host="127.0.0.1",

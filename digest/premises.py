@@ -137,6 +137,8 @@ def data(now) -> Answer:
     room = f"{disk.free / 10**9:,.1f} of {disk.total / 10**9:,.0f} GB are free"
     if alarms.is_nearly_full(disk):
         return "wrong", f"{folder}: only {room}. See `disk` in docs/runbook.md."
+    if folder.stat().st_mode & stat.S_IRWXO:
+        return "note", f"others on this machine can look into {folder}: `chmod o= {folder}`."
     return "ok", f"{folder}: {room}"
 
 

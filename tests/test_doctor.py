@@ -108,6 +108,28 @@ def test_a_disk_that_is_nearly_full_is_wrong(monkeypatch):
     assert "only 1.0 of 100 GB are free" in said
 
 
+def test_a_data_folder_that_others_can_look_into_is_noted(data_dir):
+    data_dir.chmod(0o755)
+    assert told("data") == (
+        "note",
+        f"others on this machine can look into {data_dir}: `chmod o= {data_dir}`.",
+    )
+
+
+def test_a_domain_that_is_known_at_home_alone_has_nothing_to_publish(settings):
+    settings.DEFAULT_FROM_EMAIL = settings.TRANSACTIONAL_FROM_EMAIL = "x@papers.home.arpa"
+    grade, said = told("DNS records")
+    assert grade == "note"
+    assert "there is nothing to publish" in said
+
+
+def test_a_mail_log_that_cant_be_read_is_wrong_with_what_to_do(settings, tmp_path):
+    settings.EMAIL_URL, settings.ORACLE = "smtp://127.0.0.1:1", f"postfix:{tmp_path}/mail.log"
+    grade, said = told("oracle")
+    assert grade == "wrong"
+    assert "can't be read (No such file or directory): let Postfix write it" in said
+
+
 def test_a_data_folder_that_is_not_there_is_wrong(settings, tmp_path):
     settings.DATA_DIR = tmp_path / "gone"
     assert told("data")[0] == "wrong"
