@@ -214,7 +214,11 @@ REPLY_TO_EMAIL = text("REPLY_TO_EMAIL")  # Of someone who reads what is written 
 BOUNCE_ADDRESS = text("BOUNCE_ADDRESS")
 RECIPIENT_DELIMITER = os.environ.get("RECIPIENT_DELIMITER", "+")
 # Where that mail lies, if no mail server pipes it in: maildir:/…, mbox:/… or imaps://…
-BOUNCE_MAILBOX = os.environ.get("BOUNCE_MAILBOX", "")
+BOUNCE_MAILBOX = text("BOUNCE_MAILBOX")
+# What tells a mail provider that posts to us from others: the password in the address that it posts
+# to (user:password), and the key that it signs with, where it does.
+WEBHOOK_SECRET = text("WEBHOOK_SECRET")
+WEBHOOK_SIGNING_KEY = text("WEBHOOK_SIGNING_KEY")
 # So often may a letter be sent again of which nobody knows whether it arrived: 1, or 0 for never.
 MAX_REPEATS = int(flag("REPEAT_UNKNOWN", default=True))
 PROVIDER_RATES = numbers("PROVIDER_RATES")  # Letters a minute: "google=600, example.org=60".

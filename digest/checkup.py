@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from celery import current_app
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.urls import reverse
 from django.utils import timezone
 from dns.resolver import Resolver
 
@@ -24,6 +25,7 @@ from subscriptions.post import (
     aside,
     dns_check,
     dns_records,
+    esps,
     mailboxes,
     oracles,
     signing,
@@ -121,6 +123,9 @@ def _mail_server(now):
         transport = transport_for(settings.EMAIL_URL)
     except ImproperlyConfigured as error:
         return "wrong", str(error)
+    if esps.names_one(settings.EMAIL_URL):
+        title = transport.account.esp.title
+        return "ok", f"{title}, over its API. Whether it lets us in, `doctor --send-to` tells."
     if not isinstance(transport, SmtpTransport):
         return "note", f"letters become files in {settings.DATA_DIR}/outbox: set EMAIL_URL to send."
     where = f"{transport.server.host}:{transport.server.port}"
@@ -142,6 +147,10 @@ def _oracle(now):
         oracle = oracles.oracle_for(settings.ORACLE, settings.EMAIL_URL, settings.DATA_DIR)
     except ImproperlyConfigured as error:
         return "wrong", str(error)
+    if isinstance(oracle, oracles.Keeper):
+        return "ok", "the provider keeps letters apart by a key: one handed over again isn't sent"
+    if isinstance(oracle, oracles.NoOracle) and esps.names_one(settings.EMAIL_URL):
+        return "ok", "what the provider posts to us about a letter, where it has"
     if isinstance(oracle, oracles.NoOracle):
         return "note", (
             "none: after a crash, a letter may arrive twice, the very same. With a Postfix on "
@@ -215,6 +224,8 @@ def _bounces(now):
     address = verp.where_bounces_come("digest")
     if settings.EMAIL_URL.startswith("file:"):
         return "ok", "letters become files, and none comes back"
+    if esps.names_one(settings.EMAIL_URL):
+        return _provider_events(esps.account_of(settings.EMAIL_URL).esp)
     if unread := len(list(aside.folder().glob("*.eml"))):
         return "note", f"{unread} messages could not be read: look into {aside.folder()}."
     if settings.BOUNCE_MAILBOX:
@@ -228,6 +239,22 @@ def _bounces(now):
             f"inbound`, or set BOUNCE_MAILBOX. Else letters go to dead addresses for ever."
         )
     return "ok", f"they come to {address}; the last was read on {last.noted_at:%Y-%m-%d}"
+
+
+def _provider_events(esp):
+    from subscriptions.post import esp_events  # And with it, anymail.
+
+    where = f"{settings.SITE_URL}{reverse('provider-events', args=[esp.name])}"
+    if not esp_events.is_guarded(esp):
+        name = "WEBHOOK_SIGNING_KEY" if esp.signs_events else "WEBHOOK_SECRET"
+        return "wrong", (
+            f"{esp.title} tells nobody: set {name}, and have it post its events to {where}. Else "
+            f"letters go to dead addresses, and to who reported them, for ever."
+        )
+    last = LetterFact.objects.filter(via=esp.name).first()
+    if last is None:
+        return "note", f"{esp.title} has told nothing yet: have it post its events to {where}."
+    return "ok", f"{esp.title} tells; the last time was on {last.noted_at:%Y-%m-%d}"
 
 
 def _dkim_key(now):

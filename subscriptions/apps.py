@@ -8,7 +8,7 @@ class SubscriptionsConfig(AppConfig):
 
     def ready(self):
         from subscriptions import mail, notices, registry
-        from subscriptions.post import mailboxes, signing, verp
+        from subscriptions.post import esps, mailboxes, signing, verp
         from subscriptions.post.transports import transport_for
 
         transport_for(settings.EMAIL_URL)  # Refuse what can't be, before letters are lost to it.
@@ -16,6 +16,10 @@ class SubscriptionsConfig(AppConfig):
         signing.check()
         verp.check()
         mailboxes.check()
+        if esps.names_one(settings.EMAIL_URL):
+            from subscriptions.post import esp_events
+
+            esp_events.check(esps.account_of(settings.EMAIL_URL).esp)
 
         registry.composers["confirm"] = notices.compose_confirm
         registry.composers["goodbye"] = notices.compose_goodbye

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from subscriptions import views
+from subscriptions import views, webhooks
 
 urlpatterns = [
     path("subscribe/", views.subscribe, name="subscribe"),
@@ -9,4 +9,6 @@ urlpatterns = [
     path("move/<str:token>/", views.move, name="move"),
     path("lost/", views.lost, name="lost"),
     path("unsubscribe/<str:token>/", views.unsubscribe, name="unsubscribe"),
+    # Where anymail has it, so that each provider's setup is as anymail's documentation tells it.
+    path("anymail/<slug:name>/tracking/", webhooks.provider_events, name="provider-events"),
 ]

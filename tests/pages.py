@@ -22,8 +22,9 @@ from subscriptions.models import Letter, Subscriber
 from tests import make
 from tests.make import NOW
 
-#: The panel has pages of its own; the gallery is there for developers alone.
-ELSEWHERE = ("admin/", "letters/")
+#: The panel has pages of its own; the gallery is there for developers alone, and at the last, mail
+#: providers post what becomes of letters.
+ELSEWHERE = ("admin/", "letters/", "anymail/")
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 
 from subscriptions import mail
+from subscriptions.post import esps
 from subscriptions.post.signature import Key
 
 STRING = 255  # A TXT record is made of strings of so many octets at most.
@@ -46,6 +47,9 @@ def organisation(domain: str) -> str:
 
 def spf(domain: str) -> Record:
     """Return who may send for this domain, as far as EMAIL_URL tells."""
+    if esps.names_one(settings.EMAIL_URL):  # What looks like its host there is a key.
+        title = esps.ESPS[urlsplit(settings.EMAIL_URL).scheme].title
+        return _spf(domain, "include:NAME", f"NAME is what {title} tells you to include.")
     host = urlsplit(settings.EMAIL_URL).hostname or ""
     address = _address(host)
     if address is not None and address.is_global:

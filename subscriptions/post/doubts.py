@@ -2,9 +2,10 @@
 
 Past the fence, no answer means that nobody knows. Such a letter is held until the mail server has
 surely ended the conversation, then asked for: the journal tells what was accepted before a crash,
-an oracle (oracles.py) what the mail server has of it. Where it has the letter, that is its end;
-where it hasn't, the letter is sent again; where nobody can say, it is sent once more with the same
-bytes and Message-ID, and after a second silence ends as failed, its picks kept.
+an oracle (oracles.py) what the mail server has of it, and whatever came back of it that it left.
+Where it arrived, that is its end; where it didn't, it is sent again; where nobody can say, it is
+sent once more with the same bytes and Message-ID, and after a second silence ends as failed, its
+picks kept.
 """
 
 import logging
@@ -17,7 +18,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from subscriptions.models import Letter
-from subscriptions.post import journal, ledger, message_ids, oracles
+from subscriptions.post import facts, journal, ledger, message_ids, oracles
 from subscriptions.post.ledger import Overtaken
 
 logger = logging.getLogger(__name__)
@@ -115,8 +116,10 @@ def _doubt_silent(letters, now):
 
 
 def _after_hold(letters, now):
-    """Ask what became of letters, and act on the answer."""
+    """Ask what became of letters, and act on the answer. What came back of one says it too."""
     answers = _ask(letters)
+    told = facts.told_of([letter.pk for letter in letters])
+    answers |= {letter.message_id: "yes" for letter in letters if letter.pk in told}
     for letter in letters:
         with suppress(Overtaken):
             _act_on(answers.get(letter.message_id, "unknown"), letter, now)
@@ -150,6 +153,8 @@ def _act_on(answer, letter, now):
     elif answer == "no":
         never = letter.repeats == 0
         ledger.stumble(letter, now, "the mail server does not have it", surely_never_left=never)
+    elif answer == "again" and not reason:  # Whether it arrived before, a second one doesn't.
+        ledger.stumble(letter, now, "handed over again, under the same key")
     elif letter.repeats < settings.MAX_REPEATS and not reason:
         note = "nobody knows: sent again"
         ledger.move(

@@ -1,7 +1,10 @@
 """What came to be known of letters after they left, and how much came back that told of none."""
 
+from collections.abc import Collection
+
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Coalesce
 
 from subscriptions.post.letters import Letter
 
@@ -99,3 +102,16 @@ def count_useless(why: str, now) -> None:
     """Count one more message of today that told of no letter."""
     row, _ = UselessMail.objects.get_or_create(day=now.date(), why=why)
     UselessMail.objects.filter(pk=row.pk).update(count=F("count") + 1)
+
+
+def told_of(letter_ids: Collection[int]) -> set[int]:
+    """Return those of these letters of which anything came back: they surely had left."""
+    facts = LetterFact.objects.filter(letter__in=letter_ids)
+    return set(facts.values_list("letter_id", flat=True))
+
+
+def names_told_of(message_ids: Collection[str], since) -> set[str]:
+    """Return those of these Message-IDs of which anything came back since then."""
+    facts = LetterFact.objects.filter(noted_at__gte=since)
+    names = facts.values_list(Coalesce("letter__message_id", "message_id"), flat=True)
+    return set(names).intersection(message_ids)

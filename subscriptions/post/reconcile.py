@@ -17,7 +17,7 @@ from django.db.models import Max
 
 from subscriptions import registry, schedule
 from subscriptions.models import Letter, LetterEvent, Subscriber
-from subscriptions.post import doubts, journal, ledger, message_ids, oracles, sending
+from subscriptions.post import doubts, facts, journal, ledger, message_ids, oracles, sending
 
 #: So much further back than the lost hours is looked: days are older than their letters, and a name
 #: that is found is always the same letter's.
@@ -110,7 +110,8 @@ def _known(expected: dict, since) -> dict:
 def _accepted(message_ids: Collection[str], since) -> set[str]:
     oracle = oracles.oracle_for(settings.ORACLE, settings.EMAIL_URL, settings.DATA_DIR)
     noted = journal.accepted_ids(doubts.folder_of_journals(), since)
-    return noted.intersection(message_ids) | oracle.accepted(message_ids, since)
+    told = facts.names_told_of(message_ids, since)
+    return noted.intersection(message_ids) | told | oracle.accepted(message_ids, since)
 
 
 def _accept(waiting: dict[str, Letter], now) -> None:

@@ -41,15 +41,22 @@ def of_verdict(verdict: Verdict, message_id: str, recipient: str, *, is_trial: b
         if verdict.about == "provider":
             until = providers.slow_down(providers.provider_of(recipient), verdict.reply, now)
         if verdict.about == "us":
-            trouble = "unreachable" if verdict.reply.startswith("4") else "auth"
-            sending.trip(trouble, verdict.reply, now, is_trial=is_trial)
+            sending.trip(_trouble(verdict), verdict.reply, now, is_trial=is_trial)
         ledger.put_back(letter, now, until=until, note=verdict.reply, **facts)
 
     def unknown(letter, now):
+        if verdict.about == "us":  # The next letter would be in doubt, too.
+            sending.trip(_trouble(verdict), verdict.reply, now, is_trial=is_trial)
         doubts.doubt(letter, verdict.reply, now, **facts)
 
     acts = (accepted, refused, deferred, unknown)
     return {act.__name__: act for act in acts}[verdict.answer]
+
+
+def _trouble(verdict):
+    """Return what keeps all letters: a server that is away or busy, or that doesn't let us in."""
+    passes = verdict.reply.startswith("4") or verdict.stage in ("connect", "api")
+    return "unreachable" if passes else "auth"
 
 
 def of_withdrawal(reason: str) -> Act:

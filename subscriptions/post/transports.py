@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
+from subscriptions.post import esps
 from subscriptions.post.line import Envelope, Line, Transport, Verdict
 from subscriptions.post.smtp_server import SmtpTransport, parse_server
 
@@ -156,7 +157,12 @@ def transport_for(url: str) -> Transport:
         return FileTransport()
     if scheme in ("smtp", "smtps"):
         return SmtpTransport(parse_server(url))
+    if esps.names_one(url):
+        from subscriptions.post.esp_line import EspTransport  # And with it, anymail.
+
+        return EspTransport(esps.account_of(url))
     raise ImproperlyConfigured(
         f"EMAIL_URL begins with {scheme or url!r}, which is no transport of ours. It may be "
-        f"file: or smtp://user:password@host:port?tls=starttls."
+        f"file:, smtp://user:password@host:port?tls=starttls, or one of {', '.join(esps.ESPS)}, as "
+        f"docs/bounces.md says."
     )

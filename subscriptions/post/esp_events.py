@@ -1,0 +1,248 @@
+"""What a provider posts to us about letters, read: whether it is the provider, and what it tells.
+
+Anymail knows each provider's words; what they mean for a letter is decided here. Only who has an
+ESP configured imports this.
+"""
+
+import hashlib
+import hmac
+import json
+from base64 import b64decode, b64encode
+from datetime import UTC, datetime, timedelta
+
+from anymail.exceptions import AnymailError, AnymailWebhookValidationFailure
+from anymail.signals import EventType, RejectReason
+from anymail.webhooks import brevo, mailgun, postmark, resend, sendgrid
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.crypto import constant_time_compare
+
+from subscriptions.post import esps, message_ids
+from subscriptions.post.esps import Esp
+from subscriptions.post.replies import grade_of, status_in
+from subscriptions.post.reports import Report, cleaned
+
+#: So old may a signed event be: some providers sign once, and try for hours to be heard.
+STALE = timedelta(hours=24)
+#: Standard Webhooks, which Resend signs by, signs each try anew.
+STALE_TRY = timedelta(minutes=5)
+#: What is raised by fields that are missing, or hold something else than they should.
+NONSENSE = (
+    *(ValueError, TypeError, KeyError, AttributeError, IndexError),
+    *(OverflowError, RecursionError),
+)
+
+
+class Forged(Exception):
+    """It is not from the provider, or too old to tell."""
+
+
+class Unreadable(Exception):
+    """It is from the provider, and makes no sense."""
+
+
+def reports_in(request, esp: Esp, now: datetime) -> list[Report]:
+    """Return what a request of the provider tells of letters. Raises Forged or Unreadable.
+
+    What tells nothing of a letter's fate, such as that it was opened, is left out.
+    """
+    try:
+        view = VIEWS[esp.name]()
+        view.setup(request)
+        view.run_validators(request)
+        _refuse_stale(request, esp, now)
+    except AnymailWebhookValidationFailure as error:
+        raise Forged(str(error)) from None
+    except (AnymailError, *NONSENSE) as error:
+        raise Forged(type(error).__name__) from None
+    try:
+        events = view.parse_events(request)
+        return [report for event in events if (report := _report(event, esp)) is not None]
+    except (AnymailError, ImproperlyConfigured) as error:
+        raise Unreadable(str(error.args[:1])) from None
+    except NONSENSE as error:
+        raise Unreadable(type(error).__name__) from None
+
+
+def is_guarded(esp: Esp) -> bool:
+    """Return whether anything tells the provider from others. Without, it isn't listened to."""
+    return bool(settings.WEBHOOK_SIGNING_KEY if esp.signs_events else settings.WEBHOOK_SECRET)
+
+
+def check(esp: Esp) -> None:
+    """Refuse, at the start, keys that can't be. Raises ImproperlyConfigured."""
+    if settings.WEBHOOK_SECRET and ":" not in settings.WEBHOOK_SECRET:
+        raise ImproperlyConfigured("WEBHOOK_SECRET must say USER:PASSWORD.")
+    if not is_guarded(esp):
+        return
+    try:
+        VIEWS[esp.name]()
+        if esp.name == "resend":
+            _key_of_resend()
+    except ValueError:
+        raise ImproperlyConfigured(f"WEBHOOK_SIGNING_KEY is none of {esp.title}'s.") from None
+
+
+# ---- Whether it is the provider
+
+
+def _refuse_stale(request, esp, now):
+    """Anymail looks at signatures alone: whoever has seen an event could tell it for ever."""
+    match esp.name:
+        case "mailgun":
+            said = json.loads(request.body)["signature"]["timestamp"]
+        case "sendgrid":
+            said = request.headers["X-Twilio-Email-Event-Webhook-Timestamp"]
+        case "resend":
+            return _check_standard_webhook(request, now)
+        case _:
+            return
+    if abs(now - _moment(said)) > STALE:
+        raise Forged("stale")
+
+
+def _check_standard_webhook(request, now):
+    """Check a signature as standardwebhooks.com has it, for which anymail wants a library."""
+    parts = (request.headers[f"svix-{part}"] for part in ("id", "timestamp", "signature"))
+    name, said, signatures = parts
+    if abs(now - _moment(said)) > STALE_TRY:
+        raise Forged("stale")
+    signed = f"{name}.{said}.".encode() + request.body
+    ours = b64encode(hmac.digest(_key_of_resend(), signed, "sha256")).decode()
+    if not any(constant_time_compare(f"v1,{ours}", one) for one in signatures.split()):
+        raise Forged("signature")
+
+
+def _key_of_resend() -> bytes:
+    """Raises ValueError."""
+    return b64decode(settings.WEBHOOK_SIGNING_KEY.removeprefix("whsec_"), validate=True)
+
+
+def _moment(said) -> datetime:
+    return datetime.fromtimestamp(float(said), UTC)
+
+
+def _password() -> dict:
+    return {"webhook_secret": settings.WEBHOOK_SECRET or []}
+
+
+class Resend(resend.ResendTrackingWebhookView):
+    """Its signature is checked above."""
+
+    warn_if_no_basic_auth = False
+
+    def __init__(self, **kwargs):
+        self._svix_webhook = None
+        super(resend.SvixWebhookValidationMixin, self).__init__(**kwargs)
+
+
+def _mailgun():
+    key = settings.WEBHOOK_SIGNING_KEY
+    return mailgun.MailgunTrackingWebhookView(webhook_signing_key=key, **_password())
+
+
+def _sendgrid():
+    key = settings.WEBHOOK_SIGNING_KEY
+    return sendgrid.SendGridTrackingWebhookView(
+        tracking_webhook_verification_key=key, **_password()
+    )
+
+
+def _ses():
+    from anymail.webhooks import amazon_ses  # It wants boto3, which only SES needs.
+
+    client = {"client_params": esps.account_of(settings.EMAIL_URL).options["client_params"]}
+    return amazon_ses.AmazonSESTrackingWebhookView(**client, **_password())
+
+
+VIEWS = {
+    "postmark": lambda: postmark.PostmarkTrackingWebhookView(**_password()),
+    "mailgun": _mailgun,
+    "sendgrid": _sendgrid,
+    "brevo": lambda: brevo.BrevoTrackingWebhookView(**_password()),
+    "resend": lambda: Resend(**_password()),
+    "ses": _ses,
+}
+
+
+# ---- What it tells
+
+
+#: What an event tells of a letter. A rejection depends on its reason.
+KINDS = {
+    EventType.QUEUED: "relayed",
+    EventType.SENT: "relayed",
+    EventType.DEFERRED: "delayed",
+    EventType.DELIVERED: "delivered",
+    EventType.BOUNCED: "bounced",
+    EventType.FAILED: "bounced",
+    EventType.REJECTED: "bounced",
+    EventType.COMPLAINED: "complained",
+    EventType.UNSUBSCRIBED: "unsubscribed",
+}
+#: Why a provider sent nothing: what it remembers of earlier letters, its own or of others.
+REJECTIONS = {RejectReason.SPAM: "complained", RejectReason.UNSUBSCRIBED: "unsubscribed"}
+#: The providers' own words for an address that is none.
+GONE = {
+    "postmark": lambda told: told.get("Type") in ("HardBounce", "BadEmailAddress"),
+    "mailgun": lambda told: told["event-data"].get("reason") in ("bounce", "suppress-bounce"),
+    "sendgrid": lambda told: told.get("type") == "bounce",
+    "brevo": lambda told: told.get("event") in ("hard_bounce", "invalid_email"),
+    "resend": lambda told: told["data"].get("bounce", {}).get("type") == "Permanent",
+    "ses": lambda told: told.get("bounce", {}).get("bounceType") == "Permanent",
+}
+
+
+def _report(event, esp) -> Report | None:
+    kind = KINDS.get(event.event_type)
+    if event.event_type == EventType.REJECTED:
+        kind = REJECTIONS.get(event.reject_reason, kind)
+    if kind is None:
+        return None
+    said = event.mta_response or event.description or ""
+    status = status_in(said)
+    letter_id, message_id = _letter(event)
+    return Report(
+        kind=kind,
+        addresses=(),
+        message_id=message_id,
+        name=_name(event, esp, letter_id, message_id),
+        via=esp.name,
+        grade=_grade(event, esp, status) if kind == "bounced" else "",
+        status=status,
+        said=cleaned(said),
+        at=event.timestamp,
+        letter_id=letter_id,
+    )
+
+
+def _grade(event, esp, status) -> str:
+    """Trust the mail server's status before the provider's own word, which is coarser."""
+    if status and not status.endswith(".0.0"):
+        return grade_of(status)
+    gone_before = event.reject_reason in (RejectReason.BOUNCED, RejectReason.INVALID)
+    if event.event_type == EventType.REJECTED:
+        return "hard" if gone_before else "policy"
+    return "hard" if GONE[esp.name](event.esp_event) else "soft"
+
+
+def _letter(event) -> tuple[int | None, str]:
+    """Return the number and the Message-ID of the letter, as we had marked it.
+
+    Others may mark theirs with numbers too, so a number alone is none. Where no marks came with the
+    event, its Message-ID is the provider's, or ours.
+    """
+    metadata = event.metadata or {}
+    number, marked = str(metadata.get("letter", "")), metadata.get("message_id")
+    message_id = str(marked or event.message_id or "")
+    if not message_ids.is_ours(message_id):
+        return None, ""
+    is_number = marked and number.isdecimal() and len(number) < 19
+    return (int(number) if is_number else None), message_id
+
+
+def _name(event, esp, letter_id, message_id) -> str:
+    """Return what tells this event from others: its own id, where the provider gives it one."""
+    own = event.event_id or f"{letter_id} {message_id} {event.message_id} {event.timestamp}"
+    told = f"{esp.name}\n{event.event_type}\n{own}"
+    return hashlib.sha256(told.encode("utf-8", "replace")).hexdigest()

@@ -1,0 +1,317 @@
+"""What providers post about letters, in the shapes that their documentation gives, and signed.
+
+`EVENTS[esp][kind](letter)` is the event of a kind: delivered, delayed, gone (a hard bounce),
+policy, full (a soft one), complained, unsubscribed, opened. `post` sends one as providers do.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+import uuid
+from datetime import UTC, datetime
+
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from tests.make import NOW
+
+PASSWORD = "events:sesame"
+BASIC = "Basic " + base64.b64encode(PASSWORD.encode()).decode()
+MAILGUN_KEY = "mailgun-signing-key"
+RESEND_KEY = "whsec_" + base64.b64encode(b"resend-signing-key-of-24").decode()
+SENDGRID = ec.generate_private_key(ec.SECP256R1())
+SENDGRID_KEY = base64.b64encode(
+    SENDGRID.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+).decode()
+KEYS = {"mailgun": MAILGUN_KEY, "sendgrid": SENDGRID_KEY, "resend": RESEND_KEY}
+
+WORDS = {
+    "gone": ("5.1.1", "550 5.1.1 no such user"),
+    "policy": ("5.7.1", "550 5.7.1 we don't want it"),
+    "full": ("5.2.2", "552 5.2.2 mailbox full"),
+}
+AT = datetime(2026, 6, 1, 12, 5, tzinfo=UTC)
+
+
+def marks(letter):
+    return {"letter": str(letter.pk), "message_id": letter.message_id}
+
+
+def post(client, esp, told, *, at=NOW, headers=None):
+    """Post an event as the provider does. What `headers` say is sent instead."""
+    body = json.dumps(told).encode()
+    sent = {**SIGN[esp](told, body, at), **(headers or {})}
+    if esp == "mailgun":
+        body = json.dumps({**told, "signature": sent.pop("signature")}).encode()
+    return client.post(
+        f"/anymail/{esp}/tracking/", body, content_type="application/json", headers=sent
+    )
+
+
+# ---- How they sign
+
+
+def mailgun_signature(told, body, at):
+    said, token = str(int(at.timestamp())), told["event-data"]["id"].ljust(50, "x")
+    signature = hmac.new(MAILGUN_KEY.encode(), f"{said}{token}".encode(), hashlib.sha256)
+    told = {"timestamp": said, "token": token, "signature": signature.hexdigest()}
+    return {"signature": told}
+
+
+def sendgrid_signature(told, body, at):
+    said = str(int(at.timestamp()))
+    signature = SENDGRID.sign(said.encode() + body, ec.ECDSA(hashes.SHA256()))
+    return {
+        "X-Twilio-Email-Event-Webhook-Signature": base64.b64encode(signature).decode(),
+        "X-Twilio-Email-Event-Webhook-Timestamp": said,
+    }
+
+
+def resend_signature(told, body, at):
+    name, said = f"msg_{hashlib.sha256(body).hexdigest()[:20]}", str(int(at.timestamp()))
+    key = base64.b64decode(RESEND_KEY.removeprefix("whsec_"))
+    signed = hmac.digest(key, f"{name}.{said}.".encode() + body, "sha256")
+    signature = f"v1,{base64.b64encode(signed).decode()}"
+    return {"svix-id": name, "svix-timestamp": said, "svix-signature": f"v2,AAAA {signature}"}
+
+
+def sns_headers(told, body, at):
+    return {
+        "Authorization": BASIC,
+        "x-amz-sns-message-type": told["Type"],
+        "x-amz-sns-message-id": told["MessageId"],
+    }
+
+
+def by_password(told, body, at):
+    return {"Authorization": BASIC}
+
+
+SIGN = {
+    "postmark": by_password,
+    "mailgun": mailgun_signature,
+    "sendgrid": sendgrid_signature,
+    "brevo": by_password,
+    "resend": resend_signature,
+    "ses": sns_headers,
+}
+
+
+# ---- What they say
+
+
+def postmark(record, **fields):
+    def event(letter):
+        common = {
+            "RecordType": record,
+            "MessageID": str(uuid.uuid4()),
+            "ServerID": 23,
+            "MessageStream": "outbound",
+            "Metadata": marks(letter),
+        }
+        return common | fields
+
+    return event
+
+
+def postmark_bounce(kind, code, words, number):
+    fields = {"Type": kind, "TypeCode": code, "ID": number, "Details": words}
+    return postmark("Bounce", **fields, BouncedAt=AT.isoformat(), Email="reader@example.org")
+
+
+POSTMARK = {
+    "delivered": postmark("Delivery", DeliveredAt=AT.isoformat(), Details="250 ok"),
+    "delayed": postmark_bounce("Transient", 2, "smtp;451 4.7.0 later", 41),
+    "gone": postmark_bounce("HardBounce", 1, f"smtp;{WORDS['gone'][1]}", 42),
+    "policy": postmark_bounce("SoftBounce", 4096, f"smtp;{WORDS['policy'][1]}", 43),
+    "full": postmark_bounce("SoftBounce", 4096, f"smtp;{WORDS['full'][1]}", 44),
+    "complained": postmark("SpamComplaint", Type="SpamComplaint", ID=45, BouncedAt=AT.isoformat()),
+    "unsubscribed": postmark(
+        "SubscriptionChange",
+        ChangedAt=AT.isoformat(),
+        Origin="Recipient",
+        SuppressSending=True,
+        SuppressionReason="ManualSuppression",
+    ),
+    "opened": postmark("Open", FirstOpen=True, ReceivedAt=AT.isoformat()),
+}
+
+
+def mailgun(name, **fields):
+    def event(letter):
+        data = {
+            "event": name,
+            "id": f"mailgun-{name}-{fields.get('severity')}",
+            "timestamp": AT.timestamp(),
+            "recipient": "reader@example.org",
+            "message": {"headers": {"message-id": letter.message_id.strip("<>")}},
+            "user-variables": marks(letter),
+        }
+        return {"event-data": data | fields}
+
+    return event
+
+
+def mailgun_failure(reason, kind, severity="permanent"):
+    status, words = WORDS.get(kind, ("4.7.0", "451 4.7.0 later"))
+    told = {"code": int(words[:3]), "enhanced-code": status, "message": words, "description": ""}
+    return mailgun("failed", severity=severity, reason=reason, **{"delivery-status": told})
+
+
+MAILGUN = {
+    "delivered": mailgun("delivered", **{"delivery-status": {"code": 250, "message": "OK"}}),
+    "delayed": mailgun_failure("generic", "later", "temporary"),
+    "gone": mailgun_failure("bounce", "gone"),
+    "policy": mailgun_failure("bounce", "policy"),
+    "full": mailgun_failure("generic", "full"),
+    "complained": mailgun("complained"),
+    "unsubscribed": mailgun("unsubscribed"),
+    "opened": mailgun("opened"),
+}
+
+
+def sendgrid(name, **fields):
+    def event(letter):
+        common = {
+            "event": name,
+            "email": "reader@example.org",
+            "timestamp": int(AT.timestamp()),
+            "smtp-id": letter.message_id,
+            "sg_event_id": f"{name}-{fields.get('status')}",
+            "sg_message_id": "filter0001.16648.5515E0B88.0",
+            "anymail_id": str(uuid.uuid4()),
+        }
+        return [common | marks(letter) | fields]
+
+    return event
+
+
+def sendgrid_bounce(kind, how):
+    status, words = WORDS[kind]
+    return sendgrid("bounce", type=how, status=status, reason=words)
+
+
+SENDGRID_EVENTS = {
+    "delivered": sendgrid("delivered", response="250 OK"),
+    "delayed": sendgrid("deferred", response="451 4.7.0 later", attempt="5"),
+    "gone": sendgrid_bounce("gone", "bounce"),
+    "policy": sendgrid_bounce("policy", "blocked"),
+    "full": sendgrid_bounce("full", "blocked"),
+    "complained": sendgrid("spamreport"),
+    "unsubscribed": sendgrid("unsubscribe"),
+    "opened": sendgrid("open", useragent="x"),
+}
+
+
+def brevo(name, **fields):
+    def event(letter):
+        common = {
+            "event": name,
+            "email": "reader@example.org",
+            "id": 1,
+            "date": "2026-06-01 14:05:00",
+            "ts_epoch": int(AT.timestamp() * 1000),
+            "message-id": f"<{uuid.uuid4()}@smtp-relay.mailin.fr>",
+            "subject": "Papers",
+            "X-Mailin-custom": json.dumps(marks(letter)),
+        }
+        return common | fields
+
+    return event
+
+
+BREVO = {
+    "delivered": brevo("delivered"),
+    "delayed": brevo("deferred", reason="451 4.7.0 later"),
+    "gone": brevo("hard_bounce", reason=WORDS["gone"][1]),
+    "policy": brevo("soft_bounce", reason=WORDS["policy"][1]),
+    "full": brevo("soft_bounce", reason=WORDS["full"][1]),
+    "complained": brevo("spam"),
+    "unsubscribed": brevo("unsubscribe"),
+    "opened": brevo("unique_opened"),
+}
+
+
+def resend(name, **fields):
+    def event(letter):
+        data = {
+            "email_id": "56761188-7520-42d8-8898-ff6fc54ce618",
+            "created_at": AT.isoformat(),
+            "from": "digest@paperboy.example",
+            "to": ["reader@example.org"],
+            "subject": "Papers",
+            "headers": [{"name": "X-Metadata", "value": json.dumps(marks(letter))}],
+        }
+        return {"type": f"email.{name}", "created_at": AT.isoformat(), "data": data | fields}
+
+    return event
+
+
+def resend_bounce(kind, sub, words):
+    return resend("bounced", bounce={"type": kind, "subType": sub, "message": words})
+
+
+#: Resend says in words of its own what it makes of a bounce, and not what the mail server said.
+RESEND = {
+    "delivered": resend("delivered"),
+    "delayed": resend("delivery_delayed"),
+    "gone": resend_bounce("Permanent", "General", "The mail server sent a hard bounce message."),
+    "full": resend_bounce("Transient", "MailboxFull", "The recipient's inbox was full."),
+    "complained": resend("complained"),
+    "opened": resend("opened"),
+}
+
+
+def ses(name, **fields):
+    def event(letter):
+        told = {
+            "eventType": name,
+            "mail": {
+                "messageId": "0102017e8f-000000",
+                "destination": ["reader@example.org"],
+                "headers": [{"name": "X-Metadata", "value": json.dumps(marks(letter))}],
+            },
+            name.lower(): fields,
+        }
+        return {
+            "Type": "Notification",
+            "MessageId": str(uuid.uuid5(uuid.NAMESPACE_DNS, json.dumps(told))),
+            "TopicArn": "arn:aws:sns:eu-west-1:123456789012:papers",
+            "Message": json.dumps(told),
+            "Timestamp": "2026-06-01T12:05:00.000Z",
+        }
+
+    return event
+
+
+def ses_bounce(kind, sub, what):
+    status, words = WORDS[what]
+    recipient = {"emailAddress": "reader@example.org", "action": "failed", "status": status}
+    recipient["diagnosticCode"] = f"smtp; {words}"
+    return ses("Bounce", bounceType=kind, bounceSubType=sub, bouncedRecipients=[recipient])
+
+
+SES = {
+    "delivered": ses("Delivery", recipients=["reader@example.org"], smtpResponse="250 ok"),
+    "gone": ses_bounce("Permanent", "General", "gone"),
+    "policy": ses_bounce("Permanent", "General", "policy"),
+    "full": ses_bounce("Transient", "MailboxFull", "full"),
+    "complained": ses(
+        "Complaint",
+        complainedRecipients=[{"emailAddress": "reader@example.org"}],
+        complaintFeedbackType="abuse",
+    ),
+    "opened": ses("Open", userAgent="x"),
+}
+
+EVENTS = {
+    "postmark": POSTMARK,
+    "mailgun": MAILGUN,
+    "sendgrid": SENDGRID_EVENTS,
+    "brevo": BREVO,
+    "resend": RESEND,
+    "ses": SES,
+}

@@ -1,0 +1,355 @@
+"""What providers post about letters: believed where it is theirs, and told once (fault 60)."""
+
+import base64
+import json
+from datetime import timedelta
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.db import OperationalError
+
+from digest import checkup
+from subscriptions import returns
+from subscriptions.models import Letter, LetterFact, UselessMail
+from subscriptions.post import doubts, esp_events, esps
+from tests import came_back, make, services
+from tests.esp_events import EVENTS, KEYS, PASSWORD, marks, post
+from tests.make import NOW
+
+pytestmark = [pytest.mark.django_db, pytest.mark.services]
+
+HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
+URLS = {
+    "postmark": "postmark://key",
+    "mailgun": "mailgun://key@mg.example.org",
+    "sendgrid": "sendgrid://key",
+    "brevo": "brevo://key",
+    "resend": "resend://key",
+    "ses": "ses://AKID:secret@eu-west-1",
+}
+ALL = list(URLS)
+SIGNING = list(KEYS)
+
+
+@pytest.fixture
+def use(settings):
+    """Return a function that makes a provider the one that letters go through."""
+
+    def use(esp):
+        if esp == "ses":
+            services.require("boto3")
+        settings.EMAIL_URL = URLS[esp]
+        settings.WEBHOOK_SIGNING_KEY = KEYS.get(esp, "")
+        settings.WEBHOOK_SECRET = "" if esp in KEYS else PASSWORD
+        return EVENTS[esp]
+
+    return use
+
+
+@pytest.fixture
+def letter():
+    return came_back.letter(make.subscriber("reader@example.org"))
+
+
+def state_of(letter):
+    letter.subscriber.refresh_from_db()
+    return letter.subscriber.suppressed_by or "written to"
+
+
+def each(*kinds):
+    return [
+        pytest.param(esp, kind, id=f"{esp}-{kind}")
+        for esp in ALL
+        for kind in kinds
+        if kind in EVENTS[esp]
+    ]
+
+
+# ---- What they tell
+
+
+@pytest.mark.parametrize(("esp", "kind"), each("gone"))
+def test_an_address_that_is_none_is_written_to_no_more(client, use, letter, esp, kind):
+    events = use(esp)
+    assert post(client, esp, events[kind](letter)).status_code == 200
+    fact = letter.facts.get()
+    assert (fact.kind, fact.grade, fact.via) == ("bounced", "hard", esp)
+    assert state_of(letter) == "bounced"
+
+
+@pytest.mark.parametrize(("esp", "kind"), each("policy", "full", "delayed", "delivered", "opened"))
+def test_all_else_that_befalls_a_letter_is_noted_and_no_more(client, use, letter, esp, kind):
+    events = use(esp)
+    assert post(client, esp, events[kind](letter)).status_code == 200
+    assert state_of(letter) == "written to"
+    told = list(letter.facts.values_list("kind", "grade"))
+    expected = {
+        "policy": [("bounced", "policy")],
+        "full": [("bounced", "soft")],
+        "delayed": [("delayed", "")],
+        "delivered": [("delivered", "")],
+        "opened": [],  # Who reads what and when is nobody's business.
+    }
+    assert told == expected[kind]
+
+
+@pytest.mark.parametrize(("esp", "kind"), each("complained"))
+def test_who_reports_a_letter_as_unwanted_gets_no_more(client, use, letter, esp, kind):
+    assert post(client, esp, use(esp)[kind](letter)).status_code == 200
+    assert state_of(letter) == "complained"
+
+
+@pytest.mark.parametrize(("esp", "kind"), each("unsubscribed"))
+def test_who_unsubscribes_with_the_provider_is_unsubscribed(client, use, letter, esp, kind):
+    assert post(client, esp, use(esp)[kind](letter)).status_code == 200
+    letter.subscriber.refresh_from_db()
+    assert letter.subscriber.unsubscribed_at == NOW
+    assert "provider" in letter.subscriber.consents.get().via
+
+
+@pytest.mark.parametrize(
+    ("esp", "change", "told"),
+    [
+        ("postmark", {"Type": "BadEmailAddress", "Details": ""}, ("bounced", "hard")),
+        ("postmark", {"Type": "Blocked", "Details": "no"}, ("bounced", "policy")),
+        ("postmark", {"Type": "HardBounce", "Details": "550 5.0.0 no"}, ("bounced", "hard")),
+        ("sendgrid", {"event": "dropped", "reason": "Bounced Address"}, ("bounced", "hard")),
+        ("sendgrid", {"event": "dropped", "reason": "Spam Content"}, ("bounced", "policy")),
+        ("sendgrid", {"event": "dropped", "reason": "Unsubscribed Address"}, ("unsubscribed", "")),
+        ("sendgrid", {"event": "processed"}, ("relayed", "")),
+        ("brevo", {"event": "invalid_email", "reason": ""}, ("bounced", "hard")),
+        ("brevo", {"event": "blocked", "reason": ""}, ("bounced", "policy")),
+        ("brevo", {"event": "error", "reason": ""}, ("bounced", "soft")),
+    ],
+)
+def test_a_provider_that_says_no_more_is_taken_at_its_word(client, use, letter, esp, change, told):
+    event = use(esp)["gone"](letter)
+    (event[0] if isinstance(event, list) else event).update(change)
+    if esp == "sendgrid":
+        del event[0]["type"]
+    post(client, esp, event)
+    assert letter.facts.values_list("kind", "grade").get() == told
+
+
+def test_a_letter_is_known_by_its_name_alone(client, use, letter):
+    """As for one that a person sent by hand, without our marks."""
+    event = use("mailgun")["gone"](letter)
+    event["event-data"]["user-variables"] = {}
+    post(client, "mailgun", event)
+    assert state_of(letter) == "bounced"
+
+
+# ---- In any order, and again
+
+
+@pytest.mark.parametrize("esp", ALL)
+def test_an_event_that_is_told_again_changes_nothing(client, use, letter, esp):
+    event = use(esp)["gone"](letter)
+    assert [post(client, esp, event).status_code for _ in range(3)] == [200] * 3
+    assert letter.facts.count() == 1
+
+
+def test_an_event_may_come_before_we_know_that_the_letter_was_accepted(client, use):
+    events = use("mailgun")
+    letter = came_back.letter(make.subscriber(), state=Letter.State.TRANSMITTING)
+    post(client, "mailgun", events["gone"](letter))
+    assert state_of(letter) == "bounced"
+    letter.refresh_from_db()
+    assert letter.state == "transmitting"
+
+
+def test_events_may_come_in_any_order(client, use, letter):
+    events = use("postmark")
+    for kind in ("complained", "delayed", "gone", "delivered"):
+        post(client, "postmark", events[kind](letter))
+    assert state_of(letter) == "complained"
+    assert letter.facts.count() == 4
+
+
+def test_a_letter_in_doubt_has_left_where_its_provider_tells_of_it(client, use):
+    """The provider's events are the oracle."""
+    events = use("mailgun")
+    letter = came_back.letter(make.subscriber(), state=Letter.State.UNCERTAIN)
+    Letter.objects.update(closes_at=NOW + 9 * HOUR, next_try_at=NOW, ended_at=None)
+    post(client, "mailgun", events["delivered"](letter))
+    doubts.sweep(NOW + MINUTE)
+    letter.refresh_from_db()
+    assert (letter.state, letter.last_reply) == ("accepted", "known to the mail server")
+
+
+def test_a_letter_in_doubt_of_which_nothing_is_told_stays_unknown(use):
+    use("mailgun")
+    letter = came_back.letter(make.subscriber(), state=Letter.State.UNCERTAIN, repeats=1)
+    Letter.objects.update(closes_at=NOW + 9 * HOUR, next_try_at=NOW, ended_at=None)
+    doubts.sweep(NOW + MINUTE)
+    letter.refresh_from_db()
+    assert letter.state == "failed"
+
+
+def test_what_is_told_of_an_unknown_letter_waits_for_it(client, use, letter):
+    event = use("postmark")["gone"](letter)
+    reader, left_at = letter.subscriber, letter.left_at
+    letter.delete()
+    assert post(client, "postmark", event).status_code == 200
+    assert LetterFact.objects.get().letter is None
+    found = came_back.letter(reader, left_at=left_at)
+    assert returns.match_again(NOW) == 1
+    assert state_of(found) == "bounced"
+
+
+def test_letters_of_others_with_the_same_provider_are_none_of_ours(client, use, letter):
+    """A number may be one of ours by chance."""
+    event = use("postmark")["gone"](letter)
+    event["Metadata"] = {"letter": str(letter.pk), "message_id": "<1@other.example>"}
+    assert post(client, "postmark", event).status_code == 200
+    assert state_of(letter) == "written to"
+    assert UselessMail.objects.get().why == "foreign"
+
+
+def test_a_batch_with_one_bad_event_is_told_of_the_others(client, use, letter):
+    events = use("sendgrid")
+    foreign = events["gone"](letter)[0] | {"letter": "x", "message_id": "", "smtp-id": ""}
+    batch = [foreign, *events["delivered"](letter), *events["gone"](letter)]
+    assert post(client, "sendgrid", batch).status_code == 200
+    assert letter.facts.count() == 2
+
+
+def test_what_can_not_be_recorded_is_told_again(client, use, letter, monkeypatch):
+    event = use("postmark")["gone"](letter)
+
+    def away(*args):
+        raise OperationalError("away")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(returns, "record", away)
+        client.raise_request_exception = False
+        assert post(client, "postmark", event).status_code == 500
+    assert post(client, "postmark", event).status_code == 200
+    assert letter.facts.count() == 1
+
+
+# ---- Forged, stale, strange
+
+
+@pytest.mark.parametrize("esp", ALL)
+def test_a_forged_event_changes_nothing(client, use, letter, esp):
+    event = use(esp)["gone"](letter)
+    forged = {
+        "postmark": {"Authorization": "Basic " + base64.b64encode(b"events:guess").decode()},
+        "brevo": {"Authorization": "Basic garbage"},
+        "ses": {"x-amz-sns-message-id": "another"},
+        "mailgun": {"signature": {"timestamp": "1", "token": "x", "signature": "0" * 64}},
+        "sendgrid": {"X-Twilio-Email-Event-Webhook-Signature": "AAAA"},
+        "resend": {"svix-signature": "v1,AAAA"},
+    }
+    assert post(client, esp, event, headers=forged[esp]).status_code == 403
+    assert not LetterFact.objects.exists()
+    assert state_of(letter) == "written to"
+
+
+@pytest.mark.parametrize("esp", ["sendgrid", "resend"])
+def test_a_signature_is_that_of_the_body(client, use, letter, esp):
+    event = use(esp)["delivered"](letter)
+    sent = {}
+    real = client.post
+    client.post = lambda path, body, **more: sent.update(path=path, body=body, more=more)
+    post(client, esp, event)
+    client.post = real
+    changed = sent["body"].replace(b"delivered", b"complained")
+    assert changed != sent["body"]
+    assert client.post(sent["path"], changed, **sent["more"]).status_code == 403
+
+
+@pytest.mark.parametrize("esp", SIGNING)
+def test_a_stale_event_changes_nothing(client, use, letter, esp):
+    event = use(esp)["gone"](letter)
+    assert post(client, esp, event, at=NOW - 25 * HOUR).status_code == 403
+    assert post(client, esp, event, at=NOW + 25 * HOUR).status_code == 403
+    assert not LetterFact.objects.exists()
+
+
+@pytest.mark.parametrize("esp", ALL)
+def test_without_what_tells_it_from_others_a_provider_is_not_listened_to(
+    client, use, letter, settings, esp
+):
+    event = use(esp)["gone"](letter)
+    settings.WEBHOOK_SIGNING_KEY = settings.WEBHOOK_SECRET = ""
+    assert post(client, esp, event).status_code == 404
+
+
+def test_nobody_else_is_listened_to(client, use, letter, settings):
+    event = use("postmark")["gone"](letter)
+    assert client.post("/anymail/mailgun/tracking/", event).status_code == 404
+    assert client.post("/anymail/postmark/inbound/", event).status_code == 404
+    settings.EMAIL_URL = "smtp://127.0.0.1:25"
+    assert post(client, "postmark", event).status_code == 404
+
+
+def test_a_password_is_asked_for(client, use):
+    """Amazon sends it only then."""
+    use("postmark")
+    answered = client.post("/anymail/postmark/tracking/", {})
+    assert answered.status_code == 401
+    assert answered["WWW-Authenticate"].startswith("Basic")
+
+
+def test_looking_changes_nothing(client, use):
+    use("postmark")
+    assert client.head("/anymail/postmark/tracking/").status_code == 200
+    assert client.get("/anymail/postmark/tracking/").status_code == 405
+
+
+@pytest.mark.parametrize("esp", ["postmark", "brevo", "ses"])
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b"null", b'"x"', b"\xff\xfe", b"{}", b"[" * 9999]
+)
+def test_nonsense_is_answered_and_no_more(client, use, esp, body):
+    use(esp)
+    headers = {"Authorization": "Basic " + base64.b64encode(PASSWORD.encode()).decode()}
+    answered = client.post(
+        f"/anymail/{esp}/tracking/", body, content_type="application/json", headers=headers
+    )
+    assert answered.status_code in (200, 400, 403)
+    assert not LetterFact.objects.exists()
+
+
+@pytest.mark.parametrize("bad", [{"letter": "9" * 30}, {"letter": "-1"}, {"letter": None}, "x", 7])
+def test_marks_that_are_none_of_ours_find_no_letter(client, use, letter, bad):
+    event = use("postmark")["gone"](letter)
+    event["Metadata"] = bad
+    assert post(client, "postmark", event).status_code in (200, 400)
+    assert not LetterFact.objects.exists()
+
+
+def test_a_letters_marks_name_nobody(letter):
+    assert "@example.org" not in json.dumps(marks(letter))
+
+
+# ---- Configured
+
+
+@pytest.mark.parametrize("esp", ["sendgrid", "resend"])
+def test_a_signing_key_that_can_be_none_is_refused_at_the_start(use, settings, esp):
+    use(esp)
+    esp_events.check(esps.ESPS[esp])
+    settings.WEBHOOK_SIGNING_KEY = "not a key!"
+    with pytest.raises(ImproperlyConfigured, match="WEBHOOK_SIGNING_KEY"):
+        esp_events.check(esps.ESPS[esp])
+
+
+def test_a_password_without_a_name_is_refused_at_the_start(use, settings):
+    use("postmark")
+    settings.WEBHOOK_SECRET = "sesame"
+    with pytest.raises(ImproperlyConfigured, match="USER:PASSWORD"):
+        esp_events.check(esps.ESPS["postmark"])
+
+
+def test_the_doctor_says_when_the_provider_told_something(client, use, letter):
+    events = use("brevo")
+
+    def told():
+        return next((one.grade, one.said) for one in checkup.examine(NOW) if one.what == "bounces")
+
+    assert told()[0] == "note"
+    post(client, "brevo", events["delivered"](letter))
+    assert told() == ("ok", "Brevo tells; the last time was on 2026-06-01")
