@@ -19,5 +19,8 @@ class DigestConfig(AppConfig):
         registry.on_reconciled.append(ledger.write_days_of)
         registry.exporters.append(ledger.export)
         registry.on_reset.append(ledger.forget_feedback)
+        registry.previews.append(panels.difference)
+        registry.panels.append(panels.history_panel)
+        registry.panels.append(panels.saved_panel)
         registry.panels.append(panels.steering_panel)
         registry.panels.append(panels.feed_panel)

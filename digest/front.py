@@ -4,6 +4,7 @@ Both are parts of a page, rendered once and kept for a minute: what is the same 
 again, costs nothing.
 """
 
+from contextlib import contextmanager
 from datetime import timedelta
 from hashlib import sha256
 from threading import BoundedSemaphore
@@ -30,6 +31,17 @@ _turns = BoundedSemaphore(AT_ONCE)
 
 class Busy(Exception):
     """Too many are rehearsed for at this moment."""
+
+
+@contextmanager
+def turn():
+    """Wait until fewer than AT_ONCE are rehearsed for, and be one of them. Raises Busy."""
+    if not _turns.acquire(timeout=PATIENCE):
+        raise Busy
+    try:
+        yield
+    finally:
+        _turns.release()
 
 
 def part_for(form: WishesForm, now) -> str:
@@ -72,14 +84,11 @@ def _rehearsed(wishes, now):
     from digest import fitting, rehearsal
     from digest.profiles import wished
 
-    if not _turns.acquire(timeout=PATIENCE):
-        raise Busy
     try:
-        told = rehearsal.rehearse(wished(wishes, SIZE), now)
+        with turn():
+            told = rehearsal.rehearse(wished(wishes, SIZE), now)
     except fitting.NotFitted:
         return _preview(is_early=True)
-    finally:
-        _turns.release()
     today, *before = told.days
     return _preview(
         today=today,

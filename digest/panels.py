@@ -1,9 +1,68 @@
 """What this room adds to the page of a reader's preferences, registered as Django starts."""
 
+from django.db.models import Count, Q
 from django.template.loader import render_to_string
 
-from digest import steering
+from digest import front, steering
+from digest.models import Digest, Feedback, Pick
 from subscriptions import links
+
+HISTORY = 60  # So many digests are listed,
+SHOWN = 7  # and so many of them, and of the saved papers, at first.
+TITLES = 20  # So many papers that would come, or not, are told by title.
+
+
+def difference(subscriber, wishes, settings, now) -> str:
+    """Return by which papers of the last days her digests would differ with these wishes and
+    settings, as HTML.
+    """
+    # The model and numpy, which only pages that rank pay.
+    from digest import fitting, rehearsal
+    from digest.profiles import wished
+
+    changed = wished(wishes, settings.get("size", subscriber.size), subscriber)
+    try:
+        with front.turn():
+            found = rehearsal.compare(subscriber, changed, now, weekdays=settings.get("weekdays"))
+    except fitting.NotFitted:
+        return render_to_string("digest/_difference.html", {"is_early": True})
+    except front.Busy:
+        return render_to_string("digest/_difference.html", {"is_busy": True})
+    context = {"difference": found, "limit": f":{TITLES}", "shown": TITLES}
+    return render_to_string("digest/_difference.html", context)
+
+
+def history_panel(subscriber) -> str:
+    """Return her digests of the last weeks, with the way to each on the web."""
+    count = Count("picks", filter=Q(picks__leader=None))
+    had = Digest.objects.filter(subscriber=subscriber, letter__state="accepted")
+    had = list(had.annotate(count=count).filter(count__gt=0).order_by("-day")[:HISTORY])
+    best = Pick.objects.filter(digest__in=had, position=1).select_related("paper")
+    titles = {pick.digest_id: pick.paper.title for pick in best}
+    rows = [
+        {
+            "day": one.day,
+            "title": titles.get(one.pk, ""),
+            "more": one.count - 1,
+            "token": links.token("digest", one.public_id),
+        }
+        for one in had
+    ]
+    return render_to_string("digest/_history.html", {"rows": rows[:SHOWN], "older": rows[SHOWN:]})
+
+
+def saved_panel(subscriber) -> str:
+    """Return the papers that she saved, the latest first."""
+    saved = Feedback.objects.filter(subscriber=subscriber, value=Feedback.Value.SAVE)
+    papers = [one.paper for one in saved.select_related("paper").order_by("-at")]
+    return render_to_string(
+        "digest/_saved.html",
+        {
+            "papers": papers[:SHOWN],
+            "older": papers[SHOWN:],
+            "token": links.token("feedback", subscriber.public_id),
+        },
+    )
 
 
 def feed_panel(subscriber) -> str:

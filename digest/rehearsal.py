@@ -70,8 +70,11 @@ def rehearse(profile: Profile, now, *, had: Collection[str] = ()) -> Rehearsal:
     return Rehearsal([_as_digest(day, papers) for day in reversed(ranked)], is_cut)
 
 
-def compare(subscriber: Subscriber, changed: Profile, now) -> Difference:
-    """Return by which papers of these days her digests would differ.
+def compare(
+    subscriber: Subscriber, changed: Profile, now, *, weekdays: int | None = None
+) -> Difference:
+    """Return by which papers of these days her digests would differ, also where they came on other
+    `weekdays` (as Subscriber.weekdays) than now.
 
     What she had before the first of them is hidden on both sides, and not what she had since: that
     was chosen for what she has set now.
@@ -83,8 +86,10 @@ def compare(subscriber: Subscriber, changed: Profile, now) -> Difference:
     (profile,) = profiles_of([subscriber])
     profile, is_cut = bounded(profile)
     changed, also_cut = bounded(changed)
-    now_has = _ranked(profile, issues, had)
-    then_has = now_has if changed == profile else _ranked(changed, issues, had)
+    weekdays = weekdays or subscriber.weekdays
+    now_has = _ranked(profile, _on(subscriber.weekdays, issues), had)
+    is_same = (changed, weekdays) == (profile, subscriber.weekdays)
+    then_has = now_has if is_same else _ranked(changed, _on(weekdays, issues), had)
     added, removed = _beyond(then_has, now_has), _beyond(now_has, then_has)
     papers = Paper.objects.in_bulk([*added, *removed])
     return Difference(
@@ -132,6 +137,11 @@ class _Ranked:
 
 def _issues(now):
     return editions.issues_until(schedule.local_day(now, UTC), BACK)
+
+
+def _on(weekdays, issues):
+    """Return the issues of these days of the week."""
+    return [issue for issue in issues if schedule.is_wanted(issue.day, weekdays)]
 
 
 def _ranked(profile, issues, had) -> list[_Ranked]:

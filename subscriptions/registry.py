@@ -44,6 +44,11 @@ erasers: list[Callable] = []
 panels: list[Callable] = []
 
 
+#: Called with a subscriber, the wishes and settings that she would save, and the moment; each returns
+#: what would change, as HTML. Nothing is written.
+previews: list[Callable] = []
+
+
 def composed(letter: "Letter", now: datetime) -> "Content":
     """Return what one letter says. Raises what its composer yields in its place."""
     (content,) = composers[letter.kind]([letter], now)

@@ -7,11 +7,12 @@ from math import ceil
 
 from django.conf import settings
 from django.db import transaction
-from django.http import JsonResponse
+from django.http import HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
+from django.utils.safestring import mark_safe
 from django.utils.translation import get_language_from_request, gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.csrf import csrf_exempt
@@ -245,6 +246,20 @@ def _save(request, subscriber, token):
     return _done(token, "save")
 
 
+def _preview(request, subscriber, token):
+    """What saving would change: for a script the part of the page alone, else the page with it."""
+    form = forms.PreferencesForm(request.POST)
+    if not form.is_valid():
+        return _preferences_page(request, subscriber, form, status=400)
+    wished = (form.wishes(), form.settings(), timezone.now())
+    preview = mark_safe(
+        "".join(one(subscriber, *wished) for one in registry.previews)
+    )  # Templates'.
+    if "part" in request.GET:
+        return HttpResponse(preview)
+    return _preferences_page(request, subscriber, form, preview=preview)
+
+
 def _resume(request, subscriber, token):
     """End what keeps letters from her: that they came back, or were reported, or a pause."""
     now, door = timezone.now(), _door(request, "preferences page", VOUCH)
@@ -305,6 +320,7 @@ def _stay(request, subscriber, token):
 
 ACTIONS = {
     "save": _save,
+    "preview": _preview,
     "resume": _resume,
     "reset": _reset,
     "move": _move,
@@ -331,11 +347,12 @@ def _sign_up_page(request, form, status=200):
     return render(request, "subscriptions/subscribe.html", context, status=status)
 
 
-def _preferences_page(request, subscriber, form, status=200, move_form=None):
+def _preferences_page(request, subscriber, form, status=200, move_form=None, preview=""):
     now = timezone.now()
     context = {
         "move_form": move_form or forms.MoveForm(subscriber=subscriber),
         "move": moving.under_way(subscriber),
+        "preview": preview,
         "subscriber": subscriber,
         "state": subscriber.state_at(now),
         "address": addresses.readable(subscriber.email),

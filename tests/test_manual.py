@@ -1,0 +1,243 @@
+"""The manual: what it names is there, and a newcomer who follows it gets her first digest.
+
+The transcript of docs/install.md is run as it stands, with the addresses of this test in place of
+its own, and without what installs programs and makes users.
+"""
+
+import mailbox
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from contextlib import closing, suppress
+from functools import cache
+from pathlib import Path
+
+import pytest
+import yaml
+from django.core.management import get_commands, load_command_class
+
+from digest import alarms
+from tests import services
+from tests.faults.ports import free_port
+from tests.postfix import Pipe, Postfix
+
+ROOT = Path(__file__).resolve().parent.parent
+MANUAL = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+INSTALL = (ROOT / "docs" / "install.md").read_text()
+SERVICES = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+
+of_each_page = pytest.mark.parametrize("page", MANUAL, ids=lambda page: page.name)
+
+
+# ---- What it names
+
+
+def anchors_of(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    plain = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings)
+    return {heading.replace(" ", "-") for heading in plain}
+
+
+@of_each_page
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if target.startswith(("http:", "https:", "mailto:")):
+            continue
+        path, _, anchor = target.partition("#")
+        there = (page.parent / path).resolve() if path else page
+        assert there.exists(), target
+        assert not anchor or anchor in anchors_of(there), target
+
+
+@cache
+def parser_of(command):
+    return load_command_class(get_commands()[command], command).create_parser("manage.py", command)
+
+
+def commands_in(text: str) -> list[list[str]]:
+    """Return our commands in a page, each as words: in backquotes, or in a line of code."""
+    text = re.sub(r"`[^`\n]*\n[^`\n]*`", lambda found: found[0].replace("\n", " "), text)
+    said = re.findall(r"manage\.py ([a-z_]+[^`|#;\n]*)", text)
+    said += re.findall(r"^ *paperboy ([a-z_]+[^`|#;\n]*)", text, re.MULTILINE)
+    return [command.split("  ")[0].split() for command in said]
+
+
+@of_each_page
+def test_commands_and_their_options_are_there(page):
+    for command, *words in commands_in(page.read_text()):
+        assert command in get_commands(), command
+        known = parser_of(command)._option_string_actions
+        options = [word.strip("[]") for word in words if word.startswith(("--", "[--"))]
+        assert set(options) <= known.keys(), f"{command} {options}"
+
+
+@of_each_page
+def test_files_that_it_names_are_there(page):
+    names = re.findall(
+        r"`((?:tests|digest|subscriptions|config|docs|templates)/[\w./]+\w)`", page.read_text()
+    )
+    assert [name for name in names if not (ROOT / name).exists()] == []
+
+
+@of_each_page
+def test_services_of_docker_compose_are_there(page):
+    pattern = r"docker compose (?:exec|run|start|stop|restart|logs)((?: -[\w-]+)*) ([a-z]+)"
+    named = [service for _, service in re.findall(pattern, page.read_text())]
+    assert set(named) <= SERVICES.keys()
+
+
+def test_the_settings_table_has_every_setting_and_no_other():
+    table = re.findall(r"^\| (`[A-Z].*?) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    named = {name for row in table for name in re.findall(r"`([A-Z_]+)`", row)}
+    code = (ROOT / "config" / "settings.py").read_text()
+    read = set(re.findall(r'(?:text|flag|items|numbers|whole_numbers?|get)\(\s*"([A-Z_]+)"', code))
+    assert named - read - {"SECRET_KEY_FALLBACKS"} == set()
+    assert read - named - {"SECRET_KEY_FALLBACKS"} == set()
+
+
+def test_settings_that_pages_set_are_read_by_something():
+    places = ("config/settings.py", "docker-compose.yml", "Dockerfile")
+    known = "".join((ROOT / place).read_text() for place in places)
+    ours = [page for page in MANUAL if page.name != "site.md"]  # It sets others' for its checks.
+    for page in ours:
+        for name in re.findall(r"^\s*([A-Z]{3,}[A-Z_]+)=", page.read_text(), re.MULTILINE):
+            names = (f'"{name}"', f'"{name.removesuffix("_FILE")}"', f"ARG {name}=")
+            assert any(one in known for one in names), f"{page.name}: {name}"
+
+
+def test_the_runbook_has_an_entry_for_each_alarm_and_for_nothing_else():
+    headings = re.findall(r"^## (.+)$", (ROOT / "docs" / "runbook.md").read_text(), re.MULTILINE)
+    assert tuple(headings) == alarms.NAMES
+
+
+def test_the_index_has_every_page():
+    index = (ROOT / "docs" / "README.md").read_text()
+    pages = {page.name for page in MANUAL[1:]} - {"README.md"}
+    assert {page for page in pages if f"({page})" not in index} == set()
+
+
+@pytest.mark.parametrize("name", ["web", "worker", "beat"])
+def test_units_run_what_docker_compose_runs(name):
+    row = re.search(rf"^\| {name} \| `([^`]+)`", INSTALL, re.MULTILINE)[1]
+    theirs = set(shlex.split(SERVICES[name]["command"]))
+    only_in_containers = {
+        "--worker-tmp-dir",
+        "/dev/shm",
+        "--no-control-socket",
+        "/tmp/beat-schedule",
+    }
+    assert theirs - set(shlex.split(row)) - only_in_containers <= {"0.0.0.0:8000"}
+
+
+def test_figures_that_it_names_are_told():
+    told = (ROOT / "digest" / "metrics.py").read_text()
+    named = re.findall(r"`paperboy_([a-z_]+)", (ROOT / "docs" / "watching.md").read_text())
+    assert [name for name in named if f'"{name}"' not in told] == []
+
+
+# ---- From a bare Debian to a first digest
+
+#: Programs that install, or need a user that isn't here. The others are the real ones.
+STUBS = {
+    "true": "exit 0",
+    "runuser": 'shift 2; [ "$1" = -- ] && shift; exec "$@"',
+    "install": """
+        words=()
+        while [ $# -gt 0 ]; do [ "$1" = -g ] && shift || words+=("$1"); shift; done
+        exec /usr/bin/install "${words[@]}" """,
+    "systemctl": """
+        [ "$*" = "enable --now paperboy" ] || exit 0
+        said() { sed -n "s/^$1=//p" HOME/paperboy.service; }
+        set -a; . "$(said EnvironmentFile)"; cd "$(said WorkingDirectory)"
+        setsid $(said ExecStart) >> HOME/service.log 2>&1 &
+        echo $! > HOME/service.pid""",
+    "sleep": """
+        for _ in $(seq 300); do
+            [ "$(grep -c '^From ' HOME/mail)" -ge "$(cat HOME/expected)" ] && break
+            /bin/sleep 0.2
+        done
+        echo $(($(cat HOME/expected) + 1)) > HOME/expected""",
+}
+NOT_HERE = ["apt-get", "pipx", "uv", "git", "adduser", "usermod", "chgrp", "postconf"]
+
+
+def transcript(port, postfix, home: Path) -> str:
+    """Return the blocks of the first chapter as one script, with what holds in this test."""
+    chapter = INSTALL.partition("## One machine")[2].partition("### PostgreSQL")[0]
+    blocks = re.findall(r"```sh\n(.*?)```", chapter, re.DOTALL)
+    script = "\n".join(block for block in blocks if "createsuperuser" not in block)
+    for theirs, ours in {
+        "/tmp/": f"{home}/",
+        "/opt/paperboy/.venv/bin/python": ".venv/bin/python",
+        "SECRET_KEY=unused .venv/bin/python manage.py collectstatic --noinput": "",  # As CI does.
+        ".venv/bin/python": sys.executable,
+        "manage.py serve": f"manage.py serve --port {port}",
+        "127.0.0.1:8000": f"127.0.0.1:{port}",
+        "127.0.0.1:25": f"127.0.0.1:{postfix.port}",
+        "install -m 640 -g adm /dev/null /var/log/mail.log": "",
+        "/var/log/mail.log": str(postfix.log),
+        "DATA_DIR=/var/lib/paperboy": f"DATA_DIR={home}/data\nSOURCES=",
+        "/var/lib/paperboy": f"{home}/data",
+        "/opt/paperboy": str(ROOT),
+        "/etc/paperboy": f"{home}/etc",
+        "/etc/systemd/system": str(home),
+        "/usr/local/bin": f"{home}/bin",
+        "/var/mail/reader": f"{home}/mail",
+    }.items():
+        assert theirs in script, theirs
+        script = script.replace(theirs, ours)
+    return script
+
+
+@pytest.mark.services
+def test_a_newcomer_gets_her_first_digest_by_the_manual_alone(tmp_path):
+    services.require("postfix")
+    for name in ("bin", "data"):
+        (tmp_path / name).mkdir()
+    for name, body in STUBS.items() | {(name, STUBS["true"]) for name in NOT_HERE}:
+        stub = tmp_path / "bin" / name
+        stub.write_text(f"#!/bin/bash\n{body.replace('HOME', str(tmp_path))}\n")
+        stub.chmod(0o755)
+    for name in ("mail", "service.log"):
+        (tmp_path / name).touch()
+    (tmp_path / "expected").write_text("1")
+
+    def keep(recipient, message):
+        with closing(mailbox.mbox(tmp_path / "mail")) as box:
+            box.add(message)
+        return 0 if recipient == "reader@papers.home.arpa" else 1
+
+    with Pipe(keep) as pipe, Postfix(pipe=pipe, domain="papers.home.arpa") as postfix:
+        try:
+            run = subprocess.run(
+                ["bash", "-euxo", "pipefail", "-c", transcript(free_port(), postfix, tmp_path)],
+                env={"PATH": f"{tmp_path}/bin:{os.environ['PATH']}", "HOME": str(tmp_path)},
+                capture_output=True,
+                text=True,
+                timeout=240,
+                check=False,
+            )
+        finally:
+            stop(tmp_path)
+    log = (tmp_path / "service.log").read_text()
+    assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:] + log
+    assert '{"status": "ready", "reasons": [], "degraded": []}' in run.stdout
+    assert "✗" not in run.stdout
+    with closing(mailbox.mbox(tmp_path / "mail")) as box:
+        confirm, _ = list(box)
+    assert "Please confirm" in confirm["Subject"]
+    assert "https://arxiv.org/abs/" in run.stdout
+    assert "Traceback" not in log
+
+
+def stop(home):
+    """Stop what the stub of systemctl has started."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        os.killpg(int((home / "service.pid").read_text()), signal.SIGTERM)
+        time.sleep(1)
+        os.killpg(int((home / "service.pid").read_text()), signal.SIGKILL)
