@@ -44,8 +44,8 @@ erasers: list[Callable] = []
 panels: list[Callable] = []
 
 
-#: Called with a subscriber, the wishes and settings that she would save, and the moment; each returns
-#: what would change, as HTML. Nothing is written.
+#: Called with a subscriber, the wishes and settings that she would save, and the moment; each
+#: returns what would change, as HTML. Nothing is written.
 previews: list[Callable] = []
 
 

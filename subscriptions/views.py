@@ -12,7 +12,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
-from django.utils.safestring import mark_safe
+from django.utils.html import format_html_join
 from django.utils.translation import get_language_from_request, gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.csrf import csrf_exempt
@@ -252,9 +252,7 @@ def _preview(request, subscriber, token):
     if not form.is_valid():
         return _preferences_page(request, subscriber, form, status=400)
     wished = (form.wishes(), form.settings(), timezone.now())
-    preview = mark_safe(
-        "".join(one(subscriber, *wished) for one in registry.previews)
-    )  # Templates'.
+    preview = format_html_join("", "{}", ((one(subscriber, *wished),) for one in registry.previews))
     if "part" in request.GET:
         return HttpResponse(preview)
     return _preferences_page(request, subscriber, form, preview=preview)

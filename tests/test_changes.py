@@ -1,0 +1,55 @@
+"""What a reader is shown before she saves: by which papers her digests would differ."""
+
+import pytest
+
+from digest import fitting
+from digest.models import Digest
+from subscriptions import links
+from tests import make
+from tests.make import NOW
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def reader():
+    for number in range(3):
+        make.paper(f"Graph networks, part {number}", "Graph networks learn on graphs.")
+        make.paper(f"Proteins that fold, part {number}", "Protein folding in cells.")
+    fitting.fit(NOW)
+    return make.subscriber(interests="graph networks")
+
+
+def address(reader):
+    return f"/preferences/{links.token('preferences', reader.public_id)}/"
+
+
+def test_a_change_is_shown_before_it_is_saved_and_nothing_is_written(client, reader):
+    sent = {"action": "preview", "interests": "protein folding"}
+    page = client.post(address(reader), sent)
+    assert page.status_code == 200
+    assert "+3 −3 papers" in page.content.decode()
+    assert reader.preferences.get().topic.query == "graph networks"
+    assert not Digest.objects.exists()
+
+
+def test_a_script_gets_the_difference_alone(client, reader):
+    sent = {"action": "preview", "interests": "graph networks\nprotein folding"}
+    part = client.post(address(reader) + "?part", sent).content.decode()
+    assert "+3 −0 papers" in part
+    assert "<form" not in part
+
+
+def test_what_changes_nothing_is_said_to_change_nothing(client, reader):
+    sent = {"action": "preview", "interests": "graph networks"}
+    assert b"No paper of the last seven days" in client.post(address(reader), sent).content
+
+
+def test_a_wrong_form_is_no_preview(client, reader):
+    sent = {"action": "preview", "size": "900"}
+    assert client.post(address(reader), sent).status_code == 400
+
+
+def test_without_a_model_the_page_says_that_it_is_early(client):
+    page = client.post(address(make.subscriber()), {"action": "preview", "interests": "graphs"})
+    assert b"the ranking is ready a few minutes after" in page.content
