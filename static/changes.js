@@ -15,7 +15,10 @@ function asSent() {
   const fields = [...form.elements].filter((field) => field.name && field.type !== "submit");
   const values = fields.flatMap((field) => {
     if (field.type === "checkbox") return field.defaultChecked ? [field.value] : [];
-    if (field.options) return [...field.options].filter((one) => one.defaultSelected).map((one) => one.value);
+    if (field.options) {
+      const chosen = [...field.options].filter((one) => one.defaultSelected);
+      return [(chosen[0] ?? field.options[0]).value]; // Where none was, browsers send the first.
+    }
     return [field.defaultValue];
   });
   return values.join("\n").replaceAll("\r\n", "\n");

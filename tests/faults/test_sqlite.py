@@ -141,8 +141,9 @@ def add_reader(connection, email, now, papers):
 
 def insert(connection, table, **values):
     """Insert a row, with what a new one has where nothing is said."""
-    for _, name, kind, is_needed, _, is_key in connection.execute(f"PRAGMA table_info({table})"):
-        if is_needed and not is_key and name not in values:
+    columns = connection.execute(f"PRAGMA table_info({table})")
+    for _, name, kind, is_needed, default, is_key in columns:
+        if is_needed and default is None and not is_key and name not in values:
             values[name] = "" if kind.startswith(("varchar", "text")) else 0
     columns, places = ", ".join(values), ", ".join("?" * len(values))
     statement = f"INSERT INTO {table} ({columns}) VALUES ({places})"
