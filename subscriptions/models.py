@@ -257,7 +257,8 @@ class TopicQuerySet(models.QuerySet):
 
     def offered_beside(self, slugs):
         """Those that the forms show to one who came for these, maybe withdrawn, ones."""
-        return self.curated().filter(Q(is_offered=True) | Q(slug__in=slugs))
+        sayable = [slug for slug in slugs if "\0" not in slug]  # PostgreSQL's texts have none.
+        return self.curated().filter(Q(is_offered=True) | Q(slug__in=sayable))
 
     def offered_to(self, subscriber):
         """Those that the forms show to her: also what she chose before it was withdrawn."""
