@@ -450,7 +450,7 @@ UNFOLD = {
             "950": "oklch(24% .065 257)",
         },
     },
-    "DASHBOARD_CALLBACK": "digest.admin.dashboard",
+    "DASHBOARD_CALLBACK": "digest.admin.today.dashboard",
     "SIDEBAR": {
         "navigation": [
             {"items": [panel_page("Today", "today", "index")]},

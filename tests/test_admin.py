@@ -11,7 +11,7 @@ from django.urls import reverse
 from digest import fitting, planning
 from digest.models import Digest, FittedModel, Paper
 from subscriptions import signup
-from subscriptions.admin import states_at
+from subscriptions.admin.subscribers import states_at
 from subscriptions.models import Letter, Subscriber, Topic
 from tests import make
 from tests.make import NOW

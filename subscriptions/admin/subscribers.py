@@ -1,7 +1,4 @@
-"""The panel's pages for readers and their letters. Each shows, or calls one verb of signup.
-
-Topics are among the upper room's pages (digest.admin): theirs says which papers match.
-"""
+"""The panel's pages for readers. Each shows, or calls one verb of signup."""
 
 from contextlib import suppress
 
@@ -9,80 +6,42 @@ from django.contrib import admin, messages
 from django.contrib.admin import helpers
 from django.contrib.admin.models import DELETION, LogEntry
 from django.contrib.admin.options import get_content_type_for_model
-from django.contrib.auth.admin import UserAdmin
-from django.contrib.auth.models import Group, User
-from django.core.exceptions import PermissionDenied, ValidationError
-from django.db.models import Count, OuterRef, Q, Subquery
-from django.db.models.functions import Coalesce
-from django.http import HttpResponse
-from django.shortcuts import redirect
-from django.template.loader import render_to_string
+from django.core.exceptions import ValidationError
+from django.db.models import OuterRef, Q, Subquery
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
-from django.utils.text import Truncator
 from unfold.admin import ModelAdmin, TabularInline
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter, RangeDateFilter
+from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
-from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from subscriptions import addresses, registry, schedule, seals, signup
+from subscriptions.admin.parts import (
+    SUBSCRIBER_TONES,
+    ReadOnly,
+    badge,
+    count_of,
+    dialog,
+    go_to,
+    letter_badge,
+)
 from subscriptions.models import (
     Consent,
     Letter,
-    LetterEvent,
     LetterFact,
     Seal,
-    Sending,
     Subscriber,
     Topic,
     TopicPreference,
 )
-from subscriptions.post import sending, standing
 
-#: How each state of a subscriber, and of a letter, looks: see templates/admin/badge.html.
-SUBSCRIBER_TONES = {
-    "active": "good",
-    "pending": "open",
-    "paused": "held",
-    "unsubscribed": "quiet",
-    "suppressed": "bad",
-}
-LETTER_TONES = {
-    Letter.State.PLANNED: "open",
-    Letter.State.CLAIMED: "open",
-    Letter.State.TRANSMITTING: "open",
-    Letter.State.UNCERTAIN: "held",
-    Letter.State.ACCEPTED: "good",
-    Letter.State.SKIPPED: "quiet",
-    Letter.State.FAILED: "bad",
-    Letter.State.MISSED: "bad",
-}
-FACT_TONES = {
-    LetterFact.Kind.RELAYED: "open",
-    LetterFact.Kind.DELAYED: "held",
-    LetterFact.Kind.DELIVERED: "good",
-    LetterFact.Kind.BOUNCED: "bad",
-    LetterFact.Kind.COMPLAINED: "bad",
-    LetterFact.Kind.UNSUBSCRIBED: "quiet",
-}
 DOOR = signup.Door(via="admin panel")
 #: What speaks against writing to somebody, and how many of it her page shows.
 AGAINST = (LetterFact.Kind.BOUNCED, LetterFact.Kind.COMPLAINED)
 FACTS_SHOWN = 10
-STOP = {
-    "title": "Stop sending",
-    "consequence": "No letter leaves from this moment on, by any worker. What is past the fence "
-    "already may arrive. Digests are still planned, and wait; those whose day ends first are "
-    "missed, and their papers go into the next.",
-}
-RESUME = {
-    "title": "Resume sending",
-    "consequence": "The letters that wait leave at once, those that waited longest first.",
-}
 UNSUBSCRIBE = {
     "title": "Unsubscribe",
     "question": "No more digests are sent to:",
@@ -112,59 +71,6 @@ ERASE = {
     "for no more letters is better unsubscribed: that is remembered. Of an address from which "
     "letters came back or were reported, a seal stays.",
 }
-
-
-def _dialog(words):
-    return {
-        "title": f"{words['title']}?",
-        "description": words["consequence"],
-        "form_submit_text": words["title"],
-    }
-
-
-class ReadOnly:
-    """For pages and tables that only show: their rows are written by the service."""
-
-    def has_add_permission(self, request, obj=None):
-        return False
-
-    def has_change_permission(self, request, obj=None):
-        return False
-
-    def has_delete_permission(self, request, obj=None):
-        return False
-
-
-def count_of(queryset, name):
-    """Return the number of rows of which the field `name` is the outer row, as an annotation.
-
-    A subquery, so that a list page counts for the rows it shows and no others.
-    """
-    mine = queryset.filter(**{name: OuterRef("pk")}).order_by()
-    return Coalesce(Subquery(mine.values(name).annotate(n=Count("pk")).values("n")), 0)
-
-
-def badge(words, tone):
-    return render_to_string("admin/badge.html", {"words": words, "tone": tone})
-
-
-def letter_badge(letter):
-    """Return the letter's state as it is said to people. The reason has a column of its own."""
-    is_waiting = letter.state == Letter.State.PLANNED
-    words = letter.said if is_waiting else letter.get_state_display()
-    return badge(words, LETTER_TONES[letter.state])
-
-
-def fact_badge(fact):
-    return badge(fact.get_kind_display(), FACT_TONES[fact.kind])
-
-
-def reason_of(letter):
-    """Return the beginning of the reason, wide enough to be read in a narrow table."""
-    if not letter.reason:
-        return ""
-    reason = Truncator(letter.reason).chars(80)
-    return format_html('<span class="inline-block min-w-52">{}</span>', reason)
 
 
 def states_at(now):
@@ -438,42 +344,42 @@ class SubscriberAdmin(ModelAdmin):
         description="Ask whether the address is right",
         permissions=["ask"],
         icon="contact_mail",
-        dialog=_dialog(ASK),
+        dialog=dialog(ASK),
     )
     def ask(self, request, form, object_id):
         self._ask(request, Subscriber.objects.filter(pk=object_id))
-        return _go_to("admin:subscriptions_subscriber_change", object_id)
+        return go_to("admin:subscriptions_subscriber_change", object_id)
 
     @action(
         description="Let letters go again",
         permissions=["lift"],
         icon="outgoing_mail",
-        dialog=_dialog(LIFT),
+        dialog=dialog(LIFT),
     )
     def lift(self, request, form, object_id):
         self._lift(request, Subscriber.objects.filter(pk=object_id))
-        return _go_to("admin:subscriptions_subscriber_change", object_id)
+        return go_to("admin:subscriptions_subscriber_change", object_id)
 
     @action(
         description="Unsubscribe",
         permissions=["change"],
         icon="unsubscribe",
-        dialog=_dialog(UNSUBSCRIBE),
+        dialog=dialog(UNSUBSCRIBE),
     )
     def unsubscribe(self, request, form, object_id):
         self._unsubscribe(request, Subscriber.objects.filter(pk=object_id))
-        return _go_to("admin:subscriptions_subscriber_change", object_id)
+        return go_to("admin:subscriptions_subscriber_change", object_id)
 
     @action(
         description="Erase",
         permissions=["erase"],
         icon="delete_forever",
         variant=ActionVariant.DANGER,
-        dialog=_dialog(ERASE),
+        dialog=dialog(ERASE),
     )
     def erase(self, request, form, object_id):
         self._erase(request, Subscriber.objects.filter(pk=object_id))
-        return _go_to("admin:subscriptions_subscriber_changelist")
+        return go_to("admin:subscriptions_subscriber_changelist")
 
     def _selected(self, request, queryset, words, act):
         """Ask first; act when the answer comes."""
@@ -558,196 +464,6 @@ class SealAdmin(ModelAdmin):
         return f"{kept.seal[:8]}…"
 
 
-class EventInline(ReadOnly, TabularInline):
-    model = LetterEvent
-    fields = ["at", "was", "became", "attempt", "note"]
-    verbose_name_plural = "what happened"
-    show_title = False
-    extra = 0
-
-
-class FactInline(ReadOnly, TabularInline):
-    model = LetterFact
-    fields = ["noted_at", "kind_said", "grade", "status", "said", "via", "at"]
-    readonly_fields = ["kind_said"]
-    verbose_name_plural = "what came back"
-    show_title = False
-    extra = 0
-
-    @display(description="What")
-    def kind_said(self, fact):
-        return fact_badge(fact)
-
-
-@admin.register(Letter)
-class LetterAdmin(ReadOnly, ModelAdmin):
-    list_display = [
-        "subscriber",
-        "state_said",
-        "why",
-        "kind",
-        "day",
-        "attempt",
-        "created_at",
-        "ended_at",
-    ]
-    list_filter = [
-        ("kind", ChoicesDropdownFilter),
-        ("state", ChoicesDropdownFilter),
-        ("day", RangeDateFilter),
-    ]
-    list_filter_options = {"kind": {"horizontal": True}, "state": {"horizontal": True}}
-    list_filter_submit = True
-    list_select_related = ["subscriber"]
-    search_fields = ["subscriber__email", "message_id"]
-    search_help_text = "An email address or a Message-ID"
-    ordering = ["-pk"]
-    list_per_page = 50
-    show_full_result_count = False
-    inlines = [FactInline, EventInline]
-    fieldsets = [
-        (None, {"fields": ["subscriber", "kind", "day", "state_said", "told"]}),
-        (
-            "Delivery",
-            {
-                "fields": [
-                    "created_at",
-                    "next_try_at",
-                    "lease_until",
-                    "left_at",
-                    "closes_at",
-                    "ended_at",
-                    "attempt",
-                    "stumbles",
-                    "repeats",
-                    "stage",
-                    "last_reply",
-                ]
-            },
-        ),
-        ("The message", {"fields": ["message_id", "frozen_at", "mime_size"]}),
-    ]
-
-    def get_fieldsets(self, request, obj=None):
-        """What a letter in its state can't have is left out: only the open have a next moment."""
-        absent = {"next_try_at", "lease_until"}
-        if obj.state in (Letter.State.PLANNED, Letter.State.UNCERTAIN):
-            absent = {"lease_until", "ended_at"}
-        elif obj.state in Letter.OPEN:
-            absent = {"next_try_at", "ended_at"}
-        return [
-            (title, {"fields": [name for name in told["fields"] if name not in absent]})
-            for title, told in super().get_fieldsets(request, obj)
-        ]
-
-    @display(description="State", ordering="state")
-    def state_said(self, letter):
-        return letter_badge(letter)
-
-    @display(description="Reason", ordering="reason")
-    def why(self, letter):
-        return reason_of(letter)
-
-    @display(description="What happens")
-    def told(self, letter):
-        return standing.of_letter(letter, timezone.now())
-
-
-@admin.register(LetterFact)
-class LetterFactAdmin(ReadOnly, ModelAdmin):
-    """What came back of all letters: the newest, and those of which no letter is known."""
-
-    list_display = ["noted_at", "kind_said", "grade", "status", "said", "whose", "via"]
-    list_display_links = None
-    list_filter = [
-        ("kind", ChoicesDropdownFilter),
-        ("grade", ChoicesDropdownFilter),
-        ("noted_at", RangeDateFilter),
-    ]
-    list_filter_options = {"kind": {"horizontal": True}, "grade": {"horizontal": True}}
-    list_filter_submit = True
-    list_select_related = ["letter__subscriber"]
-    search_fields = ["letter__subscriber__email", "said"]
-    search_help_text = "An email address, or a mail server's words"
-    list_per_page = 50
-    show_full_result_count = False
-
-    @display(description="What", ordering="kind")
-    def kind_said(self, fact):
-        return fact_badge(fact)
-
-    @display(description="Letter to")
-    def whose(self, fact):
-        if fact.letter is None:
-            return "unknown, may turn up"
-        url = reverse("admin:subscriptions_letter_change", args=[fact.letter_id])
-        return format_html('<a class="text-link" href="{}">{}</a>', url, fact.letter.subscriber)
-
-
-@admin.register(Sending)
-class SendingAdmin(ReadOnly, ModelAdmin):
-    """The switch, and what keeps letters from leaving. Its one row may not be there yet."""
-
-    actions_list = ["stop", "resume"]
-
-    def has_switch_permission(self, request):
-        return request.user.has_perm("subscriptions.change_sending")
-
-    def changelist_view(self, request, extra_context=None):
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        now = timezone.now()
-        stands = standing.of_sending(now)
-        context = {
-            **self.admin_site.each_context(request),
-            "title": "Sending",
-            "opts": self.opts,
-            "stands": stands,
-            "queues": [
-                {"name": badge(queue.label, LETTER_TONES[queue.state]), "note": queue.said}
-                | {"count": f"{queue.count:,}", "url": _letters_in(queue.state)}
-                for queue in standing.queues(now)
-            ],
-            "slowed": standing.slowed(now),
-            "switch": self._switch(stands) if self.has_switch_permission(request) else [],
-            "history": self._history(),
-        }
-        return TemplateResponse(request, "admin/subscriptions/sending/page.html", context)
-
-    def change_view(self, request, object_id, form_url="", extra_context=None):
-        return redirect("admin:subscriptions_sending_changelist")
-
-    @action(description="Stop sending", permissions=["switch"], dialog=_dialog(STOP))
-    def stop(self, request, form):
-        sending.stop(request.user.get_username(), timezone.now())
-        return self._acted(request, "Stopped sending.")
-
-    @action(description="Resume sending", permissions=["switch"], dialog=_dialog(RESUME))
-    def resume(self, request, form):
-        sending.resume(request.user.get_username())
-        return self._acted(request, "Resumed sending.")
-
-    def _switch(self, stands):
-        """Return the buttons that would change something: name, words, look."""
-        stop = {"act": "stop", "words": STOP["title"], "icon": "stop_circle", "variant": "danger"}
-        resume = {"act": "resume", "words": RESUME["title"], "icon": "play_circle"}
-        resume["variant"] = "primary"
-        return {"on": [stop], "tripped": [resume, stop], "stopped": [resume]}[stands.grade]
-
-    def _acted(self, request, words):
-        self.log_change(request, sending.current(), words)
-        self.message_user(request, words, messages.SUCCESS)
-        return _go_to("admin:subscriptions_sending_changelist")
-
-    def _history(self):
-        kind = get_content_type_for_model(Sending)
-        return LogEntry.objects.filter(content_type=kind).select_related("user")[:10]
-
-
-def _letters_in(state):
-    return f"{reverse('admin:subscriptions_letter_changelist')}?state__exact={state}"
-
-
 def forget_history(subscriber):
     """Delete what the panel noted about her: its notes hold her address and her own words."""
     kind = get_content_type_for_model(Subscriber)
@@ -755,27 +471,3 @@ def forget_history(subscriber):
 
 
 registry.erasers.append(forget_history)
-
-
-def _go_to(name, *args):
-    """Answer a dialog, whose script follows this header and no redirect."""
-    return HttpResponse(headers={"HX-Redirect": reverse(name, args=args)})
-
-
-# Who may log in: Django's page, with Unfold's forms. Groups aren't used.
-admin.site.unregister([User, Group])
-
-
-@admin.register(User)
-class OperatorAdmin(UserAdmin, ModelAdmin):
-    form = UserChangeForm
-    add_form = UserCreationForm
-    change_password_form = AdminPasswordChangeForm
-    filter_horizontal = []  # Its two boxes don't fit a phone.
-    fieldsets = [
-        (None, {"fields": ["username", "password", "email"]}),
-        ("Rights", {"fields": ["is_active", "is_staff", "is_superuser", "user_permissions"]}),
-        ("History", {"fields": ["last_login", "date_joined"]}),
-    ]
-    readonly_fields = ["last_login", "date_joined"]
-    list_display = ["username", "email", "is_active", "is_staff", "is_superuser", "last_login"]

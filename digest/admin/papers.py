@@ -1,0 +1,167 @@
+"""The panel's pages for papers and the models that rank them."""
+
+from django.contrib import admin
+from django.db.models import Window
+from django.db.models.functions import Lag
+from django.utils.html import format_html
+from django.utils.text import Truncator
+from unfold.admin import ModelAdmin, TabularInline
+from unfold.contrib.filters.admin import BooleanRadioFilter, RangeDateFilter
+from unfold.decorators import display
+
+from digest.admin.parts import link_out, wide
+from digest.models import FittedModel, Observation, Paper, PaperEvent
+from subscriptions.admin.parts import ReadOnly, badge
+
+
+class EventInline(ReadOnly, TabularInline):
+    model = PaperEvent
+    fields = ["at", "kind", "note"]
+    verbose_name_plural = "what happened"
+    show_title = False
+    extra = 0
+
+
+class ObservationInline(ReadOnly, TabularInline):
+    """How popular the paper was, the newest day first, each with the change since the one before.
+
+    The change is computed by the database, since a page shows ten rows and the first of them needs
+    the eleventh.
+    """
+
+    model = Observation
+    fields = ["day", "source", "upvotes_said", "comments_said", "stars_said"]
+    readonly_fields = ["upvotes_said", "comments_said", "stars_said"]
+    ordering = ["-day", "source"]
+    show_title = False
+    per_page = 10
+    extra = 0
+
+    def get_queryset(self, request):
+        def before(name):
+            return Window(Lag(name), partition_by=["paper", "source"], order_by="day")
+
+        names = ["day", "upvotes", "num_comments", "github_stars"]
+        return (
+            super()
+            .get_queryset(request)
+            .annotate(**{f"{name}_before": before(name) for name in names})
+        )
+
+    @display(description="Upvotes")
+    def upvotes_said(self, observation):
+        return _with_change(observation, "upvotes")
+
+    @display(description="Comments")
+    def comments_said(self, observation):
+        return _with_change(observation, "num_comments")
+
+    @display(description="GitHub stars")
+    def stars_said(self, observation):
+        return _with_change(observation, "github_stars")
+
+
+def _with_change(observation, name):
+    """Return a count with its change, and in how many days it came where they aren't one."""
+    count, before = getattr(observation, name), getattr(observation, f"{name}_before")
+    if count is None:
+        return None
+    if before is None:
+        return f"{count:,}"
+    change = f"{count - before:+,}" if count != before else "±0"
+    days = (observation.day - observation.day_before).days
+    if days > 1:
+        change += f" in {days} days"
+    return format_html(
+        '{} <span class="text-subtle whitespace-nowrap">{}</span>', f"{count:,}", change
+    )
+
+
+@admin.register(Paper)
+class PaperAdmin(ReadOnly, ModelAdmin):
+    """What sources said. A change by hand would be undone by the next harvest."""
+
+    list_display = ["short_title", "id", "day", "areas", "upvotes", "sample"]
+    list_filter = [
+        ("day", RangeDateFilter),
+        ("is_withdrawn", BooleanRadioFilter),
+        ("is_sample", BooleanRadioFilter),
+    ]
+    list_filter_submit = True
+    search_fields = ["title", "id"]
+    search_help_text = "A title or an id"
+    date_hierarchy = "day"
+    list_per_page = 50
+    fieldsets = [
+        (None, {"fields": ["title", "abstract", "byline", "areas", "where"]}),
+        (
+            "What became of it",
+            {
+                "fields": [
+                    "version",
+                    "withdrawn",
+                    "code",
+                    "journal_ref",
+                    "doi",
+                    "comments",
+                    "license",
+                ]
+            },
+        ),
+        (
+            "Facts",
+            {
+                "fields": [
+                    "id",
+                    "day",
+                    "day_is_estimate",
+                    "upvotes",
+                    "sample",
+                    "changed_at",
+                    "picked",
+                ]
+            },
+        ),
+    ]
+
+    def get_inlines(self, request, obj):
+        """Of most papers nothing is told: an empty table would only take room."""
+        inlines = {EventInline: obj.events, ObservationInline: obj.observations}
+        return [inline for inline, rows in inlines.items() if rows.exists()]
+
+    @display(description="Title", ordering="title")
+    def short_title(self, paper):
+        return wide(Truncator(paper.title).chars(80))
+
+    @display(description="Categories")
+    def areas(self, paper):
+        return ", ".join(paper.categories)
+
+    @display(description="Sample", boolean=True, ordering="is_sample")
+    def sample(self, paper):
+        return paper.is_sample
+
+    @display(description="Authors")
+    def byline(self, paper):
+        return ", ".join(paper.authors)
+
+    @display(description="Link")
+    def where(self, paper):
+        return link_out(paper.link)
+
+    @display(description="Withdrawn")
+    def withdrawn(self, paper):
+        return badge("withdrawn", "bad") if paper.is_withdrawn else "no"
+
+    @display(description="Code")
+    def code(self, paper):
+        return link_out(paper.github)
+
+    @display(description="Readers it was picked for")
+    def picked(self, paper):
+        return paper.picks.count()
+
+
+@admin.register(FittedModel)
+class FittedModelAdmin(ReadOnly, ModelAdmin):
+    list_display = ["fitted_at", "documents", "terms", "name"]

@@ -1,0 +1,22 @@
+"""What the panel's pages of this room share."""
+
+from django.urls import reverse
+from django.utils.html import format_html
+
+
+def link_to(paper):
+    """Return the paper's title, linked to its page in the panel."""
+    url = reverse("admin:digest_paper_change", args=[paper.pk])
+    return format_html(
+        '<a class="inline-block min-w-52 text-important" href="{}">{}</a>', url, paper.title
+    )
+
+
+def link_out(url):
+    """Return a link to what lies elsewhere, nothing where there is no address."""
+    return url and format_html('<a class="text-link" href="{0}" rel="noreferrer">{0}</a>', url)
+
+
+def wide(words):
+    """Return the words with room to be read in a narrow table."""
+    return words and format_html('<span class="inline-block min-w-52">{}</span>', words)

@@ -1,0 +1,75 @@
+"""The panel's page for a reader, with the letters that she could get now."""
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.http import Http404
+from django.template.response import TemplateResponse
+from django.urls import path
+from django.utils import timezone
+from django.utils.decorators import method_decorator
+from django.views.decorators.http import require_safe
+from unfold.decorators import action
+
+from digest import previews, specimens
+from subscriptions import mail, schedule
+from subscriptions.admin.subscribers import SubscriberAdmin
+from subscriptions.models import Subscriber
+
+admin.site.unregister(Subscriber)
+
+
+@admin.register(Subscriber)
+class ReaderAdmin(SubscriberAdmin):
+    """The lower room's page of a subscriber, with the letters that she could get now."""
+
+    actions_detail = ["letters", *SubscriberAdmin.actions_detail]
+
+    def get_urls(self):
+        view = self.admin_site.admin_view(self.letter)
+        name = "subscriptions_subscriber_letter"
+        return [path("<path:object_id>/letters/<slug:name>/", view, name=name), *super().get_urls()]
+
+    @action(
+        description="Letters as she would get them",
+        url_path="letters",
+        permissions=["view"],
+        icon="drafts",
+    )
+    @method_decorator(require_safe)
+    def letters(self, request, object_id):
+        """Show one of the letters, with its headers and its text part. Writes nothing."""
+        subscriber, name = self.get_object(request, object_id), request.GET.get("letter", "digest")
+        specimen, reason = self._specimen(subscriber, name)
+        today = schedule.local_day(timezone.now(), subscriber.zone)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Letters as she would get them",
+            "opts": self.opts,
+            "original": subscriber,
+            "state": self.state(subscriber),
+            "titles": specimens.TITLES,
+            "name": name,
+            "specimen": specimen,
+            "reason": reason,
+            "had": subscriber.digests.filter(day=today).first() if name == "digest" else None,
+        }
+        return TemplateResponse(request, "admin/subscriptions/subscriber/letters.html", context)
+
+    @method_decorator([require_safe, previews.shut_in])
+    def letter(self, request, object_id, name):
+        """Show the HTML of one of the letters, for the frame on the page above."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        specimen, _ = self._specimen(self.get_object(request, object_id), name)
+        if specimen is None:
+            raise Http404
+        return previews.page(specimen.content.html)
+
+    def _specimen(self, subscriber, name):
+        """Return the letter of this name, or None and why she would get none."""
+        if subscriber is None or name not in specimens.TITLES:
+            raise Http404
+        try:
+            return specimens.written(name, subscriber, timezone.now()), ""
+        except mail.NothingToSay as reason:
+            return None, str(reason)

@@ -1,0 +1,135 @@
+"""The panel's first page."""
+
+from datetime import UTC, datetime, time, timedelta
+
+from django.conf import settings
+from django.db.models import Count, Max, Q, Value
+from django.db.models.functions import Concat, Left, StrIndex
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.formats import date_format
+
+from digest import alarms, coverage, health
+from digest.admin.sources import harvest_badge
+from digest.models import FittedModel, Paper
+from subscriptions.admin.parts import LETTER_TONES, SUBSCRIBER_TONES, badge
+from subscriptions.admin.subscribers import states_at
+from subscriptions.models import Letter, Subscriber, Topic
+from subscriptions.post import standing
+
+
+def dashboard(request, context):
+    """Give the panel's first page what happened today. Named in settings.UNFOLD."""
+    now = timezone.now()
+    today = timezone.localdate(now)
+    return context | {
+        "title": "Today",
+        "alarms": [one for one in alarms.known(now) if one.name not in ("stopped", "breaker")],
+        "sending": standing.of_sending(now),
+        "sources": _sources_card(now),
+        "subscribers": _subscribers_card(now),
+        "letters": _letters_card(today),
+        "papers": _papers_card(today),
+        "ranking": _ranking_card(),
+    }
+
+
+def _sources_card(now):
+    """Tell what arXiv announced and what of it is here, and how each source's last run went."""
+    rows = [_source_row(source, run, now) for source, run in health.last_harvests().items()]
+    receipt = coverage.receipt(now)
+    if receipt is None:
+        return {"said": _no_receipt(now), "rows": rows}
+    day = f"day_from={receipt.day}&day_to={receipt.day}"
+    url = f"{reverse('admin:digest_coverage_changelist')}?source=arxiv&{day}"
+    is_whole = receipt.is_verified
+    state = badge("whole", "good") if is_whole else badge("not whole yet", "held")
+    said = f"{receipt.announced:,} announced, {receipt.had:,} had{'' if is_whole else ' so far'}"
+    return {
+        "said": f"{said}: arXiv, {date_format(receipt.day)}",
+        "rows": [_row(state, "Coverage", url), *rows],
+    }
+
+
+def _no_receipt(now):
+    if "arxiv" not in settings.SOURCES:
+        return "arXiv is not among the sources"
+    return f"arXiv's list of {date_format(coverage.expected_day(now))} was not asked for yet"
+
+
+def _source_row(source, run, now):
+    if run is None:
+        return _row(badge("not run yet", "quiet"), "", note=source)
+    return _row(
+        harvest_badge(run, now),
+        f"{run.new:,} new",
+        reverse("admin:digest_harvest_change", args=[run.pk]),
+        note=f"{source}, {date_format(run.touched_at, 'DATETIME_FORMAT')}",
+    )
+
+
+def _subscribers_card(now):
+    counts = {state: Count("pk", filter=condition) for state, condition in states_at(now).items()}
+    found = Subscriber.objects.aggregate(**counts)
+    url = reverse("admin:subscriptions_subscriber_changelist")
+    rows = [
+        _row(badge(state, tone), found[state], f"{url}?state={state}")
+        for state, tone in SUBSCRIBER_TONES.items()
+    ]
+    return {"said": f"{sum(found.values())} addresses", "rows": rows}
+
+
+def _letters_card(day):
+    """Tell of the letters written on this day (UTC): by state, and by how the reason begins."""
+    beginning = Left("reason", StrIndex(Concat("reason", Value(":")), Value(":")) - 1)
+    letters = Letter.objects.filter(created_at__gte=datetime.combine(day, time.min, UTC)).order_by()
+    groups = list(letters.values_list("state", beginning).annotate(Count("pk")))
+    order = list(Letter.State)
+    groups.sort(key=lambda group: (order.index(group[0]), group[1]))
+    url = reverse("admin:subscriptions_letter_changelist")
+    rows = [
+        _row(
+            badge(Letter.State(state).label, LETTER_TONES[state]),
+            count,
+            f"{url}?state__exact={state}",
+            note=reason if reason != Letter.State(state).label else "",
+        )
+        for state, reason, count in groups
+    ]
+    total = sum(count for _, _, count in groups)
+    return {"said": f"{total} since midnight (UTC), of all kinds", "rows": rows}
+
+
+def _papers_card(today):
+    is_new = Q(pk__in=Paper.objects.new_on(today).values("pk"))
+    found = Paper.objects.filter(day__lte=today + timedelta(days=1)).aggregate(
+        today=Count("pk", filter=Q(day=today)), new=Count("pk", filter=is_new), last=Max("day")
+    )
+    url = reverse("admin:digest_paper_changelist")
+    last = date_format(found["last"]) if found["last"] else "none yet"
+    return {
+        "said": f"The last day with papers: {last}",
+        "rows": [
+            _row("Of today", found["today"], f"{url}?day_from={today}&day_to={today}"),
+            _row(f"New: of the last {settings.NEW_DAYS} days", found["new"], url),
+        ],
+    }
+
+
+def _ranking_card():
+    topics = _row(
+        "Topics of the house",
+        Topic.objects.curated().count(),
+        reverse("admin:subscriptions_topic_changelist"),
+    )
+    model = FittedModel.objects.first()
+    if model is None:
+        return {"said": "No model yet: the first harvest makes one", "rows": [topics]}
+    return {
+        "said": f"Model of {date_format(model.fitted_at, 'DATETIME_FORMAT')}",
+        "rows": [_row("Papers it has read", model.documents), _row("Terms", model.terms), topics],
+    }
+
+
+def _row(name, count, url="", note=""):
+    return {"name": name, "count": count, "url": url, "note": note}

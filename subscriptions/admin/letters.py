@@ -1,0 +1,139 @@
+"""The panel's pages for letters and for what came back of them."""
+
+from django.contrib import admin
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from unfold.admin import ModelAdmin, TabularInline
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateFilter
+from unfold.decorators import display
+
+from subscriptions.admin.parts import ReadOnly, fact_badge, letter_badge, reason_of
+from subscriptions.models import Letter, LetterEvent, LetterFact
+from subscriptions.post import standing
+
+
+class EventInline(ReadOnly, TabularInline):
+    model = LetterEvent
+    fields = ["at", "was", "became", "attempt", "note"]
+    verbose_name_plural = "what happened"
+    show_title = False
+    extra = 0
+
+
+class FactInline(ReadOnly, TabularInline):
+    model = LetterFact
+    fields = ["noted_at", "kind_said", "grade", "status", "said", "via", "at"]
+    readonly_fields = ["kind_said"]
+    verbose_name_plural = "what came back"
+    show_title = False
+    extra = 0
+
+    @display(description="What")
+    def kind_said(self, fact):
+        return fact_badge(fact)
+
+
+@admin.register(Letter)
+class LetterAdmin(ReadOnly, ModelAdmin):
+    list_display = [
+        "subscriber",
+        "state_said",
+        "why",
+        "kind",
+        "day",
+        "attempt",
+        "created_at",
+        "ended_at",
+    ]
+    list_filter = [
+        ("kind", ChoicesDropdownFilter),
+        ("state", ChoicesDropdownFilter),
+        ("day", RangeDateFilter),
+    ]
+    list_filter_options = {"kind": {"horizontal": True}, "state": {"horizontal": True}}
+    list_filter_submit = True
+    list_select_related = ["subscriber"]
+    search_fields = ["subscriber__email", "message_id"]
+    search_help_text = "An email address or a Message-ID"
+    ordering = ["-pk"]
+    list_per_page = 50
+    show_full_result_count = False
+    inlines = [FactInline, EventInline]
+    fieldsets = [
+        (None, {"fields": ["subscriber", "kind", "day", "state_said", "told"]}),
+        (
+            "Delivery",
+            {
+                "fields": [
+                    "created_at",
+                    "next_try_at",
+                    "lease_until",
+                    "left_at",
+                    "closes_at",
+                    "ended_at",
+                    "attempt",
+                    "stumbles",
+                    "repeats",
+                    "stage",
+                    "last_reply",
+                ]
+            },
+        ),
+        ("The message", {"fields": ["message_id", "frozen_at", "mime_size"]}),
+    ]
+
+    def get_fieldsets(self, request, obj=None):
+        """What a letter in its state can't have is left out: only the open have a next moment."""
+        absent = {"next_try_at", "lease_until"}
+        if obj.state in (Letter.State.PLANNED, Letter.State.UNCERTAIN):
+            absent = {"lease_until", "ended_at"}
+        elif obj.state in Letter.OPEN:
+            absent = {"next_try_at", "ended_at"}
+        return [
+            (title, {"fields": [name for name in told["fields"] if name not in absent]})
+            for title, told in super().get_fieldsets(request, obj)
+        ]
+
+    @display(description="State", ordering="state")
+    def state_said(self, letter):
+        return letter_badge(letter)
+
+    @display(description="Reason", ordering="reason")
+    def why(self, letter):
+        return reason_of(letter)
+
+    @display(description="What happens")
+    def told(self, letter):
+        return standing.of_letter(letter, timezone.now())
+
+
+@admin.register(LetterFact)
+class LetterFactAdmin(ReadOnly, ModelAdmin):
+    """What came back of all letters: the newest, and those of which no letter is known."""
+
+    list_display = ["noted_at", "kind_said", "grade", "status", "said", "whose", "via"]
+    list_display_links = None
+    list_filter = [
+        ("kind", ChoicesDropdownFilter),
+        ("grade", ChoicesDropdownFilter),
+        ("noted_at", RangeDateFilter),
+    ]
+    list_filter_options = {"kind": {"horizontal": True}, "grade": {"horizontal": True}}
+    list_filter_submit = True
+    list_select_related = ["letter__subscriber"]
+    search_fields = ["letter__subscriber__email", "said"]
+    search_help_text = "An email address, or a mail server's words"
+    list_per_page = 50
+    show_full_result_count = False
+
+    @display(description="What", ordering="kind")
+    def kind_said(self, fact):
+        return fact_badge(fact)
+
+    @display(description="Letter to")
+    def whose(self, fact):
+        if fact.letter is None:
+            return "unknown, may turn up"
+        url = reverse("admin:subscriptions_letter_change", args=[fact.letter_id])
+        return format_html('<a class="text-link" href="{}">{}</a>', url, fact.letter.subscriber)

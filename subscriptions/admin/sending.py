@@ -1,0 +1,91 @@
+"""The panel's page for the switch that stops all letters."""
+
+from django.contrib import admin, messages
+from django.contrib.admin.models import LogEntry
+from django.contrib.admin.options import get_content_type_for_model
+from django.core.exceptions import PermissionDenied
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
+from unfold.admin import ModelAdmin
+from unfold.decorators import action
+
+from subscriptions.admin.parts import LETTER_TONES, ReadOnly, badge, dialog, go_to
+from subscriptions.models import Sending
+from subscriptions.post import sending, standing
+
+STOP = {
+    "title": "Stop sending",
+    "consequence": "No letter leaves from this moment on, by any worker. What is past the fence "
+    "already may arrive. Digests are still planned, and wait; those whose day ends first are "
+    "missed, and their papers go into the next.",
+}
+RESUME = {
+    "title": "Resume sending",
+    "consequence": "The letters that wait leave at once, those that waited longest first.",
+}
+
+
+@admin.register(Sending)
+class SendingAdmin(ReadOnly, ModelAdmin):
+    """The switch, and what keeps letters from leaving. Its one row may not be there yet."""
+
+    actions_list = ["stop", "resume"]
+
+    def has_switch_permission(self, request):
+        return request.user.has_perm("subscriptions.change_sending")
+
+    def changelist_view(self, request, extra_context=None):
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        now = timezone.now()
+        stands = standing.of_sending(now)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Sending",
+            "opts": self.opts,
+            "stands": stands,
+            "queues": [
+                {"name": badge(queue.label, LETTER_TONES[queue.state]), "note": queue.said}
+                | {"count": f"{queue.count:,}", "url": _letters_in(queue.state)}
+                for queue in standing.queues(now)
+            ],
+            "slowed": standing.slowed(now),
+            "switch": self._switch(stands) if self.has_switch_permission(request) else [],
+            "history": self._history(),
+        }
+        return TemplateResponse(request, "admin/subscriptions/sending/page.html", context)
+
+    def change_view(self, request, object_id, form_url="", extra_context=None):
+        return redirect("admin:subscriptions_sending_changelist")
+
+    @action(description="Stop sending", permissions=["switch"], dialog=dialog(STOP))
+    def stop(self, request, form):
+        sending.stop(request.user.get_username(), timezone.now())
+        return self._acted(request, "Stopped sending.")
+
+    @action(description="Resume sending", permissions=["switch"], dialog=dialog(RESUME))
+    def resume(self, request, form):
+        sending.resume(request.user.get_username())
+        return self._acted(request, "Resumed sending.")
+
+    def _switch(self, stands):
+        """Return the buttons that would change something: name, words, look."""
+        stop = {"act": "stop", "words": STOP["title"], "icon": "stop_circle", "variant": "danger"}
+        resume = {"act": "resume", "words": RESUME["title"], "icon": "play_circle"}
+        resume["variant"] = "primary"
+        return {"on": [stop], "tripped": [resume, stop], "stopped": [resume]}[stands.grade]
+
+    def _acted(self, request, words):
+        self.log_change(request, sending.current(), words)
+        self.message_user(request, words, messages.SUCCESS)
+        return go_to("admin:subscriptions_sending_changelist")
+
+    def _history(self):
+        kind = get_content_type_for_model(Sending)
+        return LogEntry.objects.filter(content_type=kind).select_related("user")[:10]
+
+
+def _letters_in(state):
+    return f"{reverse('admin:subscriptions_letter_changelist')}?state__exact={state}"
