@@ -67,6 +67,14 @@ class Postgres:
             connection.execute(f'CREATE DATABASE "{database}" TEMPLATE "{template}"')
         return self.url(database)
 
+    def drop(self, database: str) -> None:
+        """Drop a database, if the cluster still serves: what a crash syncs is not to pile up."""
+        with (
+            suppress(psycopg.OperationalError),
+            psycopg.connect(self.url("postgres"), autocommit=True) as connection,
+        ):
+            connection.execute(f'DROP DATABASE "{database}" WITH (FORCE)')
+
     def close(self) -> None:
         with suppress(subprocess.CalledProcessError):
             self.stop()

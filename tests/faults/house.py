@@ -189,6 +189,7 @@ class House:
             self.signal(name, signal.SIGCONT)
             self.kill(name)
         self.redis.close()
+        self.postgres.drop(self.database)
 
     def print_logs(self) -> None:
         for log in sorted(self.folder.glob("*.log")):
