@@ -8,8 +8,8 @@ RUN pip install --no-cache-dir uv
 ENV UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1 UV_PYTHON_DOWNLOADS=never
 COPY pyproject.toml .
 # As "--group esp", which Amazon SES and SendGrid's signatures need.
-ARG GROUPS=
-RUN uv sync --no-dev --no-cache $GROUPS
+ARG EXTRA=
+RUN uv sync --no-dev --no-cache $EXTRA
 COPY . .
 # Django asks for a key to start with. This one signs nothing and stays nowhere.
 RUN SECRET_KEY=unused .venv/bin/python manage.py collectstatic --noinput
