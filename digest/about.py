@@ -8,6 +8,7 @@ from django.views.decorators.http import require_safe
 
 from digest import keeping
 from subscriptions.models import Topic
+from subscriptions.post import esps
 from subscriptions.views import CONSENT
 
 #: The sources as people call them.
@@ -21,10 +22,18 @@ def privacy(request):
         "kept": keeping.parts(),
         "sources": [NAMES.get(source, source) for source in settings.SOURCES],
         "writes_files": settings.EMAIL_URL.startswith("file:"),
+        "provider": _provider(),
         "contact": settings.CONTACT_EMAIL,
         "note": settings.PRIVACY_NOTE,
     }
     return render(request, "digest/privacy.html", context)
+
+
+def _provider() -> str:
+    """Return the name of the company that letters are handed to, if there is one."""
+    if not esps.names_one(settings.EMAIL_URL):
+        return ""
+    return esps.account_of(settings.EMAIL_URL).esp.title
 
 
 @require_safe

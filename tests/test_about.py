@@ -63,6 +63,15 @@ def test_the_privacy_page_tells_where_letters_go(client, settings, url, files):
     assert ("The mail server to which letters are handed" in page) is not files
 
 
+def test_the_privacy_page_names_the_company_that_letters_go_through(client, settings):
+    settings.EMAIL_URL = "mailgun://key@mg.example.org"
+    page = words(client.get("/privacy/"))
+    assert "Mailgun, a company to which letters are handed to be sent" in page
+    assert "The mail server to which letters are handed" not in page
+    german = words(client.get("/privacy/", headers={"Accept-Language": "de"}))
+    assert "Mailgun, ein Unternehmen, dem die E-Mails" in german
+
+
 def test_the_privacy_page_says_what_the_operator_adds_and_how_to_reach_them(client, settings):
     page = words(client.get("/privacy/"))
     assert "From whoever runs this site" not in page
