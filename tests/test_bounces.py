@@ -421,6 +421,13 @@ def test_more_parts_than_any_report_has_are_not_parsed(mime):
         reports.read(mime)
 
 
+def test_of_a_field_only_so_much_is_read(letter):
+    """What stands behind is nobody's, also where it would name another letter."""
+    padded = f"x@example.org, {' ' * reports.FIELD_CHARACTERS}{address_of(letter)}"
+    assert receive(report(padded)) == "useless"
+    assert receive(report(padded[-reports.FIELD_CHARACTERS :].strip())) == "recorded"
+
+
 def test_a_huge_message_is_read_as_far_as_the_report_goes(reader, letter):
     mime = report(address_of(letter)).replace(b"--=_b--", b"x" * 3_000_000 + b"\n--=_b--")
     assert receive(mime) == "recorded"

@@ -5,14 +5,14 @@ import mailbox
 import os
 import sys
 from collections import Counter
-from contextlib import closing
+from contextlib import closing, contextmanager
 from types import SimpleNamespace
 from urllib.parse import quote
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
-from django.db import DataError, OperationalError, connection
+from django.db import DataError, Error, OperationalError, connection
 
 from digest import checkup, health, tasks
 from subscriptions import returns
@@ -78,6 +78,27 @@ def test_what_can_not_be_recorded_now_is_kept_by_the_mail_server(monkeypatch, le
 
     monkeypatch.setattr(inbound, "receive", away)
     assert pipe(monkeypatch, report(address_of(letter))) == 75
+
+
+@contextmanager
+def without_facts():
+    """Let the database refuse to write down what came back, until it is mended."""
+    table = LetterFact._meta.db_table
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE {table} RENAME TO away")
+        yield
+        cursor.execute(f"ALTER TABLE away RENAME TO {table}")
+
+
+def test_what_the_database_refuses_for_now_stays_with_the_mail_server(
+    monkeypatch, letter, data_dir
+):
+    mime = report(address_of(letter))
+    with without_facts():
+        assert pipe(monkeypatch, mime) == 75
+    assert not (data_dir / "returned").exists()
+    assert pipe(monkeypatch, mime) == 0
+    assert letter.facts.count() == 1
 
 
 def test_a_database_that_is_not_migrated_is_not_ready(monkeypatch, settings, letter):
@@ -197,6 +218,15 @@ def test_a_message_stays_until_what_it_tells_is_committed(box, letter, monkeypat
     monkeypatch.setattr(inbound, "receive", real)
     assert empty(box) == Counter(recorded=1)
     assert letter.facts.count() == 2
+    assert box.left() == []
+
+
+def test_a_message_that_the_database_refuses_for_now_stays_in_the_mailbox(box, letter):
+    box.put(report(address_of(letter)))
+    with without_facts(), pytest.raises(Error):
+        empty(box)
+    assert len(box.left()) == 1
+    assert empty(box) == Counter(recorded=1)
     assert box.left() == []
 
 
