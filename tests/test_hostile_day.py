@@ -1,21 +1,26 @@
 """A hostile day: floods, guesses and scanners at once, and who gets her letter all the same."""
 
 import re
+from collections import Counter
 from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import call_command
-from django.test import Client
+from django.test import Client, override_settings
 
 from subscriptions import links
-from subscriptions.models import Attempt, Letter, Subscriber
-from tests import make
+from subscriptions.models import Attempt, Letter, LetterFact, Subscriber, UselessMail
+from tests import esp_events, make
 from tests.make import NOW
 
 pytestmark = pytest.mark.django_db
 
 HOSTILE, NEIGHBOUR = "203.0.113.66", "198.51.100.1"
+PROVIDER = {
+    "EMAIL_URL": "mailgun://key@mg.example.org",
+    "WEBHOOK_SIGNING_KEY": esp_events.MAILGUN_KEY,
+}
 PREFETCH = {"purpose": "prefetch", "sec-purpose": "prefetch", "x-moz": "prefetch"}
 
 
@@ -45,6 +50,25 @@ def log_in(password, ip=HOSTILE):
     sent = {"username": "ada", "password": password, "next": "/admin/"}
     VISITOR.cookies.clear()
     return VISITOR.post("/admin/login/", sent, **from_(ip))
+
+
+def tell(event, headers=None, esp="mailgun", **more):
+    """Post an event as a provider does, or almost. Return the status of the answer."""
+    return esp_events.post(VISITOR, esp, event, headers=headers, **more).status_code
+
+
+def tell_lies_of(letter):
+    """Forge a provider's events about a letter. Return the statuses of the answers."""
+    gone = esp_events.EVENTS["mailgun"]["gone"](letter)
+    unsigned = {"signature": {}}
+    badly = {"signature": {"timestamp": str(NOW.timestamp()), "token": "x", "signature": "0" * 64}}
+    many = {"event-data": gone["event-data"] | {"tags": ["x" * 100] * 15_000}}
+    answers = [tell(gone, headers) for _ in range(15) for headers in (unsigned, badly)]
+    answers += [tell(gone, at=NOW + days * timedelta(days=1)) for days in (-2, 2)]
+    answers += [tell(many, headers) for headers in (unsigned, badly)]
+    answers += [tell(gone | {"x": "x" * 2_000_000}, headers) for headers in (unsigned, badly)]
+    answers += [tell(esp_events.EVENTS["postmark"]["gone"](letter), esp="postmark")]
+    return answers
 
 
 def links_in(letters):
@@ -79,6 +103,17 @@ def test_on_a_hostile_day_letters_and_rows_are_few_and_nobody_else_notices(world
     letters = {letter["To"]: letter for letter in outbox()}
     assert "Graphs that forget" in letters["reader@example.org"]["Subject"]
     ours = [letters["reader@example.org"], letters["neighbour@example.org"]]
+
+    # Others than the provider tell that her letter came back; and what it said is told again.
+    digest = Letter.objects.get(subscriber=world, kind="digest")
+    with override_settings(**PROVIDER):
+        assert Counter(tell_lies_of(digest)) == {403: 30 + 2, 413: 2 + 2, 404: 1}
+        assert not LetterFact.objects.exists()
+        delivered = esp_events.EVENTS["mailgun"]["delivered"](digest)
+        assert {tell(delivered) for _ in range(30)} == {200}
+    assert LetterFact.objects.get().kind == "delivered"
+    assert not UselessMail.objects.exists()
+    assert not Subscriber.objects.filter(suppressed_at__isnull=False).exists()
 
     # Scanners open every link in every letter, by all the ways there are to look.
     before = states()

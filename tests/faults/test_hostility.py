@@ -1,0 +1,104 @@
+"""Ten thousand sign-ups in a minute from one network, at a web server as production has it: few
+letters, few rows, and other visitors are answered as on any day.
+"""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
+from itertools import count
+from statistics import median
+from urllib.parse import urlencode
+
+import pytest
+
+pytestmark = [pytest.mark.services, pytest.mark.nightly]
+
+SIGN_UPS, A_MINUTE = 10_000, 60
+ROBOTS = 8  # Connections over which they come.
+PATIENCE = 1.0  # Seconds that a visitor waits without a thought, but for one in a hundred.
+PAUSE = 0.25  # Between two pages of a visitor.
+
+
+class Visitor:
+    """Someone behind our proxy, with a connection of her own."""
+
+    def __init__(self, house):
+        self.house = house
+
+    def ask(self, method, path, ip, **form) -> tuple[int, float]:
+        """Return the status of the answer, and after how many seconds it was there."""
+        host = self.house.environment["SITE_URL"].removeprefix("http://")
+        headers = {"X-Forwarded-For": ip, "Content-Type": "application/x-www-form-urlencoded"}
+        begun = time.monotonic()
+        connection = HTTPConnection(host, timeout=60)
+        try:
+            connection.request(method, path, urlencode(form) if form else None, headers)
+            answer = connection.getresponse()
+            answer.read()
+            return answer.status, time.monotonic() - begun
+        finally:
+            connection.close()
+
+
+def flood(house, numbers, begin) -> list[int]:
+    """Sign people up from one network, each at its time or as soon as the server lets us."""
+    robot, statuses = Visitor(house), []
+    for number in numbers:
+        time.sleep(max(0, begin + number * A_MINUTE / SIGN_UPS - time.monotonic()))
+        victim = {"email": f"victim-{number}@example.org", "interests": "spam"}
+        statuses.append(robot.ask("POST", "/subscribe/", f"203.0.113.{number % 256}", **victim)[0])
+    return statuses
+
+
+def visit(house, is_over) -> list[tuple[int, float]]:
+    """Read pages, and now and then sign up, each time from another network."""
+    visitor, answers = Visitor(house), []
+    for number in count():
+        if is_over():
+            return answers
+        ip = f"100.64.{number % 256}.1"
+        if number % 20 == 19:
+            neighbour = {"email": f"neighbour-{number}@example.org", "interests": "graphs"}
+            answers.append(visitor.ask("POST", "/subscribe/", ip, **neighbour))
+        else:
+            answers.append(visitor.ask("GET", ("/", "/topics/")[number % 2], ip))
+        time.sleep(PAUSE)
+
+
+def is_up(house) -> bool:
+    try:
+        return Visitor(house).ask("GET", "/healthz/live/", "100.64.0.1")[0] == 200
+    except OSError:
+        return False
+
+
+def rows(house, table) -> int:
+    ((found,),) = house.ask(f"SELECT count(*) FROM subscriptions_{table}")
+    return found
+
+
+def test_a_flood_of_sign_ups_stores_little_and_keeps_no_visitor_waiting(house, capsys):
+    house.start("web", TRUSTED_PROXIES="1")
+    house.wait_for("web", 60, lambda: is_up(house))
+    begin = time.monotonic()
+    shares = [range(first, SIGN_UPS, ROBOTS) for first in range(ROBOTS)]
+    with ThreadPoolExecutor(ROBOTS + 1) as people:
+        robots = [people.submit(flood, house, share, begin) for share in shares]
+        visitor = people.submit(visit, house, lambda: all(robot.done() for robot in robots))
+        statuses = [status for robot in robots for status in robot.result()]
+    took = time.monotonic() - begin
+    seconds = sorted(waited for _, waited in visitor.result())
+    late = seconds[len(seconds) * 99 // 100]
+    with capsys.disabled():
+        told = f"median {median(seconds):.3f} s, p99 {late:.3f} s, at most {seconds[-1]:.3f} s"
+        print(f"\n{SIGN_UPS:,} in {took:.0f} s; {len(seconds)} visits: {told}")  # noqa: T201
+
+    assert len(statuses) == SIGN_UPS
+    assert statuses.count(200) == 20  # So many a network may ask for in an hour.
+    assert statuses.count(429) == SIGN_UPS - 20
+    neighbours = len(seconds) // 20
+    assert {status for status, _ in visitor.result()} == {200}
+    assert rows(house, "subscriber") == rows(house, "letter") == 20 + neighbours
+    assert rows(house, "attempt") == 3 * (20 + neighbours)
+    assert took < 3 * A_MINUTE  # It is two machines' work, done by one.
+    assert late < PATIENCE
