@@ -89,6 +89,11 @@ app.conf.beat_schedule = {
         "schedule": crontab(minute="2-59/5"),
         "options": {"expires": 240},
     },
+    "count what the days are like": {
+        "task": "digest.tasks.count_days",
+        "schedule": crontab(minute="6-59/10"),
+        "options": {"expires": 540},
+    },
     "throw old rows away": {
         "task": "digest.tasks.throw_old_away",
         "schedule": crontab(minute=17),

@@ -43,6 +43,7 @@ NOBODYS = frozenset(
         digest.PaperEvent,
         digest.Pulse,
         digest.Response,
+        digest.Tally,
         digest.Turn,
         subscriptions.Sending,
         subscriptions.UselessMail,

@@ -539,6 +539,25 @@ class Pulse(models.Model):
         return f"{self.name} at {self.at:%Y-%m-%d %H:%M:%S}"
 
 
+class Tally(models.Model):
+    """What one day (UTC) was like by one measure, in counts. See tallies.py."""
+
+    day = models.DateField()
+    measure = models.CharField(max_length=20)
+    counts = models.JSONField(default=dict, blank=True)
+    counted_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name_plural = "tallies"
+        ordering = ["day", "measure"]
+        constraints = [
+            models.UniqueConstraint(fields=["day", "measure"], name="one_tally_a_day_and_measure"),
+        ]
+
+    def __str__(self):
+        return f"{self.measure} of {self.day}"
+
+
 class AlarmQuerySet(models.QuerySet):
     def standing(self):
         """Those that have not ended."""

@@ -84,6 +84,14 @@ def check_promises():
 
 
 @shared_task
+def count_days():
+    """Count what the last days were like, before what they are counted from is thrown away."""
+    from digest import tallies
+
+    tallies.count(timezone.now())
+
+
+@shared_task
 def throw_old_away():
     """Throw away what is too old."""
     from digest import upkeep

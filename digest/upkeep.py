@@ -71,6 +71,7 @@ STAYS = {
     "digest.PaperEvent": "for ever: a handful for each paper, part of what is known of it",
     "digest.Turn": "a row for each source and each lease",
     "digest.Pulse": "a row for each thing that should happen again and again",
+    "digest.Tally": "for ever: a row for each day and measure, for the panel's plots",
     "subscriptions.Sending": "one row",
     "admin.LogEntry": "for ever: the trail of what operators did",
     "auth.User": "by hand: those who may use the panel",
