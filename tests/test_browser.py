@@ -14,6 +14,8 @@ from tests import make
 from tests.make import NOW
 from tests.themes import MOLECULES, ROADS, others, theme
 
+DAY = timedelta(days=1)
+
 pytestmark = [pytest.mark.services, pytest.mark.django_db(transaction=True)]
 
 
@@ -102,18 +104,79 @@ def test_a_preview_that_is_passed_on_opens_as_it_was(site, open_page):
     assert page.get_by_role("heading", name="Today’s papers").is_visible()
 
 
-def test_a_reader_changes_what_she_gets_and_leaves(site, open_page):
-    page = open_page(links.preferences_url(reader()))
-    page.get_by_label("Papers at most").fill("3")
-    page.get_by_label("Words that never appear").fill("bread")
-    page.get_by_role("button", name="Save").click()
-    assert page.get_by_text("Saved.").is_visible()
-    assert reader().size == 3
-    assert reader().preferences.filter(stance="mute", topic__query="bread").exists()
+@pytest.mark.parametrize("has_scripts", [True, False])
+def test_a_reader_sees_what_a_change_would_bring_and_then_saves_it(site, open_page, has_scripts):
+    page = open_page(links.preferences_url(reader()), java_script_enabled=has_scripts)
+    page.get_by_label("Your own words").fill("sour bread")
+    ask = page.get_by_role("button", name="What would change?")
+    if has_scripts:  # It needs no click.
+        assert not ask.is_visible()
+    else:
+        ask.click()
+    page.get_by_text("Not saved yet. On the last seven days: +1 −5 papers").wait_for()
+    page.get_by_text("Which ones").click()
+    assert page.get_by_role("link", name="Sour bread").is_visible()
+    assert page.get_by_role("link", name="Graph networks number").count() == 5
+    assert own_words() == {"graph networks"}
 
-    page.goto(links.unsubscribe_url(reader()))
+    page.get_by_label("Papers at most").fill("3")
+    page.get_by_label("Words that never appear").fill("cryptocurrency")
+    page.get_by_role("button", name="Save").click()
+    page.get_by_text("Saved.", exact=True).wait_for()
+    assert page.get_by_label("Your own words").input_value() == "sour bread"
+    assert reader().size == 3
+    assert own_words() == {"sour bread"}
+    assert own_words("mute") == {"cryptocurrency"}
+
+
+def own_words(stance="follow"):
+    preferences = reader().preferences.filter(stance=stance, topic__owner=reader())
+    return set(preferences.values_list("topic__query", flat=True))
+
+
+@pytest.mark.parametrize("has_scripts", [True, False])
+def test_a_reader_unsubscribes_by_her_preferences(site, open_page, has_scripts):
+    page = open_page(links.preferences_url(reader()), java_script_enabled=has_scripts)
+    page.get_by_role("link", name="Unsubscribe").click()
+    page.get_by_role("heading", name="Stop the daily digest?").wait_for()
+    assert reader().unsubscribed_at is None
     page.get_by_role("button", name="Unsubscribe").click()
+    page.get_by_role("button", name="Undo").wait_for()
     assert reader().unsubscribed_at == NOW
+
+
+def test_a_reader_pauses_and_one_digest_has_the_best_of_the_gap_when_she_is_back(
+    site, open_page, outbox, clock
+):
+    deliver()
+    page = open_page(links.preferences_url(reader()))
+    page.get_by_label("Pause until").fill("2026-06-20")
+    page.get_by_role("button", name="Save").click()
+    page.get_by_text("pause until Saturday, 20 June 2026").wait_for()
+    make.paper("Graph networks in the gap", day=NOW.date() + DAY)
+    clock.now = NOW + 12 * DAY
+    deliver(clock.now)
+    assert len(outbox()) == 1
+
+    page.reload()
+    page.get_by_role("button", name="End the pause now").click()
+    page.get_by_text("Welcome back.").wait_for()
+    deliver(NOW + 13 * DAY)
+    _, letter = outbox()
+    said = letter.get_body(["plain"]).get_content()
+    assert "Your last digest was 13 days ago." in " ".join(said.split())
+    assert "1. Graph networks in the gap" in said
+
+
+def test_a_reader_erases_everything(site, open_page):
+    hers = links.preferences_url(reader())
+    page = open_page(hers, java_script_enabled=False)
+    page.get_by_text("Erase everything", exact=True).click()
+    page.get_by_role("button", name="Erase everything about me").click()
+    page.get_by_role("heading", name="Everything is erased").wait_for()
+    assert not Subscriber.objects.exists()
+    assert not Digest.objects.exists()
+    assert page.request.get(hers).status == 404
 
 
 # ---- From letter to page and back
@@ -153,7 +216,7 @@ def test_what_she_says_by_the_link_of_a_letter_changes_tomorrows(
     live_server, settings, open_page, outbox
 ):
     settings.SITE_URL = live_server.url
-    past, tomorrow = NOW.date() - timedelta(days=20), NOW + timedelta(days=1)
+    past, tomorrow = NOW.date() - 20 * DAY, NOW + DAY
     others(day=past)
     theme(MOLECULES, 0, 6, day=past)
     theme(ROADS, 0, 6, day=past)
