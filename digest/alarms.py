@@ -17,7 +17,8 @@ from time import sleep
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Q
+from django.db.models import Q, Value
+from django.db.models.functions import Greatest
 from django.db.utils import Error, InterfaceError, OperationalError
 from django.utils.formats import date_format
 
@@ -38,6 +39,7 @@ ROOM, MUCH_ROOM = 0.05, 2 * 10**9  # Of a disk, the lesser of this share and so 
 EACH_MINUTE = 60  # Seconds.
 SEEN_FOR = timedelta(minutes=3)  # So long an alarm holds that is looked for each minute.
 SEEN_FOR_SELDOM = timedelta(minutes=20)  # Each five minutes, or from one machine of several.
+SEEN_FOR_AN_HOUR = timedelta(minutes=80)  # Each hour.
 TELLING = timedelta(minutes=1)  # So long one process has the right to tell.
 ELSEWHERE = ("promises", "disk")  # Alarms that not every process can find.
 SILENCES = 2  # So many looks in a row the database doesn't answer before somebody is called.
@@ -194,16 +196,28 @@ def known(now) -> list[Found]:
 
 
 def broken_promises(now) -> list[Found]:
-    """Return which promises the last days' letters break."""
+    """Return which promises the newest letters of the last days break."""
+    since = now - promises.RECENT
+    findings = promises.examine(now, since, newest=promises.AT_ONCE)
+    return _of_promises(findings, SEEN_FOR_SELDOM)
+
+
+def promises_broken_earlier(now) -> list[Found]:
+    """Return which promises are broken by the others, where there are more letters than that."""
+    since = now - promises.RECENT
+    return _of_promises(promises.examine_older(now, since, promises.AT_ONCE), SEEN_FOR_AN_HOUR)
+
+
+def _of_promises(findings, holds_for):
     return [
         Found(
             "promises",
             f"A promise is broken ({finding.promise.name}): {finding.promise.sentence}: "
             f"{finding.said}.",
             finding.promise.name,
-            SEEN_FOR_SELDOM,
+            holds_for,
         )
-        for finding in promises.examine(now, since=now - promises.RECENT)
+        for finding in findings
         if finding.count
     ]
 
@@ -219,7 +233,7 @@ def watch(now) -> None:
 
 
 def note(found: Iterable[Found], now) -> None:
-    """Write down what was found. What is there already holds on."""
+    """Write down what was found. What is there already holds on, as long as anyone says."""
     for one in found:
         said, until = one.said[:500], now + one.holds_for
         alarm, is_new = Alarm.objects.get_or_create(
@@ -231,7 +245,8 @@ def note(found: Iterable[Found], now) -> None:
         if is_new:
             logger.error("[%s] %s", one.name, said)
         else:
-            Alarm.objects.standing().filter(pk=alarm.pk).update(said=said, holds_until=until)
+            longest = Greatest("holds_until", Value(until))
+            Alarm.objects.standing().filter(pk=alarm.pk).update(said=said, holds_until=longest)
 
 
 def end(now) -> None:

@@ -1,12 +1,13 @@
 """The promises as queries: each finds the rows that break one, none where all is well.
 
 They look at some letters at a time, by their numbers, and at what belongs to these, so that a
-ledger of any size can be asked in slices, and the last two days of it each five minutes. What is
-asked of events holds for letters whose events are kept (see subscriptions/post/retention.py).
+ledger of any size can be asked in slices: of the last two days, the newest AT_ONCE letters each
+five minutes and the others each hour. What is asked of events holds for letters whose events are
+kept (see subscriptions/post/retention.py).
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
@@ -26,6 +27,7 @@ SWEPT = timedelta(minutes=10)  # The sweeper comes each minute.
 ENDED = timedelta(minutes=45)  # A last try may be under way: its lease and the hold pass first.
 CLOCKS = timedelta(minutes=1)  # Moments of two machines are compared, read outside of any lock.
 SLICE = 100_000
+AT_ONCE = 500_000  # Letters that are asked of each five minutes: some seconds of PostgreSQL.
 EXAMPLES = 5
 UNKNOWN = "unknown"  # So begins the reason of a letter that may have arrived: see doubts.py.
 
@@ -101,16 +103,23 @@ class Finding:
         return f"broken by {rows} ({self.kind} {numbers}{more})"
 
 
-def examine(now, since=None) -> list[Finding]:
-    """Ask which rows break each promise, among all letters, or those written `since` then."""
+def examine(now, since=None, newest=None) -> list[Finding]:
+    """Ask which rows break each promise: among all letters, those written `since` then, or so many
+    of the newest of these.
+    """
     findings = [Finding(promise) for promise in PROMISES]
     for finding in findings:
         if finding.promise.is_about_now:
             _add(finding, finding.promise.broken_by(None, now))
-    for some in _slices(since):
-        for finding in findings:
-            if not finding.promise.is_about_now:
-                _add(finding, finding.promise.broken_by(some, now))
+    _examine_slices(findings, _numbers(since, newest), now)
+    return findings
+
+
+def examine_older(now, since, newest) -> list[Finding]:
+    """Ask of the letters written since then that are not among so many of the newest."""
+    findings = [Finding(promise) for promise in PROMISES]
+    older = range(_numbers(since).start, _numbers(since, newest).start)
+    _examine_slices(findings, older, now)
     return findings
 
 
@@ -119,17 +128,24 @@ def broken(now, since=None) -> dict[str, int]:
     return {finding.promise.sentence: finding.count for finding in examine(now, since)}
 
 
-def _slices(since) -> Iterator[Slice]:
-    """Yield the letters, or those written since then, SLICE at a time."""
+def _numbers(since=None, newest=None) -> range:
+    """Return the numbers of the letters, of those written since then, or of the newest of these."""
     letters = Letter.objects.order_by("pk")
     first, last = letters.first(), letters.last()
     if first is None:
-        return
-    begin = first.pk
-    if since is not None:
-        begin = _first_since(since)
-    for low in range(begin, last.pk + 1, SLICE):
-        yield Slice(low, low + SLICE - 1)
+        return range(0)
+    begin = first.pk if since is None else _first_since(since)
+    end = last.pk + 1
+    return range(begin if newest is None else max(begin, end - newest), end)
+
+
+def _examine_slices(findings, numbers, now):
+    """Ask of the letters of these numbers, SLICE at a time."""
+    for low in range(numbers.start, numbers.stop, SLICE):
+        some = Slice(low, min(low + SLICE, numbers.stop) - 1)
+        for finding in findings:
+            if not finding.promise.is_about_now:
+                _add(finding, finding.promise.broken_by(some, now))
 
 
 def _first_since(moment) -> int:
@@ -251,8 +267,13 @@ def _picks_of_none(some, now):
 
 
 def _attempts_unclaimed(some, now):
-    claims = Count("events", filter=Q(events__became=State.CLAIMED))
-    return some.told(now).annotate(claims=claims).exclude(claims=F("attempt"))
+    """Claims are counted among the events alone: to join them to all letters takes five times as
+    long.
+    """
+    claims = some.events.filter(became=State.CLAIMED).values("letter").annotate(claims=Count("pk"))
+    miscounted = Q(pk__in=claims.exclude(claims=F("letter__attempt")).values("letter"))
+    never_claimed = Q(attempt__gt=0) & ~some.has(became=State.CLAIMED)
+    return some.told(now).filter(miscounted | never_claimed)
 
 
 def _last_step_elsewhere(some, now):

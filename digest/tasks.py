@@ -92,6 +92,15 @@ def count_days():
 
 
 @shared_task
+def check_older_promises():
+    """The same of the letters that are left out each five minutes, where there are very many."""
+    from digest import alarms
+
+    now = clock.of_database()
+    alarms.note(alarms.promises_broken_earlier(now), now)
+
+
+@shared_task
 def throw_old_away():
     """Throw away what is too old."""
     from digest import upkeep

@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 from django.urls import reverse
 
 from digest import planning, promises, tasks
-from digest.models import Coverage, Digest
+from digest.models import Alarm, Coverage, Digest
 from subscriptions import signup
 from subscriptions.models import Letter, LetterEvent, Subscriber, Volley
 from subscriptions.post import delivery, doubts, ledger
@@ -37,6 +37,14 @@ def planned():
     make.subscriber(interests="graph networks")
     planning.plan(NOW)
     return Letter.objects.get(state=State.PLANNED)
+
+
+def beside(letter, **fields):
+    """Write another letter to the same reader, which waits."""
+    written = {"kind": "confirm", "created_at": NOW, "closes_at": NOW + DAY, "next_try_at": NOW}
+    other = letter.subscriber.letters.create(**written, **fields)
+    other.events.create(at=NOW, became=State.PLANNED, attempt=0)
+    return other
 
 
 def past_the_fence(letter):
@@ -242,6 +250,35 @@ def test_letters_of_long_ago_are_left_to_the_doctor(sent):
     assert broken(since=NOW - promises.RECENT)["once"] == [other.pk]
 
 
+def test_very_many_letters_are_asked_of_in_two_parts_that_leave_none_out(sent):
+    """The newest each five minutes, the others of these days each hour."""
+    broken = [beside(sent, repeats=2).pk for _ in range(5)]
+    for newest in (1, 2, 3, 100):
+        parts = (
+            promises.examine(NOW, NOW - promises.RECENT, newest),
+            promises.examine_older(NOW, NOW - promises.RECENT, newest),
+        )
+        once = [pk for part in parts for one in part for pk in one.examples]
+        assert sorted(once) == broken
+        assert len(once) == len(broken)
+
+
+def test_an_older_letter_that_breaks_a_promise_is_found_within_the_hour(sent, monkeypatch, clock):
+    monkeypatch.setattr(promises, "AT_ONCE", 1)
+    change(sent, repeats=2)
+    beside(sent)
+    tasks.check_promises()
+    assert not Alarm.objects.exists()
+    tasks.check_older_promises()
+    alarm = Alarm.objects.get()
+    assert alarm.subject == "once"
+    assert alarm.holds_until > NOW + timedelta(hours=1)
+    clock.now = NOW + MINUTE
+    monkeypatch.setattr(promises, "AT_ONCE", 2)
+    tasks.check_promises()  # Which finds it too, and would hold it for a shorter time.
+    assert Alarm.objects.get().holds_until == alarm.holds_until
+
+
 def test_a_broken_promise_is_an_error_with_its_name_and_told_of_once(sent, caplog):
     change(sent, repeats=2)
     with caplog.at_level(logging.ERROR):
@@ -299,6 +336,16 @@ def test_the_panel_shows_what_is_broken_and_by_which_letters(panel, sent):
     text = panel.get(url).content.decode()
     assert f"1 of {len(promises.PROMISES)} promises is broken." in text
     assert reverse("admin:subscriptions_letter_change", args=[sent.pk]) in text
+
+
+def test_the_panel_tells_of_what_beat_has_found_among_more_letters(panel, sent, monkeypatch):
+    monkeypatch.setattr("digest.admin.digests.ON_A_PAGE", 1)
+    change(sent, repeats=2)
+    beside(sent)
+    tasks.check_promises()
+    text = panel.get(reverse("admin:digest_digest_promises")).content.decode()
+    assert f"These letters keep all {len(promises.PROMISES)} promises" in text
+    assert f"at most one repeat of a letter: broken by 1 row (letter {sent.pk})" in text
 
 
 def test_who_may_not_see_digests_sees_no_promises(client):

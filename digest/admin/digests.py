@@ -17,9 +17,15 @@ from unfold.decorators import display
 
 from digest import composing, previews, promises
 from digest.admin.parts import link_to
-from digest.models import Digest, Pick
+from digest.models import Alarm, Digest, Pick
 from subscriptions.admin.parts import ReadOnly, badge, count_of, letter_badge, reason_of
 from subscriptions.models import Letter
+
+ON_A_PAGE = 50_000  # Letters that the page of promises asks of: a second.
+ASKED = (
+    f"Asked just now of the newest {ON_A_PAGE:,} letters of the last two days; of more by beat, "
+    "of all by manage.py doctor --check-promises"
+)
 
 
 class PickInline(ReadOnly, TabularInline):
@@ -94,13 +100,17 @@ class DigestAdmin(ReadOnly, ModelAdmin):
         if not self.has_view_permission(request):
             raise PermissionDenied
         now = timezone.now()
-        findings = promises.examine(now, since=now - promises.RECENT)
+        findings = promises.examine(now, since=now - promises.RECENT, newest=ON_A_PAGE)
+        broken = [finding.promise.name for finding in findings if finding.count]
+        alarms = Alarm.objects.standing().filter(name="promises").exclude(subject__in=broken)
         context = {
             **self.admin_site.each_context(request),
             "title": "Promises",
             "opts": self.opts,
             "findings": [_finding_row(finding) for finding in findings],
-            "broken": sum(finding.count > 0 for finding in findings),
+            "broken": len(broken),
+            "alarms": alarms,
+            "asked": ASKED,
             **_figures(promises.figures(now)),
         }
         return TemplateResponse(request, "admin/digest/digest/promises.html", context)
