@@ -91,6 +91,7 @@ class Subscriber(models.Model):
     class Suppression(models.TextChoices):
         BOUNCED = "bounced", "letters came back"
         COMPLAINED = "complained", "reported as unwanted"
+        OPERATOR = "operator", "by the operator"
 
     email = models.EmailField(max_length=254)
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
@@ -406,6 +407,7 @@ class Seal(models.Model):
         COMPLAINED = "complained", "reported as unwanted"
         BOUNCED = "bounced", "letters came back"
         ASKED = "asked", "asked never to be written to"
+        OPERATOR = "operator", "by the operator"
 
     seal = models.CharField(max_length=64, primary_key=True, editable=False)
     why = models.CharField(max_length=10, choices=Why)

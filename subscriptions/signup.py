@@ -1,4 +1,5 @@
-"""The verbs across models: subscribe, confirm, change, pause, unsubscribe, ask, export, erase.
+"""The verbs across models: subscribe, confirm, change, pause, unsubscribe, ask, suppress, export,
+erase.
 
 Each takes its moment as an argument, and may be called twice: the second time changes nothing.
 """
@@ -187,14 +188,29 @@ def change(subscriber: Subscriber, wishes: Wishes | None, settings: dict, *, now
             office.cancel(subscriber, "paused", now, kinds=[Kind.DIGEST, Kind.WELCOME])
 
 
-def resume(subscriber: Subscriber, *, now) -> None:
-    """End a pause: the next digest comes at her hour."""
+def pause(subscriber: Subscriber, until, *, now) -> bool:
+    """Let no digest come before this local day of hers. Return whether that changes anything: it
+    doesn't for one who gets none, nor on a day that has come.
+    """
     with transaction.atomic():
         subscriber = _locked(subscriber)
-        if subscriber.paused_until is not None:
-            subscriber.paused_until = None
-            _schedule(subscriber, now)
-            subscriber.save()
+        is_past = until <= schedule.local_day(now, subscriber.zone)
+        if is_past or subscriber.state_at(now) not in ("active", "paused"):
+            return False
+        change(subscriber, None, {"paused_until": until}, now=now)
+        return True
+
+
+def resume(subscriber: Subscriber, *, now) -> bool:
+    """End a pause: the next digest comes at her hour. Return whether there was one."""
+    with transaction.atomic():
+        subscriber = _locked(subscriber)
+        if subscriber.paused_until is None:
+            return False
+        subscriber.paused_until = None
+        _schedule(subscriber, now)
+        subscriber.save()
+        return True
 
 
 def unsubscribe(public_id, *, door: Door, now) -> int:
@@ -260,15 +276,52 @@ def ask_if_right(subscriber: Subscriber, *, now) -> Letter | None:
         return _ask(_locked(subscriber), now)
 
 
-def lift(subscriber: Subscriber, *, now, door: Door | None = None) -> bool:
-    """Let letters go to her again that had come back or were reported. Return whether any were kept
-    from her.
+def ask_to_confirm(subscriber: Subscriber, *, now) -> Letter | None:
+    """Send the confirmation again to one who asked for the digest and hasn't said yes yet.
 
-    `door` is hers, where she asked for it herself: that is a consent.
+    Return the letter that was written, or None where she had one lately, isn't waiting for any, or
+    asked too long ago: what she didn't answer then isn't asked for ever.
     """
     with transaction.atomic():
         subscriber = _locked(subscriber)
-        if subscriber.suppressed_at is None:
+        since = now - timedelta(days=CONFIRM_DAYS)
+        has_asked = subscriber.consents.filter(act=Consent.Act.ASKED, at__gt=since).exists()
+        if subscriber.state_at(now) != "pending" or not has_asked:
+            return None
+        letter = _write_confirm(subscriber, now, since=now - CONFIRM_AGAIN)
+        if letter is not None:
+            subscriber.asked_at = now  # The link in it holds from now on, as it says.
+            subscriber.save()
+        return letter
+
+
+def suppress(subscriber: Subscriber, reason: str, *, now) -> bool:
+    """Write no more to her, as the operator decides. Return whether letters went to her before.
+
+    What waits is called off. She can read the reason, and can't lift it herself.
+    """
+    with transaction.atomic():
+        subscriber = _locked(subscriber)
+        if subscriber.suppressed_at is not None:
+            return False
+        subscriber.suppressed_at = now
+        subscriber.suppressed_by = Subscriber.Suppression.OPERATOR
+        subscriber.suppressed_reason = reason[:200]
+        subscriber.save()
+        office.cancel(subscriber, "suppressed", now)
+        return True
+
+
+def lift(subscriber: Subscriber, *, now, door: Door | None = None) -> bool:
+    """Let letters go to her again that were kept from her. Return whether any were.
+
+    `door` is hers, where she asked for it herself: that is a consent. What the operator decided,
+    only he takes back.
+    """
+    with transaction.atomic():
+        subscriber = _locked(subscriber)
+        is_his = subscriber.suppressed_by == Subscriber.Suppression.OPERATOR
+        if subscriber.suppressed_at is None or (is_his and door is not None):
             return False
         _lift(subscriber, now)
         subscriber.save()

@@ -6,12 +6,13 @@ from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 from django.core.serializers.json import DjangoJSONEncoder
+from django.db import transaction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from subscriptions import schedule, signup
-from subscriptions.models import Consent, Letter, Subscriber, Topic, TopicPreference
-from subscriptions.post import office
+from subscriptions import schedule, seals, signup
+from subscriptions.models import Consent, Letter, Seal, Subscriber, Topic, TopicPreference
+from subscriptions.post import office, suppression
 from subscriptions.signup import Wishes
 from tests import make
 from tests.make import NOW
@@ -353,6 +354,105 @@ def test_resuming_without_a_pause_changes_nothing():
     signup.resume(reader, now=NOW)
     reader.refresh_from_db()
     assert reader.next_due_at == NOW - HOUR
+
+
+def test_the_operator_pauses_and_resumes_only_who_gets_digests():
+    reader, until = make.subscriber(), NOW.date() + 9 * DAY
+    assert signup.pause(reader, until, now=NOW)
+    reader.refresh_from_db()
+    assert (reader.state_at(NOW), reader.paused_until) == ("paused", until)
+    assert signup.resume(reader, now=NOW)
+    assert not signup.resume(reader, now=NOW)
+    others = [
+        make.subscriber(confirmed=False),
+        make.subscriber(unsubscribed_at=NOW, next_due_at=None),
+        make.subscriber(suppressed_at=NOW),
+    ]
+    assert not any(signup.pause(one, until, now=NOW) for one in others)
+    assert not Subscriber.objects.filter(paused_until__isnull=False).exists()
+
+
+def test_a_pause_until_a_day_that_has_come_is_none():
+    reader = make.subscriber(timezone="Pacific/Kiritimati")  # Where it is tomorrow already.
+    assert not signup.pause(reader, NOW.date() + DAY, now=NOW)
+    assert signup.pause(reader, NOW.date() + 2 * DAY, now=NOW)
+
+
+# ---- What the operator sends again, and what he keeps from somebody
+
+
+def asking(now=NOW, ago=DAY):
+    """Make one who asked for the digest so long ago, with her letter, and hasn't confirmed."""
+    reader = make.subscriber(confirmed=False, now=now - ago)
+    signup.note(reader, "asked", DOOR, now - ago)
+    signup.write(reader, "confirm", now - ago, closes_at=now + DAY)
+    return reader
+
+
+def test_a_confirmation_is_sent_again_with_a_link_that_holds_from_then_on():
+    reader = asking(ago=6 * DAY)
+    letter = signup.ask_to_confirm(reader, now=NOW)
+    assert (letter.kind, letter.state) == ("confirm", "planned")
+    reader.refresh_from_db()
+    assert reader.asked_at == NOW
+    assert signup.ask_to_confirm(reader, now=NOW + 9 * MINUTE) is None
+    assert signup.ask_to_confirm(reader, now=NOW + 11 * MINUTE) is not None
+
+
+def test_nobody_is_asked_for_ever_to_confirm():
+    reader = asking()
+    days = [NOW + n * DAY for n in range(30)]
+    asked = [day for day in days if signup.ask_to_confirm(reader, now=day) is not None]
+    assert asked == days[:6]
+    assert reader.consents.count() == 1, "that she asked is her own word alone"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"confirmed_at": NOW},
+        {"unsubscribed_at": NOW},
+        {"suppressed_at": NOW},
+        {"confirmed_at": NOW, "paused_until": NOW.date() + 9 * DAY},
+    ],
+)
+def test_who_is_not_waiting_to_confirm_is_not_asked_to(fields):
+    reader = asking()
+    Subscriber.objects.update(**fields)
+    assert signup.ask_to_confirm(reader, now=NOW) is None
+
+
+def test_what_the_operator_keeps_from_somebody_is_called_off_and_only_he_lets_it_go():
+    reader = make.subscriber()
+    waiting = office.write(reader, "digest", now=NOW, closes_at=NOW + DAY)
+    assert signup.suppress(reader, "asked by phone", now=NOW)
+    assert not signup.suppress(reader, "again", now=NOW + HOUR)
+    waiting.refresh_from_db()
+    reader.refresh_from_db()
+    assert (waiting.state, waiting.reason) == ("skipped", "suppressed")
+    assert (reader.state_at(NOW), reader.suppressed_reason) == ("suppressed", "asked by phone")
+    assert not signup.lift(reader, now=NOW, door=DOOR), "she can't"
+    assert signup.ask_if_right(reader, now=NOW) is None
+    assert subscribe(reader.email) is None
+    assert signup.lift(reader, now=NOW), "he can"
+
+
+def test_a_complaint_does_not_hand_her_the_key_to_what_the_operator_decided():
+    reader = make.subscriber()
+    signup.suppress(reader, "asked by phone", now=NOW)
+    with transaction.atomic():
+        suppression.after_complaint(reader.pk, "reported", NOW + HOUR)
+    reader.refresh_from_db()
+    assert reader.suppressed_by == "operator"
+    assert not signup.lift(reader, now=NOW + HOUR, door=DOOR)
+
+
+def test_of_whom_the_operator_kept_letters_from_a_seal_stays():
+    reader = make.subscriber("you@example.org")
+    signup.suppress(reader, "asked by phone", now=NOW)
+    signup.erase(reader, now=NOW)
+    assert Seal.objects.get().why == "operator"
+    assert seals.is_kept("you@example.org", NOW + 4000 * DAY)
 
 
 # ---- Unsubscribing

@@ -99,6 +99,18 @@ def test_her_own_page_says_why_no_letters_come_and_lets_them_come_again(client, 
     assert (consent.act, consent.via) == ("confirmed", "preferences page")
 
 
+def test_her_page_offers_no_way_back_where_the_operator_keeps_letters_from_her(client):
+    reader = make.subscriber()
+    signup.suppress(reader, "asked by phone", now=NOW)
+    path = reverse("preferences", args=[links.token("preferences", reader.public_id)])
+    page = client.get(path).content.decode()
+    assert "Whoever runs this site lets no letters go to" in page
+    assert "Send me letters again" not in page
+    client.post(path, {"action": "resume"})
+    reader.refresh_from_db()
+    assert reader.suppressed_at == NOW
+
+
 def test_who_has_left_is_not_brought_back_by_that_page(client):
     reader = suppressed(unsubscribed_at=NOW)
     path = reverse("preferences", args=[links.token("preferences", reader.public_id)])

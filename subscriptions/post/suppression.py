@@ -17,6 +17,8 @@ WITHIN = timedelta(days=14)
 State = Letter.State
 LEFT = (State.TRANSMITTING, State.UNCERTAIN, State.ACCEPTED)
 By = Subscriber.Suppression
+#: What no complaint replaces. She may lift her own complaint, but not what the operator decided.
+FOR_GOOD = (By.COMPLAINED, By.OPERATOR)
 
 
 def suppress_bounced(subscriber_id: int, said: str, now) -> None:
@@ -53,7 +55,7 @@ def after_soft_bounce(subscriber_id: int, said: str, now) -> None:
 def after_complaint(subscriber_id: int, said: str, now) -> None:
     """Write no more to one who says that she doesn't want it, and ask her nothing either."""
     subscriber = _locked(subscriber_id)
-    if subscriber is not None and subscriber.suppressed_by != By.COMPLAINED:
+    if subscriber is not None and subscriber.suppressed_by not in FOR_GOOD:
         _suppress(subscriber, By.COMPLAINED, said, now)
 
 
