@@ -155,14 +155,19 @@ def propose(subscribers: list[Subscriber], now, *, may_store=True) -> list[Due]:
     return dues
 
 
-def preview(subscriber: Subscriber, day: date, now) -> tuple[Digest, list[Pick]]:
-    """Return the digest that she would get on this day, with its picks. Writes nothing."""
+def ranked_for(subscriber: Subscriber, day: date, now) -> tuple[Digest, list[Planned]]:
+    """Return the digest that she would get on this day, and what goes into it. Writes nothing."""
     until, days = new_to(subscriber, day, now)
     issue = issue_of(until, now, days=days, may_store=False)
     ((planned, considered),) = _rank([subscriber], issue)
     forget_longer()
     since = _since(subscriber, *_last_days([subscriber], day), day)
-    digest = Digest(subscriber=subscriber, day=day, considered=considered, since=since)
+    return Digest(subscriber=subscriber, day=day, considered=considered, since=since), planned
+
+
+def preview(subscriber: Subscriber, day: date, now) -> tuple[Digest, list[Pick]]:
+    """Return the digest that she would get on this day, with its picks. Writes nothing."""
+    digest, planned = ranked_for(subscriber, day, now)
     picks = list(_leaders(planned, digest))
     papers = Paper.objects.in_bulk(
         [paper for one in planned for paper in (one.paper, *one.relatives)]
@@ -307,7 +312,7 @@ def _rested(subscribers, now) -> list[Subscriber]:
         letters = [letter for letter in near.get(subscriber.pk, []) if letter.pk not in gone]
         if any(letter.state in Letter.NOT_LEFT for letter in letters):
             continue
-        ends = (end for letter in letters if (end := _ends_rest(letter, subscriber)) is not None)
+        ends = (end for letter in letters if (end := ends_rest(letter, subscriber)) is not None)
         moment = max(ends, default=now)
         (rested if moment <= now else put_off).append((subscriber, moment))
     _put_off(put_off)
@@ -331,7 +336,7 @@ def _near(subscribers, now) -> dict[int, list[Letter]]:
     }
 
 
-def _ends_rest(letter, subscriber):
+def ends_rest(letter: Letter, subscriber: Subscriber):
     """Return when the next digest isn't too near to this one any more, if this may have arrived."""
     surely_not = letter.state in (State.SKIPPED, State.MISSED) and not letter.repeats
     if surely_not or letter.left_at is None:
@@ -407,7 +412,7 @@ def _write_down(dues, receipt, now):
             )
             for (due, day), letter in zip(days, letters, strict=True)
         )
-        _write_picks(
+        write_picks(
             [
                 (digest, due.papers)
                 for (due, day), digest in zip(days, digests, strict=True)
@@ -461,7 +466,7 @@ def _event(letter, now):
     return LetterEvent(letter=letter, at=now, became=letter.state, attempt=0, note=letter.reason)
 
 
-def _write_picks(planned):
+def write_picks(planned):
     """Write down the picks of digests, and then those that are folded into them."""
     leaders = Pick.objects.bulk_create(
         [pick for digest, papers in planned for pick in _leaders(papers, digest)]
