@@ -13,6 +13,7 @@ from digest.models import Digest, FittedModel, Paper
 from subscriptions import signup
 from subscriptions.admin.subscribers import states_at
 from subscriptions.models import Letter, Subscriber, Topic
+from subscriptions.post import delivery, ledger
 from tests import make
 from tests.make import NOW
 
@@ -202,6 +203,112 @@ def test_there_is_no_such_button_on_the_pages_of_others(panel, fields):
     assert url not in page(panel, reader).content.decode()
     assert panel.post(url, {"_form_submitted": "on"}).status_code == 403
     assert not Letter.objects.exists()
+
+
+def act_on(panel, reader, act, **told):
+    """Press a button on her page and say yes. Return what her page says then."""
+    url = reverse(f"admin:subscriptions_subscriber_{act}", args=[reader.pk])
+    asked = panel.get(url)
+    assert url in page(panel, reader).content.decode()
+    assert "Cancel" in text_of(asked)
+    assert "HX-Redirect" in panel.post(url, {"_form_submitted": "on"} | told)
+    return text_of(page(panel, reader))
+
+
+def waiting_to_confirm():
+    reader = make.subscriber(confirmed=False)
+    signup.note(reader, "asked", signup.Door("test"), NOW)
+    return reader
+
+
+@pytest.mark.parametrize(
+    ("act", "made", "told", "noted"),
+    [
+        ("pause", make.subscriber, {"until": "2026-06-20"}, "Paused until 20 Jun 2026."),
+        (
+            "resume",
+            lambda: make.subscriber(paused_until=date(2026, 6, 9)),
+            {},
+            "Ended the pause.",
+        ),
+        ("ask_to_confirm", waiting_to_confirm, {}, "Sent the confirmation again."),
+        ("send_link", make.subscriber, {}, "Sent the link to the preferences."),
+        (
+            "suppress",
+            make.subscriber,
+            {"reason": "asked by phone"},
+            "Kept letters from the address: asked by phone",
+        ),
+        ("unsubscribe", make.subscriber, {}, "Unsubscribed."),
+    ],
+)
+def test_each_act_says_what_follows_is_done_once_and_stands_in_the_trail(
+    panel, act, made, told, noted
+):
+    reader = made()
+    assert ": 1. " in act_on(panel, reader, act, **told)
+    (entry,) = LogEntry.objects.all()
+    assert (entry.get_change_message(), entry.user.username) == (noted, "you")
+    many = {"action": f"{act}_selected", "_selected_action": [reader.pk], "confirmed": "yes"}
+    answered = text_of(panel.post(reverse(SUBSCRIBERS), many | told, follow=True))
+    again = {"pause", "unsubscribe"}  # To say it twice is no harm.
+    assert ("Not " in answered) == (act not in again)
+    assert LogEntry.objects.count() == (2 if act in again else 1)
+
+
+def test_what_is_missing_on_a_form_is_asked_for_and_nothing_is_done(panel):
+    reader = make.subscriber()
+    for act, told in [("pause", {"until": "2020-01-01"}), ("pause", {}), ("suppress", {})]:
+        url = reverse(f"admin:subscriptions_subscriber_{act}", args=[reader.pk])
+        assert "HX-Redirect" not in panel.post(url, {"_form_submitted": "on"} | told)
+        data = {"action": f"{act}_selected", "_selected_action": [reader.pk], "confirmed": "yes"}
+        text = text_of(panel.post(reverse(SUBSCRIBERS), data | told))
+        assert "still to come" in text or "This field is required" in text
+    assert not LogEntry.objects.exists()
+    reader.refresh_from_db()
+    assert reader.state_at(NOW) == "active"
+
+
+def test_her_mailbox_gets_no_more_letters_from_operators_than_from_strangers(panel, clock):
+    reader = make.subscriber()
+    for _ in range(5):
+        act_on(panel, reader, "send_link")
+        clock.now += timedelta(minutes=20)
+    assert reader.letters.filter(kind="link").count() == 3
+
+
+def test_the_day_that_failed_is_planned_anew_and_the_day_that_was_sent_is_not(panel):
+    digest = planned_digest()
+    ledger.end([digest.letter], "failed", "refused: 554 no", NOW)
+    assert "Planned anew: 1." in act_on(panel, digest.subscriber, "plan_anew")
+    digest.letter.refresh_from_db()
+    assert digest.letter.state == "planned"
+    assert LogEntry.objects.get().get_change_message() == "Planned the digest of 2026-06-01 anew."
+    delivery.deliver_due(lambda: NOW)
+    text = text_of(page(panel, digest.subscriber))
+    assert "not planned anew: it was sent on 1 Jun 2026" in text
+    url = reverse("admin:subscriptions_subscriber_plan_anew", args=[digest.subscriber.pk])
+    assert panel.post(url, {"_form_submitted": "on"}).status_code == 403
+    many = {"action": "plan_anew_selected", "_selected_action": [digest.subscriber.pk]}
+    answered = panel.post(reverse(SUBSCRIBERS), many | {"confirmed": "yes"}, follow=True)
+    assert "Not planned anew: 1. It was sent on" in text_of(answered)
+
+
+def test_her_page_tells_day_by_day_what_she_got_and_why_nothing_came(panel):
+    make.paper("Sparse attention for <long> documents")
+    week = timedelta(days=7)
+    reader = make.subscriber(
+        topics=[make.topic("Sparse attention")], confirmed_at=NOW - week, weekdays=0b0000011
+    )
+    planning.plan(NOW)
+    text = text_of(page(panel, reader))
+    assert "Mon 1 June waiting" in text
+    assert "1 paper of 1 that were new to her" in text
+    assert "1. Sparse attention for &lt;long&gt; documents" in text
+    assert "Sun 31 May It is not one of her days of the week." in text
+    assert "Tue 26 May None was written down" in text
+    assert "Sun 24 May" not in text
+    assert "has not confirmed yet" in text_of(page(panel, make.subscriber(confirmed=False)))
 
 
 def test_unsubscribing_in_the_panel_says_goodbye_too(panel):

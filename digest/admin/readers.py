@@ -1,4 +1,4 @@
-"""The panel's page for a reader, with the letters that she could get now."""
+"""The panel's page for a reader: what she got and why, and the letters that she could get now."""
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
@@ -7,27 +7,64 @@ from django.template.response import TemplateResponse
 from django.urls import path
 from django.utils import timezone
 from django.utils.decorators import method_decorator
+from django.utils.formats import date_format
 from django.views.decorators.http import require_safe
 from unfold.decorators import action
 
-from digest import previews, specimens
+from digest import anew, days, previews, specimens
 from subscriptions import mail, schedule
+from subscriptions.admin.acts import Act, LeftAlone, equip
+from subscriptions.admin.parts import letter_badge
 from subscriptions.admin.subscribers import SubscriberAdmin
 from subscriptions.models import Subscriber
 
 admin.site.unregister(Subscriber)
 
 
+def _plan_anew(subscriber, told, now):
+    try:
+        letter = anew.plan_anew(subscriber, now)
+    except anew.Refused as reason:
+        raise LeftAlone(f"{str(reason).capitalize()}.") from None
+    return f"Planned the digest of {letter.day} anew."
+
+
+PLAN_ANEW = Act(
+    name="plan_anew",
+    title="Plan the day's digest anew",
+    question="The digest of the day is ranked and sent anew, where it surely never left, to:",
+    consequence="It has the papers that are new to her now, and leaves at once. Where it was sent, "
+    "or may have been, nothing happens: nobody gets two for one day. The next one is put off where "
+    "it would come within twelve hours.",
+    icon="replay",
+    done="Planned anew",
+    do=_plan_anew,
+    fits=lambda subscriber, now: not anew.why_not(subscriber, now),
+)
+
+
 @admin.register(Subscriber)
+@equip(PLAN_ANEW)
 class ReaderAdmin(SubscriberAdmin):
     """The lower room's page of a subscriber, with the letters that she could get now."""
 
     actions_detail = ["letters", *SubscriberAdmin.actions_detail]
+    change_form_outer_after_template = "admin/subscriptions/subscriber/days.html"
 
     def get_urls(self):
         view = self.admin_site.admin_view(self.letter)
         name = "subscriptions_subscriber_letter"
         return [path("<path:object_id>/letters/<slug:name>/", view, name=name), *super().get_urls()]
+
+    def render_change_form(self, request, context, add=False, change=False, obj=None, **kwargs):
+        now = timezone.now()
+        context["days"] = [
+            (one, letter_badge(one.digest.letter) if one.digest else "")
+            for one in days.of(obj, now)
+        ]
+        if latest := anew.latest(obj, now):
+            context["acts_note"] = _why_not_anew(latest, obj, now)
+        return super().render_change_form(request, context, add, change, obj=obj, **kwargs)
 
     @action(
         description="Letters as she would get them",
@@ -73,3 +110,8 @@ class ReaderAdmin(SubscriberAdmin):
             return specimens.written(name, subscriber, timezone.now()), ""
         except mail.NothingToSay as reason:
             return None, str(reason)
+
+
+def _why_not_anew(digest, subscriber, now) -> str:
+    why = anew.why_not(subscriber, now)
+    return f"Her digest of {date_format(digest.day)} is not planned anew: {why}." if why else ""

@@ -38,11 +38,12 @@ FACT_TONES = {
 }
 
 
-def dialog(words):
+def dialog(words, form=None):
     return {
         "title": f"{words['title']}?",
         "description": words["consequence"],
         "form_submit_text": words["title"],
+        "form_class": form,
     }
 
 

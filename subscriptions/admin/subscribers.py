@@ -1,31 +1,28 @@
-"""The panel's pages for readers. Each shows, or calls one verb of signup."""
+"""The panel's pages for readers: what is known of each, and her settings."""
 
 from contextlib import suppress
 
-from django.contrib import admin, messages
-from django.contrib.admin import helpers
-from django.contrib.admin.models import DELETION, LogEntry
+from django.contrib import admin
+from django.contrib.admin.models import LogEntry
 from django.contrib.admin.options import get_content_type_for_model
 from django.core.exceptions import ValidationError
 from django.db.models import OuterRef, Q, Subquery
-from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.contrib.filters.admin import DropdownFilter
-from unfold.decorators import action, display
-from unfold.enums import ActionVariant
+from unfold.decorators import display
 
 from subscriptions import addresses, registry, schedule, seals, signup
+from subscriptions.admin import deeds
+from subscriptions.admin.acts import equip
 from subscriptions.admin.parts import (
     SUBSCRIBER_TONES,
     ReadOnly,
     badge,
     count_of,
-    dialog,
-    go_to,
     letter_badge,
 )
 from subscriptions.models import (
@@ -38,39 +35,9 @@ from subscriptions.models import (
     TopicPreference,
 )
 
-DOOR = signup.Door(via="admin panel")
 #: What speaks against writing to somebody, and how many of it her page shows.
 AGAINST = (LetterFact.Kind.BOUNCED, LetterFact.Kind.COMPLAINED)
 FACTS_SHOWN = 10
-UNSUBSCRIBE = {
-    "title": "Unsubscribe",
-    "question": "No more digests are sent to:",
-    "consequence": "Letters that wait are called off, and one last letter says so, with a link to "
-    "undo it. The record of consent stays, and the address may sign up again.",
-}
-LIFT = {
-    "title": "Let letters go again",
-    "question": "Digests are sent again to:",
-    "consequence": "What came back, or was reported, keeps no letter from them any more. Where the "
-    "address is still none, the next letter comes back too; after a complaint, be sure that it is "
-    "her own wish.",
-}
-WHO_IS_ASKED = (
-    "Only those are asked whose letters came back, and once in 7 days; nobody after a complaint, "
-    "or after leaving."
-)
-ASK = {
-    "title": "Ask whether the address is right",
-    "question": "Asked by a letter, whether it arrives:",
-    "consequence": f"Who confirms gets the digest again. {WHO_IS_ASKED}",
-}
-ERASE = {
-    "title": "Erase",
-    "question": "All that is kept is deleted for:",
-    "consequence": "Wishes, consents, letters and digests go with the address, for good. Who asks "
-    "for no more letters is better unsubscribed: that is remembered. Of an address from which "
-    "letters came back or were reported, a seal stays.",
-}
 
 
 def states_at(now):
@@ -173,6 +140,7 @@ class SuppressionFilter(DropdownFilter):
 
 
 @admin.register(Subscriber)
+@equip(*deeds.ACTS)
 class SubscriberAdmin(ModelAdmin):
     """Nobody is added by hand: consent must be the person's own, so it begins at the form."""
 
@@ -184,8 +152,8 @@ class SubscriberAdmin(ModelAdmin):
     ordering = ["-pk"]
     list_per_page = 50
     list_disable_select_all = True
-    actions = ["ask_selected", "lift_selected", "unsubscribe_selected", "erase_selected"]
-    actions_detail = ["ask", "lift", "unsubscribe", "erase"]
+    actions = []
+    change_form_outer_before_template = "admin/subscriptions/subscriber/acts.html"
     inlines = [PreferenceInline, ConsentInline, LetterInline]
     fieldsets = [
         (None, {"fields": ["address", "state", "next_due_at"]}),
@@ -246,24 +214,10 @@ class SubscriberAdmin(ModelAdmin):
         """Django would delete rows; erasing goes through signup."""
         return False
 
-    def has_ask_permission(self, request, object_id=None):
-        """On a page of someone to be asked, or on the list, where the verb looks at each."""
-        if not self.has_change_permission(request):
-            return False
-        if object_id is None:
-            return True
-        subscriber = Subscriber.objects.filter(pk=object_id).first()
-        return subscriber is not None and subscriber.may_vouch(timezone.now())
-
-    def has_lift_permission(self, request, object_id=None):
-        """On a page of someone who is kept from letters, or on the list, likewise."""
-        if not self.has_change_permission(request):
-            return False
-        kept = Subscriber.objects.filter(suppressed_at__isnull=False)
-        return object_id is None or kept.filter(pk=object_id).exists()
-
-    def has_erase_permission(self, request, obj=None):
-        return request.user.has_perm("subscriptions.delete_subscriber")
+    def render_change_form(self, request, context, *args, **kwargs):
+        """Show what can be done as buttons above the form: the title's menu hasn't the room."""
+        context["acts"], context["actions_detail"] = context.get("actions_detail"), []
+        return super().render_change_form(request, context, *args, **kwargs)
 
     @display(description="Address", ordering="email")
     def address(self, subscriber):
@@ -323,115 +277,6 @@ class SubscriberAdmin(ModelAdmin):
     def save_related(self, request, form, formsets, change):
         super().save_related(request, form, formsets, change)
         form.instance.own_topics.filter(preferences=None).delete()
-
-    @action(description="Ask whether the address is right", permissions=["ask"])
-    def ask_selected(self, request, queryset):
-        return self._selected(request, queryset, ASK, self._ask)
-
-    @action(description="Let letters go again", permissions=["lift"])
-    def lift_selected(self, request, queryset):
-        return self._selected(request, queryset, LIFT, self._lift)
-
-    @action(description="Unsubscribe", permissions=["change"])
-    def unsubscribe_selected(self, request, queryset):
-        return self._selected(request, queryset, UNSUBSCRIBE, self._unsubscribe)
-
-    @action(description="Erase", permissions=["erase"])
-    def erase_selected(self, request, queryset):
-        return self._selected(request, queryset, ERASE, self._erase)
-
-    @action(
-        description="Ask whether the address is right",
-        permissions=["ask"],
-        icon="contact_mail",
-        dialog=dialog(ASK),
-    )
-    def ask(self, request, form, object_id):
-        self._ask(request, Subscriber.objects.filter(pk=object_id))
-        return go_to("admin:subscriptions_subscriber_change", object_id)
-
-    @action(
-        description="Let letters go again",
-        permissions=["lift"],
-        icon="outgoing_mail",
-        dialog=dialog(LIFT),
-    )
-    def lift(self, request, form, object_id):
-        self._lift(request, Subscriber.objects.filter(pk=object_id))
-        return go_to("admin:subscriptions_subscriber_change", object_id)
-
-    @action(
-        description="Unsubscribe",
-        permissions=["change"],
-        icon="unsubscribe",
-        dialog=dialog(UNSUBSCRIBE),
-    )
-    def unsubscribe(self, request, form, object_id):
-        self._unsubscribe(request, Subscriber.objects.filter(pk=object_id))
-        return go_to("admin:subscriptions_subscriber_change", object_id)
-
-    @action(
-        description="Erase",
-        permissions=["erase"],
-        icon="delete_forever",
-        variant=ActionVariant.DANGER,
-        dialog=dialog(ERASE),
-    )
-    def erase(self, request, form, object_id):
-        self._erase(request, Subscriber.objects.filter(pk=object_id))
-        return go_to("admin:subscriptions_subscriber_changelist")
-
-    def _selected(self, request, queryset, words, act):
-        """Ask first; act when the answer comes."""
-        if request.POST.get("confirmed"):
-            return act(request, queryset)
-        context = {
-            **self.admin_site.each_context(request),
-            **words,
-            "opts": self.opts,
-            "subscribers": queryset,
-            "action": request.POST["action"],
-            "checkbox_name": helpers.ACTION_CHECKBOX_NAME,
-        }
-        return TemplateResponse(request, "admin/subscriptions/subscriber/confirm.html", context)
-
-    def _ask(self, request, queryset):
-        now = timezone.now()
-        asked = [one for one in queryset if signup.ask_if_right(one, now=now) is not None]
-        for subscriber in asked:
-            self.log_change(request, subscriber, "Asked whether the address is right.")
-        if asked:
-            self.message_user(request, f"Asked: {len(asked)}.", messages.SUCCESS)
-        if left := len(queryset) - len(asked):
-            self.message_user(request, f"Not asked: {left}. {WHO_IS_ASKED}", messages.WARNING)
-
-    def _lift(self, request, queryset):
-        now = timezone.now()
-        lifted = [one for one in queryset if signup.lift(one, now=now)]
-        for subscriber in lifted:
-            said = f"{subscriber.get_suppressed_by_display()}: {subscriber.suppressed_reason}"
-            self.log_change(request, subscriber, f"Let letters go again, in spite of: {said}")
-        self.message_user(request, f"Letters go again to {len(lifted)}.", messages.SUCCESS)
-
-    def _unsubscribe(self, request, queryset):
-        now = timezone.now()
-        for subscriber in queryset:
-            signup.unsubscribe(subscriber.public_id, door=DOOR, now=now)
-            self.log_change(request, subscriber, "Unsubscribed.")
-        self.message_user(request, f"Unsubscribed: {len(queryset)}.", messages.SUCCESS)
-
-    def _erase(self, request, queryset):
-        """Erase, and note that it was done: by number, since the address is to be forgotten."""
-        for subscriber in queryset:
-            signup.erase(subscriber, now=timezone.now())
-            LogEntry.objects.create(
-                user=request.user,
-                content_type=get_content_type_for_model(Subscriber),
-                object_id=subscriber.pk,
-                object_repr=f"Subscriber {subscriber.pk}",
-                action_flag=DELETION,
-            )
-        self.message_user(request, f"Erased: {len(queryset)}.", messages.SUCCESS)
 
 
 @admin.register(Seal)

@@ -1,0 +1,69 @@
+"""What a reader got on each of the last days, and why nothing on the others."""
+
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+
+from django.db.models import Prefetch
+from django.utils.formats import date_format
+
+from digest.models import Digest, Pick
+from subscriptions import schedule
+from subscriptions.models import Subscriber
+from subscriptions.post import standing
+
+SHOWN = 14
+
+
+@dataclass(frozen=True)
+class Day:
+    """One local day of hers: its digest, if there is one, and what is to be said of the day."""
+
+    day: date
+    said: str
+    digest: Digest | None = None
+    picks: list[Pick] = field(default_factory=list)
+
+
+def of(subscriber: Subscriber, now) -> list[Day]:
+    """Return her last days, today first, as far back as she has been a reader."""
+    today = schedule.local_day(now, subscriber.zone)
+    if subscriber.confirmed_at is None:
+        return [Day(today, "She has not confirmed yet, so nothing is sent.")]
+    began = schedule.local_day(subscriber.confirmed_at, subscriber.zone)
+    first = max(began, today - timedelta(days=SHOWN - 1))
+    had = {one.day: one for one in _digests(subscriber, first)}
+    days = [today - timedelta(days=n) for n in range((today - first).days + 1)]
+    return [_told(subscriber, day, had.get(day), now) for day in days]
+
+
+def _digests(subscriber, first):
+    mine = Digest.objects.filter(subscriber=subscriber, day__gte=first)
+    picks = Prefetch("picks", queryset=Pick.objects.whole(), to_attr="leading")
+    return mine.select_related("letter__subscriber").prefetch_related(picks)
+
+
+def _told(subscriber, day, digest, now):
+    if digest is None:
+        return Day(day, _why_none(subscriber, day, now))
+    return Day(day, standing.of_letter(digest.letter, now), digest, digest.leading)
+
+
+def _why_none(subscriber, day, now) -> str:
+    """Return why no digest is written down for a day, as far as her row still tells."""
+
+    def since(moment):
+        return moment is not None and schedule.local_day(moment, subscriber.zone) <= day
+
+    if since(subscriber.suppressed_at):
+        return f"Letters are kept from her: {subscriber.get_suppressed_by_display()}."
+    if since(subscriber.unsubscribed_at):
+        return "She had left."
+    if subscriber.paused_until and day < subscriber.paused_until:
+        return f"She pauses until {date_format(subscriber.paused_until)}."
+    if not schedule.is_wanted(day, subscriber.weekdays):
+        return "It is not one of her days of the week."
+    due = subscriber.next_due_at
+    if due and schedule.local_day(due, subscriber.zone) == day:
+        local = due.astimezone(subscriber.zone)
+        return f"It is due at {local:%H:%M} ({subscriber.timezone})."
+    return "None was written down: she paused, had other settings, or had one of another day."
