@@ -19,7 +19,7 @@ KEEP_JOURNALS = timedelta(days=14)
 KEEP_PROVIDERS = timedelta(days=30)  # What it said of our pace long ago says nothing of today.
 BATCH = 100  # Letters: with their digests and picks, a tenth of a second.
 EVENTS = 2_000  # So many events are looked at for each batch of them.
-MOST = 1_000  # Batches of one kind in one purge. It runs each hour.
+MOST = 5_000  # Batches of one kind in one purge: minutes. It runs each hour.
 SLACK = timedelta(hours=1)  # By so much, the order of numbers and that of moments may differ.
 
 State = Letter.State
