@@ -3,19 +3,20 @@
 from datetime import UTC, datetime, time, timedelta
 
 from django.conf import settings
-from django.db.models import Count, Max, Q, Value
+from django.db.models import Count, Max, Value
 from django.db.models.functions import Concat, Left, StrIndex
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
 
 from digest import alarms, coverage, health
+from digest.admin import plots
 from digest.admin.sources import harvest_badge
-from digest.models import FittedModel, Paper
+from digest.models import FittedModel, Paper, Tally
 from subscriptions.admin.parts import LETTER_TONES, SUBSCRIBER_TONES, badge
 from subscriptions.admin.subscribers import states_at
 from subscriptions.models import Letter, Subscriber, Topic
-from subscriptions.post import standing
+from subscriptions.post import retention, standing
 
 
 def dashboard(request, context):
@@ -31,6 +32,20 @@ def dashboard(request, context):
         "letters": _letters_card(today),
         "papers": _papers_card(today),
         "ranking": _ranking_card(),
+        **_plots(request, today),
+    }
+
+
+def _plots(request, today):
+    """Return the plots of the chosen period, with links to those lists that one may see."""
+    period = plots.chosen(request.GET.get("days"))
+    drawn = plots.of_period(period, today)
+    return {
+        "plots": [(plot, plot.kind.url_for(request.user)) for plot in drawn],
+        "periods": plots.PERIODS,
+        "period": period,
+        "today": today,
+        "counted_at": Tally.objects.aggregate(at=Max("counted_at"))["at"],
     }
 
 
@@ -82,7 +97,9 @@ def _subscribers_card(now):
 def _letters_card(day):
     """Tell of the letters written on this day (UTC): by state, and by how the reason begins."""
     beginning = Left("reason", StrIndex(Concat("reason", Value(":")), Value(":")) - 1)
-    letters = Letter.objects.filter(created_at__gte=datetime.combine(day, time.min, UTC)).order_by()
+    midnight = datetime.combine(day, time.min, UTC)
+    first = retention.first_since(Letter, "created_at", midnight - retention.SLACK)
+    letters = Letter.objects.filter(pk__gte=first, created_at__gte=midnight).order_by()
     groups = list(letters.values_list("state", beginning).annotate(Count("pk")))
     order = list(Letter.State)
     groups.sort(key=lambda group: (order.index(group[0]), group[1]))
@@ -101,17 +118,16 @@ def _letters_card(day):
 
 
 def _papers_card(today):
-    is_new = Q(pk__in=Paper.objects.new_on(today).values("pk"))
-    found = Paper.objects.filter(day__lte=today + timedelta(days=1)).aggregate(
-        today=Count("pk", filter=Q(day=today)), new=Count("pk", filter=is_new), last=Max("day")
-    )
+    days = Paper.objects.filter(day__lte=today + timedelta(days=1)).order_by("-day")
+    last = days.values_list("day", flat=True).first()
+    of_today, new = Paper.objects.filter(day=today).count(), Paper.objects.new_on(today).count()
     url = reverse("admin:digest_paper_changelist")
-    last = date_format(found["last"]) if found["last"] else "none yet"
+    last = date_format(last) if last else "none yet"
     return {
         "said": f"The last day with papers: {last}",
         "rows": [
-            _row("Of today", found["today"], f"{url}?day_from={today}&day_to={today}"),
-            _row(f"New: of the last {settings.NEW_DAYS} days", found["new"], url),
+            _row("Of today", of_today, f"{url}?day_from={today}&day_to={today}"),
+            _row(f"New: of the last {settings.NEW_DAYS} days", new, url),
         ],
     }
 
@@ -132,4 +148,5 @@ def _ranking_card():
 
 
 def _row(name, count, url="", note=""):
+    count = f"{count:,}" if isinstance(count, int) else count
     return {"name": name, "count": count, "url": url, "note": note}
