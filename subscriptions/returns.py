@@ -54,7 +54,7 @@ def match_again(now) -> int:
 
 def _match(fact, now) -> bool:
     with transaction.atomic():
-        letter = _named(fact.message_id)
+        letter = named(fact.message_id)
         # Two may be at it: the one who changes the row acts on it.
         if letter is None or not _unmatched(fact).update(letter=letter, message_id=""):
             return False
@@ -80,7 +80,7 @@ def _letter(report, now) -> Letter | None:
     letter = _addressed(report, now)
     is_ours = message_ids.is_ours(report.message_id)
     if is_ours and (letter is None or letter.message_id != report.message_id):
-        letter = _named(report.message_id)  # After a restored backup, its number is another's.
+        letter = named(report.message_id)  # After a restored backup, its number is another's.
     elif letter is None:
         raise NoReport("foreign")
     if letter is None and _unknown().count() >= MOST_UNMATCHED:
@@ -101,7 +101,7 @@ def _addressed(report, now) -> Letter | None:
     return None
 
 
-def _named(message_id) -> Letter | None:
+def named(message_id) -> Letter | None:
     """Return the letter of this name. Letters are numbered by age, so the day tells where to look:
     an index on names would cost at each step of each letter.
     """

@@ -16,6 +16,8 @@ from django.db import migrations, models
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.state import ProjectState
 
+from subscriptions.indexing import AddIndexBeside
+
 ROOT = Path(__file__).resolve().parent.parent
 
 #: The last migrations of 0.1.0, by room: to be written down as it is released.
@@ -68,6 +70,7 @@ FAULTS = {
     migrations.AddConstraint: (BLOCKS, "all wait until each row was read: see docs/upgrade.md"),
     migrations.RunPython: (BLOCKS, "it may hold locks for long: say in EXEMPT why it doesn't"),
     migrations.RunSQL: (BLOCKS, "it may hold locks for long: say in EXEMPT why it doesn't"),
+    AddIndexBeside: None,
     migrations.RemoveIndex: None,
     migrations.RemoveConstraint: None,
     migrations.AlterModelOptions: None,
@@ -150,6 +153,13 @@ def test_no_migration_breaks_or_blocks_the_version_before(app, name):
         assert list(map(str, faults)) == []
 
 
+@pytest.mark.parametrize(("app", "name"), ours())
+def test_who_builds_an_index_beside_others_holds_no_transaction(app, name):
+    migration = MigrationLoader(None).disk_migrations[app, name]
+    beside = any(isinstance(one, AddIndexBeside) for one in migration.operations)
+    assert not (beside and migration.atomic)
+
+
 # ---- The rules themselves
 
 LETTER = models.CharField(max_length=10), models.IntegerField(null=True)
@@ -177,6 +187,7 @@ def column(kind, name="c", **options):
         migrations.AlterField("letter", "a", models.CharField(max_length=10, null=True)),
         migrations.AlterField("letter", "a", models.CharField(max_length=10, db_default="x")),
         migrations.CreateModel("Other", [("id", models.BigAutoField(primary_key=True))]),
+        AddIndexBeside("letter", models.Index(fields=["a"], name="x")),
     ],
 )
 def test_what_adds_is_safe(table, operation):

@@ -12,13 +12,22 @@ from django.utils.decorators import method_decorator
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from unfold.admin import ModelAdmin, TabularInline
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 
 from digest import composing, previews, promises
 from digest.admin.parts import link_to
 from digest.models import Alarm, Digest, Pick
-from subscriptions.admin.parts import ReadOnly, badge, count_of, letter_badge, reason_of
+from subscriptions.admin.parts import (
+    Large,
+    LetterDayFilter,
+    ReadOnly,
+    badge,
+    count_of,
+    letter_badge,
+    readers_like,
+    reason_of,
+)
 from subscriptions.models import Letter
 
 ON_A_PAGE = 50_000  # Letters that the page of promises asks of: a second.
@@ -56,18 +65,21 @@ class PickInline(ReadOnly, TabularInline):
         return f"{pick.why} ({', '.join(pick.terms)})" if pick.terms else pick.why
 
 
+class DayFilter(LetterDayFilter):
+    number = "letter_id"
+
+
 @admin.register(Digest)
-class DigestAdmin(ReadOnly, ModelAdmin):
+class DigestAdmin(Large, ReadOnly, ModelAdmin):
     list_display = ["subscriber", "state", "why", "day", "pick_count", "considered"]
-    list_filter = [("letter__state", ChoicesDropdownFilter), ("day", RangeDateFilter)]
+    list_filter = [("letter__state", ChoicesDropdownFilter), ("day", DayFilter)]
     list_filter_options = {"letter__state": {"horizontal": True}}
     list_filter_submit = True
     list_select_related = ["subscriber", "letter"]
     search_fields = ["subscriber__email"]
     search_help_text = "An email address, or a part of one"
-    ordering = ["-pk"]
+    ordering = ["-letter_id"]  # As they are numbered, and an index of letters' states leads there.
     list_per_page = 50
-    show_full_result_count = False
     inlines = [PickInline]
     fields = ["subscriber", "day", "letter", "state", "why", "considered"]
     change_form_outer_after_template = "admin/digest/digest/preview.html"
@@ -75,6 +87,11 @@ class DigestAdmin(ReadOnly, ModelAdmin):
     def get_queryset(self, request):
         picks = count_of(Pick.objects.leading(), "digest")
         return super().get_queryset(request).annotate(picked=picks)
+
+    def get_search_results(self, request, queryset, search_term):
+        if search_term:
+            queryset = queryset.filter(subscriber__in=readers_like(search_term))
+        return queryset, False
 
     def get_urls(self):
         preview = self.admin_site.admin_view(self.preview)
@@ -115,7 +132,7 @@ class DigestAdmin(ReadOnly, ModelAdmin):
         }
         return TemplateResponse(request, "admin/digest/digest/promises.html", context)
 
-    @display(description="State", ordering="letter__state")
+    @display(description="State")
     def state(self, digest):
         return letter_badge(digest.letter)
 
@@ -123,7 +140,7 @@ class DigestAdmin(ReadOnly, ModelAdmin):
     def why(self, digest):
         return reason_of(digest.letter)
 
-    @display(description="Picks", ordering="picked")
+    @display(description="Picks")
     def pick_count(self, digest):
         return digest.picked
 

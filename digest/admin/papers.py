@@ -11,7 +11,7 @@ from unfold.decorators import display
 
 from digest.admin.parts import link_out, wide
 from digest.models import FittedModel, Observation, Paper, PaperEvent
-from subscriptions.admin.parts import ReadOnly, badge
+from subscriptions.admin.parts import Large, ReadOnly, badge
 
 
 class EventInline(ReadOnly, TabularInline):
@@ -78,7 +78,7 @@ def _with_change(observation, name):
 
 
 @admin.register(Paper)
-class PaperAdmin(ReadOnly, ModelAdmin):
+class PaperAdmin(Large, ReadOnly, ModelAdmin):
     """What sources said. A change by hand would be undone by the next harvest."""
 
     list_display = ["short_title", "id", "day", "areas", "upvotes", "sample"]
@@ -90,7 +90,7 @@ class PaperAdmin(ReadOnly, ModelAdmin):
     list_filter_submit = True
     search_fields = ["title", "id"]
     search_help_text = "A title or an id"
-    date_hierarchy = "day"
+    sortable_by = ["day", "id"]
     list_per_page = 50
     fieldsets = [
         (None, {"fields": ["title", "abstract", "byline", "areas", "where"]}),
@@ -129,7 +129,7 @@ class PaperAdmin(ReadOnly, ModelAdmin):
         inlines = {EventInline: obj.events, ObservationInline: obj.observations}
         return [inline for inline, rows in inlines.items() if rows.exists()]
 
-    @display(description="Title", ordering="title")
+    @display(description="Title")
     def short_title(self, paper):
         return wide(Truncator(paper.title).chars(80))
 
@@ -137,7 +137,7 @@ class PaperAdmin(ReadOnly, ModelAdmin):
     def areas(self, paper):
         return ", ".join(paper.categories)
 
-    @display(description="Sample", boolean=True, ordering="is_sample")
+    @display(description="Sample", boolean=True)
     def sample(self, paper):
         return paper.is_sample
 

@@ -8,9 +8,18 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateFilter
 from unfold.decorators import display
 
-from subscriptions.admin.parts import ReadOnly, fact_badge, letter_badge, reason_of
+from subscriptions import returns
+from subscriptions.admin.parts import (
+    Large,
+    LetterDayFilter,
+    ReadOnly,
+    fact_badge,
+    letter_badge,
+    readers_like,
+    reason_of,
+)
 from subscriptions.models import Letter, LetterEvent, LetterFact
-from subscriptions.post import standing
+from subscriptions.post import message_ids, standing
 
 
 class EventInline(ReadOnly, TabularInline):
@@ -35,7 +44,7 @@ class FactInline(ReadOnly, TabularInline):
 
 
 @admin.register(Letter)
-class LetterAdmin(ReadOnly, ModelAdmin):
+class LetterAdmin(Large, ReadOnly, ModelAdmin):
     list_display = [
         "subscriber",
         "state_said",
@@ -49,16 +58,15 @@ class LetterAdmin(ReadOnly, ModelAdmin):
     list_filter = [
         ("kind", ChoicesDropdownFilter),
         ("state", ChoicesDropdownFilter),
-        ("day", RangeDateFilter),
+        ("day", LetterDayFilter),
     ]
     list_filter_options = {"kind": {"horizontal": True}, "state": {"horizontal": True}}
     list_filter_submit = True
     list_select_related = ["subscriber"]
-    search_fields = ["subscriber__email", "message_id"]
-    search_help_text = "An email address or a Message-ID"
+    search_fields = ["subscriber__email"]
+    search_help_text = "An email address, or a part of one, or a whole Message-ID"
     ordering = ["-pk"]
     list_per_page = 50
-    show_full_result_count = False
     inlines = [FactInline, EventInline]
     fieldsets = [
         (None, {"fields": ["subscriber", "kind", "day", "state_said", "told"]}),
@@ -95,11 +103,20 @@ class LetterAdmin(ReadOnly, ModelAdmin):
             for title, told in super().get_fieldsets(request, obj)
         ]
 
-    @display(description="State", ordering="state")
+    def get_search_results(self, request, queryset, search_term):
+        """Find letters by their readers or their names, which no index leads to: see both."""
+        if message_ids.is_ours(search_term):
+            letter = returns.named(search_term)
+            return queryset.filter(pk=letter and letter.pk), False
+        if not search_term:
+            return queryset, False
+        return queryset.filter(subscriber__in=readers_like(search_term)), False
+
+    @display(description="State")
     def state_said(self, letter):
         return letter_badge(letter)
 
-    @display(description="Reason", ordering="reason")
+    @display(description="Reason")
     def why(self, letter):
         return reason_of(letter)
 
@@ -109,7 +126,7 @@ class LetterAdmin(ReadOnly, ModelAdmin):
 
 
 @admin.register(LetterFact)
-class LetterFactAdmin(ReadOnly, ModelAdmin):
+class LetterFactAdmin(Large, ReadOnly, ModelAdmin):
     """What came back of all letters: the newest, and those of which no letter is known."""
 
     list_display = ["noted_at", "kind_said", "grade", "status", "said", "whose", "via"]
@@ -122,12 +139,20 @@ class LetterFactAdmin(ReadOnly, ModelAdmin):
     list_filter_options = {"kind": {"horizontal": True}, "grade": {"horizontal": True}}
     list_filter_submit = True
     list_select_related = ["letter__subscriber"]
-    search_fields = ["letter__subscriber__email", "said"]
-    search_help_text = "An email address, or a mail server's words"
+    search_fields = ["said"]
+    search_help_text = "An email address with its @, or a mail server's words"
     list_per_page = 50
-    show_full_result_count = False
 
-    @display(description="What", ordering="kind")
+    def get_search_results(self, request, queryset, search_term):
+        """Find the facts about a reader's letters, or those that say why one came back."""
+        if "@" in search_term:
+            readers = readers_like(search_term)
+            return queryset.filter(letter__subscriber__in=readers), False
+        if search_term:
+            queryset = queryset.exclude(grade="").filter(said__icontains=search_term)
+        return queryset, False
+
+    @display(description="What")
     def kind_said(self, fact):
         return fact_badge(fact)
 

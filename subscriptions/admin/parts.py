@@ -1,5 +1,11 @@
 """What the panel's pages share: how states look, and bases of pages."""
 
+from contextlib import suppress
+from datetime import UTC, datetime, time, timedelta
+from functools import cached_property
+
+from django.core.exceptions import ValidationError
+from django.core.paginator import Paginator
 from django.db.models import Count, OuterRef, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpResponse
@@ -7,8 +13,15 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.text import Truncator
+from unfold.contrib.filters.admin import RangeDateFilter
+from unfold.utils import parse_date_str
+from unfold.views import ChangeList
 
-from subscriptions.models import Letter, LetterFact
+from subscriptions import addresses
+from subscriptions.models import Letter, LetterFact, Subscriber
+from subscriptions.post import retention
+
+READERS = 100  # So many readers' letters are looked for at most, where a search names more.
 
 #: How each state of a subscriber, and of a letter, looks: see templates/admin/badge.html.
 SUBSCRIBER_TONES = {
@@ -58,6 +71,96 @@ class ReadOnly:
 
     def has_delete_permission(self, request, obj=None):
         return False
+
+
+# ---- Lists of tables that grow
+
+
+class FirstPages(Paginator):
+    """Pages of the first rows alone: to count all of many millions takes seconds.
+
+    Their numbers are found first, by an index, and a page's rows by these: what is joined or
+    computed for a row is only asked for those that are shown.
+    """
+
+    MOST = 2_000
+    template_name = "admin/first_pages.html"
+
+    @cached_property
+    def numbers(self):
+        return list(self.object_list.values_list("pk", flat=True)[: self.MOST + 1])
+
+    @cached_property
+    def count(self):
+        return min(len(self.numbers), self.MOST)
+
+    @property
+    def has_more(self) -> bool:
+        return len(self.numbers) > self.MOST
+
+    def page(self, number):
+        number = self.validate_number(number)
+        shown = self.numbers[: self.count][(number - 1) * self.per_page :][: self.per_page]
+        return self._get_page(self.object_list.filter(pk__in=shown), number, self)
+
+
+class LargeChangeList(ChangeList):
+    def get_results(self, request):
+        super().get_results(request)
+        if not self.multi_page:  # Then Django asks for the rows anew, and not by their numbers.
+            self.result_list = self.queryset.filter(pk__in=self.paginator.numbers)
+
+    def get_ordering_field(self, field_name):
+        """Order by no other column than those that may be clicked, whatever the address says."""
+        return super().get_ordering_field(field_name) if field_name in self.sortable_by else None
+
+
+class Large:
+    """For lists of tables that grow without end. `sortable_by` names columns that are quick."""
+
+    paginator = FirstPages
+    show_full_result_count = False
+    sortable_by = []
+
+    def get_changelist(self, request, **kwargs):
+        return LargeChangeList
+
+
+class LetterDayFilter(RangeDateFilter):
+    """Letters of some days. There is no index on days, but letters are numbered by age."""
+
+    number = "pk"
+    BEFORE, AFTER = timedelta(days=2), timedelta(days=3)  # A letter is written around its day.
+
+    def queryset(self, request, queryset):
+        found = super().queryset(request, queryset)
+        if found is None:
+            return None
+        if first := self._moment("from"):
+            first = retention.first_since(Letter, "created_at", first - self.BEFORE)
+            found = found.filter(**{f"{self.number}__gte": first})
+        if last := self._moment("to"):
+            last = retention.first_since(Letter, "created_at", last + self.AFTER)
+            found = found.filter(**{f"{self.number}__lt": last})
+        return found
+
+    def _moment(self, end):
+        """Return when the day begins, by UTC, from or up to which letters are wanted."""
+        told = self.used_parameters.get(f"{self.parameter_name}_{end}")
+        day = parse_date_str(told) if told else None
+        return day and datetime.combine(day, time.min, UTC)
+
+
+def readers_like(term):
+    """Return the numbers of some subscribers with these words in their address.
+
+    An international domain is found however it is written. To whom a letter went is asked by
+    number, since no index leads from an address to its letters.
+    """
+    with suppress(ValidationError):  # A part of an address is looked for as it is.
+        term = addresses.normalise(term)
+    found = Subscriber.objects.filter(email__icontains=term).order_by("pk")
+    return list(found.values_list("pk", flat=True)[:READERS])
 
 
 def count_of(queryset, name):

@@ -20,6 +20,7 @@ from subscriptions.admin import deeds
 from subscriptions.admin.acts import equip
 from subscriptions.admin.parts import (
     SUBSCRIBER_TONES,
+    Large,
     ReadOnly,
     badge,
     count_of,
@@ -73,8 +74,9 @@ class StateFilter(DropdownFilter):
         return [(state, state) for state in SUBSCRIBER_TONES]
 
     def queryset(self, request, queryset):
-        condition = states_at(timezone.now()).get(self.value())
-        return queryset if condition is None else queryset.filter(condition)
+        if self.value() not in SUBSCRIBER_TONES:
+            return queryset
+        return queryset.filter(states_at(timezone.now())[self.value()])
 
 
 class PreferenceInline(TabularInline):
@@ -141,7 +143,7 @@ class SuppressionFilter(DropdownFilter):
 
 @admin.register(Subscriber)
 @equip(*deeds.ACTS)
-class SubscriberAdmin(ModelAdmin):
+class SubscriberAdmin(Large, ModelAdmin):
     """Nobody is added by hand: consent must be the person's own, so it begins at the form."""
 
     list_display = ["address", "state", "hours", "follows", "next_due_at", "last_letter"]
@@ -150,6 +152,7 @@ class SubscriberAdmin(ModelAdmin):
     search_fields = ["email"]
     search_help_text = "An email address, or a part of one"
     ordering = ["-pk"]
+    sortable_by = ["address", "hours", "next_due_at"]
     list_per_page = 50
     list_disable_select_all = True
     actions = []
@@ -192,12 +195,13 @@ class SubscriberAdmin(ModelAdmin):
     def get_queryset(self, request):
         follows = TopicPreference.objects.filter(stance=TopicPreference.Stance.FOLLOW)
         sent = Letter.objects.filter(subscriber=OuterRef("pk"), state=Letter.State.ACCEPTED)
+        sent = sent.filter(day__isnull=False).order_by("-day")  # By an index: the first is found.
         return (
             super()
             .get_queryset(request)
             .annotate(
                 follow_count=count_of(follows, "subscriber"),
-                last_sent_at=Subquery(sent.order_by("-ended_at").values("ended_at")[:1]),
+                last_sent_at=Subquery(sent.values("ended_at")[:1]),
             )
         )
 
@@ -238,11 +242,11 @@ class SubscriberAdmin(ModelAdmin):
             return "every day"
         return ", ".join(schedule.named(subscriber.weekdays))
 
-    @display(description="Follows", ordering="follow_count")
+    @display(description="Follows")
     def follows(self, subscriber):
         return subscriber.follow_count
 
-    @display(description="Last letter", ordering="last_sent_at")
+    @display(description="Last digest")
     def last_letter(self, subscriber):
         return subscriber.last_sent_at
 

@@ -65,7 +65,16 @@ class LetterFact(models.Model):
         indexes = [
             models.Index(
                 fields=["noted_at"], condition=Q(letter__isnull=True), name="unmatched_facts"
-            )
+            ),
+            # For the panel's list: a provider may tell of each letter that it was delivered.
+            models.Index(
+                fields=["kind", "noted_at", "id"],
+                condition=~Q(kind="delivered"),
+                name="facts_but_deliveries",
+            ),
+            models.Index(
+                fields=["grade", "noted_at", "id"], condition=~Q(grade=""), name="facts_by_grade"
+            ),
         ]
 
     def __str__(self):

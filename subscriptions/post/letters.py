@@ -150,6 +150,15 @@ class Letter(models.Model):
                 condition=Q(state="planned", day__isnull=True),
                 name="letters_awaited",
             ),
+            # For the panel's lists, of the few among the many: letters that leave touch neither.
+            models.Index(
+                fields=["state", "id"],
+                condition=Q(state__in=["skipped", "failed", "missed"]),
+                name="letters_unsent",
+            ),
+            models.Index(
+                fields=["kind", "id"], condition=~Q(kind="digest"), name="letters_but_digests"
+            ),
         ]
 
     def __str__(self):

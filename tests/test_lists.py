@@ -1,0 +1,161 @@
+"""The panel's lists of tables that grow: quick however long they are, and what they find."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.urls import reverse
+
+from digest.models import Digest
+from subscriptions.admin import parts
+from subscriptions.models import Letter, LetterFact, Subscriber
+from subscriptions.post import message_ids
+from tests import make
+from tests.make import NOW
+from tests.test_admin import text_of
+
+pytestmark = pytest.mark.django_db
+
+DAY = timedelta(days=1)
+LETTERS, FACTS = (
+    "admin:subscriptions_letter_changelist",
+    "admin:subscriptions_letterfact_changelist",
+)
+READERS, DIGESTS = "admin:subscriptions_subscriber_changelist", "admin:digest_digest_changelist"
+
+
+@pytest.fixture
+def panel(client):
+    client.force_login(User.objects.create(username="you", is_staff=True, is_superuser=True))
+    return client
+
+
+def letter(reader, at=NOW, state="accepted", kind="digest", **fields):
+    day = at.date() if kind == "digest" else None
+    moments = {"created_at": at, "closes_at": at + DAY, "ended_at": at}
+    made = reader.letters.create(kind=kind, state=state, day=day, **moments | fields)
+    if day:
+        Digest.objects.create(subscriber=reader, day=day, letter=made)
+    return made
+
+
+def fact(of, kind="bounced", grade="hard", at=NOW, **fields):
+    return LetterFact.objects.create(
+        letter=of, kind=kind, grade=grade, noted_at=at, via="mail", key=f"{of.pk} {kind}", **fields
+    )
+
+
+def rows(panel, name, **asked):
+    response = panel.get(reverse(name), asked)
+    assert response.status_code == 200
+    return list(response.context["cl"].result_list)
+
+
+def test_a_long_list_shows_its_first_pages_and_says_so(panel, monkeypatch):
+    monkeypatch.setattr(parts.FirstPages, "MOST", 60)
+    for number in range(62):
+        make.subscriber(f"reader{number}@example.org")
+    text = text_of(panel.get(reverse(READERS)))
+    assert "the first 60 subscribers: filters and the search lead to others" in text
+    assert len(rows(panel, READERS, p=2)) == 10
+    Subscriber.objects.order_by("pk").first().delete()
+    Subscriber.objects.order_by("pk").first().delete()
+    assert "60 subscribers" in text_of(panel.get(reverse(READERS)))
+    assert "the first" not in text_of(panel.get(reverse(READERS)))
+
+
+def test_pages_follow_one_another_without_a_row_twice(panel):
+    for number in range(120):
+        make.subscriber(f"reader{number}@example.org")
+    seen = [one.pk for page in (1, 2, 3) for one in rows(panel, READERS, p=page)]
+    assert seen == sorted(seen, reverse=True)
+    assert len(set(seen)) == 120
+
+
+def test_no_address_makes_a_list_sort_by_what_takes_long(panel):
+    reader = make.subscriber()
+    letters = [letter(reader, NOW + days * DAY) for days in range(3)]
+    for column in range(1, 9):
+        assert rows(panel, LETTERS, o=column) == letters[::-1]
+
+
+def test_readers_are_still_sorted_by_address(panel):
+    for name in ("b", "a", "c"):
+        make.subscriber(f"{name}@example.org")
+    assert [one.email[0] for one in rows(panel, READERS, o="1")] == ["a", "b", "c"]
+
+
+def test_letters_are_found_by_a_part_of_an_address_and_by_their_name(panel, settings):
+    first, other = make.subscriber("ada@example.org"), make.subscriber("bob@example.org")
+    named = letter(first, message_id="")
+    Letter.objects.filter(pk=named.pk).update(message_id=message_ids.of(named))
+    named.refresh_from_db()
+    also = letter(other)
+    assert rows(panel, LETTERS, q="ADA@") == [named]
+    assert rows(panel, LETTERS, q="example.org") == [also, named]
+    assert rows(panel, LETTERS, q=named.message_id) == [named]
+    assert rows(panel, LETTERS, q=f"<digest.2026-06-01.{'0' * 32}@{settings.MAIL_DOMAIN}>") == []
+    assert rows(panel, LETTERS, q="nobody") == []
+    assert [one.letter for one in rows(panel, DIGESTS, q="bob")] == [also]
+
+
+def test_letters_of_some_days_are_found_though_no_index_knows_days(panel):
+    reader = make.subscriber()
+    letters = [letter(reader, NOW + days * DAY) for days in range(-9, 1)]
+    letter(reader, kind="confirm")
+    asked = {"day_from": "2026-05-25", "day_to": "2026-05-27"}
+    found = rows(panel, LETTERS, **asked)
+    assert found == [one for one in reversed(letters) if 25 <= one.day.day <= 27]
+    assert [one.letter for one in rows(panel, DIGESTS, **asked)] == found
+    assert rows(panel, LETTERS, day_from="2026-06-01") == [letters[-1]]
+    assert rows(panel, LETTERS, day_to="2026-05-23") == [letters[0]]
+    assert len(rows(panel, LETTERS, day_from="rubbish")) == 11
+
+
+@pytest.mark.parametrize("hours", [-36, 40])
+def test_a_letter_that_was_written_long_before_or_after_its_day_is_found(panel, hours):
+    reader = make.subscriber()
+    at = datetime(2026, 6, 1, tzinfo=UTC) + timedelta(hours=hours)
+    made = letter(reader, at)
+    Letter.objects.filter(pk=made.pk).update(day=NOW.date())
+    for days in (6, 7, 8):  # Others, so that there is something to halve.
+        letter(make.subscriber(), NOW + days * DAY)
+    assert rows(panel, LETTERS, day_from="2026-06-01", day_to="2026-06-01") == [made]
+
+
+def test_what_came_back_is_found_by_the_address_or_by_the_servers_words(panel):
+    first = fact(letter(make.subscriber("ada@example.org")), said="550 no such user")
+    other = fact(letter(make.subscriber("bob@example.org")), said="552 mailbox full")
+    fact(letter(make.subscriber()), kind="delivered", grade="", said="250 ok")
+    assert rows(panel, FACTS, q="ada@") == [first]
+    assert rows(panel, FACTS, q="mailbox full") == [other]
+    assert rows(panel, FACTS, q="250 ok") == []
+    assert rows(panel, FACTS, kind__exact="bounced") == [other, first]
+
+
+def test_the_last_digest_that_was_sent_is_told_of_each_reader(panel):
+    reader = make.subscriber()
+    letter(reader, NOW - 3 * DAY)
+    sent = letter(reader, NOW - DAY)
+    letter(reader, NOW, state="failed")
+    letter(reader, NOW, kind="link")
+    assert rows(panel, READERS)[0].last_sent_at == sent.ended_at
+
+
+@pytest.mark.parametrize(
+    ("found", "index"),
+    [
+        (lambda: Letter.objects.filter(state="failed").order_by("-pk"), "letters_unsent"),
+        (lambda: Letter.objects.filter(kind="confirm").order_by("-pk"), "letters_but_digests"),
+        (lambda: LetterFact.objects.filter(kind="complained"), "facts_but_deliveries"),
+        (lambda: LetterFact.objects.filter(grade="policy"), "facts_by_grade"),
+    ],
+)
+def test_the_few_among_the_many_are_found_by_an_index(found, index):
+    if connection.vendor != "postgresql":
+        pytest.skip("runs with the tests on PostgreSQL")
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute("SET LOCAL enable_sort = off")
+    assert index in found().values_list("pk")[:50].explain()
