@@ -34,6 +34,15 @@ _blocks: dict[Hashable, "Block | Entry"] = {}
 _entries: dict[Hashable, "Entry"] = {}
 
 
+class Place(NamedTuple):
+    """The language of a letter, and what else its templates say that differs by installation."""
+
+    language: str
+    site_name: str
+    site_url: str
+    postal_address: str
+
+
 @dataclass(frozen=True)
 class Form:
     """How much room a paper has: columns of its summary and its title, how many relatives are
@@ -79,8 +88,13 @@ class Markup:
     html: str
 
 
-def frame(kind: str, language: str, key: Hashable, parts: Callable[[], dict]) -> Block:
-    """Return the letter around its papers in a language. The key tells it from others.
+def place(language: str) -> Place:
+    """Return where letters in a language are from."""
+    return Place(language, settings.SITE_NAME, settings.SITE_URL, settings.POSTAL_ADDRESS)
+
+
+def frame(kind: str, place: Place, key: Hashable, parts: Callable[[], dict]) -> Block:
+    """Return the letter around its papers. The key tells it from others.
 
     `parts` returns what its templates get, holes among them.
     """
@@ -89,25 +103,25 @@ def frame(kind: str, language: str, key: Hashable, parts: Callable[[], dict]) ->
         text, html = mail.rendered(kind, parts())
         return Block(Stencil.cut(text), Stencil.cut(html))
 
-    return _kept_or_made(("frame", kind, key), language, make)
+    return _kept_or_made(("frame", kind, key), place, make)
 
 
 def entries(
-    picks: Sequence, form: Form, language: str, say_url: Callable[[str], str]
+    picks: Sequence, form: Form, place: Place, say_url: Callable[[str], str]
 ) -> list[Entry]:
-    """Return the entries of these picks in a language.
+    """Return the entries of these picks.
 
     `say_url` returns where something is said of the paper with an id, its token a stand-in.
     """
-    place = number_of(("paper", *_place(language), form))
-    keys = [_key(place, pick) for pick in picks]
+    where = number_of((place, form))
+    keys = [_key(where, pick) for pick in picks]
     known = [_entries.get(key) for key in keys]
     if None not in known:
         return known
     missing = {key: pick for key, pick, one in zip(keys, picks, known, strict=True) if one is None}
-    with translation.override(language):
-        keyed = [((place, *_shown(pick)), pick) for pick in missing.values()]
-        blocks = _papers(keyed, form, language, say_url)
+    with translation.override(place.language):
+        keyed = [((where, *_shown(pick)), pick) for pick in missing.values()]
+        blocks = _papers(keyed, form, place, say_url)
         new = {
             key: _entry(block, pick)
             for (key, pick), block in zip(missing.items(), blocks, strict=True)
@@ -116,15 +130,15 @@ def entries(
     return [one or new[key] for key, one in zip(keys, known, strict=True)]
 
 
-def heading(name: str, language: str) -> Block:
+def heading(name: str, place: Place) -> Block:
     """Return the heading over a group of papers, which is named so."""
-    return _shared("group", lambda: {"name": wording.heading(name)}, name, language)
+    return _shared("group", lambda: {"name": wording.heading(name)}, name, place)
 
 
-def news(told: Sequence[dict], language: str) -> Block:
+def news(told: Sequence[dict], place: Place) -> Block:
     """Return what happened to papers that a reader saved, as wording.told says it."""
     key = tuple(tuple(one.values()) for one in told)
-    return _shared("news", lambda: {"news": told}, key, language)
+    return _shared("news", lambda: {"news": told}, key, place)
 
 
 class Told(NamedTuple):
@@ -219,12 +233,12 @@ def _entry(entry, pick):
     )
 
 
-def _papers(keyed, form, language, say_url):
+def _papers(keyed, form, place, say_url):
     """Return the entries of papers without a reason, by key and pick."""
     known = [_blocks.get(key) for key, _ in keyed]
     missing = {key: pick for (key, pick), one in zip(keyed, known, strict=True) if one is None}
     told = [Told.of(pick, form, say_url(pick.paper_id)) for pick in missing.values()]
-    skeletons = _skeletons_of([one.with_gaps() for one in told], language)
+    skeletons = _skeletons_of([one.with_gaps() for one in told], place)
     new = {
         key: _filled(skeleton, one)
         for key, skeleton, one in zip(missing, skeletons, told, strict=True)
@@ -233,9 +247,8 @@ def _papers(keyed, form, language, say_url):
     return [one or new[key] for (key, _), one in zip(keyed, known, strict=True)]
 
 
-def _skeletons_of(shapes, language):
+def _skeletons_of(shapes, place):
     """Return the skeletons of these shapes. Those that are new are inlined together."""
-    place = _place(language)
     keyed = [((place, shape.key()), shape) for shape in shapes]
     known = [_skeletons.get(key) for key, _ in keyed]
     missing = {key: shape for (key, shape), one in zip(keyed, known, strict=True) if one is None}
@@ -268,7 +281,7 @@ def _filled(skeleton, told):
     )
 
 
-def _shared(name, context, key, language):
+def _shared(name, context, key, place):
     """Return the block of a template without holes. The key tells what it gets as context."""
 
     def make():
@@ -277,7 +290,7 @@ def _shared(name, context, key, language):
         (html,) = _inlined([part])
         return Block(Stencil.cut(text), Stencil.cut(html))
 
-    return _kept_or_made((name, key), language, make)
+    return _kept_or_made((name, key), place, make)
 
 
 def _inlined(parts):
@@ -297,10 +310,10 @@ def _shown(pick):
     )
 
 
-def _key(place, pick):
+def _key(where, pick):
     """Return what tells one entry from another, quickly: each letter asks for each of its picks."""
     return (
-        place,
+        where,
         pick.position > 9,  # One digit or two: a digest has fifty papers at most.
         pick.paper.printed,
         _told_of(pick.folded),
@@ -314,16 +327,11 @@ def _told_of(relatives):
     return tuple([(relative.title, relative.link) for relative in relatives])
 
 
-def _place(language):
-    """Return what else the templates say, and what changes between installations."""
-    return language, settings.SITE_NAME, settings.SITE_URL, settings.POSTAL_ADDRESS
-
-
-def _kept_or_made(key, language, make):
-    key = (*key, *_place(language))
+def _kept_or_made(key, place, make):
+    key = (*key, place)
     block = _blocks.get(key)
     if block is None:
-        with translation.override(language):
+        with translation.override(place.language):
             block = make()
         _keep(_blocks, {key: block}, KEPT)
     return block

@@ -4,9 +4,9 @@ What they are made of is read first, for many letters at once (digest.materials)
 nothing of the database.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache, lru_cache, partial
-from itertools import accumulate, groupby
+from itertools import accumulate
 from urllib.parse import quote
 
 from django.conf import settings
@@ -33,6 +33,8 @@ FORMS = [
     Form(60, title=120, relatives=1, is_tight=True),
     Form(0, title=120, relatives=0, is_tight=True),
 ]
+#: What the links are for that each letter has.
+READERS = ("preferences", "unsubscribe")
 RECEIPT = ("day", "announced", "had", "is_verified")
 NEXT_LINE, BLANK_LINE = b"\r\n", b"\r\n\r\n"
 
@@ -119,7 +121,8 @@ def lines_of(material: Material) -> dict[str, str]:
         lines["preheader"] = say(wording.preheader, texts)
         lines["looked"] = say(wording.looked, len(picks), digest.considered, topics)
         if material.is_first:
-            lines["welcome"] = _welcome(material)
+            hour, zone = material.subscriber.hour, material.subscriber.timezone
+            lines["welcome"] = say(wording.welcome, settings.SITE_NAME, hour, zone)
         if digest.since:
             away = (digest.day - digest.since).days
             lines["caught_up"] = say(wording.caught_up, away, digest.considered)
@@ -137,11 +140,6 @@ def _because(material):
     return _said(material.language, wording.because, settings.SITE_NAME, day)
 
 
-def _welcome(material):
-    with translation.override(material.language):
-        return wording.welcome(material.subscriber)
-
-
 @lru_cache(20_000)
 def _said(language, line, *of):
     """Return a line of digest.wording in a language. Many letters have the same."""
@@ -154,10 +152,10 @@ def _said(language, line, *of):
 def tokens_of(material: Material) -> dict[str, str]:
     """Return the tokens of the letter's links, by what they are for."""
     reader = material.subscriber.public_id
-    tokens = {purpose: links.token(purpose, reader) for purpose in ("preferences", "unsubscribe")}
-    if material.picks:
-        tokens["feedback"] = links.token("feedback", reader)
-        tokens["digest"] = links.token("digest", material.digest.public_id)
+    if not material.picks:
+        return links.tokens(READERS, reader)
+    tokens = links.tokens((*READERS, "feedback"), reader)
+    tokens["digest"] = links.token("digest", material.digest.public_id)
     return tokens
 
 
@@ -169,17 +167,11 @@ def frame_parts(lines: dict[str, str], tokens: dict[str, str], *, is_open: bool)
 def welcome(material: Material, tokens: dict[str, str]) -> dict:
     """Return what the templates of a welcome without papers get."""
     return {
-        "clock": wording.clock(material.subscriber),
+        "clock": wording.clock(material.subscriber.hour, material.subscriber.timezone),
         "topics": wording.names(material.topics),
         "because": _because(material),
         **_foot(tokens),
     }
-
-
-def groups(placed: Iterable[tuple]) -> list[tuple[str, list[tuple]]]:
-    """Return tuples that begin with a pick, by the names of the groups in which these stand."""
-    found = groupby(placed, lambda one: wording.group(one[0].basis))
-    return [(name, list(some)) for name, some in found]
 
 
 def say_url(token: str, paper_id: str) -> str:
@@ -194,64 +186,67 @@ def web_copy_url(digest: Digest) -> str:
 
 def _fill(material, lines, tokens) -> tuple[bytes, bytes]:
     """Return both parts of the letter: the frame, with its lines and blocks."""
-    language = material.language
+    place = blocks.place(material.language)
     filled = {purpose: filled_token(token) for purpose, token in tokens.items()}
     laid, room = {}, MAX_PAPERS
     if material.news:
-        news = blocks.news(material.news, language)
+        news = blocks.news(material.news, place)
         laid["news"] = [part.lay({}) for part in news]
         room -= news.html.size
     if material.picks:
-        laid["papers"], left_out = _papers(material.picks, room, filled["feedback"], language)
-        lines |= {"left_out": _said(language, wording.left_out, left_out)} if left_out else {}
-    frame = _frame((*lines, *laid), tuple(tokens), not material.topics, language)
+        laid["papers"], left_out = _papers(material.picks, room, filled["feedback"], place)
+        lines |= {"left_out": _said(place.language, wording.left_out, left_out)} if left_out else {}
+    frame = _frame((*lines, *laid), tuple(tokens), not material.topics, place)
     texts, htmls = filled, dict(filled)
-    texts |= {name: text_line(lines[name]) for _, name in frame.text.pairs if name in lines}
-    htmls |= {name: html_line(lines[name]) for _, name in frame.html.pairs if name in lines}
+    for name, line in lines.items():
+        if name in frame.text.names:
+            texts[name] = text_line(line)
+        if name in frame.html.names:
+            htmls[name] = html_line(line)
     for name, (text, html) in laid.items():
         texts[name], htmls[name] = text, html
     return b"".join(frame.text.lay(texts)), b"".join(frame.html.lay(htmls))
 
 
-def _frame(names, purposes, is_open, language):
+def _frame(names, purposes, is_open, place):
     """Return the frame with holes of these names, and stand-ins for the tokens."""
 
     def parts_with_holes():
         urls = {purpose: stand_in(purpose) for purpose in purposes}
         return frame_parts({name: hole(name) for name in names}, urls, is_open=is_open)
 
-    return blocks.frame("digest", language, (names, purposes, is_open), parts_with_holes)
+    return blocks.frame("digest", place, (names, purposes, is_open), parts_with_holes)
 
 
-def _papers(picks, room, token, language):
+def _papers(picks, room, token, place):
     """Return the papers of both parts, laid, and for how many there is no room.
 
     Their links have this token for feedback. They are in the roomiest form of which the HTML is
     small enough.
     """
     for form in FORMS:
-        entries = blocks.entries(picks, form, language, _say_url_with_stand_in)
+        entries = blocks.entries(picks, form, place, _say_url_with_stand_in)
         sizes = [entry.size for entry in entries]
         if sum(sizes) <= room:
             break
     else:
         fitting = sum(size <= room for size in accumulate(sizes))
         picks, entries = picks[:fitting], entries[:fitting]
-    return _laid(zip(picks, entries, strict=True), token, language), len(sizes) - len(picks)
+    return _laid(picks, entries, token, place), len(sizes) - len(picks)
 
 
-def _laid(placed, token, language):
-    texts, htmls = [], []
-    for name, some in groups(placed):
-        heading = blocks.heading(name, language)
-        texts += (BLANK_LINE, *heading.text.lay({}))
-        htmls += (NEXT_LINE, *heading.html.lay({}))
-        for pick, entry in some:
-            number = b"%d" % pick.position
-            before, reason = entry.text
-            texts += (BLANK_LINE, number, before, reason, token.join(entry.say_text))
-            head, middle, why = entry.html
-            htmls += (NEXT_LINE, head, number, b".", middle, why, token.join(entry.say_html))
+def _laid(picks, entries, token, place):
+    texts, htmls, group = [], [], None
+    for pick, entry in zip(picks, entries, strict=True):
+        if (name := wording.group(pick.basis)) != group:
+            group, heading = name, blocks.heading(name, place)
+            texts += (BLANK_LINE, *heading.text.lay({}))
+            htmls += (NEXT_LINE, *heading.html.lay({}))
+        number = b"%d" % pick.position
+        before, reason = entry.text
+        texts += (BLANK_LINE, number, before, reason, token.join(entry.say_text))
+        head, middle, why = entry.html
+        htmls += (NEXT_LINE, head, number, b".", middle, why, token.join(entry.say_html))
     return texts[1:], htmls[1:]
 
 

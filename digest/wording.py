@@ -184,10 +184,9 @@ def names(topics: Sequence[str]) -> str:
 _readable = lru_cache(10_000)(readable)
 
 
-def clock(subscriber) -> str:
-    """Return the hour of her digest as people say it: 07:00 Berlin time."""
-    zone = subscriber.timezone
-    hour = f"{subscriber.hour:02}:00"
+def clock(hour: int, zone: str) -> str:
+    """Return the hour of a digest as people of a zone say it: 07:00 Berlin time."""
+    hour = f"{hour:02}:00"
     if zone == "UTC":
         return f"{hour} UTC"
     return _("%(hour)s %(city)s time") % {
@@ -226,12 +225,12 @@ def because(site: str, day: date) -> str:
     ) % {"site": site, "day": formats.date_format(day, _("j F Y"))}
 
 
-def welcome(subscriber) -> str:
+def welcome(site: str, hour: int, zone: str) -> str:
     """Return what the first digest begins with."""
     return _(
         "Welcome to %(site)s. This is your first digest. From tomorrow on it comes at %(clock)s, "
         "on every day that brings new papers for you."
-    ) % {"site": settings.SITE_NAME, "clock": clock(subscriber)}
+    ) % {"site": site, "clock": clock(hour, zone)}
 
 
 def caught_up(days: int, considered: int) -> str:

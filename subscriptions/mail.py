@@ -87,15 +87,16 @@ def headers(
     told = [("From", _written(_from(kind), settings.SITE_NAME))]
     if settings.REPLY_TO_EMAIL:
         told.append(("Reply-To", _written(settings.REPLY_TO_EMAIL, settings.SITE_NAME)))
+    domain = settings.MAIL_DOMAIN
     if kind in LIST_KINDS:
         told += [
-            ("List-Id", f"Daily papers <daily.{settings.MAIL_DOMAIN}>"),
+            ("List-Id", f"Daily papers <daily.{domain}>"),
             ("List-Unsubscribe", f"<{unsubscribe_url}>"),
             ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
         ]
     return (
         *told,
-        ("Feedback-ID", f"{campaign}:{kind}:{settings.MAIL_DOMAIN}:paperboy"),
+        ("Feedback-ID", f"{campaign}:{kind}:{domain}:paperboy"),
         ("Auto-Submitted", "auto-generated"),
         ("X-Auto-Response-Suppress", "All"),
         ("Content-Language", language or translation.get_language()),

@@ -14,7 +14,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 
 from subscriptions import plaintext, wire
 
@@ -65,6 +65,11 @@ class Stencil:
     pairs: tuple[tuple[bytes, str], ...]
     last: bytes
     size: int
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """The names of its holes."""
+        return frozenset([name for _, name in self.pairs])
 
     @classmethod
     def cut(cls, rendered: str) -> "Stencil":

@@ -24,6 +24,8 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 UNFOLDED = frozenset(
     {"to", "message-id", "list-id", "list-unsubscribe", "list-help", "date", "feedback-id"}
 )
+#: Headers of which each letter has its own; the others are the same in many.
+OWN = frozenset({"To", "Message-ID", "List-Unsubscribe"})
 POLICY = EmailPolicy(linesep="\r\n", cte_type="7bit")
 
 
@@ -41,8 +43,11 @@ def message(headers: Iterable[tuple[str, str]], text: bytes, html: bytes, bounda
     part = b"\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
     return b"".join(
         [
-            *(header(name, value) for name, value in headers),
-            header("MIME-Version", "1.0"),
+            *[
+                header(name, value) if name in OWN else _shared(name, value)
+                for name, value in headers
+            ],
+            b"MIME-Version: 1.0\r\n",
             f'Content-Type: multipart/alternative;\r\n boundary="{boundary}"\r\n\r\n'.encode(),
             mark,
             b'\r\nContent-Type: text/plain; charset="utf-8"',
@@ -66,6 +71,11 @@ def header(name: str, value: str) -> bytes:
         return _folded(name, value)
     _refuse_controls(name, value)
     return f"{name}: {value}\r\n".encode("ascii")
+
+
+@lru_cache(4096)
+def _shared(name, value):
+    return header(name, value)
 
 
 def _refuse_controls(name, value):

@@ -1,5 +1,7 @@
 """A digest's letter rendered as one page, nothing shared: what the joined one must be like."""
 
+from itertools import groupby
+
 from django.utils import translation
 from django.utils.safestring import mark_safe
 
@@ -24,9 +26,9 @@ def alone(material, form=composing.FORMS[0]) -> mail.Content:
 def _papers(material, tokens, form):
     """Return the headings and papers as their templates render them."""
     found = []
-    for name, some in composing.groups([(pick,) for pick in material.picks]):
+    for name, some in groupby(material.picks, lambda pick: wording.group(pick.basis)):
         found.append(blocks.markup("group", {"name": wording.heading(name)}))
-        for (pick,) in some:
+        for pick in some:
             url = composing.say_url(tokens["feedback"], pick.paper_id)
             found.append(blocks.markup("paper", blocks.paper(pick, form, url)))
     return found
