@@ -41,6 +41,10 @@ GATHER_SECONDS = 0.05  # So long what can be settled waits for what is about to 
 RECORD_SECONDS = 120  # A database that is restarted, or taken over from, is back by then.
 RECORD_AGAIN_SECONDS = 0.5
 LOOK_AROUND_SECONDS = 0.25  # Between two looks for letters that somebody waits for.
+#: So many letters are claimed for each line. A round that has gone on for a while claims more at
+#: once, which costs less; before, it may be about to find out why the last one died.
+AHEAD, FAR_AHEAD = 2, 4
+GOES_WELL_SECONDS = 5
 HELD_SECONDS = 0.25  # Until a letter at the fence is looked at again, whose reader's row is held.
 
 State = Letter.State
@@ -75,7 +79,8 @@ class Round:
         self.clock = clock
         self.ids = ids
         self.is_stopping = is_stopping
-        self.claims_until = time.monotonic() + seconds
+        self.began_at = time.monotonic()
+        self.claims_until = self.began_at + seconds
         self.counts: Counter[str] = Counter()  # What became of letters: accepted, deferred …
         self.lines = Lines(transport_for(settings.EMAIL_URL))
         self.journal: Journal | None = None
@@ -274,8 +279,10 @@ class Round:
         """Return how many letters may be claimed: none, where it isn't worth while yet."""
         connections = 1 if self.is_trial else self.lines.most()
         ahead = self._in_hand() - len(self.answered) - len(self.outcomes)
-        room = (1 if self.is_trial else 2 * connections) - ahead
-        return room if room >= connections / 2 else 0
+        goes_well = time.monotonic() - self.began_at > GOES_WELL_SECONDS
+        most = (FAR_AHEAD if goes_well else AHEAD) * connections
+        room = (1 if self.is_trial else most) - ahead
+        return room if room >= most / 4 else 0
 
     def _sort_fenced(self, fenced):
         passed = {letter.pk for letter in fenced.passed}

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 
 from django.db import connection, transaction
 
@@ -27,11 +28,9 @@ SUSPECT = 2  # Stumbles after which a letter travels alone.
 MAX_STUMBLES = 5
 BACKOFF = [timedelta(minutes=minutes) for minutes in (1, 5, 15, 60)]
 
-#: What says whether a subscriber is to be written to.
-STATE_COLUMNS = (
-    "id, confirmed_at, unsubscribed_at, suppressed_at, suppressed_by, paused_until, timezone"
-)
 State = Letter.State
+#: Kinds that every active subscriber is to get.
+_PLAIN = (Letter.Kind.DIGEST, Letter.Kind.WELCOME)
 _LETTERS, _EVENTS = Letter._meta.db_table, LetterEvent._meta.db_table
 _SUBSCRIBERS = Subscriber._meta.db_table
 
@@ -97,27 +96,53 @@ def _move_rows(letters, same, each, now, note) -> set[int]:
 
 
 def _update(letters, was, same, each) -> tuple[str, list]:
-    """Return the statement that changes the rows and returns (id, attempt) of each, and its values.
-
-    Numbers stand in the text itself: drivers take long to put hundreds of values in their places.
-    """
+    """Return the statement that changes the rows and returns (id, attempt) of each, and its values."""
     fixed = ", ".join(f"{column} = %s" for column in _columns(same))
-    varied = "".join(
-        f", {column} = new.column{place}" for place, column in enumerate(_columns(each[0]), start=3)
-    )
-    rows, values = [], [_adapt(value) for value in same.values()]
-    for letter, own in zip(letters, each, strict=True):
-        cells = [f"{letter.pk:d}, {letter.attempt:d}"]
-        for value in map(_adapt, own.values()):
-            cells.append(f"{value:d}" if isinstance(value, int) else "%s")
-            values += () if isinstance(value, int) else (value,)
-        rows.append(f"({', '.join(cells)})")
+    names = ["id", "attempt", *each[0]]
+    columns = [
+        [letter.pk for letter in letters],
+        [letter.attempt for letter in letters],
+        *([own[name] for own in each] for name in each[0]),
+    ]
+    places = enumerate(_columns(each[0]), start=3)
+    varied = "".join(f", {column} = new.column{place}" for place, column in places)
+    source, given = _rows(names, columns)
     statement = (
-        f"UPDATE {_LETTERS} SET {fixed}{varied} FROM (VALUES {', '.join(rows)}) AS new "
+        f"UPDATE {_LETTERS} SET {fixed}{varied} FROM {source} "
         f"WHERE {_LETTERS}.id = new.column1 AND {_LETTERS}.attempt = new.column2 "
         f"AND {_LETTERS}.state = %s RETURNING {_LETTERS}.id, {_LETTERS}.attempt"
     )
-    return statement, [*values, was]
+    return statement, [*map(_adapt, same.values()), *given, was]
+
+
+def _rows(names, columns) -> tuple[str, list]:
+    """Return the columns of these fields as a table called new, and its values.
+
+    For PostgreSQL a column is one array in its text form: it takes longer to read a statement with
+    hundreds of values than to do what it says.
+    """
+    numbers = ", ".join(f"column{place}" for place in range(1, len(columns) + 1))
+    if connection.vendor != "postgresql":
+        cells = f"({', '.join(['%s'] * len(columns))})"
+        rows = ", ".join([cells] * len(columns[0]))
+        values = [_adapt(value) for row in zip(*columns, strict=True) for value in row]
+        return f"(VALUES {rows}) AS new", values
+    types = [_type(name) for name in names]
+    arrays = ", ".join(f"CAST(%s AS {kind}[])" for kind in types)
+    return f"unnest({arrays}) AS new ({numbers})", [_array(column) for column in columns]
+
+
+@cache
+def _type(name):
+    """Return the type of a field as PostgreSQL casts to it."""
+    return Letter._meta.get_field(name).cast_db_type(connection).partition(" GENERATED")[0]
+
+
+def _array(values) -> str:
+    """Return values of one kind, texts or what has no quote in it, as PostgreSQL reads an array."""
+    if isinstance(values[0], str):
+        values = [value.replace("\\", r"\\").replace('"', r"\"") for value in values]
+    return '{"' + '","'.join(map(str, values)) + '"}'
 
 
 def _numbers(ids):
@@ -187,26 +212,43 @@ def _locked(queue: str, now, limit) -> list[Letter]:
 
     In SQL: the ORM takes longer to write it than PostgreSQL to answer.
     """
-    letters = list(
-        Letter.objects.raw(
-            f"SELECT * FROM {_LETTERS} WHERE state = 'planned' AND next_try_at <= %s AND {queue} "
-            f"ORDER BY next_try_at, id LIMIT {limit:d} {_lock('FOR UPDATE')}",
-            [_adapt(now)],
-        )
+    letters = _instances(
+        Letter,
+        f"state = 'planned' AND next_try_at <= %s AND {queue} "
+        f"ORDER BY next_try_at, id LIMIT {limit:d} {_lock('FOR UPDATE')}",
+        [_adapt(now)],
     )
-    readers = _readers(letters, "*")
+    readers = _readers(letters)
     for letter in letters:
         letter.subscriber = readers[letter.subscriber_id]
     return letters
 
 
-def _readers(letters, columns, lock="") -> dict[int, Subscriber]:
-    """Return the letters' subscribers by their numbers, with these columns."""
+def _readers(letters) -> dict[int, Subscriber]:
+    """Return the letters' subscribers by their numbers."""
     numbers = _numbers({letter.subscriber_id for letter in letters})
-    if not numbers:
-        return {}
-    sql = f"SELECT {columns} FROM {_SUBSCRIBERS} WHERE id IN ({numbers}) {lock}"
-    return {reader.pk: reader for reader in Subscriber.objects.raw(sql)}
+    readers = _instances(Subscriber, f"id IN ({numbers})") if numbers else []
+    return {reader.pk: reader for reader in readers}
+
+
+def _instances(model, where: str, values=()) -> list:
+    """Return the rows as instances. What has to be converted in Python is read where it is used."""
+    if connection.vendor != "postgresql":
+        return list(
+            model.objects.raw(f"SELECT * FROM {model._meta.db_table} WHERE {where}", values)
+        )
+    names, columns = _plain_columns(model)
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {columns} FROM {model._meta.db_table} WHERE {where}", values)
+        return [model.from_db(connection.alias, names, row) for row in cursor.fetchall()]
+
+
+@cache
+def _plain_columns(model) -> tuple[list[str], str]:
+    """Return the names of the fields that PostgreSQL's driver reads as they are, and the columns."""
+    fields = [one for one in model._meta.concrete_fields if not hasattr(one, "from_db_value")]
+    quoted = ", ".join(connection.ops.quote_name(field.column) for field in fields)
+    return [field.attname for field in fields], quoted
 
 
 def _lock(kind: str) -> str:
@@ -296,20 +338,22 @@ def fence(letters: Sequence[Letter], frozen: Mapping[int, Frozen], now: datetime
     is not sent the dot. From here a letter's lease runs anew, so that nobody doubts it while the
     server may still answer. One whose reader somebody holds (she is at her preferences, say) waits.
     """
-    readers = _readers(letters, STATE_COLUMNS, _lock("FOR NO KEY UPDATE"))
+    wants = _locked_readers(letters)
+    unsure = [one for one in letters if not (one.kind in _PLAIN and wants.get(one.subscriber_id))]
+    readers = _readers([one for one in unsure if one.subscriber_id in wants])
     fenced = Fenced([], [], [])
     passing = []
     for letter in letters:
         reader = readers.get(letter.subscriber_id)
         if letter.lease_until <= now:
             fenced.withheld.append(letter)  # Anybody's: the sweeper sees to its row.
-        elif reader is None:
+        elif letter.subscriber_id not in wants:
             exists = Subscriber.objects.filter(pk=letter.subscriber_id).exists()
             (fenced.waiting if exists else fenced.withheld).append(letter)
         elif letter.closes_at <= now:
             end([letter], State.MISSED, "its day ended first", now)
             fenced.withheld.append(letter)
-        elif reason := why_unwanted(letter, reader, now):
+        elif reader is not None and (reason := why_unwanted(letter, reader, now)):
             end([letter], State.SKIPPED, reason, now)
             fenced.withheld.append(letter)
         else:
@@ -318,6 +362,20 @@ def fence(letters: Sequence[Letter], frozen: Mapping[int, Frozen], now: datetime
     ids = {letter.pk for letter in fenced.passed}
     fenced.withheld += [letter for letter in passing if letter.pk not in ids]
     return fenced
+
+
+def _locked_readers(letters) -> dict[int, bool]:
+    """Lock the letters' readers but those whom others hold. Return of each by her number whether
+    nothing speaks against a letter of the list to her.
+    """
+    numbers = _numbers({letter.subscriber_id for letter in letters})
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT id, confirmed_at IS NOT NULL AND unsubscribed_at IS NULL "
+            f"AND suppressed_at IS NULL AND paused_until IS NULL "
+            f"FROM {_SUBSCRIBERS} WHERE id IN ({numbers}) {_lock('FOR NO KEY UPDATE')}"
+        )
+        return dict(cursor.fetchall())
 
 
 def _freeze_and_pass(letters, frozen, now) -> list[Letter]:
@@ -331,7 +389,7 @@ def _freeze_and_pass(letters, frozen, now) -> list[Letter]:
     if not fresh:
         return passed
     mimes = [frozen[letter.pk].mime for letter in fresh]
-    volley = Volley.objects.create(created_at=now, mime=compress(b"".join(mimes)))
+    volley = _stored(compress(b"".join(mimes)), now)
     each, place = [], 0
     for letter, mime in zip(fresh, mimes, strict=True):
         each.append(
@@ -344,6 +402,18 @@ def _freeze_and_pass(letters, frozen, now) -> list[Letter]:
         )
         place += len(mime)
     return passed + move(fresh, State.TRANSMITTING, now, each=each, volley=volley, **marks)
+
+
+def _stored(mime, now) -> Volley:
+    """Store the bytes of a volley, as bytes: PostgreSQL's text form of them is twice as long."""
+    if connection.vendor != "postgresql":
+        return Volley.objects.create(created_at=now, mime=mime)
+    from psycopg import Cursor
+
+    sql = f"INSERT INTO {Volley._meta.db_table} (created_at, mime) VALUES (%s, %b) RETURNING id"
+    with connection.wrap_database_errors, Cursor(connection.connection) as cursor:
+        (number,) = cursor.execute(sql, [now, mime]).fetchone()
+    return Volley(number, now, mime)
 
 
 class Damaged(Exception):
