@@ -134,6 +134,15 @@ def test_what_came_back_is_found_by_the_address_or_by_the_servers_words(panel):
     assert rows(panel, FACTS, kind__exact="bounced") == [other, first]
 
 
+@pytest.mark.parametrize("state", ["planned", "accepted", "failed"])
+def test_letters_are_found_by_their_state(panel, state):
+    reader = make.subscriber()
+    letter(reader)
+    letter(reader, NOW - DAY, state="planned", ended_at=None)
+    letter(reader, NOW - 2 * DAY, state="failed", reason="refused: 550 no")
+    assert [one.state for one in rows(panel, LETTERS, state__exact=state)] == [state]
+
+
 def test_the_last_digest_that_was_sent_is_told_of_each_reader(panel):
     reader = make.subscriber()
     letter(reader, NOW - 3 * DAY)
@@ -146,7 +155,7 @@ def test_the_last_digest_that_was_sent_is_told_of_each_reader(panel):
 @pytest.mark.parametrize(
     ("found", "index"),
     [
-        (lambda: Letter.objects.filter(state="failed").order_by("-pk"), "letters_unsent"),
+        (lambda: Letter.objects.exclude(reason="").order_by("-pk"), "letters_with_reason"),
         (lambda: Letter.objects.filter(kind="confirm").order_by("-pk"), "letters_but_digests"),
         (lambda: LetterFact.objects.filter(kind="complained"), "facts_but_deliveries"),
         (lambda: LetterFact.objects.filter(grade="policy"), "facts_by_grade"),

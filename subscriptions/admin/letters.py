@@ -12,6 +12,7 @@ from subscriptions import returns
 from subscriptions.admin.parts import (
     Large,
     LetterDayFilter,
+    LetterStateFilter,
     ReadOnly,
     fact_badge,
     letter_badge,
@@ -57,7 +58,7 @@ class LetterAdmin(Large, ReadOnly, ModelAdmin):
     ]
     list_filter = [
         ("kind", ChoicesDropdownFilter),
-        ("state", ChoicesDropdownFilter),
+        ("state", LetterStateFilter),
         ("day", LetterDayFilter),
     ]
     list_filter_options = {"kind": {"horizontal": True}, "state": {"horizontal": True}}

@@ -13,7 +13,7 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.text import Truncator
-from unfold.contrib.filters.admin import RangeDateFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateFilter
 from unfold.utils import parse_date_str
 from unfold.views import ChangeList
 
@@ -149,6 +149,17 @@ class LetterDayFilter(RangeDateFilter):
         told = self.used_parameters.get(f"{self.parameter_name}_{end}")
         day = parse_date_str(told) if told else None
         return day and datetime.combine(day, time.min, UTC)
+
+
+class LetterStateFilter(ChoicesDropdownFilter):
+    """Letters in a state, which no index knows: what tells nearly the same has one."""
+
+    def queryset(self, request, queryset):
+        found = super().queryset(request, queryset)
+        state = self.value()
+        if state in Letter.OPEN:
+            return found.filter(ended_at=None)
+        return found if state in (None, "", Letter.State.ACCEPTED) else found.exclude(reason="")
 
 
 def readers_like(term):

@@ -34,13 +34,13 @@ State = Letter.State
 def sweep(now) -> None:
     """Take up what was left lying. May be run at any time, and by two at once."""
     _replay_journals(now)
-    late = Letter.objects.filter(closes_at__lte=now)
+    late = Letter.objects.open().filter(closes_at__lte=now)
     _each_chunk(late.filter(state=State.PLANNED), _miss, now)
     _each_chunk(late.filter(state=State.CLAIMED, lease_until__lte=now), _miss, now)
-    expired = Letter.objects.filter(lease_until__lte=now)
+    expired = Letter.objects.open().filter(lease_until__lte=now)
     _each_chunk(expired.filter(state=State.CLAIMED), _stumble, now)
     _each_chunk(expired.filter(state=State.TRANSMITTING), _doubt_silent, now)
-    held = Letter.objects.filter(state=State.UNCERTAIN, next_try_at__lte=now)
+    held = Letter.objects.open().filter(state=State.UNCERTAIN, next_try_at__lte=now)
     _each_chunk(held.select_related("subscriber"), _after_hold, now)
     ledger.drop_volleys(now, KEEP_VOLLEYS)
 

@@ -96,7 +96,7 @@ def _move_rows(letters, same, each, now, note) -> set[int]:
 
 
 def _update(letters, was, same, each) -> tuple[str, list]:
-    """Return the statement that changes the rows and returns (id, attempt) of each, and its values."""
+    """Return the statement that changes the rows and returns (id, attempt), and its values."""
     fixed = ", ".join(f"{column} = %s" for column in _columns(same))
     names = ["id", "attempt", *each[0]]
     columns = [
@@ -214,7 +214,7 @@ def _locked(queue: str, now, limit) -> list[Letter]:
     """
     letters = _instances(
         Letter,
-        f"state = 'planned' AND next_try_at <= %s AND {queue} "
+        f"ended_at IS NULL AND state = 'planned' AND next_try_at <= %s AND {queue} "
         f"ORDER BY next_try_at, id LIMIT {limit:d} {_lock('FOR UPDATE')}",
         [_adapt(now)],
     )
@@ -245,7 +245,7 @@ def _instances(model, where: str, values=()) -> list:
 
 @cache
 def _plain_columns(model) -> tuple[list[str], str]:
-    """Return the names of the fields that PostgreSQL's driver reads as they are, and the columns."""
+    """Return the fields that PostgreSQL's driver reads as they are, and their columns."""
     fields = [one for one in model._meta.concrete_fields if not hasattr(one, "from_db_value")]
     quoted = ", ".join(connection.ops.quote_name(field.column) for field in fields)
     return [field.attname for field in fields], quoted
