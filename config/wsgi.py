@@ -8,6 +8,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 application = get_wsgi_application()
 
-from digest import alarms  # noqa: E402, which finds Django ready from here on.
+from digest import alarms, warming  # noqa: E402, which find Django ready from here on.
 
 alarms.watch_beside()
+warming.warm_beside()

@@ -17,6 +17,8 @@ from celery.worker import WorkController
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 
+from digest import warming
+
 WEB_THREADS = 8
 CONNECTIONS = 500
 WORKER_THREADS = 4
@@ -47,6 +49,7 @@ def serve(port: int) -> None:
     )
     try:
         with worker_and_beat():
+            warming.warm_beside()
             server.run()
     finally:
         server.close()

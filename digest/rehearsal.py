@@ -59,13 +59,18 @@ class Difference:
     is_cut: bool = False
 
 
+def last_issues(now) -> list[editions.Issue]:
+    """Return the papers that are new today, and on each of the days before. See issues_until."""
+    return editions.issues_until(schedule.local_day(now, UTC), BACK)
+
+
 def rehearse(profile: Profile, now, *, had: Collection[str] = ()) -> Rehearsal:
     """Return what the digests would have been for one who had these papers before.
 
     Asks two queries where there is an archive, and five at most.
     """
     profile, is_cut = bounded(profile)
-    ranked = _ranked(profile, _issues(now), had)
+    ranked = _ranked(profile, last_issues(now), had)
     papers = Paper.objects.in_bulk({one for day in ranked for one in day.papers})
     return Rehearsal([_as_digest(day, papers) for day in reversed(ranked)], is_cut)
 
@@ -79,7 +84,7 @@ def compare(
     What she had before the first of them is hidden on both sides, and not what she had since: that
     was chosen for what she has set now.
     """
-    issues = _issues(now)
+    issues = last_issues(now)
     before = Pick.objects.filter(subscriber=subscriber, digest__day__lt=issues[0].day)
     recent = before.filter(paper__day__gte=issues[0].day - timedelta(days=settings.NEW_DAYS))
     had = set(recent.values_list("paper_id", flat=True))
@@ -133,10 +138,6 @@ class _Ranked:
     @property
     def papers(self):
         return [one for choice in self.choices for one in self.named(choice)]
-
-
-def _issues(now):
-    return editions.issues_until(schedule.local_day(now, UTC), BACK)
 
 
 def _on(weekdays, issues):

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.django_db
 
 #: Templates of the panel, of letters, and of the gallery, which only developers see.
 ELSEWHERE = ("admin/", "email/", "digest/gallery")
+MOST_QUERIES = 15
 SMALL, LARGE = {"width": 360, "height": 800}, {"width": 1280, "height": 900}
 #: What depends on width and colours; all else is the same in every corner.
 VISIBLE = ["color-contrast", "target-size", "scrollable-region-focusable", "link-in-text-block"]
@@ -94,6 +95,13 @@ def test_every_template_of_a_page_is_in_a_sample(furnished, settings):
 def test_no_answer_sets_a_cookie(furnished):
     for sample in pages.samples():
         assert not sample.answer(furnished).cookies, sample
+
+
+def test_no_page_asks_many_queries(furnished, django_assert_max_num_queries):
+    for sample in pages.samples():
+        if sample.sent is None and sample.route not in ("healthz/", "metrics"):  # For programs.
+            with django_assert_max_num_queries(MOST_QUERIES, info=str(sample)):
+                sample.answer(furnished)
 
 
 def test_no_page_loads_from_elsewhere_or_names_what_is_not_there(furnished):

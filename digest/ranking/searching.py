@@ -232,8 +232,8 @@ def similar(archive: Archive, paper: int, limit: int, tuning: Tuning) -> Hits:
     scores = np.zeros(len(archive), dtype=np.float32)
     for place in np.argsort(-weights, kind="stable")[:TELLING].tolist():
         having, counts = archive.having(int(columns[place]))
-        weight = float(weights[place] * archive.weights[columns[place]])
-        scores[having] += SUBLINEAR[counts] * weight
+        weight = weights[place] * archive.weights[columns[place]]
+        np.add.at(scores, having, (SUBLINEAR * weight)[counts])
     scores /= archive.lengths
     scores[paper] = 0
     near = _best(scores, NEAR)

@@ -1,0 +1,70 @@
+"""What pages rank with, made ready beside the requests of a web process: nobody has to wait for it.
+
+The first page that ranks would import numpy, read the archive and lay out the papers of the last
+days; so would the first after each harvest. Nothing depends on what is done here.
+"""
+
+import logging
+import threading
+from time import sleep
+
+from django.db import DatabaseError, connections
+from django.http import QueryDict
+from django.utils import timezone
+
+from digest import front
+from digest.models import FittedModel
+from subscriptions.forms import WishesForm
+from subscriptions.models import Topic
+
+logger = logging.getLogger(__name__)
+
+EACH_MINUTE = 60
+
+
+def warm_beside() -> None:
+    """Keep this process warm from a thread, for as long as it lives."""
+    threading.Thread(target=_stay_warm, name="warming", daemon=True).start()
+
+
+def _stay_warm():
+    issues = None
+    while True:
+        issues = warm(issues)
+        connections.close_all()
+        sleep(EACH_MINUTE)
+
+
+def warm(last=None):
+    """Make ready what pages rank with, and return it: `last` itself where nothing has changed.
+
+    Nothing is raised. None is returned where there is no model yet, or something is wrong.
+    """
+    try:
+        return _warmed(last) if FittedModel.objects.exists() else None
+    except DatabaseError:  # The alarms tell of it.
+        return None
+    except Exception:
+        logger.exception("what pages rank with can't be made ready")
+        return None
+
+
+def _warmed(last):
+    from digest import fitting, rehearsal
+
+    try:
+        issues = rehearsal.last_issues(timezone.now())
+    except fitting.NotFitted:
+        return None
+    if issues is not last:
+        _try_out()
+    return issues
+
+
+def _try_out():
+    """Ask as a visitor would."""
+    from digest import searching
+
+    for topic in Topic.objects.curated()[:1]:
+        front.part_for(WishesForm(QueryDict(f"topics={topic.slug}")), timezone.now())
+        searching.find(topic.query)

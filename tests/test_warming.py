@@ -1,0 +1,58 @@
+"""What a web process makes ready, so that the first visitor doesn't wait for it."""
+
+import pytest
+from django.db import OperationalError
+from django.http import QueryDict
+
+from digest import archive, front, rehearsal, starter, warming
+from digest.models import FittedModel
+from subscriptions.forms import WishesForm
+from tests import make
+from tests.make import NOW
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def papers():
+    starter.make_topics()
+    for number in range(3):
+        make.paper(f"Robots that grasp, part {number}", "A robot grasps what it sees.")
+
+
+def test_the_first_visitor_waits_for_nothing_that_could_have_been_ready(papers, monkeypatch):
+    archive.renew(NOW)
+    made = warming.warm()
+    monkeypatch.setattr(archive, "load", None)
+    assert rehearsal.last_issues(NOW) is made
+    part = front.part_for(WishesForm(QueryDict("interests=robots")), NOW)
+    assert "Robots that grasp" in part
+
+
+def test_what_is_ready_is_made_once_and_made_anew_for_new_papers(papers, monkeypatch):
+    archive.renew(NOW)
+    made, tried = warming.warm(), []
+    monkeypatch.setattr(warming, "_try_out", lambda: tried.append(1))
+    assert warming.warm(made) is made
+    assert tried == []
+    make.paper("Robots that walk", "A robot walks.")
+    archive.write(NOW)
+    assert warming.warm(made) is not made
+    assert tried == [1]
+
+
+def test_without_a_model_nothing_is_made_and_nothing_is_wrong(papers, caplog):
+    assert warming.warm() is None
+    assert not FittedModel.objects.exists()
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize(("error", "said"), [(OperationalError, False), (ValueError, True)])
+def test_nothing_that_breaks_here_reaches_anyone(papers, monkeypatch, caplog, error, said):
+    def broken(now):
+        raise error
+
+    archive.renew(NOW)
+    monkeypatch.setattr(rehearsal, "last_issues", broken)
+    assert warming.warm() is None
+    assert ("can't be made ready" in caplog.text) is said
