@@ -233,6 +233,7 @@ ORACLE = text("ORACLE")  # Who knows later what arrived: postfix:/var/log/mail.l
 # picks: these say which papers a reader has had, and papers may come again for two months.
 KEEP_EVENTS = timedelta(days=whole_number("KEEP_EVENTS_DAYS", 90))
 KEEP_LETTERS = timedelta(days=whole_number("KEEP_LETTERS_DAYS", 400))
+KEEP_TRAIL = timedelta(days=whole_number("KEEP_TRAIL_DAYS", 400))  # Of what the panel changed.
 if KEEP_LETTERS.days < 90:
     raise ImproperlyConfigured(
         f"KEEP_LETTERS_DAYS is {KEEP_LETTERS.days}: below 90, readers would get papers again."
@@ -405,8 +406,17 @@ LOGGING = {
 # ---- The admin panel
 
 
-def panel_page(title, icon, name):
-    return {"title": title, "icon": icon, "link": reverse_lazy(f"admin:{name}")}
+def panel_page(title, icon, name, permission=None):
+    """Return an entry of the menu, for those who may see its page."""
+    if permission is None:
+        room, table, _ = name.split("_", 2)
+        permission = f"{room}.view_{table}"
+    return {
+        "title": title,
+        "icon": icon,
+        "link": reverse_lazy(f"admin:{name}"),
+        "permission": lambda request: not permission or request.user.has_perm(permission),
+    }
 
 
 UNFOLD = {
@@ -454,7 +464,7 @@ UNFOLD = {
     "DASHBOARD_CALLBACK": "digest.admin.today.dashboard",
     "SIDEBAR": {
         "navigation": [
-            {"items": [panel_page("Today", "today", "index")]},
+            {"items": [panel_page("Today", "today", "index", "")]},
             {
                 "title": "Readers",
                 "items": [
@@ -484,12 +494,17 @@ UNFOLD = {
                     panel_page("Letters", "mail", "subscriptions_letter_changelist"),
                     panel_page("Came back", "undo", "subscriptions_letterfact_changelist"),
                     panel_page("Sending", "outgoing_mail", "subscriptions_sending_changelist"),
-                    panel_page("Promises", "verified", "digest_digest_promises"),
+                    panel_page(
+                        "Promises", "verified", "digest_digest_promises", "digest.view_figures"
+                    ),
                 ],
             },
             {
                 "title": "Panel",
-                "items": [panel_page("Operators", "manage_accounts", "auth_user_changelist")],
+                "items": [
+                    panel_page("Operators", "manage_accounts", "auth_user_changelist"),
+                    panel_page("Trail", "history", "admin_logentry_changelist"),
+                ],
             },
         ],
     },

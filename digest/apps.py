@@ -1,6 +1,7 @@
 from functools import partial
 
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 
 class DigestConfig(AppConfig):
@@ -8,10 +9,11 @@ class DigestConfig(AppConfig):
     verbose_name = "Papers and digests"
 
     def ready(self):
-        from digest import composing, ledger, panels, tasks
+        from digest import composing, ledger, panels, roles, tasks
         from subscriptions import registry
         from subscriptions.hints import hint
 
+        post_migrate.connect(roles.keep, sender=self)
         registry.composers["digest"] = composing.compose
         registry.composers["welcome"] = composing.compose
         registry.on_confirmed.append(partial(hint, tasks.plan_digests))

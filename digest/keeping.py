@@ -198,7 +198,10 @@ ALWAYS = [
         (LogEntry,),
         gettext_lazy("What is changed for you"),
         gettext_lazy("Where someone who runs this site changes something of yours, that is noted."),
-        _until_erased,
+        lambda: (
+            _("Kept for %(days)s, or until you erase everything.")
+            % {"days": _days(settings.KEEP_TRAIL)}
+        ),
     ),
 ]
 

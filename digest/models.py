@@ -200,6 +200,7 @@ class Digest(models.Model):
 
     class Meta:
         ordering = ["-day", "-pk"]
+        permissions = [("view_figures", "Can view counts of readers, digests and letters")]
         constraints = [
             models.UniqueConstraint(fields=["subscriber", "day"], name="one_digest_a_day"),
         ]

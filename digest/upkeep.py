@@ -9,6 +9,7 @@ from datetime import timedelta
 from importlib import import_module
 
 from django.conf import settings
+from django.contrib.admin.models import LogEntry
 from django.db.models import Model
 
 from digest.models import Alarm, Coverage, Harvest, Observation, Response
@@ -39,6 +40,7 @@ BY_AGE = [
     Age(Coverage, "day", "KEEP_HARVESTS"),
     Age(Alarm, "ended_at", "KEEP_HARVESTS"),
     Age(Response, "fetched_at", "KEEP_RESPONSES"),
+    Age(LogEntry, "action_time", "KEEP_TRAIL"),
 ]
 
 #: Tables whose rows go by rules of their own, and what these are.
@@ -73,9 +75,8 @@ STAYS = {
     "digest.Pulse": "a row for each thing that should happen again and again",
     "digest.Tally": "for ever: a row for each day and measure, for the panel's plots",
     "subscriptions.Sending": "one row",
-    "admin.LogEntry": "for ever: the trail of what operators did",
     "auth.User": "by hand: those who may use the panel",
-    "auth.Group": "by hand",
+    "auth.Group": "the roles, and groups made by hand",
     "auth.Permission": "a few for each table",
     "auth.User_groups": "goes with its user",
     "auth.User_user_permissions": "goes with its user",

@@ -11,6 +11,9 @@ from unicodedata import normalize
 
 from django.conf import settings
 from django.contrib import admin
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.admin.options import get_content_type_for_model
+from django.contrib.auth.models import User
 from django.http import HttpResponse
 from django.utils import timezone
 
@@ -35,12 +38,28 @@ def log_in(request) -> HttpResponse:
     except limits.TooMany as refusal:
         if limits.once_in(WITHIN, f"{DOOR} by {refusal.by}", timezone.now()):
             logger.warning("The log-in is locked: too many wrong passwords, by %s.", refusal.by)
+            if owner := User.objects.filter(username__iexact=account.value).first():
+                _note(owner, f"Locked out: too many wrong passwords, by {refusal.by}", request)
         return views.too_many(request, refusal)
     response = admin.site.login(request)
     if response.status_code == 302:  # Not request.user, who may have been in before as another.
         limits.take_back(attempts)
         limits.forget(DOOR, account)
+        _note(request.user, "Logged in", request)
     return response
+
+
+def _note(user, words, request):
+    """Write it into the trail, with the network it came from."""
+    network = limits.network_of(request.META["REMOTE_ADDR"])
+    LogEntry.objects.create(
+        user=user,
+        content_type=get_content_type_for_model(user),
+        object_id=user.pk,
+        object_repr=str(user),
+        action_flag=CHANGE,
+        change_message=f"{words}, from {network}.",
+    )
 
 
 def unlock(account: str, ip: str) -> int:

@@ -29,6 +29,7 @@ LISTS = [
     "digest_digest",
     "digest_fittedmodel",
     "auth_user",
+    "admin_logentry",
 ]
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from django.apps import apps
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.core.exceptions import ImproperlyConfigured
 
@@ -265,6 +267,9 @@ def baked(table, moment):
         Coverage: lambda: Coverage.objects.create(day=day, checked_at=moment),
         Alarm: lambda: Alarm.objects.create(
             name=day, raised_at=moment, holds_until=moment, ended_at=moment
+        ),
+        LogEntry: lambda: LogEntry.objects.create(
+            user=User.objects.create(username=str(day)), action_flag=1
         ),
         Response: lambda: Response.objects.create(key=day, body=b"", fetched_at=moment),
     }[table]()

@@ -113,8 +113,8 @@ class DigestAdmin(Large, ReadOnly, ModelAdmin):
         return previews.plain(letter.text) if part == "text" else previews.page(letter.html)
 
     def promises(self, request):
-        """Show which promises hold for the last days, with figures."""
-        if not self.has_view_permission(request):
+        """Show which promises hold for the last days, with figures, and no reader."""
+        if not request.user.has_perm("digest.view_figures"):
             raise PermissionDenied
         now = timezone.now()
         findings = promises.examine(now, since=now - promises.RECENT, newest=ON_A_PAGE)
@@ -124,11 +124,11 @@ class DigestAdmin(Large, ReadOnly, ModelAdmin):
             **self.admin_site.each_context(request),
             "title": "Promises",
             "opts": self.opts,
-            "findings": [_finding_row(finding) for finding in findings],
+            "findings": [_finding_row(finding, request.user) for finding in findings],
             "broken": len(broken),
             "alarms": alarms,
             "asked": ASKED,
-            **_figures(promises.figures(now)),
+            **_figures(promises.figures(now), request.user),
         }
         return TemplateResponse(request, "admin/digest/digest/promises.html", context)
 
@@ -145,18 +145,19 @@ class DigestAdmin(Large, ReadOnly, ModelAdmin):
         return digest.picked
 
 
-def _finding_row(finding):
-    """Return how a promise stands, for a page: its examples are links."""
+def _finding_row(finding, user):
+    """Return how a promise stands, for a page: its examples are links, for who may follow them."""
     url = f"admin:subscriptions_{finding.kind}_change"
+    examples = finding.examples if user.has_perm(f"subscriptions.view_{finding.kind}") else []
     return {
         "sentence": finding.promise.sentence,
         "badge": badge(f"broken: {finding.count:,}", "bad") if finding.count else "",
         "kind": finding.kind,
-        "examples": [(number, reverse(url, args=[number])) for number in finding.examples],
+        "examples": [(number, reverse(url, args=[number])) for number in examples],
     }
 
 
-def _figures(figures):
+def _figures(figures, user):
     """Return what the page of promises says of the last day, and the table of the last days."""
     share = f" ({figures.doubted_share:.4%})" if figures.doubted else ""
     day = [
@@ -172,9 +173,9 @@ def _figures(figures):
     rows = []
     for one in figures.days:
         link = f"{url}?day_from={one.day}&day_to={one.day}"
-        name = format_html(
-            '<a class="text-link nowrap" href="{}">{}</a>', link, date_format(one.day)
-        )
+        name = date_format(one.day)
+        if user.has_perm("subscriptions.view_letter"):
+            name = format_html('<a class="text-link nowrap" href="{}">{}</a>', link, name)
         counts = [f"{one.states.get(state, 0):,}" for state in states]
         rows.append([name, f"{one.written:,}", *counts])
     headers = ["Day", "Written", *(state.label.capitalize() for state in states)]

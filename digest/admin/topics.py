@@ -68,12 +68,11 @@ class TopicAdmin(ModelAdmin):
         preferences = TopicPreference.objects.filter(subscriber__in=Subscriber.objects.wanting())
         follows = preferences.filter(stance=TopicPreference.Stance.FOLLOW)
         mutes = preferences.filter(stance=TopicPreference.Stance.MUTE)
-        return (
-            super()
-            .get_queryset(request)
-            .annotate(
-                follower_count=count_of(follows, "topic"), mute_count=count_of(mutes, "topic")
-            )
+        topics = super().get_queryset(request)
+        if not request.user.has_perm("subscriptions.view_subscriber"):
+            topics = topics.curated()  # A reader's own words, and whose they are, are hers.
+        return topics.annotate(
+            follower_count=count_of(follows, "topic"), mute_count=count_of(mutes, "topic")
         )
 
     def get_list_display(self, request):

@@ -3,4 +3,4 @@
 Topics are among the upper room's (digest.admin): theirs says which papers match.
 """
 
-from subscriptions.admin import letters, operators, sending, subscribers  # noqa: F401
+from subscriptions.admin import letters, operators, sending, subscribers, trail  # noqa: F401

@@ -1,13 +1,22 @@
-"""The panel's pages for those who may log in: Django's, with Unfold's forms."""
+"""The panel's pages for those who may log in: Django's, with Unfold's forms and with roles.
+
+Nobody gets more than she has who gives it, nor is changed by one who has less: a password that one
+may set is an account that one may use.
+"""
 
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import Group, Permission, User
+from django.db.models import Q
 from unfold.admin import ModelAdmin
+from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-# Who may log in: Django's page, with Unfold's forms. Groups aren't used.
 admin.site.unregister([User, Group])
+
+#: What a superuser alone gives: all of it, or one right besides the roles.
+FOR_SUPERUSERS = ("is_superuser", "user_permissions")
 
 
 @admin.register(User)
@@ -18,8 +27,79 @@ class OperatorAdmin(UserAdmin, ModelAdmin):
     filter_horizontal = []  # Its two boxes don't fit a phone.
     fieldsets = [
         (None, {"fields": ["username", "password", "email"]}),
-        ("Rights", {"fields": ["is_active", "is_staff", "is_superuser", "user_permissions"]}),
+        ("Rights", {"fields": ["is_active", "is_staff", "groups", *FOR_SUPERUSERS]}),
         ("History", {"fields": ["last_login", "date_joined"]}),
     ]
     readonly_fields = ["last_login", "date_joined"]
-    list_display = ["username", "email", "is_active", "is_staff", "is_superuser", "last_login"]
+    list_display = ["username", "email", "roles", "may_log_in", "last_login"]
+    list_filter = []
+
+    def get_queryset(self, request):
+        return super().get_queryset(request).prefetch_related("groups")
+
+    def get_fieldsets(self, request, obj=None):
+        """Leave out what is not hers to give. A page that is only shown would print the hash."""
+        hidden = () if request.user.is_superuser else FOR_SUPERUSERS
+        if not self.has_change_permission(request, obj):
+            hidden = ("password",)
+        return [
+            (title, {"fields": [name for name in told["fields"] if name not in hidden]})
+            for title, told in super().get_fieldsets(request, obj)
+        ]
+
+    def get_form(self, request, obj=None, **kwargs):
+        form = super().get_form(request, obj, **kwargs)
+        if "is_staff" in form.base_fields:
+            form.base_fields["is_staff"].label = "May log in"
+            form.base_fields["is_staff"].help_text = "To this panel, where a role says what for."
+        return form
+
+    def formfield_for_manytomany(self, db_field, request, **kwargs):
+        """Offer the roles as boxes to tick, and none that holds more than who gives it has."""
+        if db_field.name == "groups":
+            kwargs["queryset"] = _grantable(request.user)
+            kwargs["widget"] = UnfoldAdminCheckboxSelectMultipleWidget()
+            field = super().formfield_for_manytomany(db_field, request, **kwargs)
+            field.label, field.help_text = "Roles", "What each may is told in docs/panel.md."
+            return field
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
+
+    def has_change_permission(self, request, obj=None):
+        may = super().has_change_permission(request, obj)
+        return may and (obj is None or not _has_more(obj, request.user))
+
+    def has_delete_permission(self, request, obj=None):
+        """Only who has done nothing yet: the trail would go with her. Others can be locked out."""
+        if obj is None or _has_more(obj, request.user) or obj.logentry_set.exists():
+            return False
+        return super().has_delete_permission(request, obj)
+
+    @display(description="Roles")
+    def roles(self, user):
+        names = [group.name for group in user.groups.all()]
+        return ", ".join(["superuser", *names] if user.is_superuser else names) or "none"
+
+    @display(description="May log in", boolean=True, ordering="is_staff")
+    def may_log_in(self, user):
+        return user.is_active and user.is_staff
+
+
+def _has_more(user, than) -> bool:
+    """Return whether a user has rights that the other lacks, also where she is locked out."""
+    if than.is_superuser:
+        return False
+    return user.is_superuser or not _rights(user) <= _rights(than)
+
+
+def _rights(user) -> set[int]:
+    """Return the numbers of her permissions. Django says none of one who is locked out."""
+    hers = Permission.objects.filter(Q(user=user) | Q(group__user=user))
+    return set(hers.values_list("pk", flat=True))
+
+
+def _grantable(user):
+    """Return the groups with nothing that this user lacks."""
+    if user.is_superuser:
+        return Group.objects.all()
+    beyond = Permission.objects.exclude(pk__in=_rights(user))
+    return Group.objects.exclude(permissions__in=beyond)

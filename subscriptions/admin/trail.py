@@ -1,0 +1,74 @@
+"""The panel's page of who did what when. It can be searched, and changed by nobody."""
+
+from django.contrib import admin
+from django.contrib.admin.models import LogEntry
+from django.contrib.contenttypes.models import ContentType
+from django.urls import reverse
+from django.utils.html import format_html
+from unfold.admin import ModelAdmin
+from unfold.contrib.filters.admin import (
+    ChoicesDropdownFilter,
+    DropdownFilter,
+    RangeDateFilter,
+    RelatedDropdownFilter,
+)
+from unfold.decorators import display
+
+from subscriptions.admin.parts import ReadOnly, badge
+
+TONES = {1: "good", 2: "open", 3: "bad"}
+
+
+class KindFilter(DropdownFilter):
+    title = "kind"
+    parameter_name = "kind"
+
+    def lookups(self, request, model_admin):
+        found = LogEntry.objects.order_by().values("content_type").distinct()
+        kinds = ContentType.objects.filter(pk__in=found).order_by("model")
+        return [(str(kind.pk), kind.name) for kind in kinds]
+
+    def queryset(self, request, queryset):
+        known = dict(self.lookup_choices)
+        return queryset.filter(content_type=self.value()) if self.value() in known else queryset
+
+
+@admin.register(LogEntry)
+class TrailAdmin(ReadOnly, ModelAdmin):
+    list_display = ["action_time", "user", "act", "what", "told"]
+    list_display_links = None
+    list_filter = [
+        ("user", RelatedDropdownFilter),
+        KindFilter,
+        ("action_flag", ChoicesDropdownFilter),
+        ("action_time", RangeDateFilter),
+    ]
+    list_filter_submit = True
+    list_select_related = ["user", "content_type"]
+    search_fields = ["user__username", "object_repr", "change_message"]
+    search_help_text = "A name, an address, or words of what was done"
+    ordering = ["-action_time", "-pk"]
+    list_per_page = 50
+    show_full_result_count = False
+    fields = ["action_time", "user", "act", "what", "told"]
+
+    @display(description="Act", ordering="action_flag")
+    def act(self, entry):
+        return badge(entry.get_action_flag_display(), TONES[entry.action_flag])
+
+    @display(description="What")
+    def what(self, entry):
+        """Return what it was done to, with the way there where it may still be there."""
+        kind = entry.content_type
+        words = f"{kind.name}: {entry.object_repr}" if kind else entry.object_repr
+        model = kind.model_class() if kind else None
+        if entry.is_deletion() or model not in self.admin_site._registry:
+            return words
+        name = f"admin:{kind.app_label}_{kind.model}_change"
+        url = reverse(name, args=[entry.object_id])
+        return format_html('<a class="text-link" href="{}">{}</a>', url, words)
+
+    @display(description="In words")
+    def told(self, entry):
+        words = entry.get_change_message()
+        return format_html('<span class="inline-block min-w-52">{}</span>', words) if words else ""

@@ -1,0 +1,347 @@
+"""Who may do what in the panel: each of its addresses, asked by each role, against one table."""
+
+from datetime import timedelta
+
+import pytest
+from django.apps import apps
+from django.contrib import admin
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Group, Permission, User
+from django.contrib.contenttypes.models import ContentType
+from django.core.management import call_command
+from django.urls import URLResolver, reverse
+
+from digest import planning, roles
+from digest.models import Coverage, Digest, Harvest, Paper
+from subscriptions import seals, signup
+from subscriptions.models import Letter, LetterFact, Seal, Sending, Subscriber, Topic
+from subscriptions.post import ledger
+from tests import make
+from tests.make import NOW
+
+pytestmark = pytest.mark.django_db
+
+ROLES = {"o": "operator", "c": "curator", "v": "viewer", "n": None}
+#: Whom a GET, and whom an empty POST, lets in: operator, curator, viewer, and n, who has no role.
+NOBODY, ALL = ("", ""), ("ocvn", "ocvn")
+SHOWN = {"changelist": "gp", "change": "g", "history": "gp", "add": "", "delete": ""}
+
+
+def pages(model, who, **others):
+    """Return the rows of a model's pages: seen by these roles, changed by none but `others`."""
+    table = {}
+    for verb, methods in SHOWN.items():
+        table[f"{model}_{verb}"] = tuple(who if method in methods else "" for method in "gp")
+    return table | {f"{model}_{verb}": (whose, whose) for verb, whose in others.items()}
+
+
+ACTS = [
+    *("pause", "resume", "ask_to_confirm", "send_link", "ask", "lift", "suppress"),
+    *("unsubscribe", "erase", "plan_anew"),
+]
+TABLE = {
+    "index": ALL,
+    "login": ALL,
+    "logout": ("", "ocvn"),
+    "password_change": ALL,
+    "password_change_done": ("ocvn", ""),
+    "jsi18n": ("ocvn", ""),
+    "search": ALL,
+    "view_on_site": ALL,
+    "autocomplete": NOBODY,
+    "app_list": ("ocv", "ocv"),
+    **pages("digest_paper", "ocv"),
+    **pages("digest_harvest", "ocv"),
+    **pages("digest_coverage", "ocv"),
+    **pages("digest_fittedmodel", "ocv"),
+    **pages("digest_digest", "o"),
+    "digest_digest_promises": ("ocv", "ocv"),
+    "digest_digest_preview": ("o", "o"),
+    **pages("subscriptions_topic", "oc", change="oc", add="oc", delete="oc"),
+    **pages("subscriptions_subscriber", "o", change="o"),
+    **{f"subscriptions_subscriber_{act}": ("o", "o") for act in ACTS},
+    "subscriptions_subscriber_letters": ("o", ""),
+    "subscriptions_subscriber_letter": ("o", ""),
+    **pages("subscriptions_letter", "o"),
+    **pages("subscriptions_letterfact", "o"),
+    **pages("subscriptions_seal", "o", delete="o"),
+    **pages("subscriptions_sending", "o"),
+    "subscriptions_sending_change": ALL,  # It leads to the list, which is the page.
+    "subscriptions_sending_stop": ("o", "o"),
+    "subscriptions_sending_resume": ("o", "o"),
+    **pages("auth_user", "o", change="o", add="o", delete="o"),
+    "auth_user_password_change": ("o", "o"),
+    **pages("admin_logentry", "o"),
+}
+
+
+@pytest.fixture(autouse=True)
+def furnished():
+    """Give every page something to show, and every act someone to be done to."""
+    Harvest.objects.create(source="arxiv", today=NOW, started_at=NOW, touched_at=NOW)
+    Coverage.objects.create(
+        source="arxiv", category="cs.LG", day=NOW, state="fresh", checked_at=NOW
+    )
+    make.paper("Graphs")
+    make.topic("Graphs")
+    make.subscriber("reader@example.org", interests="graphs")
+    make.subscriber("failed@example.org", interests="graphs")
+    planning.plan(NOW)
+    failed = Letter.objects.get(subscriber__email="failed@example.org")
+    ledger.end([failed], "failed", "refused: 554 no", NOW)
+    LetterFact.objects.create(letter=failed, kind="delayed", noted_at=NOW, via="mail", key="x")
+    LetterFact.objects.all().update(letter=Letter.objects.exclude(pk=failed.pk).get())
+    make.subscriber("back@example.org", suppressed_at=NOW, suppressed_by="bounced")
+    make.subscriber("away@example.org", paused_until=NOW.date() + timedelta(days=9))
+    signup.note(make.subscriber("new@example.org", confirmed=False), "asked", DOOR, NOW)
+    seals.keep("gone@example.org", "asked", NOW)
+    Sending.objects.create(pk=1)
+    someone = User.objects.create(username="someone")
+    LogEntry.objects.create(user=make_user("v", "writer"), action_flag=1, object_repr="x")
+    assert not someone.logentry_set.exists()
+
+
+DOOR = signup.Door("test")
+
+
+def make_user(role, name=None):
+    """Make an account of a role, by its letter in the table."""
+    user = User.objects.create(username=name or f"the-{ROLES[role]}", is_staff=True)
+    if ROLES[role]:
+        user.groups.add(Group.objects.get(name=ROLES[role]))
+    return user
+
+
+def reader(name):
+    return Subscriber.objects.get(email=f"{name}@example.org").pk
+
+
+def told(name, route):
+    """Return what the address of a page names: the row, and what else."""
+    subjects = {"ask": "back", "lift": "back", "resume": "away", "ask_to_confirm": "new"}
+    subjects["plan_anew"] = "failed"
+    verb = name.removeprefix("subscriptions_subscriber_")
+    special = {
+        "view_on_site": {
+            "content_type_id": ContentType.objects.get_for_model(Paper).pk,
+            "object_id": Paper.objects.get().pk,
+        },
+        "app_list": {"app_label": "digest"},
+        "digest_digest_preview": {"digest_id": Digest.objects.first().pk, "part": "text"},
+        "subscriptions_subscriber_letter": {"object_id": reader("reader"), "name": "confirm"},
+        "auth_user_password_change": {"id": User.objects.get(username="someone").pk},
+    }
+    if name in special:
+        return special[name]
+    if "<path:object_id>" not in route:
+        return {}
+    if name.startswith("subscriptions_subscriber_"):
+        return {"object_id": reader(subjects.get(verb, "reader"))}
+    if name.startswith("auth_user"):
+        return {"object_id": User.objects.get(username="someone").pk}
+    if name.startswith("subscriptions_topic"):
+        return {"object_id": Topic.objects.curated().get().pk}
+    model = apps.get_model(*name.split("_")[:2])
+    return {"object_id": model.objects.last().pk}
+
+
+def routes(patterns=None, before=""):
+    """Yield the name and the route of each address of the panel."""
+    for pattern in admin.site.get_urls() if patterns is None else patterns:
+        route = before + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            yield from routes(pattern.url_patterns, route)
+        elif pattern.name is not None:
+            yield pattern.name, route
+        else:  # What leads to a row's page, and what is found nowhere.
+            assert route.endswith("/<path:object_id>/") or route == "(?P<url>.*)$"
+
+
+def is_let_in(response):
+    assert response.status_code < 500
+    is_sent_away = response.status_code == 302 and response["Location"].startswith("/admin/login")
+    return response.status_code not in (403, 404, 405) and not is_sent_away
+
+
+def walk(client):
+    """Yield what each address answers to a GET and to an empty POST. To log out comes last."""
+    for name, route in sorted(routes(), key=lambda found: found[0] == "logout"):
+        url = reverse(f"admin:{name}", kwargs=told(name, route))
+        yield name, client.get(url), client.post(url)
+
+
+def everything():
+    """Return all rows but those of sessions and of attempts to log in."""
+    tables = [one for one in apps.get_models() if one.__name__ not in ("Session", "Attempt")]
+    return {one: list(one.objects.order_by("pk").values()) for one in tables}
+
+
+def test_every_address_of_the_panel_is_in_the_table_and_no_other():
+    assert {name for name, _ in routes()} == set(TABLE)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_each_address_lets_in_whom_the_table_says(client, role):
+    client.force_login(make_user(role))
+    found = {name: (is_let_in(got), is_let_in(sent)) for name, got, sent in walk(client)}
+    assert found == {name: tuple(role in whom for whom in TABLE[name]) for name in found}
+
+
+def test_a_stranger_gets_the_log_in_and_nothing_else(client):
+    found = {name for name, got, sent in walk(client) if is_let_in(got) or is_let_in(sent)}
+    assert found == {"login", "logout"}
+
+
+@pytest.mark.parametrize("role", ["c", "v", "n"])
+def test_who_is_no_operator_meets_no_reader_and_changes_nothing_by_asking(client, role):
+    client.force_login(make_user(role))
+    before = everything()
+    for name, got, sent in walk(client):
+        if name != "logout":
+            assert "@example.org" not in got.content.decode() + sent.content.decode(), name
+    after = everything()
+    for table in (before, after):
+        for user in table[User]:
+            del user["last_login"]
+    assert before == after
+
+
+def test_readers_own_words_are_no_curators_business(client):
+    client.force_login(make_user("c"))
+    own = Topic.objects.filter(owner__isnull=False).first()
+    url = reverse("admin:subscriptions_topic_changelist")
+    for owner in ("readers", "all"):
+        assert own not in client.get(url, {"owner": owner}).context["cl"].result_list
+    assert client.get(reverse("admin:subscriptions_topic_change", args=[own.pk])).status_code == 302
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_the_menu_shows_what_can_be_opened(client, role):
+    client.force_login(make_user(role))
+    menu = client.get(reverse("admin:index")).context["sidebar_navigation"]
+    for entry in [entry for group in menu for entry in group["items"]]:
+        assert entry["has_permission"] == is_let_in(client.get(str(entry["link"])))
+
+
+# ---- The roles themselves
+
+
+def test_a_migration_makes_the_roles_what_they_are_and_leaves_other_groups_alone():
+    viewer, others = Group.objects.get(name="viewer"), Group.objects.create(name="others")
+    right = Permission.objects.get(codename="delete_subscriber")
+    before = set(viewer.permissions.values_list("codename", flat=True))
+    for group in (viewer, others):
+        group.permissions.add(right)
+    call_command("migrate", verbosity=0)
+    assert set(viewer.permissions.values_list("codename", flat=True)) == before
+    assert list(others.permissions.all()) == [right]
+    assert Group.objects.count() == 4
+
+
+def test_every_right_that_a_role_names_is_there():
+    for role, names in [("viewer", roles.VIEWED), ("curator", [*roles.VIEWED, *roles.CURATED])]:
+        held = Group.objects.get(name=role).permissions.all()
+        assert {f"{one.content_type.app_label}.{one.codename}" for one in held} == set(names)
+    held = Group.objects.get(name="operator").permissions.values_list("codename", flat=True)
+    assert {"erase", "delete_subscriber", "view_logentry", "add_user"} - set(held) == {"erase"}
+    assert not {"add_group", "change_permission", "delete_logentry"} & set(held)
+
+
+# ---- Nobody gets more than she has who gives it
+
+
+def form_of(response):
+    """Return what a browser would send if the page's form were sent as it stands."""
+    fields = response.context["adminform"].form
+    return {one.html_name: one.value() for one in fields if one.value() not in (None, False)}
+
+
+def page_of(user, verb="change"):
+    return reverse(f"admin:auth_user_{verb}", args=[user.pk])
+
+
+def test_an_operator_gives_a_role_to_a_new_account(client):
+    client.force_login(make_user("o"))
+    words = {"usable_password": "true", "password1": "a long one", "password2": "a long one"}
+    client.post(reverse("admin:auth_user_add"), {"username": "ada"} | words)
+    ada = User.objects.get(username="ada")
+    response = client.get(page_of(ada))
+    role = Group.objects.get(name="curator")
+    sent = form_of(response) | {"is_staff": "on", "groups": [role.pk]}
+    assert client.post(page_of(ada), sent).status_code == 302
+    ada.refresh_from_db()
+    assert (ada.is_staff, list(ada.groups.all())) == (True, [role])
+
+
+def test_an_operator_can_make_nobody_a_superuser_nor_give_single_rights(client):
+    me, other = make_user("o"), make_user("v")
+    client.force_login(me)
+    every = list(Permission.objects.values_list("pk", flat=True))
+    for user in (me, other):
+        sent = form_of(client.get(page_of(user)))
+        sent |= {"groups": list(user.groups.values_list("pk", flat=True))}
+        sent |= {"is_superuser": "on", "user_permissions": every}
+        assert client.post(page_of(user), sent).status_code == 302
+        user.refresh_from_db()
+        assert not user.is_superuser
+        assert not user.user_permissions.exists()
+
+
+def test_an_operator_gives_no_group_that_holds_more_than_she_has(client):
+    client.force_login(make_user("o"))
+    more = Group.objects.create(name="more")
+    more.permissions.add(Permission.objects.get(codename="add_group"))
+    other = make_user("v")
+    response = client.get(page_of(other))
+    assert "more" not in dict(response.context["adminform"].form.fields["groups"].choices).values()
+    answered = client.post(page_of(other), form_of(response) | {"groups": [more.pk]})
+    assert "groups" in answered.context["adminform"].form.errors
+    assert not other.groups.filter(pk=more.pk).exists()
+
+
+def beyond():
+    """Yield accounts that have more than an operator, also locked out."""
+    for is_active in (True, False):
+        yield User.objects.create(username=f"root-{is_active}", is_superuser=True, password="hash")
+        more = User.objects.create(username=f"more-{is_active}", is_staff=True)
+        more.user_permissions.add(Permission.objects.get(codename="add_group"))
+        User.objects.filter(username__endswith=is_active).update(is_active=is_active)
+
+
+def test_an_operator_changes_nobody_who_has_more(client):
+    client.force_login(make_user("o"))
+    words = {"usable_password": "true", "password1": "a long one", "password2": "a long one"}
+    for user in beyond():
+        before = User.objects.filter(pk=user.pk).values().get()
+        assert client.get(page_of(user)).status_code == 200
+        for verb, sent in [
+            ("change", {"username": "x", "is_active": "on", "groups": []}),
+            ("password_change", words),
+            ("delete", {"post": "yes"}),
+        ]:
+            assert client.post(page_of(user, verb), sent).status_code == 403, (user, verb)
+        assert User.objects.filter(pk=user.pk).values().get() == before
+
+
+def test_nobody_reads_a_password_hash(client):
+    client.force_login(make_user("o"))
+    root = User.objects.create_superuser("root", password="a long one")
+    assert root.password[-20:] not in client.get(page_of(root)).content.decode()
+
+
+def test_who_did_something_can_be_locked_out_but_not_deleted_with_her_trail(client):
+    client.force_login(User.objects.create(username="root", is_staff=True, is_superuser=True))
+    writer = User.objects.get(username="writer")
+    assert client.post(page_of(writer, "delete"), {"post": "yes"}).status_code == 403
+    someone = User.objects.get(username="someone")
+    many = {"action": "delete_selected", "_selected_action": [writer.pk, someone.pk], "post": "yes"}
+    client.post(reverse("admin:auth_user_changelist"), many)
+    assert client.post(page_of(someone, "delete"), {"post": "yes"}).status_code == 302
+    assert list(User.objects.filter(username__in=["writer", "someone"])) == [writer]
+
+
+def test_a_seal_is_no_oracle_for_who_may_not_ask_it(client):
+    client.force_login(make_user("v"))
+    assert Seal.objects.exists()
+    url = reverse("admin:subscriptions_seal_changelist")
+    assert client.get(url, {"q": "gone@example.org"}).status_code == 403

@@ -1,0 +1,105 @@
+"""The trail: who did what when in the panel, for operators to search, and for nobody to change."""
+
+from datetime import timedelta
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
+from django.urls import reverse
+
+from digest import upkeep
+from subscriptions import signup
+from subscriptions.models import Subscriber
+from tests import make
+from tests.make import NOW
+from tests.test_admin import SUBSCRIBERS, act_on, form_of, page, panel, text_of  # noqa: F401
+
+pytestmark = pytest.mark.django_db
+
+TRAIL = "admin:admin_logentry_changelist"
+
+
+def told(panel, **asked):  # noqa: F811
+    return text_of(panel.get(reverse(TRAIL), asked))
+
+
+def test_what_the_panel_changes_is_told_with_who_did_it(panel):  # noqa: F811
+    reader = make.subscriber("you@example.org")
+    act_on(panel, reader, "suppress", reason="asked by phone")
+    panel.post(reverse("admin:subscriptions_sending_stop"), {"_form_submitted": "on"})
+    response = page(panel, reader)
+    panel.post(response.request["PATH_INFO"], form_of(response) | {"size": "5"})
+    text = told(panel)
+    assert "Kept letters from the address: asked by phone" in text
+    assert "Stopped sending." in text
+    assert "Changed Digest size." in text
+    assert text.count("subscriber: you@example.org") == 2
+
+
+def test_the_trail_is_searched_and_filtered(panel):  # noqa: F811
+    reader = make.subscriber("you@example.org")
+    act_on(panel, reader, "unsubscribe")
+    panel.post(reverse("admin:subscriptions_sending_stop"), {"_form_submitted": "on"})
+    told(panel)  # Where it stands once more, as a message.
+    (of_reader, of_sending) = LogEntry.objects.order_by("pk")
+    entries = {of_reader: "Unsubscribed.", of_sending: "Stopped sending."}
+    for asked, found in [
+        ({"q": "you@example.org"}, of_reader),
+        ({"q": "stopped"}, of_sending),
+        ({"kind": of_reader.content_type_id}, of_reader),
+    ]:
+        text = told(panel, **asked)
+        assert [one for one in entries if entries[one] in text] == [found]
+    assert "Unsubscribed." in told(panel, user__id__exact=of_reader.user_id)
+    assert "Unsubscribed." in told(panel, kind="x")
+
+
+def test_nobody_changes_the_trail(panel):  # noqa: F811
+    act_on(panel, make.subscriber(), "unsubscribe")
+    (entry,) = LogEntry.objects.all()
+    for verb in ("change", "delete"):
+        url = reverse(f"admin:admin_logentry_{verb}", args=[entry.pk])
+        assert panel.post(url, {"post": "yes"}).status_code == 403
+    many = {"action": "delete_selected", "_selected_action": [entry.pk], "post": "yes"}
+    panel.post(reverse(TRAIL), many)
+    assert LogEntry.objects.get() == entry
+
+
+@pytest.mark.parametrize("by_herself", [True, False])
+def test_of_who_was_erased_the_trail_holds_a_number_at_most(panel, by_herself):  # noqa: F811
+    reader = make.subscriber("you@example.org")
+    act_on(panel, reader, "pause", until="2026-06-20")
+    act_on(panel, reader, "send_link")
+    if by_herself:
+        signup.erase(reader, now=NOW)
+    else:
+        many = {"action": "erase_selected", "_selected_action": [reader.pk], "confirmed": "yes"}
+        panel.post(reverse(SUBSCRIBERS), many)
+    assert not Subscriber.objects.exists()
+    rows = [[str(value) for value in row] for row in LogEntry.objects.values_list()]
+    assert "you@example.org" not in str(rows)
+    assert len(rows) == (0 if by_herself else 1)
+
+
+def test_log_ins_and_locks_are_in_the_trail_with_the_network(client, settings):
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    settings.LIMITS = settings.LIMITS | {"passwords": 2}
+    User.objects.create_superuser("Ada", password="right")
+    sent = {"username": "Ada", "password": "right", "next": "/admin/"}
+    client.post("/admin/login/", sent, REMOTE_ADDR="192.0.2.1")
+    for name in ("Ada", "nobody", "Ada", "Ada"):
+        wrong = sent | {"username": name, "password": "wrong"}
+        client.post("/admin/login/", wrong, REMOTE_ADDR="198.51.100.1")
+    assert [entry.change_message for entry in LogEntry.objects.order_by("pk")] == [
+        "Logged in, from 192.0.2.0/24.",
+        "Locked out: too many wrong passwords, by network, from 198.51.100.0/24.",
+    ]
+
+
+def test_the_trail_ends_where_the_operator_says(settings):
+    user = User.objects.create(username="you")
+    for days in (399, 401):
+        entry = LogEntry.objects.create(user=user, action_flag=1)
+        LogEntry.objects.filter(pk=entry.pk).update(action_time=NOW - timedelta(days=days))
+    upkeep.purge(NOW)
+    assert LogEntry.objects.count() == 1
