@@ -6,6 +6,7 @@ from urllib.parse import quote, urlsplit
 from django.conf import settings
 from django.contrib.syndication.views import Feed
 from django.http import HttpResponse
+from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone, translation
 from django.utils.feedgenerator import Atom1Feed
@@ -115,7 +116,10 @@ class TopicFeed(PaperFeed):
 
 @same_for_all()
 def topic(request, slug):
-    """The latest papers of a topic, as the ranking finds them."""
+    """The latest papers of a topic, as the ranking finds them. One that was merged leads on."""
+    (today,) = Topic.objects.slugs_today([slug])
+    if today != slug:
+        return redirect("topic-feed", today, permanent=True)
     return TopicFeed()(request, slug=slug)
 
 

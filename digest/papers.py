@@ -116,8 +116,13 @@ def _no_paper(request, identity):
 
 @same_for_all()
 def topic(request, slug):
-    """What a topic is about, its latest papers as the ranking finds them, and how to follow it."""
-    found = get_object_or_404(Topic.objects.curated(), slug=slug)
+    """What a topic is about, its latest papers as the ranking finds them, and how to follow it.
+
+    One that was merged leads to the one that stays.
+    """
+    found = get_object_or_404(Topic.objects.filter(owner=None), slug=slug)
+    if found.today != found:
+        return redirect("topic", found.today.slug, permanent=True)
     matched = latest(found)
     days = [
         {"day": day, "papers": list(papers)}

@@ -63,7 +63,8 @@ def preview(request):
 
 
 def _home(request, sent):
-    named = sent.getlist("topics")
+    named = Topic.objects.slugs_today(sent.getlist("topics"))
+    sent = _with_topics(sent, named)
     known = Topic.objects.curated().filter(slug__in=named).values_list("slug", flat=True)
     known = set(known) if named else set()
     form = _wishes(_with_topics(sent, [slug for slug in named if slug in known]))
@@ -84,7 +85,7 @@ def _home(request, sent):
 
 
 def _with_topics(sent, slugs):
-    """Return what was sent with these topics, the others withdrawn since the address was made."""
+    """Return what was sent with these topics, for those that the address names."""
     sent = sent.copy()
     if "topics" in sent:
         sent.setlist("topics", slugs)

@@ -58,8 +58,20 @@ class DaysField(forms.MultipleChoiceField):
         return sum({1 << schedule.NAMES.index(name) for name in names}) or None
 
 
+class TopicsField(forms.ModelMultipleChoiceField):
+    """Topics by their slugs. Forms on other sites may name those that were merged since."""
+
+    def clean(self, value):
+        try:
+            return super().clean(value)
+        except forms.ValidationError as error:
+            if error.code != "invalid_choice":
+                raise
+            return super().clean(Topic.objects.slugs_today(value))
+
+
 def topics_field(topics, **kwargs):
-    return forms.ModelMultipleChoiceField(
+    return TopicsField(
         topics,
         required=False,
         to_field_name="slug",
@@ -200,11 +212,13 @@ class PreferencesForm(forms.Form):
     @classmethod
     def showing(cls, subscriber: Subscriber):
         """Return the form filled with what is set now."""
-        preferences = list(subscriber.preferences.select_related("topic").order_by("pk"))
+        preferences = list(
+            subscriber.preferences.select_related("topic__merged_into").order_by("pk")
+        )
 
         def chosen(stance, own):
             return [
-                preference.topic.query if own else preference.topic.slug
+                preference.topic.query if own else preference.topic.today.slug
                 for preference in preferences
                 if preference.stance == stance and (preference.topic.owner_id is not None) == own
             ]

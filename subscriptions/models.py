@@ -250,7 +250,16 @@ class Subscriber(models.Model):
 class TopicQuerySet(models.QuerySet):
     def curated(self):
         """Those of the house, which every reader may choose."""
-        return self.filter(owner__isnull=True)
+        return self.filter(owner__isnull=True, merged_into__isnull=True)
+
+    def merged(self):
+        """Those that went into another. Their slugs still lead there."""
+        return self.filter(merged_into__isnull=False)
+
+    def standing_for(self, topics):
+        """Those of the house that now stand for topics with these ids."""
+        itself, into = Q(pk__in=topics), Q(merged__in=topics)
+        return self.curated().filter(itself | into).distinct()
 
     def offered(self):
         """Those that the forms show."""
@@ -258,8 +267,7 @@ class TopicQuerySet(models.QuerySet):
 
     def offered_beside(self, slugs):
         """Those that the forms show to one who came for these, maybe withdrawn, ones."""
-        sayable = [slug for slug in slugs if "\0" not in slug]  # PostgreSQL's texts have none.
-        return self.curated().filter(Q(is_offered=True) | Q(slug__in=sayable))
+        return self.curated().filter(Q(is_offered=True) | Q(slug__in=sayable(slugs)))
 
     def offered_to(self, subscriber):
         """Those that the forms show to her: also what she chose before it was withdrawn."""
@@ -273,6 +281,19 @@ class TopicQuerySet(models.QuerySet):
     def of_arxiv(self):
         """Those that are arXiv's categories, one after the other by what describes them."""
         return self.filter(slug__startswith=ARXIV).order_by("description", "name", "pk")
+
+    def slugs_today(self, slugs):
+        """Return the slugs, each once: for one that was merged, that of the topic which stays."""
+        if not slugs:
+            return []
+        gone = self.merged().filter(slug__in=sayable(slugs))
+        stays = dict(gone.values_list("slug", "merged_into__slug"))
+        return list(dict.fromkeys(stays.get(slug, slug) for slug in slugs))
+
+
+def sayable(slugs):
+    """Return those that PostgreSQL can be asked for: its texts have no NUL."""
+    return [slug for slug in slugs if "\0" not in slug]
 
 
 class Topic(models.Model):
@@ -297,6 +318,9 @@ class Topic(models.Model):
     owner = models.ForeignKey(
         Subscriber, null=True, blank=True, on_delete=models.CASCADE, related_name="own_topics"
     )
+    merged_into = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.CASCADE, related_name="merged"
+    )
 
     objects = TopicQuerySet.as_manager()
 
@@ -314,6 +338,11 @@ class Topic(models.Model):
 
     def __str__(self):
         return self.name
+
+    @property
+    def today(self):
+        """Return the topic that stands for it: itself, or the one that it was merged into."""
+        return self.merged_into or self
 
     def clean(self):
         self.categories = self.categories or []  # An emptied field of a form says None.

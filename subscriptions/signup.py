@@ -608,7 +608,7 @@ def _grant(subscriber):
     asked, subscriber.asked_for = subscriber.asked_for, {}
     if asked:
         subscriber.timezone, subscriber.hour = asked["timezone"], asked["hour"]
-        topics = Topic.objects.curated().filter(pk__in=asked["topics"])
+        topics = Topic.objects.standing_for(asked["topics"])
         _set_preferences(subscriber, Wishes(list(topics), interests=asked["interests"]))
 
 
