@@ -12,8 +12,10 @@ import signal
 import subprocess
 import sys
 import time
+from argparse import _SubParsersAction
 from contextlib import closing, suppress
 from functools import cache
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -55,8 +57,13 @@ def test_links_lead_somewhere(page):
 
 
 @cache
-def parser_of(command):
-    return load_command_class(get_commands()[command], command).create_parser("manage.py", command)
+def options_of(command):
+    """Return the options of a command, and of its verbs where it has such."""
+    parser = load_command_class(get_commands()[command], command).create_parser(
+        "manage.py", command
+    )
+    verbs = [one.choices.values() for one in parser._actions if isinstance(one, _SubParsersAction)]
+    return {name for one in (parser, *chain(*verbs)) for name in one._option_string_actions}
 
 
 def commands_in(text: str) -> list[list[str]]:
@@ -71,9 +78,8 @@ def commands_in(text: str) -> list[list[str]]:
 def test_commands_and_their_options_are_there(page):
     for command, *words in commands_in(page.read_text()):
         assert command in get_commands(), command
-        known = parser_of(command)._option_string_actions
         options = [word.strip("[]") for word in words if word.startswith(("--", "[--"))]
-        assert set(options) <= known.keys(), f"{command} {options}"
+        assert set(options) <= options_of(command), f"{command} {options}"
 
 
 @of_each_page
