@@ -341,7 +341,8 @@ LIMITS = whole_numbers(
     },
 )
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000  # Bytes of a request's body.
-DATA_UPLOAD_MAX_NUMBER_FILES = 0  # No form takes any, so none may fill the disk.
+DATA_UPLOAD_MAX_NUMBER_FILES = 1  # In the panel. Public forms take none: see config/uploads.py.
+FILE_UPLOAD_HANDLERS = ["config.uploads.PanelFile"]
 if IS_HTTPS:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_HSTS_SECONDS = 31_536_000

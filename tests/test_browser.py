@@ -4,11 +4,12 @@ from datetime import timedelta
 
 import lxml.html
 import pytest
+from django.contrib.auth.models import User
 
 from digest import about, fitting, planning, starter, steering
 from digest.models import Digest, Paper
 from subscriptions import links
-from subscriptions.models import Subscriber
+from subscriptions.models import Subscriber, Topic
 from subscriptions.post import delivery
 from tests import make
 from tests.make import NOW
@@ -272,3 +273,22 @@ def test_the_form_on_another_site_signs_up(site, open_page):
     stranger = Subscriber.objects.get(email="stranger@example.org")
     assert stranger.preferences.filter(topic__query="Étale cohomology").exists()
     assert stranger.consents.get().via == "sign-up form on another site"
+
+
+# ---- In the panel
+
+
+def test_a_curator_sees_what_a_topic_matches_while_she_writes_it(site, open_page):
+    User.objects.create_superuser("curator", password="a long secret")
+    page = open_page(f"{site}/admin/login/?next=/admin/subscriptions/topic/add/")
+    page.get_by_label("Username").fill("curator")
+    page.get_by_label("Password").fill("a long secret")
+    page.get_by_role("button", name="Log in").click()
+    matches = page.locator("#matches")
+    for query, title in (("sour bread", "Sour bread"), ("graph networks", "Graph networks")):
+        page.get_by_label("Query").fill(query)
+        matches.get_by_role("link", name=title).first.wait_for()
+    page.get_by_label("Categories").fill("cs.XX")
+    matches.get_by_text("arXiv has no category called cs.XX.").wait_for()
+    assert page.get_by_label("Query").input_value() == "graph networks"
+    assert not Topic.objects.filter(query__in=["sour bread", "graph networks"], owner=None).exists()

@@ -1,26 +1,27 @@
 """The panel's pages for topics, which are kept in the lower room: theirs say what matches."""
 
-from datetime import UTC
 from functools import partial
 
-from django.conf import settings
+from django import forms
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db import models
-from django.utils import timezone
-from django.utils.formats import date_format
+from django.shortcuts import render
+from django.urls import path
+from django.utils.decorators import method_decorator
 from django.utils.text import Truncator
+from django.views.decorators.http import require_POST
 from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import DropdownFilter
-from unfold.decorators import display
+from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from digest.admin.parts import link_to
-from digest.models import FittedModel, Paper
-from subscriptions import schedule
+from digest.admin import followers, matching, merging, packs
 from subscriptions.admin.parts import count_of
 from subscriptions.models import ARXIV, Subscriber, Topic, TopicPreference
 
-MATCHES = 25
+#: The button that shows what matches, for who has no scripts.
+LOOK = "_matches"
 
 
 class OwnerFilter(DropdownFilter):
@@ -35,6 +36,7 @@ class OwnerFilter(DropdownFilter):
             ("subjects", "Subjects of the house"),
             ("categories", "arXiv's categories"),
             ("readers", "Readers' own"),
+            ("merged", "Merged into others"),
             ("all", "All"),
         ]
 
@@ -43,7 +45,9 @@ class OwnerFilter(DropdownFilter):
             return queryset
         if self.value() == "readers":
             return queryset.filter(owner__isnull=False)
-        of_the_house = queryset.filter(owner__isnull=True)
+        if self.value() == "merged":
+            return queryset.merged()
+        of_the_house = queryset.curated()
         if self.value() == "subjects":
             return of_the_house.exclude(slug__startswith=ARXIV)
         if self.value() == "categories":
@@ -51,8 +55,16 @@ class OwnerFilter(DropdownFilter):
         return of_the_house
 
 
+class TopicForm(forms.ModelForm):
+    """A topic as a curator writes it. Sent in to see what matches, it isn't saved."""
+
+    def is_valid(self):
+        return super().is_valid() and LOOK not in self.data
+
+
 @admin.register(Topic)
 class TopicAdmin(ModelAdmin):
+    form = TopicForm
     list_display = ["name", "short_query", "is_offered", "followers", "muted_by"]
     list_filter = [OwnerFilter]
     list_filter_options = {"owner": {"horizontal": True}}
@@ -62,15 +74,19 @@ class TopicAdmin(ModelAdmin):
     fields = ["name", "slug", "query", "categories", "description", "is_offered"]
     formfield_overrides = {models.TextField: {"widget": UnfoldAdminTextareaWidget({"rows": 4})}}
     list_per_page = 50
+    actions = ["merge_selected", "export_selected"]
+    actions_list = ["import_pack", "export_all"]
+    actions_detail = ["readers"]
     change_form_outer_after_template = "admin/subscriptions/topic/matches.html"
 
     def get_queryset(self, request):
+        """What a reader wrote is shown to those who may see readers."""
+        may_see = request.user.has_perm("subscriptions.view_subscriber")
+        topics = super().get_queryset(request)
+        topics = topics if may_see else topics.filter(owner=None)
         preferences = TopicPreference.objects.filter(subscriber__in=Subscriber.objects.wanting())
         follows = preferences.filter(stance=TopicPreference.Stance.FOLLOW)
         mutes = preferences.filter(stance=TopicPreference.Stance.MUTE)
-        topics = super().get_queryset(request)
-        if not request.user.has_perm("subscriptions.view_subscriber"):
-            topics = topics.curated()  # A reader's own words, and whose they are, are hers.
         return topics.annotate(
             follower_count=count_of(follows, "topic"), mute_count=count_of(mutes, "topic")
         )
@@ -80,22 +96,41 @@ class TopicAdmin(ModelAdmin):
             return ["name", "owner", "followers", "muted_by"]
         return super().get_list_display(request)
 
+    def get_urls(self):
+        view = self.admin_site.admin_view(self.matches)
+        return [path("matches/", view, name="subscriptions_topic_matches"), *super().get_urls()]
+
     def has_change_permission(self, request, obj=None):
-        """A reader's own words are hers to change."""
-        return (obj is None or obj.owner_id is None) and super().has_change_permission(request, obj)
+        """A reader's own words are hers to change; one that was merged only leads on."""
+        return _is_curated(obj) and super().has_change_permission(request, obj)
 
     def has_delete_permission(self, request, obj=None):
-        return (obj is None or obj.owner_id is None) and super().has_delete_permission(request, obj)
+        return _is_curated(obj) and super().has_delete_permission(request, obj)
+
+    def has_merge_permission(self, request):
+        """Merging ends a topic: who may not delete one may not merge it."""
+        return self.has_change_permission(request) and self.has_delete_permission(request)
+
+    def has_import_permission(self, request):
+        return self.has_add_permission(request) and self.has_change_permission(request)
 
     def get_fields(self, request, obj=None):
         if obj is not None and obj.owner_id is not None:
             return ["owner", "query"]
+        if obj is not None and obj.merged_into_id is not None:
+            return ["merged_into", *self.fields]
         return super().get_fields(request, obj)
 
     def get_prepopulated_fields(self, request, obj=None):
         return {} if obj is not None else super().get_prepopulated_fields(request, obj)
 
     def formfield_for_dbfield(self, db_field, request, **kwargs):
+        if db_field.name == "categories":
+            return matching.CategoriesField(
+                required=False,
+                label="Categories",
+                help_text=f"{db_field.help_text} As cs.LG, stat.ML.",
+            )
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         if db_field.name == "slug":  # Optional in the database for readers' own alone.
             field.required = True
@@ -103,8 +138,48 @@ class TopicAdmin(ModelAdmin):
 
     def render_change_form(self, request, context, obj=None, **kwargs):
         # The template calls it: ranking belongs behind the transaction that saves.
-        context["matching"] = partial(matching, obj)
+        saved = Topic.objects.filter(pk=obj.pk).first() if obj else None
+        context["matching"] = partial(matching.told, request.POST or None, saved)
+        context["may_write"] = self._may_write(request, saved)
         return super().render_change_form(request, context, obj=obj, **kwargs)
+
+    @method_decorator(require_POST)
+    def matches(self, request):
+        """Answer a curator who is writing a topic: the part of its page, which its script asks for.
+
+        It writes nothing. `topic` is the one that it would change.
+        """
+        number = request.POST.get("topic", "")
+        saved = Topic.objects.filter(pk=number).first() if number.isdecimal() else None
+        if not self._may_write(request, saved):
+            raise PermissionDenied
+        context = matching.told(request.POST, saved)
+        return render(request, "admin/subscriptions/topic/_matches.html", {"told": context})
+
+    def _may_write(self, request, topic):
+        if topic is None:
+            return self.has_add_permission(request)
+        return self.has_change_permission(request, topic)
+
+    @action(description="Merge into another topic…", permissions=["merge"])
+    def merge_selected(self, request, queryset):
+        return merging.page(self, request, queryset)
+
+    @action(description="Export to a file", permissions=["view"])
+    def export_selected(self, request, queryset):
+        return packs.export(queryset)
+
+    @action(description="Export", permissions=["view"], url_path="export", icon="download")
+    def export_all(self, request):
+        return packs.export(Topic.objects.all())
+
+    @action(description="Import", permissions=["import"], url_path="import", icon="upload")
+    def import_pack(self, request):
+        return packs.page(self, request)
+
+    @action(description="Followers", permissions=["view"], url_path="followers", icon="group")
+    def readers(self, request, object_id):
+        return followers.page(self, request, object_id)
 
     @display(description="Query")
     def short_query(self, topic):
@@ -119,24 +194,5 @@ class TopicAdmin(ModelAdmin):
         return topic.mute_count
 
 
-def matching(topic):
-    """Return the new papers that the topic's followers would see, as a table. None: no model."""
-    # The model and numpy, which only pages that rank pay.
-    from digest.editions import issue_of
-    from digest.profiles import interest_of
-    from digest.ranking.choice import matches
-    from digest.ranking.tuning import Tuning
-
-    if not FittedModel.objects.exists():
-        return None
-    now = timezone.now()
-    issue = issue_of(schedule.local_day(now, UTC), now, may_store=False)
-    tuning = Tuning.of(settings.RANKING)
-    choices = matches(issue.model, issue.edition, interest_of(topic), MATCHES, tuning)
-    papers = Paper.objects.in_bulk([issue.ids[choice.paper] for choice in choices])
-    rows = []
-    for choice in choices:
-        paper = papers[issue.ids[choice.paper]]
-        day = {"content": date_format(paper.day), "class": "whitespace-nowrap"}
-        rows.append([link_to(paper), day, f"{choice.score:.2f}", ", ".join(choice.terms)])
-    return {"headers": ["Paper", "Day", "Score", "Words that weighed most"], "rows": rows}
+def _is_curated(topic):
+    return topic is None or (topic.owner_id is None and topic.merged_into_id is None)

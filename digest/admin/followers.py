@@ -1,0 +1,47 @@
+"""The panel's page of who follows or mutes a topic, however many they are."""
+
+from django.core.paginator import Paginator
+from django.http import Http404
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+
+from subscriptions.admin.parts import SUBSCRIBER_TONES, badge
+
+PAGE = 50
+
+
+def page(admin, request, topic_id):
+    """Show all who have a stance on a topic; their addresses to who may see subscribers."""
+    topic = admin.get_object(request, topic_id)
+    if topic is None:
+        raise Http404
+    preferences = topic.preferences.select_related("subscriber").order_by("pk")
+    shown = Paginator(preferences, PAGE).get_page(request.GET.get("page"))
+    is_named = request.user.has_perm("subscriptions.view_subscriber")
+    now = timezone.now()
+    context = {
+        **admin.admin_site.each_context(request),
+        "title": f"Who follows “{topic}”",
+        "opts": admin.opts,
+        "original": topic,
+        "page": shown,
+        "is_named": is_named,
+        "table": {
+            "headers": ["Subscriber", "State", "Stance", "Weight"],
+            "rows": [_row(preference, is_named, now) for preference in shown],
+        },
+    }
+    return TemplateResponse(request, "admin/subscriptions/topic/followers.html", context)
+
+
+def _row(preference, is_named, now):
+    subscriber = preference.subscriber
+    who = f"No. {subscriber.pk}"
+    if is_named:
+        url = reverse("admin:subscriptions_subscriber_change", args=[subscriber.pk])
+        who = format_html('<a class="text-link" href="{}">{}</a>', url, subscriber)
+    state = subscriber.state_at(now)
+    stance = preference.get_stance_display().lower()
+    return [who, badge(state, SUBSCRIBER_TONES[state]), stance, f"{preference.weight:g}"]

@@ -1,0 +1,139 @@
+"""The panel's answer to a topic that is being written: which new papers match, and why.
+
+What is looked at is stored nowhere, and bounded as a visitor's preview is.
+"""
+
+from datetime import UTC
+
+from django import forms
+from django.conf import settings
+from django.http import QueryDict
+from django.utils import timezone
+from django.utils.formats import date_format
+from unfold.widgets import UnfoldAdminTextInputWidget
+
+from digest import front
+from digest.admin.parts import link_to
+from digest.models import Paper
+from digest.sources import taxonomy
+from subscriptions import schedule
+from subscriptions.models import Topic
+
+SHOWN = 25  # So many papers, best first,
+TITLES = 10  # and of those that come and go with a change.
+
+
+class CategoriesField(forms.CharField):
+    """arXiv categories as people write them, between commas. Cleans to a list of their names."""
+
+    widget = UnfoldAdminTextInputWidget
+
+    def prepare_value(self, value):
+        return ", ".join(value) if isinstance(value, list) else value
+
+    def clean(self, value):
+        names = [name.strip() for name in super().clean(value).split(",")]
+        names = [name for name in names if name]
+        if unknown := [name for name in names if not taxonomy.named(name)]:
+            raise forms.ValidationError(
+                f"arXiv has no category called {', '.join(unknown)}. They are like cs.LG, stat.ML."
+            )
+        return list(dict.fromkeys(taxonomy.NAMES[name.lower()] for name in names))
+
+    def has_changed(self, initial, data):
+        return super().has_changed(self.prepare_value(initial), data)
+
+
+class QueryForm(forms.Form):
+    """What a topic looks for, by the names that its own form has."""
+
+    query = forms.CharField(max_length=2000, required=False)
+    categories = CategoriesField(required=False)
+
+    def clean(self):
+        data = super().clean()
+        if not self.errors and not data["query"] and not data["categories"]:
+            raise forms.ValidationError("Say what its papers are about, or name arXiv categories.")
+        return data
+
+
+def told(sent: QueryDict | None, saved: Topic | None) -> dict:
+    """Return what the page says of a topic as it was sent, or as it is saved where nothing was."""
+    if sent is None:
+        return _matched(saved, None) if saved else {}
+    form = QueryForm(sent)
+    if not form.is_valid():
+        return {"refused": [error for errors in form.errors.values() for error in errors]}
+    return _matched(Topic(**form.cleaned_data), saved)
+
+
+def _matched(topic, saved):
+    from digest.editions import issues_until  # The model and numpy, which only pages that rank pay.
+    from digest.fitting import NotFitted
+    from digest.rehearsal import BACK
+
+    try:
+        with front.turn():
+            # The days that the site's previews look at, too: their papers are read once.
+            issue = issues_until(schedule.local_day(timezone.now(), UTC), BACK)[-1]
+            return _looked(issue, topic, saved)
+    except front.Busy:
+        return {"refused": ["Many are looking in this moment. Please try again."]}
+    except NotFitted:
+        return {"refused": ["No model has been fitted yet. The first harvest or import makes one."]}
+
+
+def _looked(issue, topic, saved):
+    from digest.profiles import interest_of
+    from digest.ranking.choice import matches
+    from digest.ranking.finding import find
+    from digest.ranking.tuning import Tuning
+
+    tuning, interest = Tuning.of(settings.RANKING), interest_of(topic)
+    choices = matches(issue.model, issue.edition, interest, SHOWN, tuning)
+    interests = [interest, interest_of(saved)] if saved else [interest]
+    found, *before = (
+        [issue.ids[paper] for paper in one.papers]
+        for one in find(issue.model, issue.edition, interests, tuning)
+    )
+    return {
+        "table": _table(issue, choices),
+        "count": len(found),
+        "considered": len(issue.ids),
+        "days": settings.NEW_DAYS,
+        "change": _change(found, before[0]) if before else None,
+    }
+
+
+def _table(issue, choices):
+    papers = Paper.objects.in_bulk([issue.ids[choice.paper] for choice in choices])
+    rows = []
+    for choice in choices:
+        if (paper := papers.get(issue.ids[choice.paper])) is None:  # Gone meanwhile.
+            continue
+        day = {"content": date_format(paper.day), "class": "whitespace-nowrap"}
+        why = ", ".join(choice.terms) or "its categories"
+        rows.append([link_to(paper), day, f"{choice.score:.2f}", why])
+    return {"headers": ["Paper", "Day", "Score", "Words that weighed most"], "rows": rows}
+
+
+def _change(found, before):
+    """Return the papers that a change brings and takes, the best of each by title; None where it is
+    the same.
+    """
+    was, becomes = set(before), set(found)
+    added = [paper for paper in found if paper not in was]
+    removed = [paper for paper in before if paper not in becomes]
+    if not (added or removed):
+        return None
+    some = [*added[:TITLES], *removed[:TITLES]]
+    titles = dict(Paper.objects.filter(pk__in=some).values_list("pk", "title"))
+    return [
+        {
+            "sign": sign,
+            "count": len(papers),
+            "titles": [titles[paper] for paper in papers[:TITLES] if paper in titles],
+            "more": max(0, len(papers) - TITLES),
+        }
+        for sign, papers in (("+", added), ("\N{MINUS SIGN}", removed))
+    ]
