@@ -110,7 +110,9 @@ def test_letters_of_some_days_are_found_though_no_index_knows_days(panel):
     assert [one.letter for one in rows(panel, DIGESTS, **asked)] == found
     assert rows(panel, LETTERS, day_from="2026-06-01") == [letters[-1]]
     assert rows(panel, LETTERS, day_to="2026-05-23") == [letters[0]]
-    assert len(rows(panel, LETTERS, day_from="rubbish")) == 11
+    for rubbish in ("rubbish", "0001-01-01", "2026-02-31"):
+        assert len(rows(panel, LETTERS, day_from=rubbish)) == 11
+    assert len(rows(panel, LETTERS, day_to="9999-12-31")) == 11
 
 
 @pytest.mark.parametrize("hours", [-36, 40])
@@ -141,6 +143,14 @@ def test_letters_are_found_by_their_state(panel, state):
     letter(reader, NOW - DAY, state="planned", ended_at=None)
     letter(reader, NOW - 2 * DAY, state="failed", reason="refused: 550 no")
     assert [one.state for one in rows(panel, LETTERS, state__exact=state)] == [state]
+
+
+def test_what_came_back_on_the_last_day_of_a_range_is_in_it(panel):
+    reader = make.subscriber()
+    facts = [fact(letter(reader, NOW + days * DAY), at=NOW + days * DAY) for days in range(4)]
+    asked = {"noted_at_from": "2026-06-02", "noted_at_to": "2026-06-03"}
+    assert rows(panel, FACTS, **asked) == [facts[2], facts[1]]
+    assert rows(panel, FACTS, noted_at_to="9999-12-31") == facts[::-1]
 
 
 def test_the_last_digest_that_was_sent_is_told_of_each_reader(panel):

@@ -5,11 +5,12 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from unfold.admin import ModelAdmin, TabularInline
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 
 from subscriptions import returns
 from subscriptions.admin.parts import (
+    DaysFilter,
     Large,
     LetterDayFilter,
     LetterStateFilter,
@@ -135,7 +136,7 @@ class LetterFactAdmin(Large, ReadOnly, ModelAdmin):
     list_filter = [
         ("kind", ChoicesDropdownFilter),
         ("grade", ChoicesDropdownFilter),
-        ("noted_at", RangeDateFilter),
+        ("noted_at", DaysFilter),
     ]
     list_filter_options = {"kind": {"horizontal": True}, "grade": {"horizontal": True}}
     list_filter_submit = True

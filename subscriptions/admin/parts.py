@@ -1,7 +1,7 @@
 """What the panel's pages share: how states look, and bases of pages."""
 
 from contextlib import suppress
-from datetime import UTC, datetime, time, timedelta
+from datetime import MAXYEAR, MINYEAR, UTC, datetime, time, timedelta
 from functools import cached_property
 
 from django.core.exceptions import ValidationError
@@ -126,29 +126,39 @@ class Large:
         return LargeChangeList
 
 
-class LetterDayFilter(RangeDateFilter):
+class DaysFilter(RangeDateFilter):
+    """Rows with a moment on some days, by UTC, the last one to its end."""
+
+    def queryset(self, request, queryset):
+        if first := self.begin_of("from"):
+            queryset = queryset.filter(**{f"{self.field_path}__gte": first})
+        if last := self.begin_of("to"):
+            queryset = queryset.filter(**{f"{self.field_path}__lt": last + timedelta(days=1)})
+        return queryset
+
+    def begin_of(self, end):
+        """Return when the first or last day begins, by UTC; None where none is told."""
+        told = self.used_parameters.get(f"{self.parameter_name}_{end}")
+        day = parse_date_str(told) if told else None
+        if day is None or day.year in (MINYEAR, MAXYEAR):  # Nothing can be reckoned from these.
+            return None
+        return datetime.combine(day, time.min, UTC)
+
+
+class LetterDayFilter(DaysFilter):
     """Letters of some days. There is no index on days, but letters are numbered by age."""
 
     number = "pk"
     BEFORE, AFTER = timedelta(days=2), timedelta(days=3)  # A letter is written around its day.
 
     def queryset(self, request, queryset):
-        found = super().queryset(request, queryset)
-        if found is None:
-            return None
-        if first := self._moment("from"):
-            first = retention.first_since(Letter, "created_at", first - self.BEFORE)
-            found = found.filter(**{f"{self.number}__gte": first})
-        if last := self._moment("to"):
-            last = retention.first_since(Letter, "created_at", last + self.AFTER)
-            found = found.filter(**{f"{self.number}__lt": last})
-        return found
-
-    def _moment(self, end):
-        """Return when the day begins, by UTC, from or up to which letters are wanted."""
-        told = self.used_parameters.get(f"{self.parameter_name}_{end}")
-        day = parse_date_str(told) if told else None
-        return day and datetime.combine(day, time.min, UTC)
+        if first := self.begin_of("from"):
+            number = retention.first_since(Letter, "created_at", first - self.BEFORE)
+            queryset = queryset.filter(**{f"{self.number}__gte": number}, day__gte=first.date())
+        if last := self.begin_of("to"):
+            number = retention.first_since(Letter, "created_at", last + self.AFTER)
+            queryset = queryset.filter(**{f"{self.number}__lt": number}, day__lte=last.date())
+        return queryset
 
 
 class LetterStateFilter(ChoicesDropdownFilter):

@@ -1,0 +1,77 @@
+"""Indexes on tables that grow are built beside those who write, and again after a failure."""
+
+import pytest
+from django.db import connection, models
+from django.db.migrations.loader import MigrationLoader
+
+from subscriptions.indexing import AddIndexBeside
+
+NAME = "letters_by_stage"
+
+
+@pytest.fixture
+def operation(transactional_db):
+    """An index that is not there yet, and is gone afterwards."""
+    yield AddIndexBeside("letter", models.Index(fields=["stage"], name=NAME))
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP INDEX IF EXISTS {NAME}")
+
+
+def state():
+    return MigrationLoader(None).project_state()
+
+
+def run(operation, name="database_forwards"):
+    before, after = state(), state()
+    operation.state_forwards("subscriptions", after)
+    ends = (before, after) if name == "database_forwards" else (after, before)
+    with connection.schema_editor(atomic=False) as editor:
+        getattr(operation, name)("subscriptions", editor, *ends)
+
+
+def numbers():
+    """Return the number of each index of this name, and whether it is valid: PostgreSQL's."""
+    sql = "SELECT indexrelid, indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)"
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [NAME])
+        return cursor.fetchall()
+
+
+def names():
+    with connection.cursor() as cursor:
+        return set(connection.introspection.get_constraints(cursor, "subscriptions_letter"))
+
+
+def test_an_index_is_built_and_taken_away_again(operation):
+    run(operation)
+    assert NAME in names()
+    run(operation, "database_backwards")
+    assert NAME not in names()
+
+
+def test_a_second_run_leaves_the_index_as_it_is(operation):
+    if connection.vendor != "postgresql":
+        pytest.skip("runs with the tests on PostgreSQL")
+    run(operation)
+    built = numbers()
+    run(operation)
+    assert numbers() == built
+
+
+def test_what_a_build_left_that_was_given_up_is_built_anew(operation):
+    """As after a lock that was not free, or a death: the index is there, and nobody may use it."""
+    if connection.vendor != "postgresql":
+        pytest.skip("runs with the tests on PostgreSQL")
+    run(operation)
+    ((number, _),) = numbers()
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE pg_index SET indisvalid = false WHERE indexrelid = %s", [number])
+    run(operation)
+    ((another, is_valid),) = numbers()
+    assert is_valid
+    assert another != number
+
+
+def test_it_needs_a_migration_that_holds_no_transaction(operation):
+    assert operation.atomic is False
+    assert "beside those who write" in operation.describe()
