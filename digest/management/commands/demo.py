@@ -6,7 +6,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.utils import timezone
 
-from digest import accounts, archive, embedded, planning, samples, starter
+from digest import accounts, archive, embedded, planning, samples, starter, tallies
 from digest.management import base
 from digest.models import Digest
 from subscriptions import links, schedule, signup
@@ -33,6 +33,7 @@ class Command(base.Command):
         self._prepare(now)
         subscriber = self._subscribe(now)
         self._deliver(subscriber, now)
+        tallies.count(now)  # For the panel's plots, which a worker would begin in some minutes.
         self._say("Her preferences", links.preferences_url(subscriber))
         self._say("Admin panel", f"{settings.SITE_URL}/admin/, {accounts.how_to_log_in()}")
         if no_serve:
