@@ -100,6 +100,36 @@ def test_letters_are_found_by_a_part_of_an_address_and_by_their_name(panel, sett
     assert [one.letter for one in rows(panel, DIGESTS, q="bob")] == [also]
 
 
+def test_of_many_readers_like_it_the_newest_are_shown_and_it_is_said(panel, monkeypatch):
+    monkeypatch.setattr(parts, "READERS", 2)
+    letters = [letter(make.subscriber(f"ada{number}@example.org")) for number in range(3)]
+    assert rows(panel, LETTERS, q="ada") == letters[:0:-1]
+    words = text_of(panel.get(reverse(LETTERS), {"q": "ada"}))
+    assert "More than 2 readers" in words
+    assert "More than" not in text_of(panel.get(reverse(LETTERS), {"q": "ada1"}))
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ("graph SPARSE", ["2606.1", "math/0309136"]),
+        ("graph", ["2606.1", "2606.12", "math/0309136"]),
+        ("2606.1", ["2606.1", "2606.12"]),
+        (" math/03", ["math/0309136"]),
+        ("rxiv:9", []),
+        ("biorxiv:9", ["biorxiv:9"]),
+        ("50: robots", ["biorxiv:9"]),
+        ("%", []),
+    ],
+)
+def test_papers_are_found_by_words_of_the_title_or_the_beginning_of_the_id(panel, asked, found):
+    make.paper("Sparse graphs", id="2606.1")
+    make.paper("On graphs", id="2606.12")
+    make.paper("Graphs that are sparse", id="math/0309136")
+    make.paper("Of 50: robots", id="biorxiv:9")
+    assert sorted(one.pk for one in rows(panel, "admin:digest_paper_changelist", q=asked)) == found
+
+
 def test_letters_of_some_days_are_found_though_no_index_knows_days(panel):
     reader = make.subscriber()
     letters = [letter(reader, NOW + days * DAY) for days in range(-9, 1)]

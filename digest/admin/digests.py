@@ -12,7 +12,6 @@ from django.utils.decorators import method_decorator
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from unfold.admin import ModelAdmin, TabularInline
-from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 
 from digest import composing, previews, promises
@@ -21,11 +20,12 @@ from digest.models import Alarm, Digest, Pick
 from subscriptions.admin.parts import (
     Large,
     LetterDayFilter,
+    LetterStateFilter,
     ReadOnly,
     badge,
     count_of,
     letter_badge,
-    readers_like,
+    of_readers_like,
     reason_of,
 )
 from subscriptions.models import Letter
@@ -72,7 +72,7 @@ class DayFilter(LetterDayFilter):
 @admin.register(Digest)
 class DigestAdmin(Large, ReadOnly, ModelAdmin):
     list_display = ["subscriber", "state", "why", "day", "pick_count", "considered"]
-    list_filter = [("letter__state", ChoicesDropdownFilter), ("day", DayFilter)]
+    list_filter = [("letter__state", LetterStateFilter), ("day", DayFilter)]
     list_filter_options = {"letter__state": {"horizontal": True}}
     list_filter_submit = True
     list_select_related = ["subscriber", "letter"]
@@ -90,7 +90,7 @@ class DigestAdmin(Large, ReadOnly, ModelAdmin):
 
     def get_search_results(self, request, queryset, search_term):
         if search_term:
-            queryset = queryset.filter(subscriber__in=readers_like(search_term))
+            queryset = of_readers_like(request, queryset, search_term)
         return queryset, False
 
     def get_urls(self):

@@ -1,5 +1,7 @@
 """The panel's pages for papers and the models that rank them."""
 
+import re
+
 from django.contrib import admin
 from django.db.models import Window
 from django.db.models.functions import Lag
@@ -12,6 +14,9 @@ from unfold.decorators import display
 from digest.admin.parts import link_out, wide
 from digest.models import FittedModel, Observation, Paper, PaperEvent
 from subscriptions.admin.parts import Large, ReadOnly, badge
+
+#: How an id begins: 2506.04235, math/0309136, biorxiv:…
+ID = re.compile(r"\d{4}\.\d*|[a-z.-]+/\d+|[a-z]+:\S+")
 
 
 class EventInline(ReadOnly, TabularInline):
@@ -89,7 +94,7 @@ class PaperAdmin(Large, ReadOnly, ModelAdmin):
     ]
     list_filter_submit = True
     search_fields = ["title", "id"]
-    search_help_text = "A title or an id"
+    search_help_text = "Words of a title, or an id or its beginning"
     sortable_by = ["day", "id"]
     list_per_page = 50
     fieldsets = [
@@ -123,6 +128,14 @@ class PaperAdmin(Large, ReadOnly, ModelAdmin):
             },
         ),
     ]
+
+    def get_search_results(self, request, queryset, search_term):
+        """Find what begins like an id by an index, and of all else the words in titles."""
+        if ID.fullmatch(search_term.strip()):
+            return queryset.filter(pk__startswith=search_term.strip()), False
+        for word in search_term.split():
+            queryset = queryset.filter(title__icontains=word)
+        return queryset, False
 
     def get_inlines(self, request, obj):
         """Of most papers nothing is told: an empty table would only take room."""

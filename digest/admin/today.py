@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, time, timedelta
 
 from django.conf import settings
-from django.db.models import Count, Max, Value
+from django.db.models import Case, Count, Max, Value, When
 from django.db.models.functions import Concat, Left, StrIndex
 from django.urls import reverse
 from django.utils import timezone
@@ -97,6 +97,8 @@ def _subscribers_card(now):
 def _letters_card(day):
     """Tell of the letters written on this day (UTC): by state, and by how the reason begins."""
     beginning = Left("reason", StrIndex(Concat("reason", Value(":")), Value(":")) - 1)
+    # Nearly all were sent, and need no reason: to look for it in each takes as long as all else.
+    beginning = Case(When(state=Letter.State.ACCEPTED, then=Value("")), default=beginning)
     midnight = datetime.combine(day, time.min, UTC)
     first = retention.first_since(Letter, "created_at", midnight - retention.SLACK)
     letters = Letter.objects.filter(pk__gte=first, created_at__gte=midnight).order_by()

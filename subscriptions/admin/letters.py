@@ -17,7 +17,7 @@ from subscriptions.admin.parts import (
     ReadOnly,
     fact_badge,
     letter_badge,
-    readers_like,
+    of_readers_like,
     reason_of,
 )
 from subscriptions.models import Letter, LetterEvent, LetterFact
@@ -112,7 +112,7 @@ class LetterAdmin(Large, ReadOnly, ModelAdmin):
             return queryset.filter(pk=letter and letter.pk), False
         if not search_term:
             return queryset, False
-        return queryset.filter(subscriber__in=readers_like(search_term)), False
+        return of_readers_like(request, queryset, search_term), False
 
     @display(description="State")
     def state_said(self, letter):
@@ -148,8 +148,8 @@ class LetterFactAdmin(Large, ReadOnly, ModelAdmin):
     def get_search_results(self, request, queryset, search_term):
         """Find the facts about a reader's letters, or those that say why one came back."""
         if "@" in search_term:
-            readers = readers_like(search_term)
-            return queryset.filter(letter__subscriber__in=readers), False
+            name = "letter__subscriber"
+            return of_readers_like(request, queryset, search_term, name), False
         if search_term:
             queryset = queryset.exclude(grade="").filter(said__icontains=search_term)
         return queryset, False

@@ -4,6 +4,7 @@ from contextlib import suppress
 from datetime import MAXYEAR, MINYEAR, UTC, datetime, time, timedelta
 from functools import cached_property
 
+from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.db.models import Count, OuterRef, Subquery
@@ -21,7 +22,7 @@ from subscriptions import addresses
 from subscriptions.models import Letter, LetterFact, Subscriber
 from subscriptions.post import retention
 
-READERS = 100  # So many readers' letters are looked for at most, where a search names more.
+READERS = 20  # So many readers' letters are looked for at most, where a search names more.
 
 #: How each state of a subscriber, and of a letter, looks: see templates/admin/badge.html.
 SUBSCRIBER_TONES = {
@@ -166,22 +167,28 @@ class LetterStateFilter(ChoicesDropdownFilter):
 
     def queryset(self, request, queryset):
         found = super().queryset(request, queryset)
-        state = self.value()
+        letter, state = self.field_path.removesuffix("state"), self.value()
         if state in Letter.OPEN:
-            return found.filter(ended_at=None)
-        return found if state in (None, "", Letter.State.ACCEPTED) else found.exclude(reason="")
+            return found.filter(**{f"{letter}ended_at": None})
+        if state in (None, "", Letter.State.ACCEPTED):
+            return found
+        return found.exclude(**{f"{letter}reason": ""})
 
 
-def readers_like(term):
-    """Return the numbers of some subscribers with these words in their address.
+def of_readers_like(request, queryset, term, name="subscriber"):
+    """Return the rows of readers with these words in their address. `name` leads to the reader.
 
-    An international domain is found however it is written. To whom a letter went is asked by
-    number, since no index leads from an address to its letters.
+    An international domain is found however it is written. Rows are asked for by numbers of a few
+    readers, since no index leads from a part of an address to millions of rows.
     """
     with suppress(ValidationError):  # A part of an address is looked for as it is.
         term = addresses.normalise(term)
-    found = Subscriber.objects.filter(email__icontains=term).order_by("pk")
-    return list(found.values_list("pk", flat=True)[:READERS])
+    found = Subscriber.objects.filter(email__icontains=term).order_by("-pk")
+    numbers = list(found.values_list("pk", flat=True)[: READERS + 1])
+    if len(numbers) > READERS:
+        said = f"More than {READERS} readers' addresses have this: it shows the newest readers'."
+        messages.info(request, said)
+    return queryset.filter(**{f"{name}__in": numbers[:READERS]})
 
 
 def count_of(queryset, name):
