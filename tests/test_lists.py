@@ -173,6 +173,8 @@ def test_letters_are_found_by_their_state(panel, state):
     letter(reader, NOW - DAY, state="planned", ended_at=None)
     letter(reader, NOW - 2 * DAY, state="failed", reason="refused: 550 no")
     assert [one.state for one in rows(panel, LETTERS, state__exact=state)] == [state]
+    digests = rows(panel, DIGESTS, letter__state__exact=state)
+    assert [one.letter.state for one in digests] == [state]
 
 
 def test_what_came_back_on_the_last_day_of_a_range_is_in_it(panel):
