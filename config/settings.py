@@ -479,6 +479,7 @@ UNFOLD = {
                 "items": [
                     panel_page("Papers", "article", "digest_paper_changelist"),
                     panel_page("Models", "model_training", "digest_fittedmodel_changelist"),
+                    panel_page("Replay", "replay", "digest_fittedmodel_replay"),
                 ],
             },
             {

@@ -6,56 +6,132 @@ they differ by the settings alone. Nothing is written.
 """
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 
-from digest import editions
-from digest.models import Paper
+from digest.editions import Issue
+from digest.models import Feedback, Paper
 from digest.profiles import profiles_of
 from digest.ranking.choice import choose
+from digest.ranking.evaluation import DEPTH, Metrics, measure, ranking, scores
 from digest.ranking.tuning import Tuning
 from subscriptions.models import Subscriber
 
 
 @dataclass
 class Day:
-    """How the digests of one day differ."""
+    """How the digests of one day differ. `had` counts those with any paper."""
 
     day: date
     digests: int = 0
     changed: int = 0
-    picks_now: int = 0
-    picks_then: int = 0
+    had_now: int = 0
+    had_then: int = 0
+    picks_now: Counter[str] = field(default_factory=Counter)
+    picks_then: Counter[str] = field(default_factory=Counter)
     added: Counter[str] = field(default_factory=Counter)
     removed: Counter[str] = field(default_factory=Counter)
 
 
-def replay(now: Tuning, then: Tuning, *, until: date, days: int, readers: int, at) -> Iterator[Day]:
-    """Yield each of the last `days` days, ranked with the settings of `now` and of `then`.
+@dataclass(frozen=True)
+class Total:
+    """How the digests of several days differ.
 
-    For so many `readers` at most, evenly spread over all who want letters.
+    `kept`: the share of the picks of now that stay. `had`: the shares of digests with any paper.
+    `papers`: how many different ones.
     """
-    subscribers = _spread(Subscriber.objects.wanting(), readers)
+
+    digests: int
+    changed: int
+    kept: float
+    had_now: float
+    had_then: float
+    picks_now: int
+    picks_then: int
+    papers_now: int
+    papers_then: int
+    added: Counter[str]
+    removed: Counter[str]
+
+
+def replay(
+    now: Tuning, then: Tuning, issues: Iterable[Issue], subscribers: list[Subscriber]
+) -> Iterator[Day]:
+    """Yield each day, the earliest first, ranked with the settings of `now` and of `then`."""
     profiles = profiles_of(subscribers)
     shown: dict[str, list[set[str]]] = {
         side: [set() for _ in subscribers] for side in ("now", "then")
     }
-    for back in reversed(range(days)):
-        day = until - timedelta(days=back)
-        issue = editions.issue_of(day, at, may_store=False)
+    for issue in issues:
         picked = {
             side: _picked(issue, profiles, shown[side], tuning)
             for side, tuning in (("now", now), ("then", then))
         }
-        yield _compared(day, picked["now"], picked["then"])
+        yield _compared(issue.day, picked["now"], picked["then"])
+
+
+def summed(days: list[Day]) -> Total:
+    """Return how all of the days differ together."""
+
+    def together(name):
+        return sum((getattr(day, name) for day in days), Counter())
+
+    digests = sum(day.digests for day in days)
+    now, then, removed = together("picks_now"), together("picks_then"), together("removed")
+    return Total(
+        digests,
+        sum(day.changed for day in days),
+        1 - removed.total() / now.total() if now else 1.0,
+        sum(day.had_now for day in days) / max(digests, 1),
+        sum(day.had_then for day in days) / max(digests, 1),
+        now.total(),
+        then.total(),
+        len(now),
+        len(then),
+        together("added"),
+        removed,
+    )
 
 
 def titles(papers: Counter[str], limit: int) -> list[tuple[str, int]]:
     """Return the most frequent of these papers by title, each with how often it is there."""
     most = papers.most_common(limit)
     found = Paper.objects.in_bulk([paper for paper, _ in most])
-    return [(found[paper].title, count) for paper, count in most]
+    return [(found[paper].title, count) for paper, count in most if paper in found]
+
+
+def some_readers(limit: int) -> list[Subscriber]:
+    """Return so many of those who want letters at most, evenly spread over all."""
+    return _spread(Subscriber.objects.wanting(), limit)
+
+
+def judges(issue: Issue, limit: int) -> dict[Subscriber, set[str]]:
+    """Return so many readers at most who liked or saved papers of an issue, each with these."""
+    first = issue.day - timedelta(days=issue.days - 1)
+    liked = Feedback.objects.filter(
+        value__in=[Feedback.Value.MORE, Feedback.Value.SAVE],
+        paper__day__range=(first, issue.day + timedelta(days=1)),
+    )
+    readers = Subscriber.objects.wanting().filter(pk__in=liked.values("subscriber"))
+    found: dict[Subscriber, set[str]] = {one: set() for one in _spread(readers, limit)}
+    for word in liked.filter(subscriber__in=found).select_related("subscriber"):
+        found[word.subscriber].add(word.paper_id)
+    return found
+
+
+def judged(issue: Issue, readers: dict[Subscriber, set[str]], tuning: Tuning) -> Metrics:
+    """Return how well the settings rank what these readers liked, by their topics alone.
+
+    Without what was learned of them: it was learned from the same words.
+    """
+    profiles = [replace(profile, learned=None) for profile in profiles_of(list(readers))]
+    rankings = []
+    for profile in profiles:  # One by one: all of their scores at once would take too much memory.
+        (row,) = scores(issue.model, issue.edition, [profile], tuning)
+        best = ranking(row, range(len(issue.ids)))[:DEPTH]
+        rankings.append([issue.ids[paper] for paper in best])
+    return measure(rankings, [dict.fromkeys(liked, 1.0) for liked in readers.values()])
 
 
 def _spread(subscribers, limit):
@@ -80,8 +156,10 @@ def _compared(day, now, then):
     compared = Day(day, digests=len(now))
     for papers, others in zip(now, then, strict=True):
         compared.changed += papers != others
-        compared.picks_now += len(papers)
-        compared.picks_then += len(others)
+        compared.had_now += bool(papers)
+        compared.had_then += bool(others)
+        compared.picks_now.update(papers)
+        compared.picks_then.update(others)
         compared.added.update(set(others) - set(papers))
         compared.removed.update(set(papers) - set(others))
     return compared

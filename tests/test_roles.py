@@ -54,6 +54,7 @@ TABLE = {
     **pages("digest_harvest", "ocv"),
     **pages("digest_coverage", "ocv"),
     **pages("digest_fittedmodel", "ocv"),
+    "digest_fittedmodel_replay": ("ocv", "ocv"),
     **pages("digest_digest", "o"),
     "digest_digest_promises": ("ocv", "ocv"),
     "digest_digest_preview": ("o", "o"),

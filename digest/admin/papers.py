@@ -9,8 +9,9 @@ from django.utils.html import format_html
 from django.utils.text import Truncator
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.contrib.filters.admin import BooleanRadioFilter, RangeDateFilter
-from unfold.decorators import display
+from unfold.decorators import action, display
 
+from digest.admin import replays
 from digest.admin.parts import link_out, wide
 from digest.models import FittedModel, Observation, Paper, PaperEvent
 from subscriptions.admin.parts import Large, ReadOnly, badge
@@ -178,3 +179,8 @@ class PaperAdmin(Large, ReadOnly, ModelAdmin):
 @admin.register(FittedModel)
 class FittedModelAdmin(ReadOnly, ModelAdmin):
     list_display = ["fitted_at", "documents", "terms", "name"]
+    actions_list = ["replay"]
+
+    @action(description="Replay", permissions=["view"], url_path="replay", icon="replay")
+    def replay(self, request):
+        return replays.page(self, request)

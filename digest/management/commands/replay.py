@@ -1,6 +1,6 @@
 """`manage.py replay floor=0.2`: how digests would change, before a setting is switched on."""
 
-from collections import Counter
+from datetime import timedelta
 
 from django.conf import settings
 from django.core.management.base import CommandError
@@ -24,7 +24,7 @@ class Command(base.Command):
         parser.add_argument("--readers", type=int, default=500, help="So many, evenly spread.")
 
     def handle(self, *, changes, days, until, readers, **options):
-        from digest.replay import replay, titles  # The model and numpy.
+        from digest import editions, replay  # The model and numpy.
 
         if days < 1 or readers < 1:
             raise CommandError("At least one day and one reader are wanted.")
@@ -35,19 +35,29 @@ class Command(base.Command):
             raise CommandError(str(error)) from error
         at = timezone.now()
         until = until or timezone.localdate(at)
+        each = (until - timedelta(days=back) for back in reversed(range(days)))
+        issues = (editions.issue_of(day, at, may_store=False) for day in each)
+        found = list(replay.replay(now, then, issues, replay.some_readers(readers)))
+        self._tell(found, replay.summed(found), replay.titles)
+        self.stdout.write(f"Nothing was written. To switch it on: RANKING={','.join(changes)}")
+
+    def _tell(self, days, total, titles):
         table = Table("Day", "Digests", "Change", "Papers now", "then", "Come", "Go")
-        rows = list(replay(now, then, until=until, days=days, readers=readers, at=at))
-        for row in rows:
-            table.add_row(*map(str, _cells(row)))
+        for day in days:
+            table.add_row(*map(str, _cells(day)))
         console = Console(file=self.stdout, highlight=False, width=100)
         console.print(table)
-        digests, changed = sum(row.digests for row in rows), sum(row.changed for row in rows)
-        console.print(f"{changed:,} of {digests:,} digests would change.")
-        for said, side in (("come", "added"), ("go", "removed")):
-            all_days = sum((getattr(row, side) for row in rows), Counter())
-            for title, count in titles(all_days, 5):
+        console.print(
+            f"{total.changed:,} of {total.digests:,} digests would change; "
+            f"{total.kept:.1%} of the papers in them stay."
+        )
+        console.print(
+            f"Digests with any paper: {total.had_now:.1%} now, {total.had_then:.1%} then; "
+            f"different papers: {total.papers_now:,} now, {total.papers_then:,} then."
+        )
+        for said, papers in (("come", total.added), ("go", total.removed)):
+            for title, count in titles(papers, 5):
                 console.print(f"  would {said} {count}×: {title}", soft_wrap=True, markup=False)
-        console.print(f"Nothing was written. To switch it on: RANKING={','.join(changes)}")
 
 
 def _change(text):
@@ -58,13 +68,13 @@ def _change(text):
         raise CommandError(f"{text!r} is not like floor=0.2") from None
 
 
-def _cells(row):
+def _cells(day):
     return (
-        row.day,
-        row.digests,
-        row.changed,
-        row.picks_now,
-        row.picks_then,
-        sum(row.added.values()),
-        sum(row.removed.values()),
+        day.day,
+        day.digests,
+        day.changed,
+        day.picks_now.total(),
+        day.picks_then.total(),
+        day.added.total(),
+        day.removed.total(),
     )
