@@ -150,7 +150,8 @@ def test_a_letter_that_asks_whether_an_address_is_right_is_a_letter_as_others():
 
 def test_a_plot_leads_to_a_list_that_one_may_see_and_to_no_other(client):
     user = User.objects.create(username="curator", is_staff=True)
-    user.user_permissions.add(Permission.objects.get(codename="view_harvest"))
+    rights = ("view_figures", "view_harvest")
+    user.user_permissions.set(Permission.objects.filter(codename__in=rights))
     client.force_login(user)
     text = text_of(client.get(reverse(INDEX)))
     assert "All harvests" in text

@@ -349,3 +349,18 @@ def test_a_seal_is_no_oracle_for_who_may_not_ask_it(client):
     assert Seal.objects.exists()
     url = reverse("admin:subscriptions_seal_changelist")
     assert client.get(url, {"q": "gone@example.org"}).status_code == 403
+
+
+def test_the_first_page_shows_and_leads_to_what_one_may_see(client):
+    counts = {"o": 5, "c": 5, "v": 5, "n": 0}
+    for role in ROLES:
+        client.force_login(make_user(role))
+        response = client.get(reverse("admin:index"))
+        cards = ("sources", "subscribers", "letters", "papers", "ranking")
+        shown = [response.context[name] for name in cards if name in response.context]
+        assert len(shown) == counts[role]
+        for row in [row for card in shown for row in card["rows"] if row["url"]]:
+            assert is_let_in(client.get(row["url"])), (role, row)
+        assert ("You have no role yet" in response.content.decode()) == (role == "n")
+        subscribers = reverse("admin:subscriptions_subscriber_changelist")
+        assert (subscribers in response.content.decode()) == (role == "o")

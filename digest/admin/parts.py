@@ -1,6 +1,8 @@
 """What the panel's pages of this room share."""
 
-from django.urls import reverse
+from urllib.parse import urlsplit
+
+from django.urls import resolve, reverse
 from django.utils.html import format_html
 
 
@@ -20,3 +22,11 @@ def link_out(url):
 def wide(words):
     """Return the words with room to be read in a narrow table."""
     return words and format_html('<span class="inline-block min-w-52">{}</span>', words)
+
+
+def may_open(user, url):
+    """Return whether one may see the page of the panel, or the list, at this address."""
+    if not url:
+        return False
+    room, table, _ = resolve(urlsplit(url).path).url_name.split("_", 2)
+    return user.has_perm(f"{room}.view_{table}")

@@ -11,6 +11,7 @@ from django.utils.formats import date_format
 
 from digest import alarms, coverage, health
 from digest.admin import plots
+from digest.admin.parts import may_open
 from digest.admin.sources import harvest_badge
 from digest.models import FittedModel, Paper, Tally
 from subscriptions.admin.parts import LETTER_TONES, SUBSCRIBER_TONES, badge
@@ -18,22 +19,44 @@ from subscriptions.admin.subscribers import states_at
 from subscriptions.models import Letter, Subscriber, Topic
 from subscriptions.post import retention, standing
 
+CARDS = {"sources", "subscribers", "letters", "papers", "ranking"}
+#: What one needs to be shown each part.
+RIGHTS = {
+    "alarms": "digest.view_alarm",
+    "sending": "digest.view_figures",
+    "sources": "digest.view_harvest",
+    "subscribers": "digest.view_figures",
+    "letters": "digest.view_figures",
+    "papers": "digest.view_paper",
+    "ranking": "digest.view_fittedmodel",
+    "drawn": "digest.view_figures",
+}
+
 
 def dashboard(request, context):
     """Give the panel's first page what happened today. Named in settings.UNFOLD."""
     now = timezone.now()
     today = timezone.localdate(now)
-    return context | {
-        "title": "Today",
-        "alarms": [one for one in alarms.known(now) if one.name not in ("stopped", "breaker")],
-        "sending": standing.of_sending(now),
-        "sources": _sources_card(now),
-        "subscribers": _subscribers_card(now),
-        "letters": _letters_card(today),
-        "papers": _papers_card(today),
-        "ranking": _ranking_card(),
-        **_plots(request, today),
+    parts = {
+        "alarms": lambda: _alarms(now),
+        "sending": lambda: standing.of_sending(now),
+        "sources": lambda: _sources_card(now),
+        "subscribers": lambda: _subscribers_card(now),
+        "letters": lambda: _letters_card(today),
+        "papers": lambda: _papers_card(today),
+        "ranking": _ranking_card,
+        "drawn": lambda: _plots(request, today),
     }
+    seen = {name: make() for name, make in parts.items() if request.user.has_perm(RIGHTS[name])}
+    for card in CARDS & seen.keys():
+        for row in seen[card]["rows"]:
+            row["url"] = row["url"] if may_open(request.user, row["url"]) else ""
+    plotted = seen.pop("drawn", {})
+    return context | {"title": "Today", "may_see": bool(seen)} | seen | plotted
+
+
+def _alarms(now):
+    return [one for one in alarms.known(now) if one.name not in ("stopped", "breaker")]
 
 
 def _plots(request, today):
@@ -91,7 +114,8 @@ def _subscribers_card(now):
         _row(badge(state, tone), found[state], f"{url}?state={state}")
         for state, tone in SUBSCRIBER_TONES.items()
     ]
-    return {"said": f"{sum(found.values())} addresses", "rows": rows}
+    count = sum(found.values())
+    return {"said": f"{count:,} address{'' if count == 1 else 'es'}", "rows": rows}
 
 
 def _letters_card(day):
