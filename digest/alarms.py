@@ -103,7 +103,7 @@ def _letters(now):
 
 
 def _uncertain(now):
-    if count := Letter.objects.filter(state=Letter.State.UNCERTAIN).count():
+    if count := Letter.objects.open().filter(state=Letter.State.UNCERTAIN).count():
         yield Found("uncertain", f"{_many(count, 'letter')} in doubt: nobody knows who has them.")
 
 

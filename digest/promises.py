@@ -172,8 +172,8 @@ def overdue(now, late: timedelta) -> QuerySet:
     sent again has left: two would come in a row.
     """
     wait = late + (settings.HARVEST_GRACE if coverage.is_awaited(now) else timedelta(0))
-    again = Letter.objects.filter(state__in=Letter.NOT_LEFT, day__isnull=False, repeats__gt=0)
-    again = again.filter(subscriber=OuterRef("pk"), closes_at__gt=now)
+    again = Letter.objects.open().filter(state__in=Letter.NOT_LEFT, day__isnull=False)
+    again = again.filter(repeats__gt=0, subscriber=OuterRef("pk"), closes_at__gt=now)
     return Subscriber.objects.due(now - wait).exclude(Exists(again))
 
 

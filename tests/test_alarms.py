@@ -9,6 +9,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import OperationalError, connection
+from django.test.utils import CaptureQueriesContext
 
 from digest import alarms, planning, pulses, tasks
 from digest.models import Alarm, Coverage, Harvest, Pulse
@@ -55,6 +56,23 @@ def beaten(ago):
 
 def test_nothing_is_wrong_where_nothing_has_run_yet():
     assert names() == []
+
+
+def test_what_is_looked_at_each_minute_reads_no_letter_that_has_ended():
+    """Of millions, it would take seconds."""
+    if connection.vendor != "postgresql":
+        pytest.skip("runs with the tests on PostgreSQL")
+    make.subscriber()
+    with CaptureQueriesContext(connection) as asked:
+        alarms.look(NOW)
+    asked = [one["sql"] for one in asked if 'FROM "subscriptions_letter"' in one["sql"]]
+    assert len(asked) >= 3
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        for sql in asked:
+            cursor.execute(f"EXPLAIN {sql}")
+            plan = "\n".join(line for (line,) in cursor.fetchall())
+            assert "letters_under_way" in plan or "subscriber_id" in plan, plan
 
 
 def test_a_tick_that_is_five_minutes_old_is_an_alarm():
