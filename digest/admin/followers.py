@@ -1,6 +1,7 @@
 """The panel's page of who follows or mutes a topic, however many they are."""
 
 from django.core.paginator import Paginator
+from django.db.models import Count
 from django.http import Http404
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -8,8 +9,26 @@ from django.utils import timezone
 from django.utils.html import format_html
 
 from subscriptions.admin.parts import SUBSCRIBER_TONES, badge
+from subscriptions.models import Subscriber, Topic, TopicPreference
 
 PAGE = 50
+
+
+def counted(topics) -> list[Topic]:
+    """Return the topics with how many who want digests follow and mute each: one question for all.
+
+    A subquery for each of them would look up each follower by itself.
+    """
+    topics = list(topics)
+    stances = TopicPreference.objects.filter(
+        topic__in=[topic.pk for topic in topics], subscriber__in=Subscriber.objects.wanting()
+    )
+    groups = stances.order_by().values_list("topic", "stance").annotate(Count("pk"))
+    counts = {(topic, stance): count for topic, stance, count in groups}
+    for topic in topics:
+        topic.follower_count = counts.get((topic.pk, TopicPreference.Stance.FOLLOW), 0)
+        topic.mute_count = counts.get((topic.pk, TopicPreference.Stance.MUTE), 0)
+    return topics
 
 
 def page(admin, request, topic_id):

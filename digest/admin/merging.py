@@ -7,6 +7,7 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from unfold.widgets import UnfoldAdminSelectWidget
 
+from digest.admin import followers
 from subscriptions import merging, tasks
 from subscriptions.hints import hint
 from subscriptions.models import Topic
@@ -26,7 +27,7 @@ class IntoForm(forms.Form):
 
 def page(admin, request, selected):
     """Ask which topic stays, then whether what would happen is meant; merge when both are said."""
-    topics = list(selected.curated())
+    topics = followers.counted(selected.curated())
     if len(topics) < len(selected):
         admin.message_user(
             request, "Readers' own topics and merged ones are left as they are.", messages.WARNING

@@ -17,8 +17,8 @@ from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from digest.admin import followers, matching, merging, packs
-from subscriptions.admin.parts import count_of
-from subscriptions.models import ARXIV, Subscriber, Topic, TopicPreference
+from subscriptions.admin.parts import Large, LargeChangeList
+from subscriptions.models import ARXIV, Topic
 
 #: The button that shows what matches, for who has no scripts.
 LOOK = "_matches"
@@ -62,14 +62,21 @@ class TopicForm(forms.ModelForm):
         return super().is_valid() and LOOK not in self.data
 
 
+class TopicChangeList(LargeChangeList):
+    def get_results(self, request):
+        super().get_results(request)
+        self.result_list = followers.counted(self.result_list)
+
+
 @admin.register(Topic)
-class TopicAdmin(ModelAdmin):
+class TopicAdmin(Large, ModelAdmin):
     form = TopicForm
     list_display = ["name", "short_query", "is_offered", "followers", "muted_by"]
     list_filter = [OwnerFilter]
     list_filter_options = {"owner": {"horizontal": True}}
     list_select_related = ["owner"]
     search_fields = ["name", "query"]
+    sortable_by = ["name", "is_offered"]
     prepopulated_fields = {"slug": ["name"]}
     fields = ["name", "slug", "query", "categories", "description", "is_offered"]
     formfield_overrides = {models.TextField: {"widget": UnfoldAdminTextareaWidget({"rows": 4})}}
@@ -83,13 +90,10 @@ class TopicAdmin(ModelAdmin):
         """What a reader wrote is shown to those who may see readers."""
         may_see = request.user.has_perm("subscriptions.view_subscriber")
         topics = super().get_queryset(request)
-        topics = topics if may_see else topics.filter(owner=None)
-        preferences = TopicPreference.objects.filter(subscriber__in=Subscriber.objects.wanting())
-        follows = preferences.filter(stance=TopicPreference.Stance.FOLLOW)
-        mutes = preferences.filter(stance=TopicPreference.Stance.MUTE)
-        return topics.annotate(
-            follower_count=count_of(follows, "topic"), mute_count=count_of(mutes, "topic")
-        )
+        return topics if may_see else topics.filter(owner=None)
+
+    def get_changelist(self, request, **kwargs):
+        return TopicChangeList
 
     def get_list_display(self, request):
         if request.GET.get("owner") == "readers":
@@ -185,11 +189,11 @@ class TopicAdmin(ModelAdmin):
     def short_query(self, topic):
         return Truncator(topic.query).chars(70)
 
-    @display(description="Followers", ordering="follower_count")
+    @display(description="Followers")
     def followers(self, topic):
         return topic.follower_count
 
-    @display(description="Muted by", ordering="mute_count")
+    @display(description="Muted by")
     def muted_by(self, topic):
         return topic.mute_count
 
