@@ -51,6 +51,7 @@ def test_the_trail_is_searched_and_filtered(panel):  # noqa: F811
         text = told(panel, **asked)
         assert [one for one in entries if entries[one] in text] == [found]
     assert "Unsubscribed." in told(panel, user__id__exact=of_reader.user_id)
+    assert "Unsubscribed." not in told(panel, action_time_to="2020-01-01")
     assert "Unsubscribed." in told(panel, kind="x")
 
 

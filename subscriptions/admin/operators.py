@@ -15,6 +15,10 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 admin.site.unregister([User, Group])
 
+ROLES_SAID = (
+    "Operators may do all of it. Curators keep the topics, and see what viewers see: counts, "
+    "papers and sources, and no reader's address."
+)
 #: What a superuser alone gives: all of it, or one right besides the roles.
 FOR_SUPERUSERS = ("is_superuser", "user_permissions")
 
@@ -60,7 +64,7 @@ class OperatorAdmin(UserAdmin, ModelAdmin):
             kwargs["queryset"] = _grantable(request.user)
             kwargs["widget"] = UnfoldAdminCheckboxSelectMultipleWidget()
             field = super().formfield_for_manytomany(db_field, request, **kwargs)
-            field.label, field.help_text = "Roles", "What each may is told in docs/panel.md."
+            field.label, field.help_text = "Roles", ROLES_SAID
             return field
         return super().formfield_for_manytomany(db_field, request, **kwargs)
 

@@ -14,6 +14,7 @@ from django.utils.html import format_html, format_html_join
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import display
+from unfold.enums import ActionVariant
 
 from subscriptions import addresses, registry, schedule, seals, signup
 from subscriptions.admin import deeds
@@ -79,6 +80,13 @@ class StateFilter(DropdownFilter):
         return queryset.filter(states_at(timezone.now())[self.value()])
 
 
+def _labelled(field):
+    """Name a field of a table for who can't see the heads of its columns."""
+    if field is not None:
+        field.widget.attrs["aria-label"] = field.label
+    return field
+
+
 class PreferenceInline(TabularInline):
     model = TopicPreference
     fields = ["topic", "stance", "weight"]
@@ -92,13 +100,13 @@ class PreferenceInline(TabularInline):
     def formfield_for_dbfield(self, db_field, request, **kwargs):
         """Offer the topics of the house and her own, asked for once for all rows."""
         if db_field.name != "topic":
-            return super().formfield_for_dbfield(db_field, request, **kwargs)
+            return _labelled(super().formfield_for_dbfield(db_field, request, **kwargs))
         kwargs["queryset"] = Topic.objects.filter(Q(owner=None) | Q(owner=self.subscriber))
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         field.choices = list(field.choices)
         for act in ("add", "change", "delete", "view"):
             setattr(field.widget, f"can_{act}_related", False)
-        return field
+        return _labelled(field)
 
     def get_queryset(self, request):
         return super().get_queryset(request).order_by("pk")
@@ -220,7 +228,8 @@ class SubscriberAdmin(Large, ModelAdmin):
 
     def render_change_form(self, request, context, *args, **kwargs):
         """Show what can be done as buttons above the form: the title's menu hasn't the room."""
-        context["acts"], context["actions_detail"] = context.get("actions_detail"), []
+        acts, context["actions_detail"] = context.get("actions_detail", []), []
+        context["acts"] = sorted(acts, key=lambda act: act["variant"] == ActionVariant.DANGER)
         return super().render_change_form(request, context, *args, **kwargs)
 
     @display(description="Address", ordering="email")

@@ -9,12 +9,11 @@ from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import (
     ChoicesDropdownFilter,
     DropdownFilter,
-    RangeDateFilter,
     RelatedDropdownFilter,
 )
 from unfold.decorators import display
 
-from subscriptions.admin.parts import ReadOnly, badge
+from subscriptions.admin.parts import DaysFilter, ReadOnly, badge
 
 TONES = {1: "good", 2: "open", 3: "bad"}
 
@@ -35,13 +34,13 @@ class KindFilter(DropdownFilter):
 
 @admin.register(LogEntry)
 class TrailAdmin(ReadOnly, ModelAdmin):
-    list_display = ["action_time", "user", "act", "what", "told"]
+    list_display = ["action_time", "user", "told", "what", "act"]
     list_display_links = None
     list_filter = [
         ("user", RelatedDropdownFilter),
         KindFilter,
         ("action_flag", ChoicesDropdownFilter),
-        ("action_time", RangeDateFilter),
+        ("action_time", DaysFilter),
     ]
     list_filter_submit = True
     list_select_related = ["user", "content_type"]

@@ -1,0 +1,108 @@
+"""The panel's pages in a browser: everyone can use what is ours, and Unfold's faults are known."""
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+
+from tests import services
+from tests.test_pages import LARGE, SMALL, VISIBLE, open_browser
+from tests.test_roles import furnished, reader, routes, told  # noqa: F401
+
+pytestmark = [pytest.mark.django_db, pytest.mark.services]
+
+#: What axe-core finds of Unfold's and Django's own, by rule and by what stands in the element or in
+#: the way to it. All else is ours.
+UNFOLDS = [
+    ("landmark-one-main", "", "no page of its layout has a main"),
+    ("region", "", "nor a landmark beside the menu"),
+    ("scrollable-region-focusable", "formset-wrapper", "a table of rows without any link"),
+    ("empty-table-header", "", "the column of its boxes to delete rows has no name"),
+]
+#: What the browser says of frames, in which letters stand: they are shut in, and here the page
+#: itself is what they get.
+OF_FRAMES = ("Blocked script execution", "Framing ")
+#: The pages with templates of our own. The night looks at all.
+OURS = (
+    "admin_logentry_changelist",
+    "auth_user_change",
+    "digest_digest_change",
+    "digest_digest_promises",
+    "index",
+    "subscriptions_sending_changelist",
+    "subscriptions_subscriber_change",
+    "subscriptions_subscriber_letters",
+    "subscriptions_topic_change",
+    "suppress_selected",
+)
+JUDGE = """async rules => {
+    document.querySelectorAll("details").forEach(one => one.open = true);
+    const options = {rules: {"target-size": {enabled: true}}};
+    if (rules.length) options.runOnly = rules;
+    const {violations} = await axe.run(document, options);
+    const found = violations.flatMap(one => one.nodes.map(
+        node => [one.id, `${node.target.join(" ")} ${node.html}`, node.failureSummary]
+    ));
+    const {scrollWidth, clientWidth} = document.documentElement;
+    return scrollWidth > clientWidth ? [...found, ["sideways", `${scrollWidth}`, ""]] : found;
+}"""
+
+
+class Files:
+    """What pages load besides: files, and Django's words for scripts, asked for beforehand. In the
+    browser's loop, there is no session.
+    """
+
+    def __init__(self, client):
+        self.words = client.get(reverse("admin:jsi18n"))
+
+    def get(self, path):
+        return self.words if path.endswith("/jsi18n/") else Client().get(path)
+
+
+def shown(client):
+    """Yield the name of each page of the panel with what it answers."""
+    for name, route in sorted(routes()):
+        answer = client.get(reverse(f"admin:{name}", kwargs=told(name, route)))
+        is_page = answer.status_code == 200 and b"<body" in answer.content
+        if is_page and not name.endswith(("_preview", "_letter")):  # Letters: see test_readers.py.
+            yield name, answer
+    asked = {"action": "suppress_selected", "_selected_action": [reader("reader")]}
+    url = reverse("admin:subscriptions_subscriber_changelist")
+    yield "suppress_selected", client.post(url, asked)
+
+
+def ours(found):
+    return (page for page in found if page[0] in OURS)
+
+
+@pytest.mark.parametrize(
+    ("which", "corners"),
+    [
+        (ours, [(SMALL, "dark", []), (LARGE, "light", VISIBLE)]),
+        pytest.param(
+            iter,
+            [(size, scheme, []) for size in (SMALL, LARGE) for scheme in ("light", "dark")],
+            marks=pytest.mark.nightly,
+        ),
+    ],
+    ids=["two", "all"],
+)
+def test_everyone_can_use_every_page_of_the_panel(chromium, which, corners):
+    services.require("axe")
+    client = Client()
+    client.force_login(User.objects.create(username="you", is_staff=True, is_superuser=True))
+    found = list(which(shown(client)))
+    page, complaints = open_browser(chromium, Files(client))
+    for name, answer in found:
+        page.answer = answer
+        for size, scheme, rules in corners:
+            page.set_viewport_size(size)
+            page.emulate_media(color_scheme=scheme)
+            if rules == []:
+                page.goto(f"http://127.0.0.1:8000{reverse('admin:index')}")
+            for rule, where, said in page.evaluate(JUDGE, rules):
+                if not any(rule == known and part in where for known, part, _ in UNFOLDS):
+                    complaints.append(f"{name} {scheme} {rule}: {where} {said}")
+    page.context.close()
+    assert [one for one in complaints if not one.startswith(OF_FRAMES)] == []
