@@ -17,7 +17,7 @@ from digest import archive, feeds, planning
 from digest.models import ArchiveFile, Paper, PaperEvent
 from subscriptions import links, signup
 from subscriptions.models import Letter
-from tests import make
+from tests import atom, make
 from tests.make import NOW
 
 pytestmark = pytest.mark.django_db
@@ -200,6 +200,20 @@ def test_a_new_version_makes_an_entry_new_and_a_vote_does_not(client):
     PaperEvent.objects.create(paper=paper, kind="revised", note="version 2", at=NOW)
     feed = feed_of(client, "/topics/graph-networks/feed/")
     assert texts(feed, "a:entry/a:updated/text()") == [NOW.isoformat()]
+
+
+def test_no_character_that_anyone_has_written_breaks_a_feed(client):
+    make.paper("Graph \x01networks", "On \ufffe graphs.\x0b", authors=["A\x08da"], id="x:1")
+    topic = make.topic("Graph networks", description="All \x02 graphs")
+    reader = make.subscriber(interests="graph \x1bnetworks")
+    archive.renew(NOW)
+    planning.plan(NOW)
+    Letter.objects.update(state="accepted", ended_at=NOW)
+    token = links.token("feed", reader.public_id)
+    for address in (f"/feeds/{token}/", f"/topics/{topic.slug}/feed/"):
+        feed = client.get(address)
+        assert atom.faults(feed.content) == []
+        assert "Graph networks" in feed.content.decode()
 
 
 def test_a_feed_without_entries_is_one(client):
