@@ -4,9 +4,11 @@ What they are made of is read first, for many letters at once (digest.materials)
 nothing of the database.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date
 from functools import cache, lru_cache, partial
 from itertools import accumulate
+from typing import NamedTuple
 from urllib.parse import quote
 
 from django.conf import settings
@@ -41,9 +43,10 @@ NEXT_LINE, BLANK_LINE = b"\r\n", b"\r\n\r\n"
 
 def compose(letters: Sequence[Letter], now) -> Iterator[mail.Content | Exception]:
     """Yield what each letter says, or why it can't be written. Registered with the post office."""
+    issue = cache(Issue.of)
     for material in gathered(letters):
         try:
-            yield _written(material)
+            yield _written(material, issue)
         except Exception as error:
             yield bare(error)
 
@@ -75,32 +78,47 @@ def gathered(letters: Sequence[Letter]) -> list[Material | Exception]:
 # ---- Composing
 
 
-def _written(material: Material | Exception) -> mail.Content:
+def _written(material: Material | Exception, issue) -> mail.Content:
     """Return the letter. Raises mail.NothingToSay where it would be empty and unwanted."""
     if isinstance(material, Exception):
         raise material
     is_empty = material.kind == Letter.Kind.DIGEST and not material.picks
     if is_empty and not material.subscriber.wants_quiet_days:
         raise mail.NothingToSay("its papers are gone")
-    return content(material)
+    return content(material, issue)
 
 
-def content(material: Material) -> mail.Content:
-    """Return the letter, in the reader's language."""
+class Issue(NamedTuple):
+    """What the digests of one day in one language share: where they are from, and their headers
+    before and after the link to unsubscribe.
+    """
+
+    place: blocks.Place
+    before: tuple
+    after: tuple
+
+    @classmethod
+    def of(cls, language: str, day: date) -> "Issue":
+        headers = mail.headers("digest", "", f"{day:%Y%m%d}", language)
+        own = [name for name, _ in headers].index("List-Unsubscribe")
+        return cls(blocks.place(language), headers[:own], headers[own + 1 :])
+
+    def headers(self, unsubscribe_url: str) -> tuple:
+        return *self.before, ("List-Unsubscribe", f"<{unsubscribe_url}>"), *self.after
+
+
+def content(material: Material, issue: Callable[[str, date], Issue] = Issue.of) -> mail.Content:
+    """Return the letter, in the reader's language. `issue` may know the day's, for many letters."""
     tokens = tokens_of(material)
-    unsubscribe_url = _address("unsubscribe", tokens["unsubscribe"])
     if material.kind == "welcome":
+        unsubscribe_url = _address("unsubscribe", tokens["unsubscribe"])
         with translation.override(material.language):
             return mail.render("welcome", welcome(material, tokens), unsubscribe_url)
     lines = lines_of(material)
-    text, html = _fill(material, lines, tokens)
-    campaign = f"{material.digest.day:%Y%m%d}"
-    return mail.Content(
-        lines["subject"],
-        text,
-        html,
-        mail.headers("digest", unsubscribe_url, campaign, material.language),
-    )
+    issue = issue(material.language, material.digest.day)
+    text, html = _fill(material, lines, tokens, issue.place)
+    url = f"{issue.place.site_url}{_path('unsubscribe').replace('TOKEN', tokens['unsubscribe'])}"
+    return mail.Content(lines["subject"], text, html, issue.headers(url))
 
 
 def lines_of(material: Material) -> dict[str, str]:
@@ -184,9 +202,8 @@ def web_copy_url(digest: Digest) -> str:
     return _address("digest", links.token("digest", digest.public_id))
 
 
-def _fill(material, lines, tokens) -> tuple[bytes, bytes]:
-    """Return both parts of the letter: the frame, with its lines and blocks."""
-    place = blocks.place(material.language)
+def _fill(material, lines, tokens, place) -> tuple[list[bytes], list[bytes]]:
+    """Return the pieces of both parts of the letter: the frame, with its lines and blocks."""
     filled = {purpose: filled_token(token) for purpose, token in tokens.items()}
     laid, room = {}, MAX_PAPERS
     if material.news:
@@ -205,7 +222,7 @@ def _fill(material, lines, tokens) -> tuple[bytes, bytes]:
             htmls[name] = html_line(line)
     for name, (text, html) in laid.items():
         texts[name], htmls[name] = text, html
-    return b"".join(frame.text.lay(texts)), b"".join(frame.html.lay(htmls))
+    return frame.text.lay(texts), frame.html.lay(htmls)
 
 
 def _frame(names, purposes, is_open, place):

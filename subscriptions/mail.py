@@ -8,6 +8,7 @@ import logging
 import quopri
 import re
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.errors import MessageError
@@ -36,16 +37,16 @@ class NothingToSay(Exception):
 
 @dataclass(frozen=True)
 class Content:
-    """What a letter says: its parts as they travel, and the headers that tell what it is."""
+    """What a letter says: its parts in pieces as they travel, and headers that tell what it is."""
 
     subject: str
-    quoted_text: bytes
-    quoted_html: bytes
+    quoted_text: Sequence[bytes]
+    quoted_html: Sequence[bytes]
     headers: tuple[tuple[str, str], ...]
 
     @classmethod
     def of(cls, subject: str, text: str, html: str, headers) -> "Content":
-        return cls(subject, wire.quoted(text), wire.quoted(html), headers)
+        return cls(subject, [wire.quoted(text)], [wire.quoted(html)], headers)
 
     @property
     def text(self) -> str:
@@ -197,5 +198,6 @@ def _address(text, otherwise):
         ) from None
 
 
-def _unquoted(part):
+def _unquoted(pieces):
+    part = b"".join(pieces)
     return quopri.decodestring(part.replace(b"\r\n", b"\n")).decode()

@@ -34,8 +34,15 @@ def quoted(text: str) -> bytes:
     return b"\r\n".join(map(_line, text.split("\n")))
 
 
-def message(headers: Iterable[tuple[str, str]], text: bytes, html: bytes, boundary: str) -> bytes:
+def message(
+    headers: Iterable[tuple[str, str]],
+    text: Iterable[bytes],
+    html: Iterable[bytes],
+    boundary: str,
+) -> bytes:
     """Return the message of two parts in quoted-printable: plain text first, HTML last.
+
+    Each comes in pieces.
 
     The boundary begins with "=_", which no line of quoted-printable has.
     """
@@ -52,12 +59,12 @@ def message(headers: Iterable[tuple[str, str]], text: bytes, html: bytes, bounda
             mark,
             b'\r\nContent-Type: text/plain; charset="utf-8"',
             part,
-            text,
+            *text,
             b"\r\n",
             mark,
             b'\r\nContent-Type: text/html; charset="utf-8"',
             part,
-            html,
+            *html,
             b"\r\n",
             mark,
             b"--\r\n",

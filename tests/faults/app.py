@@ -138,10 +138,10 @@ def poison(order: str) -> None:
     content = composing.content
     paper_id, _, effect = order.rpartition(":")
 
-    def poisoned(material):
+    def poisoned(material, *issue):
         if any(pick.paper_id == paper_id for pick in material.picks):
             EFFECTS[effect]()
-        return content(material)
+        return content(material, *issue)
 
     composing.content = poisoned
 
