@@ -105,8 +105,8 @@ def test_any_subject_of_one_line_is_one_valid_header(text):
 def test_a_message_has_its_parts_in_order_and_nothing_else():
     mime = wire.message(
         [("From", "Päper <a@example.org>"), ("Subject", "Ünï")],
-        wire.quoted("text ünd"),
-        wire.quoted("<p>html</p>"),
+        [wire.quoted("text"), b" =C3=BCnd"],
+        [wire.quoted("<p>html</p>")],
         "=_mark",
     )
     message = message_from_bytes(mime, policy=policy.default)
