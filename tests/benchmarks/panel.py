@@ -1,0 +1,248 @@
+"""How fast the panel's lists and its dashboard are, with 100,000 subscribers and a year of letters.
+
+    uv run python -m tests.benchmarks.panel [--readers 100000] [--days 365] [--papers 100000]
+        [--pick-days 2] [--event-days 2] [--fact-days 30] [--times 10] [--database URL]
+
+The rows are made in bulk by PostgreSQL, in a database of their own: 36 million letters and as many
+digests, which take 24 GB and ten minutes, and of picks, events and facts the last days' alone. With
+`--database`, an empty database is filled and kept, and one that is full is only looked at.
+
+Then the web server is started by the command of docker-compose.yml, and one client, logged in, asks
+for each page ten times, one after the other: the whole way of a request, the page read to its end.
+The first time is told apart, since what it reads may lie on the disk. CPU is that of the web server
+and of PostgreSQL for one page: about what it takes where nothing else runs. Fails where the median
+of a list is above 200 ms, or that of the dashboard above 500.
+"""
+
+import argparse
+import http.client
+import os
+import statistics
+import sys
+import tempfile
+import time
+from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlencode
+
+import django
+import psutil
+import psycopg
+
+from tests.benchmarks import due_day, panel_rows, site
+
+LIST, DASHBOARD = 0.2, 0.5  # Seconds.
+
+
+def main():
+    options = _options()
+    base = nullcontext(options.database) if options.database else due_day.database()
+    with base as url, tempfile.TemporaryDirectory() as folder:
+        os.environ |= {
+            "DJANGO_SETTINGS_MODULE": "config.settings",
+            "DATABASE_URL": url,
+            "DATA_DIR": folder,
+            "SECRET_KEY": "a benchmark's, of which nothing is kept",
+            "ALLOWED_HOSTS": "127.0.0.1",
+            "SITE_URL": f"http://127.0.0.1:{site.PORT}",
+            "EMAIL_URL": "file:",
+            "DKIM_KEY_FILE": "",
+        }
+        django.setup()
+        load(options)
+        paths, cookie = pages(), log_in()
+        with site.server() as process:
+            slow = measure(paths, cookie, options.times, Meter(process, url))
+    sys.exit(slow)
+
+
+def _options():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--readers", type=int, default=100_000)
+    parser.add_argument("--days", type=int, default=365)
+    parser.add_argument("--papers", type=int, default=100_000)
+    parser.add_argument("--pick-days", type=int, default=2)
+    parser.add_argument("--event-days", type=int, default=2)
+    parser.add_argument("--fact-days", type=int, default=30)
+    parser.add_argument("--times", type=int, default=10)
+    parser.add_argument("--database", help="A PostgreSQL database that is kept.")
+    return parser.parse_args()
+
+
+# ---- What there is
+
+
+def load(options):
+    from django.core.management import call_command
+    from django.utils import timezone
+
+    from digest import tallies
+    from subscriptions.models import Letter
+
+    call_command("migrate", verbosity=0)
+    now = timezone.now()
+    if not Letter.objects.exists():
+        names = ("readers", "days", "papers", "pick_days", "event_days", "fact_days")
+        size = panel_rows.Size(**{name: getattr(options, name) for name in names})
+        midnight = datetime(now.year, now.month, now.day, tzinfo=UTC)
+        panel_rows.fill(size, now.date(), midnight)
+    started, days = time.perf_counter(), 0
+    while (counted := tallies.count(now)) > 1:
+        days += counted
+    print(f"{days} days counted in {time.perf_counter() - started:.0f} s", flush=True)
+
+
+def log_in() -> str:
+    """Return the cookie of somebody who may see all of the panel."""
+    from django.conf import settings
+    from django.contrib.auth.models import User
+    from django.db import connection
+    from django.test import Client
+
+    client = Client()
+    user, _ = User.objects.get_or_create(
+        username="benchmark", defaults={"is_staff": True, "is_superuser": True}
+    )
+    client.force_login(user)
+    connection.close()
+    name = settings.SESSION_COOKIE_NAME
+    return f"{name}={client.cookies[name].value}"
+
+
+def pages() -> list[str]:
+    """Return the addresses that are asked for, of each list some: as it is, filtered, searched."""
+    from django.utils import timezone
+
+    from subscriptions.models import Letter
+
+    today = timezone.now().date()
+    week = {"day_from": today - timedelta(days=106), "day_to": today - timedelta(days=100)}
+    letter = Letter.objects.filter(day__isnull=False).order_by("-pk")[1_000]
+    asked = {
+        "": [{}, {"days": 90}, {"days": 364}],
+        "subscriptions/subscriber/": [
+            {},
+            {"state": "active"},
+            {"state": "suppressed"},
+            {"q": "reader77777@"},
+            {"q": "nobody"},
+            {"p": 40},
+            {"o": "1"},
+        ],
+        "subscriptions/topic/": [{}, {"owner": "readers"}, {"q": "graph"}, {"o": "-4"}],
+        "subscriptions/letter/": [
+            {},
+            {"state__exact": "failed"},
+            {"state__exact": "accepted"},
+            {"state__exact": "planned"},
+            {"kind__exact": "confirm"},
+            {"kind__exact": "move"},
+            week,
+            {"state__exact": "skipped"} | week,
+            {"q": "reader77777@mail17.example.org"},
+            {"q": "reader777"},
+            {"q": "nobody@"},
+            {"q": letter.message_id},
+            {"p": 40},
+            {"o": "1"},
+        ],
+        "subscriptions/letterfact/": [
+            {},
+            {"kind__exact": "complained"},
+            {"kind__exact": "delayed"},
+            {"grade__exact": "policy"},
+            {"noted_at_from": today - timedelta(days=20)},
+            {"q": "reader77777@mail17.example.org"},
+            {"q": "no such user"},
+            {"p": 40},
+        ],
+        "subscriptions/seal/": [{}],
+        "subscriptions/sending/": [{}],
+        "digest/digest/": [
+            {},
+            {"letter__state__exact": "failed"},
+            {"letter__state__exact": "planned"},
+            week,
+            {"q": "reader77777@mail17.example.org"},
+            {"p": 40},
+        ],
+        "digest/paper/": [
+            {},
+            {"day_from": week["day_from"], "day_to": week["day_to"]},
+            {"is_withdrawn__exact": 1},
+            {"q": "privacy"},
+            {"q": "nothing of the kind at all"},
+            {"p": 40},
+            {"o": "1"},
+        ],
+        "digest/fittedmodel/": [{}],
+        "digest/harvest/": [{}, {"source": "arxiv"}, {"p": 20}],
+        "digest/coverage/": [{}, {"state__exact": "stalled"}, {"q": "area-7"}, {"p": 20}],
+        "auth/user/": [{}],
+    }
+    return [
+        f"/admin/{page}{'?' if query else ''}{urlencode(query)}"
+        for page, queries in asked.items()
+        for query in queries
+    ]
+
+
+# ---- What is measured
+
+
+def measure(paths, cookie, times, cpu) -> bool:
+    """Tell how long each page takes. Return whether one takes too long."""
+    site.asyncio.run(site.until_up())
+    for _ in range(8):  # To each process some.
+        ask("/admin/digest/fittedmodel/", cookie)
+    print(f"\n{'first':>8}{'median':>8}{'worst':>8}{'CPU':>8} ms     kB  page")
+    slow = False
+    for path in paths:
+        first, size = ask(path, cookie)
+        before = cpu()
+        seconds = [ask(path, cookie)[0] for _ in range(times)]
+        taken = (cpu() - before) / times
+        most = DASHBOARD if path.partition("?")[0] == "/admin/" else LIST
+        is_slow = statistics.median(seconds) > most
+        slow |= is_slow
+        told = [one * 1e3 for one in (first, statistics.median(seconds), max(seconds), taken)]
+        print("".join(f"{one:8.0f}" for one in told), end="")
+        print(f"{size / 1e3:10.0f}  {path}{'  TOO SLOW' if is_slow else ''}", flush=True)
+    return slow
+
+
+class Meter:
+    """The seconds of CPU that the web server and its database's processes have taken.
+
+    Those that have ended meanwhile are counted as they were last seen.
+    """
+
+    def __init__(self, web, url):
+        self.web, self.url, self.seen = web, url, {}
+
+    def __call__(self) -> float:
+        sql = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> %s"
+        with psycopg.connect(self.url, autocommit=True) as server:
+            pids = server.execute(sql, [server.info.backend_pid]).fetchall()
+        processes = [psutil.Process(pid) for (pid,) in pids if psutil.pid_exists(pid)]
+        for one in [self.web, *self.web.children(recursive=True), *processes]:
+            times = one.cpu_times()
+            self.seen[one.pid] = times.user + times.system
+        return sum(self.seen.values())
+
+
+def ask(path, cookie) -> tuple[float, int]:
+    """Return how long the page took, and how many bytes it has."""
+    connection = http.client.HTTPConnection("127.0.0.1", site.PORT, timeout=120)
+    started = time.perf_counter()
+    connection.request("GET", path, headers={"Cookie": cookie})
+    answer = connection.getresponse()
+    body = answer.read()
+    took = time.perf_counter() - started
+    connection.close()
+    assert answer.status == 200, (path, answer.status, body[:500])
+    return took, len(body)
+
+
+if __name__ == "__main__":
+    main()
