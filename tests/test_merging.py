@@ -1,8 +1,11 @@
 """Topics that become one: their followers move, and the old slugs lead on."""
 
+import time
 from datetime import timedelta
+from threading import Event
 
 import pytest
+from django.db import transaction
 from django.http import QueryDict
 
 from subscriptions import merging, signup
@@ -10,6 +13,7 @@ from subscriptions.forms import PreferencesForm, SignUpForm
 from subscriptions.models import Topic
 from tests import make
 from tests.make import NOW
+from tests.threads import at_once, errors_of
 
 pytestmark = pytest.mark.django_db
 
@@ -29,6 +33,28 @@ def test_a_merge_that_was_cut_off_is_ended_by_the_next_step():
     assert [preferences_of(one) for one in readers] == 5 * [[("Stays", "follow", 1)]]
     assert merging.move_followers() == 0
     assert merging.merge([old], stays) == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_reader_who_begins_to_mute_as_she_is_moved_goes_on_muting():
+    old, stays = make.topic("Old"), make.topic("Stays")
+    reader = make.subscriber(topics=[old, stays])
+    reader.preferences.filter(topic=old).update(weight=3)
+    merging.merge([old], stays)
+    has_begun = Event()
+
+    def mute():
+        with transaction.atomic():
+            signup.change(reader, signup.Wishes(mute=[stays]), {}, now=NOW)
+            has_begun.set()
+            time.sleep(0.3)  # Meanwhile it is as if she hadn't, for all others.
+
+    def move():
+        has_begun.wait(10)
+        merging.move_followers()
+
+    assert errors_of(at_once(mute, move)) == []
+    assert preferences_of(reader) == [("Stays", "mute", 1)]
 
 
 def test_a_topic_that_took_one_in_is_merged_with_it():

@@ -19,7 +19,7 @@ from digest import front
 from digest.ranking.tuning import Tuning
 from subscriptions import schedule
 
-READERS = (20, 50, 100)
+READERS = (20, 100, 500)
 SECONDS = 15  # Then what was ranked until then is told.
 JUDGES = 20  # So many readers who liked papers are looked at.
 TITLES = 10
