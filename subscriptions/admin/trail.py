@@ -3,6 +3,7 @@
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
+from django.db.models import Exists, OuterRef
 from django.urls import reverse
 from django.utils.html import format_html
 from unfold.admin import ModelAdmin
@@ -13,7 +14,7 @@ from unfold.contrib.filters.admin import (
 )
 from unfold.decorators import display
 
-from subscriptions.admin.parts import DaysFilter, ReadOnly, badge
+from subscriptions.admin.parts import DaysFilter, Large, ReadOnly, badge
 
 TONES = {1: "good", 2: "open", 3: "bad"}
 
@@ -23,8 +24,8 @@ class KindFilter(DropdownFilter):
     parameter_name = "kind"
 
     def lookups(self, request, model_admin):
-        found = LogEntry.objects.order_by().values("content_type").distinct()
-        kinds = ContentType.objects.filter(pk__in=found).order_by("model")
+        entries = LogEntry.objects.filter(content_type=OuterRef("pk"))
+        kinds = ContentType.objects.filter(Exists(entries)).order_by("model")
         return [(str(kind.pk), kind.name) for kind in kinds]
 
     def queryset(self, request, queryset):
@@ -33,7 +34,7 @@ class KindFilter(DropdownFilter):
 
 
 @admin.register(LogEntry)
-class TrailAdmin(ReadOnly, ModelAdmin):
+class TrailAdmin(Large, ReadOnly, ModelAdmin):
     list_display = ["action_time", "user", "told", "what", "act"]
     list_display_links = None
     list_filter = [
@@ -46,12 +47,11 @@ class TrailAdmin(ReadOnly, ModelAdmin):
     list_select_related = ["user", "content_type"]
     search_fields = ["user__username", "object_repr", "change_message"]
     search_help_text = "A name, an address, or words of what was done"
-    ordering = ["-action_time", "-pk"]
+    ordering = ["-pk"]
     list_per_page = 50
-    show_full_result_count = False
     fields = ["action_time", "user", "act", "what", "told"]
 
-    @display(description="Act", ordering="action_flag")
+    @display(description="Act")
     def act(self, entry):
         return badge(entry.get_action_flag_display(), TONES[entry.action_flag])
 

@@ -49,8 +49,10 @@ def main():
             "DKIM_KEY_FILE": "",
         }
         django.setup()
+        make_tables()
+        cookie = log_in()
         load(options)
-        paths, cookie = pages(), log_in()
+        paths = pages()
         with site.server() as process:
             slow = measure(paths, cookie, options.times, Meter(process, url))
     sys.exit(slow)
@@ -72,14 +74,18 @@ def _options():
 # ---- What there is
 
 
-def load(options):
+def make_tables():
     from django.core.management import call_command
+
+    call_command("migrate", verbosity=0)
+
+
+def load(options):
     from django.utils import timezone
 
     from digest import tallies
     from subscriptions.models import Letter
 
-    call_command("migrate", verbosity=0)
     now = timezone.now()
     if not Letter.objects.exists():
         names = ("readers", "days", "papers", "pick_days", "event_days", "fact_days")
@@ -179,6 +185,7 @@ def pages() -> list[str]:
         "digest/harvest/": [{}, {"source": "arxiv"}, {"p": 20}],
         "digest/coverage/": [{}, {"state__exact": "stalled"}, {"q": "area-7"}, {"p": 20}],
         "auth/user/": [{}],
+        "admin/logentry/": [{}, {"q": "nobody"}],
     }
     return [
         f"/admin/{page}{'?' if query else ''}{urlencode(query)}"

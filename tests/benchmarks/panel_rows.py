@@ -147,6 +147,13 @@ FROM (SELECT %(midnight)s::timestamptz - n * interval '1 hour' AS at
     (VALUES ('arxiv'), ('huggingface')) AS s (source)
 ORDER BY hours.at
 """
+TRAIL = """
+INSERT INTO django_admin_log (action_time, object_id, object_repr, action_flag, change_message,
+    content_type_id, user_id)
+SELECT now() - (50000 - n) * interval '10 minutes', n, 'reader' || n || '@mail1.example.org', 2,
+    'Changed.', (SELECT min(id) FROM django_content_type), (SELECT min(id) FROM auth_user)
+FROM generate_series(1, 50000) AS n
+"""
 COVERAGE = """
 INSERT INTO digest_coverage (source, category, day, state, announced, had, note, checked_at)
 SELECT 'arxiv', 'area-' || k, %(today)s::date - n, 'fresh', 40, 40, '', now()
@@ -184,6 +191,7 @@ def fill(size: Size, today, midnight) -> None:
             _told(name.lower(), lambda name=name: cursor.execute(globals()[name], values))
         cursor.execute(HARVESTS, values)
         cursor.execute(COVERAGE, values)
+        cursor.execute(TRAIL)
         with _without_indexes(cursor):
             _fill_days(cursor, size, values)
         _count_on(cursor)
