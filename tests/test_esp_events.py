@@ -247,6 +247,19 @@ def test_a_forged_event_changes_nothing(client, use, letter, esp):
     assert state_of(letter) == "written to"
 
 
+def test_amazons_own_signature_lets_nobody_in(client, use, letter):
+    """Anybody may have an SNS topic, which signs whatever its owner publishes."""
+    event = use("ses")["gone"](letter) | {"SignatureVersion": "1", "Signature": "AAAA"}
+    wrong = "Basic " + base64.b64encode(b"events:guess").decode()
+    assert post(client, "ses", event, headers={"Authorization": wrong}).status_code == 403
+    subscribing = {"Type": "SubscriptionConfirmation", "Token": "x", "TopicArn": "a:b:c:d:e:f"}
+    assert (
+        post(client, "ses", event | subscribing, headers={"Authorization": ""}).status_code == 403
+    )
+    assert not LetterFact.objects.exists()
+    assert state_of(letter) == "written to"
+
+
 @pytest.mark.parametrize("esp", ["sendgrid", "resend"])
 def test_a_signature_is_that_of_the_body(client, use, letter, esp):
     event = use(esp)["delivered"](letter)
