@@ -158,7 +158,7 @@ def _because(material):
     return _said(material.language, wording.because, settings.SITE_NAME, day)
 
 
-@lru_cache(20_000)
+@lru_cache(5_000)
 def _said(language, line, *of):
     """Return a line of digest.wording in a language. Many letters have the same."""
     if translation.get_language() == language:

@@ -24,7 +24,7 @@ SIGNATURE = secrets.token_urlsafe(32)
 HOLE = re.compile(rf"hole-(?:{NONCE}-(\w+)|([a-z]+)0*\.{SIGNATURE})".encode())
 GAP = re.compile(rf"gap-{NONCE}-(\w+)-", re.ASCII)
 TAG = re.compile("<[^<>]*>")
-CACHED = 20_000
+CACHED = 5_000  # Most lines are of many letters, or of one alone.
 
 
 class Filling(bytes):

@@ -284,7 +284,8 @@ FILES = {
 
 
 class Sampler:
-    """Looks a few hundred times a second what the main thread is at, by the wall clock.
+    """Looks a few hundred times a second what the main thread is at, by the wall clock. Its round
+    is one of two; what it waits for the other counts where it waits.
 
     By a signal: a thread would see it only where it gives up the interpreter, that is mostly in
     the conversation.
