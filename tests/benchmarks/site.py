@@ -164,8 +164,8 @@ def addresses(count) -> dict[str, list[str]]:
     chance = random.Random(9)
     papers = list(Paper.objects.values_list("pk", "title", "day"))
     some = chance.sample(papers, min(count, len(papers)))
-    topics = list(Topic.objects.values_list("slug", flat=True))
-    by_subject = list(Topic.objects.by_subject().values_list("slug", flat=True))
+    topics = list(Topic.objects.curated().values_list("slug", flat=True))
+    by_subject = list(Topic.objects.curated().by_subject().values_list("slug", flat=True))
     days = sorted({day for _, _, day in papers})[-30:]
     kinds = {
         "home": ["/"] * count,
