@@ -102,7 +102,7 @@ def test_a_commit_of_which_nobody_heard_is_not_made_twice(house, postgres, mail,
     proxy.swallow = swallow
     address = house.environment["DATABASE_URL"]
     house.deliver(DATABASE_URL=address.replace(f":{postgres.port}/", f":{proxy.port}/"))
-    assert swallowed
+    house.wait_for("a lost word", 10, lambda: swallowed)
     assert check(house).arrived == 1
     assert house.running["passes"].wait(30) == 0
     assert "not written down yet" in house.said("passes")
