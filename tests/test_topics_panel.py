@@ -239,7 +239,7 @@ def test_followers_move_and_the_stronger_of_two_stances_is_kept(panel):
     told = [(str(entry), entry.get_change_message()) for entry in LogEntry.objects.all()]
     assert {message for _, message in told} == {"Merged into “Stays”.", "Took in “Old”."}
     assert "Old" not in text_of(panel.get(TOPICS)).replace("Took in “Old”", "")
-    assert "Old" in text_of(panel.get(TOPICS, {"owner": "merged"}))
+    assert "Old Stays Old" in text_of(panel.get(TOPICS, {"owner": "merged"}))
 
 
 def test_readers_own_topics_are_no_part_of_a_merge(panel):

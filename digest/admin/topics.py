@@ -74,7 +74,7 @@ class TopicAdmin(Large, ModelAdmin):
     list_display = ["name", "short_query", "is_offered", "followers", "muted_by"]
     list_filter = [OwnerFilter]
     list_filter_options = {"owner": {"horizontal": True}}
-    list_select_related = ["owner"]
+    list_select_related = ["owner", "merged_into"]
     search_fields = ["name", "query"]
     sortable_by = ["name", "is_offered"]
     prepopulated_fields = {"slug": ["name"]}
@@ -98,6 +98,8 @@ class TopicAdmin(Large, ModelAdmin):
     def get_list_display(self, request):
         if request.GET.get("owner") == "readers":
             return ["name", "owner", "followers", "muted_by"]
+        if request.GET.get("owner") == "merged":
+            return ["name", "merged_into", "short_query"]
         return super().get_list_display(request)
 
     def get_urls(self):
