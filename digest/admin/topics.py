@@ -17,6 +17,7 @@ from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from digest.admin import followers, matching, merging, packs
+from digest.admin.parts import wide
 from subscriptions.admin.parts import Large, LargeChangeList
 from subscriptions.models import ARXIV, Topic
 
@@ -189,7 +190,7 @@ class TopicAdmin(Large, ModelAdmin):
 
     @display(description="Query")
     def short_query(self, topic):
-        return Truncator(topic.query).chars(70)
+        return wide(Truncator(topic.query).chars(70))
 
     @display(description="Followers")
     def followers(self, topic):
