@@ -120,6 +120,12 @@ def test_columns_stand_one_on_the_other_and_leavers_beneath_the_ground():
         ("plot-good", "M290.75 75.00h8.5v-75.00h-8.5z"),
         ("plot-quiet", "M290.75 75.00h8.5v25.00h-8.5z"),
     ]
+    tally("feedback", {"more": 1, "less": 3})
+    assert re.findall(r' d="([^"]*)"', plot("Feedback").shapes) == [
+        "M290.75 100.00h8.5v-25.00h-8.5z",
+        "",
+        "M290.75 75.00h8.5v-75.00h-8.5z",
+    ]
 
 
 @pytest.mark.parametrize(

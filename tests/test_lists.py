@@ -58,6 +58,7 @@ def test_a_long_list_shows_its_first_pages_and_says_so(panel, monkeypatch):
         make.subscriber(f"reader{number}@example.org")
     text = text_of(panel.get(reverse(READERS)))
     assert "the first 60 subscribers: filters and the search lead to others" in text
+    assert "60 results" not in text_of(panel.get(reverse(READERS), {"state": "active"}))
     assert len(rows(panel, READERS, p=2)) == 10
     Subscriber.objects.order_by("pk").first().delete()
     Subscriber.objects.order_by("pk").first().delete()

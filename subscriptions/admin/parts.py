@@ -110,6 +110,7 @@ class LargeChangeList(ChangeList):
         super().get_results(request)
         if not self.multi_page:  # Then Django asks for the rows anew, and not by their numbers.
             self.result_list = self.queryset.filter(pk__in=self.paginator.numbers)
+        self.full_result_count = self.result_count  # Else the page's head tells the first as all.
 
     def get_ordering_field(self, field_name):
         """Order by no other column than those that may be clicked, whatever the address says."""
