@@ -41,6 +41,7 @@ NEW = 800  # Papers of the day: about as many as arXiv announces. Each is render
 MEASURED = 500  # Letters composed beforehand, to know how large they are.
 SAMPLE = 500  # Letters sent in the usual way, a twentieth of all at most.
 WATCH_SECONDS = 0.05
+LOOKS_AT_POSTGRESQL = 10  # So many looks between two at its sessions, which take longer.
 FLAT = 1.2  # So much may a worker grow between a fifth of the letters and the last.
 
 
@@ -411,6 +412,8 @@ def _watched(pipe, process, sink) -> list[Look]:
     looks = []
     while not pipe.poll(WATCH_SECONDS):
         looks.append(Look.at_once(process, sink))
+        if len(looks) % LOOKS_AT_POSTGRESQL == 0:
+            _cpu_of_postgresql()
     return [*looks, Look.at_once(process, sink)]
 
 
@@ -419,15 +422,18 @@ def _spent(worker, sink):
     return {"worker": _cpu(worker), "PostgreSQL": _cpu_of_postgresql(), "sink": sink.cpu()}
 
 
+#: What each process of PostgreSQL had spent when last seen: a session may end before the run does.
+_spent_by: dict[int, float] = {}
+
+
 def _cpu_of_postgresql():
     name = os.environ["DATABASE_URL"].rpartition("/")[2]
     ours = re.compile(rf"{name}|walwriter|checkpointer|background writer")
-    total = 0.0
     for process in psutil.process_iter(["name", "cmdline"]):
         if process.info["name"] == "postgres" and ours.search(" ".join(process.info["cmdline"])):
             with suppress(psutil.NoSuchProcess):
-                total += _cpu(process)
-    return total
+                _spent_by[process.pid] = _cpu(process)
+    return sum(_spent_by.values())
 
 
 # ---- The usual way
