@@ -1,5 +1,10 @@
 """A digest that surely never left is planned anew, and no other, whoever asks and how often."""
 
+import random
+import re
+import socket
+from collections import Counter
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
@@ -9,10 +14,10 @@ from digest import anew, planning, promises
 from digest.models import Digest, Pick
 from subscriptions import signup
 from subscriptions.models import Letter, LetterFact, Subscriber
-from subscriptions.post import delivery, ledger
+from subscriptions.post import delivery, ledger, message_ids, office
 from tests import make
 from tests.make import NOW
-from tests.smtp_server import MailServer
+from tests.smtp_server import Conversation, MailServer
 from tests.threads import at_once, errors_of
 
 pytestmark = pytest.mark.django_db
@@ -331,3 +336,82 @@ def test_of_twenty_operators_one_plans_it_anew_and_one_letter_arrives(server):
     assert len(server.accepted) == 1
     assert Pick.objects.count() == 2
     assert not any(promises.broken(LATER).values())
+
+
+# ---- Whatever is clicked, and whatever the mail server says
+
+
+class Moody(Conversation):
+    """Answers as `server.mood` says: takes a letter, refuses it, puts it off, or hangs up after the
+    dot, whether it kept the letter or not.
+    """
+
+    def answer(self, stage, usual, recipient=""):
+        mood = self.server.mood
+        if stage == "dot" and mood.startswith("lost"):
+            if mood == "lost":
+                self.server.accepted.pop()
+            self.connection.shutdown(socket.SHUT_RDWR)
+            return False
+        if mood == f"refuse at {stage}":
+            self.say(REFUSAL)
+        elif mood == f"put off at {stage}":
+            self.say(b"451 4.7.1 later\r\n")
+        else:
+            self.say(usual)
+            return True
+        if stage == "dot":
+            self.server.accepted.pop()
+        return False
+
+
+MOODS = [
+    *("well", "well", "lost", "lost but kept", "refuse at rcpt", "refuse at data", "refuse at dot"),
+    *("put off at rcpt", "put off at dot"),
+]
+
+
+@pytest.mark.parametrize(
+    "seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.nightly) for seed in range(2, 30))]
+)
+def test_no_day_arrives_twice_but_by_a_counted_repeat_whatever_is_clicked(server, seed):
+    """After each step all promises hold, and nothing is planned anew that the server has taken."""
+    walk, now = random.Random(seed), NOW
+    server.RequestHandlerClass, server.mood, server.planned_anew = Moody, "well", 0
+    subscriber = reader("you@example.org", wants_quiet_days=True)
+    until = NOW.date() + 9 * DAY
+    clicks = {
+        "deliver": lambda: deliver(now),
+        "sweep": lambda: office.sweep(now),
+        "pause": lambda: signup.pause(subscriber, until, now=now),
+        "resume": lambda: signup.resume(subscriber, now=now),
+        "suppress": lambda: signup.suppress(subscriber, "why", now=now),
+        "lift": lambda: signup.lift(subscriber, now=now),
+        "paper": lambda: make.paper(f"Graphs of {now}", day=now.date(), now=now),
+    }
+    for _ in range(60):
+        server.mood = walk.choice(MOODS)
+        now += walk.choice([MINUTE, 16 * MINUTE, 16 * MINUTE, HOUR, 5 * HOUR])
+        subscriber.refresh_from_db()
+        if walk.random() < 0.3:
+            press(subscriber, server, now)
+        else:
+            clicks[walk.choice([*clicks, "deliver", "deliver", "sweep", "lift", "resume"])]()
+        bodies = b"".join(mime for _, mime in server.accepted)
+        arrived = Counter(re.findall(rb"Message-ID: (<[^>]+>)", bodies))
+        repeats = dict(Letter.objects.values_list("message_id", "repeats"))
+        for name, count in arrived.items():
+            assert count <= 1 + repeats[name.decode()], name
+        planning.plan(now)  # As each minute does.
+        office.sweep(now)
+        assert {one: count for one, count in promises.broken(now).items() if count} == {}
+    assert server.planned_anew
+
+
+def press(subscriber, server, now):
+    """Press the button. What is planned anew then, has never arrived."""
+    arrived = b"".join(mime for _, mime in server.accepted)
+    with suppress(anew.Refused):
+        letter = anew.plan_anew(subscriber, now)
+        server.planned_anew += 1
+        assert message_ids.of(letter).encode() not in arrived
