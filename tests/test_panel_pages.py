@@ -1,10 +1,13 @@
 """The panel's pages in a browser: everyone can use what is ours, and Unfold's faults are known."""
 
+from importlib.resources import files
+
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
+from subscriptions.models import Subscriber
 from tests import services
 from tests.test_pages import LARGE, SMALL, VISIBLE, open_browser
 from tests.test_roles import furnished, reader, routes, told  # noqa: F401
@@ -72,6 +75,10 @@ def shown(client):
     yield "suppress_selected", client.post(url, asked)
 
 
+def is_unfolds(rule, where):
+    return any(rule == known and part in where for known, part, _ in UNFOLDS)
+
+
 def ours(found):
     return (page for page in found if page[0] in OURS)
 
@@ -102,7 +109,35 @@ def test_everyone_can_use_every_page_of_the_panel(chromium, which, corners):
             if rules == []:
                 page.goto(f"http://127.0.0.1:8000{reverse('admin:index')}")
             for rule, where, said in page.evaluate(JUDGE, rules):
-                if not any(rule == known and part in where for known, part, _ in UNFOLDS):
+                if not is_unfolds(rule, where):
                     complaints.append(f"{name} {scheme} {rule}: {where} {said}")
     page.context.close()
     assert [one for one in complaints if not one.startswith(OF_FRAMES)] == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_button_opens_a_dialog_that_asks_and_does_what_it_says(chromium, live_server):
+    services.require("axe")
+    client = Client()
+    client.force_login(User.objects.create(username="you", is_staff=True, is_superuser=True))
+    context = chromium.new_context(viewport=SMALL, color_scheme="dark")
+    context.add_init_script(path=files("axe_playwright_python") / "axe.min.js")
+    session = client.cookies["sessionid"].value
+    context.add_cookies([{"name": "sessionid", "value": session, "url": live_server.url}])
+    page, subscriber = context.new_page(), Subscriber.objects.get(pk=reader("reader"))
+    path = reverse("admin:subscriptions_subscriber_change", args=[subscriber.pk])
+    page.goto(f"{live_server.url}{path}")
+    page.get_by_role("button", name="Keep letters from her").click()
+    asked = page.get_by_text("only an operator takes it back")
+    asked.wait_for()
+    found = [one for one in page.evaluate(JUDGE, []) if not is_unfolds(*one[:2])]
+    assert found == []
+    submit = page.locator("#dialog").get_by_role("button", name="Keep letters from her")
+    submit.click()
+    page.get_by_text("This field is required.").wait_for()
+    page.get_by_label("Reason").fill("asked by phone")
+    submit.click()
+    page.get_by_text("Kept letters from: 1.").wait_for()
+    context.close()
+    subscriber.refresh_from_db()
+    assert subscriber.suppressed_reason == "asked by phone"
