@@ -20,6 +20,7 @@ UNFOLDS = [
     ("landmark-one-main", "", "no page of its layout has a main"),
     ("region", "", "nor a landmark beside the menu"),
     ("scrollable-region-focusable", "formset-wrapper", "a table of rows without any link"),
+    ("scrollable-region-focusable", "lg\\:rounded-t-none", "a list in which nothing leads on"),
     ("empty-table-header", "", "the column of its boxes to delete rows has no name"),
 ]
 #: What the browser says of frames, in which letters stand: they are shut in, and here the page
@@ -130,6 +131,7 @@ def test_a_button_opens_a_dialog_that_asks_and_does_what_it_says(chromium, live_
     page.get_by_role("button", name="Keep letters from her").click()
     asked = page.get_by_text("only an operator takes it back")
     asked.wait_for()
+    page.wait_for_function("document.getAnimations().length === 0")  # It fades in.
     found = [one for one in page.evaluate(JUDGE, []) if not is_unfolds(*one[:2])]
     assert found == []
     submit = page.locator("#dialog").get_by_role("button", name="Keep letters from her")
