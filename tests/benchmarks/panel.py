@@ -4,8 +4,8 @@
         [--pick-days 2] [--event-days 2] [--fact-days 30] [--times 10] [--database URL]
 
 The rows are made in bulk by PostgreSQL, in a database of their own: 36 million letters and as many
-digests, which take 24 GB and ten minutes, and of picks, events and facts the last days' alone. With
-`--database`, an empty database is filled and kept, and one that is full is only looked at.
+digests, which take some 40 GB and ten minutes, and of picks, events and facts the last days' alone.
+With `--database`, an empty database is filled and kept, and one that is full is only looked at.
 
 Then the web server is started by the command of docker-compose.yml, and one client, logged in, asks
 for each page ten times, one after the other: the whole way of a request, the page read to its end.
