@@ -301,6 +301,22 @@ def test_one_who_was_changed_while_it_was_ranked_is_left_alone(monkeypatch):
     assert not Pick.objects.exists()
 
 
+def test_one_who_was_planned_for_while_it_was_ranked_is_left_alone(monkeypatch):
+    """The planner has ranked the same papers for her next day: they must not stand in both."""
+    subscriber = reader()
+    ended(subscriber, State.FAILED, "refused: no")
+    rank = planning.ranked_for
+
+    def plan_meanwhile(*told):
+        Subscriber.objects.update(next_due_at=NOW + 2 * DAY)
+        return rank(*told)
+
+    monkeypatch.setattr(planning, "ranked_for", plan_meanwhile)
+    with pytest.raises(anew.Refused, match="changed in this moment"):
+        anew.plan_anew(subscriber, LATER)
+    assert not Pick.objects.exists()
+
+
 def test_she_leaves_after_it_was_planned_anew_and_nothing_is_sent(server):
     subscriber = reader()
     ended(subscriber, State.FAILED, "refused: no")
