@@ -191,6 +191,16 @@ def test_each_address_lets_in_whom_the_table_says(client, role):
     assert found == {name: tuple(role in whom for whom in TABLE[name]) for name in found}
 
 
+@pytest.mark.parametrize("number", ["abc", "9" * 30, "9" * 5000])
+def test_what_is_no_number_finds_nobody_and_breaks_no_page(client, number):
+    client.force_login(make_user("o"))
+    for act in ACTS:
+        url = reverse(f"admin:subscriptions_subscriber_{act}", args=[number])
+        assert not is_let_in(client.get(url))
+    matches = reverse("admin:subscriptions_topic_matches")
+    assert client.post(matches, {"topic": number, "query": "graphs"}).status_code == 200
+
+
 def test_a_stranger_gets_the_log_in_and_nothing_else(client):
     found = {name for name, got, sent in walk(client) if is_let_in(got) or is_let_in(sent)}
     assert found == {"login", "logout"}

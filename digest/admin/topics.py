@@ -156,8 +156,7 @@ class TopicAdmin(Large, ModelAdmin):
 
         It writes nothing. `topic` is the one that it would change.
         """
-        number = request.POST.get("topic", "")
-        saved = Topic.objects.filter(pk=number).first() if number.isdecimal() else None
+        saved = self.get_object(request, request.POST.get("topic", ""))
         if not self._may_write(request, saved):
             raise PermissionDenied
         context = matching.told(request.POST, saved)

@@ -73,7 +73,10 @@ def _permission(act):
             return False
         if object_id is None:
             return True
-        subscriber = Subscriber.objects.filter(pk=object_id).first()
+        try:
+            subscriber = Subscriber.objects.filter(pk=object_id).first()
+        except ValueError:  # An address that somebody typed, with no number in it.
+            return False
         return subscriber is not None and act.fits(subscriber, timezone.now())
 
     return has_permission
