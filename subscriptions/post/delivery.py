@@ -28,7 +28,6 @@ from django.db import DataError, Error, IntegrityError, connection, transaction
 
 from subscriptions.models import Letter
 from subscriptions.post import doubts, ledger, providers, recording, sending, verp, writing
-from subscriptions.post.abreast import run_abreast
 from subscriptions.post.clock import Clock
 from subscriptions.post.journal import Entry, Journal
 from subscriptions.post.ledger import Frozen, Overtaken
@@ -46,8 +45,6 @@ LOOK_AROUND_SECONDS = 0.25  # Between two looks for letters that somebody waits 
 #: once, which costs less; before, it may be about to find out why the last one died.
 AHEAD, FAR_AHEAD = 2, 4
 GOES_WELL_SECONDS = 5
-#: So many rounds go abreast where so many letters are due, and each has so many lines.
-ABREAST, MANY, LINES_OF_EACH = 2, 500, 5
 HELD_SECONDS = 0.25  # Until a letter at the fence is looked at again, whose reader's row is held.
 
 State = Letter.State
@@ -68,8 +65,7 @@ class Round:
     """One round of delivery: it goes on until nothing is due, or its time is over.
 
     `ids` are the letters to be delivered, where they aren't all that are due. After `seconds`, or
-    when `is_stopping`, nothing more is claimed, and what is under way is brought to its end. It
-    leaves their part of the lines to so many others that it `shares_with`.
+    when `is_stopping`, nothing more is claimed, and what is under way is brought to its end.
     """
 
     def __init__(
@@ -79,7 +75,6 @@ class Round:
         *,
         seconds: float = float("inf"),
         is_stopping: Callable[[], bool] = lambda: False,
-        shares_with: int = 0,
     ):
         self.clock = clock
         self.ids = ids
@@ -87,8 +82,7 @@ class Round:
         self.began_at = time.monotonic()
         self.claims_until = self.began_at + seconds
         self.counts: Counter[str] = Counter()  # What became of letters: accepted, deferred …
-        transport = transport_for(settings.EMAIL_URL)
-        self.lines = Lines(transport, transport.connections // (1 + shares_with))
+        self.lines = Lines(transport_for(settings.EMAIL_URL))
         self.journal: Journal | None = None
         self.has_more = True
         self.failing_since: float | None = None
@@ -473,48 +467,18 @@ class Round:
 
 
 def deliver_due(
-    clock: Clock,
-    ids: Sequence[int] | None = None,
-    *,
-    seconds: float = float("inf"),
-    is_stopping: Callable[[], bool] = lambda: False,
+    clock: Clock, ids: Sequence[int] | None = None, *, seconds: float = float("inf"), **limits
 ) -> Counter[str]:
     """Deliver what is due, or those of `ids` that are. Return how many letters ended how.
 
     Letters that may be what broke earlier rounds get one each, before the others.
     """
     until = time.monotonic() + seconds
-
-    def run(ids, is_stopping=is_stopping, **options):
-        return Round(
-            clock, ids, seconds=until - time.monotonic(), is_stopping=is_stopping, **options
-        ).run()
-
-    if ids is not None:
-        return run(ids)
-    now = clock()
+    alone = [[letter_id] for letter_id in ledger.suspects(clock())] if ids is None else []
     counts: Counter[str] = Counter()
-    for letter_id in ledger.suspects(now):
-        counts += run([letter_id])
-    rounds = _worth_while(now)
-
-    def run_one(is_over):
-        return run(None, lambda: is_stopping() or is_over(), shares_with=rounds - 1)
-
-    return counts + run_abreast(run_one, rounds)
-
-
-def _worth_while(now) -> int:
-    """Return how many rounds abreast are: more than one for many letters and many lines.
-
-    On SQLite only one writes at a time; and what a transaction holds, no other thread sees.
-    """
-    if connection.vendor != "postgresql" or connection.in_atomic_block:
-        return 1
-    if transport_for(settings.EMAIL_URL).connections < ABREAST * LINES_OF_EACH:
-        return 1
-    due = Letter.objects.due(now).order_by()[:MANY].count()
-    return ABREAST if due == MANY else 1
+    for some in [*alone, ids]:
+        counts += Round(clock, some, seconds=until - time.monotonic(), **limits).run()
+    return counts
 
 
 def _why_unwritable() -> str:

@@ -24,9 +24,8 @@ OPEN_AGAIN = 30  # Seconds: a server that lets us have no more lines is not aske
 class Lines:
     """Those that are open or being opened: as many as are wanted, and the server lets us have."""
 
-    def __init__(self, transport: Transport, most: int):
+    def __init__(self, transport: Transport):
         self.transport = transport
-        self._most = most
         self.trouble: NoLine | None = None  # What kept us from opening the last one.
         self._selector = selectors.DefaultSelector()
         self._lines: set[Line] = set()
@@ -44,7 +43,7 @@ class Lines:
 
     def most(self) -> int:
         """Return how many lines there can be: after a trouble, those that there are."""
-        return max(1, len(self._lines)) if self.trouble else self._most
+        return max(1, len(self._lines)) if self.trouble else self.transport.connections
 
     def want(self, count: int) -> None:
         """Open lines until there are so many, or as many as there may be, without waiting.
@@ -54,7 +53,7 @@ class Lines:
         if time.monotonic() < self._open_again_at:
             return
         at_once = (1 if self.trouble else OPENERS) - len(self._opening)
-        for _ in range(min(min(count, self._most) - len(self), at_once)):
+        for _ in range(min(min(count, self.transport.connections) - len(self), at_once)):
             self._opening.add(self._openers.submit(self.transport.open))
 
     def free(self) -> list[Line]:
@@ -136,7 +135,7 @@ class Lines:
 
 def hand_over(transport: Transport, envelope: Envelope, mime: bytes) -> Verdict:
     """Hand one letter over that stands in no ledger, while the caller waits."""
-    lines = Lines(transport, 1)
+    lines = Lines(transport)
     try:
         lines.open_one()
         (line,) = lines.free()
