@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from digest.sources import taxonomy
 from subscriptions.models import Topic
@@ -107,13 +107,16 @@ def read(content: bytes) -> list[Entry]:
 
 def apply(content: bytes) -> list[Entry]:
     """Make and change topics as a pack says. Return what was done. Raises Unreadable."""
-    with transaction.atomic():
-        entries = read(content)
-        new = [entry.topic for entry in entries if entry.state == "new"]
-        changed = [entry.topic for entry in entries if entry.state == "changed"]
-        Topic.objects.bulk_create(new)
-        Topic.objects.bulk_update(changed, FIELDS, batch_size=100)
-        return entries
+    try:
+        with transaction.atomic():
+            entries = read(content)
+            new = [entry.topic for entry in entries if entry.state == "new"]
+            changed = [entry.topic for entry in entries if entry.state == "changed"]
+            Topic.objects.bulk_create(new)
+            Topic.objects.bulk_update(changed, FIELDS, batch_size=100)
+            return entries
+    except IntegrityError as error:
+        raise Unreadable("Somebody made one of these topics at this moment: try again.") from error
 
 
 def _tables(content):

@@ -263,3 +263,13 @@ def test_the_command_says_what_is_wrong(tmp_path, capsys):
         call_command("topics", "import", str(file))
     assert "line 6: it has no name. Refused." in capsys.readouterr().err
     assert Topic.objects.get().slug == "reefs"
+
+
+def test_a_slug_that_somebody_takes_at_this_moment_refuses_the_pack(monkeypatch):
+    """As two curators do who import the same pack: both have looked before either writes."""
+    looked_at = packs.read(REEFS.encode())
+    make.topic(slug="reefs", name="Reefs")
+    monkeypatch.setattr(packs, "read", lambda content: looked_at)
+    with pytest.raises(packs.Unreadable, match="at this moment"):
+        packs.apply(REEFS.encode())
+    assert Topic.objects.filter(slug="reefs").count() == 1

@@ -50,9 +50,16 @@ def test_the_trail_is_searched_and_filtered(panel):  # noqa: F811
     ]:
         text = told(panel, **asked)
         assert [one for one in entries if entries[one] in text] == [found]
-    assert "Unsubscribed." in told(panel, user__id__exact=of_reader.user_id)
+    assert "Unsubscribed." in told(panel, user=of_reader.user_id)
     assert "Unsubscribed." not in told(panel, action_time_to="2020-01-01")
     assert "Unsubscribed." in told(panel, kind="x")
+
+
+def test_the_trail_of_nobody_and_of_no_kind_is_the_whole_trail(panel):  # noqa: F811
+    act_on(panel, make.subscriber("you@example.org"), "suppress", reason="asked by phone")
+    for asked in ({"user": "9" * 30}, {"user": "x"}, {"kind": "9" * 30}):
+        assert "asked by phone" in told(panel, **asked)
+    assert "asked by phone" in told(panel, user=str(User.objects.get().pk))
 
 
 def test_nobody_changes_the_trail(panel):  # noqa: F811

@@ -168,4 +168,4 @@ def _setting(then):
     """Return what RANKING has to say for these settings."""
     default = asdict(Tuning())
     changed = {name: value for name, value in asdict(then).items() if value != default[name]}
-    return ",".join(f"{name}={value:g}" for name, value in changed.items())
+    return ",".join(f"{name}={value:.10g}" for name, value in changed.items())
