@@ -38,6 +38,9 @@ from subscriptions.post import ledger
 
 logger = logging.getLogger(__name__)
 
+#: Her first digest, due when she confirms, is planned within this time.
+FIRST_WITHIN = timedelta(hours=1)
+
 SHARD = 2_000  # So many readers are ranked at once,
 WRITTEN = 500  # and so many written down: all who write wait for each other on SQLite.
 LEASE = timedelta(
@@ -341,7 +344,9 @@ def ends_rest(letter: Letter, subscriber: Subscriber):
     surely_not = letter.state in (State.SKIPPED, State.MISSED) and not letter.repeats
     if surely_not or letter.left_at is None:
         return None
+    # The day alone doesn't tell: in the zone to which she has moved, it may be the second's.
     is_first = letter.day == schedule.local_day(subscriber.confirmed_at, subscriber.zone)
+    is_first = is_first and letter.created_at <= subscriber.confirmed_at + FIRST_WITHIN
     return letter.left_at + (schedule.APART_AT_FIRST if is_first else schedule.APART)
 
 

@@ -446,6 +446,16 @@ def test_a_restless_reader_gets_one_letter_a_date_never_two_in_a_row_and_is_not_
     )
 
 
+def test_a_reader_who_moves_after_her_first_digest_has_the_next_two_apart():
+    """Where she has moved to, the day of her second digest is the one on which she confirmed."""
+    machine = Restless()
+    machine.sign_up(hour=0, zone="Pacific/Honolulu")
+    machine.move(zone="Pacific/Kiritimati")
+    machine.wait(hours=30)
+    assert len(arrivals()) == 3
+    machine.she_has_one_letter_a_date_and_they_are_apart()
+
+
 # ---- Two planners
 
 
