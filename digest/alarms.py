@@ -267,16 +267,21 @@ def tell(now) -> None:
     if not untold.exists() or not lease.take():
         return
     try:
-        rows = untold.order_by("pk")  # Asked now that nobody else tells.
-        begun = [alarm for alarm in rows if alarm.told_at is None]
-        ended = [alarm for alarm in rows if alarm.ended_at is not None]
-        lines = [f"[{alarm.name}] {alarm.said}" for alarm in begun]
-        lines += [f"[{alarm.name}] is over: {alarm.said}" for alarm in ended]
-        if send(lines):
-            _of(begun).filter(told_at=None).update(told_at=now)
-            _of(ended).filter(end_told_at=None).update(end_told_at=now)
+        # Asked again now that nobody else tells: another may just have told of all.
+        if rows := list(untold.order_by("pk")):
+            _tell_of(rows, now)
     finally:
         lease.give_back()
+
+
+def _tell_of(rows, now):
+    begun = [alarm for alarm in rows if alarm.told_at is None]
+    ended = [alarm for alarm in rows if alarm.ended_at is not None]
+    lines = [f"[{alarm.name}] {alarm.said}" for alarm in begun]
+    lines += [f"[{alarm.name}] is over: {alarm.said}" for alarm in ended]
+    if send(lines):
+        _of(begun).filter(told_at=None).update(told_at=now)
+        _of(ended).filter(end_told_at=None).update(end_told_at=now)
 
 
 def _of(alarms):

@@ -13,6 +13,7 @@ from django.test.utils import CaptureQueriesContext
 
 from digest import alarms, planning, pulses, tasks
 from digest.models import Alarm, Coverage, Harvest, Pulse
+from digest.turns import Lease
 from subscriptions import limits
 from subscriptions.models import Letter
 from subscriptions.post import sending
@@ -322,6 +323,20 @@ def test_of_many_who_see_the_same_one_tells(hook, caplog):
     assert len(hook.told) == 2
     assert Alarm.objects.count() == 1
     assert [one.levelno for one in caplog.records] == [logging.ERROR, logging.WARNING]
+
+
+def test_who_finds_that_another_has_just_told_says_nothing(hook, monkeypatch):
+    class TakenAfterAnother(Lease):
+        def take(self):
+            monkeypatch.setattr(alarms, "Lease", Lease)
+            alarms.tell(NOW)
+            return super().take()
+
+    sending.trip("auth", "it said 535", NOW)
+    alarms.note(alarms.look(NOW), NOW)
+    monkeypatch.setattr(alarms, "Lease", TakenAfterAnother)
+    alarms.tell(NOW)
+    assert len(hook.told) == 1
 
 
 def test_what_beat_alone_looks_at_is_not_ended_by_others():
