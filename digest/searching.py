@@ -8,9 +8,9 @@ from bisect import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from html import escape  # As Django's, which looks for lazy texts first: pages have hundreds.
 
 from django.conf import settings
-from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
 from digest import archive, asking
@@ -28,6 +28,7 @@ PAGE = 10
 NAMES = 4  # Authors of a result that are named.
 SNIPPET = 320  # Columns.
 WORD = re.compile(r"[^\W_]+(?:[-\u2010\u2011][^\W_]+)*")
+BEYOND_ASCII = re.compile(r"[^\W\x00-\x7f]|[\u2010\u2011]")  # Of words.
 ALIKE = 8  # So many papers like a paper,
 LEAST_ALIKE = 0.12  # where they are as much like it as this.
 
@@ -181,17 +182,37 @@ def marked(said: str, wanted: frozenset[str]) -> SafeString:
 def _said(text, wanted):
     """Return where the text says one of the terms.
 
-    A stem begins as its words do, but for those that were written with more vowels (oedema), behind
-    an accent or with a hyphen: so few words need to be stemmed.
+    A stem begins as its word does, or as a part of it behind a hyphen: so few words need to be
+    stemmed. Behind an accent, it may begin anywhere.
     """
-    starts = {term[0] for term in wanted}
+    if text.isascii() or not BEYOND_ASCII.search(text):
+        words = map(_whole, _beginnings(wanted).finditer(text))
+    else:
+        words = WORD.finditer(text)
+    return [word for word in words if not wanted.isdisjoint(_terms(word[0]))]
+
+
+def _whole(word):
+    """Return the whole of a word, of which a part behind a hyphen may have been found."""
+    text, start = word.string, word.start()
+    while text[start - 1 : start] == "-" and text[start - 2 : start - 1].isalnum():
+        start -= 2
+        while text[start - 1 : start].isalnum():
+            start -= 1
+    return word if start == word.start() else WORD.match(text, start)
+
+
+@lru_cache(1_000)
+def _beginnings(wanted: frozenset[str]) -> re.Pattern[str]:
+    """Return what finds words from where they begin, or a part does, as one of the terms.
+
+    Some are written with a vowel before it (oedema). The letter is looked for fast; what stands
+    before it is seldom asked.
+    """
+    starts = {term[0] for term in wanted if term.isascii()}
     starts |= {"a", "o"} if "e" in starts else set()
-    return [
-        word
-        for word in WORD.finditer(text)
-        if ((said := word[0])[0].lower() in starts or not said.isascii() or "-" in said)
-        and not wanted.isdisjoint(_terms(said))
-    ]
+    letters = "".join(sorted(starts | {start.upper() for start in starts}))
+    return re.compile(rf"[{letters}](?<![^\W_].)[^\W_]*(?:-[^\W_]+)*" if letters else "(?!)")
 
 
 @lru_cache(100_000)

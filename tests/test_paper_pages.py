@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import time
 from datetime import timedelta
 
@@ -13,8 +14,9 @@ from django.test.utils import CaptureQueriesContext
 from django.utils.http import urlencode
 
 from config.policies import RedactingFormatter
-from digest import archive, feeds, planning
+from digest import archive, feeds, planning, searching
 from digest.models import ArchiveFile, Paper, PaperEvent
+from digest.ranking import text as words
 from subscriptions import links, signup
 from subscriptions.models import Letter
 from tests import atom, make
@@ -270,6 +272,37 @@ def test_a_search_finds_what_a_topic_means_and_marks_it(client):
     assert marks == ["Graph-based", "networks", "Networks", "graph"]
     assert "1 paper." in page.text_content()
     assert not page.xpath("//ol//b")
+
+
+@pytest.mark.parametrize(
+    ("asked", "text", "said"),
+    [
+        (
+            "guided graph",
+            "Self-guided x--graphs: sub-graph-GUIDED.",
+            "Self-guided|graphs|sub-graph-GUIDED",
+        ),
+        ("edema", "Oedema or edema?", "Oedema|edema"),
+        ("edema", "Œdema, edema", "Œdema|edema"),
+        ("etat", "L’état, un état – no statement.", "état|état"),
+        ("alpha", "5α-reductase … for α", "5α-reductase|α"),
+        (
+            "pretraining",
+            "Pre‐training; pre-training, re pretraining",
+            "Pre‐training|pre-training|pretraining",
+        ),
+        ("kmeans", "k-means", "k-means"),
+        ("4d", "A 4-D 4D 14D", "4-D|4D"),
+        ("graph", "Subgraph", ""),
+        ("the", "The theory", ""),
+    ],
+)
+def test_every_word_of_a_search_is_marked_however_it_is_written(asked, text, said):
+    terms = frozenset(words.terms(asked))
+    found = re.findall("<mark>(.*?)</mark>", searching.marked(text, terms))
+    assert found == [word for word in said.split("|") if word]
+    in_full = [w[0] for w in searching.WORD.finditer(text) if terms & {*words.terms(w[0])}]
+    assert found == in_full
 
 
 def test_a_search_finds_authors(client):
