@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from digest import arrays
-from digest.ranking.archive import Archive
+from digest.ranking import text
+from digest.ranking.archive import Archive, widened
 from digest.ranking.archiving import Facts, Texts, arrays_of
 from digest.ranking.choice import matches
 from digest.ranking.edition import Edition
@@ -169,6 +170,15 @@ def test_a_search_means_what_a_topic_means(archive, papers, asked, found, not_fo
     assert not not_found & titles_found
 
 
+@pytest.mark.parametrize("asked", ["graph", "neural graph", "graph network molecule", "xyz graph"])
+def test_a_short_search_finds_what_has_all_of_its_words(archive, papers, asked):
+    terms = set(text.terms(asked))
+    having = {paper.title for paper in papers if terms <= set(text.terms(text_of(paper)))}
+    found = search(archive, asked, TUNING)
+    assert set(titles(archive, papers, found.papers)) == having
+    assert found.count == len(having)
+
+
 def test_the_best_comes_first_or_else_the_newest(archive, papers):
     best = search(archive, "graph neural networks for molecules", TUNING)
     assert titles(archive, papers, best.papers[:1]) == [LINES[0][0]]
@@ -212,6 +222,12 @@ def test_papers_like_a_paper_are_about_the_same(archive, papers):
     assert len(hits) == 5
     about = [titles(archive, papers, [one])[0] + papers[one].abstract for one in hits.papers]
     assert all("molecule" in said or "graph" in said for said in about)
+
+
+def test_numbers_of_16_bits_are_the_same_in_32():
+    every = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    finite = every[np.isfinite(every)]
+    assert widened(finite).tobytes() == finite.astype(np.float32).tobytes()
 
 
 def test_a_paper_is_where_its_id_says(archive, papers):

@@ -94,9 +94,17 @@ class Archive:
 
     def read(self, papers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the tokens of the papers one after the other, and where each one's end."""
-        starts = np.where(papers > 0, self.token_ends[papers - 1], 0)
-        sizes = self.token_ends[papers] - starts
+        starts, sizes = self.spans(papers)
         return self.tokens[places_of(starts, sizes)], np.cumsum(sizes)
+
+    def spans(self, papers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return where the tokens of each paper start, and how many they are."""
+        starts = np.where(papers > 0, self.token_ends[papers - 1], 0)
+        return starts, self.token_ends[papers] - starts
+
+    def latent_of(self, papers: np.ndarray) -> np.ndarray:
+        """Return the latent vectors of the papers, (n_papers, n_dimensions)."""
+        return widened(self.latent[papers])
 
     def line_of(self, paper: int) -> str:
         """Return what a paper says, as an edition looks for phrases in it."""
@@ -220,7 +228,7 @@ class Archive:
         """Return the products of the papers' vectors and one of words (n_words,), (n_papers,)."""
         columns, weights, starts = self.entries(papers)
         sums = np.concatenate([[0], np.cumsum(weights * words[columns], dtype=float)])
-        return np.diff(sums[[*starts, len(columns)]]).astype(np.float32)
+        return np.diff(sums[np.append(starts, len(columns))]).astype(np.float32)
 
     def _filed(self, papers: np.ndarray) -> tuple[list[str], list[tuple[str, ...]]]:
         """Return the field and the categories of each paper."""
@@ -250,6 +258,16 @@ def idf_of(model: TfidfModel, n_further: int) -> np.ndarray:
 def weights_of(model: TfidfModel, n_further: int) -> np.ndarray:
     """Return what words weigh, and at ABSENT a word that no paper has."""
     return (idf_of(model, n_further) ** model.idf_power).astype(np.float32)
+
+
+def widened(halves: np.ndarray) -> np.ndarray:
+    """Return finite numbers of 16 bits in 32, in a third of the time that numpy takes.
+
+    Sign, exponent and fraction go where they belong; then the exponent counts from elsewhere.
+    """
+    bits = np.left_shift(halves.view(np.int16), 13, dtype=np.int32)
+    bits &= ~0x70000000  # What the sign was drawn out to.
+    return bits.view(np.float32) * np.float32(2.0**112)
 
 
 def _find(words: np.ndarray, word: str) -> int:

@@ -283,3 +283,9 @@ def unit(rows: np.ndarray) -> np.ndarray:
     """Return the rows scaled to unit length. Rows of zeros stay."""
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     return rows / np.where(lengths > 0, lengths, 1)
+
+
+def cosines_of(rows: np.ndarray, one: np.ndarray) -> np.ndarray:
+    """Return the cosines of the rows with one vector, (n_rows,). That of zeros is 0."""
+    lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+    return rows @ unit(one[None])[0] / np.where(lengths > 0, lengths, 1)

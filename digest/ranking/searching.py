@@ -12,11 +12,11 @@ import numpy as np
 
 from digest.ranking import text
 from digest.ranking.archive import SUBLINEAR, Archive
-from digest.ranking.edition import unit
+from digest.ranking.edition import cosines_of
 from digest.ranking.model import ABSENT
 from digest.ranking.query import SHORT, Query, queries
 from digest.ranking.relevance import BEST, COVERAGE, ENOUGH, LACKING, LONG, TOGETHER
-from digest.ranking.tokens import TEXTS, lines, name_words, say, sizes_of, starts_of
+from digest.ranking.tokens import TEXTS, lines, name_words, say
 from digest.ranking.tuning import Tuning
 
 MAX_PARTS = 12  # Of a search: each costs time.
@@ -60,12 +60,12 @@ def search(archive: Archive, asked: str, tuning: Tuning, *, newest: bool = False
 
 def _are_called(archive: Archive, papers: np.ndarray, asked: str) -> np.ndarray:
     """Return which of the papers have this text for their title."""
-    columns = archive.columns_of(text.stems(text.words(asked, of_query=True)))
-    tokens, ends = archive.read(papers)
-    called = (sizes_of(ends) > len(columns)) & bool(len(columns))
-    for place, column in enumerate(columns.tolist()):
-        called[called] = tokens[starts_of(ends)[called] + place] == column
-    called[called] = tokens[starts_of(ends)[called] + len(columns)] < 0  # The line ends there.
+    columns = archive.columns_of(text.stems(text.words(asked, of_query=True))).tolist()
+    starts, sizes = archive.spans(papers)
+    called = (sizes > len(columns)) & bool(columns)
+    for place, column in enumerate(columns):
+        called[called] = archive.tokens[starts[called] + place] == column
+    called[called] = archive.tokens[starts[called] + len(columns)] < 0  # The line ends there.
     return called
 
 
@@ -109,26 +109,38 @@ class _Asked:
 
         See relevance.coverage, which says the same of an edition.
         """
+        if len(self.columns) <= SHORT:
+            papers = self._having_all()
+            return papers, np.zeros(len(papers))
         covered = np.zeros(len(self.archive), dtype=np.float32)
         for column, idf in zip(self.columns.tolist(), self.idf.tolist(), strict=True):
             if column != ABSENT:
                 covered[self.archive.having(column)[0]] += idf
         whole, most = self.idf.sum() - 1e-3, self.idf[:LONG].sum()
-        enough = whole if len(self.columns) <= SHORT else min(COVERAGE * most, whole)
-        papers = np.flatnonzero(covered >= enough)
+        papers = np.flatnonzero(covered >= min(COVERAGE * most, whole))
         lacking = np.clip(1 - covered[papers] / most, 0, 1)
         return papers, np.where(covered[papers] >= whole, 0, lacking)
+
+    def _having_all(self) -> np.ndarray:
+        """Return the papers that have all of the terms, rising. The rarest come first."""
+        if (self.columns == ABSENT).any():
+            return NO_HITS.papers
+        first, *others = (self.archive.having(column)[0] for column in self.columns.tolist())
+        for other in others:
+            has = np.zeros(len(self.archive), dtype=bool)
+            has[other] = True
+            first = first[has[first]]
+        return first.astype(np.int64)
 
     def words(self, papers: np.ndarray) -> np.ndarray:
         """Return the cosines of the words with those of the papers."""
         scores = np.zeros(len(papers), dtype=np.float32)
-        often = np.zeros(len(self.archive), dtype=np.uint8)
         for column, weight in zip(self.columns.tolist(), self.weights.tolist(), strict=True):
             if column != ABSENT:
                 having, counts = self.archive.having(column)
+                often = np.zeros(len(self.archive), dtype=np.uint8)
                 often[having] = counts
                 scores += SUBLINEAR[often[papers]] * (weight * float(self.archive.weights[column]))
-                often[having] = 0
         return scores / self.archive.lengths[papers]
 
     def says(self, papers: np.ndarray, phrases: Sequence[Sequence[str]]) -> np.ndarray:
@@ -184,7 +196,7 @@ def _both(
         return np.clip(cosines, 0, 1)
     rows = archive.latent_row[columns]
     place = weights[rows != ABSENT] @ archive.model.components_[rows[rows != ABSENT]]
-    near = unit(archive.latent[papers].astype(np.float32)) @ unit(place[None])[0]
+    near = cosines_of(archive.latent_of(papers), place)
     return np.clip((cosines + tuning.latent * near) / (1 + tuning.latent), 0, 1)
 
 
