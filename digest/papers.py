@@ -16,6 +16,7 @@ from django.utils import timezone
 from django.utils.safestring import mark_safe
 from django.utils.text import slugify
 
+from digest.lines import line
 from digest.models import Paper
 from digest.shared import SECONDS, same_for_all
 from digest.sources.records import BadRecord, canonical_id
@@ -125,7 +126,7 @@ def topic(request, slug):
         return redirect("topic", found.today.slug, permanent=True)
     matched = latest(found)
     days = [
-        {"day": day, "papers": list(papers)}
+        {"day": day, "lines": [line(paper, level=3, terms=paper.terms) for paper in papers]}
         for day, papers in groupby(matched or (), key=lambda paper: paper.day)
     ]
     context = {"topic": found, "days": days, "is_ready": matched is not None}
@@ -166,9 +167,11 @@ def day(request, day):
     day = _day(day)
     papers = Paper.objects.filter(day=day).order_by(F("upvotes").desc(nulls_last=True), "pk")
     others = Paper.objects.order_by("day").values_list("day", flat=True)
+    page = _page(papers, request)
     context = {
         "day": day,
-        "page": _page(papers, request),
+        "page": page,
+        "lines": [line(paper, level=2) for paper in page],
         "before": others.filter(day__lt=day).last(),
         "after": others.filter(day__gt=day, day__lte=_tomorrow()).first(),
     }
@@ -210,6 +213,17 @@ def search(request):
     address = reverse("search")
     context = {
         "found": found,
+        "lines": [
+            line(
+                one.paper,
+                level=2,
+                title=one.title,
+                byline=one.byline,
+                snippet=one.snippet,
+                dated=True,
+            )
+            for one in found.results
+        ],
         "newest": newest,
         "address": f"{address}?{urlencode(query)}",
         "best_address": f"{address}?{urlencode({'q': found.asked})}",

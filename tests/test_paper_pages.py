@@ -29,8 +29,8 @@ ATOM = {"a": "http://www.w3.org/2005/Atom"}
 ODD = "<script>alert(1)</script> & graphs"
 
 
-def page_of(client, path, status=200):
-    response = client.get(path)
+def page_of(client, path, status=200, **headers):
+    response = client.get(path, headers=headers)
     assert response.status_code == status
     return lxml.html.fromstring(response.content)
 
@@ -240,6 +240,24 @@ def test_a_day_has_its_papers_most_upvoted_first_and_leads_to_others(client):
     assert "No papers of this day are here." in page.text_content()
     assert page.xpath("//a[@rel='next']/@href") == [f"/days/{TODAY}/"]
     assert page.xpath("//meta[@name='robots']/@content") == ["noindex"]
+
+
+def test_papers_of_a_list_keep_their_words_and_facts_apart(client):
+    odd = '100% <b>%(title)s</b> & "graphs"'
+    make.paper(odd, odd, authors=[odd], github="https://example.org/?a=1&b=2", upvotes=1)
+    make.paper("Plain", categories=["cs.LG"], upvotes=0)
+    make.paper("Gone", "Bread.", id="bread:1", is_withdrawn=True, upvotes=1_234)
+    for language, facts in (
+        ("en", ["1,234 upvotes", "Withdrawn"]),
+        ("de", ["1.234 Stimmen", "Zurückgezogen"]),
+    ):
+        page = page_of(client, f"/days/{TODAY}/", **{"accept-language": language})
+        gone, first, plain = page.xpath("//article")
+        assert [fact.text_content() for fact in gone.xpath(".//li")][: len(facts)] == facts
+        said = first.xpath(".//a|.//p")
+        assert [one.text_content() for one in said[:3]] == [odd, odd, odd]
+        assert "https://example.org/?a=1&b=2" in first.xpath(".//a/@href")
+        assert [fact.text_content() for fact in plain.xpath(".//li")] == ["cs.LG", "arXiv"]
 
 
 def test_a_long_day_has_pages(client):
