@@ -11,12 +11,13 @@ from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.formats import date_format
 from django.utils.html import format_html
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import TabularInline
 from unfold.decorators import display
 
 from digest import composing, previews, promises
 from digest.admin.parts import link_to
 from digest.models import Alarm, Digest, Pick
+from subscriptions.admin.pages import Page
 from subscriptions.admin.parts import (
     Large,
     LetterDayFilter,
@@ -70,7 +71,7 @@ class DayFilter(LetterDayFilter):
 
 
 @admin.register(Digest)
-class DigestAdmin(Large, ReadOnly, ModelAdmin):
+class DigestAdmin(Large, ReadOnly, Page):
     list_display = ["subscriber", "state", "why", "day", "pick_count", "considered"]
     list_filter = [("letter__state", LetterStateFilter), ("day", DayFilter)]
     list_filter_options = {"letter__state": {"horizontal": True}}

@@ -7,13 +7,14 @@ from django.db.models import Window
 from django.db.models.functions import Lag
 from django.utils.html import format_html
 from django.utils.text import Truncator
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import BooleanRadioFilter, RangeDateFilter
 from unfold.decorators import action, display
 
 from digest.admin import replays
 from digest.admin.parts import link_out, wide
 from digest.models import FittedModel, Observation, Paper, PaperEvent
+from subscriptions.admin.pages import Page, PagedFormSet
 from subscriptions.admin.parts import Large, ReadOnly, badge
 
 #: How an id begins: 2506.04235, math/0309136, biorxiv:…
@@ -40,6 +41,7 @@ class ObservationInline(ReadOnly, TabularInline):
     readonly_fields = ["upvotes_said", "comments_said", "stars_said"]
     ordering = ["-day", "source"]
     show_title = False
+    formset = PagedFormSet
     per_page = 10
     extra = 0
 
@@ -84,7 +86,7 @@ def _with_change(observation, name):
 
 
 @admin.register(Paper)
-class PaperAdmin(Large, ReadOnly, ModelAdmin):
+class PaperAdmin(Large, ReadOnly, Page):
     """What sources said. A change by hand would be undone by the next harvest."""
 
     list_display = ["short_title", "id", "day", "areas", "upvotes", "sample"]
@@ -177,7 +179,7 @@ class PaperAdmin(Large, ReadOnly, ModelAdmin):
 
 
 @admin.register(FittedModel)
-class FittedModelAdmin(ReadOnly, ModelAdmin):
+class FittedModelAdmin(ReadOnly, Page):
     list_display = ["fitted_at", "documents", "terms", "name"]
     actions_list = ["replay"]
 

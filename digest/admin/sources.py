@@ -4,13 +4,13 @@ from django.contrib import admin
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.text import Truncator
-from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter, RangeDateFilter
 from unfold.decorators import display
 
 from digest import harvest
 from digest.admin.parts import wide
 from digest.models import Coverage, Harvest
+from subscriptions.admin.pages import Page
 from subscriptions.admin.parts import ReadOnly, badge
 
 #: How each state of a harvest, and of what it covered, looks: see templates/admin/badge.html.
@@ -49,7 +49,7 @@ def harvest_badge(run, now):
 
 
 @admin.register(Harvest)
-class HarvestAdmin(ReadOnly, ModelAdmin):
+class HarvestAdmin(ReadOnly, Page):
     list_display = [
         "what",
         "started_at",
@@ -84,7 +84,7 @@ class HarvestAdmin(ReadOnly, ModelAdmin):
 
 
 @admin.register(Coverage)
-class CoverageAdmin(ReadOnly, ModelAdmin):
+class CoverageAdmin(ReadOnly, Page):
     list_display = ["day", "what", "state_said", "announced", "had", "short_note"]
     list_display_links = ["what"]
     list_filter = [SourceFilter, ("state", ChoicesDropdownFilter), ("day", RangeDateFilter)]

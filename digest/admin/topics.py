@@ -11,13 +11,13 @@ from django.urls import path
 from django.utils.decorators import method_decorator
 from django.utils.text import Truncator
 from django.views.decorators.http import require_POST
-from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from digest.admin import followers, matching, merging, packs
 from digest.admin.parts import wide
+from subscriptions.admin.pages import Page
 from subscriptions.admin.parts import Large, LargeChangeList
 from subscriptions.models import ARXIV, Topic
 
@@ -70,7 +70,7 @@ class TopicChangeList(LargeChangeList):
 
 
 @admin.register(Topic)
-class TopicAdmin(Large, ModelAdmin):
+class TopicAdmin(Large, Page):
     form = TopicForm
     list_display = ["name", "short_query", "is_offered", "followers", "muted_by"]
     list_filter = [OwnerFilter]

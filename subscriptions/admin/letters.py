@@ -4,11 +4,12 @@ from django.contrib import admin
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 
 from subscriptions import returns
+from subscriptions.admin.pages import Page
 from subscriptions.admin.parts import (
     DaysFilter,
     Large,
@@ -46,7 +47,7 @@ class FactInline(ReadOnly, TabularInline):
 
 
 @admin.register(Letter)
-class LetterAdmin(Large, ReadOnly, ModelAdmin):
+class LetterAdmin(Large, ReadOnly, Page):
     list_display = [
         "subscriber",
         "state_said",
@@ -128,7 +129,7 @@ class LetterAdmin(Large, ReadOnly, ModelAdmin):
 
 
 @admin.register(LetterFact)
-class LetterFactAdmin(Large, ReadOnly, ModelAdmin):
+class LetterFactAdmin(Large, ReadOnly, Page):
     """What came back of all letters: the newest, and those of which no letter is known."""
 
     list_display = ["noted_at", "kind_said", "grade", "status", "said", "whose", "via"]

@@ -8,9 +8,9 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
-from unfold.admin import ModelAdmin
 from unfold.decorators import action
 
+from subscriptions.admin.pages import Page
 from subscriptions.admin.parts import LETTER_TONES, ReadOnly, badge, dialog, go_to
 from subscriptions.models import Sending
 from subscriptions.post import sending, standing
@@ -28,7 +28,7 @@ RESUME = {
 
 
 @admin.register(Sending)
-class SendingAdmin(ReadOnly, ModelAdmin):
+class SendingAdmin(ReadOnly, Page):
     """The switch, and what keeps letters from leaving. Its one row may not be there yet."""
 
     actions_list = ["stop", "resume"]

@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import display
 from unfold.enums import ActionVariant
@@ -19,6 +19,7 @@ from unfold.enums import ActionVariant
 from subscriptions import addresses, registry, schedule, seals, signup
 from subscriptions.admin import deeds
 from subscriptions.admin.acts import equip
+from subscriptions.admin.pages import Page, PagedFormSet
 from subscriptions.admin.parts import (
     SUBSCRIBER_TONES,
     Large,
@@ -125,6 +126,7 @@ class LetterInline(ReadOnly, TabularInline):
     fields = ["letter", "day", "state_said", "reason", "created_at", "ended_at"]
     readonly_fields = ["letter", "state_said"]
     show_title = False
+    formset = PagedFormSet
     per_page = 10
     extra = 0
 
@@ -151,7 +153,7 @@ class SuppressionFilter(DropdownFilter):
 
 @admin.register(Subscriber)
 @equip(*deeds.ACTS)
-class SubscriberAdmin(Large, ModelAdmin):
+class SubscriberAdmin(Large, Page):
     """Nobody is added by hand: consent must be the person's own, so it begins at the form."""
 
     list_display = ["address", "state", "hours", "follows", "next_due_at", "last_letter"]
@@ -293,7 +295,7 @@ class SubscriberAdmin(Large, ModelAdmin):
 
 
 @admin.register(Seal)
-class SealAdmin(ModelAdmin):
+class SealAdmin(Page):
     """Addresses that must not be written to again: nobody can read them, but search for one."""
 
     list_display = ["seal_said", "why", "at"]

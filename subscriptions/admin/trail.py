@@ -7,10 +7,10 @@ from django.contrib.contenttypes.models import ContentType
 from django.db.models import Exists, OuterRef
 from django.urls import reverse
 from django.utils.html import format_html
-from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 from unfold.decorators import display
 
+from subscriptions.admin.pages import Page
 from subscriptions.admin.parts import DaysFilter, Large, ReadOnly, badge
 
 TONES = {1: "good", 2: "open", 3: "bad"}
@@ -44,7 +44,7 @@ class KindFilter(KnownFilter):
 
 
 @admin.register(LogEntry)
-class TrailAdmin(Large, ReadOnly, ModelAdmin):
+class TrailAdmin(Large, ReadOnly, Page):
     list_display = ["action_time", "user", "told", "what", "act"]
     list_display_links = None
     list_filter = [

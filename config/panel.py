@@ -1,0 +1,18 @@
+"""The admin panel as a site: Unfold's, whose search breaks where a page of results isn't there."""
+
+from django.contrib.admin.apps import AdminConfig
+from django.core.paginator import InvalidPage
+from django.http import Http404
+from unfold.sites import UnfoldAdminSite
+
+
+class PanelConfig(AdminConfig):
+    default_site = "config.panel.Panel"
+
+
+class Panel(UnfoldAdminSite):
+    def search(self, request, extra_context=None):
+        try:
+            return super().search(request, extra_context)
+        except InvalidPage:
+            raise Http404("Of what was searched for, there is no such page.") from None

@@ -1,0 +1,75 @@
+"""What every page of the panel holds to, whatever an address or a form asks of it.
+
+Django and Unfold take more than they offer: any field of a model as a filter, by which one could
+find out what no page shows, and numbers and days that are none, by which they break.
+"""
+
+import re
+
+from django.contrib import messages
+from django.contrib.admin import helpers
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.views.main import ERROR_FLAG
+from django.core.exceptions import ValidationError
+from unfold.admin import ModelAdmin
+from unfold.contrib.filters.admin import RangeDateFilter
+from unfold.forms import PaginationInlineFormSet
+
+#: A year, month or day that Django's hierarchy of dates can reckon with: it looks at the next, too.
+PART_OF_A_DATE = re.compile(r"(?!9999)[0-9]{1,4}")
+
+
+class Page(ModelAdmin):
+    """The base of all pages of the panel."""
+
+    def lookup_allowed(self, lookup, value, request):
+        """Let a list be asked by its filters alone, and its hierarchy of dates by dates."""
+        if lookup in self._parts_of_dates() and not PART_OF_A_DATE.fullmatch(value):
+            raise IncorrectLookupParameters
+        return lookup in self.asked_by(request)
+
+    def _parts_of_dates(self):
+        return {f"{self.date_hierarchy}__{part}" for part in ("year", "month", "day")}
+
+    def asked_by(self, request) -> set[str]:
+        """Return the parameters that the list offers to be asked by."""
+        told = self._parts_of_dates() if self.date_hierarchy else set()
+        for one in self.get_list_filter(request):
+            if isinstance(one, type):
+                told.add(one.parameter_name)
+                continue
+            field, kind = one
+            ends = ("_from", "_to") if issubclass(kind, RangeDateFilter) else ("__exact",)
+            told |= {f"{field}{end}" for end in ends}
+        return told
+
+    def changelist_view(self, request, extra_context=None):
+        """Show all where an address asked for what isn't there, and say so.
+
+        Django leads such a one to the list as it is, and takes a second one for a broken database.
+        """
+        if ERROR_FLAG in request.GET:
+            request.GET = request.GET.copy()
+            del request.GET[ERROR_FLAG]
+            messages.warning(request, "What was asked for isn't in this list. It begins here.")
+        return super().changelist_view(request, extra_context)
+
+    def response_action(self, request, queryset, **kwargs):
+        for number in request.POST.getlist(helpers.ACTION_CHECKBOX_NAME):
+            try:
+                self.opts.pk.clean(number, None)
+            except ValidationError:
+                said = "What was selected is no row of this list. Nothing was done."
+                self.message_user(request, said, messages.ERROR)
+                return None
+        return super().response_action(request, queryset, **kwargs)
+
+
+class PagedFormSet(PaginationInlineFormSet):
+    """A table within a page, in pages of its own: one that isn't there is the first."""
+
+    def get_page_num(self):
+        try:
+            return max(1, super().get_page_num())
+        except ValueError:  # Of what is numeric, as ² is, Python doesn't take all for a number.
+            return 1
