@@ -2,12 +2,12 @@
 
 import re
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 
 from django.conf import settings
 
-from digest import editions, planning
-from digest.models import FittedModel, Paper, Pick
+from digest import editions, fitting, planning
+from digest.models import Paper, Pick
 from digest.profiles import profiles_of
 from digest.ranking.tuning import Tuning
 from digest.ranking.verdict import Verdict, judge
@@ -24,7 +24,9 @@ LEAST_OF_TITLE = 8  # Characters of a title's beginning by which a paper is foun
 
 @dataclass(frozen=True)
 class Answer:
-    """What is known of the paper that was asked about. `pick` is set where it was sent."""
+    """What is known of the paper that was asked about. `pick` is set where it was sent, `verdict`
+    where what pages rank with knows the paper.
+    """
 
     paper: Paper | None = None
     pick: Pick | None = None
@@ -70,24 +72,31 @@ def ask(subscriber, asked: str, day: date, now) -> Answer:
     days = min(days, editions.LONGER[0])  # Those of a month take too long to read for a page.
     is_new = Paper.objects.new_on(until, days).filter(pk=paper.pk).exists()
     answer = Answer(paper, pick, is_new=is_new, day=day)
-    if pick is not None or not FittedModel.objects.exists():
+    if pick is not None:
         return answer
-    issue = editions.issue_of(until, now, days=days, may_store=False)
+    try:
+        issue = editions.for_page(until, days)
+    except fitting.NotFitted:
+        return answer
     planned = planning.planned_for(subscriber, issue)
     if any(one.is_second and one.paper == paper.pk for one in planned):
         return replace(answer, verdict=Verdict("second"))
-    if not is_new:
+    if not is_new or paper.pk not in issue.places:  # So new that the archive is without it.
         return answer
     verdict = _judge(subscriber, issue, paper)
     if verdict.what == "chosen" and all(one.paper != paper.pk for one in planned):
         verdict = replace(verdict, what="crowded")  # By a second chance, which had its place.
-    other = Paper.objects.get(pk=issue.ids[verdict.other]) if verdict.other >= 0 else None
-    return replace(answer, verdict=verdict, other=other)
+    if verdict.other < 0:
+        return replace(answer, verdict=verdict)
+    other = Paper.objects.filter(pk=issue.ids[verdict.other]).first()
+    return replace(answer, verdict=verdict, other=other) if other else answer
 
 
 def _judge(subscriber, issue, paper):
     (profile,) = profiles_of([subscriber])
-    had = Pick.objects.filter(subscriber=subscriber, paper__in=issue.ids)
-    seen = {issue.places[had_one] for had_one in had.values_list("paper_id", flat=True)}
+    since = issue.day - timedelta(days=issue.days)
+    had = Pick.objects.filter(subscriber=subscriber, paper__day__gte=since)
+    had = had.values_list("paper_id", flat=True)
+    seen = {issue.places[one] for one in had if one in issue.places}
     place, tuning = issue.places[paper.pk], Tuning.of(settings.RANKING)
     return judge(issue.model, issue.edition, profile, seen, place, tuning)

@@ -27,6 +27,7 @@ SECOND_DAYS = 60
 #: A reader's last digest may lie so many days back, and nothing that came since is lost for her.
 #: What is older stays so: there is only one digest to hold it.
 LONGER = (14, 30)
+BACK = 7  # Pages show what was new on so many days before today, too, and share it.
 RECENT = 7  # What it gained in so many days is what it took off by.
 LEAST_GAIN = 10
 PLENTY = 30  # So many are enough in any company: among few papers, none is ahead of the others.
@@ -92,19 +93,29 @@ def issues_until(day: date, back: int) -> list[Issue]:
     return _kept("days", (id(whole), back), lambda: list(_make_days(whole, back)))
 
 
+def for_page(day: date, days: int) -> Issue:
+    """Return the papers that are new on `day`, of so many `days`: what pages rank anyway, where it
+    is one of theirs. Asks and raises what `window` does.
+    """
+    if days == settings.NEW_DAYS:
+        return issues_until(day, BACK)[-1]
+    return window(day, days - settings.NEW_DAYS)
+
+
 def window(day: date, back: int) -> Issue:
     """Return the papers that are new on `day`, or were on one of the days `back`, all in one.
 
     For pages: nothing is fitted, and where there is an archive, nothing is read. Asks one query
     then, and four at most. Raises fitting.NotFitted where no model is in use.
     """
+    name = f"window of {back} days"
     if (papers := archive.current()) is not None:
-        return _kept("window", (id(papers), day, back), lambda: _from_archive(papers, day, back))
+        return _kept(name, (id(papers), day, back), lambda: _from_archive(papers, day, back))
     model = fitting.in_use()
     papers = Paper.objects.new_between(day - timedelta(days=back), day)
     state = papers.aggregate(count=Count("pk"), changed=Max("changed_at"))
     key = id(model), day, back, *state.values()
-    return _kept("window", key, lambda: _make(day, settings.NEW_DAYS + back, model, papers))
+    return _kept(name, key, lambda: _make(day, settings.NEW_DAYS + back, model, papers))
 
 
 def second_chances(issue: Issue) -> Issue:

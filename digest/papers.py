@@ -23,7 +23,6 @@ from digest.sources.records import BadRecord, canonical_id
 from subscriptions.models import ARXIV, Topic
 
 DAY_PAGE = 40  # Papers of a day on one page.
-BACK = 7  # A topic shows what was new on so many days before today, too.
 SHOWN = 30  # Papers of a topic.
 FIRST_DAY = date(1900, 1, 1)
 
@@ -144,7 +143,7 @@ def latest(topic: Topic) -> list[Paper] | None:
     from digest.ranking.tuning import Tuning
 
     try:
-        issue = editions.window(timezone.localdate(), BACK)
+        issue = editions.window(timezone.localdate(), editions.BACK)
     except fitting.NotFitted:
         return None
     tuning = Tuning.of(settings.RANKING)

@@ -21,7 +21,6 @@ from digest.ranking.tuning import Tuning
 from subscriptions import schedule
 from subscriptions.models import Subscriber
 
-BACK = 7  # Days before today.
 #: So much of someone's words is looked at. Whoever wants more waits for her letter: pages must
 #: answer at once, whatever is written into them.
 MOST_CHARACTERS, MOST_QUERIES, MOST_TERMS = 6_000, 100, 600
@@ -61,7 +60,7 @@ class Difference:
 
 def last_issues(now) -> list[editions.Issue]:
     """Return the papers that are new today, and on each of the days before. See issues_until."""
-    return editions.issues_until(schedule.local_day(now, UTC), BACK)
+    return editions.issues_until(schedule.local_day(now, UTC), editions.BACK)
 
 
 def rehearse(profile: Profile, now, *, had: Collection[str] = ()) -> Rehearsal:

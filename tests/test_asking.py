@@ -12,8 +12,9 @@ from django.core.files.storage import default_storage
 from django.urls import reverse
 
 from config.policies import RedactingFormatter
-from digest import asking, fitting, planning, steering
+from digest import archive, asking, fitting, planning, steering
 from digest.models import Digest, FittedModel, Pick
+from digest.ranking.model import TfidfModel
 from subscriptions import links
 from subscriptions.models import Letter, Subscriber
 from tests import make
@@ -341,6 +342,42 @@ def test_without_a_model_the_ranking_is_not_ready_and_none_is_made(client):
     assert not FittedModel.objects.exists()
 
 
+def test_asking_reads_no_texts_where_there_is_an_archive(client, monkeypatch):
+    kitchen()
+    paper = make.paper("Graph networks")
+    archive.renew(NOW)
+    read, transform = [], TfidfModel.transform
+
+    def noted(self, texts):
+        read.extend(texts)
+        return transform(self, texts)
+
+    monkeypatch.setattr(TfidfModel, "transform", noted)
+    someone = make.subscriber(interests="graph networks")
+    for days in (7, 14):
+        monkeypatch.setattr(planning, "new_to", lambda *_, days=days: (TODAY, days))
+        assert answer(client, someone, paper).startswith("It will be there: place 1 of 1")
+    assert read == []
+
+
+def test_a_paper_that_the_archive_does_not_have_yet_is_not_judged(client):
+    kitchen()
+    archive.renew(NOW)
+    paper = make.paper("Graph networks")
+    someone = make.subscriber(interests="graph networks")
+    assert answer(client, someone, paper).startswith("The ranking isn’t ready yet")
+    archive.renew(NOW)
+    assert answer(client, someone, paper).startswith("It will be there")
+
+
+def test_a_paper_that_is_gone_meanwhile_stands_for_no_other(client, alike):
+    archive.renew(NOW)
+    leader, relative = alike
+    leader.delete()
+    someone = make.subscriber(interests="graph networks")
+    assert answer(client, someone, relative).startswith("The ranking isn’t ready yet")
+
+
 def test_an_unknown_paper_is_told_so_in_the_words_that_were_asked(client):
     said = answer(client, make.subscriber(), "2506.99999v2")
     assert said.startswith("No paper here has the id or the title 2506.99999v2 .")
@@ -594,7 +631,7 @@ def test_a_damaged_model_is_not_replaced_by_asking(client, caplog):
         file.write(b"not what was stored")
     someone = make.subscriber(interests="graph networks")
     before = everything()
-    assert answer(client, someone, paper).startswith("It will be there")
+    assert answer(client, someone, paper).startswith("The ranking isn’t ready yet")
     assert "its checksum differs" in caplog.text
     assert everything() == before
     with default_storage.open(row.name) as file:

@@ -68,9 +68,8 @@ def told(sent: QueryDict | None, saved: Topic | None) -> dict:
 
 
 def _matched(topic, saved):
-    from digest.editions import issues_until  # The model and numpy, which only pages that rank pay.
+    from digest.editions import BACK, issues_until  # The model, which only pages that rank pay.
     from digest.fitting import NotFitted
-    from digest.rehearsal import BACK
 
     try:
         with front.turn():

@@ -94,8 +94,7 @@ def _ranked_again(form, now, then):
 
 def _told(now, then, readers):
     from digest import replay
-    from digest.editions import issues_until, window
-    from digest.rehearsal import BACK
+    from digest.editions import BACK, issues_until, window
 
     ends = time.monotonic() + SECONDS
     today = schedule.local_day(timezone.now(), UTC)
