@@ -368,8 +368,9 @@ def reset(subscriber: Subscriber) -> None:
             forget(subscriber)
 
 
-def erase(subscriber: Subscriber, *, now, for_good: bool = False) -> None:
-    """Delete her and all that is kept about her. A letter past the fence may still arrive.
+def erase(subscriber: Subscriber, *, now, for_good: bool = False) -> bool:
+    """Delete her and all that is kept about her. A letter past the fence may still arrive. Return
+    whether she was there.
 
     Of an address that must not be written to again, a seal stays: that is so where letters came
     back or were reported, and where she wants it `for_good`.
@@ -377,7 +378,7 @@ def erase(subscriber: Subscriber, *, now, for_good: bool = False) -> None:
     with transaction.atomic():
         subscriber = Subscriber.objects.select_for_update().filter(pk=subscriber.pk).first()
         if subscriber is None:
-            return
+            return False
         if for_good:
             seals.keep(subscriber.email, seals.Why.ASKED, now)
         elif subscriber.suppressed_at is not None:
@@ -385,6 +386,7 @@ def erase(subscriber: Subscriber, *, now, for_good: bool = False) -> None:
             seals.keep(subscriber.email, subscriber.suppressed_by or seals.Why.COMPLAINED, now)
         _erase(subscriber)
         transaction.on_commit(_empty_log, robust=True)
+        return True
 
 
 def _empty_log():

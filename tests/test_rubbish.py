@@ -146,7 +146,9 @@ SENT = [
 ]
 
 
-@pytest.mark.parametrize("value", ["\0", *at_night(("a\0b",), *zip([*RUBBISH, *MORE]))], ids=short)
+@pytest.mark.parametrize(
+    "value", ["\0", "", *at_night(("a\0b",), *zip([*RUBBISH, *MORE]))], ids=short
+)
 def test_no_page_breaks_by_what_a_form_sends(visit, value):
     client = visit("o")
     for name, route in routes():

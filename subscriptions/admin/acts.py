@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from django.contrib import admin, messages
 from django.contrib.admin import helpers
+from django.db import transaction
 from django.template.response import TemplateResponse
 from django.utils import timezone
 from unfold.decorators import action
@@ -19,6 +20,7 @@ from subscriptions.admin.parts import dialog, go_to
 from subscriptions.models import Subscriber
 
 CHANGE, ERASE = "subscriptions.change_subscriber", "subscriptions.delete_subscriber"
+GONE = "They were erased meanwhile."
 
 
 class LeftAlone(Exception):
@@ -26,7 +28,10 @@ class LeftAlone(Exception):
 
 
 def log_change(panel, request, subscriber, note):
-    panel.log_change(request, subscriber, note)
+    """Note it in the trail, under her lock: who was erased since is not named there any more."""
+    with transaction.atomic():
+        if Subscriber.objects.select_for_update().filter(pk=subscriber.pk).first():
+            panel.log_change(request, subscriber, note)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +138,9 @@ def _carry_out(panel, request, act, queryset, told) -> None:
             note = act.do(subscriber, told, now)
         except LeftAlone as reason:
             reasons.append(str(reason))
+            continue
+        except Subscriber.DoesNotExist:
+            reasons.append(GONE)
             continue
         act.log(panel, request, subscriber, note)
         count += 1

@@ -98,7 +98,7 @@ def _unsubscribe(subscriber, told, now):
 
 
 def _erase(subscriber, told, now):
-    signup.erase(subscriber, now=now)
+    _insist(signup.erase(subscriber, now=now), acts.GONE)
     return "Erased."
 
 

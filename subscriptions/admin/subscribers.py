@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.admin.options import get_content_type_for_model
 from django.core.exceptions import ValidationError
+from django.db import connection
 from django.db.models import OuterRef, Q, Subquery
 from django.urls import reverse
 from django.utils import timezone
@@ -220,6 +221,14 @@ class SubscriberAdmin(Large, Page):
         with suppress(ValidationError):  # A part of an address is looked for as it is.
             search_term = addresses.normalise(search_term)
         return super().get_search_results(request, queryset, search_term)
+
+    def get_object(self, request, object_id, from_field=None):
+        """Lock her row as her page is saved: what she, or another, changes meanwhile waits."""
+        found = super().get_object(request, object_id, from_field)
+        if found is None or request.method != "POST" or not connection.in_atomic_block:
+            return found
+        list(Subscriber.objects.select_for_update().filter(pk=found.pk).values_list("pk"))
+        return super().get_object(request, object_id, from_field)  # As she is by now.
 
     def has_add_permission(self, request):
         return False

@@ -1,0 +1,319 @@
+"""Two operators at one moment: nothing is done twice, nothing is lost, and nothing breaks."""
+
+import time
+from functools import partial
+from threading import Event
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+
+from digest import promises
+from digest.models import Digest, Pick
+from subscriptions import merging, signup
+from subscriptions.models import Letter, Sending, Subscriber, Topic
+from tests import make
+from tests.make import NOW
+from tests.test_admin import form_of
+from tests.test_anew import LATER, State, ended
+from tests.test_anew import reader as reader_with_digest
+from tests.threads import at_once, errors_of
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+rounds = pytest.mark.usefixtures("again")
+PACK = """format = 1
+[[topic]]
+slug = "reefs"
+name = "Reefs"
+query = "coral reefs"
+[[topic]]
+slug = "graphs"
+name = "Graphs"
+query = "graph networks"
+"""
+
+
+class Operator:
+    """Somebody at the panel, with a session of her own."""
+
+    def __init__(self, name):
+        self.client = Client(raise_request_exception=False)
+        user, _ = User.objects.get_or_create(username=name, is_staff=True, is_superuser=True)
+        self.client.force_login(user)
+
+    def act(self, subscriber, act, **sent):
+        url = reverse(f"admin:subscriptions_subscriber_{act}", args=[subscriber.pk])
+        return self.send(url, {"_form_submitted": "on"} | sent)
+
+    def send(self, url, sent):
+        """Return the status of the answer, which is none of an error."""
+        answer = self.client.post(url, sent)
+        assert answer.status_code < 500, answer.exc_info
+        return answer.status_code
+
+    def merge(self, topics, into):
+        sent = {"action": "merge_selected", "_selected_action": [one.pk for one in topics]}
+        url = reverse("admin:subscriptions_topic_changelist")
+        return self.send(url, sent | {"into": into.pk, "confirmed": into.pk})
+
+    def take_in(self, pack):
+        url = reverse("admin:subscriptions_topic_import_pack")
+        return self.send(url, {"pack": pack, "confirmed": "yes"})
+
+
+@pytest.fixture(params=[0, *(pytest.param(one, marks=pytest.mark.nightly) for one in range(1, 9))])
+def again():
+    """Race once, and at night more often."""
+
+
+@pytest.fixture
+def ada():
+    return Operator("ada")
+
+
+@pytest.fixture
+def bob():
+    return Operator("bob")
+
+
+def both(*acts):
+    assert errors_of(at_once(*acts)) == []
+
+
+def trail():
+    return [entry.get_change_message() for entry in LogEntry.objects.order_by("pk")]
+
+
+def test_two_plan_the_same_day_anew_and_it_is_planned_once(ada, bob, clock):
+    subscriber = reader_with_digest()
+    ended(subscriber, State.FAILED, "refused: no")
+    clock.now = LATER
+    both(*(partial(one.act, subscriber, "plan_anew") for one in (ada, bob)))
+    assert Letter.objects.get().state == "planned"
+    assert Pick.objects.count() == 2
+    assert trail() == ["Planned the digest of 2026-06-01 anew."]
+    assert not any(promises.broken(LATER).values())
+
+
+@rounds
+def test_one_erases_a_reader_while_another_plans_her_day_anew(ada, bob, clock):
+    subscriber = reader_with_digest()
+    ended(subscriber, State.FAILED, "refused: no")
+    clock.now = LATER
+    both(partial(ada.act, subscriber, "plan_anew"), partial(bob.act, subscriber, "erase"))
+    assert not Subscriber.objects.exists()
+    assert not Digest.objects.exists()
+    assert_forgotten()
+
+
+def assert_forgotten():
+    rows = [str(row) for row in LogEntry.objects.values_list("object_repr", "change_message")]
+    assert not [row for row in rows if "@example.org" in row]
+
+
+ACTS = {
+    "pause": {"until": "2026-06-20"},
+    "suppress": {"reason": "asked by phone"},
+    "unsubscribe": {},
+    "erase": {},
+}
+
+
+@rounds
+@pytest.mark.parametrize("act", ACTS)
+def test_one_erases_a_reader_while_another_does_something_else_to_her(ada, bob, act):
+    subscriber = make.subscriber("reader@example.org", interests="graphs")
+    both(partial(ada.act, subscriber, act, **ACTS[act]), partial(bob.act, subscriber, "erase"))
+    assert not Subscriber.objects.exists()
+    assert_forgotten()
+    assert LogEntry.objects.filter(action_flag=3).count() == 1
+
+
+def test_who_was_erased_before_an_act_is_told_of_and_nothing_else_happens(ada, monkeypatch):
+    subscriber, pause = make.subscriber("reader@example.org"), signup.pause
+
+    def erase_first(whom, until, *, now):
+        signup.erase(whom, now=now)
+        return pause(whom, until, now=now)
+
+    monkeypatch.setattr(signup, "pause", erase_first)
+    ada.act(subscriber, "pause", until="2026-06-20")
+    page = ada.client.get(reverse("admin:subscriptions_subscriber_changelist"))
+    assert "Not paused: 1. They were erased meanwhile." in page.content.decode()
+    assert not LogEntry.objects.exists()
+
+
+def test_who_was_erased_before_the_trail_told_of_her_is_not_named_there(ada, monkeypatch):
+    subscriber, pause = make.subscriber("reader@example.org"), signup.pause
+
+    def erase_after(whom, until, *, now):
+        is_paused = pause(whom, until, now=now)
+        signup.erase(whom, now=now)
+        return is_paused
+
+    monkeypatch.setattr(signup, "pause", erase_after)
+    ada.act(subscriber, "pause", until="2026-06-20")
+    assert not LogEntry.objects.exists()
+
+
+@rounds
+def test_one_suppresses_a_reader_whose_pause_another_ends(ada, bob):
+    subscriber = make.subscriber(paused_until=NOW.date().replace(day=20))
+    both(
+        partial(ada.act, subscriber, "suppress", reason="asked by phone"),
+        partial(bob.act, subscriber, "resume"),
+    )
+    subscriber.refresh_from_db()
+    assert (subscriber.state_at(NOW), subscriber.paused_until) == ("suppressed", None)
+    assert sorted(trail()) == ["Ended the pause.", "Kept letters from the address: asked by phone"]
+
+
+SAME = {
+    "resume": ({"paused_until": NOW.date().replace(day=20)}, {}),
+    "ask_to_confirm": ({"confirmed": False}, {}),
+    "send_link": ({}, {}),
+    "ask": ({"suppressed_at": NOW, "suppressed_by": "bounced"}, {}),
+    "lift": ({"suppressed_at": NOW, "suppressed_by": "operator"}, {}),
+    "suppress": ({}, {"reason": "asked by phone"}),
+}
+
+
+@rounds
+@pytest.mark.parametrize("act", SAME)
+def test_two_do_the_same_to_a_reader_and_it_is_done_once(ada, bob, act):
+    fields, sent = SAME[act]
+    subscriber = make.subscriber(**fields)
+    signup.note(subscriber, "asked", signup.Door("test"), NOW)
+    both(*(partial(one.act, subscriber, act, **sent) for one in (ada, bob)))
+    assert len(trail()) == 1
+    assert Letter.objects.count() == (act in ("ask_to_confirm", "send_link", "ask"))
+
+
+@rounds
+def test_one_changes_a_readers_page_while_another_erases_her(ada, bob):
+    subscriber = make.subscriber("reader@example.org", interests="graphs")
+    url = reverse("admin:subscriptions_subscriber_change", args=[subscriber.pk])
+    sent = form_of(ada.client.get(url)) | {"hour": "20", "preferences-0-weight": "2"}
+    both(partial(ada.send, url, sent), partial(bob.act, subscriber, "erase"))
+    assert not Subscriber.objects.exists()
+    assert not Topic.objects.exists()
+    assert_forgotten()
+
+
+def test_who_is_erased_as_her_page_is_saved_goes_when_it_is(ada, monkeypatch):
+    subscriber = make.subscriber("reader@example.org", interests="graphs")
+    url = reverse("admin:subscriptions_subscriber_change", args=[subscriber.pk])
+    sent = form_of(ada.client.get(url)) | {"hour": "20"}
+    change, has_begun = signup.change, Event()
+
+    def change_slowly(*args, **kwargs):
+        has_begun.set()
+        time.sleep(0.5)  # Meanwhile she would go.
+        change(*args, **kwargs)
+
+    def erase():
+        has_begun.wait(10)
+        signup.erase(subscriber, now=NOW)
+
+    monkeypatch.setattr(signup, "change", change_slowly)
+    both(partial(ada.send, url, sent), erase)
+    assert not Subscriber.objects.exists()
+    assert_forgotten()
+
+
+@rounds
+def test_a_reader_changes_her_topics_while_her_page_is_saved(ada):
+    kept = make.topic("Kept")
+    subscriber = make.subscriber("reader@example.org", interests="graphs\nreefs", topics=[kept])
+    url = reverse("admin:subscriptions_subscriber_change", args=[subscriber.pk])
+    sent = form_of(ada.client.get(url)) | {"preferences-1-weight": "2", "preferences-2-weight": "3"}
+    wishes = signup.Wishes(follow=[kept], interests=["bread"])
+    both(
+        partial(ada.send, url, sent),
+        partial(signup.change, subscriber, wishes, {}, now=NOW),
+    )
+    assert set(subscriber.preferences.values_list("topic__name", flat=True)) >= {"Kept", "bread"}
+
+
+@rounds
+def test_two_merge_topics_crosswise_and_one_stays_with_all_readers(ada, bob):
+    first, second = make.topic("First"), make.topic("Second")
+    readers = [make.subscriber(topics=[first]) for _ in range(20)]
+    readers += [make.subscriber(topics=[first, second]) for _ in range(20)]
+    readers += [make.subscriber(topics=[second]) for _ in range(20)]
+    both(partial(ada.merge, [first], second), partial(bob.merge, [second], first))
+    merging.move_followers()
+    stays = Topic.objects.curated().get()
+    assert [[one.topic for one in each.preferences.all()] for each in readers] == 60 * [[stays]]
+
+
+@rounds
+def test_two_merge_topics_in_a_row_and_the_last_has_all_readers(ada, bob):
+    first, second, third = (make.topic(name) for name in ("First", "Second", "Third"))
+    readers = [make.subscriber(topics=[one]) for one in 20 * [first, second, third]]
+    both(partial(ada.merge, [first], second), partial(bob.merge, [second], third))
+    merging.move_followers()
+    topics = {one.topic for each in readers for one in each.preferences.all()}
+    assert topics == set(Topic.objects.curated()) - (set() if first in topics else {first})
+    assert sum(each.preferences.count() for each in readers) == 60
+    assert not Topic.objects.merged().filter(preferences__isnull=False).exists()
+
+
+@rounds
+def test_two_take_the_same_pack_in_and_each_topic_is_there_once(ada, bob):
+    both(*(partial(one.take_in, PACK) for one in (ada, bob)))
+    assert sorted(Topic.objects.values_list("slug", flat=True)) == ["graphs", "reefs"]
+    assert LogEntry.objects.count() == 2
+
+
+@rounds
+def test_two_take_in_packs_that_change_the_same_topics_the_other_way_round(ada, bob):
+    parts = PACK.split("[[topic]]")
+    for slug in ("reefs", "graphs"):
+        make.topic(slug)
+    other = "[[topic]]".join([parts[0], parts[2], parts[1]]).replace("coral", "blue")
+    both(partial(ada.take_in, PACK), partial(bob.take_in, other))
+    assert Topic.objects.get(slug="reefs").query in ("coral reefs", "blue reefs")
+
+
+@rounds
+def test_one_takes_in_a_pack_while_another_merges_a_topic_of_it(ada, bob):
+    reefs, stays = make.topic("Reefs"), make.topic("Stays")
+    both(partial(ada.take_in, PACK), partial(bob.merge, [reefs], stays))
+    reefs.refresh_from_db()
+    assert reefs.merged_into == stays
+
+
+@rounds
+def test_two_make_the_same_topic_and_it_is_there_once(ada, bob):
+    sent = {"name": "Reefs", "slug": "reefs", "query": "coral reefs", "categories": ""}
+    url = reverse("admin:subscriptions_topic_add")
+    answers = at_once(*(partial(one.send, url, sent | {"is_offered": "on"}) for one in (ada, bob)))
+    assert sorted(answers) == [200, 302]  # Who comes second keeps what she wrote.
+    assert Topic.objects.get().slug == "reefs"
+    assert LogEntry.objects.count() == 1
+
+
+@rounds
+def test_one_deletes_a_topic_that_a_reader_begins_to_follow(ada):
+    topic = make.topic("Reefs")
+    subscriber = make.subscriber()
+    url = reverse("admin:subscriptions_topic_delete", args=[topic.pk])
+    begin = partial(signup.change, subscriber, signup.Wishes(follow=[topic]), {}, now=NOW)
+    deleted, _ = at_once(partial(ada.send, url, {"post": "yes"}), begin)
+    assert not isinstance(deleted, Exception)
+    assert not subscriber.preferences.exists() or Topic.objects.exists()
+
+
+@rounds
+def test_one_stops_all_letters_while_another_resumes_them(ada, bob):
+    stop, resume = (reverse(f"admin:subscriptions_sending_{act}") for act in ("stop", "resume"))
+    both(
+        partial(ada.send, stop, {"_form_submitted": "on"}),
+        partial(bob.send, resume, {"_form_submitted": "on"}),
+    )
+    assert Sending.objects.count() == 1
+    assert sorted(trail()) == ["Resumed sending.", "Stopped sending."]
