@@ -208,6 +208,10 @@ class Subscriber(models.Model):
         """
         return max(filter(None, (self.confirmed_at, self.lifted_at)), default=None)
 
+    def locked(self):
+        """Return her as she is now, under the lock that the fence takes too."""
+        return Subscriber.objects.select_for_update().get(pk=self.pk)
+
     def may_come_back(self, asked_at) -> bool:
         """Return whether a goodbye of that moment holds.
 

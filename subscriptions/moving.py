@@ -10,7 +10,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.db.models.functions import Lower
 
-from subscriptions import seals, signup
+from subscriptions import correspondence, seals, signup
 from subscriptions.links import CONFIRM_DAYS
 from subscriptions.models import Consent, Letter, Move, Subscriber
 from subscriptions.post import office
@@ -43,18 +43,18 @@ def ask(subscriber: Subscriber, new_email: str, *, now, may_write=True) -> None:
             raise NotOpen
         give_up(subscriber, now)
         Move.objects.create(subscriber=subscriber, new_email=new_email, asked_at=now)
-        closes_at = now + signup.NOTICE_CLOSES
-        signup.write(subscriber, Kind.MOVE, now, closes_at)
+        closes_at = now + correspondence.NOTICE_CLOSES
+        correspondence.write(subscriber, Kind.MOVE, now, closes_at)
         other = _other(new_email, subscriber)
         is_shut = seals.is_kept(new_email, now) or (other and other.suppressed_at)
         letter = None
         if may_write and not is_shut:
             if other and other.state_at(now) in MAY_MOVE:
-                letter = signup.remind(other, now)
+                letter = correspondence.remind(other, now)
             else:
-                letter = signup.write(subscriber, Kind.MOVE, now, closes_at, to=new_email)
+                letter = correspondence.write(subscriber, Kind.MOVE, now, closes_at, to=new_email)
         if letter is None:
-            signup.write_or_pretend(None, Kind.MOVE, now, closes_at)
+            correspondence.write_or_pretend(None, Kind.MOVE, now, closes_at)
 
 
 def give_up(subscriber: Subscriber, now) -> None:

@@ -1,7 +1,7 @@
-"""The verbs across models: subscribe, confirm, change, pause, unsubscribe, ask, suppress, export,
-erase.
+"""What a reader does, across models: subscribe, confirm, change, pause, unsubscribe, export, erase.
 
-Each takes its moment as an argument, and may be called twice: the second time changes nothing.
+What only an operator does is in `operating`. Each takes its moment as an argument, and may be
+called twice: the second time changes nothing.
 """
 
 import uuid
@@ -12,10 +12,8 @@ from datetime import timedelta
 from django.db import IntegrityError, connection, transaction
 from django.db.models import F
 
-from subscriptions import registry, schedule, seals
+from subscriptions import correspondence, registry, rhythm, schedule, seals
 from subscriptions.exporting import rows
-from subscriptions.hints import hint
-from subscriptions.links import CONFIRM_DAYS
 from subscriptions.models import (
     Consent,
     Letter,
@@ -27,26 +25,12 @@ from subscriptions.models import (
     TopicPreference,
 )
 from subscriptions.post import office
-from subscriptions.tasks import deliver_letter
 
-#: Another confirmation letter is sent only after this long, so that nobody's inbox can be filled.
-CONFIRM_AGAIN = timedelta(minutes=10)
-#: One who reads papers here already is told so at most once in this time.
-REMIND_AGAIN = timedelta(days=1)
-#: Whether an address is right is asked at most once in this time.
-ASK_AGAIN = timedelta(days=7)
 #: So many unconfirmed addresses are forgotten at once: it is done each hour.
 MOST_FORGOTTEN = 1_000
-#: A goodbye or a question that could not leave for so long is of no use any more.
-NOTICE_CLOSES = timedelta(days=3)
 #: A lost link is sent again only after this long, and of no use to who has waited for a day.
 LINK_AGAIN = timedelta(minutes=10)
 LINK_CLOSES = timedelta(days=1)
-
-#: The number of no letter: a hint at it is as much work as one at another, and brings nothing.
-NO_LETTER = 0
-#: The number of no subscriber: a letter to it can be written, and must be undone.
-NOBODY = 0
 
 Kind = Letter.Kind
 Stance = TopicPreference.Stance
@@ -109,7 +93,7 @@ def subscribe(
         subscriber, is_new = _at(email, now)
         is_retried = subscriber is not None and _is_worth_a_try(subscriber, now)
         if is_retried and not subscriber.wants:
-            _lift(subscriber, now)  # What asks her is a confirmation, as if she were new.
+            let_letters_go(subscriber, now)  # What asks her is a confirmation, as if she were new.
         state = "suppressed" if subscriber is None else subscriber.state_at(now)
         letter, asks = None, state in ("pending", "unsubscribed")
         if state == "unsubscribed":  # Anyone may type her address: what she set stays, until she
@@ -120,15 +104,18 @@ def subscribe(
             _set_preferences(subscriber, wishes)
         if asks:
             note(subscriber, Consent.Act.ASKED, door, now)
-            since = max(now - CONFIRM_AGAIN, subscriber.unsubscribed_at or now - CONFIRM_AGAIN)
-            letter = _write_confirm(subscriber, now, since)
+            since = max(
+                now - correspondence.CONFIRM_AGAIN,
+                subscriber.unsubscribed_at or now - correspondence.CONFIRM_AGAIN,
+            )
+            letter = correspondence.write_confirm(subscriber, now, since)
             if letter is not None:
                 subscriber.asked_at = now
             subscriber.save()
         elif state != "suppressed":
-            letter = remind(subscriber, now)
+            letter = correspondence.remind(subscriber, now)
         elif is_retried:
-            letter = _ask(subscriber, now)
+            letter = correspondence.ask(subscriber, now)
         if not is_new:
             _do_the_rest_for_a_stand_in(state, wishes, door, now, wrote=letter is not None)
         return letter
@@ -141,7 +128,7 @@ def confirm(subscriber: Subscriber, asked_at, *, door: Door, now, kind: str = Ki
     left. To the question whether her address is right: what came back keeps no letter from her.
     """
     with transaction.atomic():
-        subscriber = _locked(subscriber)
+        subscriber = subscriber.locked()
         if not is_open(subscriber, asked_at, now=now, kind=kind):
             return
         YES[kind](subscriber, now)
@@ -175,12 +162,12 @@ def change(subscriber: Subscriber, wishes: Wishes | None, settings: dict, *, now
     names of Subscriber's fields.
     """
     with transaction.atomic():
-        subscriber = _locked(subscriber)
+        subscriber = subscriber.locked()
         before = _clock(subscriber)
         for name, value in settings.items():
             setattr(subscriber, name, value)
         if _clock(subscriber) != before:
-            _schedule(subscriber, now)
+            rhythm.reschedule(subscriber, now)
         subscriber.save()
         if wishes is not None:
             _set_preferences(subscriber, wishes)
@@ -193,7 +180,7 @@ def pause(subscriber: Subscriber, until, *, now) -> bool:
     doesn't for one who gets none, nor on a day that has come.
     """
     with transaction.atomic():
-        subscriber = _locked(subscriber)
+        subscriber = subscriber.locked()
         is_past = until <= schedule.local_day(now, subscriber.zone)
         if is_past or subscriber.state_at(now) not in ("active", "paused"):
             return False
@@ -204,11 +191,11 @@ def pause(subscriber: Subscriber, until, *, now) -> bool:
 def resume(subscriber: Subscriber, *, now) -> bool:
     """End a pause: the next digest comes at her hour. Return whether there was one."""
     with transaction.atomic():
-        subscriber = _locked(subscriber)
+        subscriber = subscriber.locked()
         if subscriber.paused_until is None:
             return False
         subscriber.paused_until = None
-        _schedule(subscriber, now)
+        rhythm.reschedule(subscriber, now)
         subscriber.save()
         return True
 
@@ -233,7 +220,9 @@ def unsubscribe(public_id, *, door: Door, now) -> int:
             Move.objects.filter(subscriber=subscriber).forget()
             note(subscriber, Consent.Act.UNSUBSCRIBED, door, now)
             if subscriber.may_come_back(now):
-                write(subscriber, Kind.GOODBYE, now, closes_at=now + NOTICE_CLOSES)
+                correspondence.write(
+                    subscriber, Kind.GOODBYE, now, closes_at=now + correspondence.NOTICE_CLOSES
+                )
         return under_way
 
 
@@ -251,82 +240,23 @@ def send_link(email: str, *, now) -> Letter | None:
         had_one = lately.exists()
         if subscriber and (had_one or not subscriber.confirmed_at or subscriber.suppressed_at):
             subscriber = None
-        return write_or_pretend(subscriber, Kind.LINK, now, closes_at=now + LINK_CLOSES)
+        return correspondence.write_or_pretend(
+            subscriber, Kind.LINK, now, closes_at=now + LINK_CLOSES
+        )
 
 
-def write_or_pretend(subscriber: Subscriber | None, kind: str, now, closes_at) -> Letter | None:
-    """Write a letter, and hint at it once it is committed. Where it would be to nobody, do the same
-    work without one, so that the time doesn't tell.
+def lift(subscriber: Subscriber, *, door: Door, now) -> bool:
+    """Let letters go to her again that were kept from her, as she asks herself: that is a consent.
+    Return whether any were. What the operator decided, only he takes back.
     """
     with transaction.atomic():
-        whose = subscriber or Subscriber(pk=NOBODY)
-        letter = office.write(whose, kind, now=now, closes_at=closes_at)
-        transaction.set_rollback(subscriber is None)
-    number = letter.pk if subscriber else NO_LETTER
-    transaction.on_commit(lambda: hint(deliver_letter, number), robust=True)
-    return letter if subscriber else None
-
-
-def ask_if_right(subscriber: Subscriber, *, now) -> Letter | None:
-    """Ask one whose letters came back whether her address is right.
-
-    Return the letter that was written, or None where she was asked lately or is not to be.
-    """
-    with transaction.atomic():
-        return _ask(_locked(subscriber), now)
-
-
-def ask_to_confirm(subscriber: Subscriber, *, now) -> Letter | None:
-    """Send the confirmation again to one who asked for the digest and hasn't said yes yet.
-
-    Return the letter that was written, or None where she had one lately, isn't waiting for any, or
-    asked too long ago: what she didn't answer then isn't asked for ever.
-    """
-    with transaction.atomic():
-        subscriber = _locked(subscriber)
-        since = now - timedelta(days=CONFIRM_DAYS)
-        has_asked = subscriber.consents.filter(act=Consent.Act.ASKED, at__gt=since).exists()
-        if subscriber.state_at(now) != "pending" or not has_asked:
-            return None
-        letter = _write_confirm(subscriber, now, since=now - CONFIRM_AGAIN)
-        if letter is not None:
-            subscriber.asked_at = now  # The link in it holds from now on, as it says.
-            subscriber.save()
-        return letter
-
-
-def suppress(subscriber: Subscriber, reason: str, *, now) -> bool:
-    """Write no more to her, as the operator decides. Return whether letters went to her before.
-
-    What waits is called off. She can read the reason, and can't lift it herself.
-    """
-    with transaction.atomic():
-        subscriber = _locked(subscriber)
-        if subscriber.suppressed_at is not None:
-            return False
-        subscriber.suppressed_at = now
-        subscriber.suppressed_by = Subscriber.Suppression.OPERATOR
-        subscriber.suppressed_reason = reason[:200]
-        subscriber.save()
-        office.cancel(subscriber, "suppressed", now)
-        return True
-
-
-def lift(subscriber: Subscriber, *, now, door: Door | None = None) -> bool:
-    """Let letters go to her again that were kept from her. Return whether any were.
-
-    `door` is hers, where she asked for it herself: that is a consent. What the operator decided,
-    only he takes back.
-    """
-    with transaction.atomic():
-        subscriber = _locked(subscriber)
+        subscriber = subscriber.locked()
         is_his = subscriber.suppressed_by == Subscriber.Suppression.OPERATOR
-        if subscriber.suppressed_at is None or (is_his and door is not None):
+        if subscriber.suppressed_at is None or is_his:
             return False
-        _lift(subscriber, now)
+        let_letters_go(subscriber, now)
         subscriber.save()
-        if door is not None:
-            note(subscriber, Consent.Act.CONFIRMED, door, now)
+        note(subscriber, Consent.Act.CONFIRMED, door, now)
         return True
 
 
@@ -459,17 +389,12 @@ def _do_the_rest_for_a_stand_in(state, wishes, door, now, *, wrote):
             note(stand_in, Consent.Act.ASKED, door, now)
             stand_in.save()
         if state == "suppressed" and not wrote:
-            _write_confirm(stand_in, now, since=now)
+            correspondence.write_confirm(stand_in, now, since=now)
         elif not wrote:
-            write(stand_in, Kind.CONFIRM, now, closes_at=now)
+            correspondence.write(stand_in, Kind.CONFIRM, now, closes_at=now)
         transaction.set_rollback(True)
     if not wrote:
-        transaction.on_commit(lambda: hint(deliver_letter, NO_LETTER), robust=True)
-
-
-def _locked(subscriber):
-    """Return the row as it is now, under the lock that the fence takes too."""
-    return Subscriber.objects.select_for_update().get(pk=subscriber.pk)
+        correspondence.hint_at(correspondence.NO_LETTER)
 
 
 def _is_worth_a_try(subscriber, now):
@@ -478,38 +403,7 @@ def _is_worth_a_try(subscriber, now):
     """
     bounced = subscriber.suppressed_by == Subscriber.Suppression.BOUNCED
     since = subscriber.suppressed_at
-    return bounced and since is not None and since <= now - ASK_AGAIN
-
-
-def _ask(subscriber, now):
-    """Write the question whether her address is right, unless she was asked lately."""
-    lately = subscriber.letters.filter(kind=Kind.BOUNCED, created_at__gt=now - ASK_AGAIN)
-    if not subscriber.may_vouch(now) or lately.exists():
-        return None
-    return write(subscriber, Kind.BOUNCED, now, closes_at=now + NOTICE_CLOSES)
-
-
-def _write_confirm(subscriber, now, since):
-    """Write a confirmation letter, unless there is one of after `since`."""
-    letters = subscriber.letters.filter(kind=Kind.CONFIRM, created_at__gt=since)
-    if letters.exclude(state=Letter.State.FAILED).exists():
-        return None
-    closes_at = now + timedelta(days=CONFIRM_DAYS)
-    return write(subscriber, Kind.CONFIRM, now, closes_at)
-
-
-def remind(subscriber, now):
-    """Tell one who gets the digest that someone asked for it with her address, or nothing where she
-    was told lately.
-    """
-    return _write_confirm(subscriber, now, since=now - REMIND_AGAIN)
-
-
-def write(subscriber, kind, now, closes_at, to=""):
-    """Write a letter, and hint at it once it is committed."""
-    letter = office.write(subscriber, kind, now=now, closes_at=closes_at, to=to)
-    transaction.on_commit(lambda: hint(deliver_letter, letter.pk), robust=True)
-    return letter
+    return bounced and since is not None and since <= now - correspondence.ASK_AGAIN
 
 
 def _was_confirmed(subscriber, asked_at):
@@ -530,51 +424,23 @@ def _come_back(subscriber, now):
     subscriber.confirmed_at = now  # The links of sign-ups before this moment are used up, too.
     subscriber.unsubscribed_at = None
     subscriber.asked_for = {}
-    _schedule(subscriber, now)
+    rhythm.reschedule(subscriber, now)
 
 
-def _lift(subscriber, now):
+def let_letters_go(subscriber, now):
     """Take back that letters to her came back, or were reported."""
     subscriber.suppressed_at, subscriber.lifted_at = None, now
     subscriber.suppressed_by = subscriber.suppressed_reason = ""
-    _schedule(subscriber, now)
+    rhythm.reschedule(subscriber, now)
 
 
 #: What a yes changes, for each kind of letter that asks.
-YES = {Kind.CONFIRM: _begin, Kind.GOODBYE: _come_back, Kind.BOUNCED: _lift}
+YES = {Kind.CONFIRM: _begin, Kind.GOODBYE: _come_back, Kind.BOUNCED: let_letters_go}
 
 
 def _clock(subscriber):
     """Return what her next digest's moment is computed from."""
     return subscriber.timezone, subscriber.hour, subscriber.weekdays, subscriber.paused_until
-
-
-def _schedule(subscriber, now):
-    """Set when her next digest is due: once a local day, and 12 h after the last at least.
-
-    The last is the one that arrived, or may have, or may be about to leave in this moment.
-    """
-    if subscriber.confirmed_at is None or subscriber.unsubscribed_at is not None:
-        return
-    day = schedule.local_day(now, subscriber.zone)
-    last = subscriber.letters.filter(day__isnull=False).order_by("-day")[:3]
-    if last:
-        day = max(day, last[0].day + timedelta(days=1))
-    subscriber.is_due_from(day)
-    sent = [moment for letter in last if (moment := _sent_at(letter, now)) is not None]
-    subscriber.is_due_at(max([subscriber.next_due_at, *(m + schedule.APART for m in sent)]))
-
-
-def _sent_at(letter, now):
-    """Return when a digest arrived, or may have, or may at the soonest; None where it won't."""
-    match letter.state:
-        case Letter.State.ACCEPTED:
-            return letter.ended_at
-        case Letter.State.TRANSMITTING | Letter.State.UNCERTAIN:
-            return letter.left_at
-        case Letter.State.PLANNED | Letter.State.CLAIMED:
-            return now
-    return None
 
 
 def _set_preferences(subscriber, wishes: Wishes):

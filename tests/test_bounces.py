@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from subscriptions import returns, signup
+from subscriptions import operating, returns
 from subscriptions.models import Letter, LetterFact, UselessMail
 from subscriptions.post import aside, inbound, office, reports, retention, verp
 from tests import came_back, make
@@ -183,7 +183,7 @@ def test_letters_of_long_ago_are_not_counted(reader):
 def test_the_same_report_again_changes_nothing(reader, letter):
     mime = report(address_of(letter))
     assert receive(mime) == "recorded"
-    signup.lift(reader, now=NOW + 2 * HOUR)
+    operating.lift(reader, now=NOW + 2 * HOUR)
     assert receive(b"Received: again\n" + mime, now=NOW + 3 * HOUR) == "known"
     assert state_of(reader) == "written to"
     assert letter.facts.count() == 1
@@ -243,7 +243,7 @@ def test_a_number_that_is_another_letters_by_now_is_not_believed(reader, letter)
 
 
 def test_what_came_back_before_she_was_reached_again_counts_no_more(reader, letter):
-    signup.lift(make_suppressed(reader), now=NOW + HOUR)
+    operating.lift(make_suppressed(reader), now=NOW + HOUR)
     receive(report(address_of(letter)), now=NOW + 2 * HOUR)
     assert state_of(reader) == "written to"
     assert letter.facts.count() == 1

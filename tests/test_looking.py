@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 
 from digest import planning
-from subscriptions import links, moving, signup
+from subscriptions import links, moving, operating, signup
 from subscriptions.models import Letter, Subscriber
 from subscriptions.post import delivery
 from tests import make
@@ -34,7 +34,7 @@ def send_all_kinds():
     make.subscriber(interests="bread")  # Gets a welcome.
     moving.ask(make.subscriber("mover@example.org"), "moved@example.org", now=NOW)
     signup.unsubscribe(make.subscriber().public_id, door=DOOR, now=NOW)
-    signup.ask_if_right(make.subscriber(suppressed_at=NOW, suppressed_by="bounced"), now=NOW)
+    operating.ask_if_right(make.subscriber(suppressed_at=NOW, suppressed_by="bounced"), now=NOW)
     planning.plan(NOW)
     delivery.deliver_due(lambda: NOW)
     sent = Letter.objects.filter(state="accepted").values_list("kind", flat=True)

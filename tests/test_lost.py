@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from digest import promises
-from subscriptions import links, seals, signup
+from subscriptions import correspondence, links, seals, signup
 from subscriptions.models import Letter, Subscriber
 from subscriptions.post import delivery
 from tests import make
@@ -71,7 +71,7 @@ def test_the_answer_tells_nothing_in_its_words_or_by_its_work(client, settings, 
         someone(state)
         if lately and Subscriber.objects.exists():
             reader = Subscriber.objects.get()
-            signup.write(reader, "link", NOW - MINUTE, closes_at=NOW + DAY)
+            correspondence.write(reader, "link", NOW - MINUTE, closes_at=NOW + DAY)
         with told() as work:
             response = ask(client)
         page = re.sub(rb"\s+", b" ", response.content)

@@ -6,7 +6,7 @@ import pytest
 from django.utils import translation
 
 from digest import promises
-from subscriptions import links, notices, registry, signup
+from subscriptions import links, notices, operating, registry, signup
 from subscriptions.models import Letter, Subscriber
 from subscriptions.post import ledger, office
 from tests import make
@@ -28,7 +28,7 @@ def goodbye():
 def question(**fields):
     """Return the letter to a reader whose letters came back, which asks whether that is right."""
     reader = make.subscriber(suppressed_at=NOW - DAY, suppressed_by="bounced", **fields)
-    return signup.ask_if_right(reader, now=NOW)
+    return operating.ask_if_right(reader, now=NOW)
 
 
 def deliver(letter, now=NOW):

@@ -10,7 +10,7 @@ from django.db import transaction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from subscriptions import schedule, seals, signup
+from subscriptions import correspondence, operating, schedule, seals, signup
 from subscriptions.models import Consent, Letter, Seal, Subscriber, Topic, TopicPreference
 from subscriptions.post import office, suppression
 from subscriptions.signup import Wishes
@@ -385,24 +385,24 @@ def asking(now=NOW, ago=DAY):
     """Make one who asked for the digest so long ago, with her letter, and hasn't confirmed."""
     reader = make.subscriber(confirmed=False, now=now - ago)
     signup.note(reader, "asked", DOOR, now - ago)
-    signup.write(reader, "confirm", now - ago, closes_at=now + DAY)
+    correspondence.write(reader, "confirm", now - ago, closes_at=now + DAY)
     return reader
 
 
 def test_a_confirmation_is_sent_again_with_a_link_that_holds_from_then_on():
     reader = asking(ago=6 * DAY)
-    letter = signup.ask_to_confirm(reader, now=NOW)
+    letter = operating.ask_to_confirm(reader, now=NOW)
     assert (letter.kind, letter.state) == ("confirm", "planned")
     reader.refresh_from_db()
     assert reader.asked_at == NOW
-    assert signup.ask_to_confirm(reader, now=NOW + 9 * MINUTE) is None
-    assert signup.ask_to_confirm(reader, now=NOW + 11 * MINUTE) is not None
+    assert operating.ask_to_confirm(reader, now=NOW + 9 * MINUTE) is None
+    assert operating.ask_to_confirm(reader, now=NOW + 11 * MINUTE) is not None
 
 
 def test_nobody_is_asked_for_ever_to_confirm():
     reader = asking()
     days = [NOW + n * DAY for n in range(30)]
-    asked = [day for day in days if signup.ask_to_confirm(reader, now=day) is not None]
+    asked = [day for day in days if operating.ask_to_confirm(reader, now=day) is not None]
     assert asked == days[:6]
     assert reader.consents.count() == 1, "that she asked is her own word alone"
 
@@ -419,27 +419,27 @@ def test_nobody_is_asked_for_ever_to_confirm():
 def test_who_is_not_waiting_to_confirm_is_not_asked_to(fields):
     reader = asking()
     Subscriber.objects.update(**fields)
-    assert signup.ask_to_confirm(reader, now=NOW) is None
+    assert operating.ask_to_confirm(reader, now=NOW) is None
 
 
 def test_what_the_operator_keeps_from_somebody_is_called_off_and_only_he_lets_it_go():
     reader = make.subscriber()
     waiting = office.write(reader, "digest", now=NOW, closes_at=NOW + DAY)
-    assert signup.suppress(reader, "asked by phone", now=NOW)
-    assert not signup.suppress(reader, "again", now=NOW + HOUR)
+    assert operating.suppress(reader, "asked by phone", now=NOW)
+    assert not operating.suppress(reader, "again", now=NOW + HOUR)
     waiting.refresh_from_db()
     reader.refresh_from_db()
     assert (waiting.state, waiting.reason) == ("skipped", "suppressed")
     assert (reader.state_at(NOW), reader.suppressed_reason) == ("suppressed", "asked by phone")
     assert not signup.lift(reader, now=NOW, door=DOOR), "she can't"
-    assert signup.ask_if_right(reader, now=NOW) is None
+    assert operating.ask_if_right(reader, now=NOW) is None
     assert subscribe(reader.email) is None
-    assert signup.lift(reader, now=NOW), "he can"
+    assert operating.lift(reader, now=NOW), "he can"
 
 
 def test_a_complaint_does_not_hand_her_the_key_to_what_the_operator_decided():
     reader = make.subscriber()
-    signup.suppress(reader, "asked by phone", now=NOW)
+    operating.suppress(reader, "asked by phone", now=NOW)
     with transaction.atomic():
         suppression.after_complaint(reader.pk, "reported", NOW + HOUR)
     reader.refresh_from_db()
@@ -449,7 +449,7 @@ def test_a_complaint_does_not_hand_her_the_key_to_what_the_operator_decided():
 
 def test_of_whom_the_operator_kept_letters_from_a_seal_stays():
     reader = make.subscriber("you@example.org")
-    signup.suppress(reader, "asked by phone", now=NOW)
+    operating.suppress(reader, "asked by phone", now=NOW)
     signup.erase(reader, now=NOW)
     assert Seal.objects.get().why == "operator"
     assert seals.is_kept("you@example.org", NOW + 4000 * DAY)
@@ -528,7 +528,9 @@ def test_a_worker_hears_of_the_goodbye_once_it_is_committed(
     monkeypatch, django_capture_on_commit_callbacks
 ):
     hints = []
-    monkeypatch.setattr(signup, "hint", lambda task, *args: hints.append((task.name, *args)))
+    monkeypatch.setattr(
+        correspondence, "hint", lambda task, *args: hints.append((task.name, *args))
+    )
     reader = make.subscriber()
     with django_capture_on_commit_callbacks(execute=True):
         unsubscribe(reader)
@@ -656,7 +658,7 @@ def test_undoing_lifts_no_suppression():
 
 def test_one_whose_letters_came_back_is_asked_at_most_once_in_seven_days():
     reader = bouncing()
-    asked = [signup.ask_if_right(reader, now=NOW + day * DAY) is not None for day in range(15)]
+    asked = [operating.ask_if_right(reader, now=NOW + day * DAY) is not None for day in range(15)]
     assert [day for day in range(15) if asked[day]] == [0, 7, 14]
     assert set(reader.letters.values_list("kind", flat=True)) == {"bounced"}
 
@@ -674,13 +676,13 @@ def test_one_whose_letters_came_back_is_asked_at_most_once_in_seven_days():
 def test_nobody_else_is_asked(fields):
     reader = bouncing()
     Subscriber.objects.update(**fields)
-    assert signup.ask_if_right(reader, now=NOW + DAY) is None
+    assert operating.ask_if_right(reader, now=NOW + DAY) is None
     assert not Letter.objects.exists()
 
 
 def test_saying_that_the_address_is_right_makes_digests_go_on_without_those_of_the_past():
     reader = bouncing(hour=20, suppressed_reason="550 mailbox full", next_due_at=NOW)
-    letter = signup.ask_if_right(reader, now=NOW + 30 * DAY)
+    letter = operating.ask_if_right(reader, now=NOW + 30 * DAY)
     say_yes(letter, now=NOW + 31 * DAY)
     reader.refresh_from_db()
     assert reader.state_at(NOW + 31 * DAY) == "active"
@@ -695,7 +697,7 @@ def test_saying_that_the_address_is_right_makes_digests_go_on_without_those_of_t
 @pytest.mark.parametrize("since", [{"suppressed_by": "complained"}, {"suppressed_at": NOW + DAY}])
 def test_saying_so_does_not_outweigh_what_came_after_the_question(since):
     reader = bouncing()
-    letter = signup.ask_if_right(reader, now=NOW + HOUR)
+    letter = operating.ask_if_right(reader, now=NOW + HOUR)
     Subscriber.objects.update(**since)
     say_yes(letter, now=NOW + 2 * DAY)
     reader.refresh_from_db()
@@ -705,7 +707,7 @@ def test_saying_so_does_not_outweigh_what_came_after_the_question(since):
 
 def test_saying_so_brings_nobody_back_who_has_left_since():
     reader = bouncing()
-    letter = signup.ask_if_right(reader, now=NOW + HOUR)
+    letter = operating.ask_if_right(reader, now=NOW + HOUR)
     unsubscribe(reader, now=NOW + 2 * HOUR)
     letter.refresh_from_db()
     say_yes(letter, now=NOW + 3 * HOUR)
@@ -716,7 +718,7 @@ def test_saying_so_brings_nobody_back_who_has_left_since():
 
 def test_a_question_that_was_answered_brings_nobody_back_who_left_after():
     reader = bouncing()
-    letter = signup.ask_if_right(reader, now=NOW + HOUR)
+    letter = operating.ask_if_right(reader, now=NOW + HOUR)
     say_yes(letter, now=NOW + 2 * HOUR)
     unsubscribe(reader, now=NOW + 3 * HOUR)
     with pytest.raises(signup.UsedToken):
@@ -833,7 +835,7 @@ def test_undoing_amid_clicks_that_unsubscribe_leaves_one_goodbye_for_each_leavin
 @pytest.mark.django_db(transaction=True)
 def test_of_twenty_operators_one_asks():
     reader = bouncing()
-    came_of = at_once(*20 * [lambda: signup.ask_if_right(reader, now=NOW + HOUR)])
+    came_of = at_once(*20 * [lambda: operating.ask_if_right(reader, now=NOW + HOUR)])
     assert errors_of(came_of) == []
     assert reader.letters.count() == 1
 

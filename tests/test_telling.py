@@ -11,8 +11,9 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from subscriptions import seals, signup
+from subscriptions import correspondence, seals
 from subscriptions.models import Consent, Letter, LetterEvent, Subscriber, Topic
+from subscriptions.post import office
 from tests import make
 from tests.make import NOW
 
@@ -75,7 +76,7 @@ def test_a_sign_up_is_the_same_work_whoever_has_the_address(client, state, latel
     reader = make.subscriber(**STATES[state])
     work(client, "warm@example.org")
     if lately:
-        signup.office.write(reader, "confirm", now=NOW - MINUTE, closes_at=NOW + HOUR)
+        office.write(reader, "confirm", now=NOW - MINUTE, closes_at=NOW + HOUR)
     unknown, known = (
         work(client, email, topics=topic.slug) for email in ("new@example.org", reader.email)
     )
@@ -109,19 +110,19 @@ def test_one_hint_is_sent_whether_or_not_a_letter_is(
     client, monkeypatch, django_capture_on_commit_callbacks, state
 ):
     hints = []
-    monkeypatch.setattr(signup, "hint", lambda task, number: hints.append(number))
+    monkeypatch.setattr(correspondence, "hint", lambda task, number: hints.append(number))
     email = make.subscriber(**STATES[state]).email if state else "new@example.org"
     with django_capture_on_commit_callbacks(execute=True):
         sign_up(client, email)
     letter = Letter.objects.first()
-    assert hints == [letter.pk if letter else signup.NO_LETTER]
+    assert hints == [letter.pk if letter else correspondence.NO_LETTER]
 
 
 @pytest.mark.django_db
 def test_a_hint_at_no_letter_brings_none(outbox):
     from subscriptions.tasks import deliver_letter
 
-    deliver_letter(signup.NO_LETTER)
+    deliver_letter(correspondence.NO_LETTER)
     assert outbox() == []
 
 

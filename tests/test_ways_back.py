@@ -8,7 +8,7 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.urls import reverse
 
-from subscriptions import links, signup
+from subscriptions import links, operating, signup
 from subscriptions.models import Letter, LetterFact, Subscriber
 from subscriptions.post import inbound, office
 from tests import came_back, make
@@ -101,7 +101,7 @@ def test_her_own_page_says_why_no_letters_come_and_lets_them_come_again(client, 
 
 def test_her_page_offers_no_way_back_where_the_operator_keeps_letters_from_her(client):
     reader = make.subscriber()
-    signup.suppress(reader, "asked by phone", now=NOW)
+    operating.suppress(reader, "asked by phone", now=NOW)
     path = reverse("preferences", args=[links.token("preferences", reader.public_id)])
     page = client.get(path).content.decode()
     assert "Whoever runs this site lets no letters go to" in page

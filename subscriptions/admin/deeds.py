@@ -12,7 +12,7 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from subscriptions import limits, signup
+from subscriptions import limits, operating, signup
 from subscriptions.admin import acts
 from subscriptions.admin.acts import Act, LeftAlone
 from subscriptions.forms import LAST_PAUSE
@@ -66,7 +66,7 @@ def _resume(subscriber, told, now):
 
 def _ask_to_confirm(subscriber, told, now):
     may = limits.may_write_to("sign-up", subscriber.email, now)
-    _insist(may and signup.ask_to_confirm(subscriber, now=now), WHO_IS_REMINDED)
+    _insist(may and operating.ask_to_confirm(subscriber, now=now), WHO_IS_REMINDED)
     return "Sent the confirmation again."
 
 
@@ -77,18 +77,20 @@ def _send_link(subscriber, told, now):
 
 
 def _ask(subscriber, told, now):
-    _insist(signup.ask_if_right(subscriber, now=now), WHO_IS_ASKED)
+    _insist(operating.ask_if_right(subscriber, now=now), WHO_IS_ASKED)
     return "Asked whether the address is right."
 
 
 def _suppress(subscriber, told, now):
-    _insist(signup.suppress(subscriber, told["reason"], now=now), "No letters go to them anyway.")
+    _insist(
+        operating.suppress(subscriber, told["reason"], now=now), "No letters go to them anyway."
+    )
     return f"Kept letters from the address: {told['reason']}"
 
 
 def _lift(subscriber, told, now):
     said = f"{subscriber.get_suppressed_by_display()}: {subscriber.suppressed_reason}"
-    _insist(signup.lift(subscriber, now=now), "Letters go to them anyway.")
+    _insist(operating.lift(subscriber, now=now), "Letters go to them anyway.")
     return f"Let letters go again, in spite of: {said}"
 
 

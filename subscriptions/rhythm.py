@@ -1,0 +1,34 @@
+"""When a reader's next digest is due, after she or somebody else has changed something."""
+
+from datetime import timedelta
+
+from subscriptions import schedule
+from subscriptions.models import Letter
+
+
+def reschedule(subscriber, now):
+    """Set when her next digest is due: once a local day, and 12 h after the last at least.
+
+    The last is the one that arrived, or may have, or may be about to leave in this moment.
+    """
+    if subscriber.confirmed_at is None or subscriber.unsubscribed_at is not None:
+        return
+    day = schedule.local_day(now, subscriber.zone)
+    last = subscriber.letters.filter(day__isnull=False).order_by("-day")[:3]
+    if last:
+        day = max(day, last[0].day + timedelta(days=1))
+    subscriber.is_due_from(day)
+    sent = [moment for letter in last if (moment := _sent_at(letter, now)) is not None]
+    subscriber.is_due_at(max([subscriber.next_due_at, *(m + schedule.APART for m in sent)]))
+
+
+def _sent_at(letter, now):
+    """Return when a digest arrived, or may have, or may at the soonest; None where it won't."""
+    match letter.state:
+        case Letter.State.ACCEPTED:
+            return letter.ended_at
+        case Letter.State.TRANSMITTING | Letter.State.UNCERTAIN:
+            return letter.left_at
+        case Letter.State.PLANNED | Letter.State.CLAIMED:
+            return now
+    return None
