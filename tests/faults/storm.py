@@ -173,14 +173,15 @@ def main():
             weather = storm(
                 folder, postgres, template, seed, options.people, has_oracle=options.oracle
             )
-            print(_line(weather), flush=True)  # noqa: T201
+            print(line_of(weather), flush=True)  # noqa: T201
             if weather.is_well:
                 shutil.rmtree(folder)
     finally:
         postgres.close()
 
 
-def _line(weather):
+def line_of(weather: Weather) -> str:
+    """Return what became of the letters, as one line."""
     one = weather.outcome
     return (
         f"seed {weather.seed}: {weather.seconds:.0f} s, {weather.kills} kills; accepted "

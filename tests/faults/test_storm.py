@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from tests.faults.storm import storm
+from tests.faults.storm import line_of, storm
 
 pytestmark = pytest.mark.services
 
@@ -12,7 +12,9 @@ pytestmark = pytest.mark.services
 def weather(tmp_path, postgres, template, people, has_oracle):
     seed = random.randrange(10_000)
     print(f"seed {seed}")  # noqa: T201
-    return storm(tmp_path, postgres, template, seed, people, has_oracle=has_oracle)
+    passed = storm(tmp_path, postgres, template, seed, people, has_oracle=has_oracle)
+    print(line_of(passed))  # noqa: T201
+    return passed
 
 
 def test_a_storm_costs_nobody_her_letter_and_nobody_gets_two(tmp_path, postgres, template):
