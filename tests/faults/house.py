@@ -81,6 +81,7 @@ class House:
             "DATA_DIR": str(folder / "data"),
             "SOURCES": "",
             "FAULT_FOLDER": str(folder),
+            "TMPDIR": str(folder),  # A worker that is killed leaves its folder there.
         }
 
     # ---- Processes
