@@ -54,7 +54,6 @@ class MailServer(socketserver.ThreadingTCPServer):
         self.signal = signal.SIGKILL
         self.at_greeting: Callable[[], None] = lambda: None
         self.at_dot: Callable[[str], None] = lambda recipient: None
-        self.idle_seconds: float | None = None  # After which it hangs up on a silent client.
         self.log: Path | None = None  # Where to write what was taken, as Postfix does.
         self._told: Counter[str] = Counter()
         self._lock = threading.Lock()
@@ -108,6 +107,10 @@ class MailServer(socketserver.ThreadingTCPServer):
     def close(self) -> None:
         self.shutdown()
         self.server_close()
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """End all conversations, as servers do with those that were silent for too long."""
         for connection in list(self._open):
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
@@ -132,7 +135,6 @@ class Hangup(Exception):
 class Conversation(socketserver.StreamRequestHandler):
     def handle(self):
         self.server._open.add(self.connection)
-        self.connection.settimeout(self.server.idle_seconds)
         with suppress(OSError, Hangup):
             self.server.at_greeting()
             self.say(b"220 mail.example.org ready\r\n")

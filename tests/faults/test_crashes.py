@@ -140,13 +140,14 @@ def test_an_oracle_lets_it_be_sent_until_it_is_there(house):
     assert (outcome.accepted, outcome.arrived, house.struck("after_fence")) == (1, 1, 2)
 
 
-def _halt(house, point):
+def _halt(house, point, meanwhile=lambda: None):
     """Let a worker be halted at a point, another deliver, and the first go on to its end."""
     give_times(house)
     house.invite(1)
     first = (sys.executable, "-m", "tests.faults.tick")
     house.start("first", *first, FAULT_AT=f"{point}:1:stop")
     house.wait_for("halt", 60, lambda: house.struck(point) == 1)
+    meanwhile()
     house.deliver()
     house.signal("first", signal.SIGCONT)
     assert house.running["first"].wait(60) == 0
@@ -161,8 +162,7 @@ def test_a_worker_that_slept_over_its_lease_sends_nothing_more(house, mail):
 
 def test_a_worker_halted_before_its_dot_cannot_send_it_to_a_server_that_hung_up(house, mail):
     """Fault 8: servers end a silent conversation before the letter is sent again."""
-    mail.idle_seconds = 0.5
-    _halt(house, "after_fence")
+    _halt(house, "after_fence", meanwhile=mail.hang_up)
     outcome = check(house, has_oracle=False)
     assert (outcome.accepted, outcome.doubled, mail.dots) == (1, 0, 1)
 
