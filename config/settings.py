@@ -158,10 +158,15 @@ else:
     # No query, lock or transaction that hangs keeps the others waiting for ever; and moments come
     # as the driver reads them, whatever the server's habit is. To compile a query takes longer
     # than ours run: those behind the promises a fifth of their time.
-    DATABASES["default"].setdefault("OPTIONS", {})["options"] = (
+    OPTIONS = DATABASES["default"].setdefault("OPTIONS", {})
+    OPTIONS["options"] = (
         "-c statement_timeout=60s -c lock_timeout=5s -c idle_in_transaction_session_timeout=30s "
         "-c datestyle=ISO -c jit=off"
     )
+    # Of what subscriptions/statements.py runs. A pooler that hands a session from one to the other
+    # may know nothing of what was prepared in it: DATABASE_URL=…?prepare_threshold=none
+    is_prepared = OPTIONS.get("prepare_threshold") != "none"
+    OPTIONS["prepare_threshold"] = 0 if is_prepared else None
 
 CACHES = {
     "default": {

@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from django.db import connection
 from django.utils import timezone
 
+from subscriptions.statements import run
+
 #: What tells the moment, each time that it is asked.
 Clock = Callable[[], datetime]
 
@@ -15,9 +17,8 @@ def of_database() -> datetime:
     """Return the moment by the database's clock; by ours, where it is in our own process."""
     if connection.vendor != "postgresql":
         return timezone.now()
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        return cursor.fetchone()[0]
+    ((moment,),) = run("SELECT clock_timestamp()")
+    return moment
 
 
 def running_from(now: datetime) -> Clock:

@@ -19,6 +19,7 @@ from subscriptions import registry
 from subscriptions.models import Letter, LetterEvent, Subscriber, Volley
 from subscriptions.post import providers
 from subscriptions.post.compression import compress, decompress
+from subscriptions.statements import among, array, run
 
 logger = logging.getLogger(__name__)
 
@@ -83,16 +84,13 @@ def _move_rows(letters, same, each, now, note) -> set[int]:
         f"SELECT id, %s, %s, %s, attempt, %s FROM "
     )
     told = [_adapt(now), was, same["state"], note]
-    with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            cursor.execute(
-                f"WITH moved AS ({update}) {event} moved RETURNING letter_id", [*values, *told]
-            )
-            return {pk for (pk,) in cursor.fetchall()}
-        cursor.execute(update, values)
-        ids = {pk for pk, _ in cursor.fetchall()}
-        cursor.execute(f"{event} {_LETTERS} WHERE id IN ({_numbers(ids)})", told)
-        return ids
+    if connection.vendor == "postgresql":
+        both = f"WITH moved AS ({update}) {event} moved RETURNING letter_id"
+        return {pk for (pk,) in run(both, [*values, *told])}
+    ids = {pk for pk, _ in run(update, values)}
+    its, numbers = among(ids)
+    run(f"{event} {_LETTERS} WHERE id {its}", [*told, *numbers])
+    return ids
 
 
 def _update(letters, was, same, each) -> tuple[str, list]:
@@ -129,24 +127,13 @@ def _rows(names, columns) -> tuple[str, list]:
         return f"(VALUES {rows}) AS new", values
     types = [_type(name) for name in names]
     arrays = ", ".join(f"CAST(%s AS {kind}[])" for kind in types)
-    return f"unnest({arrays}) AS new ({numbers})", [_array(column) for column in columns]
+    return f"unnest({arrays}) AS new ({numbers})", [array(column) for column in columns]
 
 
 @cache
 def _type(name):
     """Return the type of a field as PostgreSQL casts to it."""
     return Letter._meta.get_field(name).cast_db_type(connection).partition(" GENERATED")[0]
-
-
-def _array(values) -> str:
-    """Return values of one kind, texts or what has no quote in it, as PostgreSQL reads an array."""
-    if isinstance(values[0], str):
-        values = [value.replace("\\", r"\\").replace('"', r"\"") for value in values]
-    return '{"' + '","'.join(map(str, values)) + '"}'
-
-
-def _numbers(ids):
-    return ", ".join(f"{pk:d}" for pk in ids)
 
 
 def _columns(fields):
@@ -180,15 +167,16 @@ def claim(
     each time.
     """
     if ids is not None:
-        queues = [f"id IN ({_numbers(ids)})"]
+        its, numbers = among(ids)
+        queues = [(f"id {its}", numbers)]
     else:
-        queues = ["day IS NULL", "day IS NOT NULL"][not looks_for_awaited :]
-        queues = [f"{queue} AND stumbles < {SUSPECT:d}" for queue in queues]
+        queues = [(f"day IS {day} AND stumbles < {SUSPECT:d}", []) for day in ("NULL", "NOT NULL")]
+        queues = queues[not looks_for_awaited :]
     claimed: list[Letter] = []
     waiting: Counter[str] = Counter()  # Letters for each provider that were put off.
-    for queue in queues:
+    for queue, numbers in queues:
         while (room := limit - len(claimed)) > 0 and waiting.total() < MOST_PUT_OFF:
-            letters = _locked(queue, now, room)
+            letters = _locked(queue, numbers, now, room)
             claimed += _claim(letters, now, waiting if is_counting else None)
             if len(letters) < room:
                 break
@@ -207,16 +195,13 @@ def suspects(now: datetime, limit: int = 10) -> list[int]:
     return list(due.values_list("pk", flat=True)[:limit])
 
 
-def _locked(queue: str, now, limit) -> list[Letter]:
-    """Return the next of these letters, with their subscribers, but for those others are at.
-
-    In SQL: the ORM takes longer to write it than PostgreSQL to answer.
-    """
+def _locked(queue: str, numbers: list, now, limit) -> list[Letter]:
+    """Return the next of these letters, with their subscribers, but for those others are at."""
     letters = _instances(
         Letter,
         f"ended_at IS NULL AND state = 'planned' AND next_try_at <= %s AND {queue} "
-        f"ORDER BY next_try_at, id LIMIT {limit:d} {_lock('FOR UPDATE')}",
-        [_adapt(now)],
+        f"ORDER BY next_try_at, id LIMIT %s {_lock('FOR UPDATE')}",
+        [_adapt(now), *numbers, limit],
     )
     readers = _readers(letters)
     for letter in letters:
@@ -226,9 +211,10 @@ def _locked(queue: str, now, limit) -> list[Letter]:
 
 def _readers(letters) -> dict[int, Subscriber]:
     """Return the letters' subscribers by their numbers."""
-    numbers = _numbers({letter.subscriber_id for letter in letters})
-    readers = _instances(Subscriber, f"id IN ({numbers})") if numbers else []
-    return {reader.pk: reader for reader in readers}
+    if not letters:
+        return {}
+    its, numbers = among({letter.subscriber_id for letter in letters})
+    return {reader.pk: reader for reader in _instances(Subscriber, f"id {its}", numbers)}
 
 
 def _instances(model, where: str, values=()) -> list:
@@ -238,9 +224,8 @@ def _instances(model, where: str, values=()) -> list:
             model.objects.raw(f"SELECT * FROM {model._meta.db_table} WHERE {where}", values)
         )
     names, columns = _plain_columns(model)
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {columns} FROM {model._meta.db_table} WHERE {where}", values)
-        return [model.from_db(connection.alias, names, row) for row in cursor.fetchall()]
+    rows = run(f"SELECT {columns} FROM {model._meta.db_table} WHERE {where}", values)
+    return [model.from_db(connection.alias, names, row) for row in rows]
 
 
 @cache
@@ -368,14 +353,14 @@ def _locked_readers(letters) -> dict[int, bool]:
     """Lock the letters' readers but those whom others hold. Return of each by her number whether
     nothing speaks against a letter of the list to her.
     """
-    numbers = _numbers({letter.subscriber_id for letter in letters})
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT id, confirmed_at IS NOT NULL AND unsubscribed_at IS NULL "
-            f"AND suppressed_at IS NULL AND paused_until IS NULL "
-            f"FROM {_SUBSCRIBERS} WHERE id IN ({numbers}) {_lock('FOR NO KEY UPDATE')}"
-        )
-        return dict(cursor.fetchall())
+    its, numbers = among({letter.subscriber_id for letter in letters})
+    rows = run(
+        f"SELECT id, confirmed_at IS NOT NULL AND unsubscribed_at IS NULL "
+        f"AND suppressed_at IS NULL AND paused_until IS NULL "
+        f"FROM {_SUBSCRIBERS} WHERE id {its} {_lock('FOR NO KEY UPDATE')}",
+        numbers,
+    )
+    return dict(rows)
 
 
 def _freeze_and_pass(letters, frozen, now) -> list[Letter]:
@@ -405,14 +390,8 @@ def _freeze_and_pass(letters, frozen, now) -> list[Letter]:
 
 
 def _stored(mime, now) -> Volley:
-    """Store the bytes of a volley, as bytes: PostgreSQL's text form of them is twice as long."""
-    if connection.vendor != "postgresql":
-        return Volley.objects.create(created_at=now, mime=mime)
-    from psycopg import Cursor
-
-    sql = f"INSERT INTO {Volley._meta.db_table} (created_at, mime) VALUES (%s, %b) RETURNING id"
-    with connection.wrap_database_errors, Cursor(connection.connection) as cursor:
-        (number,) = cursor.execute(sql, [now, mime]).fetchone()
+    sql = f"INSERT INTO {Volley._meta.db_table} (created_at, mime) VALUES (%s, %s) RETURNING id"
+    ((number,),) = run(sql, [_adapt(now), mime])
     return Volley(number, now, mime)
 
 

@@ -8,10 +8,11 @@ import logging
 from contextlib import contextmanager
 from datetime import timedelta
 
-from django.db import connection, models, transaction
+from django.db import models, transaction
 from django.db.models import Q
 
 from subscriptions.post.replies import without_addresses
+from subscriptions.statements import run
 
 logger = logging.getLogger(__name__)
 
@@ -64,9 +65,7 @@ def current() -> Sending:
 
 def is_stopped() -> bool:
     """Return whether the operator lets nothing leave. Asked in each transaction of the fence."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1 FROM subscriptions_sending WHERE stopped_at IS NOT NULL")
-        return cursor.fetchone() is not None
+    return bool(run("SELECT 1 FROM subscriptions_sending WHERE stopped_at IS NOT NULL"))
 
 
 def stop(by: str, now) -> None:

@@ -1,0 +1,43 @@
+"""SQL that is run many times a second, which PostgreSQL reads and plans once in each session.
+
+To do so takes it as long as to run it, and the ORM takes longer still to write it. What differs
+from run to run is a value, or the text would be another statement each time.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from django.db import connection
+
+
+def run(sql: str, values: Sequence = ()) -> list[tuple]:
+    """Run a statement. Return its rows, none where it has no such thing."""
+    with _cursor() as cursor:
+        cursor.execute(sql, values)
+        return cursor.fetchall() if cursor.description else []
+
+
+def among(numbers: Iterable[int]) -> tuple[str, list]:
+    """Return how SQL says that something is one of these numbers, and the values of that."""
+    if connection.vendor == "postgresql":
+        return "= ANY(CAST(%s AS bigint[]))", [array(numbers)]
+    return f"IN ({', '.join(f'{number:d}' for number in numbers)})", []
+
+
+def array(values: Iterable) -> str:
+    """Return values of one kind, texts or what has no quote in it, as PostgreSQL reads an array."""
+    values = list(values)
+    if values and isinstance(values[0], str):
+        values = [value.replace("\\", r"\\").replace('"', r"\"") for value in values]
+    return '{"' + '","'.join(map(str, values)) + '"}' if values else "{}"
+
+
+def _cursor():
+    """Return a cursor as Django's are, whose values travel apart from the statement."""
+    if connection.vendor != "postgresql":
+        return connection.cursor()
+    from django.db.backends.postgresql.base import ServerBindingCursor
+
+    connection.ensure_connection()
+    cursor = ServerBindingCursor(connection.connection)
+    wrap = connection.make_debug_cursor if connection.queries_logged else connection.make_cursor
+    return wrap(cursor)
