@@ -42,9 +42,16 @@ NEXT_LINE, BLANK_LINE = b"\r\n", b"\r\n\r\n"
 
 
 def compose(letters: Sequence[Letter], now) -> Iterator[mail.Content | Exception]:
-    """Yield what each letter says, or why it can't be written. Registered with the post office."""
+    """Return what each letter says, or why it can't be written. Registered with the post office.
+
+    All that they are made of is read now, and each is composed when it is asked for.
+    """
+    return _composed(gathered(letters))
+
+
+def _composed(materials):
     issue = cache(Issue.of)
-    for material in gathered(letters):
+    for material in materials:
         try:
             yield _written(material, issue)
         except Exception as error:

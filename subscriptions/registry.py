@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from subscriptions.mail import Content
     from subscriptions.models import Letter
 
-#: Takes letters of one kind, each with its `subscriber` loaded, and yields for each, in order, what
-#: it says, or the exception for which it can't be written: mail.NothingToSay, or what broke. A bad
-#: letter costs itself alone.
+#: Takes letters of one kind, each with its `subscriber` loaded, and returns for each, in order,
+#: what it says, or the exception for which it can't be written: mail.NothingToSay, or what broke. A
+#: bad letter costs itself alone. Each may be composed when it is asked for, of what was read when
+#: this was called, in another thread maybe.
 type Composer = Callable[[Sequence[Letter], datetime], Iterator[Content | Exception]]
 
 #: kind of letter -> what composes letters of this kind.
@@ -60,13 +61,16 @@ def composed(letter: "Letter", now: datetime) -> "Content":
 def one_by_one(compose: Callable[["Letter", datetime], "Content"]) -> "Composer":
     """Make a composer of a function that returns what one letter says, or raises."""
 
-    @wraps(compose)
-    def compose_all(letters, now):
+    def contents(letters, now):
         for letter in letters:
             try:
                 yield compose(letter, now)
             except Exception as error:
                 yield bare(error)
+
+    @wraps(compose)
+    def compose_all(letters, now):
+        return iter(list(contents(letters, now)))  # What they read, they read at once.
 
     return compose_all
 

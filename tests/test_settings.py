@@ -188,6 +188,13 @@ def test_djangos_own_check_for_deployments_finds_nothing(data_dir, proxies):
     assert "no issues" in checked.stdout, checked.stderr
 
 
+@pytest.mark.parametrize(("asked_for", "first"), [("", 0), ("?prepare_threshold=none", None)])
+def test_statements_are_prepared_but_behind_a_pooler_that_cannot(read_settings, asked_for, first):
+    url = f"postgres://you@127.0.0.1/papers{asked_for}"
+    settings = read_settings(SECRET_KEY="s", ALLOWED_HOSTS="papers.example.org", DATABASE_URL=url)
+    assert settings["DATABASES"]["default"]["OPTIONS"]["prepare_threshold"] == first
+
+
 # ---- Secrets in files
 
 

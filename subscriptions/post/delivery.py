@@ -9,28 +9,28 @@ Exactly once is impossible over SMTP, so every step is chosen for what a crash r
   Refused: the dot is not sent, and the server throws the letter away.
 - past the fence, no answer means that nobody knows: see doubts.py.
 
-A round settles again and again, in ONE transaction: it records what was answered since, lets pass
-the fence what waits there, and claims what comes next. Then the dots are sent, and the next letters
-composed while the server works. Nothing renders or talks inside a transaction. A slow line joins
-the volley that is under way when it is ready, and delays nobody else.
+A round settles again and again, in ONE transaction: it records what was answered since and lets
+pass the fence what waits there. In another it claims what comes next, and reads what that is made
+of. While the database works (books.py, desk.py), letters are composed and the lines go on, a little
+at a time. A slow line joins the volley that is settled when it is ready, and delays nobody else.
 """
 
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, suppress
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from django.db import DataError, Error, IntegrityError, connection, transaction
+from django.db import Error
 
 from subscriptions.models import Letter
-from subscriptions.post import doubts, ledger, providers, recording, sending, verp, writing
+from subscriptions.post import ledger, recording, sending, verp, writing
+from subscriptions.post.books import Batch, Books, Handover, Outcome
 from subscriptions.post.clock import Clock
-from subscriptions.post.journal import Entry, Journal
-from subscriptions.post.ledger import Frozen, Overtaken
+from subscriptions.post.desk import Desk
+from subscriptions.post.ledger import Frozen
 from subscriptions.post.line import Envelope, Line, NoLine, Verdict
 from subscriptions.post.lines import Lines
 from subscriptions.post.transports import transport_for
@@ -40,25 +40,13 @@ logger = logging.getLogger(__name__)
 GATHER_SECONDS = 0.05  # So long what can be settled waits for what is about to be.
 RECORD_SECONDS = 120  # A database that is restarted, or taken over from, is back by then.
 RECORD_AGAIN_SECONDS = 0.5
-LOOK_AROUND_SECONDS = 0.25  # Between two looks for letters that somebody waits for.
 #: So many letters are claimed for each line. A round that has gone on for a while claims more at
 #: once, which costs less; before, it may be about to find out why the last one died.
 AHEAD, FAR_AHEAD = 2, 4
 GOES_WELL_SECONDS = 5
+COMPOSING_SECONDS = 0.0005  # Then the lines have a turn, and the database, which holds locks.
+STALE_AGAIN_SECONDS = 0.25  # Between two looks for letters that have waited too long for a line.
 HELD_SECONDS = 0.25  # Until a letter at the fence is looked at again, whose reader's row is held.
-
-State = Letter.State
-
-
-@dataclass(eq=False)
-class Handover:
-    """A claimed letter on its way: its bytes, the line it is on, and what was said to it."""
-
-    letter: Letter
-    frozen: Frozen
-    envelope: Envelope
-    line: Line | None = None
-    verdict: Verdict | None = None
 
 
 class Round:
@@ -83,53 +71,69 @@ class Round:
         self.claims_until = self.began_at + seconds
         self.counts: Counter[str] = Counter()  # What became of letters: accepted, deferred …
         self.lines = Lines(transport_for(settings.EMAIL_URL))
-        self.journal: Journal | None = None
+        self.books = Books(clock, ids)
+        self.desk = Desk()
         self.has_more = True
+        self.ends_because = ""  # What kept letters from leaving, of all.
         self.failing_since: float | None = None
-        self.settled_at = self.look_again_at = self.look_around_at = 0.0
-        self.is_counting = self.looks_for_awaited = True
+        self.settled_at = self.look_again_at = self.database_again_at = self.stale_again_at = 0.0
         self.is_trial = False  # The breaker has tripped: one letter tells whether it is mended.
         # A letter is in one of these, from its claim to its record.
-        self.claimed: list[Letter] = []
+        self.unwritten: dict[int, Letter] = {}
+        self.writing: list[Iterator[tuple[Letter, Frozen | Exception]]] = []  # Makes those.
         self.composed: list[Handover] = []
-        self.busy: set[Handover] = set()
+        self.busy: dict[Line, Handover] = {}
         self.at_fence: list[Handover] = []
         self.held: list[Handover] = []  # At the fence too, but somebody holds the reader's row.
         self.past_fence: list[Handover] = []
         self.answered: list[Handover] = []
-        self.outcomes: list[tuple[Letter, recording.Act]] = []  # How each is recorded, one by one.
+        self.at_the_desk = Batch()  # What is being settled.
+        self.outcomes: list[Outcome] = []  # How each is recorded, one by one.
+        self.trouble: NoLine | None = None  # Why the last line is gone.
 
     def run(self) -> Counter[str]:
         """Deliver. Return how many letters ended how."""
-        with ExitStack() as self.stack:
-            self.stack.callback(self.lines.close)
+        is_complete = False
+        try:
             if self._is_open():
                 self._turns()
+            is_complete = True
+        finally:
+            with ExitStack() as stack:
+                stack.callback(self.books.close, is_complete=is_complete)
+                stack.callback(self.lines.close)
+                stack.callback(self.desk.close)
         return self.counts
 
     def _turns(self):
         while True:
+            self._record_outcomes()
             self._settle()
             self._send_dots()
-            self._record_outcomes()
+            self._claim()
             self._compose()
             self._hand_out()
-            if not self._in_hand():
-                if not self.has_more:
-                    return
-                continue
+            if not self._in_hand() and not self.has_more:
+                break
             self._wait()
+        if self.trouble is not None:
+            with suppress(Error):
+                sending.trip(self.trouble.kind, str(self.trouble), self.clock())
 
     def _in_hand(self) -> int:
+        others = len(self.answered) + len(self.at_the_desk.answered) + len(self.outcomes)
+        return self._ahead() + others + (not self.desk.is_free)
+
+    def _ahead(self) -> int:
+        """Return how many letters are claimed, and have had no answer."""
         return (
-            len(self.claimed)
+            len(self.unwritten)
             + len(self.composed)
             + len(self.busy)
+            + len(self.at_the_desk.at_fence)
             + len(self.past_fence)
             + len(self.at_fence)
             + len(self.held)
-            + len(self.answered)
-            + len(self.outcomes)
         )
 
     def _is_open(self) -> bool:
@@ -162,100 +166,47 @@ class Round:
     # ---- Settling
 
     def _settle(self):
-        """Record, fence and claim, in one transaction; try again while the database is away."""
-        self._write_journal()
-        try:
-            with _as_they_were([one.letter for one in self.answered]), transaction.atomic():
-                now = self.now = self.clock()
-                is_stopped = sending.is_stopped()
-                self._look_around()
-                recorded = self._record(now)
-                fenced = self._fence(now, is_stopped)
-                claimed = self._claim(now, is_stopped)
-                if self.is_trial and recorded:
-                    sending.mend()
-                # Last, for it takes locks: others that count providers wait for nobody so.
-                if self.is_counting:
-                    providers.thank([one.envelope.recipient for one in recorded], now)
-            self._after(recorded, fenced, claimed, is_stopped)
-            self.failing_since = None
-        except Error as error:
-            self._give_way(error)
-        self.settled_at = time.monotonic()
-
-    def _look_around(self):
-        """Look, a few times a second, at what needs no look in each transaction."""
-        now = time.monotonic()
-        self.looks_for_awaited = now >= self.look_around_at
-        if self.looks_for_awaited:
-            self.look_around_at = now + LOOK_AROUND_SECONDS
-            self.is_counting = providers.is_counting()
-
-    def _write_journal(self):
-        """Note on the disk what was accepted, before the database is asked to."""
-        accepted = [one for one in self.answered if one.verdict.answer == "accepted"]
-        if not accepted or settings.EMAIL_URL.startswith("file:"):
-            return  # The outbox is its own journal.
-        try:
-            if self.journal is None:
-                self.journal = self.stack.enter_context(Journal(doubts.folder_of_journals()))
-            moment = self.now.isoformat()
-            self.journal.write(
-                [
-                    Entry(
-                        one.letter.pk,
-                        one.letter.attempt,
-                        one.frozen.message_id,
-                        one.verdict.reply,
-                        moment,
-                    )
-                    for one in accepted
-                ]
-            )
-        except OSError as error:  # It is a second net: the database is the first.
-            logger.error("the journal can't be written: %s", error)
-
-    def _record(self, now) -> list[Handover]:
-        """Write down what was accepted. Return these; all else is recorded one by one."""
-        accepted = [one for one in self.answered if one.verdict.answer == "accepted"]
-        replies = [one.verdict.reply for one in accepted]
-        moved = {letter.pk for letter in ledger.accept([o.letter for o in accepted], replies, now)}
-        return [one for one in accepted if one.letter.pk in moved]
-
-    def _fence(self, now, is_stopped) -> ledger.Fenced | None:
+        """Have recorded what was answered, and let pass the fence what waits there."""
+        if not self._can_settle():
+            return
         if time.monotonic() >= self.look_again_at:
             self.at_fence, self.held = self.at_fence + self.held, []
-        if is_stopped or not self.at_fence:
-            return None
-        letters = [one.letter for one in self.at_fence]
-        return ledger.fence(letters, {one.letter.pk: one.frozen for one in self.at_fence}, now)
+        batch = self.at_the_desk = Batch(self.answered, self.at_fence)
+        self.answered, self.at_fence = [], []
+        is_trial = self.is_trial
+        self.desk.give(lambda: self.books.settle(batch, is_trial=is_trial), self._after)
 
-    def _claim(self, now, is_stopped) -> list[Letter]:
-        """Claim as many letters as there are lines, beyond those that wait for the next."""
-        if is_stopped or self.is_stopping() or time.monotonic() >= self.claims_until:
-            self.has_more = False
-        if not self.has_more:
-            return []
-        if not (room := self._room()):
-            return []
-        claimed, is_exhausted = ledger.claim(
-            now,
-            room,
-            self.ids,
-            looks_for_awaited=self.looks_for_awaited,
-            is_counting=self.is_counting,
-        )
-        self.has_more = not is_exhausted and self.ids is None
-        return claimed
+    def _after(self, came_of):
+        """Take over what a settlement has made true."""
+        batch, self.at_the_desk = self.at_the_desk, Batch()
+        self.settled_at = time.monotonic()
+        try:
+            settled = came_of.result()
+        except Error as error:
+            self.answered = batch.answered + self.answered
+            self.at_fence = batch.at_fence + self.at_fence
+            self._give_way(error)
+            return
+        self.failing_since, self.now = None, settled.now
+        self.counts["accepted"] += len(settled.recorded)
+        self.is_trial = self.is_trial and not settled.recorded
+        self._judge_others(batch.answered, settled.recorded)
+        if settled.fenced is None:
+            self._withdraw(batch.at_fence + self.at_fence + self.held, "sending was stopped")
+            self.at_fence, self.held = [], []
+        else:
+            self._sort_fenced(batch.at_fence, settled.fenced)
+        if self.is_stopping():
+            self._withdraw(self.held, "the worker stops")
+            self.held = []
+            self._begin_no_more("the worker stops")
 
-    def _after(self, recorded, fenced, claimed, is_stopped):
-        """Take over what the transaction has made true."""
-        self.counts["accepted"] += len(recorded)
-        self.is_trial = self.is_trial and not recorded
+    def _judge_others(self, answered, recorded):
+        """Say how those are recorded, one by one, that were answered and not recorded."""
         done = set(recorded)
-        for one in [one for one in self.answered if one not in done]:
+        for one in [one for one in answered if one not in done]:
             self.counts[one.verdict.answer] += 1
-            self.is_counting = self.is_counting or one.verdict.about == "provider"
+            self.books.is_counting = self.books.is_counting or one.verdict.about == "provider"
             act = recording.of_verdict(
                 one.verdict,
                 one.frozen.message_id,
@@ -263,43 +214,21 @@ class Round:
                 is_trial=self.is_trial,
             )
             self.outcomes.append((one.letter, act))
-        self.answered = []
-        if fenced is not None:
-            self._sort_fenced(fenced)
-        elif is_stopped:
-            self._withdraw(self.at_fence + self.held, "sending was stopped")
-            self.at_fence, self.held = [], []
-        if self.is_stopping():
-            self._withdraw(self.held, "the worker stops")
-            self.held = []
-            self._begin_no_more("the worker stops")
-        self.claimed += claimed
 
-    def _room(self) -> int:
-        """Return how many letters may be claimed: none, where it isn't worth while yet."""
-        connections = 1 if self.is_trial else self.lines.most()
-        ahead = self._in_hand() - len(self.answered) - len(self.outcomes)
-        goes_well = time.monotonic() - self.began_at > GOES_WELL_SECONDS
-        most = (FAR_AHEAD if goes_well else AHEAD) * connections
-        room = (1 if self.is_trial else most) - ahead
-        return room if room >= most / 4 else 0
-
-    def _sort_fenced(self, fenced):
+    def _sort_fenced(self, waited, fenced):
         passed = {letter.pk for letter in fenced.passed}
         waiting = {letter.pk for letter in fenced.waiting}
-        for one in self.at_fence:
+        for one in waited:
             if one.letter.pk in passed:
                 self.past_fence.append(one)
             elif one.letter.pk not in waiting:
                 one.line.withdraw()
                 self.counts["withheld"] += 1
-        self.held += [one for one in self.at_fence if one.letter.pk in waiting]
-        self.at_fence = []
+        self.held += [one for one in waited if one.letter.pk in waiting]
         self.look_again_at = time.monotonic() + HELD_SECONDS
 
     def _give_way(self, error):
         """Leave the lines without their dots, and keep what was answered until it is recorded."""
-        connection.close()  # The next query opens a new one.
         self._withdraw(self.at_fence + self.held, "the database was away")
         self.at_fence, self.held = [], []
         now = time.monotonic()
@@ -311,7 +240,7 @@ class Round:
                 logger.error("letter %s: %s, not written down", one.letter.pk, one.verdict.answer)
             raise error
         logger.warning("not written down yet: %s", error)
-        time.sleep(RECORD_AGAIN_SECONDS)
+        self.database_again_at = now + RECORD_AGAIN_SECONDS
 
     def _withdraw(self, handovers, note):
         """End conversations before the dot. Their letters wait for whoever comes next."""
@@ -319,33 +248,68 @@ class Round:
             one.line.withdraw()
             self.outcomes.append((one.letter, recording.of_withdrawal(note)))
 
-    # ---- One by one
-
     def _record_outcomes(self):
-        """Record what is rare: each in a transaction of its own, so that one costs one."""
-        while self.outcomes:
-            letter, act = self.outcomes[0]
-            try:
-                with _as_they_were([letter]), transaction.atomic():
-                    act(letter, self.clock())
-            except Overtaken as reason:
-                said = str(reason) or "overtaken by another worker"
-                logger.warning("letter %s: left alone: %s", letter.pk, said)
-            except Exception as error:
-                if isinstance(error, Error) and not isinstance(error, DataError | IntegrityError):
-                    self.outcomes.append(self.outcomes.pop(0))  # A held row waits, no others do.
-                    return self._give_way(error)
-                # It costs its own letter, whose lease runs out.
-                logger.exception("letter %s: can't be written down", letter.pk)
-            self.outcomes.pop(0)
+        """Have recorded what is rare."""
+        if self.outcomes and self.desk.is_free and not self._is_away():
+            outcomes, self.outcomes = self.outcomes, []
 
-    # ---- Composing
+            def after(came_of):
+                self.outcomes = outcomes + self.outcomes
+                try:
+                    came_of.result()
+                except Error as error:
+                    self._give_way(error)
+
+            self.desk.give(lambda: self.books.record(outcomes), after)
+
+    def _is_away(self) -> bool:
+        """Return whether the database has just failed us."""
+        return time.monotonic() < self.database_again_at
+
+    # ---- Claiming and composing
+
+    def _claim(self):
+        """Have as many letters claimed as there are lines, beyond those that wait for the next."""
+        if self.is_stopping() or time.monotonic() >= self.claims_until:
+            self.has_more = False
+        if not self.has_more or not self.desk.is_free or self._is_away():
+            return
+        if room := self._room():
+            self.desk.give(lambda: self.books.claim(room), self._take_over)
+
+    def _take_over(self, came_of):
+        try:
+            claimed = came_of.result()
+        except Error as error:
+            self._give_way(error)
+            return
+        self.failing_since, self.now = None, claimed.now
+        self.has_more = self.has_more and not claimed.is_exhausted
+        self.unwritten |= {letter.pk: letter for letter in claimed.letters}
+        self.writing.append(claimed.written)
+        if self.ends_because:
+            self._begin_no_more(self.ends_because)
+
+    def _room(self) -> int:
+        """Return how many letters may be claimed: none, where it isn't worth while yet."""
+        connections = 1 if self.is_trial else self.lines.most()
+        goes_well = time.monotonic() - self.began_at > GOES_WELL_SECONDS
+        most = (FAR_AHEAD if goes_well else AHEAD) * connections
+        room = (1 if self.is_trial else most) - self._ahead()
+        return room if room >= most / 2 else 0
 
     def _compose(self):
-        """Make the bytes of what was claimed."""
-        claimed, self.claimed = self.claimed, []
-        for letter, made in writing.write_out(claimed, self.now):
-            self._take(letter, made)
+        """Make the bytes of some of what was claimed: as much as the lines will soon want."""
+        until = time.monotonic() + COMPOSING_SECONDS
+        while self._may_compose() and time.monotonic() < until:
+            if (made := next(self.writing[0], None)) is None:
+                self.writing.pop(0)
+            else:
+                del self.unwritten[made[0].pk]
+                self._take(*made)
+
+    def _may_compose(self) -> bool:
+        return bool(self.writing) and len(self.composed) < self.lines.most()
 
     def _take(self, letter, made: Frozen | Exception):
         if isinstance(made, Exception):
@@ -376,15 +340,18 @@ class Round:
             one = self.composed.pop(0)
             one.line = line
             line.begin(one.envelope, one.frozen.mime)
-            self.busy.add(one)
-            self._look_at(one)
+            self.busy[line] = one
+            self._look_at(line)
         if self.composed:
             self.lines.want(len(self.lines) + len(self.composed))
-            if not len(self.lines) and not self._has_news():
-                self._hang_up()
+            if not len(self.lines) and not self._has_news() and self.desk.is_free:
+                self._hang_up()  # Which may take long.
 
     def _let_go_of_the_stale(self):
         """Leave to others what waited so long for a line that its lease would run out on it."""
+        if time.monotonic() < self.stale_again_at:
+            return
+        self.stale_again_at = time.monotonic() + STALE_AGAIN_SECONDS
         least = self.now + ledger.LEASE / 3
         for one in [one for one in self.composed if one.letter.lease_until < least]:
             self.composed.remove(one)
@@ -397,41 +364,35 @@ class Round:
             self.lines.open_one()
         except NoLine as trouble:
             self._begin_no_more(str(trouble))
-            with suppress(Error):
-                sending.trip(trouble.kind, str(trouble), self.clock())
+            self.trouble = trouble
 
     def _send_dots(self):
-        for one in self.past_fence:
+        passed, self.past_fence = self.past_fence, []
+        for one in passed:
             if one.line.state == "fence":
                 one.line.finish()
-                self.busy.add(one)
-        self.past_fence, sent = [], self.past_fence
-        for one in sent:
-            if one not in self.busy:  # The server hung up before the dot: it can't have the letter.
+                self.busy[one.line] = one
+                self._look_at(one.line)
+            else:  # The server hung up before the dot: it can't have the letter.
                 verdict = Verdict("deferred", "body", "the server hung up before the final dot")
                 one.verdict = one.line.verdict or verdict
                 self.answered.append(one)
-            else:
-                self._look_at(one)
 
     def _wait(self):
-        """Let the lines work until it is worth while to settle."""
-        while True:
-            self.lines.pump(0 if self._is_time() else GATHER_SECONDS)
-            for one in list(self.busy):
-                self._look_at(one)
-            self._hand_out()
-            if self._is_time():
-                return
+        """Let the lines work until there is something else to do."""
+        patience = 0 if self._may_compose() or self._can_settle() else GATHER_SECONDS
+        for line in self.lines.pump(patience, self.desk):
+            self._look_at(line)
 
-    def _look_at(self, one: Handover):
-        """See how far a letter on a line is."""
-        line = one.line
+    def _look_at(self, line: Line):
+        """See how far the letter on a line is."""
+        if (one := self.busy.get(line)) is None:
+            return
         if line.verdict is not None:
-            self.busy.discard(one)
+            del self.busy[line]
             self._judge(one, line.verdict)
-        elif line.state == "fence" and one in self.busy:
-            self.busy.discard(one)
+        elif line.state == "fence":
+            del self.busy[line]
             self.at_fence.append(one)
 
     def _judge(self, one, verdict):
@@ -445,25 +406,31 @@ class Round:
 
     def _begin_no_more(self, reason):
         """End what is under way, and leave the rest to a later round: it would fare no better."""
-        self.has_more, self.claims_until = False, 0.0
-        for one in self.composed:
-            self.outcomes.append((one.letter, recording.of_withdrawal(reason)))
-        self.composed = []
+        self.has_more, self.ends_because = False, reason
+        for letter in [*(one.letter for one in self.composed), *self.unwritten.values()]:
+            self.outcomes.append((letter, recording.of_withdrawal(reason)))
+        self.composed, self.unwritten, self.writing = [], {}, []
 
     def _has_news(self) -> bool:
         """Return whether there is something to settle."""
         return bool(self.answered or self.at_fence or self.outcomes)
 
+    def _can_settle(self) -> bool:
+        return self.desk.is_free and self._is_time()
+
     def _is_time(self) -> bool:
         """Return whether it is worth while to settle what has gathered."""
         now = time.monotonic()
-        ready = self._has_news() or (bool(self.held) and now >= self.look_again_at)
-        if self.lines.is_prompt():
-            return ready and now - self.settled_at > GATHER_SECONDS
-        if ready:
+        is_held_due = bool(self.held) and now >= self.look_again_at
+        if not (self.answered or self.at_fence or is_held_due) or now < self.database_again_at:
+            return False
+        if now - self.settled_at > GATHER_SECONDS:
             return True
-        is_idle = not (self.busy or self.held)
-        return is_idle or (self.has_more and self._room() > 0)
+        return not (self._may_hand_out() or self.lines.is_prompt())
+
+    def _may_hand_out(self) -> bool:
+        """Return whether more letters will be on their lines in a moment."""
+        return bool(self.composed or self.writing) and self.lines.has_free()
 
 
 def deliver_due(
@@ -488,15 +455,3 @@ def _why_unwritable() -> str:
     except ImproperlyConfigured as reason:
         return str(reason)
     return ""
-
-
-@contextmanager
-def _as_they_were(letters: Sequence[Letter]):
-    """Where the block fails, let the letters say what their rows still do."""
-    before = [dict(letter.__dict__) for letter in letters]
-    try:
-        yield
-    except BaseException:
-        for letter, fields in zip(letters, before, strict=True):
-            letter.__dict__.update(fields)
-        raise

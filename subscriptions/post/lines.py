@@ -10,6 +10,7 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 
+from subscriptions.post.desk import Desk
 from subscriptions.post.line import Envelope, Line, NoLine, Transport, Verdict
 
 logger = logging.getLogger(__name__)
@@ -29,6 +30,8 @@ class Lines:
         self.trouble: NoLine | None = None  # What kept us from opening the last one.
         self._selector = selectors.DefaultSelector()
         self._lines: set[Line] = set()
+        self._watched: dict[Line, bool] = {}  # Those that are, and whether for room to write.
+        self._descriptors: dict[Line, int | None] = {}
         self._opening: set[Future] = set()
         self._openers = ThreadPoolExecutor(OPENERS, thread_name_prefix="line")
         self._open_again_at = 0.0
@@ -65,28 +68,36 @@ class Lines:
         self._drop_closed()
         return [line for line in self._lines if line.state == "free"]
 
+    def has_free(self) -> bool:
+        return any(line.state == "free" for line in self._lines)
+
     def is_prompt(self) -> bool:
         """Return whether something is about to happen: a server that isn't slow owes an answer."""
         since = time.monotonic() - PROMPT
         return bool(self._opening) or any(line.waiting_since > since for line in self._pending())
 
-    def pump(self, patience: float) -> None:
-        """Let all lines do what their sockets let them, once they do or `patience` seconds on."""
+    def pump(self, patience: float, desk: Desk | None = None) -> list[Line]:
+        """Let all lines do what their sockets let them, once they do or `patience` seconds on.
+
+        Return those that were at it. What the desk waits for is waited for, too.
+        """
         self._drop_closed()
-        for line in self._lines:
-            self._watch(line)
+        self._watch()
         if self._opening:
             patience = min(patience, WHILE_OPENING)
-        events = self._selector.select(min(patience, LOOK_AGAIN))
+        events = self._select(min(patience, LOOK_AGAIN), desk)
         now = time.monotonic()
-        for key, _ in events:
-            key.data.pump(now)
+        stirred = [one for one in events if one is not desk]
         if now - self._looked_at > LOOK_AGAIN:
             self._looked_at = now
-            for line in self._pending():
-                line.pump(now)
+            stirred = list({*stirred, *self._pending()})
+        for line in stirred:
+            line.pump(now)
+        if desk in events:
+            desk.ready(events[desk])
         self._gather_opened()
         self._drop_closed()
+        return stirred
 
     def close(self) -> None:
         """Take leave of the server on all lines."""
@@ -101,17 +112,29 @@ class Lines:
     def _pending(self):
         return [line for line in self._lines if line.state in ("busy", "answering")]
 
-    def _watch(self, line):
-        """Wait for what this line waits for: all of them for words, some for room to write."""
-        descriptor = line.fileno()
-        if descriptor is None:
-            return
-        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if line.wants_write else 0)
-        key = self._selector.get_map().get(descriptor)
-        if key is None:
-            self._selector.register(descriptor, events, line)
-        elif key.events != events or key.data is not line:
-            self._selector.modify(descriptor, events, line)
+    def _watch(self):
+        """Wait for what the lines wait for: all of them for words, some for room to write."""
+        watched = self._watched
+        for line in [line for line in self._lines if watched.get(line) is not line.wants_write]:
+            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if line.wants_write else 0)
+            if line not in watched:
+                self._descriptors[line] = descriptor = line.fileno()
+                if descriptor is not None:
+                    self._selector.register(descriptor, events, line)
+            elif (descriptor := self._descriptors[line]) is not None:
+                self._selector.modify(descriptor, events, line)
+            watched[line] = line.wants_write
+
+    def _select(self, patience, desk) -> dict[Line | Desk, int]:
+        """Return who may go on, and with what."""
+        descriptor, wanted = (desk and desk.waits_for) or (None, 0)
+        if descriptor is not None:
+            self._selector.register(descriptor, wanted, desk)
+        try:
+            return {key.data: events for key, events in self._selector.select(patience)}
+        finally:
+            if descriptor is not None:
+                self._selector.unregister(descriptor)
 
     def _gather_opened(self):
         for future in [future for future in self._opening if future.done()]:
@@ -125,12 +148,11 @@ class Lines:
                 logger.warning("no further line to the mail server: %s", trouble)
 
     def _drop_closed(self):
-        closed = {line for line in self._lines if line.state == "closed"}
-        if closed:
-            self._lines -= closed
-            for key in list(self._selector.get_map().values()):
-                if key.data in closed:
-                    self._selector.unregister(key.fd)
+        for line in [line for line in self._lines if line.state == "closed"]:
+            self._lines.discard(line)
+            self._watched.pop(line, None)
+            if (descriptor := self._descriptors.pop(line, None)) is not None:
+                self._selector.unregister(descriptor)
 
 
 def hand_over(transport: Transport, envelope: Envelope, mime: bytes) -> Verdict:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from itertools import groupby
+from itertools import chain, groupby, repeat
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import Error
@@ -21,20 +21,19 @@ def check() -> None:
 def write_out(
     letters: Sequence[Letter], now: datetime
 ) -> Iterator[tuple[Letter, Frozen | Exception]]:
-    """Yield each letter with its bytes, or with what kept us from making them.
+    """Return each letter with its bytes, or with what kept us from making them.
 
-    One that passed the fence before has the bytes that it had then.
+    What they are made of is read at once, and each is made when it is asked for. One that passed
+    the fence before has the bytes that it had then.
     """
-    fresh = []
-    for letter in letters:
-        if letter.volley_id is None:
-            fresh.append(letter)
-        else:
-            yield letter, _frozen_before(letter)
+    before = [(letter, _frozen_before(letter)) for letter in letters if letter.volley_id]
+    fresh = [letter for letter in letters if not letter.volley_id]
     fresh.sort(key=lambda letter: letter.kind)
-    for kind, some in groupby(fresh, lambda letter: letter.kind):
-        some = list(some)
-        yield from zip(some, _compose(kind, some, now), strict=True)
+    some = [before]
+    for kind, alike in groupby(fresh, lambda letter: letter.kind):
+        alike = list(alike)
+        some.append(zip(alike, _frozen(alike, _contents(kind, alike, now), now), strict=True))
+    return chain.from_iterable(some)
 
 
 def freeze(letter: Letter, content: mail.Content, now: datetime) -> Frozen:
@@ -44,18 +43,31 @@ def freeze(letter: Letter, content: mail.Content, now: datetime) -> Frozen:
     return Frozen(signing.sign(mime), message_id, now)
 
 
-def _compose(kind, letters, now) -> Iterator[Frozen | Exception]:
+def _contents(kind, letters, now) -> Iterator[mail.Content | Exception]:
     try:
-        contents = list(_composer(kind)(letters, now))
-    except Exception as error:  # Of all: the database is away, say.
-        contents = [error] * len(letters)
-    for letter, content in zip(letters, contents, strict=True):
+        return _composer(kind)(letters, now)
+    except Exception as error:  # Of all: nobody here composes this kind, say.
+        return repeat(error, len(letters))
+
+
+def _frozen(letters, contents, now) -> Iterator[Frozen | Exception]:
+    for letter, content in zip(letters, _to_its_end(contents, len(letters)), strict=True):
         try:
             if isinstance(content, Exception):
                 raise content
             yield freeze(letter, content, now)
         except Exception as error:
             yield registry.bare(error)
+
+
+def _to_its_end(contents, count) -> Iterator[mail.Content | Exception]:
+    """Yield so many contents. What breaks the composer itself is what became of all the rest."""
+    try:
+        for content in contents:
+            yield content
+            count -= 1
+    except Exception as error:
+        yield from repeat(error, count)
 
 
 def _composer(kind):

@@ -430,7 +430,8 @@ def _cpu_of_postgresql():
     name = os.environ["DATABASE_URL"].rpartition("/")[2]
     ours = re.compile(rf"{name}|walwriter|checkpointer|background writer")
     for process in psutil.process_iter(["name", "cmdline"]):
-        if process.info["name"] == "postgres" and ours.search(" ".join(process.info["cmdline"])):
+        words = process.info["cmdline"] or []  # None: it ended a moment ago.
+        if process.info["name"] == "postgres" and ours.search(" ".join(words)):
             with suppress(psutil.NoSuchProcess):
                 _spent_by[process.pid] = _cpu(process)
     return sum(_spent_by.values())

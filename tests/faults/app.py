@@ -54,30 +54,29 @@ def _like(real, seconds):
     return timedelta(seconds=seconds) if isinstance(real, timedelta) else seconds
 
 
-def _has_accepted(round_):
-    return any(one.verdict.answer == "accepted" for one in round_.answered)
+def _any(first, *_):
+    return bool(first)
 
 
-#: Point -> (module, function, before or after it, for which first argument).
+def _has_accepted(books, accepted):
+    return bool(accepted)
+
+
+#: Point -> (module, function, before or after it, for which arguments).
 POINTS = {
-    "after_claim": ("subscriptions.post.delivery", "Round._compose", "before", lambda r: r.claimed),
-    "in_claim": ("subscriptions.post.ledger", "claim", "after", bool),
-    "hint_taken": ("subscriptions.post.delivery", "deliver_due", "before", callable),
-    "before_fence": ("subscriptions.post.ledger", "fence", "before", bool),
+    "after_claim": ("subscriptions.post.delivery", "Round._compose", "before", lambda r: r.writing),
+    "in_claim": ("subscriptions.post.ledger", "claim", "after", _any),
+    "hint_taken": ("subscriptions.post.delivery", "deliver_due", "before", _any),
+    "before_fence": ("subscriptions.post.ledger", "fence", "before", _any),
     "after_fence": (
         "subscriptions.post.delivery",
         "Round._send_dots",
         "before",
         lambda r: r.past_fence,
     ),
-    "after_250": ("subscriptions.post.delivery", "Round._write_journal", "before", _has_accepted),
-    "after_journal": (
-        "subscriptions.post.delivery",
-        "Round._write_journal",
-        "after",
-        _has_accepted,
-    ),
-    "before_commit": ("subscriptions.post.ledger", "accept", "after", bool),
+    "after_250": ("subscriptions.post.books", "Books._write_journal", "before", _has_accepted),
+    "after_journal": ("subscriptions.post.books", "Books._write_journal", "after", _has_accepted),
+    "before_commit": ("subscriptions.post.ledger", "accept", "after", _any),
 }
 
 
@@ -92,17 +91,17 @@ def plant(order: str) -> None:
     function = getattr(owner, name)
     number = signal.SIGSTOP if how == ["stop"] else signal.SIGKILL
 
-    def strike(first):
-        if applies(first) and _may_strike(point, int(times)):
+    def strike(args):
+        if applies(*args) and _may_strike(point, int(times)):
             os.kill(os.getpid(), number)
 
     @wraps(function)
-    def planted(first, *args, **kwargs):
+    def planted(*args, **kwargs):
         if when == "before":
-            strike(first)
-        result = function(first, *args, **kwargs)
+            strike(args)
+        result = function(*args, **kwargs)
         if when == "after":
-            strike(first)
+            strike(args)
         return result
 
     setattr(owner, name, planted)

@@ -5,7 +5,8 @@ from datetime import timedelta
 import pytest
 
 from subscriptions.models import Letter, Provider, Subscriber
-from subscriptions.post import delivery, providers
+from subscriptions.post import providers
+from subscriptions.post.books import Books
 from tests.make import NOW
 from tests.volleys.thirty import MINUTE, deliver, digests, recipients, states
 
@@ -67,30 +68,31 @@ def test_a_provider_gets_no_more_than_the_operator_says(server, settings):
     assert seconds >= 30
 
 
-def test_providers_are_thanked_after_those_are_locked_that_a_claim_counts(server, monkeypatch):
-    """Else two workers wait for each other in a circle: thanking skips what others have locked,
-    counting waits for it.
-    """
+def test_providers_are_not_thanked_where_a_claim_counts_them(server, monkeypatch):
+    """Both lock them: else two workers would wait for each other in a circle."""
     Provider.objects.create(name="google", pace=3_000, faster_at=NOW, counted_at=NOW)
     digests(count=60, domain="gmail.com")
     order = []
 
-    def watch(module, name):
-        function = getattr(module, name)
+    def watch(owner, name):
+        function = getattr(owner, name)
 
         def watched(*args, **kwargs):
             order.append(name)
             return function(*args, **kwargs)
 
-        monkeypatch.setattr(module, name, watched)
+        monkeypatch.setattr(owner, name, watched)
 
     watch(providers, "allot")
     watch(providers, "thank")
-    watch(delivery.Round, "_settle")
+    watch(Books, "claim")
+    watch(Books, "settle")
     deliver(NOW + MINUTE)
-    settlements = " ".join(order).split("_settle")
-    assert any("thank" in one and "allot" in one for one in settlements)
-    assert not any("thank allot" in one for one in settlements)
+    told = " ".join(order)
+    assert "claim allot" in told
+    assert "settle thank" in told
+    assert "settle allot" not in told
+    assert "claim thank" not in told
 
 
 def test_a_provider_that_complains_is_left_alone_at_once(server):

@@ -1,0 +1,200 @@
+"""What a round of delivery does at the database, in short transactions: claim, settle, record."""
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from django.conf import settings
+from django.db import DataError, Error, IntegrityError, connection, transaction
+
+from subscriptions.models import Letter
+from subscriptions.post import doubts, ledger, providers, recording, sending, writing
+from subscriptions.post.clock import Clock
+from subscriptions.post.journal import Entry, Journal
+from subscriptions.post.ledger import Frozen, Overtaken
+from subscriptions.post.line import Envelope, Line, Verdict
+
+logger = logging.getLogger(__name__)
+
+LOOK_AROUND_SECONDS = 0.25  # Between two looks for letters that somebody waits for.
+
+Outcome = tuple[Letter, recording.Act]
+
+
+@dataclass(eq=False)
+class Handover:
+    """A claimed letter on its way: its bytes, the line it is on, and what was said to it."""
+
+    letter: Letter
+    frozen: Frozen
+    envelope: Envelope
+    line: Line | None = None
+    verdict: Verdict | None = None
+
+
+@dataclass
+class Batch:
+    """What is settled together: letters that were answered, and those that wait at the fence."""
+
+    answered: list[Handover] = field(default_factory=list)
+    at_fence: list[Handover] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.answered) + len(self.at_fence)
+
+
+@dataclass
+class Settled:
+    """What a settlement has made true. What was answered and not `recorded` is, one by one."""
+
+    now: datetime
+    batch: Batch
+    recorded: list[Handover]
+    fenced: ledger.Fenced | None  # None: sending is stopped.
+
+
+@dataclass
+class Claimed:
+    """Letters that were claimed, each to come with its bytes or what keeps us from making them."""
+
+    now: datetime
+    letters: list[Letter]
+    written: Iterator[tuple[Letter, Frozen | Exception]]
+    is_exhausted: bool
+
+
+class Books:
+    """The database's side of one round. `ids` are the letters to be delivered, if not all."""
+
+    def __init__(self, clock: Clock, ids: Sequence[int] | None):
+        self.clock = clock
+        self.ids = ids
+        self.is_counting = True  # Whether providers are counted; others may begin to.
+        self.now: datetime | None = None  # When it last looked at the clock.
+        self._look_around_at = 0.0
+        self._journal: Journal | None = None
+
+    def claim(self, room: int) -> Claimed:
+        """Claim so many letters, and read what they are made of. Raises the database's Error."""
+        with _or_close(), transaction.atomic():
+            now = self.now = self.clock()
+            if sending.is_stopped():
+                return Claimed(now, [], iter(()), is_exhausted=True)
+            claimed, is_exhausted = ledger.claim(
+                now,
+                room,
+                self.ids,
+                looks_for_awaited=self._looks_around(),
+                is_counting=self.is_counting,
+            )
+        is_exhausted = is_exhausted or self.ids is not None
+        return Claimed(now, claimed, writing.write_out(claimed, now), is_exhausted)
+
+    def settle(self, batch: Batch, *, is_trial: bool = False) -> Settled:
+        """Record what was answered and let pass the fence what waits there, in one transaction.
+
+        Raises the database's Error; then nothing of it has happened.
+        """
+        accepted = [one for one in batch.answered if one.verdict.answer == "accepted"]
+        self._write_journal(accepted)
+        with _or_close(), _as_they_were([one.letter for one in accepted]), transaction.atomic():
+            now = self.now = self.clock()
+            is_stopped = sending.is_stopped()
+            recorded = self._record(accepted, now)
+            fenced = None if is_stopped else self._fence(batch.at_fence, now)
+            if is_trial and recorded:
+                sending.mend()
+            # Last, for it takes locks: others that count providers wait for nobody so.
+            if self.is_counting:
+                providers.thank([one.envelope.recipient for one in recorded], now)
+        return Settled(now, batch, recorded, fenced)
+
+    def record(self, outcomes: list[Outcome]) -> None:
+        """Record what is rare: each in a transaction of its own, so that one costs one.
+
+        What is recorded leaves the list. Raises the database's Error for what may be tried again.
+        """
+        while outcomes:
+            letter, act = outcomes[0]
+            try:
+                with _as_they_were([letter]), transaction.atomic():
+                    act(letter, self.clock())
+            except Overtaken as reason:
+                said = str(reason) or "overtaken by another worker"
+                logger.warning("letter %s: left alone: %s", letter.pk, said)
+            except Exception as error:
+                if isinstance(error, Error) and not isinstance(error, DataError | IntegrityError):
+                    outcomes.append(outcomes.pop(0))  # A held row waits, no others do.
+                    connection.close()
+                    raise
+                # It costs its own letter, whose lease runs out.
+                logger.exception("letter %s: can't be written down", letter.pk)
+            outcomes.pop(0)
+
+    def close(self, *, is_complete: bool) -> None:
+        """End the journal, or leave it for replay, where not all of it may be recorded."""
+        if self._journal is not None:
+            self._journal.close() if is_complete else self._journal.leave()
+
+    def _looks_around(self) -> bool:
+        """Look, a few times a second, at what needs no look in each transaction."""
+        now = time.monotonic()
+        if now < self._look_around_at:
+            return False
+        self._look_around_at = now + LOOK_AROUND_SECONDS
+        self.is_counting = providers.is_counting()
+        return True
+
+    def _write_journal(self, accepted):
+        """Note on the disk what was accepted, before the database is asked to."""
+        if not accepted or settings.EMAIL_URL.startswith("file:"):
+            return  # The outbox is its own journal.
+        try:
+            if self._journal is None:
+                self._journal = Journal(doubts.folder_of_journals())
+            moment = self.now.isoformat()
+            self._journal.write([_entry(one, moment) for one in accepted])
+        except OSError as error:  # It is a second net: the database is the first.
+            logger.error("the journal can't be written: %s", error)
+
+    def _record(self, accepted, now) -> list[Handover]:
+        """Write down what was accepted. Return these; all else is recorded one by one."""
+        replies = [one.verdict.reply for one in accepted]
+        moved = {letter.pk for letter in ledger.accept([o.letter for o in accepted], replies, now)}
+        return [one for one in accepted if one.letter.pk in moved]
+
+    def _fence(self, waiting, now) -> ledger.Fenced:
+        if not waiting:
+            return ledger.Fenced([], [], [])
+        letters = [one.letter for one in waiting]
+        return ledger.fence(letters, {one.letter.pk: one.frozen for one in waiting}, now)
+
+
+def _entry(one, moment):
+    letter = one.letter
+    return Entry(letter.pk, letter.attempt, one.frozen.message_id, one.verdict.reply, moment)
+
+
+@contextmanager
+def _or_close():
+    """Where the database fails the block, close the connection: the next query opens a new one."""
+    try:
+        yield
+    except Error:
+        connection.close()
+        raise
+
+
+@contextmanager
+def _as_they_were(letters):
+    """Where the block fails, let the letters say what their rows still do."""
+    before = [dict(letter.__dict__) for letter in letters]
+    try:
+        yield
+    except BaseException:
+        for letter, fields in zip(letters, before, strict=True):
+            letter.__dict__.update(fields)
+        raise

@@ -1,0 +1,124 @@
+"""The database's work of a round of delivery, done while its lines go on.
+
+A job is plain code. Where PostgreSQL's driver would wait for an answer, the job is left, and gone
+on with when the answer is there: in the same thread, by a greenlet. So what the round does
+meanwhile and the job are never at anything at once. In threads they would take turns at Python's
+lock, thousands of times a second.
+"""
+
+import contextvars
+import selectors
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Any
+
+from django.db import connection
+from greenlet import getcurrent, greenlet
+
+Then = Callable[[Future], None]
+
+
+class Desk:
+    """Does one job at a time. Whoever uses it keeps from the database meanwhile.
+
+    Jobs are done in one go, by who gives them, where the database is SQLite, which has nothing to
+    wait for, and amid a transaction of the caller's.
+    """
+
+    def __init__(self):
+        self.is_patient = connection.vendor == "postgresql" and not connection.in_atomic_block
+        self._job: greenlet | None = None
+        self._then: Then | None = None
+        self._waits_for: tuple[int, int] | None = None
+
+    @property
+    def is_free(self) -> bool:
+        return self._job is None
+
+    @property
+    def waits_for(self) -> tuple[int, int] | None:
+        """Return for which descriptor the job waits, and for what, as a selector says it."""
+        return self._waits_for
+
+    def give(self, job: Callable[[], Any], then: Then) -> None:
+        """Have a job done by a desk that is free. `then` gets what came of it."""
+        self._then = then
+        self._job = greenlet(_do_patiently if self.is_patient else _do)
+        self._job.gr_context = contextvars.copy_context()
+        self._go_on(job)
+
+    def ready(self, events: int) -> None:
+        """Go on with the job: what it waits for is there."""
+        self._waits_for = None
+        self._go_on(events)
+
+    def close(self) -> None:
+        """Bring the job under way to its end."""
+        with selectors.DefaultSelector() as selector:
+            while self._waits_for is not None:
+                descriptor, events = self._waits_for
+                selector.register(descriptor, events)
+                ((_, events),) = selector.select() or ((None, 0),)
+                selector.unregister(descriptor)
+                self.ready(events)
+
+    def _go_on(self, what):
+        came_of = self._job.switch(what)
+        if isinstance(came_of, Future):
+            then, self._job, self._then = self._then, None, None
+            then(came_of)
+        else:
+            self._waits_for = came_of
+
+
+def _do_patiently(job) -> Future:
+    def patient_job():
+        connection.ensure_connection()
+        with _patient(connection.connection, getcurrent()):
+            return job()
+
+    return _do(patient_job)
+
+
+def _do(job) -> Future:
+    future: Future = Future()
+    try:
+        future.set_result(job())
+    except Exception as error:
+        future.set_exception(error)
+    return future
+
+
+@contextmanager
+def _patient(raw, job):
+    """Let the job be left where the connection waits."""
+
+    def wait(answer, *_, **__):
+        try:
+            events = next(answer)
+            while True:
+                events = answer.send(job.parent.switch((raw.pgconn.socket, events)))
+        except StopIteration as end:
+            return end.value
+
+    raw.wait, raw.lock, lock = wait, _OneAtATime(job), raw.lock
+    try:
+        yield
+    finally:
+        del raw.wait
+        raw.lock = lock
+
+
+class _OneAtATime:
+    """In the place of the connection's lock, on which others of this thread would wait for ever."""
+
+    def __init__(self, job):
+        self.job = job
+
+    def __enter__(self):
+        if getcurrent() is not self.job:
+            raise RuntimeError("A job at the desk is in the midst of a query.")
+
+    def __exit__(self, *error):
+        pass
