@@ -37,7 +37,10 @@ def cleaned(text: str) -> str:
 
 def one_line(text: str) -> str:
     """Return the text as a header or a line can hold it."""
-    text = text if text.isprintable() else UNSEEN.sub(" ", text)
+    if not text.isprintable():  # Of all that parts words, only the space is.
+        text = UNSEEN.sub(" ", text)
+    elif "  " not in text:
+        return text.strip(" ")
     return " ".join(text.split())
 
 
