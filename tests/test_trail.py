@@ -57,9 +57,15 @@ def test_the_trail_is_searched_and_filtered(panel):  # noqa: F811
 
 def test_the_trail_of_nobody_and_of_no_kind_is_the_whole_trail(panel):  # noqa: F811
     act_on(panel, make.subscriber("you@example.org"), "suppress", reason="asked by phone")
-    for asked in ({"user": "9" * 30}, {"user": "x"}, {"kind": "9" * 30}):
-        assert "asked by phone" in told(panel, **asked)
-    assert "asked by phone" in told(panel, user=str(User.objects.get().pk))
+    other = User.objects.create(username="other")
+    LogEntry.objects.create(user=other, action_flag=2, change_message="Did something else.")
+    for asked in ({"user": "9" * 30}, {"user": "x"}, {"kind": "9" * 30}, {"kind": "x"}):
+        text = told(panel, **asked)
+        assert "asked by phone" in text
+        assert "Did something else." in text
+    of_one = told(panel, user=str(User.objects.get(username="you").pk))
+    assert "asked by phone" in of_one
+    assert "Did something else." not in of_one
 
 
 def test_nobody_changes_the_trail(panel):  # noqa: F811
