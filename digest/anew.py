@@ -40,7 +40,8 @@ class Refused(Exception):
 def plan_anew(subscriber: Subscriber, now) -> Letter:
     """Write the digest of the day anew, and let it leave. Raises Refused, and nothing has changed.
 
-    Ranked before the transaction that writes. Whatever was changed in between is refused.
+    Ranked before the transaction that writes. Whatever was changed in between is refused. What was
+    read to rank is kept for the next reader, until `forget_papers`.
     """
     from digest import planning  # It ranks, which few pages of the panel do.
 
@@ -60,6 +61,13 @@ def plan_anew(subscriber: Subscriber, now) -> Letter:
         planning.write_picks([(digest, planned)])
         transaction.on_commit(lambda: hint(deliver_letter, digest.letter_id), robust=True)
     return digest.letter
+
+
+def forget_papers() -> None:
+    """Let go of what was read for readers who have had no digest for long: it is large."""
+    from digest.editions import forget_longer
+
+    forget_longer()
 
 
 def why_not(subscriber: Subscriber, now) -> str:

@@ -159,11 +159,13 @@ def propose(subscribers: list[Subscriber], now, *, may_store=True) -> list[Due]:
 
 
 def ranked_for(subscriber: Subscriber, day: date, now) -> tuple[Digest, list[Planned]]:
-    """Return the digest that she would get on this day, and what goes into it. Writes nothing."""
+    """Return the digest that she would get on this day, and what goes into it. Writes nothing.
+
+    The papers are kept for the next reader: who has ranked for the last one forgets the longer.
+    """
     until, days = new_to(subscriber, day, now)
     issue = issue_of(until, now, days=days, may_store=False)
     ((planned, considered),) = _rank([subscriber], issue)
-    forget_longer()
     since = _since(subscriber, *_last_days([subscriber], day), day)
     return Digest(subscriber=subscriber, day=day, considered=considered, since=since), planned
 
@@ -171,6 +173,7 @@ def ranked_for(subscriber: Subscriber, day: date, now) -> tuple[Digest, list[Pla
 def preview(subscriber: Subscriber, day: date, now) -> tuple[Digest, list[Pick]]:
     """Return the digest that she would get on this day, with its picks. Writes nothing."""
     digest, planned = ranked_for(subscriber, day, now)
+    forget_longer()
     picks = list(_leaders(planned, digest))
     papers = Paper.objects.in_bulk(
         [paper for one in planned for paper in (one.paper, *one.relatives)]

@@ -8,9 +8,10 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.urls import reverse
 
-from digest import fitting, planning
+from digest import editions, fitting, front, planning
 from digest.models import Digest, FittedModel, Paper
 from subscriptions import signup
+from subscriptions.admin import acts
 from subscriptions.admin.subscribers import states_at
 from subscriptions.models import Letter, Subscriber, Topic
 from subscriptions.post import delivery, ledger
@@ -293,6 +294,51 @@ def test_the_day_that_failed_is_planned_anew_and_the_day_that_was_sent_is_not(pa
     many = {"action": "plan_anew_selected", "_selected_action": [digest.subscriber.pk]}
     answered = panel.post(reverse(SUBSCRIBERS), many | {"confirmed": "yes"}, follow=True)
     assert "Not planned anew: 1. It was sent on" in text_of(answered)
+
+
+def select(panel, act, readers):
+    """Do it to several readers from the list. Return what the list says then."""
+    told = {"action": f"{act}_selected", "_selected_action": [one.pk for one in readers]}
+    return text_of(panel.post(reverse(SUBSCRIBERS), told | {"confirmed": "yes"}, follow=True))
+
+
+def test_for_whom_there_is_no_time_is_left_as_he_is_and_it_is_said(panel, monkeypatch):
+    monkeypatch.setattr(acts, "SECONDS", -1)
+    readers = [make.subscriber(paused_until=date(2026, 6, 9)) for _ in range(3)]
+    text = select(panel, "resume", readers)
+    assert "Ended the pause of: 1." in text
+    assert "There was no time for 2 more" in text
+    assert Subscriber.objects.filter(paused_until=None).count() == 1
+    assert LogEntry.objects.count() == 1
+
+
+def test_papers_of_a_long_time_are_read_once_for_all_whose_day_is_planned_anew(panel, monkeypatch):
+    make.paper("Sparse attention for long documents")
+    long_ago, topic = NOW - timedelta(days=20), make.topic("Sparse attention")
+    readers = [
+        make.subscriber(topics=[topic], confirmed_at=NOW - timedelta(days=40)) for _ in range(3)
+    ]
+    for reader in readers:
+        moments = {"created_at": long_ago, "closes_at": long_ago, "ended_at": long_ago}
+        had = reader.letters.create(kind="digest", state="accepted", day=long_ago.date(), **moments)
+        Digest.objects.create(subscriber=reader, day=had.day, letter=had)
+    planning.plan(NOW)
+    ledger.end(Letter.objects.filter(day=NOW.date()), "failed", "refused: 554 no", NOW)
+    made, make_issue = [], editions._make
+    monkeypatch.setattr(editions, "_make", lambda *told: made.append(told[1]) or make_issue(*told))
+    assert "Planned anew: 3." in select(panel, "plan_anew", readers)
+    assert made == [30]
+    select(panel, "plan_anew", readers)
+    assert editions._name(30) not in editions._last
+
+
+def test_when_many_look_nothing_is_planned_anew_and_it_is_said(panel, monkeypatch):
+    digest = planned_digest()
+    ledger.end([digest.letter], "failed", "refused: 554 no", NOW)
+    monkeypatch.setattr(front, "PATIENCE", 0)
+    with front.turn(), front.turn():
+        assert "Many are looking" in select(panel, "plan_anew", [digest.subscriber])
+    assert "Planned anew: 1." in select(panel, "plan_anew", [digest.subscriber])
 
 
 def test_her_page_tells_day_by_day_what_she_got_and_why_nothing_came(panel):

@@ -11,7 +11,7 @@ from django.utils.formats import date_format
 from django.views.decorators.http import require_safe
 from unfold.decorators import action
 
-from digest import anew, days, previews, specimens
+from digest import anew, days, front, previews, specimens
 from subscriptions import mail, schedule
 from subscriptions.admin.acts import Act, LeftAlone, equip
 from subscriptions.admin.parts import letter_badge
@@ -23,9 +23,12 @@ admin.site.unregister(Subscriber)
 
 def _plan_anew(subscriber, told, now):
     try:
-        letter = anew.plan_anew(subscriber, now)
+        with front.turn():
+            letter = anew.plan_anew(subscriber, now)
     except anew.Refused as reason:
         raise LeftAlone(f"{str(reason).capitalize()}.") from None
+    except front.Busy:
+        raise LeftAlone("Many are looking in this moment. Please try again.") from None
     return f"Planned the digest of {letter.day} anew."
 
 
@@ -39,6 +42,7 @@ PLAN_ANEW = Act(
     icon="replay",
     done="Planned anew",
     do=_plan_anew,
+    afterwards=anew.forget_papers,
     fits=lambda subscriber, now: not anew.why_not(subscriber, now),
 )
 

@@ -4,6 +4,7 @@ An act is a description. Its page for one reader, its action for those selected 
 do it, and its entry in the trail are made of it, the same for all.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ from subscriptions.models import Subscriber
 
 CHANGE, ERASE = "subscriptions.change_subscriber", "subscriptions.delete_subscriber"
 GONE = "They were erased meanwhile."
+SECONDS = 10  # Then no further one is begun with: whoever pressed the button waits.
 
 
 class LeftAlone(Exception):
@@ -37,7 +39,8 @@ def log_change(panel, request, subscriber, note):
 @dataclass(frozen=True, kw_only=True)
 class Act:
     """`do` takes a subscriber, what the form says, and the moment; it returns what the trail notes
-    of it, or raises LeftAlone. `fits` says whether there is anything to do to one.
+    of it, or raises LeftAlone. `fits` says whether there is anything to do to one. What is kept
+    from one to the next, `afterwards` lets go.
     """
 
     name: str
@@ -51,6 +54,7 @@ class Act:
     permission: str = CHANGE
     form: type[BaseDialogForm] = BaseDialogForm
     log: Callable = log_change
+    afterwards: Callable[[], None] | None = None
     variant: ActionVariant = ActionVariant.DEFAULT
     leads_to_list: bool = False
 
@@ -132,21 +136,37 @@ def _selected(act):
 
 def _carry_out(panel, request, act, queryset, told) -> None:
     """Do it to each, note it in the trail, and say to how many, and why not to the others."""
-    now, count, reasons = timezone.now(), 0, []
-    for subscriber in queryset:
-        try:
-            note = act.do(subscriber, told, now)
-        except LeftAlone as reason:
-            reasons.append(str(reason))
-            continue
-        except Subscriber.DoesNotExist:
-            reasons.append(GONE)
-            continue
-        act.log(panel, request, subscriber, note)
-        count += 1
+    try:
+        count, reasons, late = _do_to_each(panel, request, act, queryset, told)
+    finally:
+        if act.afterwards:
+            act.afterwards()
     if count:
         panel.message_user(request, f"{act.done}: {count}.", messages.SUCCESS)
     if reasons:
         why = " ".join(dict.fromkeys(filter(None, reasons)))
         words = f"Not {act.done[:1].lower()}{act.done[1:]}: {len(reasons)}. {why}"
         panel.message_user(request, words.strip(), messages.WARNING)
+    if late:
+        words = f"There was no time for {late} more, who are as they were: select them again."
+        panel.message_user(request, words, messages.WARNING)
+
+
+def _do_to_each(panel, request, act, queryset, told) -> tuple[int, list[str], int]:
+    """Return to how many it was done, why not to others, and for how many there was no time."""
+    now, ends = timezone.now(), time.monotonic() + SECONDS
+    count, reasons, late = 0, [], 0
+    for subscriber in queryset:
+        if (count or reasons) and time.monotonic() > ends:
+            late += 1
+            continue
+        try:
+            note = act.do(subscriber, told, now)
+        except LeftAlone as reason:
+            reasons.append(str(reason))
+        except Subscriber.DoesNotExist:
+            reasons.append(GONE)
+        else:
+            act.log(panel, request, subscriber, note)
+            count += 1
+    return count, reasons, late
