@@ -328,3 +328,13 @@ def test_a_web_process_that_ranks_nothing_imports_no_numpy(tmp_path):
 def test_nobody_hangs_in_postgresql_and_its_moments_can_be_read(read_settings, option):
     database = read_settings(**PUBLIC, **DATABASE)["DATABASES"]["default"]
     assert f"-c {option}" in database["OPTIONS"]["options"]
+
+
+def test_a_page_of_a_web_server_multiplies_in_one_thread(tmp_path):
+    code = (
+        "import config.wsgi, sys; assert 'numpy' not in sys.modules; import numpy, threadpoolctl; "
+        "used = [one['num_threads'] for one in threadpoolctl.threadpool_info()]; "
+        "sys.exit(any(one > 1 for one in used))"
+    )
+    env = {name: os.environ[name] for name in ("PATH",)} | {"DATA_DIR": str(tmp_path)}
+    assert subprocess.run([sys.executable, "-c", code], env=env).returncode == 0

@@ -36,6 +36,7 @@ def main():
     parser.add_argument("--questions", type=int, default=60)
     options = parser.parse_args()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # As config.wsgi has it.
     django.setup()
     from tests.benchmarks.composing import database
 
