@@ -148,7 +148,7 @@ def latest(topic: Topic) -> list[Paper] | None:
         return None
     tuning = Tuning.of(settings.RANKING)
     choices = matches(issue.model, issue.edition, interest_of(topic), SHOWN, tuning)
-    rows = Paper.objects.in_bulk([issue.ids[choice.paper] for choice in choices])
+    rows = Paper.objects.order_by().in_bulk([issue.ids[choice.paper] for choice in choices])
     papers = []
     for choice in choices:
         if paper := rows.get(issue.ids[choice.paper]):

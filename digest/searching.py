@@ -77,7 +77,7 @@ def find(asked: str, *, page: int = 1, newest: bool = False) -> Results:
         ids, count = _by_words(papers, asked, newest)
     pages = max(1, -(-len(ids) // PAGE))
     some = ids[PAGE * (page - 1) : PAGE * page]
-    rows = Paper.objects.in_bulk(some)
+    rows = Paper.objects.order_by().in_bulk(some)
     found = [rows[one] for one in some if one in rows]
     if named:
         found = [named, *(paper for paper in found if paper != named)]
