@@ -13,6 +13,7 @@ from digest.ranking.archiving import Facts, Texts, arrays_of
 from digest.ranking.choice import matches
 from digest.ranking.edition import Edition
 from digest.ranking.model import ABSENT, TfidfModel
+from digest.ranking.part import Part
 from digest.ranking.profile import Interest
 from digest.ranking.searching import by_author, search, similar
 from digest.ranking.tuning import Tuning
@@ -117,6 +118,21 @@ def test_an_edition_of_the_archive_chooses_as_one_of_the_texts():
             assert set(one.relatives) == set(of_text[paper].relatives)
             # Where papers lie in the latent space is stored in half precision.
             assert one.score == pytest.approx(of_text[paper].score, abs=2e-3)
+
+
+def test_days_of_an_edition_share_what_their_papers_say():
+    papers = some_papers(60)
+    whole = archive_of(papers).edition(0, 10**6, 10**6)
+    alone = archive_of(papers).edition(0, 10**6, 10**6)
+    some = np.arange(20)
+    for start in (0, 10, 40):
+        part = Part.between(whole, start, start + 20, 0)
+        for phrases in ([("graph", "neural")], [("larg", "languag"), ("model",)], [("zebra",)]):
+            said = alone.says(phrases, some + start)[start : start + 20]
+            assert part.says(phrases, some).tolist() == said.tolist()
+            few = part.says(phrases, some[::3])
+            assert few[::3].tolist() == said[::3].tolist()
+            assert few.sum() == said[::3].sum()
 
 
 def test_what_was_read_is_not_read_again_for_another_model():

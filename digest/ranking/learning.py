@@ -107,6 +107,8 @@ def learned_scores(
     model: TfidfModel, edition: Edition, vectors: sparse.csr_matrix, liked: np.ndarray
 ) -> np.ndarray:
     """Return how much readers would like each paper, in [-1, 1], shape (n_readers, n_papers)."""
+    if not vectors.shape[0]:  # Most previews are of nobody who taught anything.
+        return np.zeros((0, len(edition)))
     papers = edition.columns, edition.latent, edition.directions
     return _scores(model, vectors, liked, *papers)
 

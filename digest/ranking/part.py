@@ -1,5 +1,6 @@
 """Some papers of an edition, as they were on an earlier day."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
@@ -9,6 +10,7 @@ from scipy import sparse
 
 from digest.ranking.edition import Edition
 
+UNKNOWN = -1
 ROOM = 250  # What it finds is for one who tries things: it is asked for again soon, or never.
 
 
@@ -62,6 +64,17 @@ class Part(Edition):
             for first, second in self.whole.pairs(threshold)
             if first in here and second in here
         ]
+
+    def says(self, phrases: Sequence[tuple[str, ...]], among: np.ndarray) -> np.ndarray:
+        """Return which of the papers `among` say all phrases. Those of other days know it, too."""
+        told = self.whole.cached("says", limit=ROOM)
+        known = told.setdefault(tuple(phrases), np.full(len(self.whole), UNKNOWN, dtype=np.int8))
+        places = among + self.start
+        unknown = places[known[places] == UNKNOWN]
+        known[unknown] = self.whole.says(phrases, unknown)[unknown]
+        said = np.zeros(len(self), dtype=bool)
+        said[among] = known[places] == 1
+        return said
 
     def _terms(self, paper: int) -> str:
         return self.whole._terms(self.start + paper)
