@@ -15,6 +15,7 @@ from django.db.models import Count, F
 from django.template.loader import render_to_string
 from django.utils.translation import get_language
 
+from digest.lines import brief
 from digest.models import Paper
 from subscriptions.forms import WishesForm
 
@@ -92,7 +93,8 @@ def _rehearsed(wishes, now):
     today, *before = told.days
     return _preview(
         today=today,
-        before=before,
+        briefs=[brief(pick, level=3, unfolds=True) for pick in today.picks],
+        before=[(day, [brief(pick, level=4) for pick in day.picks]) for day in before],
         total=sum(len(day.picks) for day in told.days),
         opened=None if today.picks else next((day for day in before if day.picks), None),
         is_cut=told.is_cut,
