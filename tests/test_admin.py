@@ -118,6 +118,13 @@ def test_the_state_filter_agrees_with_what_is_said_of_each_subscriber():
             assert [state for state, ids in found.items() if subscriber.pk in ids] == [said]
 
 
+def test_only_what_is_changed_here_leads_to_a_history(panel):
+    digest = planned_digest()
+    for row, is_changed in [(digest.subscriber, True), (digest, False), (digest.letter, False)]:
+        url = reverse(f"admin:{row._meta.label_lower.replace('.', '_')}_history", args=[row.pk])
+        assert (url in page(panel, row).content.decode()) == is_changed
+
+
 def test_nobody_is_added_by_hand(panel):
     assert panel.get(reverse("admin:subscriptions_subscriber_add")).status_code == 403
 

@@ -1,5 +1,6 @@
 """The panel's lists of tables that grow: quick however long they are, and what they find."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -99,6 +100,18 @@ def test_letters_are_found_by_a_part_of_an_address_and_by_their_name(panel, sett
     assert rows(panel, LETTERS, q=f"<digest.2026-06-01.{'0' * 32}@{settings.MAIL_DOMAIN}>") == []
     assert rows(panel, LETTERS, q="nobody") == []
     assert [one.letter for one in rows(panel, DIGESTS, q="bob")] == [also]
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"), [("digest", "Digest of 1 Jun 2026"), ("confirm", "Confirm")]
+)
+def test_the_first_column_tells_the_kind_and_the_day_of_a_letter(panel, kind, told):
+    """All that a phone shows of a row are its first two columns."""
+    letter(make.subscriber("ada@example.org"), kind=kind)
+    for name in (LETTERS, DIGESTS)[: 2 if kind == "digest" else 1]:
+        page = panel.get(reverse(name)).content.decode()
+        (first,) = re.findall(r"<tbody.*?<tr.*?(<th.*?</th>)", page, re.DOTALL)
+        assert " ".join(re.sub(r"<[^>]+>", " ", first).split()) == f"ada@example.org {told}"
 
 
 def test_of_many_readers_like_it_the_newest_are_shown_and_it_is_said(panel, monkeypatch):

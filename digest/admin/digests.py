@@ -28,6 +28,7 @@ from subscriptions.admin.parts import (
     letter_badge,
     of_readers_like,
     reason_of,
+    with_day,
 )
 from subscriptions.models import Letter
 
@@ -72,7 +73,7 @@ class DayFilter(LetterDayFilter):
 
 @admin.register(Digest)
 class DigestAdmin(Large, ReadOnly, Page):
-    list_display = ["subscriber", "state", "why", "day", "pick_count", "considered"]
+    list_display = ["whose", "state", "why", "pick_count", "considered"]
     list_filter = [("letter__state", LetterStateFilter), ("day", DayFilter)]
     list_filter_options = {"letter__state": {"horizontal": True}}
     list_filter_submit = True
@@ -132,6 +133,10 @@ class DigestAdmin(Large, ReadOnly, Page):
             **_figures(promises.figures(now), request.user),
         }
         return TemplateResponse(request, "admin/digest/digest/promises.html", context)
+
+    @display(description="Digest")
+    def whose(self, digest):
+        return with_day(digest.subscriber, digest.letter)
 
     @display(description="State")
     def state(self, digest):

@@ -20,6 +20,7 @@ from subscriptions.admin.parts import (
     letter_badge,
     of_readers_like,
     reason_of,
+    with_day,
 )
 from subscriptions.models import Letter, LetterEvent, LetterFact
 from subscriptions.post import message_ids, standing
@@ -49,11 +50,9 @@ class FactInline(ReadOnly, TabularInline):
 @admin.register(Letter)
 class LetterAdmin(Large, ReadOnly, Page):
     list_display = [
-        "subscriber",
+        "whose",
         "state_said",
         "why",
-        "kind",
-        "day",
         "attempt",
         "created_at",
         "ended_at",
@@ -115,6 +114,10 @@ class LetterAdmin(Large, ReadOnly, Page):
             return queryset, False
         return of_readers_like(request, queryset, search_term), False
 
+    @display(description="Letter")
+    def whose(self, letter):
+        return with_day(letter.subscriber, letter)
+
     @display(description="State")
     def state_said(self, letter):
         return letter_badge(letter)
@@ -132,7 +135,7 @@ class LetterAdmin(Large, ReadOnly, Page):
 class LetterFactAdmin(Large, ReadOnly, Page):
     """What came back of all letters: the newest, and those of which no letter is known."""
 
-    list_display = ["noted_at", "kind_said", "grade", "status", "said", "whose", "via"]
+    list_display = ["whose", "kind_said", "grade", "status", "said", "noted_at", "via"]
     list_display_links = None
     list_filter = [
         ("kind", ChoicesDropdownFilter),

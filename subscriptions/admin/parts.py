@@ -12,6 +12,7 @@ from django.db.models.functions import Coalesce
 from django.http import HttpResponse
 from django.template.loader import render_to_string
 from django.urls import reverse
+from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.text import Truncator
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateFilter
@@ -72,6 +73,12 @@ class ReadOnly:
 
     def has_delete_permission(self, request, obj=None):
         return False
+
+    def render_change_form(self, request, context, *args, **kwargs):
+        """Lead to no history: nobody here changes it, so there is none."""
+        return super().render_change_form(
+            request, context | {"show_history": False}, *args, **kwargs
+        )
 
 
 # ---- Lists of tables that grow
@@ -214,6 +221,13 @@ def letter_badge(letter):
 
 def fact_badge(fact):
     return badge(fact.get_kind_display(), FACT_TONES[fact.kind])
+
+
+def with_day(who, letter):
+    """Return whose letter it is, and beneath what it is: a phone shows a list's first columns."""
+    kind, day = letter.get_kind_display(), letter.day and f" of {date_format(letter.day)}"
+    beneath = '<span class="block text-subtle whitespace-nowrap">{}{}</span>'
+    return format_html(f"{{}}{beneath}", who, kind, day or "")
 
 
 def reason_of(letter):

@@ -254,7 +254,8 @@ class SubscriberAdmin(Large, Page):
 
     @display(description="Hour", ordering="hour")
     def hours(self, subscriber):
-        return f"{subscriber.hour:02}:00 {subscriber.timezone}"
+        words = f"{subscriber.hour:02}:00 {subscriber.timezone}"
+        return format_html('<span class="whitespace-nowrap">{}</span>', words)
 
     @display(description="Days of the week")
     def days(self, subscriber):
@@ -307,7 +308,7 @@ class SubscriberAdmin(Large, Page):
 class SealAdmin(Page):
     """Addresses that must not be written to again: nobody can read them, but search for one."""
 
-    list_display = ["seal_said", "why", "at"]
+    list_display = ["seal_said", "why_said", "at"]
     search_fields = ["seal"]
     search_help_text = "A whole email address"
     ordering = ["-at"]
@@ -331,6 +332,10 @@ class SealAdmin(Page):
     @display(description="Seal")
     def seal_said(self, kept):
         return f"{kept.seal[:8]}…"
+
+    @display(description="Why")
+    def why_said(self, kept):
+        return format_html('<span class="inline-block min-w-32">{}</span>', kept.get_why_display())
 
 
 def forget_history(subscriber):
