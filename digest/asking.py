@@ -50,7 +50,8 @@ def find_paper(asked: str) -> Paper | None:
 def paper_by_id(asked: str) -> Paper | None:
     """Return the paper whose id, or the address with it, stands in the text, or None."""
     found = arxiv_id(asked)
-    ids = {found, "" if " " in asked else asked[:100]} - {""}
+    is_other = ":" in asked and " " not in asked  # As all ids but arXiv's are.
+    ids = {found, asked[:100] if is_other else ""} - {""}
     papers = Paper.objects.filter(pk__in=ids) if ids else ()
     return min(papers, key=lambda paper: paper.pk != found, default=None)
 

@@ -95,6 +95,7 @@ class _Asked:
 
     def __init__(self, archive: Archive, query: Query) -> None:
         self.archive, self.query = archive, query
+        self._counted: dict[int, np.ndarray] = {}
         columns = archive.columns_of(query.distinct)
         rarest = np.argsort(-archive.idf[columns], kind="stable")[:MAX_TERMS]
         self.columns = columns[rarest]
@@ -125,22 +126,28 @@ class _Asked:
         """Return the papers that have all of the terms, rising. The rarest come first."""
         if (self.columns == ABSENT).any():
             return NO_HITS.papers
-        first, *others = (self.archive.having(column)[0] for column in self.columns.tolist())
+        first, *others = self.columns.tolist()
+        papers = self.archive.having(first)[0].astype(np.int64)
         for other in others:
-            has = np.zeros(len(self.archive), dtype=bool)
-            has[other] = True
-            first = first[has[first]]
-        return first.astype(np.int64)
+            papers = papers[self._often(other)[papers] > 0]
+        return papers
+
+    def _often(self, column: int) -> np.ndarray:
+        """Return how often each paper of the archive has the term of this column."""
+        if column not in self._counted:
+            having, counts = self.archive.having(column)
+            often = np.zeros(len(self.archive), dtype=np.uint8)
+            often[having] = counts
+            self._counted[column] = often
+        return self._counted[column]
 
     def words(self, papers: np.ndarray) -> np.ndarray:
         """Return the cosines of the words with those of the papers."""
         scores = np.zeros(len(papers), dtype=np.float32)
         for column, weight in zip(self.columns.tolist(), self.weights.tolist(), strict=True):
             if column != ABSENT:
-                having, counts = self.archive.having(column)
-                often = np.zeros(len(self.archive), dtype=np.uint8)
-                often[having] = counts
-                scores += SUBLINEAR[often[papers]] * (weight * float(self.archive.weights[column]))
+                often = SUBLINEAR[self._often(column)[papers]]
+                scores += often * (weight * float(self.archive.weights[column]))
         return scores / self.archive.lengths[papers]
 
     def says(self, papers: np.ndarray, phrases: Sequence[Sequence[str]]) -> np.ndarray:
