@@ -167,6 +167,7 @@ else:
     # may know nothing of what was prepared in it: DATABASE_URL=…?prepare_threshold=none
     is_prepared = OPTIONS.get("prepare_threshold") != "none"
     OPTIONS["prepare_threshold"] = 0 if is_prepared else None
+    OPTIONS.setdefault("connect_timeout", 10)  # Seconds; a black hole would keep us for minutes.
 
 CACHES = {
     "default": {

@@ -19,6 +19,7 @@ from subscriptions.post.line import Envelope, Line, Verdict
 
 logger = logging.getLogger(__name__)
 
+RECORDING_SECONDS = 0.1  # So long others wait at most for what is recorded one by one.
 LOOK_AROUND_SECONDS = 0.25  # Between two looks for letters that somebody waits for.
 
 Outcome = tuple[Letter, recording.Act]
@@ -98,8 +99,7 @@ class Books:
 
         Raises the database's Error; then nothing of it has happened.
         """
-        accepted = [one for one in batch.answered if one.verdict.answer == "accepted"]
-        self._write_journal(accepted)
+        accepted = self.note(batch.answered)
         with _or_close(), _as_they_were([one.letter for one in accepted]), transaction.atomic():
             now = self.now = self.clock()
             is_stopped = sending.is_stopped()
@@ -112,12 +112,20 @@ class Books:
                 providers.thank([one.envelope.recipient for one in recorded], now)
         return Settled(now, batch, recorded, fenced)
 
+    def note(self, answered: list[Handover]) -> list[Handover]:
+        """Bring to the disk what was accepted of this. Return that."""
+        accepted = [one for one in answered if one.verdict.answer == "accepted"]
+        self._write_journal(accepted)
+        return accepted
+
     def record(self, outcomes: list[Outcome]) -> None:
         """Record what is rare: each in a transaction of its own, so that one costs one.
 
-        What is recorded leaves the list. Raises the database's Error for what may be tried again.
+        What is recorded leaves the list; of many, some stay for the next time. Raises the
+        database's Error for what may be tried again.
         """
-        while outcomes:
+        until = time.monotonic() + RECORDING_SECONDS
+        while outcomes and time.monotonic() < until:
             letter, act = outcomes[0]
             try:
                 with _as_they_were([letter]), transaction.atomic():

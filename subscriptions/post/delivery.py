@@ -20,6 +20,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
+from datetime import timedelta
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -46,6 +47,7 @@ AHEAD, FAR_AHEAD = 2, 4
 GOES_WELL_SECONDS = 5
 COMPOSING_SECONDS = 0.0005  # Then the lines have a turn, and the database, which holds locks.
 STALE_AGAIN_SECONDS = 0.25  # Between two looks for letters that have waited too long for a line.
+BROKEN_OFF = "the round was broken off"
 HELD_SECONDS = 0.25  # Until a letter at the fence is looked at again, whose reader's row is held.
 
 
@@ -76,7 +78,8 @@ class Round:
         self.has_more = True
         self.ends_because = ""  # What kept letters from leaving, of all.
         self.failing_since: float | None = None
-        self.settled_at = self.look_again_at = self.database_again_at = self.stale_again_at = 0.0
+        self.settled_at = self.look_again_at = self.stale_again_at = 0.0
+        self.database_again_at = self.record_again_at = 0.0
         self.is_trial = False  # The breaker has tripped: one letter tells whether it is mended.
         # A letter is in one of these, from its claim to its record.
         self.unwritten: dict[int, Letter] = {}
@@ -102,14 +105,24 @@ class Round:
             with ExitStack() as stack:
                 stack.callback(self.books.close, is_complete=is_complete)
                 stack.callback(self.lines.close)
+                if not is_complete:
+                    stack.callback(self._break_off)
                 stack.callback(self.desk.close)
         return self.counts
 
+    def _break_off(self):
+        """Bring to the disk what was answered, and let go of what surely gets no dot."""
+        self.books.note(self.answered)
+        never_left = [(one.letter, recording.of_withdrawal(BROKEN_OFF)) for one in self.past_fence]
+        with suppress(Error):
+            while never_left:
+                self.books.record(never_left)
+
     def _turns(self):
         while True:
-            self._record_outcomes()
             self._settle()
             self._send_dots()
+            self._record_outcomes()
             self._claim()
             self._compose()
             self._hand_out()
@@ -140,7 +153,7 @@ class Round:
         """Return whether letters may leave now, and there is a line on which they can."""
         if self.is_stopping() or time.monotonic() >= self.claims_until:
             return False
-        now = self.now = self.clock()
+        now = self._take_time(self.clock())
         state = sending.current()
         if reason := state.why_not(now):
             logger.warning("nothing is sent: %s", reason)
@@ -160,6 +173,14 @@ class Round:
             return False
         return True
 
+    def _take_time(self, now):
+        """Note what the clock says: it is the database's, which can't be asked at any moment."""
+        self.told, self.told_at = now, time.monotonic()
+        return now
+
+    def _now(self):
+        return self.told + timedelta(seconds=time.monotonic() - self.told_at)
+
     def _ours(self):
         return {} if self.ids is None else {"pk__in": self.ids}
 
@@ -169,7 +190,7 @@ class Round:
         """Have recorded what was answered, and let pass the fence what waits there."""
         if not self._can_settle():
             return
-        if time.monotonic() >= self.look_again_at:
+        if self.held and time.monotonic() >= self.look_again_at:
             self.at_fence, self.held = self.at_fence + self.held, []
         batch = self.at_the_desk = Batch(self.answered, self.at_fence)
         self.answered, self.at_fence = [], []
@@ -187,7 +208,8 @@ class Round:
             self.at_fence = batch.at_fence + self.at_fence
             self._give_way(error)
             return
-        self.failing_since, self.now = None, settled.now
+        self.failing_since = None
+        self._take_time(settled.now)
         self.counts["accepted"] += len(settled.recorded)
         self.is_trial = self.is_trial and not settled.recorded
         self._judge_others(batch.answered, settled.recorded)
@@ -199,7 +221,6 @@ class Round:
         if self.is_stopping():
             self._withdraw(self.held, "the worker stops")
             self.held = []
-            self._begin_no_more("the worker stops")
 
     def _judge_others(self, answered, recorded):
         """Say how those are recorded, one by one, that were answered and not recorded."""
@@ -224,14 +245,20 @@ class Round:
             elif one.letter.pk not in waiting:
                 one.line.withdraw()
                 self.counts["withheld"] += 1
+        if waiting and not self.held:  # Else the next look is near: others must not put it off.
+            self.look_again_at = time.monotonic() + HELD_SECONDS
         self.held += [one for one in waited if one.letter.pk in waiting]
-        self.look_again_at = time.monotonic() + HELD_SECONDS
 
     def _give_way(self, error):
         """Leave the lines without their dots, and keep what was answered until it is recorded."""
         self._withdraw(self.at_fence + self.held, "the database was away")
         self.at_fence, self.held = [], []
         now = time.monotonic()
+        self._bear(error, now)
+        self.database_again_at = now + RECORD_AGAIN_SECONDS
+
+    def _bear(self, error, now):
+        """Go on in spite of an error of the database's, but not for ever."""
         self.failing_since = self.failing_since or now
         if now - self.failing_since >= RECORD_SECONDS:
             # What was answered is forgotten then, but for the journal: such a letter is doubted
@@ -240,7 +267,6 @@ class Round:
                 logger.error("letter %s: %s, not written down", one.letter.pk, one.verdict.answer)
             raise error
         logger.warning("not written down yet: %s", error)
-        self.database_again_at = now + RECORD_AGAIN_SECONDS
 
     def _withdraw(self, handovers, note):
         """End conversations before the dot. Their letters wait for whoever comes next."""
@@ -250,17 +276,29 @@ class Round:
 
     def _record_outcomes(self):
         """Have recorded what is rare."""
-        if self.outcomes and self.desk.is_free and not self._is_away():
-            outcomes, self.outcomes = self.outcomes, []
+        began_at = time.monotonic()
+        is_time = began_at >= self.record_again_at and not self._is_away()
+        if not self.outcomes or not self.desk.is_free or not is_time:
+            return
+        outcomes, self.outcomes = self.outcomes, []
 
-            def after(came_of):
-                self.outcomes = outcomes + self.outcomes
-                try:
-                    came_of.result()
-                except Error as error:
-                    self._give_way(error)
+        def after(came_of):
+            self.outcomes = outcomes + self.outcomes
+            try:
+                came_of.result()
+                self.failing_since = None
+            except Error as error:
+                self._record_later(error, time.monotonic() - began_at)
 
-            self.desk.give(lambda: self.books.record(outcomes), after)
+        self.desk.give(lambda: self.books.record(outcomes), after)
+
+    def _record_later(self, error, seconds):
+        """Let what is rare wait: somebody may hold the row. Whether the database is away is seen
+        as soon as there is anything else to do there, which has as much of its time.
+        """
+        now = time.monotonic()
+        self._bear(error, now)
+        self.record_again_at = now + max(RECORD_AGAIN_SECONDS, seconds)
 
     def _is_away(self) -> bool:
         """Return whether the database has just failed us."""
@@ -270,7 +308,9 @@ class Round:
 
     def _claim(self):
         """Have as many letters claimed as there are lines, beyond those that wait for the next."""
-        if self.is_stopping() or time.monotonic() >= self.claims_until:
+        if self.is_stopping():  # Even where no settlement comes to say so.
+            self._begin_no_more("the worker stops")
+        if time.monotonic() >= self.claims_until:
             self.has_more = False
         if not self.has_more or not self.desk.is_free or self._is_away():
             return
@@ -283,7 +323,8 @@ class Round:
         except Error as error:
             self._give_way(error)
             return
-        self.failing_since, self.now = None, claimed.now
+        self.failing_since = None
+        self._take_time(claimed.now)
         self.has_more = self.has_more and not claimed.is_exhausted
         self.unwritten |= {letter.pk: letter for letter in claimed.letters}
         self.writing.append(claimed.written)
@@ -292,10 +333,11 @@ class Round:
 
     def _room(self) -> int:
         """Return how many letters may be claimed: none, where it isn't worth while yet."""
-        connections = 1 if self.is_trial else self.lines.most()
+        if self.is_trial:
+            return 0 if self._ahead() else 1
         goes_well = time.monotonic() - self.began_at > GOES_WELL_SECONDS
-        most = (FAR_AHEAD if goes_well else AHEAD) * connections
-        room = (1 if self.is_trial else most) - self._ahead()
+        most = (FAR_AHEAD if goes_well else AHEAD) * self.lines.most()
+        room = most - self._ahead()
         return room if room >= most / 2 else 0
 
     def _compose(self):
@@ -352,7 +394,7 @@ class Round:
         if time.monotonic() < self.stale_again_at:
             return
         self.stale_again_at = time.monotonic() + STALE_AGAIN_SECONDS
-        least = self.now + ledger.LEASE / 3
+        least = self._now() + ledger.LEASE / 3
         for one in [one for one in self.composed if one.letter.lease_until < least]:
             self.composed.remove(one)
             act = recording.of_withdrawal("it waited too long for a connection")

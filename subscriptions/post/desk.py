@@ -8,13 +8,16 @@ lock, thousands of times a second.
 
 import contextvars
 import selectors
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
 
-from django.db import connection
+from django.db import OperationalError, connection
 from greenlet import getcurrent, greenlet
+
+SILENT_SECONDS = 30  # So long a round that ends waits for the database to say anything.
 
 Then = Callable[[Future], None]
 
@@ -54,17 +57,29 @@ class Desk:
         self._go_on(events)
 
     def close(self) -> None:
-        """Bring the job under way to its end."""
+        """Bring the job under way to its end, or break it off where the database is silent."""
+        until = time.monotonic() + SILENT_SECONDS
         with selectors.DefaultSelector() as selector:
             while self._waits_for is not None:
                 descriptor, events = self._waits_for
                 selector.register(descriptor, events)
-                ((_, events),) = selector.select() or ((None, 0),)
+                found = selector.select(max(0.0, until - time.monotonic()))
                 selector.unregister(descriptor)
-                self.ready(events)
+                if found:
+                    self.ready(found[0][1])
+                elif time.monotonic() >= until:
+                    self._break_off()
+
+    def _break_off(self):
+        """Let the job find that its connection is gone."""
+        self._waits_for = None
+        connection.close()
+        self._take(self._job.throw(OperationalError("the database is silent")))
 
     def _go_on(self, what):
-        came_of = self._job.switch(what)
+        self._take(self._job.switch(what))
+
+    def _take(self, came_of):
         if isinstance(came_of, Future):
             then, self._job, self._then = self._then, None, None
             then(came_of)
@@ -74,6 +89,7 @@ class Desk:
 
 def _do_patiently(job) -> Future:
     def patient_job():
+        connection.close_if_health_check_failed()
         connection.ensure_connection()
         with _patient(connection.connection, getcurrent()):
             return job()

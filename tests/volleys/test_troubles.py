@@ -1,0 +1,174 @@
+"""What a round must outlive, whatever it is that hangs."""
+
+import threading
+import time
+from datetime import timedelta
+
+import psycopg
+import pytest
+from django.db import connection
+
+from subscriptions.models import Letter, LetterEvent
+from subscriptions.post import clock, delivery, doubts, ledger, sending
+from subscriptions.post.delivery import Round
+from subscriptions.post.journal import accepted_ids
+from subscriptions.statements import run
+from tests.make import NOW
+from tests.volleys.thirty import MINUTE, ODD, deliver, digests, recipients, states, to_one
+
+LATER = b"450 4.2.0 not now\r\n"
+HOLD = """
+    SELECT 1 FROM subscriptions_letter AS letter
+    JOIN subscriptions_subscriber AS reader ON reader.id = letter.subscriber_id
+    WHERE reader.email = %s FOR UPDATE OF letter
+"""
+on_postgresql = pytest.mark.skipif("connection.vendor != 'postgresql'")
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def another_session():
+    told = connection.get_connection_params()
+    where = {name: told[name] for name in ("host", "port", "user", "dbname")}
+    return psycopg.connect(**where)
+
+
+def test_a_server_that_is_slow_to_greet_gets_its_trial(server, monkeypatch):
+    digests(count=5)
+    sending.trip("unreachable", "away", NOW)
+    monkeypatch.setattr(delivery, "GOES_WELL_SECONDS", 0.0)  # As if it had greeted after 5 seconds.
+    deliver(NOW + MINUTE, seconds=3)
+    assert states() == {"accepted": 5}
+
+
+@on_postgresql
+def test_a_held_row_delays_its_own_letter_alone(server):
+    digests(odd=ODD, count=300)
+    other = another_session()
+
+    def says(stage, whom, conversation):
+        if (stage, whom) != ("rcpt", ODD):
+            return None
+        if server.says is says:
+            server.says = to_one(ODD, "rcpt", LATER)
+            other.execute(HOLD, [ODD])
+            threading.Timer(8, other.rollback).start()
+        return LATER
+
+    server.says = says
+    deliver(NOW + MINUTE)
+    other.close()
+    assert states() == {"accepted": 300, "planned": 1}
+    assert not Letter.objects.filter(attempt__gt=1).exists()
+    notes = LetterEvent.objects.filter(became="planned").values_list("note", flat=True)
+    assert list(notes) == ["450 4.2.0 not now"]
+
+
+@on_postgresql
+def test_a_session_that_was_ended_between_two_tasks_is_no_trouble(server):
+    ((session,),) = run("SELECT pg_backend_pid()")
+    connection.health_check_done = False  # As it is when a task begins.
+    with another_session() as other:
+        other.execute("SELECT pg_terminate_backend(%s, 5000)", [session])
+    assert run("SELECT pg_backend_pid()") != [(session,)]
+
+
+class Enough(Exception):
+    """As Celery's soft time limit comes: an exception, wherever the round is."""
+
+
+def broken_off(monkeypatch, when):
+    """Run a round that is broken off at a turn of which this is true, with a slow database."""
+    fence = ledger.fence
+
+    def slow_fence(*args):
+        fenced = fence(*args)
+        run("SELECT pg_sleep(0.2)")
+        return fenced
+
+    monkeypatch.setattr(ledger, "fence", slow_fence)
+    seen = []
+
+    def is_stopping():
+        if when(round_):
+            seen.extend(round_.answered)
+            raise Enough
+        return False
+
+    round_ = Round(clock.running_from(NOW + MINUTE), is_stopping=is_stopping)
+    with pytest.raises(Enough):
+        round_.run()
+    time.sleep(0.3)
+    return seen
+
+
+@on_postgresql
+def test_what_was_answered_is_on_the_disk_when_a_round_is_broken_off(server, monkeypatch):
+    digests(count=60)
+    seen = broken_off(monkeypatch, lambda round_: round_.answered and not round_.desk.is_free)
+    assert seen
+    noted = accepted_ids(doubts.folder_of_journals(), NOW)
+    assert {one.frozen.message_id for one in seen} <= noted
+
+
+@on_postgresql
+def test_a_round_that_is_broken_off_leaves_no_letter_in_doubt_without_a_dot(server, monkeypatch):
+    digests(count=60)
+    broken_off(monkeypatch, lambda round_: round_.at_the_desk.at_fence)
+    doubtful = Letter.objects.filter(state="transmitting").values_list(
+        "subscriber__email", flat=True
+    )
+    assert set(doubtful) <= set(recipients(server))
+
+
+@on_postgresql
+def test_a_letter_whose_reader_was_held_for_a_moment_does_not_wait_for_the_end(server):
+    digests(odd=ODD, count=1200)
+    taken = {}
+    server.before_dot_reply = lambda recipient: taken.setdefault(recipient, time.monotonic())
+    other = another_session()
+    other.execute("SELECT 1 FROM subscriptions_subscriber WHERE email = %s FOR UPDATE", [ODD])
+    released = []
+
+    def release():
+        released.append(time.monotonic())
+        other.rollback()
+
+    def says(stage, whom, conversation):
+        if (stage, whom) == ("rcpt", ODD):
+            threading.Timer(
+                0.5, lambda: released.append(time.monotonic()) or other.rollback()
+            ).start()
+
+    server.says = says
+    Letter.objects.filter(subscriber__email=ODD).update(next_try_at=NOW - MINUTE)
+    deliver(NOW + MINUTE)
+    other.close()
+    waited = taken[ODD] - released[0]
+    assert waited < 0.6
+
+
+def test_what_waits_behind_a_silent_server_is_let_go_of_before_its_lease_ends(server, monkeypatch):
+    digests(count=60)
+    monkeypatch.setattr(ledger, "LEASE", timedelta(seconds=6))
+    server.before_dot_reply = lambda recipient: time.sleep(7)
+    deliver(NOW + MINUTE, seconds=1)
+    notes = LetterEvent.objects.filter(became="planned").values_list("note", flat=True)
+    assert set(notes) == {"it waited too long for a connection"}
+    assert "claimed" not in states()
+
+
+@on_postgresql
+def test_a_worker_that_stops_lets_go_of_what_waits_though_its_server_is_silent(server):
+    digests(count=60)
+    began_at, claimed = time.monotonic(), []
+    server.before_dot_reply = lambda recipient: time.sleep(3)
+
+    def look():
+        with another_session() as other:
+            claimed.extend(
+                other.execute("SELECT id FROM subscriptions_letter WHERE state = 'claimed'")
+            )
+
+    threading.Timer(2, look).start()
+    deliver(NOW + MINUTE, is_stopping=lambda: time.monotonic() - began_at > 1)
+    assert claimed == []
