@@ -7,6 +7,8 @@ from threading import Event
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
+from django.db import connection
+from django.db.models.sql import DeleteQuery
 from django.test import Client
 from django.urls import reverse
 
@@ -306,6 +308,25 @@ def test_one_deletes_a_topic_that_a_reader_begins_to_follow(ada):
     deleted, _ = at_once(partial(ada.send, url, {"post": "yes"}), begin)
     assert not isinstance(deleted, Exception)
     assert not subscriber.preferences.exists() or Topic.objects.exists()
+
+
+def test_who_begins_to_follow_a_topic_as_it_is_deleted_loses_it_and_nothing_breaks(
+    ada, monkeypatch
+):
+    if connection.vendor == "sqlite":
+        pytest.skip("there, who writes is alone")
+    topic, subscriber, delete = make.topic("Reefs"), make.subscriber(), DeleteQuery.delete_batch
+    begin = partial(signup.change, subscriber, signup.Wishes(follow=[topic]), {}, now=NOW)
+
+    def delete_late(self, *told):  # What is to go with the topic has gone by then.
+        monkeypatch.setattr(DeleteQuery, "delete_batch", delete)
+        both(begin)
+        return delete(self, *told)
+
+    monkeypatch.setattr(DeleteQuery, "delete_batch", delete_late)
+    ada.send(reverse("admin:subscriptions_topic_delete", args=[topic.pk]), {"post": "yes"})
+    assert not Topic.objects.exists()
+    assert not subscriber.preferences.exists()
 
 
 @rounds
