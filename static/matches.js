@@ -6,12 +6,12 @@ const said = document.getElementById("matches-said");
 const FIELDS = ["query", "categories"];
 const PAUSE = 400; // Milliseconds without another letter.
 
-let shown = written();
+let shown = written("defaultValue"); // As the page came; she may have written since.
 let waiting;
 let asking;
 
-function written() {
-  return FIELDS.map((name) => form.elements[name].value).join("\n\n");
+function written(value = "value") {
+  return FIELDS.map((name) => form.elements[name][value]).join("\n\n");
 }
 
 async function show() {

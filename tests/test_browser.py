@@ -278,12 +278,28 @@ def test_the_form_on_another_site_signs_up(site, open_page):
 # ---- In the panel
 
 
-def test_a_curator_sees_what_a_topic_matches_while_she_writes_it(site, open_page):
+def log_in_to_add_a_topic(page):
     User.objects.create_superuser("curator", password="a long secret")
-    page = open_page(f"{site}/admin/login/?next=/admin/subscriptions/topic/add/")
     page.get_by_label("Username").fill("curator")
     page.get_by_label("Password").fill("a long secret")
     page.get_by_role("button", name="Log in").click()
+
+
+def test_what_a_curator_wrote_before_the_script_came_is_matched_too(site, open_page):
+    page = open_page(f"{site}/admin/login/?next=/admin/subscriptions/topic/add/")
+    page.add_init_script("""
+        document.addEventListener("readystatechange", () => {
+          const query = document.getElementById("id_query");
+          if (query && document.readyState === "interactive") query.value = "sour bread";
+        });
+    """)
+    log_in_to_add_a_topic(page)
+    page.locator("#matches").get_by_role("link", name="Sour bread").first.wait_for()
+
+
+def test_a_curator_sees_what_a_topic_matches_while_she_writes_it(site, open_page):
+    page = open_page(f"{site}/admin/login/?next=/admin/subscriptions/topic/add/")
+    log_in_to_add_a_topic(page)
     matches = page.locator("#matches")
     for query, title in (("sour bread", "Sour bread"), ("graph networks", "Graph networks")):
         page.get_by_label("Query").fill(query)
