@@ -82,11 +82,14 @@ class MailServer(socketserver.ThreadingTCPServer):
         return order
 
     def strike(self, point: str, client_port: int, say: Callable = lambda: None) -> None:
-        """Say something and, if that was asked for, kill the client right behind it."""
+        """Say something and, if that was asked for, kill the client before it can hear it."""
         with self._lock:
             is_due = self.kills[point] > 0
             self.kills[point] -= is_due
         processes = _at(client_port) if is_due else []  # It takes a while to find it.
+        if self.signal == signal.SIGKILL:
+            for process in processes:
+                os.kill(process, signal.SIGSTOP)
         say()
         for process in processes:
             os.kill(process, self.signal)
