@@ -195,6 +195,13 @@ def test_statements_are_prepared_but_behind_a_pooler_that_cannot(read_settings, 
     assert settings["DATABASES"]["default"]["OPTIONS"]["prepare_threshold"] == first
 
 
+@pytest.mark.parametrize(("asked_for", "seconds"), [("", 10), ("?connect_timeout=3", 3)])
+def test_a_database_in_a_black_hole_keeps_nobody_for_minutes(read_settings, asked_for, seconds):
+    url = f"postgres://you@127.0.0.1/papers{asked_for}"
+    settings = read_settings(SECRET_KEY="s", ALLOWED_HOSTS="papers.example.org", DATABASE_URL=url)
+    assert int(settings["DATABASES"]["default"]["OPTIONS"]["connect_timeout"]) == seconds
+
+
 # ---- Secrets in files
 
 
