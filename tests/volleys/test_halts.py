@@ -2,6 +2,7 @@
 (faults 16, 24 and 25).
 """
 
+import time
 from datetime import timedelta
 
 import pytest
@@ -78,14 +79,23 @@ def test_being_told_to_log_in_stops_the_round_for_all_and_is_told_once(server, s
     assert deliver(NOW + 2 * MINUTE)["accepted"] == 30
 
 
+def connected_at_rest(server):
+    """Return how many lines came in, once those have that were being opened when a round ended."""
+    count = -1
+    while count != server.connected:
+        count = server.connected
+        time.sleep(0.2)
+    return count
+
+
 def test_a_server_that_lets_us_in_and_takes_nothing_is_asked_more_seldom_each_time(server):
     server.replies["mail"] = b"530 5.7.0 authentication required\r\n"
     digests(count=30)
     pauses, lines_tried, now = [], [], NOW
     for _ in range(3):
-        tried = server.connected
+        tried = connected_at_rest(server)
         deliver(now)
-        lines_tried.append(server.connected - tried)
+        lines_tried.append(connected_at_rest(server) - tried)
         pauses.append(round((sending.current().retry_at - now) / MINUTE))
         now += timedelta(minutes=20)  # All are due again.
     assert pauses == [1, 5, 15]
