@@ -1,5 +1,7 @@
 """The database's work beside the lines': a job is left where it would wait, and gone on with."""
 
+import time
+
 import psycopg
 import pytest
 from django.db import DataError, OperationalError, connection, transaction
@@ -58,6 +60,17 @@ def test_closing_brings_the_job_to_its_end(desk):
     desk.give(job, lambda came_of: came_of.result())
     desk.close()
     assert Volley.objects.count() == 1
+
+
+def test_closing_waits_for_a_silent_database_so_long_and_no_longer(desk, monkeypatch):
+    monkeypatch.setattr("subscriptions.post.desk.SILENT_SECONDS", 0.2)
+    came_of, began = [], time.monotonic()
+    desk.give(lambda: run("SELECT pg_sleep(5)"), came_of.append)
+    desk.close()
+    assert time.monotonic() - began < 4
+    with pytest.raises(OperationalError, match="the database is silent"):
+        came_of[0].result()
+    assert run("SELECT 1") == [(1,)]
 
 
 def test_what_breaks_a_job_is_what_came_of_it(desk):
