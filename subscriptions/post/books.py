@@ -43,9 +43,6 @@ class Batch:
     answered: list[Handover] = field(default_factory=list)
     at_fence: list[Handover] = field(default_factory=list)
 
-    def __len__(self) -> int:
-        return len(self.answered) + len(self.at_fence)
-
 
 @dataclass
 class Settled:

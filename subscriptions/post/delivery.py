@@ -47,8 +47,8 @@ AHEAD, FAR_AHEAD = 2, 4
 GOES_WELL_SECONDS = 5
 COMPOSING_SECONDS = 0.0005  # Then the lines have a turn, and the database, which holds locks.
 STALE_AGAIN_SECONDS = 0.25  # Between two looks for letters that have waited too long for a line.
-BROKEN_OFF = "the round was broken off"
 HELD_SECONDS = 0.25  # Until a letter at the fence is looked at again, whose reader's row is held.
+BROKEN_OFF = "the round was broken off"
 
 
 class Round:
