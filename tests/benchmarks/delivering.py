@@ -285,8 +285,8 @@ FILES = {
 
 
 class Sampler:
-    """Looks a few hundred times a second what the main thread is at, by the wall clock. Its round
-    is one of two; what it waits for the other counts where it waits.
+    """Looks a few hundred times a second what the main thread is at, by the wall clock: the round,
+    or the job at its desk.
 
     By a signal: a thread would see it only where it gives up the interpreter, that is mostly in
     the conversation.
@@ -307,15 +307,16 @@ class Sampler:
 
 def _part(frame):
     """Return what the frame's code is there for."""
-    part, is_composing = "", False
+    part, is_composing, is_reading = "", False, False
     while frame is not None:
         code = frame.f_code
         if code.co_filename.endswith("/selectors.py") and code.co_name == "select":
-            return "waiting for the server"
+            return "waiting for the server or the database"
         part = part or _part_of(code.co_filename)
         is_composing |= code.co_name == "_compose"
+        is_reading |= code.co_filename.endswith("/digest/materials.py")
         frame = frame.f_back
-    if is_composing and part == "database":
+    if is_reading:
         return "reading for composing"
     if is_composing and part != "rendering blocks":
         return "composing"
