@@ -6,11 +6,22 @@ from run to run is a value, or the text would be another statement each time.
 
 from collections.abc import Iterable, Sequence
 
-from django.db import connection
+from django.db import NotSupportedError, connection
 
 
 def run(sql: str, values: Sequence = ()) -> list[tuple]:
     """Run a statement. Return its rows, none where it has no such thing."""
+    try:
+        return _run(sql, values)
+    except NotSupportedError:  # A migration beside us has changed the type of what it reads.
+        if connection.in_atomic_block:
+            raise  # The driver forgets its plans as it rolls back.
+    with connection.cursor() as cursor:
+        cursor.execute("DEALLOCATE ALL")
+    return _run(sql, values)
+
+
+def _run(sql, values):
     with _cursor() as cursor:
         cursor.execute(sql, values)
         return cursor.fetchall() if cursor.description else []

@@ -4,7 +4,7 @@ import time
 
 import psycopg
 import pytest
-from django.db import DataError, OperationalError, connection, transaction
+from django.db import DataError, NotSupportedError, OperationalError, connection, transaction
 
 from subscriptions.models import Volley
 from subscriptions.post.desk import Desk
@@ -14,6 +14,12 @@ from subscriptions.statements import among, run
 from tests.make import NOW
 
 LONG = "SELECT pg_sleep(0.3)"
+
+
+def another_session():
+    told = connection.get_connection_params()
+    where = {name: told[name] for name in ("host", "port", "user", "dbname")}
+    return psycopg.connect(**where, autocommit=True)
 
 
 @pytest.fixture
@@ -86,9 +92,7 @@ def test_a_session_that_is_ended_amid_a_job_breaks_that_job_alone(desk):
     came_of = []
     ((session,),) = run("SELECT pg_backend_pid()")
     desk.give(lambda: run(LONG), came_of.append)
-    settings = connection.get_connection_params()
-    where = {name: settings[name] for name in ("host", "port", "user", "dbname")}
-    with psycopg.connect(**where, autocommit=True) as other:
+    with another_session() as other:
         other.execute("SELECT pg_terminate_backend(%s)", [session])
     desk.close()
     with pytest.raises(OperationalError):
@@ -122,3 +126,41 @@ def test_a_statement_is_planned_once_in_a_session(desk):
         assert run("SELECT CAST(%s AS bigint) + 1 AS planned_once", [number]) == [(number + 1,)]
     looked = "SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE %s"
     assert run(looked, ["%planned_once%"]) == [(1,)]
+
+
+@pytest.fixture
+def migrate(desk):
+    """Return a function that changes the type of what a prepared statement reads."""
+    run("CREATE TABLE changing (number integer)")
+    run("INSERT INTO changing VALUES (7)")
+
+    def migrate():
+        with another_session() as other:
+            other.execute("ALTER TABLE changing ALTER number TYPE bigint")
+
+    yield migrate
+    run("DROP TABLE changing")
+
+
+def test_a_statement_is_planned_anew_when_a_migration_has_changed_what_it_reads(migrate):
+    assert run("SELECT number FROM changing") == [(7,)]
+    migrate()
+    assert run("SELECT number FROM changing") == [(7,)]
+
+
+def test_a_job_reads_on_when_a_migration_has_changed_what_it_reads(desk, migrate):
+    came_of = []
+    run("SELECT number FROM changing")
+    migrate()
+    desk.give(lambda: (run("SELECT number FROM changing"), run(LONG)), came_of.append)
+    desk.close()
+    assert came_of[0].result()[0] == [(7,)]
+
+
+def test_amid_a_transaction_a_migration_costs_that_transaction_alone(migrate):
+    run("SELECT number FROM changing")
+    migrate()
+    with pytest.raises(NotSupportedError), transaction.atomic():
+        run("SELECT number FROM changing")
+    with transaction.atomic():
+        assert run("SELECT number FROM changing") == [(7,)]
