@@ -168,6 +168,15 @@ else:
     is_prepared = OPTIONS.get("prepare_threshold") != "none"
     OPTIONS["prepare_threshold"] = 0 if is_prepared else None
     OPTIONS.setdefault("connect_timeout", 10)  # Seconds; a black hole would keep us for minutes.
+    # Who waits for an answer amid a black hole: TCP by itself gives up after a quarter of an hour,
+    # or after two where all that we said had arrived.
+    for option, value in {
+        "keepalives_idle": 30,
+        "keepalives_interval": 10,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 30_000,  # Milliseconds.
+    }.items():
+        OPTIONS.setdefault(option, value)
 
 CACHES = {
     "default": {

@@ -337,6 +337,17 @@ def test_nobody_hangs_in_postgresql_and_its_moments_can_be_read(read_settings, o
     assert f"-c {option}" in database["OPTIONS"]["options"]
 
 
+@pytest.mark.parametrize(("asked_for", "seconds"), [("", 30_000), ("?tcp_user_timeout=5000", 5000)])
+def test_an_answer_of_the_database_that_is_lost_is_not_waited_for_until_tcp_gives_up(
+    read_settings, asked_for, seconds
+):
+    url = f"postgres://you@127.0.0.1/papers{asked_for}"
+    options = read_settings(**PUBLIC | {"DATABASE_URL": url})["DATABASES"]["default"]["OPTIONS"]
+    assert int(options["tcp_user_timeout"]) == seconds
+    idle, every, count = (options[f"keepalives_{one}"] for one in ("idle", "interval", "count"))
+    assert idle + every * count <= 60
+
+
 def test_a_page_of_a_web_server_multiplies_in_one_thread(tmp_path):
     code = (
         "import config.wsgi, sys; assert 'numpy' not in sys.modules; import numpy, threadpoolctl; "

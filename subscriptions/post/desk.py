@@ -17,7 +17,8 @@ from typing import Any
 from django.db import OperationalError, connection
 from greenlet import getcurrent, greenlet
 
-SILENT_SECONDS = 30  # So long a round that ends waits for the database to say anything.
+#: So long a job waits for the database to say anything: a lock is waited for five seconds at most.
+SILENT_SECONDS = 30
 
 Then = Callable[[Future], None]
 
@@ -34,6 +35,7 @@ class Desk:
         self._job: greenlet | None = None
         self._then: Then | None = None
         self._waits_for: tuple[int, int] | None = None
+        self._patient_until = 0.0
 
     @property
     def is_free(self) -> bool:
@@ -58,20 +60,24 @@ class Desk:
 
     def close(self) -> None:
         """Bring the job under way to its end, or break it off where the database is silent."""
-        until = time.monotonic() + SILENT_SECONDS
         with selectors.DefaultSelector() as selector:
             while self._waits_for is not None:
                 descriptor, events = self._waits_for
                 selector.register(descriptor, events)
-                found = selector.select(max(0.0, until - time.monotonic()))
+                found = selector.select(max(0.0, self._patient_until - time.monotonic()))
                 selector.unregister(descriptor)
                 if found:
                     self.ready(found[0][1])
-                elif time.monotonic() >= until:
-                    self._break_off()
+                else:
+                    self.break_off_if_silent()
 
-    def _break_off(self):
-        """Let the job find that its connection is gone."""
+    def break_off_if_silent(self) -> None:
+        """Let the job find that its connection is gone, where it has waited for too long.
+
+        Whether the network loses what is said, or the server hangs: nobody else would tell us.
+        """
+        if self._waits_for is None or time.monotonic() < self._patient_until:
+            return
         self._waits_for = None
         connection.close()
         self._take(self._job.throw(OperationalError("the database is silent")))
@@ -85,6 +91,7 @@ class Desk:
             then(came_of)
         else:
             self._waits_for = came_of
+            self._patient_until = time.monotonic() + SILENT_SECONDS
 
 
 def _do_patiently(job) -> Future:

@@ -95,6 +95,8 @@ class Lines:
             line.pump(now)
         if desk in events:
             desk.ready(events[desk])
+        elif desk is not None:
+            desk.break_off_if_silent()
         self._gather_opened()
         self._drop_closed()
         return stirred

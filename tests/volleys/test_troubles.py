@@ -9,10 +9,11 @@ import pytest
 from django.db import connection
 
 from subscriptions.models import Letter, LetterEvent
-from subscriptions.post import clock, delivery, doubts, ledger, sending
+from subscriptions.post import clock, delivery, desk, doubts, ledger, sending
 from subscriptions.post.delivery import Round
 from subscriptions.post.journal import accepted_ids
 from subscriptions.statements import run
+from tests.faults.proxy import Proxy
 from tests.make import NOW
 from tests.volleys.thirty import MINUTE, ODD, deliver, digests, recipients, states, to_one
 
@@ -172,3 +173,61 @@ def test_a_worker_that_stops_lets_go_of_what_waits_though_its_server_is_silent(s
     threading.Timer(2, look).start()
     deliver(NOW + MINUTE, is_stopping=lambda: time.monotonic() - began_at > 1)
     assert claimed == []
+
+
+@on_postgresql
+def test_a_migration_beside_a_worker_costs_no_letter_its_attempt(server, written):
+    """What prepared statements read changes its type."""
+    run("CREATE TABLE changing (number integer)")
+    seen = []
+
+    def migrate_once(letter):
+        run("SELECT number FROM changing")
+        if len(seen) == 5:
+            with another_session() as other:
+                other.execute("ALTER TABLE changing ALTER number TYPE bigint")
+        seen.append(letter)
+
+    written["all"] = migrate_once
+    digests(count=30)
+    deliver(NOW + MINUTE)
+    run("DROP TABLE changing")
+    assert set(Letter.objects.values_list("state", "attempt")) == {("accepted", 1)}
+
+
+@pytest.fixture
+def proxy(transactional_db):
+    """Let the round reach the database through a proxy, and other sessions without it."""
+    proxy = Proxy(int(connection.settings_dict["PORT"] or 5432))
+    usual = connection.settings_dict["PORT"]
+    connection.close()
+    connection.settings_dict["PORT"] = str(proxy.port)
+    yield proxy
+    connection.close()
+    connection.settings_dict["PORT"] = usual
+    proxy.close()
+
+
+@on_postgresql
+def test_a_database_that_falls_silent_amid_a_settlement_is_given_up_and_asked_anew(
+    server, monkeypatch, caplog, proxy
+):
+    monkeypatch.setattr(desk, "SILENT_SECONDS", 0.5)
+    digests(count=60)
+    fence, silent = ledger.fence, []
+
+    def speak():
+        silent.append("not written down yet: the database is silent" in caplog.text)
+        proxy.is_stalling = False
+
+    def fall_silent(*args):
+        if not silent and not proxy.is_stalling:
+            proxy.is_stalling = True
+            threading.Timer(2, speak).start()
+        return fence(*args)
+
+    monkeypatch.setattr(ledger, "fence", fall_silent)
+    deliver(NOW + MINUTE)
+    assert silent == [True]
+    assert states() == {"accepted": 60}
+    assert len(set(recipients(server))) == len(recipients(server)) == 60
