@@ -22,6 +22,14 @@ def reschedule(subscriber, now):
     subscriber.is_due_at(max([subscriber.next_due_at, *(m + schedule.APART for m in sent)]))
 
 
+def had_one_before(subscriber):
+    """Return whether the digest of the day on which she confirmed was written before she did, as
+    where she left after it and is back. It is the only one of that day, whatever came of it.
+    """
+    day = schedule.local_day(subscriber.confirmed_at, subscriber.zone)
+    return subscriber.letters.filter(day=day, created_at__lt=subscriber.confirmed_at).exists()
+
+
 def _sent_at(letter, now):
     """Return when a digest arrived, or may have, or may at the soonest; None where it won't."""
     match letter.state:

@@ -124,8 +124,9 @@ def subscribe(
 def confirm(subscriber: Subscriber, asked_at, *, door: Door, now, kind: str = Kind.CONFIRM) -> None:
     """Say yes to what a letter of this kind asked at that moment. Raises UsedToken.
 
-    To a confirmation: the first digest is due at once. To a goodbye: all is as it was before she
-    left. To the question whether her address is right: what came back keeps no letter from her.
+    To a confirmation: the first digest is due at once, or the next one at her hour where she had
+    today's before she left. To a goodbye: all is as it was before she left. To the question whether
+    her address is right: what came back keeps no letter from her.
     """
     with transaction.atomic():
         subscriber = subscriber.locked()
@@ -417,6 +418,8 @@ def _begin(subscriber, now):
     subscriber.paused_until = None
     subscriber.next_due_at = now
     _grant(subscriber)
+    if rhythm.had_one_before(subscriber):
+        rhythm.reschedule(subscriber, now)
 
 
 def _come_back(subscriber, now):

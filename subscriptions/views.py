@@ -18,7 +18,17 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
-from subscriptions import addresses, forms, limits, links, moving, registry, schedule, signup
+from subscriptions import (
+    addresses,
+    forms,
+    limits,
+    links,
+    moving,
+    registry,
+    rhythm,
+    schedule,
+    signup,
+)
 from subscriptions.models import Letter, Subscriber, Topic
 
 CONSENT = _("Send me one email a day with new research papers. I can stop it with one click.")
@@ -120,10 +130,18 @@ def confirm(request, token):
         "consent": question.wording,
         "kind": kind,
         "state": subscriber.state_at(now),
+        "is_first": request.method == "POST"
+        and kind == Letter.Kind.CONFIRM
+        and _has_begun(subscriber),
         "now": now,
     }
     page = question.template if is_open else "subscriptions/confirmed.html"
     return render(request, page, context)
+
+
+def _has_begun(subscriber):
+    """Return whether confirming has made a digest due at once."""
+    return subscriber.confirmed_at is not None and not rhythm.had_one_before(subscriber)
 
 
 @for_token_holders

@@ -225,6 +225,29 @@ def test_one_who_left_may_come_back_the_same_minute():
     assert someone.next_due_at == NOW + 4 * MINUTE
 
 
+def test_one_who_had_todays_digest_before_she_left_is_due_at_her_hour_tomorrow():
+    someone = make.subscriber(hour=7)
+    accepted(someone, NOW.date(), NOW - HOUR)
+    unsubscribe(someone)
+    subscribe(someone.email, now=NOW + MINUTE)
+    confirm(someone, now=NOW + 2 * MINUTE)
+    someone.refresh_from_db()
+    tomorrow = NOW.date() + DAY
+    assert someone.next_due_at >= datetime(
+        tomorrow.year, tomorrow.month, tomorrow.day, 7, tzinfo=UTC
+    )
+
+
+def test_one_who_had_a_digest_on_an_earlier_day_is_due_at_once():
+    someone = make.subscriber(hour=7)
+    accepted(someone, NOW.date() - DAY, NOW - DAY)
+    unsubscribe(someone)
+    subscribe(someone.email, now=NOW + MINUTE)
+    confirm(someone, now=NOW + 2 * MINUTE)
+    someone.refresh_from_db()
+    assert someone.next_due_at == NOW + 2 * MINUTE
+
+
 def test_a_confirmation_does_not_lift_a_suppression():
     subscribe()
     someone = Subscriber.objects.get()
