@@ -2,10 +2,13 @@
 
 import logging
 import multiprocessing
+import signal
 import threading
+from contextlib import contextmanager
 from math import ceil
 
 from celery import shared_task
+from celery.exceptions import SoftTimeLimitExceeded
 from celery.signals import worker_init, worker_shutting_down
 from django.db import connection
 
@@ -39,13 +42,40 @@ def is_stopping() -> bool:
     return _stopping.is_set()
 
 
+class OutOfTime(BaseException):
+    """The soft time limit. It is no Exception, or what it interrupts would be taken for what broke:
+    a letter that is being written, say, and the round would go on.
+    """
+
+
+@contextmanager
+def in_time():
+    """Let Celery's soft time limit break off what is under way, whatever that catches."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # A pool of threads has no such limit.
+        return
+
+    def break_off(*_):
+        raise OutOfTime
+
+    usual = signal.signal(signal.SIGUSR1, break_off)  # With which Celery tells of it.
+    try:
+        yield
+    except OutOfTime:
+        raise SoftTimeLimitExceeded from None
+    finally:
+        signal.signal(signal.SIGUSR1, usual)
+
+
 @shared_task
+@in_time()
 def deliver_letter(letter_id):
     """Deliver a letter that somebody waits for."""
     delivery.deliver_due(clock.of_database, ids=[letter_id], is_stopping=is_stopping)
 
 
 @shared_task
+@in_time()
 def deliver_letters():
     """Deliver what is due, for most of a minute."""
     delivery.deliver_due(clock.of_database, seconds=CLAIMS_FOR, is_stopping=is_stopping)

@@ -89,6 +89,7 @@ class Books:
                 is_counting=self.is_counting,
             )
         is_exhausted = is_exhausted or self.ids is not None
+        claimed = writing.in_order(claimed)
         return Claimed(now, claimed, writing.write_out(claimed, now), is_exhausted)
 
     def settle(self, batch: Batch, *, is_trial: bool = False) -> Settled:

@@ -46,6 +46,7 @@ RECORD_AGAIN_SECONDS = 0.5
 AHEAD, FAR_AHEAD = 2, 4
 GOES_WELL_SECONDS = 5
 COMPOSING_SECONDS = 0.0005  # Then the lines have a turn, and the database, which holds locks.
+ENDLESS_SECONDS = 1.0  # A letter that is being written for so long may never be.
 STALE_AGAIN_SECONDS = 0.25  # Between two looks for letters that have waited too long for a line.
 HELD_SECONDS = 0.25  # Until a letter at the fence is looked at again, whose reader's row is held.
 BROKEN_OFF = "the round was broken off"
@@ -92,31 +93,46 @@ class Round:
         self.answered: list[Handover] = []
         self.at_the_desk = Batch()  # What is being settled.
         self.outcomes: list[Outcome] = []  # How each is recorded, one by one.
+        self.being_recorded: list[Outcome] = []
         self.trouble: NoLine | None = None  # Why the last line is gone.
 
     def run(self) -> Counter[str]:
         """Deliver. Return how many letters ended how."""
-        is_complete = False
-        try:
+        with ExitStack() as stack:
+            stack.push(lambda kind, *_: self.books.close(is_complete=kind is None))
+            stack.callback(self.lines.close)
+            stack.push(self._break_off)
+            stack.callback(self.desk.close)
             if self._is_open():
                 self._turns()
-            is_complete = True
-        finally:
-            with ExitStack() as stack:
-                stack.callback(self.books.close, is_complete=is_complete)
-                stack.callback(self.lines.close)
-                if not is_complete:
-                    stack.callback(self._break_off)
-                stack.callback(self.desk.close)
         return self.counts
 
-    def _break_off(self):
-        """Bring to the disk what was answered, and let go of what surely gets no dot."""
-        self.books.note(self.answered)
-        never_left = [(one.letter, recording.of_withdrawal(BROKEN_OFF)) for one in self.past_fence]
+    def _break_off(self, kind, *_):
+        """Bring to the disk what was answered, and let go of what surely gets no dot.
+
+        An Exception may be the fault of a letter that is claimed: their leases run out, so that it
+        is found by its stumbles. What is none, as that the worker's time is over, is nobody's.
+        """
+        if kind is None:
+            return
+        for line in list(self.busy):  # The lines may have had news in this very turn.
+            self._look_at(line)
+        self.books.note(self.at_the_desk.answered + self.answered)
+        letters = [one.letter for one in self.past_fence]
+        if not issubclass(kind, Exception):
+            letters += self._without_dot()
+        outcomes = [(letter, recording.of_withdrawal(BROKEN_OFF)) for letter in letters]
+        outcomes += self.being_recorded + self.outcomes
         with suppress(Error):
-            while never_left:
-                self.books.record(never_left)
+            while outcomes:
+                self.books.record(outcomes)
+
+    def _without_dot(self) -> list[Letter]:
+        """Return the letters that are claimed, or at the fence."""
+        at_fence = self.at_the_desk.at_fence + self.at_fence + self.held
+        begun = [one for one in self.busy.values() if one.line.state == "busy"]
+        others = [one.letter for one in self.composed + begun + at_fence]
+        return [*self.unwritten.values(), *others]
 
     def _turns(self):
         while True:
@@ -280,10 +296,10 @@ class Round:
         is_time = began_at >= self.record_again_at and not self._is_away()
         if not self.outcomes or not self.desk.is_free or not is_time:
             return
-        outcomes, self.outcomes = self.outcomes, []
+        outcomes, self.being_recorded, self.outcomes = self.outcomes, self.outcomes, []
 
         def after(came_of):
-            self.outcomes = outcomes + self.outcomes
+            self.outcomes, self.being_recorded = outcomes + self.outcomes, []
             try:
                 came_of.result()
                 self.failing_since = None
@@ -343,12 +359,17 @@ class Round:
     def _compose(self):
         """Make the bytes of some of what was claimed: as much as the lines will soon want."""
         until = time.monotonic() + COMPOSING_SECONDS
-        while self._may_compose() and time.monotonic() < until:
-            if (made := next(self.writing[0], None)) is None:
-                self.writing.pop(0)
-            else:
-                del self.unwritten[made[0].pk]
-                self._take(*made)
+        try:
+            while self._may_compose() and time.monotonic() < until:
+                if (made := next(self.writing[0], None)) is None:
+                    self.writing.pop(0)
+                else:
+                    del self.unwritten[made[0].pk]
+                    self._take(*made)
+        except BaseException:
+            if time.monotonic() > until + ENDLESS_SECONDS and self.unwritten:
+                del self.unwritten[next(iter(self.unwritten))]  # Its lease is left to run out.
+            raise
 
     def _may_compose(self) -> bool:
         return bool(self.writing) and len(self.composed) < self.lines.most()
@@ -409,8 +430,8 @@ class Round:
             self.trouble = trouble
 
     def _send_dots(self):
-        passed, self.past_fence = self.past_fence, []
-        for one in passed:
+        while self.past_fence:
+            one = self.past_fence.pop()
             if one.line.state == "fence":
                 one.line.finish()
                 self.busy[one.line] = one

@@ -18,17 +18,21 @@ def check() -> None:
     signing.check()
 
 
+def in_order(letters: Sequence[Letter]) -> list[Letter]:
+    """Return letters in the order in which they are written."""
+    return sorted(letters, key=lambda letter: (not letter.volley_id, letter.kind))
+
+
 def write_out(
     letters: Sequence[Letter], now: datetime
 ) -> Iterator[tuple[Letter, Frozen | Exception]]:
     """Return each letter with its bytes, or with what kept us from making them.
 
     What they are made of is read at once, and each is made when it is asked for. One that passed
-    the fence before has the bytes that it had then.
+    the fence before has the bytes that it had then. The letters are `in_order`.
     """
     before = [(letter, _frozen_before(letter)) for letter in letters if letter.volley_id]
     fresh = [letter for letter in letters if not letter.volley_id]
-    fresh.sort(key=lambda letter: letter.kind)
     some = [before]
     for kind, alike in groupby(fresh, lambda letter: letter.kind):
         alike = list(alike)

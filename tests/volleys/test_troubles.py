@@ -1,13 +1,17 @@
 """What a round must outlive, whatever it is that hangs."""
 
+import os
+import signal
 import threading
 import time
 from datetime import timedelta
 
 import psycopg
 import pytest
+from celery.exceptions import SoftTimeLimitExceeded
 from django.db import connection
 
+from subscriptions import mail, registry, tasks
 from subscriptions.models import Letter, LetterEvent
 from subscriptions.post import clock, delivery, desk, doubts, ledger, sending
 from subscriptions.post.delivery import Round
@@ -74,7 +78,7 @@ def test_a_session_that_was_ended_between_two_tasks_is_no_trouble(server):
 
 
 class Enough(Exception):
-    """As Celery's soft time limit comes: an exception, wherever the round is."""
+    """A fault of ours: an exception, wherever the round is."""
 
 
 def broken_off(monkeypatch, when):
@@ -119,6 +123,100 @@ def test_a_round_that_is_broken_off_leaves_no_letter_in_doubt_without_a_dot(serv
         "subscriber__email", flat=True
     )
     assert set(doubtful) <= set(recipients(server))
+
+
+def end_time(*_):
+    """Let the soft time limit come, as Celery tells of it."""
+    os.kill(os.getpid(), signal.SIGUSR1)
+
+
+def deliver_in_time():
+    with pytest.raises(SoftTimeLimitExceeded), tasks.in_time():
+        deliver(NOW + MINUTE)
+
+
+@pytest.fixture
+def when_written(monkeypatch):
+    """Call what this holds for an address as the letter to it is composed, which is late."""
+    instead = {}
+
+    def compose(letters, now):
+        for letter in letters:
+            try:
+                instead.get(letter.subscriber.email, id)(letter)
+                headers = mail.headers("digest", "http://x/")
+                yield mail.Content.of("Papers", "Hello.\n", "<p>Hello.</p>", headers)
+            except Exception as error:
+                yield error
+
+    monkeypatch.setitem(registry.composers, "digest", compose)
+    return instead
+
+
+def test_a_time_limit_amid_one_letters_writing_ends_the_round_and_costs_no_letter_anything(
+    server, when_written
+):
+    when_written[ODD] = end_time
+    digests(odd=ODD, count=60)
+    deliver_in_time()
+    assert set(states()) <= {"accepted", "planned", "transmitting"}
+    assert set(Letter.objects.values_list("stumbles", flat=True)) == {0}
+    assert len(server.accepted) < 60
+    when_written.clear()
+    deliver(NOW + 2 * MINUTE)
+    assert Letter.objects.get(subscriber__email=ODD).state == "accepted"
+    assert len(set(recipients(server))) == len(recipients(server))
+
+
+def test_a_letter_that_is_never_done_being_written_alone_is_to_blame_for_a_time_limit(
+    server, when_written, monkeypatch
+):
+    monkeypatch.setattr(delivery, "ENDLESS_SECONDS", 0.05)
+    when_written[ODD] = lambda letter: time.sleep(0.1) or end_time()
+    digests(odd=ODD, count=60)
+    deliver_in_time()
+    claimed = Letter.objects.filter(state="claimed").values_list("subscriber__email", flat=True)
+    assert list(claimed) == [ODD]
+
+
+def test_a_time_limit_amid_one_letters_record_ends_the_round_and_what_is_known_is_recorded(
+    server, monkeypatch
+):
+    server.says = to_one(ODD, "rcpt", LATER)
+    put_back, seen = ledger.put_back, []
+
+    def interrupted(letter, *args, **facts):
+        if not seen:
+            seen.append(letter.pk)
+            end_time()
+        put_back(letter, *args, **facts)
+
+    monkeypatch.setattr(ledger, "put_back", interrupted)
+    digests(odd=ODD, count=60)
+    deliver_in_time()
+    odd = Letter.objects.get(subscriber__email=ODD)
+    assert (seen, odd.state, odd.stumbles) == ([odd.pk], "planned", 0)
+    assert odd.last_reply.startswith("450 4.2.0")
+
+
+def test_a_time_limit_amid_a_silent_servers_answers_leaves_those_letters_alone_in_doubt(server):
+    told = []
+
+    def be_silent(recipient):
+        told.append(recipient)
+        if len(told) == 10:
+            time.sleep(0.3)
+            end_time()
+        time.sleep(3)
+
+    server.before_dot_reply = be_silent
+    digests(count=60)
+    deliver_in_time()
+    doubtful = Letter.objects.filter(state="transmitting").values_list(
+        "subscriber__email", flat=True
+    )
+    assert set(states()) == {"planned", "transmitting"}
+    assert sorted(doubtful) == sorted(told)
 
 
 @on_postgresql
