@@ -382,6 +382,7 @@ ADMIN_CSP = SECURE_CSP | {
     "frame-src": [CSP.SELF],
     "frame-ancestors": [CSP.SELF],
 }
+LOGIN_REDIRECT_URL = "admin:index"  # From the log-in's own address, which says nothing of where to.
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (

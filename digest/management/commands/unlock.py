@@ -1,5 +1,7 @@
 """`manage.py unlock`: let someone log in again who is locked out of the panel."""
 
+from django.core.management.base import CommandError
+
 from digest.management import base
 from subscriptions import log_in
 
@@ -16,5 +18,7 @@ class Command(base.Command):
         )
 
     def handle(self, *, account, ip, **options):
+        if not account and not ip:
+            raise CommandError("Say whom to let in: --account NAME, --ip ADDRESS, or both.")
         count = log_in.unlock(account, ip)
         self.stdout.write(f"{count} wrong passwords are forgotten.")
