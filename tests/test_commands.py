@@ -136,6 +136,38 @@ def test_digest_for_an_unknown_address_says_so():
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("file", ["", "no/such/folder/letter.eml"])
+def test_digest_says_where_it_cannot_write(file, tmp_path):
+    make.subscriber("you@example.org")
+    with pytest.raises(CommandError, match="can't be written"):
+        call_command("digest", "you@example.org", output=tmp_path / file)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("command", ["demo", "serve"])
+def test_nothing_is_made_or_promised_where_the_port_is_taken(command, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(CommandError, match=f"Port {port} .* Choose another with --port"):
+            call_command(command, port=port)
+    assert capsys.readouterr().out == ""
+    assert not Topic.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "answer"),
+    [
+        (["serve", "--port", "99999"], "no port"),
+        (["demo", "--port", "0"], "no port"),
+        (["doctor", "--send-to", "nobody"], "doesn't look like an email address"),
+    ],
+)
+def test_an_argument_that_can_be_none_is_refused_with_a_sentence(arguments, answer):
+    with pytest.raises(CommandError, match=answer):
+        call_command(*arguments)
+
+
+@pytest.mark.django_db
 def test_the_doctor_says_what_to_do_and_is_content_after_the_demo(capsys):
     with pytest.raises(CommandError, match="1 thing needs doing"):
         call_command("doctor")

@@ -1,13 +1,16 @@
 """What our commands share: they find a database that they can use, or say what to do."""
 
+import socket
 from argparse import ArgumentTypeError
 from datetime import date, datetime
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
 from digest import health
+from subscriptions import addresses
 
 
 class Command(BaseCommand):
@@ -22,6 +25,40 @@ class Command(BaseCommand):
         else:
             call_command("migrate", interactive=False, verbosity=0)
         return super().execute(*args, **options)
+
+
+def add_port(parser) -> None:
+    parser.add_argument(
+        "--port", type=port, default=8000, help="Where on 127.0.0.1 to serve (default: 8000)."
+    )
+
+
+def port(text: str) -> int:
+    """Return a port, for arguments. The system takes one that is too large for another."""
+    if not text.isdecimal() or not 0 < int(text) < 2**16:
+        raise ArgumentTypeError(f"{text!r} is no port: these are 1 to 65535")
+    return int(text)
+
+
+def need_port(number: int) -> None:
+    """Raise CommandError where nothing can be served there, before anything says that it is."""
+    with socket.socket() as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # As the web server does.
+        try:
+            tried.bind(("127.0.0.1", number))
+        except OSError as error:
+            raise CommandError(
+                f"Port {number} of 127.0.0.1 can't be used ({error.strerror}). "
+                f"Choose another with --port."
+            ) from error
+
+
+def address(text: str) -> str:
+    """Return an email address, for arguments."""
+    try:
+        return addresses.normalise(text)
+    except ValidationError as error:
+        raise ArgumentTypeError(" ".join(error.messages)) from None
 
 
 def day(text: str) -> date:

@@ -24,9 +24,11 @@ class Command(base.Command):
 
     def add_arguments(self, parser):
         parser.add_argument("--no-serve", action="store_true", help="Stop before serving.")
-        parser.add_argument("--port", type=int, default=8000)
+        base.add_port(parser)
 
     def handle(self, *, no_serve, port, **options):
+        if not no_serve:
+            base.need_port(port)  # The letters below are full of links to it.
         embedded.use_port(port)
         now = timezone.now()
         self.sent = 0

@@ -39,9 +39,11 @@ class Command(base.Command):
         if output is not None:
             content = composing.preview(digest, picks)
             message_id = f"<preview@{mail.from_address().domain}>"
-            output.write_bytes(
-                mail.as_bytes(content, to=subscriber.email, message_id=message_id, date=now)
-            )
+            made = mail.as_bytes(content, to=subscriber.email, message_id=message_id, date=now)
+            try:
+                output.write_bytes(made)
+            except OSError as error:
+                raise CommandError(f"{output} can't be written: {error.strerror}.") from error
             self.stdout.write(f"Written to {output}.")
 
     def _show(self, digest, picks, note):

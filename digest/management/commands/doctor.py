@@ -6,6 +6,7 @@ from django.utils import timezone
 from django.utils.crypto import get_random_string
 
 from digest import alarms, checkup, promises
+from digest.management import base
 from subscriptions import addresses, mail
 from subscriptions.post import signing
 from subscriptions.post.line import Envelope
@@ -23,7 +24,9 @@ class Command(BaseCommand):
         parser.add_argument(
             "--check-promises", action="store_true", help="Run the queries behind the promises."
         )
-        parser.add_argument("--send-to", metavar="EMAIL", help="Send a test letter.")
+        parser.add_argument(
+            "--send-to", metavar="EMAIL", type=base.address, help="Send a test letter."
+        )
         parser.add_argument(
             "--sound-alarm", action="store_true", help="Tell the alarms' webhook of a test."
         )

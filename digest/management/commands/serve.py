@@ -1,9 +1,9 @@
 """`manage.py serve`: the whole service with one command."""
 
 import signal
+from contextlib import suppress
 
 from django.conf import settings
-from django.core.management.base import CommandError
 from django.utils import timezone
 
 from digest import starter
@@ -14,11 +14,12 @@ class Command(base.Command):
     help = "Run the whole service in this process: web server on 127.0.0.1, scheduler and worker."
 
     def add_arguments(self, parser):
-        parser.add_argument("--port", type=int, default=8000)
+        base.add_port(parser)
 
     def handle(self, *, port, verbosity, **options):
         from digest import embedded
 
+        base.need_port(port)
         embedded.use_port(port)
         if made := starter.make_topics():
             self.stdout.write(f"Made {made} starter topics.")
@@ -27,13 +28,6 @@ class Command(base.Command):
         self.stdout.write(f"{timezone.localtime():%H:%M} UTC: digests are planned each minute.")
         self.stdout.flush()
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # Stop as at Ctrl-C.
-        try:
+        with suppress(KeyboardInterrupt):
             embedded.serve(port)
-        except OSError as error:
-            raise CommandError(
-                f"Port {port} of 127.0.0.1 can't be used ({error.strerror}). "
-                f"Choose another with --port."
-            ) from error
-        except KeyboardInterrupt:
-            pass
         self.stdout.write("Stopped.")
