@@ -8,6 +8,7 @@ from urllib.parse import quote, urlsplit
 
 from django.conf import settings
 from django.contrib.syndication.views import Feed
+from django.db.models import F
 from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -82,7 +83,11 @@ def identity(paper) -> str:
     """Return what an entry is known by for ever, wherever the site moves and whatever it shows."""
     if paper.is_arxiv:
         return f"https://arxiv.org/abs/{paper.pk}"
-    return f"tag:{urlsplit(settings.SITE_URL).hostname},2026:papers/{quote(paper.pk)}"
+    return f"{_tag()}papers/{quote(paper.pk)}"
+
+
+def _tag():
+    return f"tag:{urlsplit(settings.SITE_URL).hostname},2026:"
 
 
 # ---- A topic's
@@ -147,14 +152,15 @@ class ReaderFeed(PaperFeed):
     def feed_url(self, subscriber):
         return url(subscriber)
 
+    def feed_guid(self, subscriber):
+        return f"{_tag()}readers/{subscriber.public_id}"
+
     def items(self, subscriber):
         picks = Pick.objects.leading().filter(subscriber=subscriber)
         left = picks.exclude(digest__letter__state__in=Letter.NOT_LEFT)
-        newest = left.select_related("paper", "digest").order_by("-digest__day", "position")
-        for pick in (found := list(newest[:PICKS])):
-            hour = time(subscriber.hour, tzinfo=subscriber.zone)
-            pick.updated_at = datetime.combine(pick.digest.day, hour)
-        return found
+        # When its letter was written: what she changes of her hour or zone makes no entry new.
+        dated = left.annotate(updated_at=F("digest__letter__created_at"))
+        return dated.select_related("paper").order_by("-digest__day", "position")[:PICKS]
 
     def item_description(self, pick):
         why = format_html("<p><strong>{}</strong></p>", one_line(pick.why))

@@ -4,7 +4,7 @@ import json
 import logging
 import re
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import lxml.etree
 import lxml.html
@@ -433,6 +433,21 @@ def test_a_readers_feed_has_the_papers_of_her_digests(client, reader):
     response = client.get(feed_path(reader))
     assert "no-store" in response["Cache-Control"]
     assert response["X-Robots-Tag"] == "noindex, nofollow"
+
+
+def test_a_readers_feed_stays_as_it_is_whatever_she_changes_of_her_hour(client, reader):
+    Letter.objects.update(state="accepted", ended_at=NOW)
+    before = client.get(feed_path(reader)).content
+    signup.change(reader, None, {"timezone": "Pacific/Honolulu", "hour": 23}, now=NOW)
+    assert client.get(feed_path(reader)).content == before
+    (updated,) = texts(feed_of(client, feed_path(reader)), "a:updated/text()")
+    assert datetime.fromisoformat(updated) == NOW
+
+
+def test_no_two_readers_feeds_have_one_id(client, reader):
+    other = make.subscriber("other@example.org")
+    ids = {texts(feed_of(client, feed_path(one)), "a:id/text()")[0] for one in (reader, other)}
+    assert len(ids) == 2
 
 
 def test_the_page_of_her_preferences_leads_to_her_feed(client, reader):
