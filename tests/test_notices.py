@@ -65,14 +65,14 @@ def test_both_arrive_with_a_link_that_does_what_they_offer(client, outbox, write
 def test_a_goodbye_is_withheld_from_who_came_back_meanwhile():
     letter = goodbye()
     say_yes(letter, NOW)
-    assert deliver(letter) == "not sent: came back"
+    assert deliver(letter) == "not sent: she came back"
 
 
 def test_a_goodbye_is_withheld_from_who_came_back_and_left_again():
     letter = goodbye()
     say_yes(letter, NOW + MINUTE)
     signup.unsubscribe(letter.subscriber.public_id, door=DOOR, now=NOW + 2 * MINUTE)
-    assert deliver(letter, NOW + 3 * MINUTE) == "not sent: came back"
+    assert deliver(letter, NOW + 3 * MINUTE) == "not sent: she came back"
     assert deliver(letter.subscriber.letters.first(), NOW + 3 * MINUTE) == "sent"
 
 
@@ -90,7 +90,7 @@ def test_a_goodbye_whose_reader_comes_back_while_it_is_handed_over_does_not_leav
         return fence(letters, frozen, now)
 
     monkeypatch.setattr(ledger, "fence", come_back_and_pass)
-    assert deliver(letter) == "not sent: came back"
+    assert deliver(letter) == "not sent: she came back"
 
 
 @pytest.mark.parametrize(

@@ -285,7 +285,7 @@ def why_unwanted(letter: Letter, subscriber: Subscriber, now) -> str:
     if state == "suppressed":
         return "suppressed"
     if kind == Letter.Kind.GOODBYE:
-        return "" if subscriber.may_come_back(letter.created_at) else "came back"
+        return "" if subscriber.may_come_back(letter.created_at) else "she came back"
     if kind == Letter.Kind.CONFIRM:
         return ""
     if kind == Letter.Kind.LINK:
