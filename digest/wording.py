@@ -283,10 +283,21 @@ def receipt(day: str, announced: int, had: int, is_verified: bool) -> str:
             _("arXiv announced %(announced)s papers on %(day)s; %(had)s of them were looked at.")
             % said
         )
+    if not had:
+        return (
+            _(
+                "arXiv's list of %(day)s had not come in when this was put together. Its papers "
+                "are for a later digest."
+            )
+            % said
+        )
     return (
-        _(
+        ngettext(
+            "Of arXiv's list of %(day)s, only %(had)s paper had come in when this was put "
+            "together. The rest is for a later digest.",
             "Of arXiv's list of %(day)s, only %(had)s papers had come in when this was put "
-            "together. The rest is for a later digest."
+            "together. The rest is for a later digest.",
+            had,
         )
         % said
     )

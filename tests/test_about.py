@@ -44,6 +44,22 @@ def test_every_table_has_its_sentence_on_the_privacy_page_or_knows_no_reader():
     assert readers <= told
 
 
+@pytest.mark.parametrize(("language", "quotes"), [("en", "“([^”]+)”"), ("de", "„([^“]+)“")])
+def test_the_privacy_page_calls_what_a_reader_can_do_by_its_name(client, language, quotes):
+    reader = make.subscriber(language=language)
+    accept = {"accept-language": language}
+    page = words(client.get("/privacy/", headers=accept))
+    path = links.preferences_url(reader).removeprefix("http://127.0.0.1:8000")
+    hers = lxml.html.fromstring(client.get(path, headers=accept).content)
+    names = {
+        " ".join(one.text_content().split()) for one in hers.xpath("//a | //button | //summary")
+    }
+    heading = {"en": "What you can do", "de": "Was Sie tun können"}[language]
+    _, *promised = re.findall(quotes, page.split(heading)[-1])  # The first is the link in letters.
+    assert len(promised) == 3
+    assert set(promised) <= names
+
+
 def test_the_privacy_page_tells_the_days_that_are_set(client, settings):
     settings.KEEP_LETTERS, settings.KEEP_EVENTS = timedelta(days=333), timedelta(days=1)
     page = words(client.get("/privacy/"))

@@ -231,7 +231,7 @@ def test_what_she_says_by_the_link_of_a_letter_changes_tomorrows(
     liked = Digest.objects.get(subscriber=reader()).picks.filter(paper__in=papers_of(ROADS))[0]
     page = open_page(link_in(letter, "More like this", under=liked.paper_id))
     page.get_by_role("button", name="More like this").click()
-    assert page.get_by_text("Noted. Your next digests follow.").is_visible()
+    assert page.get_by_text("Noted. Your next digests take it into account.").is_visible()
 
     steering.learn(tomorrow)
     theme(MOLECULES, 0, 6, day=tomorrow.date())

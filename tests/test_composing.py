@@ -13,7 +13,7 @@ from django.utils.html import escape
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from digest import blocks, composing
+from digest import blocks, composing, wording
 from digest.materials import Material
 from digest.models import Digest, Observation, Paper, Pick
 from subscriptions import links, mail, plaintext, wire
@@ -157,6 +157,18 @@ def receipt(verified):
 
 
 NEWS = {"title": FULL.map(plaintext.one_line), "link": st.just("http://x/"), "said": st.just("y.")}
+
+
+@pytest.mark.parametrize(
+    ("had", "said"),
+    [
+        (0, "arXiv's list of Monday, 1 June had not come in"),
+        (1, "Of arXiv's list of Monday, 1 June, only 1 paper had come in"),
+        (2, "Of arXiv's list of Monday, 1 June, only 2 papers had come in"),
+    ],
+)
+def test_a_letter_says_how_much_of_the_days_list_is_lacking(had, said):
+    assert wording.receipt("2026-06-01", 0, had, is_verified=False).startswith(said)
 
 
 def mime_of(content):
