@@ -8,7 +8,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from django.conf import settings
-from django.db import DataError, Error, IntegrityError, connection, transaction
+from django.db import (
+    DataError,
+    Error,
+    IntegrityError,
+    OperationalError,
+    connection,
+    transaction,
+)
 
 from subscriptions.models import Letter
 from subscriptions.post import doubts, ledger, providers, recording, sending, writing
@@ -16,10 +23,13 @@ from subscriptions.post.clock import Clock
 from subscriptions.post.journal import Entry, Journal
 from subscriptions.post.ledger import Frozen, Overtaken
 from subscriptions.post.line import Envelope, Line, Verdict
+from subscriptions.statements import run
 
 logger = logging.getLogger(__name__)
 
 RECORDING_SECONDS = 0.1  # So long others wait at most for what is recorded one by one.
+LOCK_SECONDS = 0.1  # So long one of these waits for a row that somebody holds.
+LOCK_NOT_AVAILABLE = "55P03"  # As PostgreSQL says that the wait for a lock was too long.
 LOOK_AROUND_SECONDS = 0.25  # Between two looks for letters that somebody waits for.
 
 Outcome = tuple[Letter, recording.Act]
@@ -73,6 +83,7 @@ class Books:
         self.is_counting = True  # Whether providers are counted; others may begin to.
         self.now: datetime | None = None  # When it last looked at the clock.
         self._look_around_at = 0.0
+        self._is_wary = False  # Somebody holds the row of a letter.
         self._journal: Journal | None = None
 
     def claim(self, room: int) -> Claimed:
@@ -98,17 +109,37 @@ class Books:
         Raises the database's Error; then nothing of it has happened.
         """
         accepted = self.note(batch.answered)
-        with _or_close(), _as_they_were([one.letter for one in accepted]), transaction.atomic():
+        with _or_close():
+            try:
+                return self._settle(batch, accepted, is_trial)
+            except OperationalError as error:
+                if self._is_wary or not _is_of_a_lock(error):
+                    raise
+            self._is_wary = True
+            return self._settle(batch, accepted, is_trial)
+
+    def _settle(self, batch, accepted, is_trial) -> Settled:
+        letters = [one.letter for one in (*accepted, *batch.at_fence)]
+        with _as_they_were(letters), transaction.atomic():
             now = self.now = self.clock()
             is_stopped = sending.is_stopped()
-            recorded = self._record(accepted, now)
-            fenced = None if is_stopped else self._fence(batch.at_fence, now)
+            held = self._held(letters)
+            recorded = self._record([one for one in accepted if one.letter.pk not in held], now)
+            fenced = None if is_stopped else self._fence(batch.at_fence, held, now)
             if is_trial and recorded:
                 sending.mend()
             # Last, for it takes locks: others that count providers wait for nobody so.
             if self.is_counting:
                 providers.thank([one.envelope.recipient for one in recorded], now)
         return Settled(now, batch, recorded, fenced)
+
+    def _held(self, letters) -> set[int]:
+        """Return the ids of letters whose rows others hold. It is asked where they have kept us
+        waiting, until there are none.
+        """
+        held = ledger.held(letters) if self._is_wary else set()
+        self._is_wary = bool(held)
+        return held
 
     def note(self, answered: list[Handover]) -> list[Handover]:
         """Bring to the disk what was accepted of this. Return that."""
@@ -127,6 +158,7 @@ class Books:
             letter, act = outcomes[0]
             try:
                 with _as_they_were([letter]), transaction.atomic():
+                    _wait_briefly()
                     act(letter, self.clock())
             except Overtaken as reason:
                 said = str(reason) or "overtaken by another worker"
@@ -134,7 +166,8 @@ class Books:
             except Exception as error:
                 if isinstance(error, Error) and not isinstance(error, DataError | IntegrityError):
                     outcomes.append(outcomes.pop(0))  # A held row waits, no others do.
-                    connection.close()
+                    if not _is_of_a_lock(error):
+                        connection.close()
                     raise
                 # It costs its own letter, whose lease runs out.
                 logger.exception("letter %s: can't be written down", letter.pk)
@@ -172,16 +205,30 @@ class Books:
         moved = {letter.pk for letter in ledger.accept([o.letter for o in accepted], replies, now)}
         return [one for one in accepted if one.letter.pk in moved]
 
-    def _fence(self, waiting, now) -> ledger.Fenced:
-        if not waiting:
-            return ledger.Fenced([], [], [])
-        letters = [one.letter for one in waiting]
-        return ledger.fence(letters, {one.letter.pk: one.frozen for one in waiting}, now)
+    def _fence(self, waiting, held, now) -> ledger.Fenced:
+        fenced = ledger.Fenced([], [], [])
+        letters = [one.letter for one in waiting if one.letter.pk not in held]
+        if letters:
+            frozen = {one.letter.pk: one.frozen for one in waiting}
+            fenced = ledger.fence(letters, frozen, now)
+        fenced.waiting += [one.letter for one in waiting if one.letter.pk in held]
+        return fenced
 
 
 def _entry(one, moment):
     letter = one.letter
     return Entry(letter.pk, letter.attempt, one.frozen.message_id, one.verdict.reply, moment)
+
+
+def _wait_briefly():
+    """Wait for no lock for long in this transaction: the dots of others wait as long."""
+    if connection.vendor == "postgresql":
+        run("SELECT set_config('lock_timeout', %s, true)", [f"{LOCK_SECONDS * 1000:.0f}ms"])
+
+
+def _is_of_a_lock(error) -> bool:
+    """Return whether somebody held what we wanted, and nothing else is wrong."""
+    return getattr(error.__cause__, "sqlstate", "") == LOCK_NOT_AVAILABLE
 
 
 @contextmanager

@@ -123,9 +123,10 @@ class Round:
             letters += self._without_dot()
         outcomes = [(letter, recording.of_withdrawal(BROKEN_OFF)) for letter in letters]
         outcomes += self.being_recorded + self.outcomes
-        with suppress(Error):
-            while outcomes:
-                self.books.record(outcomes)
+        for _ in range(3):  # One whose row is held comes last in the next.
+            with suppress(Error):
+                while outcomes:
+                    self.books.record(outcomes)
 
     def _without_dot(self) -> list[Letter]:
         """Return the letters that are claimed, or at the fence."""

@@ -236,6 +236,16 @@ def _plain_columns(model) -> tuple[list[str], str]:
     return [field.attname for field in fields], quoted
 
 
+def held(letters: Sequence[Letter]) -> set[int]:
+    """Lock the rows of letters for the caller's transaction. Return the ids of those that others
+    have locked.
+    """
+    its, numbers = among(letter.pk for letter in letters)
+    where = f"FROM {_LETTERS} WHERE id {its}"
+    there = {pk for (pk,) in run(f"SELECT id {where}", numbers)}
+    return there - {pk for (pk,) in run(f"SELECT id {where} {_lock('FOR NO KEY UPDATE')}", numbers)}
+
+
 def _lock(kind: str) -> str:
     """Return the clause that locks rows, and leaves out those that others have locked."""
     return f"{kind} SKIP LOCKED" if connection.features.has_select_for_update_skip_locked else ""

@@ -9,17 +9,27 @@ from datetime import timedelta
 import psycopg
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
-from django.db import connection
+from django.db import OperationalError, connection
 
 from subscriptions import mail, registry, tasks
 from subscriptions.models import Letter, LetterEvent
-from subscriptions.post import clock, delivery, desk, doubts, ledger, sending
+from subscriptions.post import clock, delivery, desk, doubts, ledger, recording, sending
+from subscriptions.post.books import Books
 from subscriptions.post.delivery import Round
 from subscriptions.post.journal import accepted_ids
 from subscriptions.statements import run
 from tests.faults.proxy import Proxy
 from tests.make import NOW
-from tests.volleys.thirty import MINUTE, ODD, deliver, digests, recipients, states, to_one
+from tests.volleys.thirty import (
+    MINUTE,
+    ODD,
+    deliver,
+    digest_to,
+    digests,
+    recipients,
+    states,
+    to_one,
+)
 
 LATER = b"450 4.2.0 not now\r\n"
 HOLD = """
@@ -66,6 +76,56 @@ def test_a_held_row_delays_its_own_letter_alone(server):
     assert not Letter.objects.filter(attempt__gt=1).exists()
     notes = LetterEvent.objects.filter(became="planned").values_list("note", flat=True)
     assert list(notes) == ["450 4.2.0 not now"]
+
+
+def hold(letters_of, seconds):
+    """Hold the row of somebody's letter for so long. Return a list that gets, just before it is
+    let go of, how many letters were accepted by then.
+    """
+    other, seen = another_session(), []
+    other.execute(HOLD, [letters_of])
+
+    def let_go():
+        with another_session() as third:
+            count = "SELECT count(*) FROM subscriptions_letter WHERE state = 'accepted'"
+            seen.append(third.execute(count).fetchone()[0])
+        other.close()
+
+    threading.Timer(seconds, let_go).start()
+    return seen
+
+
+@on_postgresql
+@pytest.mark.parametrize("stage", ["rcpt", "dot"])
+def test_a_row_that_is_held_when_its_letter_is_settled_costs_no_other_letter_its_dot(server, stage):
+    """Held from RCPT on it is at the fence that it is wanted, held from the dot on as accepted."""
+    digests(odd=ODD, count=300)
+    seen = []
+
+    def says(at, whom, conversation):
+        if (at, whom) == (stage, ODD) and not seen:
+            seen.append(hold(ODD, 8))
+
+    server.says = says
+    deliver(NOW + MINUTE)
+    assert seen == [[300]]
+    assert set(Letter.objects.values_list("state", "attempt")) == {("accepted", 1)}
+    assert len(recipients(server)) == 301
+
+
+@on_postgresql
+def test_what_is_recorded_alone_keeps_the_dots_of_others_for_no_longer_than_a_moment():
+    digest_to(ODD)
+    Letter.objects.update(state="claimed")
+    letter = Letter.objects.get()
+    seen, began = hold(ODD, 2), time.monotonic()
+    outcomes = [(letter, recording.of_withdrawal("to be seen"))]
+    with pytest.raises(OperationalError):
+        Books(clock.of_database, None).record(outcomes)
+    assert time.monotonic() - began < 1
+    assert len(outcomes) == 1
+    while not seen:
+        time.sleep(0.1)
 
 
 @on_postgresql
