@@ -201,6 +201,8 @@ def test_who_leaves_while_the_fence_holds_her_row_waits_and_is_told_the_truth(
         pytest.skip("SQLite locks no rows")
     letter = digests(ODD)
     said, began = [], threading.Event()
+    # Else she might be told of a letter that had arrived by then.
+    server.before_dot_reply = lambda recipient: recipient == ODD and time.sleep(0.5)
 
     def click():
         began.set()
