@@ -186,6 +186,13 @@ def test_a_bad_line_is_told_by_its_file_and_number(tmp_path, papers, readers, wh
         call_command("evaluate", str(tmp_path))
 
 
+def test_what_was_measured_is_told_though_the_rankings_cannot_be_written(tmp_path, capsys):
+    write(tmp_path)
+    with pytest.raises(CommandError, match="can't be written: No such file"):
+        call_command("evaluate", str(tmp_path), output=tmp_path / "no" / "rankings.jsonl")
+    assert "nDCG@10" in capsys.readouterr().out
+
+
 def test_a_missing_file_is_told(tmp_path):
     with pytest.raises(CommandError, match=r"papers\.jsonl can't be read"):
         call_command("evaluate", str(tmp_path))

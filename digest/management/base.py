@@ -2,6 +2,7 @@
 
 import socket
 from argparse import ArgumentTypeError
+from contextlib import contextmanager
 from datetime import date, datetime
 
 from django.conf import settings
@@ -25,6 +26,15 @@ class Command(BaseCommand):
         else:
             call_command("migrate", interactive=False, verbosity=0)
         return super().execute(*args, **options)
+
+
+@contextmanager
+def writing(path):
+    """Raise CommandError where what is done in here can't write to this file."""
+    try:
+        yield
+    except OSError as error:
+        raise CommandError(f"{path} can't be written: {error.strerror}.") from error
 
 
 def add_port(parser) -> None:

@@ -40,10 +40,8 @@ class Command(base.Command):
             content = composing.preview(digest, picks)
             message_id = f"<preview@{mail.from_address().domain}>"
             made = mail.as_bytes(content, to=subscriber.email, message_id=message_id, date=now)
-            try:
+            with base.writing(output):
                 output.write_bytes(made)
-            except OSError as error:
-                raise CommandError(f"{output} can't be written: {error.strerror}.") from error
             self.stdout.write(f"Written to {output}.")
 
     def _show(self, digest, picks, note):

@@ -15,6 +15,7 @@ from django.core.management.base import BaseCommand, CommandError
 from rich.progress import track
 
 from digest.fitting import document
+from digest.management import base
 from digest.ranking import evaluation
 from digest.ranking.edition import Edition
 from digest.ranking.learning import learn
@@ -72,11 +73,11 @@ class Command(BaseCommand):
         rankings = self._rank(data, model, Tuning.of(settings.RANKING))
         relevant = [reader.get("relevant") or {} for reader in data.readers]
         metrics = evaluation.measure(rankings, relevant)
+        self._tell(metrics, time.perf_counter() - started)
         if output is not None:
-            with output.open("w") as file:
+            with base.writing(output), output.open("w") as file:
                 for reader, ranked in zip(data.readers, rankings, strict=True):
                     file.write(json.dumps({"id": reader["id"], "ranking": ranked}) + "\n")
-        self._tell(metrics, time.perf_counter() - started)
 
     def _rank(self, data, model, tuning):
         names = list(dict.fromkeys(data.new + [c for r in data.readers for c in _candidates(r)]))
