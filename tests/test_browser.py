@@ -114,7 +114,7 @@ def test_a_reader_sees_what_a_change_would_bring_and_then_saves_it(site, open_pa
         assert not ask.is_visible()
     else:
         ask.click()
-    page.get_by_text("Not saved yet. On the last seven days: +1 −5 papers").wait_for()
+    page.get_by_text("Not saved yet. Over the last seven days: +1 −5 papers").wait_for()
     page.get_by_text("Which ones").click()
     assert page.get_by_role("link", name="Sour bread").is_visible()
     assert page.get_by_role("link", name="Graph networks number").count() == 5
