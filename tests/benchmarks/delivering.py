@@ -285,14 +285,14 @@ FILES = {
 
 
 class Sampler:
-    """Looks a few hundred times a second what the main thread is at, by the wall clock: the round,
+    """Looks a hundred times a second what the main thread is at, by the wall clock: the round,
     or the job at its desk.
 
     By a signal: a thread would see it only where it gives up the interpreter, that is mostly in
     the conversation.
     """
 
-    SECONDS = 0.002
+    SECONDS = 0.01
 
     def __init__(self):
         self.parts: Counter[str] = Counter()
