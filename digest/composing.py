@@ -7,7 +7,7 @@ nothing of the database.
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from functools import cache, lru_cache, partial
-from itertools import accumulate
+from itertools import accumulate, batched
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -22,7 +22,7 @@ from digest.materials import Material, digests_of, gather
 from digest.models import Digest, Pick
 from subscriptions import links, mail
 from subscriptions.models import Letter
-from subscriptions.registry import bare
+from subscriptions.registry import TOGETHER, bare
 from subscriptions.stencil import filled_token, hole, html_line, stand_in, text_line
 
 #: Octets of a letter's papers and news in HTML. Gmail cuts a letter off at 102,000, and the link to
@@ -51,11 +51,35 @@ def compose(letters: Sequence[Letter], now) -> Iterator[mail.Content | Exception
 
 def _composed(materials):
     issue = cache(Issue.of)
-    for material in materials:
-        try:
-            yield _written(material, issue)
-        except Exception as error:
-            yield bare(error)
+    for some in batched(materials, TOGETHER):
+        yield from _together(some, issue) or [_alone(one, issue) for one in some]
+
+
+def _together(materials, issue) -> list[mail.Content] | None:
+    """Return what the letters say, or nothing where one of them can't be written."""
+    try:
+        for material in materials:
+            _refuse(material)
+        return contents(materials, issue)
+    except Exception:
+        return None
+
+
+def _alone(material, issue) -> mail.Content | Exception:
+    try:
+        _refuse(material)
+        return content(material, issue)
+    except Exception as error:
+        return bare(error)
+
+
+def _refuse(material: Material | Exception) -> None:
+    """Raise what kept us from reading it, or NothingToSay where it would be empty and unwanted."""
+    if isinstance(material, Exception):
+        raise material
+    is_empty = material.kind == Letter.Kind.DIGEST and not material.picks
+    if is_empty and not material.subscriber.wants_quiet_days:
+        raise mail.NothingToSay("its papers are gone")
 
 
 def preview(digest: Digest, picks: Sequence[Pick], kind: str = "digest") -> mail.Content:
@@ -85,16 +109,6 @@ def gathered(letters: Sequence[Letter]) -> list[Material | Exception]:
 # ---- Composing
 
 
-def _written(material: Material | Exception, issue) -> mail.Content:
-    """Return the letter. Raises mail.NothingToSay where it would be empty and unwanted."""
-    if isinstance(material, Exception):
-        raise material
-    is_empty = material.kind == Letter.Kind.DIGEST and not material.picks
-    if is_empty and not material.subscriber.wants_quiet_days:
-        raise mail.NothingToSay("its papers are gone")
-    return content(material, issue)
-
-
 class Issue(NamedTuple):
     """What the digests of one day in one language share: where they are from, and their headers
     before and after the link to unsubscribe.
@@ -110,22 +124,36 @@ class Issue(NamedTuple):
         own = [name for name, _ in headers].index("List-Unsubscribe")
         return cls(blocks.place(language), headers[:own], headers[own + 1 :])
 
-    def headers(self, unsubscribe_url: str) -> tuple:
-        return *self.before, ("List-Unsubscribe", f"<{unsubscribe_url}>"), *self.after
+    def headers(self, tokens: dict[str, str]) -> tuple:
+        url = _address("unsubscribe", tokens["unsubscribe"])
+        return *self.before, ("List-Unsubscribe", f"<{url}>"), *self.after
 
 
 def content(material: Material, issue: Callable[[str, date], Issue] = Issue.of) -> mail.Content:
     """Return the letter, in the reader's language. `issue` may know the day's, for many letters."""
-    tokens = tokens_of(material)
-    if material.kind == "welcome":
-        unsubscribe_url = _address("unsubscribe", tokens["unsubscribe"])
-        with translation.override(material.language):
-            return mail.render("welcome", welcome(material, tokens), unsubscribe_url)
-    lines = lines_of(material)
-    issue = issue(material.language, material.digest.day)
-    text, html = _fill(material, lines, tokens, issue.place)
-    url = f"{issue.place.site_url}{_path('unsubscribe').replace('TOKEN', tokens['unsubscribe'])}"
-    return mail.Content(lines["subject"], text, html, issue.headers(url))
+    (letter,) = contents([material], issue)
+    return letter
+
+
+def contents(
+    materials: Sequence[Material], issue: Callable[[str, date], Issue]
+) -> list[mail.Content]:
+    """Return the letters, all of one kind, each in its reader's language. See `content`.
+
+    Each step is done for all of them before the next.
+    """
+    tokens = [tokens_of(material) for material in materials]
+    if materials[0].kind == "welcome":
+        return list(map(_welcome, materials, tokens))
+    lines = [lines_of(material) for material in materials]
+    issues = [issue(material.language, material.digest.day) for material in materials]
+    places = [one.place for one in issues]
+    parts = list(map(_fill, materials, lines, tokens, places))
+    headers = list(map(Issue.headers, issues, tokens))
+    subjects = [own["subject"] for own in lines]
+    return [
+        mail.Content(*one) for one in zip(subjects, *zip(*parts, strict=True), headers, strict=True)
+    ]
 
 
 def lines_of(material: Material) -> dict[str, str]:
@@ -187,6 +215,12 @@ def tokens_of(material: Material) -> dict[str, str]:
 def frame_parts(lines: dict[str, str], tokens: dict[str, str], *, is_open: bool) -> dict:
     """Return what the templates of a digest get, besides its papers and news."""
     return {**lines, **_foot(tokens), "is_open": is_open}
+
+
+def _welcome(material, tokens):
+    unsubscribe_url = _address("unsubscribe", tokens["unsubscribe"])
+    with translation.override(material.language):
+        return mail.render("welcome", welcome(material, tokens), unsubscribe_url)
 
 
 def welcome(material: Material, tokens: dict[str, str]) -> dict:

@@ -18,6 +18,7 @@ from digest.materials import Material
 from digest.models import Digest, Observation, Paper, Pick
 from subscriptions import links, mail, plaintext, wire
 from subscriptions.models import Letter, Subscriber, Topic
+from subscriptions.registry import TOGETHER
 from subscriptions.stencil import (
     Skeleton,
     Stencil,
@@ -476,6 +477,25 @@ def test_where_the_database_is_away_no_letter_is_tried_alone(monkeypatch):
     monkeypatch.setattr(composing, "gather", gather)
     assert [type(one) for one in composed(*letters)] == [OperationalError] * 3
     assert tried == [3]
+
+
+@pytest.mark.django_db
+def test_letters_that_are_composed_together_are_those_that_each_would_be_alone(monkeypatch):
+    papers = [make.paper(f"Paper {number}") for number in range(3)]
+    letters = [stored(papers[number % 3 :]) for number in range(TOGETHER + 3)]
+    together = composed(*letters)
+    assert together == [one for letter in letters for one in composed(letter)]
+    bad = letters[TOGETHER // 2].subscriber.public_id
+    tokens_of = composing.tokens_of
+    monkeypatch.setattr(
+        composing,
+        "tokens_of",
+        lambda one: 1 / 0 if one.subscriber.public_id == bad else tokens_of(one),
+    )
+    found = composed(*letters)
+    assert type(found.pop(TOGETHER // 2)) is ZeroDivisionError
+    del together[TOGETHER // 2]
+    assert found == together
 
 
 @pytest.mark.django_db

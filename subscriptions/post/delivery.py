@@ -26,6 +26,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import Error
 
+from subscriptions import registry
 from subscriptions.models import Letter
 from subscriptions.post import ledger, recording, sending, verp, writing
 from subscriptions.post.books import Batch, Books, Handover, Outcome
@@ -46,7 +47,7 @@ RECORD_AGAIN_SECONDS = 0.5
 AHEAD, FAR_AHEAD = 2, 4
 GOES_WELL_SECONDS = 5
 COMPOSING_SECONDS = 0.0005  # Then the lines have a turn, and the database, which holds locks.
-ENDLESS_SECONDS = 1.0  # A letter that is being written for so long may never be.
+ENDLESS_SECONDS = 1.0  # Letters that are being written for so long may never be.
 STALE_AGAIN_SECONDS = 0.25  # Between two looks for letters that have waited too long for a line.
 HELD_SECONDS = 0.25  # Until a letter at the fence is looked at again, whose reader's row is held.
 BROKEN_OFF = "the round was broken off"
@@ -368,8 +369,9 @@ class Round:
                     del self.unwritten[made[0].pk]
                     self._take(*made)
         except BaseException:
-            if time.monotonic() > until + ENDLESS_SECONDS and self.unwritten:
-                del self.unwritten[next(iter(self.unwritten))]  # Its lease is left to run out.
+            if time.monotonic() > until + ENDLESS_SECONDS:  # Their leases are left to run out.
+                for letter_id in list(self.unwritten)[: registry.TOGETHER]:
+                    del self.unwritten[letter_id]
             raise
 
     def _may_compose(self) -> bool:

@@ -134,15 +134,15 @@ def poison(order: str) -> None:
     """Let this befall the process where it composes a letter with this paper."""
     from digest import composing
 
-    content = composing.content
+    lines_of = composing.lines_of
     paper_id, _, effect = order.rpartition(":")
 
-    def poisoned(material, *issue):
+    def poisoned(material):
         if any(pick.paper_id == paper_id for pick in material.picks):
             EFFECTS[effect]()
-        return content(material, *issue)
+        return lines_of(material)
 
-    composing.content = poisoned
+    composing.lines_of = poisoned
 
 
 def limit_memory(megabytes: int) -> None:

@@ -228,7 +228,7 @@ def test_a_time_limit_amid_one_letters_writing_ends_the_round_and_costs_no_lette
     assert len(set(recipients(server))) == len(recipients(server))
 
 
-def test_a_letter_that_is_never_done_being_written_alone_is_to_blame_for_a_time_limit(
+def test_a_letter_that_is_never_done_and_those_written_with_it_are_to_blame_for_a_time_limit(
     server, when_written, monkeypatch
 ):
     monkeypatch.setattr(delivery, "ENDLESS_SECONDS", 0.05)
@@ -236,7 +236,8 @@ def test_a_letter_that_is_never_done_being_written_alone_is_to_blame_for_a_time_
     digests(odd=ODD, count=60)
     deliver_in_time()
     claimed = Letter.objects.filter(state="claimed").values_list("subscriber__email", flat=True)
-    assert list(claimed) == [ODD]
+    assert ODD in claimed
+    assert len(claimed) <= registry.TOGETHER
 
 
 def test_a_time_limit_amid_one_letters_record_ends_the_round_and_what_is_known_is_recorded(
