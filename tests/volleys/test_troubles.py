@@ -16,7 +16,7 @@ from subscriptions.models import Letter, LetterEvent
 from subscriptions.post import clock, delivery, desk, doubts, ledger, recording, sending
 from subscriptions.post.books import Books
 from subscriptions.post.delivery import Round
-from subscriptions.post.journal import accepted_ids
+from subscriptions.post.journal import Entry, Journal, accepted_ids
 from subscriptions.statements import run
 from tests.faults.proxy import Proxy
 from tests.make import NOW
@@ -126,6 +126,25 @@ def test_what_is_recorded_alone_keeps_the_dots_of_others_for_no_longer_than_a_mo
     assert len(outcomes) == 1
     while not seen:
         time.sleep(0.1)
+
+
+@on_postgresql
+@pytest.mark.parametrize("is_journaled", [False, True])
+def test_a_row_that_is_held_keeps_no_other_letter_from_being_swept(is_journaled):
+    letter = digests(odd=ODD, count=4)
+    Letter.objects.update(state="transmitting", lease_until=NOW, attempt=1, message_id="<m@x>")
+    if is_journaled:
+        journal = Journal(doubts.folder_of_journals())
+        journal.write([Entry(letter.pk, 1, "<m@x>", "250 ok", NOW.isoformat())])
+        journal.leave()
+    seen = hold(ODD, 7)
+    doubts.sweep(NOW + MINUTE)
+    assert states() == {"uncertain": 4, "transmitting": 1}
+    while not seen:
+        time.sleep(0.1)
+    time.sleep(0.1)
+    doubts.sweep(NOW + MINUTE)
+    assert states() == {"uncertain": 4} | ({"accepted": 1} if is_journaled else {"uncertain": 5})
 
 
 @on_postgresql
