@@ -177,7 +177,7 @@ def _journal(now):
     parent = next(one for one in folder.parents if one.exists())
     if not os.access(parent, os.W_OK):
         return "wrong", f"{folder} can't be made: give this user the right to write to {parent}."
-    return "ok", f"{folder} is made when the first letter is sent"
+    return "ok", f"{folder} is made once a mail server takes letters"
 
 
 def _doubts(now):

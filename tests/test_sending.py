@@ -318,7 +318,7 @@ def test_the_doctor_tells_who_knows_what_arrived(settings, tmp_path):
 
 def test_the_doctor_looks_whether_the_journal_can_be_written(data_dir):
     folder = data_dir / "journal"
-    assert found("journal") == ("ok", f"{folder} is made when the first letter is sent")
+    assert found("journal") == ("ok", f"{folder} is made once a mail server takes letters")
     assert not folder.exists()
     with Journal(folder):
         pass
