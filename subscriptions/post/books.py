@@ -59,7 +59,6 @@ class Settled:
     """What a settlement has made true. What was answered and not `recorded` is, one by one."""
 
     now: datetime
-    batch: Batch
     recorded: list[Handover]
     fenced: ledger.Fenced | None  # None: sending is stopped.
 
@@ -131,7 +130,7 @@ class Books:
             # Last, for it takes locks: others that count providers wait for nobody so.
             if self.is_counting:
                 providers.thank([one.envelope.recipient for one in recorded], now)
-        return Settled(now, batch, recorded, fenced)
+        return Settled(now, recorded, fenced)
 
     def _held(self, letters) -> set[int]:
         """Return the ids of letters whose rows others hold. It is asked where they have kept us
