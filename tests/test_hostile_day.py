@@ -134,7 +134,7 @@ def test_on_a_hostile_day_letters_and_rows_are_few_and_nobody_else_notices(world
 
     # What is said of all this in the log names nobody, and a day later nothing of it is left.
     assert not re.search("victim|robot|neighbour|reader@|203.0.113", caplog.text)
-    call_command("unlock")
+    call_command("unlock", ip=HOSTILE)
     from digest import upkeep
 
     upkeep.purge(NOW + timedelta(days=2))
