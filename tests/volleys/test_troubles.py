@@ -78,17 +78,23 @@ def test_a_held_row_delays_its_own_letter_alone(server):
     assert list(notes) == ["450 4.2.0 not now"]
 
 
-def hold(letters_of, seconds):
-    """Hold the row of somebody's letter for so long. Return a list that gets, just before it is
-    let go of, how many letters were accepted by then.
+def hold(letters_of, seconds, others=0):
+    """Hold the row of somebody's letter for so long, and half a minute longer at most, until so
+    many others are accepted. Return a list that gets, just before it is let go of, how many were.
     """
     other, seen = another_session(), []
     other.execute(HOLD, [letters_of])
 
     def let_go():
+        until = time.monotonic() + 30
         with another_session() as third:
+            third.autocommit = True
             count = "SELECT count(*) FROM subscriptions_letter WHERE state = 'accepted'"
-            seen.append(third.execute(count).fetchone()[0])
+            while (accepted := third.execute(count).fetchone()[0]) < others:
+                if time.monotonic() > until:
+                    break
+                time.sleep(0.1)
+        seen.append(accepted)
         other.close()
 
     threading.Timer(seconds, let_go).start()
@@ -104,7 +110,7 @@ def test_a_row_that_is_held_when_its_letter_is_settled_costs_no_other_letter_its
 
     def says(at, whom, conversation):
         if (at, whom) == (stage, ODD) and not seen:
-            seen.append(hold(ODD, 8))
+            seen.append(hold(ODD, 8, others=300))
 
     server.says = says
     deliver(NOW + MINUTE)
