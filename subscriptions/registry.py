@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 type Composer = Callable[[Sequence[Letter], datetime], Iterator[Content | Exception]]
 
 #: So many letters are composed at once at most, each step for all of them: for one letter after the
-#: other, the processor would fetch the code of all steps again and again, a third of its time. More
-#: would keep the lines waiting, and what kills their worker leaves them all in doubt.
+#: other, the processor would fetch the code of all steps again and again, a quarter of its time.
+#: More would keep the lines waiting, and what kills their worker leaves them all in doubt.
 TOGETHER = 20
 
 #: kind of letter -> what composes letters of this kind.
