@@ -16,7 +16,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from django.core.exceptions import ImproperlyConfigured
 
-from subscriptions.post import dns_records, signing
+from subscriptions import mail, registry
+from subscriptions.models import Letter, Subscriber
+from subscriptions.post import dns_records, signing, writing
 from subscriptions.post.lines import hand_over
 from subscriptions.post.transports import Envelope, transport_for
 from tests.make import NOW
@@ -309,3 +311,17 @@ def test_every_command_is_refused_where_the_key_cannot_sign(tmp_path):
     )
     assert refused.returncode == 1
     assert "none.pem can't be read: No such file or directory. Make a key" in refused.stderr
+
+
+def test_a_letter_that_is_signed_is_handed_out_before_the_next_is_signed(key_file, monkeypatch):
+    """Twenty signatures take a fifth of a second, for which all lines would wait."""
+    content = mail.Content.of("Papers", "Hello.\n", "<p>Hello.</p>", mail.headers("digest", "x"))
+    monkeypatch.setitem(registry.composers, "digest", lambda some, now: iter([content] * len(some)))
+    signed, sign = [], signing.sign
+    monkeypatch.setattr(signing, "sign", lambda mime: signed.append(mime) or sign(mime))
+    reader = Subscriber(email="reader@example.org")
+    letters = [Letter(kind="digest", day=NOW.date(), subscriber=reader) for _ in range(3)]
+    written = writing.write_out(letters, NOW)
+    for count, (_, made) in enumerate(written, start=1):
+        assert made.mime.startswith(b"DKIM-Signature")
+        assert len(signed) == count
