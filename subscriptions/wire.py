@@ -17,7 +17,10 @@ WIDTH = 75  # Octets of a line, besides the "=" that goes on with it on the next
 WORD = len("=?utf-8?q??=")
 UNSAFE = re.compile(rb"[^ -~]+")  # Besides "=".
 #: A short line that is the same in quoted-printable, as most are, without a token.
-PLAIN = re.compile(r"(?!From )[ -.0-<>-~]{0,75}(?<! )", re.ASCII)
+PLAIN = re.compile(r"(?!\.|From )[ -.0-<>-~]{0,75}(?<! )", re.ASCII)
+#: What no encoded line begins with: mailboxes that are one file make ">From " of it, and some
+#: relays two dots of one, or none (RFC 2049, 3).
+MISTAKABLE = (b".", b"From ")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 #: Headers that stay on one line, which may have 998 octets (RFC 5322, 2.1.1): no mail program reads
 #: a long address that is cut into encoded-words (RFC 2047, 5).
@@ -146,13 +149,13 @@ def _chunks(piece):
     """Return the encoded piece in lines of the width, none of which cuts an escape."""
     data = piece.encode().replace(b"=", b"=3D")
     if not (piece.isascii() and piece.isprintable()):
-        data = UNSAFE.sub(_escapes, data)
+        data = UNSAFE.sub(lambda octets: _escape(octets[0]), data)
     if data.endswith(b" "):
         data = data[:-1] + b"=20"
     chunks, at = [], 0
     while True:
-        if data.startswith(b"From ", at):  # Which mailboxes that are one file change to ">From ".
-            data = data[:at] + b"=46" + data[at + 1 :]
+        if data.startswith(MISTAKABLE, at):
+            data = data[:at] + _escape(data[at : at + 1]) + data[at + 1 :]
         end = at + WIDTH
         if end >= len(data):
             return [*chunks, data[at:]]
@@ -162,5 +165,5 @@ def _chunks(piece):
         at = end
 
 
-def _escapes(octets):
-    return b"=" + octets[0].hex("=").upper().encode()
+def _escape(octets):
+    return b"=" + octets.hex("=").upper().encode()

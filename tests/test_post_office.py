@@ -94,7 +94,7 @@ def test_a_letter_is_handed_over_once_and_its_bytes_are_dropped(server, composed
 def test_dots_at_the_start_of_lines_arrive_as_they_were(server, composed):
     office.deliver(letter_to().pk, NOW)
     ((_, mime),) = server.accepted
-    assert b"\r\n.\r\n..dots\r\n" in mime
+    assert b"\r\n=2E\r\n=2E.dots\r\n" in mime
     assert b"\n" not in mime.replace(b"\r\n", b"")
 
 

@@ -30,6 +30,7 @@ def test_no_line_has_more_than_76_octets_and_all_are_ascii(text):
         assert len(line) <= 76
         assert re.fullmatch(rb"[\t -~]*", line)
         assert not line.endswith((b" ", b"\t"))
+        assert not line.startswith((b"From ", b"."))
 
 
 @given(TEXTS, TEXTS)
@@ -40,14 +41,19 @@ def test_what_stands_beside_a_token_is_the_same_whoever_s_it_is(before, after):
     assert b"=\r\n" + TOKEN.encode() + b"=\r\n" in lines[0]
 
 
-def test_a_line_that_begins_like_an_envelope_is_not_one():
-    assert wire.quoted("From here on").startswith(b"=46rom here")
+@pytest.mark.parametrize(
+    ("line", "quoted"),
+    [("From here on", b"=46rom here on"), (".", b"=2E"), (".NET", b"=2ENET"), ("...", b"=2E..")],
+)
+def test_a_line_that_begins_like_an_envelope_or_an_end_is_neither(line, quoted):
+    assert wire.quoted(line) == quoted
 
 
+@pytest.mark.parametrize("mistakable", ["From here", ".here", ". . .", "/" + TOKEN + "/.here"])
 @pytest.mark.parametrize("before", range(60, 90))
-def test_no_line_that_is_broken_softly_begins_like_an_envelope(before):
-    text = "a" * before + "From here"
-    assert not re.search(rb"^From ", wire.quoted(text), re.MULTILINE)
+def test_no_line_that_is_broken_softly_begins_like_an_envelope_or_an_end(before, mistakable):
+    text = "a" * before + mistakable
+    assert not re.search(rb"^(From |\.)", wire.quoted(text), re.MULTILINE)
     assert decoded(wire.quoted(text)) == text
 
 
