@@ -1,10 +1,8 @@
-"""Keyed hashes of which each letter has a few: the key is read once for all."""
-
-import hmac
-from functools import lru_cache
+"""Keyed hashes by which letters and addresses are known again."""
 
 from django.conf import settings
-from django.utils.crypto import salted_hmac
+
+from subscriptions.mac import mac
 
 
 def seal(salt: str, text: str, secret: str = "") -> str:
@@ -12,11 +10,4 @@ def seal(salt: str, text: str, secret: str = "") -> str:
 
     With `secret`, by a key that was SECRET_KEY once.
     """
-    keyed = _keyed(salt, secret or settings.SECRET_KEY).copy()
-    keyed.update(text.encode())
-    return keyed.hexdigest()
-
-
-@lru_cache(100)
-def _keyed(salt, secret) -> hmac.HMAC:
-    return salted_hmac(salt, b"", secret, algorithm="sha256")
+    return mac(salt, text.encode(), secret or settings.SECRET_KEY).hex()
