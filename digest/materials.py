@@ -83,7 +83,7 @@ class Choice(NamedTuple):
 
     @property
     def paper_id(self):
-        return self.paper.pk
+        return self.paper.id
 
 
 class StoredDigest(NamedTuple):
@@ -99,7 +99,7 @@ class StoredDigest(NamedTuple):
 
     @property
     def subscriber_id(self):
-        return self.subscriber.pk
+        return self.subscriber.id
 
 
 @dataclass
@@ -124,7 +124,7 @@ class Material:
 
 def digests_of(letters: Sequence[Letter]) -> dict[int, StoredDigest]:
     """Return the digests of these letters by the numbers of those, with their subscribers."""
-    subscribers = {letter.pk: letter.subscriber for letter in letters}
+    subscribers = {letter.id: letter.subscriber for letter in letters}
     return {
         letter_id: StoredDigest(
             subscribers[letter_id],

@@ -123,7 +123,7 @@ class Books:
             now = self.now = self.clock()
             is_stopped = sending.is_stopped()
             held = self._held(letters)
-            recorded = self._record([one for one in accepted if one.letter.pk not in held], now)
+            recorded = self._record([one for one in accepted if one.letter.id not in held], now)
             fenced = None if is_stopped else self._fence(batch.at_fence, held, now)
             if is_trial and recorded:
                 sending.mend()
@@ -161,7 +161,7 @@ class Books:
                     act(letter, self.clock())
             except Overtaken as reason:
                 said = str(reason) or "overtaken by another worker"
-                logger.warning("letter %s: left alone: %s", letter.pk, said)
+                logger.warning("letter %s: left alone: %s", letter.id, said)
             except Exception as error:
                 if isinstance(error, Error) and not isinstance(error, DataError | IntegrityError):
                     outcomes.append(outcomes.pop(0))  # A held row waits, no others do.
@@ -169,7 +169,7 @@ class Books:
                         connection.close()
                     raise
                 # It costs its own letter, whose lease runs out.
-                logger.exception("letter %s: can't be written down", letter.pk)
+                logger.exception("letter %s: can't be written down", letter.id)
             outcomes.pop(0)
 
     def close(self, *, is_complete: bool) -> None:
@@ -201,22 +201,22 @@ class Books:
     def _record(self, accepted, now) -> list[Handover]:
         """Write down what was accepted. Return these; all else is recorded one by one."""
         replies = [one.verdict.reply for one in accepted]
-        moved = {letter.pk for letter in ledger.accept([o.letter for o in accepted], replies, now)}
-        return [one for one in accepted if one.letter.pk in moved]
+        moved = {letter.id for letter in ledger.accept([o.letter for o in accepted], replies, now)}
+        return [one for one in accepted if one.letter.id in moved]
 
     def _fence(self, waiting, held, now) -> ledger.Fenced:
         fenced = ledger.Fenced([], [], [])
-        letters = [one.letter for one in waiting if one.letter.pk not in held]
+        letters = [one.letter for one in waiting if one.letter.id not in held]
         if letters:
-            frozen = {one.letter.pk: one.frozen for one in waiting}
+            frozen = {one.letter.id: one.frozen for one in waiting}
             fenced = ledger.fence(letters, frozen, now)
-        fenced.waiting += [one.letter for one in waiting if one.letter.pk in held]
+        fenced.waiting += [one.letter for one in waiting if one.letter.id in held]
         return fenced
 
 
 def _entry(one, moment):
     letter = one.letter
-    return Entry(letter.pk, letter.attempt, one.frozen.message_id, one.verdict.reply, moment)
+    return Entry(letter.id, letter.attempt, one.frozen.message_id, one.verdict.reply, moment)
 
 
 def _wait_briefly():

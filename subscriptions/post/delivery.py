@@ -255,17 +255,17 @@ class Round:
             self.outcomes.append((one.letter, act))
 
     def _sort_fenced(self, waited, fenced):
-        passed = {letter.pk for letter in fenced.passed}
-        waiting = {letter.pk for letter in fenced.waiting}
+        passed = {letter.id for letter in fenced.passed}
+        waiting = {letter.id for letter in fenced.waiting}
         for one in waited:
-            if one.letter.pk in passed:
+            if one.letter.id in passed:
                 self.past_fence.append(one)
-            elif one.letter.pk not in waiting:
+            elif one.letter.id not in waiting:
                 one.line.withdraw()
                 self.counts["withheld"] += 1
         if waiting and not self.held:  # Else the next look is near: others must not put it off.
             self.look_again_at = time.monotonic() + HELD_SECONDS
-        self.held += [one for one in waited if one.letter.pk in waiting]
+        self.held += [one for one in waited if one.letter.id in waiting]
 
     def _give_way(self, error):
         """Leave the lines without their dots, and keep what was answered until it is recorded."""
@@ -282,7 +282,7 @@ class Round:
             # What was answered is forgotten then, but for the journal: such a letter is doubted
             # when its lease has run out, held, and asked for.
             for one in self.answered:
-                logger.error("letter %s: %s, not written down", one.letter.pk, one.verdict.answer)
+                logger.error("letter %s: %s, not written down", one.letter.id, one.verdict.answer)
             raise error
         logger.warning("not written down yet: %s", error)
 
@@ -344,7 +344,7 @@ class Round:
         self.failing_since = None
         self._take_time(claimed.now)
         self.has_more = self.has_more and not claimed.is_exhausted
-        self.unwritten |= {letter.pk: letter for letter in claimed.letters}
+        self.unwritten |= {letter.id: letter for letter in claimed.letters}
         self.writing.append(claimed.written)
         if self.ends_because:
             self._begin_no_more(self.ends_because)
@@ -366,7 +366,7 @@ class Round:
                 if (made := next(self.writing[0], None)) is None:
                     self.writing.pop(0)
                 else:
-                    del self.unwritten[made[0].pk]
+                    del self.unwritten[made[0].id]
                     self._take(*made)
         except BaseException:
             if time.monotonic() > until + ENDLESS_SECONDS:  # Their leases are left to run out.
@@ -385,10 +385,10 @@ class Round:
                 self._begin_no_more(reason)
             return
         envelope = Envelope(
-            sender=verp.envelope_sender(letter.kind, letter.pk, made.frozen_at),
+            sender=verp.envelope_sender(letter.kind, letter.id, made.frozen_at),
             recipient=letter.recipient,
             kind=letter.kind,
-            letter_id=letter.pk,
+            letter_id=letter.id,
             frozen_at=made.frozen_at,
         )
         self.composed.append(Handover(letter, made, envelope))

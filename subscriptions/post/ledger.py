@@ -34,6 +34,7 @@ State = Letter.State
 _PLAIN = (Letter.Kind.DIGEST, Letter.Kind.WELCOME)
 _LETTERS, _EVENTS = Letter._meta.db_table, LetterEvent._meta.db_table
 _SUBSCRIBERS = Subscriber._meta.db_table
+_SUBSCRIBER = Letter._meta.get_field("subscriber")
 
 
 class Overtaken(Exception):
@@ -65,7 +66,7 @@ def move(
         ids = _move_rows(letters, same, each, now, note[:300])
     moved = []
     for letter, own in zip(letters, each, strict=True):
-        if letter.pk in ids:
+        if letter.id in ids:
             for name, value in {**same, **own}.items():
                 setattr(letter, name, value)
             moved.append(letter)
@@ -98,7 +99,7 @@ def _update(letters, was, same, each) -> tuple[str, list]:
     fixed = ", ".join(f"{column} = %s" for column in _columns(same))
     names = ["id", "attempt", *each[0]]
     columns = [
-        [letter.pk for letter in letters],
+        [letter.id for letter in letters],
         [letter.attempt for letter in letters],
         *([own[name] for own in each] for name in each[0]),
     ]
@@ -205,7 +206,7 @@ def _locked(queue: str, numbers: list, now, limit) -> list[Letter]:
     )
     readers = _readers(letters)
     for letter in letters:
-        letter.subscriber = readers[letter.subscriber_id]
+        _SUBSCRIBER.set_cached_value(letter, readers[letter.subscriber_id])
     return letters
 
 
@@ -214,7 +215,7 @@ def _readers(letters) -> dict[int, Subscriber]:
     if not letters:
         return {}
     its, numbers = among({letter.subscriber_id for letter in letters})
-    return {reader.pk: reader for reader in _instances(Subscriber, f"id {its}", numbers)}
+    return {reader.id: reader for reader in _instances(Subscriber, f"id {its}", numbers)}
 
 
 def _instances(model, where: str, values=()) -> list:
@@ -240,7 +241,7 @@ def held(letters: Sequence[Letter]) -> set[int]:
     """Lock the rows of letters for the caller's transaction. Return the ids of those that others
     have locked.
     """
-    its, numbers = among(letter.pk for letter in letters)
+    its, numbers = among(letter.id for letter in letters)
     where = f"FROM {_LETTERS} WHERE id {its}"
     there = {pk for (pk,) in run(f"SELECT id {where}", numbers)}
     return there - {pk for (pk,) in run(f"SELECT id {where} {_lock('FOR NO KEY UPDATE')}", numbers)}
@@ -274,7 +275,7 @@ def _put_off(put_off: Sequence[tuple[Letter, datetime]]) -> None:
     """Let letters wait until their moments. They stay planned, so it is no arrow."""
     if not put_off:
         return
-    rows = ", ".join(f"({letter.pk:d}, %s)" for letter, _ in put_off)
+    rows = ", ".join(f"({letter.id:d}, %s)" for letter, _ in put_off)
     moment = "CAST(new.column2 AS timestamptz)"
     if connection.vendor != "postgresql":
         moment = "new.column2"
@@ -354,8 +355,8 @@ def fence(letters: Sequence[Letter], frozen: Mapping[int, Frozen], now: datetime
         else:
             passing.append(letter)
     fenced.passed = _freeze_and_pass(passing, frozen, now)
-    ids = {letter.pk for letter in fenced.passed}
-    fenced.withheld += [letter for letter in passing if letter.pk not in ids]
+    ids = {letter.id for letter in fenced.passed}
+    fenced.withheld += [letter for letter in passing if letter.id not in ids]
     return fenced
 
 
@@ -383,14 +384,14 @@ def _freeze_and_pass(letters, frozen, now) -> list[Letter]:
     passed = move(again, State.TRANSMITTING, now, **marks)
     if not fresh:
         return passed
-    mimes = [frozen[letter.pk].mime for letter in fresh]
+    mimes = [frozen[letter.id].mime for letter in fresh]
     volley = _stored(compress(b"".join(mimes)), now)
     each, place = [], 0
     for letter, mime in zip(fresh, mimes, strict=True):
         each.append(
             {
-                "message_id": frozen[letter.pk].message_id,
-                "frozen_at": frozen[letter.pk].frozen_at,
+                "message_id": frozen[letter.id].message_id,
+                "frozen_at": frozen[letter.id].frozen_at,
                 "mime_at": place,
                 "mime_size": len(mime),
             }
@@ -456,9 +457,9 @@ def end(
             letters, state, now, note=reason, reason=reason, ended_at=now, volley=None, **facts
         )
         if surely_never_left is None:
-            never_left = [letter.pk for letter in ended if is_sure and letter.repeats == 0]
+            never_left = [letter.id for letter in ended if is_sure and letter.repeats == 0]
         else:
-            never_left = [letter.pk for letter in ended if surely_never_left]
+            never_left = [letter.id for letter in ended if surely_never_left]
         if never_left:
             for take_back in registry.on_never_left:
                 take_back(never_left)
@@ -523,13 +524,13 @@ def stumble(letter: Letter, now: datetime, why: str = "", **ending) -> None:
         return put_back(letter, now, stumbles=stumbles, note=why)
     reason = f"broken: {why}" if why else "broken: it could not be written"
     _or_overtaken(end([letter], State.FAILED, reason, now, **ending))
-    logger.error("letter %s: given up after %s broken attempts", letter.pk, MAX_STUMBLES)
+    logger.error("letter %s: given up after %s broken attempts", letter.id, MAX_STUMBLES)
 
 
 def next_try(letter: Letter, now: datetime) -> datetime:
     """Return when to try again: later each time, and not all at once."""
     wait = BACKOFF[min(max(letter.attempt, 1), len(BACKOFF)) - 1]
-    jitter = zlib.crc32(b"%d.%d" % (letter.pk, letter.attempt)) % 256 / 256
+    jitter = zlib.crc32(b"%d.%d" % (letter.id, letter.attempt)) % 256 / 256
     return now + wait * (1 + jitter / 4)
 
 
