@@ -1,6 +1,7 @@
 """Zstandard, from the standard library where it has it."""
 
 import sys
+from collections.abc import Iterable
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -14,9 +15,10 @@ OPTIONS = {
 }
 
 
-def compress(data: bytes) -> bytes:
-    """Return the data as one frame, with a checksum."""
-    return zstd.compress(data, options=OPTIONS)
+def compress(pieces: Iterable[bytes]) -> bytes:
+    """Return the pieces, one after the other, as one frame with a checksum."""
+    compressor = zstd.ZstdCompressor(options=OPTIONS)
+    return b"".join([*map(compressor.compress, pieces), compressor.flush()])
 
 
 def decompress(data: bytes) -> bytes:

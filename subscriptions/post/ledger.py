@@ -385,7 +385,7 @@ def _freeze_and_pass(letters, frozen, now) -> list[Letter]:
     if not fresh:
         return passed
     mimes = [frozen[letter.id].mime for letter in fresh]
-    volley = _stored(compress(b"".join(mimes)), now)
+    volley = _stored(compress(mimes), now)
     each, place = [], 0
     for letter, mime in zip(fresh, mimes, strict=True):
         each.append(
