@@ -103,7 +103,7 @@ def gathered(letters: Sequence[Letter]) -> list[Material | Exception]:
             return [error]
         return [one for letter in letters for one in gathered([letter])]
     gone = Digest.DoesNotExist("its digest is gone")
-    return [materials.get(letter.pk, gone) for letter in letters]
+    return [materials.get(letter.id, gone) for letter in letters]
 
 
 # ---- Composing
@@ -302,10 +302,17 @@ def _laid(picks, entries, token, place):
             htmls += (NEXT_LINE, *heading.html.lay({}))
         number = b"%d" % pick.position
         before, reason = entry.text
-        texts += (BLANK_LINE, number, before, reason, token.join(entry.say_text))
+        texts += (BLANK_LINE, number, before, reason, *_between(token, entry.say_text))
         head, middle, why = entry.html
-        htmls += (NEXT_LINE, head, number, b".", middle, why, token.join(entry.say_html))
+        htmls += (NEXT_LINE, head, number, b".", middle, why, *_between(token, entry.say_html))
     return texts[1:], htmls[1:]
+
+
+def _between(token, pieces):
+    """Return the pieces with the token between them. Joined here, they would be copied twice."""
+    laid = [token] * (2 * len(pieces) - 1)
+    laid[::2] = pieces
+    return laid
 
 
 def _foot(tokens):
