@@ -62,7 +62,7 @@ def _note(user, words, request):
     )
 
 
-def unlock(account: str, ip: str) -> int:
+def unlock(account: str, ip: str | None) -> int:
     """Forget wrong passwords for this account and from this network. Return how many there were."""
     return limits.forget(DOOR, _by_account(account)) + limits.forget(DOOR, _by_network(ip))
 

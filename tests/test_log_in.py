@@ -107,6 +107,32 @@ def test_the_command_unlocks_whom_it_is_told(client, whom, capsys):
     assert (log_in(client).status_code == 302) == (len(whom) == 2)
 
 
+@pytest.mark.parametrize(
+    ("locked", "typed"),
+    [
+        ("::1", "0:0::1"),
+        ("2001:db8::9", "2001:DB8:0::1"),
+        ("2001:db8::9", "2001:db8::/48"),
+        (HERE, "::ffff:192.0.2.1"),
+        (HERE, "192.0.2.0/24"),
+    ],
+)
+def test_the_command_knows_an_address_in_all_its_spellings_and_the_network_of_the_trail(
+    locked, typed, capsys
+):
+    guess(3, ip=locked)
+    call_command("unlock", "--ip", typed)
+    assert capsys.readouterr().out == "3 wrong passwords are forgotten.\n"
+
+
+@pytest.mark.parametrize(
+    "typed", ["rubbish", "", "192.0.2", "192.0.2.256", "ada@example.org", "10.0.0.0/8", "/", "::1/"]
+)
+def test_the_command_says_what_an_address_looks_like_where_it_was_given_none(typed):
+    with pytest.raises(CommandError, match="no IP address such as"):
+        call_command("unlock", "--account", "ada", "--ip", typed)
+
+
 def test_the_command_asks_whom_to_unlock_where_nobody_is_named():
     with pytest.raises(CommandError, match="--account NAME"):
         call_command("unlock")

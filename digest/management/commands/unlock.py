@@ -1,9 +1,24 @@
 """`manage.py unlock`: let someone log in again who is locked out of the panel."""
 
+from argparse import ArgumentTypeError
+
 from django.core.management.base import CommandError
 
 from digest.management import base
-from subscriptions import log_in
+from subscriptions import limits, log_in
+
+
+def ip(text: str) -> str:
+    """Return an IP address, for arguments: the one typed, or the first of a counted network."""
+    address, slash, _ = text.partition("/")
+    network = limits.network_of(address)
+    is_address = "/" in network  # What is none would be a network by its own name.
+    if not is_address or (slash and text != network):
+        raise ArgumentTypeError(
+            f"{text!r} is no IP address such as 192.0.2.1 or 2001:db8::1, nor a network as the "
+            f"panel's trail has them, such as 192.0.2.0/24"
+        )
+    return address
 
 
 class Command(base.Command):
@@ -14,7 +29,10 @@ class Command(base.Command):
     def add_arguments(self, parser):
         parser.add_argument("--account", metavar="NAME", default="", help="The account's name.")
         parser.add_argument(
-            "--ip", metavar="ADDRESS", default="", help="An address of the network."
+            "--ip",
+            metavar="ADDRESS",
+            type=ip,
+            help="An IPv4 or IPv6 address, or its network as the trail has it.",
         )
 
     def handle(self, *, account, ip, **options):
