@@ -5,6 +5,7 @@ Celery worker on whatever broker is set (by default `memory://`), and beat is Ce
 """
 
 import os
+import socket
 import threading
 import time
 from contextlib import contextmanager, suppress
@@ -31,14 +32,13 @@ def use_port(port: int) -> None:
         settings.SITE_URL = f"http://127.0.0.1:{port}"
 
 
-def serve(port: int) -> None:
-    """Serve until interrupted. Raises OSError where the port is taken."""
+def serve(listener: socket.socket) -> None:
+    """Serve those who come to this socket, until interrupted."""
     with suppress(OSError):  # WhiteNoise warns without it. The code may be another user's.
         Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)
     server = waitress.create_server(
         get_wsgi_application(),
-        host="127.0.0.1",
-        port=port,
+        sockets=[listener],
         threads=WEB_THREADS,
         ident=settings.SITE_NAME,
         max_request_body_size=settings.DATA_UPLOAD_MAX_MEMORY_SIZE,  # It is kept on disk meanwhile.

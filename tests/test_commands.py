@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
-from digest import fitting
+from digest import fitting, starter
 from digest.management.commands import demo
 from digest.models import Digest, Paper
 from subscriptions import signup
@@ -152,6 +152,23 @@ def test_nothing_is_made_or_promised_where_the_port_is_taken(command, capsys):
             call_command(command, port=port)
     assert capsys.readouterr().out == ""
     assert not Topic.objects.exists()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("command", ["demo", "serve"])
+def test_nobody_takes_the_port_while_what_is_served_there_is_made(command, monkeypatch):
+    port = free_port()
+
+    def take_it():
+        with pytest.raises(OSError, match="in use"):
+            socket.create_server(("127.0.0.1", port)).close()
+        raise KeyboardInterrupt
+
+    monkeypatch.setenv("SITE_URL", "http://127.0.0.1:8000")  # Or the links of other tests change.
+    monkeypatch.setattr(starter, "make_topics", take_it)
+    with pytest.raises(KeyboardInterrupt):
+        call_command(command, port=port)
+    socket.create_server(("127.0.0.1", port)).close()  # It is given back, too.
 
 
 @pytest.mark.parametrize(

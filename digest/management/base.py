@@ -1,5 +1,6 @@
 """What our commands share: they find a database that they can use, or say what to do."""
 
+import os
 import socket
 from argparse import ArgumentTypeError
 from contextlib import contextmanager
@@ -50,17 +51,18 @@ def port(text: str) -> int:
     return int(text)
 
 
-def need_port(number: int) -> None:
-    """Raise CommandError where nothing can be served there, before anything says that it is."""
-    with socket.socket() as tried:
-        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # As the web server does.
-        try:
-            tried.bind(("127.0.0.1", number))
-        except OSError as error:
-            raise CommandError(
-                f"Port {number} of 127.0.0.1 can't be used ({error.strerror}). "
-                f"Choose another with --port."
-            ) from error
+def listening(number: int) -> socket.socket:
+    """Return a socket that listens on this port, which is nobody else's from here on.
+
+    Raises CommandError where it can't be used: before anything says that it is served.
+    """
+    try:
+        return socket.create_server(("127.0.0.1", number))
+    except OSError as error:
+        raise CommandError(
+            f"Port {number} of 127.0.0.1 can't be used ({os.strerror(error.errno)}). "
+            f"Choose another with --port."
+        ) from error
 
 
 def address(text: str) -> str:

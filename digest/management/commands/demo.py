@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from django.conf import settings
-from django.core.management import call_command
 from django.utils import timezone
 
 from digest import accounts, archive, embedded, planning, samples, starter, tallies
 from digest.management import base
+from digest.management.commands import serve
 from digest.models import Digest
 from subscriptions import links, schedule, signup
 from subscriptions.models import Subscriber, Topic
@@ -27,8 +27,15 @@ class Command(base.Command):
         base.add_port(parser)
 
     def handle(self, *, no_serve, port, **options):
-        if not no_serve:
-            base.need_port(port)  # The letters below are full of links to it.
+        if no_serve:
+            self._set_up(port)
+            self._say("Next", "run without --no-serve, and sign up at the address that it prints")
+        else:
+            with base.listening(port) as listener:  # The letters below are full of links to it.
+                self._set_up(port)
+                serve.serve(listener, self.stdout)
+
+    def _set_up(self, port):
         embedded.use_port(port)
         now = timezone.now()
         self.sent = 0
@@ -38,10 +45,6 @@ class Command(base.Command):
         tallies.count(now)  # For the panel's plots, which a worker would begin in some minutes.
         self._say("Her preferences", links.preferences_url(subscriber))
         self._say("Admin panel", f"{settings.SITE_URL}/admin/, {accounts.how_to_log_in()}")
-        if no_serve:
-            self._say("Next", "run without --no-serve, and sign up at the address that it prints")
-        else:
-            call_command("serve", port=port, stdout=self.stdout)
 
     def _prepare(self, now):
         self._say("Database", settings.DATABASES["default"]["NAME"])

@@ -6,7 +6,7 @@ from contextlib import suppress
 from django.conf import settings
 from django.utils import timezone
 
-from digest import starter
+from digest import embedded, starter
 from digest.management import base
 
 
@@ -16,18 +16,21 @@ class Command(base.Command):
     def add_arguments(self, parser):
         base.add_port(parser)
 
-    def handle(self, *, port, verbosity, **options):
-        from digest import embedded
+    def handle(self, *, port, **options):
+        with base.listening(port) as listener:
+            embedded.use_port(port)
+            if made := starter.make_topics():
+                self.stdout.write(f"Made {made} starter topics.")
+            serve(listener, self.stdout)
 
-        base.need_port(port)
-        embedded.use_port(port)
-        if made := starter.make_topics():
-            self.stdout.write(f"Made {made} starter topics.")
-        self.stdout.write(f"Paperboy serves at {settings.SITE_URL}/ until Ctrl-C.")
-        self.stdout.write(f"Admin panel: {settings.SITE_URL}/admin/")
-        self.stdout.write(f"{timezone.localtime():%H:%M} UTC: digests are planned each minute.")
-        self.stdout.flush()
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # Stop as at Ctrl-C.
-        with suppress(KeyboardInterrupt):
-            embedded.serve(port)
-        self.stdout.write("Stopped.")
+
+def serve(listener, out):
+    """Say where the service is, and serve until it is interrupted."""
+    out.write(f"Paperboy serves at {settings.SITE_URL}/ until Ctrl-C.")
+    out.write(f"Admin panel: {settings.SITE_URL}/admin/")
+    out.write(f"{timezone.localtime():%H:%M} UTC: digests are planned each minute.")
+    out.flush()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # Stop as at Ctrl-C.
+    with suppress(KeyboardInterrupt):
+        embedded.serve(listener)
+    out.write("Stopped.")
