@@ -15,7 +15,7 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import translation
 
-from digest import composing, specimens, wording
+from digest import archive, composing, specimens, wording
 from digest.models import Digest, Pick
 from subscriptions import links, mail, models, signup
 from subscriptions.models import Subscriber
@@ -240,6 +240,16 @@ def test_the_public_pages_are_german_to_who_reads_german(german, url, count):
         make.topic(f"Graphen {number}", categories=["cs.LG"])
     make.subscriber(topics=[make.topic("Brot", slug="arxiv-brot", description="Informatik")])
     assert is_german(german(url))
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "url", ["/", "/subscribe/", "/search/", "/embed/", "/preview/?interests=Quantenrechner"]
+)
+def test_who_types_on_a_german_page_is_told_that_papers_are_in_english(german, url):
+    make.paper("Graph networks")
+    archive.renew(NOW)
+    assert "auf Englisch" in german(url).content.decode()
 
 
 @pytest.mark.django_db
