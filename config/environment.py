@@ -7,6 +7,7 @@ Docker's secrets are such files, and so is what a service manager hands on as cr
 import os
 import secrets
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -78,6 +79,16 @@ def whole_numbers(name: str, defaults: dict[str, int]) -> dict[str, int]:
                 f"{name} must be whole numbers above zero for {known}: not {item!r}."
             )
     return defaults | changed
+
+
+def web_address(name: str, default: str = "") -> str:
+    """Return the variable as an address of the web, or "" where it is empty and has no default."""
+    address = text(name, default)
+    if address and (
+        urlsplit(address).scheme not in ("http", "https") or not urlsplit(address).hostname
+    ):
+        raise ImproperlyConfigured(f"{name} must be an http(s) address, not {address!r}.")
+    return address
 
 
 def generated_secret(path: Path) -> str:

@@ -15,11 +15,14 @@ from django.views.debug import SafeExceptionReporterFilter
 
 
 def site(request):
-    """Give every template the site's name and address, and who runs it, where that is told."""
+    """Give every template the site's name and address, and, where they are told, who runs it and
+    where its source is.
+    """
     return {
         "site_name": settings.SITE_NAME,
         "site_url": settings.SITE_URL,
         "operator": settings.OPERATOR_NAME,
+        "source_url": settings.SOURCE_URL,
     }
 
 

@@ -24,6 +24,7 @@ from config.environment import (
     items,
     numbers,
     text,
+    web_address,
     whole_number,
     whole_numbers,
 )
@@ -35,12 +36,9 @@ DATA_DIR = Path(text("DATA_DIR") or BASE_DIR / "var").resolve()
 # ---- Where this is, and for whom
 
 SITE_NAME = text("SITE_NAME", "Paperboy")
-SITE_URL = text("SITE_URL", "http://127.0.0.1:8000").rstrip("/")
+SITE_URL = web_address("SITE_URL", "http://127.0.0.1:8000").rstrip("/")
 IS_HTTPS = urlsplit(SITE_URL).scheme == "https"
 IS_PUBLIC = IS_HTTPS or bool(text("DATABASE_URL"))
-
-if urlsplit(SITE_URL).scheme not in ("http", "https") or not urlsplit(SITE_URL).hostname:
-    raise ImproperlyConfigured(f"SITE_URL must be an http(s) address, not {SITE_URL!r}.")
 
 DEBUG = flag("DEBUG")
 if DEBUG and IS_HTTPS:
@@ -69,6 +67,8 @@ OPERATOR_NAME = text("OPERATOR_NAME")
 CONTACT_EMAIL = text("CONTACT_EMAIL")
 IMPRINT_NOTE = text("IMPRINT_NOTE")
 PRIVACY_NOTE = text("PRIVACY_NOTE")
+# Where the source of what runs here is, changes of the operator's own among it.
+SOURCE_URL = web_address("SOURCE_URL")
 
 # ---- The applications
 

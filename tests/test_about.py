@@ -143,6 +143,28 @@ def test_the_doctor_says_what_the_imprint_lacks(settings):
     assert finding().grade == "ok"
 
 
+# ---- The source
+
+
+@pytest.mark.parametrize("address", ["/", "/privacy/", "/nowhere/"])
+def test_without_an_address_of_the_source_no_page_has_a_link_to_it(client, settings, address):
+    settings.SOURCE_URL = ""
+    page = client.get(address)
+    assert "It is open source" in words(page)
+    assert "Source code" not in words(page)
+
+
+@pytest.mark.parametrize("address", ["/", "/privacy/", "/nowhere/"])
+@pytest.mark.parametrize(("language", "label"), [("en", "Source code"), ("de", "Quellcode")])
+def test_the_foot_of_each_page_leads_to_the_source_that_the_operator_names(
+    client, settings, address, language, label
+):
+    settings.SOURCE_URL = "https://git.example.org/paperboy?branch=a&b"
+    page = client.get(address, headers={"accept-language": language})
+    (link,) = lxml.html.fromstring(page.content).xpath("//footer//a[starts-with(@href, 'http')]")
+    assert (link.get("href"), link.text_content()) == (settings.SOURCE_URL, label)
+
+
 # ---- The form for other sites
 
 

@@ -40,6 +40,7 @@ def furnished(settings):
     settings.OPERATOR_NAME = "Example Library"
     settings.POSTAL_ADDRESS = "1 Shelf Street\n12345 Booktown"
     settings.CONTACT_EMAIL = "hello@papers.example.org"
+    settings.SOURCE_URL = "https://git.example.org/paperboy"
     settings.IMPRINT_NOTE = settings.PRIVACY_NOTE = "First.\n\nSecond."
     pages.furnish()
     return Client(raise_request_exception=False)
