@@ -18,7 +18,7 @@ at a time. A slow line joins the volley that is settled when it is ready, and de
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from datetime import timedelta
 
@@ -26,12 +26,12 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import Error
 
-from subscriptions import registry
 from subscriptions.models import Letter
 from subscriptions.post import ledger, recording, sending, verp, writing
-from subscriptions.post.books import Batch, Books, Handover, Outcome
+from subscriptions.post.books import Books, Handover
 from subscriptions.post.clock import Clock
 from subscriptions.post.desk import Desk
+from subscriptions.post.in_hand import InHand
 from subscriptions.post.ledger import Frozen
 from subscriptions.post.line import Envelope, Line, NoLine, Verdict
 from subscriptions.post.lines import Lines
@@ -47,7 +47,6 @@ RECORD_AGAIN_SECONDS = 0.5
 AHEAD, FAR_AHEAD = 2, 4
 GOES_WELL_SECONDS = 5
 COMPOSING_SECONDS = 0.0005  # Then the lines have a turn, and the database, which holds locks.
-ENDLESS_SECONDS = 1.0  # Letters that are being written for so long may never be.
 STALE_AGAIN_SECONDS = 0.25  # Between two looks for letters that have waited too long for a line.
 HELD_SECONDS = 0.25  # Until a letter at the fence is looked at again, whose reader's row is held.
 BROKEN_OFF = "the round was broken off"
@@ -77,24 +76,13 @@ class Round:
         self.lines = Lines(transport_for(settings.EMAIL_URL))
         self.books = Books(clock, ids)
         self.desk = Desk()
+        self.hand = InHand()
         self.has_more = True
         self.ends_because = ""  # What kept letters from leaving, of all.
         self.failing_since: float | None = None
         self.settled_at = self.look_again_at = self.stale_again_at = 0.0
         self.database_again_at = self.record_again_at = 0.0
         self.is_trial = False  # The breaker has tripped: one letter tells whether it is mended.
-        # A letter is in one of these, from its claim to its record.
-        self.unwritten: dict[int, Letter] = {}
-        self.writing: list[Iterator[tuple[Letter, Frozen | Exception]]] = []  # Makes those.
-        self.composed: list[Handover] = []
-        self.busy: dict[Line, Handover] = {}
-        self.at_fence: list[Handover] = []
-        self.held: list[Handover] = []  # At the fence too, but somebody holds the reader's row.
-        self.past_fence: list[Handover] = []
-        self.answered: list[Handover] = []
-        self.at_the_desk = Batch()  # What is being settled.
-        self.outcomes: list[Outcome] = []  # How each is recorded, one by one.
-        self.being_recorded: list[Outcome] = []
         self.trouble: NoLine | None = None  # Why the last line is gone.
 
     def run(self) -> Counter[str]:
@@ -116,25 +104,19 @@ class Round:
         """
         if kind is None:
             return
-        for line in list(self.busy):  # The lines may have had news in this very turn.
+        hand = self.hand
+        for line in list(hand.busy):  # The lines may have had news in this very turn.
             self._look_at(line)
-        self.books.note(self.at_the_desk.answered + self.answered)
-        letters = [one.letter for one in self.past_fence]
+        self.books.note(hand.at_the_desk.answered + hand.answered)
+        letters = [one.letter for one in hand.past_fence]
         if not issubclass(kind, Exception):
-            letters += self._without_dot()
+            letters += hand.without_dot()
         outcomes = [(letter, recording.of_withdrawal(BROKEN_OFF)) for letter in letters]
-        outcomes += self.being_recorded + self.outcomes
+        outcomes += hand.being_recorded + hand.outcomes
         for _ in range(3):  # One whose row is held comes last in the next.
             with suppress(Error):
                 while outcomes:
                     self.books.record(outcomes)
-
-    def _without_dot(self) -> list[Letter]:
-        """Return the letters that are claimed, or at the fence."""
-        at_fence = self.at_the_desk.at_fence + self.at_fence + self.held
-        begun = [one for one in self.busy.values() if one.line.state == "busy"]
-        others = [one.letter for one in self.composed + begun + at_fence]
-        return [*self.unwritten.values(), *others]
 
     def _turns(self):
         while True:
@@ -144,28 +126,12 @@ class Round:
             self._claim()
             self._compose()
             self._hand_out()
-            if not self._in_hand() and not self.has_more:
+            if not self.hand and self.desk.is_free and not self.has_more:
                 break
             self._wait()
         if self.trouble is not None:
             with suppress(Error):
                 sending.trip(self.trouble.kind, str(self.trouble), self.clock())
-
-    def _in_hand(self) -> int:
-        others = len(self.answered) + len(self.at_the_desk.answered) + len(self.outcomes)
-        return self._ahead() + others + (not self.desk.is_free)
-
-    def _ahead(self) -> int:
-        """Return how many letters are claimed, and have had no answer."""
-        return (
-            len(self.unwritten)
-            + len(self.composed)
-            + len(self.busy)
-            + len(self.at_the_desk.at_fence)
-            + len(self.past_fence)
-            + len(self.at_fence)
-            + len(self.held)
-        )
 
     def _is_open(self) -> bool:
         """Return whether letters may leave now, and there is a line on which they can."""
@@ -208,22 +174,20 @@ class Round:
         """Have recorded what was answered, and let pass the fence what waits there."""
         if not self._can_settle():
             return
-        if self.held and time.monotonic() >= self.look_again_at:
-            self.at_fence, self.held = self.at_fence + self.held, []
-        batch = self.at_the_desk = Batch(self.answered, self.at_fence)
-        self.answered, self.at_fence = [], []
+        if self.hand.held and time.monotonic() >= self.look_again_at:
+            self.hand.look_at_the_held()
+        batch = self.hand.give_to_the_desk()
         is_trial = self.is_trial
         self.desk.give(lambda: self.books.settle(batch, is_trial=is_trial), self._after)
 
     def _after(self, came_of):
         """Take over what a settlement has made true."""
-        batch, self.at_the_desk = self.at_the_desk, Batch()
+        batch = self.hand.take_from_the_desk()
         self.settled_at = time.monotonic()
         try:
             settled = came_of.result()
         except Error as error:
-            self.answered = batch.answered + self.answered
-            self.at_fence = batch.at_fence + self.at_fence
+            self.hand.put_back(batch)
             self._give_way(error)
             return
         self.failing_since = None
@@ -232,13 +196,12 @@ class Round:
         self.is_trial = self.is_trial and not settled.recorded
         self._judge_others(batch.answered, settled.recorded)
         if settled.fenced is None:
-            self._withdraw(batch.at_fence + self.at_fence + self.held, "sending was stopped")
-            self.at_fence, self.held = [], []
+            self._withdraw(batch.at_fence + self.hand.take_from_the_fence(), "sending was stopped")
         else:
             self._sort_fenced(batch.at_fence, settled.fenced)
         if self.is_stopping():
-            self._withdraw(self.held, "the worker stops")
-            self.held = []
+            self._withdraw(self.hand.held, "the worker stops")
+            self.hand.held = []
 
     def _judge_others(self, answered, recorded):
         """Say how those are recorded, one by one, that were answered and not recorded."""
@@ -252,25 +215,24 @@ class Round:
                 one.envelope.recipient,
                 is_trial=self.is_trial,
             )
-            self.outcomes.append((one.letter, act))
+            self.hand.outcomes.append((one.letter, act))
 
     def _sort_fenced(self, waited, fenced):
         passed = {letter.id for letter in fenced.passed}
         waiting = {letter.id for letter in fenced.waiting}
         for one in waited:
             if one.letter.id in passed:
-                self.past_fence.append(one)
+                self.hand.past_fence.append(one)
             elif one.letter.id not in waiting:
                 one.line.withdraw()
                 self.counts["withheld"] += 1
-        if waiting and not self.held:  # Else the next look is near: others must not put it off.
+        if waiting and not self.hand.held:  # Else a look is near, which others must not put off.
             self.look_again_at = time.monotonic() + HELD_SECONDS
-        self.held += [one for one in waited if one.letter.id in waiting]
+        self.hand.held += [one for one in waited if one.letter.id in waiting]
 
     def _give_way(self, error):
         """Leave the lines without their dots, and keep what was answered until it is recorded."""
-        self._withdraw(self.at_fence + self.held, "the database was away")
-        self.at_fence, self.held = [], []
+        self._withdraw(self.hand.take_from_the_fence(), "the database was away")
         now = time.monotonic()
         self._bear(error, now)
         self.database_again_at = now + RECORD_AGAIN_SECONDS
@@ -281,7 +243,7 @@ class Round:
         if now - self.failing_since >= RECORD_SECONDS:
             # What was answered is forgotten then, but for the journal: such a letter is doubted
             # when its lease has run out, held, and asked for.
-            for one in self.answered:
+            for one in self.hand.answered:
                 logger.error("letter %s: %s, not written down", one.letter.id, one.verdict.answer)
             raise error
         logger.warning("not written down yet: %s", error)
@@ -290,18 +252,18 @@ class Round:
         """End conversations before the dot. Their letters wait for whoever comes next."""
         for one in handovers:
             one.line.withdraw()
-            self.outcomes.append((one.letter, recording.of_withdrawal(note)))
+            self.hand.outcomes.append((one.letter, recording.of_withdrawal(note)))
 
     def _record_outcomes(self):
         """Have recorded what is rare."""
         began_at = time.monotonic()
         is_time = began_at >= self.record_again_at and not self._is_away()
-        if not self.outcomes or not self.desk.is_free or not is_time:
+        if not self.hand.outcomes or not self.desk.is_free or not is_time:
             return
-        outcomes, self.being_recorded, self.outcomes = self.outcomes, self.outcomes, []
+        outcomes = self.hand.begin_recording()
 
         def after(came_of):
-            self.outcomes, self.being_recorded = outcomes + self.outcomes, []
+            self.hand.end_recording()
             try:
                 came_of.result()
                 self.failing_since = None
@@ -344,42 +306,32 @@ class Round:
         self.failing_since = None
         self._take_time(claimed.now)
         self.has_more = self.has_more and not claimed.is_exhausted
-        self.unwritten |= {letter.id: letter for letter in claimed.letters}
-        self.writing.append(claimed.written)
+        self.hand.unwritten.add(claimed)
         if self.ends_because:
             self._begin_no_more(self.ends_because)
 
     def _room(self) -> int:
         """Return how many letters may be claimed: none, where it isn't worth while yet."""
         if self.is_trial:
-            return 0 if self._ahead() else 1
+            return 0 if self.hand.ahead() else 1
         goes_well = time.monotonic() - self.began_at > GOES_WELL_SECONDS
         most = (FAR_AHEAD if goes_well else AHEAD) * self.lines.most()
-        room = most - self._ahead()
+        room = most - self.hand.ahead()
         return room if room >= most / 2 else 0
 
     def _compose(self):
         """Make the bytes of some of what was claimed: as much as the lines will soon want."""
         until = time.monotonic() + COMPOSING_SECONDS
-        try:
-            while self._may_compose() and time.monotonic() < until:
-                if (made := next(self.writing[0], None)) is None:
-                    self.writing.pop(0)
-                else:
-                    del self.unwritten[made[0].id]
-                    self._take(*made)
-        except BaseException:
-            if time.monotonic() > until + ENDLESS_SECONDS:  # Their leases are left to run out.
-                for letter_id in list(self.unwritten)[: registry.TOGETHER]:
-                    del self.unwritten[letter_id]
-            raise
+        while self._may_compose() and time.monotonic() < until:
+            if (made := self.hand.unwritten.next()) is not None:
+                self._take(*made)
 
     def _may_compose(self) -> bool:
-        return bool(self.writing) and len(self.composed) < self.lines.most()
+        return not self.hand.unwritten.is_done and len(self.hand.composed) < self.lines.most()
 
     def _take(self, letter, made: Frozen | Exception):
         if isinstance(made, Exception):
-            self.outcomes.append((letter, recording.of_failed_writing(made)))
+            self.hand.outcomes.append((letter, recording.of_failed_writing(made)))
             self.counts["unwritten"] += 1
             if isinstance(made, ImproperlyConfigured) and (reason := _why_unwritable()):
                 self._begin_no_more(reason)
@@ -391,25 +343,25 @@ class Round:
             letter_id=letter.id,
             frozen_at=made.frozen_at,
         )
-        self.composed.append(Handover(letter, made, envelope))
+        self.hand.composed.append(Handover(letter, made, envelope))
 
     # ---- Lines
 
     def _hand_out(self):
         """Offer what is composed to the lines that are free, and have as many as are wanted."""
-        if not self.composed:
+        if not self.hand.composed:
             return
         self._let_go_of_the_stale()
         for line in self.lines.free():
-            if not self.composed:
+            if not self.hand.composed:
                 return
-            one = self.composed.pop(0)
+            one = self.hand.composed.pop(0)
             one.line = line
             line.begin(one.envelope, one.frozen.mime)
-            self.busy[line] = one
+            self.hand.busy[line] = one
             self._look_at(line)
-        if self.composed:
-            self.lines.want(len(self.lines) + len(self.composed))
+        if self.hand.composed:
+            self.lines.want(len(self.lines) + len(self.hand.composed))
             if not len(self.lines) and not self._has_news() and self.desk.is_free:
                 self._hang_up()  # Which may take long.
 
@@ -419,10 +371,10 @@ class Round:
             return
         self.stale_again_at = time.monotonic() + STALE_AGAIN_SECONDS
         least = self._now() + ledger.LEASE / 3
-        for one in [one for one in self.composed if one.letter.lease_until < least]:
-            self.composed.remove(one)
+        for one in [one for one in self.hand.composed if one.letter.lease_until < least]:
+            self.hand.composed.remove(one)
             act = recording.of_withdrawal("it waited too long for a connection")
-            self.outcomes.append((one.letter, act))
+            self.hand.outcomes.append((one.letter, act))
 
     def _hang_up(self):
         """The last line is gone: open one while everybody waits, or end the round."""
@@ -433,16 +385,16 @@ class Round:
             self.trouble = trouble
 
     def _send_dots(self):
-        while self.past_fence:
-            one = self.past_fence.pop()
+        while self.hand.past_fence:
+            one = self.hand.past_fence.pop()
             if one.line.state == "fence":
                 one.line.finish()
-                self.busy[one.line] = one
+                self.hand.busy[one.line] = one
                 self._look_at(one.line)
             else:  # The server hung up before the dot: it can't have the letter.
                 verdict = Verdict("deferred", "body", "the server hung up before the final dot")
                 one.verdict = one.line.verdict or verdict
-                self.answered.append(one)
+                self.hand.answered.append(one)
 
     def _wait(self):
         """Let the lines work until there is something else to do."""
@@ -452,34 +404,33 @@ class Round:
 
     def _look_at(self, line: Line):
         """See how far the letter on a line is."""
-        if (one := self.busy.get(line)) is None:
+        if (one := self.hand.busy.get(line)) is None:
             return
         if line.verdict is not None:
-            del self.busy[line]
+            del self.hand.busy[line]
             self._judge(one, line.verdict)
         elif line.state == "fence":
-            del self.busy[line]
-            self.at_fence.append(one)
+            del self.hand.busy[line]
+            self.hand.at_fence.append(one)
 
     def _judge(self, one, verdict):
         if verdict.about == "line":  # A used one, gone by now: each is lost once at most.
-            self.composed.insert(0, one)
+            self.hand.composed.insert(0, one)
             return
         if verdict.about == "us":
             self._begin_no_more(verdict.reply)
         one.verdict = verdict
-        self.answered.append(one)
+        self.hand.answered.append(one)
 
     def _begin_no_more(self, reason):
         """End what is under way, and leave the rest to a later round: it would fare no better."""
         self.has_more, self.ends_because = False, reason
-        for letter in [*(one.letter for one in self.composed), *self.unwritten.values()]:
-            self.outcomes.append((letter, recording.of_withdrawal(reason)))
-        self.composed, self.unwritten, self.writing = [], {}, []
+        for letter in self.hand.take_unbegun():
+            self.hand.outcomes.append((letter, recording.of_withdrawal(reason)))
 
     def _has_news(self) -> bool:
         """Return whether there is something to settle."""
-        return bool(self.answered or self.at_fence or self.outcomes)
+        return bool(self.hand.answered or self.hand.at_fence or self.hand.outcomes)
 
     def _can_settle(self) -> bool:
         return self.desk.is_free and self._is_time()
@@ -487,8 +438,9 @@ class Round:
     def _is_time(self) -> bool:
         """Return whether it is worth while to settle what has gathered."""
         now = time.monotonic()
-        is_held_due = bool(self.held) and now >= self.look_again_at
-        if not (self.answered or self.at_fence or is_held_due) or now < self.database_again_at:
+        is_held_due = bool(self.hand.held) and now >= self.look_again_at
+        has_news = self.hand.answered or self.hand.at_fence or is_held_due
+        if not has_news or now < self.database_again_at:
             return False
         if now - self.settled_at > GATHER_SECONDS:
             return True
@@ -496,7 +448,8 @@ class Round:
 
     def _may_hand_out(self) -> bool:
         """Return whether more letters will be on their lines in a moment."""
-        return bool(self.composed or self.writing) and self.lines.has_free()
+        may_come = bool(self.hand.composed) or not self.hand.unwritten.is_done
+        return may_come and self.lines.has_free()
 
 
 def deliver_due(

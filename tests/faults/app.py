@@ -64,7 +64,12 @@ def _has_accepted(books, accepted):
 
 #: Point -> (module, function, before or after it, for which arguments).
 POINTS = {
-    "after_claim": ("subscriptions.post.delivery", "Round._compose", "before", lambda r: r.writing),
+    "after_claim": (
+        "subscriptions.post.delivery",
+        "Round._compose",
+        "before",
+        lambda r: not r.hand.unwritten.is_done,
+    ),
     "in_claim": ("subscriptions.post.ledger", "claim", "after", _any),
     "hint_taken": ("subscriptions.post.delivery", "deliver_due", "before", _any),
     "before_fence": ("subscriptions.post.ledger", "fence", "before", _any),
@@ -72,7 +77,7 @@ POINTS = {
         "subscriptions.post.delivery",
         "Round._send_dots",
         "before",
-        lambda r: r.past_fence,
+        lambda r: r.hand.past_fence,
     ),
     "after_250": ("subscriptions.post.books", "Books._write_journal", "before", _has_accepted),
     "after_journal": ("subscriptions.post.books", "Books._write_journal", "after", _has_accepted),

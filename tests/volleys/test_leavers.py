@@ -155,7 +155,7 @@ def test_who_leaves_just_past_the_fence_is_told_that_one_may_still_arrive(
     send_dots = delivery.Round._send_dots
 
     def leave_and_send(round_):
-        if letter in [one.letter for one in round_.past_fence]:
+        if letter in [one.letter for one in round_.hand.past_fence]:
             said.append(leave(client, letter))
         send_dots(round_)
 

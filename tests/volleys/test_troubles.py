@@ -13,7 +13,7 @@ from django.db import OperationalError, connection
 
 from subscriptions import mail, registry, tasks
 from subscriptions.models import Letter, LetterEvent
-from subscriptions.post import clock, delivery, desk, doubts, ledger, recording, sending
+from subscriptions.post import clock, delivery, desk, doubts, in_hand, ledger, recording, sending
 from subscriptions.post.books import Books
 from subscriptions.post.delivery import Round
 from subscriptions.post.journal import Entry, Journal, accepted_ids
@@ -180,7 +180,7 @@ def broken_off(monkeypatch, when):
 
     def is_stopping():
         if when(round_):
-            seen.extend(round_.answered)
+            seen.extend(round_.hand.answered)
             raise Enough
         return False
 
@@ -194,7 +194,7 @@ def broken_off(monkeypatch, when):
 @on_postgresql
 def test_what_was_answered_is_on_the_disk_when_a_round_is_broken_off(server, monkeypatch):
     digests(count=60)
-    seen = broken_off(monkeypatch, lambda round_: round_.answered and not round_.desk.is_free)
+    seen = broken_off(monkeypatch, lambda round_: round_.hand.answered and not round_.desk.is_free)
     assert seen
     noted = accepted_ids(doubts.folder_of_journals(), NOW)
     assert {one.frozen.message_id for one in seen} <= noted
@@ -203,7 +203,7 @@ def test_what_was_answered_is_on_the_disk_when_a_round_is_broken_off(server, mon
 @on_postgresql
 def test_a_round_that_is_broken_off_leaves_no_letter_in_doubt_without_a_dot(server, monkeypatch):
     digests(count=60)
-    broken_off(monkeypatch, lambda round_: round_.at_the_desk.at_fence)
+    broken_off(monkeypatch, lambda round_: round_.hand.at_the_desk.at_fence)
     doubtful = Letter.objects.filter(state="transmitting").values_list(
         "subscriber__email", flat=True
     )
@@ -256,7 +256,7 @@ def test_a_time_limit_amid_one_letters_writing_ends_the_round_and_costs_no_lette
 def test_a_letter_that_is_never_done_and_those_written_with_it_are_to_blame_for_a_time_limit(
     server, when_written, monkeypatch
 ):
-    monkeypatch.setattr(delivery, "ENDLESS_SECONDS", 0.05)
+    monkeypatch.setattr(in_hand, "ENDLESS_SECONDS", 0.05)
     monkeypatch.setattr(registry, "TOGETHER", 5)  # Of the twenty that are claimed with it.
     when_written[ODD] = lambda letter: time.sleep(0.1) or end_time()
     digests(odd=ODD, count=60)

@@ -1,0 +1,141 @@
+"""What a round of delivery has in hand: each letter is in one place, from its claim to its record.
+
+unwritten → composed → busy → at_fence or held → the desk → past_fence → busy → answered
+→ the desk → recorded there, or an outcome to be recorded by itself
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from subscriptions import registry
+from subscriptions.models import Letter
+from subscriptions.post.books import Batch, Claimed, Handover, Outcome
+from subscriptions.post.ledger import Frozen
+from subscriptions.post.line import Line
+
+ENDLESS_SECONDS = 1.0  # Letters that are being written for so long may never be.
+
+
+class Unwritten:
+    """Letters that were claimed and aren't composed yet."""
+
+    def __init__(self):
+        self._letters: dict[int, Letter] = {}
+        self._written: list[Iterator[tuple[Letter, Frozen | Exception]]] = []
+
+    def __len__(self) -> int:
+        return len(self._letters)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing more comes of what was claimed."""
+        return not self._written
+
+    def add(self, claimed: Claimed) -> None:
+        self._letters |= {letter.id: letter for letter in claimed.letters}
+        self._written.append(claimed.written)
+
+    def next(self) -> tuple[Letter, Frozen | Exception] | None:
+        """Compose the next letter. Return it with its bytes, or with what kept us from making them;
+        None after the last of those that were claimed together.
+
+        Where this is broken off, as when the worker's time is over, letters that have been written
+        for very long are no longer in hand: their leases run out.
+        """
+        began_at = time.monotonic()
+        try:
+            made = next(self._written[0], None)
+        except BaseException:
+            if time.monotonic() > began_at + ENDLESS_SECONDS:
+                for letter_id in list(self._letters)[: registry.TOGETHER]:
+                    del self._letters[letter_id]
+            raise
+        if made is None:
+            self._written.pop(0)
+        else:
+            del self._letters[made[0].id]
+        return made
+
+    def letters(self) -> list[Letter]:
+        return list(self._letters.values())
+
+
+@dataclass
+class InHand:
+    """The letters of a round, by how far they are."""
+
+    unwritten: Unwritten = field(default_factory=Unwritten)
+    composed: list[Handover] = field(default_factory=list)
+    busy: dict[Line, Handover] = field(default_factory=dict)
+    at_fence: list[Handover] = field(default_factory=list)
+    #: At the fence too, but somebody holds the reader's row.
+    held: list[Handover] = field(default_factory=list)
+    past_fence: list[Handover] = field(default_factory=list)
+    answered: list[Handover] = field(default_factory=list)
+    at_the_desk: Batch = field(default_factory=Batch)  # What is being settled.
+    outcomes: list[Outcome] = field(default_factory=list)  # How each is recorded, one by one.
+    being_recorded: list[Outcome] = field(default_factory=list)
+
+    def ahead(self) -> int:
+        """Return how many letters are claimed, and have had no answer."""
+        return (
+            len(self.unwritten)
+            + len(self.composed)
+            + len(self.busy)
+            + len(self.at_the_desk.at_fence)
+            + len(self.past_fence)
+            + len(self.at_fence)
+            + len(self.held)
+        )
+
+    def __len__(self) -> int:
+        others = self.answered, self.at_the_desk.answered, self.outcomes, self.being_recorded
+        return self.ahead() + sum(map(len, others))
+
+    def without_dot(self) -> list[Letter]:
+        """Return the letters that surely get none: they are claimed, or at the fence."""
+        at_fence = self.at_the_desk.at_fence + self.at_fence + self.held
+        begun = [one for one in self.busy.values() if one.line.state == "busy"]
+        return self.unwritten.letters() + [one.letter for one in self.composed + begun + at_fence]
+
+    def give_to_the_desk(self) -> Batch:
+        """Return what is settled next."""
+        self.at_the_desk = Batch(self.answered, self.at_fence)
+        self.answered, self.at_fence = [], []
+        return self.at_the_desk
+
+    def take_from_the_desk(self) -> Batch:
+        """Return what was settled, or was to be."""
+        batch, self.at_the_desk = self.at_the_desk, Batch()
+        return batch
+
+    def put_back(self, batch: Batch) -> None:
+        """Let what could not be settled wait for the next settlement."""
+        self.answered = batch.answered + self.answered
+        self.at_fence = batch.at_fence + self.at_fence
+
+    def begin_recording(self) -> list[Outcome]:
+        """Return the outcomes that are recorded next. Those that are, leave the list."""
+        self.being_recorded, self.outcomes = self.outcomes, []
+        return self.being_recorded
+
+    def end_recording(self) -> None:
+        """Let those wait that were not recorded."""
+        self.outcomes, self.being_recorded = self.being_recorded + self.outcomes, []
+
+    def look_at_the_held(self) -> None:
+        """Let those wait for the next settlement whose readers' rows were held."""
+        self.at_fence, self.held = self.at_fence + self.held, []
+
+    def take_from_the_fence(self) -> list[Handover]:
+        """Return those that wait there, which are not to pass it."""
+        waiting = self.at_fence + self.held
+        self.at_fence, self.held = [], []
+        return waiting
+
+    def take_unbegun(self) -> list[Letter]:
+        """Return the letters of which no line has heard."""
+        unbegun = [*(one.letter for one in self.composed), *self.unwritten.letters()]
+        self.composed, self.unwritten = [], Unwritten()
+        return unbegun
