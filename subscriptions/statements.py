@@ -6,7 +6,7 @@ from run to run is a value, or the text would be another statement each time.
 
 from collections.abc import Iterable, Sequence
 
-from django.db import NotSupportedError, connection
+from django.db import DEFAULT_DB_ALIAS, NotSupportedError, connection, connections
 
 
 def run(sql: str, values: Sequence = ()) -> list[tuple]:
@@ -44,12 +44,12 @@ def array(values: Iterable) -> str:
 
 def _cursor():
     """Return a cursor as Django's are, whose values travel apart from the statement."""
-    if connection.vendor != "postgresql":
-        return connection.cursor()
+    ours = connections[DEFAULT_DB_ALIAS]  # `connection` looks it up each time that it is named.
+    if ours.vendor != "postgresql":
+        return ours.cursor()
     from django.db.backends.postgresql.base import ServerBindingCursor
 
-    connection.close_if_health_check_failed()
-    connection.ensure_connection()
-    cursor = ServerBindingCursor(connection.connection)
-    wrap = connection.make_debug_cursor if connection.queries_logged else connection.make_cursor
-    return wrap(cursor)
+    ours.close_if_health_check_failed()
+    ours.ensure_connection()
+    cursor = ServerBindingCursor(ours.connection)
+    return ours.make_debug_cursor(cursor) if ours.queries_logged else ours.make_cursor(cursor)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 
-from django.db import connection, transaction
+from django.db import DEFAULT_DB_ALIAS, connection, transaction
 
 from subscriptions import registry
 from subscriptions.models import Letter, LetterEvent, Subscriber, Volley
@@ -226,7 +226,7 @@ def _instances(model, where: str, values=()) -> list:
         )
     names, columns = _plain_columns(model)
     rows = run(f"SELECT {columns} FROM {model._meta.db_table} WHERE {where}", values)
-    return [model.from_db(connection.alias, names, row) for row in rows]
+    return [model.from_db(DEFAULT_DB_ALIAS, names, row) for row in rows]
 
 
 @cache
