@@ -54,8 +54,8 @@ def whole_number(name: str, default: int) -> int:
     return int(number)
 
 
-def numbers(name: str) -> dict[str, float]:
-    """Return the variable as names with numbers, as in "floor=0.2, trend=0.1"."""
+def numbers(name: str, example: str) -> dict[str, float]:
+    """Return the variable as names with numbers between commas, each as in the example."""
     found = {}
     for item in items(name):
         key, _, number = item.partition("=")
@@ -63,14 +63,15 @@ def numbers(name: str) -> dict[str, float]:
             found[key.strip()] = float(number)
         except ValueError:
             raise ImproperlyConfigured(
-                f"{name} must be like floor=0.2, with a number after the sign, not {item!r}."
+                f"{name} must be like {example}, with a number after the sign, not {item!r}."
             ) from None
     return found
 
 
 def whole_numbers(name: str, defaults: dict[str, int]) -> dict[str, int]:
     """Return the defaults with those that the variable changes, as in "network=50, all=5000"."""
-    changed = {key: int(number) for key, number in numbers(name).items() if number.is_integer()}
+    said = numbers(name, ",".join(f"{key}={number}" for key, number in defaults.items()))
+    changed = {key: int(number) for key, number in said.items() if number.is_integer()}
     for item in items(name):
         key = item.partition("=")[0].strip()
         if key not in defaults or changed.get(key, 0) < 1:
@@ -96,15 +97,25 @@ def generated_secret(path: Path) -> str:
 
     Only its owner can read it. Two processes that start at once both use the one that was first.
     """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.exists():
+            _write_once(path, secrets.token_urlsafe(50))
+        return path.read_text().strip()
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"No key can be kept in {path} ({error.strerror}): let this user read and write there, "
+            f"or name another folder as DATA_DIR."
+        ) from None
+
+
+def _write_once(path, secret):
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    if not path.exists():
-        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_urlsafe(50))
-        try:
-            os.link(draft, path)  # Unlike a rename, fails where another process came first.
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink()
-    return path.read_text().strip()
+    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(secret)
+    try:
+        os.link(draft, path)  # Unlike a rename, fails where another process came first.
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()

@@ -5,6 +5,7 @@ DATA_DIR. Where SITE_URL is https or DATABASE_URL is set, this is a public insta
 must not be guessed (SECRET_KEY, ALLOWED_HOSTS) is asked for.
 """
 
+import logging
 import os
 from datetime import timedelta
 from email.utils import parseaddr
@@ -237,7 +238,7 @@ WEBHOOK_SECRET = text("WEBHOOK_SECRET")
 WEBHOOK_SIGNING_KEY = text("WEBHOOK_SIGNING_KEY")
 # So often may a letter be sent again of which nobody knows whether it arrived: 1, or 0 for never.
 MAX_REPEATS = int(flag("REPEAT_UNKNOWN", default=True))
-PROVIDER_RATES = numbers("PROVIDER_RATES")  # Letters a minute: "google=600, example.org=60".
+PROVIDER_RATES = numbers("PROVIDER_RATES", "google=600")  # Letters a minute.
 POSTAL_ADDRESS = text("POSTAL_ADDRESS")  # At the foot of letters, and on the imprint.
 # Who signs the letters: we do with this key (PEM), or, where none is named, the mail server.
 DKIM_KEY_FILE = text("DKIM_KEY_FILE")
@@ -261,7 +262,7 @@ SILENCED_SYSTEM_CHECKS = ["mail.W001"]
 
 NEW_DAYS = whole_number("NEW_DAYS", 7)  # A paper is new for so many days.
 CORPUS_DAYS = whole_number("CORPUS_DAYS", 90)  # The model is fitted on so many.
-RANKING = numbers("RANKING")  # Changes to digest.ranking.tuning.Tuning.
+RANKING = numbers("RANKING", "floor=0.2")  # Changes to digest.ranking.tuning.Tuning.
 
 # ---- The sources
 
@@ -397,6 +398,11 @@ AUTH_PASSWORD_VALIDATORS = [
 LOG_FORMAT = text("LOG_FORMAT", "text")
 if LOG_FORMAT not in FORMATTERS:
     raise ImproperlyConfigured(f"LOG_FORMAT must be text or json, not {LOG_FORMAT!r}.")
+LOG_LEVEL = text("LOG_LEVEL", "WARNING").upper()
+if LOG_LEVEL not in logging.getLevelNamesMapping():
+    raise ImproperlyConfigured(
+        f"LOG_LEVEL must be DEBUG, INFO, WARNING, ERROR or CRITICAL, not {LOG_LEVEL!r}."
+    )
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -409,7 +415,7 @@ LOGGING = {
             "filters": ["place"],
         }
     },
-    "root": {"handlers": ["console"], "level": text("LOG_LEVEL", "WARNING")},
+    "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {
         "django": {"handlers": [], "propagate": True},
         # Pages that are not there are told by config.logs, and not by what was asked for.

@@ -1,6 +1,8 @@
 from functools import partial
 
 from django.apps import AppConfig
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.db.models.signals import post_migrate
 
 
@@ -13,6 +15,8 @@ class DigestConfig(AppConfig):
         from subscriptions import registry
         from subscriptions.hints import hint
 
+        _refuse_unknown_sources()
+        _refuse_unknown_tuning()
         post_migrate.connect(roles.keep, sender=self)
         registry.composers["digest"] = composing.compose
         registry.composers["welcome"] = composing.compose
@@ -26,3 +30,22 @@ class DigestConfig(AppConfig):
         registry.panels.append(panels.saved_panel)
         registry.panels.append(panels.steering_panel)
         registry.panels.append(panels.feed_panel)
+
+
+def _refuse_unknown_sources():
+    from digest.harvest import SOURCES
+
+    if unknown := set(settings.SOURCES) - set(SOURCES):
+        raise ImproperlyConfigured(
+            f"SOURCES names {', '.join(sorted(unknown))}; there are {', '.join(SOURCES)}."
+        )
+
+
+def _refuse_unknown_tuning():
+    """Planning, the search and each paper's page would fail on it, one by one."""
+    from digest.ranking.tuning import Tuning
+
+    try:
+        Tuning.of(settings.RANKING)
+    except ValueError as error:
+        raise ImproperlyConfigured(f"RANKING: {error}.") from None

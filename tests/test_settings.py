@@ -156,10 +156,9 @@ def test_an_https_address_in_capitals_is_public_too(read_settings):
 
 def test_every_command_of_a_public_installation_is_refused_with_a_sentence(data_dir):
     refused = manage("migrate", DATA_DIR=str(data_dir), SITE_URL=PUBLIC["SITE_URL"])
-    last = refused.stderr.strip().splitlines()[-1]
     assert refused.returncode == 1
-    assert "SECRET_KEY is not set. A public installation" in last
-    assert last.endswith("README.md.")
+    assert refused.stderr.startswith("Settings: SECRET_KEY is not set. A public installation")
+    assert refused.stderr.endswith("README.md.\n")
     assert list(data_dir.iterdir()) == []
 
 
@@ -264,6 +263,9 @@ def test_a_file_that_cannot_be_the_secret_is_refused(read_settings, environment,
         ("CORPUS_DAYS", "0", "CORPUS_DAYS must be a whole number above zero, not '0'."),
         ("KEEP_HARVESTS_DAYS", "13", "KEEP_HARVESTS_DAYS is 13: below 14, days that are owed"),
         ("LOG_FORMAT", "xml", "LOG_FORMAT must be text or json, not 'xml'."),
+        ("LOG_LEVEL", "loud", "LOG_LEVEL must be DEBUG, INFO, WARNING, ERROR or CRITICAL, not"),
+        ("PROVIDER_RATES", "google", "PROVIDER_RATES must be like google=600, with a number"),
+        ("RANKING", "floor", "RANKING must be like floor=0.2, with a number"),
         ("METRICS_TOKEN", "short", "METRICS_TOKEN is too short: make one of 16 characters"),
         ("DEBUG", "maybe", "DEBUG must be 1 or 0, not 'maybe'."),
         ("LIMITS", "network=0", "LIMITS must be whole numbers above zero for network, all,"),
@@ -297,6 +299,10 @@ def test_a_value_that_makes_no_sense_is_named_and_refused(read_settings, name, v
             "smtp://mail.example.org?tls=maybe",
             "EMAIL_URL: tls must be none, starttls or implicit, not 'maybe'.",
         ),
+        (
+            "smtp://mail.example.org?tsl=starttls",
+            "EMAIL_URL knows tls and connections behind its ?, not tsl.",
+        ),
     ],
 )
 def test_a_mail_server_that_makes_no_sense_is_refused_with_a_sentence(url, sentence):
@@ -315,6 +321,29 @@ def test_a_mail_server_that_makes_no_sense_is_refused_before_letters_are_lost(da
     refused = manage("check", DATA_DIR=str(data_dir), EMAIL_URL="gopher:")
     assert refused.returncode == 1
     assert "EMAIL_URL begins with 'gopher'" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("RANKING", "flor=0.2", "RANKING: flor is no setting; there are duplicate, expansion,"),
+        ("RANKING", "floor=20", "RANKING: floor must be a number from 0 to 10, not 20.0."),
+        ("SOURCES", "arxiv,pubmed", "SOURCES names pubmed; there are arxiv, huggingface."),
+    ],
+)
+def test_what_no_digest_could_be_made_with_is_refused_at_the_start(data_dir, name, value, sentence):
+    refused = manage("check", DATA_DIR=str(data_dir), **{name: value})
+    assert refused.returncode == 1
+    assert refused.stderr.startswith(f"Settings: {sentence}")
+
+
+def test_a_level_of_the_log_may_be_written_small(read_settings):
+    assert read_settings(LOG_LEVEL="info")["LOGGING"]["root"]["level"] == "INFO"
+
+
+def test_a_folder_that_takes_no_key_is_named(read_settings):
+    with pytest.raises(ImproperlyConfigured, match="No key can be kept in /dev/null/secret-key"):
+        read_settings(DATA_DIR="/dev/null")
 
 
 def test_a_web_process_that_ranks_nothing_imports_no_numpy(tmp_path):

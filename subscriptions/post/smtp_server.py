@@ -63,6 +63,10 @@ def parse_server(url: str) -> SmtpServer:
     if not parts.hostname:
         raise ImproperlyConfigured("EMAIL_URL names no host: smtp://host:port.")
     options = parse_qs(parts.query)
+    if unknown := options.keys() - {"tls", "connections"}:  # A misspelt `tls` would mean none.
+        raise ImproperlyConfigured(
+            f"EMAIL_URL knows tls and connections behind its ?, not {', '.join(sorted(unknown))}."
+        )
     tls = _tls(parts.scheme, port, options)
     _refuse_to_tell(parts, tls)
     return SmtpServer(
