@@ -12,8 +12,11 @@ from digest.models import Harvest
 from subscriptions.post import sending
 
 
-def reasons_not_ready() -> list[str]:
-    """Return what keeps this process from serving readers; nothing where all is well."""
+def reasons_not_ready(*, in_full: bool = False) -> list[str]:
+    """Return what keeps this process from serving readers; nothing where all is well.
+
+    `in_full` repeats the database's own words, which name hosts and users: for operators alone.
+    """
     connection = connections[DEFAULT_DB_ALIAS]
     try:
         with connection.cursor() as cursor:
@@ -21,9 +24,11 @@ def reasons_not_ready() -> list[str]:
         executor = MigrationExecutor(connection)
         waiting = executor.migration_plan(executor.loader.graph.leaf_nodes())
     except DatabaseError as error:
-        return [f"The database does not answer ({type(error).__name__})."]
+        why = " ".join(str(error).split()) if in_full else type(error).__name__
+        return [f"The database does not answer ({why})."]
     if waiting:
-        return [f"{len(waiting)} migrations wait: run `manage.py migrate`."]
+        wait = "1 migration waits" if len(waiting) == 1 else f"{len(waiting)} migrations wait"
+        return [f"{wait}: run `manage.py upgrade`."]
     return []
 
 

@@ -31,7 +31,7 @@ type Answer = tuple[str, str]
 
 
 def database(now) -> Answer:
-    if reasons := health.reasons_not_ready():
+    if reasons := health.reasons_not_ready(in_full=True):
         return "wrong", " ".join(reasons)
     return _postgresql() if connection.vendor == "postgresql" else _sqlite()
 

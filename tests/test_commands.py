@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import OperationalError, connection
 
 from digest import fitting, starter
 from digest.management.commands import demo
@@ -192,6 +193,39 @@ def test_the_doctor_says_what_to_do_and_is_content_after_the_demo(capsys):
     call_command("demo", no_serve=True)
     call_command("doctor", check_promises=True)
     assert "✗" not in capsys.readouterr().out
+
+
+def refuse_all(*args):
+    raise OperationalError('connection to server failed:\n\tdatabase "papers" does not exist')
+
+
+@pytest.mark.django_db
+def test_the_doctor_says_why_the_database_is_away_and_asks_it_for_no_promises(capsys):
+    with (
+        connection.execute_wrapper(refuse_all),
+        pytest.raises(CommandError, match="1 thing needs doing"),
+    ):
+        call_command("doctor", check_promises=True)
+    assert 'failed: database "papers" does not exist).' in capsys.readouterr().out
+
+
+@pytest.mark.django_db
+def test_a_command_says_why_the_database_is_away(settings):
+    settings.IS_PUBLIC = True
+    with (
+        connection.execute_wrapper(refuse_all),
+        pytest.raises(CommandError, match='database "papers" does not exist'),
+    ):
+        call_command("sending")
+
+
+@pytest.mark.django_db
+def test_an_upgrade_of_a_database_that_is_away_ends_with_a_sentence():
+    with (
+        connection.execute_wrapper(refuse_all),
+        pytest.raises(CommandError, match="stands in the way: connection to server failed"),
+    ):
+        call_command("upgrade")
 
 
 @pytest.mark.django_db

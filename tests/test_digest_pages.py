@@ -85,14 +85,14 @@ def test_healthz_says_503_and_why_where_migrations_wait(client, monkeypatch):
     )
     response = client.get("/healthz/")
     assert response.status_code == 503
-    assert response.json()["reasons"] == ["1 migrations wait: run `manage.py migrate`."]
+    assert response.json()["reasons"] == ["1 migration waits: run `manage.py upgrade`."]
 
 
-def test_healthz_says_503_and_why_where_the_database_is_gone(client):
+def test_healthz_says_503_and_why_where_the_database_is_gone_and_names_no_host(client):
     def refuse(*args):
         from django.db import OperationalError
 
-        raise OperationalError("gone")
+        raise OperationalError("connection to server at 10.0.0.7 failed")
 
     with connection.execute_wrapper(refuse):
         response = client.get("/healthz/")

@@ -103,7 +103,7 @@ def test_what_the_database_refuses_for_now_stays_with_the_mail_server(
 
 def test_a_database_that_is_not_migrated_is_not_ready(monkeypatch, settings, letter):
     settings.IS_PUBLIC = True
-    monkeypatch.setattr(health, "reasons_not_ready", lambda: ["2 migrations wait."])
+    monkeypatch.setattr(health, "reasons_not_ready", lambda **how: ["2 migrations wait."])
     assert pipe(monkeypatch, report(address_of(letter))) == 75
 
 

@@ -22,7 +22,7 @@ class Command(BaseCommand):
 
     def execute(self, *args, **options):
         if settings.IS_PUBLIC:
-            if reasons := health.reasons_not_ready():
+            if reasons := health.reasons_not_ready(in_full=True):
                 raise CommandError(" ".join(reasons))
         else:
             call_command("migrate", interactive=False, verbosity=0)

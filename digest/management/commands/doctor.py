@@ -33,15 +33,13 @@ class Command(BaseCommand):
 
     def handle(self, *, check_promises, send_to, sound_alarm, **options):
         now = timezone.now()
-        wrong = 0
+        wrong, has_database = 0, True
         for finding in checkup.examine(now):
             wrong += finding.grade == "wrong"
+            has_database &= (finding.what, finding.grade) != ("database", "wrong")
             self.stdout.write(f"{SIGNS[finding.grade]} {finding.what + ':':<13} {finding.said}")
-        if check_promises:
-            for finding in promises.examine(now):
-                wrong += finding.count > 0
-                sign = SIGNS["wrong" if finding.count else "ok"]
-                self.stdout.write(f"{sign} {finding.promise.sentence}: {finding.said}")
+        if check_promises and has_database:
+            wrong += self._check_promises(now)
         if send_to:
             wrong += not self._send(send_to, now)
         if sound_alarm:
@@ -50,6 +48,15 @@ class Command(BaseCommand):
             raise CommandError(
                 f"{wrong} thing{'s need' if wrong > 1 else ' needs'} doing.", returncode=1
             )
+
+    def _check_promises(self, now):
+        """Return how many are broken."""
+        broken = 0
+        for finding in promises.examine(now):
+            broken += finding.count > 0
+            sign = SIGNS["wrong" if finding.count else "ok"]
+            self.stdout.write(f"{sign} {finding.promise.sentence}: {finding.said}")
+        return broken
 
     def _sound(self):
         """Tell the webhook of nothing. What goes wrong is in the log."""

@@ -1,6 +1,7 @@
 """`manage.py upgrade`: bring the database to what this version needs, while letters leave."""
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
+from django.db import OperationalError
 
 from digest import starter, upgrading
 
@@ -10,7 +11,10 @@ class Command(BaseCommand):
     requires_migrations_checks = False
 
     def handle(self, **options):
-        upgrading.migrate(self.stdout.write)
+        try:
+            upgrading.migrate(self.stdout.write)
+        except OperationalError as error:
+            raise CommandError(f"The database stands in the way: {error}") from error
         if made := starter.make_topics():
             self.stdout.write(f"Made {made} starter topics.")
         self.stdout.write("The database is ready for this version.")
