@@ -1,6 +1,9 @@
 """Who may do what in the panel: each of its addresses, asked by each role, against one table."""
 
+import re
 from datetime import timedelta
+from html import unescape
+from urllib.parse import urljoin, urlsplit
 
 import pytest
 from django.apps import apps
@@ -189,6 +192,31 @@ def test_each_address_lets_in_whom_the_table_says(client, role):
     client.force_login(make_user(role))
     found = {name: (is_let_in(got), is_let_in(sent)) for name, got, sent in walk(client)}
     assert found == {name: tuple(role in whom for whom in TABLE[name]) for name in found}
+
+
+def links_of(response):
+    """Return where the links of a page lead within the panel."""
+    found = re.findall(r'href="([^"]+)"', response.content.decode())
+    base = response.request["PATH_INFO"]
+    parts = [urlsplit(urljoin(base, unescape(link))) for link in found]
+    return {
+        f"{part.path}?{part.query}"
+        for part in parts
+        if part.path.startswith("/admin/") and not part.netloc and "logout" not in part.path
+    }
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_each_link_of_a_page_leads_to_one_that_lets_the_same_person_in(client, role):
+    client.force_login(make_user(role))
+    pages = [
+        client.get(reverse(f"admin:{name}", kwargs=told(name, route)))
+        for name, route in routes()
+        if name != "logout" and role in TABLE[name][0]
+    ]
+    links = set().union(*(links_of(page) for page in pages if page.status_code == 200))
+    answers = {link: client.get(link).status_code for link in links}
+    assert {link for link, status in answers.items() if status not in (200, 302)} == set()
 
 
 @pytest.mark.parametrize("number", ["abc", "9" * 30, "9" * 5000])

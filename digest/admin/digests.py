@@ -90,6 +90,10 @@ class DigestAdmin(Large, ReadOnly, Page):
         picks = count_of(Pick.objects.leading(), "digest")
         return super().get_queryset(request).annotate(picked=picks)
 
+    def asked_by(self, request):
+        """A reader's page leads to all of hers."""
+        return super().asked_by(request) | {"subscriber__id__exact"}
+
     def get_search_results(self, request, queryset, search_term):
         if search_term:
             queryset = of_readers_like(request, queryset, search_term)
@@ -125,7 +129,8 @@ class DigestAdmin(Large, ReadOnly, Page):
         context = {
             **self.admin_site.each_context(request),
             "title": "Promises",
-            "opts": self.opts,
+            # The way back that stands above it leads to the list, which shows readers.
+            "opts": self.opts if self.has_view_permission(request) else None,
             "findings": [_finding_row(finding, request.user) for finding in findings],
             "broken": len(broken),
             "alarms": alarms,
