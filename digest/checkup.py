@@ -229,9 +229,11 @@ def _bounces(now):
     if unread := len(list(aside.folder().glob("*.eml"))):
         return "note", f"{unread} messages could not be read: look into {aside.folder()}."
     if settings.BOUNCE_MAILBOX:
-        box = mailboxes.open_mailbox(settings.BOUNCE_MAILBOX)
-        with box.open():  # Raises what the doctor tells.
-            return "ok", f"they come to {address}, and are read from BOUNCE_MAILBOX"
+        try:
+            with mailboxes.open_mailbox(settings.BOUNCE_MAILBOX).open():
+                return "ok", f"they come to {address}, and are read from BOUNCE_MAILBOX"
+        except mailboxes.Trouble as trouble:
+            return "wrong", f"BOUNCE_MAILBOX can't be read: {trouble}. They wait in it."
     last = LetterFact.objects.filter(via="mail").first()
     if last is None:
         return "note", (

@@ -123,6 +123,22 @@ def test_the_command_wants_a_mailbox_to_read_one(monkeypatch):
 # ---- Mailboxes
 
 
+@pytest.fixture
+def no_mailbox(settings):
+    settings.BOUNCE_MAILBOX = "maildir:/no/such"
+
+
+def test_a_mailbox_that_cannot_be_read_is_named_with_the_reason(no_mailbox):
+    with pytest.raises(CommandError, match="tried again: /no/such: No such file or directory"):
+        call_command("inbound", "--mailbox")
+
+
+def test_the_doctor_names_a_mailbox_that_cannot_be_read(no_mailbox, settings):
+    settings.EMAIL_URL = "smtp://127.0.0.1:1"
+    (said,) = [one.said for one in checkup.examine(NOW) if one.what == "bounces"]
+    assert said.startswith("BOUNCE_MAILBOX can't be read: /no/such: No such file or directory.")
+
+
 class OfMaildir:
     def __init__(self, folder):
         self.path = folder / "Maildir"

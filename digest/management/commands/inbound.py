@@ -54,7 +54,11 @@ class Command(base.Command):
     def _empty_mailbox(self):
         if not settings.BOUNCE_MAILBOX:
             raise CommandError("BOUNCE_MAILBOX names no mailbox.")
-        counts = mailboxes.empty(mailboxes.open_mailbox(settings.BOUNCE_MAILBOX), timezone.now())
+        box = mailboxes.open_mailbox(settings.BOUNCE_MAILBOX)
+        try:
+            counts = mailboxes.empty(box, timezone.now())
+        except mailboxes.Trouble as trouble:
+            raise CommandError(f"{trouble}.") from None
         self.stdout.write(", ".join(f"{n} {what}" for what, n in counts.items()) or "nothing")
 
 
