@@ -266,6 +266,12 @@ def test_the_command_says_what_it_found(sent, capsys):
     assert "Nothing was written." in out
 
 
+def test_the_command_calls_nothing_accepted_where_nothing_was_found(sent, capsys):
+    call_command("sending", "stop")
+    call_command("reconcile", "--since", "2026-06-01T08:00+00:00")
+    assert "Nothing was written." in capsys.readouterr().out
+
+
 def test_the_command_refuses_in_a_sentence(sent):
     with pytest.raises(CommandError, match="Stop sending first"):
         call_command("reconcile", "--since", "2026-06-01T08:00+00:00")

@@ -23,7 +23,7 @@ STOP = {
 }
 RESUME = {
     "title": "Resume sending",
-    "consequence": "The letters that wait leave at once, those that waited longest first.",
+    "consequence": "The letters that wait leave within a minute, those that waited longest first.",
 }
 
 

@@ -30,6 +30,7 @@ class Command(base.Command):
             f"Looked for what left since {found.since:%Y-%m-%d %H:%M} UTC. Of the letters that "
             f"wait, {found.waiting} had left; of days without a letter, {found.lost}."
         )
-        self.stdout.write(
-            "Nothing was written." if dry_run else "They are accepted now, and stay so."
-        )
+        if dry_run or not (found.waiting or found.lost):
+            self.stdout.write("Nothing was written.")
+        else:
+            self.stdout.write("They are accepted now, and stay so.")
