@@ -146,6 +146,36 @@ def test_figures_that_it_names_are_told():
     assert [name for name in named if f'"{name}"' not in told] == []
 
 
+# ---- What comes back through a pipe
+
+
+@pytest.mark.parametrize(("has_settings", "status"), [(True, 0), (False, 75)])
+def test_the_script_of_a_pipe_records_what_came_back_or_keeps_it(tmp_path, has_settings, status):
+    page = (ROOT / "docs" / "bounces.md").read_text()
+    script = re.search(r"/paperboy-inbound, executable\n    (#!.*\n)    (.*\n)", page).expand(
+        r"\1\2"
+    )
+    for theirs, ours in {
+        "/etc/paperboy/env": str(tmp_path / "env"),
+        ".venv/bin/python": sys.executable,
+        "/opt/paperboy": str(ROOT),
+    }.items():
+        assert theirs in script, theirs
+        script = script.replace(theirs, ours)
+    if has_settings:
+        (tmp_path / "env").write_text(f"DATA_DIR={tmp_path}\n")
+    run = subprocess.run(
+        ["sh", "-c", script, "paperboy-inbound", "bounces@papers.example.org"],
+        env={"PATH": os.environ["PATH"]},
+        input="Subject: Out of office\n\n",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == status, run.stderr
+    assert not has_settings or run.stdout == "useless\n"
+
+
 # ---- From a bare Debian to a first digest
 
 #: Programs that install, or need a user that isn't here. The others are the real ones.
