@@ -128,6 +128,12 @@ def test_the_index_has_every_page():
     assert {page for page in pages if f"({page})" not in index} == set()
 
 
+@of_each_page
+def test_no_comment_stands_behind_a_setting(page):
+    """Postfix and systemd would take it for a part of the value."""
+    assert re.findall(r"^    \w+ ?= ?.*\s#.*", page.read_text(), re.MULTILINE) == []
+
+
 @pytest.mark.parametrize("name", ["web", "worker", "beat"])
 def test_units_run_what_docker_compose_runs(name):
     unit = re.search(rf'^unit {name} "([^"]+)"', INSTALL, re.MULTILINE)[1]
