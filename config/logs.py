@@ -53,6 +53,18 @@ class Place(logging.Filter):
         return True
 
 
+class Strangers(logging.Filter):
+    """Makes a warning without a trace of a request that Django refuses, such as one to a host that
+    isn't ours. Whoever tries all addresses sends some each hour, and errors are what we look for.
+    """
+
+    def filter(self, record):
+        if record.name.startswith("django.security.") and record.levelno == logging.ERROR:
+            record.levelno, record.levelname = logging.WARNING, "WARNING"
+            record.exc_info = None
+        return True
+
+
 class JsonFormatter(RedactingFormatter):
     """A line is one JSON object, with what is unknown left out."""
 

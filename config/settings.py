@@ -29,7 +29,7 @@ from config.environment import (
     whole_number,
     whole_numbers,
 )
-from config.logs import FORMATTERS, Place
+from config.logs import FORMATTERS, Place, Strangers
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(text("DATA_DIR") or BASE_DIR / "var").resolve()
@@ -407,12 +407,12 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": FORMATTERS[LOG_FORMAT]},
-    "filters": {"place": {"()": Place}},
+    "filters": {"place": {"()": Place}, "strangers": {"()": Strangers}},
     "handlers": {
         "console": {
             "class": "logging.StreamHandler",
             "formatter": "line",
-            "filters": ["place"],
+            "filters": ["place", "strangers"],
         }
     },
     "root": {"handlers": ["console"], "level": LOG_LEVEL},

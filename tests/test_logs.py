@@ -30,7 +30,7 @@ def of_no_request():
 
 
 @pytest.fixture
-def lines():
+def lines(settings):
     """Return a function that returns what was logged so far, as JSON tells it."""
     chosen, kept = FORMATTERS["json"], []
 
@@ -39,7 +39,8 @@ def lines():
             kept.append(self.format(record))
 
     handler = Keeping()
-    handler.addFilter(Place())
+    for name in settings.LOGGING["handlers"]["console"]["filters"]:
+        handler.addFilter(settings.LOGGING["filters"][name]["()"]())
     handler.setFormatter(chosen["()"]())
     root = logging.getLogger()
     level = root.level
@@ -124,6 +125,14 @@ def test_a_page_that_breaks_is_told_with_its_requests_id(client, lines, monkeypa
     (line,) = [line for line in lines() if line["logger"] == "django.request"]
     assert "ZeroDivisionError" in line["trace"]
     assert len(line["request"]) == 32
+
+
+def test_a_request_to_a_host_that_is_not_ours_is_a_warning_without_a_trace(client, lines):
+    assert client.get("/", headers={"host": "203.0.113.9"}).status_code == 400
+    (line,) = [line for line in lines() if "203.0.113.9" in line["message"]]
+    assert line["level"] == "WARNING"
+    assert "ALLOWED_HOSTS" in line["message"]
+    assert "trace" not in line
 
 
 def test_each_line_of_a_task_bears_its_id(lines):
