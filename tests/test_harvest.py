@@ -352,6 +352,12 @@ def test_the_harvest_command_names_what_it_knows():
         call_command("harvest", "biorxiv")
 
 
+def test_the_command_wants_a_name_where_the_settings_have_none(settings):
+    settings.SOURCES = []
+    with pytest.raises(CommandError, match="Name one here: arxiv, huggingface"):
+        call_command("harvest")
+
+
 @pytest.mark.django_db(transaction=True)
 def test_two_workers_and_three_sources_send_arxiv_one_request_at_a_time(server, days):
     """In seconds a tenth as long as the real ones."""

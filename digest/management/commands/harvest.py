@@ -17,14 +17,9 @@ class Command(base.Command):
     def handle(self, *, sources, since, **options):
         from digest import archive, harvest
 
-        unknown = set(sources) - set(harvest.SOURCES)
-        if unknown:
-            raise CommandError(
-                f"There is no source {', '.join(sorted(unknown))}. "
-                f"There are: {', '.join(harvest.SOURCES)}."
-            )
         failed, new = [], 0
-        for name in sources or settings.SOURCES:
+        for name in _asked(sources, list(harvest.SOURCES)):
+            self.stdout.write(f"Asking {name}, which may take minutes.")
             source = harvest.SOURCES[name]()
             row = harvest.run(source, harvest.web_for(source), since=since)
             self.stdout.write(f"{name}: {row.said}")
@@ -36,3 +31,14 @@ class Command(base.Command):
             self.stdout.write(f"Ranking fitted on {model.documents} papers, {model.terms} terms.")
         if failed:
             raise CommandError(f"Not read to the end: {', '.join(failed)}. Run it again to go on.")
+
+
+def _asked(named, known) -> list[str]:
+    """Return the sources to be asked. Raises CommandError for what is none."""
+    if unknown := set(named) - set(known):
+        raise CommandError(
+            f"There is no source {', '.join(sorted(unknown))}. There are: {', '.join(known)}."
+        )
+    if not named and not settings.SOURCES:
+        raise CommandError(f"SOURCES is empty. Name one here: {', '.join(known)}.")
+    return named or settings.SOURCES
