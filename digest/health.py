@@ -1,10 +1,12 @@
 """How the service is, in sentences: what keeps it from working, and what only makes it worse."""
 
 from datetime import datetime
+from functools import cache
 
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections
-from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
 from django.db.utils import Error as DatabaseError
 
 from digest import alarms
@@ -21,8 +23,8 @@ def reasons_not_ready(*, in_full: bool = False) -> list[str]:
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
-        executor = MigrationExecutor(connection)
-        waiting = executor.migration_plan(executor.loader.graph.leaf_nodes())
+        applied = MigrationRecorder(connection).applied_migrations()
+        waiting = migrations_of_this_version() - applied.keys()
     except DatabaseError as error:
         why = " ".join(str(error).split()) if in_full else type(error).__name__
         return [f"The database does not answer ({why})."]
@@ -30,6 +32,16 @@ def reasons_not_ready(*, in_full: bool = False) -> list[str]:
         wait = "1 migration waits" if len(waiting) == 1 else f"{len(waiting)} migrations wait"
         return [f"{wait}: run `manage.py upgrade`."]
     return []
+
+
+@cache
+def migrations_of_this_version() -> frozenset[tuple[str, str]]:
+    """Return the migrations that this process found when it was first asked.
+
+    While a new version is fetched, its files lie there already, and the old one still serves: its
+    tables are as it wants them.
+    """
+    return frozenset(MigrationLoader(None).disk_migrations)
 
 
 def last_harvests() -> dict[str, Harvest | None]:

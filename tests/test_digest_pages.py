@@ -4,8 +4,10 @@ from datetime import timedelta
 
 import pytest
 from django.db import connection
+from django.db.migrations import Migration
+from django.db.migrations.loader import MigrationLoader
 
-from digest import composing, planning
+from digest import composing, health, planning
 from digest.models import Digest
 from tests import make
 from tests.make import NOW
@@ -80,12 +82,24 @@ def test_healthz_is_ready_and_live(client):
 
 
 def test_healthz_says_503_and_why_where_migrations_wait(client, monkeypatch):
-    monkeypatch.setattr(
-        "django.db.migrations.executor.MigrationExecutor.migration_plan", lambda *args: ["one"]
-    )
+    ours = health.migrations_of_this_version() | {("digest", "9999_of_the_next_version")}
+    monkeypatch.setattr(health, "migrations_of_this_version", lambda: ours)
     response = client.get("/healthz/")
     assert response.status_code == 503
     assert response.json()["reasons"] == ["1 migration waits: run `manage.py upgrade`."]
+
+
+def test_healthz_stays_well_while_the_next_version_is_fetched_beside_it(client, monkeypatch):
+    client.get("/healthz/")
+    load = MigrationLoader.load_disk
+
+    def with_more(loader):
+        load(loader)
+        more = Migration("9999_of_the_next_version", "digest")
+        loader.disk_migrations["digest", more.name] = more
+
+    monkeypatch.setattr(MigrationLoader, "load_disk", with_more)
+    assert client.get("/healthz/").status_code == 200
 
 
 def test_healthz_says_503_and_why_where_the_database_is_gone_and_names_no_host(client):
