@@ -136,6 +136,13 @@ def test_import_papers_reports_a_bad_line_by_number_and_stores_the_rest(tmp_path
     assert Paper.objects.count() == 2
 
 
+def test_a_file_without_a_paper_in_it_is_no_success(tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_text("bread\nbutter\n")
+    with pytest.raises(CommandError, match=r"No line is a paper in .*notes\.txt"):
+        call_command("import_papers", str(path))
+
+
 def test_import_papers_says_which_file_is_missing(tmp_path):
     with pytest.raises(CommandError, match="is no file"):
         call_command("import_papers", str(tmp_path / "nothing"))

@@ -28,7 +28,7 @@ class Command(base.Command):
         for path in paths:
             if not path.is_file():
                 raise CommandError(f"{path} is no file.")
-        self.bad_lines = 0
+        self.bad_lines, self.foreign = 0, []
         now = timezone.now()
         shift = self._shift(paths, shift_to)
         broken = [path for path in paths if not self._import(path, now, shift)]
@@ -36,6 +36,9 @@ class Command(base.Command):
         self.stdout.write(f"Ranking fitted on {row.documents} papers, {row.terms} terms.")
         if broken:
             raise CommandError(f"Not read to the end: {', '.join(str(path) for path in broken)}.")
+        if self.foreign:
+            named = ", ".join(str(path) for path in self.foreign)
+            raise CommandError(f"No line is a paper in {named}.")
 
     def _shift(self, paths, shift_to):
         """Return by how much days move, from the last day in all files; None for not at all."""
@@ -62,6 +65,8 @@ class Command(base.Command):
             f"{path.name}: {tally.new} new, {tally.changed} changed, "
             f"{tally.unchanged} unchanged, {self.bad_lines} bad lines skipped."
         )
+        if self.bad_lines and not (tally.new or tally.changed or tally.unchanged):
+            self.foreign.append(path)
         self.bad_lines = 0
         return is_whole
 
