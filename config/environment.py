@@ -85,9 +85,8 @@ def whole_numbers(name: str, defaults: dict[str, int]) -> dict[str, int]:
 def web_address(name: str, default: str = "") -> str:
     """Return the variable as an address of the web, or "" where it is empty and has no default."""
     address = text(name, default)
-    if address and (
-        urlsplit(address).scheme not in ("http", "https") or not urlsplit(address).hostname
-    ):
+    parts = urlsplit(address)
+    if address and not (parts.scheme in ("http", "https") and parts.hostname):
         raise ImproperlyConfigured(f"{name} must be an http(s) address, not {address!r}.")
     return address
 
