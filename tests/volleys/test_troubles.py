@@ -119,6 +119,25 @@ def test_a_row_that_is_held_when_its_letter_is_settled_costs_no_other_letter_its
     assert len(recipients(server)) == 301
 
 
+def test_what_was_answered_while_the_database_was_away_is_recorded_when_it_is_back(
+    server, monkeypatch
+):
+    accept, asked = ledger.accept, []
+
+    def away_at_first(letters, *args):
+        if letters:
+            asked.append(len(letters))
+            if len(asked) == 1:
+                raise OperationalError("away")
+        return accept(letters, *args)
+
+    monkeypatch.setattr(ledger, "accept", away_at_first)
+    digests(count=20)
+    assert deliver(NOW + MINUTE)["accepted"] == len(server.accepted) == 20
+    assert len(asked) > 1
+    assert states() == {"accepted": 20}
+
+
 @on_postgresql
 def test_what_is_recorded_alone_keeps_the_dots_of_others_for_no_longer_than_a_moment():
     digest_to(ODD)
