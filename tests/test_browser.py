@@ -135,6 +135,42 @@ def own_words(stance="follow"):
     return set(preferences.values_list("topic__query", flat=True))
 
 
+#: The name of what has the focus, where it or its label lies under a bar that stays in sight.
+HIDDEN = """() => {
+  const field = document.activeElement;
+  const { left, top, bottom } = (field.closest("label") ?? field).getBoundingClientRect();
+  const there = document.elementFromPoint(left + 8, (top + bottom) / 2);
+  const bar = there?.closest(".saving, .show");
+  return bar && !bar.contains(field) ? field.name || field.innerText : "";
+}"""
+
+
+def hidden_on_the_way(page, first, steps):
+    """Return what is hidden while it has the focus, over so many steps with the keyboard."""
+    first.focus()
+    hidden = []
+    for _ in range(steps):
+        page.keyboard.press("Tab")
+        hidden.append(page.evaluate(HIDDEN))
+    return [name for name in hidden if name]
+
+
+@pytest.mark.parametrize("size", [(360, 640), (640, 450), (1280, 800)])
+def test_what_a_change_would_bring_hides_no_field_that_has_the_focus(site, open_page, size):
+    page = open_page(links.preferences_url(reader()), size=size)
+    page.get_by_label("Your own words").fill("sour bread")
+    page.get_by_text("Which ones").wait_for()
+    first = page.get_by_role("checkbox").first
+    assert hidden_on_the_way(page, first, 40) == []
+    page.get_by_text("Which ones").click()
+    assert hidden_on_the_way(page, first, 40) == []
+
+
+def test_the_button_that_shows_a_digest_hides_no_topic_that_has_the_focus(site, open_page):
+    page = open_page(f"{site}/", size=(1280, 800))
+    assert hidden_on_the_way(page, page.get_by_label("Your own words"), 18) == []
+
+
 @pytest.mark.parametrize("has_scripts", [True, False])
 def test_a_reader_unsubscribes_by_her_preferences(site, open_page, has_scripts):
     page = open_page(links.preferences_url(reader()), java_script_enabled=has_scripts)
