@@ -127,7 +127,7 @@ class WishesForm(forms.Form):
 class SignUpForm(WishesForm, AddressForm):
     """Sign up with an email address; everything else is optional."""
 
-    timezone = forms.CharField(max_length=64, required=False)
+    timezone = forms.CharField(max_length=64, required=False, label=_("Time zone"))
     hour = hour_field(required=False, empty_value=7, initial=7, label=_("Hour"))
     language = language_field()
     #: Nobody sees it, so who fills it in is a program. Forms on other sites may lack it.

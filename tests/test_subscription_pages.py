@@ -30,6 +30,7 @@ STATES = {
 }
 PAGES = ["confirm", "preferences", "unsubscribe", "digest"]
 BOUNCING = {"suppressed_at": NOW, "suppressed_by": "bounced"}
+LONG = "x" * (forms.MAX_QUERY_LENGTH + 1)
 ONE_CLICK = {"List-Unsubscribe": "One-Click"}
 
 
@@ -328,6 +329,19 @@ def test_her_language_is_the_one_she_names_or_her_browsers(client, accepted, sen
     headers = {"Accept-Language": accepted} if accepted else {}
     client.post("/subscribe/", {"email": "you@example.org"} | sent, headers=headers)
     assert Subscriber.objects.get().language == becomes
+
+
+@pytest.mark.parametrize("page", ["subscribe", "preferences"])
+def test_a_form_that_is_not_right_yet_leads_to_each_field_that_is_not(client, page):
+    address = reverse("subscribe") if page == "subscribe" else url(page, make.subscriber())
+    sent = {"email": "she@example.org", "topics": "gone", "timezone": "Atlantis", "interests": LONG}
+    if page == "preferences":
+        sent |= {"days": "", "size": "0"}
+    shown = lxml.html.fromstring(client.post(address, sent).content)
+    ids = [link[1:] for link in shown.xpath("//*[@role='alert']//a/@href")]
+    fields = ["topics", "interests", "timezone", *(["days", "size"] if "size" in sent else [])]
+    assert sorted(ids) == sorted(f"id_{name}" for name in fields)
+    assert all(len(shown.xpath("//*[@id=$one]", one=one)) == 1 for one in ids)
 
 
 def test_who_fills_in_what_nobody_sees_is_asked_again_and_a_person_gets_through(client):
