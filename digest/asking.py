@@ -1,5 +1,6 @@
 """A reader asks about one paper: why it is, or is not, in her digest."""
 
+import math
 import re
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -100,4 +101,12 @@ def _judge(subscriber, issue, paper):
     had = had.values_list("paper_id", flat=True)
     seen = {issue.places[one] for one in had if one in issue.places}
     place, tuning = issue.places[paper.pk], Tuning.of(settings.RANKING)
-    return judge(issue.model, issue.edition, profile, seen, place, tuning)
+    return told(judge(issue.model, issue.edition, profile, seen, place, tuning))
+
+
+def told(verdict: Verdict) -> Verdict:
+    """Return a verdict whose score, where it is too low, is less than the floor in print too."""
+    if verdict.what != "weak":
+        return verdict
+    score, least = round(100 * verdict.score, 6), round(100 * verdict.floor, 6)
+    return replace(verdict, score=math.floor(score) / 100, floor=math.ceil(least) / 100)

@@ -9,12 +9,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.apps import apps
 from django.core.files.storage import default_storage
+from django.template.loader import render_to_string
 from django.urls import reverse
 
 from config.policies import RedactingFormatter
 from digest import archive, asking, fitting, planning, steering
 from digest.models import Digest, FittedModel, Pick
 from digest.ranking.model import TfidfModel
+from digest.ranking.verdict import Verdict
 from subscriptions import links
 from subscriptions.models import Letter, Subscriber
 from tests import make
@@ -289,7 +291,7 @@ def test_a_paper_that_says_the_words_in_passing_is_weak_and_below_the_floor(clie
     fitting.fit(NOW)
     said = answer(client, someone, paper)
     assert said.startswith(
-        "It is hardly about it. It has the words of “graph networks”, but scores"
+        "It says so only in passing. It has the words of “graph networks”, but scores"
     )
     score, floor = map(float, re.findall(r"0\.\d\d", said))
     assert score < floor == 0.15
@@ -406,6 +408,18 @@ def claims_too_low_a_score(said):
     """Return whether a score is said to be less than what is wanted, and isn't."""
     numbers = re.search(r"but scores (\d\.\d\d) where (\d\.\d\d) is wanted", said)
     return bool(numbers) and float(numbers[1]) >= float(numbers[2])
+
+
+@pytest.mark.parametrize(
+    ("score", "floor", "said"),
+    [(0.1497, 0.15, "0.14 0.15"), (0.2301, 0.2345, "0.23 0.24"), (0.07, 0.29, "0.07 0.29")],
+)
+def test_a_score_that_is_too_low_reads_as_less_than_what_is_wanted(score, floor, said):
+    verdict = asking.told(Verdict("weak", score, floor))
+    answer = {"paper": {"title": "Bread"}, "is_new": True, "verdict": verdict}
+    page = render_to_string("digest/why.html", {"token": "x", "answer": answer})
+    assert " ".join(re.findall(r"0\.\d\d", page)) == said
+    assert not claims_too_low_a_score(" ".join(page.split()))
 
 
 def test_a_paper_outside_of_the_topics_categories_is_neither_weak_nor_disliked(client):
