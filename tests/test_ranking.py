@@ -221,6 +221,12 @@ def test_where_the_words_stand_together_a_paper_comes_first():
     assert papers_of(follow("graph networks"), papers, ages=[0, 9, 0]) == [1, 0]
 
 
+def test_where_the_words_stand_apart_a_paper_must_say_more_of_them():
+    papers = [f"machine learning translates {words(0, n)}" for n in (10, 20)]
+    papers += [f"machine translation {words(100, 20)}", "rice"]
+    assert papers_of(follow("machine translation"), papers) == [0, 2]
+
+
 @pytest.mark.parametrize(
     "topic", ['graph "networks', '"graph networks', 'graph networks"', '"""graph" networks']
 )

@@ -60,6 +60,12 @@ def test_what_says_the_words_too_faintly_is_weak():
     assert 0 < weak.score < weak.floor == DEFAULT.floor
 
 
+def test_what_says_two_words_apart_would_have_to_score_more():
+    weak = verdict(follow("bread oven"), 1, ["bread oven", f"bread {corpora.words(0, 20)} oven"])
+    assert weak.what == "weak"
+    assert DEFAULT.floor < weak.score < weak.floor
+
+
 def test_what_lacks_a_word_of_a_sentence_would_have_to_score_more():
     papers = ["bread oven yeast", f"bread oven yeast {corpora.words(0, 30)}", "flour", "rice"]
     weak = verdict(follow("bread oven yeast flour"), 1, papers)

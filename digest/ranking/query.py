@@ -42,6 +42,11 @@ class Query:
     def distinct(self) -> list[str]:
         return list(dict.fromkeys(self.terms))
 
+    @property
+    def is_short(self) -> bool:
+        """Return whether it is a few words, unquoted: a subject where they stand together."""
+        return not self.phrases and 1 < len(self.terms) <= SHORT
+
 
 def parts(topic: str) -> list[str]:
     """Return the parts of a topic's text: the phrases of a list, or the sentence that it is.

@@ -17,8 +17,10 @@ from digest.ranking.tuning import Tuning
 COVERAGE = 0.65
 LONG = 4
 LACKING = 0.3
-#: Where a short query's words stand together, a score counts about so many times.
+#: Where a short query's words stand together, a score counts about so many times; where they
+#: don't, it must be higher by so much: "machine learning for translating" is another subject.
 TOGETHER = 1.25
+APART = 0.05
 #: Whose words are taken to be the query's as well: the best papers, where there are many.
 BEST = 5
 ENOUGH = 100
@@ -46,13 +48,15 @@ def relevance(
     # Rounded, since the last bits depend on what else is asked for.
     scores = np.round(_expanded(model, edition, scores, tuning), 5)
     is_about, lacking = coverage(model, edition, queries)
+    wanted = least(lacking, tuning)
     for row, query in enumerate(queries):
         if query.phrases:
             is_about[row] &= edition.says(query.phrases, np.flatnonzero(is_about[row]))
-        elif 1 < len(query.terms) <= SHORT:
+        elif query.is_short:
             together = edition.says([query.terms], np.flatnonzero(is_about[row]))
             scores[row, together] = 1 - (1 - scores[row, together]) ** TOGETHER
-    return Relevance(scores, is_about & (scores >= least(lacking, tuning)))
+            wanted[row, ~together] += APART
+    return Relevance(scores, is_about & (scores >= wanted))
 
 
 def similarity(

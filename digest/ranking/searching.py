@@ -176,7 +176,7 @@ class _Asked:
             further = _both(cosines, self.archive, papers, columns, words[columns], tuning)
             share = tuning.expansion * scores.max()
             scores = (scores + share * further) / (1 + share)
-        if not self.query.phrases and 1 < len(self.query.terms) <= SHORT:
+        if self.query.is_short:
             together = self.says(papers, [self.query.terms])
             scores = np.where(together, 1 - (1 - scores) ** TOGETHER, scores)
         return np.round(scores, 5)

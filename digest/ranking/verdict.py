@@ -12,7 +12,7 @@ from digest.ranking.model import ABSENT, TfidfModel
 from digest.ranking.muting import muted
 from digest.ranking.profile import Profile
 from digest.ranking.query import Query, queries
-from digest.ranking.relevance import LONG, coverage, least, relevance
+from digest.ranking.relevance import APART, LONG, coverage, least, relevance
 from digest.ranking.tuning import Tuning
 
 
@@ -112,6 +112,8 @@ def _near(
         return Verdict("apart", score, floor, missing=_missing(model, edition, query, paper))
     if query.phrases and not edition.says(query.phrases, np.array([paper]))[paper]:
         return Verdict("scattered", score, floor)
+    if query.is_short:
+        floor += APART * (not edition.says([query.terms], np.array([paper]))[paper])
     return Verdict("weak" if score < floor else "disliked", score, floor)
 
 
