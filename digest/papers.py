@@ -19,6 +19,7 @@ from django.utils.text import slugify
 from digest.lines import line
 from digest.models import Paper
 from digest.shared import SECONDS, same_for_all
+from digest.sources import taxonomy
 from digest.sources.records import BadRecord, canonical_id
 from subscriptions.models import ARXIV, Topic
 
@@ -201,10 +202,16 @@ def _page(papers, request):
 
 @same_for_all("q", "page", "order")
 def search(request):
-    """What is found for a text: by words, an author or an id, the best or the newest first."""
+    """What is found for a text: by words, an author or an id, the best or the newest first.
+
+    The name of a category, such as "cs.CL", means its papers, as it does in a topic.
+    """
     from digest import searching
 
     asked, newest = request.GET.get("q", ""), request.GET.get("order") == "new"
+    category = taxonomy.named(asked)
+    if category and (topic := Topic.objects.filter(owner=None, slug=_slug(category)).first()):
+        return redirect("topic", topic.slug)
     number = request.GET.get("page", "")
     page = int(number) if number.isdecimal() and len(number) < 4 else 1
     found = searching.find(asked, page=max(page, 1), newest=newest)

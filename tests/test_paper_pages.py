@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils.http import urlencode
 
 from config.policies import RedactingFormatter
-from digest import archive, feeds, planning, searching
+from digest import archive, feeds, planning, searching, starter
 from digest.models import ArchiveFile, Paper, PaperEvent
 from digest.ranking import text as words
 from subscriptions import links, signup
@@ -363,6 +363,17 @@ def test_who_types_a_title_gets_that_paper_first(client):
         make.paper(f"Networks of networks {n}", "Networks, networks, networks.")
     archive.renew(NOW)
     assert titles(search(client, "networks"))[0] == "Networks"
+
+
+def test_who_searches_for_a_category_comes_to_its_papers(client):
+    make.paper("Continual learning (CL) of cs things")
+    archive.renew(NOW)
+    assert titles(search(client, "cs.CL")) == ["Continual learning (CL) of cs things"]
+    starter.make_topics()
+    for asked in ("cs.CL", " CS.cl "):
+        answer = client.get("/search/", {"q": asked})
+        assert answer.headers["Location"] == "/topics/arxiv-cs-cl/"
+    assert client.get("/search/", {"q": "graphs in cs.CL"}).status_code == 200
 
 
 def test_a_search_has_pages_and_another_order(client):
