@@ -90,12 +90,13 @@ def hour_field(**kwargs):
     )
 
 
-def language_field():
+def language_field(**kwargs):
     return forms.ChoiceField(
         choices=languages,
         required=False,
         label=_("Language"),
         error_messages={"invalid_choice": _("Please choose one of the languages in the list.")},
+        **kwargs,
     )
 
 
@@ -129,9 +130,9 @@ class SignUpForm(WishesForm, AddressForm):
 
     timezone = forms.CharField(max_length=64, required=False, label=_("Time zone"))
     hour = hour_field(required=False, empty_value=7, initial=7, label=_("Hour"))
-    language = language_field()
+    language = language_field(widget=forms.HiddenInput)  # Forms on other sites may name one.
     #: Nobody sees it, so who fills it in is a program. Forms on other sites may lack it.
-    website = forms.CharField(required=False)
+    website = forms.CharField(required=False, widget=forms.HiddenInput)
 
     def clean_website(self):
         """Refuse it in words: a browser may have filled it in for somebody, who tries once more."""
