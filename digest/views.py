@@ -140,10 +140,13 @@ def feedback(request, token):
         except Subscriber.DoesNotExist:  # Erased by another click, in this very moment.
             return _bad_link(request)
         hint(tasks.learn_from_feedback)
+    said = steering.said(subscriber, paper)
+    is_other = request.method == "GET" and (sent.get("value") or said) != said
     context = {
         "paper": paper,
         "value": value,
-        "said": steering.said(subscriber, paper),
+        "said": said,
+        "told": "" if is_other else said,  # Who comes to say another thing is asked for it.
         "subscriber": subscriber,
     }
     return render(request, "digest/feedback.html", context)

@@ -143,6 +143,19 @@ def test_a_post_writes_down_what_she_says_and_says_so(client, value, heading):
     assert ReaderModel.objects.outdated(NOW).get().subscriber == someone
 
 
+@pytest.mark.parametrize("value", ["more", "less", "save"])
+@pytest.mark.parametrize("was", ["more", "less", "save"])
+def test_who_comes_to_say_another_thing_is_asked_for_it(client, was, value):
+    """Nobody who follows "Less like this" is told that more is noted."""
+    paper, someone = make.paper(), reader()
+    say(someone, was, paper)
+    page = client.get(address("feedback", someone), {"paper": paper.pk, "value": value})
+    heading = re.search(r"<h1>(.*?)</h1>", page.content.decode())[1]
+    assert heading.endswith("?") == (value != was)
+    assert ("So far, you said of it:" in text_of(page)) == (value != was)
+    assert ("Noted." in text_of(page)) == (value == was != "save")
+
+
 def test_a_post_needs_no_cookie_and_no_csrf_token():
     paper, someone = make.paper(), reader()
     strict = Client(enforce_csrf_checks=True)
