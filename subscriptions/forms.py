@@ -1,5 +1,6 @@
 """What people send in: checked, and turned into wishes."""
 
+import unicodedata
 from datetime import date
 
 from django import forms
@@ -272,8 +273,9 @@ def zones():
 
 
 def zone_named(text: str) -> str:
-    """Return the zone of this name, or of this city where only one has it: "new york", "Berlin"."""
-    wanted = "_".join(text.split()).lower()
+    """Return the zone of this name, or of this city where only one has it: "new york", "Zürich"."""
+    letters = (one for one in unicodedata.normalize("NFKD", text) if not unicodedata.combining(one))
+    wanted = "_".join("".join(letters).split()).lower()
     known = {name.lower(): name for name in zone_names()}
     if wanted in known:
         return known[wanted]

@@ -331,6 +331,22 @@ def test_her_language_is_the_one_she_names_or_her_browsers(client, accepted, sen
     assert Subscriber.objects.get().language == becomes
 
 
+@pytest.mark.parametrize(
+    ("typed", "zone"),
+    [
+        ("europe/berlin", "Europe/Berlin"),
+        (" new  york ", "America/New_York"),
+        ("Zürich", "Europe/Zurich"),
+        ("São Paulo", "America/Sao_Paulo"),
+    ],
+)
+def test_a_city_is_a_time_zone_however_it_is_written(client, typed, zone):
+    reader = make.subscriber(timezone="UTC")
+    assert client.post(url("preferences", reader), {"timezone": typed}).status_code == 302
+    reader.refresh_from_db()
+    assert reader.timezone == zone
+
+
 @pytest.mark.parametrize("page", ["subscribe", "preferences"])
 def test_a_form_that_is_not_right_yet_leads_to_each_field_that_is_not(client, page):
     address = reverse("subscribe") if page == "subscribe" else url(page, make.subscriber())
