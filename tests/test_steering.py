@@ -849,6 +849,16 @@ def test_the_panel_among_her_preferences_tells_each_state(client, world):
     assert "Nothing is learned from what you say of papers." in text_of(client.get(url))
 
 
+def test_the_panel_marks_the_words_that_count_against(client, world):
+    someone = reader()
+    say(someone, "less", world["roads"][0])
+    steering.learn(NOW)
+    word = steering.learned_words(someone)[0]
+    assert word["weight"] < 0
+    said = text_of(client.get(address("preferences", someone)))
+    assert f"Learned from what you said of papers: −{word['word']}," in said
+
+
 @pytest.mark.parametrize("page", ["learned", "preferences", "why"])
 def test_looking_at_a_page_changes_nothing(client, world, page):
     someone = taught(reader(), "more", world["roads"][0])
