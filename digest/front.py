@@ -15,6 +15,7 @@ from django.db.models import Count, F
 from django.template.loader import render_to_string
 from django.utils.translation import get_language
 
+from digest import wording
 from digest.lines import brief
 from digest.models import Paper
 from subscriptions.forms import WishesForm
@@ -98,6 +99,7 @@ def _rehearsed(wishes, now):
         total=sum(len(day.picks) for day in told.days),
         opened=None if today.picks else next((day for day in before if day.picks), None),
         is_cut=told.is_cut,
+        wordless=wording.names(told.wordless),
         new_days=settings.NEW_DAYS,
     )
 

@@ -3,7 +3,7 @@
 from django.db.models import Count, Q
 from django.template.loader import render_to_string
 
-from digest import front, steering
+from digest import front, steering, wording
 from digest.models import Digest, Feedback, Pick
 from subscriptions import links
 
@@ -29,6 +29,7 @@ def difference(subscriber, wishes, settings, now) -> str:
     except front.Busy:
         return render_to_string("digest/_difference.html", {"is_busy": True})
     context = {"difference": found, "limit": f":{TITLES}", "shown": TITLES}
+    context["wordless"] = wording.names(found.wordless)
     return render_to_string("digest/_difference.html", context)
 
 

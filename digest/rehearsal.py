@@ -5,7 +5,7 @@ own: what one day had, no later day has again. Second chances aside, they are th
 Nothing is written, and no model is fitted: where there is none, fitting.NotFitted is raised.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, timedelta
 
@@ -40,10 +40,13 @@ class Day:
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """The days, the latest first. `is_cut`: not all of her words were looked at."""
+    """The days, the latest first. `is_cut`: not all of her words were looked at. `wordless`: her
+    lines by which nothing is looked for.
+    """
 
     days: list[Day]
     is_cut: bool = False
+    wordless: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class Difference:
     added: list[Paper]
     removed: list[Paper]
     is_cut: bool = False
+    wordless: Sequence[str] = ()
 
 
 def last_issues(now) -> list[editions.Issue]:
@@ -71,7 +75,8 @@ def rehearse(profile: Profile, now, *, had: Collection[str] = ()) -> Rehearsal:
     profile, is_cut = bounded(profile)
     ranked = _ranked(profile, last_issues(now), had)
     papers = Paper.objects.in_bulk({one for day in ranked for one in day.papers})
-    return Rehearsal([_as_digest(day, papers) for day in reversed(ranked)], is_cut)
+    days = [_as_digest(day, papers) for day in reversed(ranked)]
+    return Rehearsal(days, is_cut, wordless(profile))
 
 
 def compare(
@@ -100,7 +105,14 @@ def compare(
         [papers[one] for one in added if one in papers],
         [papers[one] for one in removed if one in papers],
         is_cut or also_cut,
+        wordless(changed),
     )
+
+
+def wordless(profile: Profile) -> list[str]:
+    """Return the names of what has a text without a term: numbers, signs, "of the"."""
+    asked = (*profile.follows, *profile.mutes)
+    return [one.name for one in asked if one.query.strip() and not queries(one.query)]
 
 
 def bounded(profile: Profile) -> tuple[Profile, bool]:

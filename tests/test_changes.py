@@ -45,6 +45,17 @@ def test_what_changes_nothing_is_said_to_change_nothing(client, reader):
     assert b"No paper of the last seven days" in client.post(address(reader), sent).content
 
 
+@pytest.mark.parametrize("others", ["graph networks", "protein folding"])
+def test_lines_by_which_nothing_is_looked_for_are_named(client, reader, others):
+    sent = {"action": "preview", "interests": f"{others}\ncs.CL\n2506.04235"}
+    sent["muted_interests"] = "of the"
+    page = client.post(address(reader), sent).content.decode()
+    assert 'nothing to look for in <strong dir="auto">2506.04235, of the</strong>' in page
+    del sent["muted_interests"]
+    sent["interests"] = others
+    assert "nothing to look for" not in client.post(address(reader), sent).content.decode()
+
+
 def test_a_wrong_form_is_no_preview(client, reader):
     sent = {"action": "preview", "size": "900"}
     assert client.post(address(reader), sent).status_code == 400
