@@ -131,8 +131,9 @@ def feedback(request, token):
     sent = request.POST if request.method == "POST" else request.GET
     asked = sent.get("paper", "").replace("\0", "")  # Which PostgreSQL would not look for.
     paper = Paper.objects.filter(pk=asked).first()
-    value = sent.get("value") or ("" if request.method == "POST" else Feedback.Value.SAVE)
-    if paper is None or value not in (*Feedback.Value, "clear"):
+    value = sent.get("value", "")  # Of a letter that has one link a paper, GET has none.
+    is_known = value in (*Feedback.Value, "clear") or not (value or request.method == "POST")
+    if paper is None or not is_known:
         return refused(request, _("There is no such paper, or no such value."))
     if request.method == "POST":
         try:
@@ -141,7 +142,7 @@ def feedback(request, token):
             return _bad_link(request)
         hint(tasks.learn_from_feedback)
     said = steering.said(subscriber, paper)
-    is_other = request.method == "GET" and (sent.get("value") or said) != said
+    is_other = request.method == "GET" and (value or said) != said
     context = {
         "paper": paper,
         "value": value,

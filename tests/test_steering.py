@@ -143,6 +143,15 @@ def test_a_post_writes_down_what_she_says_and_says_so(client, value, heading):
     assert ReaderModel.objects.outdated(NOW).get().subscriber == someone
 
 
+def test_who_comes_by_a_link_for_all_three_is_asked_for_any(client):
+    paper, someone = make.paper(), reader()
+    page = client.get(address("feedback", someone), {"paper": paper.pk}).content.decode()
+    assert "<h1>More, less or save</h1>" in page
+    assert re.findall(r'name="value" value="(\w+)"><button class="plain">', page) == [
+        *("more", "less", "save")
+    ]
+
+
 @pytest.mark.parametrize("value", ["more", "less", "save"])
 @pytest.mark.parametrize("was", ["more", "less", "save"])
 def test_who_comes_to_say_another_thing_is_asked_for_it(client, was, value):
