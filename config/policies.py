@@ -133,7 +133,8 @@ class RedactingFormatter(logging.Formatter):
         r"/(confirm|preferences|move|unsubscribe|digests|feeds|feedback|learned|why)/[^/\s\"']+"
     )
     SEARCHED = re.compile(r"([?&](?:q|interests)=)[^&\s\"']+")
-    ADDRESS = re.compile(r"[^\s<>\"'(),:;]+@[\w.-]+")
+    #: It is looked for where a word begins, or a long one would be read once for each letter.
+    ADDRESS = re.compile(r"(?<![^\s<>\"'(),:;])[^\s<>\"'(),:;]+@[\w.-]+")
 
     def format(self, record):
         return self.redacted(super().format(record))

@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+import time
 
 import pytest
 from celery import shared_task
@@ -87,6 +88,14 @@ def test_no_line_tells_an_address_a_token_or_a_search(form, secret):
     if form == "json":
         assert "\n" not in line
         assert "trace" in json.loads(line)
+
+
+@pytest.mark.parametrize("form", FORMATTERS)
+def test_a_long_address_of_a_page_is_told_at_once(form):
+    """Whoever asks for it isn't known, and may ask again and again."""
+    begun = time.monotonic()
+    assert "Forbidden" in written(form, "Forbidden: %s", f"/{'a' * 30_000}")
+    assert time.monotonic() - begun < 1
 
 
 def test_each_request_has_an_id_of_its_own(client, lines):
