@@ -339,6 +339,13 @@ def test_a_web_page_is_no_data(ask, path):
         ask(path)
 
 
+def test_many_comments_before_what_is_no_web_page_are_read_at_once():
+    begun = time.monotonic()
+    assert not web.HTML.match(b"<!---->" * 25 + b"<rss>")
+    assert web.HTML.match(b"\n<!-- <html> --> <!---->\n<HTML lang=en>")
+    assert time.monotonic() - begun < 1
+
+
 def test_a_packing_that_was_not_asked_for_is_refused(ask):
     with pytest.raises(Refused, match="packed as 'br'"):
         ask("/brotli")

@@ -33,7 +33,9 @@ FIRST_WAIT = 5.0  # Seconds, doubled with each try.
 CONNECT_SECONDS = 10.0
 PIECE = 65_536  # Bytes unpacked at a time, so that a gzip bomb goes off in small pieces.
 IPV4_IN_IPV6 = [ipaddress.ip_network(net) for net in ("::ffff:0:0/96", "64:ff9b::/96")]
-HTML = re.compile(rb"\s*(<!--.*?-->\s*)*<(!doctype\s+html|html)\b", re.IGNORECASE | re.DOTALL)
+HTML = re.compile(
+    rb"\s*+(?:<!--(?>.*?-->)\s*+)*+<(?:!doctype\s+html|html)\b", re.IGNORECASE | re.DOTALL
+)
 
 
 class Refused(Exception):
