@@ -1,6 +1,7 @@
 """What mail servers say: it always has a meaning, and never too good a one."""
 
 import re
+import time
 
 import pytest
 from hypothesis import given
@@ -252,3 +253,12 @@ def test_any_bytes_mean_something_and_acceptance_only_where_it_stands(chunks, st
         if answer == "accepted":
             assert stage == "dot"
             assert re.search(rb"(?:^|\n)250(?: [^\n]*)?\r?\n", b"".join(chunks))
+
+
+def test_words_without_end_are_searched_for_addresses_at_once():
+    begun = time.monotonic()
+    assert replies.without_addresses("x" * 100_000) == "x" * 100_000
+    assert (
+        replies.without_addresses(f"550 <anna@example.org>:{'x' * 100_000}@b@c no") == "550 <…>… no"
+    )
+    assert time.monotonic() - begun < 1

@@ -53,7 +53,7 @@ _SLOWER = re.compile(
 )
 #: These are about one mailbox, one letter, one idle connection, whatever words come with them.
 _NOT_SLOWER = re.compile(r"4\.[12]\.|4\.3\.4$|4\.4\.2$")
-_ADDRESS = re.compile(r"[^\s<>]+@[^\s<>]+")
+_ADDRESS = re.compile(r"(?<![^\s<>])[^\s<>]+@[^\s<>]+")  # Only from where a word begins.
 _GREYLISTED = re.compile(r"gr[ea]y[\s_-]*list", re.I)
 
 
