@@ -1,5 +1,6 @@
 """What comes back by mail, and what it does: facts about letters, and letters kept from readers."""
 
+import time
 from datetime import timedelta
 
 import pytest
@@ -414,11 +415,35 @@ def test_whatever_is_sent_does_no_harm(mime):
     assert not LetterFact.objects.exists()
 
 
-@pytest.mark.parametrize("mime", [nested(60), b"To: x@y\n" + b"\n--b\n\nx" * 2_000])
+@pytest.mark.parametrize(
+    "mime",
+    [
+        nested(60),
+        b"To: x@y\n" + b"\n--b\n\nx" * 2_000,
+        b"To: x@y\r" + b"\r--b\r\rx" * 2_000,
+        b"Content-Type: message/delivery-status\n\n" + b"x\n\n" * 300_000,
+    ],
+    ids=["nested", "parts", "parts behind carriage returns", "groups of fields"],
+)
 def test_more_parts_than_any_report_has_are_not_parsed(mime):
     """It would take seconds."""
     with pytest.raises(ValueError, match="more parts"):
         reports.read(mime)
+
+
+@pytest.mark.parametrize(
+    "mime",
+    [
+        b"Content-Type: text/plain" + b";" * 20_000 + b"\n\n",
+        b'Content-Type: multipart/report; boundary="' + b'"' * 20_000 + b"\n\n",
+        b"Content-Type: text/rfc822-headers; charset=punycode\n\n" + b"a9" * 100_000,
+    ],
+    ids=["parameters", "quotes", "a charset"],
+)
+def test_no_message_takes_long_to_be_read(mime):
+    begun = time.monotonic()
+    receive(mime)
+    assert time.monotonic() - begun < 1
 
 
 def test_of_a_field_only_so_much_is_read(letter):

@@ -9,15 +9,16 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email import message_from_bytes, message_from_string, policy
+from email import message_from_bytes
 from email.message import EmailMessage
+from email.policy import Compat32
 from email.utils import getaddresses, parsedate_to_datetime
 
 from subscriptions.post.replies import grade_of, status_in, without_addresses
 
 MOST_OCTETS = 1_000_000  # What stands behind is cut off: a report comes before what it returns.
 MOST_DEPTH = 4  # Parts in parts: those who scan mail wrap reports, once or twice.
-MOST_NESTED, MOST_PARTS = 50, 1_000  # In all, at whatever depth.
+MOST_NESTED, MOST_PARTS, MOST_BLANKS = 50, 1_000, 30_000  # In all, at whatever depth.
 MOST_GROUPS = 50
 MOST_ADDRESSES = 20
 FIELD_CHARACTERS = 2_000
@@ -61,6 +62,20 @@ class Report:
     letter_id: int | None = None
 
 
+class _ByItsParts(Compat32):
+    """How a message is taken apart: by the beginning of what its fields say of its parts.
+
+    The policy for messages of today takes a field apart in the square of its length or worse: hours
+    for what one message can hold.
+    """
+
+    def header_fetch_parse(self, name, value):
+        return super().header_fetch_parse(name, value[:FIELD_CHARACTERS])
+
+
+POLICY = _ByItsParts(message_factory=EmailMessage)
+
+
 class NoReport(Exception):
     """It tells of no letter. `why` is one of UselessMail's reasons."""
 
@@ -75,9 +90,9 @@ def read(mime: bytes, recipients: tuple[str, ...] = ()) -> Report:
     Raises NoReport where it reports nothing. Others go through: the message is broken.
     """
     mime = mime[:MOST_OCTETS]
-    if mime.lower().count(b"multipart/") > MOST_NESTED or mime.count(b"\n--") > MOST_PARTS:
+    if _has_too_many_parts(mime):
         raise ValueError("more parts than any report has")  # They would take a parser long.
-    message = message_from_bytes(mime, policy=policy.default)
+    message = message_from_bytes(mime, policy=POLICY)
     parts = list(_parts(message))
     returned = _returned(parts)
     addresses = (*recipients, *_addresses(message, ADDRESSED_IN))
@@ -88,6 +103,13 @@ def read(mime: bytes, recipients: tuple[str, ...] = ()) -> Report:
             case "message/feedback-report":
                 return _complaint(message, part, returned, addresses)
     raise NoReport("autoreply" if _is_by_machine(message) else "no-report")
+
+
+def _has_too_many_parts(mime) -> bool:
+    """Return whether there may be so many, or groups of fields, which a blank line parts."""
+    lines = mime.replace(b"\r\n", b"\n").replace(b"\r", b"\n")  # As the parser has them.
+    is_nested = lines.lower().count(b"multipart/") > MOST_NESTED
+    return is_nested or lines.count(b"\n--") > MOST_PARTS or lines.count(b"\n\n") > MOST_BLANKS
 
 
 # ---- Reports of delivery
@@ -183,7 +205,7 @@ def _returned(parts):
         payload = part.get_payload()
         if isinstance(payload, list):
             return payload[0] if payload else EmailMessage()
-        return message_from_string(part.get_content(), policy=policy.default)
+        return message_from_bytes(part.get_payload(decode=True), policy=POLICY)
     return EmailMessage()
 
 
