@@ -37,7 +37,7 @@ def serve(listener: socket.socket) -> None:
     with suppress(OSError):  # WhiteNoise warns without it. The code may be another user's.
         Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)
     server = waitress.create_server(
-        get_wsgi_application(),
+        without_body_for_head(get_wsgi_application()),
         sockets=[listener],
         threads=WEB_THREADS,
         ident=settings.SITE_NAME,
@@ -53,6 +53,21 @@ def serve(listener: socket.socket) -> None:
             server.run()
     finally:
         server.close()
+
+
+def without_body_for_head(app):
+    """Take the body out of what answers HEAD, as RFC 9110 (9.3.2) has it: waitress sends whatever
+    it gets, and a proxy that keeps the connection would take it for the next visitor's answer.
+    """
+
+    def answer(environ, start_response):
+        body = app(environ, start_response)
+        if environ["REQUEST_METHOD"] != "HEAD":
+            return body
+        body.close()
+        return []
+
+    return answer
 
 
 @contextmanager

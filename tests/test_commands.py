@@ -19,8 +19,9 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection
+from django.http import HttpResponse
 
-from digest import fitting, starter
+from digest import embedded, fitting, starter
 from digest.management.commands import demo
 from digest.models import Digest, Paper
 from subscriptions import signup
@@ -293,6 +294,7 @@ def test_serve_takes_a_stranger_from_sign_up_to_her_digest(tmp_path):
     try:
         wait_for(lambda: answers(port), 60)
         assert refuses_a_large_body(port)
+        assert sends_no_body_for_head(port)
         with slow_clients(port, 40):  # Many more than it has threads.
             wishes = {"email": "stranger@example.org", "interests": "graph neural networks"}
             post(port, "/subscribe/", **wishes)
@@ -314,6 +316,16 @@ def test_serve_takes_a_stranger_from_sign_up_to_her_digest(tmp_path):
             "SELECT DISTINCT ip FROM subscriptions_consent WHERE ip IS NOT NULL"
         )
         assert seen.fetchall() == [("198.51.100.9",)]
+
+
+def test_what_serve_answers_to_head_has_no_body_and_is_closed_all_the_same(rf):
+    closed = []
+    response = HttpResponse("a page")
+    response.close = lambda: closed.append(True)
+    app = embedded.without_body_for_head(lambda environ, start_response: response)
+    assert list(app(rf.head("/").environ, None)) == []
+    assert closed == [True]
+    assert list(app(rf.get("/").environ, None)) == [b"a page"]
 
 
 def free_port():
@@ -345,6 +357,16 @@ def refuses_a_large_body(port):
             b"POST /subscribe/ HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 400000000\r\n\r\n"
         )
         return connection.recv(100).startswith(b"HTTP/1.1 413 ")
+
+
+def sends_no_body_for_head(port):
+    """Return whether what comes next on the connection is the answer to the next request."""
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        connection.sendall(b"HEAD /search/ HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        connection.sendall(b"HEAD / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+        with connection.makefile("rb") as answers:
+            _, _, rest = answers.read().partition(b"\r\n\r\n")
+    return rest.startswith(b"HTTP/1.1 200 ") and rest.endswith(b"\r\n\r\n")
 
 
 @contextmanager
