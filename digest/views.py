@@ -19,7 +19,7 @@ from digest.shared import same_for_all
 from subscriptions import links, schedule
 from subscriptions.forms import SignUpForm, WishesForm
 from subscriptions.hints import hint
-from subscriptions.models import Subscriber, Topic, TopicPreference
+from subscriptions.models import Subscriber, Topic, TopicPreference, sayable
 from subscriptions.views import CONSENT, for_token_holders, refused
 
 #: What a visitor says of what she would read, by the names of the form's fields.
@@ -65,8 +65,8 @@ def preview(request):
 def _home(request, sent):
     named = Topic.objects.slugs_today(sent.getlist("topics"))
     sent = _with_topics(sent, named)
-    known = Topic.objects.curated().filter(slug__in=named).values_list("slug", flat=True)
-    known = set(known) if named else set()
+    known = Topic.objects.curated().filter(slug__in=sayable(named))
+    known = set(known.values_list("slug", flat=True)) if named else set()
     form = _wishes(_with_topics(sent, [slug for slug in named if slug in known]))
     context = {
         "form": SignUpForm.choosing(sent),

@@ -73,6 +73,13 @@ def test_nul_in_an_address_is_refused(visitor, admin_user, address):
     assert visitor.get(address).status_code == 400
 
 
+@pytest.mark.parametrize("page", ["/preview/", "/subscribe/", "/lost/"])
+def test_nul_in_a_form_breaks_no_page(visitor, page):
+    """With so much text, a preview is answered by a page, and not by its address."""
+    asked = {"topics": ["a\0b"], "interests": "x" * 4_000, "email": "a\0b@example.org"}
+    assert visitor.post(page, asked).status_code in (200, 400)
+
+
 @pytest.mark.parametrize("value", ["abcdefgh\0", '"abcdefgh\\000"'])
 def test_nul_in_a_cookie_is_refused(visitor, value):
     response = visitor.get("/admin/", headers={"cookie": f"sessionid={value}"})
