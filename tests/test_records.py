@@ -30,7 +30,14 @@ def test_an_id_is_kept_without_its_version(written, kept):
     assert canonical_id(written) == kept
 
 
-@pytest.mark.parametrize("text", ["", "x", "2506", "../etc", "a b", "<script>", "a:b c", "é:1"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *["", "x", "2506", "../etc", "a b", "<script>", "a:b c", "é:1"],
+        # As long as no database takes them, and in digits that are others than arXiv's.
+        *["a" * 100 + "/0309136", "x:" + "a" * 100, "\u0662\u0665\u0660\u0666.\u0660\u0664235"],
+    ],
+)
 def test_what_is_no_id_is_refused(text):
     with pytest.raises(BadRecord):
         canonical_id(text)

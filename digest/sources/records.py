@@ -26,8 +26,9 @@ MAX_NAMES = 3_000
 SHORT = 100  # Characters; 99 of 100 formulas in abstracts have fewer.
 MAX_LATEX = 5_000  # Characters; the most that was seen in an abstract is 700.
 
-NEW_ID = re.compile(r"(\d{4}\.\d{4,5})(v\d+)?")
-OLD_ID = re.compile(r"([a-z-]+)(\.[A-Z]{2})?/(\d{7})(v\d+)?")
+MAX_ID = 100
+NEW_ID = re.compile(r"(\d{4}\.\d{4,5})(v\d+)?", re.ASCII)
+OLD_ID = re.compile(r"([a-z-]+)(\.[A-Z]{2})?/(\d{7})(v\d+)?", re.ASCII)
 OTHER_ID = re.compile(r"[a-z][a-z0-9-]*:[A-Za-z0-9._/()-]+")
 CONTROLS = re.compile(
     r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff"
@@ -86,12 +87,13 @@ def canonical_id(text: str) -> str:
     ('2506.04235', 'math/0309136')
     """
     text = re.sub(r"^(arxiv:|https?://arxiv\.org/abs/)", "", text.strip(), flags=re.IGNORECASE)
-    if match := NEW_ID.fullmatch(text):
-        return match[1]
-    if match := OLD_ID.fullmatch(text):
-        return f"{match[1]}/{match[3]}"
-    if OTHER_ID.fullmatch(text) and len(text) <= 100:
-        return text
+    if len(text) <= MAX_ID:  # What is longer has no room in the database.
+        if match := NEW_ID.fullmatch(text):
+            return match[1]
+        if match := OLD_ID.fullmatch(text):
+            return f"{match[1]}/{match[3]}"
+        if OTHER_ID.fullmatch(text):
+            return text
     raise BadRecord(f"{text[:60]!r} is no id of a paper")
 
 
