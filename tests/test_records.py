@@ -204,6 +204,13 @@ def test_a_line_of_arxivs_snapshot_is_read():
     assert record.categories == ["hep-ph", "hep-ex"]
 
 
+def test_a_snapshot_line_with_an_author_without_a_name_is_read():
+    row = {"id": "0704.0001", "title": "T", "update_date": "2008-11-26"}
+    names = [[], ["Curie"], ["", "", ""], ["Curie", "Marie"]]
+    record = files.parse(json.dumps(row | {"authors_parsed": names}).encode())
+    assert record.authors == ["Curie", "Marie Curie"]
+
+
 @pytest.mark.parametrize("created", [None, [], {}, 7, "yesterday", "Mon, 2 Apr 99999 19:18:42 GMT"])
 def test_a_snapshot_line_of_unknown_day_takes_that_of_its_update(created):
     row = {

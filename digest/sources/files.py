@@ -76,7 +76,7 @@ def _from_snapshot(row):
         abstract=records.plain(_text(row, "abstract"), records.MAX_ABSTRACT),
         day=_first_version_day(row),
         day_is_estimate=True,
-        authors=[_full_name(parts) for parts in _list(row, "authors_parsed")],
+        authors=[name for parts in _list(row, "authors_parsed") if (name := _full_name(parts))],
         categories=records.names(_text(row, "categories").split()),
     )
 
@@ -92,8 +92,8 @@ def _full_name(parts):
     """Return ["Curie", "Marie", ""] as Marie Curie."""
     if not isinstance(parts, list):
         raise BadRecord("an author is no list of names")
-    last, first, *suffix = [str(part) for part in [*parts, "", ""]]
-    return records.plain(" ".join([first, last, suffix[0]]), 200)
+    last, first, suffix, *_ = [str(part) for part in [*parts, "", "", ""]]
+    return records.plain(" ".join([first, last, suffix]), 200)
 
 
 def _text(row, name):
