@@ -9,6 +9,7 @@ import re
 from django.conf import settings
 from django.http import HttpResponse
 from django.middleware.csp import ContentSecurityPolicyMiddleware
+from django.middleware.locale import LocaleMiddleware
 from django.utils import translation
 from django.utils.cache import add_never_cache_headers
 from django.views.debug import SafeExceptionReporterFilter
@@ -56,6 +57,18 @@ def _is_utf8(request):
 def _has_nul(request):
     told = (request.path_info, request.META.get("QUERY_STRING", ""), *request.COOKIES.values())
     return "%00" in told[1] or any("\0" in text for text in told)
+
+
+class Language(LocaleMiddleware):
+    """A page's language is what the browser asks for, and nothing else, as its Vary says.
+
+    Django looks for a cookie, too. No page of ours sets it, and shared caches don't know of it:
+    whoever sent one would choose the language of the page that they keep for others.
+    """
+
+    def process_request(self, request):
+        request.COOKIES.pop(settings.LANGUAGE_COOKIE_NAME, None)
+        super().process_request(request)
 
 
 def english_panel(get_response):

@@ -253,6 +253,15 @@ def test_who_types_on_a_german_page_is_told_that_papers_are_in_english(german, u
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("url", ["/", "/subscribe/", "/nowhere/"])
+def test_no_cookie_chooses_the_language_of_a_page_that_others_may_be_shown(client, url):
+    client.cookies[settings.LANGUAGE_COOKIE_NAME] = "de"
+    response = client.get(url, headers={"Accept-Language": "en"})
+    assert "Cookie" not in response["Vary"]
+    assert '<html lang="en">' in response.content.decode()
+
+
+@pytest.mark.django_db
 @pytest.mark.parametrize("url", ["/", "/subscribe/", "/topics/"])
 @pytest.mark.parametrize("accepted", [None, "en-GB", "tlh"])
 def test_they_are_english_to_everyone_else(client, url, accepted):
