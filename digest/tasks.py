@@ -4,6 +4,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from subscriptions.post import clock
+from subscriptions.tasks import in_time
 
 
 @shared_task
@@ -65,6 +66,7 @@ def watch():
 
 
 @shared_task
+@in_time()
 def read_what_came_back():
     """Empty the mailbox that letters come back to, and find the letters of what came too early."""
     from subscriptions import returns

@@ -3,6 +3,7 @@
 import io
 import mailbox
 import os
+import signal
 import sys
 from collections import Counter
 from contextlib import closing, contextmanager
@@ -10,6 +11,7 @@ from types import SimpleNamespace
 from urllib.parse import quote
 
 import pytest
+from celery.exceptions import SoftTimeLimitExceeded
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 from django.db import DataError, Error, OperationalError, connection
@@ -256,6 +258,23 @@ def test_beat_empties_the_mailbox_that_is_named(box, letter, monkeypatch, settin
     box.put(report(address_of(letter)))
     tasks.read_what_came_back()
     assert letter.facts.exists()
+
+
+def test_a_message_at_which_the_time_is_over_stays_in_the_mailbox(box, letter, monkeypatch):
+    """Else it would be taken for one that can't be read."""
+
+    def too_late(*_):
+        raise SoftTimeLimitExceeded
+
+    usual = signal.signal(signal.SIGUSR1, too_late)  # As Celery has it.
+    box.put(report(address_of(letter)))
+    monkeypatch.setattr(returns, "record", lambda *_: os.kill(os.getpid(), signal.SIGUSR1))
+    try:
+        with pytest.raises(SoftTimeLimitExceeded):
+            tasks.read_what_came_back()
+    finally:
+        signal.signal(signal.SIGUSR1, usual)
+    assert len(box.left()) == 1
 
 
 def test_without_a_mailbox_beat_has_nothing_to_empty(settings):
