@@ -8,8 +8,9 @@ import pytest
 from digest.sources import taxonomy
 from digest.sources.arxiv import ArXiv, Place
 from digest.sources.plug import MalformedFeed
-from digest.sources.web import MemoryCache, MemoryGate, Refused, Unavailable, Web
+from digest.sources.web import Refused, Unavailable, Web
 from tests.arxiv_server import USUAL, ArxivServer, unavailable
+from tests.in_memory import MemoryCache, OpenGate
 
 MONDAY, TUESDAY, WEDNESDAY, THURSDAY = (date(2026, 6, number) for number in range(1, 5))
 SATURDAY = date(2026, 6, 6)
@@ -58,7 +59,7 @@ def web(server, slept):
 def new_web(server, slept):
     return Web(
         hosts=ArXiv(**server.addresses).hosts,
-        gate=MemoryGate(0, clock, slept.append),
+        gate=OpenGate(),
         cache=MemoryCache(),
         user_agent="Paperboy tests",
         now=clock,

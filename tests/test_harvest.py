@@ -23,13 +23,14 @@ from digest.models import (
 from digest.sources import calendar
 from digest.sources.arxiv import ArXiv
 from digest.sources.huggingface import HuggingFace
-from digest.sources.web import MemoryCache, MemoryGate, Web
+from digest.sources.web import Web
 from digest.turns import DatabaseCache, DatabaseGate
 from subscriptions import registry
 from subscriptions.models import Letter
 from tests import make
 from tests.arxiv_server import EASTERN, ArxivServer, unavailable
 from tests.huggingface_server import HuggingFaceServer, too_many
+from tests.in_memory import MemoryCache, OpenGate
 from tests.threads import at_once
 
 pytestmark = pytest.mark.django_db
@@ -93,10 +94,9 @@ def arxiv(server):
 
 
 def web(source, clock, **options):
-    gate = MemoryGate(0, clock, lambda seconds: None)
     return Web(
         hosts=source.hosts,
-        gate=gate,
+        gate=OpenGate(),
         cache=MemoryCache(),
         user_agent="Paperboy/test",
         now=clock,
@@ -152,7 +152,7 @@ def test_killed_at_any_request_and_started_again_it_ends_the_same(server, days):
     class Killed(BaseException):
         pass
 
-    class DyingGate(MemoryGate):
+    class DyingGate(OpenGate):
         left = 0
 
         def turn(self):
@@ -172,7 +172,7 @@ def test_killed_at_any_request_and_started_again_it_ends_the_same(server, days):
         Harvest.objects.all().delete()
         Coverage.objects.all().delete()
         kept = web(source, clock)
-        kept.gate = DyingGate(0, clock, lambda seconds: None)
+        kept.gate = DyingGate()
         DyingGate.left = requests
         try:
             harvest.run(source, kept, clock=clock)

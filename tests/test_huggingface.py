@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from digest.sources.huggingface import MAX_PAGES, HuggingFace
 from digest.sources.plug import MalformedFeed
 from digest.sources.records import Record
-from digest.sources.web import MemoryCache, MemoryGate, Page, Refused, Unavailable, Web
+from digest.sources.web import Page, Refused, Unavailable, Web
 from tests import huggingface_server
 from tests.huggingface_server import USUAL, HuggingFaceServer, json_body, too_many, web_page
+from tests.in_memory import MemoryCache, OpenGate
 
 TODAY = date(2026, 6, 3)  # A Wednesday.
 MONDAY = date(2026, 6, 1)
@@ -35,7 +36,7 @@ def slept():
 def web(server, slept):
     return Web(
         hosts=HuggingFace(server.base).hosts,
-        gate=MemoryGate(0, clock, slept.append),
+        gate=OpenGate(),
         cache=MemoryCache(),
         user_agent="Paperboy tests",
         now=clock,

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from digest.sources import web
-from digest.sources.web import Entry, MemoryCache, MemoryGate, Page, Refused, Unavailable, Web
+from digest.sources.web import Entry, Page, Refused, Unavailable, Web
 from tests.hostile_server import BODY, HostileServer
+from tests.in_memory import MemoryCache, OpenGate
 
 NOW = datetime(2025, 6, 7, 12, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -44,15 +45,16 @@ def wall():
     return Clock()
 
 
-class OpenGate:
-    """Lets all through, and counts them."""
+class NarrowGate:
+    """Lets one through at a time."""
 
-    turns = 0
+    def __init__(self):
+        self.held = threading.Lock()
 
     @contextmanager
     def turn(self):
-        self.turns += 1
-        yield
+        with self.held:
+            yield
 
 
 def web_of(hosts, clock=None, gate=None, cache=None, **options):
@@ -452,35 +454,8 @@ def test_the_next_address_of_a_name_is_tried(ask, server, monkeypatch):
 # The gate
 
 
-def test_the_gate_keeps_its_seconds_between_two_turns(wall):
-    gate = MemoryGate(3.0, wall.now, wall.sleep)
-    for _ in range(3):
-        with gate.turn():
-            wall.at += timedelta(seconds=1)
-    assert wall.slept == [3, 3]
-
-
-def test_who_comes_later_does_not_wait(wall):
-    gate = MemoryGate(3.0, wall.now, wall.sleep)
-    with gate.turn():
-        pass
-    wall.at += timedelta(seconds=3)
-    with gate.turn():
-        pass
-    assert wall.slept == []
-
-
-def test_a_turn_that_failed_is_a_turn(wall):
-    gate = MemoryGate(3.0, wall.now, wall.sleep)
-    with pytest.raises(RuntimeError), gate.turn():
-        raise RuntimeError
-    with gate.turn():
-        pass
-    assert wall.slept == [3]
-
-
 def test_threads_have_their_turns_one_after_the_other(ask, server):
-    gate = MemoryGate(0.05, lambda: datetime.now(UTC), time.sleep)
+    gate = NarrowGate()
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(lambda n: ask(f"/200?{n}", gate=gate), range(5)))
     times = _finished(server, 5)
@@ -489,17 +464,9 @@ def test_threads_have_their_turns_one_after_the_other(ask, server):
 
 
 def test_while_it_waits_for_a_busy_server_others_may_ask(ask, wall, server):
-    held = threading.Lock()
-
-    class Gate:
-        @contextmanager
-        def turn(self):
-            with held:
-                yield
-
-    free = []
-    wall.sleep = lambda seconds: free.append(not held.locked())
-    ask("/503,200", gate=Gate())
+    gate, free = NarrowGate(), []
+    wall.sleep = lambda seconds: free.append(not gate.held.locked())
+    ask("/503,200", gate=gate)
     assert free == [True]
 
 

@@ -10,11 +10,10 @@ import ipaddress
 import re
 import socket
 import ssl
-import threading
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -91,34 +90,6 @@ class Cache(Protocol):
     def get(self, key: str) -> Entry | None: ...
 
     def put(self, key: str, entry: Entry) -> None: ...
-
-
-class MemoryGate:
-    """One turn at a time and `seconds` between two, for the threads of one process."""
-
-    def __init__(self, seconds: float, now: Callable[[], datetime], sleep: Callable[[float], None]):
-        self.seconds, self.now, self.sleep = seconds, now, sleep
-        self._lock = threading.Lock()
-        self._ended_at: datetime | None = None
-
-    @contextmanager
-    def turn(self) -> Iterator[None]:
-        with self._lock:
-            if self._ended_at:
-                passed = max(0.0, (self.now() - self._ended_at).total_seconds())
-                if passed < self.seconds:
-                    self.sleep(self.seconds - passed)
-            try:
-                yield
-            finally:
-                self._ended_at = self.now()
-
-
-class MemoryCache(dict[str, Entry]):
-    """Answers kept as long as the process lives."""
-
-    def put(self, key: str, entry: Entry) -> None:
-        self[key] = entry
 
 
 @dataclass(frozen=True)
