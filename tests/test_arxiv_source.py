@@ -101,8 +101,8 @@ def test_a_day_has_its_papers_on_its_day_and_a_receipt_for_each_feed(server, run
     found = days_of(batches)
     assert found.items() >= truth(server, WEDNESDAY).items()
     feeds = [batch for batch in batches if batch.category]
-    assert [(batch.category, batch.listed, batch.state) for batch in feeds] == [
-        ("cs", 4, "fresh"),
+    assert [(batch.category, len(batch.records), batch.state) for batch in feeds] == [
+        ("cs", 5, "fresh"),
         ("math", 3, "fresh"),
         ("hep-th", 2, "fresh"),
     ]
@@ -275,7 +275,7 @@ def test_bytes_that_are_no_utf8_cost_one_item(server, run):
     server.faults["cs"] = "not utf-8"
     batches = run()
     assert batches[0].bad == ["2606.03000v1: its text is not UTF-8"]
-    assert batches[0].listed == 4
+    assert len(batches[0].records) == 4
     assert "2606.03000" in days_of(batches)
 
 
@@ -284,7 +284,7 @@ def test_a_feed_that_stops_at_two_thousand_is_incomplete_and_the_list_has_the_re
     server.days = {WEDNESDAY: many}
     server.page_size = 2_000
     batches = run(categories=("cs",))
-    assert (batches[0].state, batches[0].listed) == ("incomplete", 2_000)
+    assert (batches[0].state, len(batches[0].records)) == ("incomplete", 2_000)
     assert len(days_of(batches)) == 2_050
     assert batches[-1].note == (
         "Not in the feeds of 2026-06-03: 50 "

@@ -148,7 +148,6 @@ class ArXiv:
             feed.bad,
             day=feed.day,
             category=category,
-            listed=feed.listed,
             state=state,
             note=note,
         )
@@ -236,7 +235,6 @@ def _compared(page, known, expected, cursor, goes_round):
         page.bad,
         cursor=cursor,
         day=expected if of_day else None,
-        listed=len(of_day),
         state="incomplete" if missing or goes_round else "",
         note=" ".join(notes),
     )

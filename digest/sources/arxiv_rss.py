@@ -20,13 +20,12 @@ MOST = 2_000  # Items in a feed; arXiv leaves out the rest.
 
 @dataclass(frozen=True)
 class Feed:
-    """What one feed says. `listed` counts what it has as new or cross-listed, bad ones too."""
+    """What one feed says. `items` counts all that it has, bad ones too."""
 
     category: str
     day: date | None
     records: list[Record]
     bad: list[str]
-    listed: int
     items: int
 
     @property
@@ -61,7 +60,6 @@ def parse(body: bytes, category: str) -> Feed:
         day=_feed_day(items) or channel_day,
         records=good,
         bad=bad,
-        listed=sum(_kind(item) in ("new", "cross") for item in items),
         items=len(items),
     )
 

@@ -5,12 +5,11 @@ Sunday. The feeds show the new listing from the midnight that follows: so Monday
 listing days. On a holiday nothing closes; what would have been announced waits for the next time.
 """
 
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 EASTERN = ZoneInfo("America/New_York")
 CLOSES = time(14)
-ANNOUNCED = time(20)
 ONE_DAY = timedelta(days=1)
 
 # As arXiv announced them; they follow no rule. Those of 2027 are not known yet: add them here. On
@@ -54,11 +53,6 @@ def announcement_of(submitted: datetime) -> date:
     while not _is_weekday(day) or is_holiday(day):
         day += ONE_DAY
     return _weekday_after(day)
-
-
-def announced_at(day: date) -> datetime:
-    """Return the moment, in UTC, at which the papers of a listing day are announced."""
-    return datetime.combine(day - ONE_DAY, ANNOUNCED, EASTERN).astimezone(UTC)
 
 
 def _is_weekday(day):

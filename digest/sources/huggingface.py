@@ -134,7 +134,6 @@ class _Listing:
             self.bad,
             cursor=cursor,
             day=self.day,
-            listed=listed,
             state="incomplete" if self.trouble else state,
             note=self.trouble or nothing,
         )

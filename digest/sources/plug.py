@@ -21,9 +21,9 @@ class MalformedFeed(ValueError):
 class Batch:
     """What one answer of a source told.
 
-    `cursor` says where a later run goes on; it is empty at the end. `listed` is how many papers the
-    source says that it has for `day` and `category`, and `state` how it looked: fresh, stale (an
-    earlier day's), empty, incomplete, or nothing where it can't be told.
+    `cursor` says where a later run goes on; it is empty at the end. `state` says how the list of
+    `day` and `category` looked: fresh, stale (an earlier day's), empty, incomplete, or nothing
+    where it can't be told.
     """
 
     records: list[Record]
@@ -31,7 +31,6 @@ class Batch:
     cursor: str = ""
     day: date | None = None
     category: str = ""
-    listed: int = 0
     state: str = ""
     note: str = ""
 
