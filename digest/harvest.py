@@ -143,7 +143,7 @@ def _take(harvest, batch: Batch, problems, now):
     """Store one batch, with where the run goes on, in one transaction."""
     tally = storing.Tally()
     with transaction.atomic():
-        storing.store(batch.records, tally, now=now)
+        storing.store(batch.records, tally, now=now, source=harvest.source)
         coverage.write_down(harvest.source, batch, now)
         harvest.seen += len(batch.records)
         harvest.new += tally.new

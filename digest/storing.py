@@ -43,25 +43,27 @@ def store(
     tally: Tally | None = None,
     *,
     now,
+    source: str = "",
     shift: timedelta | None = None,
     is_sample: bool = False,
 ) -> Tally:
     """Store the records and return the tally, which is kept up batch by batch.
 
-    With `shift`, days are moved by it and replace what was known; without, a paper keeps the
+    Counts are as of now where a `source` tells of them, and of some day or other without. With
+    `shift`, days are moved by it and replace what was known; without, a paper keeps the
     earliest day on which it was announced.
     """
     tally = tally or Tally()
     for batch in batched(records, BATCH):
         try:
-            _store_batch(batch, tally, now, shift, is_sample)
+            _store_batch(batch, tally, now, source, shift, is_sample)
         except IntegrityError:  # Another import stored one of the new first: now it is known.
-            _store_batch(batch, tally, now, shift, is_sample)
+            _store_batch(batch, tally, now, source, shift, is_sample)
     return tally
 
 
 @transaction.atomic
-def _store_batch(batch, tally, now, shift, is_sample):
+def _store_batch(batch, tally, now, source, shift, is_sample):
     # Locked, since whatever another import writes meanwhile would be lost. In one order, so that no
     # two wait for each other; in this mode, so that no digest that picks the papers waits for us.
     papers = Paper.objects.select_for_update(no_key=True).order_by("pk")
@@ -74,14 +76,15 @@ def _store_batch(batch, tally, now, shift, is_sample):
             new[record.id] = _paper(record, now, shift, is_sample)
         else:
             events += _events(paper, record, now)
-            _update(paper, record, shift, is_sample)
+            _update(paper, record, source, shift, is_sample)
     changed = [paper for paper in known.values() if _values(paper) != before[paper.pk]]
     for paper in changed:
         paper.changed_at = now
     Paper.objects.bulk_create(new[identity] for identity in sorted(new))
     Paper.objects.bulk_update(changed, FIELDS, batch_size=200)
     PaperEvent.objects.bulk_create(events, ignore_conflicts=True)
-    _observe(batch, now)
+    if source:
+        _observe(batch, source, now)
     tally.new += len(new)
     tally.changed += len(changed)
     tally.unchanged += len(known) - len(changed)
@@ -108,7 +111,7 @@ def _paper(record, now, shift, is_sample):
     return paper
 
 
-def _update(paper, record, shift, is_sample):
+def _update(paper, record, source, shift, is_sample):
     """Take over what the record knows."""
     if is_sample and not paper.is_sample:
         return  # A sample never covers a paper that really came in.
@@ -120,7 +123,7 @@ def _update(paper, record, shift, is_sample):
         paper.is_withdrawn = record.is_withdrawn or paper.is_withdrawn
     if record.upvotes is not None:
         # A file may tell of many days in any order; a source tells of now.
-        paper.upvotes = record.upvotes if record.source else max(record.upvotes, paper.upvotes or 0)
+        paper.upvotes = record.upvotes if source else max(record.upvotes, paper.upvotes or 0)
     day, is_estimate = _day(record, shift)
     replaces = shift is not None or paper.is_sample != is_sample
     if day is not None and (replaces or _knows_better(is_estimate, day, paper)):
@@ -150,17 +153,17 @@ def _events(paper, record, now):
         yield PaperEvent(paper=paper, kind=kind, note=note, at=now)
 
 
-def _observe(batch, now):
+def _observe(batch, source, now):
     """Write down the counts of the day. The last of a day stands for it."""
     observed = {
-        (record.id, record.source): Observation(
+        record.id: Observation(
             paper_id=record.id,
-            source=record.source,
+            source=source,
             day=timezone.localdate(now),
             **{name: getattr(record, name) for name in COUNTS},
         )
         for record in batch
-        if record.source and any(getattr(record, name) is not None for name in COUNTS)
+        if any(getattr(record, name) is not None for name in COUNTS)
     }
     Observation.objects.bulk_create(
         observed.values(),

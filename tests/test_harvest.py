@@ -23,6 +23,8 @@ from digest.models import (
 from digest.sources import calendar
 from digest.sources.arxiv import ArXiv
 from digest.sources.huggingface import HuggingFace
+from digest.sources.plug import Batch
+from digest.sources.records import Record
 from digest.sources.web import Web
 from digest.turns import DatabaseCache, DatabaseGate
 from subscriptions import registry
@@ -323,6 +325,22 @@ def test_hugging_faces_votes_are_observed_day_by_day():
     assert list(votes) == [(MONDAY, 9), (MONDAY.replace(day=2), 20)]
     assert Paper.objects.get(pk="2606.00001").upvotes == 20
     assert Paper.objects.get(pk="2606.00002").upvotes == 0
+
+
+def test_what_is_counted_is_of_the_source_that_tells_it():
+    class NewSource:
+        name, hosts, seconds_between = "newsource", frozenset(), 1.0
+        votes = 9
+
+        def harvest(self, web, *, today, since, cursor):
+            yield Batch([Record("newsource:1", "On bread", upvotes=self.votes)])
+
+    source = NewSource()
+    harvest.run(source, web=None)
+    source.votes = 7  # Some were taken back.
+    harvest.run(source, web=None)
+    seen = Observation.objects.get(paper="newsource:1")
+    assert (seen.source, seen.upvotes, seen.paper.upvotes) == ("newsource", 7, 7)
 
 
 def test_one_source_that_fails_does_not_keep_the_others(server, days, monkeypatch, capsys):

@@ -106,7 +106,6 @@ def test_what_a_row_tells_of_a_paper_becomes_a_record(server, run):
         day_is_estimate=True,
         authors=["A. One", "C. Three"],
         upvotes=41,
-        source="huggingface",
         github="https://github.com/example/bread",
         github_stars=7,
         num_comments=3,

@@ -247,9 +247,8 @@ def test_what_was_looked_at_only_now_has_not_taken_off():
         title="Graph networks of roads",
         day=TODAY - 20 * DAY,
         upvotes=300,
-        source="huggingface",
     )
-    storing.store([record], now=NOW)
+    storing.store([record], now=NOW, source="huggingface")
     someone = reader()
     plan()
     assert digest_of(someone) == []

@@ -60,7 +60,6 @@ def _record(entry: Element) -> Record:
         authors=records.names(authors),
         categories=taxonomy.merged(_categories(entry)),
         url=arxiv_text.address(identity),
-        source="arxiv",
         version=arxiv_text.version_of(versioned),
         is_withdrawn=arxiv_text.says_withdrawn(title, comments, abstract),
         comments=comments,

@@ -152,7 +152,6 @@ def _common(element, space) -> dict:
         "abstract": told("abstract", records.MAX_ABSTRACT),
         "categories": taxonomy.merged(records.names(told("categories", 2_000).split())),
         "url": arxiv_text.address(identity),
-        "source": "arxiv",
         "comments": told("comments", 2_000),
         "journal_ref": told("journal-ref", 1_000),
         "doi": told("doi", arxiv_text.MAX_FIELD),

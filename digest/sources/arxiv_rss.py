@@ -85,7 +85,6 @@ def _record(item: Element, channel_day: date | None) -> Record:
         authors=arxiv_text.author_names(markup.text(item, f"{DC}creator")),
         categories=taxonomy.merged(categories),
         url=arxiv_text.address(identity),
-        source="arxiv",
         version=arxiv_text.version_of(versioned),
         announced_as=kind,
         is_withdrawn=arxiv_text.says_withdrawn(title, abstract),

@@ -202,7 +202,6 @@ def _record(row, day) -> Record:
         day_is_estimate=True,
         authors=_authors(paper),
         upvotes=_count(paper, "upvotes"),
-        source=HuggingFace.name,
         is_withdrawn=bool(paper.get("withdrawnAt")),
         github=records.web_address(_text(paper, "githubRepo")),
         github_stars=_count(paper, "githubStars"),

@@ -67,7 +67,6 @@ class Record:
     categories: list[str] = field(default_factory=list)
     upvotes: int | None = None
     url: str = ""
-    source: str = ""
     version: int | None = None
     announced_as: str = ""
     is_withdrawn: bool = False
