@@ -63,7 +63,7 @@ def samples() -> dict[str, Sample]:
 def written(name: str, language: str, now) -> Specimen:
     """Return the letter of this name in this language."""
     subscriber = reader(language, now)
-    sample = samples()[name]
+    sample = SAMPLES[name]
     return specimens.specimen(name, sample.kind, sample.write(subscriber, now), subscriber, now)
 
 
