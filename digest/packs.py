@@ -208,7 +208,8 @@ def _check(topic):
 
 
 def _said(error):
+    """Return what is wrong, as part of a sentence: the model's own words are whole ones."""
     if not hasattr(error, "error_dict"):
-        return " ".join(error.messages)
+        return " ".join(error.messages).removesuffix(".")
     name, errors = next(iter(error.message_dict.items()))
-    return f"{name}: {errors[0]}"
+    return f"{name}: {errors[0]}".removesuffix(".")

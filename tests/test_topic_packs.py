@@ -84,7 +84,7 @@ def test_a_pack_changes_no_topic_of_a_reader():
     [
         ("", "it has no slug"),
         ('slug = "a"', "it has no name"),
-        ('slug = "a"\nname = "A"', "A topic needs a query or arXiv categories."),
+        ('slug = "a"\nname = "A"', "A topic needs a query or arXiv categories"),
         ('slug = 3\nname = "A"\nquery = "a"', "slug must be text"),
         ('slug = "a b"\nname = "A"\nquery = "a"', "slug: Enter a valid “slug”"),
         ('slug = "a"\nname = "A"\nquery = ["a"]', "query must be text"),
@@ -113,6 +113,7 @@ def test_a_bad_topic_is_refused_with_its_line_and_the_others_are_none_the_worse(
     assert (first.state, bad.state, last.state) == ("new", "refused", "new")
     assert bad.where == "line 7"
     assert reason in bad.reason
+    assert not bad.reason.endswith(".")  # Who tells it ends the sentence.
     slugs = Topic.objects.curated().exclude(slug="stays").values_list("slug", flat=True)
     assert set(slugs) == {"reefs", "b"}
 
