@@ -52,7 +52,11 @@ def imprint(request):
 @require_safe
 def embed(request):
     """The sign-up form for other sites, as HTML to be copied, and what it may send."""
-    context = {"snippet": snippet(), "topics": Topic.objects.offered()}
+    context = {
+        "snippet": snippet(),
+        "topics": Topic.objects.offered(),
+        "languages": ", ".join(code for code, _ in settings.LANGUAGES),
+    }
     return render(request, "digest/embed.html", context)
 
 

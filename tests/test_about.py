@@ -206,6 +206,11 @@ def test_the_page_of_the_form_lists_topics_to_choose_from(client):
     assert '<input type="hidden" name="topics" value="graph-learning">' in page
 
 
+def test_the_page_of_the_form_names_the_languages_that_there_are(client, settings):
+    settings.LANGUAGES = [*settings.LANGUAGES, ("fr", "Français")]
+    assert "The language of the letters: en, de, fr." in words(client.get("/embed/"))
+
+
 # ---- Icons
 
 
