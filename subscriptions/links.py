@@ -57,17 +57,7 @@ def read_confirm(token: str, now: datetime) -> tuple[str, uuid.UUID, datetime]:
 
     Raises ExpiredToken after CONFIRM_DAYS, BadToken for all else.
     """
-    for kind in ASKING:
-        with suppress(BadToken):
-            public_id, asked_at = _read(kind, token)
-            break
-    else:
-        raise BadToken
-    if asked_at is None:
-        raise BadToken
-    if now - asked_at > timedelta(days=CONFIRM_DAYS):
-        raise ExpiredToken
-    return kind, public_id, asked_at
+    return _read_answer(ASKING, token, now)
 
 
 def read_move(token: str, now: datetime) -> tuple[str, uuid.UUID, datetime]:
@@ -75,17 +65,8 @@ def read_move(token: str, now: datetime) -> tuple[str, uuid.UUID, datetime]:
 
     Raises ExpiredToken after CONFIRM_DAYS, BadToken for all else.
     """
-    for side in ("old", "new"):
-        with suppress(BadToken):
-            public_id, asked_at = _read(f"move-{side}", token)
-            break
-    else:
-        raise BadToken
-    if asked_at is None:
-        raise BadToken
-    if now - asked_at > timedelta(days=CONFIRM_DAYS):
-        raise ExpiredToken
-    return side, public_id, asked_at
+    purpose, public_id, asked_at = _read_answer(("move-old", "move-new"), token, now)
+    return purpose.removeprefix("move-"), public_id, asked_at
 
 
 def move_url(subscriber: Subscriber, side: str, asked_at: datetime) -> str:
@@ -126,6 +107,21 @@ def _salt(purpose):
 
 def _url(name, token):
     return settings.SITE_URL + reverse(name, args=[token])
+
+
+def _read_answer(purposes, token, now):
+    """Return which of these purposes the token has, whom it asked, and when."""
+    for purpose in purposes:
+        with suppress(BadToken):
+            public_id, asked_at = _read(purpose, token)
+            break
+    else:
+        raise BadToken
+    if asked_at is None:
+        raise BadToken
+    if now - asked_at > timedelta(days=CONFIRM_DAYS):
+        raise ExpiredToken
+    return purpose, public_id, asked_at
 
 
 def _read(purpose, token):
