@@ -158,7 +158,7 @@ class Paper(models.Model):
 
     @property
     def byline(self):
-        """Return the authors as a letter names them: all of few, the first of many."""
+        """Return the authors as lists of papers name them: all of few, the first of many."""
         if len(self.authors) > 5:
             names, others = ", ".join(self.authors[:4]), len(self.authors) - 4
             return gettext("%(names)s and %(count)d others") % {"names": names, "count": others}

@@ -8,7 +8,7 @@ from django.db.models import F
 from digest.models import Feedback, Paper, ReaderModel
 from subscriptions.models import Subscriber
 
-BATCH = 200  # So many readers are learned of in one pass between two looks at the clock.
+BATCH = 200  # So many readers are learned of at once.
 REMEMBERED = 300  # So many of the latest papers of a reader are learned from.
 SHOWN = 30  # So many words are shown.
 
