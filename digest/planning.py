@@ -207,22 +207,17 @@ def _rank(subscribers, issue):
     hidden = _seen(subscribers, issue, paper__day__gte=first)
     tuning = Tuning.of(settings.RANKING)
     chosen = choose(issue.model, issue.edition, profiles, hidden, tuning)
-    planned = [
-        [
-            Planned(
-                issue.ids[choice.paper],
-                choice,
-                tuple(issue.ids[place] for place in choice.relatives),
-            )
-            for choice in choices
-        ]
-        for choices in chosen
-    ]
+    planned = [[_planned(choice, issue) for choice in choices] for choices in chosen]
     seconds = _second_chances(subscribers, profiles, issue, tuning)
     return [
         ([*papers[: profile.size - len(second)], *second], len(issue.ids) - len(places))
         for papers, second, profile, places in zip(planned, seconds, profiles, hidden, strict=True)
     ]
+
+
+def _planned(choice, issue, *, is_second=False):
+    relatives = tuple(issue.ids[place] for place in choice.relatives)
+    return Planned(issue.ids[choice.paper], choice, relatives, is_second)
 
 
 def _second_chances(subscribers, profiles: list[Profile], issue, tuning) -> list[list[Planned]]:
@@ -244,17 +239,10 @@ def _second_chances(subscribers, profiles: list[Profile], issue, tuning) -> list
         second.model, second.edition, [replace(one, size=1) for one in profiles], hidden, tuning
     )
     return [
-        [
-            Planned(
-                second.ids[choice.paper],
-                choice,
-                tuple(second.ids[place] for place in choice.relatives),
-                is_second=True,
-            )
-            for choice in choices
-            if subscriber.pk not in had_one
-        ]
-        for subscriber, choices in zip(subscribers, chosen, strict=True)
+        []
+        if one.pk in had_one
+        else [_planned(choice, second, is_second=True) for choice in choices]
+        for one, choices in zip(subscribers, chosen, strict=True)
     ]
 
 
@@ -394,39 +382,20 @@ def _seen(subscribers, issue, **among) -> list[set[int]]:
 
 
 def _write_down(dues, receipt, now):
-    """Write letters, digests and picks of one shard in one transaction."""
+    """Write letters, digests and picks of some of those who are due in one transaction."""
     with transaction.atomic():
         dues = _still_due(dues)
-        days = [(due, day) for due in dues for day in [*due.missed, due.day] if day is not None]
-        taken = set(
-            Digest.objects.filter(
-                subscriber__in=[due.subscriber for due in dues],
-                day__in={day for _, day in days},
-            ).values_list("subscriber_id", "day")
-        )
-        days = [(due, day) for due, day in days if (due.subscriber.pk, day) not in taken]
-        firsts = _without_letters([due.subscriber for due, _ in days])
+        days = _unwritten(dues)
+        firsts = _without_digests([due.subscriber for due, _ in days])
         letters = [_letter(due, day, due.subscriber.pk in firsts, now) for due, day in days]
         Letter.objects.bulk_create(letters)
         LetterEvent.objects.bulk_create(_event(letter, now) for letter in letters)
         digests = Digest.objects.bulk_create(
-            Digest(
-                subscriber=due.subscriber,
-                day=day,
-                letter=letter,
-                considered=due.considered if day == due.day else 0,
-                receipt=receipt.as_json() if receipt and day == due.day else {},
-                since=due.since if day == due.day else None,
-            )
+            _digest(due, day, letter, receipt)
             for (due, day), letter in zip(days, letters, strict=True)
         )
-        write_picks(
-            [
-                (digest, due.papers)
-                for (due, day), digest in zip(days, digests, strict=True)
-                if day == due.day
-            ]
-        )
+        with_days = zip(days, digests, strict=True)
+        write_picks([(digest, due.papers) for (due, day), digest in with_days if day == due.day])
         _advance(dues)
     states = [letter.state for letter in letters]
     return Plan(
@@ -444,7 +413,17 @@ def _still_due(dues):
     return [due for due in dues if moments.get(due.subscriber.pk) == due.subscriber.next_due_at]
 
 
-def _without_letters(subscribers):
+def _unwritten(dues):
+    """Return the days of each that are due or were missed, but for those with a digest."""
+    days = [(due, day) for due in dues for day in [*due.missed, due.day] if day is not None]
+    had = Digest.objects.filter(
+        subscriber__in=[due.subscriber for due in dues], day__in={day for _, day in days}
+    )
+    taken = set(had.values_list("subscriber_id", "day"))
+    return [(due, day) for due, day in days if (due.subscriber.pk, day) not in taken]
+
+
+def _without_digests(subscribers):
     """Return the numbers of those who have had no digest yet: theirs says welcome."""
     had = Digest.objects.told().filter(subscriber__in=subscribers)
     had = set(had.values_list("subscriber_id", flat=True))
@@ -468,6 +447,14 @@ def _letter(due, day, is_first, now):
     elif not due.papers and not due.subscriber.wants_quiet_days:
         letter.state, letter.reason, letter.ended_at = State.SKIPPED, NOTHING_TO_SAY, now
     return letter
+
+
+def _digest(due, day, letter, receipt):
+    digest = Digest(subscriber=due.subscriber, day=day, letter=letter)
+    if day == due.day:
+        digest.considered, digest.since = due.considered, due.since
+        digest.receipt = receipt.as_json() if receipt else {}
+    return digest
 
 
 def _event(letter, now):
