@@ -95,23 +95,15 @@ def subscribe(
         if is_retried and not subscriber.wants:
             let_letters_go(subscriber, now)  # What asks her is a confirmation, as if she were new.
         state = "suppressed" if subscriber is None else subscriber.state_at(now)
-        letter, asks = None, state in ("pending", "unsubscribed")
+        letter = None
         if state == "unsubscribed":  # Anyone may type her address: what she set stays, until she
             subscriber.asked_for = wishes.as_json(timezone, hour)  # confirms.
+            letter = _ask_to_confirm(subscriber, door, now)
         elif state == "pending":
             subscriber.timezone, subscriber.hour = timezone, hour
             subscriber.language = language
             _set_preferences(subscriber, wishes)
-        if asks:
-            note(subscriber, Consent.Act.ASKED, door, now)
-            since = max(
-                now - correspondence.CONFIRM_AGAIN,
-                subscriber.unsubscribed_at or now - correspondence.CONFIRM_AGAIN,
-            )
-            letter = correspondence.write_confirm(subscriber, now, since)
-            if letter is not None:
-                subscriber.asked_at = now
-            subscriber.save()
+            letter = _ask_to_confirm(subscriber, door, now)
         elif state != "suppressed":
             letter = correspondence.remind(subscriber, now)
         elif is_retried:
@@ -119,6 +111,18 @@ def subscribe(
         if not is_new:
             _do_the_rest_for_a_stand_in(state, wishes, door, now, wrote=letter is not None)
         return letter
+
+
+def _ask_to_confirm(subscriber, door, now):
+    """Note that she was asked for, save her, and write to her unless that was done lately."""
+    note(subscriber, Consent.Act.ASKED, door, now)
+    lately = now - correspondence.CONFIRM_AGAIN
+    since = max(lately, subscriber.unsubscribed_at or lately)
+    letter = correspondence.write_confirm(subscriber, now, since)
+    if letter is not None:
+        subscriber.asked_at = now
+    subscriber.save()
+    return letter
 
 
 def confirm(subscriber: Subscriber, asked_at, *, door: Door, now, kind: str = Kind.CONFIRM) -> None:
