@@ -28,7 +28,7 @@ from digest.sources.records import Record
 from digest.sources.web import Web
 from digest.turns import DatabaseCache, DatabaseGate
 from subscriptions import registry
-from subscriptions.models import Letter
+from subscriptions.models import Letter, Subscriber
 from tests import make
 from tests.arxiv_server import EASTERN, ArxivServer, unavailable
 from tests.huggingface_server import HuggingFaceServer, too_many
@@ -427,6 +427,16 @@ def test_digests_that_wait_go_out_as_soon_as_the_list_is_here(server, days):
     digest = Digest.objects.order_by("pk").last()
     text = " ".join(registry.composed(digest.letter, due).text.split())
     assert "arXiv announced 9 papers on Tuesday, 2 June; 9 of them were looked at" in text
+
+
+@pytest.mark.parametrize(("ago", "letters"), [(10, 0), (11, 1)])
+def test_digests_wait_for_no_source_that_was_left_alone_for_long(server, days, ago, letters):
+    run(server, days[0])
+    make.subscriber(wants_quiet_days=True, timezone="America/New_York", hour=7)
+    planning.plan(at(days[0], 8))
+    due = at(days[0] + timedelta(days=ago), 7)
+    Subscriber.objects.update(next_due_at=due)
+    assert planning.plan(due).letters == letters
 
 
 def test_first_digests_and_installations_without_arxiv_do_not_wait(server, days):

@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 import lxml.html
 import pytest
 from django.apps import apps
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
@@ -722,6 +723,15 @@ def test_erasing_leaves_no_row(client):
     assert (left["Subscriber"], left["Topic"], left["TopicPreference"]) == (1, 2, 2)
     assert (left["Letter"], left["LetterEvent"], left["Digest"], left["Pick"]) == (1, 1, 1, 1)
     assert left["Consent"] == 0
+
+
+# ---- Files
+
+
+def test_no_public_form_takes_a_file(client):
+    sent = {"email": "you@example.org", "picture": SimpleUploadedFile("a.png", b"\x89PNG")}
+    assert client.post("/subscribe/", sent).status_code == 400
+    assert not Subscriber.objects.exists()
 
 
 # ---- Unsubscribing
