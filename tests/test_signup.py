@@ -533,6 +533,15 @@ def test_a_second_unsubscribe_writes_no_second_goodbye_and_lets_the_first_go():
     assert goodbyes(reader).get().state == "planned"
 
 
+def test_a_second_unsubscribe_leaves_the_confirmation_that_was_asked_for_since():
+    reader = make.subscriber("you@example.org")
+    unsubscribe(reader)
+    letter = subscribe(now=NOW + HOUR)
+    unsubscribe(reader, now=NOW + HOUR + MINUTE)
+    letter.refresh_from_db()
+    assert (letter.kind, letter.state) == ("confirm", "planned")
+
+
 def test_the_goodbye_itself_is_not_among_what_may_yet_arrive():
     reader = make.subscriber()
     unsubscribe(reader)
