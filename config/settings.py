@@ -15,10 +15,9 @@ from urllib.parse import urlsplit
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 from django.templatetags.static import static
-from django.urls import reverse_lazy
 from django.utils.csp import CSP
 
-from config import proxies
+from config import menu, proxies
 from config.environment import (
     flag,
     generated_secret,
@@ -428,20 +427,6 @@ LOGGING = {
 
 # ---- The admin panel
 
-
-def panel_page(title, icon, name, permission=None):
-    """Return an entry of the menu, for those who may see its page."""
-    if permission is None:
-        room, table, _ = name.split("_", 2)
-        permission = f"{room}.view_{table}"
-    return {
-        "title": title,
-        "icon": icon,
-        "link": reverse_lazy(f"admin:{name}"),
-        "permission": lambda request: not permission or request.user.has_perm(permission),
-    }
-
-
 UNFOLD = {
     "SITE_TITLE": SITE_NAME,
     "SITE_HEADER": SITE_NAME,
@@ -455,81 +440,7 @@ UNFOLD = {
     "BORDER_RADIUS": "6px",
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
-    # The greys and the blue of the public pages, as scales.
-    "COLORS": {
-        "base": {
-            "50": "#fbfbf9",
-            "100": "#f1f1ee",
-            "200": "#dfe0dc",
-            "300": "#c9cbc8",
-            "400": "#969ba3",
-            "500": "#6b7079",
-            "600": "#4d525a",
-            "700": "#33373d",
-            "800": "#272b30",
-            "900": "#1c1f23",
-            "950": "#15171a",
-        },
-        "primary": {
-            "50": "oklch(97.5% .008 257)",
-            "100": "oklch(95% .018 257)",
-            "200": "oklch(90% .04 257)",
-            "300": "oklch(83% .075 257)",
-            "400": "oklch(76% .1 257)",
-            "500": "oklch(70% .12 257)",
-            "600": "oklch(43.1% .121 257)",
-            "700": "oklch(38% .107 257)",
-            "800": "oklch(35.2% .098 257)",
-            "900": "oklch(30% .085 257)",
-            "950": "oklch(24% .065 257)",
-        },
-    },
+    "COLORS": menu.COLORS,
     "DASHBOARD_CALLBACK": "digest.admin.today.dashboard",
-    "SIDEBAR": {
-        "navigation": [
-            {"items": [panel_page("Today", "today", "index", "")]},
-            {
-                "title": "Readers",
-                "items": [
-                    panel_page("Subscribers", "group", "subscriptions_subscriber_changelist"),
-                    panel_page("Topics", "label", "subscriptions_topic_changelist"),
-                    panel_page("Sealed addresses", "lock", "subscriptions_seal_changelist"),
-                ],
-            },
-            {
-                "title": "Papers",
-                "items": [
-                    panel_page("Papers", "article", "digest_paper_changelist"),
-                    panel_page("Models", "model_training", "digest_fittedmodel_changelist"),
-                    panel_page("Replay", "replay", "digest_fittedmodel_replay"),
-                ],
-            },
-            {
-                "title": "Sources",
-                "items": [
-                    panel_page("Harvests", "agriculture", "digest_harvest_changelist"),
-                    panel_page("Coverage", "fact_check", "digest_coverage_changelist"),
-                ],
-            },
-            {
-                "title": "Post",
-                "items": [
-                    panel_page("Digests", "stacked_email", "digest_digest_changelist"),
-                    panel_page("Letters", "mail", "subscriptions_letter_changelist"),
-                    panel_page("Came back", "undo", "subscriptions_letterfact_changelist"),
-                    panel_page("Sending", "outgoing_mail", "subscriptions_sending_changelist"),
-                    panel_page(
-                        "Promises", "verified", "digest_digest_promises", "digest.view_figures"
-                    ),
-                ],
-            },
-            {
-                "title": "Panel",
-                "items": [
-                    panel_page("Operators", "manage_accounts", "auth_user_changelist"),
-                    panel_page("Trail", "history", "admin_logentry_changelist"),
-                ],
-            },
-        ],
-    },
+    "SIDEBAR": {"navigation": menu.NAVIGATION},
 }
