@@ -11,8 +11,8 @@ from django.urls import reverse
 
 from digest import fitting, invented, planning, specimens
 from digest.models import Digest, PaperEvent
-from subscriptions import links, signup
-from subscriptions.models import Subscriber
+from subscriptions import links, registry, signup
+from subscriptions.models import Letter, Subscriber
 from subscriptions.post import office
 from tests import make
 from tests.make import NOW
@@ -255,6 +255,13 @@ def parts_of(name, language):
 
 
 PARTS = ["html", "text", "source"]
+
+
+def test_every_kind_of_letter_has_a_composer_and_can_be_looked_at():
+    kinds = set(Letter.Kind.values)
+    assert registry.composers.keys() == kinds
+    assert {kind for kind, _ in specimens._WRITERS.values()} == kinds
+    assert kinds <= {sample.kind for sample in invented.SAMPLES.values()}
 
 
 def test_nobody_finds_the_gallery_where_debug_is_off(client, settings):
