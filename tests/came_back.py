@@ -10,12 +10,12 @@ from tests.make import NOW
 _number = count(1)
 
 
-def letter(subscriber, *, left_at=NOW, state=Letter.State.ACCEPTED, **fields):
-    """Make a digest that left, as the ledger would have it."""
+def letter(subscriber, *, left_at=NOW, state=Letter.State.ACCEPTED, kind="digest", **fields):
+    """Make a letter that left, as the ledger would have it: a digest, or one of another kind."""
     made = Letter(
         subscriber=subscriber,
-        kind="digest",
-        day=left_at.date(),
+        kind=kind,
+        day=left_at.date() if kind == "digest" else None,
         state=state,
         created_at=left_at,
         closes_at=left_at,

@@ -173,6 +173,23 @@ def test_newer_letters_of_which_nothing_is_known_yet_break_no_row(reader):
     assert state_of(reader) == "bounced"
 
 
+def test_a_newer_letter_that_surely_arrived_ends_the_row(reader):
+    letters = letters_of_days(reader, 6)
+    receive(report(address_of(letters[5]), group("delivered", "2.1.5")))
+    bounce_softly(letters[:5])
+    assert state_of(reader) == "written to"
+
+
+@pytest.mark.parametrize(("own", "state"), [(4, "written to"), (5, "bounced")])
+def test_what_went_to_another_address_is_no_part_of_a_row(reader, own, state):
+    letters = letters_of_days(reader, own)
+    elsewhere = came_back.letter(reader, left_at=NOW - 2 * DAY, kind="move", to="you@example.org")
+    if own < 5:
+        bounce_softly([elsewhere])
+    bounce_softly(letters)
+    assert state_of(reader) == state
+
+
 def test_letters_of_long_ago_are_not_counted(reader):
     bounce_softly(letters_of_days(reader, 3, NOW - 15 * DAY) + letters_of_days(reader, 3))
     assert state_of(reader) == "written to"
