@@ -349,6 +349,13 @@ def test_what_beat_alone_looks_at_is_not_ended_by_others():
     assert not Alarm.objects.standing().exists()
 
 
+def test_who_sees_an_alarm_more_often_does_not_end_it_sooner():
+    for holds_for in (alarms.SEEN_FOR_AN_HOUR, alarms.SEEN_FOR_SELDOM):
+        alarms.note([alarms.Found("promises", "One is broken.", "once", holds_for)], NOW)
+    alarms.watch(NOW + HOUR)
+    assert Alarm.objects.standing().filter(name="promises").exists()
+
+
 # ---- Beside the web server
 
 

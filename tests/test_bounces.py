@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from subscriptions import operating, returns
-from subscriptions.models import Letter, LetterFact, UselessMail
+from subscriptions.models import Letter, LetterFact, Seal, UselessMail
 from subscriptions.post import aside, inbound, office, reports, retention, verp
 from tests import came_back, make
 from tests.came_back import address_of, answer, complaint, group, report
@@ -368,6 +368,14 @@ def test_a_complaint_outweighs_that_letters_came_back(reader, letter):
     receive(complaint("feedback@paperboy.example", message_id=letter.message_id))
     assert state_of(reader) == "complained"
     assert not reader.may_vouch(NOW + 9 * DAY)
+
+
+def test_a_complaint_from_an_address_that_was_forgotten_seals_nothing(reader):
+    elsewhere = came_back.letter(reader, kind="move", to=Letter.ELSEWHERE)
+    receive(complaint("feedback@paperboy.example", message_id=elsewhere.message_id))
+    assert elsewhere.facts.get().kind == "complained"
+    assert not Seal.objects.exists()
+    assert state_of(reader) == "written to"
 
 
 @pytest.mark.parametrize("kind", ["not-spam", "auth-failure", "virus", ""])

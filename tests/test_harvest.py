@@ -33,6 +33,7 @@ from tests import make
 from tests.arxiv_server import EASTERN, ArxivServer, unavailable
 from tests.huggingface_server import HuggingFaceServer, too_many
 from tests.in_memory import MemoryCache, OpenGate
+from tests.make import NOW
 from tests.threads import at_once
 
 pytestmark = pytest.mark.django_db
@@ -228,6 +229,15 @@ def test_yesterdays_list_with_a_fresh_date_is_not_todays(server, days):
     assert state("cs", days[1]) == "stalled"
     assert state("math", days[1]) == "fresh"
     assert expected_papers(server, days[1]).keys() == stored().keys()  # The list has them.
+
+
+@pytest.mark.parametrize(
+    ("day", "state"), [("2026-06-05", "waiting"), ("2026-06-06", "quiet"), ("2026-06-07", "quiet")]
+)
+def test_other_lists_than_arxivs_are_quiet_at_a_weekend(day, state):
+    batch = Batch([], day=date.fromisoformat(day), state="empty")
+    coverage.write_down("huggingface", batch, NOW)
+    assert Coverage.objects.get().state == state
 
 
 def test_a_list_that_comes_late_is_verified_then(server, days):
