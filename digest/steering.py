@@ -19,7 +19,7 @@ def say(subscriber, paper, value: str, now) -> None:
     Raises Subscriber.DoesNotExist where she was erased meanwhile.
     """
     with transaction.atomic():
-        Subscriber.objects.select_for_update().get(pk=subscriber.pk)
+        subscriber.locked()
         feedback = Feedback.objects.filter(subscriber=subscriber, paper=paper)
         if value == "clear":
             changed, _ = feedback.delete()

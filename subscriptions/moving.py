@@ -38,7 +38,7 @@ def ask(subscriber: Subscriber, new_email: str, *, now, may_write=True) -> None:
     a sign-up.
     """
     with transaction.atomic():
-        subscriber = _locked(subscriber)
+        subscriber = subscriber.locked()
         if subscriber.state_at(now) not in MAY_MOVE:
             raise NotOpen
         give_up(subscriber, now)
@@ -76,7 +76,7 @@ def under_way(subscriber: Subscriber) -> Move | None:
 def stay(subscriber: Subscriber, *, now) -> None:
     """Take back a wish to move."""
     with transaction.atomic():
-        give_up(_locked(subscriber), now)
+        give_up(subscriber.locked(), now)
 
 
 def agree(subscriber: Subscriber, side: str, asked_at, *, door: signup.Door, now) -> Move:
@@ -128,10 +128,6 @@ def _complete(move, subscriber, other, now):
         raise Taken from None
     move.done_at = now
     move.save()
-
-
-def _locked(subscriber):
-    return Subscriber.objects.select_for_update().get(pk=subscriber.pk)
 
 
 def _both(subscriber, new_email):
