@@ -211,6 +211,28 @@ def test_who_signed_the_new_address_up_meanwhile_keeps_it(client):
     assert Subscriber.objects.count() == 2
 
 
+def test_nobody_moves_to_an_address_that_is_kept_from_letters_since(client):
+    one = reader()
+    ask(client, one)
+    agree(one, "old")
+    make.subscriber(NEW, confirmed=False, suppressed_at=NOW, suppressed_by="complained")
+    with pytest.raises(moving.Taken):
+        agree(one, "new")
+    assert not moved(one)
+
+
+def test_who_signs_the_new_address_up_in_that_very_moment_keeps_it(client, monkeypatch):
+    one = reader()
+    ask(client, one)
+    agree(one, "old")
+    make.subscriber(NEW)
+    locked = moving._both
+    monkeypatch.setattr(moving, "_both", lambda *found: (locked(*found)[0], None))
+    with pytest.raises(moving.Taken):
+        agree(one, "new")
+    assert not moved(one)
+
+
 # ---- Another thought
 
 
