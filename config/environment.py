@@ -29,6 +29,11 @@ def text(name: str, default: str = "") -> str:
     return said
 
 
+def is_set(name: str) -> bool:
+    """Return whether the variable is there, if only to say nothing, or a file is named for it."""
+    return name in os.environ or bool(os.environ.get(f"{name}_FILE"))
+
+
 def flag(name: str, *, default: bool = False) -> bool:
     """Return whether the variable says yes. A word that is neither yes nor no is refused."""
     word = text(name).strip().lower()

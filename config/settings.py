@@ -6,7 +6,6 @@ must not be guessed (SECRET_KEY, ALLOWED_HOSTS) is asked for.
 """
 
 import logging
-import os
 from datetime import timedelta
 from email.utils import parseaddr
 from pathlib import Path
@@ -21,6 +20,7 @@ from config import menu, proxies
 from config.environment import (
     flag,
     generated_secret,
+    is_set,
     items,
     numbers,
     text,
@@ -228,7 +228,7 @@ REPLY_TO_EMAIL = text("REPLY_TO_EMAIL")  # Of someone who reads what is written 
 # Where letters that can't be delivered come back to: an address under which each letter gets one of
 # its own (VERP), or, where this is empty, the sender's. Empty delimiter: the same for all letters.
 BOUNCE_ADDRESS = text("BOUNCE_ADDRESS")
-RECIPIENT_DELIMITER = os.environ.get("RECIPIENT_DELIMITER", "+")
+RECIPIENT_DELIMITER = text("RECIPIENT_DELIMITER") if is_set("RECIPIENT_DELIMITER") else "+"
 # Where that mail lies, if no mail server pipes it in: maildir:/…, mbox:/… or imaps://…
 BOUNCE_MAILBOX = text("BOUNCE_MAILBOX")
 # What tells a mail provider that posts to us from others: the password in the address that it posts
@@ -265,7 +265,7 @@ RANKING = numbers("RANKING", "floor=0.2")  # Changes to digest.ranking.tuning.Tu
 
 # ---- The sources
 
-SOURCES = items("SOURCES") if "SOURCES" in os.environ else ["arxiv", "huggingface"]
+SOURCES = items("SOURCES") if is_set("SOURCES") else ["arxiv", "huggingface"]
 ARXIV_CATEGORIES = items("ARXIV_CATEGORIES")  # None named: all archives.
 # So long after her hour, a digest waits for a list that has not come in whole.
 HARVEST_GRACE = timedelta(minutes=whole_number("HARVEST_GRACE_MINUTES", 60))

@@ -227,6 +227,17 @@ def test_what_is_secret_may_stand_in_files(read_settings, tmp_path):
     assert settings["CACHES"]["default"]["LOCATION"] == told["CACHE_URL"]
 
 
+def test_what_may_be_set_to_nothing_may_stand_in_a_file_too(read_settings, tmp_path):
+    files = {}
+    for name, said in {"SOURCES": "huggingface", "RECIPIENT_DELIMITER": "-"}.items():
+        (tmp_path / name).write_text(f"{said}\n")
+        files[f"{name}_FILE"] = str(tmp_path / name)
+    settings = read_settings(**files)
+    assert (settings["SOURCES"], settings["RECIPIENT_DELIMITER"]) == (["huggingface"], "-")
+    settings = read_settings(SOURCES="", RECIPIENT_DELIMITER="")
+    assert (settings["SOURCES"], settings["RECIPIENT_DELIMITER"]) == ([], "")
+
+
 def test_a_database_that_a_file_names_makes_an_installation_public(read_settings, tmp_path):
     (tmp_path / "url").write_text("postgres://you@127.0.0.1/papers")
     with pytest.raises(ImproperlyConfigured, match="SECRET_KEY is not set"):
