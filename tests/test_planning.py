@@ -338,6 +338,17 @@ def test_a_preview_writes_nothing_not_even_a_model():
     assert not fitting.FittedModel.objects.exists()
 
 
+@pytest.mark.parametrize(("least", "read"), [(1, 2), (3, 3), (9, 4)])
+def test_the_model_is_fitted_on_the_last_days_and_on_older_papers_where_they_are_few(
+    settings, monkeypatch, least, read
+):
+    settings.CORPUS_DAYS = 3
+    monkeypatch.setattr(fitting, "LEAST", least)
+    for age in (0, 2, 3, 30):
+        make.paper(f"Graphs {age}", day=TODAY - age * DAY)
+    assert fitting.fit(NOW).documents == read
+
+
 def test_a_damaged_model_is_refused_and_fitted_anew(caplog):
     make.paper("Graphs")
     row = fitting.fit(NOW)
