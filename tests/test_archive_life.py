@@ -56,6 +56,15 @@ def test_a_paper_that_changed_is_found_by_its_new_words():
     assert found("molecule") == [paper.pk]
 
 
+def test_a_change_that_was_committed_after_an_archive_was_begun_is_read_again():
+    paper = make.paper("Graph networks")
+    archive.renew(NOW)
+    before = NOW - timedelta(minutes=30)
+    Paper.objects.filter(pk=paper.pk).update(title="Molecules", changed_at=before)
+    assert archive.refresh(NOW + DAY) is True
+    assert found("molecule") == [paper.pk]
+
+
 def test_the_archive_follows_the_model():
     make.paper("Graph networks")
     archive.renew(NOW)

@@ -385,6 +385,19 @@ def test_silence_after_the_dot_is_held_then_repeated_once_with_the_same_bytes(se
     assert Pick.objects.count() == 1  # It may have arrived: its papers are not sent again.
 
 
+def test_where_the_operator_wants_it_silence_is_never_answered_by_a_repeat(
+    server, composed, settings
+):
+    settings.MAX_REPEATS = 0
+    letter = letter_to("drop-dot@example.org")
+    office.deliver(letter.pk, NOW)
+    office.sweep(NOW + 16 * MINUTE)
+    letter.refresh_from_db()
+    assert (letter.state, letter.repeats) == ("failed", 0)
+    assert letter.reason.startswith("unknown")
+    assert Pick.objects.count() == 1
+
+
 def test_a_worker_that_dies_between_claim_and_send_loses_nothing(server, composed, monkeypatch):
     letter = letter_to()
     assert claim(letter)  # And then its worker is no more.

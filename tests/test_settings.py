@@ -202,6 +202,11 @@ def test_a_database_in_a_black_hole_keeps_nobody_for_minutes(read_settings, aske
     assert int(settings["DATABASES"]["default"]["OPTIONS"]["connect_timeout"]) == seconds
 
 
+@pytest.mark.parametrize(("said", "times"), [("", 1), ("1", 1), ("0", 0)])
+def test_a_letter_of_which_nobody_knows_is_repeated_once_or_never(read_settings, said, times):
+    assert read_settings(REPEAT_UNKNOWN=said)["MAX_REPEATS"] == times
+
+
 # ---- Secrets in files
 
 
