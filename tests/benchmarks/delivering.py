@@ -19,7 +19,6 @@ import pstats
 import pwd
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -28,13 +27,13 @@ import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import django
 import psutil
 
 from tests.benchmarks import composing, due_day
+from tests.benchmarks.sampling import Sampler
 
 PICKS = 5  # A digest of so many papers takes about 23 kB.
 NEW = 800  # Papers of the day: about as many as arXiv announces. Each is rendered once.
@@ -258,74 +257,6 @@ def work(pipe, is_profiled):
     if is_profiled:
         pstats.Stats(profile).sort_stats("tottime").print_stats(45)
         pstats.Stats(profile).sort_stats("cumtime").print_stats(45)
-
-
-#: What each file is for, the first of which a path holds the name. The innermost frame counts.
-FILES = {
-    "/django/db/": "database",
-    "/psycopg": "database",
-    "/post/ledger.py": "database",
-    "/post/providers.py": "database",
-    "/post/sending.py": "database",
-    "/post/clock.py": "database",
-    "/post/compression.py": "compressing",
-    "/post/journal.py": "journal",
-    "/post/smtp_": "conversation",
-    "/post/replies.py": "conversation",
-    "/post/lines.py": "conversation",
-    "/selectors.py": "conversation",
-    "/socket.py": "conversation",
-    "/post/delivery.py": "the round itself",
-    "/django/template/": "rendering blocks",
-    "/premailer/": "rendering blocks",
-    "/cssutils/": "rendering blocks",
-    "/digest/": "composing",
-    "/subscriptions/": "composing",
-}
-
-
-class Sampler:
-    """Looks a hundred times a second what the main thread is at, by the wall clock: the round,
-    or the job at its desk.
-
-    By a signal: a thread would see it only where it gives up the interpreter, that is mostly in
-    the conversation.
-    """
-
-    SECONDS = 0.01
-
-    def __init__(self):
-        self.parts: Counter[str] = Counter()
-
-    def __enter__(self):
-        signal.signal(signal.SIGALRM, lambda _, frame: self.parts.update([_part(frame)]))
-        signal.setitimer(signal.ITIMER_REAL, self.SECONDS, self.SECONDS)
-
-    def __exit__(self, *_):
-        signal.setitimer(signal.ITIMER_REAL, 0)
-
-
-def _part(frame):
-    """Return what the frame's code is there for."""
-    part, is_composing, is_reading = "", False, False
-    while frame is not None:
-        code = frame.f_code
-        if code.co_filename.endswith("/selectors.py") and code.co_name == "select":
-            return "waiting for the server or the database"
-        part = part or _part_of(code.co_filename)
-        is_composing |= code.co_name == "_compose"
-        is_reading |= code.co_filename.endswith("/digest/materials.py")
-        frame = frame.f_back
-    if is_reading:
-        return "reading for composing"
-    if is_composing and part != "rendering blocks":
-        return "composing"
-    return part or "the rest"
-
-
-@cache
-def _part_of(path):
-    return next((part for name, part in FILES.items() if name in path), "")
 
 
 @dataclass
