@@ -1,14 +1,18 @@
 """The pages of the upper room."""
 
+import re
 from datetime import timedelta
 
+import lxml.html
 import pytest
 from django.db import connection
 from django.db.migrations import Migration
 from django.db.migrations.loader import MigrationLoader
 
-from digest import composing, health, planning
+from digest import composing, health, planning, steering
 from digest.models import Digest
+from subscriptions import links
+from subscriptions.models import Letter
 from tests import make
 from tests.make import NOW
 
@@ -74,6 +78,32 @@ def test_the_web_copy_has_the_papers_of_the_letter_and_their_reasons(client):
 @pytest.mark.parametrize("token", ["x", "AAAA.BBBB", ".."])
 def test_a_wrong_link_to_a_digest_is_a_404(client, token):
     assert client.get(f"/digests/{token}/").status_code == 404
+
+
+def test_her_preferences_lead_to_the_digests_that_were_sent_the_latest_first(client):
+    reader = make.subscriber(interests="roads")
+    for number in range(3):
+        moment = NOW + timedelta(days=number)
+        make.paper(f"Roads {number}", day=moment.date())
+        planning.plan(moment)
+        if number < 2:  # The last is not on its way yet.
+            Letter.objects.update(state="accepted", left_at=moment, ended_at=moment)
+    page = lxml.html.fromstring(client.get(links.preferences_url(reader)).content)
+    rows = page.xpath("//section[@aria-labelledby='history']//li")
+    assert [re.search(r"Roads \d", row.text_content())[0] for row in rows] == ["Roads 1", "Roads 0"]
+    (first,) = rows[0].xpath(".//a/@href")
+    assert b"Roads 1" in client.get(first).content
+
+
+def test_her_preferences_list_the_papers_that_she_saved_and_no_one_elses(client):
+    reader, other = make.subscriber(), make.subscriber()
+    for number, (whose, value) in enumerate(
+        [(reader, "save"), (reader, "save"), (reader, "more"), (other, "save")]
+    ):
+        steering.say(whose, make.paper(f"Roads {number}"), value, NOW + timedelta(hours=number))
+    page = lxml.html.fromstring(client.get(links.preferences_url(reader)).content)
+    rows = page.xpath("//section[@aria-labelledby='saved']//li")
+    assert [re.search(r"Roads \d", row.text_content())[0] for row in rows] == ["Roads 1", "Roads 0"]
 
 
 def test_healthz_is_ready_and_live(client):
