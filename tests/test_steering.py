@@ -746,6 +746,23 @@ def test_a_word_taken_out_stays_out_when_learning_was_off_meanwhile(world):
     assert word not in words_of(someone)
 
 
+def test_what_one_says_and_switches_off_is_nothing_to_another():
+    one, other, paper = make.subscriber(), make.subscriber(), make.paper("Roads")
+    steering.say(other, paper, "more", NOW)
+    model = ReaderModel.objects.filter(subscriber=other)
+    model.update(terms=["road"], words=["roads"], weights=[1.0], removed={"sea": "seas"})
+    assert steering.said(one, paper) == ""
+    assert steering.learned_words(one) == steering.removed_words(one) == []
+    for term in ("road", "sea"):
+        steering.remove_word(one, term)
+        steering.restore_word(one, term)
+    steering.set_learning(one, False)
+    steering.set_learning(one, True)
+    assert not ReaderModel.objects.filter(subscriber=one).exists()
+    assert [word["word"] for word in steering.learned_words(other)] == ["roads"]
+    assert [word["word"] for word in steering.removed_words(other)] == ["seas"]
+
+
 def test_what_is_said_in_the_moment_she_switches_off_is_not_learned(world):
     someone = reader()
     as_read_before = Subscriber.objects.get(pk=someone.pk)
