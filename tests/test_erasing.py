@@ -105,6 +105,13 @@ def hers(row, seen=None):
             yield from hers(one, seen)
 
 
+def test_the_export_of_another_has_no_row_of_hers(client, panel):
+    a_life(client, panel)
+    exported = signup.export(make.subscriber("stranger@example.org", confirmed=False))
+    rows = {name: told for name, told in exported.items() if isinstance(told, list) and told}
+    assert rows.keys() == {"weekdays"}
+
+
 def test_the_export_has_every_value_of_every_row_that_belongs_to_her(client, panel):
     """By their foreign keys, so that whoever adds a table adds it to the export."""
     a_life(client, panel)

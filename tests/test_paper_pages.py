@@ -441,6 +441,8 @@ def test_a_readers_feed_has_the_papers_of_her_digests(client, reader):
     assert texts(feed, "a:entry/a:title/text()") == [ODD]
     assert "graphs" in texts(feed, "a:entry/a:summary/text()")[0]
     assert texts(feed, "a:title/text()") == ["Ihre Artikel · Paperboy"]
+    other = make.subscriber("other@example.org")
+    assert not texts(feed_of(client, feed_path(other)), "a:entry")
     response = client.get(feed_path(reader))
     assert "no-store" in response["Cache-Control"]
     assert response["X-Robots-Tag"] == "noindex, nofollow"
