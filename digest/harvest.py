@@ -14,7 +14,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from digest import coverage, storing
-from digest.models import Harvest
+from digest.models import Harvest, Paper
 from digest.sources import calendar, taxonomy
 from digest.sources.arxiv import ArXiv
 from digest.sources.huggingface import HuggingFace
@@ -37,6 +37,9 @@ EVERY = timedelta(hours=2)
 #: A daily run reaches back over one day. After more, what lies between is fetched as well.
 DAYS_OFF = timedelta(days=1)
 AGAIN = timedelta(minutes=20)
+#: So long arXiv is asked for a paper of its own that only others told of, with no categories.
+UNLISTED = timedelta(days=7)
+MOST_UNLISTED = 300  # So many in one run: three requests.
 
 State = Harvest.State
 
@@ -101,9 +104,8 @@ def run(source: Source, web: Web, *, since: date | None = None, clock=timezone.n
 def _fetch(source, web, harvest, clock):
     """Fetch from where the run is to its end, and write down how it went."""
     problems: list[str] = []
-    place = {"today": harvest.today, "since": harvest.since, "cursor": harvest.cursor}
     try:
-        for batch in source.harvest(web, **place):
+        for batch in _batches(source, web, harvest):
             _take(harvest, batch, problems, clock())
     except (Unavailable, Refused, MalformedFeed) as error:
         _end(harvest, State.FAILED, problems, clock(), f"It broke off: {error}.")
@@ -114,6 +116,24 @@ def _fetch(source, web, harvest, clock):
     else:
         _end(harvest, State.DONE, problems, clock(), "")
     return harvest
+
+
+def _batches(source, web, harvest):
+    """Yield what the source tells from here on; in a daily run of arXiv's, what it has besides of
+    papers that stand in none of its lists that were read, but in those of Hugging Face, say.
+    """
+    yield from source.harvest(web, today=harvest.today, since=harvest.since, cursor=harvest.cursor)
+    if isinstance(source, ArXiv) and harvest.since is None:
+        try:
+            yield from source.look_up(web, _unlisted(harvest.today))
+        except (Unavailable, Refused, MalformedFeed) as error:  # The lists are here all the same.
+            yield Batch([], note=f"What only others told of can't be looked up: {error}")
+
+
+def _unlisted(today) -> list[str]:
+    papers = Paper.objects.filter(categories=[], is_sample=False, day__gt=today - UNLISTED)
+    arxivs = papers.exclude(pk__contains=":").order_by("-day", "pk")
+    return list(arxivs.values_list("pk", flat=True)[:MOST_UNLISTED])
 
 
 def _today(name, now):

@@ -9,7 +9,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from digest import alarms, coverage, harvest, planning, upkeep
+from digest import alarms, coverage, harvest, planning, storing, upkeep
 from digest.models import (
     Coverage,
     Digest,
@@ -186,6 +186,34 @@ def test_killed_at_any_request_and_started_again_it_ends_the_same(server, days):
             assert Harvest.objects.count() == 1
         assert stored() == expected_papers(server, days[1])
         assert coverage.is_verified(clock())
+
+
+def test_papers_that_only_others_told_of_are_looked_up_at_arxiv(server, days):
+    told = [Record(id=id, title="Told", day=days[4]) for id in ("2606.00004", "2606.99999")]
+    old = Record(id="2606.00002", title="Told long ago", day=days[4] - harvest.UNLISTED)
+    elsewhere = Record(id="biorxiv:1", title="Of another archive", day=days[4])
+    storing.store([*told, old, elsewhere], now=at(days[4]), source="huggingface")
+    row = run(server, days[4])
+    assert row.state == "done", row.said
+    assert Paper.objects.get(pk="2606.00004").categories == ["cs.LG"]
+    assert Paper.objects.get(pk="2606.00004").authors == ["A. One", "B. Two"]
+    assert set(Paper.objects.filter(categories=[]).values_list("pk", flat=True)) == {
+        *("2606.99999", "2606.00002", "biorxiv:1")
+    }
+    (asked,) = server.paths("/api")
+    assert asked.count("2606.") == 2
+    run(server, days[4], since=days[3])
+    assert server.paths("/api") == [asked]
+
+
+def test_a_day_is_whole_though_nothing_can_be_looked_up(server, days):
+    told = Record(id="2606.00004", title="Told", day=days[4])
+    storing.store([told], now=at(days[4]), source="huggingface")
+    server.faults["api"] = "html"
+    row = run(server, days[4])
+    assert row.state == "done"
+    assert "can't be looked up" in row.said
+    assert coverage.is_verified(at(days[4]))
 
 
 def test_a_backfill_has_all_papers_with_their_days_estimated(server, days):
