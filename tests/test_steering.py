@@ -761,6 +761,9 @@ def test_what_one_says_and_switches_off_is_nothing_to_another():
     assert not ReaderModel.objects.filter(subscriber=one).exists()
     assert [word["word"] for word in steering.learned_words(other)] == ["roads"]
     assert [word["word"] for word in steering.removed_words(other)] == ["seas"]
+    signup.reset(one)
+    assert steering.said(other, paper) == "more"
+    assert steering.removed_words(other)
 
 
 def test_what_is_said_in_the_moment_she_switches_off_is_not_learned(world):
