@@ -111,6 +111,13 @@ def test_what_letters_wait_are_called_off(reader, letter):
     assert (waiting.state, waiting.reason) == (Letter.State.SKIPPED, "suppressed")
 
 
+def test_letters_to_others_go_on(reader, letter):
+    waiting = office.write(make.subscriber(), "link", now=NOW, closes_at=NOW + DAY)
+    receive(report(address_of(letter)))
+    waiting.refresh_from_db()
+    assert waiting.state == Letter.State.PLANNED
+
+
 def test_the_envelope_says_to_which_letter_it_came_back(reader, letter):
     """Some servers address a report to nobody in particular."""
     assert receive(report("postmaster@paperboy.example"), to=(address_of(letter),)) == "recorded"
@@ -188,6 +195,12 @@ def test_what_went_to_another_address_is_no_part_of_a_row(reader, own, state):
         bounce_softly([elsewhere])
     bounce_softly(letters)
     assert state_of(reader) == state
+
+
+def test_what_comes_back_from_another_makes_no_row(reader):
+    other = make.subscriber("other@example.org")
+    bounce_softly(letters_of_days(other, 4) + letters_of_days(reader, 1))
+    assert state_of(reader) == state_of(other) == "written to"
 
 
 def test_letters_of_long_ago_are_not_counted(reader):

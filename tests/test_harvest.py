@@ -9,7 +9,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from digest import alarms, coverage, harvest, planning, storing, upkeep
+from digest import alarms, coverage, harvest, ledger, planning, steering, storing, upkeep
 from digest.models import (
     Coverage,
     Digest,
@@ -29,7 +29,7 @@ from digest.sources.web import Web
 from digest.turns import DatabaseCache, DatabaseGate
 from subscriptions import registry
 from subscriptions.models import Letter, Subscriber
-from tests import make
+from tests import came_back, make
 from tests.arxiv_server import EASTERN, ArxivServer, unavailable
 from tests.huggingface_server import HuggingFaceServer, too_many
 from tests.in_memory import MemoryCache, OpenGate
@@ -484,6 +484,17 @@ def test_first_digests_and_installations_without_arxiv_do_not_wait(server, days)
     run(server, days[0])
     make.subscriber(interests="graph networks")
     assert planning.plan(at(days[1])).letters == 1
+
+
+def test_what_another_saved_and_was_told_is_no_part_of_her_news():
+    one, other = make.subscriber(), make.subscriber()
+    for whose, paper in ((one, make.paper("Roads")), (other, make.paper("Seas"))):
+        steering.say(whose, paper, "save", NOW)
+        paper.events.create(kind="revised", note="version 2", at=NOW)
+    had = came_back.letter(other, left_at=NOW + timedelta(hours=1))
+    Digest.objects.create(subscriber=other, day=had.day, letter=had)
+    (told,) = ledger.news_of_saved(one, Digest(subscriber=one, day=NOW.date()))
+    assert told.paper.title == "Roads"
 
 
 def test_what_happened_to_saved_papers_is_told_once_in_the_next_digest(server, days):

@@ -236,6 +236,23 @@ def test_who_signs_the_new_address_up_in_that_very_moment_keeps_it(client, monke
 # ---- Another thought
 
 
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda one: moving.stay(one, now=NOW),
+        lambda one: signup.unsubscribe(one.public_id, door=DOOR, now=NOW),
+        lambda one: moving.ask(one, "elsewhere@example.org", now=NOW),
+    ],
+)
+def test_who_ends_her_move_ends_no_one_elses(end):
+    one, other = reader(), reader("other@example.org")
+    moving.ask(other, NEW, now=NOW)
+    assert moving.under_way(one) is None
+    moving.ask(one, "third@example.org", now=NOW)
+    end(one)
+    assert moving.under_way(other).new_email == NEW
+
+
 def test_of_two_wishes_the_later_one_holds(client, clock):
     one = reader()
     ask(client, one, "first@example.org")
