@@ -285,6 +285,19 @@ def test_nobody_gets_two_in_a_row(fields, reason):
     assert reason in refusal(subscriber)
 
 
+def test_a_digest_of_another_is_no_reason_against_hers():
+    subscriber, other = reader(), make.subscriber("other@example.org")
+    ended(subscriber, State.FAILED, "refused: no")
+    day, closes_at = NOW.date() + DAY, NOW + 2 * DAY
+    letter = Letter.objects.create(
+        subscriber=other, kind="digest", day=day, created_at=NOW, closes_at=closes_at
+    )
+    Digest.objects.create(subscriber=other, day=day, letter=letter)
+    assert anew.why_not(subscriber, LATER) == ""
+    anew.plan_anew(subscriber, LATER)
+    assert set(Pick.objects.values_list("subscriber", flat=True)) == {subscriber.pk}
+
+
 def test_one_who_was_changed_while_it_was_ranked_is_left_alone(monkeypatch):
     subscriber = reader()
     ended(subscriber, State.FAILED, "refused: no")

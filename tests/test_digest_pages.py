@@ -9,7 +9,7 @@ from django.db import connection
 from django.db.migrations import Migration
 from django.db.migrations.loader import MigrationLoader
 
-from digest import composing, health, planning, steering
+from digest import composing, days, health, planning, steering
 from digest.models import Digest
 from subscriptions import links
 from subscriptions.models import Letter
@@ -104,6 +104,14 @@ def test_her_preferences_list_the_papers_that_she_saved_and_no_one_elses(client)
     page = lxml.html.fromstring(client.get(links.preferences_url(reader)).content)
     rows = page.xpath("//section[@aria-labelledby='saved']//li")
     assert [re.search(r"Roads \d", row.text_content())[0] for row in rows] == ["Roads 1", "Roads 0"]
+
+
+def test_the_days_of_one_have_no_digest_of_another():
+    make.paper("Roads")
+    other = make.subscriber(interests="roads")
+    planning.plan(NOW)
+    one = make.subscriber()
+    assert [days.of(reader, NOW)[0].digest is None for reader in (one, other)] == [True, False]
 
 
 def test_healthz_is_ready_and_live(client):

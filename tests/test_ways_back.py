@@ -194,6 +194,13 @@ def test_many_are_let_go_again_from_the_list(panel):
     assert list(Subscriber.objects.wanting()) == [readers[0]]
 
 
+def test_the_page_of_one_tells_nothing_of_what_came_back_from_another(panel):
+    one, other = make.subscriber(), make.subscriber()
+    inbound.receive(report(address_of(came_back.letter(other))), NOW)
+    told = {reader: "5.1.1" in text_of(panel.get(page_of(reader))) for reader in (one, other)}
+    assert told == {one: False, other: True}
+
+
 def test_what_came_back_is_listed_with_as_many_queries_for_many_as_for_few(
     panel, settings, django_assert_max_num_queries
 ):
