@@ -188,6 +188,9 @@ def test_what_she_had_before_the_days_is_hidden_on_both_sides():
     assert old.picks
     assert difference.added
     assert not set(difference.added) & set(robots)
+    other = make.subscriber(interests="graph")  # Who has had none of them.
+    difference = rehearsal.compare(other, wished(Wishes(interests=["robot"]), 10, other), NOW)
+    assert set(difference.added) & set(robots)
 
 
 def test_muting_wins_over_following_as_it_does_when_saved():
