@@ -7,9 +7,14 @@ Docker's secrets are such files, and so is what a service manager hands on as cr
 import os
 import secrets
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
+import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
+
+ENGINES = ("django.db.backends.postgresql", "django.db.backends.sqlite3")
+MOST = 36_500  # A hundred years, in days: where no year is left to go back to, Python raises.
 
 
 def text(name: str, default: str = "") -> str:
@@ -52,10 +57,12 @@ def items(name: str) -> list[str]:
 
 
 def whole_number(name: str, default: int) -> int:
-    """Return the variable as a whole number above zero."""
+    """Return the variable, days or minutes, as a whole number above zero."""
     number = text(name, str(default))
     if not number.isdecimal() or int(number) < 1:
         raise ImproperlyConfigured(f"{name} must be a whole number above zero, not {number!r}.")
+    if int(number) > MOST:
+        raise ImproperlyConfigured(f"{name} must be {MOST} at most, not {number}.")
     return int(number)
 
 
@@ -90,10 +97,33 @@ def whole_numbers(name: str, defaults: dict[str, int]) -> dict[str, int]:
 def web_address(name: str, default: str = "") -> str:
     """Return the variable as an address of the web, or "" where it is empty and has no default."""
     address = text(name, default)
-    parts = urlsplit(address)
-    if address and not (parts.scheme in ("http", "https") and parts.hostname):
+    if address and not _leads_into_the_web(address):
         raise ImproperlyConfigured(f"{name} must be an http(s) address, not {address!r}.")
     return address
+
+
+def _leads_into_the_web(address):
+    try:
+        parts = urlsplit(address)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # A port that is no number, brackets that are left open.
+        return False
+
+
+def database(name: str, default: str) -> dict[str, Any]:
+    """Return the database that the variable names, as Django wants it. No password is repeated."""
+    try:
+        parsed = dj_database_url.parse(
+            text(name) or default, conn_max_age=60, conn_health_checks=True
+        )
+    except ValueError:
+        parsed = {}
+    if parsed.get("ENGINE") not in ENGINES:
+        raise ImproperlyConfigured(
+            f"{name} must be like postgres://user:password@host/name. What is no letter and no "
+            f"digit in a password stands there as %23 for # does."
+        )
+    return parsed
 
 
 def generated_secret(path: Path) -> str:

@@ -11,13 +11,13 @@ from email.utils import parseaddr
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 from django.templatetags.static import static
 from django.utils.csp import CSP
 
 from config import menu, proxies
 from config.environment import (
+    database,
     flag,
     generated_secret,
     is_set,
@@ -136,13 +136,7 @@ TEMPLATES = [
 
 # ---- What is kept
 
-DATABASES = {
-    "default": dj_database_url.parse(
-        text("DATABASE_URL") or f"sqlite:///{DATA_DIR / 'paperboy.sqlite3'}",
-        conn_max_age=60,
-        conn_health_checks=True,
-    )
-}
+DATABASES = {"default": database("DATABASE_URL", f"sqlite:///{DATA_DIR / 'paperboy.sqlite3'}")}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["OPTIONS"] = {
         # A writer takes its lock when it begins and waits for it; a deferred one fails midway.
@@ -178,12 +172,15 @@ else:
     }.items():
         OPTIONS.setdefault(option, value)
 
+CACHE_URL = text("CACHE_URL")
+if CACHE_URL and not CACHE_URL.startswith(("redis://", "rediss://", "unix://")):
+    raise ImproperlyConfigured("CACHE_URL must be like redis://host:6379/1.")
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
-        "LOCATION": text("CACHE_URL"),
+        "LOCATION": CACHE_URL,
     }
-    if text("CACHE_URL")
+    if CACHE_URL
     else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
     # Pages that are the same for everyone, in each process's own memory: see digest/shared.py.
     "pages": {
@@ -238,6 +235,8 @@ WEBHOOK_SIGNING_KEY = text("WEBHOOK_SIGNING_KEY")
 # So often may a letter be sent again of which nobody knows whether it arrived: 1, or 0 for never.
 MAX_REPEATS = int(flag("REPEAT_UNKNOWN", default=True))
 PROVIDER_RATES = numbers("PROVIDER_RATES", "google=600")  # Letters a minute.
+if not all(0 < rate < float("inf") for rate in PROVIDER_RATES.values()):
+    raise ImproperlyConfigured("PROVIDER_RATES must be letters a minute, and more than none.")
 POSTAL_ADDRESS = text("POSTAL_ADDRESS")  # At the foot of letters, and on the imprint.
 # Who signs the letters: we do with this key (PEM), or, where none is named, the mail server.
 DKIM_KEY_FILE = text("DKIM_KEY_FILE")

@@ -277,10 +277,14 @@ def test_a_file_that_cannot_be_the_secret_is_refused(read_settings, environment,
         ("NEW_DAYS", "seven", "NEW_DAYS must be a whole number above zero, not 'seven'."),
         ("NEW_DAYS", "1.5", "NEW_DAYS must be a whole number above zero, not '1.5'."),
         ("CORPUS_DAYS", "0", "CORPUS_DAYS must be a whole number above zero, not '0'."),
+        ("KEEP_LETTERS_DAYS", "999999", "KEEP_LETTERS_DAYS must be 36500 at most, not 999999."),
+        ("ALARM_LATE_MINUTES", "9" * 20, "ALARM_LATE_MINUTES must be 36500 at most, not 999"),
         ("KEEP_HARVESTS_DAYS", "13", "KEEP_HARVESTS_DAYS is 13: below 14, days that are owed"),
         ("LOG_FORMAT", "xml", "LOG_FORMAT must be text or json, not 'xml'."),
         ("LOG_LEVEL", "loud", "LOG_LEVEL must be DEBUG, INFO, WARNING, ERROR or CRITICAL, not"),
         ("PROVIDER_RATES", "google", "PROVIDER_RATES must be like google=600, with a number"),
+        ("PROVIDER_RATES", "google=0", "PROVIDER_RATES must be letters a minute, and more than"),
+        ("PROVIDER_RATES", "google=nan", "PROVIDER_RATES must be letters a minute, and more than"),
         ("RANKING", "floor", "RANKING must be like floor=0.2, with a number"),
         ("METRICS_TOKEN", "short", "METRICS_TOKEN is too short: make one of 16 characters"),
         ("DEBUG", "maybe", "DEBUG must be 1 or 0, not 'maybe'."),
@@ -292,6 +296,9 @@ def test_a_file_that_cannot_be_the_secret_is_refused(read_settings, environment,
         ("SITE_URL", "papers.example.org", "SITE_URL must be an http(s) address"),
         ("SITE_URL", "ftp://papers.example.org", "SITE_URL must be an http(s) address"),
         ("SITE_URL", "https://", "SITE_URL must be an http(s) address"),
+        ("SITE_URL", "http://papers.example.org:80a", "SITE_URL must be an http(s) address"),
+        ("SITE_URL", "http://[::1", "SITE_URL must be an http(s) address"),
+        ("CACHE_URL", "127.0.0.1:6379", "CACHE_URL must be like redis://host:6379/1."),
         ("SOURCE_URL", "git.example.org/paperboy", "SOURCE_URL must be an http(s) address"),
         ("SOURCE_URL", "javascript:alert(1)", "SOURCE_URL must be an http(s) address"),
         ("DEFAULT_FROM_EMAIL", "Paperboy", "DEFAULT_FROM_EMAIL holds no address"),
@@ -302,6 +309,22 @@ def test_a_value_that_makes_no_sense_is_named_and_refused(read_settings, name, v
     with pytest.raises(ImproperlyConfigured) as refused:
         read_settings(**{"SECRET_KEY": "a secret", "ALLOWED_HOSTS": "*", name: value})
     assert str(refused.value).startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "papers",
+        "mysql://you:hush@127.0.0.1/papers",
+        "postgres://you:hush#1@127.0.0.1/papers",
+        "postgres://you:hush@127.0.0.1:port/papers",
+    ],
+)
+def test_a_database_that_cannot_be_found_by_its_address_is_refused(read_settings, url):
+    with pytest.raises(ImproperlyConfigured) as refused:
+        read_settings(**PUBLIC | {"DATABASE_URL": url})
+    assert str(refused.value).startswith("DATABASE_URL must be like postgres://user:password@host/")
+    assert "hush" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
