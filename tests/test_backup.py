@@ -53,6 +53,17 @@ def test_a_folder_that_is_not_there_is_told_in_a_sentence(embedded, tmp_path):
         call_command("backup", str(tmp_path / "no" / "copy"))
 
 
+def test_a_copy_that_fails_is_told_in_a_sentence_and_leaves_no_file(
+    embedded, tmp_path, monkeypatch
+):
+    broken, copy = tmp_path / "broken.sqlite3", tmp_path / "copy"
+    broken.write_text("no database")
+    monkeypatch.setitem(connection.settings_dict, "NAME", str(broken))
+    with pytest.raises(CommandError, match=r"can't be copied to .+: file is not a database"):
+        call_command("backup", str(copy))
+    assert not copy.exists()
+
+
 def test_where_the_database_is_postgresql_it_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setattr(connection, "vendor", "postgresql")
     with pytest.raises(CommandError, match="pg_dump --format=custom"):

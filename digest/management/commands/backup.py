@@ -32,11 +32,15 @@ class Command(BaseCommand):
             raise CommandError(f"{file} is there already.") from None
         except OSError as error:
             raise CommandError(f"{file} can't be written: {error.strerror}.") from None
-        with (
-            closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as source,
-            closing(sqlite3.connect(file)) as copy,
-        ):
-            source.backup(copy)
+        try:
+            with (
+                closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as source,
+                closing(sqlite3.connect(file)) as copy,
+            ):
+                source.backup(copy)
+        except sqlite3.Error as error:
+            file.unlink()  # A half of a database would be taken for a backup.
+            raise CommandError(f"{database} can't be copied to {file}: {error}.") from None
         self.stdout.write(
             f"The database is in {file}, {file.stat().st_size / 10**6:.1f} MB. Keep the secret key "
             f"with it, in another place: links in letters are signed with it."
