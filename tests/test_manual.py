@@ -9,6 +9,7 @@ import os
 import re
 import shlex
 import signal
+import smtplib
 import subprocess
 import sys
 import time
@@ -25,7 +26,7 @@ from django.core.management import get_commands, load_command_class
 from digest import alarms
 from tests import services
 from tests.faults.ports import free_port
-from tests.postfix import Pipe, Postfix
+from tests.postfix import Pipe, Postfix, wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
 MANUAL = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -228,12 +229,30 @@ def transcript(port, postfix, home: Path) -> str:
         "/opt/paperboy": str(ROOT),
         "/etc/paperboy": f"{home}/etc",
         "/etc/systemd/system": str(home),
+        "/etc/logrotate.d": str(home),
         "/usr/local/bin": f"{home}/bin",
         "/var/mail/reader": f"{home}/mail",
     }.items():
         assert theirs in script, theirs
         script = script.replace(theirs, ours)
     return script
+
+
+@pytest.mark.services
+def test_postfix_goes_on_in_a_log_that_its_group_can_read_after_a_rotation():
+    services.require("postfix")
+    rule = re.search(r"/etc/logrotate\.d/\w+ <<'END'\n(.*?)END\n", INSTALL, re.DOTALL)[1]
+    mode = int(re.search(r"create (\d+) root adm", rule)[1], 8)
+    program, *words = re.search(r"postrotate\n(.*)\n", rule)[1].split()
+    with Postfix() as postfix:
+        postfix.log.rename(postfix.log.with_name("mail.log.1"))
+        postfix.log.touch()
+        postfix.log.chmod(mode)
+        subprocess.run([program, "-c", postfix.home / "config", *words], check=True)
+        with smtplib.SMTP("127.0.0.1", postfix.port) as line:
+            line.sendmail("a@example.org", "b@example.org", "Message-ID: <after@example.org>\n\n")
+        wait_until(lambda: "<after@example.org>" in postfix.log.read_text())
+        assert postfix.log.stat().st_mode & 0o777 == 0o640
 
 
 @pytest.mark.services
