@@ -57,13 +57,13 @@ def examine(now, resolver: Resolver | None = None) -> Iterator[Finding]:
     DNS is asked through `resolver`, or the machine's own where there is none.
     """
     parts: list[tuple[str, Callable]] = [
+        ("data", premises.data),  # First: where a disk is full, SQLite doesn't answer.
         ("database", premises.database),
         ("clocks", premises.clocks),
         ("site", premises.site),
         ("proxies", premises.proxies),
         ("secret key", premises.secret_key),
         ("debugging", premises.debugging),
-        ("data", premises.data),
         ("cache", premises.cache),
         ("broker", _broker),
         ("mail server", _mail_server),

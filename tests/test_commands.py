@@ -278,6 +278,22 @@ def test_each_starter_topic_finds_papers_among_the_samples():
     assert min(found.values()) >= 1, found
 
 
+@pytest.mark.parametrize("command", ["doctor", "tick", "upgrade"])
+def test_a_database_that_cannot_be_opened_is_told_in_a_sentence(tmp_path, command):
+    (tmp_path / "paperboy.sqlite3").mkdir()
+    run = subprocess.run(
+        [sys.executable, "manage.py", command],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "DATA_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 1
+    assert "unable to open database file" in run.stdout + run.stderr
+    assert "Traceback" not in run.stderr
+
+
 def test_serve_takes_a_stranger_from_sign_up_to_her_digest(tmp_path):
     """The embedded service as a process, with its own worker and beat, in real time."""
     environment = {

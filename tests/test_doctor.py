@@ -61,6 +61,11 @@ def test_where_all_is_well_it_says_so():
     assert {what: found[what] for what in OF_THE_HOUSE} == dict.fromkeys(OF_THE_HOUSE, "ok")
 
 
+def test_the_disk_is_told_of_where_the_database_does_not_answer(monkeypatch):
+    monkeypatch.setattr(premises, "database", lambda now: ("wrong", "disk I/O error"))
+    assert [one.what for one in checkup.examine(NOW)] == ["data", "database"]
+
+
 @pytest.mark.parametrize(
     ("name", "value", "what", "grade", "said"),
     [

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
+from django.db import OperationalError
 
 from digest import health
 from subscriptions import addresses
@@ -25,7 +26,10 @@ class Command(BaseCommand):
             if reasons := health.reasons_not_ready(in_full=True):
                 raise CommandError(" ".join(reasons))
         else:
-            call_command("migrate", interactive=False, verbosity=0)
+            try:
+                call_command("migrate", interactive=False, verbosity=0)
+            except OperationalError as error:
+                raise CommandError(f"The database does not answer ({error}).") from error
         return super().execute(*args, **options)
 
 

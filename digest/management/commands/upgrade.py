@@ -9,6 +9,7 @@ from digest import starter, upgrading
 class Command(BaseCommand):
     help = "Migrate the database beside running workers, and make the starter topics if need be."
     requires_migrations_checks = False
+    requires_system_checks = []  # `migrate` makes them itself, where what they raise is told.
 
     def handle(self, **options):
         try:
