@@ -18,7 +18,7 @@ from celery.worker import WorkController
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 
-from digest import warming
+from digest import alarms, warming
 
 WEB_THREADS = 8
 CONNECTIONS = 500
@@ -49,6 +49,7 @@ def serve(listener: socket.socket) -> None:
     )
     try:
         with worker_and_beat():
+            alarms.watch_beside()
             warming.warm_beside()
             server.run()
     finally:

@@ -3,7 +3,9 @@
 import logging
 import shutil
 from collections import namedtuple
+from contextlib import nullcontext
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from django.contrib.auth.models import User
@@ -11,7 +13,7 @@ from django.core.management import call_command
 from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
-from digest import alarms, planning, pulses, tasks
+from digest import alarms, embedded, planning, pulses, tasks
 from digest.models import Alarm, Coverage, Harvest, Pulse
 from digest.turns import Lease
 from subscriptions import limits
@@ -377,6 +379,19 @@ def test_a_database_that_is_away_is_told_by_whoever_notices(hook, monkeypatch):
     watcher.look()
     assert hook.told[1].splitlines()[1:] == ["[database] is over: the database answers again."]
     assert len(hook.told) == 2
+
+
+def test_the_service_in_one_process_looks_beside_its_worker_too(monkeypatch, settings, tmp_path):
+    """Its worker can't tell that the database is away, nor that it is dead itself."""
+    begun = []
+    server = SimpleNamespace(run=lambda: None, close=lambda: None)
+    settings.STATIC_ROOT = tmp_path
+    monkeypatch.setattr(embedded.waitress, "create_server", lambda *args, **options: server)
+    monkeypatch.setattr(embedded, "worker_and_beat", nullcontext)
+    monkeypatch.setattr(embedded.warming, "warm_beside", lambda: begun.append("warming"))
+    monkeypatch.setattr(alarms, "watch_beside", lambda: begun.append("alarms"))
+    embedded.serve(None)
+    assert begun == ["alarms", "warming"]
 
 
 def test_a_database_that_is_away_for_a_moment_is_told_to_nobody(hook, monkeypatch):
