@@ -358,6 +358,12 @@ def test_who_sees_an_alarm_more_often_does_not_end_it_sooner():
     assert Alarm.objects.standing().filter(name="promises").exists()
 
 
+def test_a_clock_that_had_gone_ahead_hides_no_dead_beat():
+    pulses.beat(pulses.TICK, NOW + 2 * DAY)
+    pulses.beat(pulses.TICK, NOW)
+    assert [found.name for found in alarms.look(NOW + 10 * MINUTE)] == ["beat"]
+
+
 # ---- Beside the web server
 
 
