@@ -19,6 +19,7 @@ from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 
 from digest import alarms, warming
+from subscriptions import tasks
 
 WEB_THREADS = 8
 CONNECTIONS = 500
@@ -93,6 +94,7 @@ def worker_and_beat():
     try:
         yield
     finally:
+        tasks.stop_claiming()  # As Celery's own signal has it, which this worker never gets.
         beat.stop()
         worker.stop(in_sighandler=False)
         deadline = time.monotonic() + PATIENCE

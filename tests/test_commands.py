@@ -8,6 +8,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 import urllib.parse
 import urllib.request
@@ -15,6 +16,7 @@ from contextlib import ExitStack, closing, contextmanager
 from datetime import timedelta
 from email.parser import BytesParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -24,7 +26,7 @@ from django.http import HttpResponse
 from digest import embedded, fitting, starter
 from digest.management.commands import demo
 from digest.models import Digest, Paper
-from subscriptions import signup
+from subscriptions import signup, tasks
 from subscriptions.models import Letter, Subscriber, Topic
 from tests import make
 from tests.make import NOW
@@ -292,6 +294,20 @@ def test_a_database_that_cannot_be_opened_is_told_in_a_sentence(tmp_path, comman
     assert run.returncode == 1
     assert "unable to open database file" in run.stdout + run.stderr
     assert "Traceback" not in run.stderr
+
+
+def test_a_service_that_is_told_to_stop_lets_rounds_claim_nothing_more(monkeypatch):
+    seen = []
+    thread = SimpleNamespace(start=lambda: None, stop=lambda: None, join=lambda patience: None)
+    worker = SimpleNamespace(
+        start=lambda: None, stop=lambda in_sighandler: seen.append(tasks.is_stopping())
+    )
+    monkeypatch.setattr(tasks, "_stopping", threading.Event())
+    monkeypatch.setattr(embedded, "WorkController", lambda **options: worker)
+    monkeypatch.setattr(embedded, "EmbeddedService", lambda *args, **options: thread)
+    with embedded.worker_and_beat():
+        assert not tasks.is_stopping()
+    assert seen == [True]
 
 
 def test_serve_takes_a_stranger_from_sign_up_to_her_digest(tmp_path):
