@@ -19,7 +19,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Q, Value
 from django.db.models.functions import Greatest
-from django.db.utils import Error, InterfaceError, OperationalError
+from django.db.utils import Error, InterfaceError, InternalError, OperationalError
 from django.utils.formats import date_format
 
 from digest import coverage, promises, pulses
@@ -336,7 +336,7 @@ class Watcher:
         """Look once. Nothing is raised."""
         try:
             watch(clock.of_database())
-        except (InterfaceError, OperationalError) as error:
+        except (InterfaceError, InternalError, OperationalError) as error:
             self._is_silent(f"The database does not answer ({type(error).__name__}).")
         except Exception:
             logger.exception("the alarms can't be watched")

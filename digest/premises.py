@@ -60,6 +60,10 @@ def _postgresql():
             f"PostgreSQL may lose what it has confirmed, and letters would leave twice: switch "
             f"{', '.join(unsafe)} on."
         )
+    if _shown("transaction_read_only") == "on":
+        return "wrong", (
+            "PostgreSQL takes no writes: DATABASE_URL leads to a standby, or its disk is full."
+        )
     major = connection.pg_version // 10_000
     if major < OLDEST_POSTGRESQL:
         return "note", f"PostgreSQL {major}: tried with {OLDEST_POSTGRESQL} and later."

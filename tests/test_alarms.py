@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import call_command
-from django.db import OperationalError, connection
+from django.db import InternalError, OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
 from digest import alarms, embedded, planning, pulses, tasks
@@ -367,9 +367,10 @@ def test_a_clock_that_had_gone_ahead_hides_no_dead_beat():
 # ---- Beside the web server
 
 
-def test_a_database_that_is_away_is_told_by_whoever_notices(hook, monkeypatch):
+@pytest.mark.parametrize("error", [OperationalError, InternalError])  # Away, or read-only.
+def test_a_database_that_is_away_is_told_by_whoever_notices(hook, monkeypatch, error):
     def refuse():
-        raise OperationalError("gone")
+        raise error("gone")
 
     watcher = alarms.Watcher()
     with monkeypatch.context() as patch:
@@ -378,7 +379,7 @@ def test_a_database_that_is_away_is_told_by_whoever_notices(hook, monkeypatch):
         for _ in range(5):
             watcher.look()
     assert [told.splitlines()[1:] for told in hook.told] == [
-        ["[database] The database does not answer (OperationalError)."]
+        [f"[database] The database does not answer ({error.__name__})."]
     ]
     monkeypatch.setattr(connection, "close", lambda: None)
     watcher.look()

@@ -61,6 +61,13 @@ def test_where_all_is_well_it_says_so():
     assert {what: found[what] for what in OF_THE_HOUSE} == dict.fromkeys(OF_THE_HOUSE, "ok")
 
 
+def test_a_postgresql_that_takes_no_writes_is_wrong(monkeypatch):
+    monkeypatch.setattr(premises, "_shown", lambda name: "on")
+    grade, said = premises._postgresql()
+    assert grade == "wrong"
+    assert said.startswith("PostgreSQL takes no writes")
+
+
 def test_the_disk_is_told_of_where_the_database_does_not_answer(monkeypatch):
     monkeypatch.setattr(premises, "database", lambda now: ("wrong", "disk I/O error"))
     assert [one.what for one in checkup.examine(NOW)] == ["data", "database"]
