@@ -6,6 +6,7 @@ must not be guessed (SECRET_KEY, ALLOWED_HOSTS) is asked for.
 """
 
 import logging
+from contextlib import suppress
 from datetime import timedelta
 from email.utils import parseaddr
 from pathlib import Path
@@ -136,6 +137,9 @@ TEMPLATES = [
 
 # ---- What is kept
 
+if not text("DATABASE_URL"):
+    with suppress(OSError):  # Whoever opens the database there says what is wrong.
+        DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
 DATABASES = {"default": database("DATABASE_URL", f"sqlite:///{DATA_DIR / 'paperboy.sqlite3'}")}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["OPTIONS"] = {

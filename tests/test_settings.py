@@ -112,6 +112,13 @@ def test_a_key_that_is_given_leaves_no_file(read_settings, data_dir):
     assert list(data_dir.iterdir()) == []
 
 
+def test_the_embedded_database_has_its_folder_also_where_the_key_is_given(tmp_path):
+    data_dir = tmp_path / "a" / "new one"
+    checked = manage("check", DATA_DIR=str(data_dir), SECRET_KEY="a secret")
+    assert checked.returncode == 0, checked.stderr
+    assert stat.S_IMODE(data_dir.stat().st_mode) == 0o700
+
+
 def test_processes_that_start_at_once_have_one_key(data_dir):
     keys = at_once(*20 * [lambda: generated_secret(data_dir / "new" / "secret-key")])
     assert len(set(keys)) == 1
