@@ -214,6 +214,8 @@ def load(row: ArchiveFile) -> Archive:
         raise Damaged(f"{row.name} can't be read ({type(error).__name__})") from error
     if hashlib.sha256(content).hexdigest() != row.sha256:
         raise Damaged(f"{row.name} is not what was stored: its checksum differs")
+    if isinstance(content, mmap.mmap):  # What is needed of it comes back as it is read.
+        content.madvise(mmap.MADV_DONTNEED)
     try:
         return Archive(fitting.kept(row.model), arrays.read(content))
     except ValueError as error:

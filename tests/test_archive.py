@@ -1,13 +1,14 @@
 """All papers as arrays: written once, and searched as the ranking ranks."""
 
 import random
+import tracemalloc
 from datetime import date
 
 import numpy as np
 import pytest
 
 from digest import arrays
-from digest.ranking import text
+from digest.ranking import archiving, text
 from digest.ranking.archive import Archive, widened
 from digest.ranking.archiving import Facts, Texts, arrays_of
 from digest.ranking.choice import matches
@@ -145,6 +146,17 @@ def test_what_was_read_is_not_read_again_for_another_model():
     anew = archive_of(papers[5:], model)
     for name, array in anew.arrays.items():
         assert np.array_equal(array, now.arrays[name]), name
+
+
+def test_an_archive_takes_less_than_three_times_its_own_memory_to_make(monkeypatch):
+    monkeypatch.setattr(archiving, "BLOCK", 250)
+    papers = some_papers(5_000)
+    model, facts = TfidfModel(n_components=32).fit(map(text_of, papers)), facts_of(papers)
+    tracemalloc.start()
+    made = arrays_of(model, facts, lambda ids: papers)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2.5 * sum(array.nbytes for array in made.values())
 
 
 def test_a_paper_is_found_by_words_that_the_model_does_not_know():

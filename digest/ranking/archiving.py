@@ -98,10 +98,11 @@ class _Pool:
         renumbered = np.array([*words, *names, *marks], dtype=np.int32)
         for first in range(0, len(before), BLOCK):
             papers = np.arange(first, min(first + BLOCK, len(before)))
+            if changed:
+                is_kept = [identity not in changed for identity in before.ids_at(papers)]
+                papers = papers[np.array(is_kept)]
             tokens, ends = before.read(papers)
             self._append(before.ids_at(papers), renumbered[tokens], ends)
-        for identity in changed:
-            self.pieces.pop(identity, None)
 
     def add(self, texts: Iterable[Texts]) -> None:
         """Read papers."""
@@ -110,7 +111,7 @@ class _Pool:
             tokens.extend(self.reader.read(paper.title, paper.abstract, paper.authors))
             ends.append(len(tokens))
             ids.append(paper.id)
-        self._append(ids, np.array(tokens, dtype=np.int32), np.array(ends, dtype=np.int64))
+        self._append(ids, np.frombuffer(tokens, dtype=np.int32), np.array(ends, dtype=np.int64))
 
     def _append(self, ids: Sequence[str], tokens: np.ndarray, ends: np.ndarray) -> None:
         starts, sizes = starts_of(ends) + self._size, sizes_of(ends)
@@ -199,8 +200,11 @@ class _Counting:
     def __init__(self, model: TfidfModel, n_further: int, width: int) -> None:
         self.model, self.width, self.n_words = model, width, len(model.terms_) + n_further
         self.acronyms, self.weights = Acronyms(model), weights_of(model, n_further)
-        self.blocks: list[tuple[np.ndarray, np.ndarray, sparse.csr_matrix]] = []
-        self.measures: list[tuple[np.ndarray, np.ndarray]] = []
+        self.tokens: list[np.ndarray] = []
+        self.sizes: list[np.ndarray] = []
+        self.counts: list[sparse.csr_matrix] = []
+        self.lengths: list[np.ndarray] = []
+        self.latent: list[np.ndarray] = []
         self.add(np.zeros(0, np.int32), np.zeros(0, np.int64))
 
     def add(self, tokens: np.ndarray, ends: np.ndarray) -> None:
@@ -209,26 +213,37 @@ class _Counting:
         lengths = np.sqrt(np.asarray(vectors.multiply(vectors).sum(axis=1)).ravel())
         latent = self.model.latent(unit_rows(vectors[:, : len(self.model.terms_)]))
         counts.data = np.minimum(counts.data, MOST_COUNTED).astype(np.uint8)
-        self.blocks.append((tokens, sizes_of(ends), counts))
-        self.measures.append((np.maximum(lengths, 1e-9), latent))
+        self.tokens.append(tokens.astype(np.int32, copy=False))
+        self.sizes.append(sizes_of(ends))
+        self.counts.append(counts)
+        self.lengths.append(np.maximum(lengths, 1e-9).astype(np.float32))
+        self.latent.append(latent.astype(np.float16))
 
     def arrays(self) -> Arrays:
-        tokens, sizes, counts = zip(*self.blocks, strict=True)
-        lengths, latent = zip(*self.measures, strict=True)
-        by_paper = sparse.vstack(counts, format="csr")
+        """Return the arrays. What was gathered is let go, piece by piece: it is as large again."""
+        arrays = {
+            "tokens": _joined(self.tokens),
+            "token_ends": np.cumsum(_joined(self.sizes), dtype=np.int64),
+            "lengths": _joined(self.lengths),
+            "latent": _joined(self.latent),
+        }
+        by_paper = sparse.vstack(self.counts, format="csr")
+        self.counts.clear()
         by_term, words = by_paper.tocsc(), by_paper[:, : self.n_words]
-        return {
-            "tokens": np.concatenate(tokens).astype(np.int32),
-            "token_ends": np.cumsum(np.concatenate(sizes), dtype=np.int64),
-            "columns": words.indices.astype(np.int32),
+        return arrays | {
+            "columns": words.indices.astype(np.int32, copy=False),
             "counts": words.data,
             "paper_ends": words.indptr[1:].astype(np.int64),
-            "papers": by_term.indices.astype(np.int32),
+            "papers": by_term.indices.astype(np.int32, copy=False),
             "paper_counts": by_term.data,
             "term_ends": by_term.indptr[1:].astype(np.int64),
-            "lengths": np.concatenate(lengths).astype(np.float32),
-            "latent": np.concatenate(latent).astype(np.float16),
         }
+
+
+def _joined(parts: list[np.ndarray]) -> np.ndarray:
+    joined = np.concatenate(parts)
+    parts.clear()
+    return joined
 
 
 def _twins(archive: Archive) -> Arrays:

@@ -98,7 +98,9 @@ class TfidfModel:
         self.idf_ = _idf(counts)
         self.acronyms_ = corpus.acronyms()
         self._ready()
-        self._fit_latent(self._weighted(_every(counts, self.max_sample)))
+        vectors = self._weighted(_every(counts, self.max_sample))
+        del corpus, counts  # The latent part needs as much memory again.
+        self._fit_latent(vectors)
         return self
 
     def _fit_latent(self, vectors: sparse.csr_matrix) -> None:
@@ -106,6 +108,7 @@ class TfidfModel:
         having = np.asarray((vectors != 0).sum(axis=0)).ravel()
         self.latent_terms_ = np.flatnonzero(having > 1).astype(np.int32)
         shared = vectors[:, self.latent_terms_]
+        del vectors
         n_dimensions = min(self.n_components, shared.shape[0] // 7, shared.shape[1] - 1)
         if n_dimensions < LEAST_DIMENSIONS:
             self._without_latent()
