@@ -59,10 +59,13 @@ def refresh(now) -> bool:
 
     Return whether it was written.
     """
+    return not is_current() and write(now) is not None
+
+
+def is_current() -> bool:
+    """Return whether it has all papers as they are, with the model in use, in a whole file."""
     row, model = ArchiveFile.objects.first(), FittedModel.objects.first()
-    if model is None or (row is not None and row.model_id == model.pk and _is_whole(row)):
-        return False
-    return write(now) is not None
+    return row is not None and model is not None and row.model_id == model.pk and _is_whole(row)
 
 
 def _is_whole(row):

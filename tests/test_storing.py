@@ -7,11 +7,13 @@ from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
+from django.core.files.storage import default_storage
 from django.core.management import CommandError, call_command
 from django.db import connection, transaction
+from django.utils import timezone
 
-from digest import samples, storing
-from digest.models import Paper
+from digest import archive, samples, storing
+from digest.models import ArchiveFile, FittedModel, Paper
 from digest.sources.records import Record
 from tests.make import NOW
 
@@ -134,6 +136,29 @@ def test_import_papers_reports_a_bad_line_by_number_and_stores_the_rest(tmp_path
     assert "papers.jsonl, line 2: this is not JSON. Skipped." in err
     assert "2 new, 0 changed, 0 unchanged, 1 bad lines skipped." in out
     assert Paper.objects.count() == 2
+
+
+def test_a_file_that_tells_nothing_new_leaves_the_ranking_as_it_is(tmp_path, capsys):
+    path = lines(tmp_path / "papers.jsonl", {"title": "Bread and ovens"}, {"title": "Ovens"})
+    call_command("import_papers", path)
+    fitted = list(FittedModel.objects.values())
+    call_command("import_papers", path)
+    assert list(FittedModel.objects.values()) == fitted
+    told = capsys.readouterr().out.splitlines()
+    assert told[1] == told[3] == "Ranking fitted on 2 papers, 2 terms."
+    call_command("import_papers", lines(tmp_path / "new.jsonl", {"title": "Butter"}))
+    assert FittedModel.objects.first().documents == 3
+
+
+def test_what_an_import_stored_that_was_cut_off_is_fitted_by_the_next(tmp_path):
+    path = lines(tmp_path / "papers.jsonl", {"title": "Bread and ovens"}, {"title": "Ovens"})
+    call_command("import_papers", path)
+    storing.store([RECORD], now=timezone.now())
+    call_command("import_papers", path)
+    assert FittedModel.objects.first().documents == 3
+    default_storage.delete(ArchiveFile.objects.first().name)
+    call_command("import_papers", path)
+    assert archive.is_current()
 
 
 def test_a_file_without_a_paper_in_it_is_no_success(tmp_path):

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from digest import archive, storing
 from digest.management import base
+from digest.models import FittedModel
 from digest.sources import files
 
 SHOWN_ERRORS = 20
@@ -28,11 +29,13 @@ class Command(base.Command):
         for path in paths:
             if not path.is_file():
                 raise CommandError(f"{path} is no file.")
-        self.bad_lines, self.foreign = 0, []
+        self.bad_lines, self.foreign, self.has_changed = 0, [], False
         now = timezone.now()
         shift = self._shift(paths, shift_to)
         broken = [path for path in paths if not self._import(path, now, shift)]
-        row = archive.renew(now)
+        row = FittedModel.objects.first()
+        if self.has_changed or not archive.is_current():
+            row = archive.renew(now)
         self.stdout.write(f"Ranking fitted on {row.documents} papers, {row.terms} terms.")
         if broken:
             raise CommandError(f"Not read to the end: {', '.join(str(path) for path in broken)}.")
@@ -65,6 +68,7 @@ class Command(base.Command):
             f"{path.name}: {tally.new} new, {tally.changed} changed, "
             f"{tally.unchanged} unchanged, {self.bad_lines} bad lines skipped."
         )
+        self.has_changed = self.has_changed or bool(tally.new or tally.changed)
         if self.bad_lines and not (tally.new or tally.changed or tally.unchanged):
             self.foreign.append(path)
         self.bad_lines = 0
