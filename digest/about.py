@@ -4,6 +4,8 @@ from django.conf import settings
 from django.http import Http404
 from django.shortcuts import render
 from django.template.loader import render_to_string
+from django.utils.text import get_text_list
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from digest import keeping
@@ -20,7 +22,7 @@ def privacy(request):
     """What is kept of readers, what for and until when, as tables and settings are now."""
     context = {
         "kept": keeping.parts(),
-        "sources": [NAMES.get(source, source) for source in settings.SOURCES],
+        "sources": get_text_list([NAMES.get(one, one) for one in settings.SOURCES], _("and")),
         "writes_files": settings.EMAIL_URL.startswith("file:"),
         "provider": _provider(),
         "contact": settings.CONTACT_EMAIL,

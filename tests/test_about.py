@@ -60,6 +60,13 @@ def test_the_privacy_page_calls_what_a_reader_can_do_by_its_name(client, languag
     assert set(promised) <= names
 
 
+@pytest.mark.parametrize(
+    ("language", "said"), [("en", "from arXiv and Hugging Face."), ("de", "von arXiv und Hugging")]
+)
+def test_the_privacy_page_names_the_sources_in_a_sentence(client, language, said):
+    assert said in words(client.get("/privacy/", headers={"accept-language": language}))
+
+
 def test_the_privacy_page_tells_the_days_that_are_set(client, settings):
     settings.KEEP_LETTERS, settings.KEEP_EVENTS = timedelta(days=333), timedelta(days=1)
     page = words(client.get("/privacy/"))
