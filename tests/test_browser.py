@@ -66,7 +66,7 @@ def test_a_stranger_signs_up_with_an_address_alone(site, open_page, has_scripts)
     page = open_page(f"{site}/", java_script_enabled=has_scripts, timezone_id="America/New_York")
     page.get_by_label("Your email address").fill("stranger@example.org")
     page.get_by_role("button", name="Sign up").click()
-    assert page.get_by_text("stranger@example.org").is_visible()
+    page.get_by_text("stranger@example.org").wait_for()
     stranger = Subscriber.objects.get(email="stranger@example.org")
     assert stranger.timezone == ("America/New_York" if has_scripts else "UTC")
     assert stranger.letters.get().kind == "confirm"
@@ -102,7 +102,7 @@ def test_a_preview_that_is_passed_on_opens_as_it_was(site, open_page):
     page.get_by_label("Your own words").fill("")
     page.get_by_label("Robotics", exact=True).uncheck()
     page.wait_for_url(f"{site}/")
-    assert page.get_by_role("heading", name="Today’s papers").is_visible()
+    page.get_by_role("heading", name="Today’s papers").wait_for()
 
 
 @pytest.mark.parametrize("has_scripts", [True, False])
@@ -116,7 +116,7 @@ def test_a_reader_sees_what_a_change_would_bring_and_then_saves_it(site, open_pa
         ask.click()
     page.get_by_text("Not saved yet. Over the last seven days: +1 −5 papers").wait_for()
     page.get_by_text("Which ones").click()
-    assert page.get_by_role("link", name="Sour bread").is_visible()
+    page.get_by_role("link", name="Sour bread").wait_for()
     assert page.get_by_role("link", name="Graph networks number").count() == 5
     assert own_words() == {"graph networks"}
 
@@ -236,10 +236,11 @@ def test_from_a_strangers_address_to_her_first_digest_without_scripts(site, open
     page.get_by_label("Your email address").fill("stranger@example.org")
     page.get_by_label("Your own words").fill("graph networks")
     page.get_by_role("button", name="Sign up").click()
+    page.get_by_role("heading", name="Look in your inbox").wait_for()
     deliver()
     page.goto(link_in(outbox()[-1], "Confirm this address"))
     page.get_by_role("button", name="Yes, send me the digest").click()
-    assert page.get_by_text("Your first digest is on its way").is_visible()
+    page.get_by_text("Your first digest is on its way").wait_for()
     deliver()
     digest = outbox()[-1]
     assert digest["To"] == "stranger@example.org"
@@ -267,7 +268,7 @@ def test_what_she_says_by_the_link_of_a_letter_changes_tomorrows(
     liked = Digest.objects.get(subscriber=reader()).picks.filter(paper__in=papers_of(ROADS))[0]
     page = open_page(link_in(letter, "More like this", under=liked.paper_id))
     page.get_by_role("button", name="More like this").click()
-    assert page.get_by_text("Noted. Your next digests take it into account.").is_visible()
+    page.get_by_text("Noted. Your next digests take it into account.").wait_for()
 
     steering.learn(tomorrow)
     theme(MOLECULES, 0, 6, day=tomorrow.date())
@@ -291,9 +292,11 @@ def test_who_unsubscribes_by_the_link_of_a_letter_takes_it_back(site, open_page,
     deliver()
     page = open_page(link_in(outbox()[-1], "Unsubscribe"))
     page.get_by_role("button", name="Unsubscribe").click()
+    undo = page.get_by_role("button", name="Undo")
+    undo.wait_for()
     assert reader().unsubscribed_at == NOW
-    page.get_by_role("button", name="Undo").click()
-    assert page.get_by_role("heading", name="You get the digest again").is_visible()
+    undo.click()
+    page.get_by_role("heading", name="You get the digest again").wait_for()
     assert reader().state_at(NOW) == "active"
 
 
