@@ -46,15 +46,16 @@ def wall():
 
 
 class NarrowGate:
-    """Lets one through at a time."""
+    """Lets one through at a time, and the next one so many seconds later."""
 
-    def __init__(self):
-        self.held = threading.Lock()
+    def __init__(self, seconds=0.0):
+        self.held, self.seconds = threading.Lock(), seconds
 
     @contextmanager
     def turn(self):
         with self.held:
             yield
+            time.sleep(self.seconds)
 
 
 def web_of(hosts, clock=None, gate=None, cache=None, **options):
@@ -455,7 +456,7 @@ def test_the_next_address_of_a_name_is_tried(ask, server, monkeypatch):
 
 
 def test_threads_have_their_turns_one_after_the_other(ask, server):
-    gate = NarrowGate()
+    gate = NarrowGate(0.05)  # In which the server notices that a client hung up.
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(lambda n: ask(f"/200?{n}", gate=gate), range(5)))
     times = _finished(server, 5)
@@ -471,7 +472,7 @@ def test_while_it_waits_for_a_busy_server_others_may_ask(ask, wall, server):
 
 
 def _finished(server, count):
-    """The server notices that a client hung up a moment after the client did."""
+    """Return when each connection was open, once the server noticed that so many clients left."""
     until = time.monotonic() + 2
     while len(server.open_at) < count and time.monotonic() < until:
         time.sleep(0.01)
