@@ -301,9 +301,13 @@ BOMBS += [
 @pytest.mark.parametrize("end", ["", "}", "$", "\\)"])
 def test_forty_thousand_characters_take_no_half_second(bomb, end):
     text = (bomb * 40_000)[:40_000] + end
+    assert min(seconds_for(text) for _ in range(3)) < 0.5  # Garbage may be collected in one.
+
+
+def seconds_for(text):
     begun = time.process_time()
     readable(text)
-    assert time.process_time() - begun < 0.5
+    return time.process_time() - begun
 
 
 def test_forty_thousand_characters_of_different_formulas_take_no_half_second():
