@@ -1,6 +1,7 @@
 """Runs of sources: everything that was announced, each paper once, and proof of it."""
 
 import time
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from itertools import pairwise
@@ -193,12 +194,14 @@ def test_papers_that_only_others_told_of_are_looked_up_at_arxiv(server, days):
     old = Record(id="2606.00002", title="Told long ago", day=days[4] - harvest.UNLISTED)
     elsewhere = Record(id="biorxiv:1", title="Of another archive", day=days[4])
     storing.store([*told, old, elsewhere], now=at(days[4]), source="huggingface")
+    sample = replace(old, id="2606.00005", day=days[4])
+    storing.store([sample], now=at(days[4]), is_sample=True)
     row = run(server, days[4])
     assert row.state == "done", row.said
     assert Paper.objects.get(pk="2606.00004").categories == ["cs.LG"]
     assert Paper.objects.get(pk="2606.00004").authors == ["A. One", "B. Two"]
     assert set(Paper.objects.filter(categories=[]).values_list("pk", flat=True)) == {
-        *("2606.99999", "2606.00002", "biorxiv:1")
+        *("2606.99999", "2606.00002", "2606.00005", "biorxiv:1")
     }
     (asked,) = server.paths("/api")
     assert asked.count("2606.") == 2
