@@ -34,11 +34,11 @@ PLENTY = 30  # So many are enough in any company: among few papers, none is ahea
 TAKEN_OFF = 0.5  # So far ahead of its field and age: see Edition.trends.
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Issue:
     """The papers that are new on a day: `ids` in the edition's order, and where each stands in it.
 
-    They are of the last `days` days.
+    They are of the last `days` days. Each issue equals itself alone.
     """
 
     day: date
@@ -63,7 +63,7 @@ def issue_of(day, now, *, days=None, may_store=True) -> Issue:
     papers = Paper.objects.new_on(day, days)
     state = papers.aggregate(count=Count("pk"), changed=Max("changed_at"))
     model = fitting.current(now, may_store=may_store)
-    key = (id(model), day, *state.values())
+    key = (model, day, *state.values())
     return _kept(_name(days), key, lambda: _make(day, days, model, papers))
 
 
@@ -90,7 +90,7 @@ def issues_until(day: date, back: int) -> list[Issue]:
     raises what `window` does.
     """
     whole = window(day, back)
-    return _kept("days", (id(whole), back), lambda: list(_make_days(whole, back)))
+    return _kept("days", (whole, back), lambda: list(_make_days(whole, back)))
 
 
 def for_page(day: date, days: int) -> Issue:
@@ -110,11 +110,11 @@ def window(day: date, back: int) -> Issue:
     """
     name = f"window of {back} days"
     if (papers := archive.current()) is not None:
-        return _kept(name, (id(papers), day, back), lambda: _from_archive(papers, day, back))
+        return _kept(name, (papers, day, back), lambda: _from_archive(papers, day, back))
     model = fitting.in_use()
     papers = Paper.objects.new_between(day - timedelta(days=back), day)
     state = papers.aggregate(count=Count("pk"), changed=Max("changed_at"))
-    key = id(model), day, back, *state.values()
+    key = model, day, back, *state.values()
     return _kept(name, key, lambda: _make(day, settings.NEW_DAYS + back, model, papers))
 
 
@@ -129,7 +129,7 @@ def second_chances(issue: Issue) -> Issue:
         day__range=(first, issue.day),
     )
     state = seen.aggregate(count=Count("pk"), votes=Sum("upvotes"), last=Max("day"))
-    key = (id(issue.model), issue.day, *state.values())
+    key = (issue.model, issue.day, *state.values())
     return _kept("second", key, lambda: _make_second(issue, seen))
 
 
@@ -140,7 +140,7 @@ def _name(days):
 def _kept(name, key, make):
     """Return what has this name, made anew where it isn't what was made last: an issue, or several.
 
-    The last one holds its model, so that no other can have the same identity meanwhile.
+    A key holds what it was made from, not its `id`, which another has as soon as that is gone.
     """
     with _making[name]:  # Of several threads, one makes it.
         last = _last.get(name)

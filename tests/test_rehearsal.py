@@ -1,6 +1,8 @@
 """What someone's digests would have been: ranked as planning ranks, with a memory, and stored
 nowhere."""
 
+import gc
+import weakref
 from datetime import timedelta
 
 import pytest
@@ -217,3 +219,17 @@ def test_what_is_not_looked_at_is_not_even_read(monkeypatch):
     many = tuple(Interest(f"{n}", f"{n}" * 2_000) for n in range(50))
     assert rehearsal.bounded(Profile(many))[1]
     assert len(read) == 3
+
+
+def test_what_the_days_are_kept_by_stays_as_long_as_they_do():
+    """Gone, it would leave its identity to a later one, whose days would be taken for made."""
+    fitting.fit(NOW)
+    editions.issues_until(NOW.date(), editions.BACK)
+    whole = weakref.ref(editions.window(NOW.date(), editions.BACK))
+    make.paper("Graph networks")
+    editions.window(NOW.date(), editions.BACK)  # As pages of papers do, without the days.
+    gc.collect()
+    assert whole() is not None
+    editions.issues_until(NOW.date(), editions.BACK)
+    gc.collect()
+    assert whole() is None
