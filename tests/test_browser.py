@@ -322,6 +322,7 @@ def log_in_to_add_a_topic(page):
     page.get_by_label("Username").fill("curator")
     page.get_by_label("Password").fill("a long secret")
     page.get_by_role("button", name="Log in").click()
+    page.wait_for_url("**/topic/add/")  # Loaded: Django's own script takes the focus to the name.
 
 
 def test_what_a_curator_wrote_before_the_script_came_is_matched_too(site, open_page):
