@@ -7,7 +7,7 @@ from datetime import date, timedelta
 
 from django.conf import settings
 
-from digest import editions, fitting, planning
+from digest import editions, fitting, planning, titles
 from digest.models import Paper, Pick
 from digest.profiles import profiles_of
 from digest.ranking.tuning import Tuning
@@ -42,10 +42,20 @@ def find_paper(asked: str) -> Paper | None:
     asked = " ".join(asked.split())[:500]
     if (paper := paper_by_id(asked)) or not asked:
         return paper
-    papers = Paper.objects.filter(title__iexact=asked)
-    if len(asked) >= LEAST_OF_TITLE and not papers.exists():
-        papers = Paper.objects.filter(title__istartswith=asked)
-    return papers.first()
+    newest = _newest(titles.called(Paper.objects.all(), asked))
+    if newest is None and len(asked) >= LEAST_OF_TITLE:
+        newest = _newest(titles.beginning(Paper.objects.all(), asked))
+    return newest
+
+
+def _newest(papers):
+    """Return the first of the papers, by their order.
+
+    The database is not asked to sort them, for it may go through all papers by their days instead.
+    """
+    days = papers.order_by().values_list("pk", "day")
+    first = min(days, key=lambda one: (-one[1].toordinal(), one[0]), default=None)
+    return Paper.objects.filter(pk=first[0]).first() if first else None
 
 
 def paper_by_id(asked: str) -> Paper | None:

@@ -16,6 +16,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from digest import wording
+from digest.titles import Beginning
 from subscriptions.models import Letter, Subscriber
 
 #: cs.LG or hep-th, and not I.2.6.
@@ -102,6 +103,7 @@ class Paper(models.Model):
 
     class Meta:
         ordering = ["-day", "id"]
+        indexes = [models.Index(Beginning("title"), name="papers_by_title")]
 
     def __str__(self):
         return self.title

@@ -2,6 +2,7 @@
 
 import html
 import logging
+import random
 import re
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -9,7 +10,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.apps import apps
 from django.core.files.storage import default_storage
+from django.db import connection
 from django.template.loader import render_to_string
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from config.policies import RedactingFormatter
@@ -17,6 +20,7 @@ from digest import archive, asking, fitting, planning, steering
 from digest.models import Digest, FittedModel, Pick
 from digest.ranking.model import TfidfModel
 from digest.ranking.verdict import Verdict
+from digest.sources.records import MAX_TITLE
 from subscriptions import links
 from subscriptions.models import Letter, Subscriber
 from tests import make
@@ -172,6 +176,40 @@ def test_of_two_papers_with_one_title_the_newer_is_meant():
     make.paper("Roads of graphs", id="2606.00009", day=TODAY - DAY)
     newer = make.paper("Roads of graphs", id="2606.00001")
     assert asking.find_paper("roads of graphs") == newer
+
+
+@pytest.mark.parametrize("asked", ["Roads of graphs", "ROADS OF", "Nothing is called so", "Knots"])
+def test_a_title_is_found_by_an_index(asked):
+    make.paper("Roads of graphs")
+    with CaptureQueriesContext(connection) as queries:
+        asking.find_paper(asked)
+    looked = [query["sql"] for query in queries if "title" in query["sql"].partition("WHERE")[2]]
+    assert looked
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SET LOCAL enable_seqscan = off")
+        for sql in looked:
+            plan = "EXPLAIN" if connection.vendor == "postgresql" else "EXPLAIN QUERY PLAN"
+            cursor.execute(f"{plan} {sql}")
+            said = str(cursor.fetchall())
+            assert "papers_by_title" in said
+            assert "SCAN digest_paper" not in said
+
+
+def test_titles_that_begin_alike_for_long_are_told_apart():
+    begins = "Roads of graphs, and of all that is like them in one way or another: "
+    first, second = make.paper(f"{begins}part one"), make.paper(f"{begins}part two")
+    assert asking.find_paper(f"{begins}Part One") == first
+    assert asking.find_paper(f"{begins}part t") == second
+    assert asking.find_paper(f"{begins}part three") is None
+
+
+def test_the_longest_title_has_room_in_the_index():
+    """PostgreSQL refuses a row that takes more than 2,700 bytes there, compressed."""
+    signs = range(0x20000, 0x2A6DF)  # Of four bytes each.
+    title = "".join(map(chr, random.Random(1).sample(signs, MAX_TITLE)))
+    paper = make.paper(title)
+    assert asking.find_paper(title) == asking.find_paper(title[:100]) == paper
 
 
 # ---- The answers

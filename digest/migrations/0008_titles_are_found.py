@@ -1,0 +1,19 @@
+from django.db import migrations, models
+
+from digest.titles import Beginning
+from subscriptions.indexing import AddIndexBeside
+
+
+class Migration(migrations.Migration):
+    atomic = False
+
+    dependencies = [
+        ("digest", "0007_figures_may_be_viewed"),
+    ]
+
+    operations = [
+        AddIndexBeside(
+            model_name="paper",
+            index=models.Index(Beginning("title"), name="papers_by_title"),
+        ),
+    ]

@@ -1,0 +1,40 @@
+"""Papers by how their titles begin, whatever the case: through an index, however many there are."""
+
+from django.db.models import Func, QuerySet, Value
+from django.db.models.functions import Upper
+
+LENGTH = 60  # Characters that PostgreSQL's index knows: whole titles may be too long for it.
+
+
+class Beginning(Func):
+    """How a title begins, as its index has it. What it leaves open is asked of the title itself.
+
+    PostgreSQL finds by a pattern where texts are sorted by their bytes, SQLite where its LIKE and
+    the index mean the same by case.
+    """
+
+    arity = 1
+
+    def as_postgresql(self, compiler, connection, **context):
+        template = f'(UPPER(LEFT(%(expressions)s, {LENGTH})) COLLATE "C")'
+        return self.as_sql(compiler, connection, template=template, **context)
+
+    def as_sqlite(self, compiler, connection, **context):
+        template = "%(expressions)s COLLATE NOCASE"
+        return self.as_sql(compiler, connection, template=template, **context)
+
+
+def called(papers: QuerySet, title: str) -> QuerySet:
+    """Return those of the papers that have this title."""
+    begun = papers.alias(beginning=Beginning("title"))
+    return begun.filter(beginning=_as_indexed(title), title__iexact=title)
+
+
+def beginning(papers: QuerySet, text: str) -> QuerySet:
+    """Return those of the papers whose title begins so."""
+    begun = papers.alias(beginning=Beginning("title"))
+    return begun.filter(beginning__startswith=_as_indexed(text), title__istartswith=text)
+
+
+def _as_indexed(text):
+    return Upper(Value(text[:LENGTH]))
