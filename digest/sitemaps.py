@@ -1,22 +1,32 @@
-"""What search engines are told of: the pages for everyone, topics, days and papers."""
+"""What search engines are told of: the pages for everyone, topics, days and papers.
 
+How many papers each day has is counted once in a while, which goes through all of them. The rest is
+asked of the days that stand on a page.
+"""
+
+from datetime import date, datetime
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib.sitemaps import Sitemap
-from django.db.models import Max
+from django.core.cache import caches
+from django.core.paginator import Paginator
+from django.db.models import Count, Max
 from django.urls import reverse
 
 from digest.models import Paper
 from subscriptions.models import Topic
 
 PAGES = ("home", "topics", "search", "subscribe", "privacy", "embed")
+LIMIT = 2_000  # Addresses of a page. To write down so many takes a tenth of a second.
+COUNTED = 900  # Seconds until the papers are counted again.
 
 
 class Ours(Sitemap):
     """Addresses as SITE_URL has them, whatever name the site was asked by."""
 
-    limit = 5_000
+    limit = LIMIT
 
     @property
     def protocol(self):
@@ -42,27 +52,83 @@ class Topics(Ours):
         return reverse("topic", args=[slug])
 
 
+class Day(NamedTuple):
+    """A day with papers: how many, and when the last of them changed."""
+
+    day: date
+    count: int
+    changed_at: datetime
+
+
 class Days(Ours):
     def items(self):
-        days = Paper.objects.order_by("-day").values("day").annotate(changed=Max("changed_at"))
-        return days.values_list("day", "changed")
+        return _days()
 
     def location(self, item):
-        return reverse("day", args=[item[0].isoformat()])
+        return reverse("day", args=[item.day.isoformat()])
 
     def lastmod(self, item):
-        return item[1]
+        return item.changed_at
 
     def get_latest_lastmod(self):
         return Paper.objects.aggregate(last=Max("changed_at"))["last"]
 
 
 class Papers(Days):
-    def items(self):
-        return Paper.objects.order_by("-day", "pk").values_list("pk", "changed_at")
+    @property
+    def paginator(self):
+        return PartByPart(_parts(_days()), per_page=1)
 
     def location(self, item):
-        return reverse("paper", args=[item[0]])
+        return item.get_absolute_url()
+
+    def lastmod(self, item):
+        return item.changed_at
+
+
+class Part(NamedTuple):
+    """The papers of a page: those of some days from the `start`th on, LIMIT of them."""
+
+    first: date
+    last: date
+    start: int
+
+    def papers(self):
+        """Return them, the newest first."""
+        papers = Paper.objects.filter(day__range=(self.first, self.last)).order_by("-day", "pk")
+        return papers.only("pk", "changed_at")[self.start : self.start + LIMIT]
+
+
+class PartByPart(Paginator):
+    """Pages of papers, each of one part, which is read as it is asked for."""
+
+    def _get_page(self, parts, *args):
+        return super()._get_page(parts[0].papers() if parts else [], *args)
+
+
+def _days() -> list[Day]:
+    """Return the days, the newest first, as they were counted last in this process."""
+    return caches["pages"].get_or_set("days-of-papers", _counted, COUNTED)
+
+
+def _counted():
+    days = Paper.objects.order_by("-day").values("day")
+    counted = days.annotate(count=Count("pk"), changed=Max("changed_at"))
+    return [Day(*row) for row in counted.values_list("day", "count", "changed")]
+
+
+def _parts(days: list[Day]) -> list[Part]:
+    """Return the parts of all papers: whole days as far as they have room, long ones in pieces."""
+    parts: list[Part] = []
+    room = 0
+    for day in days:
+        if day.count <= room:
+            parts[-1] = parts[-1]._replace(first=day.day)
+            room -= day.count
+        else:
+            parts += [Part(day.day, day.day, start) for start in range(0, day.count, LIMIT)]
+            room = max(0, LIMIT - day.count)
+    return parts
 
 
 ALL = {"pages": Pages, "topics": Topics, "days": Days, "papers": Papers}

@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils.http import urlencode
 
 from config.policies import RedactingFormatter
-from digest import archive, feeds, planning, searching, starter
+from digest import archive, feeds, planning, searching, sitemaps, starter
 from digest.models import ArchiveFile, Paper, PaperEvent
 from digest.ranking import text as words
 from subscriptions import links, signup
@@ -584,6 +584,38 @@ def test_the_sitemap_leads_to_every_paper_topic_and_day(client, settings):
     assert "Sitemap: https://papers.example.org/sitemap.xml" in client.get("/robots.txt").text
     for path in ("/sitemap-nothing.xml", "/sitemap-papers.xml?p=9", "/sitemap-papers.xml?p=x"):
         assert client.get(path).status_code == 404
+
+
+def addresses(client, path):
+    told = lxml.etree.fromstring(client.get(path).content)
+    return told.xpath("//*[local-name()='loc']/text()")
+
+
+def test_each_paper_stands_once_in_the_sitemap_however_many_a_day_has(client, monkeypatch):
+    monkeypatch.setattr(sitemaps, "LIMIT", 4)
+    papers = [
+        make.paper(day=TODAY - n * DAY)
+        for n, count in enumerate((1, 2, 9, 1, 3, 4))
+        for _ in range(count)
+    ]
+    pages = [path for path in addresses(client, "/sitemap.xml") if "papers" in path]
+    told = [addresses(client, path.removeprefix("http://127.0.0.1:8000")) for path in pages]
+    assert [len(page) for page in told] == [3, 4, 4, 1, 4, 4]
+    found = sorted(path for page in told for path in page)
+    assert found == sorted(f"http://127.0.0.1:8000{paper.get_absolute_url()}" for paper in papers)
+    assert client.get("/sitemap-papers.xml?p=7").status_code == 404
+
+
+def test_papers_are_not_counted_for_each_page_of_the_sitemap(client, kept):
+    for n in range(3):
+        make.paper(day=TODAY - n * DAY)
+    paths = ["/sitemap.xml", "/sitemap-days.xml", "/sitemap-papers.xml"]
+    first = [addresses(client, path) for path in paths]
+    with CaptureQueriesContext(connection) as asked:
+        assert [addresses(client, path) for path in paths] == first
+    assert not [
+        query for query in asked if "digest_paper" in query["sql"] and "COUNT(" in query["sql"]
+    ]
 
 
 @pytest.mark.parametrize(
