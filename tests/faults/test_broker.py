@@ -201,10 +201,14 @@ def test_a_message_that_is_no_json_is_refused_and_the_worker_lives(office, tmp_p
     assert not mark.exists()
 
 
-def test_what_is_no_message_at_all_ends_a_worker_but_not_the_next_one(office):
-    """Fault 40: Celery itself gives up then. It has taken the thing with it, so a restart helps."""
-    push(office, "rubbish")
-    office.running["worker"].wait(60)
-    office.start("worker")
+def test_what_is_no_message_at_all_is_thrown_away_and_the_worker_lives(office):
+    """Fault 40: Celery itself would give up, at no JSON as at a body that is no base64."""
+    no_base64 = json.loads(message(b"{}", "application/json", "base64")) | {"body": "x"}
+    parts = json.loads(message(b"{}", "application/json", "utf-8"))
+    nobody = [parts | {name: value} for name in parts for value in (None, 1, [], {}, "x")]
+    for text in ("rubbish", "7", "[]", "{}", "null", *map(json.dumps, [no_base64, *nobody])):
+        push(office, text)
     arrive(office, 5)
     assert check(office).accepted == 10
+    assert office.running["worker"].poll() is None
+    assert "thrown away: Error: Invalid base64" in office.said("worker")
