@@ -16,6 +16,7 @@ class DigestConfig(AppConfig):
         from subscriptions.hints import hint
 
         _refuse_unknown_sources()
+        _refuse_unknown_categories()
         _refuse_unknown_tuning()
         post_migrate.connect(roles.keep, sender=self)
         registry.composers["digest"] = composing.compose
@@ -39,6 +40,21 @@ def _refuse_unknown_sources():
         raise ImproperlyConfigured(
             f"SOURCES names {', '.join(sorted(unknown))}; there are {', '.join(SOURCES)}."
         )
+
+
+def _refuse_unknown_categories():
+    """Each harvest would break off at one."""
+    from digest.sources import taxonomy
+
+    for name in settings.ARXIV_CATEGORIES:
+        if name not in taxonomy.HARVESTED:
+            like = taxonomy.nearest(name)
+            meant = (
+                f"did you mean {like}?" if like else "they are like cs.LG, and archives like cs."
+            )
+            raise ImproperlyConfigured(
+                f"ARXIV_CATEGORIES names {name}, which arXiv has not: {meant}"
+            )
 
 
 def _refuse_unknown_tuning():

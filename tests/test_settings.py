@@ -375,6 +375,16 @@ def test_a_mail_server_that_makes_no_sense_is_refused_before_letters_are_lost(da
         ("RANKING", "flor=0.2", "RANKING: flor is no setting; there are duplicate, expansion,"),
         ("RANKING", "floor=20", "RANKING: floor must be a number from 0 to 10, not 20.0."),
         ("SOURCES", "arxiv,pubmed", "SOURCES names pubmed; there are arxiv, huggingface."),
+        (
+            "ARXIV_CATEGORIES",
+            "cs,cs.lg",
+            "ARXIV_CATEGORIES names cs.lg, which arXiv has not: did you mean cs.LG?",
+        ),
+        (
+            "ARXIV_CATEGORIES",
+            "bread",
+            "ARXIV_CATEGORIES names bread, which arXiv has not: they are like cs.LG, and archives",
+        ),
     ],
 )
 def test_what_no_digest_could_be_made_with_is_refused_at_the_start(data_dir, name, value, sentence):

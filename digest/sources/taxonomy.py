@@ -3,6 +3,8 @@
 As arXiv has it since 2017: 155 active categories in 20 archives.
 """
 
+from difflib import get_close_matches
+
 ARCHIVES = {
     "astro-ph": "Astrophysics",
     "cond-mat": "Condensed Matter",
@@ -223,6 +225,10 @@ GROUPS = {"cs", "econ", "eess", "math", "q-bio", "q-fin", "stat"}
 NAMES = {name.lower(): name for name in (*CATEGORIES, *CLOSED, *ALIASES)}
 
 
+#: What can be asked for by name: all that new papers stand in.
+HARVESTED = {*ARCHIVES, *CATEGORIES, *ALIASES}
+
+
 def canonical(category: str) -> str:
     """Return the one name by which a category counts. What isn't known stays as it is."""
     return ALIASES.get(category) or CLOSED.get(category) or category
@@ -236,6 +242,17 @@ def merged(categories: list[str]) -> list[str]:
 def named(text: str) -> str:
     """Return the category that a text is the name of, such as "cs.lg", or nothing."""
     return canonical(NAMES.get(text.strip().lower(), ""))
+
+
+def nearest(text: str) -> str:
+    """Return the archive or category that a text that is none was meant for, or nothing.
+
+    >>> nearest("cs.lg"), nearest("cmp-lg"), nearest("quant-phy"), nearest("bread")
+    ('cs.LG', 'cs.CL', 'quant-ph', '')
+    """
+    names = {name.lower(): name for name in HARVESTED}
+    near = get_close_matches(text.lower(), sorted(names), n=1)
+    return CLOSED.get(text.lower()) or (names[near[0]] if near else "")
 
 
 def archive_of(category: str) -> str:
