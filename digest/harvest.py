@@ -18,7 +18,7 @@ from digest.models import Harvest, Paper
 from digest.sources import calendar, taxonomy
 from digest.sources.arxiv import ArXiv
 from digest.sources.huggingface import HuggingFace
-from digest.sources.plug import Batch, MalformedFeed, Source
+from digest.sources.plug import Batch, LooksUp, MalformedFeed, Source
 from digest.sources.web import Refused, Unavailable, Web
 from digest.turns import DatabaseCache, DatabaseGate
 
@@ -119,11 +119,11 @@ def _fetch(source, web, harvest, clock):
 
 
 def _batches(source, web, harvest):
-    """Yield what the source tells from here on; in a daily run of arXiv's, what it has besides of
-    papers that stand in none of its lists that were read, but in those of Hugging Face, say.
+    """Yield what the source tells from here on; in a daily run, where it can look papers up, what
+    it has of those that stand in no list of arXiv's that was read, but in Hugging Face's, say.
     """
     yield from source.harvest(web, today=harvest.today, since=harvest.since, cursor=harvest.cursor)
-    if isinstance(source, ArXiv) and harvest.since is None:
+    if isinstance(source, LooksUp) and harvest.since is None:
         try:
             yield from source.look_up(web, _unlisted(harvest.today))
         except (Unavailable, Refused, MalformedFeed) as error:  # The lists are here all the same.

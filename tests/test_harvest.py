@@ -209,6 +209,25 @@ def test_papers_that_only_others_told_of_are_looked_up_at_arxiv(server, days):
     assert server.paths("/api") == [asked]
 
 
+class Library:
+    """A source of no list, which has single papers."""
+
+    name, hosts, seconds_between = "library", frozenset(), 0.0
+
+    def harvest(self, web, *, today, since, cursor):
+        yield Batch([])
+
+    def look_up(self, web, ids):
+        yield Batch([Record(id=one, title="Looked up", categories=["cs.DL"]) for one in ids])
+
+
+def test_any_source_that_can_look_papers_up_is_asked_for_them(days):
+    storing.store([Record(id="2606.00004", title="Told", day=days[4])], now=at(days[4]))
+    row = harvest.run(Library(), None, clock=lambda: at(days[4]))
+    assert (row.state, row.seen) == ("done", 1), row.said
+    assert Paper.objects.get(pk="2606.00004").categories == ["cs.DL"]
+
+
 def test_a_day_is_whole_though_nothing_can_be_looked_up(server, days):
     told = Record(id="2606.00004", title="Told", day=days[4])
     storing.store([told], now=at(days[4]), source="huggingface")

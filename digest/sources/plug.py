@@ -7,7 +7,7 @@ cursor written down, so that a run that was cut off goes on where it was.
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from digest.sources.records import Record
 from digest.sources.web import Web
@@ -47,4 +47,13 @@ class Source(Protocol):
 
         Raises MalformedFeed, web.Unavailable or web.Refused where it can't go on.
         """
+        ...
+
+
+@runtime_checkable
+class LooksUp(Source, Protocol):
+    """A source that can be asked for single papers, too."""
+
+    def look_up(self, web: Web, ids: list[str]) -> Iterator[Batch]:
+        """Yield those of the papers with these ids of arXiv's that it has. Raises as `harvest`."""
         ...
