@@ -123,7 +123,8 @@ def _lines(path):
                 if line.strip():
                     yield f"{path}, line {number}", json.loads(line)
     except (OSError, EOFError, zlib.error) as error:
-        raise CommandError(f"{path} can't be read: {error}") from error
+        why = getattr(error, "strerror", None) or error  # In whole, it repeats the path.
+        raise CommandError(f"{path} can't be read: {why}") from error
     except ValueError as error:
         raise CommandError(f"{path}, line {number or 1}: {error}") from error
 
