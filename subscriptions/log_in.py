@@ -14,6 +14,7 @@ from django.contrib import admin
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.admin.options import get_content_type_for_model
 from django.contrib.auth.models import User
+from django.db.models import Q
 from django.http import HttpResponse
 from django.utils import timezone
 
@@ -38,7 +39,7 @@ def log_in(request) -> HttpResponse:
     except limits.TooMany as refusal:
         if limits.once_in(WITHIN, f"{DOOR} by {refusal.by}", timezone.now()):
             logger.warning("The log-in is locked: too many wrong passwords, by %s.", refusal.by)
-            if owner := User.objects.filter(username__iexact=account.value).first():
+            if owner := owner_of(account.value):
                 _note(owner, f"Locked out: too many wrong passwords, by {refusal.by}", request)
         return views.too_many(request, refusal)
     response = admin.site.login(request)
@@ -60,6 +61,13 @@ def _note(user, words, request):
         action_flag=CHANGE,
         change_message=f"{words}, from {network}.",
     )
+
+
+def owner_of(account: str) -> User | None:
+    """Return the user of the account with this name, however it is spelt."""
+    # SQLite knows the case of ASCII alone.
+    named = Q(username__iexact=_by_account(account).value) | Q(username=account.strip())
+    return User.objects.filter(named).first()
 
 
 def unlock(account: str, ip: str | None) -> int:

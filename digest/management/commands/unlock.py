@@ -38,5 +38,7 @@ class Command(base.Command):
     def handle(self, *, account, ip, **options):
         if not account and not ip:
             raise CommandError("Say whom to let in: --account NAME, --ip ADDRESS, or both.")
+        if account and log_in.owner_of(account) is None:
+            raise CommandError(f"There is no account called {account!r}. Nothing is forgotten.")
         count = log_in.unlock(account, ip)
         self.stdout.write(f"{count} wrong passwords are forgotten.")
