@@ -1,5 +1,6 @@
 // Shows what the digests would have been while a visitor says what she reads. Without this script,
-// she presses "Show me". Her email address takes no part in it.
+// or where that is more than an address holds, she presses "Show me". Her email address takes no
+// part in it.
 const form = document.querySelector("form[data-preview]");
 const part = document.getElementById("digest");
 const told = document.getElementById("told");
@@ -27,9 +28,13 @@ function asked(entries) {
   return wishes.toString().replaceAll("%0D%0A", "%0A");
 }
 
+function chosen() {
+  return asked(new FormData(form));
+}
+
 async function show() {
   clearTimeout(waiting);
-  const wishes = asked(new FormData(form));
+  const wishes = chosen();
   asking?.abort();
   part.removeAttribute("aria-busy");
   if (wishes === shown) return;
@@ -44,7 +49,7 @@ async function show() {
     if (!answer.ok) throw new Error(answer.status);
     part.innerHTML = await answer.text();
     shown = wishes;
-    history.replaceState(null, "", wishes ? `?${wishes}` : location.pathname);
+    history.replaceState(null, "", wishes ? `${form.dataset.home}?${wishes}` : form.dataset.home);
     told.textContent = part.querySelector("[data-told]")?.textContent ?? "";
   } catch (error) {
     if (error.name === "AbortError") return;
@@ -60,6 +65,7 @@ form.addEventListener("input", (event) => {
 });
 
 form.querySelector("[formaction]").addEventListener("click", async (event) => {
+  if (chosen().length > LONGEST) return; // The form is sent.
   event.preventDefault();
   await show();
   part.focus();

@@ -95,6 +95,28 @@ def test_a_stranger_sees_her_digest_before_she_signs_up(site, open_page, has_scr
     assert followed == {"sour bread", "graphene", "Robotics"}
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            "\n".join(["sour bread", *(f"{n} {'word' * 400}" for n in range(3))]),
+            "Your digest of today",
+        ),
+        ("word " * 700, "Please keep each line under 2000 characters."),
+    ],
+)
+def test_what_is_too_much_to_try_out_while_typing_is_judged_when_she_asks(
+    site, open_page, words, said
+):
+    page = open_page(site)
+    page.get_by_label("Your own words").fill(words)
+    page.get_by_text("This is too much to try out while you type.").wait_for()
+    page.get_by_role("button", name="Show me").click()
+    page.locator("#digest").get_by_text(said).wait_for()
+    page.get_by_label("Your own words").fill("sour bread")
+    page.wait_for_url(f"{site}/?interests=sour+bread")
+
+
 def test_a_preview_that_is_passed_on_opens_as_it_was(site, open_page):
     page = open_page(f"{site}/?topics=robotics&topics=gone&interests=sour+bread")
     assert page.locator("#digest").get_by_role("link", name="Sour bread").is_visible()
