@@ -180,9 +180,15 @@ def test_a_german_letter_has_no_english_in_it_and_says_what_it_is(kind):
 def test_days_hours_and_numbers_are_written_as_germans_write_them():
     said = letter_of("digest").text.replace("\n", " ")
     assert "Montag, 1. Juni" in said
-    assert "um 07:00 Uhr (Ortszeit Berlin)" in said
+    assert "um 07:00 Uhr (Zeitzone „Berlin“)" in said
     assert "1.043 Artikel" in said
     assert "1.400 Stimmen" in said
+
+
+def test_the_name_of_a_zone_which_is_english_is_quoted_as_a_name():
+    with translation.override("de"):
+        assert wording.clock(7, "Europe/Vienna") == "07:00 Uhr (Zeitzone „Vienna“)"
+        assert wording.clock(7, "UTC") == "07:00 UTC"
 
 
 def test_one_is_one_and_two_are_two():
