@@ -1,6 +1,7 @@
 """What a visitor searches for among all papers: by words, by an author, by an id.
 
-Where there is no archive that can be used, titles are looked through, and the page says so.
+Where there is no archive that can be used, titles of the newest papers are looked through, and the
+page says so.
 """
 
 import re
@@ -25,6 +26,7 @@ from subscriptions.plaintext import SENTENCE_END, shortened
 
 LONGEST = 300  # Characters of a search that are looked at.
 PAGE = 10
+TITLES = 10_000  # Of the newest papers: anyone may ask, and to look through all takes long.
 NAMES = 4  # Authors of a result that are named.
 SNIPPET = 320  # Columns.
 WORD = re.compile(r"[^\W_]+(?:[-\u2010\u2011][^\W_]+)*")
@@ -47,8 +49,8 @@ class Result:
 class Results:
     """A page of results. `count` is how many there are in all, `pages` how many can be shown.
 
-    `arxiv_id` is set where nothing but an id was asked for. `is_plain`: only titles were looked
-    through.
+    `arxiv_id` is set where nothing but an id was asked for. `is_plain`: only titles of the newest
+    were looked through.
     """
 
     asked: str
@@ -98,7 +100,9 @@ def _by_words(papers: Archive, asked: str, newest: bool) -> tuple[list[str], int
 
 
 def _by_title(asked):
-    papers = Paper.objects.filter(title__icontains=asked).values_list("pk", flat=True)
+    newest = Paper.objects.order_by("-day").values("pk")[:TITLES]
+    papers = Paper.objects.filter(pk__in=newest, title__icontains=asked)
+    papers = papers.values_list("pk", flat=True)
     ids = list(papers[:RANKED])
     return ids, len(ids)
 

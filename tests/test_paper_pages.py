@@ -404,12 +404,19 @@ def test_without_an_archive_titles_are_looked_through_and_the_page_says_so(clien
     make.paper("Graphs of roads")
     page = search(client, "graphs of")
     assert titles(page) == ["Graphs of roads"]
-    assert "only titles were looked through" in page.text_content()
+    assert "only the titles of the newest papers were" in page.text_content()
     archive.renew(NOW)
     archive.default_storage.delete(ArchiveFile.objects.get().name)
     archive._loaded = None
-    assert "only titles were looked through" in search(client, "graphs of").text_content()
+    assert "only the titles of the newest papers were" in search(client, "graphs of").text_content()
     assert not search(client, "%").xpath("//ol")
+
+
+def test_without_an_archive_the_newest_papers_alone_are_looked_through(client, monkeypatch):
+    monkeypatch.setattr(searching, "TITLES", 2)
+    for number in range(4):
+        make.paper(f"Graphs of {number}", day=TODAY - number * DAY)
+    assert titles(search(client, "graphs of")) == ["Graphs of 0", "Graphs of 1"]
 
 
 def test_a_paper_that_was_deleted_since_is_not_shown(client):
