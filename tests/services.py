@@ -19,6 +19,12 @@ import pytest
 
 POSTGRESQL = "postgres://postgres@127.0.0.1:5432"
 
+#: Such a test is about what no database has a part in, and takes long.
+once = pytest.mark.skipif(
+    "DATABASE_URL" in os.environ,
+    reason="is the same on every database: runs with the tests on the embedded defaults",
+)
+
 
 def postgresql() -> bool:
     """Return whether PostgreSQL lets the user postgres in, who may make databases."""

@@ -29,7 +29,7 @@ from subscriptions.stencil import (
     stand_in,
     text_line,
 )
-from tests import make
+from tests import make, services
 from tests.letters_alone import alone
 from tests.make import NOW
 
@@ -179,12 +179,14 @@ def mime_of(content):
     )
 
 
+@services.once
 @settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
 @given(materials())
 def test_a_joined_letter_is_byte_for_byte_the_one_that_is_rendered_alone(material):
     assert mime_of(composing.content(material)) == mime_of(alone(material))
 
 
+@services.once
 @settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
 @given(materials())
 def test_whatever_papers_and_readers_say_the_letter_is_valid_and_hers_alone(material):

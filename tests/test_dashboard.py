@@ -176,6 +176,7 @@ def test_the_first_page_asks_as_many_questions_for_a_year_as_for_a_day(
         panel.get(reverse(INDEX), {"days": 364})
 
 
+@services.once
 @pytest.mark.services
 def test_everyone_can_read_the_plots_on_a_phone_and_in_the_dark(panel, chromium):
     """axe-core finds nothing in them, and nothing scrolls sideways, also when all is open."""

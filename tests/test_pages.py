@@ -125,6 +125,7 @@ def test_every_feed_is_valid(furnished):
             assert atom.faults(answer.content) == [], sample
 
 
+@services.once
 @pytest.mark.services
 @pytest.mark.parametrize(
     ("which", "corners"),

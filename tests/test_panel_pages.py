@@ -84,6 +84,7 @@ def ours(found):
     return (page for page in found if page[0] in OURS)
 
 
+@services.once
 @pytest.mark.parametrize(
     ("which", "corners"),
     [
