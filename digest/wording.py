@@ -14,6 +14,7 @@ from django.utils import formats, translation
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from digest.ranking.stopwords import STOP_WORDS
 from digest.sources.records import readable
 from subscriptions.plaintext import columns, one_line, shortened
 
@@ -128,9 +129,9 @@ def _why(basis, topic, terms, votes, area):
 
 
 def _says_more(terms, topic):
-    """Return whether the words say more than the topic's name."""
+    """Return whether the words say more than the topic's name, but for words such as "of"."""
     words = {word.lower() for word in terms}
-    return bool(words) and words != set(re.findall(r"[\w-]+", topic.lower()))
+    return bool(words) and words != set(re.findall(r"[\w-]+", topic.lower())) - STOP_WORDS
 
 
 def subject(best: str, more: int) -> str:

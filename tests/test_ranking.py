@@ -288,11 +288,21 @@ def test_the_words_of_a_reason_are_those_that_she_wrote():
     assert set(first.terms) == {"proteins", "folded"}
 
 
-def test_of_many_words_the_heaviest_are_said():
+def test_of_many_words_the_heaviest_are_said_in_her_order():
     papers = ["bread oven yeast flour", "bread oven", "bread flour", "bread"]
     (first, *_) = choices_of(follow("bread oven yeast flour"), papers)
-    assert set(first.terms) == {"yeast", "oven", "flour"}
-    assert first.terms[0] == "yeast"
+    assert first.terms == ("oven", "yeast", "flour")
+
+
+def test_of_a_list_in_her_own_words_the_part_is_said_that_the_paper_is_about():
+    (first,) = choices_of(follow('proteins, "sour bread", robots'), ["sour bread", "stars"])
+    assert first.topic == '"sour bread"'
+
+
+def test_of_a_topic_with_a_name_the_name_is_said():
+    baking = Profile((Interest("Baking", 'ovens, "sour bread"'),))
+    (first,) = choices_of(baking, ["sour bread", "stars"])
+    assert first.topic == "Baking"
 
 
 def test_a_word_that_another_one_says_is_not_said_twice():
@@ -669,8 +679,9 @@ def test_a_choice_keeps_what_it_promises(drawn):
     for mute in profile.mutes:
         assert not any(says(PAPERS[paper], mute.query) for paper in told)
     names = {interest.name for interest in profile.follows}
+    asked = {query.text for interest in profile.follows for query in queries(interest.query)}
     for choice in chosen:
-        assert (choice.topic in names) == (choice.basis == "topic")
+        assert (choice.topic in names | asked) == (choice.basis == "topic")
         assert choice.basis != "trend" or not names
 
 

@@ -31,6 +31,7 @@ NUMBER, PAPER, SOURCE = 22, 24, 24  # Bits of each in a packed integer.
 STEPS = 10_000  # Scores that differ by less are the same: sums of floats depend on their order.
 MAX_INTERESTS = 200  # Of one reader: the form takes fewer, and what lies beyond is not looked at.
 WORDS_CACHED = 500_000  # Reasons, of a topic and a paper each.
+NAME = 200  # Characters of what a reason is called.
 SPARE = 10  # So many more papers of a topic are looked at than twice a digest: some are folded.
 
 #: Where a candidate comes from: one of these, or an interest.
@@ -331,11 +332,14 @@ class Ranking:
             return "topic", interest.name, ()
         cache = self.edition.cached("words", limit=WORDS_CACHED)
         key = interest.query, query, paper
-        words = cache.get(key)
-        if words is None:
-            asked = queries(interest.query)[query]
-            words = cache[key] = words_behind_query(self.model, self.edition, asked, paper)
-        return "topic", interest.name, words
+        said = cache.get(key)
+        if said is None:
+            parts = queries(interest.query)
+            words = words_behind_query(self.model, self.edition, parts[query], paper)
+            said = cache[key] = parts[query].text[:NAME] if len(parts) > 1 else "", words
+        part, words = said
+        # Of a list in her own words, the other parts don't explain why a paper is there.
+        return "topic", part if part and interest.is_own_words else interest.name, words
 
     def _own_words(self, candidates: Candidates, picked: np.ndarray) -> dict[int, tuple[str, ...]]:
         """Return the words behind the papers that are there on account of what readers taught."""

@@ -17,7 +17,10 @@ HYPHEN = re.compile("[-\u2010\u2011]")
 def words_behind_query(
     model: TfidfModel, edition: Edition, query: Query, paper: int
 ) -> tuple[str, ...]:
-    """Return the words of the query that weigh most in this paper, as the reader wrote them."""
+    """Return the words of the query that weigh most in this paper, as the reader wrote them.
+
+    In her order as well: "quantum, Monte, Carlo" can be read, whichever of them is the rarest.
+    """
     start, end = edition.vectors.indptr[paper : paper + 2]
     said, weights = edition.vectors.indices[start:end], edition.vectors.data[start:end]
     cache = edition.cached("asked")
@@ -31,12 +34,12 @@ def words_behind_query(
         return ()
     heard = np.flatnonzero(said[places] == columns)
     weighed = weights[places[heard]] * model.weights_[columns[heard]]
-    words: list[str] = []
+    words: dict[str, int] = {}
     for place in heard[np.argsort(-weighed, kind="stable")]:
         word = hers[query.distinct[place]]
         if not any(word in HYPHEN.split(other) for other in words):  # "in-context" says "context".
-            words.append(word)
-    return tuple(words[:WORDS])
+            words[word] = place
+    return tuple(sorted(list(words)[:WORDS], key=words.__getitem__))
 
 
 def words_behind_weights(

@@ -17,6 +17,11 @@ class Interest:
     weight: float = 1.0
     categories: tuple[str, ...] = ()
 
+    @property
+    def is_own_words(self) -> bool:
+        """Return whether it is called what it looks for, as a reader's own words are."""
+        return bool(self.name) and self.query.startswith(self.name)
+
 
 @dataclass(frozen=True)
 class Profile:
