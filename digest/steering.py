@@ -10,7 +10,8 @@ from subscriptions.models import Subscriber
 
 BATCH = 200  # So many readers are learned of at once.
 REMEMBERED = 300  # So many of the latest papers of a reader are learned from.
-SHOWN = 30  # So many words are shown.
+SHOWN = 30  # So many words are shown,
+AGAINST = 8  # and among them so many at most that count against a paper.
 
 
 def say(subscriber, paper, value: str, now) -> None:
@@ -75,11 +76,15 @@ def learned_words(subscriber) -> list[dict]:
     if row is None or not subscriber.learns:
         return []
     rows = zip(row.terms, row.words, row.weights, strict=True)
-    return [
+    words = [
         {"term": term, "word": word, "weight": weight}
         for term, word, weight in rows
         if term not in row.removed
-    ][:SHOWN]
+    ]
+    # Those against weigh less: among all, she would not see that "less" was heard.
+    hers = [word for word in words if word["weight"] >= 0]
+    against = [word for word in words if word["weight"] < 0][: max(AGAINST, SHOWN - len(hers))]
+    return hers[: SHOWN - len(against)] + against
 
 
 def removed_words(subscriber) -> list[dict]:

@@ -860,6 +860,19 @@ def test_the_page_shows_the_words_with_their_weights_for_and_against(client, wor
     assert "Less like this: Graph neural networks: message" in text_of(response)
 
 
+def test_however_much_she_likes_some_words_are_shown_that_count_against(world, monkeypatch):
+    monkeypatch.setattr(steering, "SHOWN", 5)
+    monkeypatch.setattr(steering, "AGAINST", 2)
+    someone = reader()
+    say(someone, "less", world["molecules"][0])
+    steering.learn(NOW)
+    assert len(steering.learned_words(someone)) == 5
+    say(someone, "more", *world["roads"][:3], now=NOW + SECOND)
+    steering.learn(NOW + SECOND)
+    signs = [word["weight"] > 0 for word in steering.learned_words(someone)]
+    assert signs == [True, True, True, False, False]
+
+
 def test_the_page_says_that_learning_is_off_and_how_it_is_switched_on(client):
     someone = reader(learns=False)
     page = text_of(client.get(address("learned", someone)))
