@@ -189,8 +189,23 @@ def test_what_a_change_would_bring_hides_no_field_that_has_the_focus(site, open_
 
 
 def test_the_button_that_shows_a_digest_hides_no_topic_that_has_the_focus(site, open_page):
-    page = open_page(f"{site}/", size=(1280, 800))
-    assert hidden_on_the_way(page, page.get_by_label("Your own words"), 18) == []
+    make.paper("Sour bread of the day before", day=NOW.date() - DAY)
+    fitting.fit(NOW)
+    page = open_page(f"{site}/", size=(1280, 700))
+    words = page.get_by_label("Your own words")
+    assert hidden_on_the_way(page, words, 18) == []
+    words.fill('"of the day before"')
+    page.locator(".show").get_by_text("A quiet day brings no letter").wait_for()  # On four lines.
+    assert hidden_on_the_way(page, words, 18) == []
+
+
+def test_a_paper_of_a_day_before_looks_like_one_of_today(site, open_page):
+    make.paper("Sour bread of the day before", day=NOW.date() - DAY)
+    fitting.fit(NOW)
+    page = open_page(f"{site}/?interests=sour+bread")
+    title = """(title) => ["fontFamily", "margin"].map((name) => getComputedStyle(title)[name])"""
+    today, before = page.locator("#digest .paper-title").all()
+    assert before.evaluate(title) == today.evaluate(title)
 
 
 @pytest.mark.parametrize("has_scripts", [True, False])

@@ -42,7 +42,10 @@ def test_a_script_gets_the_difference_alone(client, reader):
 
 def test_what_changes_nothing_is_said_to_change_nothing(client, reader):
     sent = {"action": "preview", "interests": "graph networks"}
-    assert b"No paper of the last seven days" in client.post(address(reader), sent).content
+    assert (
+        b"The papers of the last seven days would stay the same."
+        in client.post(address(reader), sent).content
+    )
 
 
 @pytest.mark.parametrize("others", ["graph networks", "protein folding"])
@@ -64,3 +67,8 @@ def test_a_wrong_form_is_no_preview(client, reader):
 def test_without_a_model_the_page_says_that_it_is_early(client):
     page = client.post(address(make.subscriber()), {"action": "preview", "interests": "graphs"})
     assert b"the ranking is ready a few minutes after" in page.content
+
+
+def test_the_title_says_that_it_was_saved_since_that_is_what_is_read_out_first(client, reader):
+    page = client.post(address(reader), {"interests": "bread"}, follow=True).content.decode()
+    assert "<title>Saved. Your digest · Paperboy</title>" in page
