@@ -235,12 +235,15 @@ def welcome(site: str, hour: int, zone: str) -> str:
 
 
 def caught_up(days: int, considered: int) -> str:
-    """Return what a digest begins with, where none came for so many days."""
+    """Return what a digest begins with, where no papers were looked through for so many days.
+
+    Her last letter may be longer ago: a quiet day brings none, and is looked through all the same.
+    """
     said = {"days": days, "considered": grouped(considered)}
     return (
         _(
-            "Your last digest was %(days)d days ago. Here is the best of %(considered)s papers "
-            "that are new to you since."
+            "Papers were last looked through for you %(days)d days ago. Here is the best of the "
+            "%(considered)s that are new to you."
         )
         % said
     )

@@ -238,7 +238,7 @@ def test_a_reader_pauses_and_one_digest_has_the_best_of_the_gap_when_she_is_back
     deliver(NOW + 13 * DAY)
     _, letter = outbox()
     said = letter.get_body(["plain"]).get_content()
-    assert "Your last digest was 13 days ago." in " ".join(said.split())
+    assert "Papers were last looked through for you 13 days ago." in " ".join(said.split())
     assert "1. Graph networks in the gap" in said
 
 

@@ -208,7 +208,8 @@ def test_after_a_pause_one_digest_has_the_best_of_the_gap_and_says_so(outbox, st
     (letter,) = outbox()
     for kind in ("plain", "html"):
         said = " ".join(letter.get_body([kind]).get_content().split())
-        assert "Your last digest was 12 days ago. Here is the best of 13 papers" in said
+        # A day on which nothing was sent has no "last digest" that she would know of.
+        assert "last looked through for you 12 days ago. Here is the best of the 13 that" in said
 
 
 def test_the_digest_after_it_is_as_ever():
