@@ -75,6 +75,18 @@ def test_the_web_copy_has_the_papers_of_the_letter_and_their_reasons(client):
     assert "no-store" in response["Cache-Control"]
 
 
+def test_each_link_of_a_paper_says_of_which_it_is_to_who_hears_the_links_alone(client):
+    for name in ("Graph networks of roads", "Graph networks & rivers"):
+        make.paper(name)
+    make.subscriber(interests="graph networks")
+    planning.plan(NOW)
+    page = client.get(composing.web_copy_url(Digest.objects.get())).content
+    links = lxml.html.fromstring(page).xpath("//main//li//a")
+    names = [link.get("aria-label") or link.text_content() for link in links]
+    assert len(set(names)) == len(names) == 2 * 5  # Its title, its like, more, less and save.
+    assert "Less like this: Graph networks & rivers" in names
+
+
 @pytest.mark.parametrize("token", ["x", "AAAA.BBBB", ".."])
 def test_a_wrong_link_to_a_digest_is_a_404(client, token):
     assert client.get(f"/digests/{token}/").status_code == 404

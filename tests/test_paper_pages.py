@@ -351,6 +351,13 @@ def test_who_pastes_an_id_gets_that_paper_first(client, asked):
     assert titles(search(client, asked.replace("04235", "09999")))[0] == "Later"
 
 
+def test_what_no_paper_says_yet_can_be_followed(client):
+    archive.renew(NOW)
+    page = search(client, '"spin liquid"')
+    assert "No paper says" in page.text_content()
+    assert "/?interests=%22spin+liquid%22" in page.xpath("//main//@href")
+
+
 def test_an_id_that_is_not_here_is_looked_for_at_arxiv(client):
     archive.renew(NOW)
     page = search(client, "arxiv.org/abs/2501.00001v2")

@@ -163,6 +163,8 @@ def test_who_comes_to_say_another_thing_is_asked_for_it(client, was, value):
     assert heading.endswith("?") == (value != was)
     assert ("So far, you said of it:" in text_of(page)) == (value != was)
     assert ("Noted." in text_of(page)) == (value == was != "save")
+    # Less is not none, and who wants none is told how to have that.
+    assert ("you can mute in your preferences" in text_of(page)) == (value == was == "less")
 
 
 def test_a_post_needs_no_cookie_and_no_csrf_token():
