@@ -299,10 +299,17 @@ def test_of_a_list_in_her_own_words_the_part_is_said_that_the_paper_is_about():
     assert first.topic == '"sour bread"'
 
 
-def test_of_a_topic_with_a_name_the_name_is_said():
-    baking = Profile((Interest("Baking", 'ovens, "sour bread"'),))
+def test_of_a_long_list_in_her_own_words_the_part_is_said_too():
+    line = ", ".join([*(f"words of {number}" for number in range(30)), "sour bread"])
+    (first,) = choices_of(Profile((Interest(line[:200], line),)), ["sour bread", "stars"])
+    assert first.topic == "sour bread"
+
+
+@pytest.mark.parametrize("name", ["Baking", "ovens"])
+def test_of_a_topic_with_a_name_the_name_is_said(name):
+    baking = Profile((Interest(name, 'ovens, "sour bread"'),))
     (first,) = choices_of(baking, ["sour bread", "stars"])
-    assert first.topic == "Baking"
+    assert first.topic == name
 
 
 def test_a_word_that_another_one_says_is_not_said_twice():

@@ -20,7 +20,7 @@ from digest.ranking.finding import NO_QUERY, NOTHING, Found, find, trending
 from digest.ranking.learning import learned_scores, vectors_of
 from digest.ranking.model import TfidfModel
 from digest.ranking.muting import muted
-from digest.ranking.profile import Interest, Profile
+from digest.ranking.profile import NAME, Interest, Profile
 from digest.ranking.query import queries
 from digest.ranking.tuning import Tuning
 
@@ -31,7 +31,6 @@ NUMBER, PAPER, SOURCE = 22, 24, 24  # Bits of each in a packed integer.
 STEPS = 10_000  # Scores that differ by less are the same: sums of floats depend on their order.
 MAX_INTERESTS = 200  # Of one reader: the form takes fewer, and what lies beyond is not looked at.
 WORDS_CACHED = 500_000  # Reasons, of a topic and a paper each.
-NAME = 200  # Characters of what a reason is called.
 SPARE = 10  # So many more papers of a topic are looked at than twice a digest: some are folded.
 
 #: Where a candidate comes from: one of these, or an interest.

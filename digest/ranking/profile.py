@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from digest.ranking.learning import Learned
 
+NAME = 200  # Characters of what an interest is called.
+
 
 @dataclass(frozen=True)
 class Interest:
@@ -20,7 +22,7 @@ class Interest:
     @property
     def is_own_words(self) -> bool:
         """Return whether it is called what it looks for, as a reader's own words are."""
-        return bool(self.name) and self.query.startswith(self.name)
+        return self.name == self.query[:NAME]
 
 
 @dataclass(frozen=True)
