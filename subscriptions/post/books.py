@@ -174,8 +174,12 @@ class Books:
 
     def close(self, *, is_complete: bool) -> None:
         """End the journal, or leave it for replay, where not all of it may be recorded."""
-        if self._journal is not None:
+        if self._journal is None:
+            return
+        try:
             self._journal.close() if is_complete else self._journal.leave()
+        except OSError as error:  # It is replayed, which changes nothing.
+            logger.error("the journal can't be closed: %s", error)
 
     def _looks_around(self) -> bool:
         """Look, a few times a second, at what needs no look in each transaction."""

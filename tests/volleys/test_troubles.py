@@ -1,6 +1,7 @@
 """What a round must outlive, whatever it is that hangs."""
 
 import os
+import shutil
 import signal
 import threading
 import time
@@ -138,6 +139,23 @@ def test_what_was_answered_while_the_database_was_away_is_recorded_when_it_is_ba
     assert counts["accepted"] == len(server.accepted) == 20
     assert len(asked) > 1
     assert states() == {"accepted": 20}
+
+
+def test_a_journal_whose_folder_goes_amid_a_round_costs_no_letter_and_not_the_round(
+    server, data_dir, monkeypatch, caplog
+):
+    accept = ledger.accept
+
+    def accept_without_folder(letters, *args):
+        if letters:
+            shutil.rmtree(data_dir / "journal", ignore_errors=True)
+        return accept(letters, *args)
+
+    monkeypatch.setattr(ledger, "accept", accept_without_folder)
+    digests(count=5)
+    assert deliver(NOW + MINUTE)["accepted"] == 5
+    assert states() == {"accepted": 5}
+    assert "the journal can't be closed" in caplog.text
 
 
 @on_postgresql
