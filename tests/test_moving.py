@@ -390,6 +390,21 @@ def test_what_comes_back_from_the_old_address_says_nothing_of_the_new_one():
     assert one.suppressed_at is None
 
 
+def test_a_refusal_of_the_old_address_that_comes_as_she_moves_says_nothing_of_the_new_one():
+    one = reader(next_due_at=NOW, wants_quiet_days=True)
+    planning.plan(NOW)
+    (claimed,), _ = delivery.ledger.claim(NOW, 1)
+    moving.ask(one, NEW, now=NOW)
+    for side in ("old", "new"):
+        agree(one, side)
+    refused = Verdict("refused", "rcpt", "550 5.1.1 no such user", about="address")
+    recording.of_verdict(refused, "<x@x>", OLD)(claimed, NOW + MINUTE)
+    one.refresh_from_db()
+    assert one.suppressed_at is None
+    claimed.refresh_from_db()
+    assert claimed.state == "failed"
+
+
 # ---- At one moment
 
 

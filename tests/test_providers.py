@@ -167,7 +167,7 @@ def test_what_else_she_was_to_get_is_called_off():
     waiting = office.write(reader, "welcome", now=NOW, closes_at=NOW + HOUR)
     other = office.write(make.subscriber(), "welcome", now=NOW, closes_at=NOW + HOUR)
 
-    suppression.suppress_bounced(reader.pk, "550 5.1.1 no such user", NOW)
+    suppression.suppress_bounced(reader.pk, reader.email, "550 5.1.1 no such user", NOW)
 
     reader.refresh_from_db()
     assert (reader.suppressed_at, reader.suppressed_by) == (NOW, "bounced")
@@ -179,17 +179,17 @@ def test_what_else_she_was_to_get_is_called_off():
 def test_the_first_reason_stays():
     """A complaint is never covered by a bounce, which she might take back."""
     reader = make.subscriber(suppressed_at=NOW, suppressed_by="complained")
-    suppression.suppress_bounced(reader.pk, "550 5.1.1 no such user", NOW + HOUR)
+    suppression.suppress_bounced(reader.pk, reader.email, "550 5.1.1 no such user", NOW + HOUR)
     reader.refresh_from_db()
     assert (reader.suppressed_at, reader.suppressed_by) == (NOW, "complained")
 
 
 def test_long_words_and_readers_who_are_gone_do_no_harm():
     reader = make.subscriber()
-    suppression.suppress_bounced(reader.pk, "550 5.1.1 " + "no " * 500, NOW)
+    suppression.suppress_bounced(reader.pk, reader.email, "550 5.1.1 " + "no " * 500, NOW)
     assert len(Subscriber.objects.get().suppressed_reason) == 200
     reader.delete()
-    suppression.suppress_bounced(reader.pk, "550 5.1.1 no", NOW)
+    suppression.suppress_bounced(reader.pk, reader.email, "550 5.1.1 no", NOW)
 
 
 # ---- Names of letters

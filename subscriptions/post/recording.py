@@ -31,8 +31,8 @@ def of_verdict(verdict: Verdict, message_id: str, recipient: str, *, is_trial: b
         doubts.accept_late(letter.pk, letter.attempt, message_id, verdict.reply, now)
 
     def refused(letter, now):
-        if verdict.about == "address" and not letter.to:
-            suppression.suppress_bounced(letter.subscriber_id, verdict.reply, now)
+        if verdict.about == "address":
+            suppression.suppress_bounced(letter.subscriber_id, recipient, verdict.reply, now)
         if not ledger.end([letter], State.FAILED, f"refused: {verdict.reply}", now, **facts):
             raise Overtaken
 

@@ -21,14 +21,15 @@ By = Subscriber.Suppression
 FOR_GOOD = (By.COMPLAINED, By.OPERATOR)
 
 
-def suppress_bounced(subscriber_id: int, said: str, now) -> None:
-    """Write no more to an address of which a mail server says that it is none.
+def suppress_bounced(subscriber_id: int, address: str, said: str, now) -> None:
+    """Write no more to an address of which a mail server says that it is none, unless she has
+    another: she moves to a new one, say, or has just moved from this.
 
     In the caller's transaction. Where somebody holds her row, it is left to the next letter, which
     will come back as well.
     """
     found = Subscriber.objects.select_for_update(skip_locked=True)
-    subscriber = found.filter(pk=subscriber_id).first()
+    subscriber = found.filter(pk=subscriber_id, email=address).first()
     if subscriber is not None and subscriber.suppressed_at is None:
         _suppress(subscriber, By.BOUNCED, said, now)
 

@@ -121,7 +121,7 @@ def test_an_address_that_turns_out_to_be_none_while_a_letter_is_written_gets_no_
 ):
     letter = digests(ODD)
     written[ODD] = lambda letter: suppression.suppress_bounced(
-        letter.subscriber_id, "550 5.1.1 no such user", NOW
+        letter.subscriber_id, ODD, "550 5.1.1 no such user", NOW
     )
     deliver()
     letter.refresh_from_db()
