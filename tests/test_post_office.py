@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 from django.db import Error, connection, transaction
 
-from digest import planning
+from digest import planning, promises
 from digest.models import Pick
 from subscriptions import mail, registry, signup
 from subscriptions.models import Letter, Subscriber
@@ -338,6 +338,35 @@ def test_an_acceptance_leaves_a_repeat_alone_that_is_past_the_fence(composed):
             letter.pk, letter.attempt, letter.message_id, "250 kept", NOW + 31 * MINUTE
         )
     assert Letter.objects.get().state == "transmitting"
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("lost", [("claimed", "transmitting"), ("transmitting",)])
+def test_what_was_taken_while_the_database_lost_its_last_commits_is_not_sent_again(
+    server, composed, lost
+):
+    """As where a standby takes over that had not heard of them yet."""
+    letter = letter_to()
+
+    def take_over(recipient):
+        fields = {"mime_size": 0, "frozen_at": None, "message_id": "", "left_at": None}
+        if "claimed" in lost:
+            fields |= {"state": "planned", "attempt": 0, "lease_until": None}
+        else:
+            fields |= {"state": "claimed"}
+        Letter.objects.update(volley=None, **fields)
+        letter.events.filter(became__in=lost).delete()
+        connection.close()
+
+    server.before_dot_reply = take_over
+    office.deliver(letter.pk, NOW)
+    letter.refresh_from_db()
+    assert letter.state == "accepted"
+    assert [one.promise.name for one in promises.examine(NOW) if one.count] == []
+    server.before_dot_reply = lambda recipient: None
+    office.sweep(NOW + 20 * MINUTE)
+    office.deliver(letter.pk, NOW + 40 * MINUTE)
+    assert len(server.accepted) == 1
 
 
 def test_an_acceptance_does_not_change_how_a_story_has_ended(composed):

@@ -27,6 +27,7 @@ HOLD = timedelta(minutes=15)  # Longer than servers keep a silent connection ope
 CHUNK = 500
 MOST = 20  # Chunks of one kind in one sweep: the next comes in a minute.
 KEEP_VOLLEYS = timedelta(hours=1)
+FORGOTTEN = "the database had forgotten that it left"
 
 State = Letter.State
 
@@ -57,13 +58,15 @@ def doubt(letter: Letter, note: str, now, **facts) -> None:
 def accept_late(letter_id: int, attempt: int, message_id: str, reply: str, now) -> None:
     """End a letter that was accepted in this attempt, however much was done about it since.
 
-    Raises Overtaken where another is past the fence with it, or its story has ended otherwise; and
-    where the number is another letter's, as after a restored backup, which counts from before.
+    Also one of which the database has lost this attempt: where a standby took over that had not
+    heard of it, or a backup was restored. Raises Overtaken where another is past the fence with it,
+    or its story has ended otherwise; and where the number is another letter's by then, since a
+    restored backup counts from before.
     """
     with transaction.atomic():
         found = Letter.objects.select_for_update(of=("self",)).select_related("subscriber")
         letter = found.filter(pk=letter_id).first()
-        if letter is None or letter.attempt < attempt:
+        if letter is None:
             raise Overtaken
         if message_id != (letter.message_id or message_ids.of(letter)):
             raise Overtaken("its number was another letter's")
@@ -72,7 +75,9 @@ def accept_late(letter_id: int, attempt: int, message_id: str, reply: str, now) 
         is_ours = letter.attempt == attempt or letter.state != State.TRANSMITTING
         if letter.state not in Letter.OPEN or not is_ours:
             raise Overtaken
-        ledger.end([letter], State.ACCEPTED, "", now, last_reply=reply[:300], stage="dot")
+        reason = "" if letter.message_id else FORGOTTEN
+        facts = {"message_id": message_id, "last_reply": reply[:300], "stage": "dot"}
+        ledger.end([letter], State.ACCEPTED, reason, now, **facts)
 
 
 def _replay_journals(now) -> None:
