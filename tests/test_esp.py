@@ -9,7 +9,8 @@ from itertools import takewhile
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from digest import checkup
+from digest import checkup, planning, promises
+from digest.models import Pick
 from subscriptions import mail, signup
 from subscriptions.models import Letter, Sending
 from subscriptions.post import (
@@ -321,8 +322,37 @@ def test_a_provider_that_keeps_keys_is_handed_a_letter_again_and_sends_it_once(
     server.says = lambda path: None
     deliver(now)
     letter.refresh_from_db()
-    assert (letter.state, letter.repeats, letter.attempt) == ("accepted", 0, 4)
+    assert (letter.state, letter.repeats, letter.attempt) == ("accepted", 1, 4)
     assert len(server.letters) == 1
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("how", ["leaves", "is refused", "is too late"])
+def test_papers_that_may_have_arrived_stay_hers_though_the_next_try_surely_did_not_leave(
+    settings, server, written, how
+):
+    settings.EMAIL_URL = server.url("resend")
+    reader = make.subscriber(READER, interests="graphs")
+    make.paper("Graphs")
+    planning.plan(NOW)
+    letter = Letter.objects.get()
+    server.says = lambda path: "drop"
+    deliver()
+    later = NOW + doubts.HOLD + MINUTE
+    doubts.sweep(later)
+    assert states() == {"planned"}
+    server.says = lambda path: (422, {"message": "no"})
+    if how == "leaves":
+        signup.unsubscribe(reader.public_id, door=signup.Door("test"), now=later)
+    elif how == "is refused":
+        deliver(later + 20 * MINUTE)
+    else:
+        doubts.sweep(letter.closes_at)
+    letter.refresh_from_db()
+    assert letter.state in ("skipped", "failed", "missed")
+    assert Pick.objects.filter(digest__letter=letter).exists()
+    found = promises.examine(letter.closes_at)
+    assert "picks" not in [one.promise.name for one in found if one.count]
 
 
 @pytest.mark.django_db
