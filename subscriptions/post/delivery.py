@@ -131,7 +131,8 @@ class Round:
             self._wait()
         if self.trouble is not None:
             with suppress(Error):
-                sending.trip(self.trouble.kind, str(self.trouble), self.clock())
+                said = str(self.trouble)
+                sending.trip(self.trouble.kind, said, self.clock(), is_trial=self.is_trial)
 
     def _is_open(self) -> bool:
         """Return whether letters may leave now, and there is a line on which they can."""

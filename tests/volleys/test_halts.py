@@ -102,6 +102,27 @@ def test_a_server_that_lets_us_in_and_takes_nothing_is_asked_more_seldom_each_ti
     assert lines_tried[1:] == [1, 1]  # A try is one, until it has succeeded.
 
 
+def test_a_server_that_goes_away_amid_its_trial_is_asked_more_seldom_each_time(server):
+    """It lets us in, closes at the first letter, and greets nobody any more."""
+
+    def go_away(stage, whom, conversation):
+        if stage == "mail":
+            server.at_connect = b"421 4.3.2 going down\r\n"
+            return b"421 4.3.2 going down\r\n"
+        return None
+
+    server.says, greeting = go_away, server.at_connect
+    sending.trip("unreachable", "away", NOW)
+    digests(count=3)
+    failures, now = [], NOW + MINUTE
+    for _ in range(3):
+        server.at_connect = greeting
+        deliver(now)
+        failures.append(sending.current().failures)
+        now += timedelta(minutes=20)
+    assert failures == [2, 3, 4]
+
+
 # ---- The server is away (faults 24 and 25)
 
 
