@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -104,6 +105,26 @@ def test_a_torn_last_line_is_ignored(folder, caplog):
     assert "paperboy.example" not in caplog.text
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"[]",
+        b"null",
+        b'"a text"',
+        b"\xff\xfe",
+        b'{"letter_id": 1}',
+        b'{"letter_id": "1", "attempt": 1, "message_id": "", "reply": "", "at": ""}',
+        b'{"letter_id": 1, "attempt": null, "message_id": "", "reply": "", "at": ""}',
+    ],
+)
+def test_a_line_that_is_no_entry_hides_no_other(folder, line):
+    path = killed(folder, entry(1))
+    with path.open("ab") as file:
+        file.write(line + b"\n")
+        file.write(path.read_bytes().replace(b'"letter_id": 1', b'"letter_id": 2'))
+    assert [one.letter_id for one in replayed(folder)] == [1, 2]
+
+
 def test_a_write_that_failed_spoils_no_later_one(folder, monkeypatch):
     mine = Journal(folder)
     write = os.write
@@ -145,6 +166,15 @@ def test_many_acceptances_take_one_write_and_one_sync(folder, monkeypatch):
     mine.write([entry(number) for number in range(50)])
     mine.leave()
     assert calls == ["write", "fsync"]
+
+
+def test_the_name_of_a_journal_is_on_the_disk_before_anything_is_written_to_it(folder, monkeypatch):
+    synced, sync = [], os.fsync
+    monkeypatch.setattr(
+        os, "fsync", lambda one: synced.append(os.readlink(f"/proc/self/fd/{one}")) or sync(one)
+    )
+    with Journal(folder):
+        assert synced == [str(folder)]
 
 
 def test_only_its_owner_may_read_it_and_it_holds_no_address(folder):
@@ -197,6 +227,37 @@ def test_the_ids_of_what_was_accepted_are_found_in_every_file(folder):
         mine.write([entry(3)])
         found = accepted_ids(folder, NOW - timedelta(days=1))
     assert found == {entry(1).message_id, entry(3).message_id}
+
+
+def test_a_file_that_is_replayed_in_this_moment_is_read_all_the_same(folder, monkeypatch):
+    killed(folder, entry())
+    open_ = Path.open
+
+    def too_late(path, *args):
+        monkeypatch.undo()
+        replay(folder, lambda entries: None)
+        return open_(path, *args)
+
+    monkeypatch.setattr(Path, "open", too_late)
+    assert accepted_ids(folder, NOW) == {entry().message_id}
+
+
+def test_a_file_that_can_not_be_marked_as_replayed_is_replayed_again(folder, caplog):
+    path = killed(folder, entry())
+    in_the_way = path.with_suffix(journal.REPLAYED)
+    in_the_way.mkdir()
+    assert replayed(folder) == [entry()]
+    assert "can't be marked as replayed" in caplog.text
+    in_the_way.rmdir()
+    assert replayed(folder) == [entry()]
+
+
+def test_old_files_of_processes_that_died_as_they_began_are_purged(folder):
+    path = killed(folder, entry())
+    unborn = path.rename(path.with_suffix(journal.UNBORN))
+    assert purge(folder, NOW - timedelta(days=1)) == 0
+    os.utime(unborn, (0, 0))
+    assert purge(folder, NOW - timedelta(days=1)) == 1
 
 
 def test_old_files_that_were_replayed_are_purged_and_no_others(folder):

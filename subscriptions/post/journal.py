@@ -139,7 +139,7 @@ def accepted_ids(folder: Path, since: datetime) -> set[str]:
     """Return the Message-IDs of all that was accepted from `since` on, replayed or not."""
     found = set()
     for path in [*folder.glob(f"*{OPEN}"), *folder.glob(f"*{REPLAYED}")]:
-        with suppress(FileNotFoundError), _now_or_replayed(path).open("rb") as file:
+        with suppress(FileNotFoundError), _open_or_replayed(path) as file:
             found |= {
                 entry.message_id
                 for entry in _entries(file, path)
@@ -189,8 +189,11 @@ def _open_if_free(path, stack):
     return None
 
 
-def _now_or_replayed(path):
-    return path if path.exists() else path.with_suffix(REPLAYED)
+def _open_or_replayed(path):
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        return path.with_suffix(REPLAYED).open("rb")
 
 
 def _entries(file, path) -> Iterator[Entry]:
