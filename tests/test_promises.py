@@ -120,6 +120,13 @@ def test_who_wants_digests_and_is_never_due_is_found():
     assert broken() == {"due": [forgotten.pk]}
 
 
+def test_who_wants_digests_and_is_next_due_in_a_month_is_found_unless_she_has_paused():
+    far = make.subscriber(next_due_at=NOW + 17 * DAY)
+    make.subscriber(next_due_at=NOW + 15 * DAY)
+    make.subscriber(next_due_at=NOW + 30 * DAY, paused_until=NOW.date() + 30 * DAY)
+    assert broken() == {"due": [far.pk]}
+
+
 def test_a_letter_that_is_open_after_its_day_is_found():
     letter = planned()
     change(letter, closes_at=NOW - timedelta(minutes=46))
@@ -132,7 +139,9 @@ def test_a_letter_that_is_open_after_its_day_is_found():
         ("claimed", {"lease_until": NOW - timedelta(minutes=11)}),
         ("claimed", {"lease_until": None}),
         ("transmitting", {"lease_until": None}),
+        ("transmitting", {"lease_until": NOW - timedelta(minutes=11)}),
         ("uncertain", {"next_try_at": NOW - timedelta(minutes=11)}),
+        ("uncertain", {"next_try_at": None}),
         ("planned", {"next_try_at": None}),
     ],
 )
@@ -146,13 +155,21 @@ def test_an_open_letter_that_nobody_comes_back_to_is_found(state, fields):
     ("name", "fields"),
     [
         ("moments", {"ended_at": None}),
+        ("moments", {"state": "planned"}),
         ("reasons", {"state": "skipped", "reason": ""}),
+        ("reasons", {"state": "failed", "reason": ""}),
+        ("reasons", {"state": "missed", "reason": ""}),
         ("days", {"day": NOW.date() - DAY}),
+        ("days", {"day": None}),
         ("once", {"repeats": 2}),
         ("picks", {"state": "failed", "reason": "refused: 550"}),
+        ("picks", {"state": "skipped", "reason": "paused"}),
+        ("picks", {"state": "missed", "reason": "its day ended first"}),
         ("claims", {"attempt": 2}),
         ("states", {"state": "failed", "reason": "unknown"}),
         ("proofs", {"last_reply": ""}),
+        ("proofs", {"message_id": ""}),
+        ("proofs", {"frozen_at": None}),
     ],
 )
 def test_a_row_that_can_not_be_is_found(sent, name, fields):
@@ -180,6 +197,22 @@ def test_a_try_after_a_silence_that_was_not_counted_is_found(sent):
     assert broken()["counted"] == [sent.pk]
 
 
+@pytest.mark.parametrize("fields", [{"repeats": 1}, {"stumbles": 1}])
+def test_a_try_after_a_silence_is_counted_as_a_repeat_or_a_stumble(sent, fields):
+    event = {"letter": sent, "at": NOW, "attempt": 1}
+    for _ in range(2):
+        LetterEvent.objects.create(was="uncertain", became="planned", **event)
+    change(sent, **fields)
+    assert broken()["counted"] == [sent.pk]
+    LetterEvent.objects.filter(was="uncertain").last().delete()
+    assert "counted" not in broken()
+
+
+def test_an_attempt_that_no_claim_tells_of_is_found(sent):
+    sent.events.filter(became="claimed").delete()
+    assert broken()["claims"] == [sent.pk]
+
+
 def test_a_letter_that_can_not_be_sent_again_as_it_was_is_found():
     letter = past_the_fence(planned())
     assert broken() == {}
@@ -194,7 +227,7 @@ def test_a_dot_after_its_reader_has_left_is_found(sent):
     assert broken() == {"leavers": [sent.pk]}
 
 
-@pytest.mark.parametrize("kind", ["confirm", "goodbye"])
+@pytest.mark.parametrize("kind", ["confirm", "goodbye", "link"])
 def test_a_letter_that_leaving_does_not_stop_is_not_blamed(sent, kind):
     Subscriber.objects.update(unsubscribed_at=NOW - DAY, next_due_at=None)
     change(sent, kind=kind)
