@@ -7,7 +7,7 @@ import pytest
 
 from subscriptions import operating, returns
 from subscriptions.models import Letter, LetterFact, Seal, UselessMail
-from subscriptions.post import aside, inbound, office, reports, retention, verp
+from subscriptions.post import aside, inbound, office, reports, retention, suppression, verp
 from tests import came_back, make
 from tests.came_back import address_of, answer, complaint, group, report
 from tests.make import NOW
@@ -144,6 +144,30 @@ def letters_of_days(reader, count, now=NOW):
 def bounce_softly(letters, status="4.2.2"):
     for one in letters:
         receive(report(address_of(one), group(status=status)), now=NOW + HOUR)
+
+
+def test_letters_from_before_she_could_be_reached_again_do_not_count(reader):
+    letters = letters_of_days(reader, 5)
+    bounce_softly(letters[:4])
+    reader.lifted_at = letters[4].left_at
+    reader.save()
+    bounce_softly(letters[4:])
+    assert state_of(reader) == "written to"
+
+
+def test_a_letter_that_never_left_ends_no_row(reader):
+    """It passed the fence, and was refused at the dot."""
+    letters = letters_of_days(reader, 6)
+    Letter.objects.filter(pk=letters.pop(3).pk).update(state="failed", reason="refused: 554")
+    bounce_softly(letters)
+    assert state_of(reader) == "bounced"
+
+
+def test_a_letter_that_came_back_counts_though_nobody_knows_when_it_left(reader, letter):
+    """As one that was found by reconcile."""
+    letter.left_at = None
+    suppression.after_hard_bounce(letter, "550 5.1.1 no such user", NOW)
+    assert state_of(reader) == "bounced"
 
 
 def test_five_letters_in_a_row_that_come_back_end_it(reader):

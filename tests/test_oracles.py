@@ -250,6 +250,13 @@ def test_that_an_earlier_attempt_was_cut_off_says_nothing_of_the_last(log, ask):
     assert ask(frozen_at=earlier) == "unknown"
 
 
+def test_of_two_attempts_that_were_cut_off_the_last_counts(log, ask):
+    earlier = NOW - timedelta(minutes=20)
+    lines = [begun(earlier), named(earlier), canceled(earlier)]
+    log(connect(BEFORE), *lines, begun(NOW, "5A"), named(NOW, queue_id="5A"), canceled(NOW, "5A"))
+    assert ask(frozen_at=earlier) == "no"
+
+
 @pytest.mark.parametrize("taken_over", ["", begun(NOW)])
 def test_a_queue_id_that_is_given_again_is_another_letters(log, ask, taken_over):
     other = named(NOW, "<x@example.net>")

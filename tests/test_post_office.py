@@ -10,7 +10,7 @@ from django.db import Error, connection, transaction
 from digest import planning, promises
 from digest.models import Pick
 from subscriptions import mail, registry, signup
-from subscriptions.models import Letter, Subscriber
+from subscriptions.models import Letter, Subscriber, Volley
 from subscriptions.post import delivery, doubts, ledger, office, sending, smtp_server
 from subscriptions.post.transports import Envelope, transport_for
 from tests import make
@@ -464,6 +464,96 @@ def test_a_lease_that_ran_out_is_not_carried_past_the_fence(server, composed, mo
     office.sweep(NOW + 16 * MINUTE)
     letter.refresh_from_db()
     assert letter.state == "planned"
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"unsubscribed_at": NOW}, "unsubscribed"),
+        ({"suppressed_at": NOW}, "suppressed"),
+        ({"paused_until": NOW.date() + timedelta(days=1)}, "paused"),
+        ({"confirmed_at": None}, "pending"),
+    ],
+)
+def test_the_fence_looks_itself_whether_a_digest_is_still_wanted(fields, reason):
+    """Whatever was changed, and whoever did it without calling her letters off."""
+    letter = claim(letter_to())
+    Subscriber.objects.update(**fields)
+    assert not pass_fence(letter)
+    letter.refresh_from_db()
+    assert (letter.state, letter.reason) == ("skipped", reason)
+
+
+def test_a_goodbye_does_not_pass_the_fence_once_she_has_come_back():
+    reader = make.subscriber()
+    signup.unsubscribe(reader.public_id, door=DOOR, now=NOW)
+    goodbye = claim(Letter.objects.get(kind="goodbye"))
+    signup.confirm(reader, goodbye.created_at, door=DOOR, now=NOW, kind="goodbye")
+    assert not pass_fence(goodbye)
+    goodbye.refresh_from_db()
+    assert (goodbye.state, goodbye.reason) == ("skipped", "she came back")
+
+
+def test_from_its_closing_on_a_letter_is_neither_claimed_nor_let_past_the_fence():
+    letter = letter_to()
+    assert claim(letter, letter.closes_at) is None
+    letter.refresh_from_db()
+    assert letter.state == "missed"
+
+    other = claim(letter_to("other@example.org"), letter.closes_at - MINUTE)
+    assert not pass_fence(other, other.closes_at)
+    other.refresh_from_db()
+    assert other.state == "missed"
+
+
+def test_a_lease_has_run_out_at_its_last_moment():
+    letter = claim(letter_to())
+    assert not pass_fence(letter, letter.lease_until)
+    letter.refresh_from_db()
+    assert letter.state == "claimed"
+
+
+def test_bytes_are_kept_while_their_letter_waits_and_dropped_once_it_has_ended():
+    letter = past_the_fence()
+    hours = [NOW + timedelta(hours=hour) for hour in (2, 4)]
+    ledger.put_back(letter, NOW, until=hours[1])
+    office.sweep(hours[0])
+    letter.refresh_from_db()
+    assert ledger.frozen_bytes(letter).endswith(b"Hello.\r\n")
+    ledger.end([letter], Letter.State.SKIPPED, "paused", hours[0])
+    office.sweep(hours[1])
+    assert not Volley.objects.exists()
+
+
+def test_papers_of_a_letter_that_is_being_repeated_stay_hers_when_she_leaves():
+    letter = past_the_fence()
+    for minute in (16, 32):
+        office.sweep(NOW + minute * MINUTE)
+    letter.refresh_from_db()
+    assert (letter.state, letter.repeats) == ("planned", 1)
+    signup.unsubscribe(letter.subscriber.public_id, door=DOOR, now=NOW + 32 * MINUTE)
+    letter.refresh_from_db()
+    assert letter.state == "skipped"
+    assert Pick.objects.count() == 1
+
+
+@pytest.mark.parametrize("minutes", [1, 300])
+def test_a_letter_waits_for_its_provider_and_for_its_own_turn_whichever_is_longer(minutes):
+    letter = letter_to(attempt=3)  # The next wait is an hour.
+    letter = claim(letter)
+    ledger.put_back(letter, NOW, until=NOW + minutes * MINUTE)
+    letter.refresh_from_db()
+    own = ledger.next_try(letter, NOW)
+    assert own >= NOW + 60 * MINUTE
+    assert letter.next_try_at == max(own, NOW + minutes * MINUTE)
+
+
+def test_a_letter_that_is_written_anew_has_tries_left_and_is_told_as_one_that_never_left():
+    letter = letter_to(state="failed", stumbles=4, left_at=NOW, ended_at=NOW, message_id="<x@y>")
+    ledger.reopen(letter, "digest", NOW, "planned anew")
+    letter.refresh_from_db()
+    assert (letter.stumbles, letter.left_at, letter.message_id) == (ledger.SUSPECT, None, "")
+    assert ledger.suspects(NOW) == [letter.pk]
 
 
 def test_a_server_may_think_for_its_ten_minutes_however_late_the_fence_was_passed(composed):

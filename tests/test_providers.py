@@ -184,6 +184,14 @@ def test_the_first_reason_stays():
     assert (reader.suppressed_at, reader.suppressed_by) == (NOW, "complained")
 
 
+@pytest.mark.parametrize("by", ["operator", "complained"])
+def test_a_complaint_replaces_no_other_and_not_what_the_operator_decided(by):
+    reader = make.subscriber(suppressed_at=NOW, suppressed_by=by, suppressed_reason="first")
+    suppression.after_complaint(reader.pk, "spam", NOW + HOUR)
+    reader.refresh_from_db()
+    assert (reader.suppressed_by, reader.suppressed_reason) == (by, "first")
+
+
 def test_long_words_and_readers_who_are_gone_do_no_harm():
     reader = make.subscriber()
     suppression.suppress_bounced(reader.pk, reader.email, "550 5.1.1 " + "no " * 500, NOW)

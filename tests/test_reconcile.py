@@ -8,8 +8,8 @@ from django.core.management import CommandError, call_command
 from digest import planning
 from digest.models import Digest, Pick
 from subscriptions import mail, registry
-from subscriptions.models import Letter, LetterEvent, Subscriber
-from subscriptions.post import delivery, doubts, sending
+from subscriptions.models import Letter, LetterEvent, LetterFact, Subscriber
+from subscriptions.post import delivery, doubts, message_ids, sending
 from subscriptions.post import reconcile as reconciling
 from subscriptions.post.clock import running_from
 from subscriptions.post.journal import Entry, Journal
@@ -172,6 +172,55 @@ def test_letters_that_had_not_left_leave_afterwards(sent):
     assert reconcile(LATER, BACKUP).lost == 1
     resume()
     assert sent() == 3
+
+
+def test_a_memory_that_ends_a_little_earlier_than_was_said_costs_nobody_a_second_letter(sent):
+    readers(2)
+    run()
+    restore(lose_rows)
+    assert reconcile(LATER, NOW + timedelta(hours=1)).lost == 2
+    resume()
+    assert sent() == 2
+
+
+def test_a_digest_of_the_day_before_that_left_after_midnight_is_found(sent):
+    readers(1, hour=23)
+    run(NOW + timedelta(hours=13))  # At one o'clock.
+    assert Letter.objects.get().day == NOW.date()
+    restore(lose_rows)
+    midnight = NOW + timedelta(hours=12.5)
+    found = reconcile(NOW + timedelta(hours=15), midnight)
+    assert found.lost == 1
+    assert Letter.objects.get().day == NOW.date()
+
+
+def test_a_day_that_the_database_remembers_is_not_called_lost(sent):
+    readers(1)
+    run()
+    sending.stop("the operator", NOW)
+    assert reconcile(LATER, NOW + timedelta(hours=20)).lost == 0
+
+
+def test_a_letter_that_came_back_had_left(settings):
+    settings.EMAIL_URL = "smtp://127.0.0.1:1"  # No journal, and nobody to ask.
+    readers(1)
+    planning.plan(NOW)
+    name = message_ids.of(Letter.objects.get())
+    LetterFact.objects.create(
+        kind="bounced", noted_at=NOW, via="mail", key="a report", message_id=name
+    )
+    restore(lose_rows)
+    assert reconcile(LATER, BACKUP).lost == 1
+
+
+def test_a_reader_who_is_erased_meanwhile_stays_so(sent):
+    one, other = readers(2)
+    run()
+    restore(lose_rows)
+    lost = reconciling._lost_days(BACKUP, LATER)
+    Subscriber.objects.filter(pk=one.pk).delete()
+    reconciling._write_down({name: day for name, day in lost.items() if day.day == NOW.date()}, NOW)
+    assert Letter.objects.get().subscriber == other
 
 
 def test_it_may_be_run_again(sent):

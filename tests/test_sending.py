@@ -354,6 +354,25 @@ def test_the_one_try_after_a_trouble_is_one_workers():
     assert [sending.take_trial(later), sending.take_trial(later)] == [True, False]
 
 
+def test_a_trouble_that_several_workers_meet_at_once_counts_once():
+    for _ in range(3):
+        sending.trip("unreachable", "away", NOW)
+    assert sending.current().failures == 1
+
+
+def test_who_resumes_waits_for_no_breaker():
+    sending.trip("auth", "535 5.7.8 no", NOW)
+    sending.resume("Ada")
+    assert sending.current().why_not(NOW) == ""
+    assert sending.take_trial(NOW)
+
+
+def test_nothing_is_waited_for_once_the_mail_server_takes_letters_again():
+    sending.trip("auth", "535 5.7.8 no", NOW)
+    sending.mend()
+    assert sending.current().why_not(NOW) == ""
+
+
 def test_no_address_is_kept_or_logged_with_a_trouble(caplog):
     sending.trip("auth", "535 5.7.8 no such user <anna@example.org>", NOW)
     assert "anna" not in sending.current().said + caplog.text
