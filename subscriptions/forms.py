@@ -60,9 +60,13 @@ class DaysField(forms.MultipleChoiceField):
 
 
 class TopicsField(forms.ModelMultipleChoiceField):
-    """Topics by their slugs. Forms on other sites may name those that were merged since."""
+    """Topics by their slugs. Forms on other sites may name those that were merged since.
+
+    An empty slug names none, as an empty field does elsewhere in these forms.
+    """
 
     def clean(self, value):
+        value = [slug for slug in value if slug]
         try:
             return super().clean(value)
         except forms.ValidationError as error:
@@ -82,8 +86,16 @@ def topics_field(topics, **kwargs):
     )
 
 
+class HourField(forms.TypedChoiceField):
+    """An hour of the day. Takes 07 for 7, as clocks write it."""
+
+    def to_python(self, value):
+        text = super().to_python(value)
+        return text[1:] if len(text) == 2 and text[0] == "0" else text
+
+
 def hour_field(**kwargs):
-    return forms.TypedChoiceField(
+    return HourField(
         choices=[(hour, f"{hour:02}:00") for hour in range(24)],
         coerce=int,
         error_messages={"invalid_choice": _("Please choose an hour from 0 to 23.")},

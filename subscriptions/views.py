@@ -152,7 +152,7 @@ def preferences(request, token):
         return _bad_link(request, 404)
     if request.method != "POST":
         return _preferences_page(request, subscriber, forms.PreferencesForm.showing(subscriber))
-    act = ACTIONS.get(request.POST.get("action", "save"))
+    act = ACTIONS.get(request.POST.get("action") or "save")
     if act is None:
         return refused(request, gettext("There is no such action."))
     try:

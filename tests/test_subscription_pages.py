@@ -449,9 +449,28 @@ def test_what_makes_no_sense_is_refused_and_nothing_is_stored(client, sent):
 
 def test_own_topics_of_another_reader_cannot_be_followed(client):
     secret = make.subscriber(interests="my secret plan").own_topics.get()
-    for slug in (str(secret.pk), "None", ""):
+    for slug in (str(secret.pk), "None"):
         response = client.post("/subscribe/", {"email": "you@example.org", "topics": slug})
         assert response.status_code == 400
+
+
+def test_an_empty_topic_names_none(client):
+    make.subscriber(interests="somebody's own words")
+    client.post("/subscribe/", {"email": "you@example.org", "topics": ""})
+    assert stances(Subscriber.objects.get(email="you@example.org")) == {}
+
+
+def test_preferences_with_empty_fields_follow_nothing_and_keep_the_settings(client):
+    reader = make.subscriber(topics=[make.topic()], interests="ovens", hour=9)
+    empty = {"topics": "", "mute": "", "interests": "", "hour": "", "action": ""}
+    assert client.post(url("preferences", reader), empty).status_code == 302
+    reader.refresh_from_db()
+    assert (stances(reader), reader.hour) == ({}, 9)
+
+
+def test_an_hour_may_have_two_digits(client):
+    client.post("/subscribe/", {"email": "you@example.org", "hour": "07"})
+    assert Subscriber.objects.get().hour == 7
 
 
 def test_a_topic_that_is_not_offered_may_still_be_followed_by_its_slug(client):
