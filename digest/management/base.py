@@ -80,9 +80,17 @@ def address(text: str) -> str:
 def day(text: str) -> date:
     """Return an ISO date, for arguments."""
     try:
-        return date.fromisoformat(text)
+        parsed = date.fromisoformat(text)
     except ValueError:
         raise ArgumentTypeError(f"{text!r} is no date such as 2026-11-25") from None
+    _check_year(parsed)
+    return parsed
+
+
+def _check_year(parsed: date) -> None:
+    """Refuse the ends of Python's calendar, since days before and after are reckoned with."""
+    if not 1900 <= parsed.year < 3000:
+        raise ArgumentTypeError("years are taken from 1900 to 2999")
 
 
 def moment(text: str) -> datetime:
@@ -93,4 +101,5 @@ def moment(text: str) -> datetime:
         raise ArgumentTypeError(f"{text!r} is no moment such as 2026-11-25T07:00+01:00") from None
     if parsed.tzinfo is None:
         raise ArgumentTypeError(f"{text!r} says no zone, as in 2026-11-25T07:00+00:00")
+    _check_year(parsed)
     return parsed
