@@ -1,6 +1,8 @@
 """Records become papers, and the same record twice changes nothing."""
 
+import gzip
 import json
+import random
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -136,6 +138,32 @@ def test_import_papers_reports_a_bad_line_by_number_and_stores_the_rest(tmp_path
     assert "papers.jsonl, line 2: this is not JSON. Skipped." in err
     assert "2 new, 0 changed, 0 unchanged, 1 bad lines skipped." in out
     assert Paper.objects.count() == 2
+
+
+def test_import_papers_reports_every_bad_line_of_many(tmp_path, capsys):
+    path = tmp_path / "papers.jsonl"
+    path.write_text('{"title": "One"}\n' + "bread\n" * 60)
+    call_command("import_papers", str(path))
+    err = capsys.readouterr().err
+    assert all(f"line {number}: this is not JSON. Skipped." in err for number in range(2, 62))
+
+
+def test_what_stands_before_the_break_of_a_cut_off_gzip_file_is_stored(tmp_path, capsys):
+    noise = random.Random(1)  # Which gzip can't press, so that half of the bytes are half of them.
+    rows = [{"id": f"2506.{n:05}", "title": noise.randbytes(60).hex()} for n in range(1, 400)]
+    whole = gzip.compress("".join(json.dumps(row) + "\n" for row in rows).encode())
+    path = tmp_path / "papers.jsonl.gz"
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(CommandError, match="Not read to the end"):
+        call_command("import_papers", str(path))
+    assert "the gzip file is broken after line" in capsys.readouterr().err
+    assert 100 < Paper.objects.count() < 300
+
+
+def test_days_may_be_moved_to_today_by_that_word(tmp_path):
+    path = lines(tmp_path / "papers.jsonl", {"title": "Bread", "date": "2025-06-01"})
+    call_command("import_papers", path, "--shift-to", "today")
+    assert Paper.objects.get().day == timezone.now().date()
 
 
 def test_a_file_that_tells_nothing_new_leaves_the_ranking_as_it_is(tmp_path, capsys):

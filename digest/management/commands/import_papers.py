@@ -14,7 +14,7 @@ from digest.management import base
 from digest.models import FittedModel
 from digest.sources import files
 
-SHOWN_ERRORS = 20
+SHOWN_ERRORS = 1_000  # Of a file of millions of lines that is none of ours, not all.
 
 
 class Command(base.Command):
@@ -22,7 +22,12 @@ class Command(base.Command):
 
     def add_arguments(self, parser):
         parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
-        parser.add_argument("--shift-to", type=base.day, help="Move days so that the last is this.")
+        parser.add_argument(
+            "--shift-to",
+            type=_day_or_today,
+            metavar="DAY",
+            help="Move days so that the last is this: a date, or today (in UTC).",
+        )
 
     def handle(self, *, shift_to, **options):
         paths = options["files"]
@@ -56,14 +61,12 @@ class Command(base.Command):
 
     def _import(self, path, now, shift):
         """Store one file. Return whether it was read to its end; what was read stays stored."""
-        tally, is_whole = storing.Tally(), True
-        try:
-            with self._progress() as progress:
-                records = self._read(path, progress, path.name)
-                storing.store(records, tally, now=now, shift=shift)
-        except OSError as error:
+        tally, errors = storing.Tally(), []
+        with self._progress() as progress:
+            records = _until_broken(self._read(path, progress, path.name), errors)
+            storing.store(records, tally, now=now, shift=shift)
+        for error in errors:
             self.stderr.write(f"{path}: {error}")
-            is_whole = False
         self.stdout.write(
             f"{path.name}: {tally.new} new, {tally.changed} changed, "
             f"{tally.unchanged} unchanged, {self.bad_lines} bad lines skipped."
@@ -72,7 +75,7 @@ class Command(base.Command):
         if self.bad_lines and not (tally.new or tally.changed or tally.unchanged):
             self.foreign.append(path)
         self.bad_lines = 0
-        return is_whole
+        return not errors
 
     def _read(self, path, progress, name, quiet=False):
         bar = progress.add_task(name, total=path.stat().st_size)
@@ -94,3 +97,15 @@ class Command(base.Command):
             console=Console(file=self.stderr, soft_wrap=True),
             transient=True,
         )
+
+
+def _until_broken(records, errors):
+    """Yield records until the file can't be read on, and no error keeps its last ones back."""
+    try:
+        yield from records
+    except OSError as error:
+        errors.append(error)
+
+
+def _day_or_today(text):
+    return timezone.now().date() if text == "today" else base.day(text)
