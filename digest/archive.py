@@ -24,6 +24,7 @@ from digest.fitting import Damaged
 from digest.models import ArchiveFile, FittedModel, Paper
 from digest.ranking.archive import Archive
 from digest.ranking.archiving import Facts, Texts, arrays_of
+from digest.ranking.corpus import Corpus
 from digest.sources.taxonomy import merged
 from digest.turns import Lease
 
@@ -49,8 +50,9 @@ _refused: dict[int, float] = {}
 
 def renew(now) -> FittedModel:
     """Fit the model, and write the archive for it. Return the model's row."""
-    row = fitting.fit(now)
-    write(now)
+    corpus = fitting.read_corpus()
+    row = fitting.fit(now, corpus)
+    write(now, corpus)
     return row
 
 
@@ -84,21 +86,22 @@ def _state():
     return Paper.objects.aggregate(count=Count("pk"), changed=Max("changed_at")).values()
 
 
-def write(now) -> ArchiveFile | None:
+def write(now, corpus: Corpus | None = None) -> ArchiveFile | None:
     """Write all papers with the model in use. Return the row, None where another is at it.
 
-    What an earlier archive has read is not read again. Without a model, nothing is written.
+    What an earlier archive or the corpus has read is not read again: of the corpus, what a paper
+    still says. Without a model, nothing is written.
     """
     lease = Lease("archive", LEASE)
     if not lease.take():
         return None
     try:
-        return _write(now)
+        return _write(now, corpus)
     finally:
         lease.give_back()
 
 
-def _write(now):
+def _write(now, corpus):
     row = FittedModel.objects.first()
     try:
         model = fitting.kept(row) if row else None
@@ -109,7 +112,7 @@ def _write(now):
         return None
     _, changed_at = _state()
     before, changed = _known_before()
-    content = arrays_of(model, _facts(), _texts, before, changed)
+    content = arrays_of(model, _facts(), _texts, before, changed, corpus)
     written = _save(content, written_at=now, model=row, changed_at=changed_at)
     _forget_older()
     return written
@@ -140,7 +143,7 @@ def _texts(ids):
         for pk, title, abstract, authors in papers.values_list(
             "pk", "title", "abstract", "authors"
         ):
-            yield Texts(pk, " ".join(title.split()), " ".join(abstract.split()), authors)
+            yield Texts(pk, fitting.one_line(title), fitting.one_line(abstract), authors)
 
 
 def _save(content, **fields):

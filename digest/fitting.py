@@ -16,6 +16,7 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 
 from digest.models import FittedModel, Paper
+from digest.ranking.corpus import Corpus
 from digest.ranking.model import TfidfModel
 
 logger = logging.getLogger(__name__)
@@ -36,13 +37,32 @@ class NotFitted(Exception):
 
 def document(title: str, abstract: str) -> str:
     """Return a paper's text as the model reads it, in lines. The title counts twice."""
-    title, abstract = " ".join(title.split()), " ".join(abstract.split())
+    title, abstract = one_line(title), one_line(abstract)
     return f"{title}\n{title}\n{abstract}"
 
 
-def fit(now) -> FittedModel:
-    """Fit a model on the corpus window and store it. Return its row."""
-    model = TfidfModel().fit(_corpus())
+def one_line(text: str) -> str:
+    """Return a text as one line."""
+    return " ".join(text.split())
+
+
+def read_corpus() -> Corpus:
+    """Read the papers of the last CORPUS_DAYS, and LEAST papers if there are so many."""
+    corpus = Corpus()
+    papers = Paper.objects.order_by("-day", "pk")
+    newest = papers.first()
+    if newest is None:
+        return corpus
+    first = newest.day - timedelta(days=settings.CORPUS_DAYS - 1)
+    count = max(papers.filter(day__gte=first).count(), LEAST)
+    for title, abstract in papers.values_list("title", "abstract")[:count].iterator():
+        corpus.add(one_line(title), one_line(abstract))
+    return corpus
+
+
+def fit(now, corpus: Corpus | None = None) -> FittedModel:
+    """Fit a model on the corpus window, which may be read already, and store it. Return its row."""
+    model = TfidfModel().fit_read(read_corpus() if corpus is None else corpus)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **model.to_arrays())
     content = buffer.getvalue()
@@ -67,7 +87,7 @@ def current(now, *, may_store=True) -> TfidfModel:
     try:
         return in_use()
     except NotFitted:
-        return kept(fit(now)) if may_store else TfidfModel().fit(_corpus())
+        return kept(fit(now)) if may_store else TfidfModel().fit_read(read_corpus())
 
 
 def in_use() -> TfidfModel:
@@ -108,18 +128,6 @@ def load(row: FittedModel) -> TfidfModel:
             return TfidfModel.from_arrays(dict(arrays))
     except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
         raise Damaged(f"{row.name} holds no model of ours: {error}") from error
-
-
-def _corpus():
-    """Return the texts of the papers of the last CORPUS_DAYS, and of LEAST papers if there are."""
-    papers = Paper.objects.order_by("-day", "pk")
-    newest = papers.first()
-    if newest is None:
-        return []
-    first = newest.day - timedelta(days=settings.CORPUS_DAYS - 1)
-    count = max(papers.filter(day__gte=first).count(), LEAST)
-    texts = papers.values_list("title", "abstract")[:count]
-    return (document(*text) for text in texts.iterator())
 
 
 def _forget_older():

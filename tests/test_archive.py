@@ -9,9 +9,11 @@ import pytest
 
 from digest import arrays
 from digest.ranking import archiving, text
+from digest.ranking import corpus as corpora
 from digest.ranking.archive import Archive, widened
 from digest.ranking.archiving import Facts, Texts, arrays_of
 from digest.ranking.choice import matches
+from digest.ranking.corpus import Corpus
 from digest.ranking.edition import Edition
 from digest.ranking.model import ABSENT, TfidfModel
 from digest.ranking.part import Part
@@ -157,6 +159,29 @@ def test_an_archive_takes_less_than_three_times_its_own_memory_to_make(monkeypat
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 2.5 * sum(array.nbytes for array in made.values())
+
+
+def test_what_the_corpus_has_read_is_not_read_again(monkeypatch):
+    monkeypatch.setattr(corpora, "BLOCK", 50)
+    papers = some_papers()
+    corpus = Corpus()
+    for paper in papers[:-2]:
+        corpus.add(paper.title, paper.abstract)
+    changed = Texts(papers[0].id, papers[0].title, "Of xylophones.")
+    papers = [changed, *papers[1:]]
+    model, facts = TfidfModel().fit(map(text_of, papers)), facts_of(papers)
+    plainly = arrays_of(model, facts, lambda ids: papers)
+    read = []
+    reading = text.reading
+    monkeypatch.setattr(text, "reading", lambda line: read.append(line) or reading(line))
+    made = arrays_of(model, facts, lambda ids: papers, corpus=corpus)
+    titles = {paper.title for paper in papers}
+    assert [line for line in read if line in titles] == [
+        paper.title for paper in (changed, *papers[-2:])
+    ]
+    assert {name: array.tolist() for name, array in made.items()} == {
+        name: array.tolist() for name, array in plainly.items()
+    }
 
 
 def test_a_paper_is_found_by_words_that_the_model_does_not_know():

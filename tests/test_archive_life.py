@@ -56,6 +56,27 @@ def test_a_paper_that_changed_is_found_by_its_new_words():
     assert found("molecule") == [paper.pk]
 
 
+def test_a_paper_that_changed_while_the_model_was_fitted_is_read_again():
+    paper, other = make.paper("Graph networks"), make.paper("Graph cliques")
+    corpus = fitting.read_corpus()
+    fitting.fit(NOW, corpus)
+    Paper.objects.filter(pk=paper.pk).update(title="Molecules")
+    archive.write(NOW, corpus)
+    assert found("graph") == [other.pk]
+    assert found("molecule") == [paper.pk]
+
+
+def test_a_corpus_serves_an_archive_of_a_model_that_another_process_fitted():
+    make.paper("Graph networks")
+    corpus = fitting.read_corpus()
+    fitting.fit(NOW, corpus)
+    later = make.paper("Zebras")
+    fitting.fit(NOW + DAY)
+    archive.write(NOW + DAY, corpus)
+    assert archive.current().model.n_documents_ == 2
+    assert found("zebra") == [later.pk]
+
+
 def test_a_change_that_was_committed_after_an_archive_was_begun_is_read_again():
     paper = make.paper("Graph networks")
     archive.renew(NOW)

@@ -13,6 +13,7 @@ from sklearn.pipeline import Pipeline
 
 from digest.ranking import text
 from digest.ranking.acronyms import long_form
+from digest.ranking.corpus import Corpus
 from digest.ranking.model import TfidfModel
 from tests import corpora
 from tests.corpora import DEFINING, TITLES, edition_of, follow
@@ -102,6 +103,19 @@ def test_documents_are_read_once_in_whatever_they_come():
     model = TfidfModel().fit(document for document in corpora.library())
     assert np.array_equal(model.terms_, corpora.model().terms_)
     assert model.n_documents_ == len(corpora.library())
+
+
+def test_the_first_line_counts_twice_where_it_is_there_twice_and_is_read_once(monkeypatch):
+    read = []
+    reading = text.reading
+    monkeypatch.setattr(text, "reading", lambda line: read.append(line) or reading(line))
+    corpus = Corpus()
+    for document in ("k-means\nk-means\nof bread", "k-means of bread"):
+        corpus.read(document)
+    assert read == ["k-means", "of bread", "", "k-means of bread"]
+    terms, counts = corpus.columns(limit=9)
+    assert terms == ["bread", "kmean", "mean"]
+    assert counts.toarray().tolist() == [[1, 2, 2], [1, 1, 1]]
 
 
 def test_fitting_again_learns_the_same_to_the_last_bit():

@@ -13,9 +13,10 @@ from itertools import chain, pairwise
 import numpy as np
 from scipy import sparse
 
+from digest.ranking.acronym_columns import Acronyms
 from digest.ranking.edition import Edition
 from digest.ranking.model import ABSENT, TfidfModel, unit_rows
-from digest.ranking.tokens import ALONE, LINE, Acronyms, places_of
+from digest.ranking.tokens import ALONE, LINE, places_of
 
 #: Of what the arrays consist and how texts are read: older ones are written anew, from the texts.
 FORMAT = 1

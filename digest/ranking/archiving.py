@@ -7,26 +7,29 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
+from digest.ranking import text
+from digest.ranking.acronym_columns import Acronyms
 from digest.ranking.archive import FORMAT, Archive, weights_of
+from digest.ranking.corpus import BLOCK, Corpus
 from digest.ranking.edition import LEAST_LIKENESS, alike, unit
 from digest.ranking.model import TfidfModel, unit_rows, weighted
 from digest.ranking.tokens import (
     ALONE,
     LINE,
+    MOST_AUTHORS,
     NAMES,
-    Acronyms,
-    Reader,
     counted,
+    name_words,
     places_of,
     sizes_of,
     starts_of,
 )
 
-BLOCK = 10_000  # So many papers at a time.
 #: Of the papers of so many last days, it is found out beforehand which are alike, since editions
 #: are made of them.
 TWIN_DAYS = 16
 MOST_COUNTED = 255
+NO_TOKENS = np.zeros(0, np.int32)
 type Arrays = dict[str, np.ndarray]
 
 NO_TWINS: Arrays = {
@@ -63,31 +66,83 @@ def arrays_of(
     read: Callable[[list[str]], Iterable[Texts]],
     before: Archive | None = None,
     changed: frozenset[str] = frozenset(),
+    corpus: Corpus | None = None,
 ) -> Arrays:
     """Return the arrays of an archive of these papers.
 
     `read` is asked for the texts of those that `before` doesn't have, or that have `changed` since.
-    Papers of which it returns none are left out.
+    Papers of which it returns none are left out. Texts that are in the `corpus` are read already.
     """
     in_order = sorted(facts, key=lambda one: (one.day, one.id))
-    pool = _Pool(Reader(model))
+    pool = _Pool(_Reader(model))
     if before is not None:
         pool.take_over(before, changed)
     missing = [one.id for one in in_order if one.id not in pool.pieces]
-    pool.add(read(missing))
+    pool.add(read(missing), Corpus() if corpus is None else corpus)
     kept = [one for one in in_order if one.id in pool.pieces]
     arrays: Arrays = _of_facts(kept)
     arrays |= _of_terms(model, pool, [one.id for one in kept])
     return arrays | _twins(Archive(model, {**arrays, **NO_TWINS}))
 
 
+class _Reader:
+    """Reads papers into tokens, and numbers the words that it meets: those of the model first."""
+
+    def __init__(self, model: TfidfModel) -> None:
+        self.words = {str(term): column for column, term in enumerate(model.terms_)}
+        self.names: dict[str, int] = {}
+
+    def texts(self, paper: Texts) -> list[int]:
+        """Return the tokens of what a paper says."""
+        return [*self._line(paper.title), *self._line(paper.abstract)]
+
+    def _line(self, line: str) -> Iterator[int]:
+        said, alone = text.reading(line)
+        yield from map(self.word, text.stems(said))
+        if alone:
+            yield ALONE
+            yield from map(self.word, text.stems(alone))
+        yield LINE
+
+    def authors(self, paper: Texts) -> list[int]:
+        """Return the tokens of the names of a paper's authors."""
+        tokens = []
+        for author in paper.authors[:MOST_AUTHORS]:
+            tokens += [*map(self.name, name_words(author)), LINE]
+        return tokens
+
+    def word(self, term: str) -> int:
+        """Return the column of a term, a new one where it has none."""
+        return self.words.setdefault(term, len(self.words))
+
+    def name(self, word: str) -> int:
+        """Return the column of a word of an author's name, a new one where it has none."""
+        return self.names.setdefault(word, NAMES + len(self.names))
+
+
+class _ReadBefore:
+    """What the corpus has read, as the tokens of a reader."""
+
+    def __init__(self, corpus: Corpus, reader: _Reader) -> None:
+        self._corpus = corpus
+        self._tokens, self._ends = array("i"), [0]
+        for tokens, ends in corpus.in_terms(reader.word):
+            self._ends += (ends + len(self._tokens)).tolist()
+            self._tokens.frombytes(tokens.tobytes())
+
+    def texts(self, paper: Texts) -> array | None:
+        """Return the tokens of what a paper says, None where the corpus hasn't read just this."""
+        place = self._corpus.place_of(paper.title, paper.abstract)
+        return None if place is None else self._tokens[self._ends[place] : self._ends[place + 1]]
+
+
 class _Pool:
     """The tokens of papers in any order, by columns of the reader's, and where each one's are."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: _Reader) -> None:
         self.reader = reader
         self.pieces: dict[str, tuple[int, int]] = {}
-        self._parts = [np.zeros(0, np.int32)]
+        self._parts = [NO_TOKENS]
         self._size = 0
 
     def take_over(self, before: Archive, changed: frozenset[str]) -> None:
@@ -104,11 +159,13 @@ class _Pool:
             tokens, ends = before.read(papers)
             self._append(before.ids_at(papers), renumbered[tokens], ends)
 
-    def add(self, texts: Iterable[Texts]) -> None:
-        """Read papers."""
+    def add(self, papers: Iterable[Texts], corpus: Corpus) -> None:
+        """Read papers, but for the texts that the corpus has read."""
+        before = _ReadBefore(corpus, self.reader)
         tokens, ends, ids = array("i"), [], []
-        for paper in texts:
-            tokens.extend(self.reader.read(paper.title, paper.abstract, paper.authors))
+        for paper in papers:
+            tokens.extend(before.texts(paper) or self.reader.texts(paper))
+            tokens.extend(self.reader.authors(paper))
             ends.append(len(tokens))
             ids.append(paper.id)
         self._append(ids, np.frombuffer(tokens, dtype=np.int32), np.array(ends, dtype=np.int64))
@@ -175,7 +232,7 @@ class _Renumbering:
     """The reader's columns become those of the archive: words sorted, then names, sorted."""
 
     def __init__(
-        self, model: TfidfModel, reader: Reader, further: np.ndarray, names: np.ndarray
+        self, model: TfidfModel, reader: _Reader, further: np.ndarray, names: np.ndarray
     ) -> None:
         n_terms = len(model.terms_)
         self.width = n_terms + len(further) + len(names)
@@ -205,7 +262,7 @@ class _Counting:
         self.counts: list[sparse.csr_matrix] = []
         self.lengths: list[np.ndarray] = []
         self.latent: list[np.ndarray] = []
-        self.add(np.zeros(0, np.int32), np.zeros(0, np.int64))
+        self.add(NO_TOKENS, np.zeros(0, np.int64))
 
     def add(self, tokens: np.ndarray, ends: np.ndarray) -> None:
         counts = self.acronyms.told(counted(tokens, ends, self.width))

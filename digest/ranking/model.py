@@ -13,7 +13,7 @@ import numpy as np
 from scipy import sparse
 
 from digest.ranking import text
-from digest.ranking.acronyms import Definitions
+from digest.ranking.corpus import Corpus
 
 #: Of what a stored model consists, so that an older one is not misread.
 FORMAT = 2
@@ -89,17 +89,27 @@ class TfidfModel:
     # ---- Fitting
 
     def fit(self, documents: Iterable[str], y: object = None) -> Self:
-        """Learn from the documents, read once. Without any word, the model has no columns."""
-        corpus = _Corpus(documents)
+        """Learn from the documents, read once. Without any word, the model has no columns.
+
+        A line that comes twice at the beginning of a document is its title.
+        """
+        corpus = Corpus()
+        for document in documents:
+            corpus.read(document)
+        return self.fit_read(corpus)
+
+    def fit_read(self, corpus: Corpus) -> Self:
+        """Learn from papers that are read already."""
         self.n_documents_ = len(corpus)
         terms, counts = corpus.columns(self.max_terms)
+        usual = corpus.usual()
         self.terms_ = np.array(terms, dtype=str)
-        self.words_ = np.array([corpus.usual[term] for term in terms], dtype=str)
+        self.words_ = np.array([usual[term] for term in terms], dtype=str)
         self.idf_ = _idf(counts)
-        self.acronyms_ = corpus.acronyms()
+        self.acronyms_ = corpus.acronyms(usual)
         self._ready()
         vectors = self._weighted(_every(counts, self.max_sample))
-        del corpus, counts  # The latent part needs as much memory again.
+        del counts, usual  # The latent part needs as much memory again.
         self._fit_latent(vectors)
         return self
 
@@ -248,62 +258,6 @@ class TfidfModel:
             raise ValueError("a model whose parts don't fit each other")
 
 
-class _Corpus:
-    """The documents as counts of terms, and the word by which each term is usually written."""
-
-    def __init__(self, documents: Iterable[str]) -> None:
-        self._number: dict[str, int] = {}
-        self._found, self._counts, self._ends = array("i"), array("i"), [0]
-        self._definitions = Definitions()
-        spoken: Counter[str] = Counter()
-        shouted: Counter[str] = Counter()
-        hyphenated: Counter[str] = Counter()
-        for document in documents:
-            words = text.words(document)
-            spoken.update(words)
-            shouted.update(text.ACRONYM.findall(document))
-            hyphenated.update(text.HYPHENATED.findall(document.lower()))
-            self._definitions.read(document)
-            self._count(text.stems(words))
-        self.usual = _usual(spoken, shouted, _as_one_word(hyphenated))
-
-    def __len__(self) -> int:
-        return len(self._ends) - 1
-
-    def acronyms(self) -> dict[str, tuple[str, ...]]:
-        """Return what acronyms stand for, without those that are mostly written as words."""
-        agreed = self._definitions.agreed()
-        return {
-            acronym: long
-            for acronym, long in agreed.items()
-            if self.usual[acronym].rstrip("s").isupper()
-        }
-
-    def _count(self, terms: list[str]) -> None:
-        number = self._number
-        for term, count in Counter(terms).items():
-            self._found.append(number.setdefault(term, len(number)))
-            self._counts.append(count)
-        self._ends.append(len(self._found))
-
-    def columns(self, limit: int) -> tuple[list[str], sparse.csr_matrix]:
-        """Return the terms in order, the most frequent `limit` of them, and how often each is in
-        each document, shape (n_documents, n_terms).
-        """
-        names = list(self._number)
-        counts = _csr(self._found, self._counts, self._ends, len(names))
-        having = np.bincount(counts.indices, minlength=len(names))
-        frequent = sorted(range(len(names)), key=lambda n: (-having[n], names[n]))[:limit]
-        kept = sorted(frequent, key=lambda n: names[n])
-        if len(kept) < len(names):
-            counts = counts[:, kept]
-        else:  # Only renamed: without a copy.
-            place = np.empty(len(names), dtype=counts.indices.dtype)
-            place[kept] = np.arange(len(kept))
-            counts.indices = place[counts.indices]
-        return [names[n] for n in kept], counts
-
-
 def _csr(columns: array, counts: array, ends: list[int], width: int) -> sparse.csr_matrix:
     """Return the rows as a matrix of their own, shape (len(ends) - 1, width)."""
     data = np.array(counts, dtype=np.float32)
@@ -340,42 +294,6 @@ def unit_rows(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
     per_entry = np.repeat(np.where(lengths > 0, lengths, 1), np.diff(matrix.indptr))
     data = (matrix.data / per_entry).astype(np.float32)
     return sparse.csr_matrix((data, matrix.indices, matrix.indptr), shape=matrix.shape)
-
-
-def _as_one_word(hyphenated: Counter[str]) -> dict[str, tuple[str, int]]:
-    """Return, for words that a hyphen joins, how they are written most often, and how often."""
-    joined: dict[str, tuple[str, int]] = {}
-    for written, count in sorted(hyphenated.items(), key=lambda item: (-item[1], item[0])):
-        words = text.words(written, of_query=True)
-        if len(words) == 1:
-            joined.setdefault(words[0], (written, count))
-    return joined
-
-
-def _usual(
-    spoken: Counter[str], shouted: Counter[str], joined: dict[str, tuple[str, int]]
-) -> dict[str, str]:
-    """Return term -> the word that people write most often for it.
-
-    Acronyms are in capitals, and hyphens where most write them.
-    """
-    usual: dict[str, str] = {}
-    capitals = {word.lower(): word for word, _ in reversed(shouted.most_common())}
-    for word, count in sorted(spoken.items(), key=lambda item: (-item[1], item[0])):
-        acronym, plural = capitals.get(word, ""), ""
-        if word.endswith("s") and shouted[capitals.get(word[:-1], "")] > shouted[acronym]:
-            acronym, plural = capitals[word[:-1]], "s"
-        said = acronym + plural if shouted[acronym] * 2 > count else word
-        written, often = joined.get(word, ("", 0))
-        said = written if often * 2 > count else said
-        letters = word.rstrip("0123456789")
-        if letters != word and shouted[capitals.get(letters, "")] * 2 > count:
-            said = f"{capitals[letters]}-{word[len(letters) :]}"  # GPT-4
-        *about, term = text.stems([word]) or [""]
-        usual.setdefault(term, said)
-        for other in about:  # "gpt4" is about GPT, which is said without the number.
-            usual.setdefault(other, said.rstrip("0123456789").rstrip("-"))
-    return usual
 
 
 def packed(words: list[str]) -> np.ndarray:

@@ -142,6 +142,12 @@ def reading(text: str) -> tuple[list[str], list[str]]:
     return WORD.findall(text), WORD.findall(" ".join(alone))
 
 
+def hyphenated(text: str) -> list[str]:
+    """Return what hyphens join in a text, such as "k-means"."""
+    # Most words have none, and to split at spaces is faster than to look at each letter.
+    return HYPHENATED.findall(" ".join([w for w in text.split() if "-" in w or not w.isascii()]))
+
+
 def stems(words: list[str]) -> list[str]:
     """Return the terms of folded words, in order. Stop words and numbers have none."""
     return " ".join(map(_stems.__getitem__, words)).split()

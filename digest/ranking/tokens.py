@@ -5,13 +5,12 @@
 Within a line, what a paper says besides follows ALONE: see text.reading.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from scipy import sparse
 
 from digest.ranking import text
-from digest.ranking.model import ABSENT, TfidfModel
 
 LINE, ALONE = -1, -2
 TEXTS = 2  # So many lines are texts; authors follow.
@@ -20,81 +19,9 @@ NAMES = 1 << 30
 MOST_AUTHORS = 100  # Of a paper, so many can be found by their names.
 
 
-class Reader:
-    """Reads papers into tokens, and numbers the words that it meets: those of the model first."""
-
-    def __init__(self, model: TfidfModel) -> None:
-        self.words = {str(term): column for column, term in enumerate(model.terms_)}
-        self.names: dict[str, int] = {}
-
-    def read(self, title: str, abstract: str, authors: Sequence[str]) -> list[int]:
-        """Return a paper's tokens."""
-        tokens = [*self._line(title), *self._line(abstract)]
-        for author in authors[:MOST_AUTHORS]:
-            tokens += [*map(self.name, name_words(author)), LINE]
-        return tokens
-
-    def _line(self, line: str) -> Iterator[int]:
-        said, alone = text.reading(line)
-        yield from map(self.word, text.stems(said))
-        if alone:
-            yield ALONE
-            yield from map(self.word, text.stems(alone))
-        yield LINE
-
-    def word(self, term: str) -> int:
-        """Return the column of a term, a new one where it has none."""
-        return self.words.setdefault(term, len(self.words))
-
-    def name(self, word: str) -> int:
-        """Return the column of a word of an author's name, a new one where it has none."""
-        return self.names.setdefault(word, NAMES + len(self.names))
-
-
 def name_words(name: str) -> list[str]:
     """Return the words of an author's name, folded, without initials."""
     return [word for word in text.words(name, of_query=True) if len(word) <= text.MAX_WORD]
-
-
-class Acronyms:
-    """What a model's acronyms stand for, as columns."""
-
-    def __init__(self, model: TfidfModel) -> None:
-        self.stands_for: dict[int, list[int]] = {}
-        for acronym, long in model.acronyms_.items():
-            (column,) = model.columns([acronym]).tolist()
-            if column != ABSENT:
-                self.stands_for[column] = model.columns(long).tolist()
-        columns = list(self.stands_for)
-        pairs = [(row, term) for row, of in enumerate(self.stands_for.values()) for term in of]
-        rows, terms = np.array([pair for pair in pairs if pair[1] != ABSENT] or [(0, 0)]).T
-        ones = np.full(len(rows), bool(columns), dtype=np.float32)
-        shape = max(len(columns), 1), len(model.terms_) + 1
-        self.columns = np.array(columns, dtype=np.int64)
-        self._terms = sparse.csr_matrix((ones, (rows, terms)), shape=shape)
-
-    def told(self, counts: sparse.csr_matrix) -> sparse.csr_matrix:
-        """Return how often each paper says each term, what its acronyms stand for being said once
-        more.
-        """
-        if not len(self.columns):
-            return counts
-        having = counts[:, self.columns]
-        having.data[:] = 1
-        further = having @ self._terms[:, :-1]
-        further.resize(counts.shape)
-        told = (counts + further).tocsr()
-        told.sort_indices()
-        return told
-
-    def variants(self, phrase: Sequence[int]) -> list[list[int]]:
-        """Return the phrase, and each that it is where a part of it is said by its acronym."""
-        variants = [list(phrase)]
-        for acronym, long in self.stands_for.items():
-            for place in range(len(phrase) - len(long) + 1):
-                if list(phrase[place : place + len(long)]) == long:
-                    variants.append([*phrase[:place], acronym, *phrase[place + len(long) :]])
-        return variants
 
 
 def counted(tokens: np.ndarray, ends: np.ndarray, width: int) -> sparse.csr_matrix:
