@@ -243,9 +243,19 @@ def _bytes_lost(_, now):
 
 
 def _fenced_after_leaving(some, now):
+    """By the clock, and where her goodbye is kept, by the order of their events as well: a pass may
+    be told what time it is (tick --now).
+    """
     left_at = OuterRef("subscriber__unsubscribed_at")
-    late = some.has(became=State.TRANSMITTING, at__gt=left_at + CLOCKS)
+    goodbyes = LetterEvent.objects.filter(
+        letter__subscriber=OuterRef("subscriber"),
+        letter__kind=Kind.GOODBYE,
+        letter__created_at__gte=left_at,
+    )
+    goodbye = Coalesce(Subquery(goodbyes.order_by("pk").values("pk")[:1]), 0)
+    late = some.has(became=State.TRANSMITTING, at__gt=left_at + CLOCKS, pk__gt=OuterRef("goodbye"))
     of_leavers = some.letters.filter(subscriber__unsubscribed_at__isnull=False)
+    of_leavers = of_leavers.alias(goodbye=goodbye)
     return of_leavers.exclude(kind__in=[Kind.CONFIRM, Kind.GOODBYE, Kind.LINK]).filter(late)
 
 

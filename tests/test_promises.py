@@ -227,6 +227,22 @@ def test_a_dot_after_its_reader_has_left_is_found(sent):
     assert broken() == {"leavers": [sent.pk]}
 
 
+def test_whoever_leaves_after_a_day_that_was_only_told_is_not_said_to_have_left_before(sent):
+    told = NOW - DAY  # By the clock, the letter left a day later: tick was told so.
+    signup.unsubscribe(sent.subscriber.public_id, door=signup.Door("a link"), now=told)
+    assert broken() == {}
+
+
+def test_a_dot_after_a_goodbye_is_found(sent):
+    signup.unsubscribe(sent.subscriber.public_id, door=signup.Door("a link"), now=NOW - DAY)
+    fence = sent.events.get(became="transmitting")
+    sent.events.filter(pk__gte=fence.pk).delete()
+    LetterEvent.objects.create(
+        letter=sent, at=NOW, was="claimed", became="transmitting", attempt=fence.attempt
+    )
+    assert broken()["leavers"] == [sent.pk]
+
+
 @pytest.mark.parametrize("kind", ["confirm", "goodbye", "link"])
 def test_a_letter_that_leaving_does_not_stop_is_not_blamed(sent, kind):
     Subscriber.objects.update(unsubscribed_at=NOW - DAY, next_due_at=None)
