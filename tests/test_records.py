@@ -185,6 +185,11 @@ def test_only_web_addresses_are_taken_as_links(url):
     assert files.parse(row(url=url)).url == ""
 
 
+def test_categories_may_be_one_text_as_arxiv_writes_them():
+    record = files.parse(b'{"id": "2506.00001", "title": "A", "categories": "cs.LG stat.ML"}')
+    assert record.categories == ["cs.LG", "stat.ML"]
+
+
 def test_a_line_of_arxivs_snapshot_is_read():
     line = json.dumps(
         {

@@ -59,7 +59,7 @@ def _from_row(row):
         abstract=records.plain(_text(row, "abstract"), records.MAX_ABSTRACT),
         day=_day(row.get("date")),
         authors=records.names(row.get("authors")),
-        categories=records.names(row.get("categories")),
+        categories=_categories(row.get("categories")),
         upvotes=_count(row.get("upvotes")),
         url=records.web_address(_text(row, "url")),
     )
@@ -77,8 +77,13 @@ def _from_snapshot(row):
         day=_first_version_day(row),
         day_is_estimate=True,
         authors=[name for parts in _list(row, "authors_parsed") if (name := _full_name(parts))],
-        categories=records.names(_text(row, "categories").split()),
+        categories=_categories(_text(row, "categories")),
     )
+
+
+def _categories(value):
+    """Return the categories of a list, or of one text as arXiv writes it: cs.LG stat.ML."""
+    return records.names(value.split() if isinstance(value, str) else value)
 
 
 def _first_version_day(row):
