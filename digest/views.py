@@ -130,6 +130,8 @@ def feedback(request, token):
         return _bad_link(request)
     sent = request.POST if request.method == "POST" else request.GET
     asked = sent.get("paper", "").replace("\0", "")  # Which PostgreSQL would not look for.
+    if request.method != "POST" and not request.GET:  # The link alone, which says no paper.
+        return render(request, "digest/feedback.html")
     paper = Paper.objects.filter(pk=asked).first()
     value = sent.get("value", "")  # Of a letter that has one link a paper, GET has none.
     is_known = value in (*Feedback.Value, "clear") or not (value or request.method == "POST")

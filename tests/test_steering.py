@@ -152,6 +152,12 @@ def test_who_comes_by_a_link_for_all_three_is_asked_for_any(client):
     ]
 
 
+def test_the_link_without_a_paper_says_what_it_is_for(client):
+    page = client.get(address("feedback", reader()))
+    assert "The links under each paper in your letters lead here" in text_of(page)
+    assert "<button" not in page.content.decode().partition("<main")[2].partition("</main>")[0]
+
+
 @pytest.mark.parametrize("value", ["more", "less", "save"])
 @pytest.mark.parametrize("was", ["more", "less", "save"])
 def test_who_comes_to_say_another_thing_is_asked_for_it(client, was, value):
