@@ -267,3 +267,9 @@ def test_a_line_of_many_megabytes_takes_no_memory_with_it(tmp_path):
     read = list(files.read(path, lambda *problem: bad.append(problem), lambda count: None))
     assert [record.id for record in read] == ["2506.00001", "2506.00002"]
     assert bad == [(2, "the line is too long")]
+
+
+def test_no_control_is_printable_so_that_printable_texts_need_not_be_searched_for_them():
+    controls = records.CONTROLS.findall("".join(map(chr, range(0x110000))))
+    assert controls
+    assert not any(map(str.isprintable, controls))

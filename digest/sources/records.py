@@ -149,7 +149,8 @@ def _without_marks(text):
 
 
 def _read(text, pieces):
-    text = CONTROLS.sub(" ", text)
+    if not text.isprintable():  # As texts with controls are: their pattern is slow to search.
+        text = CONTROLS.sub(" ", text)
     if "&" in text:
         text = CONTROLS.sub(" ", html.unescape(NO_CHARACTER.sub("\ufffd", text)))
     text = " ".join(text.split())  # A formula or a pair of tags may go on in the next line.

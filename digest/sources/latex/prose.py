@@ -88,13 +88,17 @@ def without_latex(text: str, convert: Convert) -> str:
     text = ESCAPED.sub(_kept, text)
     prose = _without_formulas(text, convert)
     is_latex = prose != text or "\\" in prose
-    text = ODD.sub("", prose) if is_latex else prose
+    # What begins by looking behind is slow to search, so it is asked first for what all need.
+    text = ODD.sub("", prose) if is_latex and "$" in prose else prose
     text = text.replace("$", KEPT["$"])
     if QUOTES.search(text):  # Somebody's program escaped them: \"so\".
         text = text.replace('\\"', '"')
-    text = SHORT_FORMS.sub("’", text)
+    if "\\'" in text:
+        text = SHORT_FORMS.sub("’", text)
     text = _Commands(text, convert, is_latex).read()
-    return TWO_BRACES.sub(" ", text).translate(AGAIN)  # Together they look like a template's.
+    if KEPT["{"] in text or KEPT["}"] in text:
+        text = TWO_BRACES.sub(" ", text)  # Together they look like a template's.
+    return text.translate(AGAIN)
 
 
 def _character(code):
