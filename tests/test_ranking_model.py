@@ -118,6 +118,16 @@ def test_the_first_line_counts_twice_where_it_is_there_twice_and_is_read_once(mo
     assert counts.toarray().tolist() == [[1, 2, 2], [1, 1, 1]]
 
 
+def test_the_latent_directions_are_those_of_the_whole_decomposition():
+    model = corpora.model()
+    vectors = model.transform(corpora.library())[:, model.latent_terms_].toarray()
+    _, values, directions = np.linalg.svd(vectors, full_matrices=False)
+    n = 5  # The first ones: the last of them lie close to each other.
+    assert model.explained_[:n] == pytest.approx(values[:n] ** 2 / len(vectors), rel=0.01)
+    alike = np.abs((directions[:n] * model.components_.T[:n]).sum(axis=1))
+    assert alike == pytest.approx(1, abs=0.01)
+
+
 def test_fitting_again_learns_the_same_to_the_last_bit():
     again = TfidfModel().fit(corpora.library()).to_arrays()
     assert {name: array.tobytes() for name, array in again.items()} == {

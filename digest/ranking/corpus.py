@@ -26,7 +26,7 @@ from digest.ranking.tokens import (
     starts_of,
 )
 
-BLOCK = 10_000  # So many papers at a time.
+BLOCK = 4_000  # So many papers at a time, whose words take some dozen megabytes meanwhile.
 
 
 class Corpus:
