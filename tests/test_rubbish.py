@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from subscriptions.admin.pages import Page
 from subscriptions.models import Letter, Sending, Subscriber
-from tests import make
+from tests import make, services
 from tests.test_roles import ROLES, furnished, make_user, reader, routes, told  # noqa: F401
 
 pytestmark = pytest.mark.django_db
@@ -29,14 +29,6 @@ ELSEWHERE = ["page", "days", "letter", "s", "letters-page", "observations-page",
 LOOKUPS = ["", "__startswith", "__isnull", "__in", "__regex", "__gte"]
 
 
-def cases(each_night):
-    """Return who asks by what, in each run and at night."""
-    asked = [("o", value) for value in RUBBISH] + [(role, RUBBISH[0]) for role in "cvn"]
-    others = [(role, value) for role in ROLES for value in [*RUBBISH, *MORE]] if each_night else []
-    marked = [pytest.param(*one, marks=pytest.mark.nightly) for one in others if one not in asked]
-    return pytest.mark.parametrize(("role", "value"), [*asked, *marked], ids=short)
-
-
 def short(value):
     return ascii(value[:20])
 
@@ -45,10 +37,18 @@ def at_night(*cases):
     return [pytest.param(*one, marks=pytest.mark.nightly) for one in cases]
 
 
-asked_by_whom = [("o", value) for value in RUBBISH] + [(role, RUBBISH[0]) for role in "cvn"]
+of_operators = [("o", value) for value in RUBBISH]
+of_others = [(role, RUBBISH[0]) for role in "cvn"]
 others = [(role, value) for role in ROLES for value in [*RUBBISH, *MORE]]
-others = at_night(*(one for one in others if one not in asked_by_whom))
-roles_and_values = pytest.mark.parametrize(("role", "value"), [*asked_by_whom, *others], ids=short)
+roles_and_values = pytest.mark.parametrize(
+    ("role", "value"),
+    [
+        *of_operators,
+        *(pytest.param(*one, marks=services.once) for one in of_others),
+        *at_night(*(one for one in others if one not in of_operators + of_others)),
+    ],
+    ids=short,
+)
 roles = pytest.mark.parametrize("role", ROLES)
 
 
