@@ -118,14 +118,26 @@ def test_the_first_line_counts_twice_where_it_is_there_twice_and_is_read_once(mo
     assert counts.toarray().tolist() == [[1, 2, 2], [1, 1, 1]]
 
 
-def test_the_latent_directions_are_those_of_the_whole_decomposition():
-    model = corpora.model()
-    vectors = model.transform(corpora.library())[:, model.latent_terms_].toarray()
+@pytest.mark.parametrize("times", [1, 12], ids=["more words", "more papers"])
+def test_the_latent_directions_are_those_of_the_whole_decomposition(times):
+    documents = corpora.library() * times
+    model = TfidfModel().fit(documents)
+    vectors = model.transform(documents)[:, model.latent_terms_].toarray()
+    assert (vectors.shape[0] > vectors.shape[1]) == (times > 1)
     _, values, directions = np.linalg.svd(vectors, full_matrices=False)
     n = 5  # The first ones: the last of them lie close to each other.
     assert model.explained_[:n] == pytest.approx(values[:n] ** 2 / len(vectors), rel=0.01)
-    alike = np.abs((directions[:n] * model.components_.T[:n]).sum(axis=1))
-    assert alike == pytest.approx(1, abs=0.01)
+    alike = (directions[:n] * model.components_.T[:n]).sum(axis=1)
+    assert np.abs(alike) == pytest.approx(1, abs=0.01)
+
+
+def test_directions_in_which_nothing_lies_have_no_length():
+    words = [f"{a}{b}{c}" for a in "bcdfg" for b in "ae" for c in "klm"]
+    model = TfidfModel().fit([" ".join(words)] * 150 + [" ".join(words[:8])] * 150)
+    lengths = np.linalg.norm(model.components_, axis=0)
+    assert len(lengths) > 10
+    assert lengths[:2] == pytest.approx(1, abs=0.01)
+    assert (lengths[2:] < 0.01).all()
 
 
 def test_fitting_again_learns_the_same_to_the_last_bit():

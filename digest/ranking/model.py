@@ -21,6 +21,7 @@ FORMAT = 2
 LEAST_DIMENSIONS = 10
 OVERSAMPLED = 10  # So many more are looked for, so that the last of them are right.
 ITERATIONS = 3  # So often they are drawn nearer to where the papers lie.
+NOTHING = 1e-6  # Of the longest direction's square.
 ABSENT = -1
 
 
@@ -291,16 +292,22 @@ def _principal(
     """
     from sklearn.utils.extmath import randomized_range_finder
 
+    is_wide = rows.shape[0] < rows.shape[1]
     basis = randomized_range_finder(
-        rows.T,
+        rows.T if is_wide else rows,
         size=n_dimensions + OVERSAMPLED,
         n_iter=ITERATIONS,
         random_state=random_state,
     )
-    small = rows @ basis
-    squares, directions = np.linalg.eigh((small.T @ small).astype(float))
+    small = rows @ basis if is_wide else rows.T @ basis
+    squares, turned = np.linalg.eigh((small.T @ small).astype(float))
     largest = slice(None, -n_dimensions - 1, -1)  # They rise.
-    return np.maximum(squares[largest], 0), basis @ directions[:, largest].astype(np.float32)
+    squares, turned = np.maximum(squares[largest], 0), turned[:, largest].astype(np.float32)
+    if is_wide:
+        return squares, basis @ turned
+    # Where nothing lies, rounding errors alone would be stretched to a direction.
+    lengths = np.sqrt(np.maximum(squares, NOTHING * squares[0])).astype(np.float32)
+    return squares, small @ turned / lengths
 
 
 def weighted(counts: sparse.csr_matrix, weights: np.ndarray) -> sparse.csr_matrix:
