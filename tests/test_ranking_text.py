@@ -5,7 +5,7 @@ import time
 from functools import partial
 
 import pytest
-import snowballstemmer
+import Stemmer
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -212,7 +212,7 @@ def test_a_million_characters_are_read_in_seconds():
 
 
 def test_threads_that_stem_at_once_do_not_mix_up_their_words():
-    """The stemmer keeps the word that it is at, so that each thread could stem another's."""
+    """A stemmer keeps the word that it is at: with one in Python, threads took each other's."""
     said = [[f"{corpora.word(n)}ations" for n in range(place, 2_000, 4)] for place in range(4)]
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
@@ -220,5 +220,5 @@ def test_threads_that_stem_at_once_do_not_mix_up_their_words():
         read = at_once(*[partial(text.stems, words) for words in said])
     finally:
         sys.setswitchinterval(interval)
-    alone = snowballstemmer.stemmer("english").stemWords
+    alone = Stemmer.Stemmer("english").stemWords
     assert read == [alone(words) for words in said]

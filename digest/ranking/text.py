@@ -6,10 +6,9 @@ matter: "Graph-based" and "graph based" have the same terms, and so have "pre-tr
 """
 
 import re
-import threading
 import unicodedata
 
-import snowballstemmer
+import Stemmer
 
 from digest.ranking.stopwords import STOP_WORDS
 
@@ -93,8 +92,8 @@ class _Stems(dict[str, str]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._stem = snowballstemmer.stemmer("english").stemWord
-        self._lock = threading.Lock()  # The stemmer keeps the word that it is at.
+        # It is at one word at a time: while its C works, no other thread has the interpreter.
+        self._stem = Stemmer.Stemmer("english", 0).stemWord
 
     def __missing__(self, word: str) -> str:
         is_no_term = word in STOP_WORDS or word.isdecimal() or len(word) > MAX_WORD
@@ -109,8 +108,7 @@ class _Stems(dict[str, str]):
     def _stemmed(self, word: str) -> str:
         for spelling, replacement in SPELLINGS:
             word = spelling.sub(replacement, word)
-        with self._lock:
-            return self._stem(word)
+        return self._stem(word)
 
 
 _stems = _Stems()
