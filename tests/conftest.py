@@ -22,6 +22,15 @@ CACHES = [
     ("digest.archive", "_noticed", 0.0),
     ("digest.editions", "_last", {}),
 ]
+#: What lets a test use the database.
+DATABASE = {"django_db_setup", "db", "transactional_db"}
+
+
+def pytest_collection_modifyitems(items):
+    """Let what uses no database, or brings its own, run once: it is the same on every one."""
+    for item in items:
+        if not item.get_closest_marker("django_db") and DATABASE.isdisjoint(item.fixturenames):
+            item.add_marker(services.once)
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +39,7 @@ def data_dir(settings, tmp_path):
     settings.DATA_DIR = tmp_path
     settings.MEDIA_ROOT = tmp_path / "files"
     settings.STATIC_ROOT = tmp_path  # Where nothing was collected, WhiteNoise warns.
+    settings.WHITENOISE_AUTOREFRESH = True  # Otherwise, each client lists two hundred files first.
     settings.EMAIL_URL = "file:"
     settings.DKIM_KEY_FILE = ""
     nothing = {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}

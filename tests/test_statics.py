@@ -11,6 +11,11 @@ from django.test import Client
 SHEET = re.compile(r'rel="stylesheet" href="([^"]+)"')
 
 
+@pytest.fixture(autouse=True)
+def as_in_production(settings):
+    settings.WHITENOISE_AUTOREFRESH = False
+
+
 @pytest.fixture
 def ours(settings):
     """Leave out the panel's files, which take seconds to collect."""
