@@ -16,7 +16,7 @@ from django.utils import translation
 from django.utils.safestring import mark_safe
 from django.utils.translation import gettext as _
 
-from digest import wording
+from digest import excerpts, wording
 from digest.models import number_of
 from subscriptions import mail, plaintext
 from subscriptions.stencil import Skeleton, Stencil, escaped, gap, hole, html_line, text_line
@@ -120,7 +120,7 @@ def entries(
         return known
     missing = {key: pick for key, pick, one in zip(keys, picks, known, strict=True) if one is None}
     with translation.override(place.language):
-        keyed = [((where, *_shown(pick)), pick) for pick in missing.values()]
+        keyed = [((where, *_shown(pick, form)), pick) for pick in missing.values()]
         blocks = _papers(keyed, form, place, say_url)
         new = {
             key: _entry(block, pick)
@@ -155,7 +155,7 @@ class Told(NamedTuple):
             "position": str(pick.position),
             "title": plaintext.shortened(paper.title, form.title),
             "authors": wording.authors(paper.authors) if form.summary else "",
-            "summary": plaintext.summary(paper.abstract, form.summary),
+            "summary": excerpts.excerpt(paper.abstract, form.summary, _sentence_for(pick, form)),
             "origin": plaintext.one_line(wording.origin(paper)),
             "facts": wording.facts(pick),
             "on_same_idea": wording.on_same_idea(len(relatives), form.relatives),
@@ -300,14 +300,21 @@ def _inlined(parts):
     return [one.strip("\n") for one in html.split(CUT)[1:-1]]
 
 
-def _shown(pick):
+def _shown(pick, form):
     """Return what tells one block from another: what it shows, and how wide its place is."""
     return (
         len(str(pick.position)),
         pick.basis in wording.TOLD_BY_VOTES,
         pick.paper.printed,
         _told_of(pick.folded),
+        _sentence_for(pick, form),
     )
+
+
+def _sentence_for(pick, form):
+    """Return the position of the sentence that is quoted for the sake of the reason."""
+    paper = pick.paper
+    return excerpts.sentence_for(paper.title, paper.abstract, pick.terms, form.summary)
 
 
 def _key(where, pick):

@@ -6,6 +6,7 @@ begins a line so, wherever it is broken.
 
 import re
 import unicodedata
+from itertools import pairwise
 
 COLUMNS = 76  # RFC 5322 (2.1.1) asks for less than 78. Web addresses alone may be longer.
 HANG = "    "
@@ -70,6 +71,14 @@ def summary(text: str, limit: int) -> str:
     if ends and ends[-1] * 2 >= len(head):
         return text[: ends[-1]]
     return shortened(text, limit)
+
+
+def sentences(text: str) -> list[str]:
+    """Return the sentences of a text, each on one line, the space between them gone."""
+    text = one_line(text)
+    ends = [found.end() for found in SENTENCE_END.finditer(text)]
+    cut = pairwise([0, *ends, len(text)])
+    return [said for said in (text[start:end].strip() for start, end in cut) if said]
 
 
 def wrapped(text: str) -> str:
