@@ -37,6 +37,10 @@ class Tally:
     changed: int = 0
     unchanged: int = 0
 
+    @property
+    def total(self) -> int:
+        return self.new + self.changed + self.unchanged
+
 
 def store(
     records: Iterable[Record],

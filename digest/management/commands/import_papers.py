@@ -1,5 +1,6 @@
 """`manage.py import_papers FILE…`: JSON lines or arXiv's snapshot into the database."""
 
+import time
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
@@ -40,6 +41,7 @@ class Command(base.Command):
         broken = [path for path in paths if not self._import(path, now, shift)]
         row = FittedModel.objects.first()
         if self.has_changed or not archive.is_current():
+            self.stdout.write("Fitting the ranking …")
             row = archive.renew(now)
         self.stdout.write(f"Ranking fitted on {row.documents} papers, {row.terms} terms.")
         if broken:
@@ -61,18 +63,20 @@ class Command(base.Command):
 
     def _import(self, path, now, shift):
         """Store one file. Return whether it was read to its end; what was read stays stored."""
-        tally, errors = storing.Tally(), []
+        tally, errors, began_at = storing.Tally(), [], time.monotonic()
         with self._progress() as progress:
             records = _until_broken(self._read(path, progress, path.name), errors)
             storing.store(records, tally, now=now, shift=shift)
+        seconds = max(time.monotonic() - began_at, 0.001)  # Some clocks tell sixtieths.
         for error in errors:
             self.stderr.write(f"{path}: {error}")
         self.stdout.write(
             f"{path.name}: {tally.new} new, {tally.changed} changed, "
-            f"{tally.unchanged} unchanged, {self.bad_lines} bad lines skipped."
+            f"{tally.unchanged} unchanged, {self.bad_lines} bad lines skipped. "
+            f"Stored in {seconds:.1f} s, {tally.total / seconds:,.0f} papers a second."
         )
         self.has_changed = self.has_changed or bool(tally.new or tally.changed)
-        if self.bad_lines and not (tally.new or tally.changed or tally.unchanged):
+        if self.bad_lines and not tally.total:
             self.foreign.append(path)
         self.bad_lines = 0
         return not errors
