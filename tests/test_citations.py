@@ -1,0 +1,302 @@
+"""Papers as BibTeX and RIS: read by parsers of others, whatever papers say of themselves."""
+
+import re
+from datetime import date
+
+import pytest
+import rispy
+from hypothesis import example, given
+from hypothesis import strategies as st
+from pybtex.database import parse_string
+
+from digest import citations
+from digest.models import Paper
+from digest.sources.records import plain
+
+DAY = date(2026, 6, 1)
+HOSTILE = [
+    "}",
+    "{",
+    "}}",
+    "} @article{evil, title = {Evil}",
+    "}, author = {Nobody",
+    "\\",
+    "Ends with \\",
+    "\\}",
+    "\\input{/etc/passwd}",
+    "100% of A&B",
+    "costs $5, #1_2 ~ ^2",
+    "a<b | c>d",
+    'a "quoted" title',
+    "a\nb\r\nER  - \r\nTY  - JOUR",
+    "a\x00b\x1b[31m\u2028c\u202ed\ud800",
+    "@string{a = {b}}",
+    "ER  - ",
+    "深度学习",
+    "α-stable processes in ℝ³",
+]
+
+
+def paper(title="Graphs of roads", identity="2606.00001", **fields):
+    """Make a paper that no database knows."""
+    fields = {"day": DAY, "authors": ["Ada Lovelace"], "categories": ["cs.LG"]} | fields
+    return Paper(id=identity, title=title, **fields)
+
+
+def entries(*papers):
+    """Return the entries of the papers' BibTeX, by their keys, as a strict parser reads them."""
+    return dict(parse_string(citations.bibtex(papers), "bibtex").entries)
+
+
+def entry(*papers):
+    (found,) = entries(*papers).values()
+    return found
+
+
+def records(*papers):
+    return rispy.loads(citations.ris(papers))
+
+
+def unescaped(latex):
+    """Return what LaTeX prints for one of our fields."""
+    for sign, command in citations.ESCAPES.items():
+        if command.endswith("{}"):
+            latex = latex.replace(command, f"\x01{sign}\x02")
+    for sign, command in citations.ESCAPES.items():
+        if not command.endswith("{}"):
+            latex = latex.replace(command, chr(sign))
+    return re.sub("\x01(\\d+)\x02", lambda found: chr(int(found[1])), latex)
+
+
+# ---- BibTeX
+
+
+def test_a_paper_of_arxiv_is_a_misc_with_its_eprint():
+    assert citations.bibtex([paper("Graphs of BERT", authors=["Ada Lovelace", "Jan de Wit"])]) == (
+        "@misc{lovelace2026graphs,\n"
+        "  title = {{Graphs of BERT}},\n"
+        "  author = {Lovelace, Ada and de Wit, Jan},\n"
+        "  year = {2026},\n"
+        "  eprint = {2606.00001},\n"
+        "  archiveprefix = {arXiv},\n"
+        "  primaryclass = {cs.LG},\n"
+        "  url = {https://arxiv.org/abs/2606.00001}\n"
+        "}\n"
+    )
+
+
+def test_one_with_a_journal_reference_is_an_article():
+    found = entry(paper(journal_ref="Phys. Rev. D 76 (2027)", doi="10.1103/PhysRevD.76"))
+    assert found.type == "article"
+    assert found.fields["journal"] == "Phys. Rev. D 76 (2027)"
+    assert found.fields["doi"] == "10.1103/PhysRevD.76"
+    assert found.fields["eprint"] == "2606.00001"
+
+
+def test_one_from_elsewhere_has_no_eprint_and_no_year_that_nobody_knows():
+    found = entry(paper(identity="title:1f", url="https://example.org/x", day_is_estimate=True))
+    assert (found.type, list(found.fields)) == ("misc", ["title", "url"])
+    assert entry(paper(identity="title:1f")).fields["year"] == "2026"
+
+
+@pytest.mark.parametrize(
+    ("identity", "year"), [("1706.03762", "2017"), ("math/9912001", "1999"), ("2601.00001", "2026")]
+)
+def test_the_year_of_a_paper_of_arxiv_is_that_of_its_number(identity, year):
+    """Not of the day on which it was first seen here, or on which a sample was laid."""
+    for is_estimate in (True, False):
+        one = paper(identity=identity, day_is_estimate=is_estimate)
+        assert entry(one).fields["year"] == records(one)[0]["year"] == year
+
+
+def test_a_withdrawn_paper_says_so():
+    assert entry(paper(is_withdrawn=True)).fields["note"] == "Withdrawn by its authors"
+    assert "note" not in entry(paper()).fields
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_no_text_breaks_the_file_and_none_is_lost(text):
+    hostile = paper(text, authors=[text, "Ada Lovelace"], journal_ref=text, url=text, doi=text)
+    found = entries(paper("Before"), hostile, paper("After"))
+    assert len(found) == 3
+    middle = list(found.values())[1]
+    said = citations.one_line(text)
+    assert unescaped(middle.fields["title"]) == f"{{{said}}}"
+    assert unescaped(middle.fields["journal"]) == said
+    first, second = middle.persons["author"]
+    assert [unescaped(name) for name in first.last_names] == [f"{{{said}}}"]
+    assert second.last_names == ["Lovelace"]
+    assert set(middle.fields) <= {
+        *("title", "journal", "year", "eprint", "archiveprefix", "primaryclass", "doi", "url")
+    }
+
+
+@given(st.lists(st.text(), max_size=3), st.text(), st.text())
+@example(["{", "}"], "\\", "10.1234/\\}")
+def test_whatever_papers_say_each_is_an_entry_with_balanced_braces(texts, name, address):
+    papers = [paper(text, authors=[name], doi=address, url=address) for text in texts]
+    written = citations.bibtex(papers)
+    assert len(entries(*papers)) == len(papers)
+    assert written.count("{") == written.count("}")
+    assert [line for line in written.splitlines() if line.startswith("@")] == [
+        line for line in written.split("\n") if re.fullmatch(r"@misc\{[a-z0-9-]+,", line)
+    ]
+    written.encode()
+
+
+def test_mathematics_is_as_readable_as_on_the_pages():
+    """Sources are read when they come in. What is left of LaTeX is printed, and never run."""
+    read = plain(r"Bounds on $x_1$ and $\alpha$", 1000)
+    assert entry(paper(read)).fields["title"] == "{Bounds on x₁ and α}"
+    assert entry(paper("Bounds on $x_1$")).fields["title"] == r"{Bounds on \$x\_1\$}"
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "particles", "family"),
+    [
+        ("Ada Lovelace", ["Ada"], [], ["Lovelace"]),
+        ("Jan van der Berg", ["Jan"], ["van", "der"], ["Berg"]),
+        ("Leonardo da Vinci", ["Leonardo"], ["da"], ["Vinci"]),
+        ("D. E. Knuth", ["D.", "E."], [], ["Knuth"]),
+        ("J.R.R. Tolkien", ["J.R.R."], [], ["Tolkien"]),
+        ("J.-P. Serre", ["J.-P."], [], ["Serre"]),
+        ("Mary J Watson", ["Mary", "J"], [], ["Watson"]),
+        ("Jean-Paul Müller-Łoś", ["Jean-Paul"], [], ["Müller-Łoś"]),
+        ("Conan O’Brien", ["Conan"], [], ["O’Brien"]),
+    ],
+)
+def test_a_name_of_which_it_is_sure_is_parted(name, given, particles, family):
+    (person,) = entry(paper(authors=[name])).persons["author"]
+    assert person.first_names + person.middle_names == given
+    assert (person.prelast_names, person.last_names) == (particles, family)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *["Plato", "van der Berg", "ATLAS Collaboration", "The LIGO Scientific Collaboration"],
+        *["Qwen Team", "王小明", "小明 王", "Иван Петров", "Gabriel García Márquez", "LI Wei"],
+        *["Robert Downey Jr.", "Lovelace, Ada", "Simon and Garfunkel", "others", "Muhammad A."],
+        *[
+            "Nguyen Van Anh",
+            "DeepSeek-AI",
+            "IBM Research",
+            "Ada L0velace",
+            "Vincent van",
+            "X",
+            "and",
+        ],
+    ],
+)
+def test_any_other_name_stays_whole(name):
+    first, second = entry(paper(authors=[name, "Ada Lovelace"])).persons["author"]
+    assert (first.first_names, first.prelast_names) == ([], [])
+    assert first.last_names == [f"{{{name}}}"]
+    assert second.last_names == ["Lovelace"]
+
+
+def test_a_paper_without_authors_has_none():
+    assert "author" not in citations.bibtex([paper(authors=[])])
+    assert "AU" not in citations.ris([paper(authors=["\x00", ""])])
+
+
+@pytest.mark.parametrize(
+    ("authors", "title", "key"),
+    [
+        (["Ada Lovelace"], "The Graphs", "lovelace2026graphs"),
+        (["Jan van der Berg"], "3D-Scenes", "vanderberg20263dscenes"),
+        (["Łukasz Müßig-Øre"], "Éclat", "mussigore2026eclat"),
+        (["Gabriel García Márquez"], "A Love", "marquez2026love"),
+        (["ATLAS Collaboration"], "An x", "atlas2026x"),
+        (["Robert Downey Jr."], "Iron", "downey2026iron"),
+        (["王小明"], "深度学习", "paper2026"),
+        ([], "α-stable", "paper2026stable"),
+        (["Ada Lovelace"], "}{\\%", "lovelace2026"),
+        (["Ada Lovelace"], "x" * 1000, f"lovelace2026{'x' * 48}"),
+    ],
+)
+def test_a_key_is_surname_year_and_first_word(authors, title, key):
+    assert list(entries(paper(title, authors=authors))) == [key]
+
+
+def test_keys_are_unique_and_another_paper_changes_none():
+    alike = [paper(identity=f"2606.0000{number}") for number in range(3)]
+    keys = [*["lovelace2026graphs", "lovelace2026graphs-260600001", "lovelace2026graphs-260600002"]]
+    for count in range(4):
+        assert list(entries(*alike[:count])) == keys[:count]
+    odd = [paper(identity=one, day_is_estimate=True) for one in ("x:a", "x:b.c", "x:bc", "x:b-c")]
+    assert len(entries(*odd)) == 4
+
+
+@pytest.mark.parametrize(
+    ("told", "doi"),
+    [
+        ("10.1103/PhysRevD.76.013009", "10.1103/PhysRevD.76.013009"),
+        ("10.1103/a_b, 10.1103/c", "10.1103/a_b"),
+        ("https://doi.org/10.1000/x;", "10.1000/x"),
+        ("10.1002/(SICI)1097<1661::AID>3.0.CO;2-2", "10.1002/(SICI)1097<1661::AID>3.0.CO;2-2"),
+        ("none", None),
+        ("", None),
+    ],
+)
+def test_a_doi_is_one_or_left_out(told, doi):
+    assert entry(paper(doi=told)).fields.get("doi") == doi
+    assert records(paper(doi=told))[0].get("doi") == doi
+
+
+def test_an_address_is_left_as_it_is_but_for_what_has_no_place_in_one():
+    one = paper(url="https://example.org/a_b~c?d=%20{e}&f=ü#g")
+    assert entry(one).fields["url"] == "https://example.org/a_b~c?d=%20%7Be%7D&f=%C3%BC#g"
+
+
+# ---- RIS
+
+
+def test_a_preprint_is_a_record_of_its_own_kind():
+    one = paper(abstract="On roads.", authors=["Ada Lovelace", "ATLAS Collaboration"])
+    assert citations.ris([one]) == (
+        "TY  - UNPB\r\n"
+        "TI  - Graphs of roads\r\n"
+        "AU  - Lovelace, Ada\r\n"
+        "AU  - ATLAS Collaboration\r\n"
+        "PY  - 2026\r\n"
+        "DA  - 2026/06/01\r\n"
+        "PB  - arXiv\r\n"
+        "AN  - arXiv:2606.00001\r\n"
+        "UR  - https://arxiv.org/abs/2606.00001\r\n"
+        "AB  - On roads.\r\n"
+        "KW  - cs.LG\r\n"
+        "ER  - \r\n"
+    )
+
+
+def test_a_paper_in_a_journal_is_a_record_of_that():
+    (found,) = records(paper(journal_ref="Phys. Rev. D 76", doi="10.1103/x", is_withdrawn=True))
+    assert (found["type_of_reference"], found["secondary_title"]) == ("JOUR", "Phys. Rev. D 76")
+    assert found["doi"] == "10.1103/x"
+    assert found["notes"] == ["Withdrawn by its authors"]
+    assert "publisher" not in found
+
+
+def test_a_sample_tells_neither_a_day_nor_an_abstract_that_is_not_its_own():
+    (found,) = records(paper(is_sample=True, abstract="A summary."))
+    assert not {"date", "abstract"} & set(found)
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_no_text_begins_or_ends_a_record(text):
+    hostile = paper(text, authors=[text], journal_ref=text, url=text, doi=text, abstract=text)
+    written = citations.ris([paper("Before"), hostile, paper("After")])
+    for line in written.removesuffix("\r\n").split("\r\n"):
+        assert re.fullmatch(r"([A-Z][A-Z0-9]  - .*)?", line)
+        assert line.isprintable()
+    found = rispy.loads(written)
+    assert len(found) == 3
+    assert found[1]["title"] == citations.one_line(text)
+    assert found[1]["authors"] == [citations.one_line(text)]
+
+
+def test_no_papers_are_an_empty_file():
+    assert citations.bibtex([]) == citations.ris([]) == ""
+    assert entries() == {}
+    assert records() == []
