@@ -143,7 +143,8 @@ class RedactingFormatter(logging.Formatter):
     """Whoever reads a log learns no reader's address, and can't act for her by one of her links."""
 
     TOKEN = re.compile(
-        r"/(confirm|preferences|move|unsubscribe|digests|feeds|feedback|learned|why)/[^/\s\"']+"
+        r"/(confirm|preferences|move|unsubscribe|digests|feeds|feedback|learned|saved|why)"
+        r"/[^/\s\"']+"
     )
     SEARCHED = re.compile(r"([?&](?:q|interests)=)[^&\s\"']+")
     #: It is looked for where a word begins, or a long one would be read once for each letter.

@@ -4,11 +4,11 @@ from django.db.models import Count, Q
 from django.template.loader import render_to_string
 
 from digest import front, steering, wording
-from digest.models import Digest, Feedback, Pick
+from digest.models import Digest, Pick
 from subscriptions import links
 
 HISTORY = 60  # So many digests are listed,
-SHOWN = 7  # and so many of them, and of the saved papers, at first.
+SHOWN = 7  # and so many of them at first, and of the saved papers.
 TITLES = 20  # So many papers that would come, or not, are told by title.
 
 
@@ -53,15 +53,15 @@ def history_panel(subscriber) -> str:
 
 
 def saved_panel(subscriber) -> str:
-    """Return the papers that she saved, the latest first."""
-    saved = Feedback.objects.filter(subscriber=subscriber, value=Feedback.Value.SAVE)
-    papers = [one.paper for one in saved.select_related("paper").order_by("-at")]
+    """Return the papers that she saved last, and the way to all of them."""
+    saved = steering.saved(subscriber)
     return render_to_string(
         "digest/_saved.html",
         {
-            "papers": papers[:SHOWN],
-            "older": papers[SHOWN:],
-            "token": links.token("feedback", subscriber.public_id),
+            "papers": [one.paper for one in saved[:SHOWN]],
+            "count": saved.count(),
+            "token": links.token("preferences", subscriber.public_id),
+            "feedback_token": links.token("feedback", subscriber.public_id),
         },
     )
 

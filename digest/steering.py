@@ -40,6 +40,12 @@ def said(subscriber, paper) -> str:
     return found.values_list("value", flat=True).first() or ""
 
 
+def saved(subscriber):
+    """Return what she saved, the latest first: her words, each with its paper."""
+    words = Feedback.objects.filter(subscriber=subscriber, value=Feedback.Value.SAVE)
+    return words.select_related("paper").order_by("-at", "-pk")
+
+
 def ask_to_learn(subscriber) -> None:
     """Have her model fitted anew soon, or as soon as she wants one."""
     ReaderModel.objects.update_or_create(

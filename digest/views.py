@@ -1,5 +1,7 @@
 """The public pages: today's papers, the topics, a digest on the web, and how the service is."""
 
+from urllib.parse import urlencode
+
 from django.conf import settings
 from django.db.models import Count, Q
 from django.db.utils import Error as DatabaseError
@@ -113,7 +115,7 @@ def digest(request, token):
         public_id = links.read("digest", token)
         found = Digest.objects.select_related("subscriber").get(public_id=public_id)
     except (links.BadToken, Digest.DoesNotExist):
-        return _bad_link(request)
+        return bad_link(request)
     context = {
         "digest": found,
         "picks": found.picks.whole(),
@@ -124,10 +126,15 @@ def digest(request, token):
 
 @for_token_holders
 def feedback(request, token):
-    """Say something of a paper: GET asks, POST writes it down."""
-    subscriber = _holder_of(token, "feedback")
+    """Say something of a paper: GET asks, POST writes it down.
+
+    `back` is the token by which the page of saved papers was opened, to come back to it. No link
+    leads there from here: whoever has a letter's address on the web has this token too, and may say
+    something for her, but neither see nor change what is hers.
+    """
+    subscriber = holder_of(token, "feedback")
     if subscriber is None:
-        return _bad_link(request)
+        return bad_link(request)
     sent = request.POST if request.method == "POST" else request.GET
     asked = sent.get("paper", "").replace("\0", "")  # Which PostgreSQL would not look for.
     if request.method != "POST" and not request.GET:  # The link alone, which says no paper.
@@ -141,8 +148,10 @@ def feedback(request, token):
         try:
             steering.say(subscriber, paper, value, timezone.now())
         except Subscriber.DoesNotExist:  # Erased by another click, in this very moment.
-            return _bad_link(request)
+            return bad_link(request)
         hint(tasks.learn_from_feedback)
+        if "back" in sent and holder_of(sent["back"], "preferences") == subscriber:
+            return _back_to_saved(sent["back"], sent.get("page", ""), paper)
     said = steering.said(subscriber, paper)
     is_other = request.method == "GET" and (value or said) != said
     context = {
@@ -155,12 +164,18 @@ def feedback(request, token):
     return render(request, "digest/feedback.html", context)
 
 
+def _back_to_saved(token, page, paper):
+    """Return to the page of saved papers, which tells of a paper that is none of them any more."""
+    query = {"page": page if page.isdecimal() else "", "paper": paper.pk}
+    return redirect(f"{reverse('saved', args=[token])}?{urlencode(query)}")
+
+
 @for_token_holders
 def learned(request, token):
     """What was learned of her: GET shows it, POST takes a word out, or ends the learning."""
-    subscriber = _holder_of(token, "preferences")
+    subscriber = holder_of(token, "preferences")
     if subscriber is None:
-        return _bad_link(request)
+        return bad_link(request)
     if request.method == "POST":
         if not _steer(subscriber, request.POST):
             return refused(request, _("There is no such action."))
@@ -195,9 +210,9 @@ def why(request, token):
     """Why one paper is, or is not, in her digest."""
     from digest import asking  # The model and numpy, which only pages that rank pay.
 
-    subscriber = _holder_of(token, "preferences")
+    subscriber = holder_of(token, "preferences")
     if subscriber is None:
-        return _bad_link(request)
+        return bad_link(request)
     asked = request.GET.get("paper", "").strip()
     now = timezone.now()
     day = schedule.local_day(now, subscriber.zone)
@@ -211,15 +226,15 @@ def why(request, token):
     return render(request, "digest/why.html", context)
 
 
-def _holder_of(token, purpose):
-    """Return the subscriber whose token this is, None where it is nobody's."""
+def holder_of(token, purpose):
+    """Return the subscriber whose token for this purpose it is, None where it is nobody's."""
     try:
         return Subscriber.objects.filter(public_id=links.read(purpose, token)).first()
     except links.BadToken:
         return None
 
 
-def _bad_link(request):
+def bad_link(request):
     return render(request, "subscriptions/bad_link.html", status=404)
 
 
@@ -227,7 +242,7 @@ def _bad_link(request):
 def robots(request):
     """Nothing here is secret, but links with tokens are nobody's to collect."""
     private = ("admin", "confirm", "preferences", "move", "unsubscribe", "digests", "feedback")
-    private += ("feeds", "learned", "why")
+    private += ("feeds", "learned", "saved", "why")
     lines = ["User-agent: *", *(f"Disallow: /{room}/" for room in private)]
     lines += ["", f"Sitemap: {settings.SITE_URL}/sitemap.xml"]
     return HttpResponse("\n".join([*lines, ""]), content_type="text/plain")

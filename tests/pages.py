@@ -16,7 +16,7 @@ from django.urls import URLResolver, get_resolver
 
 from config import errors, policies
 from digest import archive, planning
-from digest.models import Digest, ReaderModel
+from digest.models import Digest, Paper, PaperEvent, ReaderModel
 from subscriptions import limits, links, moving, views
 from subscriptions.models import Letter, Subscriber
 from tests import make
@@ -88,6 +88,8 @@ def furnish() -> None:
     planning.plan(NOW)
     pick = Digest.objects.get(subscriber=reader).picks.leading().first()
     reader.feedback.create(paper=pick.paper, value="more", at=NOW)
+    tomorrow = NOW + timedelta(days=1)
+    PaperEvent.objects.create(paper=pick.paper, kind="revised", note="version 2", at=tomorrow)
     ReaderModel.objects.create(
         subscriber=reader, terms=["graph", "node"], words=["graphs", "nodes"], weights=[0.5, -0.25]
     )
@@ -97,6 +99,7 @@ def samples() -> list[Sample]:
     """Return the samples of what `furnish` made."""
     reader = of("reader")
     paper = Digest.objects.get(subscriber=reader).picks.leading().first().paper.pk
+    other = Paper.objects.exclude(pk=paper).first().pk
     say, topic = "feedback/<str:token>/", "topics/<slug:slug>/"
     return [
         Sample("", "/"),
@@ -157,6 +160,14 @@ def samples() -> list[Sample]:
         Sample(say, f"/feedback/{token('feedback', 'reader')}/?paper={paper}&value=less"),
         Sample(say, f"/feedback/{token('feedback', 'reader')}/", {"paper": paper, "value": "save"}),
         Sample("learned/<str:token>/", f"/learned/{token('preferences', 'reader')}/"),
+        *[
+            Sample("saved/<str:token>/", f"/saved/{token('preferences', who)}/{asked}")
+            for who, asked in [("reader", ""), ("reader", f"?paper={other}"), ("new", "")]
+        ],
+        *[
+            Sample(f"saved/<str:token>/{kind}/", f"/saved/{token('preferences', 'reader')}/{kind}/")
+            for kind in ("bibtex", "ris")
+        ],
         Sample("why/<str:token>/", f"/why/{token('preferences', 'reader')}/?paper={paper}"),
         Sample("privacy/", "/privacy/"),
         Sample("imprint/", "/imprint/"),

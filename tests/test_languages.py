@@ -37,7 +37,16 @@ ENGLISH = re.compile(
 SAID = ("aria-label", "alt", "title")
 NOTICES = ["confirm", "already", "goodbye", "bounced", "link", "move-old", "move-new"]
 KINDS = [*NOTICES, "welcome", "digest", "quiet", "test"]
-TOKEN_PAGES = ["confirm", "preferences", "unsubscribe", "digest", "feedback", "learned", "why"]
+TOKEN_PAGES = [
+    "confirm",
+    "preferences",
+    "unsubscribe",
+    "digest",
+    "feedback",
+    "learned",
+    "saved",
+    "why",
+]
 
 
 def read(path, how):
@@ -222,7 +231,7 @@ def address(page, reader):
         return composing.web_copy_url(stored_digest(reader, papers=4))
     if page == "confirm":
         return links.confirm_url(reader)
-    purpose = "preferences" if page in ("learned", "why") else page
+    purpose = "preferences" if page in ("learned", "saved", "why") else page
     url = reverse(page, args=[links.token(purpose, reader.public_id)])
     return f"{url}?paper={make.paper('Graphen').pk}" if page == "feedback" else url
 
