@@ -113,7 +113,16 @@ def language_field(**kwargs):
     )
 
 
-class AddressForm(forms.Form):
+class PageForm(forms.Form):
+    """A form on a page, with its fields in the page's order."""
+
+    @property
+    def first_wrong(self) -> str:
+        """Return the name of the first field that is not right, where the page puts the focus."""
+        return next((field.name for field in self.visible_fields() if field.errors), "")
+
+
+class AddressForm(PageForm):
     """An address alone."""
 
     email = forms.CharField(
@@ -126,7 +135,7 @@ class AddressForm(forms.Form):
         return addresses.normalise(self.cleaned_data["email"])
 
 
-class WishesForm(forms.Form):
+class WishesForm(PageForm):
     """What someone wants to read: topics of the house, and her own words."""
 
     topics = topics_field(Topic.objects.curated(), label=_("Topics"))
@@ -141,8 +150,8 @@ class WishesForm(forms.Form):
 class SignUpForm(WishesForm, AddressForm):
     """Sign up with an email address; everything else is optional."""
 
-    timezone = forms.CharField(max_length=64, required=False, label=_("Time zone"))
     hour = hour_field(required=False, empty_value=7, initial=7, label=_("Hour"))
+    timezone = forms.CharField(max_length=64, required=False, label=_("Time zone"))
     language = language_field(widget=forms.HiddenInput)  # Forms on other sites may name one.
     #: Nobody sees it, so who fills it in is a program. Forms on other sites may lack it.
     website = forms.CharField(required=False, widget=forms.HiddenInput)
@@ -164,7 +173,7 @@ class SignUpForm(WishesForm, AddressForm):
         return cls(initial={"hour": 7, **chosen})
 
 
-class MoveForm(forms.Form):
+class MoveForm(PageForm):
     """The address to which a reader's digest is to move."""
 
     new_email = forms.CharField(max_length=320, label=_("New address"))
@@ -180,15 +189,15 @@ class MoveForm(forms.Form):
         return address
 
 
-class PreferencesForm(forms.Form):
+class PreferencesForm(PageForm):
     """All that a reader may set. An absent topic or interest is dropped, an absent setting kept."""
 
     topics = topics_field(Topic.objects.curated(), label=_("Topics you follow"))
-    mute = topics_field(Topic.objects.curated(), label=_("Topics you mute"))
     interests = QueriesField(label=_("Your own words"))
     muted_interests = QueriesField(label=_("Words that never appear"))
-    timezone = forms.CharField(max_length=64, required=False, label=_("Time zone"))
+    mute = topics_field(Topic.objects.curated(), label=_("Topics you mute"))
     hour = hour_field(required=False, empty_value=None, label=_("Hour"))
+    timezone = forms.CharField(max_length=64, required=False, label=_("Time zone"))
     days = DaysField(
         label=_("Days"),
         error_messages={"invalid_choice": _("There is no day called “%(value)s”.")},
@@ -203,7 +212,12 @@ class PreferencesForm(forms.Form):
             for name in ("invalid", "min_value", "max_value")
         },
     )
-    language = language_field()
+    pause_until = forms.DateField(
+        required=False,
+        label=_("Pause until"),
+        widget=forms.DateInput(attrs={"type": "date"}),
+        validators=[MaxValueValidator(LAST_PAUSE, _("Please choose a day before the year 3000."))],
+    )
     quiet = forms.TypedChoiceField(
         choices=[("no", _("Send nothing")), ("yes", _("Send a short letter that says so"))],
         coerce=lambda answer: answer == "yes",
@@ -212,12 +226,7 @@ class PreferencesForm(forms.Form):
         label=_("On days without papers"),
         error_messages={"invalid_choice": _("Please choose one of the two.")},
     )
-    pause_until = forms.DateField(
-        required=False,
-        label=_("Pause until"),
-        widget=forms.DateInput(attrs={"type": "date"}),
-        validators=[MaxValueValidator(LAST_PAUSE, _("Please choose a day before the year 3000."))],
-    )
+    language = language_field()
 
     def clean_timezone(self):
         text = self.cleaned_data["timezone"]

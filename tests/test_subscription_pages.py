@@ -359,8 +359,44 @@ def test_a_form_that_is_not_right_yet_leads_to_each_field_that_is_not(client, pa
     shown = lxml.html.fromstring(client.post(address, sent).content)
     ids = [link[1:] for link in shown.xpath("//*[@role='alert']//a/@href")]
     fields = ["topics", "interests", "timezone", *(["days", "size"] if "size" in sent else [])]
-    assert sorted(ids) == sorted(f"id_{name}" for name in fields)
+    assert ids == [f"id_{name}" for name in fields]  # In the order in which they stand there.
     assert all(len(shown.xpath("//*[@id=$one]", one=one)) == 1 for one in ids)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "focused"),
+    [
+        ({"topics": "gone", "size": "0"}, ("topics", "bread")),
+        ({"interests": LONG, "timezone": "Atlantis"}, ("interests", None)),
+        ({"muted_interests": LONG, "mute": "gone"}, ("muted_interests", None)),
+        ({"mute": "gone", "hour": "25"}, ("mute", "bread")),
+        ({"hour": "25", "timezone": "Atlantis"}, ("hour", None)),
+        ({"timezone": "Atlantis", "days": "", "quiet": "perhaps"}, ("timezone", None)),
+        ({"days": "", "size": "0"}, ("days", "mon")),
+        ({"size": "0", "pause_until": "3000-01-01"}, ("size", None)),
+        ({"pause_until": "3000-01-01", "quiet": "perhaps"}, ("pause_until", None)),
+        ({"quiet": "perhaps", "language": "xx"}, ("quiet", None)),
+        ({"language": "xx"}, ("language", None)),
+        ({"action": "move", "new_email": "nowhere"}, ("new_email", None)),
+    ],
+    ids=lambda one: next(iter(one)) if isinstance(one, dict) else "",
+)
+def test_the_focus_is_on_the_first_field_that_is_not_right(client, wrong, focused):
+    make.topic("Bread", slug="bread")
+    page = client.post(url("preferences", make.subscriber()), wrong).content
+    (field,) = lxml.html.fromstring(page).xpath("//*[@autofocus]")
+    box = field.get("value") if field.get("type") == "checkbox" else None
+    assert (field.get("name"), box) == focused
+
+
+def test_the_focus_of_a_form_that_signs_up_is_on_the_first_field_that_is_not_right(client):
+    sent = {"email": "she@example.org", "interests": LONG, "hour": "25", "timezone": "Atlantis"}
+    for name, right in (("interests", "bread"), ("hour", "7"), ("timezone", "UTC")):
+        page = lxml.html.fromstring(client.post("/subscribe/", sent).content)
+        assert page.xpath("//*[@autofocus]/@name") == [name]
+        sent[name] = right
+    page = lxml.html.fromstring(client.get("/subscribe/").content)
+    assert page.xpath("//*[@autofocus]") == []
 
 
 def test_who_fills_in_what_nobody_sees_is_asked_again_and_a_person_gets_through(client):
