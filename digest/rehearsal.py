@@ -51,13 +51,14 @@ class Rehearsal:
 
 @dataclass(frozen=True)
 class Difference:
-    """The papers that she would have got for a change, and those that she would have got without.
+    """The papers that she would have got for a change, and those that she would have got without,
+    each with the reason.
 
     Each once, those of the latest day first.
     """
 
-    added: list[Paper]
-    removed: list[Paper]
+    added: list[Pick]
+    removed: list[Pick]
     is_cut: bool = False
     wordless: Sequence[str] = ()
 
@@ -102,8 +103,8 @@ def compare(
     added, removed = _beyond(then_has, now_has), _beyond(now_has, then_has)
     papers = Paper.objects.in_bulk([*added, *removed])
     return Difference(
-        [papers[one] for one in added if one in papers],
-        [papers[one] for one in removed if one in papers],
+        [_pick(choice, papers[one]) for one, choice in added.items() if one in papers],
+        [_pick(choice, papers[one]) for one, choice in removed.items() if one in papers],
         is_cut or also_cut,
         wordless(changed),
     )
@@ -174,21 +175,30 @@ def _as_digest(ranked, papers) -> Day:
         paper, *relatives = (papers.get(one) for one in ranked.named(choice))
         if paper is None:
             continue
-        pick = Pick(
-            paper=paper,
-            position=len(day.picks) + 1,
-            score=choice.score,
-            basis=choice.basis,
-            topic_name=choice.topic,
-            terms=list(choice.terms),
-        )
+        pick = _pick(choice, paper, len(day.picks) + 1)
         pick.would_fold = [one for one in relatives if one is not None]
         day.picks.append(pick)
     return day
 
 
-def _beyond(some, others) -> list[str]:
-    """Return the papers with a place of their own in some days that the others don't tell of."""
+def _pick(choice, paper, position=None) -> Pick:
+    """Return a choice as it would be stored."""
+    return Pick(
+        paper=paper,
+        position=position,
+        score=choice.score,
+        basis=choice.basis,
+        topic_name=choice.topic,
+        terms=list(choice.terms),
+    )
+
+
+def _beyond(some, others) -> dict[str, Choice]:
+    """Return the choices with a place of their own in some days whose papers the others don't tell
+    of, by these papers.
+    """
     told = {one for day in others for one in day.papers}
-    leading = [day.issue.ids[choice.paper] for day in reversed(some) for choice in day.choices]
-    return [one for one in leading if one not in told]
+    leading = {
+        day.issue.ids[choice.paper]: choice for day in reversed(some) for choice in day.choices
+    }
+    return {one: choice for one, choice in leading.items() if one not in told}

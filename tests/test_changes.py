@@ -37,6 +37,7 @@ def test_a_script_gets_the_difference_alone(client, reader):
     sent = {"action": "preview", "interests": "graph networks\nprotein folding"}
     part = client.post(address(reader) + "?part", sent).content.decode()
     assert "+3 −0 papers" in part
+    assert part.count("<mark>protein folding</mark>") == 3
     assert "<form" not in part
 
 

@@ -146,12 +146,21 @@ def test_a_change_is_told_by_the_papers_that_come_and_go():
     changed = wished(Wishes(interests=["graph", "quantum"]), 10, reader)
     difference = rehearsal.compare(reader, changed, NOW)
     assert difference.added
-    assert all("quantum" in one.abstract for one in difference.added)
+    assert all("quantum" in one.paper.abstract for one in difference.added)
     assert difference.removed
-    assert all("robot" in one.abstract for one in difference.removed)
-    days = [paper.day for paper in difference.added]
-    assert len(difference.added) == len(set(difference.added))
+    assert all("robot" in one.paper.abstract for one in difference.removed)
+    days = [pick.paper.day for pick in difference.added]
+    assert len(difference.added) == len({pick.paper for pick in difference.added})
     assert days[0] > days[-1]
+
+
+def test_each_paper_that_comes_or_goes_has_the_reason_for_which_it_is_chosen():
+    world()
+    reader = make.subscriber(interests="graph\nrobot")
+    changed = wished(Wishes(interests=["graph", "quantum"]), 10, reader)
+    difference = rehearsal.compare(reader, changed, NOW)
+    assert {pick.why for pick in difference.added} == {"quantum"}
+    assert {pick.why for pick in difference.removed} == {"robot"}
 
 
 def test_saying_the_same_again_changes_nothing():
@@ -189,10 +198,10 @@ def test_what_she_had_before_the_days_is_hidden_on_both_sides():
     difference = rehearsal.compare(reader, wished(Wishes(interests=["robot"]), 10, reader), NOW)
     assert old.picks
     assert difference.added
-    assert not set(difference.added) & set(robots)
+    assert not {pick.paper for pick in difference.added} & set(robots)
     other = make.subscriber(interests="graph")  # Who has had none of them.
     difference = rehearsal.compare(other, wished(Wishes(interests=["robot"]), 10, other), NOW)
-    assert set(difference.added) & set(robots)
+    assert {pick.paper for pick in difference.added} & set(robots)
 
 
 def test_muting_wins_over_following_as_it_does_when_saved():
