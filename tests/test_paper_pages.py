@@ -242,6 +242,23 @@ def test_a_day_has_its_papers_most_upvoted_first_and_leads_to_others(client):
     assert page.xpath("//meta[@name='robots']/@content") == ["noindex"]
 
 
+@pytest.mark.parametrize(
+    ("language", "voted", "unvoted"),
+    [
+        ("en", "2 papers, the most upvoted first.", "2 papers."),
+        ("de", "2 Artikel, die mit den meisten Stimmen zuerst.", "2 Artikel."),
+    ],
+)
+def test_a_day_tells_of_the_order_by_votes_where_there_are_any(client, language, voted, unvoted):
+    for day, votes in ((TODAY, 3), (TODAY - DAY, None)):
+        make.paper(day=day)
+        make.paper(day=day, upvotes=votes)
+        page = page_of(client, f"/days/{day}/", **{"accept-language": language})
+        (told,) = page.xpath("//header/p[@class='small']")
+        assert told.text_content() == (voted if votes else unvoted)
+        assert "vot" not in page.xpath("//meta[@name='description']/@content")[0]
+
+
 def test_papers_of_a_list_keep_their_words_and_facts_apart(client):
     odd = '100% <b>%(title)s</b> & "graphs"'
     make.paper(odd, odd, authors=[odd], github="https://example.org/?a=1&b=2", upvotes=1)
