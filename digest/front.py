@@ -100,6 +100,7 @@ def _rehearsed(wishes, now):
         opened=None if today.picks else next((day for day in before if day.picks), None),
         is_cut=told.is_cut,
         wordless=wording.names(told.wordless),
+        unheard=wording.names(told.unheard),
         new_days=settings.NEW_DAYS,
     )
 

@@ -29,7 +29,10 @@ def difference(subscriber, wishes, settings, now) -> str:
     except front.Busy:
         return render_to_string("digest/_difference.html", {"is_busy": True})
     context = {"difference": found, "limit": f":{TITLES}", "shown": TITLES}
-    context["wordless"] = wording.names(found.wordless)
+    context |= {
+        "wordless": wording.names(found.wordless),
+        "unheard": wording.names(found.unheard),
+    }
     return render_to_string("digest/_difference.html", context)
 
 

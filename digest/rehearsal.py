@@ -15,6 +15,8 @@ from digest import editions
 from digest.models import Paper, Pick
 from digest.profiles import profiles_of
 from digest.ranking.choice import Choice, choose
+from digest.ranking.explaining import words_unheard
+from digest.ranking.model import TfidfModel
 from digest.ranking.profile import Interest, Profile
 from digest.ranking.query import queries
 from digest.ranking.tuning import Tuning
@@ -41,12 +43,13 @@ class Day:
 @dataclass(frozen=True)
 class Rehearsal:
     """The days, the latest first. `is_cut`: not all of her words were looked at. `wordless`: her
-    lines by which nothing is looked for.
+    lines by which nothing is looked for. `unheard`: her words that keep a line from finding any.
     """
 
     days: list[Day]
     is_cut: bool = False
     wordless: Sequence[str] = ()
+    unheard: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ class Difference:
     removed: list[Pick]
     is_cut: bool = False
     wordless: Sequence[str] = ()
+    unheard: Sequence[str] = ()
 
 
 def last_issues(now) -> list[editions.Issue]:
@@ -74,10 +78,11 @@ def rehearse(profile: Profile, now, *, had: Collection[str] = ()) -> Rehearsal:
     Asks two queries where there is an archive, and five at most.
     """
     profile, is_cut = bounded(profile)
-    ranked = _ranked(profile, last_issues(now), had)
+    issues = last_issues(now)
+    ranked = _ranked(profile, issues, had)
     papers = Paper.objects.in_bulk({one for day in ranked for one in day.papers})
     days = [_as_digest(day, papers) for day in reversed(ranked)]
-    return Rehearsal(days, is_cut, wordless(profile))
+    return Rehearsal(days, is_cut, wordless(profile), unheard(profile, issues[-1].model))
 
 
 def compare(
@@ -107,6 +112,7 @@ def compare(
         [_pick(choice, papers[one]) for one, choice in removed.items() if one in papers],
         is_cut or also_cut,
         wordless(changed),
+        unheard(changed, issues[-1].model),
     )
 
 
@@ -114,6 +120,19 @@ def wordless(profile: Profile) -> list[str]:
     """Return the names of what has a text without a term: numbers, signs, "of the"."""
     asked = (*profile.follows, *profile.mutes)
     return [one.name for one in asked if one.query.strip() and not queries(one.query)]
+
+
+def unheard(profile: Profile, model: TfidfModel) -> list[str]:
+    """Return the words of her own lines for want of which these find nothing: no paper of the model
+    says them. Mostly they are misspelt, or in another language than papers.
+    """
+    words: dict[str, None] = {}
+    for one in profile.follows:
+        if one.name != one.query[:200]:  # A topic of the house, whose words she can't change.
+            continue
+        for query in queries(one.query):
+            words |= dict.fromkeys(words_unheard(model, query))
+    return list(words)
 
 
 def bounded(profile: Profile) -> tuple[Profile, bool]:

@@ -50,6 +50,15 @@ def test_what_changes_nothing_is_said_to_change_nothing(client, reader):
 
 
 @pytest.mark.parametrize("others", ["graph networks", "protein folding"])
+def test_words_that_no_paper_says_are_named(client, reader, others):
+    sent = {"action": "preview", "interests": f"{others}\nprotien folding"}
+    page = client.post(address(reader), sent).content.decode()
+    assert 'No paper of late says <strong dir="auto">protien</strong>' in page
+    sent["interests"] = others
+    assert "No paper of late" not in client.post(address(reader), sent).content.decode()
+
+
+@pytest.mark.parametrize("others", ["graph networks", "protein folding"])
 def test_lines_by_which_nothing_is_looked_for_are_named(client, reader, others):
     sent = {"action": "preview", "interests": f"{others}\ncs.CL\n2506.04235"}
     sent["muted_interests"] = "of the"

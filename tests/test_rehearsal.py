@@ -132,6 +132,29 @@ def test_a_paper_that_comes_in_is_seen_at_once():
     assert len(rehearsal.rehearse(following("soup"), NOW).days[0].picks) == 1
 
 
+def test_words_that_no_paper_says_are_told_where_they_keep_a_line_from_finding_any():
+    world()
+    lines = (
+        "Quantm networks, graph",
+        '"robot visoin"',
+        "graph",
+        "quantum networks of speech and vision for gardeneers",
+        "quantum Gartenzwerge Zaunkönige Maulwürfe Schnecken",
+    )
+    told = ["Quantm", "visoin", "Gartenzwerge", "Zaunkönige", "Maulwürfe", "Schnecken"]
+    profile = following(*lines)
+    assert rehearsal.rehearse(profile, NOW).unheard == told
+    reader = make.subscriber(interests="graph")
+    assert rehearsal.compare(reader, profile, NOW).unheard == told
+
+
+def test_words_of_the_house_that_no_paper_says_are_not_told_of_as_hers():
+    world()
+    topic = make.topic("Gardens", query="gardeneers, graph")
+    profile = wished(Wishes(follow=[topic], muted_interests=["visoin"]), 10)
+    assert rehearsal.rehearse(profile, NOW).unheard == []
+
+
 def test_a_rehearsal_asks_two_queries_however_much_there_is(django_assert_num_queries):
     world()
     archive.write(NOW)

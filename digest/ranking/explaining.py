@@ -1,14 +1,16 @@
 """The words behind a choice: those that weighed most, as people write them."""
 
 import re
+from itertools import compress
 
 import numpy as np
 from scipy import sparse
 
 from digest.ranking import text
 from digest.ranking.edition import Edition
-from digest.ranking.model import TfidfModel
-from digest.ranking.query import Query
+from digest.ranking.model import ABSENT, TfidfModel
+from digest.ranking.query import SHORT, Query
+from digest.ranking.relevance import COVERAGE, LONG, idf_of
 
 WORDS = 3
 HYPHEN = re.compile("[-\u2010\u2011]")
@@ -40,6 +42,21 @@ def words_behind_query(
         if not any(word in HYPHEN.split(other) for other in words):  # "in-context" says "context".
             words[word] = place
     return tuple(sorted(list(words)[:WORDS], key=words.__getitem__))
+
+
+def words_unheard(model: TfidfModel, query: Query) -> list[str]:
+    """Return the words of the query that no paper of the model has, as the reader wrote them, where
+    none can be about it for want of them.
+    """
+    terms = query.distinct
+    columns = model.columns(terms)
+    is_absent = columns == ABSENT
+    idf = idf_of(model)[columns]
+    reach = idf[~is_absent].sum() / max(np.sort(idf)[-LONG:].sum(), 1e-9)
+    if not is_absent.any() or (len(terms) > SHORT and reach >= COVERAGE):
+        return []
+    hers = text.as_written(query.text)
+    return [hers[term] for term in compress(terms, is_absent)]
 
 
 def words_behind_weights(

@@ -104,8 +104,7 @@ def coverage(
     """
     distinct = [query.distinct for query in queries]
     found = [model.columns(terms) for terms in distinct]
-    # A term that no paper has weighs the most.
-    idf = np.append(model.idf_, np.log(1 + model.n_documents_) + 1)
+    idf = idf_of(model)
     most = [np.sort(idf[columns])[-LONG:].sum() for columns in found]
     n_terms = np.array([len(terms) for terms in distinct])[:, None]
     rows = np.repeat(np.arange(len(queries)), [len(columns) for columns in found])
@@ -120,6 +119,11 @@ def coverage(
     is_whole = (shared >= n_terms) & (n_terms > 0)
     enough = is_whole | (n_terms > SHORT) & (covered >= COVERAGE)
     return enough, np.where(is_whole, 0, np.clip(1 - covered, 0, 1))
+
+
+def idf_of(model: TfidfModel) -> np.ndarray:
+    """Return the idf of each term, and at ABSENT that of one that no paper has: the most."""
+    return np.append(model.idf_, np.log(1 + model.n_documents_) + 1)
 
 
 def combined(topics: np.ndarray, own: np.ndarray, tuning: Tuning) -> np.ndarray:
