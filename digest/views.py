@@ -184,6 +184,7 @@ def learned(request, token):
     context = {
         "subscriber": subscriber,
         "token": token,
+        "feedback_token": links.token("feedback", subscriber.public_id),
         "words": steering.learned_words(subscriber),
         "removed": steering.removed_words(subscriber),
         "said": subscriber.feedback.select_related("paper").order_by("-at")[:50],

@@ -5,6 +5,7 @@ import re
 from contextlib import contextmanager
 from datetime import timedelta
 
+import lxml.html
 import pytest
 from django.apps import apps
 from django.core.management import call_command
@@ -848,6 +849,19 @@ def test_the_page_says_that_what_was_said_is_being_learned_from(client):
     assert "the words stand here in a few minutes" in page
     assert "Saved: Graphs of roads" in page
     assert "Forget all that I said" in page
+
+
+def test_each_thing_that_was_said_can_be_taken_back_by_the_page(client):
+    someone = reader()
+    say(someone, "more", make.paper("Graphs of roads"))
+    say(someone, "less", make.paper("Molecules of & at sea", id="bread:1/2"), now=NOW + SECOND)
+    page = lxml.html.fromstring(client.get(address("learned", someone)).content)
+    (link,) = page.xpath("//a[@aria-label='Take it back: Molecules of & at sea']/@href")
+    asked = lxml.html.fromstring(client.get(link).content)
+    assert "Take it back?" in asked.text_content()
+    button = asked.xpath("//form[.//button[text()='Take it back']]")[0]
+    client.post(link, dict(button.fields))
+    assert list(someone.feedback.values_list("value", flat=True)) == ["more"]
 
 
 def test_the_page_shows_the_words_with_their_weights_for_and_against(client, world):
