@@ -47,7 +47,8 @@ class Result:
 
 @dataclass(frozen=True)
 class Results:
-    """A page of results. `count` is how many there are in all, `pages` how many can be shown.
+    """A page of results. `count` is how many there are in all, `pages` how many can be shown, and
+    `most` of how many papers, where those are fewer.
 
     `arxiv_id` is set where nothing but an id was asked for. `is_plain`: only titles of the newest
     were looked through.
@@ -58,6 +59,7 @@ class Results:
     count: int = 0
     page: int = 1
     pages: int = 1
+    most: int = 0
     arxiv_id: str = ""
     is_plain: bool = False
 
@@ -83,7 +85,8 @@ def find(asked: str, *, page: int = 1, newest: bool = False) -> Results:
     found = [rows[one] for one in some if one in rows]
     if named:
         found = [named, *(paper for paper in found if paper != named)]
-    return Results(asked, _shown(found, asked, papers), count, page, pages, is_plain=papers is None)
+    shown, most = _shown(found, asked, papers), RANKED if count > len(ids) == RANKED else 0
+    return Results(asked, shown, count, page, pages, most, is_plain=papers is None)
 
 
 def _by_words(papers: Archive, asked: str, newest: bool) -> tuple[list[str], int]:

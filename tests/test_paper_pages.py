@@ -411,6 +411,20 @@ def test_a_search_has_pages_and_another_order(client):
     assert newest == [f"Graphs {n}" for n in range(10)]
 
 
+def test_the_last_page_of_a_search_says_that_it_found_more_than_it_shows(client, monkeypatch):
+    for n in range(21):
+        make.paper(f"Graphs {n}")
+    archive.renew(NOW)
+    end = "No more than 20 are shown."
+    assert end not in search(client, "graphs", page=3).text_content()
+    monkeypatch.setattr("digest.searching.RANKED", 20)
+    assert end not in search(client, "graphs", page=1).text_content()
+    page = search(client, "graphs", page=2).text_content()
+    assert "21 papers." in page
+    assert "Page 2 of 2" in page
+    assert end in page
+
+
 @pytest.mark.parametrize(
     "asked",
     ["", " ", "xyzzy", "the", '"', "x" * 10_000, "graph " * 5_000, "🦆", "a,b;c", "%", "\\", "'--"],
