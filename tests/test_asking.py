@@ -301,10 +301,10 @@ def test_a_muted_paper_names_what_mutes_it(client):
     fitting.fit(NOW)
     topic = make.topic("Chemistry", query="molecule")
     someone = make.subscriber(interests="graph networks", muted=[topic])
-    assert answer(client, someone, paper).startswith("You muted it: it is about “Chemistry”")
+    assert answer(client, someone, paper).startswith("You muted it: it matches “Chemistry”")
     category = make.topic("cs.lg", query="cs.lg")
     someone = make.subscriber(interests="graph networks", muted=[category])
-    assert answer(client, someone, paper).startswith("You muted it: it is about “cs.lg”")
+    assert answer(client, someone, paper).startswith("You muted it: it matches “cs.lg”")
 
 
 def test_a_paper_that_is_crowded_out_says_its_place(client):
