@@ -73,7 +73,7 @@ def _home(request, sent):
     context = {
         "form": SignUpForm.choosing(sent),
         "consent": CONSENT,
-        "topics": Topic.objects.offered_beside(named),
+        **Topic.objects.offered_beside(named).apart(),
         "gone": [slug for slug in named if slug not in known],
         "part": front.part_for(form, timezone.now()),
     }
@@ -105,7 +105,7 @@ def topics(request):
         preferences__subscriber__in=Subscriber.objects.wanting()
     )
     counted = Topic.objects.offered().annotate(followers=Count("preferences", filter=follows))
-    return render(request, "digest/topics.html", {"topics": counted.order_by("name", "pk")})
+    return render(request, "digest/topics.html", counted.order_by("name", "pk").apart())
 
 
 @for_token_holders

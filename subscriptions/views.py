@@ -359,7 +359,7 @@ def _which_form(request):
 
 def _sign_up_page(request, form, status=200):
     topics = Topic.objects.offered_beside(form["topics"].value() or [])
-    context = {"form": form, "topics": topics, "consent": CONSENT}
+    context = {"form": form, "consent": CONSENT, **topics.apart()}
     return render(request, "subscriptions/subscribe.html", context, status=status)
 
 
@@ -373,7 +373,7 @@ def _preferences_page(request, subscriber, form, status=200, move_form=None, pre
         "state": subscriber.state_at(now),
         "address": addresses.readable(subscriber.email),
         "form": form,
-        "topics": Topic.objects.offered_to(subscriber),
+        **Topic.objects.offered_to(subscriber).apart(),
         "zones": forms.zones(),
         "days": schedule.named(subscriber.weekdays),
         "today": schedule.local_day(now, subscriber.zone),

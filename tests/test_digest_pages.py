@@ -61,7 +61,7 @@ def test_the_topics_page_counts_who_follows(client):
     make.subscriber(topics=[topic], confirmed=False)
     make.subscriber(muted=[topic])
     response = client.get("/topics/")
-    assert [t.followers for t in response.context["topics"]] == [2]
+    assert [t.followers for t in response.context["subjects"]] == [2]
 
 
 def test_the_web_copy_has_the_papers_of_the_letter_and_their_reasons(client):

@@ -5,9 +5,12 @@ from uuid import uuid4
 import lxml.html
 import pytest
 from django.core.exceptions import PermissionDenied
+from django.db import OperationalError, connection
 from django.test import Client
 
 from digest import about
+from subscriptions import links
+from tests import make
 
 
 @pytest.fixture
@@ -28,7 +31,7 @@ def is_helpful(response, status, said):
     return True
 
 
-# None of these may ask the database, so none is marked with it.
+# None of these may ask the database, so none is marked with it, but the last.
 
 
 def test_an_address_that_is_none(visitor):
@@ -85,3 +88,22 @@ def test_with_debug_on_the_page_of_an_error_shows_no_password(visitor, settings,
     assert response.status_code == 500
     assert "RuntimeError" in response.text
     assert secret not in response.text
+
+
+# ---- Where the database goes away while a page is made
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", ["/", "/topics/", "/subscribe/", "hers"])
+def test_topics_that_cannot_be_read_are_not_taken_for_none(visitor, path):
+    """Her preferences, saved without them, would lose all that she follows."""
+    make.topic("Bread")
+    path = links.preferences_url(make.subscriber()) if path == "hers" else path
+
+    def refuse(execute, sql, params, many, context):
+        if 'FROM "subscriptions_topic"' in sql:
+            raise OperationalError("gone")
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(refuse):
+        assert is_helpful(visitor.get(path), 500, "Something went wrong")
