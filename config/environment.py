@@ -5,6 +5,7 @@ Docker's secrets are such files, and so is what a service manager hands on as cr
 """
 
 import os
+import re
 import secrets
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,11 @@ from urllib.parse import urlsplit
 
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
+from kombu.transport import TRANSPORT_ALIASES
 
 ENGINES = ("django.db.backends.postgresql", "django.db.backends.sqlite3")
+#: A name without scheme, port and path, as requests have it; a dot before it takes in all below it.
+HOST = re.compile(r"\*|\.?[\w-]+(\.[\w-]+)*\.?|\[[0-9a-f:.]+\]", re.ASCII | re.IGNORECASE)
 MOST = 36_500  # A hundred years, in days: where no year is left to go back to, Python raises.
 
 
@@ -102,12 +106,82 @@ def web_address(name: str, default: str = "") -> str:
     return address
 
 
+def secret_address(name: str) -> str:
+    """Return the variable as an address of the web that holds a secret, and so is not repeated."""
+    address = text(name)
+    if address and not _leads_into_the_web(address):
+        raise ImproperlyConfigured(f"{name} must be an http(s) address.")
+    return address
+
+
 def _leads_into_the_web(address):
     try:
         parts = urlsplit(address)
         return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:  # A port that is no number, brackets that are left open.
         return False
+
+
+def site_address(name: str, default: str) -> str:
+    """Return the variable as the address of a whole host, without a slash at its end."""
+    address = web_address(name, default)
+    parts = urlsplit(address)
+    if parts.path.strip("/") or parts.query or parts.fragment or parts.username is not None:
+        raise ImproperlyConfigured(
+            f"{name} must be like https://papers.example.org, with nothing behind the host: pages "
+            f"stand at its root."
+        )
+    return address.rstrip("/")
+
+
+def hosts(name: str) -> list[str]:
+    """Return the hosts that the variable names. What no request can name is refused."""
+    named = items(name)
+    for host in named:
+        if not HOST.fullmatch(host):
+            raise ImproperlyConfigured(
+                f"{name} must be names between commas, such as papers.example.org,127.0.0.1, "
+                f"without https:// and port (international ones in their xn-- form), not {host!r}."
+            )
+    return named
+
+
+def broker(name: str, default: str) -> str:
+    """Return the variable as the address of a broker. No password is repeated."""
+    address = text(name, default)
+    if not _leads_to_a_broker(address):
+        raise ImproperlyConfigured(
+            f"{name} must be like redis://:password@host:6379/0. What is no letter and no digit in "
+            f"a password stands there as %23 for # does."
+        )
+    return address
+
+
+def cache(name: str) -> str:
+    """Return the variable as the address of a Redis, or "" where it is empty."""
+    address = text(name)
+    if address and not (address.startswith("unix://") or _leads_to_redis(address)):
+        raise ImproperlyConfigured(f"{name} must be like redis://host:6379/1.")
+    return address
+
+
+def _leads_to_a_broker(address):
+    """Celery takes what has no scheme for the name of a host that speaks AMQP."""
+    if address.startswith(("redis:", "rediss:")):
+        return _leads_to_redis(address)
+    scheme, sign, _ = address.partition("://")
+    is_known = scheme.partition("+")[0] in TRANSPORT_ALIASES
+    return address.startswith("memory:") or bool(scheme and sign and is_known)
+
+
+def _leads_to_redis(address):
+    try:
+        parts = urlsplit(address)
+        is_there = parts.port != 0 and not parts.fragment
+    except ValueError:
+        return False
+    is_numbered = re.fullmatch(r"/?\d*", parts.path, re.ASCII) is not None
+    return is_there and is_numbered and address.startswith(("redis://", "rediss://"))
 
 
 def database(name: str, default: str) -> dict[str, Any]:
@@ -118,7 +192,8 @@ def database(name: str, default: str) -> dict[str, Any]:
         )
     except ValueError:
         parsed = {}
-    if parsed.get("ENGINE") not in ENGINES:
+    is_named = bool(parsed.get("NAME") or parsed.get("OPTIONS", {}).get("service"))
+    if parsed.get("ENGINE") not in ENGINES or not is_named:
         raise ImproperlyConfigured(
             f"{name} must be like postgres://user:password@host/name. What is no letter and no "
             f"digit in a password stands there as %23 for # does."

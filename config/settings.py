@@ -6,7 +6,6 @@ must not be guessed (SECRET_KEY, ALLOWED_HOSTS) is asked for.
 """
 
 import logging
-from contextlib import suppress
 from datetime import timedelta
 from email.utils import parseaddr
 from pathlib import Path
@@ -18,12 +17,17 @@ from django.utils.csp import CSP
 
 from config import menu, proxies
 from config.environment import (
+    broker,
+    cache,
     database,
     flag,
     generated_secret,
+    hosts,
     is_set,
     items,
     numbers,
+    secret_address,
+    site_address,
     text,
     web_address,
     whole_number,
@@ -37,7 +41,7 @@ DATA_DIR = Path(text("DATA_DIR") or BASE_DIR / "var").resolve()
 # ---- Where this is, and for whom
 
 SITE_NAME = text("SITE_NAME", "Paperboy")
-SITE_URL = web_address("SITE_URL", "http://127.0.0.1:8000").rstrip("/")
+SITE_URL = site_address("SITE_URL", "http://127.0.0.1:8000")
 IS_HTTPS = urlsplit(SITE_URL).scheme == "https"
 IS_PUBLIC = IS_HTTPS or bool(text("DATABASE_URL"))
 
@@ -55,7 +59,7 @@ if IS_PUBLIC:
             )
 SECRET_KEY = text("SECRET_KEY") or generated_secret(DATA_DIR / "secret-key")
 SECRET_KEY_FALLBACKS = items("SECRET_KEY_FALLBACKS")
-ALLOWED_HOSTS = items("ALLOWED_HOSTS") or [
+ALLOWED_HOSTS = hosts("ALLOWED_HOSTS") or [
     "127.0.0.1",
     "localhost",
     "[::1]",
@@ -138,8 +142,13 @@ TEMPLATES = [
 # ---- What is kept
 
 if not text("DATABASE_URL"):
-    with suppress(OSError):  # Whoever opens the database there says what is wrong.
+    try:
         DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"DATA_DIR is {DATA_DIR}, which is no folder and can't be made one ({error.strerror}): "
+            f"name another."
+        ) from None
 DATABASES = {"default": database("DATABASE_URL", f"sqlite:///{DATA_DIR / 'paperboy.sqlite3'}")}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["OPTIONS"] = {
@@ -176,9 +185,7 @@ else:
     }.items():
         OPTIONS.setdefault(option, value)
 
-CACHE_URL = text("CACHE_URL")
-if CACHE_URL and not CACHE_URL.startswith(("redis://", "rediss://", "unix://")):
-    raise ImproperlyConfigured("CACHE_URL must be like redis://host:6379/1.")
+CACHE_URL = cache("CACHE_URL")
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
@@ -282,7 +289,7 @@ KEEP_RESPONSES = timedelta(days=whole_number("KEEP_RESPONSES_DAYS", 7))
 
 # ---- Who is told that something is wrong: see digest/alarms.py
 
-ALARM_WEBHOOK = text("ALARM_WEBHOOK")  # Gets {"text": …}.
+ALARM_WEBHOOK = secret_address("ALARM_WEBHOOK")  # Gets {"text": …}.
 # So long after their moment, digests that aren't planned and letters that don't leave are an alarm.
 ALARM_LATE = timedelta(minutes=whole_number("ALARM_LATE_MINUTES", 15))
 
@@ -293,7 +300,7 @@ if 0 < len(METRICS_TOKEN) < 16:
 
 # ---- Celery: see config/celery.py
 
-CELERY_BROKER_URL = text("CELERY_BROKER_URL", "memory://localhost/")
+CELERY_BROKER_URL = broker("CELERY_BROKER_URL", "memory://localhost/")
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]

@@ -194,10 +194,8 @@ def standing_alarms(now) -> Answer:
 def webhook(now) -> Answer:
     if not settings.ALARM_WEBHOOK:
         return "note", "nobody is told of alarms: set ALARM_WEBHOOK, or read the log."
-    parts = urlsplit(settings.ALARM_WEBHOOK)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        return "wrong", "ALARM_WEBHOOK is no http(s) address: nobody is told of alarms."
-    return "ok", f"{parts.hostname} is told of alarms; `doctor --sound-alarm` tries it"
+    host = urlsplit(settings.ALARM_WEBHOOK).hostname
+    return "ok", f"{host} is told of alarms; `doctor --sound-alarm` tries it"
 
 
 def figures(now) -> Answer:

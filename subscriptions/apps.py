@@ -8,7 +8,7 @@ class SubscriptionsConfig(AppConfig):
 
     def ready(self):
         from subscriptions import mail, notices, registry
-        from subscriptions.post import esps, mailboxes, signing, verp
+        from subscriptions.post import esps, mailboxes, oracles, signing, verp
         from subscriptions.post.transports import transport_for
 
         transport_for(settings.EMAIL_URL)  # Refuse what can't be, before letters are lost to it.
@@ -16,6 +16,7 @@ class SubscriptionsConfig(AppConfig):
         signing.check()
         verp.check()
         mailboxes.check()
+        oracles.oracle_for(settings.ORACLE, settings.EMAIL_URL, settings.DATA_DIR)
         if esps.names_one(settings.EMAIL_URL):
             from subscriptions.post import esp_events
 

@@ -129,14 +129,22 @@ def check() -> None:
 
     Raises ImproperlyConfigured.
     """
-    for kind in ("digest", "confirm"):
-        from_address(kind)
-    headers("confirm")
+    for name in ("DEFAULT_FROM_EMAIL", "TRANSACTIONAL_FROM_EMAIL", "REPLY_TO_EMAIL"):
+        check_address(name)
     if not settings.SITE_URL.isascii() or UNSAFE_IN_URL.search(settings.SITE_URL):
         raise ImproperlyConfigured(
             f"SITE_URL must be written as links are (an international domain in its xn-- form), "
             f"not {settings.SITE_URL!r}."
         )
+
+
+def check_address(name: str) -> None:
+    """Raise ImproperlyConfigured where the setting of this name is neither empty nor an address."""
+    try:
+        if said := getattr(settings, name):
+            _address(said, settings.SITE_NAME)
+    except ImproperlyConfigured as error:
+        raise ImproperlyConfigured(f"{name}: {error}") from None
 
 
 def inline_css(html: str) -> str:
@@ -193,8 +201,8 @@ def _address(text, otherwise):
         return Address(display_name=plaintext.one_line(name or otherwise), addr_spec=address)
     except (ValueError, MessageError):
         raise ImproperlyConfigured(
-            f"{text!r} is no address that letters can be from or be answered to. It looks like "
-            f"Paperboy <digest@example.org>, an international domain in its xn-- form."
+            f"{text!r} is no address that letters can be from, be answered to or come back to. It "
+            f"looks like Paperboy <digest@example.org>, an international domain in its xn-- form."
         ) from None
 
 

@@ -306,6 +306,14 @@ def test_a_file_that_cannot_be_the_secret_is_refused(read_settings, environment,
         ("SITE_URL", "http://papers.example.org:80a", "SITE_URL must be an http(s) address"),
         ("SITE_URL", "http://[::1", "SITE_URL must be an http(s) address"),
         ("CACHE_URL", "127.0.0.1:6379", "CACHE_URL must be like redis://host:6379/1."),
+        ("CACHE_URL", "redis://127.0.0.1:port/1", "CACHE_URL must be like redis://host:6379/1."),
+        ("SITE_URL", "https://papers.example.org/papers", "SITE_URL must be like https://papers."),
+        ("SITE_URL", "https://papers.example.org?a=b", "SITE_URL must be like https://papers."),
+        ("SITE_URL", "https://me@papers.example.org", "SITE_URL must be like https://papers."),
+        ("ALLOWED_HOSTS", "https://x.example", "ALLOWED_HOSTS must be names between commas, such"),
+        ("ALLOWED_HOSTS", "x.example:443", "ALLOWED_HOSTS must be names between commas, such as"),
+        ("ALLOWED_HOSTS", "x.example y.example", "ALLOWED_HOSTS must be names between commas, su"),
+        ("ALLOWED_HOSTS", "münchen.example", "ALLOWED_HOSTS must be names between commas, such"),
         ("SOURCE_URL", "git.example.org/paperboy", "SOURCE_URL must be an http(s) address"),
         ("SOURCE_URL", "javascript:alert(1)", "SOURCE_URL must be an http(s) address"),
         ("DEFAULT_FROM_EMAIL", "Paperboy", "DEFAULT_FROM_EMAIL holds no address"),
@@ -325,6 +333,7 @@ def test_a_value_that_makes_no_sense_is_named_and_refused(read_settings, name, v
         "mysql://you:hush@127.0.0.1/papers",
         "postgres://you:hush#1@127.0.0.1/papers",
         "postgres://you:hush@127.0.0.1:port/papers",
+        "postgres://you:hush@127.0.0.1/",
     ],
 )
 def test_a_database_that_cannot_be_found_by_its_address_is_refused(read_settings, url):
@@ -335,12 +344,65 @@ def test_a_database_that_cannot_be_found_by_its_address_is_refused(read_settings
 
 
 @pytest.mark.parametrize(
+    "url",
+    [
+        "rubbish",
+        "127.0.0.1:6379/0",
+        "redis//:hush@127.0.0.1/0",
+        "redis://:hush@127.0.0.1:port/0",
+        "redis://:hush#1@127.0.0.1/0",
+        "redis://:hush/1@127.0.0.1/0",
+        "redis://:hush[1@127.0.0.1/0",
+        "redis://:hush@127.0.0.1/first",
+        "http://:hush@127.0.0.1/0",
+    ],
+)
+def test_a_broker_that_cannot_be_found_by_its_address_is_refused(read_settings, url):
+    """Celery would ask a host of that name by AMQP, for ever, or break off without a name."""
+    with pytest.raises(ImproperlyConfigured) as refused:
+        read_settings(CELERY_BROKER_URL=url)
+    assert str(refused.value).startswith("CELERY_BROKER_URL must be like redis://:password@host")
+    assert "hush" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "memory:",
+        "redis://",
+        "redis://localhost",
+        "rediss://:a%23b@[::1]:6380/2",
+        "redis+socket:///run/redis",
+    ],
+)
+def test_a_broker_may_be_named_as_celery_has_them(read_settings, url):
+    assert read_settings(CELERY_BROKER_URL=url)["CELERY_BROKER_URL"] == url
+
+
+@pytest.mark.parametrize("hosts", ["*", ".example.org", "x.example.,127.0.0.1,[::1],my_host"])
+def test_hosts_are_named_as_requests_name_them(read_settings, hosts):
+    assert read_settings(ALLOWED_HOSTS=hosts)["ALLOWED_HOSTS"] == hosts.split(",")
+
+
+@pytest.mark.parametrize("url", ["hooks.example.org/hush", "http://[::1/hush", "ftp://x/hush"])
+def test_a_webhook_that_is_none_is_refused_and_not_repeated(read_settings, url):
+    """What httpx can't read would end each look for alarms."""
+    with pytest.raises(ImproperlyConfigured) as refused:
+        read_settings(ALARM_WEBHOOK=url)
+    assert str(refused.value) == "ALARM_WEBHOOK must be an http(s) address."
+
+
+@pytest.mark.parametrize(
     ("url", "sentence"),
     [
         ("gopher:", "EMAIL_URL begins with 'gopher', which is no transport of ours."),
         ("mail.example.org:25", "EMAIL_URL begins with"),
         ("smtp:", "EMAIL_URL names no host: smtp://host:port."),
         ("smtp://mail.example.org:mail", "EMAIL_URL holds a port that is no number."),
+        ("smtp://you:hush#1@mail.example.org", "EMAIL_URL holds a port that is no number. What is"),
+        ("smtp://you:25#1@mail.example.org", "EMAIL_URL holds more than a host and a port. What"),
+        ("smtp://you:hush[1@mail.example.org", "EMAIL_URL holds a port that is no number. What is"),
+        ("mailgun://hush[1@example.org", "EMAIL_URL holds a bracket: in a key, it stands as %5B"),
         (
             "smtp://mail.example.org?tls=maybe",
             "EMAIL_URL: tls must be none, starttls or implicit, not 'maybe'.",
@@ -355,6 +417,7 @@ def test_a_mail_server_that_makes_no_sense_is_refused_with_a_sentence(url, sente
     with pytest.raises(ImproperlyConfigured) as refused:
         transport_for(url)
     assert str(refused.value).startswith(sentence)
+    assert "hush" not in str(refused.value)
 
 
 def test_no_sentence_about_the_mail_server_tells_its_password():
@@ -367,6 +430,36 @@ def test_a_mail_server_that_makes_no_sense_is_refused_before_letters_are_lost(da
     refused = manage("check", DATA_DIR=str(data_dir), EMAIL_URL="gopher:")
     assert refused.returncode == 1
     assert "EMAIL_URL begins with 'gopher'" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        (
+            "ORACLE",
+            "postfix",
+            "ORACLE is 'postfix', which is no oracle of ours. It may be empty, or",
+        ),
+        ("TRANSACTIONAL_FROM_EMAIL", "hello", "TRANSACTIONAL_FROM_EMAIL: 'hello' is no address"),
+        ("REPLY_TO_EMAIL", "me@x.org, you@x.org", "REPLY_TO_EMAIL: 'me@x.org, you@x.org' is no"),
+        ("BOUNCE_ADDRESS", "returned@", "BOUNCE_ADDRESS: 'returned@' is no address that letters"),
+        ("BOUNCE_ADDRESS", "re turned@x.org", "BOUNCE_ADDRESS: 're turned@x.org' is no address"),
+        ("RECIPIENT_DELIMITER", "@", "RECIPIENT_DELIMITER must be one sign, such as + or -, or"),
+        ("RECIPIENT_DELIMITER", "++", "RECIPIENT_DELIMITER must be one sign, such as + or -, or"),
+        (
+            "BOUNCE_MAILBOX",
+            "imaps://me:hush@x:port/INBOX",
+            "BOUNCE_MAILBOX holds a port that is no",
+        ),
+    ],
+)
+def test_what_no_letter_could_leave_or_come_back_with_is_refused_at_the_start(
+    data_dir, name, value, sentence
+):
+    refused = manage("check", DATA_DIR=str(data_dir), **{name: value})
+    assert refused.returncode == 1
+    assert refused.stderr.startswith(f"Settings: {sentence}")
+    assert "hush" not in refused.stderr
 
 
 @pytest.mark.parametrize(
@@ -395,6 +488,11 @@ def test_what_no_digest_could_be_made_with_is_refused_at_the_start(data_dir, nam
 
 def test_a_level_of_the_log_may_be_written_small(read_settings):
     assert read_settings(LOG_LEVEL="info")["LOGGING"]["root"]["level"] == "INFO"
+
+
+def test_a_data_folder_that_cannot_be_one_is_named(read_settings):
+    with pytest.raises(ImproperlyConfigured, match=r"^DATA_DIR is /dev/null, which is no"):
+        read_settings(DATA_DIR="/dev/null", SECRET_KEY="a secret")
 
 
 def test_a_folder_that_takes_no_key_is_named(read_settings):

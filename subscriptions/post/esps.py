@@ -96,13 +96,18 @@ class Account:
 
 def names_one(email_url: str) -> bool:
     """Return whether EMAIL_URL names a provider."""
-    return urlsplit(email_url).scheme in ESPS
+    return email_url.partition(":")[0].lower() in ESPS
 
 
 @cache
 def account_of(email_url: str) -> Account:
     """Return the account that EMAIL_URL names. Raises ImproperlyConfigured, without its key."""
-    parts = urlsplit(email_url)
+    try:
+        parts = urlsplit(email_url)
+    except ValueError:
+        raise ImproperlyConfigured(
+            "EMAIL_URL holds a bracket: in a key, it stands as %5B or %5D."
+        ) from None
     esp = ESPS[parts.scheme]
     asked = dict(parse_qsl(parts.query))
     connections = _connections(asked.pop("connections", str(esp.connections)))

@@ -245,7 +245,14 @@ class Imap:
 
 
 def _imap(url) -> Imap:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise ImproperlyConfigured(
+            "BOUNCE_MAILBOX holds a port that is no number, or a bracket. What is no letter and no "
+            "digit in user and password stands there as %23 for # does."
+        ) from None
     is_secure = parts.scheme == "imaps"
     tls = parse_qs(parts.query).get("tls", ["implicit" if is_secure else "none"])[0]
     folder = unquote(parts.path).strip("/") or "INBOX"
@@ -257,7 +264,7 @@ def _imap(url) -> Imap:
         raise ImproperlyConfigured(
             "BOUNCE_MAILBOX would send its password in the clear: use imaps://, or ?tls=starttls."
         )
-    port = parts.port or (993 if tls == "implicit" else 143)
+    port = port or (993 if tls == "implicit" else 143)
     user, password = unquote(parts.username), unquote(parts.password or "")
     return Imap(parts.hostname, port, user, password, folder, tls)
 

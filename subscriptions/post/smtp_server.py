@@ -18,6 +18,10 @@ from subscriptions.post.smtp_line import READ_BYTES, SmtpLine
 CONNECT_SECONDS = 30
 COMMAND_SECONDS = 120
 CONNECTIONS, MOST_CONNECTIONS = 20, 500
+QUOTING = (
+    "What is no letter and no digit in user and password stands there as %23 for # does: "
+    "smtp://user:password@host:port."
+)
 PORTS = {"none": 25, "starttls": 587, "implicit": 465}
 
 
@@ -55,11 +59,13 @@ def parse_server(url: str) -> SmtpServer:
 
     smtps, and the ports 465 and 587, say which TLS is meant; `tls` overrules them.
     """
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise ImproperlyConfigured("EMAIL_URL holds a port that is no number.") from None
+        raise ImproperlyConfigured(f"EMAIL_URL holds a port that is no number. {QUOTING}") from None
+    if parts.fragment or parts.path.strip("/"):  # A # in a password ends what is read of it.
+        raise ImproperlyConfigured(f"EMAIL_URL holds more than a host and a port. {QUOTING}")
     if not parts.hostname:
         raise ImproperlyConfigured("EMAIL_URL names no host: smtp://host:port.")
     options = parse_qs(parts.query)

@@ -11,7 +11,6 @@ from contextlib import suppress
 from datetime import UTC
 from functools import cache
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -152,7 +151,7 @@ def _why_not(error):
 @cache
 def transport_for(url: str) -> Transport:
     """Return the transport that EMAIL_URL names. Raises ImproperlyConfigured for any other."""
-    scheme = urlsplit(url).scheme
+    scheme = url.partition(":")[0].lower() if ":" in url else ""
     if scheme == "file":
         return FileTransport()
     if scheme in ("smtp", "smtps"):

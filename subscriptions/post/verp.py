@@ -19,6 +19,7 @@ SALT = "subscriptions.post.verp"
 SIGNS = 16  # Hexadecimal digits of the signature: 64 bits.
 COMES_BACK_FOR = timedelta(days=14)  # Mail servers give up after five days, people later.
 LOCAL_OCTETS = 64  # RFC 5321, 4.5.3.1.1.
+DELIMITERS = frozenset("!#$%&*+-./=?^_`{|}~")  # What an address holds without quotes.
 EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
 
 
@@ -44,10 +45,14 @@ def _base(bounce_address):
 
 def check() -> None:
     """Refuse, at the start, an address that no letter could come back to."""
-    base = parseaddr(settings.BOUNCE_ADDRESS)[1] or mail.from_address("digest").addr_spec
-    local, _, domain = base.rpartition("@")
-    if settings.BOUNCE_ADDRESS and not (local and domain):
-        raise ImproperlyConfigured(f"BOUNCE_ADDRESS holds no address: {settings.BOUNCE_ADDRESS!r}.")
+    mail.check_address("BOUNCE_ADDRESS")
+    if settings.RECIPIENT_DELIMITER and settings.RECIPIENT_DELIMITER not in DELIMITERS:
+        raise ImproperlyConfigured(
+            f"RECIPIENT_DELIMITER must be one sign, such as + or -, or nothing, not "
+            f"{settings.RECIPIENT_DELIMITER!r}."
+        )
+    base = where_bounces_come("digest")
+    domain = base.rpartition("@")[2]
     longest = len(envelope_sender("digest", 16**12, EPOCH + timedelta(days=16**4)))
     if settings.RECIPIENT_DELIMITER and longest - len(domain) - 1 > LOCAL_OCTETS:
         raise ImproperlyConfigured(
