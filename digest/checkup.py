@@ -16,6 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse
 from django.utils import timezone
 from dns.resolver import Resolver
+from kombu.exceptions import OperationalError
 
 from digest import premises
 from digest.models import ArchiveFile, FittedModel, Paper
@@ -110,7 +111,13 @@ def _broker(now):
     if url.startswith("memory:"):
         return "ok", "in the process, with `manage.py serve`"
     with current_app.connection_for_write() as connection:
-        connection.ensure_connection(max_retries=1, timeout=5)
+        try:
+            connection.ensure_connection(max_retries=1, timeout=5)
+        except OperationalError as error:
+            return "wrong", (
+                f"what CELERY_BROKER_URL names doesn't answer ({error}). Until it does, `manage.py "
+                f"tick` plans and sends by hand."
+            )
         if url.startswith("redis"):
             policy = connection.default_channel.client.config_get("maxmemory-policy")
             if policy.get("maxmemory-policy") not in ("noeviction", None):
@@ -172,7 +179,10 @@ def _journal(now):
     """Acceptances are on this disk before the database knows."""
     folder = folder_of_journals()
     if folder.exists():
-        with tempfile.TemporaryFile(dir=folder):  # Raises what the doctor tells.
+        with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+            file.write(
+                b"\n"
+            )  # Raises what the doctor tells: a full disk takes files, but no octet.
             return "ok", f"{folder} can be written to"
     parent = next(one for one in folder.parents if one.exists())
     if not os.access(parent, os.W_OK):

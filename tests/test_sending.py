@@ -2,6 +2,8 @@
 
 import logging
 import re
+import subprocess
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
@@ -14,7 +16,7 @@ from digest import checkup, health
 from subscriptions.models import Letter, Provider, Sending
 from subscriptions.post import delivery, office, sending, standing
 from subscriptions.post.journal import Journal
-from tests import make
+from tests import make, services
 from tests.make import NOW
 
 pytestmark = pytest.mark.django_db
@@ -376,3 +378,23 @@ def test_nothing_is_waited_for_once_the_mail_server_takes_letters_again():
 def test_no_address_is_kept_or_logged_with_a_trouble(caplog):
     sending.trip("auth", "535 5.7.8 no such user <anna@example.org>", NOW)
     assert "anna" not in sending.current().said + caplog.text
+
+
+@pytest.mark.services
+def test_the_doctor_is_not_content_with_a_journal_on_a_full_disk(settings, tmp_path):
+    """There, a file can be made, and nothing be written into it."""
+    services.require("mount")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", tmp_path], check=True)
+    try:
+        settings.DATA_DIR = tmp_path
+        (tmp_path / "journal").mkdir()
+        assert found("journal")[0] == "ok"
+        with suppress(OSError), (tmp_path / "filler").open("wb", buffering=0) as filler:
+            while filler.write(bytes(4096)):
+                pass
+        assert found("journal") == (
+            "wrong",
+            "can't be looked at: OSError: [Errno 28] No space left on device",
+        )
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
