@@ -202,6 +202,15 @@ def test_a_file_without_a_paper_in_it_is_no_success(tmp_path):
         call_command("import_papers", str(path))
 
 
+def test_import_papers_says_where_the_ranking_cannot_be_kept(tmp_path, settings):
+    """As on a full disk. The papers are stored."""
+    settings.MEDIA_ROOT = "/dev/null/files"
+    (tmp_path / "papers.jsonl").write_text('{"title": "Bread", "abstract": "Of dough."}\n')
+    with pytest.raises(CommandError, match=r"^/dev/null/files can't be written: Not a directory"):
+        call_command("import_papers", tmp_path / "papers.jsonl")
+    assert Paper.objects.count() == 1
+
+
 def test_import_papers_says_which_file_is_missing(tmp_path):
     with pytest.raises(CommandError, match="is no file"):
         call_command("import_papers", str(tmp_path / "nothing"))

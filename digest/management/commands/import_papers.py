@@ -5,6 +5,7 @@ from contextlib import suppress
 from datetime import date
 from pathlib import Path
 
+from django.conf import settings
 from django.core.management.base import CommandError
 from django.utils import timezone
 from rich.console import Console
@@ -42,7 +43,8 @@ class Command(base.Command):
         row = FittedModel.objects.first()
         if self.has_changed or not archive.is_current():
             self.stdout.write("Fitting the ranking …")
-            row = archive.renew(now)
+            with base.writing(settings.MEDIA_ROOT):
+                row = archive.renew(now)
         self.stdout.write(f"Ranking fitted on {row.documents} papers, {row.terms} terms.")
         if broken:
             raise CommandError(f"Not read to the end: {', '.join(str(path) for path in broken)}.")
