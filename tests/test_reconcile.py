@@ -7,13 +7,14 @@ from django.core.management import CommandError, call_command
 
 from digest import planning
 from digest.models import Digest, Pick
-from subscriptions import mail, registry
+from subscriptions import mail, registry, signup
 from subscriptions.models import Letter, LetterEvent, LetterFact, Subscriber
 from subscriptions.post import delivery, doubts, message_ids, sending
 from subscriptions.post import reconcile as reconciling
 from subscriptions.post.clock import running_from
 from subscriptions.post.journal import Entry, Journal
 from subscriptions.post.reconcile import Refused, reconcile
+from subscriptions.signup import Door
 from tests import make
 from tests.make import NOW
 from tests.smtp_server import MailServer
@@ -313,6 +314,21 @@ def test_the_command_says_what_it_found(sent, capsys):
     assert "since 2026-06-01 08:00 UTC" in out
     assert "of days without a letter, 2." in out
     assert "Nothing was written." in out
+
+
+def test_the_command_says_how_many_had_unsubscribed_in_the_lost_hours(settings, outbox, capsys):
+    with MailServer() as server:
+        settings.EMAIL_URL = server.url
+        who_left, who_left_before = readers(2)
+        signup.unsubscribe(who_left_before.public_id, door=Door("letter"), now=BACKUP)
+        delivery.deliver_due(running_from(BACKUP))
+        signup.unsubscribe(who_left.public_id, door=Door("letter"), now=NOW)
+        delivery.deliver_due(running_from(NOW))
+        assert len(server.accepted) == 2
+    who_left.letters.all().delete()
+    Subscriber.objects.filter(pk=who_left.pk).update(unsubscribed_at=None, next_due_at=NOW)
+    call_command("reconcile", "--since", BACKUP.isoformat(), "--dry-run")
+    assert "1 reader had unsubscribed, as goodbyes tell" in capsys.readouterr().out
 
 
 def test_the_command_calls_nothing_accepted_where_nothing_was_found(sent, capsys):

@@ -34,11 +34,15 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Found:
-    """How many letters turned out to have left: those that waited, and those without a row."""
+    """How many letters turned out to have left: those that waited, and those without a row.
+
+    `goodbyes` are letters without a row to readers who had unsubscribed, whoever they are.
+    """
 
     since: datetime
     waiting: int
     lost: int
+    goodbyes: int
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ def reconcile(now: datetime, since: datetime | None = None, *, dry_run: bool = F
     if not dry_run:
         _accept(waiting, now)
         _write_down(lost, now)
-    return Found(since, len(waiting), len(lost))
+    return Found(since, len(waiting), len(lost), _goodbyes(since))
 
 
 def _last_event() -> datetime:
@@ -112,6 +116,14 @@ def _accepted(message_ids: Collection[str], since) -> set[str]:
     noted = journal.accepted_ids(doubts.folder_of_journals(), since)
     told = facts.names_told_of(message_ids, since)
     return noted.intersection(message_ids) | told | oracle.accepted(message_ids, since)
+
+
+def _goodbyes(since) -> int:
+    """Return of how many goodbyes the journal knows, and the database doesn't."""
+    noted = journal.accepted_ids(doubts.folder_of_journals(), since)
+    names = {name for name in noted if name.startswith(f"<{Letter.Kind.GOODBYE}.")}
+    known = Letter.objects.filter(kind=Letter.Kind.GOODBYE, message_id__in=names)
+    return len(names - set(known.values_list("message_id", flat=True)))
 
 
 def _accept(waiting: dict[str, Letter], now) -> None:

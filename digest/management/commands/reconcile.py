@@ -30,6 +30,12 @@ class Command(base.Command):
             f"Looked for what left since {found.since:%Y-%m-%d %H:%M} UTC. Of the letters that "
             f"wait, {found.waiting} had left; of days without a letter, {found.lost}."
         )
+        if found.goodbyes:
+            whom = "1 reader" if found.goodbyes == 1 else f"{found.goodbyes} readers"
+            self.stdout.write(
+                f"{whom} had unsubscribed, as goodbyes tell that this database doesn't know, and "
+                f"would get letters again: docs/backup.md says how to find them."
+            )
         if dry_run or not (found.waiting or found.lost):
             self.stdout.write("Nothing was written.")
         else:
