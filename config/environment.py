@@ -18,6 +18,7 @@ from kombu.transport import TRANSPORT_ALIASES
 ENGINES = ("django.db.backends.postgresql", "django.db.backends.sqlite3")
 #: A name without scheme, port and path, as requests have it; a dot before it takes in all below it.
 HOST = re.compile(r"\*|\.?[\w-]+(\.[\w-]+)*\.?|\[[0-9a-f:.]+\]", re.ASCII | re.IGNORECASE)
+COUNTED = 10**9  # What a database's numbers can count to.
 MOST = 36_500  # A hundred years, in days: where no year is left to go back to, Python raises.
 
 
@@ -90,10 +91,11 @@ def whole_numbers(name: str, defaults: dict[str, int]) -> dict[str, int]:
     changed = {key: int(number) for key, number in said.items() if number.is_integer()}
     for item in items(name):
         key = item.partition("=")[0].strip()
-        if key not in defaults or changed.get(key, 0) < 1:
+        if key not in defaults or not 1 <= changed.get(key, 0) <= COUNTED:
             known = ", ".join(defaults)
             raise ImproperlyConfigured(
-                f"{name} must be whole numbers above zero for {known}: not {item!r}."
+                f"{name} must be whole numbers above zero for {known}, up to a billion: not "
+                f"{item!r}."
             )
     return defaults | changed
 
