@@ -431,6 +431,9 @@ LOGGING = {
         "django.request": {"level": "ERROR"},
         # The web server would go on in a form of its own.
         "gunicorn.error": {"handlers": [], "propagate": True},
+        "httpx": {
+            "level": "WARNING"
+        },  # Tells of each request by its address: the webhook's is secret.
         "pylatexenc": {"level": "ERROR"},  # Tells of each broken formula; the reader sees it raw.
     },
 }

@@ -306,6 +306,17 @@ def test_a_webhook_that_is_not_there_harms_nobody(settings, caplog):
     assert "secret" not in caplog.text
 
 
+def test_a_log_that_tells_of_each_task_does_not_tell_the_address_of_the_webhook(
+    settings, hook, caplog
+):
+    settings.ALARM_WEBHOOK = f"{hook.url}?key=secret"
+    caplog.set_level("INFO")  # As `--loglevel INFO` does.
+    sending.trip("auth", "it said 535", NOW)
+    alarms.watch(NOW)
+    assert len(hook.told) == 1
+    assert "secret" not in caplog.text
+
+
 def test_what_was_told_to_nobody_is_not_told_to_a_webhook_that_comes_later(settings, hook):
     settings.ALARM_WEBHOOK = ""
     sending.trip("auth", "it said 535", NOW)
