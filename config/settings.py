@@ -431,9 +431,8 @@ LOGGING = {
         "django.request": {"level": "ERROR"},
         # The web server would go on in a form of its own.
         "gunicorn.error": {"handlers": [], "propagate": True},
-        "httpx": {
-            "level": "WARNING"
-        },  # Tells of each request by its address: the webhook's is secret.
+        # Tells of each request by its address: the webhook's is secret.
+        "httpx": {"level": "WARNING"},
         "pylatexenc": {"level": "ERROR"},  # Tells of each broken formula; the reader sees it raw.
     },
 }

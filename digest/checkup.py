@@ -180,9 +180,8 @@ def _journal(now):
     folder = folder_of_journals()
     if folder.exists():
         with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
-            file.write(
-                b"\n"
-            )  # Raises what the doctor tells: a full disk takes files, but no octet.
+            # Raises what the doctor tells. A full disk takes files, but no octet.
+            file.write(b"\n")
             return "ok", f"{folder} can be written to"
     parent = next(one for one in folder.parents if one.exists())
     if not os.access(parent, os.W_OK):
