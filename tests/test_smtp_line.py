@@ -321,6 +321,34 @@ def test_an_answer_before_the_dot_is_no_acceptance(server, line):
     assert server.accepted == []
 
 
+@pytest.mark.parametrize("then", ["waits", "reads on", "hangs up"])
+@pytest.mark.parametrize("code", [250, 421, 550])
+def test_an_answer_while_the_dot_waits_in_our_hands_is_none_to_it(code, then):
+    with pair() as (line, server):
+        line.begin(envelope(), MIME)
+        server.sendall(b"250 ok\r\n250 ok\r\n354 go on\r\n")
+        pump(line)
+        fill(line._sock)
+        line.finish()
+        assert (line.state, line.wants_write) == ("answering", True)
+        server.sendall(b"%d what?\r\n" % code)
+        if then == "reads on":
+            drain(server)
+        elif then == "hangs up":
+            server.close()
+        pump(line)
+        assert judged(line.verdict)[:2] == ("deferred", "dot")
+        assert line.verdict.reply == f"{code} what?"
+        assert then == "hangs up" or not drain(server).endswith(b".\r\n")
+
+
+def fill(sock):
+    """Let the connection hold as much as it can, as where the server is slow to read."""
+    with suppress(BlockingIOError):
+        while sock.send(b"x" * 65_536):
+            pass
+
+
 def test_a_server_that_hangs_up_at_the_fence_is_not_sent_the_dot(server, line):
     line.begin(envelope("drop-body"), MIME)
     pump(line)
@@ -349,10 +377,13 @@ def test_a_server_that_reads_on_gets_more_time(impatient):
 
 
 def drain(sock):
+    """Return what has come."""
     sock.setblocking(False)
+    found = b""
     with suppress(BlockingIOError):
-        while sock.recv(1 << 20):
-            pass
+        while more := sock.recv(1 << 20):
+            found += more
+    return found
 
 
 def test_a_server_that_hangs_up_amid_the_body_is_heard_out():

@@ -105,10 +105,10 @@ class SmtpLine:
         self._hang_up()
 
     def pump(self, now: float) -> None:
+        if self.state != "closed":
+            self._read()  # What was said before the rest is sent is no answer to it.
         if self._unsent:
             self._write()
-        if self.state != "closed":
-            self._read()
         if self.state in ("busy", "answering") and self._is_late(now):
             self._lose("the mail server did not answer in time", is_closed=False)
 
@@ -142,8 +142,7 @@ class SmtpLine:
 
     def _end_unheard(self, why):
         """The server hung up on us: it may have said why, which tells more than our error."""
-        if self.state == "busy":
-            self._read()
+        self._read()
         if self.state != "closed":
             self._lose(why)
 
@@ -163,7 +162,10 @@ class SmtpLine:
                 self._lose("the mail server hung up")
 
     def _hear(self):
-        while self.state in ("busy", "answering") and self._stage != "body":
+        """Take what is said for answers, but to what we have not said to its end: above all, no
+        letter is accepted whose dot still waits for room on the connection.
+        """
+        while self.state in ("busy", "answering") and not self._unsent:
             reply = self._replies.take()
             if reply is None:
                 return
@@ -210,7 +212,7 @@ class SmtpLine:
             self._hang_up()
         else:
             answer, about = judge("body", reply)
-            self._end(self._stage, answer, str(reply), about)
+            self._end(self._stage, answer, str(reply), "line" if self._is_stale() else about)
 
     def _lose(self, why, is_closed=True):
         """The connection is of no more use. What that means depends on the dot."""
