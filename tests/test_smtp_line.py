@@ -285,6 +285,30 @@ def test_bytes_that_trickle_in_buy_no_time(server, line, stage, impatient, monke
     assert deliver(line, f"slow-{stage}").answer == ("unknown" if stage == "dot" else "deferred")
 
 
+def test_each_answer_has_a_time_of_its_own_though_all_was_said_together(impatient):
+    with pair() as (line, server):
+        line.begin(envelope(), MIME)
+        for reply in (b"250 ok\r\n", b"250 ok\r\n", b"354 go on\r\n"):
+            assert pump(line, seconds=0.1) == "busy"
+            server.sendall(reply)
+            line.pump(time.monotonic())
+        assert line.state == "fence"
+
+
+def test_the_time_that_a_letter_waits_at_the_fence_is_not_the_servers(impatient):
+    with pair() as (line, server):
+        line.begin(envelope(), MIME)
+        server.sendall(b"250 ok\r\n250 ok\r\n354 go on\r\n")
+        pump(line)
+        fill(line._sock)
+        time.sleep(0.2)
+        line.pump(time.monotonic())
+        assert line.state == "fence"
+        line.finish()
+        line.pump(time.monotonic())
+        assert line.state == "answering"
+
+
 def test_the_time_allowed_is_what_rfc_5321_asks_for():
     assert SECONDS == {"mail": 300, "rcpt": 300, "data": 120, "body": 180, "dot": 600}
 
@@ -398,14 +422,31 @@ def test_a_server_that_hangs_up_amid_the_body_is_heard_out():
         assert line.verdict.reply == "552 5.3.4 too big"
 
 
-def test_a_recipient_is_refused_and_a_body_is_asked_for_all_the_same():
+@pytest.mark.parametrize(
+    ("replies", "expected"),
+    [
+        (b"250 ok\r\n550 5.1.1 no\r\n354 go on\r\n", ("refused", "rcpt", "address")),
+        (b"250 ok\r\n550 5.1.1 no\r\n", ("refused", "rcpt", "address")),  # It may yet ask.
+        (b"450 no\r\n503 no\r\n354 go on\r\n", ("deferred", "mail", "")),
+    ],
+)
+def test_a_letter_is_refused_and_a_body_is_asked_for_all_the_same(replies, expected):
     with pair() as (line, server):
         line.begin(envelope(), MIME)
         server.recv(1_000)
-        server.sendall(b"250 ok\r\n550 5.1.1 no\r\n354 go on\r\n")
+        server.sendall(replies)
         pump(line)
-        assert judged(line.verdict) == ("refused", "rcpt", "address")
+        assert judged(line.verdict) == expected
         assert server.recv(1_000) == b""  # Not even QUIT, which would be the body.
+
+
+def test_a_line_that_is_closed_amid_a_letter_says_nothing_that_would_be_its_body():
+    with pair() as (line, server):
+        line.begin(envelope(), MIME)
+        server.sendall(b"250 ok\r\n250 ok\r\n354 go on\r\n")
+        pump(line)
+        line.close()
+        assert drain(server).endswith(b"DATA\r\n" + MIME)
 
 
 def test_after_a_refused_letter_the_next_one_has_a_line_of_its_own(server, opened):
@@ -423,11 +464,33 @@ def test_a_refused_letter_takes_its_leave_where_the_server_reads_commands():
         assert server.recv(1_000) == b"QUIT\r\n"
 
 
+def test_a_refused_letter_takes_its_leave_where_commands_go_out_one_by_one():
+    with pair(frozenset()) as (line, server):
+        line.begin(envelope(), MIME)
+        server.recv(1_000)
+        server.sendall(b"550 5.1.1 no\r\n")
+        pump(line)
+        assert server.recv(1_000) == b"QUIT\r\n"
+
+
+def test_a_server_that_refuses_and_is_gone_before_leave_is_taken_has_been_heard():
+    with pair(frozenset()) as (line, server):
+        line.begin(envelope(), MIME)
+        server.sendall(b"550 5.1.1 no\r\n")
+        server.close()
+        pump(line)
+        assert (line.verdict.answer, line.verdict.reply) == ("deferred", "550 5.1.1 no")
+
+
 @pytest.mark.parametrize(
     ("sender", "recipient", "expected"),
     [
         (SENDER, "r@example.org>\r\nRCPT TO:<x@example.org", ("refused", "rcpt", "")),
         (SENDER, "ré@example.org", ("refused", "rcpt", "")),
+        (SENDER, "r r@example.org", ("refused", "rcpt", "")),
+        (SENDER, "r>r@example.org", ("refused", "rcpt", "")),
+        (SENDER, "r<r@example.org", ("refused", "rcpt", "")),
+        (SENDER, "", ("refused", "rcpt", "")),
         ("d@example.org\r\nQUIT", "r@example.org", ("deferred", "mail", "us")),
     ],
 )
@@ -461,6 +524,13 @@ def test_a_line_that_was_idle_for_long_is_not_trusted():
         assert server.recv(100) == b"QUIT\r\n"
 
 
+def test_a_line_is_idle_since_its_last_letter():
+    with pair() as (line, server):
+        line._idle_since -= smtp_line.FRESH_SECONDS - 1
+        used(line, server)
+        assert line.is_fresh(time.monotonic() + 2)
+
+
 def used(line, server):
     line.begin(envelope(), MIME)
     server.sendall(b"250 ok\r\n250 ok\r\n354 go on\r\n")
@@ -485,6 +555,18 @@ def test_a_used_line_that_was_closed_meanwhile_says_nothing_of_the_letter(said, 
             line.begin(envelope(), MIME)
         pump(line)
         assert judged(line.verdict) == ("deferred", "mail", "line")
+
+
+@pytest.mark.parametrize(
+    ("reply", "about"), [(b"452 4.3.1 no space\r\n", "us"), (b"550 no\r\n", "")]
+)
+def test_a_used_line_that_stays_open_has_an_answer_of_its_own(reply, about):
+    with pair() as (line, server):
+        used(line, server)
+        line.begin(envelope(), MIME)
+        server.sendall(reply)
+        pump(line)
+        assert judged(line.verdict) == ("deferred", "mail", about)
 
 
 def test_a_used_line_on_which_nothing_is_heard_is_no_reason_to_hurry(impatient):

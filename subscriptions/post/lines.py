@@ -62,11 +62,9 @@ class Lines:
     def free(self) -> list[Line]:
         """Return the lines that may be given a letter."""
         now = time.monotonic()
-        for line in [line for line in self._lines if line.state == "free"]:
-            if not line.is_fresh(now):
-                line.close()
+        fresh = [line for line in self._lines if line.is_fresh(now)]
         self._drop_closed()
-        return [line for line in self._lines if line.state == "free"]
+        return fresh
 
     def has_free(self) -> bool:
         return any(line.state == "free" for line in self._lines)

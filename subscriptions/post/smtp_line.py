@@ -66,7 +66,7 @@ class SmtpLine:
 
     def begin(self, envelope: Envelope, mime: bytes) -> None:
         self.verdict = None
-        if not self.is_fresh(time.monotonic()):
+        if self.state != "free":
             self._end("mail", "deferred", "the connection was closed", "line")
             return
         if not _SAYABLE.fullmatch(envelope.sender):
@@ -200,7 +200,7 @@ class SmtpLine:
 
     def _may_quit(self, reply):
         """Return whether the server reads commands now. After a 354 it would read a body."""
-        if reply.code < 400 or reply.code == 421:
+        if reply.code < 400:
             return False
         owed = OWED_AFTER.get(self._stage, 0) if self._pipelines else 0
         others = [self._replies.take() for _ in range(owed)]
