@@ -57,8 +57,13 @@ def test_lines_may_end_in_lf_alone():
     assert [reply.code for reply in read(b"250-one\n250 two\n")] == [250]
 
 
-def test_what_has_no_end_is_no_reply():
-    assert read(b"250 ok") == read(b"250-ok\r\n") == read(b"25") == []
+@pytest.mark.parametrize("begun", [b"250 ok", b"250-ok\r\n", b"25"])
+def test_what_has_no_end_is_no_reply_and_is_not_forgotten(begun):
+    assert read(begun) == []
+    parser = ReplyParser()
+    parser.feed(begun)
+    parser.take()
+    assert parser.has_more()
 
 
 @pytest.mark.parametrize(
@@ -207,6 +212,7 @@ def test_a_provider_that_wants_us_slower_is_heard(text):
         "452 4.2.2 over quota: size limit reached",
         "450 4.1.8 too many faults in the sender's domain",
         "452 4.3.1 no space",
+        "452 4.3.4 message size exceeds fixed limit",
         "451 4.3.0 temporarily generated trouble",
         "421 4.4.2 timeout exceeded",
     ],
@@ -223,12 +229,26 @@ def test_what_is_about_one_letter_alone_slows_nobody(text):
         ("rcpt", "421 4.3.2 Too many connections", "provider"),
         ("rcpt", "421 4.3.2 Greylisted", ""),
         ("rcpt", "451 4.3.2 Please come back", ""),
+        ("mail", "421 4.3.2 Service shutting down", "us"),
+        ("mail", "421 4.4.2 timeout exceeded", ""),
         ("data", "421 4.3.2 Service shutting down", "provider"),
         ("dot", "421 4.3.2 Service shutting down", "provider"),
     ],
 )
 def test_a_server_that_goes_away_once_it_has_the_address_is_no_provider(stage, text, about):
     assert judge(stage, said(text)) == ("deferred", about)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "450 4.7.1 Error: too much mail from 192.0.2.1",  # As Postfix says to MAIL.
+        "421 4.7.0 Too many messages, slow down",
+        "450 Rate limit exceeded",
+    ],
+)
+def test_a_relay_that_wants_us_slower_before_it_has_the_address_is_no_provider(text):
+    assert judge("mail", said(text)) == ("deferred", "us")
 
 
 def test_421_is_about_the_provider_only_once_it_has_the_address():

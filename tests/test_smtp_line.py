@@ -373,6 +373,24 @@ def fill(sock):
             pass
 
 
+def test_half_an_answer_before_the_dot_is_no_acceptance():
+    with pair() as (line, server):
+        line.begin(envelope(), MIME)
+        server.sendall(b"250 ok\r\n250 ok\r\n354 go on\r\n")
+        pump(line)
+        server.sendall(b"250-early\r\n")
+        line.finish()
+        assert judged(line.verdict) == ("deferred", "body", "")
+
+
+@pytest.mark.parametrize("code", [250, 251, 252])
+def test_a_recipient_may_be_taken_in_three_ways(code):
+    with pair() as (line, server):
+        line.begin(envelope(), MIME)
+        server.sendall(b"250 ok\r\n%d ok\r\n354 go on\r\n" % code)
+        assert pump(line) == "fence"
+
+
 def test_a_server_that_hangs_up_at_the_fence_is_not_sent_the_dot(server, line):
     line.begin(envelope("drop-body"), MIME)
     pump(line)
@@ -504,7 +522,9 @@ def test_no_address_smuggles_a_command_in(sender, recipient, expected):
 # What becomes of a line between letters
 
 
-@pytest.mark.parametrize("said", [b"", b"421 4.4.2 idle\r\n", b"421 4.4.2 id", b"250 ok\r\n"])
+@pytest.mark.parametrize(
+    "said", [b"", b"421 4.4.2 idle\r\n", b"421 4.4.2 id", b"421-4.4.2 idle\r\n", b"250 ok\r\n"]
+)
 def test_a_free_line_on_which_something_happens_is_closed(said):
     with pair() as (line, server):
         server.sendall(said)
@@ -823,6 +843,17 @@ def test_a_server_that_greets_badly_is_not_reached(server, greeting, monkeypatch
     monkeypatch.setattr(smtp_server, "CONNECT_SECONDS", 0.2)
     server.at_connect = greeting
     assert refusal(server).kind == "unreachable"
+
+
+def test_a_server_that_hangs_up_unsaid_is_not_waited_for(server, monkeypatch):
+    monkeypatch.setattr("tests.smtp_server.Conversation.handle", lambda conversation: None)
+    assert refusal(server).reply == "SMTPServerDisconnected: it hung up"
+
+
+def test_what_the_server_offers_is_what_is_used(server):
+    sock, extensions = smtp_server.connect(SmtpServer(*server.server_address), None)
+    sock.close()
+    assert extensions == {name.lower() for name in server.extensions}
 
 
 def test_bytes_that_trickle_in_buy_no_time_at_the_greeting(server, monkeypatch):

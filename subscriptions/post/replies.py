@@ -42,8 +42,8 @@ UNPROVEN = frozenset({530, 534, 535, 538})
 #: (5.2.2) say nothing of it, and a code without a status may mean either.
 BAD_ADDRESS = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1"})
 
-#: With 421 to RCPT, the server itself goes away (RFC 3463, 3.4): a relay that is being reloaded,
-#: say, which is of no provider.
+#: With 421 to MAIL or RCPT, the server itself goes away (RFC 3463, 3.4): a relay that is being
+#: reloaded, say, which is of no provider.
 _GOES_AWAY = re.compile(r"4\.3\.")
 
 #: Where 421 means that the server has had enough of us, and isn't just tidying up.
@@ -156,8 +156,8 @@ def _judge_no(stage, reply):
 
 
 def _whom_it_is_about(stage, reply):
-    """451 or 452 to MAIL is said before there is a recipient: no letter would fare better. Nor
-    would one with a server that goes away.
+    """What is said to MAIL is said before there is a recipient: where it has no room, or wants us
+    slower, no letter would fare better. Nor would one with a server that goes away.
     """
     status = reply.enhanced or ""
     if _GREYLISTED.search(reply.text):
@@ -167,8 +167,8 @@ def _whom_it_is_about(stage, reply):
     if _NOT_SLOWER.match(status):
         return ""
     if status.startswith("4.7.") or _SLOWER.search(reply.text):
-        return "provider"
-    if reply.code == 421 and stage == "rcpt" and _GOES_AWAY.match(status):
+        return "us" if stage == "mail" else "provider"
+    if reply.code == 421 and stage in ("mail", "rcpt") and _GOES_AWAY.match(status):
         return "us"
     return "provider" if reply.code == 421 and stage in BUSY_STAGES else ""
 

@@ -172,3 +172,24 @@ def test_a_relay_that_takes_no_recipient_at_all_trips_the_breaker_and_slows_no_p
     assert not Provider.objects.exists()
     server.says = lambda *told: None
     assert deliver(NOW + timedelta(minutes=2))["accepted"] == 60
+
+
+def test_a_relay_that_takes_so_many_letters_a_minute_slows_no_provider_and_costs_few_a_try(server):
+    """As Postfix's smtpd_client_message_rate_limit does, before it knows any recipient."""
+    digests(count=30)
+    digests(count=30, domain="example.net")
+    taken = []
+
+    def limit(stage, whom, conversation):
+        if stage == "mail":
+            taken.append(whom)
+            if len(taken) > 20:
+                return b"450 4.7.1 Error: too much mail from 127.0.0.1\r\n"
+
+    server.says = limit
+    assert deliver()["accepted"] == 20
+    assert not Provider.objects.exists()
+    assert sending.current().trouble == "unreachable"
+    assert Letter.objects.filter(state="planned", attempt=1).count() <= 20  # As there are lines.
+    server.says = lambda *told: None
+    assert deliver(NOW + timedelta(minutes=2))["accepted"] == 40
