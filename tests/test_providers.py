@@ -100,6 +100,14 @@ def test_after_the_hold_it_gets_a_minutes_worth_at_most():
     assert len(providers.allot(letters, until + HOUR).allowed) == 0
 
 
+def test_looks_at_it_during_the_hold_change_nothing_of_what_it_gets_after():
+    until = providers.slow_down("google", "450 4.7.1 slower", NOW)
+    letters = ten_for(count=80)
+    for seconds in (10, 20, 30):
+        assert providers.allot(letters, NOW + seconds * SECOND).allowed == []
+    assert len(providers.allot(letters, until + 5 * SECOND).allowed) == 5
+
+
 def test_a_success_makes_it_half_as_fast_again_once_a_minute():
     until = providers.slow_down("google", "450 4.7.1 slower", NOW)
     providers.thank(["reader@gmail.com"], until)  # Too early.
@@ -144,11 +152,12 @@ def test_the_lower_of_both_wishes_counts(settings, rate):
     assert Provider.objects.get().limit() == min(rate, providers.FIRST_PACE)
 
 
-def test_a_clock_that_goes_back_gives_nothing_away(settings):
+def test_a_clock_that_goes_back_gives_nothing_away_and_is_not_waited_for(settings):
     settings.PROVIDER_RATES = {"google": 60.0}
     letters = ten_for(count=30)
     providers.allot(letters, NOW)
     assert providers.allot(letters, NOW - HOUR).allowed == []
+    assert len(providers.allot(letters, NOW - HOUR + 5 * SECOND).allowed) == 5
 
 
 def test_a_rate_below_one_a_minute_lets_letters_through_all_the_same(settings):

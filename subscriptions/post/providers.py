@@ -58,12 +58,15 @@ class Provider(models.Model):
         return min((limit for limit in limits if limit is not None), default=None)
 
     def refill(self, now) -> None:
-        """Count what may leave since the last look: a minute's worth at most, as rounds come."""
+        """Count what may leave since the last look: a minute's worth at most, as rounds come.
+
+        While it is held it earns nothing, nor in a look at which the clock has gone back.
+        """
         limit = self.limit()
         if limit is not None:
             minutes = max(0.0, (now - self.counted_at) / MINUTE)
             self.allowance = min(self.allowance + limit * minutes, max(1.0, limit))
-        self.counted_at = max(now, self.counted_at)  # It is ahead while the provider is held.
+        self.counted_at = max(now, self.held_until or now)
 
 
 def provider_of(address: str) -> str:
