@@ -3,6 +3,7 @@
 import gzip
 import os
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -174,6 +175,21 @@ def test_a_log_that_was_rotated_meanwhile_covers_the_time_with_its_older_file(lo
     assert ask() == "no"
 
 
+def test_a_log_that_began_in_the_very_second_covers_it_with_its_older_file(log, ask):
+    log(connect(BEFORE), name="mail.log.1", at=BEFORE)
+    log(connect(FROZEN - timedelta(seconds=0.5), iso), connect(AFTER, iso))
+    assert ask() == "no"
+
+
+def test_of_several_letters_the_earliest_says_how_far_back_is_read(log, tmp_path):
+    log(connect(BEFORE - timedelta(hours=1)), named(BEFORE), queued(BEFORE), name="mail.log.1")
+    log(connect(FROZEN - timedelta(minutes=1)), connect(AFTER), at=AFTER + timedelta(seconds=1))
+    late = question("<late@paperboy.example>")
+    asked = [question(frozen_at=BEFORE, left_at=BEFORE), late]
+    answers = PostfixLog(tmp_path / "mail.log").look_up(asked)
+    assert answers == {ID: "yes", late.message_id: "no"}
+
+
 def test_a_letter_whose_file_was_canceled_did_not_arrive(log, ask):
     log(connect(BEFORE), begun(NOW), named(NOW), canceled(NOW))
     assert ask() == "no"
@@ -216,12 +232,24 @@ def test_a_conversation_cut_in_its_second_letter_has_delivered_the_first(log, as
         (connect(AFTER),),
         (connect(BEFORE), connect(NOW + timedelta(seconds=1))),  # It may yet be written.
         (connect(BEFORE).replace("postfix/smtpd", "dovecot"), connect(AFTER)),
+        (connect(BEFORE, partial(syslog, name="dovecot")), connect(AFTER)),
         (connect(BEFORE), connect(AFTER).rstrip("\n")),  # Half a line is none.
     ],
 )
 def test_a_log_that_does_not_cover_the_time_does_not_know(log, ask, lines):
     log(*lines)
     assert ask() == "unknown"
+
+
+def test_a_log_that_began_in_the_very_second_does_not_know(log, ask):
+    """It may tell the time in whole seconds, and the letter be from before its first line."""
+    log(connect(FROZEN - timedelta(seconds=0.5), iso), connect(AFTER, iso))
+    assert ask() == "unknown"
+
+
+def test_a_repeat_is_waited_for_though_its_bytes_are_old(log, ask):
+    log(connect(BEFORE), connect(NOW + timedelta(seconds=1)))
+    assert ask(frozen_at=NOW - timedelta(minutes=20)) == "unknown"
 
 
 def test_a_log_that_is_not_there_does_not_know(ask):
