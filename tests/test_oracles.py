@@ -164,6 +164,17 @@ def test_rubbish_in_the_log_hides_nothing(log, ask):
 # ---- Postfix: no
 
 
+def test_a_folder_beside_the_log_is_no_part_of_it(log, ask, tmp_path):
+    (tmp_path / "mail.log.d").mkdir()
+    log(connect(BEFORE), connect(AFTER))
+    assert ask() == "no"
+
+
+def test_an_id_of_others_that_the_log_cut_off_is_not_ours(log, ask):
+    log(connect(BEFORE), named(NOW, "<x" + ID[1:19]), connect(AFTER))
+    assert ask() == "no"
+
+
 def test_what_a_log_from_before_to_after_does_not_mention_did_not_arrive(log, ask):
     log(connect(BEFORE), connect(AFTER))
     assert ask() == "no"
@@ -262,6 +273,19 @@ def test_a_log_that_cannot_be_read_does_not_know(log, ask):
     assert ask() == "unknown"
 
 
+def test_a_log_that_is_damaged_does_not_know(log, ask, tmp_path):
+    log(*[connect(BEFORE + timedelta(seconds=number)) for number in range(999)], name="mail.log.gz")
+    packed = bytearray((tmp_path / "mail.log.gz").read_bytes())
+    packed[len(packed) // 2 :] = b"\xff" * (len(packed) // 2)
+    (tmp_path / "mail.log.gz").write_bytes(packed)
+    assert ask() == "unknown"
+
+
+def test_a_time_that_is_none_proves_nothing(log, ask):
+    log(connect(BEFORE, iso).replace("2026-06", "2026-66"), connect(AFTER))
+    assert ask() == "unknown"
+
+
 def test_a_header_that_came_in_is_neither_a_letter_nor_none(log, ask):
     log(connect(BEFORE), begun(NOW), named(NOW), connect(AFTER))
     assert ask() == "unknown"
@@ -289,6 +313,12 @@ def test_of_two_attempts_that_were_cut_off_the_last_counts(log, ask):
 def test_a_queue_id_that_is_given_again_is_another_letters(log, ask, taken_over):
     other = named(NOW, "<x@example.net>")
     log(connect(BEFORE), named(NOW), taken_over, other, queued(NOW), connect(AFTER))
+    assert ask() == "unknown"
+
+
+def test_that_a_queue_id_is_given_again_and_cut_off_says_nothing_of_ours(log, ask):
+    cut = syslog(NOW, "lost connection after DATA (0 bytes) from localhost[127.0.0.1]")
+    log(connect(BEFORE), begun(NOW), named(NOW), begun(NOW), cut, connect(AFTER))
     assert ask() == "unknown"
 
 
@@ -336,6 +366,19 @@ def test_a_time_without_zone_is_that_of_the_machine(log, ask, monkeypatch):
     assert ask() == "no"
     log(connect(BEFORE + tokyo), connect(NOW + tokyo), at=NOW)
     assert ask() == "unknown"
+
+
+def test_a_time_of_iso_8601_may_lack_the_zone_too(log, ask, monkeypatch):
+    in_zone(monkeypatch, "Asia/Tokyo")
+    here = timedelta(hours=9)
+    log(*(connect((at + here).replace(tzinfo=None), iso) for at in (BEFORE, AFTER)))
+    assert ask() == "no"
+
+
+def test_a_machine_without_a_zone_is_in_utc(log, ask, monkeypatch):
+    in_zone(monkeypatch, "Nowhere/None")
+    log(connect(BEFORE), connect(AFTER))
+    assert ask() == "no"
 
 
 def test_a_clock_ahead_of_the_files_own_proves_nothing(log, ask):

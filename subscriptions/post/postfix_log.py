@@ -101,7 +101,6 @@ class Reading:
     def _take_qmgr(self, line):
         if (queued := QUEUED.match(line["said"])) and (trace := self._traced.get(queued[1])):
             trace.is_queued = True
-            trace.open.discard(queued[1])
 
     def _name(self, queue_id, message_id):
         self._traced.pop(queue_id, None)
@@ -123,7 +122,7 @@ class Reading:
         self._canceled[queue_id] = at
         if trace := self._traced.get(queue_id):
             trace.open.discard(queue_id)
-            trace.canceled_at = max(at, trace.canceled_at or at)
+            trace.canceled_at = at
 
     def _forget(self, queue_id):
         self._traced.pop(queue_id, None)
