@@ -544,6 +544,15 @@ def test_a_line_that_was_idle_for_long_is_not_trusted():
         assert server.recv(100) == b"QUIT\r\n"
 
 
+def test_a_line_that_is_at_a_letter_has_no_verdict_and_is_not_free():
+    with pair() as (line, server):
+        used(line, server)
+        line.begin(envelope(), MIME)
+        assert line.verdict is None
+        assert not line.is_fresh(time.monotonic())
+        assert line.state == "busy"
+
+
 def test_a_line_is_idle_since_its_last_letter():
     with pair() as (line, server):
         line._idle_since -= smtp_line.FRESH_SECONDS - 1

@@ -29,6 +29,25 @@ def outbox(data_dir):
     return data_dir / "outbox"
 
 
+def test_a_line_that_is_at_a_letter_has_no_verdict_and_is_not_free(outbox):
+    line = FileTransport().open()
+    for _ in range(2):
+        assert line.is_fresh(0.0)
+        line.begin(ENVELOPE, MIME)
+        assert line.verdict is None
+        assert not line.is_fresh(0.0)
+        line.finish()
+        assert line.verdict.answer == "accepted"
+
+
+def test_a_line_that_is_closed_amid_a_letter_leaves_nothing_of_it(outbox):
+    line = FileTransport().open()
+    line.begin(ENVELOPE, MIME)
+    line.close()
+    assert list(outbox.iterdir()) == []
+    assert not line.is_fresh(0.0)
+
+
 def draft_in(outbox):
     (draft,) = outbox.glob(".draft-*")
     return draft
