@@ -108,6 +108,28 @@ def test_looks_at_it_during_the_hold_change_nothing_of_what_it_gets_after():
     assert len(providers.allot(letters, until + 5 * SECOND).allowed) == 5
 
 
+def test_what_it_would_have_taken_before_the_hold_is_forgotten(settings):
+    settings.PROVIDER_RATES = {"google": 600.0}
+    providers.allot(ten_for(count=1), NOW)
+    providers.allot(ten_for(count=1), NOW + MINUTE)
+    until = providers.slow_down("google", "450 4.7.1 slower", NOW + MINUTE)
+    assert len(providers.allot(ten_for(count=80), until + SECOND).allowed) == 1
+
+
+def test_a_letter_that_waits_for_its_turn_is_looked_at_before_long():
+    """The pace may have risen by then."""
+    until = providers.slow_down("google", "450 4.7.1 slower", NOW)
+    put_off = providers.allot(ten_for(count=1_000), NOW).put_off
+    assert put_off[-1][1] == until + 5 * MINUTE
+
+
+def test_one_that_is_held_and_has_no_pace_puts_letters_off():
+    Provider.objects.create(name="google", held_until=NOW + MINUTE, counted_at=NOW)
+    ((_, moment),) = providers.allot(ten_for(count=1), NOW).put_off
+    assert NOW + MINUTE < moment < NOW + 2 * MINUTE
+    assert len(providers.allot(ten_for(), NOW + MINUTE).allowed) == 10
+
+
 def test_a_success_makes_it_half_as_fast_again_once_a_minute():
     until = providers.slow_down("google", "450 4.7.1 slower", NOW)
     providers.thank(["reader@gmail.com"], until)  # Too early.
