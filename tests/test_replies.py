@@ -48,6 +48,14 @@ def test_replies_may_come_a_byte_at_a_time():
     assert read(*(bytes([byte]) for byte in whole)) == read(whole)
 
 
+def test_a_long_line_is_understood_however_it_comes():
+    whole = b"250-2.0.0 " + b"x" * 4_000 + b"\r\n250 " + b"y" * 4_000 + b"\r\n"
+    pieces = [whole[at : at + 1_448] for at in range(0, len(whole), 1_448)]
+    for reply in (*read(whole), *read(*pieces)):
+        assert judge("dot", reply) == ("accepted", "")
+        assert len(str(reply)) == replies.SAID_CHARACTERS
+
+
 @pytest.mark.parametrize("text", ["250", "250 "])
 def test_a_reply_needs_no_words(text):
     assert said(text).code == 250
