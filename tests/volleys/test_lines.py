@@ -8,6 +8,7 @@ import pytest
 
 from subscriptions.models import Letter, Provider
 from subscriptions.post import lines, sending, smtp_line
+from subscriptions.post.smtp_server import SmtpTransport, parse_server
 from tests.faults.proxy import Proxy
 from tests.make import NOW
 from tests.volleys.thirty import MANY, deliver, digest_to, digests, recipients, states
@@ -100,6 +101,70 @@ def test_a_connection_that_is_reset_costs_its_own_letter_and_the_next_has_anothe
     for letter in letters:
         letter.refresh_from_db()
     assert [letter.state for letter in letters] == ["accepted", state, "accepted"]
+
+
+# ---- Servers that let us have few
+
+
+def pumped(some, seconds=3.0):
+    """Let lines be opened until none is any more. Return how many there are."""
+    until = time.monotonic() + seconds
+    while some.is_prompt() and time.monotonic() < until:
+        some.pump(0.02)
+    return len(some)
+
+
+def test_a_server_that_lets_us_have_no_more_lines_is_asked_again_after_a_while_and_for_one(
+    server, monkeypatch
+):
+    some = lines.Lines(SmtpTransport(parse_server(f"{server.url}?connections=20")))
+    some.open_one()
+    greeting, server.at_connect = server.at_connect, b"421 4.7.0 too many connections\r\n"
+    some.want(5)
+    assert (len(some), pumped(some), server.connected) == (5, 1, 5)
+    assert (str(some.trouble), some.most()) == ("421 4.7.0 too many connections", 1)
+
+    some.want(5)
+    assert len(some) == 1  # It has just said no.
+    monkeypatch.setattr(lines, "OPEN_AGAIN", 0)
+    some._open_again_at = 0.0
+    some.want(5)
+    assert (len(some), pumped(some), server.connected) == (2, 1, 6)
+
+    server.at_connect = greeting
+    some.want(5)
+    assert (len(some), pumped(some), some.trouble, some.most()) == (2, 2, None, 20)
+    some.want(30)
+    assert (len(some), pumped(some)) == (2 + lines.OPENERS, 2 + lines.OPENERS)
+    while len(some) < 20:
+        some.want(30)
+        pumped(some)
+    some.want(30)
+    assert len(some) == 20
+    some.close()
+
+
+def test_a_line_that_was_idle_for_long_is_given_no_letter(server, monkeypatch):
+    some = lines.Lines(SmtpTransport(parse_server(server.url)))
+    some.open_one()
+    assert len(some.free()) == 1
+    monkeypatch.setattr(smtp_line, "FRESH_SECONDS", -1)
+    assert (some.free(), len(some)) == ([], 0)
+    some.close()
+
+
+def test_a_line_that_opens_after_a_round_has_ended_is_closed(server):
+    some = lines.Lines(SmtpTransport(parse_server(server.url)))
+    late = threading.Event()
+    server.says = lambda stage, *told: late.wait(3) and None if stage == "ehlo" else None
+    some.want(1)
+    some.close()
+    assert server.heard.count(b"QUIT\r\n") == 0
+    late.set()
+    until = time.monotonic() + 3
+    while b"QUIT\r\n" not in server.heard and time.monotonic() < until:
+        time.sleep(0.01)
+    assert b"QUIT\r\n" in server.heard
 
 
 # ---- Lines that are used again (fault 27)
