@@ -362,6 +362,14 @@ def test_a_trouble_that_several_workers_meet_at_once_counts_once():
     assert sending.current().failures == 1
 
 
+def test_a_server_that_is_away_is_called_an_error_when_it_stays_away(caplog):
+    now = NOW
+    for _ in range(4):
+        sending.trip("unreachable", "away", now)
+        now = sending.current().retry_at
+    assert [one.levelname for one in caplog.records] == ["WARNING", "WARNING", "ERROR", "ERROR"]
+
+
 def test_who_resumes_waits_for_no_breaker():
     sending.trip("auth", "535 5.7.8 no", NOW)
     sending.resume("Ada")
