@@ -14,7 +14,7 @@ from subscriptions.post.providers import provider_of
 State = Letter.State
 
 TROUBLES = {
-    "unreachable": "The mail server can't be reached",
+    "unreachable": "The mail server can't be reached, or takes nothing",
     "auth": "The mail server does not let us in",
     "tls": "There is no safe connection to the mail server",
 }
