@@ -276,7 +276,7 @@ def test_a_log_that_cannot_be_read_does_not_know(log, ask):
 def test_a_log_that_is_damaged_does_not_know(log, ask, tmp_path):
     log(*[connect(BEFORE + timedelta(seconds=number)) for number in range(999)], name="mail.log.gz")
     packed = bytearray((tmp_path / "mail.log.gz").read_bytes())
-    packed[len(packed) // 2 :] = b"\xff" * (len(packed) // 2)
+    packed[10:20] = b"\xff" * 10  # Behind gzip's own header.
     (tmp_path / "mail.log.gz").write_bytes(packed)
     assert ask() == "unknown"
 
