@@ -83,7 +83,7 @@ class Lines:
         self._watch()
         if self._opening:
             patience = min(patience, WHILE_OPENING)
-        events = self._select(min(patience, LOOK_AGAIN), desk)
+        events = self._select(patience, desk)
         now = time.monotonic()
         stirred = [one for one in events if one is not desk]
         if now - self._looked_at > LOOK_AGAIN:

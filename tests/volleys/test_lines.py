@@ -9,6 +9,7 @@ import pytest
 from subscriptions.models import Letter, Provider
 from subscriptions.post import lines, sending, smtp_line
 from subscriptions.post.smtp_server import SmtpTransport, parse_server
+from subscriptions.post.transports import Envelope, transport_for
 from tests.faults.proxy import Proxy
 from tests.make import NOW
 from tests.volleys.thirty import MANY, deliver, digest_to, digests, recipients, states
@@ -103,6 +104,18 @@ def test_a_connection_that_is_reset_costs_its_own_letter_and_the_next_has_anothe
     assert [letter.state for letter in letters] == ["accepted", state, "accepted"]
 
 
+def test_a_letter_that_is_larger_than_a_connection_holds_goes_on_as_the_server_reads(
+    server, monkeypatch
+):
+    monkeypatch.setattr(lines, "LOOK_AGAIN", 30.0)
+    mime = (b"x" * 70 + b"\r\n") * 150_000
+    envelope = Envelope("d@example.org", "r@example.org", "digest", 1, NOW)
+    began = time.monotonic()
+    assert lines.hand_over(transport_for(server.url), envelope, mime).answer == "accepted"
+    assert time.monotonic() - began < 20
+    assert server.accepted == [("r@example.org", mime)]
+
+
 # ---- Servers that let us have few
 
 
@@ -141,6 +154,14 @@ def test_a_server_that_lets_us_have_no_more_lines_is_asked_again_after_a_while_a
         pumped(some)
     some.want(30)
     assert len(some) == 20
+    some.close()
+
+
+def test_where_there_is_no_line_any_more_a_letter_is_claimed_to_find_out_why(server):
+    some = lines.Lines(SmtpTransport(parse_server(server.url)))
+    server.at_connect = b"421 4.7.0 too many connections\r\n"
+    some.want(1)
+    assert (pumped(some), some.most()) == (0, 1)
     some.close()
 
 
