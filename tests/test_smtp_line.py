@@ -598,6 +598,15 @@ def test_a_used_line_that_stays_open_has_an_answer_of_its_own(reply, about):
         assert judged(line.verdict) == ("deferred", "mail", about)
 
 
+def test_a_provider_that_wants_us_slower_is_heard_on_a_used_line_too():
+    with pair() as (line, server):
+        used(line, server)
+        line.begin(envelope(), MIME)
+        server.sendall(b"250 ok\r\n421 4.7.0 slow down\r\n")
+        pump(line)
+        assert judged(line.verdict) == ("deferred", "rcpt", "provider")
+
+
 def test_a_used_line_on_which_nothing_is_heard_is_no_reason_to_hurry(impatient):
     with pair() as (line, server):
         used(line, server)
