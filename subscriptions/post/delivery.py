@@ -97,7 +97,7 @@ class Round:
         return self.counts
 
     def _break_off(self, kind, *_):
-        """Bring to the disk what was answered, and let go of what surely gets no dot.
+        """Bring to the disk what was answered and record it, and let go of what surely gets no dot.
 
         An Exception may be the fault of a letter that is claimed: their leases run out, so that it
         is found by its stumbles. What is none, as that the worker's time is over, is nobody's.
@@ -107,7 +107,10 @@ class Round:
         hand = self.hand
         for line in list(hand.busy):  # The lines may have had news in this very turn.
             self._look_at(line)
-        self.books.note(hand.at_the_desk.answered + hand.answered)
+        answered = hand.at_the_desk.answered + hand.answered
+        self.books.note(answered)
+        if not issubclass(kind, Error):  # That has been borne for long enough.
+            self._judge_others(answered, [])
         letters = [one.letter for one in hand.past_fence]
         if not issubclass(kind, Exception):
             letters += hand.without_dot()

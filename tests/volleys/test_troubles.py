@@ -325,6 +325,37 @@ def test_a_time_limit_amid_one_letters_record_ends_the_round_and_what_is_known_i
     assert odd.last_reply.startswith("450 4.2.0")
 
 
+@pytest.mark.parametrize(
+    ("stage", "reply", "state"),
+    [
+        ("rcpt", LATER, "planned"),
+        ("rcpt", b"550 5.1.1 no such user\r\n", "failed"),
+        ("dot", LATER, "planned"),
+        ("dot", b"554 5.7.1 no\r\n", "failed"),
+        ("dot", b"250 2.0.0 kept\r\n", "accepted"),
+    ],
+)
+def test_a_time_limit_amid_a_settlement_leaves_nothing_open_that_was_answered(
+    server, monkeypatch, stage, reply, state
+):
+    server.says = to_one(ODD, stage, reply)
+    accept = ledger.accept
+
+    def interrupted(letters, *args):
+        if ODD in [one.envelope.recipient for one in round_.hand.at_the_desk.answered]:
+            end_time()
+        return accept(letters, *args)
+
+    monkeypatch.setattr(ledger, "accept", interrupted)
+    digests(odd=ODD, count=60)
+    round_ = Round(clock.running_from(NOW + MINUTE))
+    with pytest.raises(SoftTimeLimitExceeded), tasks.in_time():
+        round_.run()
+    odd = Letter.objects.get(subscriber__email=ODD)
+    assert (odd.state, odd.stumbles) == (state, 0)
+    assert odd.last_reply.encode() + b"\r\n" == reply
+
+
 def test_a_time_limit_amid_a_silent_servers_answers_leaves_those_letters_alone_in_doubt(server):
     told = []
 
