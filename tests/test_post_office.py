@@ -11,7 +11,8 @@ from digest import planning, promises
 from digest.models import Pick
 from subscriptions import mail, registry, signup
 from subscriptions.models import Letter, Subscriber, Volley
-from subscriptions.post import delivery, doubts, ledger, office, sending, smtp_server
+from subscriptions.post import delivery, doubts, ledger, message_ids, office, sending, smtp_server
+from subscriptions.post.journal import Entry, Journal
 from subscriptions.post.transports import Envelope, transport_for
 from tests import make
 from tests.make import NOW
@@ -367,6 +368,75 @@ def test_what_was_taken_while_the_database_lost_its_last_commits_is_not_sent_aga
     office.sweep(NOW + 20 * MINUTE)
     office.deliver(letter.pk, NOW + 40 * MINUTE)
     assert len(server.accepted) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_breaks_as_it_is_swept_costs_itself_alone(composed, monkeypatch, caplog):
+    def broken(letter_ids):
+        raise RuntimeError("a fault of ours")
+
+    letters = [letter_to(f"reader-{number}@example.org") for number in range(5)]
+    late, stumbled, again, silent, doubted = [letter.pk for letter in letters]
+    Letter.objects.filter(pk__in=[stumbled, again]).update(state="claimed", lease_until=NOW)
+    Letter.objects.filter(pk=stumbled).update(stumbles=ledger.MAX_STUMBLES - 1)
+    Letter.objects.filter(pk=silent).update(state="transmitting", lease_until=NOW)
+    Letter.objects.filter(pk=doubted).update(state="uncertain", next_try_at=NOW, message_id="<m>")
+    Letter.objects.filter(pk=late).update(closes_at=NOW)
+    monkeypatch.setattr(registry, "on_never_left", [broken])
+    office.sweep(NOW)
+    states = dict(Letter.objects.values_list("pk", "state"))
+    assert states == {
+        late: "planned",
+        stumbled: "claimed",
+        again: "planned",
+        silent: "uncertain",
+        doubted: "planned",
+    }
+    assert f"letter {stumbled}: can't be seen to" in caplog.messages
+
+
+def note_in_a_dead_workers_journal(*entries):
+    """Leave a journal of a worker that died. Return the file."""
+    journal = Journal(doubts.folder_of_journals())
+    journal.write(entries)
+    journal.leave()
+    return journal.path
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_entry_that_can_not_be_recorded_keeps_no_other_from_it(composed):
+    damaged, letter = (letter_to(f"{name}@example.org") for name in ("damaged", "reader"))
+    at = NOW.isoformat()
+    file = note_in_a_dead_workers_journal(
+        Entry(damaged.pk, 1, message_ids.of(damaged), "250 damaged", at),
+        Entry(letter.pk, 1, message_ids.of(letter), "250 kept", at),
+    )
+    file.write_bytes(file.read_bytes().replace(b'"250 damaged"', b"250"))
+    office.sweep(NOW)
+    states = Letter.objects.order_by("pk").values_list("state", flat=True)
+    assert list(states) == ["planned", "accepted"]
+
+
+@pytest.mark.parametrize("state", ["planned", "uncertain"])
+def test_the_journal_is_asked_before_a_letter_is_given_up(composed, state):
+    letter = past_the_fence()
+    Letter.objects.update(state=state, lease_until=None, next_try_at=NOW, repeats=1, closes_at=NOW)
+    note_in_a_dead_workers_journal(
+        Entry(letter.pk, 1, letter.message_id, "250 kept", NOW.isoformat())
+    )
+    office.sweep(NOW)
+    letter.refresh_from_db()
+    assert letter.state == "accepted"
+
+
+@pytest.mark.parametrize(("minutes", "state"), [(15, "missed"), (14, "claimed")])
+def test_whose_worker_died_as_its_day_ended_is_missed_once_that_is_sure(composed, minutes, state):
+    """Before, it may be past the fence, of which a database that was taken over has not heard."""
+    letter = claim(letter_to())
+    Letter.objects.update(closes_at=NOW + MINUTE)
+    office.sweep(NOW + minutes * MINUTE)
+    letter.refresh_from_db()
+    assert (letter.state, letter.stumbles) == (state, 0)
 
 
 def test_an_acceptance_does_not_change_how_a_story_has_ended(composed):

@@ -9,12 +9,12 @@ picks kept.
 """
 
 import logging
-from contextlib import suppress
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
 from django.conf import settings
-from django.db import Error, transaction
+from django.db import DataError, Error, IntegrityError, transaction
 from django.db.models import QuerySet
 
 from subscriptions.models import Letter
@@ -85,7 +85,7 @@ def _replay_journals(now) -> None:
 
     def record(entries):
         for entry in entries:
-            with suppress(Overtaken):
+            with _by_itself(f"letter {entry.letter_id}"):
                 accept_late(entry.letter_id, entry.attempt, entry.message_id, entry.reply, now)
 
     journal.replay(folder_of_journals(), record)
@@ -110,19 +110,36 @@ def _each_chunk(letters: QuerySet, act, now) -> None:
             act(free, now)
 
 
+@contextmanager
+def _by_itself(what: str):
+    """Let what can't be seen to cost itself alone: a sweep that broke off would break off at the
+    same place in each minute, and see to nothing behind it.
+    """
+    try:
+        with transaction.atomic():
+            yield
+    except Overtaken:
+        pass
+    except Exception as error:
+        if isinstance(error, Error) and not isinstance(error, DataError | IntegrityError):
+            raise  # The database is away, or somebody holds a row.
+        logger.exception("%s: can't be seen to", what)
+
+
 def _miss(letters, now):
-    ledger.end(letters, State.MISSED, "its day ended first", now)
+    with _by_itself(f"{len(letters)} letters that are too late, from letter {letters[0].pk} on"):
+        ledger.end(letters, State.MISSED, "its day ended first", now)
 
 
 def _stumble(letters, now):
     for letter in letters:
-        with suppress(Overtaken):
+        with _by_itself(f"letter {letter.pk}"):
             ledger.stumble(letter, now)
 
 
 def _doubt_silent(letters, now):
     for letter in letters:
-        with suppress(Overtaken):
+        with _by_itself(f"letter {letter.pk}"):
             doubt(letter, "no answer", now)
 
 
@@ -132,7 +149,7 @@ def _after_hold(letters, now):
     told = facts.told_of([letter.pk for letter in letters])
     answers |= {letter.message_id: "yes" for letter in letters if letter.pk in told}
     for letter in letters:
-        with suppress(Overtaken):
+        with _by_itself(f"letter {letter.pk}"):
             _act_on(answers.get(letter.message_id, "unknown"), letter, now)
 
 
