@@ -98,7 +98,6 @@ class Books:
                 looks_for_awaited=self._looks_around(),
                 is_counting=self.is_counting,
             )
-        is_exhausted = is_exhausted or self.ids is not None
         claimed = writing.in_order(claimed)
         return Claimed(now, claimed, writing.write_out(claimed, now), is_exhausted)
 

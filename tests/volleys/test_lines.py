@@ -201,6 +201,14 @@ def test_after_a_refused_letter_the_next_goes_over_a_fresh_line(server, settings
     assert server.connected == 2
 
 
+def test_all_letters_that_are_asked_for_leave_however_few_lines_there_are(server, settings):
+    settings.EMAIL_URL = f"{server.url}?connections=1"
+    digests(count=7)
+    asked_for = list(Letter.objects.values_list("pk", flat=True))[1:6]
+    assert deliver(ids=asked_for)["accepted"] == 5
+    assert states() == {"accepted": 5, "planned": 2}
+
+
 @pytest.mark.parametrize("connections", [1, 4, 10])
 def test_a_server_that_takes_five_letters_a_connection_costs_nobody_a_try(
     server, settings, connections
