@@ -383,6 +383,7 @@ def test_what_breaks_as_it_is_swept_costs_itself_alone(composed, monkeypatch, ca
     Letter.objects.filter(pk=doubted).update(state="uncertain", next_try_at=NOW, message_id="<m>")
     Letter.objects.filter(pk=late).update(closes_at=NOW)
     monkeypatch.setattr(registry, "on_never_left", [broken])
+    monkeypatch.setattr(doubts, "CHUNK", 1)
     office.sweep(NOW)
     states = dict(Letter.objects.values_list("pk", "state"))
     assert states == {

@@ -173,6 +173,38 @@ def test_what_is_recorded_alone_keeps_the_dots_of_others_for_no_longer_than_a_mo
         time.sleep(0.1)
 
 
+def test_what_can_not_be_written_down_costs_its_own_letter_and_what_is_held_keeps_no_other(
+    monkeypatch,
+):
+    monkeypatch.setattr("subscriptions.post.books.RECORDING_SECONDS", 10)
+    for name in ("broken", "twice", "held", "last"):
+        digest_to(f"{name}@example.org")
+    Letter.objects.update(state="claimed")
+    letters = list(Letter.objects.order_by("pk"))
+
+    def broken(letter, now):
+        raise RuntimeError("a fault of ours")
+
+    times = {"next_try_at": NOW, "closes_at": NOW}
+
+    def twice(letter, now):
+        Letter.objects.create(pk=letter.pk, subscriber=letter.subscriber, created_at=now, **times)
+
+    def held(letter, now):
+        raise OperationalError("somebody holds its row")
+
+    acts = [broken, twice, held, recording.of_withdrawal("to be seen")]
+    outcomes = list(zip(letters, acts, strict=True))
+    books = Books(clock.of_database, None)
+    with pytest.raises(OperationalError):
+        books.record(outcomes)
+    assert [letter for letter, _ in outcomes] == [letters[3], letters[2]]
+    with pytest.raises(OperationalError):
+        books.record(outcomes)
+    assert [letter for letter, _ in outcomes] == [letters[2]]
+    assert states() == {"claimed": 3, "planned": 1}
+
+
 @on_postgresql
 @pytest.mark.parametrize("is_journaled", [False, True])
 def test_a_row_that_is_held_keeps_no_other_letter_from_being_swept(is_journaled):
@@ -354,6 +386,25 @@ def test_a_time_limit_amid_a_settlement_leaves_nothing_open_that_was_answered(
     odd = Letter.objects.get(subscriber__email=ODD)
     assert (odd.state, odd.stumbles) == (state, 0)
     assert odd.last_reply.encode() + b"\r\n" == reply
+
+
+@on_postgresql
+def test_a_row_that_is_held_as_the_time_ends_costs_no_other_letter_its_release(
+    server, when_written
+):
+    def hold_and_end_time(letter):
+        held.append(another_session())
+        held[0].execute(HOLD, ["early-0@example.org"])
+        end_time()
+
+    held = []
+    server.before_dot_reply = lambda recipient: time.sleep(1)  # No other letter ends before.
+    when_written["early-0@example.org"] = hold_and_end_time
+    digests(odd=ODD, count=20)
+    deliver_in_time()
+    held[0].close()
+    claimed = Letter.objects.filter(state="claimed").values_list("subscriber__email", flat=True)
+    assert list(claimed) == ["early-0@example.org"]
 
 
 def test_a_time_limit_amid_a_silent_servers_answers_leaves_those_letters_alone_in_doubt(server):
