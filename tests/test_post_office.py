@@ -485,6 +485,54 @@ def test_silence_after_the_dot_is_held_then_repeated_once_with_the_same_bytes(se
     assert Pick.objects.count() == 1  # It may have arrived: its papers are not sent again.
 
 
+def doubted(repeats, **fields):
+    """Return a letter whose hold is over, and which the oracle knows not to be in the outbox."""
+    transport_for("file:").open().begin(Envelope("a@b.example", "c@d.example", "link", 0, NOW), b"")
+    letter = past_the_fence()
+    office.sweep(NOW + 15 * MINUTE)
+    Letter.objects.update(repeats=repeats, **fields)
+    return letter
+
+
+@pytest.mark.parametrize("repeats", [0, 1])
+def test_who_has_left_is_not_sent_again_what_did_not_arrive_and_a_repeats_papers_stay_hers(
+    composed, repeats
+):
+    letter = doubted(repeats)
+    Subscriber.objects.update(unsubscribed_at=NOW)
+    office.sweep(NOW + 30 * MINUTE)
+    letter.refresh_from_db()
+    assert (letter.state, letter.reason) == ("skipped", "unsubscribed")
+    assert Pick.objects.count() == repeats
+
+
+@pytest.mark.parametrize("repeats", [0, 1])
+def test_what_surely_never_arrived_is_given_up_at_last_and_a_repeats_papers_stay_hers(
+    composed, repeats
+):
+    letter = doubted(repeats, stumbles=ledger.MAX_STUMBLES - 1)
+    office.sweep(NOW + 30 * MINUTE)
+    letter.refresh_from_db()
+    assert (letter.state, letter.reason) == ("failed", "broken: the mail server does not have it")
+    assert Pick.objects.count() == repeats
+
+
+def test_the_oracle_is_asked_about_the_last_time_that_a_letter_left(composed, settings, data_dir):
+    """Of that its log may not tell yet, though it is complete from the first time on."""
+    log = data_dir / "mail.log"
+    settings.ORACLE = f"postfix:{log}"
+    letter, later = past_the_fence(), NOW + 120 * MINUTE
+    ledger.put_back(letter, NOW)
+    assert pass_fence(claim(letter, later), later)
+    said = "mail postfix/anvil[1]: statistics"
+    lines = [f"{NOW + minutes * MINUTE:%Y-%m-%dT%H:%M:%S+00:00} {said}\n" for minutes in (-60, 60)]
+    log.write_text("".join(lines))
+    for minutes in (15, 30):
+        office.sweep(later + minutes * MINUTE)
+    letter.refresh_from_db()
+    assert (letter.state, letter.repeats, letter.stumbles) == ("planned", 1, 0)
+
+
 def test_where_the_operator_wants_it_silence_is_never_answered_by_a_repeat(
     server, composed, settings
 ):
