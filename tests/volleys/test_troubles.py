@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from datetime import timedelta
+from itertools import count
 
 import psycopg
 import pytest
@@ -158,6 +159,16 @@ def test_a_journal_whose_folder_goes_amid_a_round_costs_no_letter_and_not_the_ro
     assert "the journal can't be closed" in caplog.text
 
 
+def test_a_journal_that_can_not_be_written_costs_no_letter_and_not_the_round(
+    server, data_dir, caplog
+):
+    (data_dir / "journal").write_text("no folder")
+    digests(count=5)
+    assert deliver(NOW + MINUTE)["accepted"] == 5
+    assert states() == {"accepted": 5}
+    assert "the journal can't be written" in caplog.text
+
+
 @on_postgresql
 def test_what_is_recorded_alone_keeps_the_dots_of_others_for_no_longer_than_a_moment():
     digest_to(ODD)
@@ -279,6 +290,41 @@ def test_a_round_that_is_broken_off_leaves_no_letter_in_doubt_without_a_dot(serv
         "subscriber__email", flat=True
     )
     assert set(doubtful) <= set(recipients(server))
+
+
+def test_a_fault_of_ours_leaves_claims_to_their_leases_and_lets_go_of_what_awaits_its_dot(server):
+    """One that is claimed may be at fault, and is found by its stumbles."""
+
+    def is_stopping():
+        if round_.hand.past_fence:
+            raise Enough
+        return False
+
+    digests(count=60)
+    round_ = Round(clock.running_from(NOW + MINUTE), is_stopping=is_stopping)
+    with pytest.raises(Enough):
+        round_.run()
+    assert server.accepted == []
+    assert set(states()) == {"claimed", "planned"}
+    assert Letter.objects.filter(state="planned", attempt=1).exists()
+
+
+def test_a_database_that_stays_away_ends_the_round(server, monkeypatch):
+    monkeypatch.setattr(delivery, "RECORD_SECONDS", 0.5)
+    monkeypatch.setattr(delivery, "RECORD_AGAIN_SECONDS", 0.05)
+    asked = []
+
+    def away(letters, *args):
+        if not letters:
+            return []
+        asked.append(letters)
+        assert len(asked) < 100
+        raise OperationalError("away")
+
+    monkeypatch.setattr(ledger, "accept", away)
+    digests(count=5)
+    with pytest.raises(OperationalError, match="away"):
+        deliver(NOW + MINUTE)
 
 
 def end_time(*_):
@@ -479,6 +525,49 @@ def test_a_worker_that_stops_lets_go_of_what_waits_though_its_server_is_silent(s
     threading.Timer(2, look).start()
     deliver(NOW + MINUTE, is_stopping=lambda: time.monotonic() - began_at > 1)
     assert claimed == []
+
+
+@on_postgresql
+def test_a_worker_that_stops_waits_for_no_reader_whose_row_is_held(server):
+    digests(odd=ODD, count=5)
+    began_at = time.monotonic()
+    with another_session() as other:
+        other.execute("SELECT 1 FROM subscriptions_subscriber WHERE email = %s FOR UPDATE", [ODD])
+        let_go = threading.Timer(12, other.rollback)
+        let_go.start()
+        deliver(NOW + MINUTE, is_stopping=lambda: time.monotonic() - began_at > 2)
+        took = time.monotonic() - began_at
+        let_go.cancel()
+    assert states() == {"accepted": 5, "planned": 1}
+    assert took < 11
+
+
+@on_postgresql
+def test_what_is_being_claimed_as_the_server_locks_us_out_is_let_go_of(server, monkeypatch):
+    claim, claimed, again = ledger.claim, [], threading.Event()
+
+    def slow_claim(*args, **options):
+        letters, is_exhausted = claim(*args, **options)
+        claimed.append([letter.pk for letter in letters])
+        if len(claimed) == 2:
+            again.set()
+            run("SELECT pg_sleep(0.5)")
+        return letters, is_exhausted
+
+    numbers = count(1)
+
+    def lock_out_after_ten(stage, whom, conversation):
+        if stage == "mail" and next(numbers) > 10:
+            again.wait(10)
+            return b"530 5.7.0 authentication required\r\n"
+
+    monkeypatch.setattr(ledger, "claim", slow_claim)
+    server.says = lock_out_after_ten
+    digests(count=60)
+    deliver(NOW + MINUTE)
+    late = Letter.objects.filter(pk__in=claimed[1])
+    assert set(late.values_list("state", "attempt", "last_reply")) == {("planned", 1, "")}
+    assert states() == {"accepted": 10, "planned": 50}
 
 
 @on_postgresql

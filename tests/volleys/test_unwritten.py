@@ -7,7 +7,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from subscriptions import mail, registry
-from subscriptions.models import Letter
+from subscriptions.models import Letter, LetterEvent
 from subscriptions.post import ledger
 from tests.make import NOW
 from tests.volleys.thirty import MANY, MINUTE, ODD, deliver, digests
@@ -91,6 +91,16 @@ def test_a_letter_of_a_kind_that_is_new_waits_for_the_workers_that_know_it(serve
     assert len(server.accepted) == MANY
     monkeypatch.setitem(registry.composers, "new", registry.composers["digest"])
     assert deliver(now)["accepted"] == 1
+
+
+def test_a_letter_that_broke_again_and_again_leaves_before_the_others_and_alone(server):
+    letter = digests(ODD)
+    Letter.objects.filter(pk=letter.pk).update(stumbles=ledger.SUSPECT)
+    assert deliver()["accepted"] == MANY + 1
+    assert server.accepted[0][0] == ODD
+    its_end = letter.events.get(became="accepted").at
+    others = LetterEvent.objects.filter(became="claimed").exclude(letter=letter)
+    assert its_end < min(others.values_list("at", flat=True))
 
 
 def test_what_a_letter_took_is_given_back_before_the_next_is_written():
