@@ -830,7 +830,7 @@ def test_a_topic_of_a_hundred_thousand_characters_is_only_long(topic):
     took = time.thread_time() - started
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert took < 5
+    assert took < 20  # Quadratic, it would take minutes.
     assert peak < 60 * 2**20
     assert hers
     assert of_who_mutes_it == []

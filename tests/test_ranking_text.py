@@ -204,11 +204,11 @@ def seconds(function, *arguments):
 @pytest.mark.parametrize("piece", HOSTILE)
 def test_a_hostile_text_takes_no_longer_than_its_length(piece, read):
     said = piece * (100_000 // len(piece))
-    assert seconds(read, said) < 3  # Quadratic, it would take minutes.
+    assert seconds(read, said) < 12  # Quadratic, it would take minutes.
 
 
 def test_a_million_characters_are_read_in_seconds():
-    assert seconds(text.terms, "-" * 500_000 + "\\" * 500_000) < 5
+    assert seconds(text.terms, "-" * 500_000 + "\\" * 500_000) < 20
 
 
 def test_threads_that_stem_at_once_do_not_mix_up_their_words():
