@@ -1,6 +1,7 @@
 """What every test gets: a data directory of its own, a clock that stands still, and the outbox."""
 
 import email.policy
+import gc
 import sys
 from copy import copy
 from email.parser import BytesParser
@@ -22,15 +23,26 @@ CACHES = [
     ("digest.archive", "_noticed", 0.0),
     ("digest.editions", "_last", {}),
 ]
+#: Files and folders that take longest. What begins with them ends sooner, on several processes.
+LONGEST = tuple(
+    f"tests/{name}" for name in ("faults/", "volleys/", "test_processes", "test_r", "test_browser")
+)
 #: What lets a test use the database.
 DATABASE = {"django_db_setup", "db", "transactional_db"}
 
 
 def pytest_collection_modifyitems(items):
-    """Let what uses no database, or brings its own, run once: it is the same on every one."""
+    """Let run once what is the same on every database, and what takes longest come first."""
     for item in items:
-        if not item.get_closest_marker("django_db") and DATABASE.isdisjoint(item.fixturenames):
+        uses_database = item.get_closest_marker("django_db") or DATABASE & set(item.fixturenames)
+        if not uses_database or "chromium" in item.fixturenames:
             item.add_marker(services.once)
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
+
+
+def pytest_collection_finish():
+    """Spare the garbage collector what stays: it would look through it again and again."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

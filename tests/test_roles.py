@@ -19,10 +19,10 @@ from digest.models import Coverage, Digest, Harvest, Paper
 from subscriptions import seals, signup
 from subscriptions.models import Letter, LetterFact, Seal, Sending, Subscriber, Topic
 from subscriptions.post import ledger
-from tests import make
+from tests import make, services
 from tests.make import NOW
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, services.once]
 
 ROLES = {"o": "operator", "c": "curator", "v": "viewer", "n": None}
 #: Whom a GET, and whom an empty POST, lets in: operator, curator, viewer, and n, who has no role.

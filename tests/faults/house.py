@@ -145,7 +145,7 @@ class House:
 
     def hint(self, task: str, *arguments, times: int = 1, queue: str = "send", **options) -> None:
         """Put messages for a task into a queue, as beat and the web server do."""
-        with Celery(broker=self.redis.url) as sender:
+        with Celery(broker=self.redis.url, set_as_current=False) as sender:
             sender.conf.broker_transport_options = {"global_keyprefix": "paperboy:"}
             for _ in range(times):
                 sender.send_task(task, arguments, queue=queue, **options)
