@@ -7,15 +7,12 @@ import sys
 
 def main():
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-    from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
 
-    try:
+    from config.starting import refusals_told
+
+    with refusals_told():
         execute_from_command_line(sys.argv)
-    except ImproperlyConfigured as error:
-        if "--traceback" in sys.argv:
-            raise
-        sys.exit(f"Settings: {error}")
 
 
 if __name__ == "__main__":

@@ -9,10 +9,14 @@ import inspect
 import logging
 import os
 
+import django
 from celery import Celery, Task
 from celery.schedules import crontab
 from celery.signals import setup_logging
+from django.apps import apps
 from kombu.transport import TRANSPORT_ALIASES
+
+from config.starting import refusals_told
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
@@ -35,6 +39,14 @@ TRANSPORT_ALIASES |= dict.fromkeys(("redis", "rediss"), "config.broker:Transport
 app = Celery("paperboy", task_cls=Hint)
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+@app.on_configure.connect
+def set_up(**kwargs):
+    """Begin with Django, where Celery is the program: it would tell of a setting in a traceback."""
+    if not apps.ready:
+        with refusals_told():
+            django.setup()
 
 
 @setup_logging.connect

@@ -3,12 +3,14 @@
 import os
 import re
 import runpy
+import shlex
 import stat
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from django.core.exceptions import ImproperlyConfigured
 
 from config.environment import generated_secret
@@ -167,6 +169,34 @@ def test_every_command_of_a_public_installation_is_refused_with_a_sentence(data_
     assert refused.stderr.startswith("Settings: SECRET_KEY is not set. A public installation")
     assert refused.stderr.endswith("README.md.\n")
     assert list(data_dir.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["web", "worker", "beat"])
+@pytest.mark.parametrize(
+    ("bad", "sentence"),
+    [
+        ({"SITE_URL": "http://papers.example.org/of"}, "Settings: SITE_URL must be like https:"),
+        ({"EMAIL_URL": "smtp://mx?connections=many"}, "Settings: EMAIL_URL: connections must be "),
+    ],
+)
+def test_every_service_of_docker_compose_is_refused_with_a_sentence(data_dir, name, bad, sentence):
+    service = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"][name]
+    command = service["command"].replace("0.0.0.0:8000", "127.0.0.1:0")
+    refused = subprocess.run(
+        [sys.executable, "-m", *shlex.split(command)],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "DATA_DIR": str(data_dir)} | bad,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert refused.returncode != 0
+    assert "ImproperlyConfigured" not in refused.stderr
+    said = refused.stderr.splitlines()
+    assert any(line.startswith(sentence) for line in said)
+    if name != "web":  # Gunicorn says around it that it starts, and stops.
+        assert len(said) == 1
 
 
 def test_behind_https_cookies_and_the_browser_stay_there(read_settings):
