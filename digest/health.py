@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from functools import cache
+from pathlib import Path
 
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections
@@ -20,6 +21,8 @@ def reasons_not_ready(*, in_full: bool = False) -> list[str]:
     `in_full` repeats the database's own words, which name hosts and users: for operators alone.
     """
     connection = connections[DEFAULT_DB_ALIAS]
+    if connection.vendor == "sqlite" and not Path(connection.settings_dict["NAME"]).exists():
+        return ["There is no database yet: run `manage.py upgrade`."]  # To ask would make one.
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")

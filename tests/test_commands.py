@@ -107,6 +107,21 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(outbox, capsys):
     assert outbox() == []
 
 
+@pytest.mark.parametrize("command", ["tick", "reconcile"])
+def test_a_dry_run_makes_no_database(data_dir, command):
+    refused = subprocess.run(
+        [sys.executable, "manage.py", command, "--dry-run"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "DATA_DIR": str(data_dir)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert refused.returncode == 1
+    assert "There is no database yet: run `manage.py upgrade`." in refused.stderr
+    assert [file.name for file in data_dir.iterdir()] == ["secret-key"]
+
+
 @pytest.mark.django_db
 def test_digest_shows_scores_and_reasons_and_sends_nothing(outbox, capsys, tmp_path):
     make.paper("Graph [bold]networks[/bold]")

@@ -17,12 +17,15 @@ from subscriptions import addresses
 
 
 class Command(BaseCommand):
-    """A command on a ready database: the embedded one is migrated first, any other must be."""
+    """A command on a ready database: the embedded one is migrated first, any other must be.
+
+    A dry run, which says that it writes nothing, migrates none.
+    """
 
     requires_migrations_checks = False
 
     def execute(self, *args, **options):
-        if settings.IS_PUBLIC:
+        if settings.IS_PUBLIC or options.get("dry_run"):
             if reasons := health.reasons_not_ready(in_full=True):
                 raise CommandError(" ".join(reasons))
         else:
