@@ -174,8 +174,8 @@ def url(subscriber: Subscriber) -> str:
     return settings.SITE_URL + reverse("reader-feed", args=[token])
 
 
-@for_token_holders
 @require_safe
+@for_token_holders
 def reader(request, token):
     """A reader's picks. Of one who was erased there is nothing left, and it doesn't come back."""
     try:

@@ -17,8 +17,8 @@ from subscriptions.views import for_token_holders
 PAGE = 50  # Papers on one page.
 
 
-@for_token_holders
 @require_safe
+@for_token_holders
 def page(request, token):
     """The papers that she saved, the latest first, each with what happened to it since.
 
@@ -68,15 +68,15 @@ def _told(event, paper):
     return {"at": event.at} | wording.told(event)
 
 
-@for_token_holders
 @require_safe
+@for_token_holders
 def bibtex(request, token):
     """All papers that she saved, as entries for LaTeX."""
     return _file(request, token, citations.bibtex, "application/x-bibtex", "bib")
 
 
-@for_token_holders
 @require_safe
+@for_token_holders
 def ris(request, token):
     """All papers that she saved, as records for programs that keep references."""
     return _file(request, token, citations.ris, "application/x-research-info-systems", "ris")

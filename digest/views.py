@@ -205,8 +205,8 @@ def _steer(subscriber, sent):
     return True
 
 
-@for_token_holders
 @require_safe
+@for_token_holders
 def why(request, token):
     """Why one paper is, or is not, in her digest."""
     from digest import asking  # The model and numpy, which only pages that rank pay.

@@ -110,6 +110,15 @@ def test_what_is_refused_early_bears_every_header_too(visitor, status, request_o
     response.close()
 
 
+@pytest.mark.parametrize("page", ["confirm", "digests", "learned", "feeds", "saved", "why"])
+def test_a_refused_method_is_told_the_very_methods_that_a_page_takes(visitor, page):
+    address = f"/{page}/nothing/"
+    told = visitor.options(address)["Allow"].split(", ")
+    tried = ("GET", "HEAD", "POST", "PUT", "DELETE")
+    answers = {method: visitor.generic(method, address).status_code for method in tried}
+    assert told == [method for method, status in answers.items() if status != 405]
+
+
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
 def test_what_a_token_opens_stays_secret_where_it_fails(visitor, monkeypatch, method):
     def breaks(*args):
