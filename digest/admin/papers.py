@@ -133,9 +133,10 @@ class PaperAdmin(Large, ReadOnly, Page):
     ]
 
     def get_search_results(self, request, queryset, search_term):
-        """Find what begins like an id by an index, and of all else the words in titles."""
-        if ID.fullmatch(search_term.strip()):
-            return queryset.filter(pk__startswith=search_term.strip()), False
+        """Find a whole id by an index (SQLite has none for beginnings), and words in titles."""
+        if ID.fullmatch(identity := search_term.strip()):
+            whole = queryset.filter(pk=identity)
+            return whole if whole.exists() else queryset.filter(pk__startswith=identity), False
         for word in search_term.split():
             queryset = queryset.filter(title__icontains=word)
         return queryset, False
