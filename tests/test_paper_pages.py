@@ -375,6 +375,14 @@ def test_what_no_paper_says_yet_can_be_followed(client):
     assert "/?interests=%22spin+liquid%22" in page.xpath("//main//@href")
 
 
+def test_what_was_found_can_be_followed_and_the_button_says_so(client):
+    make.paper("Spin liquids")
+    archive.renew(NOW)
+    page = search(client, "spin liquids")
+    (button,) = page.xpath("//aside//a[@href='/?interests=spin+liquids']/text()")
+    assert button == "Follow this by email"
+
+
 def test_an_id_that_is_not_here_is_looked_for_at_arxiv(client):
     archive.renew(NOW)
     page = search(client, "arxiv.org/abs/2501.00001v2")
