@@ -144,6 +144,7 @@ def feedback(request, token):
     is_known = value in (*Feedback.Value, "clear") or not (value or request.method == "POST")
     if paper is None or not is_known:
         return refused(request, _("There is no such paper, or no such value."))
+    taken = steering.said(subscriber, paper) if value == "clear" else ""
     if request.method == "POST":
         try:
             steering.say(subscriber, paper, value, timezone.now())
@@ -158,6 +159,7 @@ def feedback(request, token):
         "paper": paper,
         "value": value,
         "said": said,
+        "taken": taken,  # By its own word: a paper is taken off the saved ones, the rest back.
         "told": "" if is_other else said,  # Who comes to say another thing is asked for it.
         "subscriber": subscriber,
     }

@@ -204,6 +204,19 @@ def test_who_has_the_link_of_a_letter_alone_is_not_led_to_her_saved_papers(clien
     assert links.token("preferences", reader.public_id) not in page.content.decode()
 
 
+@pytest.mark.parametrize("page", ["preferences", "learned"])
+def test_wherever_she_takes_a_saved_paper_off_it_is_called_so_to_the_end(client, page):
+    reader, _ = saving(1)
+    shown = page_of(client.get(address(page, reader)))
+    (link,) = shown.xpath("//a[@aria-label='Take it off: Roads 0'][text()='Take it off']/@href")
+    asked = page_of(client.get(link))
+    assert asked.xpath("//h1/text()") == ["Take it off?"]
+    assert asked.xpath("//button/text()")[0] == "Take it off"
+    done = client.post(link.partition("?")[0], dict(asked.forms[0].fields))
+    assert page_of(done).xpath("//h1/text()") == ["Taken off"]
+    assert not Feedback.objects.exists()
+
+
 def test_a_paper_that_she_has_is_not_said_to_be_taken_off(client):
     reader, (paper,) = saving(1)
     for asked in (paper.pk, "nothing", "x" * 5000):

@@ -221,6 +221,14 @@ def test_what_was_said_is_taken_back_and_forgotten(client, clock, world):
     assert themes_of(someone) == themes_of(reader())
 
 
+def test_who_said_nothing_is_not_asked_to_take_it_back(client):
+    paper, someone = make.paper(), reader()
+    asked = {"paper": paper.pk, "value": "clear"}
+    page = text_of(client.get(address("feedback", someone), asked))
+    assert "Take it back" not in page
+    assert "More, less or save" in page
+
+
 def test_taking_back_what_was_never_said_is_no_news(client):
     paper, someone = make.paper(), reader()
     before = everything()
