@@ -176,7 +176,7 @@ def move(request, token):
     except moving.Taken:
         taken = True
     except (links.ExpiredToken, moving.NotOpen):
-        return _bad_link(request, 410)
+        return _bad_link(request, 410, of_move=True)
     except (links.BadToken, Subscriber.DoesNotExist):
         return _bad_link(request, 404)
     context = {
@@ -390,8 +390,9 @@ def refused(request, why):
     return render(request, "400.html", {"said": why}, status=400)
 
 
-def _bad_link(request, status):
-    return render(request, "subscriptions/bad_link.html", {"expired": status == 410}, status=status)
+def _bad_link(request, status, of_move=False):
+    context = {"expired": status == 410, "of_move": of_move}
+    return render(request, "subscriptions/bad_link.html", context, status=status)
 
 
 def _door(request, via, wording=""):

@@ -48,6 +48,7 @@ class Sample:
         return client.post(self.path, urlencode(self.sent, doseq=True), FORM, follow=True)
 
 
+OLD = NOW - timedelta(days=9)
 FORM = "application/x-www-form-urlencoded"
 
 
@@ -131,6 +132,9 @@ def samples() -> list[Sample]:
             for whose in [of("mover").public_id]
             for sent in (None, {})
         ],
+        Sample(
+            "move/<str:token>/", f"/move/{links.token('move-old', of('mover').public_id, OLD)}/"
+        ),
         Sample("preferences/<str:token>/", f"/preferences/{token('preferences', 'mover')}/"),
         Sample("lost/", "/lost/"),
         Sample("lost/", "/lost/", {"email": "x"}),

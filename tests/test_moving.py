@@ -281,6 +281,22 @@ def test_a_wish_can_be_taken_back(client):
     assert "is to move to" not in client.get(links.preferences_url(one)).content.decode()
 
 
+@pytest.mark.parametrize("is_old", [True, False])
+def test_a_link_that_moves_nothing_any_more_says_how_to_ask_again(client, clock, is_old):
+    one = reader()
+    ask(client, one)
+    if is_old:
+        clock.now = NOW + 7 * DAY + MINUTE
+    else:
+        client.post(links.preferences_url(one), {"action": "stay"})
+    for send in (client.get, client.post):
+        response = send(links.move_url(one, "new", NOW))
+        page = response.content.decode()
+        assert response.status_code == 410
+        assert "ask for it anew in your preferences" in page
+        assert "Sign up again" not in page  # That is another digest, and moves none.
+
+
 @pytest.mark.parametrize("side", ["old", "new"])
 def test_one_who_has_left_or_is_erased_does_not_move(client, side):
     one = reader()
