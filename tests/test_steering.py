@@ -806,6 +806,17 @@ def test_a_reset_forgets_all_and_the_digest_is_as_without(client, world):
     assert picks_of(someone) == picks_of(quiet)
 
 
+@pytest.mark.parametrize("learns", [True, False])
+def test_before_all_is_forgotten_the_page_says_that_saved_papers_are_too(client, learns):
+    someone = reader(learns=learns)
+    say(someone, "save", make.paper("Graphs of roads"))
+    page = lxml.html.fromstring(client.get(address("learned", someone)).content)
+    (form,) = page.xpath("//form[.//button[text()='Forget all that I said']]")
+    assert "Papers that you saved are saved no more." in form.text_content()
+    client.post(form.get("action"), dict(form.fields))
+    assert not Feedback.objects.exists()
+
+
 def test_what_was_learned_is_in_her_export(world):
     someone = taught(reader(), "more", world["roads"][0])
     taught(reader(), "more", world["molecules"][0])
