@@ -51,7 +51,7 @@ class Results:
     `most` of how many papers, where those are fewer.
 
     `arxiv_id` is set where nothing but an id was asked for. `is_plain`: only titles of the newest
-    were looked through.
+    were looked through. `is_wordless`: the text has no term by which papers are found.
     """
 
     asked: str
@@ -62,6 +62,7 @@ class Results:
     most: int = 0
     arxiv_id: str = ""
     is_plain: bool = False
+    is_wordless: bool = False
 
 
 def find(asked: str, *, page: int = 1, newest: bool = False) -> Results:
@@ -86,7 +87,11 @@ def find(asked: str, *, page: int = 1, newest: bool = False) -> Results:
     if named:
         found = [named, *(paper for paper in found if paper != named)]
     shown, most = _shown(found, asked, papers), RANKED if count > len(ids) == RANKED else 0
-    return Results(asked, shown, count, page, pages, most, is_plain=papers is None)
+    is_plain = papers is None
+    is_wordless = not (is_plain or queries(asked))
+    return Results(
+        asked, shown, count, page, pages, most, is_plain=is_plain, is_wordless=is_wordless
+    )
 
 
 def _by_words(papers: Archive, asked: str, newest: bool) -> tuple[list[str], int]:

@@ -375,6 +375,16 @@ def test_what_no_paper_says_yet_can_be_followed(client):
     assert "/?interests=%22spin+liquid%22" in page.xpath("//main//@href")
 
 
+@pytest.mark.parametrize("asked", ["the", "2024", "a,b;c", "%", "🦆"])
+def test_where_there_is_nothing_to_look_for_nothing_is_said_of_papers(client, asked):
+    make.paper("The roads of 2024")
+    archive.renew(NOW)
+    page = search(client, asked)
+    assert "There is nothing to look for" in page.text_content()
+    assert "No paper says" not in page.text_content()
+    assert not page.xpath("//main//a[contains(@href, 'interests')]")  # No letter would ever come.
+
+
 def test_what_was_found_can_be_followed_and_the_button_says_so(client):
     make.paper("Spin liquids")
     archive.renew(NOW)
