@@ -94,7 +94,8 @@ def test_categories_are_written_between_commas(panel, papers):
         ({"query": "x" * 2001}, "at most 2000 characters (it has 2001)"),
         ({"query": "bread", "categories": "cs.XX, foo"}, "no category called cs.XX, foo"),
         ({"query": " ", "categories": ","}, "Say what its papers are about"),
-        ({"query": "the of and"}, "None of the 4 papers"),
+        ({"query": "zzyzx"}, "None of the 4 papers"),
+        ({"query": "the of and"}, "There is nothing to look for in this query"),
         ({"query": "\0"}, "Null characters are not allowed."),
     ],
 )
