@@ -688,6 +688,18 @@ def test_muting_wins_over_following(client):
     assert stances(reader) == {topic.query: "mute", "bread": "mute"}
 
 
+def test_who_never_confirmed_is_told_how_to_be_asked_again(client):
+    reader = make.subscriber(confirmed=False)
+    page = client.get(url("preferences", reader)).content.decode()
+    assert '<a href="/subscribe/">sign up again</a>, and a new one is sent' in page
+
+
+def test_a_form_that_asks_for_what_there_is_not_is_answered_with_what_to_do(client):
+    response = client.post(url("preferences", make.subscriber()), {"action": "explode"})
+    assert response.status_code == 400
+    assert "Nothing was changed. Please go back" in response.content.decode()
+
+
 @pytest.mark.parametrize("sent", [{"pause_until": ""}, {"action": "resume"}])
 def test_a_pause_can_be_ended(client, sent):
     reader = make.subscriber(paused_until=(NOW + 9 * DAY).date(), next_due_at=NOW + 9 * DAY)
