@@ -250,6 +250,13 @@ class Subscriber(models.Model):
         else:
             self.is_due_from(day)
 
+    def is_put_off(self, now) -> bool:
+        """Whether her next digest comes after her hour, so as to be hours apart from the last."""
+        if self.next_due_at is None or self.next_due_at <= now:
+            return False
+        day = schedule.local_day(self.next_due_at, self.zone)
+        return self.next_due_at > schedule.due_moment(day, self.hour, self.zone)
+
 
 class TopicQuerySet(models.QuerySet):
     def curated(self):

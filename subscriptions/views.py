@@ -130,6 +130,7 @@ def confirm(request, token):
         "consent": question.wording,
         "kind": kind,
         "state": subscriber.state_at(now),
+        "is_put_off": subscriber.is_put_off(now),
         "is_first": request.method == "POST"
         and kind == Letter.Kind.CONFIRM
         and _has_begun(subscriber),
@@ -371,6 +372,7 @@ def _preferences_page(request, subscriber, form, status=200, move_form=None, pre
         "preview": preview,
         "subscriber": subscriber,
         "state": subscriber.state_at(now),
+        "is_put_off": subscriber.is_put_off(now),
         "address": addresses.readable(subscriber.email),
         "form": form,
         **Topic.objects.offered_to(subscriber).apart(),

@@ -2,7 +2,7 @@
 
 import json
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from html.parser import HTMLParser
 
 import lxml.html
@@ -590,6 +590,30 @@ def test_the_record_says_which_letter_she_answered_and_in_which_words(client, ki
     assert consent.wording in words
     assert client.post(answer(kind, reader)).status_code == 200
     assert reader.consents.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("due", "is_put_off"),
+    [("2026-06-02 07:00", False), ("2026-06-02 08:13", True), ("2026-06-01 12:00", False)],
+)
+def test_where_the_next_digest_comes_later_than_at_her_hour_the_page_says_why(
+    client, due, is_put_off
+):
+    reader = make.subscriber(hour=7, next_due_at=datetime.fromisoformat(f"{due}+00:00"))
+    page = client.get(url("preferences", reader)).content.decode()
+    assert due.split()[1] in page
+    assert ("That is later than your hour" in page) == is_put_off
+
+
+def test_who_is_back_within_hours_of_a_digest_is_told_why_the_next_comes_late(client):
+    had = NOW - timedelta(hours=1)
+    reader = make.subscriber(unsubscribed_at=NOW, next_due_at=None, hour=6, timezone="Asia/Tokyo")
+    reader.letters.create(
+        kind="digest", day=NOW.date(), state="accepted", created_at=had, closes_at=had, ended_at=had
+    )
+    page = client.post(answer("goodbye", reader)).content.decode()
+    assert "comes on Tuesday, 2 June, 08:00" in page
+    assert "That is later than your hour" in page
 
 
 @pytest.mark.parametrize("kind", ["goodbye", "bounced"])
