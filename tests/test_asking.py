@@ -305,6 +305,9 @@ def test_a_muted_paper_names_what_mutes_it(client):
     category = make.topic("cs.lg", query="cs.lg")
     someone = make.subscriber(interests="graph networks", muted=[category])
     assert answer(client, someone, paper).startswith("You muted it: it matches “cs.lg”")
+    muted_at = reverse("preferences", args=[token_of(someone)]) + "#never"
+    assert f'<a href="{muted_at}">' in ask(client, someone, paper.pk).content.decode()
+    assert 'id="never"' in client.get(muted_at).content.decode()
 
 
 def test_a_paper_that_is_crowded_out_says_its_place(client):
