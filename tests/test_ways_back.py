@@ -99,6 +99,14 @@ def test_her_own_page_says_why_no_letters_come_and_lets_them_come_again(client, 
     assert (consent.act, consent.via) == ("confirmed", "preferences page")
 
 
+@pytest.mark.parametrize("operator", ["", "The Reading Room"])
+def test_whom_the_operator_lets_get_no_letters_is_led_to_the_operator(client, settings, operator):
+    settings.OPERATOR_NAME = operator
+    someone = make.subscriber(suppressed_at=NOW, suppressed_by="operator")
+    page = client.get(links.preferences_url(someone)).content.decode()
+    assert ('<a href="/imprint/">Ask them why</a>' in page) == bool(operator)
+
+
 def test_her_page_offers_no_way_back_where_the_operator_keeps_letters_from_her(client):
     reader = make.subscriber()
     operating.suppress(reader, "asked by phone", now=NOW)
