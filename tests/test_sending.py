@@ -13,7 +13,7 @@ from django.core.management import CommandError, call_command
 from django.urls import reverse
 
 from digest import checkup, health
-from subscriptions.models import Letter, Provider, Sending
+from subscriptions.models import Letter, LetterFact, Provider, Sending
 from subscriptions.post import delivery, office, sending, standing
 from subscriptions.post.journal import Journal
 from tests import make, services
@@ -111,10 +111,18 @@ def test_the_command_tells_why_the_breaker_tripped_and_of_the_next_try(capsys):
     assert "The next try is on 1 June 2026 at 12:01 UTC." in out
 
 
+def test_letters_that_are_due_are_told_apart_from_those_that_are_not_yet(capsys):
+    letter(next_try_at=NOW + MINUTE)
+    assert "1 waiting: the first is due on 1 June 2026 at 12:01 UTC" in command(capsys)
+    letter()
+    assert "2 waiting: 1 due, the first since 12:00 UTC" in command(capsys)
+
+
 def test_a_try_that_is_due_is_told_so():
-    sending.trip("unreachable", "no route", NOW)
-    assert standing.of_sending(NOW + MINUTE).said.endswith("The next try is due.")
-    sending.trip("unreachable", "no route", NOW + MINUTE)
+    sending.trip("unreachable", "no route.", NOW)
+    due_at = sending.current().retry_at
+    assert standing.of_sending(due_at).said.endswith("The next try is due.")
+    sending.trip("unreachable", "no route.", NOW + MINUTE)
     said = standing.of_sending(NOW + MINUTE).said
     who = "The mail server can't be reached, or takes nothing (2 times in a row)"
     assert said.startswith(f"{who}: no route. The")
@@ -129,6 +137,11 @@ def test_a_provider_that_the_operator_limits_is_told(settings, capsys):
     out = command(capsys)
     assert "example.org: 30 letters a minute" in out
     assert "example.com" not in out
+
+
+def test_a_provider_that_gets_letters_again_is_told_no_more():
+    Provider.objects.create(name="google", held_until=NOW, said="421 slower", counted_at=NOW)
+    assert standing.slowed(NOW) == []
 
 
 # ---- The panel
@@ -270,6 +283,9 @@ def test_a_letter_that_waits_tells_what_for():
     Provider.objects.create(name="google", held_until=NOW + MINUTE, counted_at=NOW)
     said = standing.of_letter(waiting, NOW)
     assert said.startswith("It waits: google takes nothing until 12:01 UTC on 1 June 2026.")
+    assert "google" not in standing.of_letter(waiting, NOW + MINUTE)
+    elsewhere = letter("reader@example.org", next_try_at=NOW + MINUTE)
+    assert standing.of_letter(elsewhere, NOW) == "It will be tried on 1 June 2026 at 12:01 UTC."
     sending.trip("unreachable", "no route", NOW)
     assert "google" in standing.of_letter(waiting, NOW)
     Provider.objects.all().delete()
@@ -278,8 +294,9 @@ def test_a_letter_that_waits_tells_what_for():
     assert standing.of_letter(waiting, NOW).startswith("It waits: sending was stopped")
 
 
-def test_every_state_has_words():
+def test_every_state_and_every_fact_has_words():
     assert set(standing.TOLD) == set(Letter.State)
+    assert set(standing.FACTS) == set(LetterFact.Kind)
 
 
 # ---- The doctor
@@ -375,6 +392,7 @@ def test_who_resumes_waits_for_no_breaker():
     sending.trip("auth", "535 5.7.8 no", NOW)
     sending.resume("Ada")
     assert sending.current().why_not(NOW) == ""
+    assert standing.of_sending(NOW).said.endswith("The next try is due.")
     assert sending.take_trial(NOW)
 
 
