@@ -558,6 +558,21 @@ def test_a_worker_that_dies_between_claim_and_send_loses_nothing(server, compose
     assert len(server.accepted) == 1
 
 
+@pytest.mark.django_db(transaction=True)
+def test_workers_that_claim_at_once_wait_for_none_of_each_others_letters():
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite locks no rows")
+    letters = {letter_to().pk, letter_to("other@example.org").pk}
+
+    def claim_one():
+        with transaction.atomic():
+            return ledger.claim(NOW, 1)[0][0].pk
+
+    with transaction.atomic():
+        ours = ledger.claim(NOW, 1)[0][0].pk
+        assert at_once(claim_one) == [*(letters - {ours})]
+
+
 def test_a_worker_that_wakes_up_after_its_lease_sends_nothing(server, composed):
     letter = letter_to()
     asleep = claim(letter)
