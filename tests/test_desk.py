@@ -5,6 +5,7 @@ import time
 import psycopg
 import pytest
 from django.db import DataError, NotSupportedError, OperationalError, connection, transaction
+from django.utils import translation
 
 from subscriptions.models import Volley
 from subscriptions.post.desk import Desk
@@ -77,6 +78,29 @@ def test_closing_waits_for_a_silent_database_so_long_and_no_longer(desk, monkeyp
     with pytest.raises(OperationalError, match="the database is silent"):
         came_of[0].result()
     assert run("SELECT 1") == [(1,)]
+
+
+def test_a_database_that_says_something_now_and_then_is_not_silent(desk, monkeypatch):
+    monkeypatch.setattr("subscriptions.post.desk.SILENT_SECONDS", 1)
+    came_of = []
+    desk.give(lambda: [run("SELECT pg_sleep(0.4)") for _ in range(4)], came_of.append)
+    desk.close()
+    assert len(came_of[0].result()) == 4
+
+
+def test_once_a_job_is_done_the_database_is_waited_for_as_ever(desk):
+    desk.give(lambda: run("SELECT 1"), lambda came_of: came_of.result())
+    desk.close()
+    began = time.process_time()
+    run(LONG)
+    assert time.process_time() - began < 0.1
+
+
+def test_a_job_speaks_the_language_of_who_gives_it(desk):
+    came_of = []
+    with translation.override("de"):
+        desk.give(translation.get_language, came_of.append)
+    assert came_of[0].result() == "de"
 
 
 def test_what_breaks_a_job_is_what_came_of_it(desk):
