@@ -96,7 +96,6 @@ class Desk:
 
 def _do_patiently(job) -> Future:
     def patient_job():
-        connection.close_if_health_check_failed()
         connection.ensure_connection()
         with _patient(connection.connection, getcurrent()):
             return job()
