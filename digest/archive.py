@@ -185,6 +185,18 @@ def current() -> Archive | None:
     return None
 
 
+def texts_of(ids) -> list[str]:
+    """Return the texts of papers as the database has them, nothing of one that is gone.
+
+    The archive has stems; how words are written is asked for seldom. One query for READ papers.
+    """
+    rows = {}
+    for some in batched(ids, READ):
+        papers = Paper.objects.filter(pk__in=some)
+        rows |= {row[0]: row[1:] for row in papers.values_list("pk", "title", "abstract")}
+    return [fitting.document(*rows.get(one, ("", ""))) for one in ids]
+
+
 def _rows():
     return ArchiveFile.objects.select_related("model")[:KEPT]
 
@@ -223,7 +235,7 @@ def load(row: ArchiveFile) -> Archive:
     if isinstance(content, mmap.mmap):  # What is needed of it comes back as it is read.
         content.madvise(mmap.MADV_DONTNEED)
     try:
-        return Archive(fitting.kept(row.model), arrays.read(content))
+        return Archive(fitting.kept(row.model), arrays.read(content), texts_of)
     except ValueError as error:
         raise Damaged(f"{row.name} holds no archive of ours: {error}") from error
 

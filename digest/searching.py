@@ -66,7 +66,9 @@ class Results:
 
 
 def find(asked: str, *, page: int = 1, newest: bool = False) -> Results:
-    """Return what is found for a text. Asks three queries at most, where there is an archive."""
+    """Return what is found for a text. Asks three queries at most, where there is an archive, and
+    one more for each part that has quotes.
+    """
     asked = " ".join(asked.split())[:LONGEST]
     if not asked:
         return Results(asked)

@@ -18,6 +18,7 @@ from digest.ranking.edition import Edition
 from digest.ranking.model import ABSENT, TfidfModel
 from digest.ranking.part import Part
 from digest.ranking.profile import Interest
+from digest.ranking.query import queries
 from digest.ranking.searching import by_author, search, similar
 from digest.ranking.tuning import Tuning
 
@@ -72,7 +73,11 @@ def archive_of(papers, model=None, before=None, changed=frozenset()):
         asked.extend(ids)
         return [by_id[one] for one in ids]
 
-    made = Archive(model, arrays_of(model, facts_of(papers), read, before, changed))
+    def texts_of(ids):
+        return [text_of(by_id[one]) for one in ids]
+
+    arrays = arrays_of(model, facts_of(papers), read, before, changed)
+    made = Archive(model, arrays, texts_of)
     made.asked = asked
     return made
 
@@ -110,7 +115,13 @@ def test_an_edition_of_the_archive_chooses_as_one_of_the_texts():
     )
     edition = archive.edition(first, last, last)
     assert edition.twins is not None
-    for query in ("graph neural networks", '"retrieval augmented"', "LLM agents, k-means", ""):
+    for query in (
+        "graph neural networks",
+        '"retrieval augmented"',
+        '"networks of graph"',
+        "LLM agents, k-means",
+        "",
+    ):
         interest = Interest("Mine", query, categories=() if query else ("cs.LG",))
         chosen = {one.paper: one for one in matches(archive.model, edition, interest, 20)}
         of_text = {one.paper: one for one in matches(archive.model, of_texts, interest, 20)}
@@ -136,6 +147,36 @@ def test_days_of_an_edition_share_what_their_papers_say():
             few = part.says(phrases, some[::3])
             assert few[::3].tolist() == said[::3].tolist()
             assert few.sum() == said[::3].sum()
+
+
+def test_days_of_an_edition_share_what_their_papers_quote():
+    papers = some_papers(60)
+    whole = archive_of(papers).edition(0, 10**6, 10**6)
+    alone = archive_of(papers).edition(0, 10**6, 10**6)
+    some = np.arange(20)
+    for start in (0, 10, 40):
+        part = Part.between(whole, start, start + 20, 0)
+        for query in queries('"graph", "diffused", "augmented retrieval", "molecular graphs"'):
+            quoted = alone.has_quotes(query, some + start)[start : start + 20]
+            assert part.has_quotes(query, some).tolist() == quoted.tolist()
+            assert part.has_quotes(query, some[::3])[::3].tolist() == quoted[::3].tolist()
+
+
+def test_a_search_finds_what_is_quoted_as_it_is_written():
+    papers = [
+        *some_papers(),
+        Texts("2607.1", "Conformal prediction", ""),
+        Texts("2607.2", "Conformation prediction", ""),
+        Texts("2607.3", "The predictions of a conformal thing", ""),
+    ]
+    archive = archive_of(papers)
+    for asked, found in (
+        ('"conformal predictions"', ["Conformal prediction"]),
+        ('"conformation" prediction', ["Conformation prediction"]),
+        ('"conformations predict"', []),
+    ):
+        assert titles(archive, papers, search(archive, asked, TUNING).papers) == found
+        assert titles(archive, papers, search(archive, asked, TUNING, newest=True).papers) == found
 
 
 def test_what_was_read_is_not_read_again_for_another_model():

@@ -200,6 +200,56 @@ def test_a_phrase_in_quotes_must_stand_together(quoted):
     assert papers_of(follow(quoted), papers) == [0]
 
 
+CONFORMAL = [
+    "Conformal prediction",
+    "a conformal\u2010prediction set",
+    "sets of conformal predictions",
+    r"\emph{conformal} prediction",
+    "conformation prediction",
+    "conformal predicting",
+    "conformational predictions",
+    "rice",
+]
+
+
+@pytest.mark.parametrize(
+    ("quoted", "found"),
+    [
+        ('"conformal prediction"', {0, 1, 2, 3}),
+        ('"Conformal predictions"', {0, 1, 2, 3}),
+        ('"conformation prediction"', {4}),
+        ('"conformational prediction"', {6}),
+        ('"conformal predicting"', {5}),
+        ('"conformal" prediction', {0, 1, 2, 3, 5}),
+        ('"conformal prediction", "conformation prediction"', {0, 1, 2, 3, 4}),
+        ('"conform prediction"', set()),
+        ("conformal prediction", {0, 1, 2, 3, 4, 5, 6}),
+    ],
+)
+def test_what_stands_in_quotes_means_the_words_as_they_are_written(quoted, found):
+    assert set(papers_of(follow(quoted), CONFORMAL)) == found
+
+
+def test_an_acronym_stands_for_what_is_quoted_in_any_form():
+    papers = [f"Retrieval augmented generation (RAG), {word(n)}" for n in range(5)]
+    papers += ["our RAG bakes", "retrieving augmented generations", "rice"]
+    assert 5 in papers_of(follow('"retrieval augmented generation"'), papers)
+    assert 6 not in papers_of(follow('"retrieval augmented generation"'), papers)
+
+
+def test_letters_within_other_words_are_not_what_is_quoted():
+    papers = [
+        "subgraph networks and graphing a network",
+        "sub-graph networks, graphed network",
+        "graph networkshops of graphed networks",
+    ]
+    assert papers_of(follow('"graph networks"'), papers) == []
+
+
+def test_who_mutes_a_phrase_mutes_it_in_all_its_forms():
+    assert unmuted(CONFORMAL, '"conformal prediction"') == ["rice"]
+
+
 def test_a_phrase_does_not_go_over_the_end_of_a_line():
     assert papers_of(follow('"bread ovens"'), ["On bread\nOvens are hot", "Of bread ovens"]) == [1]
 

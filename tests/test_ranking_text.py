@@ -153,6 +153,38 @@ def test_a_term_is_said_in_the_readers_own_words(said, term, word):
     assert text.as_written(said)[term] == word
 
 
+@pytest.mark.parametrize(
+    "same",
+    [
+        "network networks",
+        "theory theories",
+        "class classes",
+        "bias biases",
+        "analysis analyses",
+        "process processes",
+        "LLM LLMs",
+        "GPT4 gpt4",
+        "tumour tumors",
+        "optimisation optimizations",
+        "modelling modeling",
+        "pre-training pretraining",
+        "Schr\u00f6dinger Schrodinger",
+    ],
+)
+def test_number_and_spelling_leave_a_word_what_it_is(same):
+    one, other = (text.forms(text.words(word)) for word in same.split())
+    assert one == other != []
+
+
+@pytest.mark.parametrize(
+    "different",
+    ["conformal conformation", "generative generation", "university universe", "model modeling"],
+)
+def test_words_of_one_stem_are_told_apart(different):
+    one, other = (text.forms([word]) for word in different.split())
+    assert one != other
+
+
 LETTERS = st.sampled_from(
     [*"aGé-α\\\"'{}$^_~ 14sŁ\u0301\u2011", "graph", "state of the art", "pre"]
 )
@@ -164,6 +196,16 @@ def test_every_term_of_any_text_maps_back_to_a_word(said):
     written = text.as_written(said)
     assert set(text.terms(said)) <= set(written)
     assert all(written.values())
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(LETTERS, max_size=25).map("".join))
+@example("V-JEPA2")
+@example("V-JEPA-2")
+def test_every_term_of_any_text_has_a_form(said):
+    words = text.words(said)
+    assert len(text.stems(words)) == len(text.forms(words))
+    assert all(text.forms(words))
 
 
 @settings(max_examples=200, deadline=None)

@@ -14,7 +14,7 @@ import numpy as np
 from scipy import sparse
 
 from digest.ranking.acronym_columns import Acronyms
-from digest.ranking.edition import Edition
+from digest.ranking.edition import Edition, TextsOf
 from digest.ranking.model import ABSENT, TfidfModel, unit_rows
 from digest.ranking.tokens import ALONE, LINE, places_of
 
@@ -35,8 +35,17 @@ class Archive:
     that are alike, by their `likeness`.
     """
 
-    def __init__(self, model: TfidfModel, arrays: Mapping[str, np.ndarray]) -> None:
-        """Raises ValueError for arrays that can't be an archive of this model's."""
+    def __init__(
+        self,
+        model: TfidfModel,
+        arrays: Mapping[str, np.ndarray],
+        texts_of: TextsOf | None = None,
+    ) -> None:
+        """Raises ValueError for arrays that can't be an archive of this model's.
+
+        How words are written isn't in it: where something is quoted, `texts_of` is asked.
+        """
+        self.texts_of = texts_of
         try:
             self._take(model, arrays)
         except (TypeError, KeyError, IndexError, AttributeError, OverflowError) as error:
@@ -204,8 +213,9 @@ class Archive:
             fields,
             categories,
             [],
-            self.model.read,
+            self.model,
             line_of=lambda paper: self.line_of(which.start + paper),
+            texts_of=self.texts_of,
             twins=self._twins(which) if first >= self.twins_since else None,
         )
 

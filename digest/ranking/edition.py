@@ -10,6 +10,8 @@ from scipy import sparse
 
 from digest.ranking import text
 from digest.ranking.model import TfidfModel
+from digest.ranking.query import Query
+from digest.ranking.quoting import quotes
 
 CACHED = 50_000  # So many entries a cache.
 PRIOR = 2  # So many papers of the general habit are added to those of a field or an age.
@@ -23,6 +25,9 @@ TELLING = 20  # And have so many different terms: a title alone doesn't tell its
 LEAST_LIKENESS = 0.5
 BLOCK, PAIRS = 1_000, 20_000  # So many papers, and pairs, are compared at a time.
 
+#: Looks up the texts of papers by their ids.
+type TextsOf = Callable[[Sequence[str]], Sequence[str]]
+
 
 @dataclass(frozen=True)
 class Edition:
@@ -32,12 +37,12 @@ class Edition:
     say. `latent` (n_papers, n_dimensions): where they lie in the latent space. `ages` (n_papers,):
     days since each was announced. `upvotes` (n_papers,): 0 where nothing is known. `fields`: the
     field of each, maybe empty. `categories`: the categories of each, the primary one first.
-    `texts`: what they say, for phrases, and how it is read, word after word. `room`: so many
-    entries a cache has at most.
+    `texts`: what they say, for phrases, and the model, which reads it. `room`: so many entries a
+    cache has at most.
 
     What is known beforehand needs not be found out: `line_of`, the terms of the paper at a position
-    in a row, for which no texts are needed; `twins` (n_pairs, 2), which papers are alike, with
-    their cosines (n_pairs,).
+    in a row, so that texts are needed for quotes alone, and those of ids are asked for by
+    `texts_of`; `twins` (n_pairs, 2), which papers are alike, with their cosines (n_pairs,).
     """
 
     ids: Sequence[str]
@@ -48,9 +53,10 @@ class Edition:
     fields: Sequence[str]
     categories: Sequence[Sequence[str]]
     texts: Sequence[str]
-    read: Callable[[str], list[str]]
+    model: TfidfModel
     room: int = CACHED
     line_of: Callable[[int], str] | None = None
+    texts_of: TextsOf | None = None
     twins: tuple[np.ndarray, np.ndarray] | None = None
     _cache: dict[tuple[Any, ...], dict[Any, Any]] = field(
         default_factory=dict, init=False, compare=False, repr=False
@@ -80,7 +86,7 @@ class Edition:
             fields or [""] * len(texts),
             categories or [()] * len(texts),
             texts,
-            model.read,
+            model,
         )
 
     def __len__(self) -> int:
@@ -142,11 +148,26 @@ class Edition:
         """
         said = said_in_full = ""
         for line in dict.fromkeys(document.splitlines()):  # The title is there twice.
-            terms, in_full = text.stems(text.words(line, of_query=True)), self.read(line)
+            terms, in_full = text.stems(text.words(line, of_query=True)), self.model.read(line)
             said += f" {' '.join(terms)} |"
             if len(in_full) > len(terms):
                 said_in_full += f" {' '.join(in_full)} |"
         return said + said_in_full
+
+    def has_quotes(self, query: Query, among: np.ndarray) -> np.ndarray:
+        """Return which of the papers `among` have what the query quotes, as it is written."""
+        said = np.zeros(len(self), dtype=bool)
+        said[among] = True
+        if query.phrases:  # Few say their stems, and these alone are looked at more closely.
+            said = self.says(query.phrases, among)
+        papers = np.flatnonzero(said)
+        said[papers] = [quotes(self.model, one, query.quotes) for one in self._texts(papers)]
+        return said
+
+    def _texts(self, papers: np.ndarray) -> Sequence[str]:
+        if self.texts_of is None or not len(papers):
+            return [self.texts[paper] for paper in papers.tolist()]
+        return self.texts_of([self.ids[paper] for paper in papers.tolist()])
 
     # ---- Order and likeness
 

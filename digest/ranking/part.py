@@ -1,6 +1,6 @@
 """Some papers of an edition, as they were on an earlier day."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
@@ -9,6 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from digest.ranking.edition import Edition
+from digest.ranking.query import Query
 
 UNKNOWN = -1
 ROOM = 250  # What it finds is for one who tries things: it is asked for again soon, or never.
@@ -38,7 +39,7 @@ class Part(Edition):
             whole.fields[where],
             whole.categories[where],
             whole.texts[where],
-            whole.read,
+            whole.model,
             ROOM,
             whole=whole,
             start=start,
@@ -67,11 +68,20 @@ class Part(Edition):
 
     def says(self, phrases: Sequence[tuple[str, ...]], among: np.ndarray) -> np.ndarray:
         """Return which of the papers `among` say all phrases. Those of other days know it, too."""
-        told = self.whole.cached("says", limit=ROOM)
-        known = told.setdefault(tuple(phrases), np.full(len(self.whole), UNKNOWN, dtype=np.int8))
+        return self._told(tuple(phrases), among, lambda papers: self.whole.says(phrases, papers))
+
+    def has_quotes(self, query: Query, among: np.ndarray) -> np.ndarray:
+        """Return which of the papers `among` have what is quoted. Those of other days know it."""
+        return self._told(query, among, lambda papers: self.whole.has_quotes(query, papers))
+
+    def _told(
+        self, asked: object, among: np.ndarray, ask: Callable[[np.ndarray], np.ndarray]
+    ) -> np.ndarray:
+        told = self.whole.cached("told", limit=ROOM)
+        known = told.setdefault(asked, np.full(len(self.whole), UNKNOWN, dtype=np.int8))
         places = among + self.start
         unknown = places[known[places] == UNKNOWN]
-        known[unknown] = self.whole.says(phrases, unknown)[unknown]
+        known[unknown] = ask(unknown)[unknown]
         said = np.zeros(len(self), dtype=bool)
         said[among] = known[places] == 1
         return said

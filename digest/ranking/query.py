@@ -26,17 +26,22 @@ SPACED = re.compile(
 QUOTED = re.compile(r'"([^"\n]*)"')
 PIECE = re.compile(r'(?:"[^"\n]*"|[^,;\n])+')
 
+#: What stands in quotes: its words, folded.
+type Quote = tuple[str, ...]
+
 
 @dataclass(frozen=True)
 class Query:
     """One part of a topic's text: its terms, and those that must stand next to each other.
 
-    `terms` are in the order in which they were written, each as often as it was.
+    `terms` are in the order in which they were written, each as often as it was. `quotes` are the
+    words that are meant as they are written.
     """
 
     text: str
     terms: tuple[str, ...]
     phrases: tuple[tuple[str, ...], ...] = ()
+    quotes: tuple[Quote, ...] = ()
 
     @property
     def distinct(self) -> list[str]:
@@ -69,7 +74,7 @@ def _queries(topic: str, limit: int) -> tuple[Query, ...]:
     for part in parts(topic):
         query = _query(part)
         if query.terms:
-            found.setdefault((frozenset(query.terms), query.phrases), query)
+            found.setdefault((frozenset(query.terms), query.phrases, query.quotes), query)
         if len(found) == limit:
             break
     return tuple(found.values())
@@ -85,11 +90,11 @@ def _query(part: str) -> Query:
     if len(terms) > SHORT:
         terms = text.stems([word for word in words if word not in FILLERS]) or terms
     distinct = set(list(dict.fromkeys(terms))[:MAX_TERMS])
-    phrases = (
-        tuple(text.stems(text.words(phrase, of_query=True))) for phrase in QUOTED.findall(part)
-    )
+    quotes = {tuple(text.words(quoted, of_query=True)) for quoted in QUOTED.findall(part)}
+    stems = {quote: tuple(text.stems(list(quote))) for quote in quotes}
     return Query(
         part,
         tuple(term for term in terms if term in distinct),
-        tuple(sorted({phrase for phrase in phrases if len(phrase) > 1})),
+        tuple(sorted({phrase for phrase in stems.values() if len(phrase) > 1})),
+        tuple(sorted(quote for quote in quotes if stems[quote])),
     )

@@ -50,13 +50,15 @@ def relevance(
     is_about, lacking = coverage(model, edition, queries)
     wanted = least(lacking, tuning)
     for row, query in enumerate(queries):
-        if query.phrases:
-            is_about[row] &= edition.says(query.phrases, np.flatnonzero(is_about[row]))
-        elif query.is_short:
+        if query.is_short:
             together = edition.says([query.terms], np.flatnonzero(is_about[row]))
             scores[row, together] = 1 - (1 - scores[row, together]) ** TOGETHER
             wanted[row, ~together] += APART
-    return Relevance(scores, is_about & (scores >= wanted))
+    is_about &= scores >= wanted
+    for row, query in enumerate(queries):
+        if query.quotes:  # Last, since texts are looked at.
+            is_about[row] &= edition.has_quotes(query, np.flatnonzero(is_about[row]))
+    return Relevance(scores, is_about)
 
 
 def similarity(

@@ -15,6 +15,7 @@ from digest.ranking.archive import SUBLINEAR, Archive
 from digest.ranking.edition import cosines_of
 from digest.ranking.model import ABSENT
 from digest.ranking.query import SHORT, Query, queries
+from digest.ranking.quoting import quotes
 from digest.ranking.relevance import BEST, COVERAGE, ENOUGH, LACKING, LONG, TOGETHER
 from digest.ranking.tokens import TEXTS, lines, name_words, say
 from digest.ranking.tuning import Tuning
@@ -74,9 +75,10 @@ def _about(archive: Archive, query: Query, tuning: Tuning, newest: bool) -> Hits
     asked = _Asked(archive, query)
     papers, lacking = asked.candidates()
     scores = asked.words(papers)
-    if query.phrases:
+    if query.quotes:
         best = _best(scores, READ)
         best = best[asked.says(papers[best], query.phrases)]
+        best = best[asked.has_quotes(papers[best])]
         papers, lacking, scores = papers[best], lacking[best], scores[best]
     count = len(papers)
     best = np.arange(count)[-MEASURED:] if newest else _best(scores, MEASURED)
@@ -161,6 +163,14 @@ class _Asked:
                 said |= say(tokens, ends, variant)
             says &= said
         return says
+
+    def has_quotes(self, papers: np.ndarray) -> np.ndarray:
+        """Return which of the papers have what is quoted, as it is written."""
+        if self.archive.texts_of is None:
+            raise ValueError("an archive without texts can't say how words are written")
+        texts = self.archive.texts_of(self.archive.ids_at(papers))
+        found = [quotes(self.archive.model, said, self.query.quotes) for said in texts]
+        return np.array(found, dtype=bool)
 
     def with_latent(self, papers: np.ndarray, words: np.ndarray, tuning: Tuning) -> np.ndarray:
         """Return the scores of the papers by their words and in the latent space."""

@@ -7,6 +7,7 @@ matter: "Graph-based" and "graph based" have the same terms, and so have "pre-tr
 
 import re
 import unicodedata
+from functools import lru_cache
 
 import Stemmer
 
@@ -106,12 +107,16 @@ class _Stems(dict[str, str]):
         return stem
 
     def _stemmed(self, word: str) -> str:
-        for spelling, replacement in SPELLINGS:
-            word = spelling.sub(replacement, word)
-        return self._stem(word)
+        return self._stem(_spelled(word))
 
 
 _stems = _Stems()
+
+
+def _spelled(word: str) -> str:
+    for spelling, replacement in SPELLINGS:
+        word = spelling.sub(replacement, word)
+    return word
 
 
 def words(text: str, *, of_query: bool = False) -> list[str]:
@@ -149,6 +154,26 @@ def hyphenated(text: str) -> list[str]:
 def stems(words: list[str]) -> list[str]:
     """Return the terms of folded words, in order. Stop words and numbers have none."""
     return " ".join(map(_stems.__getitem__, words)).split()
+
+
+def forms(words: list[str]) -> list[str]:
+    """Return how folded words are written, in order, for each term that they have.
+
+    One in the singular and in the plural, in British and in American spelling, is the same.
+    """
+    return [form for word in words for form in _forms(word)]
+
+
+@lru_cache(100_000)
+def _forms(word: str) -> tuple[str, ...]:
+    if not _stems[word].strip():
+        return ()
+    if numbered := NUMBERED.fullmatch(word):
+        return *_forms(numbered[1]), word
+    spelled = _spelled(word)
+    # Of words with one stem, these endings tell the number alone.
+    singular = spelled.rstrip("es") or spelled
+    return ((f"{singular[:-1]}i" if singular[-1] == "y" else singular).replace("ll", "l"),)
 
 
 def terms(text: str) -> list[str]:

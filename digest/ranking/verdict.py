@@ -25,8 +25,9 @@ class Verdict:
     - chosen, seen (she had it), or second (it comes as a second chance);
     - muted (by `topic`), folded (into `other`), crowded (out by better ones);
     - apart (`missing` are the words of `topic` that it lacks), scattered (it has them, but not side
-      by side as they are quoted), weak (about `topic`, but too little), elsewhere (in other
-      categories than those of `topic`), disliked (too like papers that she wants less of);
+      by side, or in another form than is quoted), weak (about `topic`, but too little), elsewhere
+      (in other categories than those of `topic`), disliked (too like papers that she wants less
+      of);
     - unasked (she follows nothing that it could be about).
 
     `place` is its rank among the `of` papers that she could have got, from 1, or 0 where it is none
@@ -110,7 +111,7 @@ def _near(
     floor = float(least(lacking[0, paper], tuning))
     if not enough[0, paper]:
         return Verdict("apart", score, floor, missing=_missing(model, edition, query, paper))
-    if query.phrases and not edition.says(query.phrases, np.array([paper]))[paper]:
+    if query.quotes and not edition.has_quotes(query, np.array([paper]))[paper]:
         return Verdict("scattered", score, floor)
     if query.is_short:
         floor += APART * (not edition.says([query.terms], np.array([paper]))[paper])
