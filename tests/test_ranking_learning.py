@@ -94,6 +94,21 @@ def test_one_paper_of_another_kind_does_not_lower_the_floor():
     assert with_another.floor > 0.9 * learn(model(), texts("baking", 12)).floor > LEAST * 1.3
 
 
+def test_less_of_one_theme_pushes_it_back_and_leaves_the_topic():
+    themes = {"traffic": (0, 8), "molecule": (8, 16)}
+    papers = [
+        f"graph networks of {theme} {corpora.words(100 * start, 6)} {corpora.words(2000, 6)} "
+        f"{corpora.words(1_000 + 20 * n, 20)}"
+        for theme, (start, end) in themes.items()
+        for n in range(start, end)
+    ]
+    fitted = TfidfModel().fit([*papers, *library()])
+    edition = edition_of(fitted, papers)
+    profile = follow("graph networks", learned=learn(fitted, [], [papers[15]]))
+    (chosen,) = choose(fitted, edition, [profile], [{15}])
+    assert {choice.paper for choice in chosen[:8]} == set(range(8))
+
+
 def test_papers_come_for_what_she_likes_alone_and_say_its_words():
     profile = follow("galaxy", learned=learn(model(), texts("baking")), size=30)
     choices = corpora.choices_of(profile, library(), model=model(), seen=of_subject("stars"))

@@ -33,6 +33,8 @@ MAX_INTERESTS = 200  # Of one reader: the form takes fewer, and what lies beyond
 WORDS_CACHED = 500_000  # Reasons, of a topic and a paper each.
 SPARE = 10  # So many more papers of a topic are looked at than twice a digest: some are folded.
 
+PRIOR = 2  # So many papers of which she has no opinion are added to those of a topic.
+
 #: Where a candidate comes from: one of these, or an interest.
 TREND, OWN, FIRST_INTEREST = 0, 1, 2
 
@@ -294,7 +296,9 @@ class Ranking:
         """Return the scores with what the reader taught and what trends."""
         rows = self._row_of[merged.reader]
         own = np.zeros(len(merged))
-        own[rows >= 0] = self._own_scores[rows[rows >= 0], merged.paper[rows >= 0]]
+        taught = np.flatnonzero(rows >= 0)
+        own[taught] = self._own_scores[rows[taught], merged.paper[taught]]
+        own[taught] = within_topics(merged[taught], own[taught])
         total = np.where(merged.source == OWN, own, topics + self.tuning.learned * own)
         ahead = np.where(merged.source == TREND, 0, self.edition.trends[merged.paper])
         return total * (1 + self.tuning.trend * ahead)
@@ -364,6 +368,22 @@ def folded(
         for start, size in zip(starts[sizes > 1], sizes[sizes > 1], strict=True)
     }
     return np.sort(leaders), relatives
+
+
+def within_topics(candidates: Candidates, own: np.ndarray) -> np.ndarray:
+    """Return readers' own scores, those below zero measured by the others of the same topic.
+
+    Who wants less of some papers of a topic follows it still: what they have in common with all of
+    it, such as its words, is no reason against it. Of few papers, that is less sure.
+    """
+    if not len(own):
+        return own
+    numbers, starts = grouped((candidates.reader << SOURCE) + candidates.source)
+    sizes = np.diff([*starts, len(numbers)])
+    means = np.minimum(np.add.reduceat(own[numbers], starts) / (sizes + PRIOR), 0)
+    usual = np.empty(len(own))
+    usual[numbers] = np.repeat(means, sizes)
+    return np.where(own < 0, np.minimum(own - usual, 0), own)
 
 
 def weighted(scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
