@@ -3,13 +3,16 @@
 import logging
 import re
 import subprocess
+import time
 from contextlib import suppress
 from datetime import timedelta
+from threading import Event
 
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.core.management import CommandError, call_command
+from django.db import transaction
 from django.urls import reverse
 
 from digest import checkup, health
@@ -18,6 +21,7 @@ from subscriptions.post import delivery, office, sending, standing
 from subscriptions.post.journal import Journal
 from tests import make, services
 from tests.make import NOW
+from tests.threads import at_once, errors_of
 
 pytestmark = pytest.mark.django_db
 
@@ -370,14 +374,33 @@ def test_the_doctor_exits_with_1_while_sending_is_stopped(caplog):
 def test_the_one_try_after_a_trouble_is_one_workers():
     sending.trip("auth", "535 5.7.8 no", NOW)
     assert not sending.take_trial(NOW)
-    later = NOW + timedelta(minutes=2)
-    assert [sending.take_trial(later), sending.take_trial(later)] == [True, False]
+    due_at = sending.current().retry_at
+    assert [sending.take_trial(due_at), sending.take_trial(due_at)] == [True, False]
 
 
 def test_a_trouble_that_several_workers_meet_at_once_counts_once():
     for _ in range(3):
         sending.trip("unreachable", "away", NOW)
     assert sending.current().failures == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_stop_is_kept_though_a_worker_meets_a_trouble_at_that_moment():
+    sending.trip("unreachable", "away", NOW)
+    has_stopped = Event()
+
+    def stop():
+        with transaction.atomic():
+            sending.stop("Ada", NOW)
+            has_stopped.set()
+            time.sleep(0.5)
+
+    def trip():
+        has_stopped.wait(10)
+        sending.trip("unreachable", "away", NOW + MINUTE)
+
+    assert errors_of(at_once(stop, trip)) == []
+    assert (sending.is_stopped(), sending.current().failures) == (True, 2)
 
 
 def test_a_server_that_is_away_is_called_an_error_when_it_stays_away(caplog):
@@ -399,7 +422,13 @@ def test_who_resumes_waits_for_no_breaker():
 def test_nothing_is_waited_for_once_the_mail_server_takes_letters_again():
     sending.trip("auth", "535 5.7.8 no", NOW)
     sending.mend()
+    assert not sending.take_trial(NOW)
     assert sending.current().why_not(NOW) == ""
+
+
+def test_a_server_that_talks_at_length_trips_the_breaker_as_well():
+    sending.trip("auth", "535 no " * 100, NOW)
+    assert len(sending.current().said) == 300
 
 
 def test_no_address_is_kept_or_logged_with_a_trouble(caplog):
