@@ -11,7 +11,7 @@ from itertools import count
 import psycopg
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, transaction
 
 from subscriptions import mail, registry, tasks
 from subscriptions.models import Letter, LetterEvent
@@ -119,6 +119,14 @@ def test_a_row_that_is_held_when_its_letter_is_settled_costs_no_other_letter_its
     assert seen == [[300]]
     assert set(Letter.objects.values_list("state", "attempt")) == {("accepted", 1)}
     assert len(recipients(server)) == 301
+
+
+@on_postgresql
+def test_a_letter_that_somebody_is_changing_is_held():
+    letter, other = digest_to(ODD), digest_to("other@example.org")
+    with another_session() as session, transaction.atomic():
+        session.execute("UPDATE subscriptions_letter SET stage = '' WHERE id = %s", [letter.pk])
+        assert ledger.held([letter, other]) == {letter.pk}
 
 
 def test_what_was_answered_while_the_database_was_away_is_recorded_when_it_is_back(
