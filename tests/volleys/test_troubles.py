@@ -192,6 +192,16 @@ def test_what_is_recorded_alone_keeps_the_dots_of_others_for_no_longer_than_a_mo
         time.sleep(0.1)
 
 
+@on_postgresql
+def test_what_was_recorded_alone_leaves_the_session_its_usual_patience():
+    digest_to(ODD)
+    Letter.objects.update(state="claimed")
+    usual = run("SHOW lock_timeout")
+    outcomes = [(Letter.objects.get(), recording.of_withdrawal("to be seen"))]
+    Books(clock.of_database, None).record(outcomes)
+    assert run("SHOW lock_timeout") == usual != [("100ms",)]
+
+
 def test_what_can_not_be_written_down_costs_its_own_letter_and_what_is_held_keeps_no_other(
     monkeypatch,
 ):
