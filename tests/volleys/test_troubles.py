@@ -11,12 +11,12 @@ from itertools import count
 import psycopg
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
-from django.db import OperationalError, connection, transaction
+from django.db import Error, OperationalError, connection, transaction
 
 from subscriptions import mail, registry, tasks
 from subscriptions.models import Letter, LetterEvent
 from subscriptions.post import clock, delivery, desk, doubts, in_hand, ledger, recording, sending
-from subscriptions.post.books import Books
+from subscriptions.post.books import Batch, Books, Handover
 from subscriptions.post.delivery import Round
 from subscriptions.post.journal import Entry, Journal, accepted_ids
 from subscriptions.statements import run
@@ -262,6 +262,27 @@ def test_a_session_that_was_ended_between_two_tasks_is_no_trouble(server):
     assert run("SELECT pg_backend_pid()") != [(session,)]
 
 
+@on_postgresql
+@pytest.mark.parametrize("step", ["claim", "settle", "record"])
+def test_a_session_in_which_nothing_can_be_written_is_given_up(step):
+    """As on a server from which another has taken over."""
+    digest_to(ODD)
+    books = Books(clock.of_database, None)
+    letter = Letter.objects.get() if step == "claim" else books.claim(1).letters[0]
+    one = Handover(letter, ledger.Frozen(b"", "<m@x>", NOW), None)
+    acts = {
+        "claim": lambda: books.claim(1),
+        "settle": lambda: books.settle(Batch(at_fence=[one])),
+        "record": lambda: books.record([(letter, recording.of_withdrawal("to be seen"))]),
+    }
+    run("SET default_transaction_read_only = on")
+    with pytest.raises(Error):
+        acts[step]()
+    acts[step]()
+    became = {"claim": "claimed", "settle": "transmitting", "record": "planned"}[step]
+    assert states() == {became: 1}
+
+
 class Enough(Exception):
     """A fault of ours: an exception, wherever the round is."""
 
@@ -469,6 +490,16 @@ def test_a_row_that_is_held_as_the_time_ends_costs_no_other_letter_its_release(
     held[0].close()
     claimed = Letter.objects.filter(state="claimed").values_list("subscriber__email", flat=True)
     assert list(claimed) == ["early-0@example.org"]
+
+
+@on_postgresql
+def test_a_time_limit_while_a_readers_row_is_held_costs_her_letter_nothing(server):
+    digests(odd=ODD, count=5)
+    with another_session() as other:
+        other.execute("SELECT 1 FROM subscriptions_subscriber WHERE email = %s FOR UPDATE", [ODD])
+        threading.Timer(2, end_time).start()
+        deliver_in_time()
+    assert states() == {"accepted": 5, "planned": 1}
 
 
 def test_a_time_limit_amid_a_silent_servers_answers_leaves_those_letters_alone_in_doubt(server):
