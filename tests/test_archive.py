@@ -134,13 +134,17 @@ def test_an_edition_of_the_archive_chooses_as_one_of_the_texts():
             assert one.score == pytest.approx(of_text[paper].score, abs=2e-3)
 
 
-def test_days_of_an_edition_share_what_their_papers_say():
+def days_of_an_edition():
+    """Yield where a part of 20 papers starts, the part, and an edition that shares nothing."""
     papers = some_papers(60)
-    whole = archive_of(papers).edition(0, 10**6, 10**6)
-    alone = archive_of(papers).edition(0, 10**6, 10**6)
-    some = np.arange(20)
+    whole, alone = (archive_of(papers).edition(0, 10**6, 10**6) for _ in range(2))
     for start in (0, 10, 40):
-        part = Part.between(whole, start, start + 20, 0)
+        yield start, Part.between(whole, start, start + 20, 0), alone
+
+
+def test_days_of_an_edition_share_what_their_papers_say():
+    some = np.arange(20)
+    for start, part, alone in days_of_an_edition():
         for phrases in ([("graph", "neural")], [("larg", "languag"), ("model",)], [("zebra",)]):
             said = alone.says(phrases, some + start)[start : start + 20]
             assert part.says(phrases, some).tolist() == said.tolist()
@@ -150,12 +154,8 @@ def test_days_of_an_edition_share_what_their_papers_say():
 
 
 def test_days_of_an_edition_share_what_their_papers_quote():
-    papers = some_papers(60)
-    whole = archive_of(papers).edition(0, 10**6, 10**6)
-    alone = archive_of(papers).edition(0, 10**6, 10**6)
     some = np.arange(20)
-    for start in (0, 10, 40):
-        part = Part.between(whole, start, start + 20, 0)
+    for start, part, alone in days_of_an_edition():
         for query in queries('"graph", "diffused", "augmented retrieval", "molecular graphs"'):
             quoted = alone.has_quotes(query, some + start)[start : start + 20]
             assert part.has_quotes(query, some).tolist() == quoted.tolist()

@@ -109,14 +109,7 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(outbox, capsys):
 
 @pytest.mark.parametrize("command", ["tick", "reconcile"])
 def test_a_dry_run_makes_no_database(data_dir, command):
-    refused = subprocess.run(
-        [sys.executable, "manage.py", command, "--dry-run"],
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"], "DATA_DIR": str(data_dir)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    refused = run_alone(data_dir, command, "--dry-run")
     assert refused.returncode == 1
     assert "There is no database yet: run `manage.py upgrade`." in refused.stderr
     assert [file.name for file in data_dir.iterdir()] == ["secret-key"]
@@ -300,14 +293,7 @@ def test_each_starter_topic_finds_papers_among_the_samples():
 @pytest.mark.parametrize("command", ["doctor", "tick", "upgrade"])
 def test_a_database_that_cannot_be_opened_is_told_in_a_sentence(tmp_path, command):
     (tmp_path / "paperboy.sqlite3").mkdir()
-    run = subprocess.run(
-        [sys.executable, "manage.py", command],
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"], "DATA_DIR": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    run = run_alone(tmp_path, command)
     assert run.returncode == 1
     assert "unable to open database file" in run.stdout + run.stderr
     assert "Traceback" not in run.stderr
@@ -375,6 +361,18 @@ def test_what_serve_answers_to_head_has_no_body_and_is_closed_all_the_same(rf):
     assert list(app(rf.head("/").environ, None)) == []
     assert closed == [True]
     assert list(app(rf.get("/").environ, None)) == [b"a page"]
+
+
+def run_alone(data_dir, *arguments):
+    """Run a command in a process of its own, with nothing set but its folder."""
+    return subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "DATA_DIR": str(data_dir)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def free_port():
