@@ -7,7 +7,7 @@ nothing of the database.
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from functools import cache, lru_cache, partial
-from itertools import accumulate, batched
+from itertools import accumulate, batched, groupby
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -138,11 +138,19 @@ def content(material: Material, issue: Callable[[str, date], Issue] = Issue.of) 
 def contents(
     materials: Sequence[Material], issue: Callable[[str, date], Issue]
 ) -> list[mail.Content]:
-    """Return the letters, all of one kind, each in its reader's language. See `content`.
+    """Return the letters, all of one kind, each in its reader's language. See `content`."""
+    made: list[mail.Content] = []
+    for language, some in groupby(materials, lambda material: material.language):
+        with translation.override(language):
+            made += _in_one_language(list(some), issue)
+    return made
 
-    Each step is done for all of them before the next.
+
+def _in_one_language(materials, issue) -> list[mail.Content]:
+    """Return the letters in the language that is active. Each step is done for all of them before
+    the next.
     """
-    tokens = [tokens_of(material) for material in materials]
+    tokens = tokens_of(materials)
     if materials[0].kind == "welcome":
         return list(map(_welcome, materials, tokens))
     lines = [lines_of(material) for material in materials]
@@ -157,7 +165,10 @@ def contents(
 
 
 def lines_of(material: Material) -> dict[str, str]:
-    """Return the lines of a digest that are the reader's own, by the names of the templates."""
+    """Return the lines of a digest that are the reader's own, by the names of the templates.
+
+    Her language is the active one.
+    """
     say = partial(_said, material.language)
     digest, picks, topics = material.digest, material.picks, tuple(material.topics)
     lines = {
@@ -171,8 +182,10 @@ def lines_of(material: Material) -> dict[str, str]:
         best, *others = [pick.paper for pick in picks[:4]]
         texts = tuple([paper.title for paper in others]) or (best.abstract,)
         lines["subject"] = say(wording.subject, best.title, len(picks) - 1)
-        lines["preheader"] = say(wording.preheader, texts)
-        lines["looked"] = say(wording.looked, len(picks), digest.considered, topics)
+        lines["preheader"] = wording.preheader(texts)
+        lines["looked"] = say(wording.looked, len(picks), digest.considered, bool(topics))
+        if topics:
+            lines["looked"] = lines["looked"].replace("%s", wording.names(topics))
         if material.is_first:
             hour, zone = material.subscriber.hour, material.subscriber.timezone
             lines["welcome"] = say(wording.welcome, settings.SITE_NAME, hour, zone)
@@ -195,20 +208,24 @@ def _because(material):
 
 @lru_cache(5_000)
 def _said(language, line, *of):
-    """Return a line of digest.wording in a language. Many letters have the same."""
-    if translation.get_language() == language:
-        return line(*of)
-    with translation.override(language):
-        return line(*of)
+    """Return a line of digest.wording in the active language. Many letters have the same."""
+    return line(*of)
 
 
-def tokens_of(material: Material) -> dict[str, str]:
-    """Return the tokens of the letter's links, by what they are for."""
-    reader = material.subscriber.public_id
-    if not material.picks:
-        return links.tokens(READERS, reader)
-    tokens = links.tokens((*READERS, "feedback"), reader)
-    tokens["digest"] = links.token("digest", material.digest.public_id)
+def tokens_of(materials: Sequence[Material]) -> list[dict[str, str]]:
+    """Return the tokens of each letter's links, by what they are for."""
+    readers = [material.subscriber.public_id for material in materials]
+    tokens = links.tokens(READERS, readers)
+    some = [
+        (own, material.digest.public_id, reader)
+        for own, material, reader in zip(tokens, materials, readers, strict=True)
+        if material.picks
+    ]
+    if some:
+        lists, digests, theirs = zip(*some, strict=True)
+        feedback, copies = links.tokens(["feedback"], theirs), links.tokens(["digest"], digests)
+        for own, said, copy in zip(lists, feedback, copies, strict=True):
+            own.update(said | copy)
     return tokens
 
 
@@ -219,8 +236,7 @@ def frame_parts(lines: dict[str, str], tokens: dict[str, str], *, is_open: bool)
 
 def _welcome(material, tokens):
     unsubscribe_url = _address("unsubscribe", tokens["unsubscribe"])
-    with translation.override(material.language):
-        return mail.render("welcome", welcome(material, tokens), unsubscribe_url)
+    return mail.render("welcome", welcome(material, tokens), unsubscribe_url)
 
 
 def welcome(material: Material, tokens: dict[str, str]) -> dict:
@@ -302,17 +318,10 @@ def _laid(picks, entries, token, place):
             htmls += (NEXT_LINE, *heading.html.lay({}))
         number = b"%d" % pick.position
         before, reason = entry.text
-        texts += (BLANK_LINE, number, before, reason, *_between(token, entry.say_text))
+        texts += (BLANK_LINE, number, before, reason, token.join(entry.say_text))
         head, middle, why = entry.html
-        htmls += (NEXT_LINE, head, number, b".", middle, why, *_between(token, entry.say_html))
+        htmls += (NEXT_LINE, head, number, b".", middle, why, token.join(entry.say_html))
     return texts[1:], htmls[1:]
-
-
-def _between(token, pieces):
-    """Return the pieces with the token between them. Joined here, they would be copied twice."""
-    laid = [token] * (2 * len(pieces) - 1)
-    laid[::2] = pieces
-    return laid
 
 
 def _foot(tokens):

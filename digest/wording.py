@@ -263,14 +263,10 @@ def quiet(considered: int, topics: Sequence[str]) -> str:
     return looked % grouped(considered)
 
 
-def looked(count: int, considered: int, topics: Sequence[str]) -> str:
-    """Return how many papers were looked at for a letter, and for what."""
-    said = {
-        "count": count,
-        "considered": grouped(max(count, considered)),
-        "topics": names(topics),
-    }
-    if not topics:
+def looked(count: int, considered: int, has_topics: bool) -> str:
+    """Return how many papers were looked at for a letter. The names of topics go into its "%s"."""
+    said = {"count": count, "considered": grouped(max(count, considered)), "topics": "%s"}
+    if not has_topics:
         return _("This letter has %(count)d of %(considered)s new papers.") % said
     return _("%(count)d of %(considered)s new papers, chosen for your topics: %(topics)s") % said
 

@@ -5,8 +5,9 @@ and a signature; no address, and nothing that could be guessed from another toke
 """
 
 import uuid
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import urlsafe_b64decode
 from binascii import Error as Base64Error
+from binascii import b2a_base64
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -15,13 +16,14 @@ from django.conf import settings
 from django.core import signing
 from django.urls import reverse
 
-from subscriptions.mac import mac
+from subscriptions.mac import macs
 from subscriptions.models import Letter, Subscriber
 
 #: The kinds of letters whose link asks something, on one page. Each has a salt of its own.
 ASKING = (Letter.Kind.CONFIRM, Letter.Kind.GOODBYE, Letter.Kind.BOUNCED)
 CONFIRM_DAYS = 7
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
 class BadToken(Exception):
@@ -34,16 +36,21 @@ class ExpiredToken(BadToken):
 
 def token(purpose: str, public_id: uuid.UUID, asked_at: datetime | None = None) -> str:
     """Return a token for one purpose. With `asked_at`, it answers what was asked at that moment."""
-    value = urlsafe_b64encode(public_id.bytes).rstrip(b"=")
+    value = _encoded(public_id.bytes)
     if asked_at is not None:
         value += b"~%x" % ((asked_at - EPOCH) // timedelta(microseconds=1))
-    return _signed(purpose, value, settings.SECRET_KEY)
+    (signed,) = _signed(purpose, [value])
+    return signed
 
 
-def tokens(purposes: Iterable[str], public_id: uuid.UUID) -> dict[str, str]:
-    """Return the tokens of one thing for many purposes, by these."""
-    value, secret = urlsafe_b64encode(public_id.bytes).rstrip(b"="), settings.SECRET_KEY
-    return {purpose: _signed(purpose, value, secret) for purpose in purposes}
+def tokens(purposes: Iterable[str], public_ids: Iterable[uuid.UUID]) -> list[dict[str, str]]:
+    """Return the tokens of each of many things, by their purposes."""
+    values = [_encoded(public_id.bytes) for public_id in public_ids]
+    found: list[dict[str, str]] = [{} for _ in values]
+    for purpose in purposes:
+        for own, token in zip(found, _signed(purpose, values), strict=True):
+            own[purpose] = token
+    return found
 
 
 def read(purpose: str, token: str) -> uuid.UUID:
@@ -91,10 +98,16 @@ def unsubscribe_url(subscriber: Subscriber) -> str:
     return _url("unsubscribe", token("unsubscribe", subscriber.public_id))
 
 
-def _signed(purpose, value, secret):
-    """Return what _signer makes of the value."""
-    signature = urlsafe_b64encode(mac(f"{_salt(purpose)}signer", value, secret))
-    return (value + b"." + signature.rstrip(b"=")).decode()
+def _signed(purpose, values) -> list[str]:
+    """Return what _signer makes of the values."""
+    signatures = macs(f"{_salt(purpose)}signer", values, settings.SECRET_KEY)
+    pairs = zip(values, map(_encoded, signatures), strict=True)
+    return [f"{value.decode()}.{signature.decode()}" for value, signature in pairs]
+
+
+def _encoded(data):
+    """Return what urlsafe_b64encode does, without "=" at its end, in half of the time."""
+    return b2a_base64(data, newline=False).translate(URL_SAFE).rstrip(b"=")
 
 
 def _signer(purpose):

@@ -1,19 +1,29 @@
 """Keyed hashes, of which each letter has half a dozen: the key is read once for all."""
 
 import hashlib
+from collections.abc import Iterable
 from functools import lru_cache
 
 
 def mac(salt: str, message: bytes, secret: str) -> bytes:
-    """Return Django's salted HMAC (SHA-256) of a message: 32 octets.
+    """Return Django's salted HMAC (SHA-256) of a message: 32 octets."""
+    (made,) = macs(salt, [message], secret)
+    return made
+
+
+def macs(salt: str, messages: Iterable[bytes], secret: str) -> list[bytes]:
+    """Return the `mac` of each message.
 
     The two hashes of which it is made (RFC 2104, 4) are copied in less time than an HMAC is.
     """
-    inner, outer = _keyed(salt, secret)
-    inner, outer = inner.copy(), outer.copy()
-    inner.update(message)
-    outer.update(inner.digest())
-    return outer.digest()
+    keyed_inner, keyed_outer = _keyed(salt, secret)
+    made = []
+    for message in messages:
+        inner, outer = keyed_inner.copy(), keyed_outer.copy()
+        inner.update(message)
+        outer.update(inner.digest())
+        made.append(outer.digest())
+    return made
 
 
 @lru_cache(100)

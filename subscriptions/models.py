@@ -181,7 +181,7 @@ class Subscriber(models.Model):
     @property
     def letter_language(self) -> str:
         """The language of her letters: English where hers is no longer offered."""
-        return self.language if any(self.language == known for known, _ in languages()) else "en"
+        return self.language if self.language in dict(languages()) else "en"
 
     def state_at(self, now):
         """Return the state in one word: pending, active, paused, unsubscribed or suppressed."""

@@ -34,6 +34,8 @@ POLICY = EmailPolicy(linesep="\r\n", cte_type="7bit")
 
 def quoted(text: str) -> bytes:
     """Return the text in quoted-printable, its lines ended by CRLF."""
+    if "\n" not in text:
+        return _line(text)
     return b"\r\n".join(map(_line, text.split("\n")))
 
 
@@ -89,7 +91,7 @@ def _shared(name, value):
 
 
 def _refuse_controls(name, value):
-    if CONTROL.search(value):
+    if not value.isprintable() and CONTROL.search(value):
         raise ValueError(f"{name} holds a character that no header may: {value!r}")
 
 
@@ -138,6 +140,8 @@ def _in_word(character):
 def _line(line):
     if PLAIN.fullmatch(line):
         return line.encode("ascii")
+    if "/" not in line:  # Which stands before each token.
+        return b"=\r\n".join(_chunks(line))
     chunks, at = [], 0
     for token in TOKEN.finditer(line):
         chunks += _chunks(line[at : token.start(1)]) + _chunks(token[1])

@@ -12,7 +12,7 @@ from subscriptions import links, mail
 def alone(material, form=composing.FORMS[0]) -> mail.Content:
     """Return the letter as its templates and premailer make it, in the given form."""
     with translation.override(material.subscriber.letter_language):
-        lines, tokens = composing.lines_of(material), composing.tokens_of(material)
+        lines, (tokens,) = composing.lines_of(material), composing.tokens_of([material])
         papers = _papers(material, tokens, form)
         news = [blocks.markup("news", {"news": material.news})] if material.news else []
         parts = composing.frame_parts(lines, tokens, is_open=not material.topics)

@@ -222,7 +222,7 @@ def test_one_readers_letter_leaves_nothing_in_anothers():
     first, second = (material_of(["Graphs"], pk=pk) for pk in (1, 2))
     letters = [mime_of(composing.content(one)) for one in (first, second, first)]
     assert letters[0] == letters[2]
-    for purpose, one in composing.tokens_of(first).items():
+    for purpose, one in composing.tokens_of([first])[0].items():
         assert one.encode() in letters[0], purpose
         assert one.encode() not in letters[1], purpose
 
@@ -488,11 +488,11 @@ def test_letters_that_are_composed_together_are_those_that_each_would_be_alone(m
     together = composed(*letters)
     assert together == [one for letter in letters for one in composed(letter)]
     bad = letters[TOGETHER // 2].subscriber.public_id
-    tokens_of = composing.tokens_of
+    lines_of = composing.lines_of
     monkeypatch.setattr(
         composing,
-        "tokens_of",
-        lambda one: 1 / 0 if one.subscriber.public_id == bad else tokens_of(one),
+        "lines_of",
+        lambda one: 1 / 0 if one.subscriber.public_id == bad else lines_of(one),
     )
     found = composed(*letters)
     assert type(found.pop(TOGETHER // 2)) is ZeroDivisionError

@@ -29,12 +29,13 @@ def of(letter: Letter) -> str:
     told = f"{reader} {letter.created_at.isoformat()}"
     if letter.to:  # Another of that moment goes to the reader's own address.
         told += f" {letter.to}"
-    return _name(letter.kind, told, letter.created_at)
+    return _name(letter.kind, told, f"{letter.created_at:%Y-%m-%d}")
 
 
 def of_digest(public_id: UUID, day: date) -> str:
     """Return the Message-ID of what a reader gets on a day."""
-    return _name("digest", f"{public_id} {day.isoformat()}", day)
+    said = day.isoformat()
+    return _name("digest", f"{public_id} {said}", said)
 
 
 def is_ours(message_id: str) -> bool:
@@ -58,6 +59,6 @@ def _made_here(message_id) -> re.Match | None:
     return match
 
 
-def _name(kind, told, moment):
+def _name(kind, told, day):
     opaque = seal(SALT, f"{kind} {told}")
-    return f"<{kind}.{moment:%Y-%m-%d}.{opaque[:32]}@{settings.MAIL_DOMAIN}>"
+    return f"<{kind}.{day}.{opaque[:32]}@{settings.MAIL_DOMAIN}>"
