@@ -22,7 +22,7 @@ type Composer = Callable[[Sequence[Letter], datetime], Iterator[Content | Except
 #: So many letters are composed at once at most, each step for all of them: for one letter after the
 #: other, the processor would fetch the code of all steps again and again, a quarter of its time.
 #: More would keep the lines waiting, and what kills their worker leaves them all in doubt.
-TOGETHER = 20
+TOGETHER = 10
 
 #: kind of letter -> what composes letters of this kind.
 composers: dict[str, "Composer"] = {}

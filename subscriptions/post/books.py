@@ -69,7 +69,7 @@ class Claimed:
 
     now: datetime
     letters: list[Letter]
-    written: Iterator[tuple[Letter, Frozen | Exception]]
+    written: Iterator[list[writing.Written]]
     is_exhausted: bool
 
 

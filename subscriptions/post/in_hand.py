@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from subscriptions import registry
 from subscriptions.models import Letter
 from subscriptions.post.books import Batch, Claimed, Handover, Outcome
-from subscriptions.post.ledger import Frozen
 from subscriptions.post.line import Line
+from subscriptions.post.writing import Written
 
 ENDLESS_SECONDS = 1.0  # Letters that are being written for so long may never be.
 
@@ -22,7 +22,7 @@ class Unwritten:
 
     def __init__(self):
         self._letters: dict[int, Letter] = {}
-        self._written: list[Iterator[tuple[Letter, Frozen | Exception]]] = []
+        self._written: list[Iterator[list[Written]]] = []
 
     def __len__(self) -> int:
         return len(self._letters)
@@ -36,9 +36,9 @@ class Unwritten:
         self._letters |= {letter.id: letter for letter in claimed.letters}
         self._written.append(claimed.written)
 
-    def next(self) -> tuple[Letter, Frozen | Exception] | None:
-        """Compose the next letter. Return it with its bytes, or with what kept us from making them;
-        None after the last of those that were claimed together.
+    def next(self) -> Iterator[Written]:
+        """Compose the next letters. Yield each with its bytes, or with what kept us from making
+        them; none after the last of those that were claimed together, nor once they are given up.
 
         Where this is broken off, as when the worker's time is over, letters that have been written
         for very long are no longer in hand: their leases run out.
@@ -53,12 +53,20 @@ class Unwritten:
             raise
         if made is None:
             self._written.pop(0)
-        else:
-            del self._letters[made[0].id]
-        return made
+            return
+        for letter, frozen in made:
+            if self._letters.pop(letter.id, None) is None:
+                return
+            yield letter, frozen
 
     def letters(self) -> list[Letter]:
         return list(self._letters.values())
+
+    def give_up(self) -> list[Letter]:
+        """Return the letters, none of which is composed any more."""
+        letters = self.letters()
+        self._letters, self._written = {}, []
+        return letters
 
 
 @dataclass
@@ -136,6 +144,6 @@ class InHand:
 
     def take_unbegun(self) -> list[Letter]:
         """Return the letters of which no line has heard."""
-        unbegun = [*(one.letter for one in self.composed), *self.unwritten.letters()]
-        self.composed, self.unwritten = [], Unwritten()
+        unbegun = [*(one.letter for one in self.composed), *self.unwritten.give_up()]
+        self.composed = []
         return unbegun

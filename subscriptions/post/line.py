@@ -12,13 +12,14 @@ from typing import Literal, Protocol
 
 @dataclass(frozen=True)
 class Envelope:
-    """Who sends what to whom, besides the letter's bytes."""
+    """Who sends what to whom, besides the letter's bytes. `has_dots`: a line may begin with one."""
 
     sender: str
     recipient: str
     kind: str
     letter_id: int
     frozen_at: datetime
+    has_dots: bool = True
 
 
 @dataclass(frozen=True)

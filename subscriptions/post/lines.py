@@ -62,8 +62,10 @@ class Lines:
     def free(self) -> list[Line]:
         """Return the lines that may be given a letter."""
         now = time.monotonic()
-        fresh = [line for line in self._lines if line.is_fresh(now)]
-        self._drop_closed()
+        idle = [line for line in self._lines if line.state in ("free", "closed")]
+        fresh = [line for line in idle if line.is_fresh(now)]
+        if len(fresh) < len(idle):
+            self._drop_closed()
         return fresh
 
     def has_free(self) -> bool:
@@ -96,7 +98,8 @@ class Lines:
         elif desk is not None:
             desk.break_off_if_silent()
         self._gather_opened()
-        self._drop_closed()
+        if any(line.state == "closed" for line in stirred):
+            self._drop_closed()
         return stirred
 
     def close(self) -> None:
@@ -115,7 +118,10 @@ class Lines:
     def _watch(self):
         """Wait for what the lines wait for: all of them for words, some for room to write."""
         watched = self._watched
-        for line in [line for line in self._lines if watched.get(line) is not line.wants_write]:
+        changed = [line for line, was in watched.items() if was is not line.wants_write]
+        if len(watched) < len(self._lines):
+            changed += self._lines.difference(watched)
+        for line in changed:
             events = selectors.EVENT_READ | (selectors.EVENT_WRITE if line.wants_write else 0)
             if line not in watched:
                 self._descriptors[line] = descriptor = line.fileno()

@@ -76,7 +76,7 @@ class SmtpLine:
             self._end("rcpt", "refused", "the recipient is no address that SMTP can carry")
             return
         self.state, self._stage = "busy", "mail"
-        self._body = _dot_stuffed(mime)
+        self._body = _dot_stuffed(mime) if envelope.has_dots else _ended(mime)
         size = f" SIZE={len(mime)}" if self._tells_size else ""
         commands = (
             f"MAIL FROM:<{envelope.sender}>{size}\r\nRCPT TO:<{envelope.recipient}>\r\nDATA\r\n"
@@ -251,6 +251,10 @@ def _dot_stuffed(mime):
     body = mime.replace(b"\n.", b"\n..") if b"\n." in mime else mime  # Looked for twice as fast.
     if body.startswith(b"."):
         body = b"." + body
+    return _ended(body)
+
+
+def _ended(body):
     return body if body.endswith(b"\r\n") else body + b"\r\n"
 
 

@@ -1,6 +1,6 @@
 """Claimed letters become bytes, many at once: what can't be written costs itself alone."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import batched, chain, groupby, repeat
 
@@ -13,6 +13,9 @@ from subscriptions.models import Letter
 from subscriptions.post import ledger, message_ids, signing
 from subscriptions.post.ledger import Frozen
 
+#: A letter with its bytes, or with what kept us from making them.
+type Written = tuple[Letter, Frozen | Exception]
+
 
 def check() -> None:
     """Refuse to begin where no letter could be written. Raises ImproperlyConfigured."""
@@ -21,23 +24,26 @@ def check() -> None:
 
 def in_order(letters: Sequence[Letter]) -> list[Letter]:
     """Return letters in the order in which they are written."""
-    return sorted(letters, key=lambda letter: (not letter.volley_id, letter.kind))
+    return sorted(letters, key=_place)
 
 
-def write_out(
-    letters: Sequence[Letter], now: datetime
-) -> Iterator[tuple[Letter, Frozen | Exception]]:
-    """Return each letter with its bytes, or with what kept us from making them.
+def _place(letter):
+    """Letters of one kind and language are made together."""
+    return not letter.volley_id, letter.kind, letter.subscriber.language
+
+
+def write_out(letters: Sequence[Letter], now: datetime) -> Iterator[list[Written]]:
+    """Return the letters, some at a time, each with its bytes or what kept us from making them.
 
     What they are made of is read at once, and each is made when it is asked for. One that passed
     the fence before has the bytes that it had then. The letters are `in_order`.
     """
     before = [(letter, _frozen_before(letter)) for letter in letters if letter.volley_id]
     fresh = [letter for letter in letters if not letter.volley_id]
-    some = [before]
+    some: list[Iterable[list[Written]]] = [[before]]
     for kind, alike in groupby(fresh, lambda letter: letter.kind):
         alike = list(alike)
-        some.append(zip(alike, _frozen(alike, _contents(kind, alike, now), now), strict=True))
+        some.append(_frozen(alike, _contents(kind, alike, now), now))
     return chain.from_iterable(some)
 
 
@@ -55,12 +61,12 @@ def _contents(kind, letters, now) -> Iterator[mail.Content | Exception]:
         return repeat(error, len(letters))
 
 
-def _frozen(letters, contents, now) -> Iterator[Frozen | Exception]:
+def _frozen(letters, contents, now) -> Iterator[list[Written]]:
     # To sign takes much longer than all else, and is waited for once a letter.
     together = 1 if settings.DKIM_KEY_FILE else registry.TOGETHER
     pairs = zip(letters, _to_its_end(contents, len(letters)), strict=True)
     for some in batched(pairs, together):
-        yield from [_frozen_alone(letter, content, now) for letter, content in some]
+        yield [(letter, _frozen_alone(letter, content, now)) for letter, content in some]
 
 
 def _frozen_alone(letter, content, now) -> Frozen | Exception:

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from subscriptions import mail
 from subscriptions.models import Letter, Provider
 from subscriptions.post import lines, sending, smtp_line
 from subscriptions.post.smtp_server import SmtpTransport, parse_server
@@ -125,6 +126,17 @@ def pumped(some, seconds=3.0):
     while some.is_prompt() and time.monotonic() < until:
         some.pump(0.02)
     return len(some)
+
+
+@pytest.mark.parametrize("line", [b".", b"..", b".From", b"a.b"])
+def test_lines_that_begin_with_dots_arrive_as_they_were(server, written, line):
+    """Quoted-printable writes none so; what is written otherwise some day may."""
+    headers = mail.headers("digest", "http://x/")
+    written["all"] = mail.Content("Dots", [b"Hello.\r\n" + line], [line], headers)
+    digests(count=3)
+    assert deliver()["accepted"] == 3
+    for _, mime in server.accepted:
+        assert mime.count(b"\r\n" + line + b"\r\n") == 2
 
 
 def test_a_server_that_lets_us_have_no_more_lines_is_asked_again_after_a_while_and_for_one(

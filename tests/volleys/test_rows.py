@@ -1,10 +1,13 @@
-"""What the steps of a letter cost the database."""
+"""What the steps of a letter cost the database, and that less is asked of it for nothing."""
 
 import pytest
-from django.db import connection, models
+from django.db import connection, models, transaction
+from django.db.models.base import ModelState
 
 from subscriptions.models import Letter
-from tests.volleys.thirty import deliver, digests
+from subscriptions.post import ledger
+from tests.make import NOW
+from tests.volleys.thirty import deliver, digest_to, digests
 
 #: What the claim and the fence change.
 CHANGED = {
@@ -32,6 +35,22 @@ def test_claim_and_fence_mostly_write_no_index_entry(server):
     after = updates()
     assert after[0] - before[0] >= 180
     assert after[1] - before[1] >= 60  # Of the 120 of both steps; some pages have no room yet.
+
+
+@pytest.mark.django_db
+def test_a_claimed_letter_and_its_reader_are_as_the_models_say():
+    digest_to("reader@example.org")
+    with transaction.atomic():
+        ((claimed,), _) = ledger.claim(NOW, 1)
+    stored = Letter.objects.select_related("subscriber").get()
+    for one, other in ((claimed, stored), (claimed.subscriber, stored.subscriber)):
+        assert one == other
+        fields = [field.attname for field in other._meta.concrete_fields]
+        assert {name: getattr(one, name) for name in fields} == {
+            name: getattr(other, name) for name in fields
+        }
+        assert type(one._state) is ModelState
+        assert (one._state.db, one._state.adding) == ("default", False)
 
 
 def updates():

@@ -413,7 +413,7 @@ def test_a_letter_that_is_never_done_and_those_written_with_it_are_to_blame_for_
     server, when_written, monkeypatch
 ):
     monkeypatch.setattr(in_hand, "ENDLESS_SECONDS", 0.05)
-    monkeypatch.setattr(registry, "TOGETHER", 5)  # Of the twenty that are claimed with it.
+    monkeypatch.setattr(registry, "TOGETHER", 5)  # Of those that are claimed with it.
     when_written[ODD] = lambda letter: time.sleep(0.1) or end_time()
     digests(odd=ODD, count=60)
     deliver_in_time()

@@ -1,5 +1,6 @@
 """What can't be written costs itself alone, or waits until it can."""
 
+import gc
 import weakref
 from datetime import timedelta
 
@@ -8,7 +9,8 @@ from django.core.exceptions import ImproperlyConfigured
 
 from subscriptions import mail, registry
 from subscriptions.models import Letter, LetterEvent
-from subscriptions.post import ledger
+from subscriptions.post import ledger, writing
+from subscriptions.post.delivery import OBJECTS
 from tests.make import NOW
 from tests.volleys.thirty import MANY, MINUTE, ODD, deliver, digests
 
@@ -101,6 +103,31 @@ def test_a_letter_that_broke_again_and_again_leaves_before_the_others_and_alone(
     its_end = letter.events.get(became="accepted").at
     others = LetterEvent.objects.filter(became="claimed").exclude(letter=letter)
     assert its_end < min(others.values_list("at", flat=True))
+
+
+def test_of_letters_composed_together_none_is_begun_once_a_setting_keeps_all_from_leaving(
+    server, written, monkeypatch
+):
+    """It is lost while one of them is written."""
+
+    def break_off(letter=None):
+        monkeypatch.setattr(writing, "check", break_off)
+        raise ImproperlyConfigured("a setting is missing")
+
+    written[ODD] = break_off
+    digests(ODD, count=registry.TOGETHER - 1)
+    deliver()
+    assert set(Letter.objects.values_list("state", "stumbles")) == {("planned", 0)}
+    assert server.accepted == []
+
+
+def test_a_round_looks_for_garbage_rarely_and_leaves_python_as_it_was(written):
+    before, seen = gc.get_threshold(), []
+    written["all"] = lambda letter: seen.append(gc.get_threshold())
+    digests(count=1)
+    deliver()
+    assert seen[0] == (OBJECTS, *before[1:])
+    assert gc.get_threshold() == before
 
 
 def test_what_a_letter_took_is_given_back_before_the_next_is_written():
