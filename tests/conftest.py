@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from django.core.cache import caches
 from django.db import connections
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from tests import services
 from tests.make import NOW
@@ -78,6 +78,12 @@ def clock(monkeypatch):
     monkeypatch.setattr(timezone, "now", lambda: clock.now)
     monkeypatch.setattr("subscriptions.post.clock.of_database", lambda: clock.now)
     return clock
+
+
+@pytest.fixture(autouse=True)
+def english():
+    """Begin in English: a page's language stays the thread's own until the next request."""
+    translation.activate("en")
 
 
 @pytest.fixture
