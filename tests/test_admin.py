@@ -269,7 +269,11 @@ def test_what_is_missing_on_a_form_is_asked_for_and_nothing_is_done(panel):
     reader = make.subscriber()
     for act, told in [("pause", {"until": "2020-01-01"}), ("pause", {}), ("suppress", {})]:
         url = reverse(f"admin:subscriptions_subscriber_{act}", args=[reader.pk])
-        assert "HX-Redirect" not in panel.post(url, {"_form_submitted": "on"} | told)
+        asked = panel.post(url, {"_form_submitted": "on"} | told)
+        assert "HX-Redirect" not in asked
+        said = text_of(asked)
+        assert reader.email in said
+        assert "still to come" in said or "This field is required" in said
         data = {"action": f"{act}_selected", "_selected_action": [reader.pk], "confirmed": "yes"}
         text = text_of(panel.post(reverse(SUBSCRIBERS), data | told))
         assert "still to come" in text or "This field is required" in text

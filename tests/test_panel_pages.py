@@ -34,8 +34,10 @@ OURS = (
     "digest_digest_promises",
     "index",
     "subscriptions_sending_changelist",
+    "subscriptions_sending_stop",
     "subscriptions_subscriber_change",
     "subscriptions_subscriber_letters",
+    "subscriptions_subscriber_pause",
     "subscriptions_topic_change",
     "suppress_selected",
 )

@@ -8,6 +8,7 @@ from contextlib import suppress
 from datetime import timedelta
 from threading import Event
 
+import lxml.html
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
@@ -172,6 +173,26 @@ def test_a_button_asks_before_it_stops_and_then_notes_who_did(panel, outbox):
     text = text_of(panel.get(reverse(PAGE)))
     assert "Sending was stopped on 1 June 2026 at 12:00 UTC by you." in text
     assert LogEntry.objects.get().get_change_message() == "Stopped sending."
+
+
+def test_a_button_that_is_opened_in_a_new_tab_asks_on_a_page_and_leads_back(panel):
+    url = reverse("admin:subscriptions_sending_stop")
+    page = lxml.html.fromstring(panel.get(url).content)
+    assert page.xpath("normalize-space(//title)") == "Stop sending | Paperboy"
+    assert page.xpath("//link[@rel='stylesheet']")
+    (form,) = page.xpath("//div[@id='content']//form")
+    assert [one.get("href") for one in form.iter("a")] == [reverse(PAGE)]
+    assert not Sending.objects.exists()
+    response = panel.post(url, dict(form.fields))
+    assert (response.status_code, response["Location"]) == (302, reverse(PAGE))
+    assert "Sending was stopped" in text_of(panel.get(reverse(PAGE)))
+
+
+def test_a_button_that_the_script_opens_asks_in_a_dialog(panel):
+    url, by_script = reverse("admin:subscriptions_sending_stop"), {"HX-Request": "true"}
+    assert b"<html" not in panel.get(url, headers=by_script).content
+    response = panel.post(url, PRESSED, headers=by_script)
+    assert (response.status_code, response["HX-Redirect"]) == (200, reverse(PAGE))
 
 
 def test_another_button_resumes(panel, outbox):

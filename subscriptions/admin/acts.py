@@ -13,11 +13,11 @@ from django.contrib.admin import helpers
 from django.db import transaction
 from django.template.response import TemplateResponse
 from django.utils import timezone
-from unfold.decorators import action
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 
-from subscriptions.admin.parts import dialog, go_to
+from subscriptions.admin.asking import asks_first
+from subscriptions.admin.parts import go_to
 from subscriptions.models import Subscriber
 
 CHANGE, ERASE = "subscriptions.change_subscriber", "subscriptions.delete_subscriber"
@@ -99,13 +99,14 @@ def _page(act):
         return go_to("admin:subscriptions_subscriber_change", object_id)
 
     page.__name__ = act.name  # Unfold finds out by the name whether it is of one reader.
-    return action(
+    return asks_first(
+        {"title": act.title, "consequence": act.consequence},
+        act.form,
         description=act.title,
         url_path=act.name,
         permissions=[act.name],
         icon=act.icon,
         variant=act.variant,
-        dialog=dialog({"title": act.title, "consequence": act.consequence}, act.form),
     )(page)
 
 

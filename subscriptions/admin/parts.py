@@ -53,15 +53,6 @@ FACT_TONES = {
 }
 
 
-def dialog(words, form=None):
-    return {
-        "title": f"{words['title']}?",
-        "description": words["consequence"],
-        "form_submit_text": words["title"],
-        "form_class": form,
-    }
-
-
 class ReadOnly:
     """For pages and tables that only show: their rows are written by the service."""
 

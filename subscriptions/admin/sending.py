@@ -8,10 +8,10 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
-from unfold.decorators import action
 
+from subscriptions.admin.asking import asks_first
 from subscriptions.admin.pages import Page
-from subscriptions.admin.parts import LETTER_TONES, ReadOnly, badge, dialog, go_to
+from subscriptions.admin.parts import LETTER_TONES, ReadOnly, badge, go_to
 from subscriptions.models import Sending
 from subscriptions.post import sending, standing
 
@@ -60,12 +60,12 @@ class SendingAdmin(ReadOnly, Page):
     def change_view(self, request, object_id, form_url="", extra_context=None):
         return redirect("admin:subscriptions_sending_changelist")
 
-    @action(description="Stop sending", permissions=["switch"], dialog=dialog(STOP))
+    @asks_first(STOP, description="Stop sending", permissions=["switch"])
     def stop(self, request, form):
         sending.stop(request.user.get_username(), timezone.now())
         return self._acted(request, "Stopped sending.")
 
-    @action(description="Resume sending", permissions=["switch"], dialog=dialog(RESUME))
+    @asks_first(RESUME, description="Resume sending", permissions=["switch"])
     def resume(self, request, form):
         sending.resume(request.user.get_username())
         return self._acted(request, "Resumed sending.")

@@ -1,0 +1,54 @@
+"""Actions of the panel that ask before they act: in a dialog, or on a page of their own."""
+
+from functools import wraps
+
+from django.shortcuts import resolve_url
+from django.template.response import TemplateResponse
+from unfold.decorators import action
+from unfold.forms import BaseDialogForm
+
+
+def asks_first(words, form=BaseDialogForm, **options):
+    """Make a method an action that asks in Unfold's dialog before it acts. Without the script that
+    opens the dialog, as in a new tab, it asks on a page: the dialog alone is a piece of one.
+    """
+    dialog = {
+        "title": f"{words['title']}?",
+        "description": words["consequence"],
+        "form_submit_text": words["title"],
+        "form_class": form,
+    }
+
+    def asking(act):
+        in_a_dialog = action(dialog=dialog, **options)(act)
+
+        @wraps(in_a_dialog)
+        def asked(panel, request, **whom):
+            response = in_a_dialog(panel, request, **whom)
+            if "HX-Request" in request.headers:
+                return response
+            if to := response.headers.get("HX-Redirect"):  # Which only that script follows.
+                response.status_code, response["Location"] = 302, to
+                return response
+            sent = form(data=request.POST or None, request=request, **whom)
+            return _page(panel, request, dialog, sent, **whom)
+
+        return asked
+
+    return asking
+
+
+def _page(panel, request, dialog, form, object_id=None):
+    page = f"admin:{panel.opts.app_label}_{panel.opts.model_name}"
+    context = {
+        **panel.admin_site.each_context(request),
+        "title": dialog["form_submit_text"],
+        "opts": panel.opts,
+        "whom": panel.get_object(request, object_id) if object_id else "",
+        "dialog": dialog,
+        "form": form,
+        "back": resolve_url(f"{page}_change", object_id)
+        if object_id
+        else resolve_url(f"{page}_changelist"),
+    }
+    return TemplateResponse(request, "admin/asked.html", context)
