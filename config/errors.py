@@ -5,6 +5,7 @@ These pages ask neither the database nor the session, which may be what is broke
 
 from django.http import HttpResponse
 from django.template.loader import render_to_string
+from django.urls import reverse
 
 from config import policies
 
@@ -14,7 +15,9 @@ def unreadable(request, exception):
 
 
 def forbidden(request, exception):
-    return page(request, 403)
+    """In the panel, it is told to one who is logged in: all others are asked to log in."""
+    is_panel = request.path.startswith(reverse("admin:index"))
+    return page(request, 403, is_panel=is_panel)
 
 
 def form_unproven(request, reason=""):
@@ -30,7 +33,7 @@ def broken(request):
     return page(request, 500)
 
 
-def page(request, status: int, template: str = "") -> HttpResponse:
+def page(request, status: int, template: str = "", **told) -> HttpResponse:
     """Return the page of this status, `<status>.html` unless another is named."""
-    body = render_to_string(template or f"{status}.html", policies.site(request))
+    body = render_to_string(template or f"{status}.html", policies.site(request) | told)
     return HttpResponse(body, status=status)

@@ -382,6 +382,14 @@ def test_who_did_something_can_be_locked_out_but_not_deleted_with_her_trail(clie
     assert list(User.objects.filter(username__in=["writer", "someone"])) == [writer]
 
 
+def test_who_may_not_see_a_page_is_led_back_to_the_panel(client):
+    client.force_login(make_user("v"))
+    response = client.get(reverse("admin:subscriptions_subscriber_changelist"))
+    assert response.status_code == 403
+    assert "Your account has no role that opens it." in response.text
+    assert f'href="{reverse("admin:index")}"' in response.text
+
+
 def test_a_seal_is_no_oracle_for_who_may_not_ask_it(client):
     client.force_login(make_user("v"))
     assert Seal.objects.exists()
