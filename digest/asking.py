@@ -36,6 +36,12 @@ class Answer:
     is_new: bool = False
     day: date | None = None
 
+    @property
+    def is_on_its_way(self) -> bool:
+        """Whether the letter with it may not have arrived yet, for all we know."""
+        letter = self.pick and self.pick.digest.letter
+        return bool(letter) and letter.ended_at is None
+
 
 def find_paper(asked: str) -> Paper | None:
     """Return the paper that a text names by its id, its address or its title, or None."""

@@ -60,6 +60,12 @@ def answer(client, subscriber, asked):
     return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", said)).split())
 
 
+def plan_and_send():
+    """Plan today's digests, of which the mail server took each letter."""
+    planning.plan(NOW)
+    Letter.objects.update(state="accepted", ended_at=NOW)
+
+
 def everything():
     """Return all rows of all tables."""
     return {
@@ -242,12 +248,23 @@ def test_a_paper_that_she_had_is_told_with_its_day_place_and_reason(client):
     kitchen()
     paper = make.paper("Graph networks of roads")
     someone = make.subscriber(interests="graph networks")
-    planning.plan(NOW)
+    plan_and_send()
     for asked in (paper.pk, f"https://arxiv.org/abs/{paper.pk}v2", "graph networks of roads"):
         said = answer(client, someone, asked)
         assert said.startswith("You had it on 1 June 2026, in place 1 with a score of 0.")
         assert ": graph networks ." in said
         assert said.endswith("No paper comes twice.")
+
+
+def test_a_paper_whose_letter_is_on_its_way_is_not_said_to_be_had(client):
+    kitchen()
+    paper = make.paper("Graph networks of roads")
+    someone = make.subscriber(interests="graph networks")
+    planning.plan(NOW)
+    said = "It is in your digest of 1 June 2026, which is still on its way to you."
+    for state in Letter.OPEN:
+        Letter.objects.update(state=state)
+        assert answer(client, someone, paper) == said
 
 
 def test_a_paper_that_another_had_is_not_hers(client):
@@ -289,7 +306,7 @@ def test_a_paper_that_would_be_folded_names_the_one_that_stands_for_it(client, a
 
 def test_a_paper_that_was_folded_was_had(client, alike):
     someone = make.subscriber(interests="graph networks")
-    planning.plan(NOW)
+    plan_and_send()
     leader, relative = alike
     said = answer(client, someone, relative)
     assert said.startswith(f"You had it on 1 June 2026, folded into “{leader.title}”")
@@ -547,7 +564,7 @@ def test_a_second_chance_that_will_be_there_is_told_so(client):
 def test_a_second_chance_that_came_was_had(client):
     paper = took_off("Graph networks of roads")
     someone = make.subscriber(interests="graph networks")
-    planning.plan(NOW)
+    plan_and_send()
     said = answer(client, someone, paper)
     assert said.startswith("You had it on 1 June 2026, in place 1")
     assert "Taken off since: 300 upvotes (graph networks)" in said
@@ -727,7 +744,7 @@ def test_one_who_left_may_still_ask(client):
     kitchen()
     paper = make.paper("Graph networks")
     someone = make.subscriber(interests="graph networks")
-    planning.plan(NOW)
+    plan_and_send()
     Subscriber.objects.update(unsubscribed_at=NOW, next_due_at=None)
     assert answer(client, someone, paper).startswith("You had it on")
     assert Digest.objects.count() == Letter.objects.count() == 1
