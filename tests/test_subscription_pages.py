@@ -624,6 +624,14 @@ def test_the_page_says_when_the_next_digest_comes(client, kind):
     assert "is on its way" in client.post(answer(kind, early)).content.decode()
 
 
+@pytest.mark.parametrize(("weekdays", "is_daily"), [(0b0000001, False), (0b1111111, True)])
+def test_the_page_promises_no_digest_on_days_that_she_did_not_choose(client, weekdays, is_daily):
+    reader = make.subscriber(weekdays=weekdays, **STATES["unsubscribed"])
+    for page in (client.post(answer("goodbye", reader)), client.get(answer("goodbye", reader))):
+        assert ("comes once a day, at 07:00" in page.text) == is_daily
+        assert ("comes on the days that you chose, at 07:00" in page.text) != is_daily
+
+
 # ---- Preferences
 
 
