@@ -240,6 +240,14 @@ def test_a_day_has_its_papers_most_upvoted_first_and_leads_to_others(client):
     assert "No papers of this day are here." in page.text_content()
     assert page.xpath("//a[@rel='next']/@href") == [f"/days/{TODAY}/"]
     assert page.xpath("//meta[@name='robots']/@content") == ["noindex"]
+    assert "On weekends and holidays nothing is announced" in page.text_content()
+
+
+def test_a_day_before_all_papers_is_taken_for_no_weekend(client):
+    make.paper()
+    text = page_of(client, "/days/2020-01-01/").text_content()
+    assert "The papers here begin later." in text
+    assert "On weekends" not in text
 
 
 @pytest.mark.parametrize(
