@@ -119,6 +119,36 @@ def test_everyone_can_use_every_page_of_the_panel(chromium, which, corners):
     assert [one for one in complaints if not one.startswith(OF_FRAMES)] == []
 
 
+#: What has the focus of the keyboard and looks as if it hadn't. A search's frame shows it instead.
+UNSEEN = """() => {
+    const all = [...document.querySelectorAll("a[href], button, input, select, [tabindex='0']")];
+    const reached = all.filter(one => one.checkVisibility() && one.tabIndex >= 0);
+    const unseen = reached.filter(one => {
+        one.focus();
+        const {outlineStyle, boxShadow} = getComputedStyle(one);
+        return document.activeElement === one && outlineStyle === "none" && boxShadow === "none";
+    });
+    return [reached.length, unseen.filter(one => one.name !== "q").map(one => one.outerHTML)];
+}"""
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("name", ["subscriber_change", "subscriber_changelist", "topic_add"])
+def test_where_the_keyboard_is_can_be_seen(chromium, live_server, name):
+    client = Client()
+    client.force_login(User.objects.create(username="you", is_staff=True, is_superuser=True))
+    args = [reader("reader")] if name.endswith("change") else []
+    with chromium.new_context(viewport=LARGE) as context:
+        session = client.cookies["sessionid"].value
+        context.add_cookies([{"name": "sessionid", "value": session, "url": live_server.url}])
+        page = context.new_page()
+        page.goto(live_server.url + reverse(f"admin:subscriptions_{name}", args=args))
+        page.keyboard.press("Tab")
+        reached, unseen = page.evaluate(UNSEEN)
+        assert reached > 10
+        assert unseen == []
+
+
 @pytest.mark.django_db(transaction=True)
 def test_a_button_opens_a_dialog_that_asks_and_does_what_it_says(chromium, live_server):
     services.require("axe")
