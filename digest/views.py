@@ -221,6 +221,7 @@ def why(request, token):
     day = schedule.local_day(now, subscriber.zone)
     context = {
         "token": token,
+        "gets_digests": subscriber.state_at(now) == "active",
         "asked": asked,
         "answer": asking.ask(subscriber, asked, day, now) if asked else None,
         "new_days": settings.NEW_DAYS,

@@ -750,6 +750,25 @@ def test_one_who_left_may_still_ask(client):
     assert Digest.objects.count() == Letter.objects.count() == 1
 
 
+@pytest.mark.parametrize(
+    "why_none",
+    [
+        {"unsubscribed_at": NOW, "next_due_at": None},
+        {"suppressed_at": NOW, "suppressed_by": "bounced"},
+        {"paused_until": TODAY + 9 * DAY},
+        {"confirmed": False},
+    ],
+)
+def test_who_gets_no_digest_is_promised_no_paper(client, why_none):
+    kitchen()
+    paper = make.paper("Graph networks of roads")
+    someone, other = (make.subscriber(interests="graph networks", **one) for one in (why_none, {}))
+    fitting.fit(NOW)
+    told = "You get no digest at present. If one came today: It will be there"
+    assert answer(client, someone, paper).startswith(told)
+    assert answer(client, other, paper).startswith("It will be there")
+
+
 # ---- What is logged of it
 
 
