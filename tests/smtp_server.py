@@ -28,6 +28,7 @@ class MailServer(socketserver.ThreadingTCPServer):
 
     allow_reuse_address = True
     daemon_threads = True
+    request_queue_size = 100  # With the usual five, one of many that come at once waits a second.
 
     def __init__(self, extensions=EXTENSIONS, tls=None):
         super().__init__(("127.0.0.1", 0), Conversation)
