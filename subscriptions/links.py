@@ -6,7 +6,6 @@ and a signature; no address, and nothing that could be guessed from another toke
 
 import uuid
 from base64 import urlsafe_b64decode
-from binascii import Error as Base64Error
 from binascii import b2a_base64
 from collections.abc import Iterable
 from contextlib import suppress
@@ -143,6 +142,6 @@ def _read(purpose, token):
         encoded, _, asked = value.partition("~")
         public_id = uuid.UUID(bytes=urlsafe_b64decode(encoded + "=="))
         asked_at = EPOCH + timedelta(microseconds=int(asked, 16)) if asked else None
-    except (signing.BadSignature, Base64Error, ValueError, OverflowError) as error:
+    except (signing.BadSignature, ValueError, OverflowError) as error:
         raise BadToken from error
     return public_id, asked_at
