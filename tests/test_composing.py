@@ -33,7 +33,7 @@ from tests import make, services
 from tests.letters_alone import alone
 from tests.make import NOW
 
-DAY = timedelta(days=1)
+DAY, TODAY = timedelta(days=1), NOW.date()
 HEADERS = [
     "From",
     "To",
@@ -275,6 +275,35 @@ def material_of(titles, pk=1):
     return material
 
 
+@pytest.mark.parametrize(
+    ("titles", "said"), [(["A"], "We graph."), (["A", "B", "C", "D", "E"], "B · C · D")]
+)
+def test_an_inbox_shows_the_next_titles_or_what_the_only_paper_is_about(titles, said):
+    shown = composing.lines_of(material_of(titles))["preheader"]
+    assert shown.split(" · New research")[0] == said
+
+
+def test_the_foot_says_in_her_language_on_which_of_her_days_she_confirmed():
+    for language, zone, said in (
+        ("en", "Asia/Tokyo", "confirmed this address on 2 June 2026"),
+        ("de", "America/New_York", "am 1. Juni 2026"),
+    ):
+        material = material_of(["Graphs"])
+        reader = material.subscriber
+        reader.language, reader.timezone = language, zone
+        reader.confirmed_at = datetime(2026, 6, 1, 23, tzinfo=UTC)
+        assert said in " ".join(composing.content(material).text.split())
+
+
+@pytest.mark.parametrize(
+    ("topics", "said"), [([], "that you have not had"), (["Graphs"], "none is about what you")]
+)
+def test_a_letter_without_papers_says_what_was_looked_for(topics, said):
+    material = material_of([])
+    material.digest.considered, material.topics = 5, topics
+    assert said in composing.lines_of(material)["quiet"]
+
+
 def test_a_hole_takes_only_what_was_made_for_one():
     stencil = Stencil.cut(f"<p>\n{hole('why')}\n</p>")
     assert b"".join(stencil.lay({"why": html_line("<&>")})) == b"<p>\r\n&lt;&amp;&gt;\r\n</p>"
@@ -336,13 +365,11 @@ def test_papers_of_one_shape_share_a_skeleton_and_those_with_odd_addresses_have_
 # ---- Many letters at once
 
 
-def stored(papers=(), kind="digest", subscriber=None, **fields):
+def stored(papers=(), kind="digest", subscriber=None, day=TODAY, **fields):
     """Store a digest of these papers. Return its letter, as the post office loads it."""
     subscriber = subscriber or make.subscriber(topics=[make.topic()])
-    letter = subscriber.letters.create(
-        kind=kind, day=NOW.date(), created_at=NOW, closes_at=NOW, **fields
-    )
-    digest = Digest.objects.create(subscriber=subscriber, day=NOW.date(), letter=letter)
+    letter = subscriber.letters.create(kind=kind, day=day, created_at=NOW, closes_at=NOW, **fields)
+    digest = Digest.objects.create(subscriber=subscriber, day=day, letter=letter)
     for position, paper in enumerate(papers, start=1):
         pick(digest, paper, position=position)
     return Letter.objects.select_related("subscriber").get(pk=letter.pk)
@@ -484,7 +511,9 @@ def test_where_the_database_is_away_no_letter_is_tried_alone(monkeypatch):
 @pytest.mark.django_db
 def test_letters_that_are_composed_together_are_those_that_each_would_be_alone(monkeypatch):
     papers = [make.paper(f"Paper {number}") for number in range(3)]
-    letters = [stored(papers[number % 3 :]) for number in range(TOGETHER + 3)]
+    letters = [
+        stored(papers[number % 3 :], day=TODAY - number % 2 * DAY) for number in range(TOGETHER + 3)
+    ]
     together = composed(*letters)
     assert together == [one for letter in letters for one in composed(letter)]
     bad = letters[TOGETHER // 2].subscriber.public_id
@@ -498,6 +527,22 @@ def test_letters_that_are_composed_together_are_those_that_each_would_be_alone(m
     assert type(found.pop(TOGETHER // 2)) is ZeroDivisionError
     del together[TOGETHER // 2]
     assert found == together
+
+
+@pytest.mark.django_db
+def test_each_link_of_a_letter_is_for_one_thing_and_its_readers_own():
+    paper, unread = make.paper(), make.subscriber(topics=[make.topic()], wants_quiet_days=True)
+    letters = [stored([paper]), stored(subscriber=unread), stored([paper])]
+    for letter, content in zip(letters, composed(*letters), strict=True):
+        reader, digest = letter.subscriber.public_id, letter.digest.public_id
+        own = {("preferences", reader), ("unsubscribe", reader)}
+        if letter.subscriber != unread:
+            own |= {("feedback", reader), ("digest", digest)}
+        header = dict(content.headers)["List-Unsubscribe"]
+        for part in (content.text, content.html, header):
+            found = set(re.findall(r"/(preferences|unsubscribe|feedback|digest)s?/([^/]+)/", part))
+            read = {(purpose, links.read(purpose, token)) for purpose, token in found}
+            assert read == ({("unsubscribe", reader)} if part is header else own)
 
 
 @pytest.mark.django_db
