@@ -8,7 +8,7 @@ import pytest
 
 from subscriptions import mail
 from subscriptions.models import Letter, Provider
-from subscriptions.post import lines, sending, smtp_line
+from subscriptions.post import delivery, lines, sending, smtp_line
 from subscriptions.post.smtp_server import SmtpTransport, parse_server
 from subscriptions.post.transports import Envelope, transport_for
 from tests.faults.proxy import Proxy
@@ -176,6 +176,15 @@ def test_where_there_is_no_line_any_more_a_letter_is_claimed_to_find_out_why(ser
     some.want(1)
     assert (pumped(some), some.most()) == (0, 1)
     some.close()
+
+
+def test_no_more_letters_are_claimed_at_once_than_two_to_a_line(server, written):
+    """Others may have the rest, and the leases of those that wait for a line run on."""
+    claimed = []
+    written["all"] = lambda letter: claimed.append(Letter.objects.filter(state="claimed").count())
+    digests(count=100)
+    assert deliver()["accepted"] == 100
+    assert max(claimed) == delivery.AHEAD * 10
 
 
 def test_a_line_that_was_idle_for_long_is_given_no_letter(server, monkeypatch):
