@@ -121,6 +121,27 @@ def test_of_letters_composed_together_none_is_begun_once_a_setting_keeps_all_fro
     assert server.accepted == []
 
 
+def test_once_a_setting_keeps_all_from_leaving_no_letter_is_written_for_nothing(
+    server, monkeypatch
+):
+    begun = []
+
+    def break_off():
+        raise ImproperlyConfigured("a setting is missing")
+
+    def compose(letters, now):
+        for letter in letters:
+            begun.append(letter)
+            monkeypatch.setattr(writing, "check", break_off)
+            yield ImproperlyConfigured("a setting is missing")
+
+    monkeypatch.setitem(registry.composers, "digest", compose)
+    monkeypatch.setattr(registry, "TOGETHER", 5)
+    digests(count=20)
+    deliver()
+    assert len(begun) == 5
+
+
 def test_a_round_looks_for_garbage_rarely_and_leaves_python_as_it_was(written):
     before, seen = gc.get_threshold(), []
     written["all"] = lambda letter: seen.append(gc.get_threshold())
