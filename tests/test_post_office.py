@@ -68,6 +68,12 @@ def claim(letter, now=NOW):
     return claimed[0] if claimed else None
 
 
+def claimed_numbers(limit, **how):
+    """Claim so many letters as a worker does. Return their numbers."""
+    with transaction.atomic():
+        return [letter.pk for letter in ledger.claim(NOW, limit, **how)[0]]
+
+
 def pass_fence(letter, now=NOW, mime=b"Subject: Papers\r\n\r\nHello.\r\n"):
     """Let a claimed letter pass the fence. Return whether it did."""
     frozen = {letter.pk: ledger.Frozen(mime, f"<{letter.pk}@example.org>", now)}
@@ -571,6 +577,49 @@ def test_workers_that_claim_at_once_wait_for_none_of_each_others_letters():
     with transaction.atomic():
         ours = ledger.claim(NOW, 1)[0][0].pk
         assert at_once(claim_one) == [*(letters - {ours})]
+
+
+def test_letters_that_have_waited_longest_are_claimed_first():
+    two, three, one = [
+        letter_to(f"{minutes}@example.org", next_try_at=NOW - minutes * MINUTE).pk
+        for minutes in (2, 3, 1)
+    ]
+    assert [claimed_numbers(1) for _ in range(3)] == [[three], [two], [one]]
+
+
+def test_letters_that_a_person_waits_for_are_claimed_before_digests_where_they_are_looked_for():
+    digests = [
+        letter_to(f"{number}@example.org", next_try_at=NOW - (3 - number) * MINUTE).pk
+        for number in range(3)
+    ]
+    awaited = make.subscriber(confirmed=False).letters.create(
+        kind="confirm", created_at=NOW, next_try_at=NOW, closes_at=NOW + 60 * MINUTE
+    )
+    assert claimed_numbers(1, looks_for_awaited=False) == [digests[0]]
+    assert claimed_numbers(2) == [awaited.pk, digests[1]]
+    assert claimed_numbers(2) == [digests[2]]
+
+
+def test_no_more_are_claimed_than_asked_for_though_some_turn_out_not_to_be_wanted():
+    unwanted = letter_to("left@example.org", next_try_at=NOW - MINUTE)
+    Subscriber.objects.update(unsubscribed_at=NOW)  # By nobody who calls her letters off.
+    due = [letter_to(f"{number}@example.org").pk for number in range(3)]
+    for numbers, is_exhausted in ((due[:2], False), (due[2:], True), ([], True)):
+        with transaction.atomic():
+            claimed, is_last = ledger.claim(NOW, 2)
+        assert ([letter.pk for letter in claimed], is_last) == (numbers, is_exhausted)
+    unwanted.refresh_from_db()
+    assert (unwanted.state, unwanted.reason) == ("skipped", "unsubscribed")
+
+
+def test_letters_that_broke_again_and_again_are_claimed_with_no_others():
+    suspects = [
+        letter_to(f"{number}@example.org", stumbles=ledger.SUSPECT + number) for number in range(2)
+    ]
+    well = letter_to(stumbles=ledger.SUSPECT - 1)
+    assert claimed_numbers(5) == [well.pk]
+    assert ledger.suspects(NOW) == [letter.pk for letter in suspects]
+    assert claim(suspects[0]) == suspects[0]
 
 
 def test_a_worker_that_wakes_up_after_its_lease_sends_nothing(server, composed):
