@@ -474,6 +474,34 @@ def test_a_time_limit_amid_a_settlement_leaves_nothing_open_that_was_answered(
     assert odd.last_reply.encode() + b"\r\n" == reply
 
 
+@pytest.mark.parametrize("place", ["composed", "busy", "at_fence"])
+def test_a_time_limit_lets_go_of_what_has_no_dot_wherever_it_is(server, place):
+    def is_stopping():
+        if getattr(round_.hand, place):
+            end_time()
+        return False
+
+    digests(count=60)
+    round_ = Round(clock.running_from(NOW + MINUTE), is_stopping=is_stopping)
+    with pytest.raises(SoftTimeLimitExceeded), tasks.in_time():
+        round_.run()
+    assert "claimed" not in states()
+
+
+def test_a_time_limit_amid_the_fence_lets_go_of_what_was_about_to_pass(server, monkeypatch):
+    fence = ledger.fence
+
+    def interrupted(letters, *args):
+        if letters:
+            end_time()
+        return fence(letters, *args)
+
+    monkeypatch.setattr(ledger, "fence", interrupted)
+    digests(count=60)
+    deliver_in_time()
+    assert (states(), server.accepted) == ({"planned": 60}, [])
+
+
 @on_postgresql
 def test_a_row_that_is_held_as_the_time_ends_costs_no_other_letter_its_release(
     server, when_written
