@@ -208,7 +208,7 @@ class Books:
         return [one for one in accepted if one.letter.id in moved]
 
     def _fence(self, waiting, held, now) -> ledger.Fenced:
-        fenced = ledger.Fenced([], [], [])
+        fenced = ledger.Fenced([], [])
         letters = [one.letter for one in waiting if one.letter.id not in held]
         if letters:
             frozen = {one.letter.id: one.frozen for one in waiting}

@@ -330,10 +330,9 @@ class Frozen:
 
 @dataclass
 class Fenced:
-    """Which letters may have their dot, which must not leave, and which wait for another look."""
+    """Which letters may have their dot, and which wait for another look. No others may leave."""
 
     passed: list[Letter]
-    withheld: list[Letter]
     waiting: list[Letter]
 
 
@@ -347,27 +346,21 @@ def fence(letters: Sequence[Letter], frozen: Mapping[int, Frozen], now: datetime
     wants = _locked_readers(letters)
     unsure = [one for one in letters if not (one.kind in _PLAIN and wants.get(one.subscriber_id))]
     readers = _readers([one for one in unsure if one.subscriber_id in wants])
-    fenced = Fenced([], [], [])
-    passing = []
+    passing, waiting = [], []
     for letter in letters:
         reader = readers.get(letter.subscriber_id)
         if letter.lease_until <= now:
-            fenced.withheld.append(letter)  # Anybody's: the sweeper sees to its row.
-        elif letter.subscriber_id not in wants:
-            exists = Subscriber.objects.filter(pk=letter.subscriber_id).exists()
-            (fenced.waiting if exists else fenced.withheld).append(letter)
+            continue  # Anybody's: the sweeper sees to its row.
+        if letter.subscriber_id not in wants:
+            if Subscriber.objects.filter(pk=letter.subscriber_id).exists():
+                waiting.append(letter)
         elif letter.closes_at <= now:
             end([letter], State.MISSED, "its day ended first", now)
-            fenced.withheld.append(letter)
         elif reader is not None and (reason := why_unwanted(letter, reader, now)):
             end([letter], State.SKIPPED, reason, now)
-            fenced.withheld.append(letter)
         else:
             passing.append(letter)
-    fenced.passed = _freeze_and_pass(passing, frozen, now)
-    ids = {letter.id for letter in fenced.passed}
-    fenced.withheld += [letter for letter in passing if letter.id not in ids]
-    return fenced
+    return Fenced(_freeze_and_pass(passing, frozen, now), waiting)
 
 
 def _locked_readers(letters) -> dict[int, bool]:
