@@ -720,6 +720,24 @@ def test_papers_of_a_letter_that_is_being_repeated_stay_hers_when_she_leaves():
     assert Pick.objects.count() == 1
 
 
+def test_who_was_overtaken_gives_no_papers_back():
+    """The letter that another has claimed since may arrive with them."""
+    letter = letter_to()
+    asleep = claim(letter)
+    office.sweep(NOW + 20 * MINUTE)
+    assert pass_fence(claim(letter, NOW + 40 * MINUTE), NOW + 40 * MINUTE)
+    assert ledger.end([asleep], Letter.State.FAILED, "refused", NOW + 40 * MINUTE) == []
+    assert Pick.objects.count() == 1
+
+
+def test_bytes_whose_letters_are_about_to_be_written_are_not_dropped():
+    Volley.objects.create(created_at=NOW, mime=b"")
+    ledger.drop_volleys(NOW + MINUTE, older_than=MINUTE)
+    assert Volley.objects.exists()
+    ledger.drop_volleys(NOW + 2 * MINUTE, older_than=MINUTE)
+    assert not Volley.objects.exists()
+
+
 @pytest.mark.parametrize("minutes", [1, 300])
 def test_a_letter_waits_for_its_provider_and_for_its_own_turn_whichever_is_longer(minutes):
     letter = letter_to(attempt=3)  # The next wait is an hour.

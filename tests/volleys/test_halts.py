@@ -9,7 +9,7 @@ import pytest
 
 from digest import planning
 from digest.models import Pick
-from subscriptions.models import Letter, Subscriber
+from subscriptions.models import Letter, LetterEvent, Subscriber
 from subscriptions.post import doubts, ledger, sending
 from tests import make
 from tests.make import NOW
@@ -90,16 +90,20 @@ def connected_at_rest(server):
 
 def test_a_server_that_lets_us_in_and_takes_nothing_is_asked_more_seldom_each_time(server):
     server.replies["mail"] = b"530 5.7.0 authentication required\r\n"
+    server.says = lambda stage, *told: time.sleep(0.1) if stage == "mail" else None
     digests(count=30)
-    pauses, lines_tried, now = [], [], NOW
+    pauses, lines_tried, letters_tried, now = [], [], [], NOW
     for _ in range(3):
-        tried = connected_at_rest(server)
+        tried, claims = connected_at_rest(server), LetterEvent.objects.filter(became="claimed")
+        before = claims.count()
         deliver(now)
+        letters_tried.append(claims.count() - before)
         lines_tried.append(connected_at_rest(server) - tried)
         pauses.append(round((sending.current().retry_at - now) / MINUTE))
         now += timedelta(minutes=20)  # All are due again.
     assert pauses == [1, 5, 15]
-    assert lines_tried[1:] == [1, 1]  # A try is one, until it has succeeded.
+    # A try is one, until it has succeeded.
+    assert lines_tried[1:] == letters_tried[1:] == [1, 1]
 
 
 def test_a_server_that_goes_away_amid_its_trial_is_asked_more_seldom_each_time(server):
