@@ -730,6 +730,25 @@ def test_who_was_overtaken_gives_no_papers_back():
     assert Pick.objects.count() == 1
 
 
+def test_letters_that_pass_the_fence_together_have_each_their_own_bytes_again():
+    again = past_the_fence()
+    first = ledger.frozen_bytes(again)
+    ledger.put_back(again, NOW)
+    later = NOW + 10 * MINUTE
+    letters = [claim(letter_to(f"{number}@example.org"), later) for number in range(2)]
+    letters.insert(0, claim(again, later))
+    frozen = {
+        letter.pk: ledger.Frozen(b"To: %d\r\n" % letter.pk, f"<{letter.pk}@x>", later)
+        for letter in letters
+    }
+    with transaction.atomic():
+        passed = ledger.fence(letters, frozen, later).passed
+    assert sorted(letter.pk for letter in passed) == sorted(frozen)
+    for letter in Letter.objects.all():
+        own = first if letter == again else frozen[letter.pk].mime
+        assert (letter.state, ledger.frozen_bytes(letter)) == ("transmitting", own)
+
+
 def test_bytes_whose_letters_are_about_to_be_written_are_not_dropped():
     Volley.objects.create(created_at=NOW, mime=b"")
     ledger.drop_volleys(NOW + MINUTE, older_than=MINUTE)
