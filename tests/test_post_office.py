@@ -812,6 +812,28 @@ def test_a_sweeper_that_comes_late_leaves_the_next_claim_alone(composed):
     assert (letter.state, letter.attempt) == ("claimed", 2)
 
 
+@pytest.mark.parametrize(
+    ("repeats", "is_repeat", "then"), [(0, False, 0), (0, True, 1), (1, False, 1), (1, True, 1)]
+)
+def test_that_a_letter_may_have_arrived_is_remembered_however_its_attempts_break(
+    repeats, is_repeat, then
+):
+    """Else its papers would be given back, and come once more."""
+    letter = claim(letter_to(repeats=repeats))
+    ledger.stumble(letter, NOW, is_repeat=is_repeat)
+    letter.refresh_from_db()
+    assert (letter.state, letter.repeats) == ("planned", then)
+
+
+def test_who_would_give_up_a_letter_that_another_has_is_overtaken(caplog):
+    seen = claim(letter_to(stumbles=ledger.MAX_STUMBLES - 1))
+    Letter.objects.update(attempt=2)
+    with pytest.raises(ledger.Overtaken):
+        ledger.stumble(seen, NOW)
+    assert Letter.objects.get().state == "claimed"
+    assert "given up" not in caplog.text
+
+
 def test_events_and_the_next_try_carry_their_own_moment_not_the_claims(server, composed):
     letter = letter_to("450-dot@example.org")
     slow = timedelta(milliseconds=50)
