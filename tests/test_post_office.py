@@ -776,6 +776,14 @@ def test_a_letter_that_is_written_anew_has_tries_left_and_is_told_as_one_that_ne
     assert ledger.suspects(NOW) == [letter.pk]
 
 
+def test_who_would_have_a_letter_written_anew_that_another_has_changed_is_overtaken():
+    letter = letter_to(state="failed", ended_at=NOW)
+    Letter.objects.update(state="accepted")
+    with pytest.raises(ledger.Overtaken):
+        ledger.reopen(letter, "digest", NOW, "planned anew")
+    assert Letter.objects.get().state == "accepted"
+
+
 def test_a_server_may_think_for_its_ten_minutes_however_late_the_fence_was_passed(composed):
     assert pass_fence(claim(letter_to()), NOW + 14 * MINUTE)
 
@@ -834,7 +842,9 @@ def test_who_would_give_up_a_letter_that_another_has_is_overtaken(caplog):
     assert "given up" not in caplog.text
 
 
-def test_events_and_the_next_try_carry_their_own_moment_not_the_claims(server, composed):
+def test_events_carry_their_attempt_and_with_the_next_try_their_own_moment_not_the_claims(
+    server, composed
+):
     letter = letter_to("450-dot@example.org")
     slow = timedelta(milliseconds=50)
     server.before_dot_reply = lambda recipient: time.sleep(slow.total_seconds())
@@ -844,6 +854,7 @@ def test_events_and_the_next_try_carry_their_own_moment_not_the_claims(server, c
     claimed, fenced, put_back = letter.events.all()[1:]
     assert NOW <= claimed.at < fenced.at < put_back.at
     assert put_back.at - fenced.at >= slow
+    assert [event.attempt for event in (claimed, fenced, put_back)] == [1, 1, 1]
     letter.refresh_from_db()
     assert letter.next_try_at == ledger.next_try(letter, put_back.at)
 

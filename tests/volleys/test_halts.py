@@ -125,6 +125,7 @@ def test_a_server_that_goes_away_amid_its_trial_is_asked_more_seldom_each_time(s
         failures.append(sending.current().failures)
         now += timedelta(minutes=20)
     assert failures == [2, 3, 4]
+    assert sending.current().trouble == "unreachable"
 
 
 # ---- The server is away (faults 24 and 25)
