@@ -383,6 +383,7 @@ def test_a_provider_that_breaks_puts_one_letter_in_doubt_and_not_all(settings, s
     assert Letter.objects.filter(state="uncertain").count() == 1
     deliver(NOW + MINUTE)  # One tries, for all.
     assert server.asked == 2
+    assert sending.current().failures == 2  # And the next waits for longer.
 
 
 @pytest.mark.django_db

@@ -129,6 +129,15 @@ def test_a_letter_that_somebody_is_changing_is_held():
         assert ledger.held([letter, other]) == {letter.pk}
 
 
+def test_a_letter_that_is_gone_is_held_by_nobody():
+    """Else the others would be asked after again and again."""
+    letter = digests(ODD, count=0)
+    there = digest_to("reader@example.org")
+    Letter.objects.filter(pk=letter.pk).delete()
+    with transaction.atomic():
+        assert ledger.held([letter, there]) == set()
+
+
 def test_what_was_answered_while_the_database_was_away_is_recorded_when_it_is_back(
     server, monkeypatch
 ):

@@ -142,13 +142,18 @@ def test_once_a_setting_keeps_all_from_leaving_no_letter_is_written_for_nothing(
     assert len(begun) == 5
 
 
-def test_a_round_looks_for_garbage_rarely_and_leaves_python_as_it_was(written):
-    before, seen = gc.get_threshold(), []
+@pytest.mark.parametrize(("objects", "then"), [(700, OBJECTS), (0, 0), (2 * OBJECTS, 2 * OBJECTS)])
+def test_a_round_looks_for_garbage_rarely_and_leaves_python_as_it_was(written, objects, then):
+    usual, seen = gc.get_threshold(), []
     written["all"] = lambda letter: seen.append(gc.get_threshold())
     digests(count=1)
-    deliver()
-    assert seen[0] == (OBJECTS, *before[1:])
-    assert gc.get_threshold() == before
+    gc.set_threshold(objects, *usual[1:])
+    try:
+        deliver()
+        assert gc.get_threshold() == (objects, *usual[1:])
+    finally:
+        gc.set_threshold(*usual)
+    assert seen[0] == (then, *usual[1:])
 
 
 def test_what_a_letter_took_is_given_back_before_the_next_is_written():
