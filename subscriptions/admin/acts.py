@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from django.contrib import admin, messages
 from django.contrib.admin import helpers
 from django.db import transaction
+from django.shortcuts import resolve_url
 from django.template.response import TemplateResponse
 from django.utils import timezone
 from unfold.enums import ActionVariant
@@ -122,12 +123,15 @@ def _selected(act):
         context = {
             **self.admin_site.each_context(request),
             "title": act.title,
-            "act": act,
+            "question": act.question,
+            "consequence": act.consequence,
             "form": form,
             "opts": self.opts,
             "subscribers": queryset,
             "action": request.POST["action"],
             "checkbox_name": helpers.ACTION_CHECKBOX_NAME,
+            "variant": "danger",
+            "back": resolve_url("admin:subscriptions_subscriber_changelist"),
         }
         return TemplateResponse(request, "admin/subscriptions/subscriber/confirm.html", context)
 

@@ -39,13 +39,14 @@ def asks_first(words, form=BaseDialogForm, **options):
 
 
 def _page(panel, request, dialog, form, object_id=None):
+    whom = panel.get_object(request, object_id) if object_id else ""
     page = f"admin:{panel.opts.app_label}_{panel.opts.model_name}"
     context = {
         **panel.admin_site.each_context(request),
         "title": dialog["form_submit_text"],
         "opts": panel.opts,
-        "whom": panel.get_object(request, object_id) if object_id else "",
-        "dialog": dialog,
+        "question": f"{dialog['title']} {whom}".strip(),
+        "consequence": dialog["description"],
         "form": form,
         "back": resolve_url(f"{page}_change", object_id)
         if object_id
