@@ -91,9 +91,9 @@ def test_a_database_that_says_something_now_and_then_is_not_silent(desk, monkeyp
 def test_once_a_job_is_done_the_database_is_waited_for_as_ever(desk):
     desk.give(lambda: run("SELECT 1"), lambda came_of: came_of.result())
     desk.close()
-    began = time.process_time()
+    began = time.thread_time()
     run(LONG)
-    assert time.process_time() - began < 0.1
+    assert time.thread_time() - began < 0.1
 
 
 def test_a_job_speaks_the_language_of_who_gives_it(desk):
