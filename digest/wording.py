@@ -130,7 +130,7 @@ def _why(basis, topic, terms, votes, area):
 
 def _says_more(terms, topic):
     """Return whether the words say more than the topic's name, but for words such as "of"."""
-    words = {word.lower() for word in terms}
+    words = {word for term in terms for word in term.lower().split()}
     return bool(words) and words != set(re.findall(r"[\w-]+", topic.lower())) - STOP_WORDS
 
 

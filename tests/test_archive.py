@@ -95,7 +95,7 @@ def test_the_archive_says_of_papers_what_the_model_reads_in_them():
     assert archive.ids_at(everything) == [paper.id for paper in papers]
     assert abs(archive.vectors(everything)[:, : archive.n_terms] - read).max() < 1e-6
     edition = Edition.of(archive.model, archive.ids_at(everything), list(map(text_of, papers)))
-    assert [archive.line_of(n) for n in everything] == [edition._terms(n) for n in everything]
+    assert [archive.line_of(n) for n in everything] == [edition.in_a_row(n) for n in everything]
 
 
 def test_an_edition_of_the_archive_chooses_as_one_of_the_texts():

@@ -335,13 +335,28 @@ def test_a_setting_that_can_not_be_is_refused(change, complaint):
 def test_the_words_of_a_reason_are_those_that_she_wrote():
     (first, *_) = choices_of(follow("proteins folded"))
     assert (first.basis, first.topic) == ("topic", "proteins folded")
-    assert set(first.terms) == {"proteins", "folded"}
+    assert " ".join(first.terms) == "proteins folded"
 
 
 def test_of_many_words_the_heaviest_are_said_in_her_order():
-    papers = ["bread oven yeast flour", "bread oven", "bread flour", "bread"]
+    papers = ["flour yeast oven bread", "bread oven", "bread flour", "bread"]
     (first, *_) = choices_of(follow("bread oven yeast flour"), papers)
     assert first.terms == ("oven", "yeast", "flour")
+
+
+@pytest.mark.parametrize(
+    ("paper", "terms"),
+    [
+        ("Graph neural networks predict molecules", ("graph neural networks", "molecules")),
+        ("Neural networks predict a graph of molecules", ("graph", "neural networks", "molecules")),
+        ("Molecules: networks predict a neural graph", ("graph", "neural", "molecules")),
+        ("Neural networks: graph neural molecules", ("graph neural", "networks", "molecules")),
+    ],
+)
+def test_words_that_the_paper_has_side_by_side_are_said_as_one(paper, terms):
+    others = ["networks", "networks of stars", "stars"]
+    (first, *_) = choices_of(follow("graph neural networks for molecules"), [paper, *others])
+    assert first.terms == terms
 
 
 def test_of_a_list_in_her_own_words_the_part_is_said_that_the_paper_is_about():
@@ -365,7 +380,16 @@ def test_of_a_topic_with_a_name_the_name_is_said(name):
 def test_a_word_that_another_one_says_is_not_said_twice():
     papers = ["in-context learning of rice", "bread"]
     (first,) = choices_of(follow("in-context learning"), papers)
-    assert set(first.terms) == {"in-context", "learning"}
+    assert first.terms == ("in-context learning",)
+
+
+def test_a_light_word_comes_with_its_heavy_neighbour():
+    papers = [
+        "rice flour yeast bread oven",
+        *(f"bread {word}" for word in ("rice", "flour", "yeast")),
+    ]
+    (first, *_) = choices_of(follow("bread oven yeast flour rice"), papers)
+    assert first.terms[0] == "bread oven"
 
 
 # ---- Several topics

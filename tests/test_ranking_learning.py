@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from digest.ranking.choice import choose
+from digest.ranking.explaining import words_behind_weights
 from digest.ranking.learning import (
     LEAST,
     RIDGE,
@@ -117,7 +119,16 @@ def test_papers_come_for_what_she_likes_alone_and_say_its_words():
     for choice in learned:
         assert not choice.topic
         assert choice.terms
-        assert set(choice.terms) <= set(library()[choice.paper].split())
+        assert set(" ".join(choice.terms).split()) <= set(library()[choice.paper].split())
+
+
+def test_what_a_reader_likes_is_said_as_the_paper_says_it():
+    papers = ["the crust of bread", "bread and its crust", "bread has yeast, and a crust"]
+    edition = edition_of(model(), papers)
+    weights = np.zeros((3, len(model().terms_)))
+    weights[:, model().columns(["bread", "crust"])] = [2, 1]
+    said = words_behind_weights(model(), edition, sparse.csr_matrix(weights), np.arange(3))
+    assert said == [("crust bread",), ("bread crust",), ("bread", "crust")]
 
 
 def test_two_likes_bring_nothing_on_their_own_account():

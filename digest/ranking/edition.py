@@ -128,11 +128,12 @@ class Edition:
         said = np.zeros(len(self), dtype=bool)
         wanted = [f" {' '.join(phrase)} " for phrase in phrases]
         for paper in among.tolist():
-            terms = self._terms(paper)
+            terms = self.in_a_row(paper)
             said[paper] = all(phrase in terms for phrase in wanted)
         return said
 
-    def _terms(self, paper: int) -> str:
+    def in_a_row(self, paper: int) -> str:
+        """Return the terms of a paper in order, a space around each, with a mark between lines."""
         key, cache = paper if self.line_of else self.texts[paper], self.cached("terms")
         terms = cache.get(key)
         if terms is None:

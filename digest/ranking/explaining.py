@@ -1,7 +1,11 @@
-"""The words behind a choice: those that weighed most, as people write them."""
+"""The words behind a choice: those that weighed most, as people write them.
+
+Words that the paper says side by side are one: "graph neural networks, molecules".
+"""
 
 import re
-from itertools import compress
+from collections.abc import Mapping
+from itertools import compress, permutations
 
 import numpy as np
 from scipy import sparse
@@ -21,7 +25,7 @@ def words_behind_query(
 ) -> tuple[str, ...]:
     """Return the words of the query that weigh most in this paper, as the reader wrote them.
 
-    In her order as well: "quantum, Monte, Carlo" can be read, whichever of them is the rarest.
+    In her order as well, whichever of them is the rarest. Light ones come with a heavy neighbour.
     """
     start, end = edition.vectors.indptr[paper : paper + 2]
     said, weights = edition.vectors.indices[start:end], edition.vectors.data[start:end]
@@ -36,12 +40,34 @@ def words_behind_query(
         return ()
     heard = np.flatnonzero(said[places] == columns)
     weighed = weights[places[heard]] * model.weights_[columns[heard]]
-    words: dict[str, int] = {}
-    for place in heard[np.argsort(-weighed, kind="stable")]:
-        word = hers[query.distinct[place]]
-        if not any(word in HYPHEN.split(other) for other in words):  # "in-context" says "context".
-            words[word] = place
-    return tuple(sorted(list(words)[:WORDS], key=words.__getitem__))
+    terms = query.distinct
+    ranked: dict[str, int] = {}  # The heaviest first.
+    for place in heard[np.argsort(-weighed, kind="stable")].tolist():
+        word = hers[terms[place]]
+        if not any(word in HYPHEN.split(other) for other in ranked):  # "in-context" says "context".
+            ranked[word] = place
+    in_order = {word: terms[ranked[word]] for word in sorted(ranked, key=ranked.__getitem__)}
+    phrases = _side_by_side(in_order, edition.in_a_row(paper))
+    rank = {word: number for number, word in enumerate(ranked)}
+    heaviest = sorted(phrases, key=lambda phrase: min(rank[word] for word in phrase))[:WORDS]
+    return tuple(" ".join(phrase) for phrase in phrases if phrase in heaviest)
+
+
+def _side_by_side(words: Mapping[str, str], said: str) -> list[list[str]]:
+    """Return the words in order, those together whose terms follow each other in what is said.
+
+    `words` are word -> term.
+    """
+    phrases: list[list[str]] = []
+    terms = ""
+    for word, term in words.items():
+        if phrases and f" {terms} {term} " in said:
+            phrases[-1].append(word)
+            terms = f"{terms} {term}"
+        else:
+            phrases.append([word])
+            terms = term
+    return phrases
 
 
 def words_unheard(model: TfidfModel, query: Query) -> list[str]:
@@ -62,12 +88,19 @@ def words_unheard(model: TfidfModel, query: Query) -> list[str]:
 def words_behind_weights(
     model: TfidfModel, edition: Edition, vectors: sparse.csr_matrix, papers: np.ndarray
 ) -> list[tuple[str, ...]]:
-    """Return, for each row of a reader's own weights and its paper, the words that weigh most."""
+    """Return, for each row of a reader's own weights and its paper, the words that weigh most.
+
+    In the order in which the most of them stand side by side in the paper.
+    """
     shared = vectors.multiply(edition.vectors[papers]).tocsr()
     behind = []
     for row in range(shared.shape[0]):
         start, end = shared.indptr[row : row + 2]
         heaviest = np.argsort(-shared.data[start:end], kind="stable")[:WORDS]
         columns = shared.indices[start:end][heaviest[shared.data[start:end][heaviest] > 0]]
-        behind.append(tuple(model.words_[columns].tolist()))
+        words = zip(model.words_[columns].tolist(), model.terms_[columns].tolist(), strict=True)
+        said = edition.in_a_row(int(papers[row]))
+        orders = [_side_by_side(dict(order), said) for order in permutations(words)]
+        fewest = min(orders, key=lambda phrases: len(phrases))
+        behind.append(tuple(map(" ".join, fewest)))
     return behind

@@ -86,8 +86,8 @@ class Part(Edition):
         said[among] = known[places] == 1
         return said
 
-    def _terms(self, paper: int) -> str:
-        return self.whole._terms(self.start + paper)
+    def in_a_row(self, paper: int) -> str:
+        return self.whole.in_a_row(self.start + paper)
 
 
 def _rows(matrix: sparse.csr_matrix, start: int, stop: int) -> sparse.csr_matrix:
