@@ -434,6 +434,8 @@ def test_a_webhook_that_is_none_is_refused_and_not_repeated(read_settings, url):
         ("smtp://you:25#1@mail.example.org", "EMAIL_URL holds more than a host and a port. What"),
         ("smtp://you:hush[1@mail.example.org", "EMAIL_URL holds a port that is no number. What is"),
         ("mailgun://hush[1@example.org", "EMAIL_URL holds a bracket: in a key, it stands as %5B"),
+        ("mailgun", "EMAIL_URL must say mailgun://KEY@DOMAIN."),
+        ("Postmark", "EMAIL_URL must say postmark://KEY."),
         (
             "smtp://mail.example.org?tls=maybe",
             "EMAIL_URL: tls must be none, starttls or implicit, not 'maybe'.",

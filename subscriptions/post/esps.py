@@ -96,7 +96,12 @@ class Account:
 
 def names_one(email_url: str) -> bool:
     """Return whether EMAIL_URL names a provider."""
-    return email_url.partition(":")[0].lower() in ESPS
+    return _name_in(email_url) in ESPS
+
+
+def _name_in(email_url):
+    """Return the name that it begins with, also where nothing follows."""
+    return email_url.partition(":")[0].lower()
 
 
 @cache
@@ -108,7 +113,7 @@ def account_of(email_url: str) -> Account:
         raise ImproperlyConfigured(
             "EMAIL_URL holds a bracket: in a key, it stands as %5B or %5D."
         ) from None
-    esp = ESPS[parts.scheme]
+    esp = ESPS[_name_in(email_url)]
     asked = dict(parse_qsl(parts.query))
     connections = _connections(asked.pop("connections", str(esp.connections)))
     if unknown := asked.keys() - esp.allows.keys():
