@@ -215,6 +215,7 @@ class PreferencesForm(PageForm):
     pause_until = forms.DateField(
         required=False,
         label=_("Pause until"),
+        input_formats=["%Y-%m-%d"],
         widget=forms.DateInput(attrs={"type": "date"}),
         validators=[MaxValueValidator(LAST_PAUSE, _("Please choose a day before the year 3000."))],
     )

@@ -741,6 +741,19 @@ def test_a_pause_can_be_ended(client, sent):
     assert reader.next_due_at < NOW + DAY
 
 
+@pytest.mark.parametrize("language", ["en", "de"])
+@pytest.mark.parametrize("day", ["12/10/2026", "10.12.2026", "Dec 10, 2026"])
+def test_a_day_to_pause_until_is_read_alike_in_every_language(client, language, day):
+    """Which day 12/10 is depends on who writes it."""
+    reader = make.subscriber()
+    page = client.post(
+        url("preferences", reader), {"pause_until": day}, headers={"accept-language": language}
+    )
+    assert page.status_code == 400
+    reader.refresh_from_db()
+    assert reader.paused_until is None
+
+
 @pytest.mark.parametrize("action", ["resume", "reset", "export"])
 def test_only_saving_touches_the_wishes(client, action):
     topic = make.topic()
