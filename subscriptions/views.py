@@ -283,7 +283,9 @@ def _resume(request, subscriber, token):
     now, door = timezone.now(), _door(request, "preferences page", VOUCH)
     if not (subscriber.wants and signup.lift(subscriber, now=now, door=door)):
         signup.resume(subscriber, now=now)
-    return _done(token, "resume")
+    subscriber.refresh_from_db()
+    # Else the page itself says why none comes.
+    return _done(token, "resume" if subscriber.state_at(now) == "active" else "")
 
 
 def _reset(request, subscriber, token):
