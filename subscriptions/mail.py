@@ -69,10 +69,11 @@ def render(kind: str, context: dict, unsubscribe_url: str = "") -> Content:
 def rendered(kind: str, context: dict) -> tuple[str, str]:
     """Return the parts of a letter of this kind: its lines broken, its CSS in its elements."""
     context = _common() | context
-    address = ", ".join(settings.POSTAL_ADDRESS.split("\n"))  # A line of it may be "2. Floor".
-    text = render_to_string(
-        f"email/{kind}/body.txt", context | {"postal_address": address}, using="text"
-    )
+    house = {  # Lines of their own, which may be "7. Heaven" and "2. Floor", but are no papers.
+        "letterhead": plaintext.unnumbered(settings.SITE_NAME),
+        "postal_address": plaintext.unnumbered(", ".join(settings.POSTAL_ADDRESS.split("\n"))),
+    }
+    text = render_to_string(f"email/{kind}/body.txt", context | house, using="text")
     html = render_to_string(f"email/{kind}/body.html", context, using="html")
     return plaintext.wrapped(plaintext.cleaned(text)), inline_css(plaintext.cleaned(html))
 

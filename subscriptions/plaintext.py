@@ -118,6 +118,11 @@ def fitting(text: str, limit: int) -> int:
     return len(text)
 
 
+def unnumbered(text: str) -> str:
+    """Return the text so that it doesn't begin like a paper: "1. We show" becomes "(1) We show"."""
+    return NUMBER.sub(r"(\1)", text, count=1) if NUMBER.match(text) else text
+
+
 def _wrapped(line):
     if line == SIGNATURE:
         return [line]
@@ -126,7 +131,7 @@ def _wrapped(line):
     if not NUMBER.match(body):
         return _broken(body, indent, indent)
     if indent:  # An abstract that begins like a paper: "1. We show …".
-        return _broken(_unnumbered(body), indent, indent)
+        return _broken(unnumbered(body), indent, indent)
     return _broken(body.replace(" ", NO_BREAK, 1), "", HANG)
 
 
@@ -173,13 +178,8 @@ def _pieces(word):
     while len(word) * 2 > widest and columns(word) > widest and "://" not in word:
         at = fitting(word, widest)
         yield word[:at]
-        word = _unnumbered(word[at:].lstrip(NO_BREAK))
+        word = unnumbered(word[at:].lstrip(NO_BREAK))
     yield word
-
-
-def _unnumbered(text):
-    """Return the text so that it doesn't begin like a paper: "1. We show" becomes "(1) We show"."""
-    return NUMBER.sub(r"(\1)", text, count=1) if NUMBER.match(text) else text
 
 
 def _is_narrow(text):

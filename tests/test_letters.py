@@ -353,6 +353,14 @@ def test_no_line_of_the_postal_address_looks_like_a_paper(digest, settings):
     assert "2. Stock<br>" in html_of(letter)
 
 
+@pytest.mark.parametrize("name", ["SITE_NAME", "POSTAL_ADDRESS"])
+def test_what_the_operator_says_of_the_house_never_looks_like_a_paper(digest, settings, name):
+    setattr(settings, name, "7. Stock")
+    text = text_of(digest(make.paper("Graphs")))
+    assert NUMBERED.findall(text) == ["1."]
+    assert "\n(7) Stock\n" in f"\n{text}"
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
