@@ -30,12 +30,15 @@ def site(request):
 def only_readable(get_response):
     """Turn away what no page can read, before one tries: bodies larger than any form of ours, text
     that isn't UTF-8, and NUL, for which PostgreSQL can't be asked.
+
+    Who unsubscribes says nothing but the address, so the body may be in any encoding.
     """
 
     def middleware(request):
         if _announced_length(request) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
             return HttpResponse("This is too large.\n", status=413, content_type="text/plain")
-        if not _is_utf8(request) or _has_nul(request):
+        is_text = _is_utf8(request) or request.path_info.startswith("/unsubscribe/")
+        if not is_text or _has_nul(request):
             return HttpResponse("This is unreadable.\n", status=400, content_type="text/plain")
         return get_response(request)
 

@@ -226,7 +226,8 @@ def unsubscribe(request, token):
         return _bad_link(request, 404)
     now, context = timezone.now(), {}
     if request.method == "POST":
-        via = "mail program" if "List-Unsubscribe" in request.POST else "unsubscribe page"
+        # The body is no form that is read: she leaves, however a mail program has written it.
+        via = "mail program" if b"List-Unsubscribe" in request.body else "unsubscribe page"
         with suppress(Subscriber.DoesNotExist):  # One who was erased has nothing left to end.
             door = _door(request, via)
             context["under_way"] = signup.unsubscribe(public_id, door=door, now=now)
