@@ -42,6 +42,7 @@ DATA_DIR = Path(text("DATA_DIR") or BASE_DIR / "var").resolve()
 
 SITE_NAME = text("SITE_NAME", "Paperboy")
 SITE_URL = site_address("SITE_URL", "http://127.0.0.1:8000")
+HAS_OWN_PORT = not text("SITE_URL")  # Links lead to the port that `serve` and `demo` take.
 IS_HTTPS = urlsplit(SITE_URL).scheme == "https"
 IS_PUBLIC = IS_HTTPS or bool(text("DATABASE_URL"))
 

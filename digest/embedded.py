@@ -4,7 +4,6 @@ What runs as separate processes in production runs here with the same code: the 
 Celery worker on whatever broker is set (by default `memory://`), and beat is Celery's own.
 """
 
-import os
 import socket
 import threading
 import time
@@ -29,7 +28,7 @@ PATIENCE = 10  # Seconds that a thread gets to finish what it is at.
 
 def use_port(port: int) -> None:
     """Make links point to this port, unless the environment says where the site is."""
-    if "SITE_URL" not in os.environ:
+    if settings.HAS_OWN_PORT:
         settings.SITE_URL = f"http://127.0.0.1:{port}"
 
 

@@ -142,6 +142,28 @@ def test_the_limits_are_those_that_the_documentation_tells(read_settings):
     assert f"| `LIMITS` | `{said}` |" in (ROOT / "README.md").read_text()
 
 
+@pytest.mark.parametrize(
+    ("named", "leads_to"),
+    [
+        ({}, "http://127.0.0.1:8117"),
+        ({"SITE_URL": ""}, "http://127.0.0.1:8117"),
+        ({"SITE_URL": "http://papers.example.org"}, "http://papers.example.org"),
+        ({"SITE_URL_FILE": "{folder}/address"}, "http://papers.example.org"),
+    ],
+)
+def test_links_lead_to_the_port_that_is_served_unless_the_site_is_elsewhere(
+    data_dir, named, leads_to
+):
+    (data_dir / "address").write_text("http://papers.example.org")
+    named = {name: text.format(folder=data_dir) for name, text in named.items()}
+    program = (
+        "from django.conf import settings; from digest import embedded; "
+        "embedded.use_port(8117); print(settings.SITE_URL)"
+    )
+    told = manage("shell", "-v0", "-c", program, DATA_DIR=str(data_dir), **named)
+    assert told.stdout.strip() == leads_to, told.stderr
+
+
 # ---- A public installation
 
 
