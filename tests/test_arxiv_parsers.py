@@ -322,6 +322,24 @@ def test_what_is_no_feed_is_refused_in_plain_words(parse, body, why):
         arxiv_api.parse(body)
 
 
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (b"On\x0cbread", "On bread"),
+        (b"On\x00bread", "On bread"),
+        (b"On&#x1;bread", "On bread"),
+        (b"On&#55349;bread", "On bread"),
+        (b"On&#xFFFF;bread", "On bread"),
+        (b"On AT&T's bread", "On AT&T's bread"),
+        (b"On cr&eacute;pes", "On crépes"),
+        (b"On &lt;b&gt;R&amp;amp;D&lt;/b&gt; & bread", "On R&D & bread"),
+    ],
+)
+def test_what_xml_forbids_in_one_title_costs_neither_it_nor_the_others(written, read):
+    body = feed(paper(), paper(id="2606.00002")).replace(b"On bread", written, 1)
+    assert [record.title for record in arxiv_rss.parse(body, "cs").records] == [read, "On bread"]
+
+
 @given(st.binary(max_size=200), st.integers(0, 1_000))
 def test_no_damage_to_a_feed_does_more_than_spoil_it(noise, position):
     body = feed(paper(), paper(id="2606.00002"))

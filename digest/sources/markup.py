@@ -1,5 +1,6 @@
 """XML from outside, read within limits: no DTD, no entities of its own, no endless nesting."""
 
+import re
 from xml.etree.ElementTree import Element, ParseError, TreeBuilder
 
 from defusedxml import DefusedXmlException
@@ -11,6 +12,10 @@ from digest.sources.records import BadRecord
 MAX_DEPTH = 40
 #: Stands for bytes that are no UTF-8. Unicode keeps it for such uses: no text holds it.
 BROKEN = "\ufdd0"
+#: What XML forbids, and some that write it let through: control characters, numbers of such, a
+#: lone "&" (as in AT&T), and HTML's entities, which a reader of texts knows and XML does not.
+FORBIDDEN = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]|\xef\xbf[\xbe\xbf]")
+AMPERSAND = re.compile(rb"&(?!(?:amp|lt|gt|quot|apos);)(?:#(?:x([0-9a-fA-F]{1,8})|([0-9]{1,9}));)?")
 
 
 def parse(body: bytes) -> Element:
@@ -20,10 +25,12 @@ def parse(body: bytes) -> Element:
     """
     if body.lstrip()[:15].lower().startswith((b"<!doctype html", b"<html")):
         raise MalformedFeed("a web page came instead of XML")
-    parser = DefusedXMLParser(target=_ShallowTree(), encoding="utf-8", forbid_dtd=True)
+    body = _as_utf8(body)
     try:
-        parser.feed(_as_utf8(body))
-        return parser.close()
+        try:
+            return _tree(body)
+        except ParseError:
+            return _tree(_mended(body))
     except ParseError as error:
         raise MalformedFeed(f"the XML is broken: {error}") from None
     except DefusedXmlException:
@@ -39,6 +46,25 @@ def text(parent: Element, path: str) -> str:
     if BROKEN in found:
         raise BadRecord("its text is not UTF-8")
     return found
+
+
+def _tree(body):
+    parser = DefusedXMLParser(target=_ShallowTree(), encoding="utf-8", forbid_dtd=True)
+    parser.feed(body)
+    return parser.close()
+
+
+def _mended(body):
+    """Return the XML with what it forbids made text, so that one bad title costs no list."""
+    return AMPERSAND.sub(_text_of, FORBIDDEN.sub(b" ", body))
+
+
+def _text_of(found):
+    if found[0] == b"&":
+        return b"&amp;"
+    code = int(found[1], 16) if found[1] else int(found[2])
+    is_character = code in (9, 10, 13) or 32 <= code < 0xD800 or 0xE000 <= code < 0xFFFE
+    return found[0] if is_character or 0x10000 <= code <= 0x10FFFF else b" "
 
 
 class _ShallowTree(TreeBuilder):
