@@ -123,6 +123,8 @@ def _update(paper, record, source, shift, is_sample):
         for name in FACTS:
             if value := getattr(record, name):
                 setattr(paper, name, value)
+        if _is_newer(record, paper):  # A withdrawn paper may come back as a new version.
+            paper.is_withdrawn = False
         paper.version = record.version or paper.version
         paper.is_withdrawn = record.is_withdrawn or paper.is_withdrawn
     if record.upvotes is not None:
@@ -140,12 +142,17 @@ def _is_outdated(record, paper):
     return bool(record.version and paper.version and record.version < paper.version)
 
 
+def _is_newer(record, paper):
+    """Whether the record tells of a later version than we know."""
+    return bool(record.version and paper.version and record.version > paper.version)
+
+
 def _events(paper, record, now):
     """Yield what the record tells that has happened to a paper since we knew it."""
     if paper.is_sample or _is_outdated(record, paper):
         return
     happened = []
-    if paper.version and record.version and record.version > paper.version:
+    if _is_newer(record, paper):
         happened.append((Kind.REVISED, f"version {record.version}"))
     if record.is_withdrawn and not paper.is_withdrawn:
         happened.append((Kind.WITHDRAWN, ""))

@@ -190,6 +190,8 @@ def test_a_withdrawn_version_is_seen_by_its_flag_or_its_words():
         "This submission is being withdrawn",
         "The manuscript was temporarily withdrawn",
         "arXiv admin note: This article has been withdrawn",
+        "The author has withdrawn this paper due to a crucial error",
+        "We withdraw this preprint.",
     ],
 )
 def test_words_that_withdraw_a_paper(text):
@@ -205,6 +207,9 @@ def test_words_that_withdraw_a_paper(text):
         "This article supersedes a withdrawn one",
         "We study why papers are withdrawn",
         "Withdrawal of bread",
+        "The drug rofecoxib was withdrawn in 2004 for its side effects",
+        "This vaccine has been withdrawn from the market",
+        "Withdrawn participants are no longer followed",
     ],
 )
 def test_words_that_only_speak_of_withdrawing(text):

@@ -77,6 +77,16 @@ def test_what_a_later_record_does_not_know_is_kept():
     assert (paper.day, paper.day_is_estimate) == (date(2025, 6, 7), False)
 
 
+def test_a_withdrawn_paper_that_comes_back_as_a_new_version_is_withdrawn_no_more():
+    withdrawn = replace(RECORD, version=2, is_withdrawn=True)
+    storing.store([replace(RECORD, version=1), withdrawn], now=NOW)
+    storing.store([replace(RECORD, version=2)], now=NOW)  # As a feed tells it, without comments.
+    assert Paper.objects.get().is_withdrawn
+    storing.store([replace(RECORD, version=3)], now=NOW)
+    assert not Paper.objects.get().is_withdrawn
+    assert storing.store([withdrawn], now=NOW).changed == 0
+
+
 def test_a_paper_of_unknown_day_is_of_the_day_it_was_stored_until_told():
     storing.store([replace(RECORD, day=None)], now=NOW)
     assert (Paper.objects.get().day, Paper.objects.get().day_is_estimate) == (NOW.date(), True)

@@ -8,11 +8,15 @@ VERSION = re.compile(r"v(\d{1,4})$")
 SUFFIXES = {"jr", "jr.", "sr", "sr.", "ii", "iii", "iv"}
 # How authors and arXiv put it, at the start of a comment or an abstract ("This paper has been
 # withdrawn by the authors"), or as a title ("Withdrawn: On bread"). Elsewhere the word may speak of
-# another paper: "supersedes the withdrawn 2506.00001".
+# another paper ("supersedes the withdrawn 2506.00001"), or of a drug that was withdrawn.
+PAPER = r"(?:(?:e-?|pre-?)?print|paper|submission|article|manuscript|work|note|letter|report|draft)"
 WITHDRAWN = re.compile(
     r"\W*(?:arxiv admin note:\s*)?"
-    r"(?:(?:this|the)\s(?:[\w-]+\s){1,3}(?:has\sbeen|have\sbeen|was|is)\s(?:[\w-]+\s)?)?"
-    r"(?:paper\s|submission\s|article\s)?withdrawn\b",
+    rf"(?:(?:(?:this|the)\s(?:[\w-]+\s)?{PAPER}\s(?:(?:has|have)\sbeen|was|is)\s(?:[\w-]+\s)?"
+    rf"|{PAPER}\s)?"
+    r"withdrawn\b(?!-|\s(?!by|due|because|as|since|on|from|for|in|at|pending|until)\w)"
+    r"|(?:i|we|(?:the\s)?authors?)\s(?:has\s|have\s)?(?:withdrawn?|withdrew)\sthis\s(?:[\w-]+\s)?"
+    rf"{PAPER})",
     re.IGNORECASE,
 )
 MAX_FIELD = 300
