@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from digest.sources import arxiv_text, files, records
-from digest.sources.records import BadRecord, canonical_id, plain
+from digest.sources.records import BadRecord, canonical_id, id_from_title, plain
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,10 @@ from digest.sources.records import BadRecord, canonical_id, plain
         ("2506.04235v3", "2506.04235"),
         ("arXiv:2506.04235v1", "2506.04235"),
         ("https://arxiv.org/abs/0704.0001", "0704.0001"),
+        ("http://www.arxiv.org/abs/2506.04235v2", "2506.04235"),
+        ("https://export.arxiv.org/abs/math.GT/0309136", "math/0309136"),
+        ("https://arxiv.org/pdf/2506.04235v1.pdf", "2506.04235"),
+        ("arxiv.org/abs/2506.04235", "2506.04235"),
         ("math/0309136", "math/0309136"),
         ("math.GT/0309136v2", "math/0309136"),
         ("hep-th/9901001", "hep-th/9901001"),
@@ -140,6 +144,16 @@ def test_a_row_without_an_id_gets_one_from_its_title():
     assert first.id.startswith("title:")
 
 
+def test_titles_without_words_are_of_papers_of_their_own():
+    assert id_from_title("🔥🔥") != id_from_title("😀")
+
+
+def test_authors_and_categories_that_are_no_text_are_left_out():
+    odd = [None, {"name": "Ann"}, ["b"], 1, "A. One"]
+    record = files.parse(row(authors=odd, categories=[None, "cs.LG", {}]))
+    assert (record.authors, record.categories) == (["A. One"], ["cs.LG"])
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -160,6 +174,7 @@ def test_a_row_without_an_id_gets_one_from_its_title():
         row(upvotes=-1),
         row(upvotes=True),
         row(id="what?"),
+        b'{"id": 2506.04230, "title": "A number loses its last digit"}',
         row(abstract={"a": 1}),
         b'{"title": "' + b"x" * 3_000_000 + b'"}',
     ],
@@ -216,7 +231,13 @@ def test_a_snapshot_line_with_an_author_without_a_name_is_read():
     assert record.authors == ["Curie", "Marie Curie"]
 
 
-@pytest.mark.parametrize("created", [None, [], {}, 7, "yesterday", "Mon, 2 Apr 99999 19:18:42 GMT"])
+@pytest.mark.parametrize(
+    "created",
+    [
+        *[None, [], {}, 7, "yesterday"],
+        *["Mon, 2 Apr 99999 19:18:42 GMT", "Mon, 2 Apr 9999 19:18:42 GMT"],
+    ],
+)
 def test_a_snapshot_line_of_unknown_day_takes_that_of_its_update(created):
     row = {
         "id": "0704.0001",

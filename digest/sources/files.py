@@ -52,9 +52,9 @@ def _from_row(row):
     title = records.plain(_text(row, "title"), records.MAX_TITLE)
     if not title:
         raise BadRecord("it has no title")
-    identity = row.get("id")
+    identity = _text(row, "id")  # As a number, 2506.04230 has lost its last digit.
     return Record(
-        id=records.canonical_id(str(identity)) if identity else records.id_from_title(title),
+        id=records.canonical_id(identity) if identity else records.id_from_title(title),
         title=title,
         abstract=records.plain(_text(row, "abstract"), records.MAX_ABSTRACT),
         day=_day(row.get("date")),
@@ -88,7 +88,7 @@ def _categories(value):
 
 def _first_version_day(row):
     try:
-        return parsedate_to_datetime(row["versions"][0]["created"]).date()
+        return _within_reason(parsedate_to_datetime(row["versions"][0]["created"]).date())
     except (AttributeError, KeyError, IndexError, OverflowError, TypeError, ValueError):
         return _day(row.get("update_date"))
 
@@ -122,6 +122,10 @@ def _day(value):
         day = date.fromisoformat(str(value)[:10])
     except ValueError:
         raise BadRecord(f"{str(value)[:30]!r} is no date such as 2025-06-07") from None
+    return _within_reason(day)
+
+
+def _within_reason(day):
     if not 1900 <= day.year < 2100:
         raise BadRecord(f"{day} is no day on which a paper came out")
     return day

@@ -28,6 +28,9 @@ MAX_LATEX = 5_000  # Characters; the most that was seen in an abstract is 700.
 
 MAX_ID = 100
 NEW_ID = re.compile(r"(\d{4}\.\d{4,5})(v\d+)?", re.ASCII)
+ARXIVS = re.compile(
+    r"(arxiv:|(https?://)?(www\.|export\.)?arxiv\.org/(abs|pdf|html)/)", re.IGNORECASE | re.ASCII
+)
 OLD_ID = re.compile(r"([a-z-]+)(\.[A-Z]{2})?/(\d{7})(v\d+)?", re.ASCII)
 OTHER_ID = re.compile(r"[a-z][a-z0-9-]*:[A-Za-z0-9._/()-]+")
 CONTROLS = re.compile(
@@ -85,7 +88,9 @@ def canonical_id(text: str) -> str:
     >>> canonical_id("arXiv:2506.04235v2"), canonical_id("math.GT/0309136")
     ('2506.04235', 'math/0309136')
     """
-    text = re.sub(r"^(arxiv:|https?://arxiv\.org/abs/)", "", text.strip(), flags=re.IGNORECASE)
+    text = text.strip()
+    if prefix := ARXIVS.match(text):
+        text = text[prefix.end() :].removesuffix(".pdf")
     if len(text) <= MAX_ID:  # What is longer has no room in the database.
         if match := NEW_ID.fullmatch(text):
             return match[1]
@@ -111,7 +116,7 @@ def month_of(identity: str) -> date | None:
 
 def id_from_title(title: str) -> str:
     """Return an id for a paper that came without one: the same for the same words."""
-    words = " ".join(re.findall(r"\w+", title.casefold()))
+    words = " ".join(re.findall(r"\w+", title.casefold())) or title
     return f"title:{hashlib.sha256(words.encode()).hexdigest()[:20]}"
 
 
@@ -212,7 +217,8 @@ def names(values) -> list[str]:
         values = [values]
     if not isinstance(values, list):
         return []
-    return [text for value in values[:MAX_NAMES] if (text := plain(str(value), 200))]
+    texts = (value for value in values[:MAX_NAMES] if isinstance(value, str))
+    return [said for text in texts if (said := plain(text, 200))]
 
 
 def web_address(text: str) -> str:
