@@ -50,7 +50,7 @@ _refused: dict[int, float] = {}
 
 def renew(now) -> FittedModel:
     """Fit the model, and write the archive for it. Return the model's row."""
-    corpus = fitting.read_corpus()
+    corpus = fitting.read_corpus(now)
     row = fitting.fit(now, corpus)
     write(now, corpus)
     return row

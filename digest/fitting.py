@@ -14,6 +14,7 @@ import numpy as np
 from django.conf import settings
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
+from django.utils import timezone
 
 from digest.models import FittedModel, Paper
 from digest.ranking.corpus import Corpus
@@ -21,6 +22,7 @@ from digest.ranking.model import TfidfModel
 
 logger = logging.getLogger(__name__)
 
+A_DAY = timedelta(days=1)
 LEAST = 5_000  # So many papers are read at least, however old: fewer know too few words.
 KEPT = 2  # So many models stay in the storage: a worker may still be reading the last but one.
 
@@ -46,11 +48,14 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def read_corpus() -> Corpus:
-    """Read the papers of the last CORPUS_DAYS, and LEAST papers if there are so many."""
+def read_corpus(now) -> Corpus:
+    """Read the papers of the last CORPUS_DAYS, and LEAST papers if there are so many.
+
+    The days are counted from the newest paper, but for those that are said to be of the future.
+    """
     corpus = Corpus()
     papers = Paper.objects.order_by("-day", "pk")
-    newest = papers.first()
+    newest = papers.filter(day__lte=timezone.localdate(now) + A_DAY).first() or papers.first()
     if newest is None:
         return corpus
     first = newest.day - timedelta(days=settings.CORPUS_DAYS - 1)
@@ -62,7 +67,7 @@ def read_corpus() -> Corpus:
 
 def fit(now, corpus: Corpus | None = None) -> FittedModel:
     """Fit a model on the corpus window, which may be read already, and store it. Return its row."""
-    model = TfidfModel().fit_read(read_corpus() if corpus is None else corpus)
+    model = TfidfModel().fit_read(read_corpus(now) if corpus is None else corpus)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **model.to_arrays())
     content = buffer.getvalue()
@@ -87,7 +92,7 @@ def current(now, *, may_store=True) -> TfidfModel:
     try:
         return in_use()
     except NotFitted:
-        return kept(fit(now)) if may_store else TfidfModel().fit_read(read_corpus())
+        return kept(fit(now)) if may_store else TfidfModel().fit_read(read_corpus(now))
 
 
 def in_use() -> TfidfModel:

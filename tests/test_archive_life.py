@@ -58,7 +58,7 @@ def test_a_paper_that_changed_is_found_by_its_new_words():
 
 def test_a_paper_that_changed_while_the_model_was_fitted_is_read_again():
     paper, other = make.paper("Graph networks"), make.paper("Graph cliques")
-    corpus = fitting.read_corpus()
+    corpus = fitting.read_corpus(NOW)
     fitting.fit(NOW, corpus)
     Paper.objects.filter(pk=paper.pk).update(title="Molecules")
     archive.write(NOW, corpus)
@@ -68,7 +68,7 @@ def test_a_paper_that_changed_while_the_model_was_fitted_is_read_again():
 
 def test_a_corpus_serves_an_archive_of_a_model_that_another_process_fitted():
     make.paper("Graph networks")
-    corpus = fitting.read_corpus()
+    corpus = fitting.read_corpus(NOW)
     fitting.fit(NOW, corpus)
     later = make.paper("Zebras")
     fitting.fit(NOW + DAY)

@@ -99,6 +99,15 @@ def test_the_day_of_a_feed_is_that_of_its_papers_not_of_its_building():
     assert arxiv_rss.parse(feed(paper(), day=date(2026, 6, 2)), "cs").day == date(2026, 6, 2)
 
 
+@pytest.mark.parametrize("far", ["9999", "1926"])
+def test_an_item_whose_day_is_far_from_that_of_its_feed_is_of_the_feeds_day(far):
+    body = feed(paper(id="2606.00001"), paper(id="2606.00002"), paper(id="2606.00003"))
+    head, items = body.split(b"<item>", 1)
+    body = head + b"<item>" + items.replace(b" 2026 00:00", b" %b 00:00" % far.encode(), 1)
+    assert far.encode() in body
+    assert [record.day for record in arxiv_rss.parse(body, "cs").records] == [DAY] * 3
+
+
 def test_an_empty_feed_is_empty_and_has_its_own_day():
     parsed = arxiv_rss.parse(feed(), "cs")
     assert parsed.is_empty

@@ -338,6 +338,17 @@ def test_a_preview_writes_nothing_not_even_a_model():
     assert not fitting.FittedModel.objects.exists()
 
 
+def test_a_paper_that_is_said_to_be_of_the_future_leaves_the_corpus_as_long_as_it_is(
+    settings, monkeypatch
+):
+    settings.CORPUS_DAYS = 3
+    monkeypatch.setattr(fitting, "LEAST", 1)
+    for ago in range(3):
+        make.paper(f"Paper {ago}", "Bread.", day=TODAY - timedelta(days=ago))
+    make.paper("A slip of the pen", "Bread.", day=TODAY.replace(year=2099))
+    assert len(fitting.read_corpus(NOW)) == 4
+
+
 @pytest.mark.parametrize(("least", "read"), [(1, 2), (3, 3), (9, 4)])
 def test_the_model_is_fitted_on_the_last_days_and_on_older_papers_where_they_are_few(
     settings, monkeypatch, least, read

@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from dataclasses import dataclass
-from datetime import UTC, date
+from datetime import UTC, date, timedelta
 from email.utils import parsedate_to_datetime
 from xml.etree.ElementTree import Element
 
@@ -15,6 +15,7 @@ from digest.sources.records import BadRecord, Record
 DC = "{http://purl.org/dc/elements/1.1/}"
 ARXIV = "{http://arxiv.org/schemas/atom}"
 KINDS = ("new", "cross", "replace", "replace-cross")
+A_WEEK = timedelta(days=7)
 MOST = 2_000  # Items in a feed; arXiv leaves out the rest.
 
 
@@ -49,22 +50,23 @@ def parse(body: bytes, category: str) -> Feed:
         raise MalformedFeed(f"arXiv answers: {said}")
     channel_day = _day(channel.findtext("pubDate", ""))
     items = channel.findall("item")
+    feed_day = _feed_day(items) or channel_day
     good, bad = [], []
     for item in items:
         try:
-            good.append(_record(item, channel_day))
+            good.append(_record(item, feed_day))
         except BadRecord as error:
             bad.append(f"{_name(item)}: {error}")
     return Feed(
         category=category,
-        day=_feed_day(items) or channel_day,
+        day=feed_day,
         records=good,
         bad=bad,
         items=len(items),
     )
 
 
-def _record(item: Element, channel_day: date | None) -> Record:
+def _record(item: Element, feed_day: date | None) -> Record:
     versioned = markup.text(item, "guid") or markup.text(item, "link")
     versioned = versioned.strip().removeprefix("oai:arXiv.org:")
     identity = records.canonical_id(versioned)
@@ -73,7 +75,7 @@ def _record(item: Element, channel_day: date | None) -> Record:
         raise BadRecord("no title")
     kind = _kind(item)
     # What is no news was announced before: the feed tells the day of its cross-list or revision.
-    day = (_day(markup.text(item, "pubDate")) or channel_day) if kind == "new" else None
+    day = _announced(markup.text(item, "pubDate"), feed_day) if kind == "new" else None
     abstract = markup.text(item, "description").partition("Abstract:")[2]
     abstract = records.plain(abstract, records.MAX_ABSTRACT)
     categories = records.names([category.text or "" for category in item.findall("category")])
@@ -101,6 +103,13 @@ def _kind(item):
         return kind
     said = re.search(r"Announce Type:\s*([a-z-]+)", item.findtext("description", ""))
     return said[1] if said and said[1] in KINDS else ""
+
+
+def _announced(text, feed_day):
+    """Return an item's own day, or that of its feed where it is far from that: a mistake."""
+    day = _day(text)
+    is_near = day and feed_day and abs(day - feed_day) <= A_WEEK
+    return day if is_near else feed_day
 
 
 def _feed_day(items):
