@@ -230,6 +230,50 @@ def test_what_stands_in_quotes_means_the_words_as_they_are_written(quoted, found
     assert set(papers_of(follow(quoted), CONFORMAL)) == found
 
 
+LETTERS = [
+    "T cells of mice",
+    "the T-cell",
+    "B cells of mice",
+    "single cells",
+    "T: a theory of cells",
+    "rice",
+]
+
+
+@pytest.mark.parametrize(
+    ("topic", "found"),
+    [
+        ("T cells", {0, 1}),
+        ("t cell", {0, 1}),
+        ('"T cells"', {0, 1}),
+        ("T cells, B cells", {0, 1, 2}),
+        ('"T cells" of mice', {0}),
+        ("cells", {0, 1, 2, 3, 4}),
+        ("a cell", {0, 1, 2, 3, 4}),
+        ("I cells", {0, 1, 2, 3, 4}),
+        ("baker's cells", set()),
+    ],
+)
+def test_a_word_of_one_letter_must_stand_beside_its_neighbour(topic, found):
+    assert set(papers_of(follow(topic), LETTERS)) == found
+
+
+def test_of_a_letter_in_the_middle_one_neighbour_is_enough():
+    papers = [
+        "deficiency of vitamin D",
+        "vitamin C deficiency",
+        "deficiency of a vitamin, and of D",
+        "rice",
+    ]
+    assert papers_of(follow("vitamin D deficiency"), papers) == [0]
+
+
+def test_a_letter_with_a_star_or_a_stop_is_a_word_as_well():
+    papers = ["C*-algebras", "Clifford algebras", "E. coli", "coli of E, a city", "rice"]
+    assert papers_of(follow("C*-algebras"), papers) == [0]
+    assert papers_of(follow("E. coli"), papers) == [2]
+
+
 def test_an_acronym_stands_for_what_is_quoted_in_any_form():
     papers = [f"Retrieval augmented generation (RAG), {word(n)}" for n in range(5)]
     papers += ["our RAG bakes", "retrieving augmented generations", "rice"]

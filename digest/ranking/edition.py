@@ -11,7 +11,7 @@ from scipy import sparse
 from digest.ranking import text
 from digest.ranking.model import TfidfModel
 from digest.ranking.query import Query
-from digest.ranking.quoting import quotes
+from digest.ranking.quoting import says
 
 CACHED = 50_000  # So many entries a cache.
 PRIOR = 2  # So many papers of the general habit are added to those of a field or an age.
@@ -156,13 +156,13 @@ class Edition:
         return said + said_in_full
 
     def has_quotes(self, query: Query, among: np.ndarray) -> np.ndarray:
-        """Return which of the papers `among` have what the query quotes, as it is written."""
+        """Return which of the papers `among` say what the query quotes, as it is written."""
         said = np.zeros(len(self), dtype=bool)
         said[among] = True
         if query.phrases:  # Few say their stems, and these alone are looked at more closely.
             said = self.says(query.phrases, among)
         papers = np.flatnonzero(said)
-        said[papers] = [quotes(self.model, one, query.quotes) for one in self._texts(papers)]
+        said[papers] = [says(self.model, one, query) for one in self._texts(papers)]
         return said
 
     def _texts(self, papers: np.ndarray) -> Sequence[str]:

@@ -28,6 +28,10 @@ PIECE = re.compile(r'(?:"[^"\n]*"|[^,;\n])+')
 
 #: What stands in quotes: its words, folded.
 type Quote = tuple[str, ...]
+#: A word of one letter, as in "T cells" or "vitamin D": the term before, itself, the term after.
+type Lone = tuple[str, str, str]
+#: Letters that are words of English, that an apostrophe makes, or that a hyphen joins to a term.
+NO_LONE = re.compile(r"\b[AaIi]\b|['\u2019]\w\b|\b\w(?:['\u2019]|[-\u2010\u2011](?=\w))")
 
 
 @dataclass(frozen=True)
@@ -35,17 +39,24 @@ class Query:
     """One part of a topic's text: its terms, and those that must stand next to each other.
 
     `terms` are in the order in which they were written, each as often as it was. `quotes` are the
-    words that are meant as they are written.
+    words that are meant as they are written. `lone` are the words of one letter, which are no
+    terms, where all words are meant.
     """
 
     text: str
     terms: tuple[str, ...]
     phrases: tuple[tuple[str, ...], ...] = ()
     quotes: tuple[Quote, ...] = ()
+    lone: tuple[Lone, ...] = ()
 
     @property
     def distinct(self) -> list[str]:
         return list(dict.fromkeys(self.terms))
+
+    @property
+    def is_literal(self) -> bool:
+        """Return whether the terms of a paper alone don't tell that it says this."""
+        return bool(self.quotes or self.lone)
 
     @property
     def is_short(self) -> bool:
@@ -74,7 +85,8 @@ def _queries(topic: str, limit: int) -> tuple[Query, ...]:
     for part in parts(topic):
         query = _query(part)
         if query.terms:
-            found.setdefault((frozenset(query.terms), query.phrases, query.quotes), query)
+            key = frozenset(query.terms), query.phrases, query.quotes, query.lone
+            found.setdefault(key, query)
         if len(found) == limit:
             break
     return tuple(found.values())
@@ -92,9 +104,26 @@ def _query(part: str) -> Query:
     distinct = set(list(dict.fromkeys(terms))[:MAX_TERMS])
     quotes = {tuple(text.words(quoted, of_query=True)) for quoted in QUOTED.findall(part)}
     stems = {quote: tuple(text.stems(list(quote))) for quote in quotes}
+    meant = [part] if len(distinct) <= SHORT else QUOTED.findall(part)
     return Query(
         part,
         tuple(term for term in terms if term in distinct),
         tuple(sorted({phrase for phrase in stems.values() if len(phrase) > 1})),
         tuple(sorted(quote for quote in quotes if stems[quote])),
+        tuple(dict.fromkeys(lone for said in meant for lone in lone_letters(said))),
     )
+
+
+def lone_letters(said: str) -> list[Lone]:
+    """Return the words of one letter in a text, each with its neighbours, in order.
+
+    >>> lone_letters("C*-algebras"), lone_letters("vitamin D"), lone_letters("k-means")
+    ([('', 'c', 'algebra')], [('vitamin', 'd', '')], [])
+    """
+    words = ["", *text.WHOLE.findall(NO_LONE.sub(" ", said).lower()), ""]
+    found = [
+        (text.term(words[place - 1]), word, text.term(words[place + 1]))
+        for place, word in enumerate(words)
+        if len(word) == 1 and word.isalpha()
+    ]
+    return [one for one in found if one[0] or one[2]]

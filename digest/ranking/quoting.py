@@ -10,9 +10,35 @@ from functools import lru_cache
 
 from digest.ranking import text
 from digest.ranking.model import TfidfModel
-from digest.ranking.query import Quote
+from digest.ranking.query import Lone, Query, Quote
 
 MEANT = "="  # Stands before a term that a paper says by an acronym: how it is written is unknown.
+
+
+def says(model: TfidfModel, document: str, query: Query) -> bool:
+    """Return whether a paper that has a query's terms says what its terms don't tell."""
+    return _has_lone(document, query.lone) and quotes(model, document, query.quotes)
+
+
+def _has_lone(document: str, wanted: Sequence[Lone]) -> bool:
+    """Return whether each word of one letter stands beside one of its neighbours, as in "T cells".
+
+    What a hyphen joins counts as well.
+    """
+    if not wanted:
+        return True
+    words = ["", *text.WHOLE.findall(document.lower()), ""]
+    beside = {
+        (word, neighbour, step)
+        for place, word in enumerate(words)
+        if len(word) == 1
+        for step in (-1, 1)
+        if (neighbour := text.term(words[place + step]))
+    }
+    return all(
+        bool({(letter, before, -1), (letter, after, 1)} & beside)
+        for before, letter, after in wanted
+    )
 
 
 def quotes(model: TfidfModel, document: str, wanted: Sequence[Quote]) -> bool:

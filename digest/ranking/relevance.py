@@ -56,7 +56,7 @@ def relevance(
             wanted[row, ~together] += APART
     is_about &= scores >= wanted
     for row, query in enumerate(queries):
-        if query.quotes:  # Last, since texts are looked at.
+        if query.is_literal:  # Last, since texts are looked at.
             is_about[row] &= edition.has_quotes(query, np.flatnonzero(is_about[row]))
     return Relevance(scores, is_about)
 

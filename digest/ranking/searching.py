@@ -15,7 +15,7 @@ from digest.ranking.archive import SUBLINEAR, Archive
 from digest.ranking.edition import cosines_of
 from digest.ranking.model import ABSENT
 from digest.ranking.query import SHORT, Query, queries
-from digest.ranking.quoting import quotes
+from digest.ranking.quoting import says
 from digest.ranking.relevance import BEST, COVERAGE, ENOUGH, LACKING, LONG, TOGETHER
 from digest.ranking.tokens import TEXTS, lines, name_words, say
 from digest.ranking.tuning import Tuning
@@ -75,7 +75,7 @@ def _about(archive: Archive, query: Query, tuning: Tuning, newest: bool) -> Hits
     asked = _Asked(archive, query)
     papers, lacking = asked.candidates()
     scores = asked.words(papers)
-    if query.quotes:
+    if query.is_literal:
         best = _best(scores, READ)
         best = best[asked.says(papers[best], query.phrases)]
         best = best[asked.has_quotes(papers[best])]
@@ -169,7 +169,7 @@ class _Asked:
         if self.archive.texts_of is None:
             raise ValueError("an archive without texts can't say how words are written")
         texts = self.archive.texts_of(self.archive.ids_at(papers))
-        found = [quotes(self.archive.model, said, self.query.quotes) for said in texts]
+        found = [says(self.archive.model, said, self.query) for said in texts]
         return np.array(found, dtype=bool)
 
     def with_latent(self, papers: np.ndarray, words: np.ndarray, tuning: Tuning) -> np.ndarray:

@@ -16,6 +16,7 @@ from digest.ranking.stopwords import STOP_WORDS
 WORD = re.compile(r"[^\W_]{2,}")
 ACRONYM = re.compile(r"\b[A-Z][A-Z0-9]+(?=s?\b)")
 HYPHENATED = re.compile(r"(?<![^\W_])[^\W_]+(?:[-\u2010\u2011][^\W_]+)+")
+WHOLE = re.compile(r"[^\W_]+")  # Those of one letter as well.
 MAX_WORD = 40  # Longer ones are no words; they would only fill the vocabulary.
 #: Said of everything, and about nothing: its words would look like a subject.
 STATE_OF_THE_ART = re.compile(r"state[-\s]+of[-\s]+the[-\s]+art")
@@ -154,6 +155,11 @@ def hyphenated(text: str) -> list[str]:
 def stems(words: list[str]) -> list[str]:
     """Return the terms of folded words, in order. Stop words and numbers have none."""
     return " ".join(map(_stems.__getitem__, words)).split()
+
+
+def term(word: str) -> str:
+    """Return the term of one word, or the word where it is a letter; nothing for a stop word."""
+    return word if len(word) == 1 else " ".join(stems(words(word, of_query=True)))
 
 
 def forms(words: list[str]) -> list[str]:
