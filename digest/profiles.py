@@ -59,12 +59,13 @@ def wished(wishes: Wishes, size: int, subscriber: Subscriber | None = None) -> P
 def interest_of(topic: Topic, weight: float = 1.0) -> Interest:
     """Return a topic as the ranking reads it.
 
-    A text that is the name of a category, such as "cs.LG" or "hep-th", means its papers.
+    A text that is the name of a category, such as "cs.LG" or "hep-th", means its papers, and so
+    does that of an archive which is no word, such as "q-fin".
     """
     categories = tuple(taxonomy.merged(topic.categories))
     text = topic.query.strip()
-    if not categories and (category := taxonomy.named(text)):
-        return Interest(topic.name, "", weight, (category,))
+    if not categories and (meant := taxonomy.meant(text)):
+        return Interest(topic.name, "", weight, meant)
     return Interest(topic.name, topic.query, weight, categories)
 
 

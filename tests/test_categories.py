@@ -38,6 +38,15 @@ def papers():
     make.paper("Cross-listed operators", categories=["math.OA", "math-ph"])
 
 
+def test_an_archive_whose_name_is_no_word_brings_the_papers_of_its_categories():
+    make.paper("Prices", categories=["q-fin.PR"])
+    make.paper("Galaxies", categories=["astro-ph.GA"])
+    make.paper("The word in passing: Q-FIN", categories=["cs.CL"])
+    titles, picks = picked(topics=[make.topic("q-fin"), make.topic("Astro-ph")])
+    assert sorted(titles) == ["Galaxies", "Prices"]
+    assert {pick.why for pick in picks} == {"q-fin", "Astro-ph"}
+
+
 def test_a_followed_category_brings_its_papers_the_primary_ones_first(papers):
     titles, picks = picked(topics=[category("math.GT")])
     assert titles == ["Knots", "Knots elsewhere"]

@@ -221,6 +221,9 @@ CLOSED = {
 #: The archives that are a group of their own; all others belong to physics.
 GROUPS = {"cs", "econ", "eess", "math", "q-bio", "q-fin", "stat"}
 
+#: Archives whose names are no words, so that whoever writes one means its categories.
+NO_WORDS = ("astro-ph", "cond-mat", "eess", "nlin", "q-bio", "q-fin")
+
 #: As people may write them -> as arXiv does.
 NAMES = {name.lower(): name for name in (*CATEGORIES, *CLOSED, *ALIASES)}
 
@@ -242,6 +245,19 @@ def merged(categories: list[str]) -> list[str]:
 def named(text: str) -> str:
     """Return the category that a text is the name of, such as "cs.lg", or nothing."""
     return canonical(NAMES.get(text.strip().lower(), ""))
+
+
+def meant(text: str) -> tuple[str, ...]:
+    """Return the categories that a text is the name of: one, those of an archive, or none.
+
+    >>> meant("cs.lg"), meant("eess")
+    (('cs.LG',), ('eess.AS', 'eess.IV', 'eess.SP', 'eess.SY'))
+    """
+    archive = text.strip().lower()
+    if archive in NO_WORDS:
+        return tuple(name for name in CATEGORIES if archive_of(name) == archive)
+    category = named(text)
+    return (category,) if category else ()
 
 
 def nearest(text: str) -> str:
