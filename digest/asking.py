@@ -90,7 +90,7 @@ def ask(subscriber, asked: str, day: date, now) -> Answer:
     days = min(days, editions.LONGER[0])  # Those of a month take too long to read for a page.
     is_new = Paper.objects.new_on(until, days).filter(pk=paper.pk).exists()
     answer = Answer(paper, pick, is_new=is_new, day=day)
-    if pick is not None:
+    if pick is not None or paper.is_withdrawn:
         return answer
     try:
         issue = editions.for_page(until, days)

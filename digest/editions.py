@@ -7,7 +7,7 @@ this time, so that many readers share an issue.
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from threading import Lock
 from typing import Any
@@ -105,7 +105,7 @@ def for_page(day: date, days: int) -> Issue:
 def window(day: date, back: int) -> Issue:
     """Return the papers that are new on `day`, or were on one of the days `back`, all in one.
 
-    For pages: nothing is fitted, and where there is an archive, nothing is read. Asks one query
+    For pages: nothing is fitted, and where there is an archive, no text is read. Asks two queries
     then, and four at most. Raises fitting.NotFitted where no model is in use.
     """
     name = f"window of {back} days"
@@ -152,7 +152,7 @@ def _kept(name, key, make):
 def _make(day, days, model, papers, gains=None):
     rows = list(
         papers.order_by("day", "pk").values(
-            "pk", "title", "abstract", "day", "upvotes", "categories"
+            "pk", "title", "abstract", "day", "upvotes", "categories", "is_withdrawn"
         )
     )
     texts = [fitting.document(row["title"], row["abstract"]) for row in rows]
@@ -166,6 +166,7 @@ def _make(day, days, model, papers, gains=None):
         upvotes=[votes[row["pk"]] for row in rows],
         fields=[(row["categories"] or [""])[0].split(".")[0] for row in rows],
         categories=[tuple(merged(row["categories"])) for row in rows],
+        withdrawn=frozenset(row["pk"] for row in rows if row["is_withdrawn"]),
     )
     places = {paper: place for place, paper in enumerate(ids)}
     return Issue(day, days, model, edition, ids, places)
@@ -174,6 +175,8 @@ def _make(day, days, model, papers, gains=None):
 def _from_archive(papers, day, back):
     first, last = days_of_new(day - timedelta(days=back), day)
     edition = papers.edition(first.toordinal(), last.toordinal(), day.toordinal())
+    withdrawn = Paper.objects.filter(day__range=(first, last), is_withdrawn=True)
+    edition = replace(edition, withdrawn=frozenset(withdrawn.values_list("pk", flat=True)))
     ids, days = list(edition.ids), settings.NEW_DAYS + back
     places = {paper: place for place, paper in enumerate(ids)}
     return Issue(day, days, papers.model, edition, ids, places)

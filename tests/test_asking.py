@@ -16,7 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from config.policies import RedactingFormatter
-from digest import archive, asking, fitting, planning, steering
+from digest import archive, asking, editions, fitting, planning, steering
 from digest.models import Digest, FittedModel, Pick
 from digest.ranking.model import TfidfModel
 from digest.ranking.verdict import Verdict
@@ -500,6 +500,20 @@ def test_a_paper_without_the_quoted_phrase_is_told_that_its_words_are_apart(clie
     assert '“"graph networks"”' in said
     assert not claims_too_low_a_score(said)
     assert "wanted less of" not in said
+
+
+@pytest.mark.parametrize("has_archive", [True, False])
+def test_a_withdrawn_paper_is_told_to_be_so_and_not_shown_beforehand(client, has_archive):
+    kitchen()
+    paper = make.paper("Graph networks of roads", is_withdrawn=True)
+    someone = make.subscriber(interests="graph networks")
+    fitting.fit(NOW)
+    if has_archive:
+        assert archive.write(NOW)
+    found = editions.for_page(TODAY, 7)
+    assert found.edition.withdrawn == {paper.pk}
+    assert paper.pk not in {one.paper for one in planning.planned_for(someone, found)}
+    assert "Its authors have withdrawn this paper." in answer(client, someone, paper)
 
 
 def test_a_paper_of_which_she_wants_less_is_told_so(client):

@@ -14,7 +14,7 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from digest import fitting, planning
-from digest.models import Digest, Pick
+from digest.models import Digest, Paper, Pick
 from subscriptions import signup
 from subscriptions.models import Letter, Subscriber
 from subscriptions.post import office
@@ -336,6 +336,17 @@ def test_a_preview_writes_nothing_not_even_a_model():
     assert digest.pk is None
     assert not Digest.objects.exists()
     assert not fitting.FittedModel.objects.exists()
+
+
+def test_a_paper_that_its_authors_have_withdrawn_goes_into_no_digest():
+    make.paper("Bread", "Of the bread.", upvotes=9)
+    gone = make.paper("Bread, withdrawn", "Of the bread again.", upvotes=99, is_withdrawn=True)
+    for interests in ("bread", ""):
+        _, picks = planning.preview(make.subscriber(interests=interests), TODAY, NOW)
+        assert [pick.paper.title for pick in picks] == ["Bread"]
+    Paper.objects.filter(pk=gone.pk).update(is_withdrawn=False, changed_at=NOW + DAY)
+    _, picks = planning.preview(make.subscriber(interests="bread"), TODAY, NOW)
+    assert len(picks) == 2
 
 
 def test_a_reason_of_a_letter_and_a_word_is_her_topic_and_no_word_besides():

@@ -190,7 +190,7 @@ class Ranking:
         limits = [
             len(self.edition)
             if profile.mutes or profile.learned
-            else 2 * profile.size + SPARE + len(hidden)
+            else 2 * profile.size + SPARE + len(hidden) + len(self.edition.withdrawn)
             for profile, hidden in zip(self.profiles, self.seen, strict=True)
         ]
         sizes = np.array([len(one) for one in self.found])
@@ -253,9 +253,9 @@ class Ranking:
         )
 
     def _is_hidden(self, candidates: Candidates) -> np.ndarray:
-        """Return which candidates their readers must not get: had already, or muted."""
+        """Return which candidates their readers must not get: had already, muted or withdrawn."""
         pairs = [(n << PAPER) + p for n, hidden in enumerate(self.seen) for p in hidden]
-        hidden = np.zeros(len(candidates), dtype=bool)
+        hidden = self.edition.is_withdrawn[candidates.paper]
         if pairs:
             hidden = np.isin((candidates.reader << PAPER) + candidates.paper, pairs)
         number: dict[tuple[Interest, ...], int] = {(): 0}

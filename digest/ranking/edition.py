@@ -43,6 +43,7 @@ class Edition:
     What is known beforehand needs not be found out: `line_of`, the terms of the paper at a position
     in a row, so that texts are needed for quotes alone, and those of ids are asked for by
     `texts_of`; `twins` (n_pairs, 2), which papers are alike, with their cosines (n_pairs,).
+    `withdrawn`: the ids of papers that nobody gets, whatever they say.
     """
 
     ids: Sequence[str]
@@ -58,6 +59,7 @@ class Edition:
     line_of: Callable[[int], str] | None = None
     texts_of: TextsOf | None = None
     twins: tuple[np.ndarray, np.ndarray] | None = None
+    withdrawn: frozenset[str] = frozenset()
     _cache: dict[tuple[Any, ...], dict[Any, Any]] = field(
         default_factory=dict, init=False, compare=False, repr=False
     )
@@ -73,6 +75,7 @@ class Edition:
         upvotes: Sequence[float] | None = None,
         fields: Sequence[str] | None = None,
         categories: Sequence[Sequence[str]] | None = None,
+        withdrawn: frozenset[str] = frozenset(),
     ) -> Self:
         """Return the papers with these texts, read by the model. What isn't given is unknown."""
         vectors = model.transform(texts)
@@ -87,6 +90,7 @@ class Edition:
             categories or [()] * len(texts),
             texts,
             model,
+            withdrawn=withdrawn,
         )
 
     def __len__(self) -> int:
@@ -98,6 +102,11 @@ class Edition:
         if len(cache) > min(limit, self.room):
             cache.clear()
         return cache
+
+    @cached_property
+    def is_withdrawn(self) -> np.ndarray:
+        """Return which papers are withdrawn, (n_papers,)."""
+        return np.array([one in self.withdrawn for one in self.ids], dtype=bool)
 
     # ---- The words
 

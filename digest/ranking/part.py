@@ -41,6 +41,7 @@ class Part(Edition):
             whole.texts[where],
             whole.model,
             ROOM,
+            withdrawn=whole.withdrawn,
             whole=whole,
             start=start,
         )
