@@ -349,6 +349,16 @@ def test_a_paper_that_its_authors_have_withdrawn_goes_into_no_digest():
     assert len(picks) == 2
 
 
+def test_a_withdrawn_paper_stays_out_for_who_had_others():
+    make.paper("Bread", "Of the bread.")
+    someone = make.subscriber(interests="bread")
+    planning.plan(NOW)
+    make.paper("More bread", "Of the bread again.", day=TODAY + DAY)
+    make.paper("Bread, withdrawn", "Of the bread.", day=TODAY + DAY, is_withdrawn=True)
+    _, picks = planning.preview(someone, TODAY + DAY, NOW + DAY)
+    assert [pick.paper.title for pick in picks] == ["More bread"]
+
+
 def test_a_reason_of_a_letter_and_a_word_is_her_topic_and_no_word_besides():
     make.paper("T cells", "Of the T cells of mice.")
     _, picks = planning.preview(make.subscriber(interests="T cells\nbread"), TODAY, NOW)

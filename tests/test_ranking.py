@@ -268,6 +268,11 @@ def test_of_a_letter_in_the_middle_one_neighbour_is_enough():
     assert papers_of(follow("vitamin D deficiency"), papers) == [0]
 
 
+def test_the_name_of_a_language_need_not_stand_beside_a_word():
+    papers = ["static analysis of code in C++", "static analysis of C", "rice"]
+    assert set(papers_of(follow("C++ static analysis"), papers)) == {0, 1}
+
+
 def test_a_letter_with_a_star_or_a_stop_is_a_word_as_well():
     papers = ["C*-algebras", "Clifford algebras", "E. coli", "coli of E, a city", "rice"]
     assert papers_of(follow("C*-algebras"), papers) == [0]

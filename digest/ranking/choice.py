@@ -257,7 +257,7 @@ class Ranking:
         pairs = [(n << PAPER) + p for n, hidden in enumerate(self.seen) for p in hidden]
         hidden = self.edition.is_withdrawn[candidates.paper]
         if pairs:
-            hidden = np.isin((candidates.reader << PAPER) + candidates.paper, pairs)
+            hidden |= np.isin((candidates.reader << PAPER) + candidates.paper, pairs)
         number: dict[tuple[Interest, ...], int] = {(): 0}
         of_reader = np.array([number.setdefault(p.mutes, len(number)) for p in self.profiles])
         masks = np.array([self._muted(mutes) for mutes in number])

@@ -30,8 +30,9 @@ PIECE = re.compile(r'(?:"[^"\n]*"|[^,;\n])+')
 type Quote = tuple[str, ...]
 #: A word of one letter, as in "T cells" or "vitamin D": the term before, itself, the term after.
 type Lone = tuple[str, str, str]
-#: Letters that are words of English, that an apostrophe makes, or that a hyphen joins to a term.
-NO_LONE = re.compile(r"\b[AaIi]\b|['\u2019]\w\b|\b\w(?:['\u2019]|[-\u2010\u2011](?=\w))")
+#: Letters that are words of English, that an apostrophe makes, or that a hyphen joins to a term;
+#: and C++ and C#, which stand beside anything.
+NO_LONE = re.compile(r"\b[AaIi]\b|['\u2019]\w\b|\b\w(?:['\u2019+#]|[-\u2010\u2011](?=\w))")
 
 
 @dataclass(frozen=True)
