@@ -135,6 +135,14 @@ def test_no_comment_stands_behind_a_setting(page):
     assert re.findall(r"^    \w+ ?= ?.*\s#.*", page.read_text(), re.MULTILINE) == []
 
 
+def test_postfix_lets_letters_out_again_where_it_was_installed_for_this_machine_only():
+    """Debian's "Local only" refuses strangers as unknown (550 5.1.1), which suppresses them."""
+    assert "choose *Local only*" in INSTALL
+    page = (ROOT / "docs" / "mail.md").read_text()
+    settings = dict(re.findall(r"^    (\w+) = (.*)$", page, re.MULTILINE))
+    assert (settings["default_transport"], settings["relay_transport"]) == ("smtp", "relay")
+
+
 @pytest.mark.parametrize("name", ["web", "worker", "beat"])
 def test_units_run_what_docker_compose_runs(name):
     unit = re.search(rf'^unit {name} "([^"]+)"', INSTALL, re.MULTILINE)[1]
