@@ -140,17 +140,22 @@ def _sources(now):
             yield Found("source", said, source)
 
 
+def disk_of_data():
+    """Return what is known of the disk of DATA_DIR, whose folder may not have been needed yet."""
+    folder = settings.DATA_DIR
+    return shutil.disk_usage(next(one for one in (folder, *folder.parents) if one.exists()))
+
+
 def is_nearly_full(disk) -> bool:
     """Return whether a disk, as shutil.disk_usage tells of it, has too little room."""
     return disk.free < min(disk.total * ROOM, MUCH_ROOM)
 
 
 def _disk(now):
-    folder = settings.DATA_DIR
-    disk = shutil.disk_usage(next(one for one in (folder, *folder.parents) if one.exists()))
+    disk = disk_of_data()
     if is_nearly_full(disk):
         host = socket.gethostname()[:200]
-        said = f"{disk.free / 10**6:,.0f} MB are left for {folder} on {host}."
+        said = f"{disk.free / 10**6:,.0f} MB are left for {settings.DATA_DIR} on {host}."
         yield Found("disk", said, host, SEEN_FOR_SELDOM)
 
 

@@ -6,7 +6,6 @@ itself is the room on its disk.
 """
 
 import logging
-import shutil
 import threading
 import time
 from collections import Counter
@@ -142,7 +141,7 @@ def _queue_lengths():
 
 
 def _disk(now):
-    free = shutil.disk_usage(settings.DATA_DIR).free
+    free = alarms.disk_of_data().free
     yield from _one("disk_free_bytes", "Room where DATA_DIR of this process is.", free)
 
 

@@ -135,8 +135,14 @@ def debugging(now) -> Answer:
 def data(now) -> Answer:
     """Journals, models and, where they are embedded, the database and letters are there."""
     folder = Path(settings.DATA_DIR)
-    with tempfile.TemporaryFile(dir=folder):  # Raises what the doctor tells.
-        pass
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        return "wrong", (
+            f"{folder} can't be written to ({error.strerror}): make it, or name another folder as "
+            "DATA_DIR, and let the user that runs Paperboy own it."
+        )
     disk = shutil.disk_usage(folder)
     room = f"{disk.free / 10**9:,.1f} of {disk.total / 10**9:,.0f} GB are free"
     if alarms.is_nearly_full(disk):

@@ -141,9 +141,11 @@ def test_a_mail_log_that_cant_be_read_is_wrong_with_what_to_do(settings, tmp_pat
     assert "can't be read (No such file or directory): let Postfix write it" in said
 
 
-def test_a_data_folder_that_is_not_there_is_wrong(settings, tmp_path):
+def test_a_data_folder_that_is_not_there_is_wrong_with_what_to_do(settings, tmp_path):
     settings.DATA_DIR = tmp_path / "gone"
-    assert told("data")[0] == "wrong"
+    grade, said = told("data")
+    assert grade == "wrong"
+    assert "can't be written to (No such file or directory): make it" in said
 
 
 @pytest.mark.parametrize(

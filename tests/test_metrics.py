@@ -102,6 +102,11 @@ def test_a_quiet_house_has_figures_too(empty_queues):
     assert "paperboy_papers_announced" not in found
 
 
+def test_a_web_server_whose_data_folder_nobody_has_made_yet_tells_its_figures(settings, tmp_path):
+    settings.DATA_DIR = tmp_path / "not" / "yet"
+    assert figures()["paperboy_disk_free_bytes"] > 0
+
+
 def test_the_figures_are_those_of_the_database(clock):
     make.paper("Graphs")
     late, later = make.subscriber(), make.subscriber()
