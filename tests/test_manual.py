@@ -4,6 +4,7 @@ The transcript of docs/install.md is run as it stands, with the addresses of thi
 its own, and without what installs programs and makes users.
 """
 
+import json
 import mailbox
 import os
 import re
@@ -12,22 +13,27 @@ import signal
 import smtplib
 import subprocess
 import sys
+import textwrap
 import time
 from argparse import _SubParsersAction
 from contextlib import closing, suppress
+from datetime import date
 from functools import cache
 from itertools import chain
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 from django.core.management import get_commands, load_command_class
 
 from digest import alarms
+from digest.sources.plug import MalformedFeed
 from tests import services
 from tests.faults.ports import free_port
 from tests.postfix import Pipe, Postfix, wait_until
 
+DAY = date(2026, 6, 1)
 ROOT = Path(__file__).resolve().parent.parent
 MANUAL = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 INSTALL = (ROOT / "docs" / "install.md").read_text()
@@ -159,6 +165,26 @@ def test_figures_that_it_names_are_told():
     told = (ROOT / "digest" / "metrics.py").read_text()
     named = re.findall(r"`paperboy_([a-z_]+)", (ROOT / "docs" / "watching.md").read_text())
     assert [name for name in named if f'"{name}"' not in told] == []
+
+
+# ---- What it has others write
+
+
+def test_the_form_of_a_source_is_one_that_reads_papers_and_tells_of_bad_ones():
+    page = (ROOT / "docs" / "sources.md").read_text()
+    form = re.search(r'^(    """What it is.*?)^\S', page, re.MULTILINE | re.DOTALL)[1]
+    exec(textwrap.dedent(form), room := {})
+    papers = [{"id": "1234", "title": "Coral\nreefs"}, {"id": "5678", "title": ""}, {}, None]
+
+    def harvested(body):
+        answer = SimpleNamespace(get=lambda url, params: SimpleNamespace(body=body))
+        return list(room["NewSource"]().harvest(answer, today=DAY, since=None, cursor=""))
+
+    [batch] = harvested(json.dumps({"papers": papers}).encode())
+    assert [(one.id, one.title) for one in batch.records] == [("newsource:1234", "Coral reefs")]
+    assert len(batch.bad) == 3
+    with pytest.raises(MalformedFeed):
+        harvested(b"<html>")
 
 
 # ---- What comes back through a pipe
