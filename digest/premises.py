@@ -172,8 +172,8 @@ def sources(now) -> Answer:
         return "wrong", f"{told} It is tried again; see `source` in docs/runbook.md."
     if never := [source for source, run in last.items() if run is None]:
         return "note", f"{', '.join(never)} not asked yet: `manage.py harvest` does it now."
-    newest = min(run.touched_at for run in last.values())
-    return "ok", f"{', '.join(last)}; none was asked before {_at(newest)}"
+    oldest = min(run.touched_at for run in last.values())
+    return "ok", f"{', '.join(last)}; each was asked {_at(oldest)} or later"
 
 
 def ticks(now) -> Answer:

@@ -157,6 +157,16 @@ def test_a_tick_of_long_ago_is_wrong_where_processes_should_run(settings, ago, b
     assert premises.ticks(NOW + ago * MINUTE)[0] == grade
 
 
+def test_sources_that_are_well_are_told_with_the_moment_since_which_all_were_asked(settings):
+    settings.SOURCES = ["arxiv", "huggingface"]
+    for source, moment in [("arxiv", NOW + HOUR), ("huggingface", NOW)]:
+        Harvest.objects.create(
+            source=source, state="done", today=NOW, started_at=moment, touched_at=moment
+        )
+    said = "arxiv, huggingface; each was asked on 2026-06-01 at 12:00 UTC or later"
+    assert told("sources") == ("ok", said)
+
+
 def test_a_source_whose_last_run_failed_is_wrong_with_its_words():
     Harvest.objects.create(
         source="arxiv",
