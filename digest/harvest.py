@@ -97,7 +97,7 @@ def run(source: Source, web: Web, *, since: date | None = None, clock=timezone.n
     harvest = _fetch(source, web, _begin(source.name, today, None, clock()), clock)
     owed = Harvest.objects.filter(source=source.name, since__isnull=False)
     for row in owed.exclude(state=State.DONE).order_by("pk"):
-        _fetch(source, web, row, clock)
+        _fetch(source, web, _go_on(row, clock()), clock)
     return harvest
 
 
@@ -151,12 +151,16 @@ def _begin(name, today, since, now):
     """Return the run that this one goes on with, or a new one."""
     last = Harvest.objects.filter(source=name, since=since).first()
     if last is not None and last.state != State.DONE and (since or last.today == today):
-        last.state, last.touched_at, last.ended_at = State.RUNNING, now, None
-        last.save()
-        return last
+        return _go_on(last, now)
     return Harvest.objects.create(
         source=name, since=since, today=today, started_at=now, touched_at=now
     )
+
+
+def _go_on(harvest, now):
+    harvest.state, harvest.touched_at, harvest.ended_at = State.RUNNING, now, None
+    harvest.save()
+    return harvest
 
 
 def _take(harvest, batch: Batch, problems, now):

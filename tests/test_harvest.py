@@ -268,6 +268,22 @@ def test_days_that_could_not_be_fetched_stay_owed(server, days):
     assert stored().keys() == expected_papers(server, days[9]).keys()
 
 
+def test_what_is_owed_is_said_to_run_while_it_is_fetched_again(days):
+    """Else another worker would fetch the same beside it."""
+    row = {"source": "library", "started_at": at(days[4]), "touched_at": at(days[4])}
+    Harvest.objects.create(**row, today=days[4], since=days[0], state="failed")
+    seen = []
+
+    class Slow(Library):
+        def harvest(self, web, *, today, since, cursor):
+            if since:
+                seen.append(harvest.is_running("library", at(days[5])))
+            yield Batch([])
+
+    harvest.run(Slow(), None, clock=lambda: at(days[5]))
+    assert seen == [True]
+
+
 def test_yesterdays_list_with_a_fresh_date_is_not_todays(server, days):
     run(server, days[0])
     server.faults["cs"] = "stale"
