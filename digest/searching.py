@@ -72,7 +72,7 @@ def find(asked: str, *, page: int = 1, newest: bool = False) -> Results:
     asked = " ".join(asked.split())[:LONGEST]
     if not asked:
         return Results(asked)
-    named = asking.paper_by_id(asked) if page == 1 else None
+    named = asking.paper_by_id(asked)
     arxiv_id = asking.arxiv_id(asked)
     if arxiv_id and len(asked.split()) == 1:  # An id, or an address: there are no words in it.
         found = [named] if named else []
@@ -82,12 +82,13 @@ def find(asked: str, *, page: int = 1, newest: bool = False) -> Results:
         ids, count = _by_title(asked)
     else:
         ids, count = _by_words(papers, asked, newest)
+    if named:
+        count += named.pk not in ids
+        ids = list(dict.fromkeys([named.pk, *ids]))[:RANKED]
     pages = max(1, -(-len(ids) // PAGE))
     some = ids[PAGE * (page - 1) : PAGE * page]
     rows = Paper.objects.order_by().in_bulk(some)
     found = [rows[one] for one in some if one in rows]
-    if named:
-        found = [named, *(paper for paper in found if paper != named)]
     shown, most = _shown(found, asked, papers), RANKED if count > len(ids) == RANKED else 0
     is_plain = papers is None
     is_wordless = not (is_plain or queries(asked))
@@ -104,9 +105,8 @@ def _by_words(papers: Archive, asked: str, newest: bool) -> tuple[list[str], int
     hits = search(papers, asked, Tuning.of(settings.RANKING), newest=newest)
     whole, part = by_author(papers, asked)
     places = dict.fromkeys([*whole.tolist(), *hits.papers.tolist(), *part.tolist()])
-    count = max(len(places), hits.count + len(whole) + len(part))
     ids = papers.ids_at(list(places)[:RANKED])
-    return ids, count
+    return ids, len(places) + hits.count - len(hits)
 
 
 def _by_title(asked):

@@ -376,6 +376,27 @@ def test_who_pastes_an_id_gets_that_paper_first(client, asked):
     assert titles(search(client, asked.replace("04235", "09999")))[0] == "Later"
 
 
+def test_as_many_papers_are_told_of_as_are_found(client):
+    make.paper("Ada Example on roads", authors=["Ada Example"], id="2606.04235")
+    archive.renew(NOW)
+    for asked in ("ada example", "2606.04235 xyzzy", "2606.04235 roads", "2606.04235"):
+        page = search(client, asked)
+        assert titles(page) == ["Ada Example on roads"]
+        assert "1 paper." in page.text_content()
+
+
+def test_papers_that_say_too_little_of_a_sentence_are_not_counted():
+    asked = "graph networks of roads, rivers and old railways in northern countries"
+    make.paper(asked)
+    more = " ".join(f"{a}{b}{c}oid" for a in "bdfgklmnp" for b in "aeiou" for c in "bdfgklmnp")
+    for n in range(15):
+        make.paper(f"Of more {n}", f"{more} Graph networks, roads, rivers, old railways.")
+    archive.renew(NOW)
+    found = searching.find(asked)
+    assert [one.paper.title for one in found.results] == [asked]
+    assert found.count == 1
+
+
 def test_what_no_paper_says_yet_can_be_followed(client):
     archive.renew(NOW)
     page = search(client, '"spin liquid"')

@@ -89,7 +89,8 @@ def _about(archive: Archive, query: Query, tuning: Tuning, newest: bool) -> Hits
         best = _best(scores, RANKED)
         papers, least = papers[best], least[best]
         scores = asked.ranked(papers, scores[best], tuning)
-    return Hits(papers[scores >= least], scores[scores >= least], count)
+    enough = scores >= least
+    return Hits(papers[enough], scores[enough], count - int((~enough).sum()))
 
 
 class _Asked:
