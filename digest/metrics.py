@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 
 from celery import current_app
 from django.conf import settings
-from django.db.models import Count, Min, Q
+from django.db.models import Count, Min
 from django.db.utils import Error as DatabaseError
 from kombu.exceptions import OperationalError
 from kombu.transport import virtual
@@ -149,17 +149,7 @@ def _disk(now):
 
 
 def _readers(now):
-    kept = Q(suppressed_at=None)
-    stayed = kept & Q(unsubscribed_at=None)
-    wanting = stayed & Q(confirmed_at__isnull=False)
-    pausing = wanting & Q(paused_until__gt=now.date())
-    counts = Subscriber.objects.aggregate(
-        pending=Count("pk", filter=stayed & Q(confirmed_at=None)),
-        active=Count("pk", filter=wanting & ~pausing),
-        paused=Count("pk", filter=pausing),
-        unsubscribed=Count("pk", filter=kept & Q(unsubscribed_at__isnull=False)),
-        suppressed=Count("pk", filter=Q(suppressed_at__isnull=False)),
-    )
+    counts = Subscriber.objects.count_by_state(now)
     yield Metric("subscribers", "Addresses, by what they want.", counts, "state")
 
 

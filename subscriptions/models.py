@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import Q
+from django.db.models import Count, Q
 from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
 
@@ -79,6 +79,40 @@ class SubscriberQuerySet(models.QuerySet):
     def due(self, now):
         """Those whose moment has come. It lies after the pause for those who paused."""
         return self.wanting().filter(next_due_at__lte=now)
+
+    def in_state(self, state, now):
+        """Those of whom Subscriber.state_at says this."""
+        return self.filter(_states_at(now)[state])
+
+    def count_by_state(self, now) -> dict[str, int]:
+        """Return how many are in each state."""
+        counts = {state: Count("pk", filter=those) for state, those in _states_at(now).items()}
+        return self.aggregate(**counts)
+
+
+def _states_at(now):
+    """Return for each state of a subscriber the condition to find those who are in it.
+
+    Subscriber.state_at says the same of one. A pause ends with a local day, of which the Earth has
+    three at most.
+    """
+    kept = Q(suppressed_at__isnull=True)
+    stayed = kept & Q(unsubscribed_at__isnull=True)
+    confirmed = stayed & Q(confirmed_at__isnull=False)
+    paused = Q(pk__in=[])
+    zones = {}
+    pausing = Subscriber.objects.filter(paused_until__isnull=False)
+    for name in pausing.values_list("timezone", flat=True).distinct():
+        zones.setdefault(schedule.local_day(now, Subscriber(timezone=name).zone), []).append(name)
+    for day, names in zones.items():
+        paused |= Q(timezone__in=names, paused_until__gt=day)
+    return {
+        "active": confirmed & ~paused,
+        "pending": stayed & Q(confirmed_at__isnull=True),
+        "paused": confirmed & paused,
+        "unsubscribed": kept & Q(unsubscribed_at__isnull=False),
+        "suppressed": Q(suppressed_at__isnull=False),
+    }
 
 
 class Subscriber(models.Model):

@@ -156,6 +156,15 @@ def test_the_figures_are_those_of_the_database(clock):
     assert {key: found.get(key) for key in expected} == expected
 
 
+def test_whose_pause_has_ended_where_she_is_counts_as_active(clock):
+    tomorrow = NOW.date() + timedelta(days=1)  # On Kiritimati, it has begun.
+    make.subscriber(timezone="Pacific/Kiritimati", paused_until=tomorrow)
+    make.subscriber(paused_until=tomorrow)
+    found = figures()
+    assert found["paperboy_subscribers", "active"] == 1
+    assert found["paperboy_subscribers", "paused"] == 1
+
+
 def test_no_figure_is_about_anybody():
     make.paper("Graphs")
     make.subscriber("someone@example.org", interests="secrets")

@@ -15,7 +15,6 @@ from digest.admin.parts import may_open
 from digest.admin.sources import harvest_badge
 from digest.models import FittedModel, Paper, Tally
 from subscriptions.admin.parts import LETTER_TONES, SUBSCRIBER_TONES, badge
-from subscriptions.admin.subscribers import states_at
 from subscriptions.models import Letter, Subscriber, Topic
 from subscriptions.post import retention, standing
 
@@ -107,8 +106,7 @@ def _source_row(source, run, now):
 
 
 def _subscribers_card(now):
-    counts = {state: Count("pk", filter=condition) for state, condition in states_at(now).items()}
-    found = Subscriber.objects.aggregate(**counts)
+    found = Subscriber.objects.count_by_state(now)
     url = reverse("admin:subscriptions_subscriber_changelist")
     rows = [
         _row(badge(state, tone), found[state], f"{url}?state={state}")

@@ -44,31 +44,6 @@ AGAINST = (LetterFact.Kind.BOUNCED, LetterFact.Kind.COMPLAINED)
 FACTS_SHOWN = 10
 
 
-def states_at(now):
-    """Return for each state of a subscriber the condition to find those who are in it.
-
-    Subscriber.state_at says the same of one. A pause ends with a local day, of which the Earth has
-    three at most.
-    """
-    kept = Q(suppressed_at__isnull=True)
-    stayed = kept & Q(unsubscribed_at__isnull=True)
-    confirmed = stayed & Q(confirmed_at__isnull=False)
-    paused = Q(pk__in=[])
-    zones = {}
-    pausing = Subscriber.objects.filter(paused_until__isnull=False)
-    for name in pausing.values_list("timezone", flat=True).distinct():
-        zones.setdefault(schedule.local_day(now, Subscriber(timezone=name).zone), []).append(name)
-    for day, names in zones.items():
-        paused |= Q(timezone__in=names, paused_until__gt=day)
-    return {
-        "active": confirmed & ~paused,
-        "pending": stayed & Q(confirmed_at__isnull=True),
-        "paused": confirmed & paused,
-        "unsubscribed": kept & Q(unsubscribed_at__isnull=False),
-        "suppressed": Q(suppressed_at__isnull=False),
-    }
-
-
 class StateFilter(DropdownFilter):
     title = "state"
     parameter_name = "state"
@@ -79,7 +54,7 @@ class StateFilter(DropdownFilter):
     def queryset(self, request, queryset):
         if self.value() not in SUBSCRIBER_TONES:
             return queryset
-        return queryset.filter(states_at(timezone.now())[self.value()])
+        return queryset.in_state(self.value(), timezone.now())
 
 
 def _labelled(field):
