@@ -175,7 +175,7 @@ class DigestQuerySet(models.QuerySet):
     def ranked(self):
         """Those for which papers were chosen and not given back: the next one begins after them."""
         quiet = Q(letter__state=Letter.State.SKIPPED, letter__reason=NOTHING_TO_SAY)
-        unknown = Q(letter__state=Letter.State.FAILED, letter__reason__startswith="unknown")
+        unknown = Q(letter__state=Letter.State.FAILED, letter__reason__startswith=Letter.UNKNOWN)
         left = Q(letter__state__in=[*Letter.OPEN, Letter.State.ACCEPTED])
         return self.filter(left | quiet | unknown)
 

@@ -29,7 +29,6 @@ CLOCKS = timedelta(minutes=1)  # Moments of two machines are compared, read outs
 SLICE = 100_000
 AT_ONCE = 500_000  # Letters that are asked of each five minutes: some seconds of PostgreSQL.
 EXAMPLES = 5
-UNKNOWN = "unknown"  # So begins the reason of a letter that may have arrived: see doubts.py.
 
 Kind, State = Letter.Kind, Letter.State
 
@@ -266,7 +265,7 @@ def _picks_of_none(some, now):
     """A letter that was repeated, or of which nobody knows, may have arrived: its picks stay."""
     never_left = Q(repeats=0) & (
         Q(state__in=[State.SKIPPED, State.MISSED])
-        | Q(state=State.FAILED) & ~Q(reason__startswith=UNKNOWN)
+        | Q(state=State.FAILED) & ~Q(reason__startswith=Letter.UNKNOWN)
     )
     picks = Pick.objects.filter(digest=OuterRef("pk"))
     with_picks = some.digests.filter(Exists(picks), letter=OuterRef("pk"))
@@ -380,7 +379,7 @@ def figures(now) -> Figures:
         left=left.count(),
         doubted=left.filter(pk__in=doubts.values("letter")).count(),
         repeated=left.filter(repeats__gt=0).count(),
-        unknown=left.filter(state=State.FAILED, reason__startswith=UNKNOWN).count(),
+        unknown=left.filter(state=State.FAILED, reason__startswith=Letter.UNKNOWN).count(),
         days=_days(now),
     )
 

@@ -190,7 +190,8 @@ def _act_on(answer, letter, now):
         )
     else:
         logger.error("letter %s: nobody knows whether it arrived", letter.pk)
-        ledger.end([letter], State.FAILED, "unknown: the mail server never answered", now)
+        reason = f"{Letter.UNKNOWN}: the mail server never answered"
+        ledger.end([letter], State.FAILED, reason, now)
 
 
 def _why_not_again(letter, now) -> str:

@@ -59,6 +59,8 @@ class Letter(models.Model):
         MISSED = "missed", "its day ended first"
 
     OPEN = (State.PLANNED, State.CLAIMED, State.TRANSMITTING, State.UNCERTAIN)
+    #: How the reason of one begins that failed, and may have arrived all the same.
+    UNKNOWN = "unknown"
     #: What `to` says where the address is forgotten.
     ELSEWHERE = "elsewhere"
     #: The open states in which no final dot can have been sent.

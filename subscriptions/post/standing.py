@@ -160,7 +160,7 @@ def _skipped(letter, now):
 
 
 def _failed(letter, now):
-    if letter.reason.startswith("unknown"):
+    if letter.reason.startswith(Letter.UNKNOWN):
         return "Nobody knows whether it arrived, and it is not sent again."
     return f"It could not be sent: {letter.reason.rstrip('.')}."
 
