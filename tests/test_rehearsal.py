@@ -90,14 +90,6 @@ def test_no_paper_comes_on_two_days():
     assert len(papers) == len(set(papers)) > 30
 
 
-def test_what_she_had_before_stays_hidden():
-    world()
-    first = papers_of(rehearsal.rehearse(following("graph"), NOW).days[-1])
-    days = rehearsal.rehearse(following("graph"), NOW, had=first).days
-    assert first
-    assert not set(first) & {paper for day in days for paper in papers_of(day)}
-
-
 def test_a_day_without_anything_new_is_empty():
     make.paper("Graph networks", day=NOW.date() - 7 * DAY)
     fitting.fit(NOW)
