@@ -10,6 +10,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from subscriptions.post import postfix_log
+from subscriptions.post.line import Envelope
 from subscriptions.post.oracles import (
     SETTLED,
     NoOracle,
@@ -18,7 +19,7 @@ from subscriptions.post.oracles import (
     Question,
     oracle_for,
 )
-from subscriptions.post.transports import Envelope, transport_for
+from subscriptions.post.transports import transport_for
 from tests.make import NOW
 
 FROZEN = NOW - timedelta(minutes=1)

@@ -13,7 +13,8 @@ from subscriptions import mail, registry, signup
 from subscriptions.models import Letter, Subscriber, Volley
 from subscriptions.post import delivery, doubts, ledger, message_ids, office, sending, smtp_server
 from subscriptions.post.journal import Entry, Journal
-from subscriptions.post.transports import Envelope, transport_for
+from subscriptions.post.line import Envelope
+from subscriptions.post.transports import transport_for
 from tests import make
 from tests.make import NOW
 from tests.smtp_server import MailServer

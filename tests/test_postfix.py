@@ -16,8 +16,9 @@ from django.db import connection
 
 from subscriptions.models import LetterFact
 from subscriptions.post import office, oracles
+from subscriptions.post.line import Envelope
 from subscriptions.post.oracles import PostfixLog, Question
-from subscriptions.post.transports import Envelope, transport_for
+from subscriptions.post.transports import transport_for
 from tests import make, services
 from tests.postfix import Pipe, Postfix, wait_until
 from tests.smtp_server import MailServer

@@ -19,8 +19,9 @@ from django.core.exceptions import ImproperlyConfigured
 from subscriptions import mail, registry
 from subscriptions.models import Letter, Subscriber
 from subscriptions.post import dns_records, signing, writing
+from subscriptions.post.line import Envelope
 from subscriptions.post.lines import hand_over
-from subscriptions.post.transports import Envelope, transport_for
+from subscriptions.post.transports import transport_for
 from tests.make import NOW
 from tests.smtp_server import MailServer
 

@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from subscriptions.post.transports import Envelope, FileTransport
+from subscriptions.post.line import Envelope
+from subscriptions.post.transports import FileTransport
 from tests.make import NOW
 
 MIME = b"Subject: Papers\r\n\r\n" + b"Graphs.\r\n" * 1000

@@ -19,8 +19,6 @@ from subscriptions.post import esps
 from subscriptions.post.line import Envelope, Line, Transport, Verdict
 from subscriptions.post.smtp_server import SmtpTransport, parse_server
 
-__all__ = ["Envelope", "FileTransport", "Line", "SmtpTransport", "Verdict", "transport_for"]
-
 DRAFT = ".draft-"
 DRAFT_SECONDS = 3600  # A living worker has its draft in place, or gone, within a minute.
 

@@ -9,8 +9,9 @@ import pytest
 from subscriptions import mail
 from subscriptions.models import Letter, Provider
 from subscriptions.post import delivery, lines, sending, smtp_line
+from subscriptions.post.line import Envelope
 from subscriptions.post.smtp_server import SmtpTransport, parse_server
-from subscriptions.post.transports import Envelope, transport_for
+from subscriptions.post.transports import transport_for
 from tests.faults.proxy import Proxy
 from tests.make import NOW
 from tests.volleys.thirty import MANY, deliver, digest_to, digests, recipients, states
