@@ -3,7 +3,7 @@
 import math
 import re
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import date
 
 from django.conf import settings
 
@@ -111,11 +111,7 @@ def ask(subscriber, asked: str, day: date, now) -> Answer:
 
 
 def _judge(subscriber, issue, paper):
-    (profile,) = profiles_of([subscriber])
-    since = issue.day - timedelta(days=issue.days)
-    had = Pick.objects.filter(subscriber=subscriber, paper__day__gte=since)
-    had = had.values_list("paper_id", flat=True)
-    seen = {issue.places[one] for one in had if one in issue.places}
+    (profile,), (seen,) = profiles_of([subscriber]), planning.seen_by([subscriber], issue)
     place, tuning = issue.places[paper.pk], Tuning.of(settings.RANKING)
     return told(judge(issue.model, issue.edition, profile, seen, place, tuning))
 

@@ -203,8 +203,7 @@ def planned_for(subscriber: Subscriber, issue: Issue) -> list[Planned]:
 def _rank(subscribers, issue):
     """Return, for each subscriber, her papers and how many were new to her."""
     profiles = profiles_of(subscribers)
-    first = issue.day - timedelta(days=issue.days)
-    hidden = _seen(subscribers, issue, paper__day__gte=first)
+    hidden = seen_by(subscribers, issue)
     tuning = Tuning.of(settings.RANKING)
     chosen = choose(issue.model, issue.edition, profiles, hidden, tuning)
     planned = [[_planned(choice, issue) for choice in choices] for choices in chosen]
@@ -369,6 +368,11 @@ def _put_off(put_off):
         for due in dues:
             due.subscriber.is_due_at(moments[due.subscriber.pk])
         _save_moments(dues)
+
+
+def seen_by(subscribers: list[Subscriber], issue: Issue) -> list[set[int]]:
+    """Return, for each subscriber, where the papers stand that must not come again."""
+    return _seen(subscribers, issue, paper__day__gte=issue.day - timedelta(days=issue.days))
 
 
 def _seen(subscribers, issue, **among) -> list[set[int]]:
