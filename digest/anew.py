@@ -7,8 +7,6 @@ writes another. What surely never left is ranked and written anew, as the same l
 Message-ID, its attempts and its steps go on. See docs/decisions.
 """
 
-from datetime import timedelta
-
 from django.db import transaction
 from django.utils.formats import date_format
 
@@ -20,7 +18,6 @@ from subscriptions.post import ledger
 from subscriptions.tasks import deliver_letter
 
 NOTE = "planned anew"
-RECENT = timedelta(days=3)  # Older digests are no longer on their way to anybody.
 
 Kind, State = Letter.Kind, Letter.State
 
@@ -127,7 +124,7 @@ def _of_reader(subscriber, now) -> str:
 
 def _of_neighbours(subscriber, digest, now) -> str:
     """Return which digest of another day is too near. Nobody gets two in a row."""
-    from digest.planning import ends_rest
+    from digest.planning import RECENT, ends_rest
 
     near = Letter.objects.filter(subscriber=subscriber, day__gt=digest.day - RECENT)
     for letter in near.exclude(day=digest.day):
