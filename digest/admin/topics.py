@@ -19,7 +19,7 @@ from digest.admin import followers, matching, merging, packs
 from digest.admin.parts import wide
 from subscriptions.admin.pages import Page
 from subscriptions.admin.parts import Large, LargeChangeList
-from subscriptions.models import ARXIV, Topic
+from subscriptions.models import Topic
 
 #: The button that shows what matches, for who has no scripts.
 LOOK = "_matches"
@@ -50,9 +50,9 @@ class OwnerFilter(DropdownFilter):
             return queryset.merged()
         of_the_house = queryset.curated()
         if self.value() == "subjects":
-            return of_the_house.exclude(slug__startswith=ARXIV)
+            return of_the_house.by_subject()
         if self.value() == "categories":
-            return of_the_house.filter(slug__startswith=ARXIV)
+            return of_the_house.of_arxiv()
         return of_the_house
 
 
