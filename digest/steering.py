@@ -69,8 +69,13 @@ def set_learning(subscriber, wanted: bool) -> None:
         ReaderModel.objects.filter(subscriber=subscriber).update(
             # A fit that is under way sees that more was said, and stores nothing.
             said=F("said") + 1,
-            **{"terms": [], "words": [], "weights": [], "liked": 0},
-            **{"floor": None, "fitted_at": None, "learned": 0},
+            terms=[],
+            words=[],
+            weights=[],
+            liked=0,
+            floor=None,
+            fitted_at=None,
+            learned=0,
         )
         if wanted and Feedback.objects.filter(subscriber=subscriber).exists():
             ask_to_learn(subscriber)

@@ -189,7 +189,6 @@ def move(request, token):
         "consent": MOVE[side],
         "new_address": addresses.readable(wish.new_email),
         "address": addresses.readable(subscriber.email),
-        "subscriber": subscriber,
         "preferences_url": links.preferences_url(subscriber),
     }
     return render(request, "subscriptions/move.html", context)
