@@ -254,11 +254,6 @@ def say_url(token: str, paper_id: str) -> str:
     return f"{_address('feedback', token)}?paper={quote(paper_id, safe='')}"
 
 
-def web_copy_url(digest: Digest) -> str:
-    """Return where the letter stands on the web, for who has its link."""
-    return _address("digest", links.token("digest", digest.public_id))
-
-
 def _fill(material, lines, tokens, place) -> tuple[list[bytes], list[bytes]]:
     """Return the pieces of both parts of the letter: the frame, with its lines and blocks."""
     filled = {purpose: filled_token(token) for purpose, token in tokens.items()}

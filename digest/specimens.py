@@ -70,20 +70,6 @@ class Specimen:
         return len(self.content.html.encode())
 
 
-def all_for(subscriber: Subscriber, now) -> list[Specimen]:
-    """Return every letter that she could get now. Asks a constant number of queries.
-
-    The digest is missing where today brings her no papers.
-    """
-    found = []
-    for name in TITLES:
-        try:
-            found.append(written(name, subscriber, now))
-        except mail.NothingToSay:
-            continue
-    return found
-
-
 def written(name: str, subscriber: Subscriber, now) -> Specimen:
     """Return the letter of this name. Raises NothingToSay where she would get none."""
     kind, write = _WRITERS[name]

@@ -27,6 +27,11 @@ from tests.make import NOW
 ELSEWHERE = ("admin/", "letters/", "anymail/")
 
 
+def web_copy_of(digest: Digest) -> str:
+    """Return where a letter stands on the web, for who has its link."""
+    return f"/digests/{links.token('digest', digest.public_id)}/"
+
+
 @dataclass(frozen=True)
 class Sample:
     """A page with its address, and what it answers: to a request, or what `made` returns."""
@@ -160,7 +165,7 @@ def samples() -> list[Sample]:
         Sample("feeds/<str:token>/", f"/feeds/{token('feed', 'reader')}/"),
         Sample("sitemap.xml", "/sitemap.xml"),
         Sample("sitemap-<slug:section>.xml", "/sitemap-papers.xml"),
-        Sample("digests/<str:token>/", f"/digests/{links.token('digest', digest().public_id)}/"),
+        Sample("digests/<str:token>/", web_copy_of(digest())),
         Sample(say, f"/feedback/{token('feedback', 'reader')}/?paper={paper}&value=less"),
         Sample(say, f"/feedback/{token('feedback', 'reader')}/", {"paper": paper, "value": "save"}),
         Sample("learned/<str:token>/", f"/learned/{token('preferences', 'reader')}/"),

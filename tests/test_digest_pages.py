@@ -9,12 +9,13 @@ from django.db import connection
 from django.db.migrations import Migration
 from django.db.migrations.loader import MigrationLoader
 
-from digest import composing, days, health, planning, steering
+from digest import days, health, planning, steering
 from digest.models import Digest
 from subscriptions import links
 from subscriptions.models import Letter
 from tests import make
 from tests.make import NOW
+from tests.pages import web_copy_of
 
 pytestmark = pytest.mark.django_db
 
@@ -46,7 +47,7 @@ def test_papers_from_outside_are_text_on_every_page(client):
     make.paper("<script>alert(1)</script> & graphs", "<img src=x onerror=alert(1)>")
     make.subscriber(interests="graphs")
     planning.plan(NOW)
-    web_copy = composing.web_copy_url(Digest.objects.get())
+    web_copy = web_copy_of(Digest.objects.get())
     for address in ["/", web_copy]:
         page = client.get(address).content.decode()
         assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; graphs" in page
@@ -68,7 +69,7 @@ def test_the_web_copy_has_the_papers_of_the_letter_and_their_reasons(client):
     make.paper("Graph networks of roads")
     make.subscriber(interests="road networks of graphs, bread")
     planning.plan(NOW)
-    response = client.get(composing.web_copy_url(Digest.objects.get()))
+    response = client.get(web_copy_of(Digest.objects.get()))
     page = response.content.decode()
     assert "Graph networks of roads" in page
     assert "<mark>road networks of graphs</mark>" in page
@@ -80,7 +81,7 @@ def test_each_link_of_a_paper_says_of_which_it_is_to_who_hears_the_links_alone(c
         make.paper(name)
     make.subscriber(interests="graph networks")
     planning.plan(NOW)
-    page = client.get(composing.web_copy_url(Digest.objects.get())).content
+    page = client.get(web_copy_of(Digest.objects.get())).content
     links = lxml.html.fromstring(page).xpath("//main//li//a")
     names = [link.get("aria-label") or link.text_content() for link in links]
     assert len(set(names)) == len(names) == 2 * 5  # Its title, its like, more, less and save.

@@ -11,13 +11,14 @@ from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from digest import composing, planning, promises, steering
+from digest import planning, promises, steering
 from digest.models import Digest, Pick
 from subscriptions import links, signup
 from subscriptions.models import Letter
 from subscriptions.post import office
 from tests import make
 from tests.make import NOW
+from tests.pages import web_copy_of
 
 pytestmark = pytest.mark.django_db
 
@@ -158,7 +159,7 @@ def test_a_folded_title_that_is_markup_is_text_everywhere(client, alike, outbox)
     reader()
     call_command("tick")
     (letter,) = outbox()
-    web_copy = client.get(composing.web_copy_url(Digest.objects.get())).content.decode()
+    web_copy = client.get(web_copy_of(Digest.objects.get())).content.decode()
     for html in (letter.get_body(["html"]).get_content(), web_copy):
         assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; Contrastive" in html
         assert "<script>alert" not in html
@@ -169,7 +170,7 @@ def test_the_web_copy_tells_of_it_under_its_leader(client, alike, others):
     leader, relative = alike
     reader()
     planning.plan(NOW)
-    page = client.get(composing.web_copy_url(Digest.objects.get())).content.decode()
+    page = client.get(web_copy_of(Digest.objects.get())).content.decode()
     tree = lxml.html.fromstring(page)
     (block,) = tree.cssselect(f'[data-paper-id="{leader.pk}"]')
     assert f"{ON_ONE_IDEA}{RELATIVE}" in " ".join(block.text_content().split())
@@ -340,7 +341,7 @@ def test_many_on_one_idea_are_one_entry_which_says_how_many(client, many, outbox
     html = words(letter.get_body(["html"]).get_content())
     assert "And 5 on the same idea: " in html
     assert "and 2 more" in html
-    page = client.get(composing.web_copy_url(Digest.objects.get())).content.decode()
+    page = client.get(web_copy_of(Digest.objects.get())).content.decode()
     for paper in many:
         assert paper.title in words(page)
 
@@ -355,7 +356,7 @@ def test_the_text_part_says_how_many_it_doesnt_name(many, outbox):
 def test_showing_a_digest_asks_a_constant_number_of_queries(client, many, others):
     someone = reader()
     planning.plan(NOW)
-    url = composing.web_copy_url(Digest.objects.get())
+    url = web_copy_of(Digest.objects.get())
     counts = []
     for _ in range(2):
         with CaptureQueriesContext(connection) as queries:

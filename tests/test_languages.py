@@ -22,6 +22,7 @@ from subscriptions.models import Subscriber
 from subscriptions.post import office
 from tests import make, services
 from tests.make import NOW
+from tests.pages import web_copy_of
 
 DAY = timedelta(days=1)
 LOCALE = settings.BASE_DIR / "locale"
@@ -228,7 +229,7 @@ def german(client):
 
 def address(page, reader):
     if page == "digest":
-        return composing.web_copy_url(stored_digest(reader, papers=4))
+        return web_copy_of(stored_digest(reader, papers=4))
     if page == "confirm":
         return links.confirm_url(reader)
     purpose = "preferences" if page in ("learned", "saved", "why") else page

@@ -16,13 +16,14 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from config.celery import app
-from digest import composing, fitting, planning, steering, tasks
+from digest import fitting, planning, steering, tasks
 from digest.models import Digest, Feedback, Paper, Pick, ReaderModel
 from digest.profiles import profiles_of
 from subscriptions import links, signup
 from subscriptions.models import Subscriber
 from tests import make
 from tests.make import NOW
+from tests.pages import web_copy_of
 from tests.themes import MOLECULES, ROADS, others, theme
 
 pytestmark = pytest.mark.django_db
@@ -364,7 +365,7 @@ def test_the_links_of_a_letter_and_of_its_web_copy_say_it(client, outbox):
     paper = make.paper("Graph neural networks of roads")
     call_command("tick")
     (letter,) = outbox()
-    web_copy = client.get(composing.web_copy_url(Digest.objects.get())).content.decode()
+    web_copy = client.get(web_copy_of(Digest.objects.get())).content.decode()
     for html in (letter.get_body(["html"]).get_content(), web_copy):
         found = [
             url.replace("&amp;", "&") for url in re.findall(r'href="([^"]*/feedback/[^"]+)', html)
