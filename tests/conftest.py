@@ -8,6 +8,7 @@ from email.parser import BytesParser
 from types import SimpleNamespace
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.cache import caches
 from django.db import connections
 from django.utils import timezone, translation
@@ -97,6 +98,13 @@ def outbox(data_dir):
         return [parser.parsebytes(file.read_bytes()) for file in in_order]
 
     return read
+
+
+@pytest.fixture
+def panel(client):
+    """The test client, logged in as an operator."""
+    client.force_login(User.objects.create(username="you", is_staff=True, is_superuser=True))
+    return client
 
 
 @pytest.fixture(scope="module")

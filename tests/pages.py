@@ -4,6 +4,7 @@ The addresses are those of the URLconf, so a new one without a sample is found a
 has several faces, such as the answer to a form, has a sample for each.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -25,6 +26,12 @@ from tests.make import NOW
 #: The panel has pages of its own; the gallery is there for developers alone, and at the last, mail
 #: providers post what becomes of letters.
 ELSEWHERE = ("admin/", "letters/", "anymail/")
+
+
+def text_of(response: HttpResponse) -> str:
+    """Return the page's words, without its tags."""
+    assert response.status_code == 200
+    return " ".join(re.sub(r"<[^>]+>", " ", response.content.decode()).split())
 
 
 def web_copy_of(digest: Digest) -> str:

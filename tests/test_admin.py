@@ -1,6 +1,5 @@
 """The admin panel: what it shows, what its buttons do, and that looking changes nothing."""
 
-import re
 from datetime import date, timedelta
 
 import pytest
@@ -17,6 +16,7 @@ from subscriptions.models import Letter, Subscriber, Topic
 from subscriptions.post import delivery, ledger
 from tests import make
 from tests.make import NOW
+from tests.pages import text_of
 
 pytestmark = pytest.mark.django_db
 
@@ -32,19 +32,6 @@ LISTS = [
     "auth_user",
     "admin_logentry",
 ]
-
-
-@pytest.fixture
-def panel(client):
-    """The test client, logged in as an operator."""
-    client.force_login(User.objects.create(username="you", is_staff=True, is_superuser=True))
-    return client
-
-
-def text_of(response):
-    """Return the page's words, without its tags."""
-    assert response.status_code == 200
-    return " ".join(re.sub(r"<[^>]+>", " ", response.content.decode()).split())
 
 
 def page(panel, row, verb="change"):

@@ -14,7 +14,7 @@ from digest.admin import plots
 from digest.models import Tally
 from tests import make, services
 from tests.make import NOW
-from tests.test_admin import text_of
+from tests.pages import text_of
 from tests.test_pages import JUDGE, LARGE, SMALL, VISIBLE, open_browser
 
 pytestmark = pytest.mark.django_db
@@ -22,12 +22,6 @@ pytestmark = pytest.mark.django_db
 DAY = timedelta(days=1)
 TODAY = NOW.date()
 INDEX = "admin:index"
-
-
-@pytest.fixture
-def panel(client):
-    client.force_login(User.objects.create(username="you", is_staff=True, is_superuser=True))
-    return client
 
 
 def tally(measure, counts, day=TODAY):

@@ -4,7 +4,6 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.contrib.auth.models import User
 from django.db import connection
 from django.urls import reverse
 
@@ -14,7 +13,7 @@ from subscriptions.models import Letter, LetterFact, Subscriber
 from subscriptions.post import message_ids
 from tests import make
 from tests.make import NOW
-from tests.test_admin import text_of
+from tests.pages import text_of
 
 pytestmark = pytest.mark.django_db
 
@@ -24,12 +23,6 @@ LETTERS, FACTS = (
     "admin:subscriptions_letterfact_changelist",
 )
 READERS, DIGESTS = "admin:subscriptions_subscriber_changelist", "admin:digest_digest_changelist"
-
-
-@pytest.fixture
-def panel(client):
-    client.force_login(User.objects.create(username="you", is_staff=True, is_superuser=True))
-    return client
 
 
 def letter(reader, at=NOW, state="accepted", kind="digest", **fields):

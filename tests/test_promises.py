@@ -371,13 +371,6 @@ def test_figures_of_nothing_are_none():
     )
 
 
-@pytest.fixture
-def panel(client):
-    """The test client, logged in as an operator."""
-    client.force_login(User.objects.create(username="you", is_staff=True, is_superuser=True))
-    return client
-
-
 def test_the_panel_shows_what_is_broken_and_by_which_letters(panel, sent):
     url = reverse("admin:digest_digest_promises")
     assert f"All {len(promises.PROMISES)} promises are kept." in panel.get(url).content.decode()

@@ -1,7 +1,5 @@
 """The last days ranked again with other settings: what it says, and that it writes nothing."""
 
-import re
-
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.core.management import CommandError, call_command
@@ -15,6 +13,7 @@ from digest.ranking.tuning import Tuning
 from subscriptions.models import Letter
 from tests import make
 from tests.make import NOW
+from tests.pages import text_of
 
 pytestmark = pytest.mark.django_db
 
@@ -40,11 +39,6 @@ def client_of(*rights):
     client = Client()
     client.force_login(user)
     return client
-
-
-def text_of(response):
-    assert response.status_code == 200
-    return " ".join(re.sub(r"<[^>]+>", " ", response.content.decode()).split())
 
 
 def total(then, days=2):

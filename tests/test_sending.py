@@ -1,7 +1,6 @@
 """The switch that stops all sending, and what the operator is told: command, panel, doctor."""
 
 import logging
-import re
 import subprocess
 import time
 from contextlib import suppress
@@ -22,6 +21,7 @@ from subscriptions.post import delivery, office, sending, standing
 from subscriptions.post.journal import Journal
 from tests import make, services
 from tests.make import NOW
+from tests.pages import text_of
 from tests.threads import at_once, errors_of
 
 pytestmark = pytest.mark.django_db
@@ -31,13 +31,6 @@ PAGE = "admin:subscriptions_sending_changelist"
 PRESSED = {"_form_submitted": "on"}
 
 
-@pytest.fixture
-def panel(client):
-    """The test client, logged in as an operator."""
-    client.force_login(User.objects.create(username="you", is_staff=True, is_superuser=True))
-    return client
-
-
 def letter(email=None, **fields):
     """Write a confirmation that is due."""
     reader = make.subscriber(email, confirmed=False)
@@ -45,12 +38,6 @@ def letter(email=None, **fields):
     Letter.objects.filter(pk=written.pk).update(**fields)
     written.refresh_from_db()
     return written
-
-
-def text_of(response):
-    """Return the page's words, without its tags."""
-    assert response.status_code == 200
-    return " ".join(re.sub(r"<[^>]+>", " ", response.content.decode()).split())
 
 
 def command(capsys, *args, **options):

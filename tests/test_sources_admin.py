@@ -4,12 +4,12 @@ import re
 from datetime import timedelta
 
 import pytest
-from django.contrib.auth.models import User
 from django.urls import reverse
 
 from digest.models import Coverage, Harvest
 from tests import make
 from tests.make import NOW
+from tests.pages import text_of
 
 pytestmark = pytest.mark.django_db
 
@@ -17,13 +17,6 @@ TODAY = NOW.date()
 HARVESTS = "admin:digest_harvest_changelist"
 COVERAGE = "admin:digest_coverage_changelist"
 FIRST_PAGE = "admin:index"
-
-
-@pytest.fixture
-def panel(client):
-    """The test client, logged in as an operator."""
-    client.force_login(User.objects.create(username="you", is_staff=True, is_superuser=True))
-    return client
 
 
 @pytest.fixture(autouse=True)
@@ -43,12 +36,6 @@ def covered(category="cs", state="fresh", *, day=TODAY, source="arxiv", **fields
     return Coverage.objects.create(
         source=source, category=category, day=day, state=state, checked_at=NOW, **fields
     )
-
-
-def text_of(response):
-    """Return the page's words, without its tags."""
-    assert response.status_code == 200
-    return " ".join(re.sub(r"<[^>]+>", " ", response.content.decode()).split())
 
 
 def page_of(panel, row):

@@ -23,7 +23,7 @@ from subscriptions import links, signup
 from subscriptions.models import Subscriber
 from tests import make
 from tests.make import NOW
-from tests.pages import web_copy_of
+from tests.pages import text_of, web_copy_of
 from tests.themes import MOLECULES, ROADS, others, theme
 
 pytestmark = pytest.mark.django_db
@@ -105,12 +105,6 @@ def weights_of(subscriber):
 
 def words_of(subscriber):
     return list(weights_of(subscriber))
-
-
-def text_of(response):
-    """Return the page's words, without its tags."""
-    assert response.status_code == 200
-    return " ".join(re.sub(r"<[^>]+>", " ", response.content.decode()).split())
 
 
 # ---- Saying it

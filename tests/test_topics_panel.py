@@ -1,6 +1,5 @@
 """Topics in the panel: what matches while one is written, who follows, and two that become one."""
 
-import re
 from datetime import timedelta
 
 import pytest
@@ -15,6 +14,7 @@ from subscriptions import merging
 from subscriptions.models import Topic, TopicPreference
 from tests import make
 from tests.make import NOW
+from tests.pages import text_of
 from tests.test_merging import preferences_of
 
 pytestmark = pytest.mark.django_db
@@ -47,11 +47,6 @@ def papers():
     make.paper("Bread and butter", "Of bread.", categories=["cs.CL"])
     make.paper("Old bread", day=NOW.date() - timedelta(days=60))
     fitting.fit(NOW)
-
-
-def text_of(response):
-    assert response.status_code == 200
-    return " ".join(re.sub(r"<[^>]+>", " ", response.content.decode()).split())
 
 
 def change_page(topic):

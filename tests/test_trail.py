@@ -12,18 +12,19 @@ from subscriptions import signup
 from subscriptions.models import Subscriber
 from tests import make
 from tests.make import NOW
-from tests.test_admin import SUBSCRIBERS, act_on, form_of, page, panel, text_of  # noqa: F401
+from tests.pages import text_of
+from tests.test_admin import SUBSCRIBERS, act_on, form_of, page
 
 pytestmark = pytest.mark.django_db
 
 TRAIL = "admin:admin_logentry_changelist"
 
 
-def told(panel, **asked):  # noqa: F811
+def told(panel, **asked):
     return text_of(panel.get(reverse(TRAIL), asked))
 
 
-def test_what_the_panel_changes_is_told_with_who_did_it(panel):  # noqa: F811
+def test_what_the_panel_changes_is_told_with_who_did_it(panel):
     reader = make.subscriber("you@example.org")
     act_on(panel, reader, "suppress", reason="asked by phone")
     panel.post(reverse("admin:subscriptions_sending_stop"), {"_form_submitted": "on"})
@@ -36,7 +37,7 @@ def test_what_the_panel_changes_is_told_with_who_did_it(panel):  # noqa: F811
     assert text.count("subscriber: you@example.org") == 2
 
 
-def test_the_trail_is_searched_and_filtered(panel):  # noqa: F811
+def test_the_trail_is_searched_and_filtered(panel):
     reader = make.subscriber("you@example.org")
     act_on(panel, reader, "unsubscribe")
     panel.post(reverse("admin:subscriptions_sending_stop"), {"_form_submitted": "on"})
@@ -55,7 +56,7 @@ def test_the_trail_is_searched_and_filtered(panel):  # noqa: F811
     assert "Unsubscribed." in told(panel, kind="x")
 
 
-def test_the_trail_of_nobody_and_of_no_kind_is_the_whole_trail(panel):  # noqa: F811
+def test_the_trail_of_nobody_and_of_no_kind_is_the_whole_trail(panel):
     act_on(panel, make.subscriber("you@example.org"), "suppress", reason="asked by phone")
     other = User.objects.create(username="other")
     LogEntry.objects.create(user=other, action_flag=2, change_message="Did something else.")
@@ -68,7 +69,7 @@ def test_the_trail_of_nobody_and_of_no_kind_is_the_whole_trail(panel):  # noqa: 
     assert "Did something else." not in of_one
 
 
-def test_nobody_changes_the_trail(panel):  # noqa: F811
+def test_nobody_changes_the_trail(panel):
     act_on(panel, make.subscriber(), "unsubscribe")
     (entry,) = LogEntry.objects.all()
     for verb in ("change", "delete"):
@@ -80,7 +81,7 @@ def test_nobody_changes_the_trail(panel):  # noqa: F811
 
 
 @pytest.mark.parametrize("by_herself", [True, False])
-def test_of_who_was_erased_the_trail_holds_a_number_at_most(panel, by_herself):  # noqa: F811
+def test_of_who_was_erased_the_trail_holds_a_number_at_most(panel, by_herself):
     reader = make.subscriber("you@example.org")
     act_on(panel, reader, "pause", until="2026-06-20")
     act_on(panel, reader, "send_link")

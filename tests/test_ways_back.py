@@ -1,11 +1,9 @@
 """Letters are kept from an address: what the panel shows of it, and how it ends."""
 
-import re
 from datetime import timedelta
 
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import User
 from django.urls import reverse
 
 from subscriptions import links, operating, signup
@@ -14,6 +12,7 @@ from subscriptions.post import inbound, office
 from tests import came_back, make
 from tests.came_back import address_of, group, report
 from tests.make import NOW
+from tests.pages import text_of
 
 pytestmark = pytest.mark.django_db
 
@@ -155,17 +154,6 @@ def test_her_data_tell_what_came_back():
 
 
 # ---- The panel
-
-
-@pytest.fixture
-def panel(client):
-    client.force_login(User.objects.create(username="you", is_staff=True, is_superuser=True))
-    return client
-
-
-def text_of(response):
-    assert response.status_code == 200
-    return " ".join(re.sub(r"<[^>]+>", " ", response.content.decode()).split())
 
 
 def page_of(row):
