@@ -51,7 +51,7 @@ def _one(name, help, value) -> Iterator[Metric]:
 
 
 def _post(now):
-    open_letters = Letter.objects.open().order_by().values_list("state").annotate(Count("pk"))
+    open_letters = Letter.objects.open().values_list("state").annotate(Count("pk"))
     yield Metric(
         "letters",
         "Letters whose story has not ended.",
@@ -110,7 +110,7 @@ def _sources(now):
 
 
 def _alarms(now):
-    standing = Alarm.objects.standing().order_by().values_list("name").annotate(Count("pk"))
+    standing = Alarm.objects.standing().values_list("name").annotate(Count("pk"))
     yield Metric(
         "alarms", "Alarms that stand.", dict.fromkeys(alarms.NAMES, 0) | dict(standing), "name"
     )
@@ -173,7 +173,7 @@ def _last_day(now):
 
 
 def _counts(rows, name, choices):
-    found = rows.order_by().values_list(name).annotate(Count("pk"))
+    found = rows.values_list(name).annotate(Count("pk"))
     return dict.fromkeys(choices, 0) | dict(found)
 
 

@@ -385,8 +385,7 @@ def figures(now) -> Figures:
 
 
 def _written_since(moment):
-    letters = Letter.objects.order_by().filter(pk__gte=_first_since(moment))
-    return letters.filter(created_at__gte=moment)
+    return Letter.objects.filter(pk__gte=_first_since(moment), created_at__gte=moment)
 
 
 def _at(lags, place):

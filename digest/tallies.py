@@ -163,12 +163,12 @@ def _numbered(model, name, begin, end):
 
 
 def _grouped(rows, name):
-    return dict(rows.order_by().values_list(name).annotate(Count("pk")))
+    return dict(rows.values_list(name).annotate(Count("pk")))
 
 
 def _summed(rows, names):
     """Return the sums of these columns, named by source and column."""
-    sums = rows.order_by().values("source").annotate(**{f"{name}_sum": Sum(name) for name in names})
+    sums = rows.values("source").annotate(**{f"{name}_sum": Sum(name) for name in names})
     return {f"{row['source']} {name}": row[f"{name}_sum"] for row in sums for name in names}
 
 

@@ -23,7 +23,7 @@ def counted(topics) -> list[Topic]:
     stances = TopicPreference.objects.filter(
         topic__in=[topic.pk for topic in topics], subscriber__in=Subscriber.objects.wanting()
     )
-    groups = stances.order_by().values_list("topic", "stance").annotate(Count("pk"))
+    groups = stances.values_list("topic", "stance").annotate(Count("pk"))
     counts = {(topic, stance): count for topic, stance, count in groups}
     for topic in topics:
         topic.follower_count = counts.get((topic.pk, TopicPreference.Stance.FOLLOW), 0)

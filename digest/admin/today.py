@@ -123,7 +123,7 @@ def _letters_card(day):
     beginning = Case(When(state=Letter.State.ACCEPTED, then=Value("")), default=beginning)
     midnight = datetime.combine(day, time.min, UTC)
     first = retention.first_since(Letter, "created_at", midnight - retention.SLACK)
-    letters = Letter.objects.filter(pk__gte=first, created_at__gte=midnight).order_by()
+    letters = Letter.objects.filter(pk__gte=first, created_at__gte=midnight)
     groups = list(letters.values_list("state", beginning).annotate(Count("pk")))
     order = list(Letter.State)
     groups.sort(key=lambda group: (order.index(group[0]), group[1]))

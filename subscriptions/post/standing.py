@@ -56,7 +56,7 @@ class Queue:
 
 def queues(now: datetime) -> list[Queue]:
     """Return the letters whose story has not ended, by state."""
-    groups = Letter.objects.open().order_by().values("state")
+    groups = Letter.objects.open().values("state")
     rows = groups.annotate(
         count=Count("pk"),
         due=Count("pk", filter=Q(next_try_at__lte=now)),
