@@ -212,8 +212,21 @@ def test_a_limit_is_the_same_for_those_who_get_no_letter(client):
     assert statuses == [200] * 3 + [429] * 2
 
 
-@pytest.mark.parametrize("ip", ["127.0.0.1", "::1"])
-def test_behind_a_proxy_that_we_were_not_told_of_more_are_let_in(client, settings, ip):
+@pytest.mark.parametrize(
+    ("ip", "proxies", "is_https", "let_in"),
+    [
+        ("127.0.0.1", 0, False, 15),
+        ("::1", 0, False, 15),
+        ("192.0.2.1", 0, True, 15),
+        ("192.0.2.1", 0, False, 3),
+        ("127.0.0.1", 1, False, 3),  # Then it is told who asks, and this is one visitor.
+        ("192.0.2.1", 1, True, 3),
+    ],
+)
+def test_behind_a_proxy_that_we_were_not_told_of_more_are_let_in(
+    client, settings, ip, proxies, is_https, let_in
+):
     settings.LIMITS = settings.LIMITS | {"all": 500}
+    settings.TRUSTED_PROXIES, settings.IS_HTTPS = proxies, is_https
     statuses = [sign_up(client, f"you-{n}@example.org", ip).status_code for n in range(20)]
-    assert statuses == [200] * 15 + [429] * 5
+    assert statuses == [200] * let_in + [429] * (20 - let_in)
