@@ -21,6 +21,7 @@ from digest.sources.huggingface import HuggingFace
 from digest.sources.plug import Batch, LooksUp, MalformedFeed, Source
 from digest.sources.web import Refused, Unavailable, Web
 from digest.turns import DatabaseCache, DatabaseGate
+from subscriptions import mail
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ def web_for(source: Source) -> Web:
         hosts=source.hosts,
         gate=DatabaseGate(source.name, source.seconds_between, time.sleep),
         cache=DatabaseCache(),
-        user_agent=f"Paperboy/0.1 (+{settings.SITE_URL}; {settings.DEFAULT_FROM_EMAIL})",
+        user_agent=f"Paperboy/0.1 (+{settings.SITE_URL}; {mail.from_address().addr_spec})",
         now=timezone.now,
         sleep=time.sleep,
         max_seconds=75.0,  # arXiv's lists come in pages of 2,000 papers.

@@ -419,6 +419,17 @@ def test_what_is_counted_is_of_the_source_that_tells_it():
     assert (seen.source, seen.upvotes, seen.paper.upvotes) == ("newsource", 7, 7)
 
 
+def test_sources_are_asked_whatever_letters_call_us(days, settings):
+    settings.DEFAULT_FROM_EMAIL = "Täglich Neues <digest@papers.example>"
+    server = HuggingFaceServer(today=days[0])
+    try:
+        source = HuggingFace(server.base)
+        row = harvest.run(source, harvest.web_for(source), clock=lambda: at(days[0]))
+    finally:
+        server.close()
+    assert row.state == "done", row.said
+
+
 def test_one_source_that_fails_does_not_keep_the_others(server, days, monkeypatch, capsys):
     hugging = HuggingFaceServer(today=days[0])
     hugging.answers.extend([too_many(900)] * 20)
