@@ -40,7 +40,7 @@ def serve(listener: socket.socket) -> None:
         without_body_for_head(get_wsgi_application()),
         sockets=[listener],
         threads=WEB_THREADS,
-        ident=settings.SITE_NAME,
+        ident="",  # Nobody needs to know, and a name beyond Latin-1 no header could hold.
         max_request_body_size=settings.DATA_UPLOAD_MAX_MEMORY_SIZE,  # It is kept on disk meanwhile.
         clear_untrusted_proxy_headers=False,  # config.proxies and Django decide whom to believe.
         # Slow clients hold a connection, and no thread: so many may be slow at once.

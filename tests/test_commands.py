@@ -320,6 +320,7 @@ def test_serve_takes_a_stranger_from_sign_up_to_her_digest(tmp_path):
         for name, value in os.environ.items()
         if name not in ("DATABASE_URL", "SECRET_KEY", "ALLOWED_HOSTS", "SITE_URL")
     } | {"DATA_DIR": str(tmp_path), "SOURCES": "", "TRUSTED_PROXIES": "1"}
+    environment["SITE_NAME"] = "Papers – 论文"  # Which no header can hold as it is.
     port = free_port()
     command = [sys.executable, "manage.py", "demo", "--port", str(port)]
     log = (tmp_path / "log").open("wb")
