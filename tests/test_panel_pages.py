@@ -7,8 +7,9 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from subscriptions.models import Subscriber
-from tests import services
+from digest.models import Digest
+from subscriptions.models import Letter, Subscriber
+from tests import make, services
 from tests.test_pages import LARGE, SMALL, VISIBLE, open_browser
 from tests.test_roles import furnished, reader, routes, told  # noqa: F401
 
@@ -147,6 +148,56 @@ def test_where_the_keyboard_is_can_be_seen(chromium, live_server, name):
         reached, unseen = page.evaluate(UNSEEN)
         assert reached > 10
         assert unseen == []
+
+
+@pytest.fixture
+def panel(chromium, live_server):
+    """Open a page of the panel, at this size, as an operator who has a password."""
+    user = User.objects.create_superuser("you", password="a long secret")
+    client = Client()
+    client.force_login(user)
+    with chromium.new_context() as context:
+        session = client.cookies["sessionid"].value
+        context.add_cookies([{"name": "sessionid", "value": session, "url": live_server.url}])
+        page = context.new_page()
+
+        def opened(name, size, *args):
+            page.set_viewport_size(size)
+            page.goto(live_server.url + reverse(f"admin:{name}", args=args))
+            return page
+
+        yield opened
+
+
+#: How wide the first column is, boxes to tick left aside.
+FIRST_COLUMN = """() => {
+    const cell = document.querySelector(".data-row th, .data-row td:not(.action-checkbox)");
+    return cell.getBoundingClientRect().width;
+}"""
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(("size", "widest"), [(SMALL, 300), (LARGE, 900)], ids=["phone", "desk"])
+def test_a_word_without_an_end_pushes_no_column_out_of_a_table(panel, size, widest):
+    endless = make.topic("W" * 200)
+    address = f"{'a' * 60}@{'.'.join('b' * 60 for _ in range(3))}.example"
+    reader = make.subscriber(address, topics=[endless])
+    moments = {"created_at": make.NOW, "closes_at": make.NOW}
+    letter = Letter.objects.create(subscriber=reader, kind="digest", day=make.NOW.date(), **moments)
+    digest = Digest.objects.create(subscriber=reader, day=letter.day, letter=letter)
+    digest.picks.create(subscriber=reader, paper=make.paper("W" * 2000), position=1, score=1)
+    pages = [("subscriptions_topic_readers", endless.pk)]
+    for name in ("subscriber", "topic", "letter"):
+        pages.append((f"subscriptions_{name}_changelist",))
+    pages += [("digest_paper_changelist",), ("digest_digest_changelist",)]
+    widths = {name: panel(name, size, *args).evaluate(FIRST_COLUMN) for name, *args in pages}
+    assert {name: width for name, width in widths.items() if width > widest} == {}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_page_of_one_who_has_a_password_fits_a_phone(panel):
+    page = panel("auth_user_change", SMALL, User.objects.get(username="you").pk)
+    assert page.evaluate("document.documentElement.scrollWidth") == SMALL["width"]
 
 
 @pytest.mark.django_db(transaction=True)
