@@ -187,8 +187,9 @@ def lines_of(material: Material) -> dict[str, str]:
         if topics:
             lines["looked"] = lines["looked"].replace("%s", wording.names(topics))
         if material.is_first:
-            hour, zone = material.subscriber.hour, material.subscriber.timezone
-            lines["welcome"] = say(wording.welcome, settings.SITE_NAME, hour, zone)
+            hers = material.subscriber
+            clock = (hers.hour, hers.timezone, hers.is_daily)
+            lines["welcome"] = say(wording.welcome, settings.SITE_NAME, *clock)
         if digest.since:
             away = (digest.day - digest.since).days
             lines["caught_up"] = say(wording.caught_up, away, digest.considered)
@@ -243,6 +244,7 @@ def welcome(material: Material, tokens: dict[str, str]) -> dict:
     """Return what the templates of a welcome without papers get."""
     return {
         "clock": wording.clock(material.subscriber.hour, material.subscriber.timezone),
+        "is_daily": material.subscriber.is_daily,
         "topics": wording.names(material.topics),
         "because": _because(material),
         **_foot(tokens),

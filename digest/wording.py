@@ -228,12 +228,19 @@ def because(site: str, day: date) -> str:
     ) % {"site": site, "day": formats.date_format(day, _("j F Y"))}
 
 
-def welcome(site: str, hour: int, zone: str) -> str:
+def welcome(site: str, hour: int, zone: str, is_daily: bool) -> str:
     """Return what the first digest begins with."""
-    return _(
-        "Welcome to %(site)s. This is your first digest. From tomorrow on it comes at %(clock)s, "
-        "on every day that brings new papers for you."
-    ) % {"site": site, "clock": clock(hour, zone)}
+    if is_daily:
+        line = _(
+            "Welcome to %(site)s. This is your first digest. From tomorrow on it comes at "
+            "%(clock)s, on every day that brings new papers for you."
+        )
+    else:
+        line = _(
+            "Welcome to %(site)s. This is your first digest. From tomorrow on it comes at "
+            "%(clock)s, on the days you chose that bring new papers for you."
+        )
+    return line % {"site": site, "clock": clock(hour, zone)}
 
 
 def caught_up(days: int, considered: int) -> str:

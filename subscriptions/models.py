@@ -284,6 +284,11 @@ class Subscriber(models.Model):
         else:
             self.is_due_from(day)
 
+    @property
+    def is_daily(self) -> bool:
+        """Whether she wants digests on every day of the week."""
+        return self.weekdays == schedule.EVERY_DAY
+
     def is_put_off(self, now) -> bool:
         """Whether her next digest comes after her hour, so as to be hours apart from the last."""
         if self.next_due_at is None or self.next_due_at <= now:

@@ -130,7 +130,6 @@ def confirm(request, token):
         "consent": question.wording,
         "kind": kind,
         "state": subscriber.state_at(now),
-        "is_daily": subscriber.weekdays == schedule.EVERY_DAY,
         "is_put_off": subscriber.is_put_off(now),
         "is_first": request.method == "POST"
         and kind == Letter.Kind.CONFIRM

@@ -446,6 +446,19 @@ def test_the_first_digest_welcomes_and_no_later_one_does():
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("kind", ["digest", "welcome"])
+@pytest.mark.parametrize("weekdays", [0b0000011, 0b1111111])
+def test_a_first_letter_promises_none_on_days_that_she_did_not_choose(kind, weekdays):
+    reader = make.subscriber(weekdays=weekdays)
+    papers = [make.paper()] if kind == "digest" else []
+    (content,) = composed(stored(papers, subscriber=reader, kind=kind))
+    for part in (content.html, content.text):
+        words = " ".join(part.split())
+        assert ("on every day that brings new papers" in words) == (weekdays == 0b1111111)
+        assert ("on the days you chose that bring new papers" in words) == (weekdays != 0b1111111)
+
+
+@pytest.mark.django_db
 def test_no_later_digest_welcomes_where_the_database_writes_days_another_way():
     if connection.vendor != "postgresql":
         pytest.skip("SQLite writes days in one way")

@@ -234,7 +234,7 @@ class SubscriberAdmin(Large, Page):
 
     @display(description="Days of the week")
     def days(self, subscriber):
-        if subscriber.weekdays == schedule.EVERY_DAY:
+        if subscriber.is_daily:
             return "every day"
         return ", ".join(schedule.named(subscriber.weekdays))
 
