@@ -114,7 +114,10 @@ def secret_addresses(get_response):
         response = get_response(request)
         if request.path.startswith("/admin/"):
             add_never_cache_headers(response)
-        if request.resolver_match is not None and "token" in request.resolver_match.kwargs:
+        matched = request.resolver_match
+        holds_token = matched is not None and "token" in matched.kwargs
+        # Nothing matches a link that lost its end: the answer leads to it, or says that it is bad.
+        if holds_token or RedactingFormatter.TOKEN.match(request.path):
             add_never_cache_headers(response)
             response["Referrer-Policy"] = "no-referrer"
             response["X-Robots-Tag"] = "noindex, nofollow"

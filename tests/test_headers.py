@@ -51,6 +51,11 @@ def is_guarded(response, policy=STRICT):
     return True
 
 
+@pytest.mark.parametrize("path", ["/preferences/a.b", "/saved/a.b/more/", "/feeds/a.b/%00/"])
+def test_what_leads_to_a_token_page_or_past_it_is_as_secret(visitor, path):
+    assert is_secret(visitor.get(path, follow=False))
+
+
 def is_secret(response):
     assert "no-store" in response["Cache-Control"]
     assert response["Referrer-Policy"] == "no-referrer"
