@@ -37,6 +37,8 @@ VOUCH = _("Letters reach me at this address. Send me the daily digest again.")
 #: So long after she has left, the page that she left by offers to undo it. Not for good: the link
 #: to that page stands in every letter, also in those that she passed on to others.
 UNDO_SHOWN = timedelta(minutes=10)
+#: How browsers, and programs that do as they do, send in a form.
+FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 DONE = {
     "save": _("Saved."),
     "resume": _("Welcome back. The next digest comes at your hour."),
@@ -153,6 +155,9 @@ def preferences(request, token):
         return _bad_link(request, 404)
     if request.method != "POST":
         return _preferences_page(request, subscriber, forms.PreferencesForm.showing(subscriber))
+    if request.body and request.content_type not in FORMS:
+        # Read as a form, it would be an empty one, and an empty one drops all that she reads.
+        return refused(request, gettext("This page takes forms only."))
     act = ACTIONS.get(request.POST.get("action") or "save")
     if act is None:
         return refused(request, gettext("There is no such action."))

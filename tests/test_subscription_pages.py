@@ -655,6 +655,16 @@ def test_absent_wishes_are_dropped_and_absent_settings_are_kept(client):
     assert stances(reader) == {}
 
 
+@pytest.mark.parametrize("kind", ["application/json", "text/plain", "application/octet-stream"])
+def test_what_is_no_form_drops_no_wish(client, kind):
+    reader = make.subscriber(interests="bread")
+    before = stances(reader)
+    response = client.generic("POST", url("preferences", reader), '{"hour": 8}', kind)
+    assert response.status_code == 400
+    assert "Nothing was changed" in response.text
+    assert stances(reader) == before != {}
+
+
 def test_every_wish_and_setting_can_be_changed(client):
     followed, muted = make.topic("Followed"), make.topic("Muted")
     reader = make.subscriber(interests="bread", topics=[muted])
