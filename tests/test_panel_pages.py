@@ -198,6 +198,8 @@ def test_a_word_without_an_end_pushes_no_column_out_of_a_table(panel, size, wide
 def test_the_page_of_one_who_has_a_password_fits_a_phone(panel):
     page = panel("auth_user_change", SMALL, User.objects.get(username="you").pk)
     assert page.evaluate("document.documentElement.scrollWidth") == SMALL["width"]
+    reset = page.get_by_role("link", name="Reset password").bounding_box()
+    assert reset["x"] + reset["width"] < SMALL["width"]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -227,3 +229,14 @@ def test_a_button_opens_a_dialog_that_asks_and_does_what_it_says(chromium, live_
     context.close()
     subscriber.refresh_from_db()
     assert subscriber.suppressed_reason == "asked by phone"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_topic_of_one_long_word_pushes_no_form_sideways(chromium, live_server):
+    make.topic("W" * 200)
+    with chromium.new_context(viewport=SMALL) as context:
+        page = context.new_page()
+        for path in ("/", "/subscribe/"):
+            page.goto(live_server.url + path)
+            page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+            assert page.evaluate("document.documentElement.scrollWidth") == SMALL["width"], path
