@@ -101,6 +101,7 @@ def _rehearsed(wishes, now):
         is_cut=told.is_cut,
         wordless=wording.names(told.wordless),
         unheard=wording.names(told.unheard),
+        unobeyed=told.unobeyed,
         new_days=settings.NEW_DAYS,
     )
 

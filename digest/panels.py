@@ -32,6 +32,7 @@ def difference(subscriber, wishes, settings, now) -> str:
     context |= {
         "wordless": wording.names(found.wordless),
         "unheard": wording.names(found.unheard),
+        "unobeyed": found.unobeyed,
     }
     return render_to_string("digest/_difference.html", context)
 

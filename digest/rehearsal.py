@@ -18,7 +18,7 @@ from digest.ranking.choice import Choice, choose
 from digest.ranking.explaining import words_unheard
 from digest.ranking.model import TfidfModel
 from digest.ranking.profile import Interest, Profile
-from digest.ranking.query import queries
+from digest.ranking.query import operators, queries
 from digest.ranking.tuning import Tuning
 from subscriptions import schedule
 from subscriptions.models import Subscriber
@@ -44,12 +44,14 @@ class Day:
 class Rehearsal:
     """The days, the latest first. `is_cut`: not all of her words were looked at. `wordless`: her
     lines by which nothing is looked for. `unheard`: her words that keep a line from finding any.
+    `unobeyed`: AND, OR and NOT, where her lines have them.
     """
 
     days: list[Day]
     is_cut: bool = False
     wordless: Sequence[str] = ()
     unheard: Sequence[str] = ()
+    unobeyed: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ class Difference:
     is_cut: bool = False
     wordless: Sequence[str] = ()
     unheard: Sequence[str] = ()
+    unobeyed: Sequence[str] = ()
 
 
 def last_issues(now) -> list[editions.Issue]:
@@ -82,7 +85,8 @@ def rehearse(profile: Profile, now) -> Rehearsal:
     ranked = _ranked(profile, issues)
     papers = Paper.objects.in_bulk({one for day in ranked for one in day.papers})
     days = [_as_digest(day, papers) for day in reversed(ranked)]
-    return Rehearsal(days, is_cut, wordless(profile), unheard(profile, issues[-1].model))
+    model = issues[-1].model
+    return Rehearsal(days, is_cut, wordless(profile), unheard(profile, model), unobeyed(profile))
 
 
 def compare(
@@ -113,6 +117,7 @@ def compare(
         is_cut or also_cut,
         wordless(changed),
         unheard(changed, issues[-1].model),
+        unobeyed(changed),
     )
 
 
@@ -127,12 +132,25 @@ def unheard(profile: Profile, model: TfidfModel) -> list[str]:
     says them. Mostly they are misspelt, or in another language than papers.
     """
     words: dict[str, None] = {}
-    for one in profile.follows:
-        if one.name != one.query[:200]:  # A topic of the house, whose words she can't change.
-            continue
-        for query in queries(one.query):
+    for text in _own(profile.follows):
+        for query in queries(text):
             words |= dict.fromkeys(words_unheard(model, query))
     return list(words)
+
+
+def unobeyed(profile: Profile) -> list[str]:
+    """Return AND, OR and NOT, where her own lines have them as if they were obeyed.
+
+    Of what she mutes OR alone: there the others mean no other thing than she gets.
+    """
+    said = [word for text in _own(profile.follows) for word in operators(text)]
+    said += [word for text in _own(profile.mutes) for word in operators(text) if word == "OR"]
+    return list(dict.fromkeys(said))
+
+
+def _own(interests):
+    """Return the lines of her own: the words of the house's topics she can't change."""
+    return [one.query for one in interests if one.name == one.query[:200]]
 
 
 def bounded(profile: Profile) -> tuple[Profile, bool]:

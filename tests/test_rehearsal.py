@@ -147,6 +147,19 @@ def test_words_of_the_house_that_no_paper_says_are_not_told_of_as_hers():
     assert rehearsal.rehearse(profile, NOW).unheard == []
 
 
+def test_operators_in_her_own_lines_are_told_since_nothing_obeys_them():
+    world()
+    lines = ("graph OR robot", "NOT (vision)", "graph AND speech, causal", "the OR, not AND")
+    assert rehearsal.rehearse(following(*lines), NOW).unobeyed == ["OR", "NOT", "AND"]
+    quiet = ('"graph OR robot"', "graph or robot", "schedules of the OR", "NOT")
+    assert rehearsal.rehearse(following(*quiet), NOW).unobeyed == []
+    topic = make.topic("Graphs", query="graph OR robot")
+    muting = Wishes(follow=[topic], muted_interests=["NOT vision AND speech"])
+    assert rehearsal.rehearse(wished(muting, 10), NOW).unobeyed == []
+    muting = wished(Wishes(muted_interests=["vision OR speech"]), 10)
+    assert rehearsal.compare(make.subscriber(), muting, NOW).unobeyed == ["OR"]
+
+
 def test_a_rehearsal_asks_two_queries_however_much_there_is(django_assert_num_queries):
     world()
     archive.write(NOW)

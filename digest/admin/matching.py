@@ -86,7 +86,7 @@ def _looked(issue, topic, saved):
     from digest.profiles import interest_of
     from digest.ranking.choice import matches
     from digest.ranking.finding import find
-    from digest.ranking.query import queries
+    from digest.ranking.query import operators, queries
     from digest.ranking.tuning import Tuning
 
     tuning, interest = Tuning.of(settings.RANKING), interest_of(topic)
@@ -100,6 +100,7 @@ def _looked(issue, topic, saved):
         "table": _table(issue, choices),
         "count": len(found),
         "is_wordless": bool(interest.query.strip()) and not queries(interest.query),
+        "unobeyed": operators(interest.query),
         "considered": len(issue.ids),
         "days": settings.NEW_DAYS,
         "change": _change(found, before[0]) if before else None,

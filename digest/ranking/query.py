@@ -25,6 +25,8 @@ SPACED = re.compile(
 )
 QUOTED = re.compile(r'"([^"\n]*)"')
 PIECE = re.compile(r'(?:"[^"\n]*"|[^,;\n])+')
+#: What other search engines obey, and nothing does here: in capitals, before something.
+OPERATOR = re.compile(r"(?<=\S\s)(?:AND|OR)(?=\s\S)|\bNOT(?=\s\S|\()")
 
 #: What stands in quotes: its words, folded.
 type Quote = tuple[str, ...]
@@ -74,6 +76,16 @@ def parts(topic: str) -> list[str]:
     pieces = [part for piece in PIECE.findall(topic) if (part := piece.strip())]
     is_list = all(len(QUOTED.sub("x", piece).split()) <= PHRASE for piece in pieces)
     return list(dict.fromkeys(pieces)) if is_list else [" ".join(topic.split())]
+
+
+def operators(topic: str) -> list[str]:
+    """Return what a topic's text has of AND, OR and NOT, each once and in order.
+
+    >>> operators("graphs OR molecules"), operators('"AND gates", schedules of the OR')
+    (['OR'], [])
+    """
+    unquoted = QUOTED.sub("x", topic.translate(QUOTES))
+    return list(dict.fromkeys(OPERATOR.findall(unquoted)))
 
 
 def queries(topic: str, limit: int = MAX_PARTS) -> tuple[Query, ...]:
