@@ -268,6 +268,12 @@ def test_of_a_letter_in_the_middle_one_neighbour_is_enough():
     assert papers_of(follow("vitamin D deficiency"), papers) == [0]
 
 
+def test_of_two_letters_both_stand_beside_the_word_that_they_share():
+    papers = ["T and B cells", "vitamins C or D", "T and big B cells", "rice"]
+    assert papers_of(follow("T cells"), papers) == [0]
+    assert papers_of(follow("vitamin D"), papers) == [1]
+
+
 def test_the_name_of_a_language_need_not_stand_beside_a_word():
     papers = ["static analysis of code in C++", "static analysis of C", "rice"]
     assert set(papers_of(follow("C++ static analysis"), papers)) == {0, 1}
@@ -523,6 +529,12 @@ def test_a_muted_text_shuts_out_what_has_all_words_of_one_part(mute, left):
 def test_of_several_words_none_mutes_what_it_only_begins():
     papers = ["molecular graph", "molecule graph"]
     assert unmuted(papers, "molecule graph") == ["molecular graph"]
+
+
+def test_who_mutes_a_word_with_a_letter_keeps_the_word_with_others():
+    papers = ["T cells", "solar cells", "vitamin C", "T and B cells", "vitamins C and D"]
+    assert unmuted(papers, "T cells") == ["solar cells", "vitamin C", "vitamins C and D"]
+    assert unmuted(papers, "cells, vitamin D") == ["vitamin C"]
 
 
 def test_a_muted_category_is_shut_out_and_with_words_what_says_them_in_it():

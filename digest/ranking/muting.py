@@ -1,6 +1,7 @@
 """What a muted interest shuts out. Mute wins over follow, and rather shuts out too much."""
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 
@@ -54,4 +55,6 @@ def _saying(model: TfidfModel, edition: Edition, query: Query) -> np.ndarray:
         saying &= having
     if query.phrases:
         saying &= edition.says(query.phrases, np.flatnonzero(saying))
+    if query.lone:  # Without the T, all cells would be muted.
+        saying &= edition.has_quotes(replace(query, phrases=(), quotes=()), np.flatnonzero(saying))
     return saying

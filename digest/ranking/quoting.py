@@ -5,7 +5,7 @@ papers that say the stems, the texts are looked at.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 from digest.ranking import text
@@ -23,22 +23,32 @@ def says(model: TfidfModel, document: str, query: Query) -> bool:
 def _has_lone(document: str, wanted: Sequence[Lone]) -> bool:
     """Return whether each word of one letter stands beside one of its neighbours, as in "T cells".
 
-    What a hyphen joins counts as well.
+    What a hyphen joins counts as well, and "T and B cells" says both.
     """
     if not wanted:
         return True
-    words = ["", *text.WHOLE.findall(document.lower()), ""]
+    edge = [""] * 3
+    words = [*edge, *text.WHOLE.findall(document.lower()), *edge]
     beside = {
         (word, neighbour, step)
         for place, word in enumerate(words)
         if len(word) == 1
         for step in (-1, 1)
-        if (neighbour := text.term(words[place + step]))
+        for other in _beside(words, place, step)
+        if (neighbour := text.term(other))
     }
     return all(
         bool({(letter, before, -1), (letter, after, 1)} & beside)
         for before, letter, after in wanted
     )
+
+
+def _beside(words: list[str], place: int, step: int) -> Iterator[str]:
+    """Yield the next word and, of "T and B cells", the one that T shares with B."""
+    joint, letter, shared = (words[place + step * far] for far in (1, 2, 3))
+    yield joint
+    if joint in ("and", "or") and len(letter) == 1:
+        yield shared
 
 
 def quotes(model: TfidfModel, document: str, wanted: Sequence[Quote]) -> bool:
