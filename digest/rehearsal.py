@@ -133,8 +133,11 @@ def unheard(profile: Profile, model: TfidfModel) -> list[str]:
     """
     words: dict[str, None] = {}
     for text in _own(profile.follows):
-        for query in queries(text):
-            words |= dict.fromkeys(words_unheard(model, query))
+        told: dict[str, list[str]] = {}
+        for query in queries(text):  # As she writes it first; others may write it otherwise.
+            lacking = words_unheard(model, query)
+            told[query.part] = lacking and told.get(query.part, lacking)
+        words |= dict.fromkeys(word for lacking in told.values() for word in lacking)
     return list(words)
 
 

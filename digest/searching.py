@@ -148,8 +148,13 @@ def _shown(found, asked, papers) -> list[Result]:
 
 
 def _terms_of(asked, papers) -> frozenset[str]:
-    """Return the terms that were asked for, and the acronyms that stand for several of them."""
-    terms = {term for query in queries(asked) for term in query.terms}
+    """Return the terms that were asked for, and the acronyms that stand for several of them.
+
+    Of "k-means" not "mean", which others write after a letter: most means are no k-means.
+    """
+    first = {query.part: query for query in reversed(queries(asked))}
+    wanted = [one for one in queries(asked) if one is first[one.part] or not one.lone]
+    terms = {term for query in wanted for term in query.terms}
     acronyms = papers.model.acronyms_ if papers else {}
     return frozenset(
         terms | {acronym for acronym, long in acronyms.items() if terms.issuperset(long)}

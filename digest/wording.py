@@ -26,7 +26,7 @@ NAME = 60  # Columns of one author.
 TOPICS = 240  # Columns of the names of all topics.
 #: How the subjects of answers begin: a title that begins so must not look like one.
 REPLY = re.compile(r"[\W_]*(re|fwd?|aw|wg|sv|vs|tr|antw)\s?(\[\d+\])?\s*[:：]", re.IGNORECASE)
-WORDS = re.compile(r"[^\W_]+(?:-[^\W_]+)*")
+WORDS = re.compile(r"[^\W_]+")
 #: Whose reason is the votes, which are not told again.
 TOLD_BY_VOTES = ("trend", "second")
 
@@ -131,9 +131,13 @@ def _why(basis, topic, terms, votes, area):
 
 def _says_more(terms, topic):
     """Return whether the words say more than the topic's name, but for words such as "of"."""
-    words = {word for term in terms for word in term.lower().split()}
-    hers = {word for word in WORDS.findall(topic.lower()) if len(word) > 1}
-    return bool(words) and words != hers - STOP_WORDS
+    words = _words_of(" ".join(terms))
+    return bool(words) and words != _words_of(topic)
+
+
+def _words_of(said):
+    """Return the words of a text but for letters: "k-means" is "k means"."""
+    return {word for word in WORDS.findall(said.lower()) if len(word) > 1} - STOP_WORDS
 
 
 def subject(best: str, more: int) -> str:

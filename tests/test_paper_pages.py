@@ -317,6 +317,15 @@ def test_a_search_finds_what_a_topic_means_and_marks_it(client):
     assert not page.xpath("//ol//b")
 
 
+def test_a_search_for_a_letter_and_a_word_finds_both_ways_to_write_them(client):
+    make.paper("On k means", "Found by means of bread.")
+    make.paper("On k-means", "Found by means of rice.")
+    archive.renew(NOW)
+    for asked in ("k-means", "k means"):
+        assert set(titles(search(client, asked))) == {"On k means", "On k-means"}
+    assert search(client, "k-means").xpath("//ol//mark/text()") == ["k-means"]
+
+
 @pytest.mark.parametrize(
     ("asked", "text", "said"),
     [

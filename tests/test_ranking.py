@@ -252,6 +252,8 @@ LETTERS = [
         ("a cell", {0, 1, 2, 3, 4}),
         ("I cells", {0, 1, 2, 3, 4}),
         ("baker's cells", set()),
+        ("T-cell", {0, 1}),
+        ("T-cells, bread", {0, 1}),
     ],
 )
 def test_a_word_of_one_letter_must_stand_beside_its_neighbour(topic, found):
@@ -266,6 +268,39 @@ def test_of_a_letter_in_the_middle_one_neighbour_is_enough():
         "rice",
     ]
     assert papers_of(follow("vitamin D deficiency"), papers) == [0]
+
+
+@pytest.mark.parametrize("topic", ["k-means", "k means", "K-Means", "rice, k means"])
+def test_a_letter_and_a_word_are_the_same_with_a_hyphen_and_without(topic):
+    papers = ["k-means", "k means", "kmeans", "the $k$-means of graphs", "means of k", "oven means"]
+    assert set(papers_of(follow(topic), papers)) == {0, 1, 2, 3}
+    assert unmuted(papers, topic) == ["means of k", "oven means"]
+
+
+@pytest.mark.parametrize(
+    ("topic", "found"),
+    [
+        ("e commerce", {0, 1}),
+        ("3-D", {2}),
+        ("in-context learning", {3}),
+        ('"k-means"', {5}),
+        ("k-means of the bakers, their bread and their ovens", {5}),
+    ],
+)
+def test_other_hyphens_and_what_is_quoted_or_a_sentence_mean_what_they_did(topic, found):
+    papers = ["e-commerce", "ecommerce", "3D", "in-context learning", "learning contexts"]
+    papers += ["k-means of bakers' bread in ovens", "k means"]
+    assert set(papers_of(follow(topic), papers)) == found
+
+
+def test_a_reason_has_the_letter_that_stands_before_a_word_or_after_it():
+    papers = ["T cells of mice", "vitamin D deficiency", "rice"]
+    house = Interest("Life", "T cells, vitamin D deficiency, k means", 1)
+    choices = choices_of(Profile((house,)), papers)
+    assert {one.paper: one.terms for one in choices} == {
+        0: ("T cells",),
+        1: ("vitamin D deficiency",),
+    }
 
 
 def test_of_two_letters_both_stand_beside_the_word_that_they_share():

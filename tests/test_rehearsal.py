@@ -147,6 +147,12 @@ def test_words_of_the_house_that_no_paper_says_are_not_told_of_as_hers():
     assert rehearsal.rehearse(profile, NOW).unheard == []
 
 
+def test_words_that_are_said_without_her_hyphen_or_with_one_are_not_told():
+    world()
+    lines = ("Z networks", "z-graph", "X-visoin")
+    assert rehearsal.rehearse(following(*lines), NOW).unheard == ["X-visoin"]
+
+
 def test_operators_in_her_own_lines_are_told_since_nothing_obeys_them():
     world()
     lines = ("graph OR robot", "NOT (vision)", "graph AND speech, causal", "the OR, not AND")

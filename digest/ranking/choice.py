@@ -339,7 +339,8 @@ class Ranking:
         if said is None:
             parts = queries(interest.query)
             words = words_behind_query(self.model, self.edition, parts[query], paper)
-            said = cache[key] = parts[query].text[:NAME] if len(parts) > 1 else "", words
+            is_list = len({one.part for one in parts}) > 1
+            said = cache[key] = parts[query].part[:NAME] if is_list else "", words
         part, words = said
         # Of a list in her own words, the other parts don't explain why a paper is there.
         return "topic", part if part and interest.is_own_words else interest.name, words

@@ -32,7 +32,7 @@ def words_behind_query(
     cache = edition.cached("asked")
     asked = cache.get(query.text)
     if asked is None:
-        asked = model.columns(query.distinct), text.as_written(query.text)
+        asked = model.columns(query.distinct), _with_letters(query)
         cache[query.text] = asked
     columns, hers = asked
     places = np.minimum(np.searchsorted(said, columns), max(len(said) - 1, 0))
@@ -51,6 +51,20 @@ def words_behind_query(
     rank = {word: number for number, word in enumerate(ranked)}
     heaviest = sorted(phrases, key=lambda phrase: min(rank[word] for word in phrase))[:WORDS]
     return tuple(" ".join(phrase) for phrase in phrases if phrase in heaviest)
+
+
+def _with_letters(query: Query) -> dict[str, str]:
+    """Return, for each term of a query, the word that she wrote for it, with its letter: "T cells"
+    and "vitamin D".
+    """
+    hers = text.as_written(query.text)
+    for before, letter, after in query.lone:
+        as_she_does = letter.upper() if re.search(rf"\b{letter.upper()}\b", query.text) else letter
+        if after in hers:
+            hers[after] = f"{as_she_does} {hers[after]}"
+        elif before in hers:
+            hers[before] = f"{hers[before]} {as_she_does}"
+    return hers
 
 
 def _side_by_side(words: Mapping[str, str], said: str) -> list[list[str]]:

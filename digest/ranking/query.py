@@ -1,8 +1,10 @@
 """What a topic's text asks for: its parts, and in each the terms and the quoted phrases."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 
 from digest.ranking import text
 from digest.ranking.stopwords import FILLERS
@@ -35,6 +37,10 @@ type Lone = tuple[str, str, str]
 #: Letters that are words of English, that an apostrophe makes, or that a hyphen joins to a term;
 #: and C++ and C#, which stand beside anything.
 NO_LONE = re.compile(r"\b[AaIi]\b|['\u2019]\w\b|\b\w(?:['\u2019+#]|[-\u2010\u2011](?=\w))")
+#: A letter before a word, with a hyphen between them or without: papers write both. "E-mail" and
+#: "email" are one word as it is.
+WITH_HYPHEN = re.compile(r"(?<![\w'\u2019-])([^\W\d_AEIaei])[-\u2010\u2011](?=[^\W\d_]{2})")
+WITHOUT_HYPHEN = re.compile(r"(?<![\w'\u2019-])([^\W\d_AIai])\s+(?=[^\W\d_]{2})")
 
 
 @dataclass(frozen=True)
@@ -43,10 +49,11 @@ class Query:
 
     `terms` are in the order in which they were written, each as often as it was. `quotes` are the
     words that are meant as they are written. `lone` are the words of one letter, which are no
-    terms, where all words are meant.
+    terms, where all words are meant. `text` may be another way to write the `part` of her topic.
     """
 
     text: str
+    part: str
     terms: tuple[str, ...]
     phrases: tuple[tuple[str, ...], ...] = ()
     quotes: tuple[Quote, ...] = ()
@@ -95,8 +102,7 @@ def queries(topic: str, limit: int = MAX_PARTS) -> tuple[Query, ...]:
 
 def _queries(topic: str, limit: int) -> tuple[Query, ...]:
     found: dict[tuple[object, ...], Query] = {}
-    for part in parts(topic):
-        query = _query(part)
+    for query in chain.from_iterable(map(_ways, parts(topic))):
         if query.terms:
             key = frozenset(query.terms), query.phrases, query.quotes, query.lone
             found.setdefault(key, query)
@@ -108,17 +114,31 @@ def _queries(topic: str, limit: int) -> tuple[Query, ...]:
 remembered = lru_cache(maxsize=20_000)(_queries)
 
 
-def _query(part: str) -> Query:
-    part = SPACED.sub(r"\1-", part)
-    words = text.words(part, of_query=True)
+def _ways(part: str) -> Iterator[Query]:
+    """Yield a part as it is written and, of a few words with a letter among them, as others write
+    it: "T-cell" as "T cell", and "k means" as "k-means".
+    """
+    yield (query := _query(part, part))
+    if len(query.distinct) > SHORT or query.quotes:
+        return
+    for hyphen, otherwise in ((WITH_HYPHEN, r"\1 "), (WITHOUT_HYPHEN, r"\1-")):
+        if hyphen.search(part):
+            yield _query(hyphen.sub(otherwise, part), part)
+            return
+
+
+def _query(said: str, part: str) -> Query:
+    said = SPACED.sub(r"\1-", said)
+    words = text.words(said, of_query=True)
     terms = text.stems(words)
     if len(terms) > SHORT:
         terms = text.stems([word for word in words if word not in FILLERS]) or terms
     distinct = set(list(dict.fromkeys(terms))[:MAX_TERMS])
-    quotes = {tuple(text.words(quoted, of_query=True)) for quoted in QUOTED.findall(part)}
+    quotes = {tuple(text.words(quoted, of_query=True)) for quoted in QUOTED.findall(said)}
     stems = {quote: tuple(text.stems(list(quote))) for quote in quotes}
-    meant = [part] if len(distinct) <= SHORT else QUOTED.findall(part)
+    meant = [said] if len(distinct) <= SHORT else QUOTED.findall(said)
     return Query(
+        said,
         part,
         tuple(term for term in terms if term in distinct),
         tuple(sorted({phrase for phrase in stems.values() if len(phrase) > 1})),
