@@ -26,7 +26,7 @@ NAME = 60  # Columns of one author.
 TOPICS = 240  # Columns of the names of all topics.
 #: How the subjects of answers begin: a title that begins so must not look like one.
 REPLY = re.compile(r"[\W_]*(re|fwd?|aw|wg|sv|vs|tr|antw)\s?(\[\d+\])?\s*[:：]", re.IGNORECASE)
-WORDS = re.compile(r"[^\W_]+")
+WORDS = re.compile(r"[^\W\d_]+")
 #: Whose reason is the votes, which are not told again.
 TOLD_BY_VOTES = ("trend", "second")
 
@@ -136,7 +136,7 @@ def _says_more(terms, topic):
 
 
 def _words_of(said):
-    """Return the words of a text but for letters: "k-means" is "k means"."""
+    """Return the words of a text but for letters and numbers: "k-means" is "means"."""
     return {word for word in WORDS.findall(said.lower()) if len(word) > 1} - STOP_WORDS
 
 

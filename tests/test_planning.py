@@ -359,9 +359,10 @@ def test_a_withdrawn_paper_stays_out_for_who_had_others():
     assert [pick.paper.title for pick in picks] == ["More bread"]
 
 
-def test_a_reason_of_a_letter_and_a_word_is_her_topic_and_no_word_besides():
+def test_a_reason_of_a_word_and_a_letter_or_number_is_her_topic_and_no_word_besides():
     make.paper("T cells", "Of the T cells of mice.")
-    for line in ("T cells", "T-cells"):
+    make.paper("Llama 3", "Of Llama 3 and mice.")
+    for line in ("T cells", "T-cells", "Llama3", "Llama 3"):
         _, picks = planning.preview(make.subscriber(interests=f"{line}\nbread"), TODAY, NOW)
         assert [pick.why for pick in picks] == [line]
 

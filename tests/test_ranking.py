@@ -282,13 +282,14 @@ def test_a_letter_and_a_word_are_the_same_with_a_hyphen_and_without(topic):
     [
         ("e commerce", {0, 1}),
         ("3-D", {2}),
+        ("3-D vision", {2}),
         ("in-context learning", {3}),
         ('"k-means"', {5}),
         ("k-means of the bakers, their bread and their ovens", {5}),
     ],
 )
 def test_other_hyphens_and_what_is_quoted_or_a_sentence_mean_what_they_did(topic, found):
-    papers = ["e-commerce", "ecommerce", "3D", "in-context learning", "learning contexts"]
+    papers = ["e-commerce", "ecommerce", "3D vision", "in-context learning", "learning contexts"]
     papers += ["k-means of bakers' bread in ovens", "k means"]
     assert set(papers_of(follow(topic), papers)) == found
 
@@ -301,6 +302,63 @@ def test_a_reason_has_the_letter_that_stands_before_a_word_or_after_it():
         0: ("T cells",),
         1: ("vitamin D deficiency",),
     }
+
+
+NUMBERS = [
+    "type 2 diabetes",
+    "type-2 diabetes",
+    "type II diabetes",
+    "types 1 and 2 of diabetes",
+    "type 1 diabetes",
+    "2 types of diabetes",
+    "Llama 3",
+    "Llama3",
+    "Llama-3.1",
+    "Llama 2",
+    "Llama 31",
+    "rice",
+]
+
+
+@pytest.mark.parametrize(
+    ("topic", "found"),
+    [
+        ("type 2 diabetes", {0, 1, 2, 3}),
+        ("type-2 diabetes", {0, 1, 2, 3}),
+        ('"type 2 diabetes"', {0, 3}),
+        ("type 1 diabetes", {3, 4}),
+        ("type diabetes", {0, 1, 2, 3, 4, 5}),
+        ("type diabetes 2024", {0, 1, 2, 3, 4, 5}),
+        ("Llama 3", {6, 7, 8}),
+        ("Llama3", {6, 7, 8}),
+        ("Llama-3", {6, 7, 8}),
+        ("Llama 3.1", {8}),
+        ("Llama3.1", {8}),
+        ("Llama 2", {9}),
+        ("Llama", {6, 7, 8, 9, 10}),
+    ],
+)
+def test_a_number_must_stand_beside_its_neighbour(topic, found):
+    assert set(papers_of(follow(topic, size=20), NUMBERS)) == found
+
+
+def test_who_mutes_a_version_keeps_the_others():
+    assert unmuted(NUMBERS[6:], "Llama 3") == ["Llama 2", "Llama 31", "rice"]
+
+
+@pytest.mark.parametrize(
+    ("topic", "said"),
+    [
+        ("type 2 diabetes, bread", ("type 2 diabetes",)),
+        ("Llama3, bread", ("Llama3",)),
+        ("Llama 3.1, bread", ("Llama-3.1",)),
+        ("DeepSeek-R1, bread", ("DeepSeek R1",)),
+    ],
+)
+def test_a_reason_has_the_number_that_stands_after_a_word(topic, said):
+    papers = ["type 2 diabetes", "Llama3.1", "DeepSeek-R1", "rice"]
+    (choice,) = choices_of(Profile((Interest("Models", topic),)), papers)
+    assert choice.terms == said
 
 
 def test_of_two_letters_both_stand_beside_the_word_that_they_share():

@@ -54,11 +54,16 @@ def words_behind_query(
 
 
 def _with_letters(query: Query) -> dict[str, str]:
-    """Return, for each term of a query, the word that she wrote for it, with its letter: "T cells"
-    and "vitamin D".
+    """Return, for each term of a query, the word that she wrote for it, with its letter or number:
+    "T cells", "vitamin D", "type 2".
     """
     hers = text.as_written(query.text)
     for before, letter, after in query.lone:
+        if before in hers and not letter.isalpha():
+            number = rf"[^\W\d_]{{2,}}[-\u2010\u2011\s]*{re.escape(letter)}(?![^\W_])"
+            for said in re.findall(number, query.text):
+                hers |= {term: said for term, word in hers.items() if said.startswith(word)}
+            continue
         as_she_does = letter.upper() if re.search(rf"\b{letter.upper()}\b", query.text) else letter
         if after in hers:
             hers[after] = f"{as_she_does} {hers[after]}"

@@ -32,15 +32,30 @@ OPERATOR = re.compile(r"(?<=\S\s)(?:AND|OR)(?=\s\S)|\bNOT(?=\s\S|\()")
 
 #: What stands in quotes: its words, folded.
 type Quote = tuple[str, ...]
-#: A word of one letter, as in "T cells" or "vitamin D": the term before, itself, the term after.
+#: A word of one letter or a number, as in "T cells", "vitamin D" or "type 2 diabetes": the term
+#: before, itself, the term after.
 type Lone = tuple[str, str, str]
 #: Letters that are words of English, that an apostrophe makes, or that a hyphen joins to a term;
-#: and C++ and C#, which stand beside anything.
-NO_LONE = re.compile(r"\b[AaIi]\b|['\u2019]\w\b|\b\w(?:['\u2019+#]|[-\u2010\u2011](?=\w))")
+#: C++ and C#, which stand beside anything; and numbers that are part of a term.
+NO_LONE = re.compile(
+    r"\b[AaIi]\b|['\u2019]\w\b|\b[^\W\d](?:['\u2019+#]|[-\u2010\u2011](?=\w))"
+    r"|\d[-\u2010\u2011]\w\b|(?<=[^\W\d_]{2})[-\u2010\u2011]?\d{1,4}(?!\w|\.\d)"
+)
+NUMBER = re.compile(r"\d+(?:\.\d+)*")
 #: A letter before a word, with a hyphen between them or without: papers write both. "E-mail" and
 #: "email" are one word as it is.
 WITH_HYPHEN = re.compile(r"(?<![\w'\u2019-])([^\W\d_AEIaei])[-\u2010\u2011](?=[^\W\d_]{2})")
 WITHOUT_HYPHEN = re.compile(r"(?<![\w'\u2019-])([^\W\d_AIai])\s+(?=[^\W\d_]{2})")
+#: And so a number after a word: "Llama-3", "Llama3", "Llama 3".
+NUMBER_WITH_WORD = re.compile(r"(?<![^\W_])([^\W\d_]{2,})[-\u2010\u2011]?(?=\d{1,4}(?![^\W_]))")
+NUMBER_AFTER_WORD = re.compile(r"(?<![^\W_])([^\W\d_]{2,})\s+(?=\d{1,4}(?![^\W_]))")
+WAYS = (
+    (WITH_HYPHEN, r"\1 "),
+    (WITHOUT_HYPHEN, r"\1-"),
+    (NUMBER_WITH_WORD, r"\1 "),
+    (NUMBER_AFTER_WORD, r"\1-"),
+)
+YEAR = re.compile(r"(?:19|20)\d\d")
 
 
 @dataclass(frozen=True)
@@ -121,9 +136,11 @@ def _ways(part: str) -> Iterator[Query]:
     yield (query := _query(part, part))
     if len(query.distinct) > SHORT or query.quotes:
         return
-    for hyphen, otherwise in ((WITH_HYPHEN, r"\1 "), (WITHOUT_HYPHEN, r"\1-")):
-        if hyphen.search(part):
-            yield _query(hyphen.sub(otherwise, part), part)
+    for written, otherwise in WAYS:
+        if written.search(part):
+            way = _query(written.sub(otherwise, part), part)
+            if len(way.distinct) <= SHORT:
+                yield way
             return
 
 
@@ -148,15 +165,20 @@ def _query(said: str, part: str) -> Query:
 
 
 def lone_letters(said: str) -> list[Lone]:
-    """Return the words of one letter in a text, each with its neighbours, in order.
+    """Return the words of one letter and the numbers in a text, each with its neighbours, in order.
+
+    But for years, which stand anywhere.
 
     >>> lone_letters("C*-algebras"), lone_letters("vitamin D"), lone_letters("k-means")
     ([('', 'c', 'algebra')], [('vitamin', 'd', '')], [])
+    >>> lone_letters("type 2 diabetes"), lone_letters("Qwen2.5"), lone_letters("GPT-4 in 2024")
+    ([('type', '2', 'diabet')], [('qwen', '2.5', '')], [])
     """
-    words = ["", *text.WHOLE.findall(NO_LONE.sub(" ", said).lower()), ""]
+    words = ["", *text.SYMBOL.findall(NO_LONE.sub(" ", said).lower()), ""]
     found = [
         (text.term(words[place - 1]), word, text.term(words[place + 1]))
         for place, word in enumerate(words)
-        if len(word) == 1 and word.isalpha()
+        if (len(word) == 1 and word.isalpha())
+        or (NUMBER.fullmatch(word) and not YEAR.fullmatch(word))
     ]
     return [one for one in found if one[0] or one[2]]

@@ -12,6 +12,10 @@ from digest.ranking import text
 from digest.ranking.model import TfidfModel
 from digest.ranking.query import Lone, Query, Quote
 
+#: How else a number is written. "V" and "X" are letters more often.
+NUMBERS = {"i": "1", "ii": "2", "iii": "3", "iv": "4", "vi": "6", "vii": "7", "viii": "8"}
+NUMBERS |= {"one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6"}
+NUMBERS |= {"seven": "7", "eight": "8", "nine": "9", "ten": "10"}
 MEANT = "="  # Stands before a term that a paper says by an acronym: how it is written is unknown.
 
 
@@ -21,18 +25,21 @@ def says(model: TfidfModel, document: str, query: Query) -> bool:
 
 
 def _has_lone(document: str, wanted: Sequence[Lone]) -> bool:
-    """Return whether each word of one letter stands beside one of its neighbours, as in "T cells".
+    """Return whether each word of one letter and each number stands beside one of its neighbours,
+    as in "T cells" and "type 2 diabetes".
 
-    What a hyphen joins counts as well, and "T and B cells" says both.
+    What a hyphen joins counts as well, and "T and B cells" says both. A number may be a word, and
+    one of a version have further ones behind it.
     """
     if not wanted:
         return True
     edge = [""] * 3
-    words = [*edge, *text.WHOLE.findall(document.lower()), *edge]
+    words = [*edge, *text.SYMBOL.findall(document.lower()), *edge]
+    meant = {letter for _, letter, _ in wanted}
     beside = {
-        (word, neighbour, step)
+        (letter, neighbour, step)
         for place, word in enumerate(words)
-        if len(word) == 1
+        for letter in {word, NUMBERS.get(word, word.partition(".")[0])} & meant
         for step in (-1, 1)
         for other in _beside(words, place, step)
         if (neighbour := text.term(other))
@@ -47,7 +54,7 @@ def _beside(words: list[str], place: int, step: int) -> Iterator[str]:
     """Yield the next word and, of "T and B cells", the one that T shares with B."""
     joint, letter, shared = (words[place + step * far] for far in (1, 2, 3))
     yield joint
-    if joint in ("and", "or") and len(letter) == 1:
+    if joint in ("and", "or") and (len(letter) == 1 or letter.isdecimal()):
         yield shared
 
 

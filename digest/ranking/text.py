@@ -16,7 +16,8 @@ from digest.ranking.stopwords import STOP_WORDS
 WORD = re.compile(r"[^\W_]{2,}")
 ACRONYM = re.compile(r"\b[A-Z][A-Z0-9]+(?=s?\b)")
 HYPHENATED = re.compile(r"(?<![^\W_])[^\W_]+(?:[-\u2010\u2011][^\W_]+)+")
-WHOLE = re.compile(r"[^\W_]+")  # Those of one letter as well.
+#: Words of one letter as well, and numbers, also one that ends a word: of GPT4, not of R1 and 3D.
+SYMBOL = re.compile(r"[^\W\d_]{2,}|\d+(?:\.\d+)*(?![^\W_])|[^\W_]+")
 MAX_WORD = 40  # Longer ones are no words; they would only fill the vocabulary.
 #: Said of everything, and about nothing: its words would look like a subject.
 STATE_OF_THE_ART = re.compile(r"state[-\s]+of[-\s]+the[-\s]+art")
