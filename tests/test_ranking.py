@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import sparse
 
 import digest.ranking
 from digest.ranking import choice as choosing
 from digest.ranking import query, text
 from digest.ranking.choice import DEFAULT, choose, matches
+from digest.ranking.explaining import words_behind_weights
 from digest.ranking.learning import Learned, learn
 from digest.ranking.model import TfidfModel
 from digest.ranking.muting import muted
@@ -359,6 +361,23 @@ def test_a_reason_has_the_number_that_stands_after_a_word(topic, said):
     papers = ["type 2 diabetes", "Llama3.1", "DeepSeek-R1", "rice"]
     (choice,) = choices_of(Profile((Interest("Models", topic),)), papers)
     assert choice.terms == said
+
+
+def test_a_reason_has_no_acronym_beside_what_it_stands_for():
+    papers = [f"Retrieval augmented generation (RAG) bakes {word(n)}" for n in range(5)]
+    model = TfidfModel().fit([*papers, *TITLES])
+    columns = model.columns(["rag", "retriev"])
+    weights = sparse.csr_matrix(([1.0, 1.0], ([0, 0], columns)), shape=(1, len(model.terms_)))
+    behind = words_behind_weights(model, edition_of(model, papers), weights, np.array([0]))
+    assert model.acronyms_
+    assert sorted(map(str.lower, behind[0])) == ["rag", "retrieval"]
+
+
+def test_a_reason_has_no_word_beside_another_that_has_it():
+    papers = ["chain-of-thought reasoning", "rice"]
+    topic = Interest("Thinking", "chain-of-thought reasoning")
+    (choice,) = choices_of(Profile((topic,)), papers)
+    assert choice.terms == ("chain-of-thought reasoning",)
 
 
 def test_of_two_letters_both_stand_beside_the_word_that_they_share():

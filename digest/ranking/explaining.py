@@ -43,11 +43,12 @@ def words_behind_query(
     terms = query.distinct
     ranked: dict[str, int] = {}  # The heaviest first.
     for place in heard[np.argsort(-weighed, kind="stable")].tolist():
-        word = hers[terms[place]]
-        if not any(word in HYPHEN.split(other) for other in ranked):  # "in-context" says "context".
-            ranked[word] = place
+        ranked[hers[terms[place]]] = place
+    for word in [*ranked]:
+        if any(word != other and word in HYPHEN.split(other) for other in ranked):
+            del ranked[word]  # "in-context" says "context".
     in_order = {word: terms[ranked[word]] for word in sorted(ranked, key=ranked.__getitem__)}
-    phrases = _side_by_side(in_order, edition.in_a_row(paper))
+    phrases = _side_by_side(model, in_order, edition.in_a_row(paper))
     rank = {word: number for number, word in enumerate(ranked)}
     heaviest = sorted(phrases, key=lambda phrase: min(rank[word] for word in phrase))[:WORDS]
     return tuple(" ".join(phrase) for phrase in phrases if phrase in heaviest)
@@ -72,15 +73,18 @@ def _with_letters(query: Query) -> dict[str, str]:
     return hers
 
 
-def _side_by_side(words: Mapping[str, str], said: str) -> list[list[str]]:
+def _side_by_side(model: TfidfModel, words: Mapping[str, str], said: str) -> list[list[str]]:
     """Return the words in order, those together whose terms follow each other in what is said.
 
-    `words` are word -> term.
+    But for an acronym and what it stands for, which are read side by side: "federated learning
+    (FL)" says no "FL federated". `words` are word -> term.
     """
     phrases: list[list[str]] = []
     terms = ""
     for word, term in words.items():
-        if phrases and f" {terms} {term} " in said:
+        meant = terms.split()
+        stand_for = {long for one in (*meant, term) for long in model.acronyms_.get(one, ())}
+        if phrases and f" {terms} {term} " in said and stand_for.isdisjoint((*meant, term)):
             phrases[-1].append(word)
             terms = f"{terms} {term}"
         else:
@@ -119,7 +123,7 @@ def words_behind_weights(
         columns = shared.indices[start:end][heaviest[shared.data[start:end][heaviest] > 0]]
         words = zip(model.words_[columns].tolist(), model.terms_[columns].tolist(), strict=True)
         said = edition.in_a_row(int(papers[row]))
-        orders = [_side_by_side(dict(order), said) for order in permutations(words)]
+        orders = [_side_by_side(model, dict(order), said) for order in permutations(words)]
         fewest = min(orders, key=lambda phrases: len(phrases))
         behind.append(tuple(map(" ".join, fewest)))
     return behind
