@@ -165,8 +165,8 @@ def test_a_letter_that_never_left_ends_no_row(reader):
 
 def test_a_letter_that_came_back_counts_though_nobody_knows_when_it_left(reader, letter):
     """As one that was found by reconcile."""
-    letter.left_at = None
-    suppression.after_hard_bounce(letter, "550 5.1.1 no such user", NOW)
+    Letter.objects.update(left_at=None)
+    assert receive(report(address_of(letter))) == "recorded"
     assert state_of(reader) == "bounced"
 
 
@@ -405,6 +405,18 @@ def test_a_complaint_outweighs_that_letters_came_back(reader, letter):
     receive(complaint("feedback@paperboy.example", message_id=letter.message_id))
     assert state_of(reader) == "complained"
     assert not reader.may_vouch(NOW + 9 * DAY)
+
+
+@pytest.mark.parametrize("by", suppression.FOR_GOOD)
+@pytest.mark.parametrize("status", ["5.1.1", "4.2.2"])
+def test_what_comes_back_later_makes_nobody_an_address_that_may_be_tried_again(reader, by, status):
+    """Who complained, or was left out by the operator, would be asked again by a sign-up."""
+    letters = letters_of_days(reader, suppression.MOST_IN_A_ROW)
+    reader.suppressed_at, reader.suppressed_by = NOW, by
+    reader.save()
+    bounce_softly(letters, status)
+    assert state_of(reader) == by
+    assert reader.suppressed_at == NOW
 
 
 def test_a_complaint_from_an_address_that_was_forgotten_seals_nothing(reader):

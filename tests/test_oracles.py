@@ -253,6 +253,13 @@ def test_a_log_that_does_not_cover_the_time_does_not_know(log, ask, lines):
     assert ask() == "unknown"
 
 
+def test_another_log_beside_covers_no_time(log, ask):
+    """It tells of errors alone, say."""
+    log(connect(BEFORE), name="mail.err", at=BEFORE)
+    log(connect(AFTER))
+    assert ask() == "unknown"
+
+
 def test_a_log_that_began_in_the_very_second_does_not_know(log, ask):
     """It may tell the time in whole seconds, and the letter be from before its first line."""
     log(connect(FROZEN - timedelta(seconds=0.5), iso), connect(AFTER, iso))
@@ -289,6 +296,13 @@ def test_a_time_that_is_none_proves_nothing(log, ask):
 
 def test_a_header_that_came_in_is_neither_a_letter_nor_none(log, ask):
     log(connect(BEFORE), begun(NOW), named(NOW), connect(AFTER))
+    assert ask() == "unknown"
+
+
+def test_what_another_program_says_of_a_queue_file_proves_nothing(log, ask):
+    """An operator may throw away what was not complete yet."""
+    thrown_away = syslog(NOW, "4F1B2: removed", daemon="postsuper")
+    log(connect(BEFORE), begun(NOW), named(NOW), thrown_away, connect(AFTER))
     assert ask() == "unknown"
 
 
@@ -438,7 +452,9 @@ def test_the_setting_names_the_oracle(tmp_path):
     assert oracle.path == Path("/var/log/mail.log")
 
 
-@pytest.mark.parametrize("name", ["delphi", "postfix", "postfix:", "postfix:mail.log"])
+@pytest.mark.parametrize(
+    "name", ["delphi", "postfix", "postfix:", "postfix:mail.log", "exim:/mail.log"]
+)
 def test_an_oracle_that_is_none_is_refused(name, tmp_path):
     with pytest.raises(ImproperlyConfigured, match="ORACLE"):
         oracle_for(name, "file:", tmp_path)

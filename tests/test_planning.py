@@ -313,6 +313,37 @@ def test_who_unsubscribes_while_the_ranking_runs_is_left_out():
 
 
 @pytest.mark.django_db(transaction=True)
+def test_who_unsubscribes_while_her_day_is_written_down_is_left_out(monkeypatch):
+    if connection.vendor != "postgresql":
+        pytest.skip("on SQLite, writers come one after the other")
+    make.paper("Graphs")
+    reader = make.subscriber(interests="graphs")
+    left, commit = threading.Event(), threading.Event()
+    still_due = planning._still_due
+
+    def look_while_she_leaves(dues):
+        threading.Timer(0.5, commit.set).start()
+        return still_due(dues)
+
+    def leave_slowly():
+        with transaction.atomic():
+            signup.unsubscribe(reader.public_id, door=DOOR, now=NOW)
+            left.set()
+            commit.wait(30)
+        connection.close()
+
+    thread = threading.Thread(target=leave_slowly)
+    thread.start()
+    assert left.wait(10)
+    monkeypatch.setattr(planning, "_still_due", look_while_she_leaves)
+    planning.plan(NOW)
+    thread.join(30)
+    reader.refresh_from_db()
+    assert reader.next_due_at is None
+    assert digests() == []
+
+
+@pytest.mark.django_db(transaction=True)
 def test_two_ticks_at_once_write_every_day_once():
     papers_about("graphs", 5)
     for _ in range(30):

@@ -6,12 +6,14 @@ from functools import partial
 
 import pytest
 from django.db import Error, connection, transaction
+from django.db.models import QuerySet
 
 from digest import planning, promises
 from digest.models import Pick
 from subscriptions import mail, registry, signup
 from subscriptions.models import Letter, Subscriber, Volley
 from subscriptions.post import delivery, doubts, ledger, message_ids, office, sending, smtp_server
+from subscriptions.post.compression import compress
 from subscriptions.post.journal import Entry, Journal
 from subscriptions.post.line import Envelope
 from subscriptions.post.transports import transport_for
@@ -707,6 +709,33 @@ def test_bytes_are_kept_while_their_letter_waits_and_dropped_once_it_has_ended()
     ledger.end([letter], Letter.State.SKIPPED, "paused", hours[0])
     office.sweep(hours[1])
     assert not Volley.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("damage", "why"),
+    [
+        (QuerySet.delete, "its bytes are gone"),
+        (partial(QuerySet.update, mime=b"What no frame begins with."), "its bytes can't be read: "),
+        (partial(QuerySet.update, mime=compress([b"Subject: Pap"])), "its bytes are not all there"),
+    ],
+)
+def test_a_letter_whose_bytes_are_damaged_is_sent_again_neither_in_part_nor_written_anew(
+    server, composed, caplog, damage, why
+):
+    """She may have it already, as it was."""
+    letter = past_the_fence()
+    for minute in (16, 32):
+        office.sweep(NOW + minute * MINUTE)
+    damage(Volley.objects.all())
+    now = NOW + 32 * MINUTE
+    for _ in range(ledger.MAX_STUMBLES):
+        office.deliver(letter.pk, now)
+        now += 80 * MINUTE
+    letter.refresh_from_db()
+    assert (letter.state, letter.repeats) == ("failed", 1)
+    assert why in caplog.text
+    assert server.accepted == composed == []
+    assert Pick.objects.count() == 1
 
 
 def test_papers_of_a_letter_that_is_being_repeated_stay_hers_when_she_leaves():

@@ -101,8 +101,11 @@ def test_who_is_due_may_wait_for_a_letter_that_is_sent_again(sent):
     fields = {"ended_at": None, "next_try_at": late, "closes_at": late + MINUTE}
     change(sent, state="planned", repeats=1, **fields)
     assert "planned" not in broken(late)
+    other = make.subscriber(next_due_at=NOW + DAY)
+    assert broken(late)["planned"] == [other.pk]  # She waits for none of another's,
+    beside(sent, repeats=1)
     change(sent, closes_at=late)
-    assert "planned" in broken(late)
+    assert broken(late)["planned"] == [sent.subscriber_id, other.pk]  # nor for what is no digest.
 
 
 def test_who_is_due_may_wait_for_the_days_papers(settings):

@@ -263,6 +263,17 @@ def test_a_row_that_is_held_keeps_no_other_letter_from_being_swept(is_journaled)
 
 
 @on_postgresql
+def test_an_acceptance_is_recorded_though_its_letter_is_doubted_in_that_very_moment():
+    letter = digest_to(ODD)
+    Letter.objects.update(state="transmitting", lease_until=NOW, attempt=1, message_id="<m@x>")
+    with another_session() as other:
+        other.execute("UPDATE subscriptions_letter SET state = 'uncertain', lease_until = NULL")
+        threading.Timer(0.5, other.commit).start()
+        doubts.accept_late(letter.pk, 1, "<m@x>", "250 ok", NOW)
+    assert states() == {"accepted": 1}
+
+
+@on_postgresql
 def test_a_session_that_was_ended_between_two_tasks_is_no_trouble(server):
     ((session,),) = run("SELECT pg_backend_pid()")
     connection.health_check_done = False  # As it is when a task begins.
