@@ -670,6 +670,29 @@ def test_the_fence_looks_itself_whether_a_digest_is_still_wanted(fields, reason)
     assert (letter.state, letter.reason) == ("skipped", reason)
 
 
+LEFT = {"unsubscribed_at": NOW, "next_due_at": None}
+OUT = {"suppressed_at": NOW, "suppressed_by": "complained"}
+AWAY = {"paused_until": NOW.date() + timedelta(days=9)}
+ASKED = {"confirmed": False}
+
+
+@pytest.mark.parametrize(
+    ("kind", "to"),
+    [
+        ("digest", [{}]),
+        ("welcome", [{}]),
+        ("move", [{}, AWAY]),
+        ("link", [{}, AWAY, LEFT]),
+        ("confirm", [{}, AWAY, LEFT, ASKED]),
+    ],
+)
+def test_which_letters_are_for_whom(kind, to):
+    for fields in ({}, AWAY, LEFT, ASKED, OUT):
+        reader = make.subscriber(**fields)
+        why = ledger.why_unwanted(Letter(kind=kind, created_at=NOW), reader, NOW)
+        assert why == ("" if fields in to else reader.state_at(NOW))
+
+
 def test_a_goodbye_does_not_pass_the_fence_once_she_has_come_back():
     reader = make.subscriber()
     signup.unsubscribe(reader.public_id, door=DOOR, now=NOW)
@@ -697,6 +720,24 @@ def test_a_lease_has_run_out_at_its_last_moment():
     assert not pass_fence(letter, letter.lease_until)
     letter.refresh_from_db()
     assert letter.state == "claimed"
+
+
+def test_words_that_are_too_long_for_the_ledger_are_cut():
+    words = "not now, " * 50
+    letter, other = letter_to(), letter_to("other@example.org")
+    ledger.release([claim(letter)], NOW, words)
+    again = claim(letter)
+    assert pass_fence(again)
+    assert ledger.accept([again], [words], NOW)
+    assert ledger.end([claim(other)], Letter.State.FAILED, words, NOW)
+    letter.refresh_from_db()
+    other.refresh_from_db()
+    told = [
+        letter.last_reply,
+        other.reason,
+        letter.events.get(was="claimed", became="planned").note,
+    ]
+    assert told == [words[:300]] * 3
 
 
 def test_bytes_are_kept_while_their_letter_waits_and_dropped_once_it_has_ended():
