@@ -415,6 +415,7 @@ def test_what_comes_back_later_makes_nobody_an_address_that_may_be_tried_again(r
     reader.suppressed_at, reader.suppressed_by = NOW, by
     reader.save()
     bounce_softly(letters, status)
+    suppression.suppress_bounced(reader.pk, reader.email, "550 5.1.1 no such user", NOW + HOUR)
     assert state_of(reader) == by
     assert reader.suppressed_at == NOW
 

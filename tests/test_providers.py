@@ -280,3 +280,10 @@ def test_a_provider_that_never_stops_complaining_is_held_for_an_hour_each_time()
 def test_the_words_of_a_provider_are_kept_without_addresses():
     providers.slow_down("example.org", "451 4.7.1 <anna@example.org>: too many", NOW)
     assert "anna" not in Provider.objects.get().said
+
+
+def test_what_a_provider_said_is_kept_in_short_and_without_addresses():
+    providers.slow_down("example.org", "450 <reader@example.org>: " + "slower, " * 50, NOW)
+    said = Provider.objects.get().said
+    assert said.startswith("450 <…>: slower, ")
+    assert len(said) == 300
