@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 
 from digest import fitting, planning
 from digest.models import Digest, Paper, Pick
-from subscriptions import signup
+from subscriptions import schedule, signup
 from subscriptions.models import Letter, Subscriber
 from subscriptions.post import office
 from tests import make
@@ -310,6 +310,16 @@ def test_who_unsubscribes_while_the_ranking_runs_is_left_out():
     planning._write_down(dues, None, NOW)
 
     assert not Digest.objects.exists()
+
+
+@pytest.mark.parametrize("state", ["skipped", "missed"])
+def test_the_next_digest_keeps_its_distance_to_one_that_was_repeated_however_that_ended(state):
+    """It may have arrived."""
+    reader = make.subscriber(confirmed_at=NOW - timedelta(days=9))
+    letter = Letter(subscriber=reader, day=NOW.date(), created_at=NOW, left_at=NOW, state=state)
+    assert planning.ends_rest(letter, reader) is None
+    letter.repeats = 1
+    assert planning.ends_rest(letter, reader) == NOW + schedule.APART
 
 
 @pytest.mark.django_db(transaction=True)

@@ -103,7 +103,7 @@ def test_who_is_due_may_wait_for_a_letter_that_is_sent_again(sent):
     assert "planned" not in broken(late)
     other = make.subscriber(next_due_at=NOW + DAY)
     assert broken(late)["planned"] == [other.pk]  # She waits for none of another's,
-    beside(sent, repeats=1)
+    change(beside(sent, repeats=1), closes_at=late + MINUTE)
     change(sent, closes_at=late)
     assert broken(late)["planned"] == [sent.subscriber_id, other.pk]  # nor for what is no digest.
 
