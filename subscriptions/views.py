@@ -6,7 +6,7 @@ from datetime import timedelta
 from math import ceil
 
 from django.conf import settings
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -30,6 +30,7 @@ from subscriptions import (
     signup,
 )
 from subscriptions.models import Letter, Subscriber, Topic
+from subscriptions.races import once_more
 
 CONSENT = _("Send me one email a day with new research papers. I can stop it with one click.")
 UNDO = _("Send me the daily digest again, as it was. I can stop it with one click.")
@@ -90,6 +91,24 @@ def subscribe(request):
         limits.knock("sign-up", request.META["REMOTE_ADDR"], now)
     except limits.TooMany as refusal:
         return too_many(request, refusal)
+    try:
+        _sign_up(request, form, now)
+    except IntegrityError:  # A topic was deleted in this very moment: there is none, then.
+        form = forms.SignUpForm(request.POST)
+        if not form.is_valid():
+            return _sign_up_page(request, form, status=400)
+        _sign_up(request, form, now)
+    context = {
+        "address": addresses.readable(email),
+        "goes_to_files": settings.EMAIL_URL.startswith("file:"),
+    }
+    response = render(request, "subscriptions/check_inbox.html", context)
+    add_never_cache_headers(response)  # It shows what was typed.
+    return response
+
+
+def _sign_up(request, form, now):
+    email = form.cleaned_data["email"]
     with transaction.atomic():  # One, so that each sign-up writes something, whoever it is.
         if limits.may_write_to("sign-up", email, now):
             signup.subscribe(
@@ -101,16 +120,10 @@ def subscribe(request):
                 door=_door(request, _which_form(request), CONSENT),
                 now=now,
             )
-    context = {
-        "address": addresses.readable(email),
-        "goes_to_files": settings.EMAIL_URL.startswith("file:"),
-    }
-    response = render(request, "subscriptions/check_inbox.html", context)
-    add_never_cache_headers(response)  # It shows what was typed.
-    return response
 
 
 @for_token_holders
+@once_more
 def confirm(request, token):
     now = timezone.now()
     try:
@@ -262,6 +275,7 @@ def _ways_back(subscriber, now):
     return context
 
 
+@once_more
 def _save(request, subscriber, token):
     form = forms.PreferencesForm(request.POST)
     if not form.is_valid():

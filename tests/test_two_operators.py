@@ -1,21 +1,22 @@
 """Two operators at one moment: nothing is done twice, nothing is lost, and nothing breaks."""
 
 import time
+from datetime import timedelta
 from functools import partial
 from threading import Event
 
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
-from django.db import connection
+from django.db import IntegrityError, connection
 from django.db.models.sql import DeleteQuery
 from django.test import Client
 from django.urls import reverse
 
 from digest import promises
 from digest.models import Digest, Pick
-from subscriptions import merging, signup
-from subscriptions.models import Letter, Sending, Subscriber, Topic
+from subscriptions import forms, links, merging, signup
+from subscriptions.models import Letter, Sending, Subscriber, Topic, TopicPreference
 from tests import make
 from tests.make import NOW
 from tests.test_admin import form_of
@@ -328,6 +329,54 @@ def test_who_begins_to_follow_a_topic_as_it_is_deleted_loses_it_and_nothing_brea
     ada.send(reverse("admin:subscriptions_topic_delete", args=[topic.pk]), {"post": "yes"})
     assert not Topic.objects.exists()
     assert not subscriber.preferences.exists()
+
+
+@pytest.mark.parametrize("form", [forms.SignUpForm, forms.PreferencesForm])
+def test_a_topic_that_is_deleted_as_a_form_names_it_is_told_as_one_that_is_not_there(
+    client, monkeypatch, form
+):
+    """Of the form, nothing is kept then: the page asks again, with the topics that there are."""
+    topic, reader, is_valid = make.topic("Reefs"), make.subscriber(), form.is_valid
+    is_sign_up = form is forms.SignUpForm
+    address = reverse("subscribe") if is_sign_up else links.preferences_url(reader)
+
+    def found_and_gone(self):
+        is_found = is_valid(self)
+        Topic.objects.filter(pk=topic.pk).delete()
+        return is_found
+
+    monkeypatch.setattr(form, "is_valid", found_and_gone)
+    answer = client.post(address, {"email": "new@example.org", "topics": ["reefs"], "hour": 9})
+    assert answer.status_code == 400
+    assert "There is no topic called “reefs”" in answer.text
+    assert not TopicPreference.objects.exists()
+    assert not Subscriber.objects.filter(email="new@example.org").exists()
+    reader.refresh_from_db()
+    assert reader.hour == 7
+
+
+def test_who_confirms_as_a_topic_that_she_asked_for_is_deleted_is_back_all_the_same(
+    client, monkeypatch
+):
+    gone = make.topic("Reefs")
+    left = {"unsubscribed_at": NOW, "confirmed_at": NOW - timedelta(days=1), "asked_at": NOW}
+    asked = {"topics": [gone.pk], "interests": [], "timezone": "UTC", "hour": 9}
+    reader = make.subscriber(**left, next_due_at=None, asked_for=asked)
+    set_preferences, calls = signup._set_preferences, []
+
+    def too_late(subscriber, wishes):
+        calls.append(wishes)
+        if len(calls) == 1:
+            raise IntegrityError("violates foreign key constraint")
+        set_preferences(subscriber, wishes)
+
+    monkeypatch.setattr(signup, "_set_preferences", too_late)
+    answer = client.post(links.confirm_url(reader))
+    assert answer.status_code == 200
+    assert len(calls) == 2
+    reader.refresh_from_db()
+    assert reader.unsubscribed_at is None
+    assert reader.hour == 9
 
 
 @rounds

@@ -5,35 +5,20 @@ find out what no page shows, and numbers and days that are none, by which they b
 """
 
 import re
-from functools import wraps
 
 from django.contrib import messages
 from django.contrib.admin import helpers
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ERROR_FLAG
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError
 from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import RangeDateFilter
 from unfold.forms import PaginationInlineFormSet
 
+from subscriptions.races import once_more
+
 #: A year, month or day that Django's hierarchy of dates can reckon with: it looks at the next, too.
 PART_OF_A_DATE = re.compile(r"(?!9999)[0-9]{1,4}")
-
-
-def once_more(save):
-    """Make a method of a page begin anew where another was quicker by a moment: a name that is
-    taken by now is told as any that is, and what hangs on a row by now is deleted with it.
-    """
-
-    @wraps(save)
-    def begun_anew(*args, **kwargs):
-        try:
-            return save(*args, **kwargs)
-        except IntegrityError:
-            return save(*args, **kwargs)
-
-    return begun_anew
 
 
 class Page(ModelAdmin):
