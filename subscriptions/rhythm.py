@@ -19,7 +19,8 @@ def reschedule(subscriber, now):
         day = max(day, last[0].day + timedelta(days=1))
     subscriber.is_due_from(day)
     sent = [moment for letter in last if (moment := _sent_at(letter, now)) is not None]
-    subscriber.is_due_at(max([subscriber.next_due_at, *(m + schedule.APART for m in sent)]))
+    # Not before now: of an hour that was over when she chose it, nobody is late.
+    subscriber.is_due_at(max([subscriber.next_due_at, now, *(m + schedule.APART for m in sent)]))
 
 
 def had_one_before(subscriber):

@@ -122,10 +122,10 @@ def test_another_hour_moves_the_next_digest_and_nothing_else(panel):
     reader = make.subscriber(topics=[make.topic()], interests="sparse attention", hour=7)
     reader.preferences.update(weight=2.5)
     response = page(panel, reader)
-    data = form_of(response) | {"hour": "20", "timezone": "Asia/Tokyo"}
+    data = form_of(response) | {"hour": "23", "timezone": "Asia/Tokyo"}
     assert panel.post(response.request["PATH_INFO"], data).status_code == 302
     reader.refresh_from_db()
-    assert (reader.hour, reader.next_due_at) == (20, NOW.replace(hour=11))
+    assert (reader.hour, reader.next_due_at) == (23, NOW.replace(hour=14))
     assert list(reader.preferences.values_list("stance", "weight")) == [("follow", 2.5)] * 2
 
 

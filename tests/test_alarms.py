@@ -13,11 +13,11 @@ from django.core.management import call_command
 from django.db import InternalError, OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
-from digest import alarms, embedded, planning, pulses, tasks
+from digest import alarms, embedded, planning, promises, pulses, tasks
 from digest.models import Alarm, Coverage, Harvest, Pulse
 from digest.turns import Lease
-from subscriptions import limits
-from subscriptions.models import Letter
+from subscriptions import limits, signup
+from subscriptions.models import Letter, Subscriber
 from subscriptions.post import sending
 from tests import make
 from tests.make import NOW
@@ -105,6 +105,15 @@ def test_a_pulse_that_comes_late_does_not_turn_the_clock_back():
     beaten(MINUTE)
     beaten(HOUR)
     assert pulses.last(pulses.TICK) == NOW - MINUTE
+
+
+def test_nobody_is_late_where_a_reader_chooses_an_hour_that_is_over():
+    one = make.subscriber(hour=18, next_due_at=NOW + 6 * HOUR, confirmed_at=NOW - 30 * DAY)
+    signup.change(one, None, {"hour": 3}, now=NOW)
+    assert names() == []
+    assert not promises.overdue(NOW, 30 * MINUTE).exists()
+    assert list(Subscriber.objects.due(NOW)) == [one]  # Her digest of today comes now.
+    assert names(NOW + 15 * MINUTE) == ["planning"]
 
 
 def test_digests_that_are_not_planned_are_an_alarm_after_a_quarter_of_an_hour():
