@@ -4,8 +4,11 @@ A change of a table waits for the transactions that use it, and whoever comes af
 change. So it waits for seconds only, lets all the others pass, and is tried again.
 """
 
+import fcntl
+import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from time import sleep
 
 from django.core.management import call_command
@@ -37,10 +40,33 @@ def migrate(tell: Callable[[str], None]) -> None:
 
 
 @contextmanager
-def _alone(tell) -> Iterator[None]:
-    """Hold the one right to change tables, with time enough for it. SQLite has its own lock."""
-    if connection.vendor != "postgresql":
+def alone_with_file() -> Iterator[None]:
+    """Hold the one right to make what is in SQLite's file, whose own lock ends with each migration:
+    another process would find the tables of the next one there. Of a server's database, or where
+    the file system has no locks, it holds nothing.
+    """
+    if connection.vendor != "sqlite":
         yield
+        return
+    try:
+        descriptor = os.open(Path(connection.settings_dict["NAME"]).parent, os.O_RDONLY)
+    except OSError:
+        yield  # What opens the database says why.
+        return
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _alone(tell) -> Iterator[None]:
+    """Hold the one right to change tables, with time enough for it."""
+    if connection.vendor != "postgresql":
+        with alone_with_file():
+            yield
         return
     with connection.cursor() as cursor:
         cursor.execute("SET statement_timeout = 0")

@@ -1,8 +1,12 @@
 """`manage.py upgrade`: tables change beside those who use them, and one upgrade at a time."""
 
+import os
+import subprocess
+import sys
 import threading
 import time
 from contextlib import contextmanager
+from subprocess import PIPE, STDOUT
 
 import pytest
 from django.core.management import call_command
@@ -19,6 +23,22 @@ def postgresql(transactional_db, monkeypatch):
         pytest.skip("runs with the tests on PostgreSQL")
     monkeypatch.setattr(upgrading, "LOCK_SECONDS", 1)
     monkeypatch.setattr(upgrading, "PAUSE", 0.1)
+
+
+def test_two_who_begin_at_once_with_nothing_set_everything_up_one_after_the_other(tmp_path):
+    """On SQLite; on PostgreSQL, `demo` finds the tables there."""
+    environment = {"PATH": os.environ["PATH"], "DATA_DIR": str(tmp_path / "data"), "SOURCES": ""}
+    command = [sys.executable, "manage.py", "demo", "--no-serve"]
+    both = [
+        subprocess.Popen(command, env=environment, text=True, stdout=PIPE, stderr=STDOUT)
+        for _ in range(2)
+    ]
+    said = [one.communicate(timeout=120)[0] for one in both]
+    assert [one.returncode for one in both] == [0, 0], said
+    letters = [file.name.partition("-")[0] for file in (tmp_path / "data/outbox").iterdir()]
+    assert sorted(letters) == ["confirm", "digest"]
+    password = (tmp_path / "data/admin-password").read_text().strip()
+    assert all(f"password {password} " in one for one in said)
 
 
 @contextmanager

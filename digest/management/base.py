@@ -12,7 +12,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError
 
-from digest import health
+from digest import health, upgrading
 from subscriptions import addresses
 
 
@@ -30,7 +30,8 @@ class Command(BaseCommand):
                 raise CommandError(" ".join(reasons))
         else:
             try:
-                call_command("migrate", interactive=False, verbosity=0)
+                with upgrading.alone_with_file():
+                    call_command("migrate", interactive=False, verbosity=0)
             except OperationalError as error:
                 raise CommandError(f"The database does not answer ({error}).") from error
         return super().execute(*args, **options)
