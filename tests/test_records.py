@@ -89,9 +89,9 @@ def test_tags_go_in_pairs_wherever_lines_end(marked, readable):
     ],
 )
 def test_no_text_takes_long_to_be_made_plain(bomb):
-    begun = time.monotonic()
+    begun = time.thread_time()
     assert len(plain(bomb, 200_000)) <= 200_000
-    assert time.monotonic() - begun < 1
+    assert time.thread_time() - begun < 3  # Tenths of a second; minutes in the square.
 
 
 def test_a_line_of_ten_thousand_parentheses_is_read_at_once():
