@@ -7,6 +7,7 @@ from copy import copy
 from email.parser import BytesParser
 from types import SimpleNamespace
 
+import hypothesis
 import pytest
 from django.contrib.auth.models import User
 from django.core.cache import caches
@@ -15,6 +16,10 @@ from django.utils import timezone, translation
 
 from tests import services
 from tests.make import NOW
+
+# By the wall, beside other processes, an example may take any time.
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile("unhurried")
 
 #: Module caches that would carry one test's papers into the next.
 CACHES = [

@@ -180,14 +180,14 @@ def mime_of(content):
 
 
 @services.once
-@settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(materials())
 def test_a_joined_letter_is_byte_for_byte_the_one_that_is_rendered_alone(material):
     assert mime_of(composing.content(material)) == mime_of(alone(material))
 
 
 @services.once
-@settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(materials())
 def test_whatever_papers_and_readers_say_the_letter_is_valid_and_hers_alone(material):
     mime = mime_of(composing.content(material))

@@ -908,7 +908,7 @@ def nearly(choices):
     return [replace(one, score=pytest.approx(one.score, abs=1e-5)) for one in choices]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(drawn=st.lists(readers(), min_size=1, max_size=5))
 def test_readers_together_get_what_each_would_get_alone(drawn):
     profiles, seen = profiles_of(drawn)
@@ -918,7 +918,7 @@ def test_readers_together_get_what_each_would_get_alone(drawn):
         assert hers == nearly(alone)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(drawn=readers())
 def test_a_choice_keeps_what_it_promises(drawn):
     (profile,), (hidden,) = profiles_of([drawn])
@@ -955,7 +955,7 @@ def says(said, mute):
     return False
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(drawn=readers(), order=st.permutations(range(len(PAPERS))))
 def test_the_order_of_the_papers_changes_nothing(drawn, order):
     (profile,), (hidden,) = profiles_of([drawn])
@@ -1021,7 +1021,7 @@ def test_candidates_of_readers_own_models_count_as_well(monkeypatch):
 # ---- Any text at all
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     papers=st.lists(st.text(max_size=60), max_size=8),
     topic=st.text(max_size=60),
