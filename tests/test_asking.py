@@ -513,6 +513,7 @@ def test_a_withdrawn_paper_is_told_to_be_so_and_not_shown_beforehand(client, has
     found = editions.for_page(TODAY, 7)
     assert found.edition.withdrawn == {paper.pk}
     assert paper.pk not in {one.paper for one in planning.planned_for(someone, found)}
+    assert asking.ask(someone, paper.pk, TODAY, NOW).verdict is None
     assert "Its authors have withdrawn this paper." in answer(client, someone, paper)
 
 
