@@ -157,9 +157,9 @@ def test_days_of_an_edition_share_what_their_papers_quote():
     some = np.arange(20)
     for start, part, alone in days_of_an_edition():
         for query in queries('"graph", "diffused", "augmented retrieval", "molecular graphs"'):
-            quoted = alone.has_quotes(query, some + start)[start : start + 20]
-            assert part.has_quotes(query, some).tolist() == quoted.tolist()
-            assert part.has_quotes(query, some[::3])[::3].tolist() == quoted[::3].tolist()
+            quoted = alone.says_as_written(query, some + start)[start : start + 20]
+            assert part.says_as_written(query, some).tolist() == quoted.tolist()
+            assert part.says_as_written(query, some[::3])[::3].tolist() == quoted[::3].tolist()
 
 
 def test_a_search_finds_what_is_quoted_as_it_is_written():

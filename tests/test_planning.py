@@ -322,29 +322,36 @@ def test_the_next_digest_keeps_its_distance_to_one_that_was_repeated_however_tha
     assert planning.ends_rest(letter, reader) == NOW + schedule.APART
 
 
+def uncommitted(act):
+    """Do something in a transaction of a thread. Return the thread, and what lets it commit."""
+    done, commit = threading.Event(), threading.Event()
+
+    def do():
+        with transaction.atomic():
+            act()
+            done.set()
+            commit.wait(30)
+        connection.close()
+
+    thread = threading.Thread(target=do)
+    thread.start()
+    assert done.wait(10)
+    return thread, commit
+
+
 @pytest.mark.django_db(transaction=True)
 def test_who_unsubscribes_while_her_day_is_written_down_is_left_out(monkeypatch):
     if connection.vendor != "postgresql":
         pytest.skip("on SQLite, writers come one after the other")
     make.paper("Graphs")
     reader = make.subscriber(interests="graphs")
-    left, commit = threading.Event(), threading.Event()
     still_due = planning._still_due
+    thread, commit = uncommitted(lambda: signup.unsubscribe(reader.public_id, door=DOOR, now=NOW))
 
     def look_while_she_leaves(dues):
         threading.Timer(0.5, commit.set).start()
         return still_due(dues)
 
-    def leave_slowly():
-        with transaction.atomic():
-            signup.unsubscribe(reader.public_id, door=DOOR, now=NOW)
-            left.set()
-            commit.wait(30)
-        connection.close()
-
-    thread = threading.Thread(target=leave_slowly)
-    thread.start()
-    assert left.wait(10)
     monkeypatch.setattr(planning, "_still_due", look_while_she_leaves)
     planning.plan(NOW)
     thread.join(30)
@@ -485,18 +492,7 @@ def test_a_paper_that_is_committed_late_is_in_the_next_digest_once():
     if connection.vendor != "postgresql":
         pytest.skip("on SQLite, writers come one after the other")
     make.subscriber("reader@example.org", interests="graphs")
-    stored, commit = threading.Event(), threading.Event()
-
-    def store_slowly():
-        with transaction.atomic():
-            make.paper("Graphs, told of first", id="2606.00001")
-            stored.set()
-            commit.wait(30)
-        connection.close()
-
-    thread = threading.Thread(target=store_slowly)
-    thread.start()
-    assert stored.wait(10)
+    thread, commit = uncommitted(lambda: make.paper("Graphs, told of first", id="2606.00001"))
     make.paper("Graphs, told of second", id="2606.00002")
     planning.plan(NOW)
     assert list(Pick.objects.values_list("paper_id", flat=True)) == ["2606.00002"]

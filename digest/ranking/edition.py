@@ -41,7 +41,7 @@ class Edition:
     cache has at most.
 
     What is known beforehand needs not be found out: `line_of`, the terms of the paper at a position
-    in a row, so that texts are needed for quotes alone, and those of ids are asked for by
+    in a row, so that texts are needed for what is literal alone, and those of ids are asked for by
     `texts_of`; `twins` (n_pairs, 2), which papers are alike, with their cosines (n_pairs,).
     `withdrawn`: the ids of papers that nobody gets, whatever they say.
     """
@@ -164,8 +164,10 @@ class Edition:
                 said_in_full += f" {' '.join(in_full)} |"
         return said + said_in_full
 
-    def has_quotes(self, query: Query, among: np.ndarray) -> np.ndarray:
-        """Return which of the papers `among` say what the query quotes, as it is written."""
+    def says_as_written(self, query: Query, among: np.ndarray) -> np.ndarray:
+        """Return which of the papers `among` say what is meant as it is written: quotes, and
+        letters and numbers beside their neighbours.
+        """
         said = np.zeros(len(self), dtype=bool)
         said[among] = True
         if query.phrases:  # Few say their stems, and these alone are looked at more closely.

@@ -32,7 +32,7 @@ def words_behind_query(
     cache = edition.cached("asked")
     asked = cache.get(query.text)
     if asked is None:
-        asked = model.columns(query.distinct), _with_letters(query)
+        asked = model.columns(query.distinct), _as_she_wrote(query)
         cache[query.text] = asked
     columns, hers = asked
     places = np.minimum(np.searchsorted(said, columns), max(len(said) - 1, 0))
@@ -54,7 +54,7 @@ def words_behind_query(
     return tuple(" ".join(phrase) for phrase in phrases if phrase in heaviest)
 
 
-def _with_letters(query: Query) -> dict[str, str]:
+def _as_she_wrote(query: Query) -> dict[str, str]:
     """Return, for each term of a query, the word that she wrote for it, with its letter or number:
     "T cells", "vitamin D", "type 2".
     """

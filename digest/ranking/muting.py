@@ -56,5 +56,7 @@ def _saying(model: TfidfModel, edition: Edition, query: Query) -> np.ndarray:
     if query.phrases:
         saying &= edition.says(query.phrases, np.flatnonzero(saying))
     if query.lone:  # Without the T, all cells would be muted.
-        saying &= edition.has_quotes(replace(query, phrases=(), quotes=()), np.flatnonzero(saying))
+        saying &= edition.says_as_written(
+            replace(query, phrases=(), quotes=()), np.flatnonzero(saying)
+        )
     return saying

@@ -71,9 +71,9 @@ class Part(Edition):
         """Return which of the papers `among` say all phrases. Those of other days know it, too."""
         return self._told(tuple(phrases), among, lambda papers: self.whole.says(phrases, papers))
 
-    def has_quotes(self, query: Query, among: np.ndarray) -> np.ndarray:
-        """Return which of the papers `among` have what is quoted. Those of other days know it."""
-        return self._told(query, among, lambda papers: self.whole.has_quotes(query, papers))
+    def says_as_written(self, query: Query, among: np.ndarray) -> np.ndarray:
+        """Return which of the papers `among` say what is literal. Those of other days know it."""
+        return self._told(query, among, lambda papers: self.whole.says_as_written(query, papers))
 
     def _told(
         self, asked: object, among: np.ndarray, ask: Callable[[np.ndarray], np.ndarray]

@@ -63,8 +63,9 @@ class Query:
     """One part of a topic's text: its terms, and those that must stand next to each other.
 
     `terms` are in the order in which they were written, each as often as it was. `quotes` are the
-    words that are meant as they are written. `lone` are the words of one letter, which are no
-    terms, where all words are meant. `text` may be another way to write the `part` of her topic.
+    words that are meant as they are written. `lone` are the words of one letter and the numbers,
+    which are no terms, where all words are meant. `text` may be another way to write the `part` of
+    her topic.
     """
 
     text: str
@@ -130,8 +131,8 @@ remembered = lru_cache(maxsize=20_000)(_queries)
 
 
 def _ways(part: str) -> Iterator[Query]:
-    """Yield a part as it is written and, of a few words with a letter among them, as others write
-    it: "T-cell" as "T cell", and "k means" as "k-means".
+    """Yield a part as it is written and, of a few words with a letter or number among them, as
+    others write it: "T-cell" as "T cell", "k means" as "k-means", and "Llama3" as "Llama 3".
     """
     yield (query := _query(part, part))
     if len(query.distinct) > SHORT or query.quotes:
@@ -160,18 +161,18 @@ def _query(said: str, part: str) -> Query:
         tuple(term for term in terms if term in distinct),
         tuple(sorted({phrase for phrase in stems.values() if len(phrase) > 1})),
         tuple(sorted(quote for quote in quotes if stems[quote])),
-        tuple(dict.fromkeys(lone for said in meant for lone in lone_letters(said))),
+        tuple(dict.fromkeys(lone for said in meant for lone in lone_words(said))),
     )
 
 
-def lone_letters(said: str) -> list[Lone]:
+def lone_words(said: str) -> list[Lone]:
     """Return the words of one letter and the numbers in a text, each with its neighbours, in order.
 
     But for years, which stand anywhere.
 
-    >>> lone_letters("C*-algebras"), lone_letters("vitamin D"), lone_letters("k-means")
+    >>> lone_words("C*-algebras"), lone_words("vitamin D"), lone_words("k-means")
     ([('', 'c', 'algebra')], [('vitamin', 'd', '')], [])
-    >>> lone_letters("type 2 diabetes"), lone_letters("Qwen2.5"), lone_letters("GPT-4 in 2024")
+    >>> lone_words("type 2 diabetes"), lone_words("Qwen2.5"), lone_words("GPT-4 in 2024")
     ([('type', '2', 'diabet')], [('qwen', '2.5', '')], [])
     """
     words = ["", *text.SYMBOL.findall(NO_LONE.sub(" ", said).lower()), ""]

@@ -1,7 +1,7 @@
 """What stands in quotes means the words as they are written, but for their number and spelling.
 
 Stems don't tell: those of "conformal prediction" and "conformation predicts" are the same. So of
-papers that say the stems, the texts are looked at.
+papers that say the stems, the texts are looked at. So are letters and numbers, which have none.
 """
 
 import re

@@ -57,7 +57,7 @@ def relevance(
     is_about &= scores >= wanted
     for row, query in enumerate(queries):
         if query.is_literal:  # Last, since texts are looked at.
-            is_about[row] &= edition.has_quotes(query, np.flatnonzero(is_about[row]))
+            is_about[row] &= edition.says_as_written(query, np.flatnonzero(is_about[row]))
     return Relevance(scores, is_about)
 
 

@@ -78,7 +78,7 @@ def _about(archive: Archive, query: Query, tuning: Tuning, newest: bool) -> Hits
     if query.is_literal:
         best = _best(scores, READ)
         best = best[asked.says(papers[best], query.phrases)]
-        best = best[asked.has_quotes(papers[best])]
+        best = best[asked.says_as_written(papers[best])]
         papers, lacking, scores = papers[best], lacking[best], scores[best]
     count = len(papers)
     best = np.arange(count)[-MEASURED:] if newest else _best(scores, MEASURED)
@@ -165,8 +165,8 @@ class _Asked:
             says &= said
         return says
 
-    def has_quotes(self, papers: np.ndarray) -> np.ndarray:
-        """Return which of the papers have what is quoted, as it is written."""
+    def says_as_written(self, papers: np.ndarray) -> np.ndarray:
+        """Return which of the papers say what is literal."""
         if self.archive.texts_of is None:
             raise ValueError("an archive without texts can't say how words are written")
         texts = self.archive.texts_of(self.archive.ids_at(papers))

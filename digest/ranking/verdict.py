@@ -111,7 +111,7 @@ def _near(
     floor = float(least(lacking[0, paper], tuning))
     if not enough[0, paper]:
         return Verdict("apart", score, floor, missing=_missing(model, edition, query, paper))
-    if query.is_literal and not edition.has_quotes(query, np.array([paper]))[paper]:
+    if query.is_literal and not edition.says_as_written(query, np.array([paper]))[paper]:
         return Verdict("scattered", score, floor)
     if query.is_short:
         floor += APART * (not edition.says([query.terms], np.array([paper]))[paper])

@@ -28,7 +28,7 @@ NEW, PHRASES, OFTEN = 4_000, 500, 5
 class ByStems(Edition):
     """An edition that has what is quoted where it says the stems."""
 
-    def has_quotes(self, query, among):
+    def says_as_written(self, query, among):
         return self.says(query.phrases, among)
 
 
