@@ -2,6 +2,7 @@
 
 import email.policy
 import gc
+import os
 import sys
 from copy import copy
 from email.parser import BytesParser
@@ -29,12 +30,23 @@ CACHES = [
     ("digest.archive", "_noticed", 0.0),
     ("digest.editions", "_last", {}),
 ]
+MOST_PROCESSES = 8  # Of some 400 MB each. With more, all would wait for the longest files anyway.
 #: Files and folders that take longest. What begins with them ends sooner, on several processes.
 LONGEST = tuple(
     f"tests/{name}" for name in ("faults/", "volleys/", "test_processes", "test_r", "test_browser")
 )
 #: What lets a test use the database.
 DATABASE = {"django_db_setup", "db", "transactional_db"}
+
+
+def pytest_xdist_auto_num_workers(config):
+    """Run the whole suite in two processes for each core, since some of the time is waiting; what
+    was asked for by name, or for the night, in this one.
+    """
+    asked_for = config.option.keyword or any(".py" in name for name in config.args)
+    if asked_for or config.option.markexpr != "not nightly":
+        return 0
+    return min(2 * (os.cpu_count() or 1), MOST_PROCESSES)
 
 
 def pytest_collection_modifyitems(items):
