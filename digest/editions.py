@@ -167,6 +167,7 @@ def _make(day, days, model, papers, gains=None):
         fields=[(row["categories"] or [""])[0].split(".")[0] for row in rows],
         categories=[tuple(merged(row["categories"])) for row in rows],
         withdrawn=frozenset(row["pk"] for row in rows if row["is_withdrawn"]),
+        authors_of=archive.authors_of,
     )
     places = {paper: place for place, paper in enumerate(ids)}
     return Issue(day, days, model, edition, ids, places)
@@ -176,7 +177,11 @@ def _from_archive(papers, day, back):
     first, last = days_of_new(day - timedelta(days=back), day)
     edition = papers.edition(first.toordinal(), last.toordinal(), day.toordinal())
     withdrawn = Paper.objects.filter(day__range=(first, last), is_withdrawn=True)
-    edition = replace(edition, withdrawn=frozenset(withdrawn.values_list("pk", flat=True)))
+    edition = replace(
+        edition,
+        withdrawn=frozenset(withdrawn.values_list("pk", flat=True)),
+        authors_of=archive.authors_of,
+    )
     ids, days = list(edition.ids), settings.NEW_DAYS + back
     places = {paper: place for place, paper in enumerate(ids)}
     return Issue(day, days, papers.model, edition, ids, places)

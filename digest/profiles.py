@@ -5,6 +5,7 @@ from collections import defaultdict
 import numpy as np
 
 from digest.models import ReaderModel
+from digest.ranking.authors import asked_for
 from digest.ranking.learning import Learned
 from digest.ranking.profile import Interest, Profile
 from digest.sources import taxonomy
@@ -60,10 +61,12 @@ def interest_of(topic: Topic, weight: float = 1.0) -> Interest:
     """Return a topic as the ranking reads it.
 
     A text that is the name of a category, such as "cs.LG" or "hep-th", means its papers, and so
-    does that of an archive which is no word, such as "q-fin".
+    does that of an archive which is no word, such as "q-fin". "author: Emmy Noether" means hers.
     """
     categories = tuple(taxonomy.merged(topic.categories))
     text = topic.query.strip()
+    if authors := asked_for(text):
+        return Interest(topic.name, "", weight, categories, authors)
     if not categories and (meant := taxonomy.meant(text)):
         return Interest(topic.name, "", weight, meant)
     return Interest(topic.name, topic.query, weight, categories)

@@ -18,6 +18,7 @@ from digest import archive, asking
 from digest.models import Paper
 from digest.ranking import text
 from digest.ranking.archive import Archive
+from digest.ranking.authors import asked_for
 from digest.ranking.query import queries
 from digest.ranking.searching import RANKED, by_author, search, similar
 from digest.ranking.tokens import name_words
@@ -77,11 +78,12 @@ def find(asked: str, *, page: int = 1, newest: bool = False) -> Results:
     if arxiv_id and len(asked.split()) == 1:  # An id, or an address: there are no words in it.
         found = [named] if named else []
         return Results(asked, _shown(found, asked, None), len(found), arxiv_id=arxiv_id)
+    meant = " ".join(asked_for(asked)) or asked  # Authors are looked for as it is.
     papers = archive.current()
     if papers is None:
-        ids, count = _by_title(asked)
+        ids, count = _by_title(meant)
     else:
-        ids, count = _by_words(papers, asked, newest)
+        ids, count = _by_words(papers, meant, newest)
     if named:
         count += named.pk not in ids
         ids = list(dict.fromkeys([named.pk, *ids]))[:RANKED]
@@ -89,9 +91,9 @@ def find(asked: str, *, page: int = 1, newest: bool = False) -> Results:
     some = ids[PAGE * (page - 1) : PAGE * page]
     rows = Paper.objects.order_by().in_bulk(some)
     found = [rows[one] for one in some if one in rows]
-    shown, most = _shown(found, asked, papers), RANKED if count > len(ids) == RANKED else 0
+    shown, most = _shown(found, meant, papers), RANKED if count > len(ids) == RANKED else 0
     is_plain = papers is None
-    is_wordless = not (is_plain or queries(asked))
+    is_wordless = not (is_plain or queries(meant))
     return Results(
         asked, shown, count, page, pages, most, is_plain=is_plain, is_wordless=is_wordless
     )

@@ -14,6 +14,7 @@ from django.utils import formats, translation
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from digest.ranking.authors import asked_for
 from digest.ranking.stopwords import STOP_WORDS
 from digest.sources.records import readable
 from subscriptions.plaintext import columns, one_line, shortened
@@ -116,7 +117,11 @@ def why(basis: str, topic: str, terms: Sequence[str], votes: int, area: str) -> 
 
 def _why(basis, topic, terms, votes, area):
     words = ", ".join(terms)
-    topic = _readable(topic)
+    authors = ", ".join(asked_for(topic))
+    topic = authors or _readable(topic)
+    if basis == "topic" and authors:
+        # Translators: why a paper is in a letter: the reader follows a person, who wrote it.
+        return _("By %s") % authors
     if basis == "topic":
         return f"{topic}: {words}" if _says_more(terms, topic) else topic
     if basis == "learned":
@@ -184,7 +189,8 @@ def told(event) -> dict:
 
 def names(topics: Sequence[str]) -> str:
     """Return the names of topics on one line, which may be cut."""
-    return shortened(", ".join(map(_readable, topics)), TOPICS)
+    named = [", ".join(asked_for(topic)) or _readable(topic) for topic in topics]
+    return shortened(", ".join(named), TOPICS)
 
 
 #: Readers write LaTeX too: topics such as "$\alpha$-stable processes".

@@ -14,6 +14,7 @@ from itertools import batched
 
 import numpy as np
 
+from digest.ranking.authors import asked_for
 from digest.ranking.edition import Edition
 from digest.ranking.explaining import words_behind_query, words_behind_weights
 from digest.ranking.finding import NO_QUERY, NOTHING, Found, find, trending
@@ -333,6 +334,11 @@ class Ranking:
         interest = self.interests[source - FIRST_INTEREST]
         if query == NO_QUERY:
             return "topic", interest.name, ()
+        if interest.authors:
+            # Of several in her own words, the others don't explain why a paper is there.
+            name = interest.authors[query]
+            is_own = asked_for(interest.name) == interest.authors
+            return ("topic", f"author: {name}", ()) if is_own else ("topic", interest.name, (name,))
         cache = self.edition.cached("words", limit=WORDS_CACHED)
         key = interest.query, query, paper
         said = cache.get(key)

@@ -9,6 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from digest.ranking import text
+from digest.ranking.authors import Authors
 from digest.ranking.model import TfidfModel
 from digest.ranking.query import Query
 from digest.ranking.quoting import says
@@ -27,6 +28,8 @@ BLOCK, PAIRS = 1_000, 20_000  # So many papers, and pairs, are compared at a tim
 
 #: Looks up the texts of papers by their ids.
 type TextsOf = Callable[[Sequence[str]], Sequence[str]]
+#: Looks up who wrote papers by their ids.
+type AuthorsOf = Callable[[Sequence[str]], Sequence[Sequence[str]]]
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,8 @@ class Edition:
     What is known beforehand needs not be found out: `line_of`, the terms of the paper at a position
     in a row, so that texts are needed for what is literal alone, and those of ids are asked for by
     `texts_of`; `twins` (n_pairs, 2), which papers are alike, with their cosines (n_pairs,).
-    `withdrawn`: the ids of papers that nobody gets, whatever they say.
+    `withdrawn`: the ids of papers that nobody gets, whatever they say. `authors_of` is asked once
+    somebody follows an author; without, nobody is known to have written anything.
     """
 
     ids: Sequence[str]
@@ -60,6 +64,7 @@ class Edition:
     texts_of: TextsOf | None = None
     twins: tuple[np.ndarray, np.ndarray] | None = None
     withdrawn: frozenset[str] = frozenset()
+    authors_of: AuthorsOf | None = None
     _cache: dict[tuple[Any, ...], dict[Any, Any]] = field(
         default_factory=dict, init=False, compare=False, repr=False
     )
@@ -76,6 +81,7 @@ class Edition:
         fields: Sequence[str] | None = None,
         categories: Sequence[Sequence[str]] | None = None,
         withdrawn: frozenset[str] = frozenset(),
+        authors_of: AuthorsOf | None = None,
     ) -> Self:
         """Return the papers with these texts, read by the model. What isn't given is unknown."""
         vectors = model.transform(texts)
@@ -91,6 +97,7 @@ class Edition:
             texts,
             model,
             withdrawn=withdrawn,
+            authors_of=authors_of,
         )
 
     def __len__(self) -> int:
@@ -262,6 +269,20 @@ class Edition:
             ahead /= max(float(ahead.std()), LEAST_SPREAD)
             trends[voted] = 1 / (1 + np.exp(-2 * (ahead - POPULAR)))
         return trends
+
+    # ---- Authors
+
+    @cached_property
+    def _authors(self) -> Authors:
+        return Authors(self.authors_of(self.ids) if self.authors_of else [()] * len(self))
+
+    def by(self, name: str) -> np.ndarray:
+        """Return the positions of the papers by somebody who is called so."""
+        cache = self.cached("by")
+        papers = cache.get(name)
+        if papers is None:
+            papers = cache[name] = self._authors.by(name)
+        return papers
 
     # ---- Categories
 

@@ -42,19 +42,21 @@ def find(
     model: TfidfModel, edition: Edition, interests: Iterable[Interest], tuning: Tuning
 ) -> list[Found]:
     """Return what each interest finds, its weight aside. Kept in the edition's cache."""
-    wanted = [(interest.query, interest.categories) for interest in interests]
+    wanted = [(one.query, one.categories, one.authors) for one in interests]
     cache = edition.cached("found", tuning)
     # Looked up once: another thread may empty the cache.
     found = {key: known for key in wanted if (known := cache.get(key)) is not None}
     missing = [key for key in dict.fromkeys(wanted) if key not in found]
-    texts = dict.fromkeys(query for text, _ in missing for query in queries(text))
+    texts = dict.fromkeys(query for text, *_ in missing for query in queries(text))
     parts = _by_query(model, edition, list(texts), tuning)
-    for text, categories in missing:
-        found[text, categories] = cache[text, categories] = (
-            _joined([parts[query] for query in queries(text)], edition, categories, tuning)
-            if text.strip()
-            else _filed(edition, categories, tuning)
-        )
+    for text, categories, authors in missing:
+        if authors:
+            new = _written(edition, authors, categories)
+        elif text.strip():
+            new = _joined([parts[query] for query in queries(text)], edition, categories, tuning)
+        else:
+            new = _filed(edition, categories, tuning)
+        found[text, categories, authors] = cache[text, categories, authors] = new
     return [found[key] for key in wanted]
 
 
@@ -82,11 +84,28 @@ def _joined(
     for number, (papers, found) in enumerate(parts):
         better = found > scores[papers]
         scores[papers[better]], best[papers[better]] = found[better], number
-    if categories:
-        inside = np.zeros(len(edition), dtype=bool)
-        inside[list(edition.within(categories))] = True
-        scores[~inside] = 0
+    scores[~_inside(edition, categories)] = 0
     return _best_first(edition, scores, best, tuning.floor)
+
+
+def _inside(edition: Edition, categories: Sequence[str]) -> np.ndarray:
+    """Return which papers are of these categories, (n_papers,): without any, all are."""
+    inside = np.full(len(edition), not categories)
+    inside[list(edition.within(categories))] = True
+    return inside
+
+
+def _written(edition: Edition, authors: Sequence[str], categories: Sequence[str]) -> Found:
+    """Return the papers that these wrote, each by the number of the first of them.
+
+    There is nothing to weigh: who follows somebody wants whatever she writes.
+    """
+    scores, first = np.zeros(len(edition)), np.full(len(edition), NO_QUERY)
+    for number in reversed(range(len(authors))):
+        papers = edition.by(authors[number])
+        scores[papers], first[papers] = 1, number
+    scores[~_inside(edition, categories)] = 0
+    return _best_first(edition, scores, first, 0.0)
 
 
 def _filed(edition: Edition, categories: Sequence[str], tuning: Tuning) -> Found:

@@ -18,10 +18,10 @@ STEM = 6
 def muted(model: TfidfModel, edition: Edition, interest: Interest) -> np.ndarray:
     """Return which papers a muted interest shuts out, shape (n_papers,).
 
-    They have all words of one part of its text, and are in its categories.
+    They have all words of one part of its text, or one of its authors, and are in its categories.
     """
     cache = edition.cached("muted")
-    key = interest.query, interest.categories
+    key = interest.query, interest.categories, interest.authors
     shut = cache.get(key)
     if shut is None:
         shut = cache[key] = _muted(model, edition, interest)
@@ -31,9 +31,11 @@ def muted(model: TfidfModel, edition: Edition, interest: Interest) -> np.ndarray
 def _muted(model: TfidfModel, edition: Edition, interest: Interest) -> np.ndarray:
     within = np.zeros(len(edition), dtype=bool)
     within[list(edition.within(interest.categories))] = True
-    if not interest.query.strip():
+    if not (interest.query.strip() or interest.authors):
         return within
     shut = np.zeros(len(edition), dtype=bool)
+    for name in interest.authors:
+        shut[edition.by(name)] = True
     for query in queries(interest.query, limit=sys.maxsize):  # All of it: mute wins.
         shut |= _saying(model, edition, query)
     return shut & within if interest.categories else shut

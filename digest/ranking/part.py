@@ -87,6 +87,10 @@ class Part(Edition):
         said[among] = known[places] == 1
         return said
 
+    def by(self, name: str) -> np.ndarray:
+        papers = self.whole.by(name) - self.start
+        return papers[(papers >= 0) & (papers < len(self))]
+
     def in_a_row(self, paper: int) -> str:
         return self.whole.in_a_row(self.start + paper)
 

@@ -11,13 +11,15 @@ NAME = 200  # Characters of what an interest is called.
 class Interest:
     """What a reader follows or mutes: a name to say, and a text to look for, in some categories.
 
-    Without categories, in all; without a text, all papers of the categories.
+    Without categories, in all; without a text, all papers of the categories, or those in them that
+    one of the `authors` wrote.
     """
 
     name: str
     query: str
     weight: float = 1.0
     categories: tuple[str, ...] = ()
+    authors: tuple[str, ...] = ()
 
     @property
     def is_own_words(self) -> bool:

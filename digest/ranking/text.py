@@ -135,16 +135,23 @@ def reading(text: str) -> tuple[list[str], list[str]]:
     alone: list[str] = []
     if "\\" in text or "$" in text:
         text = _without_latex(text)
-    text = text.lower()
+    text = folded(text)
     if not text.isascii():
-        text = ACCENT.sub("", unicodedata.normalize("NFKD", text)).lower()
-        text = text.translate(HYPHEN).translate(LETTER)
         text = GREEK_LETTER.sub(lambda letter: f" {GREEK[letter[0]]}", text)
     if "state" in text:
         text = STATE_OF_THE_ART.sub(" ", text)
     if "-" in text:
         text, alone = _joined(text)
     return WORD.findall(text), WORD.findall(" ".join(alone))
+
+
+def folded(text: str) -> str:
+    """Return a text in lower case, without accents, its hyphens all alike."""
+    text = text.lower()
+    if text.isascii():
+        return text
+    text = ACCENT.sub("", unicodedata.normalize("NFKD", text)).lower()
+    return text.translate(HYPHEN).translate(LETTER)
 
 
 def hyphenated(text: str) -> list[str]:

@@ -1,0 +1,152 @@
+"""Who follows an author gets what she writes, and who mutes one gets none of it."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import translation
+
+from digest import archive, editions, planning, searching
+from digest.models import Pick
+from digest.profiles import wished
+from digest.ranking.authors import asked_for, is_called
+from digest.ranking.choice import choose
+from subscriptions.signup import Wishes
+from tests import make
+from tests.make import NOW
+
+pytestmark = pytest.mark.django_db
+
+
+SUBJECTS = "rings fields ideals modules proteins galaxies robots batteries".split()  # noqa: SIM905
+
+
+def papers():
+    """Make papers about graph networks and something else, two by Emmy Noether. Fit the model."""
+    for number, subject in enumerate(SUBJECTS):
+        make.paper(
+            f"Graph networks and {subject}",
+            f"We learn {subject} by graph networks.",
+            authors=["Kurt Gödel", "Noether, E."] if number in (3, 6) else ["Fritz Noether"],
+            categories=["cs.LG" if number == 3 else "math.RA"],
+            upvotes=number,
+        )
+    archive.renew(NOW)
+
+
+def planned(reader):
+    planning.plan(NOW)
+    return list(Pick.objects.filter(subscriber=reader).leading().order_by("position"))
+
+
+@pytest.mark.parametrize(
+    ("author", "name", "is_her"),
+    [
+        ("Emmy Noether", "emmy noether", True),
+        ("Noether, Emmy", "Emmy Noether", True),
+        ("E. Noether", "Emmy Noether", True),
+        ("Amalie Emmy Noether", "Emmy Noether", True),
+        ("Amalie E. Noether", "Amalie Noether", True),
+        ("Amalie Noether", "Amalie E. Noether", True),
+        ("Petar Veličković", "Velickovic", True),
+        ("Jean-Baptiste Alayrac", "J.-B. Alayrac", True),
+        ("Jean-Baptiste Alayrac", "Jean Baptiste Alayrac", True),
+        ("Ian J. Goodfellow", "Ian Goodfellow", True),
+        ("Patrick O’Neill", "P. O'Neill", True),
+        ("王伟", "王伟", True),
+        ("Fritz Noether", "Emmy Noether", False),
+        ("Emmy Noetherian", "Emmy Noether", False),
+        ("Wei-Lin Wang", "Wei Wang", False),  # A double name is had whole.
+        ("E. N.", "Emmy Noether", False),  # Initials alone are anybody's.
+        ("Emmy Braun", "Emmy Noether", False),
+        ("Emmy N. Braun", "Emmy Noether", False),
+        ("Amalie Emmy Noether", "N. Emmy", False),
+        ("Noether", "Emmy Noether", False),
+    ],
+)
+def test_a_name_is_the_set_of_its_words_and_initials_stand_for_them(author, name, is_her):
+    assert is_called(author, name) is is_her
+
+
+@pytest.mark.parametrize(
+    ("said", "names"),
+    [
+        ("author: Emmy Noether", ["Emmy Noether"]),
+        (" Authors :  Emmy   Noether, Kurt Gödel and Ada Lovelace", 3),
+        ("Autorin: Noether, Emmy; Gödel, K.", ["Noether, Emmy", "Gödel, K."]),
+        ("au: Noether, E.", ["Noether, E."]),
+        ("authors of fake news", []),
+        ("author attribution: who wrote it", []),
+        ("author:", []),
+        ("author: E. N.", []),
+    ],
+)
+def test_a_line_that_begins_with_author_asks_for_people(said, names):
+    asked = asked_for(said)
+    assert len(asked) == names if isinstance(names, int) else list(asked) == names
+
+
+def test_who_follows_an_author_gets_her_papers_and_is_told_by_whom_they_are():
+    papers()
+    picks = planned(make.subscriber(interests="author: Emmy Noether"))
+    assert [pick.paper.authors for pick in picks] == [["Kurt Gödel", "Noether, E."]] * 2
+    assert {pick.why for pick in picks} == {"By Emmy Noether"}
+    with translation.override("de"):
+        assert picks[0].why == "Von Emmy Noether"
+
+
+def test_what_an_author_writes_has_its_place_beside_many_other_interests():
+    papers()
+    others = [f"graph networks for {subject}" for subject in SUBJECTS]
+    reader = make.subscriber(interests="\n".join([*others, "author: K Godel"]), size=2)
+    assert "By K Godel" in [pick.why for pick in planned(reader)]
+
+
+def test_of_several_authors_the_one_is_named_who_wrote_the_paper():
+    papers()
+    theirs = make.topic("Our group", query="author: Emil Artin; Kurt Gödel", categories=["cs.LG"])
+    reader = make.subscriber(topics=[theirs], interests="author: Emmy Noether; Emil Artin")
+    assert sorted(pick.why for pick in planned(reader)) == [
+        "By Emmy Noether",
+        "Our group: Kurt Gödel",
+    ]
+
+
+def test_a_muted_author_wins_over_all_that_is_followed():
+    papers()
+    muted = make.topic("author: Noether, Emmy")
+    picks = planned(make.subscriber(interests="graph networks\nau: Kurt Gödel", muted=[muted]))
+    assert len(picks) == len(SUBJECTS) - 2
+    assert not any("Noether, E." in pick.paper.authors for pick in picks)
+
+
+def test_previews_know_authors_as_planning_does(django_assert_max_num_queries):
+    papers()
+    profile = wished(Wishes(interests=["author: Emmy Noether"]), 10)
+    issue = editions.issues_until(NOW.date(), editions.BACK)[-1]
+    (there,) = choose(issue.model, issue.edition, [profile], [()])
+    new = editions.issue_of(NOW.date(), NOW)
+    (here,) = choose(new.model, new.edition, [profile], [()])
+    ids = [issue.ids[one.paper] for one in there]
+    assert ids == [new.ids[one.paper] for one in here]
+    assert len(ids) == 2
+    with django_assert_max_num_queries(0):  # Read once, whoever is asked for next.
+        choose(issue.model, issue.edition, [wished(Wishes(interests=["au: Gödel"]), 9)], [()])
+
+
+def test_a_paper_of_an_earlier_day_is_an_authors_in_the_preview_of_that_day():
+    papers()
+    make.paper("Invariant", "Variational", authors=["E Noether"], day=NOW.date() - timedelta(3))
+    archive.renew(NOW)
+    profile = wished(Wishes(interests=["author: Emmy Noether"]), 10)
+    found = [
+        len(choose(one.model, one.edition, [profile], [()])[0])
+        for one in editions.issues_until(NOW.date(), 4)
+    ]
+    assert found == [0, 1, 1, 1, 3]
+
+
+def test_a_search_for_an_author_takes_the_same_line():
+    papers()
+    found = searching.find("author: Kurt Gödel")
+    assert (found.asked, found.count) == ("author: Kurt Gödel", 2)
+    assert all("<mark>Kurt Gödel</mark>" in result.byline for result in found.results)
