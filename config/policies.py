@@ -32,11 +32,17 @@ def only_readable(get_response):
     that isn't UTF-8, and NUL, for which PostgreSQL can't be asked.
 
     Who unsubscribes says nothing but the address, so the body may be in any encoding.
+
+    Pages stand at the root of their host. Who says that they stand below a path is a visitor whose
+    header SCRIPT_NAME was handed on: gunicorn takes it from this machine, and cuts it off from what
+    is asked for, so that neither our kept pages nor the proxy's rules would know which page it is.
     """
 
     def middleware(request):
         if _announced_length(request) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
             return HttpResponse("This is too large.\n", status=413, content_type="text/plain")
+        if request.META.get("SCRIPT_NAME"):
+            return HttpResponse("Nothing is there.\n", status=400, content_type="text/plain")
         is_text = _is_utf8(request) or request.path_info.startswith("/unsubscribe/")
         if not is_text or _has_nul(request):
             return HttpResponse("This is unreadable.\n", status=400, content_type="text/plain")

@@ -84,3 +84,10 @@ def test_nul_in_a_form_breaks_no_page(visitor, page):
 def test_nul_in_a_cookie_is_refused(visitor, value):
     response = visitor.get("/admin/", headers={"cookie": f"sessionid={value}"})
     assert response.status_code == 400
+
+
+@pytest.mark.parametrize("page", ["/", "/admin/login/"])
+def test_who_says_that_pages_stand_below_a_path_is_refused(visitor, kept, page):
+    """As gunicorn hands it on: GET /topics/admin/login/ with a header SCRIPT_NAME: /topics."""
+    assert visitor.get(page, SCRIPT_NAME="/topics").status_code == 400
+    assert b"<title>Topics" in visitor.get("/topics/").content
