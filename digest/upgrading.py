@@ -44,18 +44,24 @@ def alone_with_file() -> Iterator[None]:
     """Hold the one right to make what is in SQLite's file, whose own lock ends with each migration:
     another process would find the tables of the next one there. Of a server's database, or where
     the file system has no locks, it holds nothing.
+
+    A new file is its owner's alone, and so is what SQLite puts beside it: readers' addresses and
+    operators' sessions are in there, and a DATA_DIR that was there before may be open to others.
     """
     if connection.vendor != "sqlite":
         yield
         return
+    file = Path(connection.settings_dict["NAME"])
     try:
-        descriptor = os.open(Path(connection.settings_dict["NAME"]).parent, os.O_RDONLY)
+        descriptor = os.open(file.parent, os.O_RDONLY)
     except OSError:
         yield  # What opens the database says why.
         return
     try:
         with suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with suppress(OSError):
+            os.close(os.open(file, os.O_CREAT, 0o600))
         yield
     finally:
         os.close(descriptor)

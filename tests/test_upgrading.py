@@ -27,6 +27,7 @@ def postgresql(transactional_db, monkeypatch):
 
 def test_two_who_begin_at_once_with_nothing_set_everything_up_one_after_the_other(tmp_path):
     """On SQLite; on PostgreSQL, `demo` finds the tables there."""
+    (tmp_path / "data").mkdir(mode=0o755)
     environment = {"PATH": os.environ["PATH"], "DATA_DIR": str(tmp_path / "data"), "SOURCES": ""}
     command = [sys.executable, "manage.py", "demo", "--no-serve"]
     both = [
@@ -39,6 +40,9 @@ def test_two_who_begin_at_once_with_nothing_set_everything_up_one_after_the_othe
     assert sorted(letters) == ["confirm", "digest"]
     password = (tmp_path / "data/admin-password").read_text().strip()
     assert all(f"password {password} " in one for one in said)
+    # Where DATA_DIR was there before, others on this machine may look into it.
+    told = [file for file in (tmp_path / "data").rglob("*") if not file.match("data/files/*/*")]
+    assert [file.name for file in told if file.is_file() and file.stat().st_mode & 0o077] == []
 
 
 @contextmanager
