@@ -93,5 +93,5 @@ def purge(now) -> None:
     limits.purge(now)
     seals.purge(now)
     moving.purge(now)
-    signup.forget_unconfirmed(now - UNCONFIRMED)
+    signup.forget_unconfirmed(now - UNCONFIRMED, now)
     import_module(settings.SESSION_ENGINE).SessionStore.clear_expired()

@@ -316,9 +316,8 @@ def erase(subscriber: Subscriber, *, now, for_good: bool = False) -> bool:
             return False
         if for_good:
             seals.keep(subscriber.email, seals.Why.ASKED, now)
-        elif subscriber.suppressed_at is not None:
-            # Where nobody noted why, it was the operator, who had his reason.
-            seals.keep(subscriber.email, subscriber.suppressed_by or seals.Why.COMPLAINED, now)
+        else:
+            _seal_if_suppressed(subscriber, now)
         _erase(subscriber)
         transaction.on_commit(_empty_log, robust=True)
         return True
@@ -340,22 +339,30 @@ def _empty_log():
             cursor.execute(f"PRAGMA busy_timeout = {waits:d}")
 
 
-def forget_unconfirmed(before) -> int:
-    """Erase those who asked before then, and never confirmed or left. Return how many.
+def forget_unconfirmed(before, now) -> int:
+    """Erase those who asked before then and never confirmed. Return how many.
 
-    Their links have long expired. Each is looked at again under her lock: she may have asked anew.
+    Their links have long expired. Who said no has nothing to come back to, and of an address that
+    must not be written to a seal is enough. Each is looked at again under her lock: she may have
+    asked anew.
     """
-    silent = Subscriber.objects.filter(
-        confirmed_at=None, unsubscribed_at=None, suppressed_at=None, asked_at__lt=before
-    )
+    silent = Subscriber.objects.filter(confirmed_at=None, asked_at__lt=before)
     count = 0
     for pk in list(silent.order_by("asked_at").values_list("pk", flat=True)[:MOST_FORGOTTEN]):
         with transaction.atomic():
             still = silent.select_for_update(skip_locked=True).filter(pk=pk).first()
             if still is not None:
+                _seal_if_suppressed(still, now)
                 _erase(still)
                 count += 1
     return count
+
+
+def _seal_if_suppressed(subscriber, now):
+    """Keep a seal of an address that must not be written to, which is about to be forgotten."""
+    if subscriber.suppressed_at is not None:
+        # Where nobody noted why, it was the operator, who had his reason.
+        seals.keep(subscriber.email, subscriber.suppressed_by or seals.Why.COMPLAINED, now)
 
 
 def _erase(subscriber):

@@ -15,8 +15,8 @@ from django.core.exceptions import ImproperlyConfigured
 
 from digest import planning, promises, upkeep
 from digest.models import Alarm, Coverage, Digest, Harvest, Observation, Pick, Response
-from subscriptions import signup
-from subscriptions.models import Letter, LetterEvent, Provider, Subscriber, Topic
+from subscriptions import seals, signup
+from subscriptions.models import Letter, LetterEvent, Provider, Seal, Subscriber, Topic
 from subscriptions.post import delivery, retention
 from subscriptions.post.doubts import folder_of_journals
 from tests import make
@@ -288,14 +288,31 @@ def test_addresses_that_nobody_confirms_are_forgotten_after_a_month():
         kind="confirm", state="accepted", created_at=NOW, closes_at=NOW, ended_at=NOW
     )
     make.subscriber("yesterday@example.org", confirmed=False, now=NOW - DAY)
-    make.subscriber("left@example.org", unsubscribed_at=NOW - 31 * DAY, **asked)
-    make.subscriber("bounced@example.org", suppressed_at=NOW - 31 * DAY, **asked)
     make.subscriber("reads@example.org", now=NOW - 999 * DAY)
+    make.subscriber("left@example.org", now=NOW - 999 * DAY, unsubscribed_at=NOW - 31 * DAY)
     upkeep.purge(NOW)
     kept = set(Subscriber.objects.values_list("email", flat=True))
-    assert {name.partition("@")[0] for name in kept} == {"yesterday", "left", "bounced", "reads"}
+    assert {name.partition("@")[0] for name in kept} == {"yesterday", "reads", "left"}
     assert not Letter.objects.filter(pk=letter.pk).exists()
     assert not Topic.objects.exists()
+
+
+def test_who_said_no_to_a_sign_up_is_forgotten_like_who_said_nothing():
+    """The link that ends it stands in the confirmation letter, too: no reader is kept by it."""
+    asked = {"confirmed": False, "now": NOW - 31 * DAY}
+    make.subscriber(unsubscribed_at=NOW - 30 * DAY, **asked)
+    upkeep.purge(NOW)
+    assert not Subscriber.objects.exists()
+    assert not Seal.objects.exists()
+
+
+@pytest.mark.parametrize("why", Subscriber.Suppression.values)
+def test_of_an_unconfirmed_address_that_must_not_be_written_to_a_seal_stays(why):
+    asked = {"confirmed": False, "now": NOW - 31 * DAY}
+    make.subscriber("x@example.org", suppressed_at=NOW - DAY, suppressed_by=why, **asked)
+    upkeep.purge(NOW)
+    assert not Subscriber.objects.exists()
+    assert seals.is_kept("x@example.org", NOW)
 
 
 def test_sessions_that_have_expired_go(settings):
