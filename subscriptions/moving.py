@@ -104,7 +104,11 @@ def agree(subscriber: Subscriber, side: str, asked_at, *, door: signup.Door, now
 
 def purge(now) -> int:
     """Forget wishes that can't come true any more, with their addresses. Return how many."""
-    return Move.objects.filter(asked_at__lt=now - LASTS).forget()
+    before = now - LASTS
+    # The address of a wish that was taken back while its letter was on the way.
+    asked = Letter.objects.filter(kind=Kind.MOVE, created_at__lt=before, ended_at__lt=now)
+    asked.exclude(to__in=["", Letter.ELSEWHERE]).update(to=Letter.ELSEWHERE)
+    return Move.objects.filter(asked_at__lt=before).forget()
 
 
 def find(subscriber: Subscriber, asked_at) -> Move:

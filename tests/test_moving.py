@@ -281,6 +281,17 @@ def test_a_wish_can_be_taken_back(client):
     assert "is to move to" not in client.get(links.preferences_url(one)).content.decode()
 
 
+def test_the_address_of_a_wish_that_was_taken_back_while_its_letter_left_is_forgotten():
+    """The address may be a stranger's, who never asked for anything."""
+    one = reader()
+    moving.ask(one, NEW, now=NOW)
+    Letter.objects.filter(to=NEW).update(state=Letter.State.TRANSMITTING)
+    moving.stay(one, now=NOW)
+    Letter.objects.filter(to=NEW).update(state=Letter.State.ACCEPTED, ended_at=NOW)
+    upkeep.purge(NOW + 7 * DAY + MINUTE)
+    assert NEW not in repr(rows())
+
+
 @pytest.mark.parametrize("is_old", [True, False])
 def test_a_link_that_moves_nothing_any_more_says_how_to_ask_again(client, clock, is_old):
     one = reader()
