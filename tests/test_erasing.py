@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from django.apps import apps
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connection
@@ -154,6 +155,16 @@ def test_every_table_that_leads_to_her_was_looked_at(client, panel):
         )
     }
     assert to_her <= looked_at
+
+
+def test_the_export_tells_what_operators_changed_and_not_who_they_are(client, panel):
+    a_life(client, panel)
+    (noted,) = act(client, "export").json()["changed_by_operators"]
+    assert (noted["whose"], noted["what"][:16]) == (ADDRESS, "Changed Time zon")
+    assert noted["at"] == json.loads(
+        json.dumps(LogEntry.objects.get().action_time, cls=DjangoJSONEncoder)
+    )
+    assert "you" not in noted.values()
 
 
 def test_the_days_of_the_week_are_exported_by_name(client):

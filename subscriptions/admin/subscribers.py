@@ -313,10 +313,26 @@ class SealAdmin(Page):
         return format_html('<span class="inline-block min-w-32">{}</span>', kept.get_why_display())
 
 
-def forget_history(subscriber):
-    """Delete what the panel noted about her: its notes hold her address and her own words."""
+def _history(subscriber):
+    """Return what the panel noted about her: its notes hold her address and her own words."""
     kind = get_content_type_for_model(Subscriber)
-    LogEntry.objects.filter(content_type=kind, object_id=subscriber.pk).delete()
+    return LogEntry.objects.filter(content_type=kind, object_id=subscriber.pk)
 
 
+def export_history(subscriber):
+    """Return what was changed for her, and when. By whom is another person's to tell."""
+    noted = _history(subscriber).order_by("pk")
+    return {
+        "changed_by_operators": [
+            {"at": one.action_time, "whose": one.object_repr, "what": one.get_change_message()}
+            for one in noted
+        ]
+    }
+
+
+def forget_history(subscriber):
+    _history(subscriber).delete()
+
+
+registry.exporters.append(export_history)
 registry.erasers.append(forget_history)
