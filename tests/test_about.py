@@ -9,9 +9,11 @@ from django.apps import apps
 from django.conf import settings as wired
 from django.contrib.admin.models import LogEntry
 
-from digest import about, checkup, keeping
-from subscriptions import links
-from subscriptions.models import Subscriber
+from digest import about, archive, checkup, keeping, planning
+from subscriptions import links, signup
+from subscriptions.models import Subscriber, Volley
+from subscriptions.post import delivery, office
+from subscriptions.post.compression import decompress
 from tests import make
 from tests.make import NOW
 
@@ -76,6 +78,31 @@ def test_the_privacy_page_tells_the_days_that_are_set(client, settings):
     for part in keeping.ALWAYS:
         assert str(part.title) in page
         assert str(part.what) in page
+
+
+def test_what_a_visitor_searches_for_or_tries_out_is_written_down_nowhere(client, data_dir):
+    make.paper("Graph networks")
+    archive.renew(NOW)
+    for path in ("/search/?q=zarquon", "/?interests=zarquon"):
+        assert b"zarquon" in client.get(path).content
+    rows = [list(model._base_manager.values()) for model in apps.get_models()]
+    assert "zarquon" not in repr(rows)
+    files = [one for one in data_dir.rglob("*") if one.is_file()]
+    assert not [one for one in files if b"zarquon" in one.read_bytes()]
+    assert "stays in its memory alone" in words(client.get("/privacy/"))
+
+
+def test_the_privacy_page_says_what_erasing_leaves_to_time(client):
+    """A letter that has left can't be picked out of those that left together with it."""
+    reader = make.subscriber("ada@example.org", interests="graphs")
+    make.paper("Graphs")
+    planning.plan(NOW)
+    delivery.deliver_due(lambda: NOW)
+    signup.erase(reader, now=NOW)
+    assert b"To: ada@example.org" in decompress(bytes(Volley.objects.get().mime))
+    assert "It goes by itself, as told above" in words(client.get("/privacy/"))
+    office.sweep(NOW + timedelta(hours=1, minutes=1))
+    assert not Volley.objects.exists()
 
 
 @pytest.mark.parametrize(("url", "files"), [("file:", True), ("smtp://127.0.0.1:25", False)])
