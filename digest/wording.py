@@ -225,9 +225,8 @@ def weekday(day: date) -> str:
 
 
 def grouped(count: int) -> str:
-    """Return a number with its thousands apart: 1,043, and 1.043 in German."""
-    separator = "." if translation.get_language() == "de" else ","
-    return f"{count:,}".replace(",", separator)
+    """Return a number with its thousands apart, as the language writes it: 1,043, or 1.043."""
+    return f"{count:,}".replace(",", formats.get_format("THOUSAND_SEPARATOR"))
 
 
 def because(site: str, day: date) -> str:

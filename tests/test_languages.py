@@ -89,6 +89,15 @@ def english(text):
 # ---- The catalog
 
 
+@pytest.mark.parametrize(
+    ("language", "said"), [("en", "1,043"), ("de", "1.043"), ("fr", "1\xa0043")]
+)
+def test_thousands_are_parted_as_any_language_writes_them(language, said):
+    """Also in one that is new here: in French, 1,043 is little more than one."""
+    with translation.override(language):
+        assert wording.grouped(1043) == said
+
+
 def test_the_compiled_catalog_says_what_the_catalog_says():
     compiled = read(LOCALE / f"{CATALOG}.mo", mofile.read_mo)
     said = {key: each(one.string) for key, one in catalog().items()}
