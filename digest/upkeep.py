@@ -55,6 +55,7 @@ BY_RULE = {
     "subscriptions.Move": "a week after it was asked for",
     "subscriptions.Seal": "a week where letters had come back; else for ever: nobody asks again",
     "subscriptions.Subscriber": "30 days, where nobody confirms; else until she erases herself",
+    "subscriptions.Consent": "with its reader; 30 days, where one who had left never confirmed it",
     "digest.FittedModel": "the last two, and one more that an archive was made with",
     "digest.ArchiveFile": "the last two",
     "sessions.Session": "when they have expired",
@@ -68,7 +69,6 @@ STAYS = {
     "digest.ReaderModel": "goes with its reader: one each",
     "subscriptions.Topic": "curated ones by hand; a reader's own go with her",
     "subscriptions.TopicPreference": "goes with its reader",
-    "subscriptions.Consent": "goes with its reader: the proof that she asked",
     "digest.Paper": "for ever: what was sent is shown, and known not to be new",
     "digest.PaperEvent": "for ever: a handful for each paper, part of what is known of it",
     "digest.Turn": "a row for each source and each lease",
@@ -94,4 +94,5 @@ def purge(now) -> None:
     seals.purge(now)
     moving.purge(now)
     signup.forget_unconfirmed(now - UNCONFIRMED, now)
+    signup.forget_unanswered(now - UNCONFIRMED)
     import_module(settings.SESSION_ENGINE).SessionStore.clear_expired()

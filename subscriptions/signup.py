@@ -358,6 +358,16 @@ def forget_unconfirmed(before, now) -> int:
     return count
 
 
+def forget_unanswered(before) -> None:
+    """Forget what was asked for before then with the address of one who had left, and never
+    confirmed: the wishes, and the network that they came from. A stranger may have typed it all.
+    """
+    asked = Subscriber.objects.filter(unsubscribed_at__lt=F("asked_at"), asked_at__lt=before)
+    asked.exclude(asked_for={}).update(asked_for={})
+    since = Consent.objects.filter(subscriber__in=asked, act=Consent.Act.ASKED)
+    since.filter(at__gt=F("subscriber__unsubscribed_at")).delete()
+
+
 def _seal_if_suppressed(subscriber, now):
     """Keep a seal of an address that must not be written to, which is about to be forgotten."""
     if subscriber.suppressed_at is not None:

@@ -315,6 +315,29 @@ def test_of_an_unconfirmed_address_that_must_not_be_written_to_a_seal_stays(why)
     assert seals.is_kept("x@example.org", NOW)
 
 
+def test_what_a_stranger_asked_for_one_who_has_left_is_forgotten_after_a_month():
+    reader = make.subscriber(interests="bread", now=NOW - 9 * DAY, unsubscribed_at=NOW - DAY)
+    hers, strangers = (signup.Door("a test", ip=ip) for ip in ("192.0.2.1", "198.51.100.66"))
+    signup.note(reader, "asked", hers, NOW - 9 * DAY)
+    wishes = signup.Wishes(interests=["cake"])
+    signup.subscribe(reader.email, wishes, timezone="UTC", hour=7, door=strangers, now=NOW)
+    for age, is_kept in [(29 * DAY, True), (31 * DAY, False)]:
+        upkeep.purge(NOW + age)
+        reader.refresh_from_db()
+        assert bool(reader.asked_for) == is_kept
+        assert [one.ip for one in reader.consents.all()] == ["192.0.2.1", strangers.ip][
+            : 1 + is_kept
+        ]
+    assert reader.preferences.get().topic.query == "bread"
+
+
+def test_what_was_asked_for_before_leaving_is_proof_and_stays():
+    reader = make.subscriber(now=NOW - 99 * DAY, unsubscribed_at=NOW - 50 * DAY)
+    signup.note(reader, "asked", signup.Door("a test"), NOW - 99 * DAY)
+    upkeep.purge(NOW)
+    assert reader.consents.exists()
+
+
 def test_sessions_that_have_expired_go(settings):
     for days in (-1, 1):
         Session.objects.create(session_key=f"of {days}", expire_date=NOW + days * DAY)
