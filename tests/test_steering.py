@@ -594,6 +594,18 @@ def test_a_ranking_that_knows_none_of_her_words_leaves_her_topics(world):
     assert len(picks_of(someone)) == 1
 
 
+@pytest.mark.parametrize(
+    ("language", "said"), [("en", ["+0.50", "−0.25"]), ("de", ["+0,50", "−0,25"])]
+)
+def test_weights_are_told_with_a_minus_as_wide_as_a_plus(client, language, said):
+    reader = make.subscriber()
+    learned = {"terms": ["graph", "node"], "words": ["graphs", "nodes"], "weights": [0.5, -0.25]}
+    ReaderModel.objects.create(subscriber=reader, **learned)
+    path = f"/learned/{links.token('preferences', reader.public_id)}/"
+    page = lxml.html.fromstring(client.get(path, headers={"accept-language": language}).content)
+    assert [one.text for one in page.find_class("weight")] == said
+
+
 def test_papers_without_words_teach_nothing_and_break_nothing():
     papers = [make.paper(text, text) for text in ("?", "the of and to", "")]
     someone = reader()
