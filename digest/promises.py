@@ -122,12 +122,7 @@ def examine_older(now, since, newest) -> list[Finding]:
     return findings
 
 
-def broken(now, since=None) -> dict[str, int]:
-    """Return, for each promise in words, how many rows break it."""
-    return {finding.promise.sentence: finding.count for finding in examine(now, since)}
-
-
-def _numbers(since=None, newest=None) -> range:
+def _numbers(since, newest=None) -> range:
     """Return the numbers of the letters, of those written since then, or of the newest of these."""
     letters = Letter.objects.order_by("pk")
     first, last = letters.first(), letters.last()

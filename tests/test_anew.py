@@ -10,13 +10,14 @@ from datetime import timedelta
 import pytest
 from django.db import transaction
 
-from digest import anew, planning, promises
+from digest import anew, planning
 from digest.models import Digest, Pick
 from subscriptions import operating, signup
 from subscriptions.models import Letter, LetterFact, Subscriber
 from subscriptions.post import delivery, ledger, message_ids, office
 from tests import make
 from tests.make import NOW
+from tests.promised import broken
 from tests.smtp_server import Conversation, MailServer
 from tests.threads import at_once, errors_of
 
@@ -103,7 +104,7 @@ def test_what_the_mail_server_refused_arrives_once_when_it_is_planned_anew(serve
         steps.insert(2, "transmitting")
     assert [event.became for event in letter.events.all()] == steps
     assert [event.note for event in letter.events.all()].count("planned anew") == 1
-    assert not any(promises.broken(LATER).values())
+    assert broken(LATER) == {}
 
 
 @pytest.mark.parametrize(
@@ -125,7 +126,7 @@ def test_whatever_kept_it_from_leaving_it_is_written_with_the_papers_of_now(stat
     assert (letter.state, letter.reason, letter.ended_at) == ("planned", "", None)
     assert Pick.objects.count() == 3
     assert Digest.objects.get().considered == 3
-    assert not any(promises.broken(LATER).values())
+    assert broken(LATER) == {}
 
 
 def test_a_quiet_day_to_which_papers_came_late_is_no_longer_quiet():
@@ -364,7 +365,7 @@ def test_of_twenty_operators_one_plans_it_anew_and_one_letter_arrives(server):
     at_once(*3 * [deliver])
     assert len(server.accepted) == 1
     assert Pick.objects.count() == 2
-    assert not any(promises.broken(LATER).values())
+    assert broken(LATER) == {}
 
 
 # ---- Whatever is clicked, and whatever the mail server says
@@ -433,7 +434,7 @@ def test_no_day_arrives_twice_but_by_a_counted_repeat_whatever_is_clicked(server
             assert count <= 1 + repeats[name.decode()], name
         planning.plan(now)  # As each minute does.
         office.sweep(now)
-        assert {one: count for one, count in promises.broken(now).items() if count} == {}
+        assert broken(now) == {}
 
 
 def press(subscriber, server, now):

@@ -5,12 +5,12 @@ from datetime import timedelta
 
 import pytest
 
-from digest import promises
 from subscriptions import correspondence, links, seals, signup
 from subscriptions.models import Letter, Subscriber
 from subscriptions.post import delivery
 from tests import make
 from tests.make import NOW
+from tests.promised import broken
 from tests.test_telling import told
 
 pytestmark = pytest.mark.django_db
@@ -57,7 +57,7 @@ def test_who_reads_here_or_once_did_gets_the_link_and_nobody_else_a_letter(clien
         for kind in ("plain", "html"):
             url = links.preferences_url(Subscriber.objects.get())
             assert url in message.get_body([kind]).get_content()
-    assert not any(promises.broken(NOW + DAY).values()) or state in {"bounced", "paused", "active"}
+    assert broken(NOW + DAY) == {} or state in {"bounced", "paused", "active"}
 
 
 @pytest.mark.parametrize("lately", [False, True])
@@ -129,7 +129,7 @@ def test_who_leaves_while_the_letter_waits_gets_it_all_the_same(client, outbox):
     signup.unsubscribe(reader.public_id, door=signup.Door("a test"), now=NOW)
     delivery.deliver_due(lambda: NOW + 2 * MINUTE)
     assert {message["Subject"] for message in outbox()} >= {"Your link to Paperboy"}
-    assert not any(promises.broken(NOW + 2 * MINUTE).values())
+    assert broken(NOW + 2 * MINUTE) == {}
 
 
 def test_the_pages_that_help_lead_there(client):

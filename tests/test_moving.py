@@ -7,13 +7,14 @@ import pytest
 from django.apps import apps
 from django.test import Client
 
-from digest import planning, promises, upkeep
+from digest import planning, upkeep
 from subscriptions import links, moving, returns, seals, signup
 from subscriptions.models import Letter, LetterFact, Move, Subscriber
 from subscriptions.post import delivery, office, recording, suppression
 from subscriptions.post.line import Verdict
 from tests import make
 from tests.make import NOW
+from tests.promised import broken
 from tests.threads import at_once, errors_of
 
 pytestmark = pytest.mark.django_db
@@ -136,7 +137,7 @@ def test_the_next_digest_comes_to_the_new_address_and_has_no_paper_twice(outbox)
     digests = [message for message in outbox() if message["List-Id"]]
     assert [message["To"] for message in digests] == [OLD, NEW]
     assert "Graph networks again" in digests[1]["Subject"]
-    assert not any(promises.broken(NOW + timedelta(hours=24)).values())
+    assert broken(NOW + timedelta(hours=24)) == {}
 
 
 def test_two_spellings_of_one_address_are_two_addresses_here(client, outbox):

@@ -13,12 +13,12 @@ from django.db.models.sql import DeleteQuery
 from django.test import Client
 from django.urls import reverse
 
-from digest import promises
 from digest.models import Digest, Pick
 from subscriptions import forms, links, merging, signup
 from subscriptions.models import Letter, Sending, Subscriber, Topic, TopicPreference
 from tests import make
 from tests.make import NOW
+from tests.promised import broken
 from tests.test_admin import form_of
 from tests.test_anew import LATER, State, ended
 from tests.test_anew import reader as reader_with_digest
@@ -98,7 +98,7 @@ def test_two_plan_the_same_day_anew_and_it_is_planned_once(ada, bob, clock):
     assert Letter.objects.get().state == "planned"
     assert Pick.objects.count() == 2
     assert trail() == ["Planned the digest of 2026-06-01 anew."]
-    assert not any(promises.broken(LATER).values())
+    assert broken(LATER) == {}
 
 
 @rounds

@@ -1,0 +1,9 @@
+"""Which promises are broken, as tests ask it after what they have done."""
+
+from digest import promises
+
+
+def broken(now, since=None) -> dict[str, list[int]]:
+    """Return the names of the promises that are broken, each with its examples."""
+    found = promises.examine(now, since)
+    return {one.promise.name: one.examples for one in found if one.count}
