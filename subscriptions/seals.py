@@ -36,11 +36,6 @@ def is_kept(address: str, now) -> bool:
     return of(address).exclude(_is_over(now)).exists()
 
 
-def lift(address: str) -> int:
-    """Let the address be written to again. Return how many seals it had."""
-    return of(address).delete()[0]
-
-
 def purge(now) -> int:
     """Forget what holds no longer. Return how many there were."""
     return Seal.objects.filter(_is_over(now)).delete()[0]

@@ -67,7 +67,7 @@ def test_the_answer_tells_nothing_in_its_words_or_by_its_work(client, settings, 
     answers = set()
     for state in STATES:
         Subscriber.objects.all().delete()
-        seals.lift(ADDRESS)
+        seals.of(ADDRESS).delete()
         someone(state)
         if lately and Subscriber.objects.exists():
             reader = Subscriber.objects.get()
