@@ -48,9 +48,10 @@ def test_what_a_dead_owner_left_is_replayed_once(folder):
 
 
 def test_what_a_living_owner_writes_is_left_to_it(folder):
-    with Journal(folder) as mine:
-        mine.write([entry()])
-        assert replayed(folder) == []
+    mine = Journal(folder)
+    mine.write([entry()])
+    assert replayed(folder) == []
+    mine.close()
 
 
 def test_what_a_killed_process_left_is_replayed(folder):
@@ -67,18 +68,11 @@ def test_what_a_killed_process_left_is_replayed(folder):
 
 
 def test_a_journal_that_ended_well_is_not_replayed(folder):
-    with Journal(folder) as mine:
-        mine.write([entry()])
-    assert replayed(folder) == []
-    assert accepted_ids(folder, NOW) == {entry().message_id}
-
-
-def test_a_journal_whose_round_broke_is_replayed(folder):
     mine = Journal(folder)
     mine.write([entry()])
-    with pytest.raises(LookupError, match="broke"), mine:
-        raise LookupError("it broke")
-    assert replayed(folder) == [entry()]
+    mine.close()
+    assert replayed(folder) == []
+    assert accepted_ids(folder, NOW) == {entry().message_id}
 
 
 def test_a_journal_that_was_not_needed_leaves_no_file(folder):
@@ -173,8 +167,9 @@ def test_the_name_of_a_journal_is_on_the_disk_before_anything_is_written_to_it(f
     monkeypatch.setattr(
         os, "fsync", lambda one: synced.append(os.readlink(f"/proc/self/fd/{one}")) or sync(one)
     )
-    with Journal(folder):
-        assert synced == [str(folder)]
+    mine = Journal(folder)
+    assert synced == [str(folder)]
+    mine.close()
 
 
 def test_only_its_owner_may_read_it_and_it_holds_no_address(folder):
@@ -223,9 +218,10 @@ def test_a_file_that_another_has_replayed_in_this_moment_is_left_alone(folder, m
 def test_the_ids_of_what_was_accepted_are_found_in_every_file(folder):
     killed(folder, entry(1), entry(2, at=NOW - timedelta(days=2)))
     replay(folder, lambda entries: None)
-    with Journal(folder) as mine:
-        mine.write([entry(3)])
-        found = accepted_ids(folder, NOW - timedelta(days=1))
+    mine = Journal(folder)
+    mine.write([entry(3)])
+    found = accepted_ids(folder, NOW - timedelta(days=1))
+    mine.close()
     assert found == {entry(1).message_id, entry(3).message_id}
 
 

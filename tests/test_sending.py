@@ -352,8 +352,7 @@ def test_the_doctor_looks_whether_the_journal_can_be_written(data_dir):
     folder = data_dir / "journal"
     assert found("journal") == ("ok", f"{folder} is made once a mail server takes letters")
     assert not folder.exists()
-    with Journal(folder):
-        pass
+    Journal(folder).close()
     assert found("journal") == ("ok", f"{folder} can be written to")
     assert list(folder.iterdir()) == []
     folder.rmdir()

@@ -46,8 +46,6 @@ class Journal:
     """The file of one run in one process. A forked child must not use it, and need not: the lock
     is shared with it, so that the file stays the parent's as long as either lives.
 
-    Leaving its `with` block without an exception closes it; with one, the file stays for replay.
-
     Raises OSError where the folder can't be written to.
     """
 
@@ -94,15 +92,6 @@ class Journal:
     def leave(self) -> None:
         """Give the file up as a crash would: what it holds is replayed."""
         os.close(self._descriptor)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, traceback):
-        if kind is None:
-            self.close()
-        else:
-            self.leave()
 
 
 def replay(folder: Path, record: Callable[[list[Entry]], None]) -> int:
