@@ -153,7 +153,7 @@ def unobeyed(profile: Profile) -> list[str]:
 
 def _own(interests):
     """Return the lines of her own: the words of the house's topics she can't change."""
-    return [one.query for one in interests if one.name == one.query[:200]]
+    return [one.query for one in interests if one.is_own_words]
 
 
 def bounded(profile: Profile) -> tuple[Profile, bool]:
