@@ -191,13 +191,10 @@ class _Pieces:
 
     def convert(self, latex, is_formula):
         """Return the piece of LaTeX as text. Short ones come again and again: remembered."""
-        if len(latex) <= SHORT:
-            return self._within_limit(_short_to_text, latex, is_formula)
-        return self._within_limit(_to_text, latex, is_formula)
-
-    def _within_limit(self, convert, latex, is_formula):
         self.left -= len(latex)
-        return convert(latex, is_formula) if self.left >= 0 else formulas.bare(latex)
+        if self.left < 0:
+            return formulas.bare(latex)
+        return (_short_to_text if len(latex) <= SHORT else _to_text)(latex, is_formula)
 
 
 def _to_text(latex, is_formula):
