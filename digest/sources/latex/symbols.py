@@ -92,62 +92,12 @@ SYMBOLS = {
 }
 
 #: Words that stand before their argument: log n.
-OPERATORS = {
-    **{
-        name: name
-        for name in [
-            "arccos",
-            "arcsin",
-            "arctan",
-            "arg",
-            "argmax",
-            "argmin",
-            "cos",
-            "cosh",
-            "cot",
-            "coth",
-        ]
-    },
-    **{
-        name: name
-        for name in [
-            "csc",
-            "deg",
-            "det",
-            "diag",
-            "dim",
-            "exp",
-            "gcd",
-            "hom",
-            "inf",
-            "ker",
-            "lcm",
-            "lg",
-            "lim",
-            "ln",
-        ]
-    },
-    **{
-        name: name
-        for name in [
-            "log",
-            "max",
-            "min",
-            "mod",
-            "polylog",
-            "Pr",
-            "rank",
-            "sec",
-            "sgn",
-            "sign",
-            "sin",
-            "sinh",
-        ]
-    },
-    **{
-        name: name
-        for name in ["span", "sup", "supp", "tan", "tanh", "Tr", "tr", "trace", "Var", "Cov", "vol"]
-    },
+NAMED_SO = """
+    arccos arcsin arctan arg argmax argmin cos cosh cot coth csc deg det diag dim exp gcd hom inf
+    ker lcm lg lim ln log max min mod polylog Pr rank sec sgn sign sin sinh span sup supp tan tanh
+    Tr tr trace Var Cov vol
+""".split()  # noqa: SIM905
+OPERATORS = {name: name for name in NAMED_SO} | {
     "limsup": "lim sup",
     "liminf": "lim inf",
     "argsup": "arg sup",
@@ -246,31 +196,7 @@ ACCENTS = {
     "not": "\u0338",
 }
 #: Letters: the space after them only ends their name, as in `S\\o ren`.
-LETTERS = frozenset(
-    [
-        "o",
-        "O",
-        "l",
-        "L",
-        "i",
-        "j",
-        "ss",
-        "ae",
-        "AE",
-        "oe",
-        "OE",
-        "aa",
-        "AA",
-        "dh",
-        "DH",
-        "dj",
-        "DJ",
-        "ng",
-        "NG",
-        "th",
-        "TH",
-    ]
-)
+LETTERS = frozenset("o O l L i j ss ae AE oe OE aa AA dh DH dj DJ ng NG th TH".split())  # noqa: SIM905
 
 #: siunitx
 UNITS = {
