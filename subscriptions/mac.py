@@ -4,15 +4,20 @@ import hashlib
 from collections.abc import Iterable
 from functools import lru_cache
 
+from django.conf import settings
 
-def mac(salt: str, message: bytes, secret: str) -> bytes:
-    """Return Django's salted HMAC (SHA-256) of a message: 32 octets."""
-    (made,) = macs(salt, [message], secret)
-    return made
+
+def seal(salt: str, text: str, secret: str = "") -> str:
+    """Return the MAC of a text, by which letters and addresses are known again, in hexadecimal.
+
+    With `secret`, by a key that was SECRET_KEY once.
+    """
+    (made,) = macs(salt, [text.encode()], secret or settings.SECRET_KEY)
+    return made.hex()
 
 
 def macs(salt: str, messages: Iterable[bytes], secret: str) -> list[bytes]:
-    """Return the `mac` of each message.
+    """Return Django's salted HMAC (SHA-256) of each message: 32 octets.
 
     The two hashes of which it is made (RFC 2104, 4) are copied in less time than an HMAC is.
     """

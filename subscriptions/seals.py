@@ -11,8 +11,8 @@ from datetime import timedelta
 from django.conf import settings
 from django.db.models import Q, QuerySet
 
+from subscriptions.mac import seal
 from subscriptions.models import Seal
-from subscriptions.post.seal import seal
 
 SALT = "subscriptions.seals"
 #: So long after letters had come back, nobody tries whether the mailbox is there again.

@@ -6,8 +6,8 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.crypto import salted_hmac
 
+from subscriptions.mac import seal
 from subscriptions.post import verp
-from subscriptions.post.seal import seal
 from tests.make import NOW
 
 DAY = timedelta(days=1)

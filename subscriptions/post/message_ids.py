@@ -11,8 +11,8 @@ from uuid import UUID
 
 from django.conf import settings
 
+from subscriptions.mac import seal
 from subscriptions.models import Letter
-from subscriptions.post.seal import seal
 
 SALT = "subscriptions.post.message_id"
 _KINDS = "|".join(Letter.Kind.values)

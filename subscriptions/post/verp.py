@@ -13,7 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.crypto import constant_time_compare
 
 from subscriptions import mail
-from subscriptions.post.seal import seal
+from subscriptions.mac import seal
 
 SALT = "subscriptions.post.verp"
 SIGNS = 16  # Hexadecimal digits of the signature: 64 bits.
