@@ -4,15 +4,15 @@ Each is reached through django-anymail, which is imported where one is configure
 A further one is one more entry here, and its answers and events in the tests.
 """
 
-import ipaddress
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
+
+from subscriptions.post.servers import connections_told, is_here
 
 MOST_CONNECTIONS = 50
 CONNECT_SECONDS, ANSWER_SECONDS = 10, 60
@@ -115,7 +115,7 @@ def account_of(email_url: str) -> Account:
         ) from None
     esp = ESPS[_name_in(email_url)]
     asked = dict(parse_qsl(parts.query))
-    connections = _connections(asked.pop("connections", str(esp.connections)))
+    connections = connections_told(asked.pop("connections", str(esp.connections)), MOST_CONNECTIONS)
     if unknown := asked.keys() - esp.allows.keys():
         raise ImproperlyConfigured(
             f"EMAIL_URL: {esp.title} knows nothing of {', '.join(sorted(unknown))}."
@@ -165,19 +165,8 @@ def _of_ses(user, region, options) -> dict:
     return params
 
 
-def _connections(said) -> int:
-    if not said.isdecimal() or not 1 <= int(said) <= MOST_CONNECTIONS:
-        raise ImproperlyConfigured(
-            f"EMAIL_URL: connections must be a number from 1 to {MOST_CONNECTIONS}, not {said!r}."
-        )
-    return int(said)
-
-
 def _refuse_in_the_clear(api):
     """The key goes there with each letter."""
     parts = urlsplit(api)
-    is_here = parts.hostname == "localhost"
-    with suppress(ValueError):
-        is_here = is_here or ipaddress.ip_address(parts.hostname or "").is_loopback
-    if parts.scheme != "https" and not (parts.scheme == "http" and is_here):
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_here(parts.hostname)):
         raise ImproperlyConfigured("EMAIL_URL: api must be an https address.")

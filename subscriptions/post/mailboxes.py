@@ -6,7 +6,6 @@ it may have been written by people, and nothing of theirs is thrown away.
 """
 
 import imaplib
-import ipaddress
 import logging
 import mailbox
 import os
@@ -25,6 +24,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from subscriptions.post import inbound
 from subscriptions.post.reports import MOST_OCTETS
+from subscriptions.post.servers import is_here
 
 logger = logging.getLogger(__name__)
 
@@ -260,19 +260,13 @@ def _imap(url) -> Imap:
         raise ImproperlyConfigured(
             "BOUNCE_MAILBOX must say imaps://user:password@host/FOLDER, the folder in ASCII."
         )
-    if tls not in ("implicit", "starttls") and not _is_here(parts.hostname):
+    if tls not in ("implicit", "starttls") and not is_here(parts.hostname):
         raise ImproperlyConfigured(
             "BOUNCE_MAILBOX would send its password in the clear: use imaps://, or ?tls=starttls."
         )
     port = port or (993 if tls == "implicit" else 143)
     user, password = unquote(parts.username), unquote(parts.password or "")
     return Imap(parts.hostname, port, user, password, folder, tls)
-
-
-def _is_here(host) -> bool:
-    with suppress(ValueError):
-        return ipaddress.ip_address(host).is_loopback
-    return host == "localhost"
 
 
 def _quoted(name) -> str:

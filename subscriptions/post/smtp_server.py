@@ -6,13 +6,13 @@ import ssl
 import time
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from ipaddress import ip_address
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
 from subscriptions.post.line import NoLine
 from subscriptions.post.replies import Reply, ReplyParser, judge
+from subscriptions.post.servers import connections_told, is_here
 from subscriptions.post.smtp_line import READ_BYTES, SmtpLine
 
 CONNECT_SECONDS = 30
@@ -75,13 +75,14 @@ def parse_server(url: str) -> SmtpServer:
         )
     tls = _tls(parts.scheme, port, options)
     _refuse_to_tell(parts, tls)
+    said = options.get("connections", [str(CONNECTIONS)])[0]
     return SmtpServer(
         host=parts.hostname,
         port=port or PORTS[tls],
         tls=tls,
         user=unquote(parts.username or ""),
         password=unquote(parts.password or ""),
-        connections=_connections(options),
+        connections=connections_told(said, MOST_CONNECTIONS),
     )
 
 
@@ -98,27 +99,11 @@ def _tls(scheme, port, options):
 
 
 def _refuse_to_tell(parts, tls):
-    if tls == "none" and parts.password and not _is_loopback(parts.hostname):
+    if tls == "none" and parts.password and not is_here(parts.hostname):
         raise ImproperlyConfigured(
             "EMAIL_URL: a password is never sent to another machine without TLS; "
             "add ?tls=starttls or ?tls=implicit."
         )
-
-
-def _is_loopback(host):
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _connections(options):
-    said = options.get("connections", [str(CONNECTIONS)])[0]
-    if not said.isdecimal() or not 1 <= int(said) <= MOST_CONNECTIONS:
-        raise ImproperlyConfigured(
-            f"EMAIL_URL: connections must be a number from 1 to {MOST_CONNECTIONS}, not {said!r}."
-        )
-    return int(said)
 
 
 def trusted_by(server: SmtpServer) -> ssl.SSLContext | None:
