@@ -151,7 +151,7 @@ def _sending(now):
 def _oracle(now):
     """Who can say whether a letter arrived, of which the mail server's answer got lost."""
     try:
-        oracle = oracles.oracle_for(settings.ORACLE, settings.EMAIL_URL, settings.DATA_DIR)
+        oracle = oracles.ours()
     except ImproperlyConfigured as error:
         return "wrong", str(error)
     if isinstance(oracle, oracles.Keeper):

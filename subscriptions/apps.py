@@ -16,7 +16,7 @@ class SubscriptionsConfig(AppConfig):
         signing.check()
         verp.check()
         mailboxes.check()
-        oracles.oracle_for(settings.ORACLE, settings.EMAIL_URL, settings.DATA_DIR)
+        oracles.ours()
         if esps.names_one(settings.EMAIL_URL):
             from subscriptions.post import esp_events
 

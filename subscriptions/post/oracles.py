@@ -13,6 +13,7 @@ from email.parser import BytesHeaderParser
 from pathlib import Path
 from typing import Literal, Protocol
 
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from subscriptions.post import clock, esps, postfix_log
@@ -141,6 +142,11 @@ def _answer(question, reading) -> Answer:
         return "unknown"
     was_cut_off = trace.canceled_at and trace.canceled_at >= question.left_at - TICK
     return "no" if was_cut_off or reading.goes_beyond(question.left_at + SETTLED) else "unknown"
+
+
+def ours() -> Oracle:
+    """Return the oracle that the settings name. Raises ImproperlyConfigured."""
+    return oracle_for(settings.ORACLE, settings.EMAIL_URL, settings.DATA_DIR)
 
 
 def oracle_for(name: str, email_url: str, data_dir: Path) -> Oracle:

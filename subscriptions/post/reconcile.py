@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import batched, groupby
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import Max
 
@@ -112,10 +111,9 @@ def _known(expected: dict, since) -> dict:
 
 
 def _accepted(message_ids: Collection[str], since) -> set[str]:
-    oracle = oracles.oracle_for(settings.ORACLE, settings.EMAIL_URL, settings.DATA_DIR)
     noted = journal.accepted_ids(doubts.folder_of_journals(), since)
     told = facts.names_told_of(message_ids, since)
-    return noted.intersection(message_ids) | told | oracle.accepted(message_ids, since)
+    return noted.intersection(message_ids) | told | oracles.ours().accepted(message_ids, since)
 
 
 def _goodbyes(since) -> int:
