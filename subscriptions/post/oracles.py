@@ -8,7 +8,7 @@ be handed over once more, for a second one would be known as the same; all else 
 import os
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from email.parser import BytesHeaderParser
 from pathlib import Path
 from typing import Literal, Protocol
@@ -17,6 +17,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from subscriptions.post import clock, esps, postfix_log
+from subscriptions.post.transports import file_name, stamp
 
 Answer = Literal["yes", "no", "again", "unknown"]
 
@@ -84,12 +85,12 @@ class Outbox:
         except OSError:  # Maybe on a disk that isn't mounted.
             return NoOracle().look_up(questions)
         return {
-            question.message_id: "yes" if _file_name(question) in there else "no"
+            question.message_id: "yes" if file_name(question) in there else "no"
             for question in questions
         }
 
     def accepted(self, message_ids, since):
-        first = _stamp(since)
+        first = stamp(since)
         files = (file for file in self.folder.glob("*-*-*.eml") if file.name.split("-")[1] >= first)
         return {name for file in files if (name := _name_in(file)) in message_ids}
 
@@ -98,14 +99,6 @@ def _name_in(file):
     """Return the Message-ID of a letter."""
     with file.open("rb") as letter:
         return (BytesHeaderParser().parse(letter)["Message-ID"] or "").strip()
-
-
-def _file_name(question):
-    return f"{question.kind}-{_stamp(question.frozen_at)}-{question.letter_id}.eml"
-
-
-def _stamp(moment):
-    return moment.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
 
 
 class PostfixLog:

@@ -8,7 +8,7 @@ import os
 import tempfile
 import time
 from contextlib import suppress
-from datetime import UTC
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
@@ -21,6 +21,16 @@ from subscriptions.post.smtp_server import SmtpTransport, parse_server
 
 DRAFT = ".draft-"
 DRAFT_SECONDS = 3600  # A living worker has its draft in place, or gone, within a minute.
+
+
+def stamp(moment: datetime) -> str:
+    """Return a moment as the names of files in the outbox have it."""
+    return moment.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+
+
+def file_name(letter) -> str:
+    """Return what a letter's file is called: by its envelope, or by a question about it."""
+    return f"{letter.kind}-{stamp(letter.frozen_at)}-{letter.letter_id}.eml"
 
 
 class FileTransport:
@@ -55,8 +65,7 @@ class FileLine:
         return self.state == "free"
 
     def begin(self, envelope: Envelope, mime: bytes) -> None:
-        moment = envelope.frozen_at.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
-        self._target = self.outbox / f"{envelope.kind}-{moment}-{envelope.letter_id}.eml"
+        self._target = self.outbox / file_name(envelope)
         self._mime, self.verdict = mime, None
         try:
             self._draft = _write_draft(self.outbox, mime)
