@@ -16,7 +16,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
 from digest.sources import taxonomy
-from subscriptions.models import Topic
+from subscriptions.models import Topic, sayable
 
 FORMAT = 1
 LARGEST = 500_000  # Bytes of a pack,
@@ -87,8 +87,7 @@ def read(content: bytes) -> list[Entry]:
     """Return the topics of a pack, each with what applying it would do. Raises Unreadable."""
     tables, lines = _tables(content)
     slugs = [str(table.get("slug", "")) for table in tables]
-    sayable = [slug for slug in slugs if "\0" not in slug]
-    there = Topic.objects.filter(owner=None, slug__in=sayable).select_related("merged_into")
+    there = Topic.objects.filter(owner=None, slug__in=sayable(slugs)).select_related("merged_into")
     known = {topic.slug: topic for topic in there}
     seen: dict[str, str] = {}
     entries = []

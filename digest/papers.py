@@ -14,14 +14,13 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.safestring import mark_safe
-from django.utils.text import slugify
 
 from digest.lines import line
 from digest.models import Paper
 from digest.shared import SECONDS, same_for_all
 from digest.sources import taxonomy
 from digest.sources.records import BadRecord, canonical_id
-from subscriptions.models import ARXIV, Topic
+from subscriptions.models import Topic, arxiv_slug
 
 DAY_PAGE = 40  # Papers of a day on one page.
 SHOWN = 30  # Papers of a topic.
@@ -43,7 +42,7 @@ def paper(request, identity):
     if found.github:
         found.stars = found.latest_stars()
     offered = caches["pages"].get_or_set("offered", _offered, SECONDS)
-    slugs = [_slug(category) for category in found.fields]
+    slugs = [arxiv_slug(category) for category in found.fields]
     context = {
         "paper": found,
         "alike": searching.like(found),
@@ -71,10 +70,6 @@ def _told(event):
         "said": f"{said}: {note}" if note else said,
         "link": event.note if is_code else "",
     }
-
-
-def _slug(category):
-    return ARXIV + slugify(category.replace(".", "-"))
 
 
 def _json_ld(paper):
@@ -210,7 +205,7 @@ def search(request):
 
     asked, newest = request.GET.get("q", ""), request.GET.get("order") == "new"
     category = taxonomy.named(asked)
-    if category and (topic := Topic.objects.filter(owner=None, slug=_slug(category)).first()):
+    if category and (topic := Topic.objects.filter(owner=None, slug=arxiv_slug(category)).first()):
         return redirect("topic", topic.slug)
     number = request.GET.get("page", "")
     page = int(number) if number.isdecimal() and len(number) < 4 else 1

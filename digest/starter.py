@@ -1,9 +1,7 @@
 """The topics that a new installation begins with. Operators change them in the admin panel."""
 
-from django.utils.text import slugify
-
 from digest.sources import taxonomy
-from subscriptions.models import ARXIV, Topic
+from subscriptions.models import Topic, arxiv_slug
 
 TOPICS = [
     (
@@ -132,7 +130,7 @@ def _make_categories():
         Topic.objects.bulk_create(
             (
                 Topic(
-                    slug=ARXIV + slugify(category.replace(".", "-")),
+                    slug=arxiv_slug(category),
                     name=f"{category}: {name}",
                     categories=[category],
                     description=_heading(category),

@@ -11,6 +11,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Count, Q
 from django.db.models.functions import Lower
+from django.utils.text import slugify
 from django.utils.translation import gettext_lazy as _
 
 from subscriptions import addresses, schedule
@@ -343,6 +344,11 @@ class TopicQuerySet(models.QuerySet):
         gone = self.merged().filter(slug__in=sayable(slugs))
         stays = dict(gone.values_list("slug", "merged_into__slug"))
         return list(dict.fromkeys(stays.get(slug, slug) for slug in slugs))
+
+
+def arxiv_slug(category):
+    """Return the slug of the topic that is this category of arXiv's."""
+    return ARXIV + slugify(category.replace(".", "-"))
 
 
 def sayable(slugs):
