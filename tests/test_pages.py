@@ -26,12 +26,28 @@ JUDGE = """async rules => {
     const options = {rules: {"target-size": {enabled: true}}};
     if (rules.length) options.runOnly = rules;
     const {violations} = await axe.run(document, options);
-    const found = violations.map(
-        one => `${one.id}: ${one.nodes[0].html} ${one.nodes[0].failureSummary}`
-    );
+    const found = violations.flatMap(one => one.nodes.map(
+        node => [one.id, `${node.target.join(" ")} ${node.html}`, node.failureSummary]
+    ));
     const {scrollWidth, clientWidth} = document.documentElement;
-    return scrollWidth > clientWidth ? [...found, "it scrolls sideways"] : found;
+    return scrollWidth > clientWidth ? [...found, ["sideways", `${scrollWidth}`, ""]] : found;
 }"""
+
+
+def in_corners(some):
+    """Have `some` pages looked at in two corners; by night all of them in all."""
+    return pytest.mark.parametrize(
+        ("which", "corners"),
+        [
+            (some, [(SMALL, "dark", []), (LARGE, "light", VISIBLE)]),
+            pytest.param(
+                iter,
+                [(size, scheme, []) for size in (SMALL, LARGE) for scheme in ("light", "dark")],
+                marks=pytest.mark.nightly,
+            ),
+        ],
+        ids=["two", "all"],
+    )
 
 
 @pytest.fixture
@@ -127,31 +143,15 @@ def test_every_feed_is_valid(furnished):
 
 @services.once
 @pytest.mark.services
-@pytest.mark.parametrize(
-    ("which", "corners"),
-    [
-        (novel, [(SMALL, "dark", []), (LARGE, "light", VISIBLE)]),
-        pytest.param(
-            iter,
-            [(size, scheme, []) for size in (SMALL, LARGE) for scheme in ("light", "dark")],
-            marks=pytest.mark.nightly,
-        ),
-    ],
-    ids=["two", "all"],
-)
+@in_corners(novel)
 def test_everyone_can_use_every_page(furnished, chromium, which, corners):
     """axe-core finds nothing, nothing scrolls sideways, and no page breaks its own policy."""
     services.require("axe")
     page, complaints = open_browser(chromium, furnished)
     for sample, answer in which(shown(furnished)):
         page.answer = answer
-        for size, scheme, rules in corners:
-            page.set_viewport_size(size)
-            page.emulate_media(color_scheme=scheme)
-            if rules == []:
-                page.goto(f"http://127.0.0.1:8000/{sample.path.lstrip('/')}")
-            complaints += page.evaluate(JUDGE, rules)
-            assert complaints == [], (sample, size, scheme)
+        for corner, found in judged(page, f"/{sample.path.lstrip('/')}", corners):
+            assert complaints + found == [], (sample, corner)
     page.context.close()
 
 
@@ -168,6 +168,16 @@ def test_the_nu_html_checker_finds_no_error(furnished, settings, tmp_path):
     )
     assert checked.stderr == ""
     assert checked.returncode == 0
+
+
+def judged(page, address, corners):
+    """Yield each corner with what axe-core finds of the page in it: by which rule, and where."""
+    for size, scheme, rules in corners:
+        page.set_viewport_size(size)
+        page.emulate_media(color_scheme=scheme)
+        if rules == []:
+            page.goto(f"http://127.0.0.1:8000{address}")
+        yield (size["width"], scheme), page.evaluate(JUDGE, rules)
 
 
 def open_browser(chromium, client):

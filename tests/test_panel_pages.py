@@ -10,7 +10,7 @@ from django.urls import reverse
 from digest.models import Digest
 from subscriptions.models import Letter, Subscriber
 from tests import make, services
-from tests.test_pages import LARGE, SMALL, VISIBLE, open_browser
+from tests.test_pages import JUDGE, LARGE, SMALL, in_corners, judged, open_browser
 from tests.test_roles import furnished, reader, routes, told  # noqa: F401
 
 pytestmark = [pytest.mark.django_db, pytest.mark.services]
@@ -42,17 +42,6 @@ OURS = (
     "subscriptions_topic_change",
     "suppress_selected",
 )
-JUDGE = """async rules => {
-    document.querySelectorAll("details").forEach(one => one.open = true);
-    const options = {rules: {"target-size": {enabled: true}}};
-    if (rules.length) options.runOnly = rules;
-    const {violations} = await axe.run(document, options);
-    const found = violations.flatMap(one => one.nodes.map(
-        node => [one.id, `${node.target.join(" ")} ${node.html}`, node.failureSummary]
-    ));
-    const {scrollWidth, clientWidth} = document.documentElement;
-    return scrollWidth > clientWidth ? [...found, ["sideways", `${scrollWidth}`, ""]] : found;
-}"""
 
 
 class Files:
@@ -88,34 +77,21 @@ def ours(found):
 
 
 @services.once
-@pytest.mark.parametrize(
-    ("which", "corners"),
-    [
-        (ours, [(SMALL, "dark", []), (LARGE, "light", VISIBLE)]),
-        pytest.param(
-            iter,
-            [(size, scheme, []) for size in (SMALL, LARGE) for scheme in ("light", "dark")],
-            marks=pytest.mark.nightly,
-        ),
-    ],
-    ids=["two", "all"],
-)
+@in_corners(ours)
 def test_everyone_can_use_every_page_of_the_panel(chromium, which, corners):
     services.require("axe")
     client = Client()
     client.force_login(User.objects.create(username="you", is_staff=True, is_superuser=True))
-    found = list(which(shown(client)))
+    pages = list(which(shown(client)))
     page, complaints = open_browser(chromium, Files(client))
-    for name, answer in found:
+    for name, answer in pages:
         page.answer = answer
-        for size, scheme, rules in corners:
-            page.set_viewport_size(size)
-            page.emulate_media(color_scheme=scheme)
-            if rules == []:
-                page.goto(f"http://127.0.0.1:8000{reverse('admin:index')}")
-            for rule, where, said in page.evaluate(JUDGE, rules):
-                if not is_unfolds(rule, where):
-                    complaints.append(f"{name} {scheme} {rule}: {where} {said}")
+        for corner, found in judged(page, reverse("admin:index"), corners):
+            complaints += [
+                f"{name} {corner} {rule}: {where} {said}"
+                for rule, where, said in found
+                if not is_unfolds(rule, where)
+            ]
     page.context.close()
     assert [one for one in complaints if not one.startswith(OF_FRAMES)] == []
 
