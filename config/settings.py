@@ -114,7 +114,6 @@ MIDDLEWARE = [
 
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
-DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Two engines: Django escapes in .txt templates too, so plain text gets one that doesn't.
 TEMPLATES = [
@@ -213,12 +212,10 @@ STORAGES = {
     "staticfiles": {"BACKEND": "config.statics.StaticFiles"},
 }
 
-USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("de", "Deutsch")]
 LOCALE_PATHS = [BASE_DIR / "locale"]
-USE_I18N = True
 FORMAT_MODULE_PATH = ["config.formats"]
 
 # ---- The post
