@@ -47,24 +47,24 @@ def record(report: Report, now) -> bool:
 
 def match_again(now) -> int:
     """Look for the letters of what came before them. Return how many facts found theirs."""
-    unmatched = LetterFact.objects.filter(letter=None)
-    unmatched.filter(noted_at__lt=now - KEEP_UNMATCHED).delete()
-    return sum(_match(fact, now) for fact in unmatched.order_by("pk"))
+    _unmatched().filter(noted_at__lt=now - KEEP_UNMATCHED).delete()
+    return sum(_match(fact, now) for fact in _unmatched().order_by("pk"))
 
 
 def _match(fact, now) -> bool:
     with transaction.atomic():
         letter = named(fact.message_id)
+        row = _unmatched().filter(pk=fact.pk)
         # Two may be at it: the one who changes the row acts on it.
-        if letter is None or not _unmatched(fact).update(letter=letter, message_id=""):
+        if letter is None or not row.update(letter=letter, message_id=""):
             return False
         fact.letter = letter
         _act_on(fact, letter, now)
     return True
 
 
-def _unmatched(fact):
-    return LetterFact.objects.filter(pk=fact.pk, letter=None)
+def _unmatched():
+    return LetterFact.objects.filter(letter=None)
 
 
 # ---- Whose letter it is
@@ -83,7 +83,7 @@ def _letter(report, now) -> Letter | None:
         letter = named(report.message_id)  # After a restored backup, its number is another's.
     elif letter is None:
         raise NoReport("foreign")
-    if letter is None and _unknown().count() >= MOST_UNMATCHED:
+    if letter is None and _unmatched().count() >= MOST_UNMATCHED:
         raise NoReport("too-many")
     if letter is not None and _is_too_old(letter, report.kind, now):
         raise NoReport("forged")
@@ -110,10 +110,6 @@ def named(message_id) -> Letter | None:
     last = first_since(Letter, "created_at", moment + AFTER)
     found = Letter.objects.filter(pk__gte=first, pk__lt=last, message_id=message_id)
     return found.first()
-
-
-def _unknown():
-    return LetterFact.objects.filter(letter=None)
 
 
 def _is_too_old(letter, kind, now) -> bool:
