@@ -33,6 +33,12 @@ class Day:
     added: Counter[str] = field(default_factory=Counter)
     removed: Counter[str] = field(default_factory=Counter)
 
+    @property
+    def row(self) -> list[int]:
+        """Return its figures as tables have them."""
+        papers = (self.picks_now, self.picks_then, self.added, self.removed)
+        return [self.digests, self.changed, *(some.total() for some in papers)]
+
 
 @dataclass(frozen=True)
 class Total:

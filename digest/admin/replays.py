@@ -149,15 +149,7 @@ def _by_day(days):
     return {
         "headers": ["Day", "Digests", "Change", "Papers now", "Then", "Come", "Go"],
         "rows": [
-            [
-                {"content": date_format(day.day), "class": "whitespace-nowrap"},
-                day.digests,
-                day.changed,
-                day.picks_now.total(),
-                day.picks_then.total(),
-                day.added.total(),
-                day.removed.total(),
-            ]
+            [{"content": date_format(day.day), "class": "whitespace-nowrap"}, *day.row]
             for day in reversed(days)
         ],
     }

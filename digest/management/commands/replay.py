@@ -44,7 +44,7 @@ class Command(base.Command):
     def _tell(self, days, total, titles):
         table = Table("Day", "Digests", "Change", "Papers now", "then", "Come", "Go")
         for day in days:
-            table.add_row(*map(str, _cells(day)))
+            table.add_row(*map(str, (day.day, *day.row)))
         console = Console(file=self.stdout, highlight=False, width=100)
         console.print(table)
         console.print(
@@ -66,15 +66,3 @@ def _change(text):
         return name.strip(), float(number)
     except ValueError:
         raise CommandError(f"{text!r} is not like floor=0.2") from None
-
-
-def _cells(day):
-    return (
-        day.day,
-        day.digests,
-        day.changed,
-        day.picks_now.total(),
-        day.picks_then.total(),
-        day.added.total(),
-        day.removed.total(),
-    )
