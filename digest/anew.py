@@ -51,9 +51,8 @@ def plan_anew(subscriber: Subscriber, now) -> Letter:
             ledger.reopen(digest.letter, kind, now, NOTE)
         except ledger.Overtaken:
             raise Refused("it was changed in this moment") from None
-        receipt = coverage.receipt(now)
         digest.considered, digest.since = fresh.considered, fresh.since
-        digest.receipt = receipt.as_json() if receipt else {}
+        digest.receipt = coverage.receipt_to_keep(now)
         digest.save(update_fields=["considered", "since", "receipt"])
         planning.write_picks([(digest, planned)])
         transaction.on_commit(lambda: hint(deliver_letter, digest.letter_id), robust=True)

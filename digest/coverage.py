@@ -5,7 +5,7 @@ category has shown the list of that very day, and all of it is stored; until the
 and said to be missing.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
 from django.conf import settings
@@ -35,14 +35,6 @@ class Receipt:
     announced: int
     had: int
     is_verified: bool
-
-    def as_json(self) -> dict:
-        return {
-            "day": self.day.isoformat(),
-            "announced": self.announced,
-            "had": self.had,
-            "is_verified": self.is_verified,
-        }
 
 
 def out_at(day: date) -> datetime:
@@ -116,6 +108,12 @@ def receipt(now: datetime) -> Receipt | None:
     if sums["announced"] is None:
         return None
     return Receipt(expected_day(now), sums["announced"], sums["had"], is_verified(now))
+
+
+def receipt_to_keep(now: datetime) -> dict:
+    """Return the receipt as a digest keeps it: empty where there is none."""
+    found = receipt(now)
+    return asdict(found) | {"day": found.day.isoformat()} if found else {}
 
 
 def alarms(now: datetime) -> list[str]:

@@ -115,7 +115,7 @@ def _plan(lease, now):
             break
         dues = propose(_rested(shard, now), now)
         for some in batched(dues, WRITTEN):
-            total += _write_down(some, coverage.receipt(now), now)
+            total += _write_down(some, coverage.receipt_to_keep(now), now)
     forget_longer()
     return total
 
@@ -457,7 +457,7 @@ def _digest(due, day, letter, receipt):
     digest = Digest(subscriber=due.subscriber, day=day, letter=letter)
     if day == due.day:
         digest.considered, digest.since = due.considered, due.since
-        digest.receipt = receipt.as_json() if receipt else {}
+        digest.receipt = receipt
     return digest
 
 

@@ -161,8 +161,7 @@ def _today(reader, now):
 
     ranked, picks = planning.preview(reader, digest.day, now)
     digest.considered = ranked.considered
-    receipt = coverage.receipt(now)
-    digest.receipt = receipt.as_json() if receipt else {}
+    digest.receipt = coverage.receipt_to_keep(now)
     return digest, picks
 
 
