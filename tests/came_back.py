@@ -84,9 +84,9 @@ def report(to, *groups, message_id="", name=None, returned="message/rfc822"):
     return told.encode()
 
 
-def complaint(to, *, kind="abuse", message_id="", return_path="", name=None):
+def complaint(to, *, kind="abuse", message_id="", return_path=""):
     """Return a report that a reader doesn't want what she got."""
-    name = name or f"complaint-{next(_number)}"
+    name = f"complaint-{next(_number)}"
     text = dedent(
         """\
         From: feedback@provider.example

@@ -24,12 +24,12 @@ def too_many(seconds):
     return 429, headers, b'{"error":"We had to rate limit your IP."}'
 
 
-def web_page(status=200):
+def web_page():
     """Return a page for people, as it comes when something in front of the service fails."""
     body = (
         b"<!DOCTYPE html>\n<html><head><title>Hugging Face</title></head><body>Oops</body></html>"
     )
-    return status, {"Content-Type": "text/html; charset=utf-8"}, body
+    return 200, {"Content-Type": "text/html; charset=utf-8"}, body
 
 
 def json_body(body):

@@ -304,8 +304,9 @@ def test_what_came_back_before_she_was_reached_again_counts_no_more(reader, lett
     assert letter.facts.count() == 1
 
 
-def make_suppressed(reader, by="bounced", at=NOW):
-    reader.suppressed_at, reader.suppressed_by, reader.suppressed_reason = at, by, "5.1.1 no"
+def make_suppressed(reader):
+    reader.suppressed_at, reader.suppressed_by = NOW, "bounced"
+    reader.suppressed_reason = "5.1.1 no"
     reader.save()
     return reader
 

@@ -14,8 +14,8 @@ from tests.corpora import TITLES, edition_of, follow, library
 TAUGHT = Learned(("bread", "flour", "yeast", "galaxi"), (0.6, 0.5, 0.5, -0.4), 5, 0.05)
 
 
-def verdict(profile, paper, papers=TITLES, *, seen=(), model=None, **known):
-    model = model or TfidfModel().fit(papers)
+def verdict(profile, paper, papers=TITLES, *, seen=(), **known):
+    model = TfidfModel().fit(papers)
     return judge(model, edition_of(model, papers, **known), profile, set(seen), paper)
 
 

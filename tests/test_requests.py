@@ -9,9 +9,9 @@ from subscriptions.models import Subscriber
 pytestmark = pytest.mark.django_db
 
 
-def in_parts(charset="", disposition='form-data; name="email"', value="you@example.org"):
+def in_parts(charset="", disposition='form-data; name="email"'):
     """Return a body in multipart, with its content type, for Client.generic."""
-    body = f"--b\r\nContent-Disposition: {disposition}\r\n\r\n{value}\r\n--b--\r\n"
+    body = f"--b\r\nContent-Disposition: {disposition}\r\n\r\nyou@example.org\r\n--b--\r\n"
     return {"data": body, "content_type": f"multipart/form-data; boundary=b{charset}"}
 
 

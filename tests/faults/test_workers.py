@@ -87,8 +87,8 @@ GMAIL_CLIPS = 102_000  # Octets of HTML; the whole letter is shorter here.
 SICK = "reader@host-3.example.org"
 
 
-def fate(house, address=SICK):
-    (letter,) = [one for one in house.letters() if one["email"] == address]
+def fate(house):
+    (letter,) = [one for one in house.letters() if one["email"] == SICK]
     return letter
 
 
