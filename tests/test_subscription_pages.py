@@ -872,7 +872,7 @@ def test_no_public_form_takes_a_file(client):
         ("List-Unsubscribe=Two-Clicks&action=erase", "application/x-www-form-urlencoded"),
         ("List-Unsubscribe=One-Click", "text/plain"),
         ('{"List-Unsubscribe": "One-Click"}', "application/json"),
-        # As Java's most used HTTP client writes it unless it is told otherwise.
+        # In another charset, which says the same of letters from a to z.
         ("List-Unsubscribe=One-Click", "application/x-www-form-urlencoded; charset=ISO-8859-1"),
         ("List-Unsubscribe=One-Click", "multipart/form-data"),
         ("List-Unsubscribe=One-Click" + 2000 * "&x=", "application/x-www-form-urlencoded"),
