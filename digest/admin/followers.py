@@ -6,9 +6,8 @@ from django.http import Http404
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html
 
-from subscriptions.admin.parts import SUBSCRIBER_TONES, badge
+from subscriptions.admin.parts import SUBSCRIBER_TONES, badge, link
 from subscriptions.models import Subscriber, Topic, TopicPreference
 
 PAGE = 50
@@ -60,7 +59,7 @@ def _row(preference, is_named, now):
     who = f"No. {subscriber.pk}"
     if is_named:
         url = reverse("admin:subscriptions_subscriber_change", args=[subscriber.pk])
-        who = format_html('<a class="text-link" href="{}">{}</a>', url, subscriber)
+        who = link(url, subscriber)
     state = subscriber.state_at(now)
     stance = preference.get_stance_display().lower()
     return [who, badge(state, SUBSCRIBER_TONES[state]), stance, f"{preference.weight:g}"]

@@ -12,10 +12,10 @@ from unfold.contrib.filters.admin import BooleanRadioFilter, RangeDateFilter
 from unfold.decorators import action, display
 
 from digest.admin import replays
-from digest.admin.parts import link_out, wide
+from digest.admin.parts import link_out
 from digest.models import FittedModel, Observation, Paper, PaperEvent
 from subscriptions.admin.pages import Page, PagedFormSet
-from subscriptions.admin.parts import Large, ReadOnly, badge
+from subscriptions.admin.parts import Large, ReadOnly, badge, wide
 
 #: How an id begins: 2506.04235, math/0309136, biorxiv:…
 ID = re.compile(r"\d{4}\.\d*|[a-z.-]+/\d+|[a-z]+:\S+")

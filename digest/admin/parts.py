@@ -19,11 +19,6 @@ def link_out(url):
     return url and format_html('<a class="text-link" href="{0}" rel="noreferrer">{0}</a>', url)
 
 
-def wide(words):
-    """Return the words with room to be read in a narrow table."""
-    return words and format_html('<span class="inline-block min-w-52">{}</span>', words)
-
-
 def may_open(user, url):
     """Return whether one may see the page of the panel, or the list, at this address."""
     if not url:

@@ -8,10 +8,9 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter, 
 from unfold.decorators import display
 
 from digest import harvest
-from digest.admin.parts import wide
 from digest.models import Coverage, Harvest
 from subscriptions.admin.pages import Page
-from subscriptions.admin.parts import ReadOnly, badge
+from subscriptions.admin.parts import ReadOnly, badge, wide
 
 #: How each state of a harvest, and of what it covered, looks: see templates/admin/badge.html.
 CUT_OFF = "cut off"

@@ -16,9 +16,8 @@ from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from digest.admin import followers, matching, merging, packs
-from digest.admin.parts import wide
 from subscriptions.admin.pages import Page
-from subscriptions.admin.parts import Large, LargeChangeList
+from subscriptions.admin.parts import Large, LargeChangeList, wide
 from subscriptions.models import Topic
 
 #: The button that shows what matches, for who has no scripts.

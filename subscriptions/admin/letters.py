@@ -3,7 +3,6 @@
 from django.contrib import admin
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html
 from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
@@ -18,6 +17,7 @@ from subscriptions.admin.parts import (
     ReadOnly,
     fact_badge,
     letter_badge,
+    link,
     of_readers_like,
     reason_of,
     with_day,
@@ -167,4 +167,4 @@ class LetterFactAdmin(Large, ReadOnly, Page):
         if fact.letter is None:
             return "unknown, may turn up"
         url = reverse("admin:subscriptions_letter_change", args=[fact.letter_id])
-        return format_html('<a class="text-link" href="{}">{}</a>', url, fact.letter.subscriber)
+        return link(url, fact.letter.subscriber)

@@ -223,10 +223,17 @@ def with_day(who, letter):
 
 def reason_of(letter):
     """Return the beginning of the reason, wide enough to be read in a narrow table."""
-    if not letter.reason:
-        return ""
-    reason = Truncator(letter.reason).chars(80)
-    return format_html('<span class="inline-block min-w-52">{}</span>', reason)
+    return wide(Truncator(letter.reason).chars(80))
+
+
+def wide(words):
+    """Return the words with room to be read in a narrow table."""
+    return words and format_html('<span class="inline-block min-w-52">{}</span>', words)
+
+
+def link(url, words):
+    """Return the words, linked to a page of the panel."""
+    return format_html('<a class="text-link" href="{}">{}</a>', url, words)
 
 
 def go_to(name, *args):

@@ -28,6 +28,7 @@ from subscriptions.admin.parts import (
     badge,
     count_of,
     letter_badge,
+    link,
 )
 from subscriptions.models import (
     Consent,
@@ -109,7 +110,7 @@ class LetterInline(ReadOnly, TabularInline):
     @display(description="Letter")
     def letter(self, letter):
         url = reverse("admin:subscriptions_letter_change", args=[letter.pk])
-        return format_html('<a class="text-link" href="{}">{}</a>', url, letter.get_kind_display())
+        return link(url, letter.get_kind_display())
 
     @display(description="State")
     def state_said(self, letter):

@@ -6,12 +6,11 @@ from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import Exists, OuterRef
 from django.urls import reverse
-from django.utils.html import format_html
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 from unfold.decorators import display
 
 from subscriptions.admin.pages import Page
-from subscriptions.admin.parts import DaysFilter, Large, ReadOnly, badge
+from subscriptions.admin.parts import DaysFilter, Large, ReadOnly, badge, link, wide
 
 TONES = {1: "good", 2: "open", 3: "bad"}
 
@@ -75,9 +74,8 @@ class TrailAdmin(Large, ReadOnly, Page):
             return words
         name = f"admin:{kind.app_label}_{kind.model}_change"
         url = reverse(name, args=[entry.object_id])
-        return format_html('<a class="text-link" href="{}">{}</a>', url, words)
+        return link(url, words)
 
     @display(description="In words")
     def told(self, entry):
-        words = entry.get_change_message()
-        return format_html('<span class="inline-block min-w-52">{}</span>', words) if words else ""
+        return wide(entry.get_change_message())
