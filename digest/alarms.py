@@ -20,7 +20,6 @@ from django.db import connection
 from django.db.models import Q, Value
 from django.db.models.functions import Greatest
 from django.db.utils import Error, InterfaceError, InternalError, OperationalError
-from django.utils.formats import date_format
 
 from digest import coverage, promises, pulses
 from digest.models import Alarm, Harvest
@@ -28,6 +27,7 @@ from digest.turns import Lease
 from subscriptions import limits
 from subscriptions.models import Letter
 from subscriptions.post import clock, sending, standing
+from subscriptions.post.standing import utc
 
 logger = logging.getLogger(__name__)
 
@@ -83,14 +83,14 @@ def _beat(now) -> Iterator[Found]:
     """Never a tick is no alarm: a database in which nothing has run yet has nobody to wait."""
     last = pulses.last(pulses.TICK)
     if last is not None and last < now - STILL:
-        yield Found("beat", f"The last tick was {_at(last)}: beat is dead, or all workers are.")
+        yield Found("beat", f"The last tick was {utc(last)}: beat is dead, or all workers are.")
 
 
 def _planning(now):
     overdue = promises.overdue(now, settings.ALARM_LATE)
     if count := overdue.count():
         since = overdue.order_by("next_due_at").values_list("next_due_at", flat=True)[0]
-        yield Found("planning", f"{_many(count, 'digest')} not planned, due since {_at(since)}.")
+        yield Found("planning", f"{_many(count, 'digest')} not planned, due since {utc(since)}.")
 
 
 def _letters(now):
@@ -99,7 +99,7 @@ def _letters(now):
     if sending.current().why_not(now) or not (count := late.count()):
         return
     since = late.order_by("next_try_at").values_list("next_try_at", flat=True)[0]
-    yield Found("letters", f"{_many(count, 'letter')} waiting for a worker since {_at(since)}.")
+    yield Found("letters", f"{_many(count, 'letter')} waiting for a worker since {utc(since)}.")
 
 
 def _uncertain(now):
@@ -136,7 +136,7 @@ def _sources(now):
             failed = failed.filter(started_at__gt=done.started_at)
         first = failed.first()
         if first is not None and first.started_at < now - BROKEN:
-            said = f"{source} has failed since {_at(first.started_at)}: {runs[0].said}"
+            said = f"{source} has failed since {utc(first.started_at)}: {runs[0].said}"
             yield Found("source", said, source)
 
 
@@ -367,7 +367,3 @@ class Watcher:
 
 def _many(count, thing):
     return f"1 {thing} is" if count == 1 else f"{count:,} {thing}s are"
-
-
-def _at(moment):
-    return f"{moment:%H:%M} UTC on {date_format(moment, 'j F Y')}"

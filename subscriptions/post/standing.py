@@ -73,7 +73,7 @@ def queues(now: datetime) -> list[Queue]:
 
 def _first(state, count, due, next, lease):
     if state == State.PLANNED and due:
-        return f"{due:,} due, the first since {_moment(next)}"
+        return f"{due:,} due, the first since {utc(next)}"
     if state == State.PLANNED:
         return f"the first is due {_at(next)}"
     if state == State.UNCERTAIN:
@@ -90,7 +90,7 @@ def slowed(now: datetime) -> list[tuple[Provider, str]]:
 def _pace(row, now):
     parts = []
     if row.held_until is not None and row.held_until > now:
-        parts.append(f"nothing until {_moment(row.held_until)}")
+        parts.append(f"nothing until {utc(row.held_until)}")
     if (limit := row.limit()) is not None:
         parts.append(f"{limit:,.0f} letters a minute")
     if parts and row.said:
@@ -112,7 +112,7 @@ def _planned(letter, now):
     ).first()
     if provider is not None:
         return (
-            f"It waits: {provider.name} takes nothing until {_moment(provider.held_until)}. "
+            f"It waits: {provider.name} takes nothing until {utc(provider.held_until)}. "
             f"It will be tried {_at(letter.next_try_at)}."
         )
     if standing.grade == "tripped":
@@ -120,17 +120,17 @@ def _planned(letter, now):
     if letter.next_try_at > now:
         again = "tried again" if letter.attempt else "tried"
         return f"It will be {again} {_at(letter.next_try_at)}."
-    return f"It is due since {_moment(letter.next_try_at)}, and waits for its turn."
+    return f"It is due since {utc(letter.next_try_at)}, and waits for its turn."
 
 
 def _claimed(letter, now):
-    return f"A worker is writing it, and has it until {_moment(letter.lease_until)}."
+    return f"A worker is writing it, and has it until {utc(letter.lease_until)}."
 
 
 def _transmitting(letter, now):
     return (
         f"The mail server got all of it {_at(letter.left_at)}, and has not said yes yet. "
-        f"Its answer is waited for until {_moment(letter.lease_until)}."
+        f"Its answer is waited for until {utc(letter.lease_until)}."
     )
 
 
@@ -193,7 +193,8 @@ def _at(moment):
     return f"on {date_format(moment, 'j F Y')} at {moment:%H:%M} UTC"
 
 
-def _moment(moment):
+def utc(moment):
+    """Return a moment as what operators read tells it."""
     return f"{moment:%H:%M} UTC on {date_format(moment, 'j F Y')}"
 
 
