@@ -8,7 +8,6 @@ from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
-from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import InternalError, OperationalError, connection
 from django.test.utils import CaptureQueriesContext
@@ -462,11 +461,10 @@ def test_asking_how_it_is_changes_nothing(client):
     assert not Alarm.objects.exists()
 
 
-def test_operators_learn_all_of_it(client):
-    client.force_login(User.objects.create(username="you", is_staff=True, is_superuser=True))
+def test_operators_learn_all_of_it(panel):
     beaten(HOUR)
     alarms.note([alarms.Found("disk", "3 MB are left for /x on host-7.", "host-7", HOUR)], NOW)
-    page = client.get("/admin/").content.decode()
+    page = panel.get("/admin/").content.decode()
     assert "Something needs doing" in page
     assert "The last tick was 11:00 UTC on 1 June 2026" in page
     assert "3 MB are left for /x on host-7." in page
