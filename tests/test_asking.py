@@ -8,7 +8,6 @@ import uuid
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.apps import apps
 from django.core.files.storage import default_storage
 from django.db import connection
 from django.template.loader import render_to_string
@@ -25,6 +24,7 @@ from subscriptions import links
 from subscriptions.models import Letter, Subscriber
 from tests import make
 from tests.make import NOW
+from tests.tables import everything
 
 pytestmark = pytest.mark.django_db
 
@@ -64,14 +64,6 @@ def plan_and_send():
     """Plan today's digests, of which the mail server took each letter."""
     planning.plan(NOW)
     Letter.objects.update(state="accepted", ended_at=NOW)
-
-
-def everything():
-    """Return all rows of all tables."""
-    return {
-        model.__name__: list(model.objects.order_by("pk").values())
-        for model in apps.get_models(include_auto_created=True)
-    }
 
 
 # ---- Which paper is meant

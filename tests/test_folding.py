@@ -5,7 +5,6 @@ from datetime import timedelta
 
 import lxml.html
 import pytest
-from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
@@ -20,23 +19,14 @@ from tests import make
 from tests.make import NOW
 from tests.pages import web_copy_of
 from tests.promised import broken
+from tests.test_asking import ABSTRACT, kitchen
 
 pytestmark = pytest.mark.django_db
 
 TODAY, DAY = NOW.date(), timedelta(days=1)
-ABSTRACT = (
-    "We propose a contrastive objective for graph networks on molecules: atoms and bonds are "
-    "embedded, augmented views agree, negative pairs repel, and labels of toxicity, solubility and "
-    "binding improve over supervised baselines on eleven benchmarks with scaffold splits."
-)
 LEADER = "Contrastive graph networks of molecules"
 RELATIVE = "Contrastive graph networks for molecules, revisited"
 ON_ONE_IDEA = "And 1 on the same idea: "
-
-
-def kitchen(count=6):
-    for number in range(count):
-        make.paper(f"Cooking rice {number}", f"Rice and water in pot {number}.")
 
 
 @pytest.fixture
@@ -196,28 +186,26 @@ def test_the_terminal_tells_of_it_under_its_leader(alike, others, capsys, is_pla
     assert Pick.objects.count() == (4 if is_planned else 0)
 
 
-def test_the_panel_shows_it_in_the_digest_and_in_its_previews(client, alike, others):
-    client.force_login(User.objects.create(username="you", is_staff=True, is_superuser=True))
+def test_the_panel_shows_it_in_the_digest_and_in_its_previews(panel, alike, others):
     reader()
     planning.plan(NOW)
     digest = Digest.objects.get()
-    page = client.get(reverse("admin:digest_digest_change", args=[digest.pk]))
+    page = panel.get(reverse("admin:digest_digest_change", args=[digest.pk]))
     assert page.status_code == 200
     assert LEADER in page.content.decode()
     assert RELATIVE in page.content.decode()
     html, text = (
-        client.get(reverse("admin:digest_digest_preview", args=[digest.pk, part])).content.decode()
+        panel.get(reverse("admin:digest_digest_preview", args=[digest.pk, part])).content.decode()
         for part in ("html", "text")
     )
     assert f"{ON_ONE_IDEA}{RELATIVE}" in words(html)
     assert f"And 1 on the same idea: {RELATIVE}" in " ".join(text.split())
 
 
-def test_the_panel_lists_it_right_below_its_leader(client, alike, others):
-    client.force_login(User.objects.create(username="you", is_staff=True, is_superuser=True))
+def test_the_panel_lists_it_right_below_its_leader(panel, alike, others):
     reader()
     planning.plan(NOW)
-    page = client.get(reverse("admin:digest_digest_change", args=[Digest.objects.get().pk]))
+    page = panel.get(reverse("admin:digest_digest_change", args=[Digest.objects.get().pk]))
     (inline,) = page.context["inline_admin_formsets"]
     shown = [form.instance for form in inline.formset.forms]
     place = next(n for n, pick in enumerate(shown) if pick.leader is not None)

@@ -4,7 +4,6 @@ import re
 from contextlib import suppress
 
 import pytest
-from django.apps import apps
 from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -17,6 +16,7 @@ from subscriptions.models import Letter, Subscriber
 from subscriptions.post import office
 from tests import make
 from tests.make import NOW
+from tests.tables import everything
 
 pytestmark = pytest.mark.django_db
 
@@ -41,11 +41,6 @@ def all_for(subscriber):
         with suppress(mail.NothingToSay):
             found.append(specimens.written(name, subscriber, NOW))
     return found
-
-
-def everything():
-    """Return all rows of all tables."""
-    return {model: list(model._base_manager.order_by("pk").values()) for model in apps.get_models()}
 
 
 def reader(interests="sparse attention", **fields):

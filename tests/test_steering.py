@@ -7,7 +7,6 @@ from datetime import timedelta
 
 import lxml.html
 import pytest
-from django.apps import apps
 from django.core.management import call_command
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connection
@@ -24,6 +23,7 @@ from subscriptions.models import Subscriber
 from tests import make
 from tests.make import NOW
 from tests.pages import text_of, web_copy_of
+from tests.tables import everything
 from tests.themes import MOLECULES, ROADS, others, theme
 
 pytestmark = pytest.mark.django_db
@@ -82,14 +82,6 @@ def picks_of(subscriber):
 def themes_of(subscriber):
     _, picks = planning.preview(Subscriber.objects.get(pk=subscriber.pk), TODAY, NOW)
     return themes(picks)
-
-
-def everything():
-    """Return all rows of all tables."""
-    return {
-        model.__name__: list(model.objects.order_by("pk").values())
-        for model in apps.get_models(include_auto_created=True)
-    }
 
 
 def address(page, subscriber, purpose=None):
