@@ -54,23 +54,10 @@ def main():
     parser.add_argument("--profile", action="store_true", help="list functions; it runs slower")
     options = parser.parse_args()
     with due_day.database() as url, tempfile.TemporaryDirectory() as folder:
-        _set_up(url, folder)
+        bounces = "bounces@papers.example.org"
+        due_day.set_up(url, folder, "https://papers.example.org", BOUNCE_ADDRESS=bounces)
         is_well = _compare(options, Path(folder))
     sys.exit(0 if is_well else 1)
-
-
-def _set_up(url, folder):
-    os.environ |= {
-        "DJANGO_SETTINGS_MODULE": "config.settings",
-        "DATABASE_URL": url,
-        "DATA_DIR": folder,
-        "SECRET_KEY": "a benchmark's, of which nothing is kept",
-        "ALLOWED_HOSTS": "localhost",
-        "SITE_URL": "https://papers.example.org",
-        "BOUNCE_ADDRESS": "bounces@papers.example.org",
-        "DKIM_KEY_FILE": "",
-    }
-    django.setup()
 
 
 def _compare(options, folder) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
+import django
 import psycopg
 
 from tests.services import POSTGRESQL
@@ -29,6 +30,21 @@ def database() -> Iterator[str]:
             yield f"{POSTGRESQL}/{name}"
         finally:
             server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def set_up(url: str, folder: str, site_url: str, **more: str) -> None:
+    """Begin with Django on this database, whatever the environment says."""
+    os.environ |= {
+        "DJANGO_SETTINGS_MODULE": "config.settings",
+        "DATABASE_URL": url,
+        "DATA_DIR": folder,
+        "SECRET_KEY": "a benchmark's, of which nothing is kept",
+        "ALLOWED_HOSTS": "127.0.0.1,localhost",
+        "SITE_URL": site_url,
+        "DKIM_KEY_FILE": "",
+        **more,
+    }
+    django.setup()
 
 
 def load(papers, letters: int, picks: int, now: datetime) -> None:

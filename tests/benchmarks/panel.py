@@ -16,7 +16,6 @@ of a list is above 200 ms, or that of the dashboard above 500.
 
 import argparse
 import http.client
-import os
 import statistics
 import sys
 import tempfile
@@ -25,7 +24,6 @@ from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
 
-import django
 import psutil
 import psycopg
 
@@ -38,17 +36,7 @@ def main():
     options = _options()
     base = nullcontext(options.database) if options.database else due_day.database()
     with base as url, tempfile.TemporaryDirectory() as folder:
-        os.environ |= {
-            "DJANGO_SETTINGS_MODULE": "config.settings",
-            "DATABASE_URL": url,
-            "DATA_DIR": folder,
-            "SECRET_KEY": "a benchmark's, of which nothing is kept",
-            "ALLOWED_HOSTS": "127.0.0.1",
-            "SITE_URL": f"http://127.0.0.1:{site.PORT}",
-            "EMAIL_URL": "file:",
-            "DKIM_KEY_FILE": "",
-        }
-        django.setup()
+        due_day.set_up(url, folder, f"http://127.0.0.1:{site.PORT}", EMAIL_URL="file:")
         make_tables()
         cookie = log_in()
         load(options)

@@ -33,7 +33,6 @@ from itertools import batched, islice
 from pathlib import Path
 from urllib.parse import quote_plus
 
-import django
 import psutil
 import yaml
 
@@ -58,17 +57,7 @@ def main():
     parser.add_argument("--clients", type=int, default=20)
     options = parser.parse_args()
     with due_day.database() as url, tempfile.TemporaryDirectory() as folder:
-        os.environ |= {
-            "DJANGO_SETTINGS_MODULE": "config.settings",
-            "DATABASE_URL": url,
-            "DATA_DIR": folder,
-            "SECRET_KEY": "a benchmark's, of which nothing is kept",
-            "ALLOWED_HOSTS": "127.0.0.1",
-            "SITE_URL": f"http://127.0.0.1:{PORT}",
-            "EMAIL_URL": "file:",
-            "DKIM_KEY_FILE": "",
-        }
-        django.setup()
+        due_day.set_up(url, folder, f"http://127.0.0.1:{PORT}", EMAIL_URL="file:")
         load(options)
         kinds = addresses(options.requests)
         most = tell_queries(kinds)
