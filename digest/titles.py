@@ -27,7 +27,7 @@ class Beginning(Func):
 def called(papers: QuerySet, title: str) -> QuerySet:
     """Return those of the papers that have this title."""
     begun = papers.alias(beginning=Beginning("title"))
-    return begun.filter(beginning=_as_indexed(title), title__iexact=title)
+    return begun.filter(beginning=Beginning(Value(title)), title__iexact=title)
 
 
 def beginning(papers: QuerySet, text: str) -> QuerySet:

@@ -202,6 +202,13 @@ def test_titles_that_begin_alike_for_long_are_told_apart():
     assert asking.find_paper(f"{begins}part three") is None
 
 
+def test_a_long_title_means_its_paper_and_not_a_newer_one_that_begins_so():
+    title = "Roads of graphs, and of all that is like them in one way or another"
+    paper = make.paper(title, day=TODAY - DAY)
+    make.paper(f"{title}: part two")
+    assert asking.find_paper(title.upper()) == paper
+
+
 def test_the_longest_title_has_room_in_the_index():
     """PostgreSQL refuses a row that takes more than 2,700 bytes there, compressed."""
     signs = range(0x20000, 0x2A6DF)  # Of four bytes each.
