@@ -8,6 +8,7 @@ from datetime import date
 from django.conf import settings
 
 from digest import editions, fitting, planning, titles
+from digest.aliases import aliases_of
 from digest.models import Paper, Pick
 from digest.profiles import profiles_of
 from digest.ranking.tuning import Tuning
@@ -84,8 +85,9 @@ def ask(subscriber, asked: str, day: date, now) -> Answer:
     paper = find_paper(asked)
     if paper is None:
         return Answer(day=day)
-    pick = Pick.objects.filter(subscriber=subscriber, paper=paper)
-    pick = pick.select_related("digest", "digest__letter", "paper", "leader__paper").first()
+    works = [paper.pk, *aliases_of(Paper.objects.filter(pk=paper.pk))]
+    picks = Pick.objects.filter(subscriber=subscriber, paper__in=works).order_by("pk")
+    pick = picks.select_related("digest", "digest__letter", "paper", "leader__paper").first()
     until, days = planning.new_to(subscriber, day, now)
     days = min(days, editions.LONGER[0])  # Those of a month take too long to read for a page.
     is_new = Paper.objects.new_on(until, days).filter(pk=paper.pk).exists()

@@ -6,7 +6,7 @@ this time, so that many readers share an issue.
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from threading import Lock
@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db.models import Count, Max, Sum
 
 from digest import archive, fitting
+from digest.aliases import aliases_of
 from digest.models import Observation, Paper, days_of_new
 from digest.ranking.edition import Edition
 from digest.ranking.model import TfidfModel
@@ -48,6 +49,12 @@ class Issue:
     ids: list[str]
     places: dict[str, int]
 
+    def places_of(self, papers: Iterable[str]) -> set[int]:
+        """Return where these papers stand, also those that stand here under another id."""
+        aliases = self.edition.aliases
+        works = {same for one in papers for same in (one, *aliases.get(one, ()))}
+        return {self.places[one] for one in works if one in self.places}
+
 
 _last: dict[str, tuple[tuple, Any]] = {}
 _making: defaultdict[str, Lock] = defaultdict(Lock)
@@ -57,7 +64,7 @@ def issue_of(day, now, *, days=None, may_store=True) -> Issue:
     """Return the papers that are new on `day`, of NEW_DAYS or of so many `days`, with the model in
     use.
 
-    Asks three queries at most. Where no model is in use, one is fitted, and stored if it may be.
+    Asks five queries at most. Where no model is in use, one is fitted, and stored if it may be.
     """
     days = days or settings.NEW_DAYS
     papers = Paper.objects.new_on(day, days)
@@ -105,8 +112,9 @@ def for_page(day: date, days: int) -> Issue:
 def window(day: date, back: int) -> Issue:
     """Return the papers that are new on `day`, or were on one of the days `back`, all in one.
 
-    For pages: nothing is fitted, and where there is an archive, no text is read. Asks two queries
-    then, and four at most. Raises fitting.NotFitted where no model is in use.
+    For pages: nothing is fitted, and where there is an archive, no text is read, but of papers with
+    one title. Asks four queries at most then, and six without. Raises fitting.NotFitted where no
+    model is in use.
     """
     name = f"window of {back} days"
     if (papers := archive.current()) is not None:
@@ -167,6 +175,7 @@ def _make(day, days, model, papers, gains=None):
         fields=[(row["categories"] or [""])[0].split(".")[0] for row in rows],
         categories=[tuple(merged(row["categories"])) for row in rows],
         withdrawn=frozenset(row["pk"] for row in rows if row["is_withdrawn"]),
+        aliases=aliases_of(papers),
         authors_of=archive.authors_of,
     )
     places = {paper: place for place, paper in enumerate(ids)}
@@ -176,10 +185,12 @@ def _make(day, days, model, papers, gains=None):
 def _from_archive(papers, day, back):
     first, last = days_of_new(day - timedelta(days=back), day)
     edition = papers.edition(first.toordinal(), last.toordinal(), day.toordinal())
-    withdrawn = Paper.objects.filter(day__range=(first, last), is_withdrawn=True)
+    papers_then = Paper.objects.filter(day__range=(first, last))
+    withdrawn = papers_then.filter(is_withdrawn=True).values_list("pk", flat=True)
     edition = replace(
         edition,
-        withdrawn=frozenset(withdrawn.values_list("pk", flat=True)),
+        withdrawn=frozenset(withdrawn),
+        aliases=aliases_of(papers_then),
         authors_of=archive.authors_of,
     )
     ids, days = list(edition.ids), settings.NEW_DAYS + back

@@ -232,7 +232,7 @@ def _second_chances(subscribers, profiles: list[Profile], issue, tuning) -> list
         subscriber__in=subscribers, basis=Pick.Basis.SECOND, digest__day__gt=since
     )
     had_one = set(recent.values_list("subscriber_id", flat=True))
-    still_new = {second.places[paper] for paper in second.ids if paper in issue.places}
+    still_new = second.places_of(issue.ids)
     hidden = [had | still_new for had in _seen(subscribers, second, paper__in=second.ids)]
     chosen = choose(
         second.model, second.edition, [replace(one, size=1) for one in profiles], hidden, tuning
@@ -376,13 +376,17 @@ def seen_by(subscribers: list[Subscriber], issue: Issue) -> list[set[int]]:
 
 
 def _seen(subscribers, issue, **among) -> list[set[int]]:
-    """Return, for each subscriber, where the papers stand that she has had, `among` some."""
-    seen = defaultdict(set)
-    picks = Pick.objects.filter(subscriber__in=subscribers, **among)
-    for subscriber_id, paper_id in picks.values_list("subscriber_id", "paper_id"):
-        if paper_id in issue.places:
-            seen[subscriber_id].add(issue.places[paper_id])
-    return [seen[subscriber.pk] for subscriber in subscribers]
+    """Return, for each subscriber, where the papers stand that she has had, `among` some, or under
+    other ids, however long ago.
+    """
+    had = defaultdict(set)
+    picks = Pick.objects.filter(subscriber__in=subscribers).order_by()
+    picks = picks.values_list("subscriber_id", "paper_id")
+    # Joined by OR, all picks that they ever had would be read.
+    under_others = picks.filter(paper__in=issue.edition.aliases)
+    for subscriber_id, paper_id in picks.filter(**among).union(under_others, all=True).order_by():
+        had[subscriber_id].add(paper_id)
+    return [issue.places_of(had[subscriber.pk]) for subscriber in subscribers]
 
 
 def _write_down(dues, receipt, now):

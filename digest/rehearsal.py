@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, timedelta
 
 from django.conf import settings
+from django.db.models import Q
 
 from digest import editions
 from digest.models import Paper, Pick
@@ -78,7 +79,7 @@ def last_issues(now) -> list[editions.Issue]:
 def rehearse(profile: Profile, now) -> Rehearsal:
     """Return what the digests would have been for one who had no paper before.
 
-    Asks two queries where there is an archive, and five at most.
+    Asks five queries at most where there is an archive, and seven without.
     """
     profile, is_cut = bounded(profile)
     issues = last_issues(now)
@@ -100,7 +101,8 @@ def compare(
     """
     issues = last_issues(now)
     before = Pick.objects.filter(subscriber=subscriber, digest__day__lt=issues[0].day)
-    recent = before.filter(paper__day__gte=issues[0].day - timedelta(days=settings.NEW_DAYS))
+    lately = Q(paper__day__gte=issues[0].day - timedelta(days=settings.NEW_DAYS))
+    recent = before.filter(lately | Q(paper__in=issues[0].edition.aliases))
     had = set(recent.values_list("paper_id", flat=True))
     (profile,) = profiles_of([subscriber])
     profile, is_cut = bounded(profile)
@@ -201,7 +203,7 @@ def _ranked(profile, issues, had=frozenset()) -> list[_Ranked]:
     """Return what is chosen, the earliest day first."""
     tuning, shown, ranked = Tuning.of(settings.RANKING), set(had), []
     for issue in issues:
-        hidden = {issue.places[one] for one in shown if one in issue.places}
+        hidden = issue.places_of(shown)
         (choices,) = choose(issue.model, issue.edition, [profile], [hidden], tuning)
         ranked.append(_Ranked(issue, len(issue.ids) - len(hidden), choices))
         shown.update(ranked[-1].papers)

@@ -148,7 +148,7 @@ def _spread(subscribers, limit):
 
 def _picked(issue, profiles, shown, tuning):
     """Return the papers of each reader's digest, and note them as shown."""
-    seen = [{issue.places[one] for one in had if one in issue.places} for had in shown]
+    seen = [issue.places_of(had) for had in shown]
     chosen = choose(issue.model, issue.edition, profiles, seen, tuning)
     picked = []
     for had, choices in zip(shown, chosen, strict=True):

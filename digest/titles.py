@@ -1,6 +1,8 @@
 """Papers by how their titles begin, whatever the case: through an index, however many there are."""
 
-from django.db.models import Func, QuerySet, Value
+from collections.abc import Iterable
+
+from django.db.models import Func, OuterRef, QuerySet, Subquery, Value
 from django.db.models.functions import Upper
 
 LENGTH = 60  # Characters that PostgreSQL's index knows: whole titles may be too long for it.
@@ -34,6 +36,22 @@ def beginning(papers: QuerySet, text: str) -> QuerySet:
     """Return those of the papers whose title begins so."""
     begun = papers.alias(beginning=Beginning("title"))
     return begun.filter(beginning__startswith=_as_indexed(text), title__istartswith=text)
+
+
+def shared(papers: QuerySet) -> QuerySet:
+    """Return those of the papers whose titles others have, too."""
+    title = OuterRef("title")
+    others = papers.model.objects.order_by().exclude(pk=OuterRef("pk"))
+    begun = others.alias(beginning=Beginning("title"), upper=Upper("title"))
+    namesakes = begun.filter(beginning=Beginning(title), upper=Upper(title)).values("pk")
+    # Asked whether one EXISTS, PostgreSQL may read all papers there are.
+    return papers.alias(namesake=Subquery(namesakes[:1])).filter(namesake__isnull=False)
+
+
+def alike(papers: QuerySet, titles: Iterable[str]) -> QuerySet:
+    """Return those of the papers whose titles are among these, or begin like them for long."""
+    begun = papers.alias(beginning=Beginning("title"))
+    return begun.filter(beginning__in=[Beginning(Value(title)) for title in titles])
 
 
 def _as_indexed(text):

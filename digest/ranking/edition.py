@@ -1,6 +1,6 @@
 """The new papers, as the ranking reads them, and what it knows of them beside their words."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Self
@@ -46,8 +46,9 @@ class Edition:
     What is known beforehand needs not be found out: `line_of`, the terms of the paper at a position
     in a row, so that texts are needed for what is literal alone, and those of ids are asked for by
     `texts_of`; `twins` (n_pairs, 2), which papers are alike, with their cosines (n_pairs,).
-    `withdrawn`: the ids of papers that nobody gets, whatever they say. `authors_of` is asked once
-    somebody follows an author; without, nobody is known to have written anything.
+    `withdrawn`: the ids of papers that nobody gets, whatever they say. `aliases`: id -> the papers
+    here that are the same work, stored under another id. `authors_of` is asked once somebody
+    follows an author; without, nobody is known to have written anything.
     """
 
     ids: Sequence[str]
@@ -64,6 +65,7 @@ class Edition:
     texts_of: TextsOf | None = None
     twins: tuple[np.ndarray, np.ndarray] | None = None
     withdrawn: frozenset[str] = frozenset()
+    aliases: Mapping[str, Collection[str]] = field(default_factory=dict)
     authors_of: AuthorsOf | None = None
     _cache: dict[tuple[Any, ...], dict[Any, Any]] = field(
         default_factory=dict, init=False, compare=False, repr=False
@@ -81,6 +83,7 @@ class Edition:
         fields: Sequence[str] | None = None,
         categories: Sequence[Sequence[str]] | None = None,
         withdrawn: frozenset[str] = frozenset(),
+        aliases: Mapping[str, Collection[str]] | None = None,
         authors_of: AuthorsOf | None = None,
     ) -> Self:
         """Return the papers with these texts, read by the model. What isn't given is unknown."""
@@ -97,6 +100,7 @@ class Edition:
             texts,
             model,
             withdrawn=withdrawn,
+            aliases=aliases or {},
             authors_of=authors_of,
         )
 

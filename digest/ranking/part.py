@@ -42,6 +42,7 @@ class Part(Edition):
             whole.model,
             ROOM,
             withdrawn=whole.withdrawn,
+            aliases=whole.aliases,
             whole=whole,
             start=start,
         )

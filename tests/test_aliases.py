@@ -1,0 +1,277 @@
+"""A work that is stored under two ids is sent once."""
+
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from digest import archive, asking, editions, fitting, planning, rehearsal
+from digest.aliases import aliases_of
+from digest.models import Observation, Paper, Pick
+from digest.ranking.profile import Interest, Profile
+from subscriptions.models import Topic
+from tests import make
+from tests.make import NOW
+
+pytestmark = pytest.mark.django_db
+
+TODAY, DAY = NOW.date(), timedelta(days=1)
+TITLE = "Graph networks of roads"
+EARLIER, ON_ARXIV = "biorxiv:2026.04.01.1", "2605.00001"
+GRAPHS = Profile(follows=(Interest("graph networks", "graph networks"),))
+ABSTRACT = "Roads are drawn as graphs, and networks say where they lead."
+
+
+def earlier(days=20, **fields):
+    """Make the work as another source has told of it so many days ago."""
+    said = {"id": EARLIER, "authors": ["Lovelace, A.", "Hopper, G. M."], "abstract": ABSTRACT}
+    return make.paper(**{"title": TITLE, "day": TODAY - days * DAY} | said | fields)
+
+
+def on_arxiv(**fields):
+    """Make the work as arXiv tells of it today."""
+    said = {"id": ON_ARXIV, "authors": ["Ada Lovelace"], "abstract": f"{ABSTRACT} Much later."}
+    return make.paper(**{"title": TITLE.title()} | said | fields)
+
+
+def reader():
+    return make.subscriber(interests="graph networks")
+
+
+def had(someone, paper, days=20):
+    """Send her this paper so many days ago, and since then only what is new of each day."""
+    planning.plan(NOW - days * DAY)
+    planning.plan(NOW - DAY)
+    assert Pick.objects.filter(subscriber=someone, paper=paper).exists()
+
+
+def came(days=0):
+    """Return the papers that are picked for so many days after today."""
+    planning.plan(NOW + days * DAY)
+    return set(
+        Pick.objects.filter(digest__day=TODAY + days * DAY).values_list("paper_id", flat=True)
+    )
+
+
+def early_reader(days=20):
+    """Make a reader whose first digest was due so many days ago."""
+    return make.subscriber(interests="graph networks", now=NOW - days * DAY)
+
+
+def same():
+    """Return the works that are found under two ids, by each of these."""
+    return aliases_of(Paper.objects.all())
+
+
+# ---- Which are one work
+
+
+def test_a_work_by_the_same_people_is_found_under_its_other_id():
+    earlier()
+    on_arxiv()
+    make.paper("Graph networks of rivers")
+    assert same() == {EARLIER: [ON_ARXIV], ON_ARXIV: [EARLIER]}
+    assert aliases_of(Paper.objects.filter(pk=ON_ARXIV)) == {EARLIER: [ON_ARXIV]}
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Ada Lovelace", "Lovelace, A."),
+        ("Ada B. Lovelace", "A Lovelace"),
+        ("Florian Grötschla", "GROTSCHLA F"),
+        ("OpenAI", "OpenAI"),
+        ("王伟", "王伟"),
+    ],
+)
+def test_one_author_in_common_is_enough_however_the_name_is_written(one, other):
+    earlier(authors=["Someone Else", one])
+    on_arxiv(authors=[other])
+    assert EARLIER in same()
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Ada Lovelace", "Grace Hopper"),
+        ("Ada Lovelace", "B. Lovelace"),
+        ("王伟", "李娜"),
+        ("-", "?"),
+    ],
+)
+def test_a_title_alone_makes_no_two_papers_one_work(one, other):
+    earlier(title="Editorial", authors=[one])
+    on_arxiv(title="Editorial", authors=[other])
+    assert same() == {}
+
+
+def test_where_no_authors_are_known_the_abstracts_tell():
+    earlier(authors=[], id="title:0123")
+    paper = on_arxiv(abstract=ABSTRACT.upper())
+    assert "title:0123" in same()
+    Paper.objects.filter(pk=paper.pk).update(abstract="Rice is cooked.")
+    assert same() == {}
+
+
+def test_two_without_authors_and_abstracts_stay_two():
+    earlier(title="Editorial", authors=[], abstract="")
+    on_arxiv(title="Editorial", abstract="")
+    assert same() == {}
+
+
+@pytest.mark.parametrize("ids", [("2605.00001", "2511.00001"), ("biorxiv:1", "biorxiv:2")])
+def test_a_source_tells_its_own_works_apart(ids):
+    for one in ids:
+        on_arxiv(id=one)
+    assert same() == {}
+
+
+def test_titles_that_begin_alike_for_long_are_not_the_same():
+    begins = "Graph networks, and all that is like them in one way or another, with some examples"
+    earlier(title=f"{begins}: part one")
+    on_arxiv(title=f"{begins}: part two")
+    assert same() == {}
+
+
+def test_long_titles_are_the_same_whatever_the_case():
+    title = "Graph networks, and all that is like them in one way or another, with some examples"
+    earlier(title=title.upper())
+    on_arxiv(title=title)
+    assert EARLIER in same()
+
+
+def test_whatever_stands_in_titles_and_names_is_read():
+    for identity in (EARLIER, ON_ARXIV):
+        make.paper("100% \\ _ ' \" %s", id=identity, authors=[" ".join("ab" * 40), "", "()"] * 50)
+    assert EARLIER in same()
+
+
+def test_namesakes_are_found_by_an_index():
+    earlier()
+    on_arxiv()
+    with CaptureQueriesContext(connection) as queries:
+        aliases_of(Paper.objects.new_on(TODAY))
+    assert len(queries) == 2
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SET LOCAL enable_seqscan = off")
+        for query in [query["sql"] for query in queries]:
+            plan = "EXPLAIN" if connection.vendor == "postgresql" else "EXPLAIN QUERY PLAN"
+            cursor.execute(f"{plan} {query}")
+            said = str(cursor.fetchall())
+            assert "papers_by_title" in said
+            assert "SCAN digest_paper" not in said
+
+
+# ---- What a reader gets
+
+
+def test_a_work_that_she_had_weeks_ago_does_not_come_under_its_other_id():
+    someone, paper = early_reader(), earlier()
+    had(someone, paper)
+    on_arxiv()
+    make.paper("Graph networks of rivers", id="2606.1")
+    assert came() == {"2606.1"}
+
+
+def test_a_work_that_she_had_yesterday_does_not_come_under_its_other_id():
+    someone, paper = early_reader(1), earlier(1)
+    had(someone, paper, 1)
+    on_arxiv()
+    assert came() == set()
+
+
+def test_a_work_that_came_from_arxiv_first_does_not_come_from_another_source():
+    someone, paper = early_reader(), on_arxiv(day=TODAY - 20 * DAY)
+    had(someone, paper)
+    earlier(0)
+    assert came() == set()
+
+
+def test_who_never_had_the_work_gets_it():
+    earlier()
+    on_arxiv()
+    reader()
+    assert came() == {ON_ARXIV}
+
+
+def took_off(paper):
+    for days, votes in {-9: 5, -1: 300}.items():
+        day = TODAY + days * DAY
+        Observation.objects.create(paper=paper, source="huggingface", day=day, upvotes=votes)
+
+
+@pytest.fixture
+def crowd():
+    """Papers that gained little, so that one which gained much is ahead of them."""
+    for number in range(8):
+        paper = make.paper(f"Cooking rice {number}", day=TODAY - 10 * DAY)
+        for days, votes in {-8: 1, -1: 11 + number % 3}.items():
+            day = TODAY + days * DAY
+            Observation.objects.create(paper=paper, source="huggingface", day=day, upvotes=votes)
+
+
+def test_what_took_off_has_no_second_chance_where_she_had_it_under_its_other_id(crowd):
+    someone, paper = early_reader(), earlier()
+    had(someone, paper)
+    took_off(on_arxiv(day=TODAY - 15 * DAY))
+    assert came() == set()
+
+
+def test_what_took_off_has_no_second_chance_where_it_is_new_under_its_other_id(crowd):
+    took_off(earlier())
+    on_arxiv()
+    reader()
+    assert came() == {ON_ARXIV}
+
+
+def test_planning_asks_as_many_queries_for_many_readers_as_for_one():
+    earlier()
+    on_arxiv()
+    fitting.fit(NOW)
+    asked = []
+    for readers in (1, 5):
+        someone = [reader() for _ in range(readers)]
+        editions._last.clear()
+        with CaptureQueriesContext(connection) as queries:
+            planning.propose(someone, NOW)
+        asked.append(len(queries))
+    assert asked[0] == asked[1]
+
+
+# ---- What pages say
+
+
+@pytest.fixture(params=["texts", "archive"])
+def ranked_of(request):
+    """Return what makes pages rank by what is stored by now, of texts or of the archive."""
+    return (lambda: archive.renew(NOW)) if request.param == "archive" else lambda: fitting.fit(NOW)
+
+
+def test_asked_why_it_does_not_come_the_day_is_told_on_which_she_had_it(ranked_of):
+    someone, paper = early_reader(), earlier()
+    had(someone, paper)
+    on_arxiv()
+    ranked_of()
+    answer = asking.ask(someone, ON_ARXIV, TODAY, NOW)
+    assert answer.paper.pk == ON_ARXIV
+    assert answer.pick.paper == paper
+    assert answer.pick.digest.day == TODAY - 20 * DAY
+
+
+def test_a_preview_of_eight_days_has_a_work_once(ranked_of):
+    earlier(3)
+    on_arxiv()
+    ranked_of()
+    days = rehearsal.rehearse(GRAPHS, NOW).days
+    assert [pick.paper.pk for day in days for pick in day.picks] == [EARLIER]
+
+
+def test_a_change_of_wishes_would_bring_no_work_that_she_had_under_its_other_id(ranked_of):
+    someone, paper = early_reader(30), earlier(30)
+    had(someone, paper, 30)
+    on_arxiv()
+    ranked_of()
+    Topic.objects.update(name="cooking", query="cooking")
+    assert rehearsal.compare(someone, GRAPHS, NOW).added == []
