@@ -196,6 +196,24 @@ def test_who_never_had_the_work_gets_it():
     assert came() == {ON_ARXIV}
 
 
+def test_a_work_that_comes_under_both_ids_at_once_is_one_entry():
+    """Also where one has next to no text, so that nothing but this shows that it is the same."""
+    earlier(0, abstract="")
+    on_arxiv()
+    reader()
+    assert came() == {EARLIER, ON_ARXIV}
+    assert Pick.objects.leading().count() == 1
+
+
+def test_a_work_under_three_ids_at_once_is_one_entry():
+    earlier(0, abstract="", upvotes=9)
+    on_arxiv(upvotes=5)
+    make.paper(TITLE, id="title:0123", authors=["A. Lovelace"])
+    reader()
+    assert len(came()) == 3
+    assert Pick.objects.leading().count() == 1
+
+
 def took_off(paper):
     for days, votes in {-9: 5, -1: 300}.items():
         day = TODAY + days * DAY

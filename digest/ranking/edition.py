@@ -232,7 +232,24 @@ class Edition:
         for first, second in self.pairs(threshold):
             if group[first] == self.rank[first] and group[second] == self.rank[second]:
                 group[second] = group[first]
+        for first, second in self._same_works():  # Wherever the first is.
+            group[second] = group[first]
         return group
+
+    def _same_works(self) -> list[tuple[int, int]]:
+        """Return the pairs of papers that are one work, the better ranked first and in its order.
+
+        However little they say.
+        """
+        place = {paper: n for n, paper in enumerate(self.ids)} if self.aliases else {}
+        pairs = [
+            (place[one], place[other])
+            for other, same in self.aliases.items()
+            for one in same
+            if one in place and other in place
+        ]
+        pairs = [pair for pair in pairs if self.rank[pair[0]] < self.rank[pair[1]]]
+        return sorted(pairs, key=lambda pair: tuple(self.rank[list(pair)]))
 
     def pairs(self, threshold: float) -> list[tuple[int, int]]:
         """Return the pairs of papers that are alike, the better ranked first and in its order."""
