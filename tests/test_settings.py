@@ -448,6 +448,8 @@ def test_a_webhook_that_is_none_is_refused_and_not_repeated(read_settings, url):
 @pytest.mark.parametrize(
     ("url", "sentence"),
     [
+        ("file:/srv/letters", "EMAIL_URL=file: takes no path: letters become files in outbox/ of"),
+        ("file:///srv/letters", "EMAIL_URL=file: takes no path: letters become files in outbox/"),
         ("gopher:", "EMAIL_URL begins with 'gopher', which is no transport of ours."),
         ("mail.example.org:25", "EMAIL_URL begins with"),
         ("smtp:", "EMAIL_URL names no host: smtp://host:port."),

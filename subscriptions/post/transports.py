@@ -160,6 +160,11 @@ def transport_for(url: str) -> Transport:
     """Return the transport that EMAIL_URL names. Raises ImproperlyConfigured for any other."""
     scheme = url.partition(":")[0].lower() if ":" in url else ""
     if scheme == "file":
+        if url.partition(":")[2].strip("/"):
+            raise ImproperlyConfigured(
+                "EMAIL_URL=file: takes no path: letters become files in outbox/ of DATA_DIR. Name "
+                "another folder there, or make outbox/ a link to one."
+            )
         return FileTransport()
     if scheme in ("smtp", "smtps"):
         return SmtpTransport(parse_server(url))
