@@ -166,7 +166,7 @@ else:
     # as the driver reads them, whatever the server's habit is. To compile a query takes longer
     # than ours run: those behind the promises a fifth of their time.
     OPTIONS = DATABASES["default"].setdefault("OPTIONS", {})
-    OPTIONS["options"] = (
+    ours = (
         "-c statement_timeout=60s -c lock_timeout=5s -c idle_in_transaction_session_timeout=30s "
         "-c datestyle=ISO -c jit=off"
     )

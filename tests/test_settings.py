@@ -254,6 +254,15 @@ def test_statements_are_prepared_but_behind_a_pooler_that_cannot(read_settings, 
     assert settings["DATABASES"]["default"]["OPTIONS"]["prepare_threshold"] == first
 
 
+def test_what_a_database_is_asked_for_is_added_to_what_we_ask_for(read_settings):
+    """Else the tables of who keeps us in a schema of our own are looked for in another."""
+    url = "postgres://you@127.0.0.1/papers?options=-c%20search_path=paperboy"
+    settings = read_settings(SECRET_KEY="s", ALLOWED_HOSTS="papers.example.org", DATABASE_URL=url)
+    options = settings["DATABASES"]["default"]["OPTIONS"]["options"]
+    assert options.startswith("-c statement_timeout=60s ")
+    assert options.endswith(" -c search_path=paperboy")
+
+
 @pytest.mark.parametrize(("asked_for", "seconds"), [("", 10), ("?connect_timeout=3", 3)])
 def test_a_database_in_a_black_hole_keeps_nobody_for_minutes(read_settings, asked_for, seconds):
     url = f"postgres://you@127.0.0.1/papers{asked_for}"
