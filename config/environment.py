@@ -4,6 +4,7 @@ What a variable says may stand in a file, too: SECRET_KEY_FILE names the file th
 Docker's secrets are such files, and so is what a service manager hands on as credentials.
 """
 
+import difflib
 import os
 import re
 import secrets
@@ -19,12 +20,19 @@ ENGINES = ("django.db.backends.postgresql", "django.db.backends.sqlite3")
 #: A name without scheme, port and path, as requests have it; a dot before it takes in all below it.
 HOST = re.compile(r"\*|\.?[\w-]+(\.[\w-]+)*\.?|\[[0-9a-f:.]+\]", re.ASCII | re.IGNORECASE)
 COUNTED = 10**9  # What a database's numbers can count to.
+ALIKE = 0.85  # So like two names are of which one has a slip: difflib's 1 is the same.
 MOST = 36_500  # A hundred years, in days: where no year is left to go back to, Python raises.
+
+_names: set[str] = set()  # All that was asked for, which is all that can be set.
 
 
 def text(name: str, default: str = "") -> str:
-    """Return what the variable says, or the file that NAME_FILE names; the default without both."""
-    said, path = os.environ.get(name, ""), os.environ.get(f"{name}_FILE", "")
+    """Return what the variable says, or the file that NAME_FILE names; the default without both.
+
+    Blanks around it are none of it, such as those of a file that was written on Windows.
+    """
+    _names.update((name, f"{name}_FILE"))
+    said, path = (os.environ.get(one, "").strip() for one in (name, f"{name}_FILE"))
     if not path:
         return said or default
     if said:
@@ -42,6 +50,13 @@ def text(name: str, default: str = "") -> str:
 def is_set(name: str) -> bool:
     """Return whether the variable is there, if only to say nothing, or a file is named for it."""
     return name in os.environ or bool(os.environ.get(f"{name}_FILE"))
+
+
+def slips() -> list[tuple[str, str]]:
+    """Return variables that nothing reads, each with the one whose name it nearly has."""
+    unknown = sorted(os.environ.keys() - _names)
+    likely = [(name, difflib.get_close_matches(name, _names, 1, ALIKE)) for name in unknown]
+    return [(name, meant[0]) for name, meant in likely if meant]
 
 
 def flag(name: str, *, default: bool = False) -> bool:

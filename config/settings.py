@@ -28,6 +28,7 @@ from config.environment import (
     numbers,
     secret_address,
     site_address,
+    slips,
     text,
     web_address,
     whole_number,
@@ -170,6 +171,8 @@ else:
         "-c statement_timeout=60s -c lock_timeout=5s -c idle_in_transaction_session_timeout=30s "
         "-c datestyle=ISO -c jit=off"
     )
+    # What DATABASE_URL asks for counts after that: a search_path, say.
+    OPTIONS["options"] = f"{ours} {OPTIONS.get('options', '')}".rstrip()
     # Of what subscriptions/statements.py runs. A pooler that hands a session from one to the other
     # may know nothing of what was prepared in it: DATABASE_URL=…?prepare_threshold=none
     is_prepared = OPTIONS.get("prepare_threshold") != "none"
@@ -454,3 +457,7 @@ UNFOLD = {
     "DASHBOARD_CALLBACK": "digest.admin.today.dashboard",
     "SIDEBAR": {"navigation": menu.NAVIGATION},
 }
+
+# ---- What else is in the environment, and looks like one of the names above
+
+SLIPS = slips()

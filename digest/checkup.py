@@ -58,7 +58,8 @@ def examine(now, resolver: Resolver | None = None) -> Iterator[Finding]:
     DNS is asked through `resolver`, or the machine's own where there is none.
     """
     parts: list[tuple[str, Callable]] = [
-        ("data", premises.data),  # First: where a disk is full, SQLite doesn't answer.
+        ("settings", premises.names),
+        ("data", premises.data),  # Before it: where a disk is full, SQLite doesn't answer.
         ("database", premises.database),
         ("clocks", premises.clocks),
         ("site", premises.site),

@@ -89,6 +89,15 @@ def clocks(now) -> Answer:
     return "ok", "this machine's and the database's agree"
 
 
+def names(now) -> Answer:
+    """What is set under a name that nothing reads is not told of by anything else."""
+    if settings.SLIPS:
+        return "note", " ".join(
+            f"{name} says nothing to Paperboy: is {meant} meant?" for name, meant in settings.SLIPS
+        )
+    return "ok", "no name in the environment is one of ours with a slip"
+
+
 def site(now) -> Answer:
     host = urlsplit(settings.SITE_URL).hostname
     if not validate_host(host, settings.ALLOWED_HOSTS):

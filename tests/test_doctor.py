@@ -40,6 +40,7 @@ def told(what):
 
 
 OF_THE_HOUSE = [
+    "settings",
     "database",
     "clocks",
     "site",
@@ -70,7 +71,7 @@ def test_a_postgresql_that_takes_no_writes_is_wrong(monkeypatch):
 
 def test_the_disk_is_told_of_where_the_database_does_not_answer(monkeypatch):
     monkeypatch.setattr(premises, "database", lambda now: ("wrong", "disk I/O error"))
-    assert [one.what for one in checkup.examine(NOW)] == ["data", "database"]
+    assert [one.what for one in checkup.examine(NOW)] == ["settings", "data", "database"]
 
 
 @pytest.mark.parametrize(
@@ -95,6 +96,12 @@ def test_each_setting_that_is_amiss_is_told_with_what_to_do(
     found = told(what)
     assert found[0] == grade
     assert said in found[1]
+
+
+def test_a_setting_with_a_slip_in_its_name_is_noted(settings):
+    settings.SLIPS = [("DATABSE_URL", "DATABASE_URL")]
+    said = "DATABSE_URL says nothing to Paperboy: is DATABASE_URL meant?"
+    assert told("settings") == ("note", said)
 
 
 def test_links_to_this_machine_are_noted(settings):

@@ -454,6 +454,30 @@ def test_a_webhook_that_is_none_is_refused_and_not_repeated(read_settings, url):
     assert str(refused.value) == "ALARM_WEBHOOK must be an http(s) address."
 
 
+def test_what_nearly_has_the_name_of_a_setting_is_noticed(read_settings):
+    """Nothing else would tell that readers are on an SQLite that nobody has asked for."""
+    environment = {
+        "DATABSE_URL": "postgres://you:hush@db.example.org/papers",
+        "METRICS_TOKEN_FILES": "/run/secrets/token",
+        "EDITOR": "vi",
+        "POSTGRES_PASSWORD": "hush",
+    }
+    assert read_settings(**environment)["SLIPS"] == [
+        ("DATABSE_URL", "DATABASE_URL"),
+        ("METRICS_TOKEN_FILES", "METRICS_TOKEN_FILE"),
+    ]
+
+
+def test_blanks_around_a_value_are_none_of_it(read_settings, data_dir):
+    """A file that was written on Windows ends each line with one."""
+    settings = read_settings(
+        DATA_DIR=f"{data_dir} ", METRICS_TOKEN=" 0123456789abcdef\r", SITE_NAME="Our Papers "
+    )
+    assert settings["DATA_DIR"] == data_dir
+    assert settings["METRICS_TOKEN"] == "0123456789abcdef"
+    assert settings["SITE_NAME"] == "Our Papers"
+
+
 @pytest.mark.parametrize(
     ("url", "sentence"),
     [
