@@ -12,7 +12,16 @@ from digest import planning
 from digest.models import Pick
 from subscriptions import mail, registry, signup
 from subscriptions.models import Letter, Subscriber, Volley
-from subscriptions.post import delivery, doubts, ledger, message_ids, office, sending, smtp_server
+from subscriptions.post import (
+    clock,
+    delivery,
+    doubts,
+    ledger,
+    message_ids,
+    office,
+    sending,
+    smtp_server,
+)
 from subscriptions.post.compression import compress
 from subscriptions.post.journal import Entry, Journal
 from subscriptions.post.line import Envelope
@@ -160,6 +169,26 @@ def test_having_to_log_in_is_our_fault_and_never_the_end_of_a_letter(server, com
 
     server.replies.clear()  # The password is mended.
     assert office.deliver(letter.pk, letter.next_try_at) is True
+
+
+def test_a_server_that_wants_us_to_come_back_later_does_let_us_in(server, composed):
+    """Else the panel speaks of a password that is right again, for as long as it greylists."""
+    sending.trip("auth", "535 5.7.8 Authentication failed", NOW)
+    letter_to("451-rcpt@example.org")
+    assert delivery.deliver_due(clock.running_from(NOW + MINUTE))["deferred"] == 1
+    assert not sending.current().trouble
+
+
+@pytest.mark.parametrize("reply", ["451 Greylisted", ""])
+def test_only_an_answer_about_a_recipient_says_that_the_trouble_is_over(server, composed, reply):
+    sending.trip("unreachable", "421 4.3.2 Going away", NOW)
+    address = "drop-rcpt@example.org"
+    if reply:
+        server.replies["mail"] = f"{reply}\r\n".encode()
+        address = "reader@example.org"
+    letter_to(address)
+    delivery.deliver_due(clock.running_from(NOW + MINUTE))
+    assert sending.current().trouble
 
 
 def test_a_sender_that_is_refused_is_our_fault_and_never_the_end_of_a_letter(server, composed):

@@ -42,6 +42,8 @@ def of_verdict(verdict: Verdict, message_id: str, recipient: str, *, is_trial: b
             until = providers.slow_down(providers.provider_of(recipient), verdict.reply, now)
         if verdict.about == "us":
             sending.trip(_trouble(verdict), verdict.reply, now, is_trial=is_trial)
+        elif is_trial and verdict.stage == "rcpt" and verdict.reply.startswith("4"):
+            sending.mend()  # It let us in, and speaks of this recipient: it may be greylisting all.
         ledger.put_back(letter, now, until=until, note=verdict.reply, **facts)
 
     def unknown(letter, now):
