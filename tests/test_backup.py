@@ -65,6 +65,21 @@ def test_a_copy_that_fails_is_told_in_a_sentence_and_leaves_no_file(
     assert not copy.exists()
 
 
+def test_a_copy_of_what_is_damaged_is_refused_and_leaves_no_file(embedded, tmp_path, monkeypatch):
+    """It would be copied page by page, and take the place of a good one."""
+    broken, copy = tmp_path / "broken.sqlite3", tmp_path / "copy"
+    with closing(sqlite3.connect(broken)) as writer:
+        writer.execute("CREATE TABLE papers AS SELECT randomblob(9000) AS title")
+        writer.commit()
+    content = bytearray(broken.read_bytes())
+    content[4096:8192] = b"\xff" * 4096
+    broken.write_bytes(content)
+    monkeypatch.setitem(connection.settings_dict, "NAME", str(broken))
+    with pytest.raises(CommandError, match=r"broken\.sqlite3 is damaged \(.+ docs/backup\.md"):
+        call_command("backup", str(copy))
+    assert not copy.exists()
+
+
 def test_where_the_database_is_postgresql_it_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setattr(connection, "vendor", "postgresql")
     with pytest.raises(CommandError, match="pg_dump --format=custom"):

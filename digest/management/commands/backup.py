@@ -38,10 +38,26 @@ class Command(BaseCommand):
                 closing(sqlite3.connect(file)) as copy,
             ):
                 source.backup(copy)
+                damage = _damage(copy)
         except sqlite3.Error as error:
             file.unlink()  # A half of a database would be taken for a backup.
             raise CommandError(f"{database} can't be copied to {file}: {error}.") from None
+        if damage:
+            file.unlink()  # Nor is this one: it would take the place of a good one.
+            raise CommandError(
+                f"{database} is damaged ({damage}), and no copy was kept: docs/backup.md says how "
+                f"to put back an older one."
+            )
         self.stdout.write(
             f"The database is in {file}, {file.stat().st_size / 10**6:.1f} MB. Keep the secret key "
             f"with it, in another place: links in letters are signed with it."
         )
+
+
+def _damage(copy):
+    """Return what is wrong with it, in SQLite's words: what is damaged is copied as it is."""
+    try:
+        (said,) = copy.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.DatabaseError as error:
+        return str(error)
+    return "" if said == "ok" else " ".join(said.split())
