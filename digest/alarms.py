@@ -19,7 +19,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Q, Value
 from django.db.models.functions import Greatest
-from django.db.utils import Error, InterfaceError, InternalError, OperationalError
+from django.db.utils import DatabaseError, Error, InterfaceError, InternalError, OperationalError
 
 from digest import coverage, promises, pulses
 from digest.models import Alarm, Harvest
@@ -42,6 +42,7 @@ SEEN_FOR_SELDOM = timedelta(minutes=20)  # Each five minutes, or from one machin
 SEEN_FOR_AN_HOUR = timedelta(minutes=80)  # Each hour.
 TELLING = timedelta(minutes=1)  # So long one process has the right to tell.
 ELSEWHERE = ("promises", "disk")  # Alarms that not every process can find.
+AWAY = (InterfaceError, InternalError, OperationalError)
 SILENCES = 2  # So many looks in a row the database doesn't answer before somebody is called.
 
 
@@ -341,10 +342,12 @@ class Watcher:
         """Look once. Nothing is raised."""
         try:
             watch(clock.of_database())
-        except (InterfaceError, InternalError, OperationalError) as error:
-            self._is_silent(f"The database does not answer ({type(error).__name__}).")
-        except Exception:
-            logger.exception("the alarms can't be watched")
+        except Exception as error:
+            # A DatabaseError of no kind is what SQLite says of a file that is damaged.
+            if isinstance(error, AWAY) or type(error) is DatabaseError:
+                self._is_silent(error)
+            else:
+                logger.exception("the alarms can't be watched")
         else:
             if self.silences >= SILENCES:
                 self._tell("is over: the database answers again.")
@@ -352,10 +355,10 @@ class Watcher:
         finally:
             connection.close()
 
-    def _is_silent(self, said):
+    def _is_silent(self, error):
         self.silences += 1
         if self.silences == SILENCES:
-            self._tell(said)
+            self._tell(f"The database does not answer ({type(error).__name__}).")
 
     def _tell(self, said):
         logger.error("[database] %s", said)

@@ -29,12 +29,29 @@ def reasons_not_ready(*, in_full: bool = False) -> list[str]:
         applied = MigrationRecorder(connection).applied_migrations()
         waiting = migrations_of_this_version() - applied.keys()
     except DatabaseError as error:
-        why = " ".join(str(error).split()) if in_full else type(error).__name__
-        return [f"The database does not answer ({why})."]
+        if in_full:
+            return [in_words(error)]
+        return [f"The database does not answer ({type(error).__name__})."]
     if waiting:
         wait = "1 migration waits" if len(waiting) == 1 else f"{len(waiting)} migrations wait"
         return [f"{wait}: run `manage.py upgrade`."]
     return []
+
+
+def is_damage(error: Exception) -> bool:
+    """Return whether SQLite has found that its file is damaged, or no database at all."""
+    return any(words in str(error) for words in ("malformed", "file is not a database"))
+
+
+def in_words(error: DatabaseError) -> str:
+    """Return what an error of the database means. It names hosts and users: for operators alone."""
+    said = " ".join(str(error).split())
+    if is_damage(error):
+        return (
+            f"The database is damaged ({said}): stop the service, and put back a backup as "
+            f"docs/backup.md says."
+        )
+    return f"The database does not answer ({said})."
 
 
 @cache

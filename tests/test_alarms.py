@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 from django.core.management import call_command
-from django.db import InternalError, OperationalError, connection
+from django.db import DatabaseError, InternalError, OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
 from digest import alarms, embedded, planning, promises, pulses, tasks
@@ -386,8 +386,10 @@ def test_a_clock_that_had_gone_ahead_hides_no_dead_beat():
 # ---- Beside the web server
 
 
-@pytest.mark.parametrize("error", [OperationalError, InternalError])  # Away, or read-only.
+@pytest.mark.parametrize("error", [OperationalError, InternalError, DatabaseError])
 def test_a_database_that_is_away_is_told_by_whoever_notices(hook, monkeypatch, error):
+    """Away, read-only, damaged."""
+
     def refuse():
         raise error("gone")
 

@@ -20,11 +20,11 @@ from types import SimpleNamespace
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import OperationalError, connection
+from django.db import DatabaseError, OperationalError, connection
 from django.http import HttpResponse
 
 from digest import embedded, fitting, starter
-from digest.management.commands import demo
+from digest.management.commands import demo, sending
 from digest.models import Digest, Paper
 from subscriptions import signup, tasks
 from subscriptions.models import Letter, Subscriber, Topic
@@ -297,6 +297,29 @@ def test_a_database_that_cannot_be_opened_is_told_in_a_sentence(tmp_path, comman
     assert run.returncode == 1
     assert "unable to open database file" in run.stdout + run.stderr
     assert "Traceback" not in run.stderr
+
+
+@pytest.mark.parametrize("command", ["doctor", "tick", "upgrade"])
+def test_a_database_that_is_damaged_is_told_in_a_sentence_that_leads_to_the_backup(
+    tmp_path, command
+):
+    (tmp_path / "paperboy.sqlite3").write_bytes(b"\xff" * 8192)
+    run = run_alone(tmp_path, command)
+    assert run.returncode == 1
+    said = run.stdout + run.stderr
+    assert "The database is damaged (file is not a database)" in said
+    assert "docs/backup.md" in said
+    assert "Traceback" not in run.stderr
+
+
+@pytest.mark.django_db
+def test_damage_that_is_met_amid_a_command_is_told_in_a_sentence(monkeypatch):
+    def break_down(*args, **options):
+        raise DatabaseError("database disk image is malformed")
+
+    monkeypatch.setattr(sending.Command, "handle", break_down)
+    with pytest.raises(CommandError, match=r"The database is damaged .+ docs/backup\.md"):
+        call_command("sending")
 
 
 def test_a_service_that_is_told_to_stop_lets_rounds_claim_nothing_more(monkeypatch):

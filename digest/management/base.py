@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
-from django.db import OperationalError
+from django.db import DatabaseError, OperationalError
 
 from digest import health, upgrading
 from subscriptions import addresses
@@ -25,6 +25,10 @@ class Command(BaseCommand):
     requires_migrations_checks = False
 
     def execute(self, *args, **options):
+        with damage_told():
+            return self._execute(*args, **options)
+
+    def _execute(self, *args, **options):
         if settings.IS_PUBLIC or options.get("dry_run"):
             if reasons := health.reasons_not_ready(in_full=True):
                 raise CommandError(" ".join(reasons))
@@ -33,8 +37,19 @@ class Command(BaseCommand):
                 with upgrading.alone_with_file():
                     call_command("migrate", interactive=False, verbosity=0)
             except OperationalError as error:
-                raise CommandError(f"The database does not answer ({error}).") from error
+                raise CommandError(health.in_words(error)) from error
         return super().execute(*args, **options)
+
+
+@contextmanager
+def damage_told():
+    """Raise CommandError where the database turns out to be damaged, as it may at any query."""
+    try:
+        yield
+    except DatabaseError as error:
+        if health.is_damage(error):
+            raise CommandError(health.in_words(error)) from error
+        raise
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError
 
 from digest import starter, upgrading
+from digest.management import base
 
 
 class Command(BaseCommand):
@@ -13,7 +14,8 @@ class Command(BaseCommand):
 
     def handle(self, **options):
         try:
-            upgrading.migrate(self.stdout.write)
+            with base.damage_told():
+                upgrading.migrate(self.stdout.write)
         except OperationalError as error:
             raise CommandError(f"The database stands in the way: {error}") from error
         if made := starter.make_topics():
