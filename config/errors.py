@@ -3,6 +3,9 @@
 These pages ask neither the database nor the session, which may be what is broken.
 """
 
+import sys
+
+from django.db import DatabaseError, InterfaceError, InternalError, OperationalError
 from django.http import HttpResponse
 from django.template.loader import render_to_string
 from django.urls import reverse
@@ -30,7 +33,14 @@ def not_found(request, exception):
 
 
 def broken(request):
-    return page(request, 500)
+    """Say so where the database is away, full or damaged: then no letters leave, either."""
+    return page(request, 503 if _is_of_the_database(sys.exception()) else 500)
+
+
+def _is_of_the_database(error):
+    """A DatabaseError of no kind is what SQLite says of a file that is damaged."""
+    is_away = isinstance(error, InterfaceError | InternalError | OperationalError)
+    return is_away or type(error) is DatabaseError
 
 
 def page(request, status: int, template: str = "", **told) -> HttpResponse:

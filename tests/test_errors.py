@@ -5,7 +5,13 @@ from uuid import uuid4
 import lxml.html
 import pytest
 from django.core.exceptions import PermissionDenied
-from django.db import OperationalError, connection
+from django.db import (
+    DatabaseError,
+    IntegrityError,
+    InternalError,
+    OperationalError,
+    connection,
+)
 from django.test import Client
 
 from digest import about
@@ -106,4 +112,29 @@ def test_topics_that_cannot_be_read_are_not_taken_for_none(visitor, path):
         return execute(sql, params, many, context)
 
     with connection.execute_wrapper(refuse):
-        assert is_helpful(visitor.get(path), 500, "Something went wrong")
+        assert is_helpful(visitor.get(path), 503, "Not at the moment")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (OperationalError("database or disk is full"), 503),
+        (InternalError("cannot execute UPDATE in a read-only transaction"), 503),
+        (DatabaseError("database disk image is malformed"), 503),
+        (IntegrityError("UNIQUE constraint failed"), 500),  # A mistake of ours.
+    ],
+)
+def test_what_is_not_saved_since_the_database_is_out_of_order_says_so(visitor, error, status):
+    """Nor does it promise that letters leave all the same."""
+    page = links.preferences_url(make.subscriber())
+
+    def refuse(execute, sql, params, many, context):
+        if sql.startswith(("UPDATE", "INSERT")):
+            raise error
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(refuse):
+        response = visitor.post(page, {"hour": "9"})
+    assert response.status_code == status
+    assert ("they are sent all the same" in response.text) == (status == 500)

@@ -223,7 +223,7 @@ def test_what_can_not_be_recorded_is_told_again(client, use, letter, monkeypatch
     with monkeypatch.context() as broken:
         broken.setattr(returns, "record", away)
         client.raise_request_exception = False
-        assert post(client, "postmark", event).status_code == 500
+        assert post(client, "postmark", event).status_code == 503
     assert post(client, "postmark", event).status_code == 200
     assert letter.facts.count() == 1
 
