@@ -9,6 +9,7 @@ from email.utils import parseaddr
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 from celery import current_app
 from django.conf import settings
@@ -17,6 +18,7 @@ from django.urls import reverse
 from django.utils import timezone
 from dns.resolver import Resolver
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 from digest import premises
 from digest.models import ArchiveFile, FittedModel, Paper
@@ -119,11 +121,24 @@ def _broker(now):
                 f"what CELERY_BROKER_URL names doesn't answer ({error}). Until it does, `manage.py "
                 f"tick` plans and sends by hand."
             )
-        if url.startswith("redis"):
-            policy = connection.default_channel.client.config_get("maxmemory-policy")
-            if policy.get("maxmemory-policy") not in ("noeviction", None):
-                return "wrong", "Redis may evict messages: set maxmemory-policy to noeviction."
+        if url.startswith("redis") and (said := _redis(connection.default_channel.client)):
+            return "wrong", said
     return "ok", f"{urlsplit(url).scheme} answers"
+
+
+def _redis(client):
+    """Return what is wrong with one that answers. One that is full, has no disk or is a replica
+    does so, and takes nothing.
+    """
+    try:
+        client.set(f"doctor-{uuid4().hex}", "here", ex=1)
+    except RedisError as error:
+        return (
+            f"Redis answers, but takes no messages ({error}): see its memory, its disk and its log."
+        )
+    if client.info("memory").get("maxmemory_policy", "noeviction") != "noeviction":
+        return "Redis may evict messages: set maxmemory-policy to noeviction."
+    return ""
 
 
 def _mail_server(now):

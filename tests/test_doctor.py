@@ -1,15 +1,19 @@
 """What the doctor asks of the house itself, each with what to do about it."""
 
 import shutil
+import socket
+import subprocess
 from collections import namedtuple
 from datetime import timedelta
 
 import pytest
+from celery import Celery
 from django.core.management import CommandError, call_command
 from django.db import connection
 
 from digest import alarms, checkup, premises, pulses
 from digest.models import Harvest
+from tests import services
 from tests.make import NOW
 from tests.webhook import Hook
 
@@ -208,6 +212,37 @@ def test_a_database_that_may_lose_what_it_confirmed_is_wrong(monkeypatch):
     grade, said = told("database")
     assert grade == "wrong"
     assert ("switch fsync on" if connection.vendor == "postgresql" else "FULL") in said
+
+
+@pytest.mark.services
+def test_a_redis_that_answers_and_takes_nothing_is_wrong(tmp_path, settings, monkeypatch):
+    """Beat is then said to be dead, which it is not."""
+    services.require("redis-server")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    options = f"--port {port} --bind 127.0.0.1 --save --dir {tmp_path}"
+    server = subprocess.Popen(["redis-server", *options.split()], stdout=subprocess.DEVNULL)
+    settings.CELERY_BROKER_URL = f"redis://127.0.0.1:{port}/0"
+    app = Celery("full", broker=settings.CELERY_BROKER_URL, set_as_current=False)
+    monkeypatch.setattr(checkup, "current_app", app)
+    try:
+        with app.connection_for_write() as connection:
+            connection.ensure_connection(max_retries=20, interval_start=0.1, timeout=10)
+            redis = connection.default_channel.client
+            assert told("broker") == ("ok", "redis answers")
+            redis.config_set("maxmemory", 1)
+            assert told("broker") == (
+                "wrong",
+                "Redis answers, but takes no messages (command not allowed when used memory > "
+                "'maxmemory'.): see its memory, its disk and its log.",
+            )
+            redis.config_set("maxmemory-policy", "allkeys-lru")
+            redis.config_set("maxmemory", 0)
+            grade, said = told("broker")
+            assert (grade, said.partition(":")[0]) == ("wrong", "Redis may evict messages")
+    finally:
+        server.kill()
+        server.wait()
 
 
 def test_a_cache_that_is_away_is_wrong(settings):
