@@ -5,12 +5,12 @@ These pages ask neither the database nor the session, which may be what is broke
 
 import sys
 
-from django.db import DatabaseError, InterfaceError, InternalError, OperationalError
 from django.http import HttpResponse
 from django.template.loader import render_to_string
 from django.urls import reverse
 
 from config import policies
+from digest.alarms import is_of_the_database
 
 
 def unreadable(request, exception):
@@ -34,13 +34,7 @@ def not_found(request, exception):
 
 def broken(request):
     """Say so where the database is away, full or damaged: then no letters leave, either."""
-    return page(request, 503 if _is_of_the_database(sys.exception()) else 500)
-
-
-def _is_of_the_database(error):
-    """A DatabaseError of no kind is what SQLite says of a file that is damaged."""
-    is_away = isinstance(error, InterfaceError | InternalError | OperationalError)
-    return is_away or type(error) is DatabaseError
+    return page(request, 503 if is_of_the_database(sys.exception()) else 500)
 
 
 def page(request, status: int, template: str = "", **told) -> HttpResponse:

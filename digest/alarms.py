@@ -42,7 +42,6 @@ SEEN_FOR_SELDOM = timedelta(minutes=20)  # Each five minutes, or from one machin
 SEEN_FOR_AN_HOUR = timedelta(minutes=80)  # Each hour.
 TELLING = timedelta(minutes=1)  # So long one process has the right to tell.
 ELSEWHERE = ("promises", "disk")  # Alarms that not every process can find.
-AWAY = (InterfaceError, InternalError, OperationalError)
 SILENCES = 2  # So many looks in a row the database doesn't answer before somebody is called.
 
 
@@ -329,6 +328,14 @@ def _watch_on():
         watcher.look()
 
 
+def is_of_the_database(error: BaseException | None) -> bool:
+    """Return whether it says that the database is away, takes no writes, or is damaged: that is
+    what SQLite says with a DatabaseError of no kind. Others are mistakes of ours.
+    """
+    is_away = isinstance(error, InterfaceError | InternalError | OperationalError)
+    return is_away or type(error) is DatabaseError
+
+
 class Watcher:
     """Looks again and again, and notices when there is no database in which to write it down.
 
@@ -343,8 +350,7 @@ class Watcher:
         try:
             watch(clock.of_database())
         except Exception as error:
-            # A DatabaseError of no kind is what SQLite says of a file that is damaged.
-            if isinstance(error, AWAY) or type(error) is DatabaseError:
+            if is_of_the_database(error):
                 self._is_silent(error)
             else:
                 logger.exception("the alarms can't be watched")

@@ -9,6 +9,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.utils import Error as DatabaseError
+from django.db.utils import InternalError
 
 from digest import alarms
 from digest.models import Harvest
@@ -38,15 +39,12 @@ def reasons_not_ready(*, in_full: bool = False) -> list[str]:
     return []
 
 
-def is_damage(error: Exception) -> bool:
-    """Return whether SQLite has found that its file is damaged, or no database at all."""
-    return any(words in str(error) for words in ("malformed", "file is not a database"))
-
-
 def in_words(error: DatabaseError) -> str:
     """Return what an error of the database means. It names hosts and users: for operators alone."""
     said = " ".join(str(error).split())
-    if is_damage(error):
+    if isinstance(error, InternalError):
+        return f"The database takes no writes ({said}): see `database` in docs/runbook.md."
+    if any(words in said for words in ("malformed", "file is not a database")):
         return (
             f"The database is damaged ({said}): stop the service, and put back a backup as "
             f"docs/backup.md says."

@@ -10,9 +10,10 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError, OperationalError
+from django.db import Error
 
 from digest import health, upgrading
+from digest.alarms import is_of_the_database
 from subscriptions import addresses
 
 
@@ -25,7 +26,7 @@ class Command(BaseCommand):
     requires_migrations_checks = False
 
     def execute(self, *args, **options):
-        with damage_told():
+        with database_told():
             return self._execute(*args, **options)
 
     def _execute(self, *args, **options):
@@ -33,21 +34,18 @@ class Command(BaseCommand):
             if reasons := health.reasons_not_ready(in_full=True):
                 raise CommandError(" ".join(reasons))
         else:
-            try:
-                with upgrading.alone_with_file():
-                    call_command("migrate", interactive=False, verbosity=0)
-            except OperationalError as error:
-                raise CommandError(health.in_words(error)) from error
+            with upgrading.alone_with_file():
+                call_command("migrate", interactive=False, verbosity=0)
         return super().execute(*args, **options)
 
 
 @contextmanager
-def damage_told():
-    """Raise CommandError where the database turns out to be damaged, as it may at any query."""
+def database_told():
+    """Raise CommandError, in words, where the database goes away, or takes no writes."""
     try:
         yield
-    except DatabaseError as error:
-        if health.is_damage(error):
+    except Error as error:
+        if is_of_the_database(error):
             raise CommandError(health.in_words(error)) from error
         raise
 

@@ -1,7 +1,6 @@
 """`manage.py upgrade`: bring the database to what this version needs, while letters leave."""
 
-from django.core.management.base import BaseCommand, CommandError
-from django.db import OperationalError
+from django.core.management.base import BaseCommand
 
 from digest import starter, upgrading
 from digest.management import base
@@ -13,11 +12,8 @@ class Command(BaseCommand):
     requires_system_checks = []  # `migrate` makes them itself, where what they raise is told.
 
     def handle(self, **options):
-        try:
-            with base.damage_told():
-                upgrading.migrate(self.stdout.write)
-        except OperationalError as error:
-            raise CommandError(f"The database stands in the way: {error}") from error
+        with base.database_told():
+            upgrading.migrate(self.stdout.write)
         if made := starter.make_topics():
             self.stdout.write(f"Made {made} starter topics.")
         self.stdout.write("The database is ready for this version.")
