@@ -62,6 +62,16 @@ def migrations_of_this_version() -> frozenset[tuple[str, str]]:
     return frozenset(MigrationLoader(None).disk_migrations)
 
 
+def takes_writes() -> bool:
+    """Return whether PostgreSQL does: a standby, and one that its provider has closed, reads on."""
+    connection = connections[DEFAULT_DB_ALIAS]
+    if connection.vendor != "postgresql":
+        return True
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW transaction_read_only")
+        return cursor.fetchone()[0] == "off"
+
+
 def last_harvests() -> dict[str, Harvest | None]:
     """Return the last run of each source that is asked daily. Backfills are apart."""
     daily = Harvest.objects.filter(since=None)
@@ -97,4 +107,11 @@ def degradations(now: datetime) -> list[str]:
     halted = (
         ["No letters leave for now: the panel says why."] if sending.current().why_not(now) else []
     )
-    return [*missing, *failed, *halted, *(said for name, said in PUBLIC.items() if name in names)]
+    closed = [] if takes_writes() else ["Nothing can be saved, and no letters leave, for now."]
+    return [
+        *closed,
+        *missing,
+        *failed,
+        *halted,
+        *(said for name, said in PUBLIC.items() if name in names),
+    ]

@@ -60,7 +60,7 @@ def _postgresql():
             f"PostgreSQL may lose what it has confirmed, and letters would leave twice: switch "
             f"{', '.join(unsafe)} on."
         )
-    if _shown("transaction_read_only") == "on":
+    if not health.takes_writes():
         return "wrong", (
             "PostgreSQL takes no writes: DATABASE_URL leads to a standby, or its disk is full."
         )

@@ -66,11 +66,17 @@ def test_where_all_is_well_it_says_so():
     assert {what: found[what] for what in OF_THE_HOUSE} == dict.fromkeys(OF_THE_HOUSE, "ok")
 
 
-def test_a_postgresql_that_takes_no_writes_is_wrong(monkeypatch):
-    monkeypatch.setattr(premises, "_shown", lambda name: "on")
-    grade, said = premises._postgresql()
+def test_a_postgresql_that_takes_no_writes_is_wrong_and_a_monitor_may_see_it(client):
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite can't be on standby")
+    with connection.cursor() as cursor:
+        cursor.execute("SET TRANSACTION READ ONLY")
+    grade, said = premises.database(NOW)
     assert grade == "wrong"
     assert said.startswith("PostgreSQL takes no writes")
+    answer = client.get("/healthz/", headers={"host": "papers.example.org"})
+    assert answer.status_code == 200  # Papers can be read, and searched.
+    assert "Nothing can be saved, and no letters leave, for now." in answer.json()["degraded"]
 
 
 def test_the_disk_is_told_of_where_the_database_does_not_answer(monkeypatch):
