@@ -27,6 +27,7 @@ LEAST = 5_000  # So many papers are read at least, however old: fewer know too f
 KEPT = 2  # So many models stay in the storage: a worker may still be reading the last but one.
 
 _loaded: tuple[str, TfidfModel] | None = None
+_told_of = 0  # The row of the last model that was refused in this process, and the log told of.
 
 
 class Damaged(Exception):
@@ -100,13 +101,16 @@ def in_use() -> TfidfModel:
 
     Raises NotFitted where none can be used.
     """
+    global _told_of
     row = FittedModel.objects.first()
     if row is None:
         raise NotFitted
     try:
         return kept(row)
     except Damaged as reason:
-        logger.error("The model is refused, and has to be fitted anew: %s", reason)
+        if row.pk != _told_of:  # Each request would, until it is fitted.
+            logger.error("The model is refused, and has to be fitted anew: %s", reason)
+            _told_of = row.pk
         raise NotFitted from reason
 
 

@@ -25,6 +25,7 @@ hypothesis.settings.load_profile("unhurried")
 #: Module caches that would carry one test's papers into the next.
 CACHES = [
     ("digest.fitting", "_loaded", None),
+    ("digest.fitting", "_told_of", 0),
     ("digest.archive", "_loaded", None),
     ("digest.archive", "_refused", {}),
     ("digest.archive", "_noticed", 0.0),

@@ -437,6 +437,17 @@ def test_the_model_is_fitted_on_the_last_days_and_on_older_papers_where_they_are
     assert fitting.fit(NOW).documents == read
 
 
+def test_a_damaged_model_is_told_of_once_and_not_at_each_request(caplog):
+    make.paper("Graphs")
+    row = fitting.fit(NOW)
+    with open(fitting.default_storage.path(row.name), "wb") as file:
+        file.write(b"damaged")
+    for _ in range(3):
+        with pytest.raises(fitting.NotFitted):
+            fitting.in_use()
+    assert caplog.text.count("The model is refused, and has to be fitted anew") == 1
+
+
 def test_a_damaged_model_is_refused_and_fitted_anew(caplog):
     make.paper("Graphs")
     row = fitting.fit(NOW)
