@@ -90,7 +90,7 @@ def write(now, corpus: Corpus | None = None) -> ArchiveFile | None:
     """Write all papers with the model in use. Return the row, None where another is at it.
 
     What an earlier archive or the corpus has read is not read again: of the corpus, what a paper
-    still says. Without a model, nothing is written.
+    still says. A model that can't be used is fitted anew; without one, nothing is written.
     """
     lease = Lease("archive", LEASE)
     if not lease.take():
@@ -103,13 +103,15 @@ def write(now, corpus: Corpus | None = None) -> ArchiveFile | None:
 
 def _write(now, corpus):
     row = FittedModel.objects.first()
-    try:
-        model = fitting.kept(row) if row else None
-    except Damaged as reason:
-        logger.error("No archive is written: %s", reason)
-        model = None
-    if model is None:
+    if row is None:
         return None
+    try:
+        model = fitting.kept(row)
+    except Damaged as reason:  # Of an older format, say: until the next planning may be a day.
+        logger.error("The model is refused, and fitted anew: %s", reason)
+        corpus = fitting.read_corpus(now)
+        row = fitting.fit(now, corpus)
+        model = fitting.kept(row)
     _, changed_at = _state()
     before, changed = _known_before()
     content = arrays_of(model, _facts(), _texts, before, changed, corpus)

@@ -306,7 +306,7 @@ def _model(now):
     try:
         fitting.load(row)
     except fitting.Damaged as reason:
-        return "note", f"{reason}; the next planning fits it anew."
+        return "note", f"{reason}; a worker fits it anew within ten minutes."
     return "ok", f"of {row.fitted_at:%Y-%m-%d %H:%M} UTC, {row.documents} papers, {row.terms} terms"
 
 

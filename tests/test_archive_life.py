@@ -8,6 +8,7 @@ from django.core.files.storage import default_storage
 
 from digest import archive, checkup, editions, fitting, tasks
 from digest.models import ArchiveFile, FittedModel, Paper
+from digest.ranking import model as ranking_model
 from digest.ranking.searching import search
 from digest.ranking.tuning import Tuning
 from digest.turns import Lease
@@ -194,10 +195,21 @@ def test_the_last_but_one_is_used_where_the_last_is_damaged():
     assert found("graph") == [paper.pk]
 
 
-def test_no_archive_is_written_with_a_damaged_model():
-    make.paper("Graph networks")
-    os.remove(path_of(fitting.fit(NOW)))
-    assert archive.write(NOW) is None
+@pytest.mark.parametrize("had_archive", [True, False])
+def test_a_model_that_is_refused_is_fitted_anew_with_the_archive(monkeypatch, had_archive, caplog):
+    """After an upgrade that changed its form, or a backup that was restored without its files."""
+    paper = make.paper("Graph networks")
+    old = archive.renew(NOW) if had_archive else fitting.fit(NOW)
+    monkeypatch.setattr(ranking_model, "FORMAT", ranking_model.FORMAT + 1)
+    fitting._loaded = archive._loaded = None
+    tasks.keep_archive()
+    assert "is wanted" in caplog.text
+    caplog.clear()
+    assert found("graph") == [paper.pk]
+    assert FittedModel.objects.first() != old
+    tasks.keep_archive()
+    assert FittedModel.objects.count() == 2
+    assert not caplog.text
 
 
 def test_an_archive_whose_model_is_gone_is_refused():
