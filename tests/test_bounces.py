@@ -1,9 +1,11 @@
 """What comes back by mail, and what it does: facts about letters, and letters kept from readers."""
 
+import threading
 import time
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 
 from subscriptions import operating, returns
 from subscriptions.models import Letter, LetterFact, Seal, UselessMail
@@ -11,6 +13,7 @@ from subscriptions.post import aside, inbound, office, reports, retention, suppr
 from tests import came_back, make
 from tests.came_back import address_of, answer, complaint, group, report
 from tests.make import NOW
+from tests.threads import uncommitted
 
 pytestmark = pytest.mark.django_db
 
@@ -406,6 +409,17 @@ def test_a_complaint_outweighs_that_letters_came_back(reader, letter):
     receive(complaint("feedback@paperboy.example", message_id=letter.message_id))
     assert state_of(reader) == "complained"
     assert not reader.may_vouch(NOW + 9 * DAY)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_complaint_is_not_replaced_by_a_bounce_that_comes_in_the_same_moment(reader, letter):
+    if connection.vendor != "postgresql":
+        pytest.skip("on SQLite, writers come one after the other")
+    thread, commit = uncommitted(lambda: suppression.after_complaint(reader.pk, "abuse", NOW))
+    threading.Timer(0.5, commit.set).start()
+    assert receive(report(address_of(letter))) == "recorded"
+    thread.join(30)
+    assert state_of(reader) == "complained"
 
 
 @pytest.mark.parametrize("by", suppression.FOR_GOOD)

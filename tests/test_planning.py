@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from django.db import connection, transaction
+from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from digest import fitting, planning
@@ -20,7 +20,7 @@ from subscriptions.models import Letter, Subscriber
 from subscriptions.post import office
 from tests import make
 from tests.make import NOW
-from tests.threads import at_once, errors_of
+from tests.threads import at_once, errors_of, uncommitted
 
 pytestmark = pytest.mark.django_db
 
@@ -320,23 +320,6 @@ def test_the_next_digest_keeps_its_distance_to_one_that_was_repeated_however_tha
     assert planning.ends_rest(letter, reader) is None
     letter.repeats = 1
     assert planning.ends_rest(letter, reader) == NOW + schedule.APART
-
-
-def uncommitted(act):
-    """Do something in a transaction of a thread. Return the thread, and what lets it commit."""
-    done, commit = threading.Event(), threading.Event()
-
-    def do():
-        with transaction.atomic():
-            act()
-            done.set()
-            commit.wait(30)
-        connection.close()
-
-    thread = threading.Thread(target=do)
-    thread.start()
-    assert done.wait(10)
-    return thread, commit
 
 
 @pytest.mark.django_db(transaction=True)

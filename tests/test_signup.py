@@ -1,22 +1,23 @@
 """The verbs across models, called once, twice, in the wrong order, and by twenty at once."""
 
 import json
+import threading
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db import transaction
+from django.db import connection, transaction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from subscriptions import correspondence, operating, schedule, seals, signup
+from subscriptions import correspondence, operating, registry, schedule, seals, signup
 from subscriptions.models import Consent, Letter, Seal, Subscriber, Topic, TopicPreference
 from subscriptions.post import office, suppression
 from subscriptions.signup import Wishes
 from tests import make
 from tests.make import NOW
-from tests.threads import at_once, errors_of
+from tests.threads import at_once, errors_of, uncommitted
 
 pytestmark = pytest.mark.django_db
 
@@ -821,6 +822,30 @@ def test_erasing_twice_is_erasing_once():
     signup.erase(reader, now=NOW)
     for model in (Subscriber, TopicPreference, Topic, Letter, Consent):
         assert not model.objects.exists()
+
+
+# ---- Who never confirmed
+
+
+def test_who_asks_anew_while_others_are_forgotten_is_not(monkeypatch):
+    for name in ("first", "second"):
+        subscribe(f"{name}@example.org", now=NOW - 31 * DAY)
+    monkeypatch.setattr(registry, "erasers", [lambda _: subscribe("second@example.org")])
+    assert signup.forget_unconfirmed(NOW - 30 * DAY) == 1
+    assert Subscriber.objects.get().email == "second@example.org"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_is_asking_anew_in_this_very_moment_is_not_forgotten():
+    if connection.vendor != "postgresql":
+        pytest.skip("on SQLite, writers come one after the other")
+    subscribe(now=NOW - 31 * DAY)
+    thread, commit = uncommitted(subscribe)
+    threading.Timer(0.5, commit.set).start()
+    assert signup.forget_unconfirmed(NOW - 30 * DAY) == 0
+    commit.set()
+    thread.join(30)
+    assert Subscriber.objects.get().asked_at == NOW
 
 
 # ---- Twenty at once

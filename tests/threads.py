@@ -1,9 +1,9 @@
 """Several who act at one moment, each in a thread with database connections of its own."""
 
 from collections.abc import Callable
-from threading import Barrier, Thread
+from threading import Barrier, Event, Thread
 
-from django.db import connections
+from django.db import connection, connections, transaction
 
 SECONDS = 60  # Then they wait for each other for ever.
 
@@ -33,3 +33,20 @@ def at_once(*acts: Callable) -> list:
 def errors_of(came_of: list) -> list[Exception]:
     """Return what was raised, of all that `at_once` returned."""
     return [one for one in came_of if isinstance(one, Exception)]
+
+
+def uncommitted(act: Callable) -> tuple[Thread, Event]:
+    """Do something in a transaction of a thread. Return the thread, and what lets it commit."""
+    done, commit = Event(), Event()
+
+    def do():
+        with transaction.atomic():
+            act()
+            done.set()
+            commit.wait(30)
+        connection.close()
+
+    thread = Thread(target=do)
+    thread.start()
+    assert done.wait(10)
+    return thread, commit
