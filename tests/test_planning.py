@@ -17,7 +17,7 @@ from digest import fitting, planning
 from digest.models import Digest, Paper, Pick
 from subscriptions import schedule, signup
 from subscriptions.models import Letter, Subscriber
-from subscriptions.post import office
+from subscriptions.post import office, suppression
 from tests import make
 from tests.make import NOW
 from tests.threads import at_once, errors_of, uncommitted
@@ -301,11 +301,19 @@ def test_a_shard_is_followed_by_the_next(monkeypatch):
     assert Digest.objects.count() == 8
 
 
-def test_who_unsubscribes_while_the_ranking_runs_is_left_out():
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda reader: signup.unsubscribe(reader.public_id, door=DOOR, now=NOW),
+        lambda reader: suppression.after_complaint(reader.pk, "abuse", NOW),
+    ],
+    ids=["unsubscribed", "complained"],
+)
+def test_who_wants_it_no_more_once_the_ranking_ran_is_left_out(end):
     make.paper("Graphs")
     reader = make.subscriber(interests="graphs")
     dues = planning.propose([reader], NOW)
-    signup.unsubscribe(reader.public_id, door=DOOR, now=NOW)
+    end(reader)
 
     planning._write_down(dues, None, NOW)
 
