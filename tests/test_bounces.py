@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from django.db import connection
 
-from subscriptions import operating, returns
+from subscriptions import operating, returns, signup
 from subscriptions.models import Letter, LetterFact, Seal, UselessMail
 from subscriptions.post import aside, inbound, office, reports, retention, suppression, verp
 from tests import came_back, make
@@ -70,7 +70,13 @@ def test_what_may_pass_is_noted_and_no_more(reader, letter, status):
 def test_news_of_a_letter_is_no_bounce(reader, letter, action):
     assert receive(report(address_of(letter), group(action, "2.1.5"))) == "recorded"
     assert state_of(reader) == "written to"
-    assert letter.facts.get().kind == {"expanded": "relayed"}.get(action, action)
+    fact = letter.facts.get()
+    assert (fact.kind, fact.grade) == ({"expanded": "relayed"}.get(action, action), "")
+
+
+def test_a_report_whose_actions_nobody_knows_reports_nothing(letter):
+    receive(report(address_of(letter), group("vanished")))
+    assert useless() == {"no-report": 1}
 
 
 def test_an_open_status_is_taken_from_the_servers_words(reader, letter):
@@ -245,6 +251,15 @@ def test_the_same_report_again_changes_nothing(reader, letter):
     assert receive(b"Received: again\n" + mime, now=NOW + 3 * HOUR) == "known"
     assert state_of(reader) == "written to"
     assert letter.facts.count() == 1
+
+
+def test_a_complaint_that_she_took_back_is_not_made_again_by_its_copy(reader, letter):
+    mime = complaint("feedback@paperboy.example", message_id=letter.message_id)
+    receive(mime)
+    assert state_of(reader) == "complained"
+    assert signup.lift(reader, door=signup.Door(via="a test"), now=NOW + 2 * HOUR)
+    assert receive(mime, now=NOW + 3 * HOUR) == "known"
+    assert state_of(reader) == "written to"
 
 
 def test_a_report_may_come_before_we_know_that_the_letter_was_accepted(reader):

@@ -192,6 +192,11 @@ def test_a_mailbox_gets_few_letters_however_it_is_spelt_and_the_page_does_not_te
     assert len(set(pages)) == 1
 
 
+def test_one_network_that_is_turned_away_is_nothing_to_log(client, caplog):
+    assert [sign_up(client).status_code for _ in range(4)] == [200] * 3 + [429]
+    assert "letters were asked for" not in caplog.text
+
+
 def test_after_too_many_from_many_networks_the_door_is_closed_and_an_alarm_says_so(client, caplog):
     statuses = [
         sign_up(client, f"you-{n}@example.org", f"10.1.{n}.1").status_code for n in range(20)

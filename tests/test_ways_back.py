@@ -70,8 +70,9 @@ def test_a_confirmation_that_comes_back_too_keeps_her_from_another_for_a_week(cl
     assert sign_up(NOW + 2 * WEEK + HOUR) is not None
 
 
-def test_nobody_is_asked_after_a_complaint_however_long_ago():
-    suppressed(by="complained")
+@pytest.mark.parametrize("fields", [{}, {"confirmed": False}])
+def test_nobody_is_asked_after_a_complaint_however_long_ago(fields):
+    suppressed(by="complained", **fields)
     assert sign_up(NOW + 52 * WEEK) is None
     assert not Letter.objects.exists()
 
