@@ -305,6 +305,7 @@ def test_no_more_than_so_many_unknown_letters_are_remembered(settings, letter, m
         receive(report("bounces@x.example", message_id=made_up))
     assert LetterFact.objects.count() == 2
     assert useless() == {"too-many": 2}
+    assert receive(report("bounces@x.example", message_id=letter.message_id)) == "recorded"
 
 
 def test_a_number_that_is_another_letters_by_now_is_not_believed(reader, letter):
@@ -578,6 +579,20 @@ def test_a_report_may_tell_no_time_that_can_be(letter, date):
     mime = mime.replace(b"Date: Mon, 01 Jun 2026 12:05:00 +0000", f"Date: {date}".encode())
     assert receive(mime) == "recorded"
     assert letter.facts.get().at is None
+
+
+def test_a_report_tells_when_it_was_or_else_when_it_was_written():
+    last = "\nLast-Attempt-Date: Mon, 01 Jun 2026 12:03:00 +0000"
+    unwanted = complaint("x@x.example")
+    arrived = b"Arrival-Date: Mon, 01 Jun 2026 12:00:01 +0000\nFeedback-Type:"
+    told = [
+        report("x@x.example", group() + last),
+        report("x@x.example", group()),
+        unwanted.replace(b"Feedback-Type:", arrived),
+        unwanted,
+    ]
+    times = [reports.read(mime).at for mime in told]
+    assert [f"{at:%H:%M:%S}" for at in times] == ["12:03:00", "12:05:00", "12:00:01", "13:00:00"]
 
 
 def test_old_facts_and_counts_go_with_the_events(reader, letter, settings):

@@ -8,7 +8,7 @@ from django.apps import apps
 from django.test import Client
 
 from digest import planning, upkeep
-from subscriptions import links, moving, returns, seals, signup
+from subscriptions import correspondence, links, moving, returns, seals, signup
 from subscriptions.models import Letter, LetterFact, Move, Subscriber
 from subscriptions.post import delivery, office, recording, suppression
 from subscriptions.post.line import Verdict
@@ -194,6 +194,7 @@ def test_who_never_confirmed_the_new_address_or_left_it_makes_room(client, field
     other = reader(NEW, interests="cake", **fields)
     one = reader(interests="bread")
     ask(client, one)
+    assert letters() == [("move", "", "planned"), ("move", NEW, "planned")]
     for side in ("old", "new"):
         agree(one, side)
     assert moved(one)
@@ -235,6 +236,18 @@ def test_who_signs_the_new_address_up_in_that_very_moment_keeps_it(client, monke
 
 
 # ---- Another thought
+
+
+def test_who_stays_gets_the_other_letters_that_wait():
+    one = reader()
+    moving.ask(one, NEW, now=NOW)
+    correspondence.write(one, "link", NOW, NOW + DAY)
+    moving.stay(one, now=NOW)
+    assert letters() == [
+        ("move", "", "skipped"),
+        ("move", Letter.ELSEWHERE, "skipped"),
+        ("link", "", "planned"),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -218,11 +218,13 @@ def test_one_who_left_may_come_back_the_same_minute():
     subscribe()
     someone = Subscriber.objects.get()
     confirm(someone, now=NOW + MINUTE)
+    signup.pause(someone, NOW.date() + 9 * DAY, now=NOW + MINUTE)
     unsubscribe(someone, now=NOW + 2 * MINUTE)
-    assert subscribe(now=NOW + 3 * MINUTE) is not None
+    assert subscribe(wishes=Wishes(interests=["bread"]), now=NOW + 3 * MINUTE) is not None
     confirm(someone, now=NOW + 4 * MINUTE)
     someone.refresh_from_db()
     assert someone.state_at(NOW + 4 * MINUTE) == "active"
+    assert stances(someone) == {"bread": "follow"}
     assert someone.next_due_at == NOW + 4 * MINUTE
 
 
