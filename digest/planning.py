@@ -288,7 +288,7 @@ def _in_this_time(subscriber, last):
 
 def _since(subscriber, last, day) -> date | None:
     """Return the day of her last digest, where a day of hers lies between it and this one."""
-    if last is None or last >= day:
+    if last is None:
         return None
     return last if _after(last, subscriber)[0] < day else None
 

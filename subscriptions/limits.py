@@ -52,7 +52,7 @@ class TooMany(Exception):
     def __init__(self, door: str, by: str, wait: timedelta):
         super().__init__(f"{door}: {by}")
         self.door, self.by = door, by
-        self.retry_after = max(1, ceil(wait.total_seconds()))
+        self.retry_after = ceil(wait.total_seconds())
 
 
 @dataclass(frozen=True)
