@@ -228,6 +228,7 @@ def test_what_went_to_another_address_is_no_part_of_a_row(reader, own, state):
         bounce_softly([elsewhere])
     bounce_softly(letters)
     assert state_of(reader) == state
+    assert not Seal.objects.exists()
 
 
 def test_what_comes_back_from_another_makes_no_row(reader):
