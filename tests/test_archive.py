@@ -179,6 +179,19 @@ def test_a_search_finds_what_is_quoted_as_it_is_written():
         assert titles(archive, papers, search(archive, asked, TUNING, newest=True).papers) == found
 
 
+@pytest.mark.parametrize("asked", ['"few shot learning"', '"few-shot learning"'])
+def test_in_a_quoted_search_a_hyphen_and_a_space_are_the_same(asked):
+    papers = [
+        *some_papers(),
+        Texts("2607.1", "Few-shot learning", ""),
+        Texts("2607.2", "Few shot learning", ""),
+        Texts("2607.3", "Zero-shot learning", ""),
+    ]
+    archive = archive_of(papers)
+    found = titles(archive, papers, search(archive, asked, TUNING).papers)
+    assert set(found) == {"Few-shot learning", "Few shot learning"}
+
+
 def test_what_was_read_is_not_read_again_for_another_model():
     papers = some_papers()
     before = archive_of(papers[:100])

@@ -286,7 +286,8 @@ def test_a_letter_and_a_word_are_the_same_with_a_hyphen_and_without(topic):
         ("3-D", {2}),
         ("3-D vision", {2}),
         ("in-context learning", {3}),
-        ('"k-means"', {5}),
+        ('"k-means"', {5, 6}),
+        ('"k means"', {5, 6}),
         ("k-means of the bakers, their bread and their ovens", {5}),
     ],
 )
@@ -294,6 +295,57 @@ def test_other_hyphens_and_what_is_quoted_or_a_sentence_mean_what_they_did(topic
     papers = ["e-commerce", "ecommerce", "3D vision", "in-context learning", "learning contexts"]
     papers += ["k-means of bakers' bread in ovens", "k means"]
     assert set(papers_of(follow(topic), papers)) == found
+
+
+HYPHENS = [
+    "Chain of thought",
+    "chain-of-thought prompting",
+    "few-shot learning",
+    "few shot learning",
+    "zero-shot learning",
+    "super-resolution",
+    "super resolution",
+    "resign",
+    "sign",
+    "rice",
+]
+
+
+@pytest.mark.parametrize(
+    ("quoted", "found"),
+    [
+        ("chain of thought", {0, 1}),
+        ("few shot learning", {2, 3}),
+        ("super resolution", {5, 6}),
+        ("re sign", set()),
+    ],
+)
+def test_in_quotes_a_hyphen_and_a_space_are_the_same(quoted, found):
+    assert set(papers_of(follow(f'"{quoted}"'), HYPHENS)) == found
+    assert unmuted(HYPHENS, f'"{quoted}"') == [
+        said for place, said in enumerate(HYPHENS) if place not in found
+    ]
+    if found:
+        hyphenated = f'"{"-".join(quoted.split(" ", quoted.count(" ") - ("learning" in quoted)))}"'
+        assert set(papers_of(follow(hyphenated), HYPHENS)) == found
+        assert len(unmuted(HYPHENS, hyphenated)) == len(HYPHENS) - len(found)
+
+
+def test_without_its_hyphen_a_word_is_none_that_only_ends_so():
+    assert set(papers_of(follow('"re-sign"'), HYPHENS)) == {7}
+    assert set(papers_of(follow("over-sign"), HYPHENS)) == set()
+
+
+@pytest.mark.parametrize("topic", ["super resolution", "super-resolution"])
+def test_a_prefix_is_the_same_with_a_hyphen_and_with_a_space(topic):
+    said = {one.paper: one.terms for one in choices_of(follow(topic), HYPHENS)}
+    assert said == {5: ("super-resolution",), 6: ("super resolution",)}
+
+
+@pytest.mark.parametrize("topic", ["interferon γ", "interferon gamma", "TGF-β"])
+def test_a_greek_letter_is_its_name(topic):
+    papers = ["interferon gamma and TGF-beta", "interferon-γ, TGF-β", r"interferon, TGF", "rice"]
+    assert set(papers_of(follow(topic), papers)) == {0, 1}
 
 
 def test_a_reason_has_the_letter_that_stands_before_a_word_or_after_it():
@@ -327,7 +379,8 @@ NUMBERS = [
     [
         ("type 2 diabetes", {0, 1, 2, 3}),
         ("type-2 diabetes", {0, 1, 2, 3}),
-        ('"type 2 diabetes"', {0, 3}),
+        ('"type 2 diabetes"', {0, 1, 3}),
+        ('"type-2 diabetes"', {0, 1, 3}),
         ("type 1 diabetes", {3, 4}),
         ("type diabetes", {0, 1, 2, 3, 4, 5}),
         ("type diabetes 2024", {0, 1, 2, 3, 4, 5}),

@@ -84,6 +84,10 @@ def test_what_lacks_words_of_the_topic_is_apart_by_these_words():
     assert (unknown.what, unknown.missing) == ("apart", ("hyperkähler",))
 
 
+def test_what_it_lacks_is_told_in_her_words_and_in_no_other_way_to_write_them():
+    assert verdict(follow('"graphs of proteins"'), 0).missing == ("proteins",)
+
+
 def test_of_many_words_that_it_lacks_the_heaviest_are_told():
     papers = [*TITLES, f"{corpora.words(0, 9)} bread", corpora.words(9, 9)]
     apart = verdict(follow(f"bread ovens of {corpora.words(0, 9)}"), 7, papers)

@@ -60,6 +60,8 @@ def _as_she_wrote(query: Query) -> dict[str, str]:
     """
     hers = text.as_written(query.text)
     for before, letter, after in query.lone:
+        if len(letter) > 1 and text.term(letter):
+            continue  # As "super" of "super resolution", which is said anyway.
         if before in hers and not letter.isalpha():
             number = rf"[^\W\d_]{{2,}}[-\u2010\u2011\s]*{re.escape(letter)}(?![^\W_])"
             for said in re.findall(number, query.text):

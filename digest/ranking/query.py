@@ -1,13 +1,13 @@
 """What a topic's text asks for: its parts, and in each the terms and the quoted phrases."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
 
 from digest.ranking import text
-from digest.ranking.stopwords import FILLERS
+from digest.ranking.stopwords import FILLERS, STOP_WORDS
 
 #: A comma parts a list of phrases of so many words at most; in a sentence it is only a comma.
 PHRASE = 4
@@ -32,8 +32,8 @@ OPERATOR = re.compile(r"(?<=\S\s)(?:AND|OR)(?=\s\S)|\bNOT(?=\s\S|\()")
 
 #: What stands in quotes: its words, folded.
 type Quote = tuple[str, ...]
-#: A word of one letter or a number, as in "T cells", "vitamin D" or "type 2 diabetes": the term
-#: before, itself, the term after.
+#: A word of one letter or a number, as in "T cells", "vitamin D" or "type 2 diabetes", or what a
+#: hyphen may join to the next word, as in "few-shot": the term before, itself, the term after.
 type Lone = tuple[str, str, str]
 #: Letters that are words of English, that an apostrophe makes, or that a hyphen joins to a term;
 #: C++ and C#, which stand beside anything; and numbers that are part of a term.
@@ -42,19 +42,31 @@ NO_LONE = re.compile(
     r"|\d[-\u2010\u2011]\w\b|(?<=[^\W\d_]{2})[-\u2010\u2011]?\d{1,4}(?!\w|\.\d)"
 )
 NUMBER = re.compile(r"\d+(?:\.\d+)*")
-#: A letter before a word, with a hyphen between them or without: papers write both. "E-mail" and
-#: "email" are one word as it is.
-WITH_HYPHEN = re.compile(r"(?<![\w'\u2019-])([^\W\d_AEIaei])[-\u2010\u2011](?=[^\W\d_]{2})")
-WITHOUT_HYPHEN = re.compile(r"(?<![\w'\u2019-])([^\W\d_AIai])\s+(?=[^\W\d_]{2})")
+#: What a hyphen joins to the next word, so that both are one term, and what others write without
+#: it: letters, prefixes, words that are no terms. Papers write both: "k-means", "super-resolution",
+#: "few-shot", "chain-of-thought". "E-mail" and "email" are one word as it is.
+HINGES = "|".join(sorted(text.PREFIXES | STOP_WORDS, key=len, reverse=True))
+WITH_HYPHEN = re.compile(
+    rf"(?<![\w'\u2019])([^\W\d_AEIaei]|{HINGES})[-\u2010\u2011](?=([^\W\d_]{{2,}}))", re.IGNORECASE
+)
+#: Where it isn't there, these are something else: "the", and "over time" is no overtime.
+NO_HINGES = "a|an|the|over|re|un|under"
+WITHOUT_HYPHEN = re.compile(
+    rf"(?<![\w'\u2019-])(?!(?:{NO_HINGES})\s)([^\W\d_AIai]|{'|'.join(text.PREFIXES)})\s+"
+    r"(?=[^\W\d_]{2,})",
+    re.IGNORECASE,
+)
+#: Only in quotes does a word that is no term belong to the next one, however it is written.
+QUOTED_WITHOUT = re.compile(
+    rf"(?<![\w'\u2019-])(?:(?!(?:{HINGES})\s)[^\W\d_]{{2,}}\s+)?"
+    rf"(?!(?:{NO_HINGES})\s)(?:{HINGES})\s+(?:(?:{HINGES})\s+)*[^\W\d_]{{2,}}",
+    re.IGNORECASE,
+)
 #: And so a number after a word: "Llama-3", "Llama3", "Llama 3".
 NUMBER_WITH_WORD = re.compile(r"(?<![^\W_])([^\W\d_]{2,})[-\u2010\u2011]?(?=\d{1,4}(?![^\W_]))")
 NUMBER_AFTER_WORD = re.compile(r"(?<![^\W_])([^\W\d_]{2,})\s+(?=\d{1,4}(?![^\W_]))")
-WAYS = (
-    (WITH_HYPHEN, r"\1 "),
-    (WITHOUT_HYPHEN, r"\1-"),
-    (NUMBER_WITH_WORD, r"\1 "),
-    (NUMBER_AFTER_WORD, r"\1-"),
-)
+#: How a quote begins: nothing before it tells which word stands there.
+BEGINNING = re.compile(rf"\s*(?:(?:{HINGES})\s+)*({HINGES})\s+([^\W\d_]{{2,}})", re.IGNORECASE)
 YEAR = re.compile(r"(?:19|20)\d\d")
 
 
@@ -63,9 +75,9 @@ class Query:
     """One part of a topic's text: its terms, and those that must stand next to each other.
 
     `terms` are in the order in which they were written, each as often as it was. `quotes` are the
-    words that are meant as they are written. `lone` are the words of one letter and the numbers,
-    which are no terms, where all words are meant. `text` may be another way to write the `part` of
-    her topic.
+    words that are meant as they are written. `lone` are words that must stand beside a neighbour:
+    those of one letter and the numbers, which are no terms, where all words are meant, and what a
+    hyphen may join. `text` may be another way to write the `part` of her topic.
     """
 
     text: str
@@ -131,44 +143,79 @@ remembered = lru_cache(maxsize=20_000)(_queries)
 
 
 def _ways(part: str) -> Iterator[Query]:
-    """Yield a part as it is written and, of a few words with a letter or number among them, as
-    others write it: "T-cell" as "T cell", "k means" as "k-means", and "Llama3" as "Llama 3".
+    """Yield a part as it is written and, of what stands in quotes, or of a few words, as others
+    write it: "T-cell" as "T cell", "k means" as "k-means", "Llama3" as "Llama 3", and
+    "chain of thought" as "chain-of-thought".
     """
     yield (query := _query(part, part))
-    if len(query.distinct) > SHORT or query.quotes:
+    if not query.quotes and len(query.distinct) > SHORT:
         return
-    for written, otherwise in WAYS:
-        if written.search(part):
-            way = _query(written.sub(otherwise, part), part)
-            if len(way.distinct) <= SHORT:
-                yield way
-            return
+    said = query.text
+    joined, apart = _rewritten(said, _with_hyphens), _rewritten(said, _without_hyphens)
+    ways = [_query(joined, part)] if joined != said else []
+    if apart != said:
+        ways.append(_query(apart, part, spaced=False, beside=_hinges(said)))
+    yield from (way for way in ways if query.quotes or len(way.distinct) <= SHORT)
 
 
-def _query(said: str, part: str) -> Query:
-    said = SPACED.sub(r"\1-", said)
+def _rewritten(said: str, rewrite: Callable[[str, bool], str]) -> str:
+    """Return a part written otherwise: what it has in quotes or, where it has none, all of it."""
+    if QUOTED.search(said):
+        return QUOTED.sub(lambda quoted: f'"{rewrite(quoted[1], True)}"', said)
+    return rewrite(said, False)
+
+
+def _with_hyphens(said: str, is_quoted: bool) -> str:
+    if is_quoted:
+        said = QUOTED_WITHOUT.sub(lambda found: "-".join(found[0].split()), said)
+    return NUMBER_AFTER_WORD.sub(r"\1-", WITHOUT_HYPHEN.sub(r"\1-", said))
+
+
+def _without_hyphens(said: str, _: bool) -> str:
+    return NUMBER_WITH_WORD.sub(r"\1 ", WITH_HYPHEN.sub(r"\1 ", said))
+
+
+def _hinges(said: str) -> list[Lone]:
+    """Return what hyphens join to the next word, so that it still must stand beside it: without
+    the "re", "re-sign" would be about any sign.
+    """
+    meant = " ".join(QUOTED.findall(said)) or said
+    return [_hinge(found) for found in WITH_HYPHEN.finditer(meant)]
+
+
+def _hinge(found: re.Match[str]) -> Lone:
+    return "", found[1].lower(), text.term(found[2])
+
+
+def _query(said: str, part: str, *, spaced: bool = True, beside: Sequence[Lone] = ()) -> Query:
+    """Return a part, written so. `spaced`: a prefix that stands alone belongs to the next word."""
+    said = SPACED.sub(r"\1-", said) if spaced else said
     words = text.words(said, of_query=True)
     terms = text.stems(words)
     if len(terms) > SHORT:
         terms = text.stems([word for word in words if word not in FILLERS]) or terms
     distinct = set(list(dict.fromkeys(terms))[:MAX_TERMS])
-    quotes = {tuple(text.words(quoted, of_query=True)) for quoted in QUOTED.findall(said)}
+    quoted = QUOTED.findall(said)
+    quotes = {tuple(text.words(one, of_query=True)) for one in quoted}
     stems = {quote: tuple(text.stems(list(quote))) for quote in quotes}
-    meant = [said] if len(distinct) <= SHORT else QUOTED.findall(said)
+    meant = [said] if len(distinct) <= SHORT else quoted
+    lone = [lone for said in meant for lone in lone_words(said)]
+    lone += [_hinge(found) for one in quoted if (found := BEGINNING.match(one))]
+    lone += beside
     return Query(
         said,
         part,
         tuple(term for term in terms if term in distinct),
         tuple(sorted({phrase for phrase in stems.values() if len(phrase) > 1})),
         tuple(sorted(quote for quote in quotes if stems[quote])),
-        tuple(dict.fromkeys(lone for said in meant for lone in lone_words(said))),
+        tuple(dict.fromkeys(one for one in lone if one[0] or one[2])),
     )
 
 
 def lone_words(said: str) -> list[Lone]:
     """Return the words of one letter and the numbers in a text, each with its neighbours, in order.
 
-    But for years, which stand anywhere.
+    But for years, which stand anywhere, and Greek letters, which are terms by their names.
 
     >>> lone_words("C*-algebras"), lone_words("vitamin D"), lone_words("k-means")
     ([('', 'c', 'algebra')], [('vitamin', 'd', '')], [])
@@ -179,7 +226,7 @@ def lone_words(said: str) -> list[Lone]:
     found = [
         (text.term(words[place - 1]), word, text.term(words[place + 1]))
         for place, word in enumerate(words)
-        if (len(word) == 1 and word.isalpha())
+        if (len(word) == 1 and word.isalpha() and word not in text.GREEK)
         or (NUMBER.fullmatch(word) and not YEAR.fullmatch(word))
     ]
     return [one for one in found if one[0] or one[2]]

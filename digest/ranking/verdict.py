@@ -1,6 +1,6 @@
 """Why one paper is, or is not, in one reader's digest."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -93,7 +93,7 @@ def _outside(
         if not asked:
             continue
         scores = relevance(model, edition, asked, tuning).scores[:, paper]
-        best = int(np.argmax(scores))
+        best = _in_her_words(model, edition, asked, paper, scores)
         if scores[best] > nearest.score:
             near = _near(model, edition, asked[best], paper, tuning, float(scores[best]))
             if near.what == "disliked" and interest.categories:
@@ -101,6 +101,19 @@ def _outside(
                 near = near if inside else replace(near, what="elsewhere")
             nearest = replace(near, topic=interest.name)
     return nearest
+
+
+def _in_her_words(
+    model: TfidfModel, edition: Edition, asked: Sequence[Query], paper: int, scores: np.ndarray
+) -> int:
+    """Return which query the paper is nearest to: of the ways to write its part, the best of which
+    the paper has enough; where it has of none, the one that she wrote, whose words she knows.
+    """
+    part = asked[int(np.argmax(scores))].part
+    ways = [number for number, query in enumerate(asked) if query.part == part]
+    enough, _ = coverage(model, edition, asked)
+    had = [number for number in ways if enough[number, paper]]
+    return max(had, key=lambda number: float(scores[number]), default=ways[0])
 
 
 def _near(
