@@ -47,6 +47,15 @@ def test_an_archive_whose_name_is_no_word_brings_the_papers_of_its_categories():
     assert {pick.why for pick in picks} == {"q-fin", "Astro-ph"}
 
 
+def test_a_text_that_is_a_list_of_categories_means_their_papers():
+    make.paper("Learning", categories=["cs.LG"])
+    make.paper("Statistics", categories=["stat.ML"])
+    make.paper("Prices", categories=["q-fin.PR"])
+    titles, picks = picked(topics=[make.topic("cs.lg, stat.ML")])
+    assert set(titles) == {"Learning", "Statistics"}
+    assert {pick.why for pick in picks} == {"cs.lg, stat.ML"}
+
+
 def test_a_followed_category_brings_its_papers_the_primary_ones_first(papers):
     titles, picks = picked(topics=[category("math.GT")])
     assert titles == ["Knots", "Knots elsewhere"]

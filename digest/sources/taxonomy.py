@@ -3,7 +3,11 @@
 As arXiv has it since 2017: 155 active categories in 20 archives.
 """
 
+import re
 from difflib import get_close_matches
+from itertools import chain
+
+SEPARATOR = re.compile(r"\s*[,;\n]\s*")
 
 ARCHIVES = {
     "astro-ph": "Astrophysics",
@@ -248,15 +252,24 @@ def named(text: str) -> str:
 
 
 def meant(text: str) -> tuple[str, ...]:
-    """Return the categories that a text is the name of: one, those of an archive, or none.
+    """Return the categories that a text is the name of: one, those of an archive, or those of all
+    in a list of such names; else none.
 
     >>> meant("cs.lg"), meant("eess")
     (('cs.LG',), ('eess.AS', 'eess.IV', 'eess.SP', 'eess.SY'))
+    >>> meant("cs.LG, stat.ML"), meant("cs.LG, bread")
+    (('cs.LG', 'stat.ML'), ())
     """
-    archive = text.strip().lower()
+    names = [name for name in SEPARATOR.split(text.strip()) if name]
+    found = [_meant(name) for name in names]
+    return tuple(dict.fromkeys(chain.from_iterable(found))) if all(found) else ()
+
+
+def _meant(name: str) -> tuple[str, ...]:
+    archive = name.lower()
     if archive in NO_WORDS:
         return tuple(name for name in CATEGORIES if archive_of(name) == archive)
-    category = named(text)
+    category = named(name)
     return (category,) if category else ()
 
 
