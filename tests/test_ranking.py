@@ -416,6 +416,12 @@ def test_a_reason_has_the_number_that_stands_after_a_word(topic, said):
     assert choice.terms == said
 
 
+def test_a_reason_has_both_letters_of_a_pair():
+    topic = Interest("Trials", "A/B testing")
+    (choice,) = choices_of(Profile((topic,)), ["A/B tests", "rice"])
+    assert choice.terms == ("A/B testing",)
+
+
 def test_a_reason_has_no_acronym_beside_what_it_stands_for():
     papers = [f"Retrieval augmented generation (RAG) bakes {word(n)}" for n in range(5)]
     model = TfidfModel().fit([*papers, *TITLES])

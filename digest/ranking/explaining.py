@@ -68,6 +68,8 @@ def _as_she_wrote(query: Query) -> dict[str, str]:
                 hers |= {term: said for term, word in hers.items() if said.startswith(word)}
             continue
         as_she_does = letter.upper() if re.search(rf"\b{letter.upper()}\b", query.text) else letter
+        if paired := re.search(rf"\w[/&]{letter}\b", query.text, re.IGNORECASE):
+            as_she_does = paired[0]  # "A/B testing" is no "B testing".
         if after in hers:
             hers[after] = f"{as_she_does} {hers[after]}"
         elif before in hers:
