@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from html import escape  # As Django's, which looks for lazy texts first: pages have hundreds.
+from itertools import chain
 
 from django.conf import settings
 from django.utils.safestring import SafeString, mark_safe
@@ -78,12 +79,11 @@ def find(asked: str, *, page: int = 1, newest: bool = False) -> Results:
     if arxiv_id and len(asked.split()) == 1:  # An id, or an address: there are no words in it.
         found = [named] if named else []
         return Results(asked, _shown(found, asked, None), len(found), arxiv_id=arxiv_id)
-    meant = " ".join(asked_for(asked)) or asked  # Authors are looked for as it is.
     papers = archive.current()
     if papers is None:
-        ids, count = _by_title(meant)
+        ids, count = _by_title(asked)
     else:
-        ids, count = _by_words(papers, meant, newest)
+        ids, count = _by_words(papers, asked, newest)
     if named:
         count += named.pk not in ids
         ids = list(dict.fromkeys([named.pk, *ids]))[:RANKED]
@@ -91,9 +91,9 @@ def find(asked: str, *, page: int = 1, newest: bool = False) -> Results:
     some = ids[PAGE * (page - 1) : PAGE * page]
     rows = Paper.objects.order_by().in_bulk(some)
     found = [rows[one] for one in some if one in rows]
-    shown, most = _shown(found, meant, papers), RANKED if count > len(ids) == RANKED else 0
+    shown, most = _shown(found, asked, papers), RANKED if count > len(ids) == RANKED else 0
     is_plain = papers is None
-    is_wordless = not (is_plain or queries(meant))
+    is_wordless = not (is_plain or queries(asked))
     return Results(
         asked, shown, count, page, pages, most, is_plain=is_plain, is_wordless=is_wordless
     )
@@ -102,8 +102,13 @@ def find(asked: str, *, page: int = 1, newest: bool = False) -> Results:
 def _by_words(papers: Archive, asked: str, newest: bool) -> tuple[list[str], int]:
     """Return the ids of the papers that a text finds, and how many there are in all.
 
-    Who names an author whole wants her papers first; part of a name may be a word.
+    Who names an author whole wants her papers first; part of a name may be a word. Who asks for
+    authors wants nothing else.
     """
+    if authors := asked_for(asked):
+        named = [by_author(papers, author) for author in authors]
+        places = dict.fromkeys(one for found in zip(*named, strict=True) for one in chain(*found))
+        return papers.ids_at(list(places)[:RANKED]), len(places)
     hits = search(papers, asked, Tuning.of(settings.RANKING), newest=newest)
     whole, part = by_author(papers, asked)
     places = dict.fromkeys([*whole.tolist(), *hits.papers.tolist(), *part.tolist()])
@@ -136,8 +141,9 @@ def like(paper: Paper) -> list[Paper]:
 
 
 def _shown(found, asked, papers) -> list[Result]:
-    wanted = _terms_of(asked, papers)
-    names = frozenset(name_words(asked))
+    authors = asked_for(asked)
+    wanted = frozenset() if authors else _terms_of(asked, papers)
+    names = [frozenset(name_words(one)) for one in authors or (asked,)]
     return [
         Result(
             paper,
@@ -166,8 +172,9 @@ def _terms_of(asked, papers) -> frozenset[str]:
 def _byline(paper, names):
     """Return some authors, those who were asked for among them."""
     authors = paper.authors
-    may_be = bool(names) and names.issubset(name_words(" ".join(authors)))
-    is_meant = [may_be and names.issubset(name_words(author)) for author in authors]
+    said = frozenset(name_words(" ".join(authors)))
+    likely = [one for one in names if one and one <= said]
+    is_meant = [any(one.issubset(name_words(author)) for one in likely) for author in authors]
     if len(authors) > NAMES + 1:
         places = sorted(sorted(range(len(authors)), key=lambda n: not is_meant[n])[:NAMES])
     else:

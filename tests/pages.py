@@ -218,6 +218,7 @@ def broken() -> list[Sample]:
             for by in ("network", "all", "store")
         },
         "500.html": lambda: errors.broken(request),
+        "503.html": lambda: errors.page(request, 503),
         "410": lambda: HttpResponse(
             render_to_string(
                 "subscriptions/bad_link.html", policies.site(request) | {"expired": True}

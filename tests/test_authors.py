@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import lxml.html
 import pytest
 from django.utils import translation
 
@@ -145,8 +146,26 @@ def test_a_paper_of_an_earlier_day_is_an_authors_in_the_preview_of_that_day():
     assert found == [0, 1, 1, 1, 3]
 
 
-def test_a_search_for_an_author_takes_the_same_line():
+def test_a_search_for_an_author_finds_her_papers_alone():
     papers()
-    found = searching.find("author: Kurt Gödel")
-    assert (found.asked, found.count) == ("author: Kurt Gödel", 2)
+    make.paper("Of Kurt Gödel", "A life.", authors=["Ada Lovelace"])
+    archive.renew(NOW)
+    found = searching.find("author: Gödel, Kurt")
+    assert (found.asked, found.count) == ("author: Gödel, Kurt", 2)
     assert all("<mark>Kurt Gödel</mark>" in result.byline for result in found.results)
+    assert searching.find("author: Ada Lovelace; Kurt Gödel").count == 3
+
+
+def test_the_page_of_a_paper_leads_to_what_else_its_authors_wrote_and_from_there_to_following(
+    client,
+):
+    papers()
+    paper = make.paper("On vowels", authors=["Kurt Gödel", "B & <i>Co"])
+    page = lxml.html.fromstring(client.get(paper.get_absolute_url()).content)
+    leads = {one.text: one.get("href") for one in page.xpath("//*[@class='byline']/a")}
+    assert list(leads) == paper.authors
+    found = lxml.html.fromstring(client.get(leads["Kurt Gödel"]).content)
+    assert len(found.xpath("//ol/li")) == 2
+    (follow,) = found.xpath("//aside//a/@href")
+    form = lxml.html.fromstring(client.get(follow).content)
+    assert form.xpath("string(//textarea[@name='interests'])").strip() == "author: Kurt Gödel"

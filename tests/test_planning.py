@@ -315,7 +315,7 @@ def test_who_wants_it_no_more_once_the_ranking_ran_is_left_out(end):
     dues = planning.propose([reader], NOW)
     end(reader)
 
-    planning._write_down(dues, None, NOW)
+    planning._write_down(dues, {}, NOW)
 
     assert not Digest.objects.exists()
 

@@ -833,7 +833,7 @@ def test_who_asks_anew_while_others_are_forgotten_is_not(monkeypatch):
     for name in ("first", "second"):
         subscribe(f"{name}@example.org", now=NOW - 31 * DAY)
     monkeypatch.setattr(registry, "erasers", [lambda _: subscribe("second@example.org")])
-    assert signup.forget_unconfirmed(NOW - 30 * DAY) == 1
+    assert signup.forget_unconfirmed(NOW - 30 * DAY, NOW) == 1
     assert Subscriber.objects.get().email == "second@example.org"
 
 
@@ -844,7 +844,7 @@ def test_who_is_asking_anew_in_this_very_moment_is_not_forgotten():
     subscribe(now=NOW - 31 * DAY)
     thread, commit = uncommitted(subscribe)
     threading.Timer(0.5, commit.set).start()
-    assert signup.forget_unconfirmed(NOW - 30 * DAY) == 0
+    assert signup.forget_unconfirmed(NOW - 30 * DAY, NOW) == 0
     commit.set()
     thread.join(30)
     assert Subscriber.objects.get().asked_at == NOW

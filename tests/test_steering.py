@@ -894,8 +894,9 @@ def test_the_page_shows_the_words_with_their_weights_for_and_against(client, wor
     )
     words = steering.learned_words(someone)
     assert [word for word, _ in shown] == [one["word"] for one in words]
-    assert [float(weight) for _, weight in shown] == [round(one["weight"], 2) for one in words]
-    assert {weight[0] for _, weight in shown} == {"+", "-"}
+    weights = [weight.replace("\N{MINUS SIGN}", "-") for _, weight in shown]
+    assert list(map(float, weights)) == [round(one["weight"], 2) for one in words]
+    assert {weight[0] for _, weight in shown} == {"+", "\N{MINUS SIGN}"}
     assert "More like this: Graph neural networks: sensors" in text_of(response)
     assert "Less like this: Graph neural networks: message" in text_of(response)
 

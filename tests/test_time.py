@@ -557,7 +557,7 @@ def test_two_who_ranked_the_same_write_every_day_once():
     def plan():
         dues = planning.propose(readers, NOW)
         have_ranked.wait()
-        return planning._write_down(dues, None, NOW).letters
+        return planning._write_down(dues, {}, NOW).letters
 
     assert sorted(at_once(plan, plan)) == [0, 30]
     assert Digest.objects.count() == Letter.objects.count() == Pick.objects.count() == 30

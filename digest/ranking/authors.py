@@ -8,8 +8,6 @@ name can't be told apart.
 import re
 from collections.abc import Sequence
 
-import numpy as np
-
 from digest.ranking import text
 
 #: What a topic's text begins with that asks for people.
@@ -64,7 +62,7 @@ class Authors:
             for word in LETTERS.findall(one):
                 self._by_word.setdefault(word, []).append(number)
 
-    def by(self, name: str) -> np.ndarray:
+    def by(self, name: str) -> list[int]:
         """Return the positions of the papers by somebody who is called so, in order."""
         words = _joined(_folded(name))
         # One word at least is had in full.
@@ -72,7 +70,7 @@ class Authors:
         found = {
             self._papers[one] for one in may_be if _is_called(_joined(self._names[one]), words)
         }
-        return np.array(sorted(found), dtype=np.int64)
+        return sorted(found)
 
 
 def _is_called(author: list[list[str]], name: list[list[str]]) -> bool:

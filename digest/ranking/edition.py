@@ -302,7 +302,7 @@ class Edition:
         cache = self.cached("by")
         papers = cache.get(name)
         if papers is None:
-            papers = cache[name] = self._authors.by(name)
+            papers = cache[name] = np.array(self._authors.by(name), dtype=np.int64)
         return papers
 
     # ---- Categories
