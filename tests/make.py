@@ -26,7 +26,7 @@ def subscriber(email=None, *, interests="", topics=(), muted=(), confirmed=True,
     fields.setdefault("next_due_at", now if confirmed else None)
     email = email or f"reader-{next(_number)}@example.org"
     made = Subscriber.objects.create(email=email, **{"asked_at": now} | fields)
-    own = [Topic.objects.create(name=q, query=q, owner=made) for q in interests.splitlines()]
+    own = [Topic.objects.create(name=q[:200], query=q, owner=made) for q in interests.splitlines()]
     for followed in [*topics, *own]:
         made.preferences.create(topic=followed)
     for topic in muted:

@@ -112,6 +112,15 @@ def test_of_several_authors_the_one_is_named_who_wrote_the_paper():
     ]
 
 
+def test_a_line_of_many_authors_tells_whose_paper_it_is_in_the_room_there_is():
+    papers()
+    many = "; ".join(f"Ada Lovelace {letter}ite" for letter in "abcdefghijklm")
+    reader = make.subscriber(interests=f"author: {many}; Emmy Noether")
+    dots = make.subscriber(interests=f"au:Emmy Noether{184 * '.'}")
+    assert [pick.why for pick in planned(reader)] == ["By Emmy Noether"] * 2
+    assert {len(pick.topic_name) for pick in planned(dots)} == {200}  # As many as have room.
+
+
 def test_a_muted_author_wins_over_all_that_is_followed():
     papers()
     muted = make.topic("author: Noether, Emmy")

@@ -337,8 +337,9 @@ class Ranking:
         if interest.authors:
             # Of several in her own words, the others don't explain why a paper is there.
             name = interest.authors[query]
-            is_own = asked_for(interest.name) == interest.authors
-            return ("topic", f"author: {name}", ()) if is_own else ("topic", interest.name, (name,))
+            is_own = bool(asked_for(interest.name))
+            called = f"author: {name}"[:NAME] if is_own else interest.name
+            return "topic", called, () if is_own else (name,)
         cache = self.edition.cached("words", limit=WORDS_CACHED)
         key = interest.query, query, paper
         said = cache.get(key)
