@@ -1,6 +1,7 @@
 """Who follows an author gets what she writes, and who mutes one gets none of it."""
 
 from datetime import timedelta
+from itertools import permutations
 
 import lxml.html
 import pytest
@@ -9,6 +10,7 @@ from django.utils import translation
 from digest import archive, editions, planning, searching
 from digest.models import Pick
 from digest.profiles import wished
+from digest.ranking import authors
 from digest.ranking.authors import asked_for, is_called
 from digest.ranking.choice import choose
 from subscriptions.signup import Wishes
@@ -119,6 +121,21 @@ def test_a_line_of_many_authors_tells_whose_paper_it_is_in_the_room_there_is():
     dots = make.subscriber(interests=f"au:Emmy Noether{184 * '.'}")
     assert [pick.why for pick in planned(reader)] == ["By Emmy Noether"] * 2
     assert {len(pick.topic_name) for pick in planned(dots)} == {200}  # As many as have room.
+
+
+def test_few_papers_are_looked_at_for_a_name_and_none_that_is_hers_is_missed(monkeypatch):
+    words = "emmy e ada a kurt gödel noether n. wei-lin w.-l. artin".split()  # noqa: SIM905
+    names = [" ".join(some) for length in (2, 3) for some in permutations(words, length)]
+    hers = {name: [n for n, one in enumerate(names) if is_called(one, name)] for name in names[:99]}
+    looked_at, really = [], authors._is_called
+    monkeypatch.setattr(
+        authors, "_is_called", lambda *both: looked_at.append(both) or really(*both)
+    )
+    known = authors.Authors([[name] for name in names])
+    assert {name: known.by(name) for name in hers} == hers
+    looked_at.clear()
+    assert known.by(" ".join(words)) == []  # A line of words that many are called by.
+    assert not looked_at
 
 
 def test_a_muted_author_wins_over_all_that_is_followed():

@@ -64,9 +64,13 @@ class Authors:
 
     def by(self, name: str) -> list[int]:
         """Return the positions of the papers by somebody who is called so, in order."""
-        words = _joined(_folded(name))
-        # One word at least is had in full.
-        may_be = {one for word in _full(name) for one in self._by_word.get(word, ())}
+        words, full = _joined(_folded(name)), _full(name)
+        having = [set(self._by_word.get(word, ())) for word in full]
+        may_be = set().union(*having)  # One word at least is had in full,
+        for word, in_full in zip(full, having, strict=True):  # each by its initial at least.
+            may_be &= in_full.union(self._by_word.get(word[0], ()))
+            if not may_be:
+                break
         found = {
             self._papers[one] for one in may_be if _is_called(_joined(self._names[one]), words)
         }
