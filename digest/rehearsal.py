@@ -163,11 +163,11 @@ def bounded(profile: Profile) -> tuple[Profile, bool]:
     room = [MOST_CHARACTERS, MOST_QUERIES, MOST_TERMS]
 
     def fits(interest: Interest):
-        room[0] -= len(interest.query)
+        room[0] -= len(interest.query) + sum(map(len, interest.authors))
         if min(room) < 0:  # Then it isn't even read.
             return False
         asked = queries(interest.query)
-        room[1] -= len(asked)
+        room[1] -= len(asked) + len(interest.authors)
         room[2] -= sum(len(query.distinct) for query in asked)
         return min(room) >= 0
 

@@ -254,6 +254,8 @@ def test_only_so_many_words_are_looked_at():
     many = tuple(Interest(f"{n}", ", ".join(f"word{n}x{m}" for m in range(40))) for n in range(50))
     cut, is_cut = rehearsal.bounded(Profile(many))
     assert (len(cut.follows), is_cut) == (2, True)
+    people = Interest("many", "", authors=tuple(f"Ada Lovelace {n}" for n in range(60)))
+    assert rehearsal.bounded(Profile((people, people))) == (Profile((people,)), True)
 
 
 def test_what_is_not_looked_at_is_not_even_read(monkeypatch):
