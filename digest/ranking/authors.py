@@ -17,6 +17,7 @@ APOSTROPHES = str.maketrans("", "", "'’`´")
 #: Words that a hyphen joins are one name: Wei-Lin Wang is not Wei Wang.
 JOINED = re.compile(r"[^\W\d_]+(?:\.?-[^\W\d_]+)*")
 LETTERS = re.compile(r"[^\W\d_]+")
+SUFFIXES = frozenset({"jr", "sr", "ii", "iii", "iv"})
 
 
 def asked_for(said: str) -> tuple[str, ...]:
@@ -34,9 +35,18 @@ def asked_for(said: str) -> tuple[str, ...]:
 
 
 def _listed(piece: str) -> list[str]:
-    """Return the names of a list, where it is none of a single name: "Noether, Emmy"."""
-    names = [name.strip() for name in piece.split(",")]
-    return names if all(len(_full(name)) > 1 for name in names) else [piece.strip()]
+    """Return the names of a list, where it is none of a single name: "Noether, Emmy".
+
+    What is no name of its own belongs to the one before: "Noether, E.", "Emmy Noether, Jr.".
+    """
+    names: list[str] = []
+    for name in filter(None, map(str.strip, piece.split(","))):
+        if names and all(word in SUFFIXES for word in _full(name)):
+            names[-1] += f", {name}"
+        else:
+            names.append(name)
+    is_one = len(names) == 2 and min(len(LETTERS.findall(name)) for name in names) < 2
+    return [", ".join(names)] if is_one else names
 
 
 def is_called(author: str, name: str) -> bool:
