@@ -21,7 +21,7 @@ from digest.ranking import text
 from digest.ranking.archive import Archive
 from digest.ranking.authors import asked_for
 from digest.ranking.query import queries
-from digest.ranking.searching import RANKED, by_author, search, similar
+from digest.ranking.searching import MAX_NAME, RANKED, by_author, search, similar
 from digest.ranking.tokens import name_words
 from digest.ranking.tuning import Tuning
 from subscriptions.plaintext import SENTENCE_END, shortened
@@ -106,7 +106,9 @@ def _by_words(papers: Archive, asked: str, newest: bool) -> tuple[list[str], int
     authors wants nothing else.
     """
     if authors := asked_for(asked):
-        named = [by_author(papers, author) for author in authors]
+        # So many words of a longer name tell whose it is.
+        names = [" ".join(name_words(author)[:MAX_NAME]) for author in authors]
+        named = [by_author(papers, name) for name in names]
         places = dict.fromkeys(one for found in zip(*named, strict=True) for one in chain(*found))
         return papers.ids_at(list(places)[:RANKED]), len(places)
     hits = search(papers, asked, Tuning.of(settings.RANKING), newest=newest)

@@ -187,6 +187,13 @@ def test_a_search_for_an_author_finds_her_papers_alone():
     assert searching.find("author: Ada Lovelace; Kurt Gödel").count == 3
 
 
+def test_a_name_of_many_words_is_found_where_the_page_of_a_paper_leads():
+    name = "María de los Ángeles García de la Torre"
+    make.paper("On vowels", authors=[name])
+    papers()
+    assert searching.find(f"author: {name}").count == 1
+
+
 def test_the_page_of_a_paper_leads_to_what_else_its_authors_wrote_and_from_there_to_following(
     client,
 ):
