@@ -24,7 +24,9 @@ def aliases_of(papers: QuerySet[Paper]) -> dict[str, list[str]]:
         by_title[paper["title"].casefold()].append(paper)
     if not by_title:
         return {}
-    namesakes = titles.alike(Paper.objects.order_by(), by_title)
+    # As they are written: a database may not know what else is "ΛCDM" in small letters.
+    written = {paper["title"] for some in by_title.values() for paper in some}
+    namesakes = titles.alike(Paper.objects.order_by(), written)
     aliases = defaultdict(list)
     for other in namesakes.values(*told):
         for paper in by_title.get(other["title"].casefold(), ()):

@@ -141,6 +141,13 @@ def test_long_titles_are_the_same_whatever_the_case():
     assert EARLIER in same()
 
 
+@pytest.mark.parametrize("title", ["ΛCDM and its rivals", "Gauß sums", "Étude", "ﬁne-tuning"])
+def test_a_title_is_the_same_in_any_script(title):
+    earlier(title=title)
+    on_arxiv(title=title)
+    assert EARLIER in same()
+
+
 def test_whatever_stands_in_titles_and_names_is_read():
     for identity in (EARLIER, ON_ARXIV):
         make.paper("100% \\ _ ' \" %s", id=identity, authors=[" ".join("ab" * 40), "", "()"] * 50)
