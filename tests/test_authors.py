@@ -13,6 +13,7 @@ from digest.profiles import wished
 from digest.ranking import authors
 from digest.ranking.authors import asked_for, is_called
 from digest.ranking.choice import choose
+from digest.ranking.tokens import MOST_AUTHORS
 from subscriptions.signup import Wishes
 from tests import make
 from tests.make import NOW
@@ -185,6 +186,17 @@ def test_a_search_for_an_author_finds_her_papers_alone():
     assert (found.asked, found.count) == ("author: Gödel, Kurt", 2)
     assert all("<mark>Kurt Gödel</mark>" in result.byline for result in found.results)
     assert searching.find("author: Ada Lovelace; Kurt Gödel").count == 3
+
+
+def test_only_names_that_the_search_knows_lead_to_it(client):
+    names = [
+        f"Ada Lovelace {letter}{other}son" for letter in "abcdefghijk" for other in "abcdefghij"
+    ]
+    paper = make.paper("On vowels", authors=names)
+    page = lxml.html.fromstring(client.get(paper.get_absolute_url()).content)
+    byline = page.xpath("//details/*[@class='byline']")[0]
+    assert byline.text_content().strip() == ", ".join(names)
+    assert len(byline.xpath("a")) == MOST_AUTHORS < len(names)
 
 
 def test_a_name_of_many_words_is_found_where_the_page_of_a_paper_leads():
