@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from digest.ranking import text
 
 #: What a topic's text begins with that asks for people.
-ASKING = re.compile(r"(?:authors?|autor(?:en|in|innen)?|au) ?[:：] ?(.+)", re.IGNORECASE)
-BETWEEN = re.compile(r"\s*;\s*|\s+(?:and|und|&)\s+", re.IGNORECASE)
+ASKING = re.compile(r"(?:authors?|autor(?:en|in|innen)?|au) ?: ?(.+)", re.IGNORECASE)
+BETWEEN = re.compile(r"\s*;\s*|\s+(?:(?i:and|und)|&|OR)\s+")  # "Or" is somebody's name.
+#: As keyboards for Chinese and Japanese write them.
+SIGNS = str.maketrans("：，；、", ":,;;")
 APOSTROPHES = str.maketrans("", "", "'’`´")
 #: Words that a hyphen joins are one name: Wei-Lin Wang is not Wei Wang.
 JOINED = re.compile(r"[^\W\d_]+(?:\.?-[^\W\d_]+)*")
@@ -28,7 +30,7 @@ def asked_for(said: str) -> tuple[str, ...]:
     >>> asked_for("author: Emmy Noether, Kurt Gödel and Ada Lovelace")
     ('Emmy Noether', 'Kurt Gödel', 'Ada Lovelace')
     """
-    found = ASKING.fullmatch(" ".join(said.split()))
+    found = ASKING.fullmatch(" ".join(said.translate(SIGNS).split()))
     pieces = BETWEEN.split(found[1]) if found else []
     names = [name for piece in pieces for name in _listed(piece)]
     return tuple(dict.fromkeys(name for name in names if _full(name)))
