@@ -174,3 +174,15 @@ def test_what_is_relevant_enough_and_yet_not_hers_is_told_apart(what, profile):
     assert told.what == what
     assert told.score >= told.floor
     assert told.topic == profile.follows[0].name
+
+
+def test_what_somebody_wrote_whom_she_follows_in_other_categories_is_elsewhere():
+    follows = (Interest("Our group", "", 1.0, ("math.GT",), ("Emmy Noether",)),)
+    told = verdict(
+        Profile(follows), 0, categories=[("cs.LG",)] * len(TITLES), authors_of=by_emmy_noether
+    )
+    assert told == Verdict("elsewhere", topic="Our group")
+
+
+def by_emmy_noether(ids):
+    return [["E. Noether"] for _ in ids]

@@ -89,6 +89,8 @@ def _outside(
     """Return why a paper is about nothing that she follows, by the topic that it is nearest to."""
     nearest = Verdict("unasked", floor=tuning.floor)
     for interest in profile.follows:
+        if any(paper in edition.by(name) for name in interest.authors):
+            return Verdict("elsewhere", topic=interest.name)
         asked = queries(interest.query)
         if not asked:
             continue
