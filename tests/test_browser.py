@@ -208,6 +208,17 @@ def test_a_paper_of_a_day_before_looks_like_one_of_today(site, open_page):
     assert before.evaluate(title) == today.evaluate(title)
 
 
+def test_who_unfolds_all_authors_reads_each_once(site, open_page):
+    paper = make.paper("By many", authors=[f"Author {number}" for number in range(1, 26)])
+    page = open_page(site + paper.get_absolute_url())
+    shown = page.locator(".byline:visible").all_inner_texts
+    (first,) = shown()
+    assert first.endswith("Author 20\N{NO-BREAK SPACE}…")
+    page.get_by_text("All 25 authors").click()
+    (every,) = shown()
+    assert every.split(", ") == paper.authors
+
+
 @pytest.mark.parametrize("has_scripts", [True, False])
 def test_a_reader_unsubscribes_by_her_preferences(site, open_page, has_scripts):
     page = open_page(links.preferences_url(reader()), java_script_enabled=has_scripts)
