@@ -13,6 +13,7 @@ from subscriptions.models import Subscriber, Topic
 from subscriptions.post import delivery
 from tests import make
 from tests.make import NOW
+from tests.pages import web_copy_of
 from tests.themes import MOLECULES, ROADS, others, theme
 
 DAY = timedelta(days=1)
@@ -217,6 +218,23 @@ def test_who_unfolds_all_authors_reads_each_once(site, open_page):
     page.get_by_text("All 25 authors").click()
     (every,) = shown()
     assert every.split(", ") == paper.authors
+
+
+def test_on_paper_all_is_dark_on_light_and_says_where_it_is(site, open_page):
+    paper = Paper.objects.first()
+    after = "(one) => getComputedStyle(one, '::after').content"
+    for path, link in [
+        (paper.get_absolute_url(), ".whole .button"),
+        (web_copy_of(Digest.objects.get()), ".paper-title a"),
+    ]:
+        page = open_page(site + path, scheme="dark")
+        night = page.evaluate("getComputedStyle(document.body).color")
+        page.emulate_media(media="print")
+        assert page.evaluate("getComputedStyle(document.body).color") == "rgb(27, 29, 33)" != night
+        link = page.locator(link).first
+        assert link.get_attribute("href") in link.evaluate(after)
+        for pressed in (".masthead nav", ".foot", ".say", ".invitation"):
+            assert not page.locator(f"{pressed}:visible").count(), (path, pressed)
 
 
 @pytest.mark.parametrize("has_scripts", [True, False])
