@@ -237,6 +237,15 @@ def test_on_paper_all_is_dark_on_light_and_says_where_it_is(site, open_page):
             assert not page.locator(f"{pressed}:visible").count(), (path, pressed)
 
 
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_who_reads_at_twice_the_size_scrolls_nothing_sideways(site, open_page, language):
+    wishes = f"/preferences/{links.token('preferences', reader().public_id)}/"
+    for path in ("/", wishes, Paper.objects.first().get_absolute_url(), "/search/?q=graph"):
+        page = open_page(site + path, size=(360, 640), locale=language)
+        page.evaluate("document.documentElement.style.fontSize = '200%'")
+        assert page.evaluate("document.documentElement.scrollWidth") == 360, path
+
+
 @pytest.mark.parametrize("has_scripts", [True, False])
 def test_a_reader_unsubscribes_by_her_preferences(site, open_page, has_scripts):
     page = open_page(links.preferences_url(reader()), java_script_enabled=has_scripts)
