@@ -340,6 +340,14 @@ def test_what_is_not_in_the_gallery_is_not_found(gallery, args):
     assert gallery.get(reverse(name, args=args)).status_code == 404
 
 
+def test_in_the_text_part_too_each_news_of_a_saved_paper_stands_apart():
+    text = invented.written("news", "en", NOW).content.text
+    said = [str(kind.label) for kind in PaperEvent.Kind]
+    paragraphs = text.partition("Papers you saved")[2].split("\n\n")
+    told = [sum(one in " ".join(part.split()) for one in said) for part in paragraphs]
+    assert sorted(told, reverse=True)[:5] == [1, 1, 1, 1, 0]
+
+
 def test_the_gallery_shows_all_that_happens_to_papers_and_the_tightest_form():
     with_news = invented.written("news", "en", NOW).content.text
     for kind in PaperEvent.Kind:
