@@ -304,16 +304,16 @@ def receipt(day: str, announced: int, had: int, is_verified: bool) -> str:
     if not had:
         return (
             _(
-                "arXiv's list of %(day)s had not come in when this was put together. Its papers "
+                "arXiv’s list of %(day)s had not come in when this was put together. Its papers "
                 "are for a later digest."
             )
             % said
         )
     return (
         ngettext(
-            "Of arXiv's list of %(day)s, only %(had)s paper had come in when this was put "
+            "Of arXiv’s list of %(day)s, only %(had)s paper had come in when this was put "
             "together. The rest is for a later digest.",
-            "Of arXiv's list of %(day)s, only %(had)s papers had come in when this was put "
+            "Of arXiv’s list of %(day)s, only %(had)s papers had come in when this was put "
             "together. The rest is for a later digest.",
             had,
         )

@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 MAX_LENGTH = 254  # RFC 5321, 4.5.3.1.3, less the angle brackets
 is_address = EmailValidator(
-    message=_("This doesn't look like an email address, such as you@example.org."),
+    message=_("This doesn’t look like an email address, such as you@example.org."),
     allowlist=[],  # Django's has localhost.
 )
 

@@ -187,7 +187,7 @@ def test_nobody_takes_the_port_while_what_is_served_there_is_made(command, monke
     [
         (["serve", "--port", "99999"], "no port"),
         (["demo", "--port", "0"], "no port"),
-        (["doctor", "--send-to", "nobody"], "doesn't look like an email address"),
+        (["doctor", "--send-to", "nobody"], "doesn’t look like an email address"),
         (["import_papers", "some.jsonl", "--shift-to", "0001-01-01"], "from 1900 to 2999"),
         (["digest", "you@example.org", "--date", "9999-12-31"], "from 1900 to 2999"),
         (["tick", "--now", "0001-01-01T00:00Z"], "from 1900 to 2999"),

@@ -163,9 +163,9 @@ NEWS = {"title": FULL.map(plaintext.one_line), "link": st.just("http://x/"), "sa
 @pytest.mark.parametrize(
     ("had", "said"),
     [
-        (0, "arXiv's list of Monday, 1 June had not come in"),
-        (1, "Of arXiv's list of Monday, 1 June, only 1 paper had come in"),
-        (2, "Of arXiv's list of Monday, 1 June, only 2 papers had come in"),
+        (0, "arXiv’s list of Monday, 1 June had not come in"),
+        (1, "Of arXiv’s list of Monday, 1 June, only 1 paper had come in"),
+        (2, "Of arXiv’s list of Monday, 1 June, only 2 papers had come in"),
     ],
 )
 def test_a_letter_says_how_much_of_the_days_list_is_lacking(had, said):

@@ -500,7 +500,7 @@ def test_digests_wait_for_the_list_an_hour_at_most_and_then_say_what_is_missing(
     assert planning.plan(due + timedelta(minutes=60)).letters == 1
     digest = Digest.objects.get(subscriber=reader, day=days[1])
     text = " ".join(registry.composed(digest.letter, due).text.split())
-    assert "Of arXiv's list of Tuesday, 2 June, only 6 papers had come in" in text
+    assert "Of arXiv’s list of Tuesday, 2 June, only 6 papers had come in" in text
 
 
 def test_digests_that_wait_go_out_as_soon_as_the_list_is_here(server, days):

@@ -109,6 +109,11 @@ def test_every_message_is_translated_and_no_translation_is_a_guess():
     assert lacking == []
 
 
+def test_apostrophes_are_those_of_print():
+    texts = [text for one in catalog().values() for text in each(one.id) + each(one.string)]
+    assert [text for text in texts if re.search(r"\w'\w", text)] == []
+
+
 def test_translations_have_the_placeholders_and_the_markup_of_their_messages():
     for one in catalog().values():
         wanted = {frozenset(PLACEHOLDER.findall(text)) for text in each(one.id)}
