@@ -106,6 +106,11 @@ app.conf.beat_schedule = {
         "schedule": crontab(minute="2-59/5"),
         "options": {"expires": 240},
     },
+    "see that digests are let in": {
+        "task": "digest.tasks.check_refusals",
+        "schedule": crontab(minute="3-59/5"),
+        "options": {"expires": 240},
+    },
     "see that older letters keep them": {
         "task": "digest.tasks.check_older_promises",
         "schedule": crontab(minute=37),

@@ -26,7 +26,7 @@ from digest.models import Alarm, Harvest
 from digest.turns import Lease
 from subscriptions import limits
 from subscriptions.models import Letter
-from subscriptions.post import clock, sending, standing
+from subscriptions.post import clock, refusals, sending, standing
 from subscriptions.post.standing import utc
 
 logger = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ SEEN_FOR = timedelta(minutes=3)  # So long an alarm holds that is looked for eac
 SEEN_FOR_SELDOM = timedelta(minutes=20)  # Each five minutes, or from one machine of several.
 SEEN_FOR_AN_HOUR = timedelta(minutes=80)  # Each hour.
 TELLING = timedelta(minutes=1)  # So long one process has the right to tell.
-ELSEWHERE = ("promises", "disk")  # Alarms that not every process can find.
+ELSEWHERE = ("promises", "disk", "refused")  # Alarms that not every process can find.
 SILENCES = 2  # So many looks in a row the database doesn't answer before somebody is called.
 
 
@@ -56,6 +56,7 @@ NAMES = (
     "papers",
     "planning",
     "promises",
+    "refused",
     "source",
     "stopped",
     "uncertain",
@@ -205,6 +206,12 @@ def broken_promises(now) -> list[Found]:
     since = now - promises.RECENT
     findings = promises.examine(now, since, newest=promises.AT_ONCE)
     return _of_promises(findings, SEEN_FOR_SELDOM)
+
+
+def digests_not_taken(now) -> list[Found]:
+    """Return whether many of the last day's digests were refused, or came back."""
+    said = refusals.of_the_day(now)
+    return [Found("refused", said, holds_for=SEEN_FOR_SELDOM)] if said else []
 
 
 def promises_broken_earlier(now) -> list[Found]:

@@ -85,6 +85,7 @@ PUBLIC = {
     "letters": "Letters are late.",
     "uncertain": "Of some letters, nobody knows yet whether they arrived.",
     "promises": "A promise is not kept.",
+    "refused": "Many letters are refused.",
     "disk": "A disk is nearly full.",
 }
 

@@ -86,6 +86,15 @@ def check_promises():
 
 
 @shared_task
+def check_refusals():
+    """See whether mail servers let our digests in."""
+    from digest import alarms
+
+    now = clock.of_database()
+    alarms.note(alarms.digests_not_taken(now), now)
+
+
+@shared_task
 def count_days():
     """Count what the last days were like, before what they are counted from is thrown away."""
     from digest import tallies

@@ -61,6 +61,8 @@ class Letter(models.Model):
     OPEN = (State.PLANNED, State.CLAIMED, State.TRANSMITTING, State.UNCERTAIN)
     #: How the reason of one begins that failed, and may have arrived all the same.
     UNKNOWN = "unknown"
+    #: The same of one that the mail server did not take, for good.
+    REFUSED = "refused"
     #: What `to` says where the address is forgotten.
     ELSEWHERE = "elsewhere"
     #: The open states in which no final dot can have been sent.

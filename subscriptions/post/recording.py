@@ -33,7 +33,8 @@ def of_verdict(verdict: Verdict, message_id: str, recipient: str, *, is_trial: b
     def refused(letter, now):
         if verdict.about == "address":
             suppression.suppress_bounced(letter.subscriber_id, recipient, verdict.reply, now)
-        if not ledger.end([letter], State.FAILED, f"refused: {verdict.reply}", now, **facts):
+        reason = f"{Letter.REFUSED}: {verdict.reply}"
+        if not ledger.end([letter], State.FAILED, reason, now, **facts):
             raise Overtaken
 
     def deferred(letter, now):
