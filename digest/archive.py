@@ -75,6 +75,7 @@ def _is_whole(row):
     if row.papers != min(count, MOST) or row.changed_at != changed_at:
         return False
     try:
+        fitting.stored(row.model)  # This process may have it in memory, and others need it.
         load(row)
     except Damaged as reason:
         logger.error("The archive is written anew: %s", reason)
@@ -106,6 +107,7 @@ def _write(now, corpus):
     if row is None:
         return None
     try:
+        fitting.stored(row)
         model = fitting.kept(row)
     except Damaged as reason:  # Of an older format, say: until the next planning may be a day.
         logger.error("The model is refused, and fitted anew: %s", reason)

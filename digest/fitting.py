@@ -125,6 +125,16 @@ def kept(row: FittedModel) -> TfidfModel:
 
 def load(row: FittedModel) -> TfidfModel:
     """Return the stored model. Raises Damaged with the reason."""
+    content = stored(row)
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            return TfidfModel.from_arrays(dict(arrays))
+    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+        raise Damaged(f"{row.name} holds no model of ours: {error}") from error
+
+
+def stored(row: FittedModel) -> bytes:
+    """Return the stored model's file, whoever has it in memory. Raises Damaged with the reason."""
     try:
         with default_storage.open(row.name) as file:
             content = file.read()
@@ -132,11 +142,7 @@ def load(row: FittedModel) -> TfidfModel:
         raise Damaged(f"{row.name} can't be read ({type(error).__name__})") from error
     if hashlib.sha256(content).hexdigest() != row.sha256:
         raise Damaged(f"{row.name} is not what was stored: its checksum differs")
-    try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            return TfidfModel.from_arrays(dict(arrays))
-    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
-        raise Damaged(f"{row.name} holds no model of ours: {error}") from error
+    return content
 
 
 def _forget_older():

@@ -212,6 +212,16 @@ def test_a_model_that_is_refused_is_fitted_anew_with_the_archive(monkeypatch, ha
     assert not caplog.text
 
 
+def test_a_model_whose_file_is_gone_is_stored_again_by_a_worker_that_still_has_it_in_memory():
+    """Others may not: a web server that starts now finds none."""
+    make.paper("Graph networks")
+    os.remove(path_of(archive.renew(NOW)))
+    fitting.kept(FittedModel.objects.first())
+    tasks.keep_archive()
+    fitting.load(FittedModel.objects.first())
+    assert archive.is_current()
+
+
 def test_an_archive_whose_model_is_gone_is_refused():
     make.paper("Graph networks")
     os.remove(path_of(archive.renew(NOW)))
