@@ -18,7 +18,7 @@ from django.db import connection
 from django.http.request import validate_host
 from django.utils import timezone
 
-from digest import alarms, health, pulses
+from digest import alarms, health, keys, pulses
 from digest.models import Alarm, Harvest
 from subscriptions.post import clock
 
@@ -132,6 +132,12 @@ def secret_key(now) -> Answer:
         )
     if file.exists() and file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         return "wrong", f"others on this machine can read {file}: `chmod 600 {file}`."
+    if last := keys.last_of_another(now):
+        return "note", (
+            f"another was in use until {_at(last).removeprefix('on ')}, and links in letters of "
+            f"then don't work: unless it was stolen, put it into SECRET_KEY_FALLBACKS "
+            f"(docs/security.md)."
+        )
     return "ok", f"{len(settings.SECRET_KEY)} characters"
 
 

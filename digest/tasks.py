@@ -58,10 +58,11 @@ def learn_from_feedback():
 @shared_task
 def watch():
     """See what is wrong, and tell of it. That this runs at all is a sign of life, too."""
-    from digest import alarms, pulses
+    from digest import alarms, keys, pulses
 
     now = clock.of_database()
     pulses.beat(pulses.TICK, now)
+    keys.note(now)
     alarms.watch(now)
 
 

@@ -72,7 +72,7 @@ STAYS = {
     "digest.Paper": "for ever: what was sent is shown, and known not to be new",
     "digest.PaperEvent": "for ever: a handful for each paper, part of what is known of it",
     "digest.Turn": "a row for each source and each lease",
-    "digest.Pulse": "a row for each thing that should happen again and again",
+    "digest.Pulse": "a row for each thing that should happen again and again, and for each key",
     "digest.Tally": "for ever: a row for each day and measure, for the panel's plots",
     "subscriptions.Sending": "one row",
     "auth.User": "by hand: those who may use the panel",

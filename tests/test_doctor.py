@@ -11,7 +11,7 @@ from celery import Celery
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from digest import alarms, checkup, premises, pulses
+from digest import alarms, checkup, keys, premises, pulses, tasks
 from digest.models import Harvest
 from tests import services
 from tests.make import NOW
@@ -117,6 +117,27 @@ def test_a_setting_with_a_slip_in_its_name_is_noted(settings):
 def test_links_to_this_machine_are_noted(settings):
     settings.SITE_URL, settings.ALLOWED_HOSTS = "http://127.0.0.1:8000", ["127.0.0.1"]
     assert told("site")[0] == "note"
+
+
+@pytest.mark.parametrize("run", [tasks.watch, lambda: call_command("tick")])
+def test_a_key_that_was_left_out_is_missed(settings, run):
+    run()
+    assert told("secret key") == ("ok", "50 characters")
+    settings.SECRET_KEY = "n" * 50
+    run()
+    assert told("secret key") == (
+        "note",
+        "another was in use until 2026-06-01 at 12:00 UTC, and links in letters of then don't "
+        "work: unless it was stolen, put it into SECRET_KEY_FALLBACKS (docs/security.md).",
+    )
+    settings.SECRET_KEY_FALLBACKS = ["k" * 50]
+    assert told("secret key") == ("ok", "50 characters")
+
+
+def test_a_key_that_was_left_out_long_ago_is_no_matter(settings):
+    keys.note(NOW - 31 * 24 * HOUR)
+    settings.SECRET_KEY = "n" * 50
+    assert told("secret key") == ("ok", "50 characters")
 
 
 def test_a_secret_key_that_others_can_read_is_wrong(data_dir):

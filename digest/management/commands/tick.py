@@ -1,6 +1,6 @@
 """`manage.py tick`: one pass of planning and delivery, for cron or by hand."""
 
-from digest import pulses, steering
+from digest import keys, pulses, steering
 from digest.management import base
 from digest.models import ReaderModel
 from subscriptions.models import Letter, Subscriber
@@ -20,6 +20,7 @@ class Command(base.Command):
             return self._say_what_would_be(tell())
         if now is None:
             pulses.beat(pulses.TICK, tell())
+            keys.note(tell())
         if ReaderModel.objects.outdated(tell()).exists():
             steering.learn(tell())
         office.sweep(tell())  # First: days that ended give their papers back to those that begin.
