@@ -49,6 +49,11 @@ def in_words(error: DatabaseError) -> str:
             f"The database is damaged ({said}): stop the service, and put back a backup as "
             f"docs/backup.md says."
         )
+    if "readonly database" in said:  # SQLite's file, or the folder, in which it keeps two more.
+        return (
+            f"The database can't be written ({said}): let the user that runs Paperboy own all in "
+            f"{settings.DATA_DIR}."
+        )
     return f"The database does not answer ({said})."
 
 

@@ -318,6 +318,10 @@ def test_a_database_that_is_damaged_is_told_in_a_sentence_that_leads_to_the_back
     [
         (DatabaseError("database disk image is malformed"), r"is damaged .+ docs/backup\.md"),
         (OperationalError("server closed the connection"), r"does not answer \(server closed"),
+        (
+            OperationalError("attempt to write a readonly database"),
+            r"can't be written \(attempt .+ let the user that runs Paperboy own",
+        ),
         (InternalError("cannot execute UPDATE"), r"takes no writes \(cannot .+ docs/runbook\.md"),
     ],
 )
