@@ -327,10 +327,13 @@ def _archive(now):
 def _papers(now):
     newest = Paper.objects.first()
     if newest is None:
+        if settings.SOURCES:
+            return "wrong", "there are none: `manage.py harvest` fetches the first."
         return "wrong", "there are none: run `manage.py import_papers FILE`."
     age = (timezone.localdate(now) - newest.day).days
     if age >= settings.NEW_DAYS:
-        return "wrong", f"the newest is of {newest.day}: digests are empty. Import newer ones."
+        mend = "Why none comes, *sources* tells." if settings.SOURCES else "Import newer ones."
+        return "wrong", f"the newest is of {newest.day}: digests are empty. {mend}"
     return "ok", f"{Paper.objects.count()}, the newest of {newest.day}"
 
 

@@ -202,7 +202,7 @@ def test_an_argument_that_can_be_none_is_refused_with_a_sentence(arguments, answ
 def test_the_doctor_says_what_to_do_and_is_content_after_the_demo(capsys):
     with pytest.raises(CommandError, match="1 thing needs doing"):
         call_command("doctor")
-    assert "import_papers" in capsys.readouterr().out
+    assert "`manage.py harvest` fetches the first" in capsys.readouterr().out
     call_command("demo", no_serve=True)
     call_command("doctor", check_promises=True)
     assert "✗" not in capsys.readouterr().out

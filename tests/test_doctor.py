@@ -13,7 +13,7 @@ from django.db import connection
 
 from digest import alarms, checkup, keys, premises, pulses, tasks
 from digest.models import Harvest
-from tests import services
+from tests import make, services
 from tests.make import NOW
 from tests.webhook import Hook
 
@@ -138,6 +138,20 @@ def test_a_key_that_was_left_out_long_ago_is_no_matter(settings):
     keys.note(NOW - 31 * 24 * HOUR)
     settings.SECRET_KEY = "n" * 50
     assert told("secret key") == ("ok", "50 characters")
+
+
+def test_where_there_are_no_papers_yet_it_says_how_they_come(settings):
+    assert told("papers") == ("wrong", "there are none: `manage.py harvest` fetches the first.")
+    settings.SOURCES = []
+    assert told("papers") == ("wrong", "there are none: run `manage.py import_papers FILE`.")
+
+
+def test_papers_that_are_too_old_are_told_with_what_brings_newer_ones(settings):
+    make.paper(day=NOW.date() - 9 * 24 * HOUR)
+    said = "the newest is of 2026-05-23: digests are empty. "
+    assert told("papers") == ("wrong", f"{said}Why none comes, *sources* tells.")
+    settings.SOURCES = []
+    assert told("papers") == ("wrong", f"{said}Import newer ones.")
 
 
 def test_a_secret_key_that_others_can_read_is_wrong(data_dir):
