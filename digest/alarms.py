@@ -32,6 +32,7 @@ from subscriptions.post.standing import utc
 logger = logging.getLogger(__name__)
 
 STILL = timedelta(minutes=5)  # So long without a tick, beat or all workers are dead.
+ANSWER = timedelta(minutes=2)  # Mail servers that are well take seconds to answer.
 BROKEN = timedelta(hours=3)  # So long a source may fail before somebody is called.
 FORGOTTEN = timedelta(hours=1)  # Whoever stopped sending for longer may have forgotten it.
 ROOM, MUCH_ROOM = 0.05, 2 * 10**9  # Of a disk, the lesser of this share and so many bytes.
@@ -84,7 +85,18 @@ def _beat(now) -> Iterator[Found]:
     """Never a tick is no alarm: a database in which nothing has run yet has nobody to wait."""
     last = pulses.last(pulses.TICK)
     if last is not None and last < now - STILL:
-        yield Found("beat", f"The last tick was {utc(last)}: beat is dead, or all workers are.")
+        yield Found("beat", f"The last tick was {utc(last)}: {_why_still(now)}.")
+
+
+def _why_still(now):
+    """A worker that waits for the mail server's answer ticks no more, and isn't what to mend."""
+    silent = Letter.objects.open().filter(
+        state=Letter.State.TRANSMITTING, left_at__lte=now - ANSWER
+    )
+    if count := silent.count():
+        waiting = f"{_many(count, 'letter')} waiting for the mail server's answer"
+        return f"{waiting}, and keep{'s' if count == 1 else ''} workers from all else"
+    return "beat is dead, or all workers are"
 
 
 def _planning(now):

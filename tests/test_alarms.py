@@ -88,6 +88,25 @@ def test_a_tick_that_is_five_minutes_old_is_an_alarm():
     )
 
 
+def test_where_workers_wait_for_a_mail_server_that_hangs_the_dead_beat_names_it():
+    beaten(6 * MINUTE)
+    for minutes in (1, 4, 5):  # An answer that takes a minute keeps nobody from ticking.
+        make.subscriber(next_due_at=NOW + DAY).letters.create(
+            kind="welcome",
+            state="transmitting",
+            created_at=NOW,
+            closes_at=NOW + DAY,
+            next_try_at=NOW,
+            left_at=NOW - minutes * MINUTE,
+            lease_until=NOW + MINUTE,
+        )
+    (found,) = (one for one in alarms.look(NOW) if one.name == "beat")
+    assert found.said == (
+        "The last tick was 11:54 UTC on 1 June 2026: 2 letters are waiting for the mail server's "
+        "answer, and keep workers from all else."
+    )
+
+
 @pytest.mark.parametrize("run", [tasks.watch, tasks.plan_digests, lambda: call_command("tick")])
 def test_whatever_ticks_leaves_a_pulse(run):
     run()
