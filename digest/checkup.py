@@ -341,7 +341,20 @@ def _topics(now):
     count = Topic.objects.offered().count()
     if not count:
         return "note", "none is offered: `manage.py serve` makes starter topics, or add some."
+    if names := _wordless():
+        return "note", (
+            f"{count} offered, of which no paper is found by the words of: {', '.join(names)}. "
+            f"Change or withdraw {'it' if len(names) == 1 else 'them'}."
+        )
     return "ok", f"{count} offered"
+
+
+def _wordless() -> list[str]:
+    """Return topics of stop words and signs alone. The panel says so, but a pack is just read."""
+    from digest.ranking.query import queries
+
+    asked = Topic.objects.offered().exclude(query="").values_list("name", "query", "categories")
+    return [name for name, query, categories in asked if not categories and not queries(query)]
 
 
 def _schedule(now):

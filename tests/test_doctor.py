@@ -146,6 +146,15 @@ def test_where_there_are_no_papers_yet_it_says_how_they_come(settings):
     assert told("papers") == ("wrong", "there are none: run `manage.py import_papers FILE`.")
 
 
+def test_a_topic_of_stop_words_alone_is_named_and_one_of_categories_is_not():
+    make.topic("Graphs")
+    make.topic("Physics", query="", categories=["physics"])
+    assert told("topics") == ("ok", "2 offered")
+    make.topic("Of the", query="of the")
+    said = "3 offered, of which no paper is found by the words of: Of the. Change or withdraw it."
+    assert told("topics") == ("note", said)
+
+
 def test_papers_that_are_too_old_are_told_with_what_brings_newer_ones(settings):
     make.paper(day=NOW.date() - 9 * 24 * HOUR)
     said = "the newest is of 2026-05-23: digests are empty. "
