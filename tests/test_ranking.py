@@ -358,6 +358,12 @@ def test_a_reason_has_the_letter_that_stands_before_a_word_or_after_it():
     }
 
 
+@pytest.mark.parametrize("topic", ["e.g. T cells", "mice, i.e. T cells", "E. g. T cells"])
+def test_letters_of_an_abbreviation_are_not_asked_for(topic):
+    (choice,) = choices_of(Profile((Interest("Life", topic),)), ["T cells", "rice"])
+    assert choice.terms == ("T cells",)
+
+
 NUMBERS = [
     "type 2 diabetes",
     "type-2 diabetes",

@@ -35,10 +35,12 @@ type Quote = tuple[str, ...]
 #: A word of one letter or a number, as in "T cells", "vitamin D" or "type 2 diabetes", or what a
 #: hyphen may join to the next word, as in "few-shot": the term before, itself, the term after.
 type Lone = tuple[str, str, str]
-#: Letters that are words of English, that an apostrophe makes, or that a hyphen joins to a term;
-#: C++ and C#, which stand beside anything; and numbers that are part of a term.
+#: Letters that are words of English, of "e.g." and "i.e.", that an apostrophe makes, or that a
+#: hyphen joins to a term; C++ and C#, which stand beside anything; and numbers that are part of a
+#: term.
 NO_LONE = re.compile(
-    r"\b[AaIi]\b|['\u2019]\w\b|\b[^\W\d](?:['\u2019+#]|[-\u2010\u2011](?=\w))"
+    r"\b(?:[Ee]\.\s?g|[Ii]\.\s?e)\b|\b[AaIi]\b"
+    r"|['\u2019]\w\b|\b[^\W\d](?:['\u2019+#]|[-\u2010\u2011](?=\w))"
     r"|\d[-\u2010\u2011]\w\b|(?<=[^\W\d_]{2})[-\u2010\u2011]?\d{1,4}(?!\w|\.\d)"
 )
 NUMBER = re.compile(r"\d+(?:\.\d+)*")
