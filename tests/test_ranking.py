@@ -342,6 +342,20 @@ def test_a_prefix_is_the_same_with_a_hyphen_and_with_a_space(topic):
     assert said == {5: ("super-resolution",), 6: ("super resolution",)}
 
 
+@pytest.mark.parametrize("topic", ["few shot learning", "few-shot learning", "Few shot"])
+def test_of_a_few_words_one_that_counts_is_meant(topic):
+    said = {one.paper: one.terms for one in choices_of(follow(topic), HYPHENS)}
+    assert said[2][0].lower().startswith("few-shot")
+    assert said[3][0].lower().startswith("few shot")
+    assert len(said) == 2
+    assert unmuted(HYPHENS, topic) == HYPHENS[:2] + HYPHENS[4:]
+
+
+@pytest.mark.parametrize("topic", ["a few papers on learning", "one of the bakers, last"])
+def test_a_word_that_counts_what_is_no_term_is_not_meant(topic):
+    assert not any(query.is_literal for query in queries(topic))
+
+
 @pytest.mark.parametrize("topic", ["interferon γ", "interferon gamma", "TGF-β"])
 def test_a_greek_letter_is_its_name(topic):
     papers = ["interferon gamma and TGF-beta", "interferon-γ, TGF-β", r"interferon, TGF", "rice"]

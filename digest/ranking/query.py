@@ -58,6 +58,11 @@ WITHOUT_HYPHEN = re.compile(
     r"(?=[^\W\d_]{2,})",
     re.IGNORECASE,
 )
+#: Words that are no terms, but of a few words they are meant: "few shot" isn't "zero-shot".
+COUNTING = re.compile(
+    r"(?<![\w'\u2019-])(few|first|last|next|off|one|third|three|two)\s+(?=([^\W\d_]{2,}))",
+    re.IGNORECASE,
+)
 #: Only in quotes does a word that is no term belong to the next one, however it is written.
 QUOTED_WITHOUT = re.compile(
     rf"(?<![\w'\u2019-])(?:(?!(?:{HINGES})\s)[^\W\d_]{{2,}}\s+)?"
@@ -170,6 +175,8 @@ def _rewritten(said: str, rewrite: Callable[[str, bool], str]) -> str:
 def _with_hyphens(said: str, is_quoted: bool) -> str:
     if is_quoted:
         said = QUOTED_WITHOUT.sub(lambda found: "-".join(found[0].split()), said)
+    else:
+        said = COUNTING.sub(r"\1-", said)
     return NUMBER_AFTER_WORD.sub(r"\1-", WITHOUT_HYPHEN.sub(r"\1-", said))
 
 
@@ -202,6 +209,8 @@ def _query(said: str, part: str, *, spaced: bool = True, beside: Sequence[Lone] 
     stems = {quote: tuple(text.stems(list(quote))) for quote in quotes}
     meant = [said] if len(distinct) <= SHORT else quoted
     lone = [lone for said in meant for lone in lone_words(said)]
+    if not quoted and len(distinct) <= SHORT:
+        lone += [_hinge(found) for found in COUNTING.finditer(said)]
     lone += [_hinge(found) for one in quoted if (found := BEGINNING.match(one))]
     lone += beside
     return Query(
