@@ -185,6 +185,20 @@ def test_in_two_or_three_words_the_words_of_a_wish_are_the_subject():
     ]
 
 
+@pytest.mark.parametrize(
+    ("question", "terms"),
+    [
+        ("How do nurses use AI?", ("nurs", "ai")),
+        ("which new methods forecast floods", ("forecast", "flood")),
+        ("what is tool use", ("tool", "use")),
+        ("What works?", ("work",)),
+        ("how new methods work", ("new", "method", "work")),
+    ],
+)
+def test_words_of_a_question_are_not_what_it_is_about(question, terms):
+    assert [query.terms for query in queries(question)] == [terms]
+
+
 def test_a_word_that_no_paper_has_lets_none_in():
     assert papers_of(follow("hyperkähler graph")) == []
     assert papers_of(follow("graph neural networks of hyperkähler quux and zeugma")) == []

@@ -75,6 +75,7 @@ NUMBER_AFTER_WORD = re.compile(r"(?<![^\W_])([^\W\d_]{2,})\s+(?=\d{1,4}(?![^\W_]
 #: How a quote begins: nothing before it tells which word stands there.
 BEGINNING = re.compile(rf"\s*(?:(?:{HINGES})\s+)*({HINGES})\s+([^\W\d_]{{2,}})", re.IGNORECASE)
 YEAR = re.compile(r"(?:19|20)\d\d")
+QUESTION = re.compile(r"\W*(?:how|what|when|where|which|who|why)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -201,8 +202,10 @@ def _query(said: str, part: str, *, spaced: bool = True, beside: Sequence[Lone] 
     said = SPACED.sub(r"\1-", said) if spaced else said
     words = text.words(said, of_query=True)
     terms = text.stems(words)
-    if len(terms) > SHORT:
-        terms = text.stems([word for word in words if word not in FILLERS]) or terms
+    if (is_sentence := len(terms) > SHORT) or QUESTION.match(said):
+        saying = text.stems([word for word in words if word not in FILLERS])
+        if len(saying) >= (1 if is_sentence else 2):  # "What is tool use?" is about no mere tool.
+            terms = saying
     distinct = set(list(dict.fromkeys(terms))[:MAX_TERMS])
     quoted = QUOTED.findall(said)
     quotes = {tuple(text.words(one, of_query=True)) for one in quoted}
