@@ -370,6 +370,21 @@ def test_a_word_that_counts_what_is_no_term_is_not_meant(topic):
     assert not any(query.is_literal for query in queries(topic))
 
 
+@pytest.mark.parametrize("topic", ["Schroedinger bridges", '"schroedinger bridge"', "Goedel"])
+def test_a_name_is_found_with_its_umlaut_and_without(topic):
+    papers = [r"Schr\"odinger bridges", "Schroedinger bridges", "Schrödinger bridge", "rice"]
+    papers = ["Gödel", "Goedel", "Godel", "rice"] if topic == "Goedel" else papers
+    assert set(papers_of(follow(topic), papers)) == {0, 1, 2}
+    assert unmuted(papers, topic) == ["rice"]
+
+
+@pytest.mark.parametrize(
+    "word", ["venues", "SAEs", "LOESS", "sequence", "guesswork", "autoencoder"]
+)
+def test_a_word_that_has_no_umlaut_is_asked_for_once(word):
+    assert len(queries(word)) == 1
+
+
 @pytest.mark.parametrize("topic", ["interferon γ", "interferon gamma", "TGF-β"])
 def test_a_greek_letter_is_its_name(topic):
     papers = ["interferon gamma and TGF-beta", "interferon-γ, TGF-β", r"interferon, TGF", "rice"]

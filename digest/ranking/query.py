@@ -74,6 +74,10 @@ NUMBER_WITH_WORD = re.compile(r"(?<![^\W_])([^\W\d_]{2,})[-\u2010\u2011]?(?=\d{1
 NUMBER_AFTER_WORD = re.compile(r"(?<![^\W_])([^\W\d_]{2,})\s+(?=\d{1,4}(?![^\W_]))")
 #: How a quote begins: nothing before it tells which word stands there.
 BEGINNING = re.compile(rf"\s*(?:(?:{HINGES})\s+)*({HINGES})\s+([^\W\d_]{{2,}})", re.IGNORECASE)
+#: How a name is written without the key for its umlaut, which papers mostly have: "Schroedinger".
+UMLAUT = re.compile(
+    r"\b(?=\w{6})([b-df-hj-np-tv-z]{1,4})([ao]|(?<![gq])u)e(?=[b-df-hj-np-tv-z]\w)", re.IGNORECASE
+)
 YEAR = re.compile(r"(?:19|20)\d\d")
 QUESTION = re.compile(r"\W*(?:how|what|when|where|which|who|why)\b", re.IGNORECASE)
 
@@ -153,14 +157,14 @@ remembered = lru_cache(maxsize=20_000)(_queries)
 def _ways(part: str) -> Iterator[Query]:
     """Yield a part as it is written and, of what stands in quotes, or of a few words, as others
     write it: "T-cell" as "T cell", "k means" as "k-means", "Llama3" as "Llama 3", and
-    "chain of thought" as "chain-of-thought".
+    "chain of thought" as "chain-of-thought"; and "Schroedinger" as "Schrodinger", as "ö" is read.
     """
     yield (query := _query(part, part))
     if not query.quotes and len(query.distinct) > SHORT:
         return
     said = query.text
     joined, apart = _rewritten(said, _with_hyphens), _rewritten(said, _without_hyphens)
-    ways = [_query(joined, part)] if joined != said else []
+    ways = [_query(way, part) for way in (joined, _rewritten(said, _with_umlauts)) if way != said]
     if apart != said:
         ways.append(_query(apart, part, spaced=False, beside=_hinges(said)))
     yield from (way for way in ways if query.quotes or len(way.distinct) <= SHORT)
@@ -179,6 +183,10 @@ def _with_hyphens(said: str, is_quoted: bool) -> str:
     else:
         said = COUNTING.sub(r"\1-", said)
     return NUMBER_AFTER_WORD.sub(r"\1-", WITHOUT_HYPHEN.sub(r"\1-", said))
+
+
+def _with_umlauts(said: str, _: bool) -> str:
+    return UMLAUT.sub(r"\1\2", said)
 
 
 def _without_hyphens(said: str, _: bool) -> str:
