@@ -51,9 +51,9 @@ def test_a_text_that_is_a_list_of_categories_means_their_papers():
     make.paper("Learning", categories=["cs.LG"])
     make.paper("Statistics", categories=["stat.ML"])
     make.paper("Prices", categories=["q-fin.PR"])
-    titles, picks = picked(topics=[make.topic("cs.lg, stat.ML")])
+    titles, picks = picked(topics=[make.topic("cs.lg, arXiv:stat.ML")])
     assert set(titles) == {"Learning", "Statistics"}
-    assert {pick.why for pick in picks} == {"cs.lg, stat.ML"}
+    assert {pick.why for pick in picks} == {"cs.lg, arXiv:stat.ML"}
 
 
 def test_a_followed_category_brings_its_papers_the_primary_ones_first(papers):

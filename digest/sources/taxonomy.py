@@ -7,6 +7,7 @@ import re
 from difflib import get_close_matches
 from itertools import chain
 
+PREFIX = re.compile(r"arxiv\s*:\s*", re.IGNORECASE)
 SEPARATOR = re.compile(r"\s*[,;\n]\s*")
 
 ARCHIVES = {
@@ -259,8 +260,10 @@ def meant(text: str) -> tuple[str, ...]:
     (('cs.LG',), ('eess.AS', 'eess.IV', 'eess.SP', 'eess.SY'))
     >>> meant("cs.LG, stat.ML"), meant("cs.LG, bread")
     (('cs.LG', 'stat.ML'), ())
+    >>> meant("arXiv:cs.CL")
+    ('cs.CL',)
     """
-    names = [name for name in SEPARATOR.split(text.strip()) if name]
+    names = [PREFIX.sub("", name) for name in SEPARATOR.split(text.strip()) if name]
     found = [_meant(name) for name in names]
     return tuple(dict.fromkeys(chain.from_iterable(found))) if all(found) else ()
 
