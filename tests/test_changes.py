@@ -76,10 +76,10 @@ def test_words_that_no_paper_says_are_named(client, reader, others):
 
 @pytest.mark.parametrize("others", ["graph networks", "protein folding"])
 def test_lines_by_which_nothing_is_looked_for_are_named(client, reader, others):
-    sent = {"action": "preview", "interests": f"{others}\ncs.CL\n2506.04235"}
+    sent = {"action": "preview", "interests": f"{others}\narXiv:cs.CL\ndoi:10.1000/b"}
     sent["muted_interests"] = "of the"
     page = client.post(address(reader), sent).content.decode()
-    assert 'nothing to look for in <strong dir="auto">2506.04235, of the</strong>' in page
+    assert 'nothing to look for in <strong dir="auto">doi:10.1000/b, of the</strong>' in page
     del sent["muted_interests"]
     sent["interests"] = others
     assert "nothing to look for" not in client.post(address(reader), sent).content.decode()

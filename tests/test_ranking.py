@@ -209,6 +209,22 @@ def test_a_topic_without_words_finds_nothing(topic):
     assert papers_of(follow(topic)) == []
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://arxiv.org/abs/2506.04235",
+        "www.example.org/graphs",
+        "10.1038/s41586-021-03819-2",
+        "doi: 10.1038/s41586-021-03819-2",
+        "arXiv:2506.04235v2",
+        "arXiv: math/0309136",
+    ],
+)
+def test_an_address_has_no_words(address):
+    assert queries(address) == ()
+    assert [query.terms for query in queries(f"{address}; as {address}, on bread")] == [("bread",)]
+
+
 @pytest.mark.parametrize("quoted", ['"graph networks"', "“graph networks”", "„Graphs network“"])
 def test_a_phrase_in_quotes_must_stand_together(quoted):
     papers = ["graph networks", "graph neural networks", "networks of a graph", "rice"]

@@ -25,6 +25,11 @@ SPACED = re.compile(
     r"|spatio|sub)\s+(?=[a-z]{3})",
     re.IGNORECASE,
 )
+#: Addresses and ids of papers, whose letters are no words: "https://…", "arXiv:2506.04235", a DOI.
+ADDRESS = re.compile(
+    r'(?:\bhttps?://|\bwww\.|\b(?:doi:\s?)?10\.\d{4,9}/|\barxiv:\s?(?=\d|[a-z.-]+/\d))[^\s",;<>]+',
+    re.IGNORECASE,
+)
 QUOTED = re.compile(r'"([^"\n]*)"')
 PIECE = re.compile(r'(?:"[^"\n]*"|[^,;\n])+')
 #: What other search engines obey, and nothing does here: in capitals, before something.
@@ -119,7 +124,7 @@ def parts(topic: str) -> list[str]:
 
     A paper is about the topic where it is about one of them.
     """
-    topic = topic.translate(QUOTES)
+    topic = ADDRESS.sub(" ", topic.translate(QUOTES))
     pieces = [part for piece in PIECE.findall(topic) if (part := piece.strip())]
     is_list = all(len(QUOTED.sub("x", piece).split()) <= PHRASE for piece in pieces)
     return list(dict.fromkeys(pieces)) if is_list else [" ".join(topic.split())]
