@@ -102,6 +102,7 @@ def _rehearsed(wishes, now):
         wordless=wording.names(told.wordless),
         unheard=wording.names(told.unheard),
         unobeyed=told.unobeyed,
+        authors=wording.names(told.authors),
         new_days=settings.NEW_DAYS,
     )
 

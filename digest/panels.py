@@ -33,6 +33,7 @@ def difference(subscriber, wishes, settings, now) -> str:
         "wordless": wording.names(found.wordless),
         "unheard": wording.names(found.unheard),
         "unobeyed": found.unobeyed,
+        "authors": wording.names(found.authors),
     }
     return render_to_string("digest/_difference.html", context)
 

@@ -12,7 +12,7 @@ from datetime import UTC, date, timedelta
 from django.conf import settings
 from django.db.models import Q
 
-from digest import editions
+from digest import archive, editions
 from digest.models import Paper, Pick
 from digest.profiles import profiles_of
 from digest.ranking.choice import Choice, choose
@@ -20,6 +20,8 @@ from digest.ranking.explaining import words_unheard
 from digest.ranking.model import TfidfModel
 from digest.ranking.profile import Interest, Profile
 from digest.ranking.query import operators, queries
+from digest.ranking.searching import MAX_NAME, by_author
+from digest.ranking.tokens import name_words
 from digest.ranking.tuning import Tuning
 from subscriptions import schedule
 from subscriptions.models import Subscriber
@@ -45,7 +47,8 @@ class Day:
 class Rehearsal:
     """The days, the latest first. `is_cut`: not all of her words were looked at. `wordless`: her
     lines by which nothing is looked for. `unheard`: her words that keep a line from finding any.
-    `unobeyed`: AND, OR and NOT, where her lines have them.
+    `unobeyed`: AND, OR and NOT, where her lines have them. `authors`: what she writes as words, and
+    authors are called.
     """
 
     days: list[Day]
@@ -53,6 +56,7 @@ class Rehearsal:
     wordless: Sequence[str] = ()
     unheard: Sequence[str] = ()
     unobeyed: Sequence[str] = ()
+    authors: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,7 @@ class Difference:
     wordless: Sequence[str] = ()
     unheard: Sequence[str] = ()
     unobeyed: Sequence[str] = ()
+    authors: Sequence[str] = ()
 
 
 def last_issues(now) -> list[editions.Issue]:
@@ -79,15 +84,14 @@ def last_issues(now) -> list[editions.Issue]:
 def rehearse(profile: Profile, now) -> Rehearsal:
     """Return what the digests would have been for one who had no paper before.
 
-    Asks five queries at most where there is an archive, and seven without.
+    Asks five queries at most where there is an archive, and eight without.
     """
     profile, is_cut = bounded(profile)
     issues = last_issues(now)
     ranked = _ranked(profile, issues)
     papers = Paper.objects.in_bulk({one for day in ranked for one in day.papers})
     days = [_as_digest(day, papers) for day in reversed(ranked)]
-    model = issues[-1].model
-    return Rehearsal(days, is_cut, wordless(profile), unheard(profile, model), unobeyed(profile))
+    return Rehearsal(days, is_cut, *_told(profile, issues[-1].model))
 
 
 def compare(
@@ -117,10 +121,13 @@ def compare(
         [_pick(choice, papers[one]) for one, choice in added.items() if one in papers],
         [_pick(choice, papers[one]) for one, choice in removed.items() if one in papers],
         is_cut or also_cut,
-        wordless(changed),
-        unheard(changed, issues[-1].model),
-        unobeyed(changed),
+        *_told(changed, issues[-1].model),
     )
+
+
+def _told(profile, model):
+    """Return what is told of her words, as a Rehearsal and a Difference have it."""
+    return wordless(profile), unheard(profile, model), unobeyed(profile), authors(profile)
 
 
 def wordless(profile: Profile) -> list[str]:
@@ -151,6 +158,14 @@ def unobeyed(profile: Profile) -> list[str]:
     said = [word for text in _own(profile.follows) for word in operators(text)]
     said += [word for text in _own(profile.mutes) for word in operators(text) if word == "OR"]
     return list(dict.fromkeys(said))
+
+
+def authors(profile: Profile) -> list[str]:
+    """Return what she asks for as words, though an author of the archive is called exactly so."""
+    said = dict.fromkeys(one.part for text in _own(profile.follows) for one in queries(text))
+    may_be = [one for one in said if 1 < len(name_words(one)) <= MAX_NAME]
+    papers = archive.current() if may_be else None
+    return [one for one in may_be if papers is not None and len(by_author(papers, one)[0])]
 
 
 def _own(interests):

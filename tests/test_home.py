@@ -162,7 +162,7 @@ def test_the_home_page_asks_few_queries(client, papers, kept, django_assert_max_
         client.get("/")
     with django_assert_max_num_queries(0):
         client.get("/")
-    with django_assert_max_num_queries(12):
+    with django_assert_max_num_queries(13):
         client.get("/", {"topics": slugs, "interests": "graph networks"})
 
 

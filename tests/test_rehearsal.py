@@ -153,6 +153,19 @@ def test_words_that_are_said_without_her_hyphen_or_with_one_are_not_told():
     assert rehearsal.rehearse(following(*lines), NOW).unheard == ["X-visoin"]
 
 
+def test_names_of_authors_that_she_writes_as_words_are_told():
+    world()
+    make.paper("Rings of graphs", authors=["Emmy Noether", "Kurt Gödel"])
+    fitting.fit(NOW)
+    assert rehearsal.rehearse(following("Emmy Noether"), NOW).authors == []  # Nobody knows yet.
+    archive.write(NOW)
+    lines = ("Goedel, kurt godel", '"Emmy Noether"', "author: Emmy Noether", "Noether", "graph")
+    told = ["kurt godel", '"Emmy Noether"']
+    assert rehearsal.rehearse(following(*lines), NOW).authors == told
+    reader = make.subscriber(interests="graph")
+    assert rehearsal.compare(reader, following(*lines), NOW).authors == told
+
+
 def test_operators_in_her_own_lines_are_told_since_nothing_obeys_them():
     world()
     lines = ("graph OR robot", "NOT (vision)", "graph AND speech, causal", "the OR, not AND")
