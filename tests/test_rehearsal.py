@@ -172,6 +172,14 @@ def test_operators_in_her_own_lines_are_told_since_nothing_obeys_them():
     assert rehearsal.rehearse(following(*lines), NOW).unobeyed == ["OR", "NOT", "AND"]
     quiet = ('"graph OR robot"', "graph or robot", "schedules of the OR", "NOT")
     assert rehearsal.rehearse(following(*quiet), NOW).unobeyed == []
+    for line in ("graph; not robots", "graphs but not robots", "graph, without any robot"):
+        assert rehearsal.rehearse(following(line), NOW).unobeyed == ["NOT"]
+    quiet = (
+        "learning without forgetting",
+        "not only graphs",
+        "we study robots that see, not those which only hear",
+    )
+    assert rehearsal.rehearse(following(*quiet, '"graph, not robot"'), NOW).unobeyed == []
     topic = make.topic("Graphs", query="graph OR robot")
     muting = Wishes(follow=[topic], muted_interests=["NOT vision AND speech"])
     assert rehearsal.rehearse(wished(muting, 10), NOW).unobeyed == []

@@ -34,6 +34,12 @@ QUOTED = re.compile(r'"([^"\n]*)"')
 PIECE = re.compile(r'(?:"[^"\n]*"|[^,;\n])+')
 #: What other search engines obey, and nothing does here: in capitals, before something.
 OPERATOR = re.compile(r"(?<=\S\s)(?:AND|OR)(?=\s\S)|\bNOT(?=\s\S|\()")
+#: And how a few words say NOT; in a sentence, they say something of the subject.
+BUT = re.compile(
+    r"(?:[,;]\s*(?:but\s+)?|\bbut\s+)(?:not?|except|excluding|without)\s+\w|\s(?:except|excluding)\s+\w",
+    re.IGNORECASE,
+)
+FEW = 8  # Words of a line.
 
 #: What stands in quotes: its words, folded.
 type Quote = tuple[str, ...]
@@ -135,9 +141,14 @@ def operators(topic: str) -> list[str]:
 
     >>> operators("graphs OR molecules"), operators('"AND gates", schedules of the OR')
     (['OR'], [])
+    >>> operators("graphs, but not molecules"), operators("not only graphs")
+    (['NOT'], [])
     """
     unquoted = QUOTED.sub("x", topic.translate(QUOTES))
-    return list(dict.fromkeys(OPERATOR.findall(unquoted)))
+    found = OPERATOR.findall(unquoted)
+    if len(unquoted.split()) <= FEW and BUT.search(unquoted):
+        found.append("NOT")
+    return list(dict.fromkeys(found))
 
 
 def queries(topic: str, limit: int = MAX_PARTS) -> tuple[Query, ...]:
