@@ -209,6 +209,15 @@ def test_a_topic_without_words_finds_nothing(topic):
     assert papers_of(follow(topic)) == []
 
 
+def test_quotes_in_a_pasted_abstract_are_its_own():
+    abstract = f'"graph soup", bread ovens and {words(0, 60)}'
+    (query,) = queries(abstract)
+    assert not query.phrases
+    assert not query.is_literal
+    (query,) = queries('"graph soup" with the bread of many ovens, from all of their bakers')
+    assert query.phrases == (("graph", "soup"),)
+
+
 @pytest.mark.parametrize(
     "address",
     [

@@ -231,7 +231,8 @@ def _query(said: str, part: str, *, spaced: bool = True, beside: Sequence[Lone] 
         if len(saying) >= (1 if is_sentence else 2):  # "What is tool use?" is about no mere tool.
             terms = saying
     distinct = set(list(dict.fromkeys(terms))[:MAX_TERMS])
-    quoted = QUOTED.findall(said)
+    # What is quoted in an abstract that was pasted is no wish of hers.
+    quoted = QUOTED.findall(said) if len(said) <= SHORT_TEXT else []
     quotes = {tuple(text.words(one, of_query=True)) for one in quoted}
     stems = {quote: tuple(text.stems(list(quote))) for quote in quotes}
     meant = [said] if len(distinct) <= SHORT else quoted
