@@ -171,6 +171,7 @@ def test_what_a_paper_lacks_of_a_sentence_it_must_make_up_for_by_its_score():
 
 def test_words_of_a_wish_are_not_what_it_is_about():
     assert papers_of(follow("I want to know more about papers on protein folding")) == [6]
+    assert papers_of(follow("I need to understand and look especially at protein folding")) == [6]
 
 
 def test_in_two_or_three_words_the_words_of_a_wish_are_the_subject():

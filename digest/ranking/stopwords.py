@@ -37,6 +37,7 @@ FILLERS = frozenset(
     """
     approach approaches method methods result results use uses novel new existing
     want wants know interested interesting work works working way ways better good best prevent
-    research study studies recent recently latest learned topic topics
+    research study studies recent recently latest learned topic topics understand look looking find
+    especially particularly need needs
     """.split()  # noqa: SIM905
 )
