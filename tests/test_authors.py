@@ -48,6 +48,7 @@ def planned(reader):
         ("Emmy Noether", "emmy noether", True),
         ("Noether, Emmy", "Emmy Noether", True),
         ("E. Noether", "Emmy Noether", True),
+        ("E. A. Noether", "Emmy Noether", True),
         ("Amalie Emmy Noether", "Emmy Noether", True),
         ("Amalie E. Noether", "Amalie Noether", True),
         ("Amalie Noether", "Amalie E. Noether", True),
@@ -58,11 +59,14 @@ def planned(reader):
         ("Patrick O’Neill", "P. O'Neill", True),
         ("王伟", "王伟", True),
         ("Fritz Noether", "Emmy Noether", False),
+        ("F. Noether", "Emmy Noether", False),
+        ("A. Noether", "A. E. Noether", False),
+        ("Wei Lin Xu", "Wei Lin Li", False),
         ("Emmy Noetherian", "Emmy Noether", False),
         ("Wei-Lin Wang", "Wei Wang", False),  # A double name is had whole.
         ("E. N.", "Emmy Noether", False),  # Initials alone are anybody's.
         ("Emmy Braun", "Emmy Noether", False),
-        ("Emmy N. Braun", "Emmy Noether", False),
+        ("Emmy N. Xu", "Emmy Noether", False),
         ("Amalie Emmy Noether", "N. Emmy", False),
         ("Noether", "Emmy Noether", False),
     ],
@@ -75,7 +79,11 @@ def test_a_name_is_the_set_of_its_words_and_initials_stand_for_them(author, name
     ("said", "names"),
     [
         ("author: Emmy Noether", ["Emmy Noether"]),
-        (" Authors :  Emmy   Noether, Kurt Gödel and Ada Lovelace", 3),
+        (
+            " Authors :  Emmy   Noether, Kurt Gödel and Ada Lovelace",
+            ["Emmy Noether", "Kurt Gödel", "Ada Lovelace"],
+        ),
+        ("author: van der Waals, Johannes", ["van der Waals, Johannes"]),
         ("Autorin: Noether, Emmy; Gödel, K.", ["Noether, Emmy", "Gödel, K."]),
         ("au: Noether, E.", ["Noether, E."]),
         ("author: Emmy Noether, Kurt Gödel, and Ada Lovelace,", 3),
@@ -94,8 +102,7 @@ def test_a_name_is_the_set_of_its_words_and_initials_stand_for_them(author, name
     ],
 )
 def test_a_line_that_begins_with_author_asks_for_people(said, names):
-    asked = asked_for(said)
-    assert len(asked) == names if isinstance(names, int) else list(asked) == names
+    assert list(asked_for(said)) == names
 
 
 def test_who_follows_an_author_gets_her_papers_and_is_told_by_whom_they_are():

@@ -67,8 +67,7 @@ class Authors:
 
     def __init__(self, names: Sequence[Sequence[str]]) -> None:
         self._papers = [paper for paper, some in enumerate(names) for _ in some]
-        folded = _folded("\n".join(name for some in names for name in some)).split("\n")
-        self._names = folded if self._papers else []
+        self._names = _folded("\n".join(name for some in names for name in some)).split("\n")
         self._by_word: dict[str, list[int]] = {}
         for number, one in enumerate(self._names):
             for word in LETTERS.findall(one):
@@ -110,7 +109,6 @@ def _is_called(author: list[list[str]], name: list[list[str]]) -> bool:
         found = next((one for one in free if _is_initial(word, one[1])), None)
         if found is not None:
             free.remove(found)
-            had.add(found[0])
             by_initial += 1
         elif len(word) > 1 or in_full < 2:  # Some leave out the initial of a second name.
             return False
