@@ -145,7 +145,7 @@ def network_of(ip: str | None) -> str:
     that of a socket in the file system, is a network of its own.
     """
     try:
-        address = ip_address((ip or "").partition("%")[0])
+        address = ip_address(ip or "")
     except ValueError:
         return ip or ""
     address = getattr(address, "ipv4_mapped", None) or address

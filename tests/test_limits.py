@@ -146,6 +146,7 @@ def test_a_mailbox_has_many_spellings(spelling, mailbox):
         ("::ffff:192.0.2.77", "192.0.2.0/24"),
         ("2001:db8:1:2:3:4:5:6", "2001:db8:1::/48"),
         ("fe80::1%eth0", "fe80::/48"),
+        ("unix:a", "unix:a"),
         ("", ""),
         (None, ""),
     ],
