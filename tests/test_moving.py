@@ -112,14 +112,17 @@ def test_looking_moves_nothing(client):
     assert rows() == before
 
 
-def test_a_second_yes_after_it_has_moved_says_so(client):
+def test_a_second_yes_after_it_has_moved_says_so_and_changes_nothing(client, clock):
     one = reader()
     ask(client, one)
-    for side in ("old", "new", "old", "new"):
-        page = client.post(links.move_url(one, side, NOW)).content.decode()
-    assert "Your digest has moved" in page
-    assert "Your digest has moved" in client.get(links.move_url(one, "old", NOW)).content.decode()
-    assert one.consents.count() == 2
+    for side in ("old", "new"):
+        agree(one, side, now=NOW)
+    before, clock.now = rows(), NOW + MINUTE
+    for look in (client.post, client.get):
+        for side in ("old", "new"):
+            page = look(links.move_url(one, side, NOW)).content.decode()
+            assert "Your digest has moved" in page
+    assert rows() == before
 
 
 def test_the_next_digest_comes_to_the_new_address_and_has_no_paper_twice(outbox):
@@ -193,11 +196,13 @@ def test_an_address_that_must_not_be_written_to_gets_no_letter(client, fields):
 def test_who_never_confirmed_the_new_address_or_left_it_makes_room(client, fields):
     other = reader(NEW, interests="cake", **fields)
     one = reader(interests="bread")
-    ask(client, one)
-    assert letters() == [("move", "", "planned"), ("move", NEW, "planned")]
+    spelt = "New@example.org"
+    ask(client, one, spelt)
+    assert letters() == [("move", "", "planned"), ("move", spelt, "planned")]
     for side in ("old", "new"):
         agree(one, side)
-    assert moved(one)
+    one.refresh_from_db()
+    assert one.email == spelt
     assert not Subscriber.objects.filter(pk=other.pk).exists()
     assert one.preferences.get().topic.query == "bread"
 
@@ -233,6 +238,30 @@ def test_who_signs_the_new_address_up_in_that_very_moment_keeps_it(client, monke
     with pytest.raises(moving.Taken):
         agree(one, "new")
     assert not moved(one)
+
+
+@pytest.mark.parametrize(
+    ("act", "refused"),
+    [
+        (lambda one: moving.ask(one, "third@example.org", now=NOW + MINUTE), moving.NotOpen),
+        (lambda one: signup.erase(one, now=NOW), Subscriber.DoesNotExist),
+    ],
+)
+def test_a_yes_waits_for_who_replaces_the_wish_or_erases_all_in_that_very_moment(
+    act, refused, monkeypatch
+):
+    one = reader()
+    moving.ask(one, NEW, now=NOW)
+    locked = moving._both
+
+    def lock_after_another(*found):
+        act(one)
+        return locked(*found)
+
+    monkeypatch.setattr(moving, "_both", lock_after_another)
+    with pytest.raises(refused):
+        agree(one, "new")
+    assert not one.consents.exists()
 
 
 # ---- Another thought
