@@ -106,7 +106,6 @@ class Lines:
         """Take leave of the server on all lines."""
         for line in self._lines:
             line.close()
-        self._drop_closed()
         self._openers.shutdown(wait=False, cancel_futures=True)
         for future in self._opening:
             future.add_done_callback(_close_what_came_late)

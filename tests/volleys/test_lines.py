@@ -197,11 +197,24 @@ def test_a_line_that_was_idle_for_long_is_given_no_letter(server, monkeypatch):
     some.close()
 
 
-def test_a_line_that_opens_after_a_round_has_ended_is_closed(server):
+def test_a_line_gets_the_descriptor_of_one_that_was_closed(server):
+    some = lines.Lines(SmtpTransport(parse_server(server.url)))
+    for _ in range(2):
+        some.open_one()
+        some.pump(0)
+        (line,) = some.free()
+        line.close()
+    some.close()
+
+
+def test_a_line_that_opens_late_holds_nobody_up_and_after_a_round_has_ended_is_closed(server):
     some = lines.Lines(SmtpTransport(parse_server(server.url)))
     late = threading.Event()
     server.says = lambda stage, *told: late.wait(3) and None if stage == "ehlo" else None
     some.want(1)
+    began = time.monotonic()
+    assert some.pump(3) == []
+    assert time.monotonic() - began < 1
     some.close()
     assert server.heard.count(b"QUIT\r\n") == 0
     late.set()
