@@ -79,9 +79,10 @@ def test_a_report_whose_actions_nobody_knows_reports_nothing(letter):
     assert useless() == {"no-report": 1}
 
 
-def test_an_open_status_is_taken_from_the_servers_words(reader, letter):
+@pytest.mark.parametrize("status", ["5.0.0", ""])
+def test_an_open_status_is_taken_from_the_servers_words(reader, letter, status):
     said = "smtp; 550-5.1.1 The account does not exist. See 5.7.1"
-    receive(report(address_of(letter), group(status="5.0.0", said=said)))
+    receive(report(address_of(letter), group(status=status, said=said)))
     assert state_of(reader) == "bounced"
     assert letter.facts.get().status == "5.1.1"
 
@@ -89,6 +90,19 @@ def test_an_open_status_is_taken_from_the_servers_words(reader, letter):
 def test_a_clear_status_counts_more_than_the_servers_words(reader, letter):
     receive(report(address_of(letter), group(status="5.7.1", said="smtp; 550 5.1.1 who?")))
     assert state_of(reader) == "written to"
+
+
+@pytest.mark.parametrize(
+    ("groups", "told"),
+    [
+        ([group("delivered", "2.1.5"), group(status="4.2.2")], ("bounced", "soft", "4.2.2")),
+        ([group(status="4.2.2"), group(status="5.1.1")], ("bounced", "hard", "5.1.1")),
+        ([group(status="5.0.0", said="smtp; 421 4.2.1 later")], ("bounced", "soft", "5.0.0")),
+    ],
+)
+def test_what_befell_the_worst_off_of_several_recipients_counts(groups, told):
+    read = reports.read(report("x@x.example", *groups))
+    assert (read.kind, read.grade, read.status) == told
 
 
 def test_one_of_those_behind_a_shared_address_may_be_gone(reader, letter):
@@ -558,6 +572,22 @@ def test_of_a_field_only_so_much_is_read(letter):
     padded = f"x@example.org, {' ' * reports.FIELD_CHARACTERS}{address_of(letter)}"
     assert receive(report(padded)) == "useless"
     assert receive(report(padded[-reports.FIELD_CHARACTERS :].strip())) == "recorded"
+
+
+def test_of_many_addresses_and_recipients_the_first_are_read():
+    everyone = ", ".join(f"{n}@example.org" for n in range(reports.MOST_ADDRESSES + 5))
+    groups = [group("delivered", "2.1.5")] * reports.MOST_GROUPS
+    read = [
+        reports.read(mime) for mime in (report(everyone, *groups, group()), complaint(everyone))
+    ]
+    assert [one.kind for one in read] == ["delivered", "complained"]
+    assert [len(one.addresses) for one in read] == [reports.MOST_ADDRESSES] * 2
+
+
+def test_what_stands_behind_so_much_is_not_read(letter):
+    head, blank, body = report(address_of(letter)).partition(b"\n\n")
+    mime = head + blank + b"x" * reports.MOST_OCTETS + b"\n" + body
+    assert receive(mime) == "useless"
 
 
 def test_a_huge_message_is_read_as_far_as_the_report_goes(reader, letter):

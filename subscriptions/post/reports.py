@@ -17,7 +17,6 @@ from email.utils import getaddresses, parsedate_to_datetime
 from subscriptions.post.replies import grade_of, status_in, without_addresses
 
 MOST_OCTETS = 1_000_000  # What stands behind is cut off: a report comes before what it returns.
-MOST_DEPTH = 4  # Parts in parts: those who scan mail wrap reports, once or twice.
 MOST_NESTED, MOST_PARTS, MOST_BLANKS = 50, 1_000, 30_000  # In all, at whatever depth.
 MOST_GROUPS = 50
 MOST_ADDRESSES = 20
@@ -188,13 +187,13 @@ def _complaint(message, part, returned, addresses) -> Report:
 # ---- What they share
 
 
-def _parts(message, depth=MOST_DEPTH) -> Iterator[EmailMessage]:
+def _parts(message) -> Iterator[EmailMessage]:
     """Yield the parts of a message, none of those of a message within it."""
     if not message.is_multipart() or message.get_content_maintype() != "multipart":
         yield message
-    elif depth:
+    else:
         for part in message.iter_parts():
-            yield from _parts(part, depth - 1)
+            yield from _parts(part)
 
 
 def _returned(parts):
