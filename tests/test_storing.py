@@ -16,7 +16,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from digest import archive, samples, storing
-from digest.models import ArchiveFile, FittedModel, Paper
+from digest.models import ArchiveFile, FittedModel, Observation, Paper, PaperEvent
 from digest.sources.records import Record
 from tests.make import NOW
 
@@ -71,8 +71,10 @@ def test_a_paper_told_of_twice_in_one_run_is_one_paper_with_the_earlier_day():
 
 def test_what_a_later_record_does_not_know_is_kept():
     storing.store([RECORD], now=NOW)
-    storing.store([Record(RECORD.id, "New title")], now=NOW)
+    later = NOW + timedelta(days=1)
+    assert storing.store([Record(RECORD.id, "New title")], now=later).changed == 1
     paper = Paper.objects.get()
+    assert paper.changed_at == later
     assert (paper.title, paper.abstract, paper.authors) == ("New title", "Abstract", ["A. One"])
     assert (paper.day, paper.day_is_estimate) == (date(2025, 6, 7), False)
 
@@ -85,6 +87,31 @@ def test_a_withdrawn_paper_that_comes_back_as_a_new_version_is_withdrawn_no_more
     storing.store([replace(RECORD, version=3)], now=NOW)
     assert not Paper.objects.get().is_withdrawn
     assert storing.store([withdrawn], now=NOW).changed == 0
+
+
+def test_what_happens_to_a_known_paper_is_noted_once_and_an_earlier_version_tells_nothing():
+    known = replace(RECORD, version=2, upvotes=None)
+    told = {"journal_ref": "Journal 1", "github": "https://github.com/a/b", "is_withdrawn": True}
+    storing.store([replace(known, version=1)], now=NOW, is_sample=True)
+    for nothing_new in (known, RECORD, replace(known, version=1, **told)):
+        storing.store([nothing_new], now=NOW)
+    assert not PaperEvent.objects.exists()
+    more = replace(known, version=3, **told)
+    for record in (more, replace(more, journal_ref="J. 1, p. 7", github="https://github.com/b")):
+        storing.store([record], now=NOW, source="arxiv")
+    assert set(PaperEvent.objects.values_list("kind", "note")) == {
+        ("revised", "version 3"),
+        ("withdrawn", ""),
+        ("published", "Journal 1"),
+        ("code", "https://github.com/a/b"),
+    }
+    assert not Observation.objects.exists()  # Nothing was counted.
+
+
+def test_a_revision_of_a_paper_from_elsewhere_that_we_never_had_is_not_new():
+    revised = Record("newsource:1", "Title", announced_as="replace")
+    storing.store([revised], now=NOW + timedelta(days=9))
+    assert Paper.objects.get().day == NOW.date().replace(day=1)
 
 
 def test_a_paper_of_unknown_day_is_of_the_day_it_was_stored_until_told():
@@ -103,8 +130,10 @@ def test_an_estimate_never_covers_an_announcement():
 
 
 def test_samples_never_cover_real_papers_and_real_papers_replace_samples():
-    storing.store([RECORD], now=NOW, is_sample=True)
-    real = replace(RECORD, abstract="The real one", day=date(2025, 6, 8))
+    for days in (0, 1):  # Laid out on one day, and on the next.
+        storing.store([RECORD], now=NOW, is_sample=True, shift=timedelta(days))
+    assert Paper.objects.get().day == RECORD.day + timedelta(1)
+    real = replace(RECORD, abstract="The real one", day=date(2025, 6, 9))
     storing.store([real], now=NOW)
     storing.store([RECORD], now=NOW, is_sample=True, shift=timedelta(0))
     paper = Paper.objects.get()
