@@ -56,8 +56,9 @@ def beaten(ago):
 # ---- What is one
 
 
-def test_nothing_is_wrong_where_nothing_has_run_yet():
+def test_nothing_is_wrong_where_nothing_has_run_yet(caplog):
     assert names() == []
+    assert caplog.records == []
 
 
 def test_what_is_looked_at_each_minute_reads_no_letter_that_has_ended():
@@ -175,7 +176,8 @@ def test_a_breaker_that_has_tripped_for_long_is_an_alarm(trouble, times, alarm):
     assert names() == alarm
 
 
-def test_sending_that_stays_stopped_is_an_alarm_after_an_hour():
+def test_sending_that_stays_stopped_is_one_alarm_after_an_hour():
+    sending.trip("auth", "it said 535", NOW)
     sending.stop("you", NOW)
     assert names(NOW + HOUR) == []
     assert names(NOW + HOUR + MINUTE) == ["stopped"]
@@ -212,6 +214,12 @@ def test_a_source_that_fails_for_hours_is_an_alarm(runs, alarm):
     for state, hours in runs:
         ran(state, hours * HOUR)
     assert names() == alarm
+
+
+def test_a_backfill_that_fails_for_hours_is_no_alarm():
+    ran("failed", 4 * HOUR)
+    Harvest.objects.update(since=NOW.date() - 9 * DAY)
+    assert names() == []
 
 
 def test_a_list_that_did_not_come_in_is_an_alarm():
@@ -377,6 +385,21 @@ def test_who_finds_that_another_has_just_told_says_nothing(hook, monkeypatch):
     monkeypatch.setattr(alarms, "Lease", TakenAfterAnother)
     alarms.tell(NOW)
     assert len(hook.told) == 1
+
+
+def test_what_begins_while_others_are_told_is_told_next(hook, monkeypatch):
+    send = alarms.send
+
+    def send_as_another_begins(lines):
+        alarms.note([alarms.Found("disk", "3 MB are left.")], NOW)
+        return send(lines)
+
+    alarms.note([alarms.Found("beat", "Beat is dead.")], NOW)
+    with monkeypatch.context() as patch:
+        patch.setattr(alarms, "send", send_as_another_begins)
+        alarms.tell(NOW)
+    alarms.tell(NOW)
+    assert ["disk" in told for told in hook.told] == [False, True]
 
 
 def test_what_beat_alone_looks_at_is_not_ended_by_others():

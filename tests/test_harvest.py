@@ -306,6 +306,13 @@ def test_other_lists_than_arxivs_are_quiet_at_a_weekend(day, state):
     assert Coverage.objects.get().state == state
 
 
+def test_a_list_is_here_where_it_has_papers_though_it_is_cut_off_and_names_its_category():
+    told = {"records": [Record("2606.00001", "Title")], "day": MONDAY}
+    coverage.write_down("arxiv", Batch(**told, category="cs", state="incomplete"), NOW)
+    coverage.write_down("arxiv", Batch(**told, state="fresh"), NOW)
+    assert list(Coverage.objects.values_list("category", "state")) == [("cs", "fresh")]
+
+
 def test_a_list_that_comes_late_is_verified_then(server, days):
     server.faults["cs"] = "empty"
     run(server, days[0])
