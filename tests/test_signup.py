@@ -899,6 +899,26 @@ def test_of_twenty_operators_one_asks():
     assert reader.letters.count() == 1
 
 
+@pytest.mark.parametrize(
+    ("fields", "act"),
+    [
+        ({}, lambda one: signup.change(one, None, {"hour": 9}, now=NOW)),
+        ({}, lambda one: signup.pause(one, NOW.date() + 9 * DAY, now=NOW)),
+        ({"paused_until": NOW.date() + DAY}, lambda one: signup.resume(one, now=NOW)),
+        (
+            {"suppressed_at": NOW, "suppressed_by": "bounced"},
+            lambda one: signup.lift(one, door=DOOR, now=NOW),
+        ),
+    ],
+)
+def test_what_another_click_has_changed_since_the_page_asked_stays(fields, act):
+    one = make.subscriber(**fields)
+    Subscriber.objects.filter(pk=one.pk).update(size=3, unsubscribed_at=NOW)
+    act(one)
+    one.refresh_from_db()
+    assert (one.size, one.unsubscribed_at, one.paused_until) == (3, NOW, None)
+
+
 @pytest.mark.django_db(transaction=True)
 def test_of_twenty_changes_at_once_one_wins_whole():
     reader = make.subscriber(interests="bread")
