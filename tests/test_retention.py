@@ -60,10 +60,14 @@ def test_the_events_of_a_letter_go_together_when_its_end_is_old(settings):
     assert set(LetterEvent.objects.values_list("letter__day", flat=True)) == {NOW.date() + 2 * DAY}
 
 
-def test_an_open_letter_keeps_its_events_however_old(settings):
-    live(1)
-    Letter.objects.update(state="uncertain", ended_at=None)
-    assert retention.purge(NOW + 2 * settings.KEEP_EVENTS).events == 0
+def test_an_open_letter_keeps_its_events_however_old_and_is_in_no_others_way(settings, monkeypatch):
+    monkeypatch.setattr(retention, "EVENTS", 1)
+    monkeypatch.setattr(retention, "MOST", 9)
+    live(1, readers=2)
+    letter = Letter.objects.earliest("pk")
+    Letter.objects.filter(pk=letter.pk).update(state="uncertain", ended_at=None)
+    assert retention.purge(NOW + 2 * settings.KEEP_EVENTS).events == 4
+    assert set(LetterEvent.objects.values_list("letter", flat=True)) == {letter.pk}
 
 
 def test_events_of_a_letter_that_is_gone_go_too(settings):

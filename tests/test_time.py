@@ -206,17 +206,19 @@ def test_a_machine_that_was_asleep_catches_up_without_a_burst(hour, asleep):
 def test_a_digest_that_has_not_left_makes_way_for_the_next_with_its_papers():
     make.paper("Graph networks", day=YESTERDAY)
     one = reader(hour=0, next_due_at=at(YESTERDAY, 0), interests="graph networks")
+    other = reader(hour=1, next_due_at=at(YESTERDAY, 0))
     planning.plan(at(YESTERDAY, 0))
-    assert Pick.objects.get().digest.day == YESTERDAY
+    assert Pick.objects.get(subscriber=one).digest.day == YESTERDAY
 
     planning.plan(at(TODAY, 0))
+    assert other.letters.get().state == "planned"  # She has an hour yet.
 
     states = one.letters.order_by("day").values_list("day", "state", "reason")
     assert list(states) == [
         (YESTERDAY, "missed", "the next day's was due"),
         (TODAY, "planned", ""),
     ]
-    assert Pick.objects.get().digest.day == TODAY
+    assert Pick.objects.get(subscriber=one).digest.day == TODAY
 
 
 def test_the_next_digest_waits_while_one_may_be_arriving_and_then_for_its_distance():
