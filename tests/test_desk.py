@@ -33,8 +33,8 @@ def desk(transactional_db):
 
 
 @pytest.fixture
-def lines(tmp_path):
-    lines = Lines(transport_for(f"file:{tmp_path}"))
+def lines():
+    lines = Lines(transport_for("file:"))
     yield lines
     lines.close()
 
