@@ -208,6 +208,15 @@ def test_what_was_said_is_taken_back_and_forgotten(client, clock, world):
     assert themes_of(someone) == themes_of(reader())
 
 
+def test_what_one_says_is_hers_alone_and_of_that_paper():
+    one, other = reader(), reader()
+    paper, another = make.paper("Bread"), make.paper("Roads")
+    say(one, "save", paper)
+    said = [steering.said(*asked) for asked in ((one, paper), (other, paper), (one, another))]
+    assert said == ["save", "", ""]
+    assert list(steering.saved(other)) == []
+
+
 def test_who_said_nothing_is_not_asked_to_take_it_back(client):
     paper, someone = make.paper(), reader()
     asked = {"paper": paper.pk, "value": "clear"}
