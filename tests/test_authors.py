@@ -86,7 +86,10 @@ def test_a_name_is_the_set_of_its_words_and_initials_stand_for_them(author, name
         ("author: van der Waals, Johannes", ["van der Waals, Johannes"]),
         ("Autorin: Noether, Emmy; Gödel, K.", ["Noether, Emmy", "Gödel, K."]),
         ("au: Noether, E.", ["Noether, E."]),
-        ("author: Emmy Noether, Kurt Gödel, and Ada Lovelace,", 3),
+        (
+            "author: Emmy Noether, Kurt Gödel, and Ada Lovelace,",
+            ["Emmy Noether", "Kurt Gödel", "Ada Lovelace"],
+        ),
         ("author: E. Noether, K. Gödel", ["E. Noether", "K. Gödel"]),
         ("author: Noether, E., Gödel, K.", ["Noether, E.", "Gödel, K."]),
         ("author: Noether, Gödel, Lovelace", ["Noether", "Gödel", "Lovelace"]),
