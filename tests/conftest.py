@@ -41,13 +41,13 @@ DATABASE = {"django_db_setup", "db", "transactional_db"}
 
 
 def pytest_xdist_auto_num_workers(config):
-    """Run the whole suite in two processes for each core, since some of the time is waiting; what
-    was asked for by name, or for the night, in this one.
+    """Run the whole suite in more processes than there are cores, since some of the time is
+    waiting; what was asked for by name, or for the night, in this one.
     """
     asked_for = config.option.keyword or any(".py" in name for name in config.args)
     if asked_for or config.option.markexpr != "not nightly":
         return 0
-    return min(2 * (os.cpu_count() or 1), MOST_PROCESSES)
+    return min(5 * (os.cpu_count() or 1) // 2, MOST_PROCESSES)
 
 
 def pytest_collection_modifyitems(items):
