@@ -182,6 +182,8 @@ def test_previews_know_authors_as_planning_does(django_assert_max_num_queries):
 
 def test_a_paper_of_an_earlier_day_is_an_authors_in_the_preview_of_that_day():
     papers()
+    # So that the papers of the last days don't begin where those of all days do.
+    make.paper("Older", "Things.", authors=["Kurt Gödel"], day=NOW.date() - timedelta(9))
     make.paper("Invariant", "Variational", authors=["E Noether"], day=NOW.date() - timedelta(3))
     archive.renew(NOW)
     profile = wished(Wishes(interests=["author: Emmy Noether"]), 10)
