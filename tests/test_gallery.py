@@ -14,11 +14,11 @@ from digest.models import Digest, PaperEvent
 from subscriptions import links, mail, registry, signup
 from subscriptions.models import Letter, Subscriber
 from subscriptions.post import office
-from tests import make
+from tests import make, services
 from tests.make import NOW
 from tests.tables import everything
 
-pytestmark = pytest.mark.django_db
+pytestmark = [services.once, pytest.mark.django_db]  # What is shown is what templates make.
 
 DOOR = signup.Door("a test")
 TOKEN = re.compile(rb"[\w-]{22}(~[0-9a-f]+)?\.[\w-]{43}")
