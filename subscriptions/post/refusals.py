@@ -28,6 +28,7 @@ def of_the_day(now) -> str:
     digests = Letter.objects.filter(
         pk__gte=first, kind=Letter.Kind.DIGEST, created_at__gte=now - DAY
     )
+    # Those without a reason are named, so that the index of all others is used.
     refused = digests.filter(state=Letter.State.FAILED).exclude(reason="")
     refused = refused.filter(reason__startswith=f"{Letter.REFUSED}: ")
     bounced = LetterFact.objects.filter(kind=LetterFact.Kind.BOUNCED, noted_at__gte=now - DAY)
