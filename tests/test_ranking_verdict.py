@@ -2,6 +2,7 @@
 
 import pytest
 
+from digest.ranking import text
 from digest.ranking.choice import DEFAULT, choose
 from digest.ranking.learning import Learned
 from digest.ranking.model import TfidfModel
@@ -182,6 +183,16 @@ def test_what_somebody_wrote_whom_she_follows_in_other_categories_is_elsewhere()
         Profile(follows), 0, categories=[("cs.LG",)] * len(TITLES), authors_of=by_emmy_noether
     )
     assert told == Verdict("elsewhere", topic="Our group")
+
+
+def test_what_somebody_wrote_whom_she_follows_may_be_too_like_what_she_wants_less_of():
+    words = tuple(dict.fromkeys(text.terms(TITLES[0])))
+    profile = Profile(
+        (Interest("Hers", "", 1.0, (), ("Emmy Noether",)),),
+        learned=Learned(words, (-1.0,) * len(words)),
+    )
+    told = verdict(profile, 0, authors_of=by_emmy_noether)
+    assert told == Verdict("disliked", score=1.0, topic="Hers")
 
 
 def by_emmy_noether(ids):

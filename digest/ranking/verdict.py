@@ -10,7 +10,7 @@ from digest.ranking.choice import DEFAULT, Ranking, choose
 from digest.ranking.edition import Edition
 from digest.ranking.model import ABSENT, TfidfModel
 from digest.ranking.muting import muted
-from digest.ranking.profile import Profile
+from digest.ranking.profile import Interest, Profile
 from digest.ranking.query import Query, queries
 from digest.ranking.relevance import APART, LONG, coverage, least, relevance
 from digest.ranking.tuning import Tuning
@@ -90,7 +90,9 @@ def _outside(
     nearest = Verdict("unasked", floor=tuning.floor)
     for interest in profile.follows:
         if any(paper in edition.by(name) for name in interest.authors):
-            return Verdict("elsewhere", topic=interest.name)
+            if _is_elsewhere(edition, interest, paper):
+                return Verdict("elsewhere", topic=interest.name)
+            return Verdict("disliked", score=1.0, topic=interest.name)
         asked = queries(interest.query)
         if not asked:
             continue
@@ -98,11 +100,14 @@ def _outside(
         best = _in_her_words(model, edition, asked, paper, scores)
         if scores[best] > nearest.score:
             near = _near(model, edition, asked[best], paper, tuning, float(scores[best]))
-            if near.what == "disliked" and interest.categories:
-                inside = paper in edition.within(interest.categories)
-                near = near if inside else replace(near, what="elsewhere")
+            if near.what == "disliked" and _is_elsewhere(edition, interest, paper):
+                near = replace(near, what="elsewhere")
             nearest = replace(near, topic=interest.name)
     return nearest
+
+
+def _is_elsewhere(edition: Edition, interest: Interest, paper: int) -> bool:
+    return bool(interest.categories) and paper not in edition.within(interest.categories)
 
 
 def _in_her_words(
