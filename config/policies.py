@@ -155,7 +155,7 @@ class RedactingFormatter(logging.Formatter):
     """Whoever reads a log learns no reader's address, and can't act for her by one of her links."""
 
     TOKEN = re.compile(
-        r"/(confirm|preferences|move|unsubscribe|digests|feeds|feedback|learned|saved|why)"
+        r"/(confirm|preferences|move|unsubscribe|digests|feeds|feedback|learned|library|saved|why)"
         r"/[^/\s\"']+"
     )
     SEARCHED = re.compile(r"([?&](?:q|interests)=)[^&\s\"']+")

@@ -267,7 +267,7 @@ def _fill(material, lines, tokens, place) -> tuple[list[bytes], list[bytes]]:
     if material.picks:
         laid["papers"], left_out = _papers(material.picks, room, filled["feedback"], place)
         lines |= {"left_out": _said(place.language, wording.left_out, left_out)} if left_out else {}
-    frame = _frame((*lines, *laid), tuple(tokens), not material.topics, place)
+    frame = _frame((*lines, *laid), tuple(tokens), material.is_open, place)
     texts, htmls = filled, dict(filled)
     for name, line in lines.items():
         if name in frame.text.names:

@@ -159,6 +159,15 @@ ALWAYS = [
         lambda: _("Kept until you take it back, have all of it forgotten, or erase everything."),
     ),
     Kept(
+        (digest.LibraryPaper,),
+        gettext_lazy("Your library"),
+        gettext_lazy(
+            "Titles, abstracts and years of papers from the bibliography that you pasted, if you "
+            "did. It steers your digests, where you let it."
+        ),
+        lambda: _("Kept until you take it out, have all of it forgotten, or erase everything."),
+    ),
+    Kept(
         (digest.ReaderModel,),
         gettext_lazy("What is learned from that"),
         gettext_lazy(

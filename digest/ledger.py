@@ -2,7 +2,7 @@
 
 from django.db.models import F
 
-from digest.models import Digest, Feedback, PaperEvent, Pick, ReaderModel
+from digest.models import Digest, Feedback, LibraryPaper, PaperEvent, Pick, ReaderModel
 from subscriptions.exporting import rows
 from subscriptions.models import Letter
 
@@ -23,13 +23,16 @@ def write_days_of(letters):
 
 
 def export(subscriber):
-    """Return her digests with their papers, what she said of papers, and what it taught."""
+    """Return her digests with their papers, what she said of papers, the papers that she knows, and
+    what all that taught.
+    """
     learned = ReaderModel.objects.filter(subscriber=subscriber)
     model = learned.first()
     return {
         "digests": rows(Digest.objects.filter(subscriber=subscriber)),
         "papers": _papers(subscriber),
         "feedback": rows(Feedback.objects.filter(subscriber=subscriber), "paper"),
+        "library": rows(LibraryPaper.objects.filter(subscriber=subscriber)),
         "learned": [list(pair) for pair in zip(model.words, model.weights, strict=True)]
         if model
         else [],
@@ -53,8 +56,9 @@ def _papers(subscriber):
 
 
 def forget_feedback(subscriber):
-    """Delete what she said of papers, and what was learned from it."""
+    """Delete what she said of papers, those that she knows, and what was learned from it."""
     Feedback.objects.filter(subscriber=subscriber).delete()
+    LibraryPaper.objects.filter(subscriber=subscriber).delete()
     ReaderModel.objects.filter(subscriber=subscriber).delete()
 
 

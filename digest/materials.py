@@ -121,6 +121,11 @@ class Material:
     def language(self):
         return self.subscriber.letter_language
 
+    @property
+    def is_open(self) -> bool:
+        """Return whether it is up to nobody's wishes what is in it."""
+        return not self.topics and not any(pick.basis == Pick.Basis.LEARNED for pick in self.picks)
+
 
 def digests_of(letters: Sequence[Letter]) -> dict[int, StoredDigest]:
     """Return the digests of these letters by the numbers of those, with their subscribers."""

@@ -451,6 +451,29 @@ class Feedback(models.Model):
         return f"{self.paper_id}: {self.get_value_display()}"
 
 
+class LibraryPaper(models.Model):
+    """A paper that a reader knows, from a bibliography of hers: her digests learn from it.
+
+    It needs not be one of ours: what is learned from is its text.
+    """
+
+    subscriber = models.ForeignKey(Subscriber, on_delete=models.CASCADE, related_name="library")
+    identity = models.CharField(max_length=100, help_text="As a paper's id, or made of its title.")
+    title = models.TextField()
+    abstract = models.TextField(blank=True)
+    year = models.PositiveSmallIntegerField(null=True, blank=True)
+    at = models.DateTimeField(help_text="When it was added.")
+
+    class Meta:
+        ordering = [F("year").desc(nulls_last=True), "-pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["subscriber", "identity"], name="one_copy_a_library"),
+        ]
+
+    def __str__(self):
+        return self.title
+
+
 class ReaderModelQuerySet(models.QuerySet):
     def outdated(self, now):
         """Those to be fitted: something was said since they were, or it is too long ago."""

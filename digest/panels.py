@@ -86,5 +86,6 @@ def steering_panel(subscriber) -> str:
             "token": links.token("preferences", subscriber.public_id),
             "subscriber": subscriber,
             "words": steering.learned_words(subscriber)[:8],
+            "in_library": subscriber.library.count(),
         },
     )

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from django.db import transaction
 from django.db.models import F
 
-from digest.models import Feedback, Paper, ReaderModel
+from digest.models import Feedback, LibraryPaper, Paper, ReaderModel
 from subscriptions.models import Subscriber
 
 BATCH = 200  # So many readers are learned of at once.
@@ -77,7 +77,7 @@ def set_learning(subscriber, wanted: bool) -> None:
             fitted_at=None,
             learned=0,
         )
-        if wanted and Feedback.objects.filter(subscriber=subscriber).exists():
+        if wanted and (subscriber.feedback.exists() or subscriber.library.exists()):
             ask_to_learn(subscriber)
 
 
@@ -162,7 +162,8 @@ def _fit(rows, now):
         said = [(texts[paper], value) for paper, value in said if paper in texts]
         disliked = [text for text, value in said if value == Feedback.Value.LESS]
         liked = [text for text, value in said if value != Feedback.Value.LESS]
-        learned = learn_from(model, liked, disliked, list(row.removed))
+        library = _library(row.subscriber_id)
+        learned = learn_from(model, liked, disliked, list(row.removed), library)
         # Not where she said more since the rows were read: that is outdated still.
         fitted += ReaderModel.objects.filter(pk=row.pk, said=row.said).update(
             learned=row.said,
@@ -185,6 +186,14 @@ def _feedback(subscriber_ids):
         if len(said) < REMEMBERED:
             said.append((paper, value))
     return spoken
+
+
+def _library(subscriber_id):
+    """Return the texts of the papers that she knows. All readers' at once would be very many."""
+    from digest.fitting import document
+
+    known = LibraryPaper.objects.filter(subscriber=subscriber_id)
+    return [document(*said) for said in known.values_list("title", "abstract")]
 
 
 def _texts(papers):

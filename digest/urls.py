@@ -2,7 +2,7 @@ from django.contrib.sitemaps import views as sitemaps
 from django.urls import path
 from django.views.decorators.cache import cache_control
 
-from digest import about, feeds, gallery, papers, saved, views
+from digest import about, feeds, gallery, library, papers, saved, views
 from digest.sitemaps import ALL
 
 hourly = cache_control(max_age=3600)
@@ -20,6 +20,7 @@ urlpatterns = [
     path("digests/<str:token>/", views.digest, name="digest"),
     path("feedback/<str:token>/", views.feedback, name="feedback"),
     path("learned/<str:token>/", views.learned, name="learned"),
+    path("library/<str:token>/", library.page, name="library"),
     path("saved/<str:token>/", saved.page, name="saved"),
     path("saved/<str:token>/bibtex/", saved.bibtex, name="saved-bibtex"),
     path("saved/<str:token>/ris/", saved.ris, name="saved-ris"),

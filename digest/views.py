@@ -189,6 +189,7 @@ def learned(request, token):
         "feedback_token": links.token("feedback", subscriber.public_id),
         "words": steering.learned_words(subscriber),
         "removed": steering.removed_words(subscriber),
+        "in_library": subscriber.library.count(),
         "said": subscriber.feedback.select_related("paper").order_by("-at")[:50],
     }
     return render(request, "digest/learned.html", context)
@@ -246,7 +247,7 @@ def bad_link(request):
 def robots(request):
     """Nothing here is secret, but links with tokens are nobody's to collect."""
     private = ("admin", "confirm", "preferences", "move", "unsubscribe", "digests", "feedback")
-    private += ("feeds", "learned", "saved", "why")
+    private += ("feeds", "learned", "library", "saved", "why")
     lines = ["User-agent: *", *(f"Disallow: /{room}/" for room in private)]
     lines += ["", f"Sitemap: {settings.SITE_URL}/sitemap.xml"]
     return HttpResponse("\n".join([*lines, ""]), content_type="text/plain")

@@ -17,7 +17,7 @@ from django.urls import URLResolver, get_resolver
 
 from config import errors, policies
 from digest import archive, planning
-from digest.models import Digest, Paper, PaperEvent, ReaderModel
+from digest.models import Digest, LibraryPaper, Paper, PaperEvent, ReaderModel
 from subscriptions import limits, links, moving, views
 from subscriptions.models import Letter, Subscriber
 from tests import make
@@ -103,6 +103,9 @@ def furnish() -> None:
     reader.feedback.create(paper=pick.paper, value="more", at=NOW)
     tomorrow = NOW + timedelta(days=1)
     PaperEvent.objects.create(paper=pick.paper, kind="revised", note="version 2", at=tomorrow)
+    LibraryPaper.objects.create(
+        subscriber=reader, identity="title:1", title="<b>Graphs & nodes", year=2024, at=NOW
+    )
     ReaderModel.objects.create(
         subscriber=reader, terms=["graph", "node"], words=["graphs", "nodes"], weights=[0.5, -0.25]
     )
@@ -176,6 +179,15 @@ def samples() -> list[Sample]:
         Sample(say, f"/feedback/{token('feedback', 'reader')}/?paper={paper}&value=less"),
         Sample(say, f"/feedback/{token('feedback', 'reader')}/", {"paper": paper, "value": "save"}),
         Sample("learned/<str:token>/", f"/learned/{token('preferences', 'reader')}/"),
+        *[
+            Sample("library/<str:token>/", f"/library/{token('preferences', who)}/", sent)
+            for who, sent in [
+                ("reader", None),
+                ("new", None),
+                ("reader", {"text": "hello"}),
+                ("reader", {"text": "On nodes and edges\nAnother one on edges"}),
+            ]
+        ],
         *[
             Sample("saved/<str:token>/", f"/saved/{token('preferences', who)}/{asked}")
             for who, asked in [("reader", ""), ("reader", f"?paper={other}"), ("new", "")]

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import lxml.html
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import User
 
 from digest import about, fitting, planning, starter, steering
@@ -423,3 +424,21 @@ def test_a_curator_sees_what_a_topic_matches_while_she_writes_it(site, open_page
     matches.get_by_text("arXiv has no category called cs.XX.").wait_for()
     assert page.get_by_label("Query").input_value() == "graph networks"
     assert not Topic.objects.filter(query__in=["sour bread", "graph networks"], owner=None).exists()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252"])
+def test_a_bibliography_is_taken_from_a_file_in_pieces_that_the_server_takes(
+    site, open_page, tmp_path, encoding
+):
+    abstract = "Noodles, as in Zürich. " * 250
+    entries = [
+        f"@article{{k{n},\n  title = {{Spätzle number {n}}},\n  abstract = {{{abstract}}},\n}}\n"
+        for n in range(200)
+    ]
+    file = tmp_path / "library.bib"
+    file.write_bytes(("Exported.\n" + "".join(entries)).encode(encoding))
+    assert file.stat().st_size > settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    page = open_page(f"{site}/library/{links.token('preferences', reader().public_id)}/")
+    page.locator("[type=file]").set_input_files(file)
+    page.get_by_text("200 papers are new in your library.").wait_for()
+    assert reader().library.filter(title__startswith="Spätzle number ").count() == 200

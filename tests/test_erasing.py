@@ -12,7 +12,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connection
 from django.urls import reverse
 
-from digest import planning, steering, upkeep
+from digest import library, planning, steering, upkeep
 from digest.models import ReaderModel
 from subscriptions import links, moving, seals, signup
 from subscriptions.models import Letter, Seal, Subscriber
@@ -53,6 +53,7 @@ def a_life(client, panel):
     papers = [pick.paper for pick in reader.picks.all()]
     for paper, value in zip(papers, ["more", "less", "save", "save"], strict=False):
         steering.say(reader, paper, value, NOW + HOUR)
+    library.add(reader, "On the nodes of graphs", NOW + HOUR)
     learned = {"terms": ["graph", "node"], "words": ["graphs", "nodes"], "weights": [0.5, -0.25]}
     ReaderModel.objects.filter(subscriber=reader).update(**learned, fitted_at=NOW, floor=0.25)
     steering.remove_word(reader, "node")

@@ -19,11 +19,14 @@ from digest.ranking.model import ABSENT, TfidfModel, unit_rows
 
 WEIGHTS = 300  # So many terms of a reader are kept, the heaviest.
 LESS = 0.4  # What a disliked paper counts against a liked one.
+BEFORE = 10  # So many liked papers a whole library counts: what she says of new ones is heard.
 RIDGE = 0.0005  # λ, as a share of the documents' squared length.
 #: The latent similarity counts the more, the fewer papers she has said something of.
 LATENT, LATENT_OF_FEW = 0.2, 0.6
 #: From so many liked papers on, new ones may come on their account alone.
 ENOUGH = 3
+#: From so many on, she who follows nothing gets nothing else.
+KNOWN = 10
 LEAST = 0.1  # Of a hundred new papers, about one scores more by any reader's model.
 
 
@@ -48,10 +51,16 @@ def learn(
     liked: Sequence[str],
     disliked: Sequence[str] = (),
     removed: Collection[str] = (),
+    library: Sequence[str] = (),
 ) -> Learned:
-    """Return what papers teach, given as texts, without the terms that she `removed`."""
-    likes, dislikes = model.transform(liked), model.transform(disliked)
-    hers, not_hers = _mean(likes), _mean(dislikes)
+    """Return what papers teach, given as texts, without the terms that she `removed`.
+
+    Those of her `library` she knew before, so all of them together count as BEFORE that she likes.
+    """
+    likes, dislikes = model.transform([*liked, *library]), model.transform(disliked)
+    counts = np.ones(likes.shape[0], np.float32)
+    counts[len(liked) :] = min(1, BEFORE / max(len(library), 1))
+    hers, not_hers = _mean(likes, counts), _mean(dislikes, np.ones(len(disliked), np.float32))
     # What a disliked paper has in common with the liked ones is no reason to dislike it.
     profile = (hers - LESS * (not_hers - hers).maximum(0)).tocsr()
     known = ~np.isin(model.terms_[profile.indices], list(removed)) & (profile.data != 0)
@@ -64,14 +73,14 @@ def learn(
     return Learned(
         tuple(model.terms_[columns].tolist()),
         tuple(round(float(weight), 4) for weight in weights),
-        len(liked),
+        len(liked) + len(library),
         _floor(model, likes),
     )
 
 
-def _mean(rows: sparse.csr_matrix) -> sparse.csr_matrix:
-    count = rows.shape[0]
-    return sparse.csr_matrix(np.full((1, count), 1 / max(count, 1), np.float32)) @ rows
+def _mean(rows: sparse.csr_matrix, counts: np.ndarray) -> sparse.csr_matrix:
+    """Return the mean of the rows, of which each counts as much as that."""
+    return sparse.csr_matrix(counts[None, :] / max(float(counts.sum()), 1e-9)) @ rows
 
 
 def _floor(model: TfidfModel, likes: sparse.csr_matrix) -> float:

@@ -1,0 +1,164 @@
+"""A reader's library: papers that she knows, of her bibliography, from which her digests learn."""
+
+from collections.abc import Iterable
+from datetime import date
+from typing import NamedTuple
+from urllib.parse import urlencode
+
+from django.core.paginator import Paginator
+from django.db import transaction
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from digest import steering, tasks, titles
+from digest.models import LibraryPaper, Paper
+from digest.sources import bibliographies
+from digest.sources.records import Record
+from digest.views import bad_link, holder_of
+from subscriptions.hints import hint
+from subscriptions.models import Subscriber
+from subscriptions.views import for_token_holders, refused
+
+MOST = steering.REMEMBERED  # Papers, the latest: more are not learned from.
+PAGE = 50
+
+
+class Added(NamedTuple):
+    """What became of a bibliography: papers that are new, known before, left out since enough later
+    ones are kept; and entries that could not be read.
+    """
+
+    new: int
+    known: int
+    left: int
+    bad: int
+
+
+def add(subscriber, text: str, now) -> Added:
+    """Add the papers of a bibliography to her library, of which the latest MOST are kept.
+
+    What an entry doesn't say of a paper that is ours is taken from there. Added twice is added
+    once. Raises Subscriber.DoesNotExist where she was erased meanwhile.
+    """
+    told = bibliographies.read(text)
+    latest = sorted(told.records, key=lambda record: record.day or date.min, reverse=True)[:MOST]
+    records = [record for record in _completed(latest) if record.title]
+    with transaction.atomic():
+        subscriber.locked()
+        known = dict(subscriber.library.values_list("identity", "abstract"))
+        new = [one for one in records if _says_more(one, known)]
+        ids = {record.id for record in new}
+        subscriber.library.filter(identity__in=ids).delete()
+        LibraryPaper.objects.bulk_create(
+            _row(subscriber, record, now)
+            for record in reversed(new)  # The first ones count as added last.
+        )
+        beyond = dict(subscriber.library.values_list("pk", "identity")[MOST:])
+        LibraryPaper.objects.filter(pk__in=beyond).delete()
+        ids -= {*beyond.values()}
+        if ids:
+            steering.ask_to_learn(subscriber)
+    left = len(told.records) - len(latest) + len(new) - len(ids)
+    return Added(len(ids), len(records) - len(new), left, told.bad + len(latest) - len(records))
+
+
+def _says_more(record, known):
+    """Return whether a paper is new, or was known by its title alone."""
+    return record.id not in known or bool(record.abstract and not known[record.id])
+
+
+def _row(subscriber, record, now):
+    return LibraryPaper(
+        subscriber=subscriber,
+        identity=record.id,
+        title=record.title,
+        abstract=record.abstract,
+        year=record.day and record.day.year,
+        at=now,
+    )
+
+
+def _completed(records: Iterable[Record]) -> list[Record]:
+    """Return the records with the title and abstract of our paper, where they lack one."""
+    lacking = [record for record in records if not record.abstract]
+    ours = Paper.objects.in_bulk([record.id for record in lacking])
+    named = titles.alike(Paper.objects.order_by(), {record.title for record in lacking} - {""})
+    by_title = {paper.title.casefold(): paper for paper in named}
+    completed = []
+    for record in records:
+        paper = None
+        if not record.abstract:
+            paper = ours.get(record.id) or by_title.get(record.title.casefold())
+        completed.append(_with_words_of(paper, record) if paper else record)
+    return completed
+
+
+def _with_words_of(paper, record):
+    return Record(
+        record.id,
+        record.title or paper.title,
+        paper.abstract[: bibliographies.MAX_ABSTRACT],
+        day=record.day or paper.day,
+    )
+
+
+def take_out(subscriber, which) -> None:
+    """Forget these papers of her library. Raises Subscriber.DoesNotExist as `add` does."""
+    with transaction.atomic():
+        subscriber.locked()
+        gone, _each = which.delete()
+        if gone:
+            steering.ask_to_learn(subscriber)
+
+
+@for_token_holders
+def page(request, token):
+    """Her library: GET shows it, POST adds what is pasted, or takes one paper or all of them out.
+
+    A script sends a file piece by piece, as one does who pastes a part of it after the other.
+    """
+    subscriber = holder_of(token, "preferences")
+    if subscriber is None:
+        return bad_link(request)
+    if request.method != "POST":
+        return _page(request, subscriber, token)
+    try:
+        return _changed(request, subscriber, token)
+    except Subscriber.DoesNotExist:  # Erased by another click, in this very moment.
+        return bad_link(request)
+
+
+def _changed(request, subscriber, token):
+    sent = request.POST
+    address = reverse("library", args=[token])
+    if "text" in sent:
+        added = add(subscriber, sent["text"].replace("\0", ""), timezone.now())
+        if not added.new and not added.known:
+            return _page(request, subscriber, token, pasted=sent["text"], status=400)
+        address += f"?{urlencode(added._asdict())}"
+    elif sent.get("paper", "").isdecimal():
+        take_out(subscriber, subscriber.library.filter(pk=int(sent["paper"][:18])))
+    elif sent.get("all") == "forget":
+        take_out(subscriber, subscriber.library.all())
+    else:
+        return refused(request, _("There is no such action."))
+    hint(tasks.learn_from_feedback)
+    return redirect(address)
+
+
+def _page(request, subscriber, token, *, pasted=None, status=200):
+    told = {name: request.GET.get(name, "") for name in Added._fields}
+    added = {name: int(said[:9]) for name, said in told.items() if said.isdecimal()}
+    context = {
+        "token": token,
+        "subscriber": subscriber,
+        "page": Paginator(subscriber.library.all(), PAGE).get_page(request.GET.get("page")),
+        "pasted": pasted or "",
+        "added": added,
+        "is_unread": pasted is not None
+        or (added and not added.get("new") and not added.get("known")),
+        "most": MOST,
+    }
+    return render(request, "digest/library.html", context, status=status)

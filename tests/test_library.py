@@ -1,0 +1,323 @@
+"""A reader's library: her bibliography is read, kept, and learned from."""
+
+import time
+from datetime import timedelta
+
+import lxml.html
+import pytest
+from django.urls import reverse
+
+from digest import fitting, library, planning, steering
+from digest.models import LibraryPaper, Pick, ReaderModel
+from digest.ranking.learning import learn
+from digest.sources import bibliographies
+from subscriptions import links, signup
+from subscriptions.post import delivery
+from tests import corpora, make
+from tests.make import NOW
+from tests.themes import MOLECULES, ROADS, others, theme
+
+YEARS = range(2020, 2025)
+
+pytestmark = pytest.mark.django_db
+
+BIBTEX = r"""
+@string{nips = {Advances}}
+@article{one,
+  title = {{Sp{\"a}tzle} and the $\ell_1$ norm},
+  abstract = {On noodles, their \emph{shapes} and {50\%} of all.},
+  journal = nips,
+  year = 2021,
+}
+
+@misc{two, title = "A second work on noodles", eprint = {2401.01234v2}, archiveprefix = {arXiv}}
+"""
+RIS = """TY  - JOUR
+TI  - Soup,
+      and what is in it
+AB  - All of it.
+PY  - 2019/03/01
+ER  -
+
+TY  - CONF
+T1  - Another soup
+UR  - https://arxiv.org/abs/2402.00001
+ER  -
+"""
+
+
+def read(text):
+    return bibliographies.read(text).records
+
+
+def address(reader):
+    return reverse("library", args=[links.token("preferences", reader.public_id)])
+
+
+def paste(client, reader, text):
+    return client.post(address(reader), {"text": text}, follow=True)
+
+
+def known_to(reader):
+    return [paper.title for paper in reader.library.all()]
+
+
+def words_of(response):
+    return " ".join(
+        lxml.html.fromstring(response.content).xpath("//main")[0].text_content().split()
+    )
+
+
+# ---- Reading
+
+
+def test_bibtex_is_read_with_its_latex_made_plain():
+    one, two = read(BIBTEX)
+    assert one.title == "Spätzle and the ℓ₁ norm"
+    assert one.abstract == "On noodles, their shapes and 50% of all."
+    assert one.day.year == 2021
+    assert (two.id, two.title, two.day) == ("2401.01234", "A second work on noodles", None)
+
+
+def test_ris_is_read_over_several_lines():
+    one, two = read(RIS)
+    assert (one.title, one.abstract) == ("Soup, and what is in it", "All of it.")
+    assert one.day.year == 2019
+    assert (two.id, two.title) == ("2402.00001", "Another soup")
+
+
+def test_a_broken_entry_costs_itself_alone():
+    broken = BIBTEX + "@article{three, title = {Never closed\n\n@article{four, title = {Third one}}"
+    told = bibliographies.read(broken)
+    assert [record.title for record in told.records][-1] == "Third one"
+    assert (len(told.records), told.bad) == (3, 1)
+
+
+def test_two_entries_of_one_key_are_both_read():
+    twice = "@book{a, title = {The first of two}}\n@book{a, title = {The second of two}}"
+    assert [one.title for one in read(twice)] == ["The first of two", "The second of two"]
+
+
+def test_without_any_markup_each_line_is_a_title_or_an_id_of_arxiv():
+    told = bibliographies.read(
+        "Attention and what it needs\n\nhttps://arxiv.org/abs/1706.03762v5\n"
+        "10.48550/arXiv.2106.09685\nhello\n" + "x y z " * 100
+    )
+    ids = [record.id for record in told.records]
+    assert told.records[0].title == "Attention and what it needs"
+    assert ids[1:] == ["1706.03762", "2106.09685"]
+    assert told.bad == 2
+
+
+@pytest.mark.parametrize("before", ["\ufeff", "Exported by a program\n\n", "% a comment\n"])
+@pytest.mark.parametrize("text", [BIBTEX, RIS, RIS.replace("\n", "\r\n"), RIS.replace("  -", " -")])
+def test_what_programs_put_before_and_between_is_passed_over(before, text):
+    assert len(read(before + text)) == 2
+
+
+def test_what_cannot_be_read_is_not_told_in_the_log(caplog):
+    bibliographies.read("@article{secret, title = {secret")
+    assert "secret" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "piece", ["@article{", "@a{b,\n", "@a{b, c = ", "{", '"', "\\", "TY  - \n", "xxxx\n", "$"]
+)
+def test_rubbish_is_read_in_seconds(piece):
+    begun = time.thread_time()
+    for head in ("", "@a{b, title = {", "TY  - JOUR\nAB  - "):
+        bibliographies.read(head + piece * (100_000 // len(piece)))
+    assert time.thread_time() - begun < 10
+
+
+# ---- Keeping
+
+
+def test_a_pasted_bibliography_is_in_her_library(client):
+    reader = make.subscriber()
+    page = words_of(paste(client, reader, BIBTEX))
+    assert "2 papers are new in your library." in page
+    assert known_to(reader) == ["Spätzle and the ℓ₁ norm", "A second work on noodles"]
+    assert "A second work on noodles title alone" in page
+
+
+def test_what_is_pasted_again_is_there_once(client):
+    reader = make.subscriber()
+    paste(client, reader, BIBTEX)
+    said = ReaderModel.objects.get(subscriber=reader).said
+    assert "2 were there already." in words_of(paste(client, reader, BIBTEX))
+    assert reader.library.count() == 2
+    assert ReaderModel.objects.get(subscriber=reader).said == said  # Nothing is learned anew.
+
+
+def test_an_abstract_that_comes_later_is_taken(client):
+    reader = make.subscriber()
+    paste(client, reader, "@misc{a, title = {On all soups}}")
+    paste(client, reader, "@misc{a, title = {On all soups}, abstract = {They are hot.}}")
+    paste(client, reader, "@misc{a, title = {On all soups}}")
+    assert [paper.abstract for paper in reader.library.all()] == ["They are hot."]
+
+
+def test_our_papers_say_what_a_bibliography_does_not():
+    reader = make.subscriber()
+    ours = make.paper("On all the soups", "They are hot.")
+    other = make.paper("On bread", "It is brown.")
+    library.add(reader, f"on all the SOUPS\narXiv:{other.pk}\narXiv:2101.99999", NOW)
+    kept = {paper.title: paper.abstract for paper in reader.library.all()}
+    assert kept == {"on all the SOUPS": ours.abstract, "On bread": other.abstract}
+
+
+def test_an_id_that_nobody_knows_counts_as_unread(client):
+    response = paste(client, make.subscriber(), "On all the soups\narXiv:2101.99999")
+    assert "1 entry could not be read." in words_of(response)
+
+
+def test_the_latest_papers_are_kept(client, monkeypatch):
+    monkeypatch.setattr(library, "MOST", 3)
+    reader = make.subscriber()
+    entries = [f"@misc{{k{year}, title = {{Soups of {year}}}, year = {year}}}" for year in YEARS]
+    page = words_of(paste(client, reader, "\n".join(entries)))
+    assert "3 papers are new" in page
+    assert "2 older ones are left out: the 3 latest are kept." in page
+    assert known_to(reader) == ["Soups of 2024", "Soups of 2023", "Soups of 2022"]
+    later = "@misc{a, title = {Soups of now}, year = 2025}\n@misc{b, title = {Old}, year = 1999}"
+    page = words_of(paste(client, reader, later))
+    assert "1 paper is new" in page
+    assert "1 older one is left out" in page
+    assert known_to(reader) == ["Soups of now", "Soups of 2024", "Soups of 2023"]
+
+
+def test_what_holds_no_paper_is_refused_and_stays_in_the_form(client):
+    response = client.post(address(make.subscriber()), {"text": "hello\nthere"})
+    assert response.status_code == 400
+    page = lxml.html.fromstring(response.content)
+    assert page.xpath("//textarea")[0].text.strip() == "hello\nthere"
+    assert "No paper could be read" in page.xpath("//*[@role='alert']")[0].text
+
+
+def test_a_file_of_which_no_piece_could_be_read_is_told(client):
+    page = client.get(f"{address(make.subscriber())}?new=0&known=0&left=0&bad=2")
+    assert "No paper could be read" in words_of(page)
+
+
+@pytest.mark.parametrize("told", ["new=x", "new=-1", "new=" + "9" * 5000, "page=9"])
+def test_an_address_that_was_made_up_shows_the_library(client, told):
+    assert client.get(f"{address(taught())}?{told}").status_code == 200
+
+
+def test_a_paper_is_taken_out_by_its_reader_alone(client):
+    reader, other = make.subscriber(), make.subscriber()
+    library.add(reader, BIBTEX, NOW)
+    library.add(other, BIBTEX, NOW)
+    hers = reader.library.get(title__startswith="Sp")
+    client.post(address(other), {"paper": hers.pk})
+    assert reader.library.count() == other.library.count() == 2
+    client.post(address(reader), {"paper": hers.pk})
+    assert known_to(reader) == ["A second work on noodles"]
+
+
+def test_a_library_is_forgotten_and_what_it_taught_with_it(client):
+    reader = taught()
+    client.post(address(reader), {"all": "forget"})
+    steering.learn(NOW)
+    assert not reader.library.exists()
+    assert steering.learned_words(reader) == []
+
+
+@pytest.mark.parametrize("sent", [{}, {"paper": "x"}, {"all": "no"}])
+def test_other_wishes_are_refused(client, sent):
+    reader = taught()
+    assert client.post(address(reader), sent).status_code == 400
+    assert reader.library.exists()
+
+
+def test_only_the_link_to_her_preferences_opens_it(client):
+    reader = make.subscriber()
+    for purpose in ("feedback", "unsubscribe", "feed"):
+        other = reverse("library", args=[links.token(purpose, reader.public_id)])
+        assert client.get(other).status_code == 404
+        assert client.post(other, {"text": BIBTEX}).status_code == 404
+    assert not LibraryPaper.objects.exists()
+
+
+def test_resetting_forgets_the_library_too():
+    reader = taught()
+    signup.reset(reader)
+    assert not reader.library.exists()
+
+
+def test_the_export_has_the_library_and_erasing_leaves_none_of_it():
+    reader = make.subscriber()
+    library.add(reader, BIBTEX, NOW)
+    (one, _) = signup.export(reader)["library"][::-1]
+    assert (one["title"], one["year"]) == ("Spätzle and the ℓ₁ norm", 2021)
+    signup.erase(reader, now=NOW)
+    assert not LibraryPaper.objects.exists()
+
+
+# ---- Learning
+
+
+def taught(count=12):
+    """Make a reader who follows nothing, and whose library has so many papers on molecules."""
+    past = NOW.date() - timedelta(days=20)
+    others(day=past)
+    theme(ROADS, 0, 6, day=past)
+    known = theme(MOLECULES, 0, count, day=past)
+    fitting.fit(NOW)
+    reader = make.subscriber(size=3)
+    entries = [f"@misc{{k, title = {{{p.title}}}, abstract = {{{p.abstract}}}}}" for p in known]
+    library.add(reader, "\n".join(entries), NOW)
+    steering.learn(NOW)
+    return reader
+
+
+def test_a_library_brings_its_like_without_any_topic():
+    reader = taught()
+    (new,) = theme(MOLECULES, 12, 1)
+    theme(ROADS, 6, 7)
+    planning.plan(NOW)
+    (pick,) = Pick.objects.filter(subscriber=reader)
+    assert pick.paper == new
+    assert pick.why.startswith("Like what you chose: ")
+
+
+def test_who_has_told_by_papers_what_she_reads_gets_nothing_that_trends(outbox):
+    reader = taught(12)
+    theme(MOLECULES, 12, 1)
+    make.paper("Roads that trend", "Cars and roads.", upvotes=900)
+    planning.plan(NOW)
+    assert {pick.basis for pick in Pick.objects.filter(subscriber=reader)} == {"learned"}
+    delivery.deliver_due(lambda: NOW)
+    text = outbox()[0].get_body(("plain",)).get_content()
+    assert "You follow no topic yet" not in text
+
+
+def test_three_papers_alone_are_not_enough_to_keep_out_what_trends():
+    reader = taught(3)
+    trending = make.paper("Roads that trend", "Cars and roads.", upvotes=900)
+    planning.plan(NOW)
+    assert Pick.objects.filter(subscriber=reader, paper=trending).exists()
+
+
+def test_switched_off_and_on_again_it_is_learned_from_again():
+    reader = taught()
+    steering.set_learning(reader, False)
+    assert steering.learned_words(reader) == []
+    steering.set_learning(reader, True)
+    steering.learn(NOW)
+    assert steering.learned_words(reader)
+
+
+def test_what_is_said_of_new_papers_is_heard_beside_a_large_library():
+    model = corpora.model()
+    stars, baking = (
+        [corpora.library()[place] for place in corpora.of_subject(subject)]
+        for subject in ("stars", "baking")
+    )
+    learned = learn(model, baking[:5], library=stars * 20)
+    words = dict(zip(learned.terms, learned.weights, strict=True))
+    alone = learn(model, baking[:5])
+    of_baking = set(alone.terms[:5])
+    heaviest = max(abs(weight) for weight in learned.weights)
+    assert max(words.get(term, 0) for term in of_baking) > heaviest / 4
