@@ -15,7 +15,7 @@ def alone(material, form=composing.FORMS[0]) -> mail.Content:
         lines, (tokens,) = composing.lines_of(material), composing.tokens_of([material])
         papers = _papers(material, tokens, form)
         news = [blocks.markup("news", {"news": material.news})] if material.news else []
-        parts = composing.frame_parts(lines, tokens, is_open=not material.topics)
+        parts = composing.frame_parts(lines, tokens, is_open=material.is_open)
         text, _ = mail.rendered("digest", parts | _joined(papers, "text") | _news(news, "text"))
         _, html = mail.rendered("digest", parts | _joined(papers, "html") | _news(news, "html"))
         url = links.unsubscribe_url(material.subscriber)
