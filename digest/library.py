@@ -81,25 +81,23 @@ def _row(subscriber, record, now):
 
 
 def _completed(records: Iterable[Record]) -> list[Record]:
-    """Return the records with the title and abstract of our paper, where they lack one."""
-    lacking = [record for record in records if not record.abstract]
-    ours = Paper.objects.in_bulk([record.id for record in lacking])
-    named = titles.alike(Paper.objects.order_by(), {record.title for record in lacking} - {""})
+    """Return the records, those of our papers by their ids, with what they lack of these."""
+    ours = Paper.objects.in_bulk([record.id for record in records])
+    named = titles.alike(Paper.objects.order_by(), {record.title for record in records} - {""})
     by_title = {paper.title.casefold(): paper for paper in named}
-    completed = []
+    completed = {}
     for record in records:
-        paper = None
-        if not record.abstract:
-            paper = ours.get(record.id) or by_title.get(record.title.casefold())
-        completed.append(_with_words_of(paper, record) if paper else record)
-    return completed
+        paper = ours.get(record.id) or by_title.get(record.title.casefold())
+        one = _with_words_of(paper, record) if paper else record
+        completed[one.id] = one
+    return [*completed.values()]
 
 
 def _with_words_of(paper, record):
     return Record(
-        record.id,
+        paper.pk,
         record.title or paper.title,
-        paper.abstract[: bibliographies.MAX_ABSTRACT],
+        record.abstract or paper.abstract[: bibliographies.MAX_ABSTRACT],
         day=record.day or paper.day,
     )
 

@@ -26,7 +26,7 @@ from django.db.models import Exists, OuterRef, Q, Subquery
 
 from digest import coverage
 from digest.editions import Issue, days_back, forget_longer, issue_of, second_chances
-from digest.models import NOTHING_TO_SAY, Digest, Paper, Pick
+from digest.models import NOTHING_TO_SAY, Digest, LibraryPaper, Paper, Pick
 from digest.profiles import profiles_of
 from digest.ranking.choice import Choice, choose
 from digest.ranking.profile import Profile
@@ -233,7 +233,7 @@ def _second_chances(subscribers, profiles: list[Profile], issue, tuning) -> list
     )
     had_one = set(recent.values_list("subscriber_id", flat=True))
     still_new = second.places_of(issue.ids)
-    hidden = [had | still_new for had in _seen(subscribers, second, paper__in=second.ids)]
+    hidden = [had | still_new for had in _seen(subscribers, second, pk__in=second.ids)]
     chosen = choose(
         second.model, second.edition, [replace(one, size=1) for one in profiles], hidden, tuning
     )
@@ -372,19 +372,25 @@ def _put_off(put_off):
 
 def seen_by(subscribers: list[Subscriber], issue: Issue) -> list[set[int]]:
     """Return, for each subscriber, where the papers stand that must not come again."""
-    return _seen(subscribers, issue, paper__day__gte=issue.day - timedelta(days=issue.days))
+    return _seen(subscribers, issue, day__gte=issue.day - timedelta(days=issue.days))
 
 
 def _seen(subscribers, issue, **among) -> list[set[int]]:
-    """Return, for each subscriber, where the papers stand that she has had, `among` some, or under
-    other ids, however long ago.
+    """Return, for each subscriber, where the papers stand that she has had or brought along,
+    `among` some, or had under other ids, however long ago.
     """
     had = defaultdict(set)
     picks = Pick.objects.filter(subscriber__in=subscribers).order_by()
     picks = picks.values_list("subscriber_id", "paper_id")
     # Joined by OR, all picks that they ever had would be read.
     under_others = picks.filter(paper__in=issue.edition.aliases)
-    for subscriber_id, paper_id in picks.filter(**among).union(under_others, all=True).order_by():
+    in_libraries = LibraryPaper.objects.filter(
+        subscriber__in=subscribers, identity__in=Paper.objects.filter(**among).values("pk")
+    )
+    picks = picks.filter(**{f"paper__{name}": value for name, value in among.items()}).union(
+        under_others, in_libraries.order_by().values_list("subscriber_id", "identity"), all=True
+    )
+    for subscriber_id, paper_id in picks.order_by():
         had[subscriber_id].add(paper_id)
     return [issue.places_of(had[subscriber.pk]) for subscriber in subscribers]
 

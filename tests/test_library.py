@@ -167,6 +167,21 @@ def test_our_papers_say_what_a_bibliography_does_not():
     assert kept == {"on all the SOUPS": ours.abstract, "On bread": other.abstract}
 
 
+def test_what_is_in_her_library_is_not_sent_and_the_page_says_why(client):
+    by_id, by_title, new = (make.paper(title) for title in ("Soup", "On all soups", "Hot soup"))
+    fitting.fit(NOW)
+    reader = make.subscriber(interests="soup")
+    other = make.subscriber(interests="soup")
+    library.add(
+        reader, f"@misc{{a, eprint={{{by_id.pk}}}}}\n@misc{{b, title={{On All Soups}}}}", NOW
+    )
+    planning.plan(NOW)
+    assert [pick.paper for pick in Pick.objects.filter(subscriber=reader)] == [new]
+    assert Pick.objects.filter(subscriber=other).count() == 3
+    why = reverse("why", args=[links.token("preferences", reader.public_id)])
+    assert "it is in your library" in words_of(client.get(why, {"paper": by_title.pk}))
+
+
 def test_an_id_that_nobody_knows_counts_as_unread(client):
     response = paste(client, make.subscriber(), "On all the soups\narXiv:2101.99999")
     assert "1 entry could not be read." in words_of(response)
