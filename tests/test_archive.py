@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from digest import arrays
-from digest.ranking import archiving, text
+from digest.ranking import archiving, searching, text
 from digest.ranking import corpus as corpora
 from digest.ranking.archive import Archive, widened
 from digest.ranking.archiving import Facts, Texts, arrays_of
@@ -292,6 +292,15 @@ def test_the_best_comes_first_or_else_the_newest(archive, papers):
     assert (np.diff(best.scores[1:]) <= 0).all()
     newest = search(archive, "graph neural networks", TUNING, newest=True)
     assert (np.diff(newest.papers) < 0).all()
+
+
+def test_of_a_sentence_as_many_papers_are_counted_as_are_about_it(archive, monkeypatch):
+    asked = "which graph networks of models predict language in training with molecules"
+    everything = search(archive, asked, TUNING)
+    assert 5 < everything.count == len(everything) < len(archive)
+    monkeypatch.setattr(searching, "RANKED", 5)
+    best, newest = (search(archive, asked, TUNING, newest=newest) for newest in (False, True))
+    assert best.count == newest.count == len(everything)
 
 
 @pytest.mark.parametrize("asked", ["", "the of and", '""', '"', ",,;", "\0", "🦆", "x" * 9999, "-"])

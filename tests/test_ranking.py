@@ -169,6 +169,12 @@ def test_what_a_paper_lacks_of_a_sentence_it_must_make_up_for_by_its_score():
     assert papers_of(follow(topic), [papers[0], f"{papers[1]} flour", *papers[2:]]) == [0, 1]
 
 
+def test_the_longer_a_sentence_is_the_fewer_of_its_words_are_enough():
+    papers = ["bread oven", "flour", "yeast", "rice", "sand"]
+    assert papers_of(follow("bread oven yeast flour"), papers) == []
+    assert papers_of(follow("bread oven yeast flour rice sand"), papers) == [0]
+
+
 def test_words_of_a_wish_are_not_what_it_is_about():
     assert papers_of(follow("I want to know more about papers on protein folding")) == [6]
     assert papers_of(follow("I need to understand and look especially at protein folding")) == [6]

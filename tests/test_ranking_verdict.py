@@ -7,6 +7,7 @@ from digest.ranking.choice import DEFAULT, choose
 from digest.ranking.learning import Learned
 from digest.ranking.model import TfidfModel
 from digest.ranking.profile import Interest, Profile
+from digest.ranking.relevance import APART
 from digest.ranking.verdict import Verdict, judge
 from tests import corpora
 from tests.corpora import TITLES, edition_of, follow, library
@@ -65,6 +66,13 @@ def test_what_says_two_words_apart_would_have_to_score_more():
     weak = verdict(follow("bread oven"), 1, ["bread oven", f"bread {corpora.words(0, 20)} oven"])
     assert weak.what == "weak"
     assert DEFAULT.floor < weak.score < weak.floor
+
+
+def test_what_says_a_sentence_would_have_to_score_as_if_its_words_stood_apart():
+    said = f"bread oven yeast flour {corpora.words(0, 60)}"
+    weak = verdict(follow("bread oven yeast flour"), 1, ["bread oven yeast flour", said, "rice"])
+    assert weak.what == "weak"
+    assert DEFAULT.floor < weak.score < weak.floor == DEFAULT.floor + APART
 
 
 def test_what_lacks_a_word_of_a_sentence_would_have_to_score_more():

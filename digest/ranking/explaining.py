@@ -106,7 +106,7 @@ def words_unheard(model: TfidfModel, query: Query) -> list[str]:
     is_absent = columns == ABSENT
     idf = idf_of(model)[columns]
     reach = idf[~is_absent].sum() / max(np.sort(idf)[-LONG:].sum(), 1e-9)
-    if not is_absent.any() or (len(terms) > SHORT and reach >= COVERAGE):
+    if not is_absent.any() or (len(terms) > SHORT and reach * len(terms) >= COVERAGE):
         return []
     hers = text.as_written(query.text)
     return [hers[term] for term in compress(terms, is_absent)]

@@ -124,6 +124,11 @@ class Query:
         """Return whether it is a few words, unquoted: a subject where they stand together."""
         return not self.phrases and 1 < len(self.terms) <= SHORT
 
+    @property
+    def is_sentence(self) -> bool:
+        """Return whether it has more terms than are meant one by one, none of them quoted."""
+        return not self.phrases and len(self.distinct) > SHORT
+
 
 def parts(topic: str) -> list[str]:
     """Return the parts of a topic's text: the phrases of a list, or the sentence that it is.

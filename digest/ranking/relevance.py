@@ -12,13 +12,14 @@ from digest.ranking.query import SHORT, Query
 from digest.ranking.tuning import Tuning
 
 #: A query of up to SHORT terms must be had whole: "neural networks" is not about graph neural
-#: networks. Of a longer one, a paper must have so much of what its LONG heaviest terms weigh, and
-#: make up by its score for what is lacking.
-COVERAGE = 0.65
+#: networks. Of a sentence of n terms, a paper must have COVERAGE / n of what its LONG heaviest
+#: weigh, 65 % of four and of a longer one less, and make up by its score for what is lacking.
+COVERAGE = 2.6
 LONG = 4
 LACKING = 0.3
 #: Where a short query's words stand together, a score counts about so many times; where they
-#: don't, it must be higher by so much: "machine learning for translating" is another subject.
+#: don't, as those of a sentence, it must be higher by so much: "machine learning for translating"
+#: is another subject.
 TOGETHER = 1.25
 APART = 0.05
 #: Whose words are taken to be the query's as well: the best papers, where there are many.
@@ -54,6 +55,8 @@ def relevance(
             together = edition.says([query.terms], np.flatnonzero(is_about[row]))
             scores[row, together] = 1 - (1 - scores[row, together]) ** TOGETHER
             wanted[row, ~together] += APART
+        elif query.is_sentence:
+            wanted[row] += APART
     is_about &= scores >= wanted
     for row, query in enumerate(queries):
         if query.is_literal:  # Last, since texts are looked at.
@@ -119,7 +122,7 @@ def coverage(
     shared = (having @ edition.presence).toarray()
     covered = (weighing @ edition.presence).toarray() / np.maximum(most, 1e-9)[:, None]
     is_whole = (shared >= n_terms) & (n_terms > 0)
-    enough = is_whole | (n_terms > SHORT) & (covered >= COVERAGE)
+    enough = is_whole | (n_terms > SHORT) & (covered * n_terms >= COVERAGE)
     return enough, np.where(is_whole, 0, np.clip(1 - covered, 0, 1))
 
 

@@ -75,6 +75,9 @@ def _about(archive: Archive, query: Query, tuning: Tuning, newest: bool) -> Hits
     asked = _Asked(archive, query)
     papers, lacking = asked.candidates()
     scores = asked.words(papers)
+    if query.is_sentence:  # Most have too few of its words: those that have most are measured.
+        best = np.sort(_best(scores, MEASURED))
+        papers, lacking, scores = papers[best], lacking[best], scores[best]
     if query.is_literal:
         best = _best(scores, READ)
         best = best[asked.says(papers[best], query.phrases)]
@@ -84,13 +87,12 @@ def _about(archive: Archive, query: Query, tuning: Tuning, newest: bool) -> Hits
     best = np.arange(count)[-MEASURED:] if newest else _best(scores, MEASURED)
     papers, lacking = papers[best], lacking[best]
     scores = asked.with_latent(papers, scores[best], tuning)
-    least = LACKING * lacking
+    enough = scores >= LACKING * lacking
+    papers, scores, count = papers[enough], scores[enough], count - int((~enough).sum())
     if not newest:
         best = _best(scores, RANKED)
-        papers, least = papers[best], least[best]
-        scores = asked.ranked(papers, scores[best], tuning)
-    enough = scores >= least
-    return Hits(papers[enough], scores[enough], count - int((~enough).sum()))
+        papers, scores = papers[best], asked.ranked(papers[best], scores[best], tuning)
+    return Hits(papers, scores, count)
 
 
 class _Asked:
@@ -121,7 +123,7 @@ class _Asked:
             if column != ABSENT:
                 covered[self.archive.having(column)[0]] += idf
         whole, most = self.idf.sum() - 1e-3, self.idf[:LONG].sum()
-        papers = np.flatnonzero(covered >= min(COVERAGE * most, whole))
+        papers = np.flatnonzero(covered >= min(COVERAGE * most / len(self.columns), whole))
         lacking = np.clip(1 - covered[papers] / most, 0, 1)
         return papers, np.where(covered[papers] >= whole, 0, lacking)
 

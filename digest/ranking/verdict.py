@@ -135,6 +135,8 @@ def _near(
         return Verdict("scattered", score, floor)
     if query.is_short:
         floor += APART * (not edition.says([query.terms], np.array([paper]))[paper])
+    elif query.is_sentence:
+        floor += APART
     return Verdict("weak" if score < floor else "disliked", score, floor)
 
 
