@@ -68,6 +68,11 @@ def unmuted(papers, *mutes):
             "how do ovens\nbake a bread\tso fast that it burns",
             ["how do ovens bake a bread so fast that it burns"],
         ),
+        ("rice; how do ovens bake bread, and why", ["rice", "how do ovens bake bread, and why"]),
+        (
+            'bread, rice; "an oven; a knife" for a good baker',
+            ["bread", "rice", '"an oven; a knife" for a good baker'],
+        ),
         ('"bread, butter and a knife", rice', ['"bread, butter and a knife"', "rice"]),
         ("„bread, butter“; “rice; fish”", ['"bread, butter"', '"rice; fish"']),
         ('bread "and butter, rice', ['bread "and butter', "rice"]),
@@ -78,6 +83,11 @@ def unmuted(papers, *mutes):
 )
 def test_a_topic_is_a_list_of_phrases_or_one_sentence(topic, expected):
     assert parts(topic) == expected
+
+
+def test_a_semicolon_in_an_abstract_that_was_pasted_parts_nothing():
+    abstract = f"bread and ovens are {words(0, 60)}; rice"
+    assert parts(abstract) == [abstract]
 
 
 def test_a_quoted_phrase_is_the_terms_that_must_stand_together():

@@ -9,7 +9,8 @@ from itertools import chain
 from digest.ranking import text
 from digest.ranking.stopwords import FILLERS, STOP_WORDS
 
-#: A comma parts a list of phrases of so many words at most; in a sentence it is only a comma.
+#: A comma parts a list of phrases of so many words at most; in a sentence it is only a comma. A
+#: semicolon parts anything but what was pasted.
 PHRASE = 4
 #: So many parts of a topic are looked at: nobody means more, and each costs time.
 MAX_PARTS = 50
@@ -31,6 +32,7 @@ ADDRESS = re.compile(
     re.IGNORECASE,
 )
 QUOTED = re.compile(r'"([^"\n]*)"')
+CLAUSE = re.compile(r'(?:"[^"\n]*"|[^;])+')
 PIECE = re.compile(r'(?:"[^"\n]*"|[^,;\n])+')
 #: What other search engines obey, and nothing does here: in capitals, before something.
 OPERATOR = re.compile(r"(?<=\S\s)(?:AND|OR)(?=\s\S)|\bNOT(?=\s\S|\()")
@@ -131,14 +133,19 @@ class Query:
 
 
 def parts(topic: str) -> list[str]:
-    """Return the parts of a topic's text: the phrases of a list, or the sentence that it is.
+    """Return the parts of a topic's text: the phrases of a list, or the sentences that it has.
 
     A paper is about the topic where it is about one of them.
     """
     topic = ADDRESS.sub(" ", topic.translate(QUOTES))
-    pieces = [part for piece in PIECE.findall(topic) if (part := piece.strip())]
+    clauses = CLAUSE.findall(topic) if len(topic) <= SHORT_TEXT else [topic]
+    return list(dict.fromkeys(chain.from_iterable(map(_phrases, clauses))))
+
+
+def _phrases(clause: str) -> list[str]:
+    pieces = [part for piece in PIECE.findall(clause) if (part := piece.strip())]
     is_list = all(len(QUOTED.sub("x", piece).split()) <= PHRASE for piece in pieces)
-    return list(dict.fromkeys(pieces)) if is_list else [" ".join(topic.split())]
+    return pieces if is_list else [" ".join(clause.split())]
 
 
 def operators(topic: str) -> list[str]:
