@@ -188,6 +188,7 @@ def test_the_longer_a_sentence_is_the_fewer_of_its_words_are_enough():
 def test_words_of_a_wish_are_not_what_it_is_about():
     assert papers_of(follow("I want to know more about papers on protein folding")) == [6]
     assert papers_of(follow("I need to understand and look especially at protein folding")) == [6]
+    assert papers_of(follow("Curious: please send me things that deal with protein folding")) == [6]
 
 
 def test_in_two_or_three_words_the_words_of_a_wish_are_the_subject():

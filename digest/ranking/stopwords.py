@@ -38,6 +38,7 @@ FILLERS = frozenset(
     approach approaches method methods result results use uses novel new existing
     want wants know interested interesting work works working way ways better good best prevent
     research study studies recent recently latest learned topic topics understand look looking find
-    especially particularly need needs
+    especially particularly need needs keeps kept tell tells thing things deal deals related curious
+    currently send
     """.split()  # noqa: SIM905
 )
