@@ -499,7 +499,7 @@ def test_who_mutes_a_version_keeps_the_others():
         ("type 2 diabetes, bread", ("type 2 diabetes",)),
         ("Llama3, bread", ("Llama3",)),
         ("Llama 3.1, bread", ("Llama-3.1",)),
-        ("DeepSeek-R1, bread", ("DeepSeek R1",)),
+        ("DeepSeek-R1, bread", ("DeepSeek-R1",)),
     ],
 )
 def test_a_reason_has_the_number_that_stands_after_a_word(topic, said):
@@ -660,6 +660,20 @@ def test_of_many_words_the_heaviest_are_said_in_her_order():
     papers = ["flour yeast oven bread", "bread oven", "bread flour", "bread"]
     (first, *_) = choices_of(follow("bread oven yeast flour"), papers)
     assert first.terms == ("oven", "yeast", "flour")
+
+
+@pytest.mark.parametrize(
+    ("topic", "paper", "said"),
+    [
+        ("low-resource bread", "low resource bread", "low-resource bread"),
+        ("low-resource bread", "a resource for low bread", "low, resource, bread"),
+        ("bread-butter-oven", "bread butter oven", "bread-butter-oven"),
+        ("low resource bread", "low-resource bread", "low resource bread"),
+    ],
+)
+def test_what_she_wrote_with_a_hyphen_is_said_with_it(topic, paper, said):
+    (first,) = choices_of(follow(topic), [paper, "rice"])
+    assert ", ".join(first.terms) == said
 
 
 @pytest.mark.parametrize(

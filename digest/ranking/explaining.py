@@ -51,7 +51,16 @@ def words_behind_query(
     phrases = _side_by_side(model, in_order, edition.in_a_row(paper))
     rank = {word: number for number, word in enumerate(ranked)}
     heaviest = sorted(phrases, key=lambda phrase: min(rank[word] for word in phrase))[:WORDS]
-    return tuple(" ".join(phrase) for phrase in phrases if phrase in heaviest)
+    said_as_one = (" ".join(phrase) for phrase in phrases if phrase in heaviest)
+    return tuple(_with_hyphens(phrase, query) for phrase in said_as_one)
+
+
+def _with_hyphens(phrase: str, query: Query) -> str:
+    """Return words that stand side by side with the hyphens that the reader wrote between them."""
+    for hyphenated in text.hyphenated(query.text):
+        apart = HYPHEN.sub(" ", hyphenated)
+        phrase = re.sub(rf"(?<!\S){re.escape(apart)}(?!\S)", hyphenated, phrase)
+    return phrase
 
 
 def _as_she_wrote(query: Query) -> dict[str, str]:
