@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from digest.ranking import text
 
 DEFINED = re.compile(r"\(([A-Z][A-Za-z]{1,8})\)")
+WORD = re.compile(r"[^\s-]+")
 WORDS_BEFORE = 160  # Characters before it in which its long form is looked for.
 #: So many papers must define it, and so many of these in the same way: ASR is speech recognition to
 #: some and the success of attacks to others, and stays what it is.
@@ -50,7 +51,16 @@ class Definitions:
 
 
 def long_form(acronym: str, before: str) -> str:
-    """Return the words that end the text before an acronym and that it abbreviates, or nothing."""
+    """Return the words that end the text before an acronym and that it abbreviates, or nothing.
+
+    Words that begin with its letters come first: "proximal policy optimization" has two words with
+    a P behind the first.
+    """
+    begin = [word.start() for word in WORD.finditer(before)][-len(acronym) :]
+    if [before[place].lower() for place in begin] == [*acronym.lower()] and (
+        begin[0] == 0 or before[begin[0] - 1] != "-"
+    ):
+        return " ".join(before[begin[0] :].lower().split())
     words = before.split()[-min(len(acronym) + 5, 2 * len(acronym)) :]
     text = " ".join(words).lower()
     place = len(text)
