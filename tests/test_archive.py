@@ -249,6 +249,13 @@ def test_a_paper_is_found_by_words_that_the_model_does_not_know():
     assert not len(search(archive, "xylophone zebra", TUNING))
 
 
+def test_a_search_for_an_acronym_finds_what_it_stands_for():
+    further = ["A large language model", "A model of a large language"]
+    papers = [*some_papers(), *(Texts(f"2608.{n:05}", one, "") for n, one in enumerate(further))]
+    found = search(archive_of(papers), "LLMs", TUNING, newest=True)
+    assert titles(archive_of(papers), papers, found.papers)[:2] == [further[0], LINES[2][0]]
+
+
 @pytest.fixture(scope="module")
 def papers():
     return some_papers()

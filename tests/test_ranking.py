@@ -584,6 +584,23 @@ def test_a_phrase_finds_the_acronym_that_stands_for_it():
     assert 6 not in papers_of(follow('"large language models"'), papers)
 
 
+@pytest.mark.parametrize(
+    ("topic", "said"),
+    [("GS", ("GS",)), ("rice, GS", ("GS",)), ("bread of GS", ("bread", "GS"))],
+)
+def test_an_acronym_finds_what_it_stands_for_and_is_the_reason(topic, said):
+    papers = [f"Graph soup (GS), {word(n)}" for n in range(5)]
+    papers += ["bread with graph soup", "bread with soup of a graph", "stars"]
+    found = {one.paper: one.terms for one in choices_of(follow(topic), papers)}
+    assert found[5] == said
+    assert 6 not in found
+
+
+def test_in_a_sentence_an_acronym_is_one_word_among_others():
+    papers = [*DEFINING, "large language models", "rice"]
+    assert 5 not in papers_of(follow("LLM that bake bread in ovens"), papers)
+
+
 def test_where_the_words_stand_together_a_paper_comes_first():
     papers = ["graph oven networks", "oven graph networks", "rice"]
     assert papers_of(follow("graph networks"), papers, ages=[0, 9, 0]) == [1, 0]
@@ -858,6 +875,11 @@ def test_a_muted_text_is_muted_however_long_it_is_and_however_it_is_spelt(papers
 def test_who_mutes_words_mutes_the_acronym_that_stands_for_them():
     papers = [*DEFINING, "LLMs bake", "language", "rice"]
     assert unmuted(papers, "large language models") == ["language", "rice"]
+
+
+def test_who_mutes_an_acronym_mutes_what_it_stands_for():
+    papers = [*DEFINING, "large language models", "a large language", "rice"]
+    assert unmuted(papers, "LLMs") == ["a large language", "rice"]
 
 
 def test_who_mutes_a_phrase_with_an_acronym_mutes_it():

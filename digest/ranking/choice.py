@@ -19,10 +19,10 @@ from digest.ranking.edition import Edition
 from digest.ranking.explaining import words_behind_query, words_behind_weights
 from digest.ranking.finding import NO_QUERY, NOTHING, Found, find, trending
 from digest.ranking.learning import KNOWN, learned_scores, vectors_of
+from digest.ranking.meaning import meant
 from digest.ranking.model import TfidfModel
 from digest.ranking.muting import muted
 from digest.ranking.profile import NAME, Interest, Profile
-from digest.ranking.query import queries
 from digest.ranking.tuning import Tuning
 
 DEFAULT = Tuning()
@@ -344,7 +344,7 @@ class Ranking:
         key = interest.query, query, paper
         said = cache.get(key)
         if said is None:
-            parts = queries(interest.query)
+            parts = meant(self.model, interest.query)
             words = words_behind_query(self.model, self.edition, parts[query], paper)
             is_list = len({one.part for one in parts}) > 1
             said = cache[key] = parts[query].part[:NAME] if is_list else "", words

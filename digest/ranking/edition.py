@@ -183,6 +183,8 @@ class Edition:
         said[among] = True
         if query.phrases:  # Few say their stems, and these alone are looked at more closely.
             said = self.says(query.phrases, among)
+        if not (query.quotes or query.lone):
+            return said
         papers = np.flatnonzero(said)
         said[papers] = [says(self.model, one, query) for one in self._texts(papers)]
         return said

@@ -7,9 +7,9 @@ import numpy as np
 
 from digest.ranking.edition import Edition
 from digest.ranking.learning import learned_scores, vectors_of
+from digest.ranking.meaning import meant
 from digest.ranking.model import TfidfModel
 from digest.ranking.profile import Profile
-from digest.ranking.query import queries
 from digest.ranking.relevance import combined, relevance
 from digest.ranking.tuning import Tuning
 
@@ -35,7 +35,7 @@ def scores(
 
     As digests are ranked, before the floor, popularity and all that depends on other papers.
     """
-    asked = [[queries(interest.query) for interest in one.follows] for one in profiles]
+    asked = [[meant(model, interest.query) for interest in one.follows] for one in profiles]
     distinct = list(dict.fromkeys(q for one in asked for parts in one for q in parts))
     rows = {query: row for row, query in enumerate(distinct)}
     by_query = np.vstack(

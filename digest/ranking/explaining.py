@@ -30,10 +30,9 @@ def words_behind_query(
     start, end = edition.vectors.indptr[paper : paper + 2]
     said, weights = edition.vectors.indices[start:end], edition.vectors.data[start:end]
     cache = edition.cached("asked")
-    asked = cache.get(query.text)
+    asked = cache.get(query)
     if asked is None:
-        asked = model.columns(query.distinct), _as_she_wrote(query)
-        cache[query.text] = asked
+        asked = cache[query] = model.columns(query.distinct), _as_she_wrote(model, query)
     columns, hers = asked
     places = np.minimum(np.searchsorted(said, columns), max(len(said) - 1, 0))
     if not len(said):
@@ -63,11 +62,13 @@ def _with_hyphens(phrase: str, query: Query) -> str:
     return phrase
 
 
-def _as_she_wrote(query: Query) -> dict[str, str]:
+def _as_she_wrote(model: TfidfModel, query: Query) -> dict[str, str]:
     """Return, for each term of a query, the word that she wrote for it, with its letter or number:
-    "T cells", "vitamin D", "type 2".
+    "T cells", "vitamin D", "type 2". For what an acronym stands for, that is the acronym.
     """
     hers = text.as_written(query.text)
+    for acronym in model.acronyms_.keys() & hers.keys():
+        hers = dict.fromkeys(model.acronyms_[acronym], hers[acronym]) | hers
     for before, letter, after in query.lone:
         if len(letter) > 1 and text.term(letter):
             continue  # As "super" of "super resolution", which is said anyway.

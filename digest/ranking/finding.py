@@ -8,9 +8,10 @@ from zlib import crc32
 import numpy as np
 
 from digest.ranking.edition import Edition
+from digest.ranking.meaning import meant
 from digest.ranking.model import TfidfModel
 from digest.ranking.profile import Interest
-from digest.ranking.query import Query, queries
+from digest.ranking.query import Query
 from digest.ranking.relevance import relevance
 from digest.ranking.tuning import Tuning
 
@@ -47,13 +48,15 @@ def find(
     # Looked up once: another thread may empty the cache.
     found = {key: known for key in wanted if (known := cache.get(key)) is not None}
     missing = [key for key in dict.fromkeys(wanted) if key not in found]
-    texts = dict.fromkeys(query for text, *_ in missing for query in queries(text))
+    texts = dict.fromkeys(query for text, *_ in missing for query in meant(model, text))
     parts = _by_query(model, edition, list(texts), tuning)
     for text, categories, authors in missing:
         if authors:
             new = _written(edition, authors, categories)
         elif text.strip():
-            new = _joined([parts[query] for query in queries(text)], edition, categories, tuning)
+            new = _joined(
+                [parts[query] for query in meant(model, text)], edition, categories, tuning
+            )
         else:
             new = _filed(edition, categories, tuning)
         found[text, categories, authors] = cache[text, categories, authors] = new

@@ -6,9 +6,10 @@ from dataclasses import replace
 import numpy as np
 
 from digest.ranking.edition import Edition
+from digest.ranking.meaning import meant
 from digest.ranking.model import ABSENT, TfidfModel
 from digest.ranking.profile import Interest
-from digest.ranking.query import Query, queries
+from digest.ranking.query import Query
 
 #: Of a word that stands alone, what it begins is muted with it: "molecule" mutes "molecular". The
 #: stem must be so long, so that "graph" leaves "graphene" alone.
@@ -36,7 +37,7 @@ def _muted(model: TfidfModel, edition: Edition, interest: Interest) -> np.ndarra
     shut = np.zeros(len(edition), dtype=bool)
     for name in interest.authors:
         shut[edition.by(name)] = True
-    for query in queries(interest.query, limit=sys.maxsize):  # All of it: mute wins.
+    for query in meant(model, interest.query, limit=sys.maxsize):  # All of it: mute wins.
         shut |= _saying(model, edition, query)
     return shut & within if interest.categories else shut
 

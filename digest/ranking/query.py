@@ -119,7 +119,7 @@ class Query:
     @property
     def is_literal(self) -> bool:
         """Return whether the terms of a paper alone don't tell that it says this."""
-        return bool(self.quotes or self.lone)
+        return bool(self.phrases or self.quotes or self.lone)
 
     @property
     def is_short(self) -> bool:

@@ -13,8 +13,9 @@ import numpy as np
 from digest.ranking import text
 from digest.ranking.archive import SUBLINEAR, Archive
 from digest.ranking.edition import cosines_of
+from digest.ranking.meaning import meant
 from digest.ranking.model import ABSENT
-from digest.ranking.query import SHORT, Query, queries
+from digest.ranking.query import SHORT, Query
 from digest.ranking.quoting import says
 from digest.ranking.relevance import BEST, COVERAGE, ENOUGH, LACKING, LONG, TOGETHER
 from digest.ranking.tokens import TEXTS, lines, name_words, say
@@ -47,7 +48,9 @@ NO_HITS = Hits(np.zeros(0, np.int64), np.zeros(0), 0)
 
 def search(archive: Archive, asked: str, tuning: Tuning, *, newest: bool = False) -> Hits:
     """Return the papers that are about the text, the best of them, or the newest."""
-    parts = [_about(archive, query, tuning, newest) for query in queries(asked, limit=MAX_PARTS)]
+    parts = [
+        _about(archive, query, tuning, newest) for query in meant(archive.model, asked, MAX_PARTS)
+    ]
     papers = np.concatenate([NO_HITS.papers, *(part.papers for part in parts)])
     papers, of_part = np.unique(papers, return_inverse=True)
     scores = np.zeros(len(papers))
@@ -168,7 +171,9 @@ class _Asked:
         return says
 
     def says_as_written(self, papers: np.ndarray) -> np.ndarray:
-        """Return which of the papers say what is literal."""
+        """Return which of the papers say what is literal, its phrases aside."""
+        if not (self.query.quotes or self.query.lone):
+            return np.ones(len(papers), dtype=bool)
         if self.archive.texts_of is None:
             raise ValueError("an archive without texts can't say how words are written")
         texts = self.archive.texts_of(self.archive.ids_at(papers))

@@ -8,10 +8,11 @@ import numpy as np
 from digest.ranking import text
 from digest.ranking.choice import DEFAULT, Ranking, choose
 from digest.ranking.edition import Edition
+from digest.ranking.meaning import meant
 from digest.ranking.model import ABSENT, TfidfModel
 from digest.ranking.muting import muted
 from digest.ranking.profile import Interest, Profile
-from digest.ranking.query import Query, queries
+from digest.ranking.query import Query
 from digest.ranking.relevance import APART, LONG, coverage, least, relevance
 from digest.ranking.tuning import Tuning
 
@@ -93,13 +94,13 @@ def _outside(
             if _is_elsewhere(edition, interest, paper):
                 return Verdict("elsewhere", topic=interest.name)
             return Verdict("disliked", score=1.0, topic=interest.name)
-        asked = queries(interest.query)
-        if not asked:
+        parts = meant(model, interest.query)
+        if not parts:
             continue
-        scores = relevance(model, edition, asked, tuning).scores[:, paper]
-        best = _in_her_words(model, edition, asked, paper, scores)
+        scores = relevance(model, edition, parts, tuning).scores[:, paper]
+        best = _in_her_words(model, edition, parts, paper, scores)
         if scores[best] > nearest.score:
-            near = _near(model, edition, asked[best], paper, tuning, float(scores[best]))
+            near = _near(model, edition, parts[best], paper, tuning, float(scores[best]))
             if near.what == "disliked" and _is_elsewhere(edition, interest, paper):
                 near = replace(near, what="elsewhere")
             nearest = replace(near, topic=interest.name)
@@ -111,14 +112,14 @@ def _is_elsewhere(edition: Edition, interest: Interest, paper: int) -> bool:
 
 
 def _in_her_words(
-    model: TfidfModel, edition: Edition, asked: Sequence[Query], paper: int, scores: np.ndarray
+    model: TfidfModel, edition: Edition, parts: Sequence[Query], paper: int, scores: np.ndarray
 ) -> int:
     """Return which query the paper is nearest to: of the ways to write its part, the best of which
     the paper has enough; where it has of none, the one that she wrote, whose words she knows.
     """
-    part = asked[int(np.argmax(scores))].part
-    ways = [number for number, query in enumerate(asked) if query.part == part]
-    enough, _ = coverage(model, edition, asked)
+    part = parts[int(np.argmax(scores))].part
+    ways = [number for number, query in enumerate(parts) if query.part == part]
+    enough, _ = coverage(model, edition, parts)
     had = [number for number in ways if enough[number, paper]]
     return max(had, key=lambda number: float(scores[number]), default=ways[0])
 
