@@ -167,14 +167,24 @@ else:
     # as the driver reads them, whatever the server's habit is. To compile a query takes longer
     # than ours run: those behind the promises a fifth of their time.
     OPTIONS = DATABASES["default"].setdefault("OPTIONS", {})
-    ours = (
-        "-c statement_timeout=60s -c lock_timeout=5s -c idle_in_transaction_session_timeout=30s "
-        "-c datestyle=ISO -c jit=off"
-    )
-    # What DATABASE_URL asks for counts after that: a search_path, say.
-    OPTIONS["options"] = f"{ours} {OPTIONS.get('options', '')}".rstrip()
-    # Of what subscriptions/statements.py runs. A pooler that hands a session from one to the other
-    # may know nothing of what was prepared in it: DATABASE_URL=…?prepare_threshold=none
+    # One that hands a session from one to the other after each transaction refuses such words, and
+    # keeps no cursor for who asks again: DATABASE_URL=…?pool_mode=transaction (docs/install.md).
+    pool_mode = OPTIONS.pop("pool_mode", "session")
+    if pool_mode not in ("session", "transaction"):
+        raise ImproperlyConfigured(
+            f"pool_mode in DATABASE_URL must be session or transaction, not {pool_mode!r}."
+        )
+    if pool_mode == "transaction":
+        DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = True
+    else:
+        ours = (
+            "-c statement_timeout=60s -c lock_timeout=5s "
+            "-c idle_in_transaction_session_timeout=30s -c datestyle=ISO -c jit=off"
+        )
+        # What DATABASE_URL asks for counts after that: a search_path, say.
+        OPTIONS["options"] = f"{ours} {OPTIONS.get('options', '')}".rstrip()
+    # Of what subscriptions/statements.py runs. A pooler may know nothing of what was prepared in a
+    # session that it hands on: DATABASE_URL=…?prepare_threshold=none
     is_prepared = OPTIONS.get("prepare_threshold") != "none"
     OPTIONS["prepare_threshold"] = 0 if is_prepared else None
     OPTIONS.setdefault("connect_timeout", 10)  # Seconds; a black hole would keep us for minutes.

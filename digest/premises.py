@@ -25,6 +25,7 @@ from subscriptions.post import clock
 HERE = ("127.0.0.1", "localhost", "::1")
 KEY_CHARACTERS = 32  # A shorter key of signatures can be guessed sooner or later.
 OLDEST_POSTGRESQL = 15
+TIMEOUTS = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
 SKEW, MUCH_SKEW = 5, 60  # Seconds.
 
 type Answer = tuple[str, str]
@@ -63,6 +64,11 @@ def _postgresql():
     if not health.takes_writes():
         return "wrong", (
             "PostgreSQL takes no writes: DATABASE_URL leads to a standby, or its disk is full."
+        )
+    if endless := [name for name in TIMEOUTS if _shown(name) == "0"]:
+        return "note", (
+            f"PostgreSQL lets what hangs keep the others waiting for ever (off: "
+            f"{', '.join(endless)}): behind a pooler, set these for the role (docs/install.md)."
         )
     major = connection.pg_version // 10_000
     if major < OLDEST_POSTGRESQL:

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import sleep
 
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection
 
 LOCK_SECONDS = 3  # So long a change waits for a table, and those behind it wait for the change.
@@ -25,8 +25,14 @@ NOT_FREE = ("55P03", "40P01")
 def migrate(tell: Callable[[str], None]) -> None:
     """Bring the tables to what this version needs. Several at once do it one after the other.
 
-    Raises the database's OperationalError where a table was never free.
+    Raises the database's OperationalError where a table was never free, and CommandError behind a
+    pooler that hands sessions on: it would keep the lock, and give our settings to others.
     """
+    if connection.settings_dict["DISABLE_SERVER_SIDE_CURSORS"]:
+        raise CommandError(
+            "DATABASE_URL leads to a pooler: name PostgreSQL itself in it for this, without "
+            "pool_mode."
+        )
     with _alone(tell):
         for number in range(1, TRIES + 1):
             try:

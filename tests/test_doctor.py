@@ -264,6 +264,17 @@ def test_a_database_that_may_lose_what_it_confirmed_is_wrong(monkeypatch):
     assert ("switch fsync on" if connection.vendor == "postgresql" else "FULL") in said
 
 
+def test_a_database_in_which_nothing_ends_by_itself_is_told():
+    """As behind a pooler, to which we can't say how long."""
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite's waits are its own")
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL lock_timeout = 0")
+    grade, said = told("database")
+    assert grade == "note"
+    assert "(off: lock_timeout)" in said
+
+
 @pytest.mark.services
 def test_a_redis_that_answers_and_takes_nothing_is_wrong(tmp_path, settings, monkeypatch):
     """Beat is then said to be dead, which it is not."""

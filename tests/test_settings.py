@@ -254,6 +254,21 @@ def test_statements_are_prepared_but_behind_a_pooler_that_cannot(read_settings, 
     assert settings["DATABASES"]["default"]["OPTIONS"]["prepare_threshold"] == first
 
 
+def test_a_pooler_that_hands_sessions_on_is_told_nothing_that_it_refuses(read_settings):
+    """PgBouncer refuses a client that sets a timeout as it comes, and knows no cursor later."""
+    url = "postgres://you@127.0.0.1/papers?pool_mode=transaction"
+    settings = read_settings(SECRET_KEY="s", ALLOWED_HOSTS="papers.example.org", DATABASE_URL=url)
+    database = settings["DATABASES"]["default"]
+    assert database["DISABLE_SERVER_SIDE_CURSORS"]
+    assert not database["OPTIONS"].keys() & {"options", "pool_mode"}
+
+
+def test_a_pooler_of_an_unknown_kind_is_refused(read_settings):
+    url = "postgres://you@127.0.0.1/papers?pool_mode=statement"
+    with pytest.raises(ImproperlyConfigured, match="must be session or transaction"):
+        read_settings(SECRET_KEY="s", ALLOWED_HOSTS="papers.example.org", DATABASE_URL=url)
+
+
 def test_what_a_database_is_asked_for_is_added_to_what_we_ask_for(read_settings):
     """Else the tables of who keeps us in a schema of our own are looked for in another."""
     url = "postgres://you@127.0.0.1/papers?options=-c%20search_path=paperboy"

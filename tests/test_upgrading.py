@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from subprocess import PIPE, STDOUT
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection, connections
 
 from digest import upgrading
@@ -43,6 +43,12 @@ def test_two_who_begin_at_once_with_nothing_set_everything_up_one_after_the_othe
     # Where DATA_DIR was there before, others on this machine may look into it.
     told = [file for file in (tmp_path / "data").rglob("*") if not file.match("data/files/*/*")]
     assert [file.name for file in told if file.is_file() and file.stat().st_mode & 0o077] == []
+
+
+def test_nobody_upgrades_through_a_pooler_that_would_keep_the_lock(monkeypatch):
+    monkeypatch.setitem(connection.settings_dict, "DISABLE_SERVER_SIDE_CURSORS", True)
+    with pytest.raises(CommandError, match="name PostgreSQL itself"):
+        call_command("upgrade")
 
 
 @contextmanager
