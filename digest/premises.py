@@ -8,6 +8,7 @@ import shutil
 import stat
 import tempfile
 from datetime import datetime
+from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -20,12 +21,14 @@ from django.utils import timezone
 
 from digest import alarms, health, keys, pulses
 from digest.models import Alarm, Harvest
+from subscriptions.models import Consent
 from subscriptions.post import clock
 
 HERE = ("127.0.0.1", "localhost", "::1")
 KEY_CHARACTERS = 32  # A shorter key of signatures can be guessed sooner or later.
 OLDEST_POSTGRESQL = 15
 TIMEOUTS = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
+SIGN_UPS = 10
 SKEW, MUCH_SKEW = 5, 60  # Seconds.
 
 type Answer = tuple[str, str]
@@ -119,6 +122,11 @@ def site(now) -> Answer:
 
 
 def proxies(now) -> Answer:
+    if host := _whom_all_sign_up_from():
+        return "note", (
+            f"the last {SIGN_UPS} who signed up all came from {host}, which is no public address: "
+            f"if that is your proxy, let TRUSTED_PROXIES name it (docs/security.md)."
+        )
     if settings.TRUSTED_PROXIES:
         return "ok", "X-Forwarded-For is believed of those that TRUSTED_PROXIES names"
     if settings.IS_HTTPS:
@@ -127,6 +135,15 @@ def proxies(now) -> Answer:
             "limits: set TRUSTED_PROXIES (docs/security.md)."
         )
     return "ok", "X-Forwarded-For is believed of nobody"
+
+
+def _whom_all_sign_up_from() -> str:
+    """Return the one address of this house that all seem to have, or "" where they don't."""
+    asked = Consent.objects.filter(act=Consent.Act.ASKED, ip__isnull=False).order_by("-pk")
+    last = list(asked.values_list("ip", flat=True)[:SIGN_UPS])
+    if len(last) < SIGN_UPS or len(set(last)) > 1 or ip_address(last[0]).is_global:
+        return ""
+    return last[0]
 
 
 def secret_key(now) -> Answer:

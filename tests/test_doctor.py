@@ -242,6 +242,18 @@ def test_a_source_whose_last_run_failed_is_wrong_with_its_words():
     assert "arxiv failed on 2026-06-01 at 12:00 UTC: It broke off: no answer." in said
 
 
+@pytest.mark.parametrize(
+    ("last", "grade"), [("172.18.0.1", "note"), ("172.18.0.2", "ok"), ("93.184.216.34", "ok")]
+)
+def test_a_proxy_that_is_not_named_is_seen_by_where_all_sign_up_from(last, grade):
+    """TRUSTED_PROXIES names others: all visitors share one limit, and nobody's address is kept."""
+    house = "172.18.0.1" if last.startswith("172.") else last
+    for address in [house] * (premises.SIGN_UPS - 1) + [last]:
+        make.subscriber().consents.create(act="asked", at=NOW, via="sign-up form", ip=address)
+    assert told("proxies")[0] == grade
+    assert (house in told("proxies")[1]) == (grade == "note")
+
+
 def test_alarms_that_stand_are_wrong_and_lead_to_the_runbook():
     alarms.note([alarms.Found("disk", "3 MB are left.", "host")], NOW)
     grade, said = told("alarms")
