@@ -27,6 +27,7 @@ from subscriptions.post import clock
 HERE = ("127.0.0.1", "localhost", "::1")
 KEY_CHARACTERS = 32  # A shorter key of signatures can be guessed sooner or later.
 OLDEST_POSTGRESQL = 15
+FEW_CONNECTIONS = 3  # Fewer are no room for a worker and a web server that begin.
 TIMEOUTS = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
 SIGN_UPS = 10
 SKEW, MUCH_SKEW = 5, 60  # Seconds.
@@ -68,6 +69,11 @@ def _postgresql():
         return "wrong", (
             "PostgreSQL takes no writes: DATABASE_URL leads to a standby, or its disk is full."
         )
+    if (left := _connections_left()) < FEW_CONNECTIONS:
+        return "wrong", (
+            f"PostgreSQL takes {left} more connections: workers without one plan and send nothing. "
+            f"Raise max_connections, or see what holds them (docs/install.md)."
+        )
     if endless := [name for name in TIMEOUTS if _shown(name) == "0"]:
         return "note", (
             f"PostgreSQL lets what hangs keep the others waiting for ever (off: "
@@ -77,6 +83,18 @@ def _postgresql():
     if major < OLDEST_POSTGRESQL:
         return "note", f"PostgreSQL {major}: tried with {OLDEST_POSTGRESQL} and later."
     return "ok", f"PostgreSQL {major}"
+
+
+def _connections_left() -> int:
+    """Return how many more may come, but for superusers and those that PostgreSQL 16 favours."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT current_setting('max_connections')::int"
+            " - current_setting('superuser_reserved_connections')::int"
+            " - coalesce(current_setting('reserved_connections', true)::int, 0)"
+            " - (SELECT sum(numbackends)::int FROM pg_stat_database)"
+        )
+        return max(0, cursor.fetchone()[0])
 
 
 def _shown(name):

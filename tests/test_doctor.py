@@ -276,6 +276,16 @@ def test_a_database_that_may_lose_what_it_confirmed_is_wrong(monkeypatch):
     assert ("switch fsync on" if connection.vendor == "postgresql" else "FULL") in said
 
 
+def test_a_database_that_takes_hardly_another_connection_is_wrong(monkeypatch):
+    """What idle threads of a web server hold on to, a worker waits for."""
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite's connections are not counted")
+    monkeypatch.setattr(premises, "FEW_CONNECTIONS", 10**6)
+    grade, said = told("database")
+    assert grade == "wrong"
+    assert "more connections: workers without one plan and send nothing" in said
+
+
 def test_a_database_in_which_nothing_ends_by_itself_is_told():
     """As behind a pooler, to which we can't say how long."""
     if connection.vendor != "postgresql":
