@@ -20,7 +20,7 @@ from digest.sources.arxiv import ArXiv
 from digest.sources.huggingface import HuggingFace
 from digest.sources.plug import Batch, LooksUp, MalformedFeed, Source
 from digest.sources.web import Refused, Unavailable, Web
-from digest.turns import DatabaseCache, DatabaseGate
+from digest.turns import DatabaseCache, DatabaseGate, Lease
 from subscriptions import mail
 
 logger = logging.getLogger(__name__)
@@ -33,6 +33,8 @@ def _arxiv():
 SOURCES: dict[str, Callable[[], Source]] = {"arxiv": _arxiv, "huggingface": HuggingFace}
 #: A run that stored nothing for so long is taken for dead.
 ALIVE = timedelta(minutes=10)
+#: So long a run may take to be seen as one, and so many characters has the name of a turn.
+BEGINNING, TURN = timedelta(minutes=1), 20
 SHOWN_BAD = 5
 EVERY = timedelta(hours=2)
 #: A daily run reaches back over one day. After more, what lies between is fetched as well.
@@ -81,6 +83,14 @@ def is_running(name: str, now) -> bool:
     return Harvest.objects.filter(
         source=name, state=State.RUNNING, touched_at__gt=now - ALIVE
     ).exists()
+
+
+def may_begin(name: str, now) -> bool:
+    """Return whether nobody is at this source. Of several who ask at once, as two beats let them,
+    one hears yes: a run is seen by others only when it has begun.
+    """
+    turn = Lease(f"run {name}"[:TURN], BEGINNING)
+    return turn.take() and not is_running(name, now)
 
 
 def run(source: Source, web: Web, *, since: date | None = None, clock=timezone.now) -> Harvest:

@@ -31,7 +31,7 @@ def harvest_source(name):
     """Ask one source, unless somebody is at it, and fit the ranking to what is new."""
     from digest import archive, harvest
 
-    if harvest.is_running(name, timezone.now()):
+    if not harvest.may_begin(name, timezone.now()):
         return
     source = harvest.SOURCES[name]()
     row = harvest.run(source, harvest.web_for(source))

@@ -10,7 +10,17 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from digest import alarms, coverage, harvest, ledger, planning, steering, storing, upkeep
+from digest import (
+    alarms,
+    coverage,
+    harvest,
+    ledger,
+    planning,
+    steering,
+    storing,
+    tasks,
+    upkeep,
+)
 from digest.models import (
     Coverage,
     Digest,
@@ -282,6 +292,22 @@ def test_what_is_owed_is_said_to_run_while_it_is_fetched_again(days):
 
     harvest.run(Slow(), None, clock=lambda: at(days[5]))
     assert seen == [True]
+
+
+def test_of_two_who_are_told_at_once_to_ask_a_source_one_does(monkeypatch):
+    """As two beats tell them: neither run is there yet when the other looks."""
+    begun = []
+
+    class Counting(Library):
+        def harvest(self, web, **_):
+            begun.append(self)
+            yield Batch([])
+
+    monkeypatch.setitem(harvest.SOURCES, "library", Counting)
+    monkeypatch.setattr(harvest, "is_running", lambda name, now: False)
+    for _ in range(2):
+        tasks.harvest_source("library")
+    assert len(begun) == 1
 
 
 def test_yesterdays_list_with_a_fresh_date_is_not_todays(server, days):
