@@ -96,7 +96,7 @@ def _why_still(now):
     if count := silent.count():
         waiting = f"{_many(count, 'letter')} waiting for the mail server's answer"
         return f"{waiting}, and keep{'s' if count == 1 else ''} workers from all else"
-    return "beat is dead, or all workers are"
+    return "beat is dead, or all workers are, or their clocks are a minute apart"
 
 
 def _planning(now):

@@ -243,7 +243,7 @@ def ticks(now) -> Answer:
         return "ok", f"the last was {_at(last)}"
     if settings.CELERY_BROKER_URL.startswith("memory:"):
         return "note", f"the last was {_at(last)}: `manage.py serve` isn't running."
-    return "wrong", f"the last was {_at(last)}: is beat running, and a worker?"
+    return "wrong", f"the last was {_at(last)}: is beat running, and a worker, by one clock?"
 
 
 def standing_alarms(now) -> Answer:

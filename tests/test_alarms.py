@@ -85,7 +85,8 @@ def test_a_tick_that_is_five_minutes_old_is_an_alarm():
     assert names(NOW + MINUTE) == ["beat"]
     (found,) = alarms.look(NOW + MINUTE)
     assert found.said == (
-        "The last tick was 11:55 UTC on 1 June 2026: beat is dead, or all workers are."
+        "The last tick was 11:55 UTC on 1 June 2026: beat is dead, or all workers are, or their "
+        "clocks are a minute apart."
     )
 
 
