@@ -19,7 +19,7 @@ from django.core.files import File
 from django.core.files.storage import default_storage
 from django.db.models import Count, Max
 
-from digest import arrays, fitting
+from digest import arrays, files, fitting
 from digest.fitting import Damaged
 from digest.models import ArchiveFile, FittedModel, Paper
 from digest.ranking.archive import Archive
@@ -159,7 +159,7 @@ def _save(content, **fields):
         file.seek(0)
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         file.seek(0)
-        name = default_storage.save(f"archives/{digest[:16]}.arrays", File(file))
+        name = files.keep("archives", "arrays", File(file))
     return ArchiveFile.objects.create(
         name=name, size=size, sha256=digest, papers=len(content["ids"]), **fields
     )

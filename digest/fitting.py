@@ -16,6 +16,7 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.utils import timezone
 
+from digest import files
 from digest.models import FittedModel, Paper
 from digest.ranking.corpus import Corpus
 from digest.ranking.model import TfidfModel
@@ -75,7 +76,7 @@ def fit(now, corpus: Corpus | None = None) -> FittedModel:
     digest = hashlib.sha256(content).hexdigest()
     row = FittedModel.objects.create(
         fitted_at=now,
-        name=default_storage.save(f"models/{digest[:16]}.npz", ContentFile(content)),
+        name=files.keep("models", "npz", ContentFile(content)),
         sha256=digest,
         documents=model.n_documents_,
         terms=len(model.terms_),

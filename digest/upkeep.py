@@ -12,6 +12,7 @@ from django.conf import settings
 from django.contrib.admin.models import LogEntry
 from django.db.models import Model
 
+from digest import files
 from digest.models import Alarm, Coverage, Harvest, Observation, Response
 from subscriptions import limits, moving, seals, signup
 from subscriptions.post import retention
@@ -97,3 +98,4 @@ def purge(now) -> None:
     signup.forget_unconfirmed(now - UNCONFIRMED, now)
     signup.forget_unanswered(now - UNCONFIRMED)
     import_module(settings.SESSION_ENGINE).SessionStore.clear_expired()
+    files.forget_strays(now)

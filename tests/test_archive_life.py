@@ -1,12 +1,14 @@
 """The archive's life: written by workers, read by all, refused where it is damaged."""
 
+import errno
 import os
 from datetime import timedelta
 
 import pytest
+from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 
-from digest import archive, checkup, editions, fitting, tasks
+from digest import archive, checkup, editions, files, fitting, tasks, upkeep
 from digest.models import ArchiveFile, FittedModel, Paper
 from digest.ranking import model as ranking_model
 from digest.ranking.searching import search
@@ -126,6 +128,32 @@ def test_old_files_go_with_their_models():
     assert ArchiveFile.objects.count() == archive.KEPT
     assert len(default_storage.listdir("archives")[1]) == archive.KEPT
     assert FittedModel.objects.count() <= archive.KEPT + 1
+
+
+def test_a_file_for_which_there_is_no_room_leaves_nothing_behind():
+    """It would fill the disk with what is never read, and the next try with as much again."""
+
+    class TooLarge(ContentFile):
+        def chunks(self, chunk_size=None):
+            yield b"as much as there is room for"
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        files.keep("archives", "arrays", TooLarge(b"all of it"))
+    assert default_storage.listdir("archives")[1] == []
+
+
+def test_a_file_that_no_row_names_goes_after_a_day():
+    """Whoever wrote it was killed."""
+    make.paper("Graph networks")
+    archive.renew(NOW)
+    stray = default_storage.save("archives/begun.arrays", ContentFile(b"half"))
+    now = default_storage.get_modified_time(stray)
+    upkeep.purge(now + timedelta(hours=23))
+    assert default_storage.exists(stray)
+    upkeep.purge(now + timedelta(hours=25))
+    assert not default_storage.exists(stray)
+    assert found("graph")
 
 
 def test_two_do_not_write_it_at_once():

@@ -1,0 +1,37 @@
+"""Files in Django's storage: models and archives, each of which is whole, or not there."""
+
+import secrets
+from contextlib import suppress
+from datetime import datetime, timedelta
+
+from django.core.files.base import File
+from django.core.files.storage import default_storage
+
+from digest.models import ArchiveFile, FittedModel
+
+FOLDERS = {"models": FittedModel, "archives": ArchiveFile}  # Rows of these name what is in there.
+STRAY = timedelta(days=1)  # A file without a row is younger than that while it is being written.
+
+
+def keep(folder: str, kind: str, content: File) -> str:
+    """Store a file, and return its name. Of one for which there is no room, nothing stays: it would
+    take what is left, and the next try as much again.
+    """
+    name = f"{folder}/{secrets.token_hex(8)}.{kind}"  # Nobody else's: it may be deleted.
+    try:
+        return default_storage.save(name, content)
+    except OSError:
+        with suppress(OSError):
+            default_storage.delete(name)
+        raise
+
+
+def forget_strays(now: datetime) -> None:
+    """Delete what no row names: whoever wrote it was killed, or had no room."""
+    for folder, table in FOLDERS.items():
+        with suppress(FileNotFoundError):  # Where none was written yet.
+            for file in default_storage.listdir(folder)[1]:
+                name = f"{folder}/{file}"
+                is_old = default_storage.get_modified_time(name) < now - STRAY
+                if is_old and not table.objects.filter(name=name).exists():
+                    default_storage.delete(name)
