@@ -14,6 +14,8 @@ from time import sleep
 from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection
 
+from digest import health
+
 LOCK_SECONDS = 3  # So long a change waits for a table, and those behind it wait for the change.
 PAUSE = 2  # Seconds until it is tried again.
 TRIES = 60
@@ -25,14 +27,17 @@ NOT_FREE = ("55P03", "40P01")
 def migrate(tell: Callable[[str], None]) -> None:
     """Bring the tables to what this version needs. Several at once do it one after the other.
 
-    Raises the database's OperationalError where a table was never free, and CommandError behind a
-    pooler that hands sessions on: it would keep the lock, and give our settings to others.
+    Raises the database's OperationalError where a table was never free, and CommandError where
+    there is something to do behind a pooler that hands sessions on: it would keep the lock, and
+    give our settings to others.
     """
     if connection.settings_dict["DISABLE_SERVER_SIDE_CURSORS"]:
-        raise CommandError(
-            "DATABASE_URL leads to a pooler: name PostgreSQL itself in it for this, without "
-            "pool_mode."
-        )
+        if reasons := health.reasons_not_ready(in_full=True):
+            raise CommandError(
+                f"{' '.join(reasons)} DATABASE_URL leads to a pooler: name PostgreSQL itself in it "
+                f"for this, without pool_mode."
+            )
+        return
     with _alone(tell):
         for number in range(1, TRIES + 1):
             try:

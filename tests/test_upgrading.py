@@ -12,7 +12,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection, connections
 
-from digest import upgrading
+from digest import health, upgrading
 from subscriptions.models import Letter, Topic
 
 
@@ -45,10 +45,21 @@ def test_two_who_begin_at_once_with_nothing_set_everything_up_one_after_the_othe
     assert [file.name for file in told if file.is_file() and file.stat().st_mode & 0o077] == []
 
 
-def test_nobody_upgrades_through_a_pooler_that_would_keep_the_lock(monkeypatch):
+@pytest.fixture
+def pooled(monkeypatch):
     monkeypatch.setitem(connection.settings_dict, "DISABLE_SERVER_SIDE_CURSORS", True)
-    with pytest.raises(CommandError, match="name PostgreSQL itself"):
+
+
+def test_nothing_is_migrated_through_a_pooler_that_would_keep_the_lock(db, pooled, monkeypatch):
+    newer = health.migrations_of_this_version() | {("digest", "9999_next")}
+    monkeypatch.setattr(health, "migrations_of_this_version", lambda: newer)
+    with pytest.raises(CommandError, match=r"1 migration waits.* name PostgreSQL itself"):
         call_command("upgrade")
+
+
+def test_behind_a_pooler_a_service_begins_where_nothing_is_to_be_migrated(db, pooled, monkeypatch):
+    monkeypatch.setattr(upgrading, "_alone", None)  # Nobody asks for the lock.
+    call_command("upgrade")
 
 
 @contextmanager
