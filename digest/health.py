@@ -44,6 +44,11 @@ def in_words(error: DatabaseError) -> str:
     said = " ".join(str(error).split())
     if isinstance(error, InternalError):
         return f"The database takes no writes ({said}): see `database` in docs/runbook.md."
+    if "unsupported startup parameter" in said:  # So PgBouncer calls a time-out of ours.
+        return (
+            f"DATABASE_URL leads to a pooler ({said}): add ?pool_mode=transaction to it, as "
+            f"docs/install.md says."
+        )
     if any(words in said for words in ("malformed", "file is not a database")):
         return (
             f"The database is damaged ({said}): stop the service, and put back a backup as "

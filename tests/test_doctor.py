@@ -9,9 +9,9 @@ from datetime import timedelta
 import pytest
 from celery import Celery
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import OperationalError, connection
 
-from digest import alarms, checkup, keys, premises, pulses, tasks
+from digest import alarms, checkup, health, keys, premises, pulses, tasks
 from digest.models import Harvest
 from tests import make, services
 from tests.make import NOW
@@ -274,6 +274,11 @@ def test_a_database_that_may_lose_what_it_confirmed_is_wrong(monkeypatch):
     grade, said = told("database")
     assert grade == "wrong"
     assert ("switch fsync on" if connection.vendor == "postgresql" else "FULL") in said
+
+
+def test_a_pooler_that_database_url_says_nothing_of_is_told():
+    said = "FATAL: unsupported startup parameter in options: statement_timeout"
+    assert "add ?pool_mode=transaction to it" in health.in_words(OperationalError(said))
 
 
 def test_a_database_that_takes_hardly_another_connection_is_wrong(monkeypatch):
