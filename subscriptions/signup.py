@@ -24,7 +24,7 @@ from subscriptions.models import (
     Topic,
     TopicPreference,
 )
-from subscriptions.post import office
+from subscriptions.post import clock, office
 
 #: So many unconfirmed addresses are forgotten at once: it is done each hour.
 MOST_FORGOTTEN = 1_000
@@ -437,7 +437,7 @@ def _begin(subscriber, now):
     subscriber.confirmed_at = now
     subscriber.unsubscribed_at = None
     subscriber.paused_until = None
-    subscriber.next_due_at = now
+    subscriber.next_due_at = clock.at_once(now)
     _grant(subscriber)
     if rhythm.had_one_before(subscriber):
         rhythm.reschedule(subscriber, now)

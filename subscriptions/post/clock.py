@@ -21,6 +21,13 @@ def of_database() -> datetime:
     return moment
 
 
+def at_once(now: datetime) -> datetime:
+    """Return the moment of what is due at once: a web server's clock may be ahead, and what is due
+    is asked of the database's.
+    """
+    return min(now, of_database())
+
+
 def running_from(now: datetime) -> Clock:
     """Return a clock that shows `now` and runs from there, for a rehearsal of another moment."""
     started = time.monotonic()

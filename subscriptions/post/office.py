@@ -25,7 +25,7 @@ def write(subscriber: Subscriber, kind: str, *, now, closes_at, to: str = "") ->
             kind=kind,
             to=to,
             created_at=now,
-            next_try_at=now,
+            next_try_at=clock.at_once(now),
             closes_at=closes_at,
         )
         LetterEvent.objects.create(letter=letter, at=now, became=State.PLANNED, attempt=0)
