@@ -1,7 +1,7 @@
 """A reader's library: her bibliography is read, kept, and learned from."""
 
 import time
-from datetime import timedelta
+from datetime import date, timedelta
 
 import lxml.html
 import pytest
@@ -76,7 +76,11 @@ def test_bibtex_is_read_with_its_latex_made_plain():
     assert one.title == "Spätzle and the ℓ₁ norm"
     assert one.abstract == "On noodles, their shapes and 50% of all."
     assert one.day.year == 2021
-    assert (two.id, two.title, two.day) == ("2401.01234", "A second work on noodles", None)
+    assert (two.id, two.title, two.day) == (
+        "2401.01234",
+        "A second work on noodles",
+        date(2024, 1, 1),
+    )
 
 
 def test_ris_is_read_over_several_lines():
@@ -96,6 +100,95 @@ def test_a_broken_entry_costs_itself_alone():
 def test_two_entries_of_one_key_are_both_read():
     twice = "@book{a, title = {The first of two}}\n@book{a, title = {The second of two}}"
     assert [one.title for one in read(twice)] == ["The first of two", "The second of two"]
+
+
+@pytest.mark.parametrize(
+    ("title", "read_as"),
+    [
+        ("{{BERT}}: {{Pre-training}} of Soups", "BERT: Pre-training of Soups"),
+        ("{{{BERT}} on Soups}", "BERT on Soups"),
+        ("{L}earning {T}o {R}ank {{LSTM}}s", "Learning To Rank LSTMs"),
+        ("The {{L{\\'e}vy}} and {{$x_{i}^{2}$}} of {\\textbf{soups}}", "The Lévy and xᵢ² of soups"),
+        ("A set \\{ of {{soups}} \\}", "A set { of soups }"),
+    ],
+)
+def test_braces_that_keep_letters_large_are_not_read(title, read_as):
+    (one,) = read(f"@misc{{k, title = {{{title}}}}}")
+    assert one.title == read_as
+
+
+def test_a_subtitle_belongs_to_the_title():
+    (one,) = read("@book{k, title = {On all soups}, subtitle = {And some {{Breads}}}}")
+    assert one.title == "On all soups: And some Breads"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "eprint = {arXiv:2104.00003v1 [cs.LG]}",
+        "arxivId = {2104.00003}",
+        "doi = {https://doi.org/10.48550/ARXIV.2104.00003}",
+        "journal = {arXiv preprint arXiv:2104.00003}",
+        "howpublished = {\\url{https://arxiv.org/pdf/2104.00003.pdf}}",
+    ],
+)
+def test_the_number_of_arxiv_is_found_where_programs_write_it(said):
+    (one,) = read(f"@misc{{k, title = {{Soups}}, {said}}}")
+    assert (one.id, one.day.year) == ("2104.00003", 2021)
+
+
+@pytest.mark.parametrize("said", ["eprint = {12345678}", "journal = {Nature 12, 2104}"])
+def test_other_numbers_are_none_of_arxiv(said):
+    (one,) = read(f"@misc{{k, title = {{Soups}}, {said}}}")
+    assert one.id.startswith("title:")
+
+
+def test_what_ris_says_by_two_tags_is_read_once():
+    (one,) = read("TY  - JOUR\nT1  - Soup\nTI  - Soup\nAB  - Hot.\nN2  - Hot.\nER  - \n")
+    assert (one.title, one.abstract) == ("Soup", "Hot.")
+
+
+def test_of_several_addresses_in_ris_that_of_arxiv_counts():
+    (one,) = read(
+        "TY  - JOUR\nTI  - Soup\nL1  - https://x.example/a.pdf\nUR  - https://x.example\n"
+        "UR  - https://arxiv.org/abs/2402.00001\nER  - \n"
+    )
+    assert one.id == "2402.00001"
+
+
+def test_a_book_in_ris_has_a_title():
+    (one,) = read("TY  - BOOK\nBT  - All of the soups\nER  - \n")
+    assert one.title == "All of the soups"
+
+
+def test_what_pubmed_saves_is_read():
+    one, two = read(
+        "PMID- 1\nOWN - NLM\nDP  - 2020 Dec\nTI  - Soup, and\n      what is in it.\n"
+        "AB  - ALL: Of it.\n      GPT - too.\nFAU - Doe, Jane\n\n"
+        "PMID- 2\nDP  - 2021\nTI  - Bread.\n"
+    )
+    assert (one.title, one.day.year) == ("Soup, and what is in it.", 2020)
+    assert one.abstract == "ALL: Of it. GPT - too."
+    assert (two.title, two.day.year) == ("Bread.", 2021)
+
+
+@pytest.mark.parametrize("label", ["1. ", "[12] ", "(3) ", "- ", "* "])
+def test_what_numbers_a_list_is_no_part_of_its_titles(label):
+    title, number = read(f"{label}3D soups at home\n{label}arXiv:2104.00003 [cs.LG]")
+    assert (title.title, number.id) == ("3D soups at home", "2104.00003")
+
+
+def test_of_two_entries_of_a_work_the_abstract_is_kept():
+    (one,) = read(
+        "@misc{a, title = {On soups}, abstract = {Hot.}}\n@misc{b, title = {On soups}, year = 2020}"
+    )
+    assert one.abstract == "Hot."
+
+
+def test_what_begins_more_entries_than_its_length_allows_is_not_read_on():
+    told = bibliographies.read("@misc{k, title = {On soups}}\n" + "@a{" * 100_000)
+    assert len(told.records) == 1
+    assert 0 < told.bad <= bibliographies.MOST_ENTRIES
 
 
 def test_without_any_markup_each_line_is_a_title_or_an_id_of_arxiv():
@@ -137,8 +230,8 @@ def test_a_pasted_bibliography_is_in_her_library(client):
     reader = make.subscriber()
     page = words_of(paste(client, reader, BIBTEX))
     assert "2 papers are new in your library." in page
-    assert known_to(reader) == ["Spätzle and the ℓ₁ norm", "A second work on noodles"]
-    assert "A second work on noodles title alone" in page
+    assert known_to(reader) == ["A second work on noodles", "Spätzle and the ℓ₁ norm"]
+    assert "A second work on noodles 2024, title alone" in page
 
 
 def test_what_is_pasted_again_is_there_once(client):
@@ -264,7 +357,7 @@ def test_resetting_forgets_the_library_too():
 def test_the_export_has_the_library_and_erasing_leaves_none_of_it():
     reader = make.subscriber()
     library.add(reader, BIBTEX, NOW)
-    (one, _) = signup.export(reader)["library"][::-1]
+    (_, one) = signup.export(reader)["library"][::-1]
     assert (one["title"], one["year"]) == ("Spätzle and the ℓ₁ norm", 2021)
     signup.erase(reader, now=NOW)
     assert not LibraryPaper.objects.exists()

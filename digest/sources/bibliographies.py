@@ -1,5 +1,7 @@
 """Bibliographies, as reference managers write them: BibTeX, RIS, or one title or arXiv id a line.
 
+PubMed's own format is read as RIS is, of which it is the elder.
+
 Whatever can be read is read: an entry that is broken costs itself alone.
 """
 
@@ -7,6 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
+from itertools import islice
 
 from digest.sources.records import (
     MAX_TITLE,
@@ -14,23 +17,41 @@ from digest.sources.records import (
     Record,
     canonical_id,
     id_from_title,
+    month_of,
     plain,
 )
 
 MAX_ABSTRACT = 3_000  # Characters: what a paper is about is said by then.
 LEAST_WORDS = 3  # Of a line that is a title.
 LONGEST_LINE = 300
+MOST_ENTRIES = 10_000  # Of one text: its length allows no more, but of rubbish, which takes memory.
 BIBTEX = re.compile(r"^[ \t]*@[ \t]*\w+[ \t]*[{(]", re.MULTILINE)
-RIS = re.compile(r"^TY[ \t]{1,2}-", re.MULTILINE)
+BEGINNING = re.compile(r"@[ \t]*\w+[ \t]*[{(]")  # Of an entry, also of a second one in a line.
+#: A group that is there for TeX alone, and before it what braces belong to: commands and formulas.
+GROUP = re.compile(r"\\(?:[A-Za-z]+|.)(?:\{[^{}]*\})?|\$[^$]*\$|\{([^{}\\$]*)\}", re.DOTALL)
+NESTED = 3  # So deep, groups are within groups.
+RIS = re.compile(r"^(?:TY[ \t]{1,2}|PMID)-", re.MULTILINE)
 RIS_LINE = re.compile(r"([A-Z][A-Z0-9])[ \t]{1,2}-(?:[ \t](.*))?")
-RIS_NAMES = {
-    **dict.fromkeys(("TI", "T1"), "title"),
-    **dict.fromkeys(("AB", "N2"), "abstract"),
-    **dict.fromkeys(("PY", "Y1", "DA"), "year"),
-    "UR": "url",
-    "DO": "doi",
+PUBMED_LINE = re.compile(r"(?=.{4}-)([A-Z][A-Z0-9]{1,3}) {0,2}-(?: (.*))?")
+RIS_ENDS = ("TY", "ER", "PMID")  # Of an entry, the next one begins with them.
+#: What an entry says, by the tags that may tell it: the first that does.
+RIS_TAGS = {
+    "title": ("TI", "T1", "BT"),
+    "abstract": ("AB", "N2"),
+    "year": ("PY", "Y1", "DA", "DP"),
+    "doi": ("DO",),
+    "journal": ("JO", "JF", "JA", "T2"),
 }
+RIS_ADDRESSES = ("UR", "L1", "L2", "LK")  # Each may be arXiv's.
+#: What stands before the titles of a list.
+LABEL = re.compile(r"(?:\[\d{1,4}\]|\(?\d{1,4}[.)]|[-*\u2022\u2013])[ \t]+")
 YEAR = re.compile(r"(?:1[5-9]|20)\d\d")
+#: Where entries name arXiv's number, the surest first. Google Scholar has it as the journal.
+NUMBERED = ("eprint", "arxivid", "doi", "url", "journal", "howpublished")
+URL = re.compile(r"\\url|[{}]")
+LONGEST_NUMBER = 300  # Characters of what names it.
+#: arXiv's category, as its pages have it behind the number.
+CATEGORY = re.compile(r" ?\[[\w.-]{1,30}\]$", re.ASCII)
 DOI_OF_ARXIV = re.compile(r"(?:https?://(?:dx\.)?doi\.org/)?10\.48550/arxiv\.", re.IGNORECASE)
 
 #: What an entry says, by the names that BibTeX has for it.
@@ -56,7 +77,7 @@ def read(text: str) -> Bibliography:
         record = _record(fields)
         if record is None:
             bad += 1
-        else:
+        elif record.abstract or not (record.id in records and records[record.id].abstract):
             records[record.id] = record
     return Bibliography([*records.values()], bad)
 
@@ -71,41 +92,62 @@ def _of_bibtex(text):
     import bibtexparser  # Which one page needs.
     from bibtexparser.model import DuplicateBlockKeyBlock, Entry, ParsingFailedBlock
 
-    for block in bibtexparser.parse_string(text).blocks:
+    beyond = next(islice(BEGINNING.finditer(text), MOST_ENTRIES, None), None)
+    for block in bibtexparser.parse_string(text[: beyond and beyond.start()]).blocks:
         if isinstance(block, DuplicateBlockKeyBlock):
             block = block.ignore_error_block
         if isinstance(block, Entry):
-            yield {field.key.lower(): str(field.value) for field in block.fields}
+            fields = {field.key.lower(): str(field.value) for field in block.fields}
+            whole = filter(None, (fields.get("title"), fields.get("subtitle")))
+            title, abstract = ": ".join(whole), fields.get("abstract", "")
+            yield fields | {"title": _ungrouped(title), "abstract": _ungrouped(abstract)}
         elif isinstance(block, ParsingFailedBlock):
             yield {}
+    if beyond:
+        yield {}
+
+
+def _ungrouped(text):
+    """Return the text without the braces that hold nothing but words: {{BERT}}, {L}earning."""
+    for _ in range(NESTED):
+        text = GROUP.sub(lambda found: found[0] if found[1] is None else found[1], text)
+    return text
 
 
 def _of_ris(text):
-    fields: dict[str, list[str]] = {}
-    name = ""
+    line_of = PUBMED_LINE if RIS.search(text)[0].startswith("PMID") else RIS_LINE
+    said: dict[str, list[str]] = {}
+    tag = ""
     for line in text.splitlines():
-        tagged = RIS_LINE.fullmatch(line.strip())
+        tagged = line_of.fullmatch(line.rstrip())
         if not tagged:  # It goes on with what the line before said.
-            fields.setdefault(name, []).append(line)
-        elif tagged[1] in ("TY", "ER"):
-            if fields.keys() - {""}:
-                yield _joined(fields)
-            fields, name = {}, ""
+            said.setdefault(tag, []).append(line)
+        elif tagged[1] in RIS_ENDS:
+            yield from _of_tags(said)
+            said, tag = {}, ""
         else:
-            name = RIS_NAMES.get(tagged[1], "")
-            fields.setdefault(name, []).append(tagged[2] or "")
-    if fields.keys() - {""}:
-        yield _joined(fields)
+            tag = tagged[1]
+            said.setdefault(tag, []).append(tagged[2] or "")
+    yield from _of_tags(said)
 
 
-def _joined(fields):
-    return {name: " ".join(said) for name, said in fields.items()}
+def _of_tags(said):
+    """Yield what an entry says, if anything: before the first one, there are no tags."""
+    if not said.keys() - {""}:
+        return
+    told = {tag: " ".join(lines).strip() for tag, lines in said.items()}
+    fields = {
+        name: next(filter(None, (told.get(tag) for tag in tags)), "")
+        for name, tags in RIS_TAGS.items()
+    }
+    yield fields | {"url": " ".join(told.get(tag, "") for tag in RIS_ADDRESSES)}
 
 
 def _of_lines(text):
     for line in filter(None, map(str.strip, text.splitlines())):
-        if _arxiv_id(line):
-            yield {"eprint": line}
+        line = LABEL.sub("", line, count=1) if LABEL.match(line) else line
+        if number := _arxiv_id(CATEGORY.sub("", line)):
+            yield {"eprint": number}
         elif len(line) <= LONGEST_LINE and len(re.findall(r"[^\W\d_]+", line)) >= LEAST_WORDS:
             yield {"title": line}
         else:
@@ -115,7 +157,7 @@ def _of_lines(text):
 def _record(fields: Fields) -> Record | None:
     """Return what an entry tells, or nothing where it has neither a title nor arXiv's id."""
     title = plain(fields.get("title", ""), MAX_TITLE)
-    found = (_arxiv_id(fields.get(name, "")) for name in ("eprint", "doi", "url"))
+    found = (_number(fields.get(name, "")) for name in NUMBERED)
     identity = next(filter(None, found), "") or (id_from_title(title) if title else "")
     if not identity:
         return None
@@ -124,9 +166,15 @@ def _record(fields: Fields) -> Record | None:
         identity,
         title,
         plain(fields.get("abstract", ""), MAX_ABSTRACT),
-        day=date(int(year[0]), 1, 1) if year else None,
+        day=date(int(year[0]), 1, 1) if year else month_of(identity),
         day_is_estimate=True,
     )
+
+
+def _number(text):
+    """Return the arXiv id in what a field says, or nothing."""
+    said = URL.sub("", text[:LONGEST_NUMBER]).split()
+    return next(filter(None, map(_arxiv_id, said)), "")
 
 
 def _arxiv_id(text):
