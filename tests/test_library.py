@@ -408,6 +408,16 @@ def test_three_papers_alone_are_not_enough_to_keep_out_what_trends():
     assert Pick.objects.filter(subscriber=reader, paper=trending).exists()
 
 
+def test_how_near_new_papers_must_be_is_measured_by_whole_papers():
+    model = corpora.model()
+    baking = [corpora.library()[place] for place in corpora.of_subject("baking")]
+    titles = [f"{text.splitlines()[0]}\n" * 2 for text in baking]
+    of_whole = learn(model, library=baking, liked=[]).floor
+    assert learn(model, library=titles, liked=[]).floor < of_whole
+    mixed = learn(model, library=baking + titles, liked=[]).floor
+    assert mixed == pytest.approx(of_whole, abs=0.1)
+
+
 def test_switched_off_and_on_again_it_is_learned_from_again():
     reader = taught()
     steering.set_learning(reader, False)

@@ -25,7 +25,7 @@ RIDGE = 0.0005  # λ, as a share of the documents' squared length.
 LATENT, LATENT_OF_FEW = 0.2, 0.6
 #: From so many liked papers on, new ones may come on their account alone.
 ENOUGH = 3
-#: From so many on, she who follows nothing gets nothing else.
+#: From so many on, she who follows nothing and brought a library gets nothing else.
 KNOWN = 10
 LEAST = 0.1  # Of a hundred new papers, about one scores more by any reader's model.
 
@@ -55,6 +55,7 @@ def learn(
 ) -> Learned:
     """Return what papers teach, given as texts, without the terms that she `removed`.
 
+    A text whose last line is empty is a title without an abstract.
     Those of her `library` she knew before, so all of them together count as BEFORE that she likes.
     """
     likes, dislikes = model.transform([*liked, *library]), model.transform(disliked)
@@ -74,7 +75,7 @@ def learn(
         tuple(model.terms_[columns].tolist()),
         tuple(round(float(weight), 4) for weight in weights),
         len(liked) + len(library),
-        _floor(model, likes),
+        _floor(model, likes, np.array([not text.endswith("\n") for text in (*liked, *library)])),
     )
 
 
@@ -83,8 +84,11 @@ def _mean(rows: sparse.csr_matrix, counts: np.ndarray) -> sparse.csr_matrix:
     return sparse.csr_matrix(counts[None, :] / max(float(counts.sum()), 1e-9)) @ rows
 
 
-def _floor(model: TfidfModel, likes: sparse.csr_matrix) -> float:
-    """Return the lower quartile of what the liked papers score, each measured by the others."""
+def _floor(model: TfidfModel, likes: sparse.csr_matrix, is_whole: np.ndarray) -> float:
+    """Return the lower quartile of what the liked papers score, each measured by the others.
+
+    New papers come with their abstracts: titles alone are nearer to each other than these can be.
+    """
     count = likes.shape[0]
     if count < ENOUGH:
         return np.inf
@@ -95,8 +99,10 @@ def _floor(model: TfidfModel, likes: sparse.csr_matrix) -> float:
     latent = model.latent(likes)
     of_others = np.full(count, count - 1)
     scores = _scores(model, profiles, of_others, likes.T, latent, unit(latent))
+    whole = np.diag(scores)[is_whole]
+    usual = round(float(np.percentile(whole, 25)), 4) if len(whole) >= ENOUGH else 0
     # Where she likes all kinds of papers, what is like them must be like them still.
-    return max(LEAST + LEAST / count, round(float(np.percentile(np.diag(scores), 25)), 4))
+    return max(LEAST + LEAST / count, usual)
 
 
 def vectors_of(model: TfidfModel, learned: Sequence[Learned]) -> sparse.csr_matrix:
