@@ -1,10 +1,12 @@
 """Subscribers become profiles: what the ranking knows of each."""
 
 from collections import defaultdict
+from dataclasses import replace
 
 import numpy as np
+from django.db.models import Exists, OuterRef
 
-from digest.models import ReaderModel
+from digest.models import LibraryPaper, ReaderModel
 from digest.ranking.authors import asked_for
 from digest.ranking.learning import Learned
 from digest.ranking.profile import Interest, Profile
@@ -20,14 +22,20 @@ def profiles_of(subscribers: list[Subscriber]) -> list[Profile]:
     for preference in preferences.select_related("topic").order_by("pk"):
         chosen = mutes if preference.stance == TopicPreference.Stance.MUTE else follows
         chosen[preference.subscriber_id].append(interest_of(preference.topic, preference.weight))
-    learned = {
-        row.subscriber_id: learned_of(row)
+    library = LibraryPaper.objects.order_by().filter(subscriber=OuterRef("subscriber"))
+    taught = {
+        row.subscriber_id: (learned_of(row), row.has_library)
         for row in ReaderModel.objects.filter(
             subscriber__in=[one for one in subscribers if one.learns], fitted_at__isnull=False
-        )
+        ).annotate(has_library=Exists(library))
     }
     return [
-        Profile(tuple(follows[one.pk]), tuple(mutes[one.pk]), one.size, learned.get(one.pk))
+        Profile(
+            tuple(follows[one.pk]),
+            tuple(mutes[one.pk]),
+            one.size,
+            *taught.get(one.pk, (None, False)),
+        )
         for one in subscribers
     ]
 
@@ -54,7 +62,7 @@ def wished(wishes: Wishes, size: int, subscriber: Subscriber | None = None) -> P
     follows, mutes = [], []
     for key, (topic, is_muted) in stances.items():
         (mutes if is_muted else follows).append(interest_of(topic, known.get(key, 1.0)))
-    return Profile(tuple(follows), tuple(mutes), size, stored.learned)
+    return replace(stored, follows=tuple(follows), mutes=tuple(mutes), size=size)
 
 
 def interest_of(topic: Topic, weight: float = 1.0) -> Interest:

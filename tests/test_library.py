@@ -408,6 +408,18 @@ def test_three_papers_alone_are_not_enough_to_keep_out_what_trends():
     assert Pick.objects.filter(subscriber=reader, paper=trending).exists()
 
 
+def test_who_said_more_ten_times_and_brought_no_library_gets_what_trends_as_before():
+    reader = make.subscriber()
+    others(day=NOW.date() - timedelta(days=20))
+    for paper in theme(MOLECULES, 0, 12, day=NOW.date() - timedelta(days=20)):
+        steering.say(reader, paper, "more", NOW)
+    trending = make.paper("Roads that trend", "Cars and roads.", upvotes=900)
+    fitting.fit(NOW)
+    steering.learn(NOW)
+    planning.plan(NOW)
+    assert Pick.objects.filter(subscriber=reader, paper=trending).exists()
+
+
 def test_how_near_new_papers_must_be_is_measured_by_whole_papers():
     model = corpora.model()
     baking = [corpora.library()[place] for place in corpora.of_subject("baking")]

@@ -361,8 +361,12 @@ class Ranking:
 
 
 def _is_known(profile: Profile) -> bool:
-    """Return whether a reader has told by papers what she reads: what trends is none of it."""
-    return profile.learned is not None and profile.learned.liked >= KNOWN
+    """Return whether a reader has told by papers what she reads: what trends is none of it.
+
+    What she says of papers that trend, where nothing else comes, is no wish for fewer of them.
+    """
+    is_taught = profile.learned is not None and profile.learned.liked >= KNOWN
+    return is_taught and profile.has_library
 
 
 def folded(

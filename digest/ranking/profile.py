@@ -29,9 +29,12 @@ class Interest:
 
 @dataclass(frozen=True)
 class Profile:
-    """One reader: what she follows and mutes, how many papers she wants, what she taught."""
+    """One reader: what she follows and mutes, how many papers she wants, what she taught, and
+    whether a library of hers is in that.
+    """
 
     follows: tuple[Interest, ...] = ()
     mutes: tuple[Interest, ...] = ()
     size: int = 10
     learned: Learned | None = None
+    has_library: bool = False
