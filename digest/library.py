@@ -138,6 +138,7 @@ def _changed(request, subscriber, token):
         address += f"?{urlencode(added._asdict())}"
     elif sent.get("paper", "").isdecimal():
         take_out(subscriber, subscriber.library.filter(pk=int(sent["paper"][:18])))
+        address += f"?{urlencode({'page': request.GET.get('page', 1)})}"
     elif sent.get("all") == "forget":
         take_out(subscriber, subscriber.library.all())
     else:

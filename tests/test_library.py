@@ -324,6 +324,17 @@ def test_a_paper_is_taken_out_by_its_reader_alone(client):
     assert known_to(reader) == ["A second work on noodles"]
 
 
+def test_who_takes_papers_out_stays_on_the_page_that_she_is_on(client, monkeypatch):
+    monkeypatch.setattr(library, "PAGE", 2)
+    reader = make.subscriber()
+    library.add(reader, "\n".join(f"On the soups of {year}" for year in YEARS), NOW)
+    page = lxml.html.fromstring(client.get(f"{address(reader)}?page=2").content)
+    form = page.forms[1]
+    answer = client.post(form.action, dict(form.fields), follow=True)
+    assert reader.library.count() == 4
+    assert answer.context["page"].number == 2
+
+
 def test_a_library_is_forgotten_and_what_it_taught_with_it(client):
     reader = taught()
     client.post(address(reader), {"all": "forget"})
