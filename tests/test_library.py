@@ -7,7 +7,7 @@ import lxml.html
 import pytest
 from django.urls import reverse
 
-from digest import fitting, library, planning, steering
+from digest import citations, fitting, library, planning, steering
 from digest.models import LibraryPaper, Pick, ReaderModel
 from digest.ranking.learning import learn
 from digest.sources import bibliographies
@@ -110,11 +110,20 @@ def test_two_entries_of_one_key_are_both_read():
         ("{L}earning {T}o {R}ank {{LSTM}}s", "Learning To Rank LSTMs"),
         ("The {{L{\\'e}vy}} and {{$x_{i}^{2}$}} of {\\textbf{soups}}", "The Lévy and xᵢ² of soups"),
         ("A set \\{ of {{soups}} \\}", "A set { of soups }"),
+        ("{Soups \\& breads at 5\\%}", "Soups & breads at 5%"),
     ],
 )
 def test_braces_that_keep_letters_large_are_not_read(title, read_as):
     (one,) = read(f"@misc{{k, title = {{{title}}}}}")
     assert one.title == read_as
+
+
+@pytest.mark.parametrize("written", [citations.bibtex, citations.ris])
+@pytest.mark.parametrize("title", ["Soups & breads: a survey", "x < y at 5 % of #1"])
+def test_what_she_takes_from_here_can_be_brought_here(written, title):
+    paper = make.paper(title)
+    (one,) = read(written([paper]))
+    assert (one.id, one.title, one.abstract) == (paper.pk, paper.title, paper.abstract)
 
 
 def test_a_subtitle_belongs_to_the_title():

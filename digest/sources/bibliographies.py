@@ -28,7 +28,9 @@ MOST_ENTRIES = 10_000  # Of one text: its length allows no more, but of rubbish,
 BIBTEX = re.compile(r"^[ \t]*@[ \t]*\w+[ \t]*[{(]", re.MULTILINE)
 BEGINNING = re.compile(r"@[ \t]*\w+[ \t]*[{(]")  # Of an entry, also of a second one in a line.
 #: A group that is there for TeX alone, and before it what braces belong to: commands and formulas.
-GROUP = re.compile(r"\\(?:[A-Za-z]+|.)(?:\{[^{}]*\})?|\$[^$]*\$|\{([^{}\\$]*)\}", re.DOTALL)
+GROUP = re.compile(
+    r"\\(?:[A-Za-z]+|.)(?:\{[^{}]*\})?|\$[^$]*\$|\{((?:[^{}\\$]|\\[&%$#_])*)\}", re.DOTALL
+)
 NESTED = 3  # So deep, groups are within groups.
 RIS = re.compile(r"^(?:TY[ \t]{1,2}|PMID)-", re.MULTILINE)
 RIS_LINE = re.compile(r"([A-Z][A-Z0-9])[ \t]{1,2}-(?:[ \t](.*))?")
