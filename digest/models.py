@@ -457,7 +457,12 @@ class LibraryPaper(models.Model):
     It needs not be one of ours: what is learned from is its text.
     """
 
-    subscriber = models.ForeignKey(Subscriber, on_delete=models.CASCADE, related_name="library")
+    subscriber = models.ForeignKey(
+        # The database's: the version before, which doesn't know this table, erases readers, too.
+        Subscriber,
+        on_delete=models.DB_CASCADE,
+        related_name="library",
+    )
     identity = models.CharField(max_length=100, help_text="As a paper's id, or made of its title.")
     title = models.TextField()
     abstract = models.TextField(blank=True)

@@ -5,6 +5,8 @@ from datetime import date, timedelta
 
 import lxml.html
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from digest import citations, fitting, library, planning, steering
@@ -12,6 +14,7 @@ from digest.models import LibraryPaper, Pick, ReaderModel
 from digest.ranking.learning import learn
 from digest.sources import bibliographies
 from subscriptions import links, signup
+from subscriptions.models import Subscriber
 from subscriptions.post import delivery
 from tests import corpora, make
 from tests.make import NOW
@@ -381,6 +384,18 @@ def test_the_export_has_the_library_and_erasing_leaves_none_of_it():
     assert (one["title"], one["year"]) == ("Spätzle and the ℓ₁ norm", 2021)
     signup.erase(reader, now=NOW)
     assert not LibraryPaper.objects.exists()
+
+
+def test_the_version_before_which_knows_no_library_can_erase_a_reader_who_has_one():
+    reader = make.subscriber()
+    library.add(reader, BIBTEX, NOW)
+    reader.reader_model.delete()
+    reader.consents.all().delete()
+    with CaptureQueriesContext(connection) as queries:
+        Subscriber.objects.filter(pk=reader.pk)._raw_delete("default")
+    assert "library" not in str(queries.captured_queries)
+    assert not LibraryPaper.objects.exists()
+    connection.check_constraints()
 
 
 # ---- Learning
