@@ -18,9 +18,10 @@ import sys
 import threading
 import time
 from base64 import b64decode
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from shutil import copytree
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode
 from urllib.request import urlopen
@@ -168,14 +169,14 @@ class Sink:
             await asyncio.sleep(600)  # Ends with the connection.
 
 
-@pytest.fixture
-def database():
-    """Make a database for this test, and return its address."""
+@contextmanager
+def new_database(like="template1"):
+    """Make a database that is thrown away at last, and yield its name."""
     services.require("postgresql")
     name = f"paperboy_{uuid4().hex}"
     with psycopg.connect(f"{services.POSTGRESQL}/postgres", autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-        yield f"{services.POSTGRESQL}/{name}"
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {like}")
+        yield name
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
@@ -195,9 +196,8 @@ def sink():
     controller.stop()
 
 
-@pytest.fixture
-def house(tmp_path, database, sink):
-    """The house with everything but its processes: tests start those that they need."""
+def house_in(folder, database, mail_port):
+    """Return a house with everything but its processes."""
     services.require("redis-server")
     port = free_port()
     environment = {
@@ -207,10 +207,11 @@ def house(tmp_path, database, sink):
         "SECRET_KEY": PASSWORDS[3],
         "SITE_URL": f"http://127.0.0.1:{port}",
         "ALLOWED_HOSTS": "127.0.0.1",
-        "DATABASE_URL": database.replace("@", f":{PASSWORDS[0]}@"),  # It asks for none.
+        # It asks for no password.
+        "DATABASE_URL": f"{services.POSTGRESQL}/{database}".replace("@", f":{PASSWORDS[0]}@"),
         "CELERY_BROKER_URL": f"redis://127.0.0.1:{free_port()}/0",
-        "EMAIL_URL": f"smtp://postman:{PASSWORDS[1]}@127.0.0.1:{sink.port}?tls=none",
-        "DATA_DIR": str(tmp_path / "data"),
+        "EMAIL_URL": f"smtp://postman:{PASSWORDS[1]}@127.0.0.1:{mail_port}?tls=none",
+        "DATA_DIR": str(folder / "data"),
         "SOURCES": "",  # Nothing is fetched: the papers are imported.
         "LOG_FORMAT": "json",
         "LOG_LEVEL": "DEBUG",
@@ -218,28 +219,42 @@ def house(tmp_path, database, sink):
     addresses = {
         "0.0.0.0:8000": f"127.0.0.1:{port}",
         "127.0.0.1:8000": f"127.0.0.1:{port}",
-        "/tmp/beat-schedule": str(tmp_path / "beat-schedule"),
+        "/tmp/beat-schedule": str(folder / "beat-schedule"),
     }
-    house = House(tmp_path, environment, addresses)
-    yield house
-    house.close()
+    return House(folder, environment, addresses)
 
 
-@pytest.fixture
-def open_house(house):
-    """The house with its papers of today, and all that serves readers but beat."""
-    papers = house.folder / "papers.jsonl"
+@pytest.fixture(scope="module")
+def furnished(tmp_path_factory):
+    """A house with its papers of today, in which nothing runs: its folder, and its database."""
+    folder = tmp_path_factory.mktemp("furnished")
+    papers = folder / "papers.jsonl"
     papers.write_text(
         "".join(json.dumps(paper | {"date": "2025-06-07"}) + "\n" for paper in PAPERS)
     )
-    house.start("redis")
-    house.run("migrate")
-    today = str(datetime.now(UTC).date())
-    house.call("python", "manage.py", "import_papers", str(papers), "--shift-to", today)
-    house.start("web")
-    house.start("worker")
-    wait_for("web server", 30, lambda: answers(house))
-    return house
+    with new_database() as database:
+        with closing(house_in(folder, database, free_port())) as house:
+            house.start("redis")
+            house.run("migrate")
+            today = str(datetime.now(UTC).date())
+            house.call("python", "manage.py", "import_papers", str(papers), "--shift-to", today)
+        yield folder, database
+
+
+@pytest.fixture
+def open_house(tmp_path, furnished, sink):
+    """A copy of the furnished house, with all that serves readers but beat."""
+    folder, database = furnished
+    copytree(folder, tmp_path, dirs_exist_ok=True)
+    with (
+        new_database(like=database) as copied,
+        closing(house_in(tmp_path, copied, sink.port)) as house,
+    ):
+        house.start("redis")
+        house.start("web")
+        house.start("worker")
+        wait_for("web server", 30, lambda: answers(house))
+        yield house
 
 
 def test_who_signs_up_gets_one_digest_and_nobody_lifts_a_finger(open_house, sink):
