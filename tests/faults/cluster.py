@@ -67,6 +67,18 @@ class Postgres:
             connection.execute(f'CREATE DATABASE "{database}" TEMPLATE "{template}"')
         return self.url(database)
 
+    def dump(self, database: str, file: Path) -> None:
+        """Write a database into a file, also for other clusters."""
+        with file.open("wb") as dump:
+            command = [self.bin / "pg_dump", "--format=custom", self.url(database)]
+            subprocess.run(command, check=True, stdout=dump, timeout=60)
+
+    def restore(self, file: Path) -> str:
+        """Make a database of such a file, named after it. Return its name."""
+        command = [self.bin / "pg_restore", f"--dbname={self.make(file.stem, 'template0')}", file]
+        subprocess.run(command, check=True, timeout=60)
+        return file.stem
+
     def drop(self, database: str) -> None:
         """Drop a database, if the cluster still serves: what a crash syncs is not to pile up."""
         with (

@@ -1,5 +1,6 @@
-"""One cluster for all cases, and a house for each."""
+"""One cluster for all cases of a process, and a house for each."""
 
+import fcntl
 import os
 from contextlib import contextmanager
 
@@ -24,7 +25,25 @@ def postgres():
 
 @pytest.fixture(scope="session")
 def template(postgres, tmp_path_factory):
-    return make_template(postgres, tmp_path_factory.mktemp("template"))
+    """Make the tables once for all processes that run cases: the others get a copy."""
+    with of_all_processes(tmp_path_factory) as folder:
+        dump = folder / "template.dump"
+        if dump.exists():
+            return postgres.restore(dump)
+        template = make_template(postgres, tmp_path_factory.mktemp("template"))
+        postgres.dump(template, dump)
+    return template
+
+
+@contextmanager
+def of_all_processes(tmp_path_factory):
+    """Yield the folder of all processes of this run, to one of them at a time."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # It has a folder within that one.
+        folder = folder.parent
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield folder
 
 
 @pytest.fixture
