@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 
 from config.environment import generated_secret
@@ -531,10 +532,30 @@ def test_no_sentence_about_the_mail_server_tells_its_password():
     assert "hush" not in str(refused.value)
 
 
-def test_a_mail_server_that_makes_no_sense_is_refused_before_letters_are_lost(data_dir):
-    refused = manage("check", DATA_DIR=str(data_dir), EMAIL_URL="gopher:")
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("EMAIL_URL", "gopher:", "EMAIL_URL begins with 'gopher'"),
+        ("RANKING", "flor=0.2", "RANKING: flor is no setting"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_before_anything_is_lost_to_it(
+    data_dir, name, value, sentence
+):
+    refused = manage("check", DATA_DIR=str(data_dir), **{name: value})
     assert refused.returncode == 1
-    assert "EMAIL_URL begins with 'gopher'" in refused.stderr
+    assert refused.stderr.startswith(f"Settings: {sentence}")
+
+
+@pytest.fixture
+def begin(read_settings, settings):
+    """Return a function that lets a room begin, as each process does, with a variable."""
+
+    def begin(room, name, value):
+        setattr(settings, name, read_settings(**{name: value})[name])
+        apps.get_app_config(room).ready()
+
+    return begin
 
 
 @pytest.mark.parametrize(
@@ -559,12 +580,12 @@ def test_a_mail_server_that_makes_no_sense_is_refused_before_letters_are_lost(da
     ],
 )
 def test_what_no_letter_could_leave_or_come_back_with_is_refused_at_the_start(
-    data_dir, name, value, sentence
+    begin, name, value, sentence
 ):
-    refused = manage("check", DATA_DIR=str(data_dir), **{name: value})
-    assert refused.returncode == 1
-    assert refused.stderr.startswith(f"Settings: {sentence}")
-    assert "hush" not in refused.stderr
+    with pytest.raises(ImproperlyConfigured) as refused:
+        begin("subscriptions", name, value)
+    assert str(refused.value).startswith(sentence)
+    assert "hush" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -585,10 +606,10 @@ def test_what_no_letter_could_leave_or_come_back_with_is_refused_at_the_start(
         ),
     ],
 )
-def test_what_no_digest_could_be_made_with_is_refused_at_the_start(data_dir, name, value, sentence):
-    refused = manage("check", DATA_DIR=str(data_dir), **{name: value})
-    assert refused.returncode == 1
-    assert refused.stderr.startswith(f"Settings: {sentence}")
+def test_what_no_digest_could_be_made_with_is_refused_at_the_start(begin, name, value, sentence):
+    with pytest.raises(ImproperlyConfigured) as refused:
+        begin("digest", name, value)
+    assert str(refused.value).startswith(sentence)
 
 
 def test_a_level_of_the_log_may_be_written_small(read_settings):
