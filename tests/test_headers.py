@@ -7,9 +7,9 @@ import pytest
 from django.test import Client
 from django.urls import get_resolver
 
-from tests import pages
+from tests import pages, services
 
-pytestmark = pytest.mark.django_db
+pytestmark = [services.once, pytest.mark.django_db]  # No database has a part in headers.
 
 STRICT = {
     "default-src": "'none'",

@@ -24,6 +24,8 @@ from tests import make, services
 from tests.make import NOW
 from tests.pages import web_copy_of
 
+pytestmark = services.once  # Words are the same on every database.
+
 DAY = timedelta(days=1)
 LOCALE = settings.BASE_DIR / "locale"
 CATALOG = "de/LC_MESSAGES/django"

@@ -109,6 +109,7 @@ def test_every_template_of_a_page_is_in_a_sample(furnished, settings):
     assert pages_of <= shown
 
 
+@services.once
 def test_no_answer_sets_a_cookie(furnished):
     for sample in pages.samples():
         assert not sample.answer(furnished).cookies, sample
@@ -121,6 +122,7 @@ def test_no_page_asks_many_queries(furnished, django_assert_max_num_queries):
                 sample.answer(furnished)
 
 
+@services.once
 def test_no_page_loads_from_elsewhere_or_names_what_is_not_there(furnished):
     for sample, answer in shown(furnished):
         page = lxml.html.fromstring(answer.content)
@@ -134,6 +136,7 @@ def test_no_page_loads_from_elsewhere_or_names_what_is_not_there(furnished):
         assert page.xpath("string(//title)").count(" · ") == 1, sample
 
 
+@services.once
 def test_every_feed_is_valid(furnished):
     for sample in pages.samples():
         answer = sample.answer(furnished)
