@@ -15,7 +15,7 @@ from digest.models import Digest, Pick
 from subscriptions import operating, signup
 from subscriptions.models import Letter, LetterFact, Subscriber
 from subscriptions.post import delivery, ledger, message_ids, office
-from tests import make
+from tests import make, services
 from tests.make import NOW
 from tests.promised import broken
 from tests.smtp_server import Conversation, MailServer
@@ -402,7 +402,12 @@ MOODS = [
 
 
 @pytest.mark.parametrize(
-    "seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.nightly) for seed in range(2, 30))]
+    "seed",
+    [
+        0,
+        pytest.param(1, marks=services.once),
+        *(pytest.param(seed, marks=pytest.mark.nightly) for seed in range(2, 30)),
+    ],
 )
 def test_no_day_arrives_twice_but_by_a_counted_repeat_whatever_is_clicked(server, seed):
     """After each step all promises hold, and nothing is planned anew that the server has taken."""
