@@ -28,7 +28,7 @@ from digest.management.commands import demo, sending
 from digest.models import Digest, Paper
 from subscriptions import signup, tasks
 from subscriptions.models import Letter, Subscriber, Topic
-from tests import make
+from tests import make, services
 from tests.make import NOW
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -55,6 +55,7 @@ def test_the_demo_again_the_same_day_sends_nothing_more(outbox):
     assert [letter["Message-ID"] for letter in outbox()] == first
 
 
+@services.once
 @pytest.mark.django_db
 def test_the_demo_goes_on_where_it_was_killed_before_she_confirmed(outbox):
     wishes = signup.Wishes(interests=demo.INTERESTS)
@@ -262,6 +263,7 @@ def test_the_doctor_tells_when_the_mail_server_does_not_answer(settings, capsys)
     assert "✗ test letter:  deferred at connect" in out
 
 
+@services.once
 @pytest.mark.django_db
 def test_starter_topics_are_made_once_and_never_over_what_the_house_has():
     call_command("demo", no_serve=True)
@@ -273,6 +275,7 @@ def test_starter_topics_are_made_once_and_never_over_what_the_house_has():
     assert sorted(Topic.objects.curated().values_list("slug", flat=True)) == sorted(kept)
 
 
+@services.once
 @pytest.mark.django_db
 def test_each_starter_topic_finds_papers_among_the_samples():
     from digest import editions
