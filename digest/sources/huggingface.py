@@ -4,13 +4,13 @@ The endpoint itself is asked, because the client library loses the fields inside
 no upvotes into unknown ones.
 """
 
-import json
 import re
 from collections.abc import Iterator
 from datetime import date, timedelta
 from urllib.parse import parse_qs, urljoin, urlsplit
 
 from digest.sources import records
+from digest.sources.answers import from_json
 from digest.sources.plug import Batch, MalformedFeed
 from digest.sources.records import BadRecord, Record
 from digest.sources.web import Page, Refused, Unavailable, Web
@@ -159,22 +159,12 @@ def _next_link(answer):
 
 
 def _rows(body):
-    try:
-        rows = json.loads(body.decode(), parse_int=_whole_number)
-    except UnicodeDecodeError:
-        raise MalformedFeed("Hugging Face's list is not valid UTF-8") from None
-    except (ValueError, RecursionError):
-        raise MalformedFeed("Hugging Face sent something that is not JSON") from None
+    rows = from_json(body, "Hugging Face")
     if not isinstance(rows, list):
         raise MalformedFeed("Hugging Face sent JSON, but no list of papers")
     if len(rows) > MAX_ROWS:
         raise MalformedFeed(f"Hugging Face sent {len(rows)} rows at once")
     return rows
-
-
-def _whole_number(digits):
-    """Python refuses whole numbers of thousands of digits, which would cost us the whole list."""
-    return int(digits) if len(digits) < 20 else float(digits)
 
 
 def _name(row):
