@@ -1,0 +1,70 @@
+"""What bioRxiv's and medRxiv's texts have in place of signs is read as the signs."""
+
+import time
+
+import pytest
+
+from digest.sources import highwire, records
+
+
+def read(text):
+    return records.plain(highwire.abstract(text), records.MAX_ABSTRACT)
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("IL-1{beta}, {Delta}F and TNF[alpha]", "IL-1β, ΔF and TNFα"),
+        ("19 {o}C, 5 {+/-} 1 [&ge;] [~]3", "19 °C, 5 ± 1 ≥ ∼3"),
+        ("10{superscript 6} cells, A [-&gt;] B", "10⁶ cells, A → B"),
+        ("[A] in {0, 1} and {A}, [R]", "[A] in {0, 1} and {A}, [R]"),
+        ("a [nobody] of {it}", "a [nobody] of {it}"),
+    ],
+)
+def test_symbols_that_stand_as_names_are_signs_and_what_is_not_known_stays(written, said):
+    assert read(written) == said
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("AO_SCPLOWBSTRACTC_SCPLOWBread rises.", "Bread rises."),
+        ("MO_SCPLOWUSEC_SCPLOW maps bread.", "MUSE maps bread."),
+        ("O_ST_ABSBackgroundC_ST_ABSBread rises.", "Background: Bread rises."),
+        ("O_ST_ABSBackground:C_ST_ABSBread rises.", "Background: Bread rises."),
+        ("O_LIYeastC_LIO_LIFlourC_LI", "Yeast Flour"),
+        ("It rises. O_FIG O_LINKSMALLFIG WIDTH=200 C_FIG It cools.", "It rises. It cools."),
+        ("It rises. O_FIG and is not ended", "It rises. and is not ended"),
+    ],
+)
+def test_marks_of_the_typesetter_are_not_read(written, said):
+    assert read(written) == said
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("BackgroundBread rises.\n\nResultsIt rose.", "Background: Bread rises. Results: It rose."),
+        ("BACKGROUNDBread rises.\nRESULTSIt rose.", "BACKGROUND: Bread rises. RESULTS: It rose."),
+        ("MethodsDNA was read.", "Methods: DNA was read."),
+        ("ABSTRACT BackgroundBread rises.", "Background: Bread rises."),
+        ("AbstractBread rises.", "Bread rises."),
+        ("Abstract\n\nBread rises.", "Bread rises."),
+        ("ABSTRACTIONS rise.", "ABSTRACTIONS rise."),
+        ("Abstract algebra rises.", "Abstract algebra rises."),
+        ("AIM2 is a gene. ResultsInside stays.", "AIM2 is a gene. ResultsInside stays."),
+        ("Results are good.", "Results are good."),
+        ("RESULTS: good.", "RESULTS: good."),
+    ],
+)
+def test_a_heading_is_parted_from_its_sentence(written, said):
+    assert read(written) == said
+
+
+@pytest.mark.parametrize(
+    "piece", ["O_FIG", "O_FIGC_FIG", "{", "[", "{a", "Results", "\n", " ", "abstract ", ":", "C_ST"]
+)
+def test_no_text_takes_long(piece):
+    start = time.perf_counter()
+    highwire.abstract(piece * (2 * records.MAX_ABSTRACT // len(piece)))
+    assert time.perf_counter() - start < 0.5
