@@ -57,13 +57,13 @@ def write_down(source: str, batch: Batch, now: datetime) -> None:
     is_there = batch.state == "fresh" or (batch.state == "incomplete" and batch.records)
     day, state = (batch.day, State.FRESH) if is_there else _missing(source, batch, now)
     announced = _announced(batch)
-    spoiled = len(batch.bad)  # Announced, and not here.
+    spoiled = len(batch.bad) + batch.missing  # Announced, and not here.
     Coverage.objects.update_or_create(
         source=source,
         category=batch.category or ALL,
         day=day,
         defaults={
-            "state": state,
+            "state": State.FAILED if batch.missing else state,
             "announced": len(announced) + spoiled if is_there else 0,
             "had": Paper.objects.filter(pk__in=announced).count() if is_there else 0,
             "note": batch.note,

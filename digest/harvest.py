@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Callable
 from datetime import UTC, date, timedelta
+from functools import partial
 
 from django.conf import settings
 from django.db import transaction
@@ -17,8 +18,9 @@ from digest import coverage, storing
 from digest.models import Harvest, Paper
 from digest.sources import calendar, taxonomy
 from digest.sources.arxiv import ArXiv
+from digest.sources.biorxiv import BioRxiv
 from digest.sources.huggingface import HuggingFace
-from digest.sources.plug import Batch, LooksUp, MalformedFeed, Source
+from digest.sources.plug import Batch, LooksUp, MalformedFeed, SharesHosts, Source
 from digest.sources.web import Refused, Unavailable, Web
 from digest.turns import DatabaseCache, DatabaseGate, Lease
 from subscriptions import mail
@@ -30,7 +32,12 @@ def _arxiv():
     return ArXiv(tuple(settings.ARXIV_CATEGORIES or taxonomy.ARCHIVES))
 
 
-SOURCES: dict[str, Callable[[], Source]] = {"arxiv": _arxiv, "huggingface": HuggingFace}
+SOURCES: dict[str, Callable[[], Source]] = {
+    "arxiv": _arxiv,
+    "huggingface": HuggingFace,
+    "biorxiv": partial(BioRxiv, "biorxiv"),
+    "medrxiv": partial(BioRxiv, "medrxiv"),
+}
 #: A run that stored nothing for so long is taken for dead.
 ALIVE = timedelta(minutes=10)
 #: So long a run may take to be seen as one, and so many characters has the name of a turn.
@@ -49,9 +56,10 @@ State = Harvest.State
 
 def web_for(source: Source) -> Web:
     """Return the way to the source that all workers share: its gate and its answers."""
+    queue = source.queue if isinstance(source, SharesHosts) else source.name
     return Web(
         hosts=source.hosts,
-        gate=DatabaseGate(source.name, source.seconds_between, time.sleep),
+        gate=DatabaseGate(queue, source.seconds_between, time.sleep),
         cache=DatabaseCache(),
         user_agent=f"Paperboy/0.1 (+{settings.SITE_URL}; {mail.from_address().addr_spec})",
         now=timezone.now,

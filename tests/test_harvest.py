@@ -486,8 +486,8 @@ def test_one_source_that_fails_does_not_keep_the_others(server, days, monkeypatc
 
 
 def test_the_harvest_command_names_what_it_knows():
-    with pytest.raises(CommandError, match=r"There is no source biorxiv\. There are: arxiv"):
-        call_command("harvest", "biorxiv")
+    with pytest.raises(CommandError, match=r"There is no source pubmed\. There are: arxiv"):
+        call_command("harvest", "pubmed")
 
 
 def test_the_command_wants_a_name_where_the_settings_have_none(settings):

@@ -593,7 +593,7 @@ def test_what_no_letter_could_leave_or_come_back_with_is_refused_at_the_start(
     [
         ("RANKING", "flor=0.2", "RANKING: flor is no setting; there are duplicate, expansion,"),
         ("RANKING", "floor=20", "RANKING: floor must be a number from 0 to 10, not 20.0."),
-        ("SOURCES", "arxiv,pubmed", "SOURCES names pubmed; there are arxiv, huggingface."),
+        ("SOURCES", "arxiv,pubmed", "SOURCES names pubmed; there are arxiv, huggingface,"),
         (
             "ARXIV_CATEGORIES",
             "cs,cs.lg",

@@ -23,7 +23,7 @@ class Batch:
 
     `cursor` says where a later run goes on; it is empty at the end. `state` says how the list of
     `day` and `category` looked: fresh, stale (an earlier day's), empty, incomplete, or nothing
-    where it can't be told.
+    where it can't be told. `missing` is how many more rows the source says the list has.
     """
 
     records: list[Record]
@@ -33,6 +33,7 @@ class Batch:
     category: str = ""
     state: str = ""
     note: str = ""
+    missing: int = 0
 
 
 class Source(Protocol):
@@ -57,3 +58,10 @@ class LooksUp(Source, Protocol):
     def look_up(self, web: Web, ids: list[str]) -> Iterator[Batch]:
         """Yield those of the papers with these ids of arXiv's that it has. Raises as `harvest`."""
         ...
+
+
+@runtime_checkable
+class SharesHosts(Source, Protocol):
+    """A source whose hosts another source asks, too. Those of one queue ask one after another."""
+
+    queue: str

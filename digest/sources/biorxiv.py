@@ -1,0 +1,340 @@
+"""bioRxiv and medRxiv: the papers that were posted there, by the public interface of both.
+
+What it is asked and how it answers is told at https://api.biorxiv.org. Each version of a paper is a
+row of its own, on the list of the day on which it was posted.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from urllib.parse import urlsplit
+
+from digest.sources import arxiv_text, highwire, records
+from digest.sources.answers import from_json
+from digest.sources.plug import Batch, MalformedFeed
+from digest.sources.records import BadRecord, Record
+from digest.sources.web import Refused, Unavailable, Web
+
+#: The servers, and how they write themselves.
+SERVERS = {"biorxiv": "bioRxiv", "medrxiv": "medRxiv"}
+
+DAYS_AGAIN = 3  # What is posted late in New York's day comes on our next, and lists are amended.
+MAX_PAGES = 100  # Of one day, of 30 rows each today. The longest had some 400 rows.
+MAX_ROWS = 1_000  # In one answer. The documentation says 100.
+LEAST_ROWS = 30  # Of a page that another may follow, where nobody says how many rows there are.
+MAX_VERSION = 10_000
+
+NOTHING = re.compile(r"no \w+ found", re.IGNORECASE)
+#: The prefix was 10.1101 until December 2025, and is 10.64898 since.
+DOI = re.compile(
+    r"(?:(?:https?://)?(?:dx\.)?doi\.org/|doi:)?(10\.\d{4,9}/[\w.()/-]+?)(?:v\d{1,3})?",
+    re.ASCII | re.IGNORECASE,
+)
+#: When it was accepted for posting. Those of before 11 December 2019 don't say.
+DATED = re.compile(r"10\.\d+/(\d{4})\.(\d\d)\.(\d\d)\.\d+")
+LAST_UNDATED = date(2019, 12, 10)
+
+#: How an abstract begins that is none any more.
+WITHDRAWAL = re.compile(
+    r"\W*(?:withdrawal statement(?-i:(?!s))"
+    r"|(?:the authors|(?:bio|med)rxiv) (?:has|have) withdrawn\b)",
+    re.IGNORECASE,
+)
+LICENCES = {
+    "cc0": "https://creativecommons.org/publicdomain/zero/1.0/",
+    **{
+        f"cc_{terms.replace('-', '_')}": f"https://creativecommons.org/licenses/{terms}/4.0/"
+        for terms in ("by", "by-sa", "by-nd", "by-nc", "by-nc-sa", "by-nc-nd")
+    },
+}
+
+
+class BioRxiv:
+    """The lists of one of the servers, of the days up to `today`, which is the day in UTC."""
+
+    seconds_between = 1.0  # No limit is written anywhere.
+    queue = "biorxiv"  # Both servers are one host's.
+
+    def __init__(self, server: str = "biorxiv", base: str = "https://api.biorxiv.org"):
+        self.name = server
+        self.address = f"{base}/details/{server}"
+        self.hosts = frozenset({urlsplit(base).netloc})
+
+    def harvest(self, web: Web, *, today: date, since: date | None, cursor: str) -> Iterator[Batch]:
+        """Yield a batch for each day's list, all its pages in one. The cursor is the next day.
+
+        One day that can't be read is left out, and said to be; after two in a row, it breaks off.
+        """
+        day = _day_of(cursor, today) or since or today - timedelta(days=DAYS_AGAIN - 1)
+        left_out: date | None = None
+        while day <= today:
+            following = day + timedelta(days=1)
+            listing = _Listing(self.name, day)
+            try:
+                self._read_pages(listing, web)
+            except (Refused, Unavailable, MalformedFeed) as error:
+                listing.trouble = f"The list of {day} broke off after {_pages(listing)}: {error}."
+                yield listing.batch(cursor=str(left_out or day), today=today)
+                if left_out or day == today:
+                    raise
+                left_out = day
+            else:
+                yield listing.batch(cursor=str(following) if day < today else "", today=today)
+                left_out = None
+            day = following
+
+    def _read_pages(self, listing, web):
+        """Read a day's list to its end. A page begins where the one before it ended."""
+        while not (listing.is_read or listing.trouble):
+            place = f"{listing.day}/{listing.day}/{listing.rows}"
+            listing.add(_answer(web.get(f"{self.address}/{place}/json").body))
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """A page of a list: its rows, from which on they are, and how many there are in all."""
+
+    rows: list
+    place: int | None
+    total: int | None
+
+
+class _Listing:
+    """What a day's list told so far.
+
+    While it is read, rows come and go, so that one may come twice and another not at all. Whether
+    all came is known by how many there are.
+    """
+
+    def __init__(self, server: str, day: date):
+        self.server, self.day = server, day
+        self.found: dict[str, Record] = {}
+        self.bad: list[str] = []
+        self.told: set[str] = set()
+        self.total: int | None = None
+        self.rows = self.pages = 0
+        self.is_read = False
+        self.trouble = ""
+
+    @property
+    def missing(self) -> int:
+        return max((self.total or 0) - len(self.told), 0)
+
+    def add(self, answer: _Answer) -> None:
+        """Add a page, and look whether it was the last."""
+        before, asked = len(self.told), self.rows
+        for row in answer.rows:
+            self.rows += 1
+            self._add(row)
+        self.pages += 1
+        if answer.total is not None:
+            self.total = answer.total
+        # To ask for more than there is, is an error to the server.
+        is_short = len(answer.rows) < LEAST_ROWS
+        is_all = is_short if self.total is None else self.rows >= self.total
+        self.is_read = is_all or not answer.rows
+        self.trouble = self._trouble(answer, asked, is_again=len(self.told) == before)
+
+    def _add(self, row):
+        key = _key(row)
+        if key in self.told:
+            return
+        self.told.add(key)
+        try:
+            record = _record(row, self.server, self.day)
+        except BadRecord as error:
+            self.bad.append(f"{_name(row) or f'{self.day}, row {self.rows}'}: {error}")
+            return
+        known = self.found.get(record.id)
+        self.found[record.id] = _joined(known, record) if known else record
+
+    def _trouble(self, answer, asked, is_again):
+        """Say why the list is not whole, or not gone on with, or nothing where all is well."""
+        if answer.rows and answer.place not in (None, asked):
+            return f"Of {self.day}, row {asked} was asked for, and came from row {answer.place}."
+        if self.missing and self.is_read:
+            return f"Of {self.total} rows of {self.day}, {self.missing} did not come."
+        if self.is_read:
+            is_proven = self.total is not None or not self.rows
+            return "" if is_proven else f"How long the list of {self.day} is, was not said."
+        if is_again:
+            return f"The last of {_pages(self)} of {self.day} repeats those before."
+        if self.pages >= MAX_PAGES:
+            return f"The list of {self.day} has no end; {_pages(self)} were read."
+        return ""
+
+    def batch(self, *, cursor, today) -> Batch:
+        found = list(self.found.values())
+        nothing = "" if self.told or self.day < today else "Nothing is listed yet."
+        state = "fresh" if self.told else "empty"
+        if self.trouble:  # What isn't told proves nothing, and changes nothing that is known.
+            state = "incomplete" if self.total is not None else ""
+        return Batch(
+            found,
+            self.bad,
+            cursor=cursor,
+            day=self.day,
+            state=state,
+            note=self.trouble or nothing,
+            missing=self.missing,
+        )
+
+
+def _joined(one: Record, other: Record) -> Record:
+    """Return two versions of a paper as one record: the later, of the day of the earlier."""
+    first, last = sorted((one, other), key=lambda record: record.version or 0)
+    return replace(
+        last,
+        day=first.day,
+        day_is_estimate=first.day_is_estimate,
+        announced_as=first.announced_as,
+    )
+
+
+def _pages(listing):
+    return f"{listing.pages} page{'s' if listing.pages != 1 else ''}"
+
+
+def _day_of(cursor, today):
+    """Return the day at which a cursor says to go on, or None where it says nothing."""
+    try:
+        day = date.fromisoformat(cursor)
+    except ValueError:
+        return None
+    return day if day <= today else None
+
+
+def _answer(body) -> _Answer:
+    told = from_json(body, "bioRxiv")
+    if not isinstance(told, dict):
+        raise MalformedFeed("bioRxiv sent JSON, but no list of papers")
+    messages = told.get("messages")
+    message = messages[0] if isinstance(messages, list) and messages else {}
+    message = message if isinstance(message, dict) else {}
+    status = str(message.get("status") or "ok")
+    if NOTHING.match(status):
+        return _Answer([], None, _count(message.get("total")))
+    if status.lower() != "ok":
+        raise MalformedFeed(f"bioRxiv answers: {records.plain(status, 200)}")
+    rows = told.get("collection")
+    if not isinstance(rows, list):
+        raise MalformedFeed("bioRxiv sent JSON, but no list of papers")
+    if len(rows) > MAX_ROWS:
+        raise MalformedFeed(f"bioRxiv sent {len(rows)} rows at once")
+    return _Answer(rows, _count(message.get("cursor")), _count(message.get("total")))
+
+
+def _count(value) -> int | None:
+    """Return a number that may be written as a text, None where it is none."""
+    text = str(value) if isinstance(value, (int, str)) and not isinstance(value, bool) else ""
+    return int(text) if re.fullmatch(r"\d{1,9}", text, re.ASCII) else None
+
+
+def _key(row) -> str:
+    """Return what a row is known by when it comes again."""
+    version = [row.get("doi"), row.get("version")] if isinstance(row, dict) else []
+    return repr(version) if all(version) and version else repr(row)
+
+
+def _name(row):
+    doi = row.get("doi") if isinstance(row, dict) else None
+    return records.plain(doi, 60) if isinstance(doi, str) else ""
+
+
+# ---- A row
+
+
+def _record(row, server, day) -> Record:
+    if not isinstance(row, dict):
+        raise BadRecord("it is no paper's row")
+    doi = _doi(_text(row, "doi"))
+    if not doi:
+        raise BadRecord("it has no DOI")
+    title = records.plain(highwire.spelt(_text(row, "title")), records.MAX_TITLE)
+    if not title:
+        raise BadRecord("it has no title")
+    abstract = _abstract(row)
+    version = _count(row.get("version"))
+    is_first = version in (None, 0, 1)
+    posted = _posted(row, day)
+    return Record(
+        id=records.canonical_id(f"{server}:{doi}"),
+        title=title,
+        abstract=abstract,
+        day=posted if is_first else min(_accepted(doi), posted),
+        day_is_estimate=not is_first,
+        authors=_authors(_text(row, "authors")),
+        categories=_categories(_text(row, "category")),
+        url=f"https://doi.org/{doi}",
+        version=version if version and version < MAX_VERSION else None,
+        announced_as="new" if is_first else "replace",
+        is_withdrawn=_is_withdrawn(row, title, abstract),
+        doi=_doi(_text(row, "published")) or doi,  # As of arXiv's papers: where it came out.
+        license=LICENCES.get(_text(row, "license").lower(), ""),
+    )
+
+
+def _text(row, name):
+    value = row.get(name) or ""
+    if not isinstance(value, str):
+        raise BadRecord(f"{name} is no text")
+    return value
+
+
+def _doi(text) -> str:
+    """Return a DOI in small letters, as no two differ in case alone; nothing where it is none."""
+    found = DOI.fullmatch(text.strip())
+    return found[1].lower() if found else ""
+
+
+def _posted(row, day) -> date:
+    """Return the day on which this version was posted: that of the list, unless it says another."""
+    try:
+        posted = date.fromisoformat(_text(row, "date")[:10])
+    except ValueError:
+        return day
+    return posted if day - timedelta(days=7) <= posted <= day else day
+
+
+def _accepted(doi) -> date:
+    """Return the day that a DOI names, or the last on which they named none."""
+    found = DATED.fullmatch(doi)
+    try:
+        return max(date(*map(int, found.groups())), LAST_UNDATED) if found else LAST_UNDATED
+    except ValueError:
+        return LAST_UNDATED
+
+
+def _abstract(row):
+    # What is longer is cut before it is read.
+    text = _text(row, "abstract")[: 2 * records.MAX_ABSTRACT]
+    return records.plain(highwire.abstract(text), records.MAX_ABSTRACT)
+
+
+def _categories(text) -> list[str]:
+    name = records.plain(text, 100).lower().replace("_", " ")
+    return [name] if name not in ("", "na") else []
+
+
+def _authors(line) -> list[str]:
+    """Return the names of a line such as `Roe, K. L.; van der Berg, J.`, given names first."""
+    line = line[: arxiv_text.MAX_AUTHORS]
+    return records.names([_turned(name) for name in line.split(";")])
+
+
+def _turned(name):
+    parts = [" ".join(part.split()) for part in name.split(",")]
+    suffixes = [part for part in parts[1:] if part.casefold() in arxiv_text.SUFFIXES]
+    given = [part for part in parts[1:] if part.casefold() not in arxiv_text.SUFFIXES]
+    # Of more, nobody knows which is which.
+    return " ".join([*given, parts[0], *suffixes]) if len(given) < 2 else name
+
+
+def _is_withdrawn(row, title, abstract):
+    """A withdrawal is a version that says so, in place of its kind or of its abstract."""
+    return (
+        "withdrawn" in _text(row, "type").lower()
+        or bool(WITHDRAWAL.match(abstract))
+        or arxiv_text.says_withdrawn(title, abstract)
+    )

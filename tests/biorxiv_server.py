@@ -1,0 +1,127 @@
+"""bioRxiv's and medRxiv's interface on loopback: the same addresses, answers and refusals.
+
+`add` posts a simple paper on a server's list of a day; `lists` holds the rows, so that a test can
+spoil one. What is in `answers` is sent first, an answer a request; `asked` tells what was asked
+for. As the real one has it: pages of 30, numbers now and then as texts, an error beyond the end.
+"""
+
+import json
+import re
+import socketserver
+import threading
+from collections import defaultdict, deque
+from datetime import date
+from http.server import BaseHTTPRequestHandler
+
+PATH = re.compile(r"/details/(biorxiv|medrxiv)/(\d{4}-\d\d-\d\d)/(\d{4}-\d\d-\d\d)/(\d+)/json")
+SERVERS = {"biorxiv": "bioRxiv", "medrxiv": "medRxiv"}
+USUAL = None  # An answer that is nothing special.
+DOWN = (500, {}, b"")
+
+
+def web_page():
+    """Return a page for people, as it comes when something in front of the service fails."""
+    body = b"<!DOCTYPE html>\n<html><head><title>Just a moment</title></head><body></body></html>"
+    return 200, {"Content-Type": "text/html; charset=UTF-8"}, body
+
+
+def says(told):
+    """Return an answer with this for its JSON, or these bytes."""
+    return 200, {}, told if isinstance(told, bytes) else json.dumps(told).encode()
+
+
+class BioRxivServer(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
+    daemon_threads = True
+    page = 30
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Conversation)
+        self.lists = defaultdict(list)  # By server and day.
+        self.answers = deque()
+        self.asked = []  # (server, day, place)
+        self.total = len  # Of a list of rows, how many there are said to be.
+        self.after_page = lambda: None
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
+
+    @property
+    def base(self):
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def add(self, day, number=1, *, server="biorxiv", **fields):
+        """Post a version of a paper on a day, with the fields of its row replaced."""
+        self.lists[server, day].append(row(day, number, server=server, **fields))
+
+    def close(self):
+        self.shutdown()
+        self.server_close()
+
+
+class Conversation(BaseHTTPRequestHandler):
+    def do_GET(self):
+        found = PATH.fullmatch(self.path)
+        server, day, until, place = found.groups() if found else ("", "", "", "0")
+        self.server.asked.append((server, day, int(place)))
+        special = self.server.answers.popleft() if self.server.answers else USUAL
+        if special is not USUAL:
+            self.send(*special)
+        elif not found or day != until:
+            self.send(404, {}, b"")
+        else:
+            self.list_of(self.server.lists[server, date.fromisoformat(day)], int(place), day)
+
+    def list_of(self, rows, place, day):
+        total = self.server.total(rows)
+        some = rows[place : place + self.server.page]
+        if place and total is not None and place >= total:
+            return self.send(*DOWN)
+        message = {"status": "no posts found"}
+        if some:
+            message = {
+                "status": "ok",
+                "category": "all",
+                "interval": f"{day}:{day}",
+                "funder": "all",
+                "cursor": place or str(place),
+                "count": len(some),
+                "count_new_papers": str(len(some)),
+                "total": None if total is None else str(total),
+            }
+        self.send(*says({"messages": [message], "collection": some}))
+        self.server.after_page()
+
+    def send(self, status, headers, body):
+        self.send_response(status)
+        kind = {"Content-Type": "application/json; charset=utf-8"}
+        for name, value in (kind | {"Content-Length": str(len(body))} | headers).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format, *args):
+        """Quiet: `asked` tells what was asked for."""
+
+
+def doi(day, number):
+    return f"10.64898/{day:%Y.%m.%d}.{number:06}"
+
+
+def row(day, number=1, *, server="biorxiv", **fields):
+    """Return a version of a paper as a row of the day's list, with these fields replaced."""
+    return {
+        "title": f"Paper {number}",
+        "authors": "Roe, K.; Doe, J.",
+        "author_corresponding": "Kim Roe",
+        "author_corresponding_institution": "Example University",
+        "doi": doi(day, number),
+        "date": str(day),
+        "version": "1",
+        "type": "new results",
+        "license": "cc_by",
+        "category": "neuroscience",
+        "jatsxml": f"https://www.example.org/content/early/{number}.source.xml",
+        "abstract": f"What paper {number} is about.",
+        "funder": "NA",
+        "published": "NA",
+        "server": SERVERS[server],
+    } | fields
