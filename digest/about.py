@@ -9,12 +9,13 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from digest import keeping
+from digest.sources.biorxiv import SERVERS
 from subscriptions.models import Topic
 from subscriptions.post import esps
 from subscriptions.views import CONSENT
 
 #: The sources as people call them.
-NAMES = {"arxiv": "arXiv", "huggingface": "Hugging Face"}
+NAMES = {"arxiv": "arXiv", "huggingface": "Hugging Face", **SERVERS}
 
 
 @require_safe

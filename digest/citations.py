@@ -82,6 +82,8 @@ def _fields(paper) -> Iterator[tuple[str, str]]:
         yield "eprint", _address(paper.pk)
         yield "archiveprefix", "arXiv"
         yield "primaryclass", "".join(paper.fields[:1])
+    elif not paper.journal_ref:
+        yield "publisher", paper.server
     yield "doi", doi(paper)
     yield "url", _address(paper.link)
     yield "note", "Withdrawn by its authors" if paper.is_withdrawn else ""
@@ -154,8 +156,8 @@ def _lines(paper) -> Iterator[tuple[str, str]]:
     yield "PY", year(paper)
     yield "DA", "" if paper.day_is_estimate or paper.is_sample else f"{paper.day:%Y/%m/%d}"
     yield "T2", paper.journal_ref
+    yield "PB", "" if paper.journal_ref else paper.server
     if paper.is_arxiv:
-        yield "PB", "" if paper.journal_ref else "arXiv"
         yield "AN", f"arXiv:{paper.pk}"
     yield "DO", doi(paper)
     yield "UR", paper.link

@@ -16,11 +16,12 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from digest import wording
+from digest.sources.biorxiv import SERVERS
 from digest.titles import Beginning
 from subscriptions.models import Letter, Subscriber
 
-#: cs.LG or hep-th, and not I.2.6.
-CATEGORY = re.compile(r"[a-z][A-Za-z-]*(\.[A-Za-z-]+)?")
+#: cs.LG, hep-th or cell biology, and not I.2.6.
+CATEGORY = re.compile(r"[a-z][A-Za-z-]*(\.[A-Za-z-]+)?|[a-z]+([ /][a-z-]+)+")
 
 #: Why a digest without papers isn't sent.
 NOTHING_TO_SAY = "nothing to say"
@@ -134,6 +135,11 @@ class Paper(models.Model):
         return ":" not in self.id
 
     @property
+    def server(self):
+        """Return the name of the preprint server that its id is of, or nothing where it is none."""
+        return "arXiv" if self.is_arxiv else SERVERS.get(self.id.partition(":")[0], "")
+
+    @property
     def link(self):
         """Return where the paper can be read, or nothing where that is unknown."""
         if self.url:
@@ -147,7 +153,7 @@ class Paper(models.Model):
 
     @property
     def fields(self):
-        """Return its arXiv categories, without the codes of other systems beside them."""
+        """Return its categories, without the codes of other systems beside them."""
         return [category for category in self.categories if CATEGORY.fullmatch(category)]
 
     @cached_property

@@ -43,11 +43,15 @@ def authors(names: list[str]) -> str:
 
 
 def origin(paper) -> str:
-    """Return where the paper is from, in a word: its arXiv number, or the host of its link."""
+    """Return where the paper is from, in a word: its arXiv number, its server, or the host of its
+    link. That of DOIs tells nothing.
+    """
     host = urlsplit(paper.link).hostname or ""
     is_arxiv = host.removeprefix("www.") == "arxiv.org" and ":" not in paper.id
     if is_arxiv:
         return f"arXiv:{paper.id}"
+    if paper.server and host in ("", "doi.org"):
+        return paper.server
     kind = paper.id.partition(":")[0]
     return host or (_("no link known") if kind == "title" else kind)
 

@@ -69,6 +69,11 @@ def test_the_privacy_page_names_the_sources_in_a_sentence(client, language, said
     assert said in words(client.get("/privacy/", headers={"accept-language": language}))
 
 
+def test_the_privacy_page_names_bio_and_medrxiv_as_they_do_themselves(client, settings):
+    settings.SOURCES = ["biorxiv", "medrxiv"]
+    assert "from bioRxiv and medRxiv." in words(client.get("/privacy/"))
+
+
 def test_the_privacy_page_tells_the_days_that_are_set(client, settings):
     settings.KEEP_LETTERS, settings.KEEP_EVENTS = timedelta(days=333), timedelta(days=1)
     page = words(client.get("/privacy/"))

@@ -99,6 +99,19 @@ def test_one_from_elsewhere_has_no_eprint_and_no_year_that_nobody_knows():
     assert entry(paper(identity="title:1f")).fields["year"] == "2026"
 
 
+def test_a_preprint_names_its_server_until_a_journal_has_it():
+    told = {"identity": "biorxiv:10.1101/2026.06.01.1", "categories": ["cell biology"]}
+    told |= {"doi": "10.1101/2026.06.01.1", "url": "https://doi.org/10.1101/2026.06.01.1"}
+    found, (record,) = entry(paper(**told)), records(paper(**told))
+    assert (found.type, found.fields["publisher"]) == ("misc", "bioRxiv")
+    assert found.fields["doi"] == record["doi"] == "10.1101/2026.06.01.1"
+    assert (record["publisher"], record["keywords"]) == ("bioRxiv", ["cell biology"])
+    published = paper(**told, journal_ref="Journal of Bread")
+    assert entry(published).type == "article"
+    assert "publisher" not in entry(published).fields
+    assert "publisher" not in records(published)[0]
+
+
 @pytest.mark.parametrize(
     ("identity", "year"), [("1706.03762", "2017"), ("math/9912001", "1999"), ("2601.00001", "2026")]
 )

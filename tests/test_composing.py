@@ -161,6 +161,21 @@ NEWS = {"title": FULL.map(plaintext.one_line), "link": st.just("http://x/"), "sa
 
 
 @pytest.mark.parametrize(
+    ("identity", "url", "said"),
+    [
+        ("2606.00001", "", "arXiv:2606.00001"),
+        ("biorxiv:10.1101/1", "https://doi.org/10.1101/1", "bioRxiv"),
+        ("medrxiv:10.1101/1", "", "medRxiv"),
+        ("biorxiv:10.1101/1", "https://www.biorxiv.org/content/1", "www.biorxiv.org"),
+        ("other:1", "https://doi.org/10.1000/1", "doi.org"),
+        ("other:1", "", "other"),
+    ],
+)
+def test_a_letter_says_where_a_paper_is_from_in_a_word(identity, url, said):
+    assert wording.origin(Paper(id=identity, url=url)) == said
+
+
+@pytest.mark.parametrize(
     ("had", "said"),
     [
         (0, "arXiv’s list of Monday, 1 June had not come in"),

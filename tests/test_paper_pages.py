@@ -90,6 +90,16 @@ def test_the_page_of_a_paper_tells_all_that_is_known_of_it(client):
     assert "I.2.6" not in said
 
 
+@pytest.mark.parametrize("field", ["neuroscience", "cell biology", "hiv/aids"])
+def test_the_page_of_a_preprint_names_its_field_and_leads_to_its_doi(client, field):
+    doi = "10.64898/2026.06.01.123456"
+    url = f"https://doi.org/{doi}"
+    make.paper("Bread", id=f"biorxiv:{doi}", categories=[field, "68T05"], doi=doi, url=url)
+    page = page_of(client, f"/papers/biorxiv:{doi}/")
+    assert page.xpath("//ul[@class='facts']/li/text()") == [field]
+    assert page.xpath("//main//a[@class='button']/@href")[0] == url
+
+
 def test_others_like_a_paper_stand_beside_it(client):
     paper = make.paper("Graph networks of roads", "Roads are graphs of junctions.")
     other = make.paper("Roads and their graphs", "Junctions of roads.")
