@@ -13,6 +13,7 @@ from digest.models import Paper, Pick
 from digest.profiles import profiles_of
 from digest.ranking.tuning import Tuning
 from digest.ranking.verdict import Verdict, judge
+from digest.sources.biorxiv import SERVERS
 from digest.sources.records import canonical_id
 
 #: What people paste: an id, with its version or not, alone or within an address.
@@ -20,6 +21,9 @@ ARXIV_ID = re.compile(
     r"(?:(?<![\w.])|(?<=arxiv\.))(?:\d{4}\.\d{4,5}|[a-z-]+(?:\.[a-z]{2})?/\d{7})(?:v\d+)?(?!\d)",
     re.IGNORECASE | re.ASCII,
 )
+#: A DOI, alone or within an address, and what bioRxiv's addresses have after it.
+DOI = re.compile(r"(?<![\w.])10\.\d{4,9}/[\w./()-]{1,90}", re.ASCII)
+AFTER_DOI = re.compile(r"(?:v\d+)?(?:\.[a-z][a-z-]*)*[./()-]*$", re.ASCII)
 SUBJECT_CLASS = re.compile(r"\.[a-z]{2}(?=/)")
 LEAST_OF_TITLE = 8  # Characters of a title's beginning by which a paper is found.
 
@@ -69,7 +73,7 @@ def paper_by_id(asked: str) -> Paper | None:
     """Return the paper whose id, or the address with it, stands in the text, or None."""
     found = arxiv_id(asked)
     is_other = ":" in asked and " " not in asked  # As all ids but arXiv's are.
-    ids = {found, asked[:100] if is_other else ""} - {""}
+    ids = {found, asked[:100] if is_other else "", *_ids_of_preprint(asked)} - {""}
     papers = Paper.objects.filter(pk__in=ids) if ids else ()
     return min(papers, key=lambda paper: paper.pk != found, default=None)
 
@@ -78,6 +82,13 @@ def arxiv_id(text: str) -> str:
     """Return the first arXiv id in the text, without its version, or nothing."""
     found = ARXIV_ID.search(text)
     return canonical_id(SUBJECT_CLASS.sub("", found[0].lower())) if found else ""
+
+
+def _ids_of_preprint(text: str) -> list[str]:
+    """Return the ids that a paper with the first DOI in the text would have."""
+    found = DOI.search(text.lower())
+    doi = AFTER_DOI.sub("", found[0]) if found else ""
+    return [f"{server}:{doi}" for server in SERVERS] if doi else []
 
 
 def ask(subscriber, asked: str, day: date, now) -> Answer:

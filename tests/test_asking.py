@@ -123,6 +123,25 @@ def test_a_paper_of_the_old_days_is_found_by_its_id(asked):
 
 
 @pytest.mark.parametrize(
+    "asked",
+    [
+        "10.1101/2026.06.01.123456",
+        "doi:10.1101/2026.06.01.123456",
+        "https://doi.org/10.1101/2026.06.01.123456",
+        "https://www.medrxiv.org/content/10.1101/2026.06.01.123456v2",
+        "https://www.medrxiv.org/content/10.1101/2026.06.01.123456v2.full.pdf",
+        "https://www.medrxiv.org/content/10.1101/2026.06.01.123456.full-text?x=1#y",
+        "(see 10.1101/2026.06.01.123456).",
+        "medrxiv:10.1101/2026.06.01.123456",
+    ],
+)
+def test_a_preprint_is_found_by_its_doi(asked):
+    paper = make.paper("Bread", id="medrxiv:10.1101/2026.06.01.123456")
+    make.paper("Rye", id="biorxiv:10.1101/2026.06.01.12345")
+    assert asking.find_paper(asked) == paper
+
+
+@pytest.mark.parametrize(
     ("identity", "asked"),
     [
         ("hep-th/9901001", "hep-th/9901001v3"),
