@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from digest.models import Observation, Paper, PaperEvent
 from digest.sources import records
-from digest.sources.records import Record
+from digest.sources.records import PUBLISHED, Record
 
 BATCH = 1_000
 TEXTS = ("title", "abstract", "url", "comments", "journal_ref", "doi", "license", "github")
@@ -76,6 +76,8 @@ def _store_batch(batch, tally, now, source, shift, is_sample):
     new, events = {}, []
     for record in batch:
         paper = known.get(record.id) or new.get(record.id)
+        if paper is None and record.announced_as == PUBLISHED:
+            continue
         if paper is None:
             new[record.id] = _paper(record, now, shift, is_sample)
         else:

@@ -1,8 +1,9 @@
 """bioRxiv's and medRxiv's interface on loopback: the same addresses, answers and refusals.
 
-`add` posts a simple paper on a server's list of a day; `lists` holds the rows, so that a test can
-spoil one. What is in `answers` is sent first, an answer a request; `asked` tells what was asked
-for. As the real one has it: pages of 30, numbers now and then as texts, an error beyond the end.
+`add` posts a simple paper on a server's list of a day, `publish` puts one on the list of what
+journals published; `lists` and `journals` hold the rows, so that a test can spoil one. What is in
+`answers` is sent first, an answer a request for a list; `asked` tells what was asked for. As the
+real one has it: pages of 30, numbers now and then as texts, an error beyond the end.
 """
 
 import json
@@ -13,7 +14,9 @@ from collections import defaultdict, deque
 from datetime import date
 from http.server import BaseHTTPRequestHandler
 
-PATH = re.compile(r"/details/(biorxiv|medrxiv)/(\d{4}-\d\d-\d\d)/(\d{4}-\d\d-\d\d)/(\d+)/json")
+PATH = re.compile(
+    r"/(details|pubs)/(biorxiv|medrxiv)/(\d{4}-\d\d-\d\d)/(\d{4}-\d\d-\d\d)/(\d+)/json"
+)
 SERVERS = {"biorxiv": "bioRxiv", "medrxiv": "medRxiv"}
 USUAL = None  # An answer that is nothing special.
 DOWN = (500, {}, b"")
@@ -38,8 +41,11 @@ class BioRxivServer(socketserver.ThreadingTCPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Conversation)
         self.lists = defaultdict(list)  # By server and day.
+        self.journals = defaultdict(list)
         self.answers = deque()
         self.asked = []  # (server, day, place)
+        self.asked_of_journals = []
+        self.of_journals = USUAL  # The answer to all requests for those.
         self.total = len  # Of a list of rows, how many there are said to be.
         self.after_page = lambda: None
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
@@ -52,6 +58,10 @@ class BioRxivServer(socketserver.ThreadingTCPServer):
         """Post a version of a paper on a day, with the fields of its row replaced."""
         self.lists[server, day].append(row(day, number, server=server, **fields))
 
+    def publish(self, day, doi, *, server="biorxiv", **fields):
+        """Have a journal publish a paper on a day."""
+        self.journals[server, day].append(publication(day, doi, **fields))
+
     def close(self):
         self.shutdown()
         self.server_close()
@@ -60,15 +70,21 @@ class BioRxivServer(socketserver.ThreadingTCPServer):
 class Conversation(BaseHTTPRequestHandler):
     def do_GET(self):
         found = PATH.fullmatch(self.path)
-        server, day, until, place = found.groups() if found else ("", "", "", "0")
-        self.server.asked.append((server, day, int(place)))
+        if not found:
+            return self.send(404, {}, b"")
+        kind, server, day, until, place = found.groups()
+        key, place = (server, date.fromisoformat(day)), int(place)
+        if kind == "pubs":
+            self.server.asked_of_journals.append((server, day, place))
+            if self.server.of_journals is not USUAL:
+                return self.send(*self.server.of_journals)
+            return self.list_of(self.server.journals[key], place, day)
+        self.server.asked.append((server, day, place))
         special = self.server.answers.popleft() if self.server.answers else USUAL
         if special is not USUAL:
-            self.send(*special)
-        elif not found or day != until:
-            self.send(404, {}, b"")
-        else:
-            self.list_of(self.server.lists[server, date.fromisoformat(day)], int(place), day)
+            return self.send(*special)
+        self.list_of(self.server.lists[key] if day == until else [], place, day)
+        self.server.after_page()
 
     def list_of(self, rows, place, day):
         total = self.server.total(rows)
@@ -88,7 +104,6 @@ class Conversation(BaseHTTPRequestHandler):
                 "total": None if total is None else str(total),
             }
         self.send(*says({"messages": [message], "collection": some}))
-        self.server.after_page()
 
     def send(self, status, headers, body):
         self.send_response(status)
@@ -124,4 +139,22 @@ def row(day, number=1, *, server="biorxiv", **fields):
         "funder": "NA",
         "published": "NA",
         "server": SERVERS[server],
+    } | fields
+
+
+def publication(day, doi, **fields):
+    """Return a row of what journals published on a day."""
+    return {
+        "preprint_doi": doi,
+        "published_doi": "10.1000/bread.1",
+        "published_journal": "Journal of Bread",
+        "preprint_platform": "bioRxiv",
+        "preprint_title": "As it was once",
+        "preprint_authors": "Roe, K.",
+        "preprint_category": "neuroscience",
+        "preprint_date": "2026-01-01",
+        "published_date": str(day),
+        "preprint_abstract": "As it was once.",
+        "preprint_author_corresponding": "Kim Roe",
+        "preprint_author_corresponding_institution": "Example University",
     } | fields

@@ -13,11 +13,25 @@ from digest.sources.plug import MalformedFeed
 from digest.sources.records import Record
 from digest.sources.web import Page, Refused, Unavailable, Web
 from tests import biorxiv_server
-from tests.biorxiv_server import DOWN, USUAL, BioRxivServer, row, says, web_page
+from tests.biorxiv_server import DOWN, USUAL, BioRxivServer, publication, row, says, web_page
 from tests.in_memory import MemoryCache, OpenGate
 
 TODAY = date(2026, 6, 3)  # A Wednesday.
 DAY = timedelta(days=1)
+
+
+NOT_A_LIST = [
+    (web_page(), "sent a web page"),
+    (says(b""), "something that is not JSON"),
+    (says(b'{"messages":[{"status":"ok"}],"collec'), "something that is not JSON"),
+    (says(b"[" * 200_000 + b"]" * 200_000), "something that is not JSON"),
+    (says(b'{"collection":"\xff\xfe"}'), "not valid UTF-8"),
+    (says([]), "no list of papers"),
+    (says({"messages": [{"status": "ok"}]}), "no list of papers"),
+    (says({"messages": [{"status": "ok"}], "collection": {}}), "no list of papers"),
+    (says({"messages": [{"status": "Both dates must be in <b>"}]}), "answers: Both dates must be"),
+    (says({"collection": [0] * 1001}), "1001 rows at once"),
+]
 
 
 @pytest.fixture
@@ -47,11 +61,12 @@ def web(server, slept):
 
 @pytest.fixture
 def run(server, web):
-    """Return a function that harvests and returns the batches."""
+    """Return a function that harvests and returns the batches of what was posted."""
 
-    def run(name="biorxiv", *, today=TODAY, since=TODAY, cursor=""):
+    def run(name="biorxiv", *, since=TODAY, cursor=""):
         source = BioRxiv(name, server.base)
-        return list(source.harvest(web, today=today, since=since, cursor=cursor))
+        batches = source.harvest(web, today=TODAY, since=since, cursor=cursor)
+        return [batch for batch in batches if batch.day]
 
     return run
 
@@ -290,7 +305,7 @@ def test_all_lists_since_a_day_are_read_in_order(server, run):
         server.add(TODAY - ago * DAY, ago)
     batches = run(since=TODAY - 8 * DAY)
     assert [batch.day for batch in batches] == [record.day for record in found(batches)]
-    assert [batch.cursor for batch in batches[-3:]] == ["2026-06-02", "2026-06-03", ""]
+    assert [batch.cursor for batch in batches[-3:-1]] == ["2026-06-02", "2026-06-03"]
 
 
 @pytest.mark.parametrize("size", [1, 30, 100])
@@ -307,7 +322,7 @@ def test_a_long_list_is_read_to_its_end_however_long_its_pages_are(server, run, 
 def test_a_day_without_posts_is_empty(server, run):
     *before, last = run(since=TODAY - 2 * DAY)
     assert [batch.state for batch in before] == ["empty", "empty"]
-    assert (last.state, last.note, last.cursor) == ("empty", "Nothing is listed yet.", "")
+    assert (last.state, last.note) == ("empty", "Nothing is listed yet.")
 
 
 def test_rows_that_were_announced_and_do_not_come_are_missed(server, run):
@@ -367,7 +382,7 @@ def test_the_same_page_again_and_again_is_noticed(server, run):
         )
     (batch,) = run()
     assert len(server.asked) == 2
-    assert (len(batch.records), batch.state, batch.cursor) == (30, "incomplete", "")
+    assert (len(batch.records), batch.state) == (30, "incomplete")
     assert "repeats" in batch.note
 
 
@@ -390,6 +405,99 @@ def test_a_list_without_an_end_is_stopped(server, run):
     (batch,) = run()
     assert (len(server.asked), batch.state) == (MAX_PAGES, "incomplete")
     assert "no end" in batch.note
+
+
+# ---- What journals published
+
+
+@pytest.fixture
+def journals(server, web):
+    """Return a function that harvests and returns the batches of what journals published."""
+
+    def journals(*, since=TODAY, cursor="journals of "):
+        source = BioRxiv(base=server.base)
+        return list(source.harvest(web, today=TODAY, since=since, cursor=cursor))
+
+    return journals
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("Journal of <i>Bread</i>", "Journal of Bread"),
+        ("NA", "doi:10.1000/bread.1"),
+        (None, "doi:10.1000/bread.1"),
+    ],
+)
+def test_of_a_paper_that_a_journal_published_is_told_where_and_nothing_else(
+    server, journals, written, said
+):
+    server.publish(TODAY, "10.1101/1v2", published_journal=written)
+    assert only(journals()) == Record(
+        id="biorxiv:10.1101/1",
+        title="",
+        announced_as="published",
+        journal_ref=said,
+        doi="10.1000/bread.1",
+    )
+
+
+def test_what_journals_published_is_looked_at_again_for_weeks_and_asked_for_once_a_day(
+    server, journals
+):
+    for _ in range(2):
+        journals(since=None)
+    days = [str(TODAY - ago * DAY) for ago in reversed(range(28))]
+    assert server.asked_of_journals == [("biorxiv", day, 0) for day in days]
+
+
+def test_all_that_journals_published_since_a_day_is_read_where_it_was_left(server, journals):
+    for number in range(70):
+        server.publish(TODAY, f"10.1101/{number}")
+    batches = journals(since=TODAY - 9 * DAY, cursor="journals of 2026-06-01")
+    assert [batch.cursor for batch in batches] == [
+        *("journals of 2026-06-02", "journals of 2026-06-03", "")
+    ]
+    assert len(found(batches)) == 70
+    assert server.asked == []
+
+
+@pytest.mark.parametrize("spoilt", [None, {}, {"published_doi": "NA"}, {"preprint_doi": ["1"]}])
+def test_a_bad_row_of_what_journals_published_is_one_bad_record(server, journals, spoilt):
+    told = publication(TODAY, "10.1101/2") | spoilt if spoilt else spoilt
+    server.journals["biorxiv", TODAY] = [publication(TODAY, "10.1101/1"), told]
+    (batch,) = journals()
+    assert (len(batch.records), len(batch.bad)) == (1, 1)
+
+
+@pytest.mark.parametrize("answer", [DOWN, (404, {}, b""), *[one for one, _ in NOT_A_LIST]])
+def test_where_what_journals_published_cannot_be_read_what_was_posted_is_here(
+    server, harvested, answer
+):
+    server.add(TODAY)
+    server.of_journals = answer
+    row = harvested()
+    assert (row.state, row.new) == ("done", 1)
+    assert "What journals published can't be read" in row.said
+
+
+def test_a_paper_that_a_journal_published_says_so_once_and_stays_as_it_is(server, harvested):
+    server.add(TODAY)
+    server.publish(TODAY, biorxiv_server.doi(TODAY, 1))
+    for _ in range(2):
+        harvested()
+    paper = Paper.objects.get()
+    assert (paper.title, paper.journal_ref, paper.doi) == (
+        *("Paper 1", "Journal of Bread", "10.1000/bread.1"),
+    )
+    event = PaperEvent.objects.get()
+    assert (event.kind, event.note) == ("published", "Journal of Bread")
+
+
+def test_a_paper_that_is_not_here_is_not_made_by_a_journal(server, harvested):
+    server.publish(TODAY, "10.1101/1")
+    row = harvested()
+    assert (row.seen, row.new, Paper.objects.count()) == (1, 0, 0)
 
 
 # ---- What becomes of it
@@ -496,20 +604,6 @@ def test_both_servers_wait_for_each_others_turns_and_for_no_other_source():
 # ---- Faults
 
 
-NOT_A_LIST = [
-    (web_page(), "sent a web page"),
-    (says(b""), "something that is not JSON"),
-    (says(b'{"messages":[{"status":"ok"}],"collec'), "something that is not JSON"),
-    (says(b"[" * 200_000 + b"]" * 200_000), "something that is not JSON"),
-    (says(b'{"collection":"\xff\xfe"}'), "not valid UTF-8"),
-    (says([]), "no list of papers"),
-    (says({"messages": [{"status": "ok"}]}), "no list of papers"),
-    (says({"messages": [{"status": "ok"}], "collection": {}}), "no list of papers"),
-    (says({"messages": [{"status": "Both dates must be in <b>"}]}), "answers: Both dates must be"),
-    (says({"collection": [0] * 1001}), "1001 rows at once"),
-]
-
-
 @pytest.mark.parametrize(("answer", "said"), NOT_A_LIST)
 def test_what_is_no_list_stops_the_run_and_keeps_what_came_before(server, cut_off, answer, said):
     server.add(TODAY - DAY)
@@ -559,7 +653,7 @@ def test_one_day_that_cannot_be_read_does_not_keep_the_others(server, run):
     first, *others = run(since=TODAY - 2 * DAY)
     assert (first.records, first.state, first.cursor) == ([], "", "2026-06-01")
     assert "The list of 2026-06-01 broke off after 0 pages" in first.note
-    assert [batch.cursor for batch in others] == ["2026-06-03", ""]
+    assert [batch.cursor for batch in others] == ["2026-06-03", "journals of 2026-06-01"]
     assert len(found(others)) == 2
 
 
@@ -609,7 +703,7 @@ class Told:
     def __init__(self, told):
         self.answer = says(told)[2]
 
-    def get(self, url, params=None):
+    def get(self, url, params=None, *, cache_for=None):
         return Page(
             url=url,
             body=self.answer,
@@ -624,7 +718,7 @@ anything = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner),
     max_leaves=6,
 )
-fields = st.sampled_from(sorted(biorxiv_server.row(TODAY)))
+fields = st.sampled_from(sorted(row(TODAY) | publication(TODAY, "")))
 rows = st.dictionaries(fields, anything | st.just("10.1101/1"))
 
 
@@ -634,6 +728,6 @@ def test_whatever_a_row_is_it_is_a_record_or_a_bad_one(told, total):
     source = BioRxiv().harvest(
         Told({"messages": [message], "collection": told}), today=TODAY, since=TODAY, cursor=""
     )
-    (batch,) = source
-    assert len(batch.records) + len(batch.bad) <= len(told)
-    assert bool(batch.records or batch.bad) == bool(told)
+    for batch in source:
+        assert len(batch.records) + len(batch.bad) <= len(told)
+        assert bool(batch.records or batch.bad) == bool(told)

@@ -1,25 +1,32 @@
 """bioRxiv and medRxiv: the papers that were posted there, by the public interface of both.
 
 What it is asked and how it answers is told at https://api.biorxiv.org. Each version of a paper is a
-row of its own, on the list of the day on which it was posted.
+row of its own, on the list of the day on which it was posted. Other lists tell, by the day on which
+a journal published, which papers came out there.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from functools import partial
+from typing import Any
 from urllib.parse import urlsplit
 
 from digest.sources import arxiv_text, highwire, records
 from digest.sources.answers import from_json
 from digest.sources.plug import Batch, MalformedFeed
-from digest.sources.records import BadRecord, Record
+from digest.sources.records import PUBLISHED, BadRecord, Record
 from digest.sources.web import Refused, Unavailable, Web
 
 #: The servers, and how they write themselves.
 SERVERS = {"biorxiv": "bioRxiv", "medrxiv": "medRxiv"}
 
 DAYS_AGAIN = 3  # What is posted late in New York's day comes on our next, and lists are amended.
+JOURNALS_AGAIN = 28  # Days. A journal's paper may be matched with a preprint weeks later,
+ONCE_A_DAY = timedelta(hours=20)  # which is no reason to ask more often.
+JOURNALS = "journals of "  # So a cursor begins where their lists are read.
+
 MAX_PAGES = 100  # Of one day, of 30 rows each today. The longest had some 400 rows.
 MAX_ROWS = 1_000  # In one answer. The documentation says 100.
 LEAST_ROWS = 30  # Of a page that another may follow, where nobody says how many rows there are.
@@ -57,22 +64,33 @@ class BioRxiv:
     queue = "biorxiv"  # Both servers are one host's.
 
     def __init__(self, server: str = "biorxiv", base: str = "https://api.biorxiv.org"):
-        self.name = server
-        self.address = f"{base}/details/{server}"
+        self.name, self.base = server, base
         self.hosts = frozenset({urlsplit(base).netloc})
 
     def harvest(self, web: Web, *, today: date, since: date | None, cursor: str) -> Iterator[Batch]:
-        """Yield a batch for each day's list, all its pages in one. The cursor is the next day.
+        """Yield a batch for each day's list, all its pages in one; then what journals published.
+
+        The cursor is the next day.
+        """
+        day = _day_of(cursor.removeprefix(JOURNALS), today)
+        first = since or today - timedelta(days=JOURNALS_AGAIN - 1)
+        if not cursor.startswith(JOURNALS):
+            begin = day or since or today - timedelta(days=DAYS_AGAIN - 1)
+            yield from self._posted(web, begin, today, end=f"{JOURNALS}{first}")
+            day = first
+        yield from self._published(web, day or first, today)
+
+    def _posted(self, web, day, today, end):
+        """Yield what was posted. The cursor after the last day is the `end`.
 
         One day that can't be read is left out, and said to be; after two in a row, it breaks off.
         """
-        day = _day_of(cursor, today) or since or today - timedelta(days=DAYS_AGAIN - 1)
         left_out: date | None = None
         while day <= today:
             following = day + timedelta(days=1)
-            listing = _Listing(self.name, day)
+            listing = _Listing(day, partial(_record, server=self.name, day=day))
             try:
-                self._read_pages(listing, web)
+                self._read_pages(listing, web, "details")
             except (Refused, Unavailable, MalformedFeed) as error:
                 listing.trouble = f"The list of {day} broke off after {_pages(listing)}: {error}."
                 yield listing.batch(cursor=str(left_out or day), today=today)
@@ -80,15 +98,31 @@ class BioRxiv:
                     raise
                 left_out = day
             else:
-                yield listing.batch(cursor=str(following) if day < today else "", today=today)
+                yield listing.batch(cursor=str(following) if day < today else end, today=today)
                 left_out = None
             day = following
 
-    def _read_pages(self, listing, web):
+    def _published(self, web, day, today):
+        """Yield what journals published. Where that can't be read, what was posted is here."""
+        while day <= today:
+            following = day + timedelta(days=1)
+            listing = _Listing(day, partial(_publication, server=self.name))
+            try:
+                self._read_pages(listing, web, "pubs", cache_for=ONCE_A_DAY)
+            except (Refused, Unavailable, MalformedFeed) as error:
+                yield Batch([], note=f"What journals published can't be read: {error}.")
+                return
+            found, end = list(listing.found.values()), day == today
+            cursor = "" if end else f"{JOURNALS}{following}"
+            yield Batch(found, listing.bad, cursor=cursor, note=listing.trouble)
+            day = following
+
+    def _read_pages(self, listing, web, kind, cache_for=timedelta(0)):
         """Read a day's list to its end. A page begins where the one before it ended."""
         while not (listing.is_read or listing.trouble):
-            place = f"{listing.day}/{listing.day}/{listing.rows}"
-            listing.add(_answer(web.get(f"{self.address}/{place}/json").body))
+            place = f"{self.name}/{listing.day}/{listing.day}/{listing.rows}"
+            page = web.get(f"{self.base}/{kind}/{place}/json", cache_for=cache_for)
+            listing.add(_answer(page.body))
 
 
 @dataclass(frozen=True)
@@ -107,8 +141,8 @@ class _Listing:
     all came is known by how many there are.
     """
 
-    def __init__(self, server: str, day: date):
-        self.server, self.day = server, day
+    def __init__(self, day: date, read: Callable[[Any], Record]):
+        self.day, self.read = day, read
         self.found: dict[str, Record] = {}
         self.bad: list[str] = []
         self.told: set[str] = set()
@@ -142,7 +176,7 @@ class _Listing:
             return
         self.told.add(key)
         try:
-            record = _record(row, self.server, self.day)
+            record = self.read(row)
         except BadRecord as error:
             self.bad.append(f"{_name(row) or f'{self.day}, row {self.rows}'}: {error}")
             return
@@ -233,8 +267,8 @@ def _count(value) -> int | None:
 
 def _key(row) -> str:
     """Return what a row is known by when it comes again."""
-    version = [row.get("doi"), row.get("version")] if isinstance(row, dict) else []
-    return repr(version) if all(version) and version else repr(row)
+    names = ("doi", "version") if isinstance(row, dict) and row.get("doi") else ()
+    return repr([row.get(name) for name in names] or row)
 
 
 def _name(row):
@@ -272,6 +306,23 @@ def _record(row, server, day) -> Record:
         is_withdrawn=_is_withdrawn(row, title, abstract),
         doi=_doi(_text(row, "published")) or doi,  # As of arXiv's papers: where it came out.
         license=LICENCES.get(_text(row, "license").lower(), ""),
+    )
+
+
+def _publication(row, server) -> Record:
+    """Return what a journal made of a paper, of which the rest is told elsewhere."""
+    if not isinstance(row, dict):
+        raise BadRecord("it is no paper's row")
+    doi, published = _doi(_text(row, "preprint_doi")), _doi(_text(row, "published_doi"))
+    if not doi or not published:
+        raise BadRecord("it has not both DOIs")
+    journal = records.plain(_text(row, "published_journal"), 500)
+    return Record(
+        id=records.canonical_id(f"{server}:{doi}"),
+        title="",
+        announced_as=PUBLISHED,
+        journal_ref=journal if journal not in ("", "NA") else f"doi:{published}",
+        doi=published,
     )
 
 

@@ -53,6 +53,10 @@ LINE_BREAK = re.compile(r"<br ?/?>")
 ROUNDS = 4  # Markup may bring forth markup: &amp;lt; is &lt;, which is <.
 
 
+#: How a record is announced that tells only what a journal made of a paper. It makes none.
+PUBLISHED = "published"
+
+
 class BadRecord(ValueError):
     """This is no paper, and why not."""
 
