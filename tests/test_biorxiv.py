@@ -386,6 +386,15 @@ def test_the_same_page_again_and_again_is_noticed(server, run):
     assert "repeats" in batch.note
 
 
+def test_a_bad_row_that_comes_again_is_one_bad_record(server, run):
+    for number in range(60):
+        server.add(TODAY, number, title="" if number == 29 else "Bread")
+    rows = server.lists["biorxiv", TODAY]
+    server.after_page = lambda: server.asked[1:] or rows.insert(0, row(TODAY, 60))
+    (batch,) = run()
+    assert (len(batch.records), len(batch.bad), batch.missing) == (59, 1, 1)
+
+
 def test_a_page_from_elsewhere_is_noticed(server, run):
     for number in range(90):
         server.add(TODAY, number)
@@ -655,6 +664,12 @@ def test_one_day_that_cannot_be_read_does_not_keep_the_others(server, run):
     assert "The list of 2026-06-01 broke off after 0 pages" in first.note
     assert [batch.cursor for batch in others] == ["2026-06-03", "journals of 2026-06-01"]
     assert len(found(others)) == 2
+
+
+def test_days_that_cannot_be_read_with_others_between_them_do_not_stop_the_run(server, run):
+    server.answers.extend([*[DOWN] * 4, USUAL, *[DOWN] * 4])
+    batches = run(since=TODAY - 3 * DAY)
+    assert [batch.state for batch in batches] == ["", "empty", "", "empty"]
 
 
 def test_two_days_that_cannot_be_read_stop_the_run_at_the_first(server, cut_off):
