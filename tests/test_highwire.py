@@ -61,6 +61,10 @@ def test_a_heading_is_parted_from_its_sentence(written, said):
     assert read(written) == said
 
 
+def test_formulas_are_left_to_who_reads_latex():
+    assert highwire.spelt("$x_{o} = y^{mu}$ of {mu}") == "$x_{o} = y^{mu}$ of μ"
+
+
 @pytest.mark.parametrize(
     "piece", ["O_FIG", "O_FIGC_FIG", "{", "[", "{a", "Results", "\n", " ", "abstract ", ":", "C_ST"]
 )

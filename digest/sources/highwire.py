@@ -27,7 +27,8 @@ BRACKETED = {
     **{"~": "∼", "~=": "≃", "-": "–", "bullet": "•", "isin": "∈"},
     **{"&ge;": "≥", "&le;": "≤", "-&gt;": "→"},
 }
-NAME = re.compile(r"\{([^{}\s][^{}]{0,19})\}|\[([^][\s]{1,12})\]")
+#: What is lowered or raised is LaTeX.
+NAME = re.compile(r"(?<![_^])\{([^{}\s][^{}]{0,19})\}|\[([^][\s]{1,12})\]")
 
 #: Within these is nothing to read.
 CUT = [("O_FIG", "C_FIG"), ("O_TBL", "C_TBL")]
