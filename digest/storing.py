@@ -122,9 +122,11 @@ def _update(paper, record, source, shift, is_sample):
     if is_sample and not paper.is_sample:
         return  # A sample never covers a paper that really came in.
     if not _is_outdated(record, paper):
-        for name in FACTS:
-            if value := getattr(record, name):
-                setattr(paper, name, value)
+        told = {name: value for name in FACTS if (value := getattr(record, name))}
+        if paper.journal_ref and paper.doi and not record.journal_ref:
+            told.pop("doi", None)  # The paper has its journal's.
+        for name, value in told.items():
+            setattr(paper, name, value)
         if _is_newer(record, paper):  # A withdrawn paper may come back as a new version.
             paper.is_withdrawn = False
         paper.version = record.version or paper.version
