@@ -27,7 +27,7 @@ JOURNALS_AGAIN = 28  # Days. A journal's paper may be matched with a preprint we
 ONCE_A_DAY = timedelta(hours=20)  # which is no reason to ask more often.
 JOURNALS = "journals of "  # So a cursor begins where their lists are read.
 
-MAX_PAGES = 100  # Of one day, of 30 rows each today. The longest had some 400 rows.
+MAX_PAGES = 100  # Of one day: of 30 rows each, that is many times what a day has.
 MAX_ROWS = 1_000  # In one answer. The documentation says 100.
 LEAST_ROWS = 30  # Of a page that another may follow, where nobody says how many rows there are.
 MAX_VERSION = 10_000
