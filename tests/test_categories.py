@@ -165,7 +165,7 @@ def test_her_preferences_show_the_categories_that_she_follows_and_mutes(
     starter.make_topics()
     topics = {topic.slug: topic for topic in Topic.objects.of_arxiv()}
     reader = make.subscriber(topics=[topics["arxiv-cs-lg"]], muted=[topics["arxiv-hep-th"]])
-    with django_assert_max_num_queries(9):
+    with django_assert_max_num_queries(10):
         page = client.get(links.preferences_url(reader)).content.decode()
     assert 'name="topics" value="arxiv-cs-lg" checked' in page
     assert 'name="mute" value="arxiv-hep-th" checked' in page
