@@ -486,3 +486,12 @@ def test_what_is_said_of_new_papers_is_heard_beside_a_large_library():
     of_baking = set(alone.terms[:5])
     heaviest = max(abs(weight) for weight in learned.weights)
     assert max(words.get(term, 0) for term in of_baking) > heaviest / 4
+
+
+def test_her_preferences_say_what_was_learned_from_and_lead_to_her_library(client):
+    reader = taught(12)
+    page = words_of(client.get(links.preferences_url(reader)))
+    assert "Learned from your library and from what you said of papers:" in page
+    assert "Your library: 12 papers" in page
+    newcomer = words_of(client.get(links.preferences_url(make.subscriber())))
+    assert "Bring your library" in newcomer
