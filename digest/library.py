@@ -44,7 +44,8 @@ def add(subscriber, text: str, now) -> Added:
     """
     told = bibliographies.read(text)
     latest = sorted(told.records, key=lambda record: record.day or date.min, reverse=True)[:MOST]
-    records = [record for record in _completed(latest) if record.title]
+    completed = _completed(latest)
+    records = [record for record in completed if record.title]
     with transaction.atomic():
         subscriber.locked()
         known = dict(subscriber.library.values_list("identity", "abstract"))
@@ -61,7 +62,8 @@ def add(subscriber, text: str, now) -> Added:
         if ids:
             steering.ask_to_learn(subscriber)
     left = len(told.records) - len(latest) + len(new) - len(ids)
-    return Added(len(ids), len(records) - len(new), left, told.bad + len(latest) - len(records))
+    nameless = len(completed) - len(records)
+    return Added(len(ids), len(records) - len(new), left, told.bad + nameless)
 
 
 def _says_more(record, known):

@@ -77,7 +77,7 @@ def set_learning(subscriber, wanted: bool) -> None:
             fitted_at=None,
             learned=0,
         )
-        if wanted and (subscriber.feedback.exists() or subscriber.library.exists()):
+        if wanted and Feedback.objects.filter(subscriber=subscriber).exists():
             ask_to_learn(subscriber)
 
 

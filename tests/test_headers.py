@@ -7,6 +7,7 @@ import pytest
 from django.test import Client
 from django.urls import get_resolver
 
+from config.policies import RedactingFormatter
 from tests import pages, services
 
 pytestmark = [services.once, pytest.mark.django_db]  # No database has a part in headers.
@@ -122,6 +123,16 @@ def test_a_refused_method_is_told_the_very_methods_that_a_page_takes(visitor, pa
     tried = ("GET", "HEAD", "POST", "PUT", "DELETE")
     answers = {method: visitor.generic(method, address).status_code for method in tried}
     assert told == [method for method, status in answers.items() if status != 405]
+
+
+def test_every_room_that_a_token_opens_is_secret_closed_to_robots_and_no_logs_business(visitor):
+    rooms = {route.partition("/")[0] for route in pages.routes() if "<str:token>" in route}
+    assert "library" in rooms
+    closed = visitor.get("/robots.txt").text
+    for room in rooms:
+        assert is_secret(visitor.get(f"/{room}/nothing/")), room
+        assert f"Disallow: /{room}/\n" in closed, room
+        assert RedactingFormatter().redacted(f"/{room}/nothing/") == f"/{room}/…/"
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT"])

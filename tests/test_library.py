@@ -287,6 +287,14 @@ def test_what_is_in_her_library_is_not_sent_and_the_page_says_why(client):
     assert "it is in your library" in words_of(client.get(why, {"paper": by_title.pk}))
 
 
+def test_a_paper_of_ours_that_is_named_twice_is_there_once():
+    reader = make.subscriber()
+    ours = make.paper("On all the soups", "They are hot.")
+    added = library.add(reader, f"arXiv:{ours.pk}\nOn all the soups", NOW)
+    assert added == (1, 0, 0, 0)
+    assert known_to(reader) == ["On all the soups"]
+
+
 def test_an_id_that_nobody_knows_counts_as_unread(client):
     response = paste(client, make.subscriber(), "On all the soups\narXiv:2101.99999")
     assert "1 entry could not be read." in words_of(response)
