@@ -4,15 +4,17 @@ A worker takes no more messages than it has room for, and a message gives its ro
 has heard that it was taken. kombu keeps the room where Redis doesn't answer just then: so many such
 moments, and the worker listens for ever and takes nothing. A message is a hint: it may come again.
 
-What is no message would end a worker: no JSON, a body that is no base64. It is thrown away, with a
-line in the log that does not repeat it.
+A Redis that is full would end a worker to which it has just given a message, since it can't note
+that it was taken. And what is no message would end one: no JSON, a body that is no base64. It is
+thrown away, with a line in the log that does not repeat it.
 """
 
 import logging
 from contextlib import contextmanager
 from json import JSONDecodeError
 
-from kombu.transport import redis
+from kombu.transport import redis, virtual
+from redis.exceptions import OutOfMemoryError
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +36,13 @@ class Message(redis.Channel.Message):
 
 
 class QoS(redis.QoS):
+    def append(self, message, delivery_tag):
+        try:
+            super().append(message, delivery_tag)
+        except OutOfMemoryError:  # Redis can't note that it was taken. It is all the same.
+            logger.warning("Redis takes nothing more: what is taken now comes once at most")
+            virtual.QoS.append(self, message, delivery_tag)
+
     def ack(self, delivery_tag):
         with self._room_given_back(delivery_tag):
             super().ack(delivery_tag)

@@ -5,6 +5,7 @@ Faults 29, 30, 32 to 34, 36 and 40.
 
 import json
 import pickle
+import signal
 import time
 from urllib.parse import urlencode
 from urllib.request import urlopen
@@ -130,6 +131,22 @@ def test_the_doctor_refuses_a_redis_that_throws_messages_away(house):
     house.redis.call("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
     with pytest.raises(AssertionError, match=r"✗ broker: +Redis may evict messages"):
         house.manage("doctor")
+
+
+def test_a_hint_that_is_taken_as_redis_fills_up_costs_no_worker(office):
+    """Fault 33: Redis can't note that it was taken."""
+    office.rest()
+    worker = office.running["worker"]
+    worker.send_signal(signal.SIGSTOP)
+    office.redis.call("LPUSH", QUEUE, message(b"W1tdLHt9LHt9XQ==", "application/json", "base64"))
+    office.redis.call("CONFIG", "SET", "maxmemory", "1mb")
+    assert "OOM" in office.redis.call("LPUSH", "anything", "x")
+    worker.send_signal(signal.SIGCONT)
+    time.sleep(3)
+    office.redis.call("CONFIG", "SET", "maxmemory", "0")
+    arrive(office, 5)
+    assert check(office).accepted == 10
+    assert worker.poll() is None
 
 
 @pytest.mark.nightly
