@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from digest.sources import arxiv_text, highwire, records
 from digest.sources.answers import from_json
+from digest.sources.daily import day_of, pages
 from digest.sources.plug import Batch, MalformedFeed
 from digest.sources.records import PUBLISHED, BadRecord, Record
 from digest.sources.web import Refused, Unavailable, Web
@@ -72,7 +73,7 @@ class BioRxiv:
 
         The cursor is the next day.
         """
-        day = _day_of(cursor.removeprefix(JOURNALS), today)
+        day = day_of(cursor.removeprefix(JOURNALS), today)
         first = since or today - timedelta(days=JOURNALS_AGAIN - 1)
         if not cursor.startswith(JOURNALS):
             begin = day or since or today - timedelta(days=DAYS_AGAIN - 1)
@@ -92,7 +93,8 @@ class BioRxiv:
             try:
                 self._read_pages(listing, web, "details")
             except (Refused, Unavailable, MalformedFeed) as error:
-                listing.trouble = f"The list of {day} broke off after {_pages(listing)}: {error}."
+                read = pages(listing.pages)
+                listing.trouble = f"The list of {day} broke off after {read}: {error}."
                 yield listing.batch(cursor=str(left_out or day), today=today)
                 if left_out or day == today:
                     raise
@@ -193,9 +195,9 @@ class _Listing:
             is_proven = self.total is not None or not self.rows
             return "" if is_proven else f"How long the list of {self.day} is, was not said."
         if is_again:
-            return f"The last of {_pages(self)} of {self.day} repeats those before."
+            return f"The last of {pages(self.pages)} of {self.day} repeats those before."
         if self.pages >= MAX_PAGES:
-            return f"The list of {self.day} has no end; {_pages(self)} were read."
+            return f"The list of {self.day} has no end; {pages(self.pages)} were read."
         return ""
 
     def batch(self, *, cursor, today) -> Batch:
@@ -224,19 +226,6 @@ def _joined(one: Record, other: Record) -> Record:
         day_is_estimate=first.day_is_estimate,
         announced_as=first.announced_as,
     )
-
-
-def _pages(listing):
-    return f"{listing.pages} page{'s' if listing.pages != 1 else ''}"
-
-
-def _day_of(cursor, today):
-    """Return the day at which a cursor says to go on, or None where it says nothing."""
-    try:
-        day = date.fromisoformat(cursor)
-    except ValueError:
-        return None
-    return day if day <= today else None
 
 
 def _answer(body) -> _Answer:

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urljoin, urlsplit
 
 from digest.sources import records
 from digest.sources.answers import from_json
+from digest.sources.daily import day_of, pages
 from digest.sources.plug import Batch, MalformedFeed
 from digest.sources.records import BadRecord, Record
 from digest.sources.web import Page, Refused, Unavailable, Web
@@ -38,7 +39,7 @@ class HuggingFace:
 
     def harvest(self, web: Web, *, today: date, since: date | None, cursor: str) -> Iterator[Batch]:
         """Yield a batch for each day's list, all its pages in one. The cursor is the next day."""
-        day = _day_of(cursor, today) or since or today - timedelta(days=DAYS_AGAIN - 1)
+        day = day_of(cursor, today) or since or today - timedelta(days=DAYS_AGAIN - 1)
         while day <= today:
             following = day + timedelta(days=1)
             listing = _Listing(day)
@@ -46,7 +47,7 @@ class HuggingFace:
                 self._read_pages(listing, web, today)
             except (Refused, Unavailable, MalformedFeed):
                 if listing.pages:  # What came is kept; the day is read again.
-                    listing.trouble = f"The list of {day} broke off after {_pages(listing)}."
+                    listing.trouble = f"The list of {day} broke off after {pages(listing.pages)}."
                     yield listing.batch(cursor=str(day), today=today)
                 raise
             yield listing.batch(cursor=str(following) if day < today else "", today=today)
@@ -83,11 +84,12 @@ class HuggingFace:
         if query is None:
             return f"The next page of {listing.day} is said to be elsewhere: {link[:200]!r}."
         if query.get("p") != [str(listing.pages)]:
-            return f"After {_pages(listing)} of {listing.day} comes a wrong one: {link[:200]!r}."
+            read = pages(listing.pages)
+            return f"After {read} of {listing.day} comes a wrong one: {link[:200]!r}."
         if is_again:
-            return f"The last of {_pages(listing)} of {listing.day} repeats those before."
+            return f"The last of {pages(listing.pages)} of {listing.day} repeats those before."
         if listing.pages >= MAX_PAGES:
-            return f"The list of {listing.day} has no end; {_pages(listing)} were read."
+            return f"The list of {listing.day} has no end; {pages(listing.pages)} were read."
         return ""
 
     def _query_of(self, link):
@@ -137,19 +139,6 @@ class _Listing:
             state="incomplete" if self.trouble else state,
             note=self.trouble or nothing,
         )
-
-
-def _pages(listing):
-    return f"{listing.pages} page{'s' if listing.pages != 1 else ''}"
-
-
-def _day_of(cursor, today):
-    """Return the day at which a cursor says to go on, or None where it says nothing."""
-    try:
-        day = date.fromisoformat(cursor)
-    except ValueError:
-        return None
-    return day if day <= today else None
 
 
 def _next_link(answer):
