@@ -444,7 +444,7 @@ LOGGING = {
         "gunicorn.error": {"handlers": [], "propagate": True},
         # Tells of each request by its address: the webhook's is secret.
         "httpx": {"level": "WARNING"},
-        "bibtexparser": {"level": "CRITICAL"},  # Tells of each broken entry, with what it says.
+        "bibtexparser": {"level": "CRITICAL"},  # Tells of each broken entry; the reader hears it.
         "pylatexenc": {"level": "ERROR"},  # Tells of each broken formula; the reader sees it raw.
     },
 }

@@ -134,7 +134,7 @@ def _changed(request, subscriber, token):
     sent = request.POST
     address = reverse("library", args=[token])
     if "text" in sent:
-        added = add(subscriber, sent["text"].replace("\0", ""), timezone.now())
+        added = add(subscriber, sent["text"], timezone.now())
         if not added.new and not added.known:
             return _page(request, subscriber, token, pasted=sent["text"], status=400)
         address += f"?{urlencode(added._asdict())}"

@@ -220,9 +220,22 @@ def test_what_programs_put_before_and_between_is_passed_over(before, text):
     assert len(read(before + text)) == 2
 
 
-def test_what_cannot_be_read_is_not_told_in_the_log(caplog):
+@pytest.mark.parametrize(
+    "text", ["@misc{a, title = {One of them}}", "TY  - JOUR\nTI  - One of them"]
+)
+def test_a_byte_order_mark_hides_no_entry(text):
+    assert [one.title for one in read(f"\ufeff{text}")] == ["One of them"]
+
+
+def test_what_cannot_be_read_fills_no_log(caplog):
     bibliographies.read("@article{secret, title = {secret")
-    assert "secret" not in caplog.text
+    assert not caplog.records
+
+
+def test_a_sign_that_no_database_keeps_costs_no_paper(client):
+    reader = make.subscriber()
+    paste(client, reader, "@misc{a, title = {On all\0 soups}, abstract = {Hot\0}}")
+    assert known_to(reader) == ["On all soups"]
 
 
 @pytest.mark.parametrize(
