@@ -83,6 +83,13 @@ def test_all_of_ours_are_one_image_with_one_environment_and_one_data_folder():
     assert all(service["volumes"] == ["data:/data"] for service in OURS.values())
 
 
+def test_ours_can_do_nothing_that_only_root_can():
+    assert all(service["cap_drop"] == ["ALL"] for service in OURS.values())
+    assert all(service["security_opt"] == ["no-new-privileges:true"] for service in OURS.values())
+    last_stage = (ROOT / "Dockerfile").read_text().rpartition("\nFROM ")[2]
+    assert re.search(r"^USER (?!root)\w+$", last_stage, re.MULTILINE)
+
+
 def test_a_missing_secret_key_stops_everything():
     assert OURS["web"]["environment"]["SECRET_KEY"].startswith("${SECRET_KEY:?")
 
