@@ -1,5 +1,7 @@
 """What this room adds to the page of a reader's preferences, registered as Django starts."""
 
+from dataclasses import replace
+
 from django.db.models import Count, Q
 from django.template.loader import render_to_string
 
@@ -10,6 +12,7 @@ from subscriptions import links
 HISTORY = 60  # So many digests are listed,
 SHOWN = 7  # and so many of them at first, and of the saved papers.
 TITLES = 20  # So many papers that would come, or not, are told by title.
+ALIKE = 10  # So many that are like what she taught.
 
 
 def difference(subscriber, wishes, settings, now) -> str:
@@ -36,6 +39,32 @@ def difference(subscriber, wishes, settings, now) -> str:
         "authors": wording.names(found.authors),
     }
     return render_to_string("digest/_difference.html", context)
+
+
+def alike(subscriber, now) -> str:
+    """Return the papers of the last days that would come for what she taught alone, as HTML.
+
+    Nothing where she taught nothing yet, or papers can't be ranked yet.
+    """
+    # The model and numpy, which only pages that rank pay.
+    from digest import fitting, rehearsal
+    from digest.profiles import profiles_of
+    from digest.ranking.learning import ENOUGH
+
+    (profile,) = profiles_of([subscriber])
+    if profile.learned is None:
+        return ""
+    hers = replace(profile, follows=(), is_known=True)
+    try:
+        with front.turn():
+            found = rehearsal.rehearse(hers, now, steering.known_to(subscriber))
+    except fitting.NotFitted:
+        return ""
+    except front.Busy:
+        return render_to_string("digest/_alike.html", {"is_busy": True})
+    picks = [pick for day in found.days for pick in day.picks]
+    few = profile.learned.liked < ENOUGH
+    return render_to_string("digest/_alike.html", {"picks": picks[:ALIKE], "is_too_few": few})
 
 
 def history_panel(subscriber) -> str:

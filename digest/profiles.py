@@ -14,6 +14,11 @@ from digest.sources import taxonomy
 from subscriptions.models import Subscriber, Topic, TopicPreference
 from subscriptions.signup import Wishes
 
+#: Who follows nothing has told by a library and so many papers that she likes what she reads: what
+#: trends is none of it. What she says of papers that trend, where nothing else comes, is no wish
+#: for fewer of them.
+KNOWN = 10
+
 
 def profiles_of(subscribers: list[Subscriber]) -> list[Profile]:
     """Return what the ranking knows of each. Two queries, however many they are."""
@@ -24,7 +29,7 @@ def profiles_of(subscribers: list[Subscriber]) -> list[Profile]:
         chosen[preference.subscriber_id].append(interest_of(preference.topic, preference.weight))
     library = LibraryPaper.objects.order_by().filter(subscriber=OuterRef("subscriber"))
     taught = {
-        row.subscriber_id: (learned_of(row), row.has_library)
+        row.subscriber_id: _taught(row)
         for row in ReaderModel.objects.filter(
             subscriber__in=[one for one in subscribers if one.learns], fitted_at__isnull=False
         ).annotate(has_library=Exists(library))
@@ -38,6 +43,12 @@ def profiles_of(subscribers: list[Subscriber]) -> list[Profile]:
         )
         for one in subscribers
     ]
+
+
+def _taught(row):
+    """Return a reader's own model, and whether she is known by it."""
+    learned = learned_of(row)
+    return learned, learned is not None and row.has_library and learned.liked >= KNOWN
 
 
 def wished(wishes: Wishes, size: int, subscriber: Subscriber | None = None) -> Profile:

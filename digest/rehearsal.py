@@ -5,7 +5,7 @@ own: what one day had, no later day has again. Second chances aside, they are th
 Nothing is written, and no model is fitted: where there is none, fitting.NotFitted is raised.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, timedelta
 
@@ -81,14 +81,14 @@ def last_issues(now) -> list[editions.Issue]:
     return editions.issues_until(schedule.local_day(now, UTC), editions.BACK)
 
 
-def rehearse(profile: Profile, now) -> Rehearsal:
-    """Return what the digests would have been for one who had no paper before.
+def rehearse(profile: Profile, now, known: Collection[str] = ()) -> Rehearsal:
+    """Return what the digests would have been for one who had no paper before, but those `known`.
 
     Asks five queries at most where there is an archive, and eight without.
     """
     profile, is_cut = bounded(profile)
     issues = last_issues(now)
-    ranked = _ranked(profile, issues)
+    ranked = _ranked(profile, issues, known)
     papers = Paper.objects.in_bulk({one for day in ranked for one in day.papers})
     days = [_as_digest(day, papers) for day in reversed(ranked)]
     return Rehearsal(days, is_cut, *_told(profile, issues[-1].model))
@@ -214,7 +214,7 @@ def _on(weekdays, issues):
     return [issue for issue in issues if schedule.is_wanted(issue.day, weekdays)]
 
 
-def _ranked(profile, issues, had=frozenset()) -> list[_Ranked]:
+def _ranked(profile, issues, had=()) -> list[_Ranked]:
     """Return what is chosen, the earliest day first."""
     tuning, shown, ranked = Tuning.of(settings.RANKING), set(had), []
     for issue in issues:

@@ -46,6 +46,12 @@ def saved(subscriber):
     return words.select_related("paper").order_by("-at", "-pk")
 
 
+def known_to(subscriber) -> set[str]:
+    """Return the ids of the papers of which she said something, and of those in her library."""
+    spoken_of = subscriber.feedback.values_list("paper_id", flat=True)
+    return {*spoken_of, *subscriber.library.values_list("identity", flat=True)}
+
+
 def ask_to_learn(subscriber) -> None:
     """Have her model fitted anew soon, or as soon as she wants one."""
     ReaderModel.objects.update_or_create(

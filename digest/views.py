@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods, require_safe
 
-from digest import front, health, steering, tasks
+from digest import front, health, panels, steering, tasks
 from digest.models import Digest, Feedback, Paper
 from digest.shared import same_for_all
 from subscriptions import links, schedule
@@ -191,6 +191,7 @@ def learned(request, token):
         "removed": steering.removed_words(subscriber),
         "in_library": subscriber.library.count(),
         "said": subscriber.feedback.select_related("paper").order_by("-at")[:50],
+        "alike": panels.alike(subscriber, timezone.now()),
     }
     return render(request, "digest/learned.html", context)
 

@@ -464,6 +464,15 @@ def test_three_papers_alone_are_not_enough_to_keep_out_what_trends():
     assert Pick.objects.filter(subscriber=reader, paper=trending).exists()
 
 
+def test_who_took_out_all_words_of_her_library_gets_what_trends():
+    reader = taught()
+    for term in ReaderModel.objects.get(subscriber=reader).terms:
+        steering.remove_word(reader, term)
+    trending = make.paper("Roads that trend", "Cars and roads.", upvotes=900)
+    planning.plan(NOW)
+    assert Pick.objects.filter(subscriber=reader, paper=trending).exists()
+
+
 def test_who_said_more_ten_times_and_brought_no_library_gets_what_trends_as_before():
     reader = make.subscriber()
     others(day=NOW.date() - timedelta(days=20))

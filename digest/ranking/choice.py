@@ -18,7 +18,7 @@ from digest.ranking.authors import asked_for
 from digest.ranking.edition import Edition
 from digest.ranking.explaining import words_behind_query, words_behind_weights
 from digest.ranking.finding import NO_QUERY, NOTHING, Found, find, trending
-from digest.ranking.learning import KNOWN, learned_scores, vectors_of
+from digest.ranking.learning import learned_scores, vectors_of
 from digest.ranking.meaning import meant
 from digest.ranking.model import TfidfModel
 from digest.ranking.muting import muted
@@ -179,7 +179,7 @@ class Ranking:
                 number.setdefault(interest, len(number) + FIRST_INTEREST)
                 for interest in profile.follows[:MAX_INTERESTS]
             ]
-            sources += mine or [OWN if _is_known(profile) else TREND]
+            sources += mine or [OWN if profile.is_known else TREND]
             each.append(len(mine) or 1)
         self.interests = list(number)
         found = find(self.model, self.edition, self.interests, self.tuning)
@@ -358,15 +358,6 @@ class Ranking:
         rows = self._own_vectors[self._row_of[candidates.reader[own]]]
         words = words_behind_weights(self.model, self.edition, rows, candidates.paper[own])
         return dict(zip(own.tolist(), words, strict=True))
-
-
-def _is_known(profile: Profile) -> bool:
-    """Return whether a reader has told by papers what she reads: what trends is none of it.
-
-    What she says of papers that trend, where nothing else comes, is no wish for fewer of them.
-    """
-    is_taught = profile.learned is not None and profile.learned.liked >= KNOWN
-    return is_taught and profile.has_library
 
 
 def folded(

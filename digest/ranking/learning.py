@@ -25,8 +25,6 @@ RIDGE = 0.0005  # λ, as a share of the documents' squared length.
 LATENT, LATENT_OF_FEW = 0.2, 0.6
 #: From so many liked papers on, new ones may come on their account alone.
 ENOUGH = 3
-#: From so many on, she who follows nothing and brought a library gets nothing else.
-KNOWN = 10
 LEAST = 0.1  # Of a hundred new papers, about one scores more by any reader's model.
 
 

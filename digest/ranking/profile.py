@@ -29,12 +29,13 @@ class Interest:
 
 @dataclass(frozen=True)
 class Profile:
-    """One reader: what she follows and mutes, how many papers she wants, what she taught, and
-    whether a library of hers is in that.
+    """One reader: what she follows and mutes, how many papers she wants, and what she taught.
+
+    Of one who follows nothing, but `is_known` by what she taught, that alone is looked for.
     """
 
     follows: tuple[Interest, ...] = ()
     mutes: tuple[Interest, ...] = ()
     size: int = 10
     learned: Learned | None = None
-    has_library: bool = False
+    is_known: bool = False
