@@ -4,7 +4,7 @@ const form = document.querySelector("form.library");
 const chooser = form.querySelector('[type="file"]');
 const told = form.querySelector(".progress");
 const PIECE = 300_000; // Characters of up to three bytes: a request may have a million.
-const BEGINNINGS = /^(?=[ \t]*@[ \t]*\w+[ \t]*[{(]|(?:TY[ \t]{1,2}|PMID)-)/m;
+const BEGINNINGS = /^(?=[ \t]*@[ \t]*\w+[ \t]*[{(]|(?:TY[ \t]{1,2}-|PMID-|%0[ \t]))/m;
 
 chooser.parentElement.hidden = false;
 

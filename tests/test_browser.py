@@ -426,15 +426,20 @@ def test_a_curator_sees_what_a_topic_matches_while_she_writes_it(site, open_page
     assert not Topic.objects.filter(query__in=["sour bread", "graph networks"], owner=None).exists()
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "cp1252"])
+BIBTEX = "@article{k%s,\n  title = {Spätzle number %s},\n  abstract = {%s},\n}\n"
+ENDNOTE = "%%0 Journal Article\n%%F k%s\n%%T Spätzle number %s\n%%X %s\n\n"
+
+
+@pytest.mark.parametrize(
+    ("entry", "encoding"),
+    [(BIBTEX, "utf-8"), (BIBTEX, "cp1252"), (ENDNOTE, "utf-8")],
+    ids=["bibtex", "bibtex-of-old", "endnote"],
+)
 def test_a_bibliography_is_taken_from_a_file_in_pieces_that_the_server_takes(
-    site, open_page, tmp_path, encoding
+    site, open_page, tmp_path, entry, encoding
 ):
     abstract = "Noodles, as in Zürich. " * 250
-    entries = [
-        f"@article{{k{n},\n  title = {{Spätzle number {n}}},\n  abstract = {{{abstract}}},\n}}\n"
-        for n in range(200)
-    ]
+    entries = [entry % (n, n, abstract) for n in range(200)]
     file = tmp_path / "library.bib"
     file.write_bytes(("Exported.\n" + "".join(entries)).encode(encoding))
     assert file.stat().st_size > settings.DATA_UPLOAD_MAX_MEMORY_SIZE

@@ -184,6 +184,17 @@ def test_what_pubmed_saves_is_read():
     assert (two.title, two.day.year) == ("Bread.", 2021)
 
 
+def test_what_endnote_and_google_scholar_save_is_read():
+    one, two = read(
+        "%0 Journal Article\n%T Soup, and\nwhat is in it\n%A Doe, Jane\n%J Soups\n%D 2020\n"
+        "%X It is 90 % water.\n\n"
+        "%0 Generic\n%T Bread\n%A Doe, Jane\n%J arXiv preprint arXiv:2104.00003\n%D 2021\n"
+    )
+    assert (one.title, one.day.year) == ("Soup, and what is in it", 2020)
+    assert one.abstract == "It is 90 % water."
+    assert (two.id, two.title) == ("2104.00003", "Bread")
+
+
 @pytest.mark.parametrize("label", ["1. ", "[12] ", "(3) ", "- ", "* "])
 def test_what_numbers_a_list_is_no_part_of_its_titles(label):
     title, number = read(f"{label}3D soups at home\n{label}arXiv:2104.00003 [cs.LG]")

@@ -1,6 +1,6 @@
 """Bibliographies, as reference managers write them: BibTeX, RIS, or one title or arXiv id a line.
 
-PubMed's own format is read as RIS is, of which it is the elder.
+PubMed's own format and EndNote's are read as RIS is: a tag begins what a line tells.
 
 Whatever can be read is read: an entry that is broken costs itself alone.
 """
@@ -32,19 +32,24 @@ GROUP = re.compile(
     r"\\(?:[A-Za-z]+|.)(?:\{[^{}]*\})?|\$[^$]*\$|\{((?:[^{}\\$]|\\[&%$#_])*)\}", re.DOTALL
 )
 NESTED = 3  # So deep, groups are within groups.
-RIS = re.compile(r"^(?:TY[ \t]{1,2}|PMID)-", re.MULTILINE)
-RIS_LINE = re.compile(r"([A-Z][A-Z0-9])[ \t]{1,2}-(?:[ \t](.*))?")
-PUBMED_LINE = re.compile(r"(?=.{4}-)([A-Z][A-Z0-9]{1,3}) {0,2}-(?: (.*))?")
-RIS_ENDS = ("TY", "ER", "PMID")  # Of an entry, the next one begins with them.
+#: The tag with which an entry begins, in RIS, in PubMed's format and in EndNote's.
+RIS = re.compile(r"^(?:TY(?=[ \t]{1,2}-)|PMID(?=-)|%0(?=[ \t]))", re.MULTILINE)
+#: What a line tells in each of them: its tag and the rest.
+RIS_LINES = {
+    "TY": re.compile(r"([A-Z][A-Z0-9])[ \t]{1,2}-(?:[ \t](.*))?"),
+    "PMID": re.compile(r"(?=.{4}-)([A-Z][A-Z0-9]{1,3}) {0,2}-(?: (.*))?"),
+    "%0": re.compile(r"(%\S)(?:[ \t](.*))?"),
+}
+RIS_ENDS = ("TY", "ER", "PMID", "%0")  # Of an entry, the next one begins with them.
 #: What an entry says, by the tags that may tell it: the first that does.
 RIS_TAGS = {
-    "title": ("TI", "T1", "BT"),
-    "abstract": ("AB", "N2"),
-    "year": ("PY", "Y1", "DA", "DP"),
-    "doi": ("DO",),
-    "journal": ("JO", "JF", "JA", "T2"),
+    "title": ("TI", "T1", "BT", "%T"),
+    "abstract": ("AB", "N2", "%X"),
+    "year": ("PY", "Y1", "DA", "DP", "%D"),
+    "doi": ("DO", "%R"),
+    "journal": ("JO", "JF", "JA", "T2", "%J"),
 }
-RIS_ADDRESSES = ("UR", "L1", "L2", "LK")  # Each may be arXiv's.
+RIS_ADDRESSES = ("UR", "L1", "L2", "LK", "%U")  # Each may be arXiv's.
 #: What stands before the titles of a list.
 LABEL = re.compile(r"(?:\[\d{1,4}\]|\(?\d{1,4}[.)]|[-*\u2022\u2013])[ \t]+")
 YEAR = re.compile(r"(?:1[5-9]|20)\d\d")
@@ -117,7 +122,7 @@ def _ungrouped(text):
 
 
 def _of_ris(text):
-    line_of = PUBMED_LINE if RIS.search(text)[0].startswith("PMID") else RIS_LINE
+    line_of = RIS_LINES[RIS.search(text)[0]]
     said: dict[str, list[str]] = {}
     tag = ""
     for line in text.splitlines():
