@@ -6,19 +6,18 @@ from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.utils.text import get_text_list
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_safe
 
 from digest import keeping
 from digest.sources.biorxiv import SERVERS
 from subscriptions.models import Topic
 from subscriptions.post import esps
-from subscriptions.views import CONSENT
+from subscriptions.views import CONSENT, for_all_to_read
 
 #: The sources as people call them.
 NAMES = {"arxiv": "arXiv", "huggingface": "Hugging Face", **SERVERS}
 
 
-@require_safe
+@for_all_to_read
 def privacy(request):
     """What is kept of readers, what for and until when, as tables and settings are now."""
     context = {
@@ -39,7 +38,7 @@ def _provider() -> str:
     return esps.account_of(settings.EMAIL_URL).esp.title
 
 
-@require_safe
+@for_all_to_read
 def imprint(request):
     """Who runs this site. There is no such page where the operator doesn't say."""
     if not settings.OPERATOR_NAME:
@@ -52,7 +51,7 @@ def imprint(request):
     return render(request, "digest/imprint.html", context)
 
 
-@require_safe
+@for_all_to_read
 def embed(request):
     """The sign-up form for other sites, as HTML to be copied, and what it may send."""
     context = {

@@ -9,9 +9,9 @@ from django.utils import timezone, translation
 from django.utils.csp import CSP
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csp import csp_override
-from django.views.decorators.http import require_safe
 
 from digest import invented, previews
+from subscriptions.views import for_all_to_read
 
 #: The page of a letter frames it; all else is as strict as everywhere.
 FRAMING = settings.SECURE_CSP | {"frame-src": [CSP.SELF]}
@@ -23,7 +23,7 @@ SCHEMES = [("", "As the browser"), ("light", "Light"), ("dark", "Dark")]
 def only_in_debug(view):
     """Mark a page that nobody but a developer finds. It is English, whatever the browser asks."""
 
-    @require_safe
+    @for_all_to_read
     @never_cache
     @wraps(view)
     def shown(request, **kwargs):

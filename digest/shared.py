@@ -15,7 +15,8 @@ from django.http import HttpResponse
 from django.utils.cache import get_conditional_response, patch_cache_control
 from django.utils.http import parse_http_date_safe
 from django.utils.translation import get_language
-from django.views.decorators.http import require_safe
+
+from subscriptions.views import for_all_to_read
 
 SECONDS = 60
 MAKING = 10  # Seconds that making one may take, before another tries.
@@ -26,7 +27,7 @@ def same_for_all(*names: str) -> Callable:
     """Mark a view whose answer depends on the path, the language and these parts of the query."""
 
     def mark(view):
-        @require_safe
+        @for_all_to_read
         @wraps(view)
         def shared(request, *args, **kwargs):
             key, pages = _key(request, names), caches["pages"]

@@ -4,8 +4,12 @@ from django.views.decorators.cache import cache_control
 
 from digest import about, feeds, gallery, library, papers, saved, views
 from digest.sitemaps import ALL
+from subscriptions.views import for_all_to_read
 
-hourly = cache_control(max_age=3600)
+
+def hourly(view):
+    return for_all_to_read(cache_control(max_age=3600)(view))
+
 
 urlpatterns = [
     path("", views.home, name="home"),

@@ -22,7 +22,7 @@ from subscriptions import links, schedule
 from subscriptions.forms import SignUpForm, WishesForm
 from subscriptions.hints import hint
 from subscriptions.models import Subscriber, Topic, TopicPreference, sayable
-from subscriptions.views import CONSENT, for_token_holders, refused
+from subscriptions.views import CONSENT, for_all_to_read, for_token_holders, refused
 
 #: What a visitor says of what she would read, by the names of the form's fields.
 WISHES = ("topics", "interests")
@@ -30,7 +30,7 @@ WISHES = ("topics", "interests")
 LONGEST_ADDRESS = 3_500
 
 
-@require_safe
+@for_all_to_read
 def home(request):
     """What the service is, the sign-up form, and the newest papers; or, for one whose address says
     what she would read, what her digests would have been.
@@ -244,7 +244,7 @@ def bad_link(request):
     return render(request, "subscriptions/bad_link.html", status=404)
 
 
-@require_safe
+@for_all_to_read
 def robots(request):
     """Nothing here is secret, but links with tokens are nobody's to collect."""
     private = ("admin", "confirm", "preferences", "move", "unsubscribe", "digests", "feedback")
@@ -254,7 +254,7 @@ def robots(request):
     return HttpResponse("\n".join([*lines, ""]), content_type="text/plain")
 
 
-@require_safe
+@for_all_to_read
 def ready(request):
     """200 where the service can do its work, 503 with the reasons where it can't.
 
@@ -269,7 +269,7 @@ def ready(request):
     return JsonResponse(body, status=503 if reasons else 200)
 
 
-@require_safe
+@for_all_to_read
 def metrics(request):
     """The service in figures, for whoever has the operator's token; to all others, there is none.
 
@@ -288,7 +288,7 @@ def metrics(request):
     return HttpResponse(text, "text/plain; version=0.0.4; charset=utf-8")
 
 
-@require_safe
+@for_all_to_read
 def live(request):
     """200 as long as the process answers."""
     return JsonResponse({"status": "live"})

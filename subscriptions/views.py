@@ -16,7 +16,7 @@ from django.utils.html import format_html_join
 from django.utils.translation import get_language_from_request, gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_http_methods, require_safe
 
 from subscriptions import (
     addresses,
@@ -76,6 +76,13 @@ QUESTIONS = {
 def for_token_holders(view):
     """Mark a page that a token opens: it asks for no cookie. (config.policies keeps it secret.)"""
     return csrf_exempt(require_http_methods(["GET", "HEAD", "POST"])(view))
+
+
+def for_all_to_read(view):
+    """Mark a page that only shows. To whoever sends it something it says so, and asks for no
+    cookie: of a page that changes nothing, nobody needs to prove that a form is ours.
+    """
+    return csrf_exempt(require_safe(view))
 
 
 @csrf_exempt  # Other sites may embed the form; what it does has to be confirmed by mail.

@@ -125,6 +125,16 @@ def test_a_refused_method_is_told_the_very_methods_that_a_page_takes(visitor, pa
     assert told == [method for method, status in answers.items() if status != 405]
 
 
+def test_whoever_sends_a_page_what_it_does_not_take_is_told_so_and_not_asked_for_a_cookie(visitor):
+    visitor.handler.enforce_csrf_checks = True  # As the site does to all but the tests' clients.
+    pages.furnish()
+    for path in {sample.path for sample in pages.samples() if sample.made is None}:
+        refused = visitor.put(path)
+        assert refused.status_code == 405, path
+        if "POST" not in refused["Allow"]:
+            assert visitor.post(path).status_code == 405, path
+
+
 def test_every_room_that_a_token_opens_is_secret_closed_to_robots_and_no_logs_business(visitor):
     rooms = {route.partition("/")[0] for route in pages.routes() if "<str:token>" in route}
     assert "library" in rooms
