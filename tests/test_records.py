@@ -117,6 +117,15 @@ def test_any_text_becomes_one_line_without_controls(text):
     line.encode("utf-8")
 
 
+@pytest.mark.parametrize(
+    "unseen", ["\u2063", "\xad\u200e", "\u3164 \u2800", "\u200d\ufe0f", "\ue000"]
+)
+def test_what_nobody_can_see_is_no_text(unseen):
+    assert plain(unseen, 100) == ""
+    assert plain(f"{unseen}∀", 100) == f"{unseen}∀"
+    assert records.names([unseen, "A. One"]) == ["A. One"]
+
+
 def row(**fields):
     return json.dumps({"id": "2506.00001", "title": "A title"} | fields).encode()
 

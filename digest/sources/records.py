@@ -50,6 +50,8 @@ TAG = re.compile(
     r"""(?:\s+[\w:-]{1,30}=(?:"[^"<>]{0,500}"|'[^'<>]{0,500}'))*\s?>"""
 )
 LINE_BREAK = re.compile(r"<br ?/?>")
+#: Letters and a sign that look like nothing. A title of these would be a link that nobody sees.
+BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 ROUNDS = 4  # Markup may bring forth markup: &amp;lt; is &lt;, which is <.
 
 
@@ -125,12 +127,20 @@ def id_from_title(title: str) -> str:
 
 
 def plain(text: str, limit: int) -> str:
-    """Return text from outside as one line of plain, readable characters."""
+    """Return text from outside as one line of plain, readable characters; nothing where none of
+    them is seen.
+    """
     if len(text) > limit or not text.isprintable() or READ.search(text):
         text = readable(text[: 2 * limit])
     else:
         text = unicodedata.normalize("NFC", " ".join(text.split()))  # Most are clean already.
+    if not (text.isascii() or any(map(_is_seen, text))):
+        return ""
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
+
+
+def _is_seen(character):
+    return unicodedata.category(character)[0] in "LNPS" and character not in BLANK
 
 
 def readable(text: str) -> str:
