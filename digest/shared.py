@@ -48,8 +48,8 @@ def same_for_all(*names: str) -> Callable:
 
 
 def _key(request, names):
-    asked = "&".join(f"{name}={request.GET.get(name, '')}" for name in names)
-    told = f"{get_language()} {request.path}?{asked}"
+    asked = [request.GET.get(name, "") for name in names]
+    told = repr((get_language(), request.path, asked))  # In quotes: joined, two could be alike.
     return sha256(told.encode()).hexdigest() if len(told) <= LONGEST else ""
 
 

@@ -655,6 +655,13 @@ def test_pages_that_differ_are_kept_apart(client, kept):
     search(client, "x" * 2_000)
 
 
+def test_nobody_can_choose_the_page_that_is_kept_for_another_search(client, kept):
+    make.paper("Graphs of roads")
+    archive.renew(NOW)
+    search(client, "graphs", page="2&page=")
+    assert "“graphs&page=2”" in search(client, "graphs&page=2").findtext(".//title")
+
+
 def test_a_feed_that_has_not_changed_is_not_sent_again(client, kept):
     make.topic("Graph networks")
     make.paper("Graph networks")
