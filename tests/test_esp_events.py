@@ -2,7 +2,7 @@
 
 import base64
 import json
-from datetime import timedelta
+from datetime import UTC, timedelta
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
@@ -226,6 +226,18 @@ def test_what_can_not_be_recorded_is_told_again(client, use, letter, monkeypatch
         assert post(client, "postmark", event).status_code == 503
     assert post(client, "postmark", event).status_code == 200
     assert letter.facts.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("esp", "moment"), [("postmark", "BouncedAt"), ("resend", "created_at"), ("ses", "Timestamp")]
+)
+def test_a_moment_that_names_no_zone_is_one_in_utc(client, use, letter, esp, moment):
+    """To compare it with others would break, and what was told be lost after some tries."""
+    told = f"{NOW + MINUTE:%Y-%m-%dT%H:%M:%S}"
+    event = use(esp)["gone"](letter) | {moment: told}
+    assert post(client, esp, event).status_code == 200
+    assert letter.facts.get().at.astimezone(UTC).isoformat() == f"{told}+00:00"
+    assert state_of(letter) == "bounced"
 
 
 # ---- Forged, stale, strange

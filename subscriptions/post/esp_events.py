@@ -202,6 +202,7 @@ def _report(event, esp) -> Report | None:
     said = event.mta_response or event.description or ""
     status = status_in(said)
     letter_id, message_id = _letter(event)
+    at = event.timestamp  # Not all say in which zone.
     return Report(
         kind=kind,
         addresses=(),
@@ -211,7 +212,7 @@ def _report(event, esp) -> Report | None:
         grade=_grade(event, esp, status) if kind == "bounced" else "",
         status=status,
         said=cleaned(said),
-        at=event.timestamp,
+        at=at and at.replace(tzinfo=at.tzinfo or UTC),
         letter_id=letter_id,
     )
 
