@@ -338,6 +338,12 @@ def test_nonsense_is_answered_and_no_more(client, use, esp, body):
     assert not LetterFact.objects.exists()
 
 
+def test_nonsense_fills_no_log(client, use, letter, caplog):
+    event = use("ses")["gone"](letter) | {"Message": "no JSON of Ada's " * 9999}
+    assert post(client, "ses", event).status_code == 400
+    assert len(caplog.text) < 1_000
+
+
 @pytest.mark.parametrize("bad", [{"letter": "9" * 30}, {"letter": "-1"}, {"letter": None}, "x", 7])
 def test_marks_that_are_none_of_ours_find_no_letter(client, use, letter, bad):
     event = use("postmark")["gone"](letter)

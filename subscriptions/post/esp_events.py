@@ -20,7 +20,7 @@ from django.utils.crypto import constant_time_compare
 from subscriptions.post import esps, message_ids
 from subscriptions.post.esps import Esp
 from subscriptions.post.replies import grade_of, status_in
-from subscriptions.post.reports import Report, cleaned
+from subscriptions.post.reports import SAID_CHARACTERS, Report, cleaned
 
 #: So old may a signed event be: some providers sign once, and try for hours to be heard.
 STALE = timedelta(hours=24)
@@ -59,7 +59,7 @@ def reports_in(request, esp: Esp, now: datetime) -> list[Report]:
         events = view.parse_events(request)
         return [report for event in events if (report := _report(event, esp)) is not None]
     except (AnymailError, ImproperlyConfigured) as error:
-        raise Unreadable(str(error.args[:1])) from None
+        raise Unreadable(str(error.args[:1])[:SAID_CHARACTERS]) from None  # All of it, maybe.
     except NONSENSE as error:
         raise Unreadable(type(error).__name__) from None
 
