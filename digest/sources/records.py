@@ -32,7 +32,8 @@ ARXIVS = re.compile(
     r"(arxiv:|(https?://)?(www\.|export\.)?arxiv\.org/(abs|pdf|html)/)", re.IGNORECASE | re.ASCII
 )
 OLD_ID = re.compile(r"([a-z-]+)(\.[A-Z]{2})?/(\d{7})(v\d+)?", re.ASCII)
-OTHER_ID = re.compile(r"[a-z][a-z0-9-]*:[A-Za-z0-9._/()-]+")
+#: Without "/../" and "/./", which browsers resolve: its page's address would lead to another page.
+OTHER_ID = re.compile(r"[a-z][a-z0-9-]*:(?!.*/\.\.?(?:/|$))[A-Za-z0-9._/()-]+")
 CONTROLS = re.compile(
     r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff"
     r"\u200b\u2060\ufeff\ufdd0-\ufdef"
