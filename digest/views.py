@@ -54,7 +54,10 @@ def preview(request):
     address of the page, which names her wishes alone.
     """
     if request.method != "POST":
-        return HttpResponse(front.part_for(_wishes(request.GET), timezone.now()))
+        part = front.part_for(_wishes(request.GET), timezone.now())
+        response = HttpResponse(part, headers={"X-Robots-Tag": "noindex"})
+        patch_cache_control(response, private=True)  # Her wishes, and maybe that many look now.
+        return response
     asked = QueryDict(mutable=True)
     for name in WISHES:
         asked.setlist(name, [text for text in request.POST.getlist(name) if text.strip()])

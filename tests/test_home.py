@@ -146,9 +146,10 @@ def test_when_too_many_try_it_at_once_the_others_are_asked_to_wait(client, paper
 
 
 def test_a_preview_is_nobody_elses_and_not_to_be_found(client, papers):
-    response = client.get("/", {"interests": "graph networks"})
-    assert "private" in response["Cache-Control"]
-    assert response["X-Robots-Tag"] == "noindex"
+    for path in ("/", "/preview/"):
+        response = client.get(path, {"interests": "graph networks"})
+        assert "private" in response["Cache-Control"]
+        assert response["X-Robots-Tag"] == "noindex"
     response = client.get("/")
     assert "public" in response["Cache-Control"]
     assert not response.cookies
