@@ -17,7 +17,7 @@ from digest.ranking.query import SHORT, Query
 from digest.ranking.relevance import COVERAGE, LONG, idf_of
 
 WORDS = 3
-HYPHEN = re.compile("[-\u2010\u2011]")
+HYPHEN = re.compile(text.HYPHEN)
 
 
 def words_behind_query(

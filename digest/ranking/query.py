@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
 
-from digest.ranking import text
-from digest.ranking.stopwords import FILLERS, STOP_WORDS
+from digest.ranking import joints, text
+from digest.ranking.beside import Lone, lone_words
+from digest.ranking.stopwords import FILLERS
 
 #: A comma parts a list of phrases of so many words at most; in a sentence it is only a comma. A
 #: semicolon parts anything but what was pasted.
@@ -20,12 +21,6 @@ SHORT_TEXT = 400  # Characters. What is longer is read anew each time: many woul
 MAX_TERMS = 400  # And of a part so many different terms: an abstract that was pasted has fewer.
 
 QUOTES = str.maketrans("“”„«»‟〝〞＂", '"' * 9)
-#: Prefixes that papers write with a hyphen or without, and readers with a space as well.
-SPACED = re.compile(
-    r"\b(anti|auto|bio|hyper|inter|intra|meta|micro|multi|nano|neuro|non|poly|pre|pseudo|quasi|semi"
-    r"|spatio|sub)\s+(?=[a-z]{3})",
-    re.IGNORECASE,
-)
 #: Addresses and ids of papers, whose letters are no words: "https://…", "arXiv:2506.04235", a DOI.
 ADDRESS = re.compile(
     r'(?:\bhttps?://|\bwww\.|\b(?:doi:\s?)?10\.\d{4,9}/|\barxiv:\s?(?=\d|[a-z.-]+/\d))[^\s",;<>]+',
@@ -42,57 +37,14 @@ BUT = re.compile(
     re.IGNORECASE,
 )
 FEW = 8  # Words of a line.
-
-#: What stands in quotes: its words, folded.
-type Quote = tuple[str, ...]
-#: A word of one letter or a number, as in "T cells", "vitamin D" or "type 2 diabetes", or what a
-#: hyphen may join to the next word, as in "few-shot": the term before, itself, the term after.
-type Lone = tuple[str, str, str]
-#: Letters that are words of English, of "e.g." and "i.e.", that an apostrophe makes, or that a
-#: hyphen joins to a term; C++ and C#, which stand beside anything; and numbers that are part of a
-#: term.
-NO_LONE = re.compile(
-    r"\b(?:[Ee]\.\s?g|[Ii]\.\s?e)\b|\b[AaIi]\b"
-    r"|['\u2019]\w\b|\b[^\W\d](?:['\u2019+#]|[-\u2010\u2011](?=\w))"
-    r"|\d[-\u2010\u2011]\w\b|(?<=[^\W\d_]{2})[-\u2010\u2011]?\d{1,4}(?!\w|\.\d)"
-)
-NUMBER = re.compile(r"\d+(?:\.\d+)*")
-#: What a hyphen joins to the next word, so that both are one term, and what others write without
-#: it: letters, prefixes, words that are no terms. Papers write both: "k-means", "super-resolution",
-#: "few-shot", "chain-of-thought". "E-mail" and "email" are one word as it is.
-HINGES = "|".join(sorted(text.PREFIXES | STOP_WORDS, key=len, reverse=True))
-WITH_HYPHEN = re.compile(
-    rf"(?<![\w'\u2019])([^\W\d_AEIaei]|{HINGES})[-\u2010\u2011](?=([^\W\d_]{{2,}}))", re.IGNORECASE
-)
-#: Where it isn't there, these are something else: "the", and "over time" is no overtime.
-NO_HINGES = "a|an|the|over|re|un|under"
-WITHOUT_HYPHEN = re.compile(
-    rf"(?<![\w'\u2019-])(?!(?:{NO_HINGES})\s)([^\W\d_AIai]|{'|'.join(text.PREFIXES)})\s+"
-    r"(?=[^\W\d_]{2,})",
-    re.IGNORECASE,
-)
-#: Words that are no terms, but of a few words they are meant: "few shot" isn't "zero-shot".
-COUNTING = re.compile(
-    r"(?<![\w'\u2019-])(few|first|last|next|off|one|third|three|two)\s+(?=([^\W\d_]{2,}))",
-    re.IGNORECASE,
-)
-#: Only in quotes does a word that is no term belong to the next one, however it is written.
-QUOTED_WITHOUT = re.compile(
-    rf"(?<![\w'\u2019-])(?:(?!(?:{HINGES})\s)[^\W\d_]{{2,}}\s+)?"
-    rf"(?!(?:{NO_HINGES})\s)(?:{HINGES})\s+(?:(?:{HINGES})\s+)*[^\W\d_]{{2,}}",
-    re.IGNORECASE,
-)
-#: And so a number after a word: "Llama-3", "Llama3", "Llama 3".
-NUMBER_WITH_WORD = re.compile(r"(?<![^\W_])([^\W\d_]{2,})[-\u2010\u2011]?(?=\d{1,4}(?![^\W_]))")
-NUMBER_AFTER_WORD = re.compile(r"(?<![^\W_])([^\W\d_]{2,})\s+(?=\d{1,4}(?![^\W_]))")
-#: How a quote begins: nothing before it tells which word stands there.
-BEGINNING = re.compile(rf"\s*(?:(?:{HINGES})\s+)*({HINGES})\s+([^\W\d_]{{2,}})", re.IGNORECASE)
+QUESTION = re.compile(r"\W*(?:how|what|when|where|which|who|why)\b", re.IGNORECASE)
 #: How a name is written without the key for its umlaut, which papers mostly have: "Schroedinger".
 UMLAUT = re.compile(
     r"\b(?=\w{6})([b-df-hj-np-tv-z]{1,4})([ao]|(?<![gq])u)e(?=[b-df-hj-np-tv-z]\w)", re.IGNORECASE
 )
-YEAR = re.compile(r"(?:19|20)\d\d")
-QUESTION = re.compile(r"\W*(?:how|what|when|where|which|who|why)\b", re.IGNORECASE)
+
+#: What stands in quotes: its words, folded.
+type Quote = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -187,14 +139,14 @@ def _ways(part: str) -> Iterator[Query]:
     write it: "T-cell" as "T cell", "k means" as "k-means", "Llama3" as "Llama 3", and
     "chain of thought" as "chain-of-thought"; and "Schroedinger" as "Schrodinger", as "ö" is read.
     """
-    yield (query := _query(part, part))
+    said = joints.with_prefixes(part)
+    yield (query := _query(said, part))
     if not query.quotes and len(query.distinct) > SHORT:
         return
-    said = query.text
-    joined, apart = _rewritten(said, _with_hyphens), _rewritten(said, _without_hyphens)
+    joined, apart = _rewritten(said, joints.with_hyphens), _rewritten(said, joints.without_hyphens)
     ways = [_query(way, part) for way in (joined, _rewritten(said, _with_umlauts)) if way != said]
     if apart != said:
-        ways.append(_query(apart, part, spaced=False, beside=_hinges(said)))
+        ways.append(_query(apart, part, joints.hyphenated(" ".join(QUOTED.findall(said)) or said)))
     yield from (way for way in ways if query.quotes or len(way.distinct) <= SHORT)
 
 
@@ -205,79 +157,39 @@ def _rewritten(said: str, rewrite: Callable[[str, bool], str]) -> str:
     return rewrite(said, False)
 
 
-def _with_hyphens(said: str, is_quoted: bool) -> str:
-    if is_quoted:
-        said = QUOTED_WITHOUT.sub(lambda found: "-".join(found[0].split()), said)
-    else:
-        said = COUNTING.sub(r"\1-", said)
-    return NUMBER_AFTER_WORD.sub(r"\1-", WITHOUT_HYPHEN.sub(r"\1-", said))
-
-
 def _with_umlauts(said: str, _: bool) -> str:
     return UMLAUT.sub(r"\1\2", said)
 
 
-def _without_hyphens(said: str, _: bool) -> str:
-    return NUMBER_WITH_WORD.sub(r"\1 ", WITH_HYPHEN.sub(r"\1 ", said))
-
-
-def _hinges(said: str) -> list[Lone]:
-    """Return what hyphens join to the next word, so that it still must stand beside it: without
-    the "re", "re-sign" would be about any sign.
-    """
-    meant = " ".join(QUOTED.findall(said)) or said
-    return [_hinge(found) for found in WITH_HYPHEN.finditer(meant)]
-
-
-def _hinge(found: re.Match[str]) -> Lone:
-    return "", found[1].lower(), text.term(found[2])
-
-
-def _query(said: str, part: str, *, spaced: bool = True, beside: Sequence[Lone] = ()) -> Query:
-    """Return a part, written so. `spaced`: a prefix that stands alone belongs to the next word."""
-    said = SPACED.sub(r"\1-", said) if spaced else said
-    words = text.words(said, of_query=True)
-    terms = text.stems(words)
-    if (is_sentence := len(terms) > SHORT) or QUESTION.match(said):
-        saying = text.stems([word for word in words if word not in FILLERS])
-        if len(saying) >= (1 if is_sentence else 2):  # "What is tool use?" is about no mere tool.
-            terms = saying
+def _query(said: str, part: str, hinges: Sequence[Lone] = ()) -> Query:
+    """Return a part, written so, of which the hinges had a hyphen."""
+    terms = _terms(said)
     distinct = set(list(dict.fromkeys(terms))[:MAX_TERMS])
     # What is quoted in an abstract that was pasted is no wish of hers.
     quoted = QUOTED.findall(said) if len(said) <= SHORT_TEXT else []
     quotes = {tuple(text.words(one, of_query=True)) for one in quoted}
     stems = {quote: tuple(text.stems(list(quote))) for quote in quotes}
-    meant = [said] if len(distinct) <= SHORT else quoted
-    lone = [lone for said in meant for lone in lone_words(said)]
-    if not quoted and len(distinct) <= SHORT:
-        lone += [_hinge(found) for found in COUNTING.finditer(said)]
-    lone += [_hinge(found) for one in quoted if (found := BEGINNING.match(one))]
-    lone += beside
+    is_few = len(distinct) <= SHORT
+    lone = [one for meant in ([said] if is_few else quoted) for one in lone_words(meant)]
+    if is_few and not quoted:
+        lone += joints.counting(said)
+    lone += chain.from_iterable(map(joints.beginning, quoted))
     return Query(
         said,
         part,
         tuple(term for term in terms if term in distinct),
         tuple(sorted({phrase for phrase in stems.values() if len(phrase) > 1})),
         tuple(sorted(quote for quote in quotes if stems[quote])),
-        tuple(dict.fromkeys(one for one in lone if one[0] or one[2])),
+        tuple(dict.fromkeys(one for one in (*lone, *hinges) if one[0] or one[2])),
     )
 
 
-def lone_words(said: str) -> list[Lone]:
-    """Return the words of one letter and the numbers in a text, each with its neighbours, in order.
-
-    But for years, which stand anywhere, and Greek letters, which are terms by their names.
-
-    >>> lone_words("C*-algebras"), lone_words("vitamin D"), lone_words("k-means")
-    ([('', 'c', 'algebra')], [('vitamin', 'd', '')], [])
-    >>> lone_words("type 2 diabetes"), lone_words("Qwen2.5"), lone_words("GPT-4 in 2024")
-    ([('type', '2', 'diabet')], [('qwen', '2.5', '')], [])
-    """
-    words = ["", *text.SYMBOL.findall(NO_LONE.sub(" ", said).lower()), ""]
-    found = [
-        (text.term(words[place - 1]), word, text.term(words[place + 1]))
-        for place, word in enumerate(words)
-        if (len(word) == 1 and word.isalpha() and word not in text.GREEK)
-        or (NUMBER.fullmatch(word) and not YEAR.fullmatch(word))
-    ]
-    return [one for one in found if one[0] or one[2]]
+def _terms(said: str) -> list[str]:
+    """Return the terms of a text; of a sentence or a question, those that say something."""
+    words = text.words(said, of_query=True)
+    terms = text.stems(words)
+    if (is_sentence := len(terms) > SHORT) or QUESTION.match(said):
+        saying = text.stems([word for word in words if word not in FILLERS])
+        if len(saying) >= (1 if is_sentence else 2):  # "What is tool use?" is about no mere tool.
+            return saying
+    return terms

@@ -13,9 +13,11 @@ import Stemmer
 
 from digest.ranking.stopwords import STOP_WORDS
 
+#: What counts as one character of a kind, in expressions.
+LETTER, HYPHEN, APOSTROPHE = r"[^\W\d_]", r"[-\u2010\u2011]", r"['\u2019]"
 WORD = re.compile(r"[^\W_]{2,}")
 ACRONYM = re.compile(r"\b[A-Z][A-Z0-9]+(?=s?\b)")
-HYPHENATED = re.compile(r"(?<![^\W_])[^\W_]+(?:[-\u2010\u2011][^\W_]+)+")
+HYPHENATED = re.compile(rf"(?<![^\W_])[^\W_]+(?:{HYPHEN}[^\W_]+)+")
 #: Words of one letter as well, and numbers, also one that ends a word: of GPT4, not of R1 and 3D.
 SYMBOL = re.compile(r"[^\W\d_]{2,}|\d+(?:\.\d+)*(?![^\W_])|[^\W_]+")
 MAX_WORD = 40  # Longer ones are no words; they would only fill the vocabulary.
@@ -36,10 +38,11 @@ LATEX_SYNTAX = str.maketrans("", "", "${}_^\\~")
 # ---- Unicode: accents go, a Greek letter that stands alone is its name
 
 ACCENT = re.compile("[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]")
-HYPHEN = str.maketrans("\u2010\u2011\u2012\u2013\u2212", "-----")
+HYPHENS = str.maketrans("\u2010\u2011\u2012\u2013\u2212", "-----")
 #: Letters that no accent makes.
-LETTERS = {"ł": "l", "ø": "o", "đ": "d", "ħ": "h", "ı": "i", "æ": "ae", "œ": "oe", "ß": "ss"}
-LETTER = str.maketrans(LETTERS)
+UNACCENTED = str.maketrans(
+    {"ł": "l", "ø": "o", "đ": "d", "ħ": "h", "ı": "i", "æ": "ae", "œ": "oe", "ß": "ss"}
+)
 GREEK_LETTER = re.compile(r"(?<![α-ω])[α-ω](?![α-ω])")
 NAMES_OF_GREEK = """
     alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma
@@ -151,7 +154,7 @@ def folded(text: str) -> str:
     if text.isascii():
         return text
     text = ACCENT.sub("", unicodedata.normalize("NFKD", text)).lower()
-    return text.translate(HYPHEN).translate(LETTER)
+    return text.translate(HYPHENS).translate(UNACCENTED)
 
 
 def hyphenated(text: str) -> list[str]:
