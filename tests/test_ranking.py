@@ -329,6 +329,12 @@ def test_of_a_letter_in_the_middle_one_neighbour_is_enough():
     assert papers_of(follow("vitamin D deficiency"), papers) == [0]
 
 
+@pytest.mark.parametrize("said", ["3-D", "11-D", "1.5-B"])
+def test_a_number_that_a_hyphen_joins_to_a_letter_is_a_term_with_it(said):
+    papers = [f"{said} bread", f"{said.replace('-', '')} bread", "bread", "rice"]
+    assert set(papers_of(follow(f"{said} bread"), papers)) == {0, 1}
+
+
 @pytest.mark.parametrize("topic", ["k-means", "k means", "K-Means", "rice, k means"])
 def test_a_letter_and_a_word_are_the_same_with_a_hyphen_and_without(topic):
     papers = ["k-means", "k means", "kmeans", "the $k$-means of graphs", "means of k", "oven means"]
