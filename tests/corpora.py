@@ -101,3 +101,15 @@ def choices_of(profile, papers=TITLES, *, seen=(), model=None, **known):
 def papers_of(profile, papers=TITLES, **known):
     """Return which papers one reader is given, best first, as their places."""
     return [choice.paper for choice in choices_of(profile, papers, **known)]
+
+
+def everything(weight=1.0):
+    """Return an interest in the category of all papers."""
+    return Interest("everything", "", weight, ("all",))
+
+
+def unmuted(papers, *mutes):
+    """Return which papers are left to who follows all of them and mutes these texts."""
+    profile = Profile((everything(),), follow(mutes=mutes).mutes, len(papers))
+    places = papers_of(profile, papers, categories=[("all",)] * len(papers))
+    return [papers[place] for place in sorted(places)]
