@@ -19,7 +19,7 @@ from tests import make
 from tests.make import NOW
 from tests.pages import web_copy_of
 from tests.promised import broken
-from tests.test_asking import ABSTRACT, kitchen
+from tests.questions import ABSTRACT, kitchen
 
 pytestmark = pytest.mark.django_db
 
