@@ -1,7 +1,6 @@
 """Works that are stored under two ids, as where a file told of one before arXiv did."""
 
 import re
-import unicodedata
 from collections import defaultdict
 from itertools import permutations
 
@@ -9,6 +8,7 @@ from django.db.models import QuerySet
 
 from digest import titles
 from digest.models import Paper
+from digest.ranking import text
 
 MOST_WORDS = 6  # Of a name; what has more is a group's.
 
@@ -63,7 +63,6 @@ def _people(names):
     return people - {()}
 
 
-def _words(text):
+def _words(said):
     """Return the words of a text, without case and accents."""
-    letters = unicodedata.normalize("NFKD", text.casefold())
-    return re.findall(r"\w+", "".join(one for one in letters if not unicodedata.combining(one)))
+    return re.findall(r"\w+", text.folded(said))

@@ -81,6 +81,7 @@ def test_a_work_by_the_same_people_is_found_under_its_other_id():
         ("Ada Lovelace", "Lovelace, A."),
         ("Ada B. Lovelace", "A Lovelace"),
         ("Florian Grötschla", "GROTSCHLA F"),
+        ("Stanisław Łojasiewicz", "Lojasiewicz, S."),
         ("OpenAI", "OpenAI"),
         ("王伟", "王伟"),
     ],
