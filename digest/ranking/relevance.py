@@ -29,10 +29,14 @@ ENOUGH = 100
 
 @dataclass(frozen=True)
 class Relevance:
-    """`scores` (n_queries, n_papers) in [0, 1], and `is_about`, of the same shape."""
+    """`scores` in [0, 1], and `is_about`. Why not, where it is not: which papers have `enough` of
+    the words, and the score that is `wanted`. All are of the shape (n_queries, n_papers).
+    """
 
     scores: np.ndarray
     is_about: np.ndarray
+    enough: np.ndarray
+    wanted: np.ndarray
 
 
 def relevance(
@@ -48,20 +52,20 @@ def relevance(
     scores = similarity(edition, vectors, model.latent(vectors), tuning)
     # Rounded, since the last bits depend on what else is asked for.
     scores = np.round(_expanded(model, edition, scores, tuning), 5)
-    is_about, lacking = coverage(model, edition, queries)
-    wanted = least(lacking, tuning)
+    enough, lacking = coverage(model, edition, queries)
+    wanted = tuning.floor + LACKING * lacking
     for row, query in enumerate(queries):
         if query.is_short:
-            together = edition.says([query.terms], np.flatnonzero(is_about[row]))
+            together = edition.says([query.terms], np.flatnonzero(enough[row]))
             scores[row, together] = 1 - (1 - scores[row, together]) ** TOGETHER
             wanted[row, ~together] += APART
         elif query.is_sentence:
             wanted[row] += APART
-    is_about &= scores >= wanted
+    is_about = enough & (scores >= wanted)
     for row, query in enumerate(queries):
         if query.is_literal:  # Last, since texts are looked at.
             is_about[row] &= edition.says_as_written(query, np.flatnonzero(is_about[row]))
-    return Relevance(scores, is_about)
+    return Relevance(scores, is_about, enough, wanted)
 
 
 def similarity(
@@ -93,11 +97,6 @@ def _expanded(
     further = similarity(edition, words, model.latent(words), tuning)
     share = tuning.expansion * scores.max(axis=1, keepdims=True)
     return (scores + share * further) / (1 + share)
-
-
-def least(lacking: np.ndarray, tuning: Tuning) -> np.ndarray:
-    """Return the least score with which papers that lack so much of a query are about it."""
-    return tuning.floor + LACKING * lacking
 
 
 def coverage(

@@ -13,7 +13,7 @@ from digest.ranking.model import ABSENT, TfidfModel
 from digest.ranking.muting import muted
 from digest.ranking.profile import Interest, Profile
 from digest.ranking.query import Query
-from digest.ranking.relevance import APART, LONG, coverage, least, relevance
+from digest.ranking.relevance import LONG, Relevance, relevance
 from digest.ranking.tuning import Tuning
 
 
@@ -97,10 +97,10 @@ def _outside(
         parts = meant(model, interest.query)
         if not parts:
             continue
-        scores = relevance(model, edition, parts, tuning).scores[:, paper]
-        best = _in_her_words(model, edition, parts, paper, scores)
-        if scores[best] > nearest.score:
-            near = _near(model, edition, parts[best], paper, tuning, float(scores[best]))
+        found = relevance(model, edition, parts, tuning)
+        best = _in_her_words(parts, found, paper)
+        if found.scores[best, paper] > nearest.score:
+            near = _near(model, edition, parts[best], paper, found, best)
             if near.what == "disliked" and _is_elsewhere(edition, interest, paper):
                 near = replace(near, what="elsewhere")
             nearest = replace(near, topic=interest.name)
@@ -111,33 +111,26 @@ def _is_elsewhere(edition: Edition, interest: Interest, paper: int) -> bool:
     return bool(interest.categories) and paper not in edition.within(interest.categories)
 
 
-def _in_her_words(
-    model: TfidfModel, edition: Edition, parts: Sequence[Query], paper: int, scores: np.ndarray
-) -> int:
+def _in_her_words(parts: Sequence[Query], found: Relevance, paper: int) -> int:
     """Return which query the paper is nearest to: of the ways to write its part, the best of which
     the paper has enough; where it has of none, the one that she wrote, whose words she knows.
     """
+    scores = found.scores[:, paper]
     part = parts[int(np.argmax(scores))].part
     ways = [number for number, query in enumerate(parts) if query.part == part]
-    enough, _ = coverage(model, edition, parts)
-    had = [number for number in ways if enough[number, paper]]
+    had = [number for number in ways if found.enough[number, paper]]
     return max(had, key=lambda number: float(scores[number]), default=ways[0])
 
 
 def _near(
-    model: TfidfModel, edition: Edition, query: Query, paper: int, tuning: Tuning, score: float
+    model: TfidfModel, edition: Edition, query: Query, paper: int, found: Relevance, row: int
 ) -> Verdict:
-    """Return what keeps a paper from a query."""
-    enough, lacking = coverage(model, edition, [query])
-    floor = float(least(lacking[0, paper], tuning))
-    if not enough[0, paper]:
+    """Return what keeps a paper from a query, which is in that row of what was found."""
+    score, floor = float(found.scores[row, paper]), float(found.wanted[row, paper])
+    if not found.enough[row, paper]:
         return Verdict("apart", score, floor, missing=_missing(model, edition, query, paper))
     if query.is_literal and not edition.says_as_written(query, np.array([paper]))[paper]:
         return Verdict("scattered", score, floor)
-    if query.is_short:
-        floor += APART * (not edition.says([query.terms], np.array([paper]))[paper])
-    elif query.is_sentence:
-        floor += APART
     return Verdict("weak" if score < floor else "disliked", score, floor)
 
 
