@@ -54,7 +54,11 @@ def _source(identity):
 
 
 def _people(names):
-    """Return the authors, each as what "Ada B. Lovelace" and "Lovelace, A." have in common, too."""
+    """Return the authors, each as what "Ada B. Lovelace" and "Lovelace, A." have in common, too.
+
+    Looser than authors.is_called: the title is the same already, so that a namesake is rare, and a
+    hyphen that initials lost ("Chen-Xiao Gao", "Gao, C.") must not make two works of one.
+    """
     people = set()
     for name in names:
         words = _words(name)[:MOST_WORDS]

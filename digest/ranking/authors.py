@@ -16,9 +16,9 @@ BETWEEN = re.compile(r"\s*;\s*|\s+(?:(?i:and|und)|&|OR)\s+")  # "Or" is somebody
 #: As keyboards for Chinese and Japanese write them.
 SIGNS = str.maketrans("：，；、", ":,;;")
 APOSTROPHES = str.maketrans("", "", "'’`´")
+LETTERS = re.compile(rf"{text.LETTER}+")
 #: Words that a hyphen joins are one name: Wei-Lin Wang is not Wei Wang.
-JOINED = re.compile(r"[^\W\d_]+(?:\.?-[^\W\d_]+)*")
-LETTERS = re.compile(r"[^\W\d_]+")
+JOINED = re.compile(rf"{LETTERS.pattern}(?:\.?-{LETTERS.pattern})*")
 SUFFIXES = frozenset({"jr", "sr", "ii", "iii", "iv"})
 
 

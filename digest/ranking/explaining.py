@@ -73,7 +73,7 @@ def _as_she_wrote(model: TfidfModel, query: Query) -> dict[str, str]:
         if len(letter) > 1 and text.term(letter):
             continue  # As "super" of "super resolution", which is said anyway.
         if before in hers and not letter.isalpha():
-            number = rf"[^\W\d_]{{2,}}[-\u2010\u2011\s]*{re.escape(letter)}(?![^\W_])"
+            number = rf"{text.LETTER}{{2,}}(?:{text.HYPHEN}|\s)*{re.escape(letter)}(?![^\W_])"
             for said in re.findall(number, query.text):
                 hers |= {term: said for term, word in hers.items() if said.startswith(word)}
             continue
