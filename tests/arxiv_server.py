@@ -7,7 +7,6 @@ for all), "oai" or "api"; what is in `answers` is sent first, an answer a reques
 what was asked for, when, and how many connections were open.
 """
 
-import socketserver
 import threading
 import time
 from collections import defaultdict, deque
@@ -20,8 +19,9 @@ from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 from xml.sax.saxutils import escape
 from zoneinfo import ZoneInfo
 
+from tests.loopback import USUAL, LoopbackServer
+
 EASTERN = ZoneInfo("America/New_York")
-USUAL = None  # An answer that is nothing special.
 PHYSICS = {"astro-ph", "cond-mat", "gr-qc", "hep-ex", "hep-lat", "hep-ph", "hep-th", "math-ph"}
 PHYSICS |= {"nlin", "nucl-ex", "nucl-th", "physics", "quant-ph"}
 
@@ -53,16 +53,12 @@ class Known:
     versions: list[datetime] = field(default_factory=list)
 
 
-class ArxivServer(socketserver.ThreadingTCPServer):
-    allow_reuse_address = True
-    daemon_threads = True
-    request_queue_size = 32
-
+class ArxivServer(LoopbackServer):
     def __init__(self, days, *, today, page_size=2_000):
-        super().__init__(("127.0.0.1", 0), Conversation)
-        self.days, self.today, self.page_size = days, today, page_size
+        super().__init__(Conversation, today)
+        self.days, self.page_size = days, page_size
         self.faults, self.answers = {}, defaultdict(deque)
-        self.asked, self.connections, self.lock = [], 0, threading.Lock()
+        self.connections, self.lock = 0, threading.Lock()
         self.seconds = 0.0  # How long each answer takes.
         self.tokens = set()
         self.repeats_last = False  # Each page begins with the last paper of the one before.
@@ -70,23 +66,21 @@ class ArxivServer(socketserver.ThreadingTCPServer):
         self.deleted = set()
         self.after_page = lambda number: None  # What happens once so many pages were sent.
         self.pages = 0
-        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
     @property
     def addresses(self):
         """Where the source finds what it asks for: keyword arguments of ArXiv."""
-        base = f"http://127.0.0.1:{self.server_address[1]}"
-        return {"rss": f"{base}/rss", "oai": f"{base}/oai", "api": f"{base}/api/query"}
+        return {
+            "rss": f"{self.base}/rss",
+            "oai": f"{self.base}/oai",
+            "api": f"{self.base}/api/query",
+        }
 
     def paths(self, start="/"):
         return [asked.path for asked in self.asked if asked.path.startswith(start)]
 
     def expire_tokens(self):
         self.tokens.clear()
-
-    def close(self):
-        self.shutdown()
-        self.server_close()
 
     def handle_error(self, request, client_address):
         """A client that hangs up is what some tests are about."""

@@ -2,57 +2,34 @@
 
 `add` posts a simple paper on a server's list of a day, `publish` puts one on the list of what
 journals published; `lists` and `journals` hold the rows, so that a test can spoil one. What is in
-`answers` is sent first, an answer a request for a list; `asked` tells what was asked for. As the
-real one has it: pages of 30, numbers now and then as texts, an error beyond the end.
+`answers` is sent first, an answer a request for a list; `asked` tells what was asked for: (server,
+day, place). As the real one has it: pages of 30, numbers now and then as texts, an error beyond
+the end.
 """
 
-import json
 import re
-import socketserver
-import threading
-from collections import defaultdict, deque
+from collections import defaultdict
 from datetime import date
-from http.server import BaseHTTPRequestHandler
+
+from tests.loopback import DOWN, USUAL, JsonConversation, LoopbackServer, says
 
 PATH = re.compile(
     r"/(details|pubs)/(biorxiv|medrxiv)/(\d{4}-\d\d-\d\d)/(\d{4}-\d\d-\d\d)/(\d+)/json"
 )
 SERVERS = {"biorxiv": "bioRxiv", "medrxiv": "medRxiv"}
-USUAL = None  # An answer that is nothing special.
-DOWN = (500, {}, b"")
 
 
-def web_page():
-    """Return a page for people, as it comes when something in front of the service fails."""
-    body = b"<!DOCTYPE html>\n<html><head><title>Just a moment</title></head><body></body></html>"
-    return 200, {"Content-Type": "text/html; charset=UTF-8"}, body
-
-
-def says(told):
-    """Return an answer with this for its JSON, or these bytes."""
-    return 200, {}, told if isinstance(told, bytes) else json.dumps(told).encode()
-
-
-class BioRxivServer(socketserver.ThreadingTCPServer):
-    allow_reuse_address = True
-    daemon_threads = True
+class BioRxivServer(LoopbackServer):
     page = 30
 
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Conversation)
+    def __init__(self, *, today):
+        super().__init__(Conversation, today)
         self.lists = defaultdict(list)  # By server and day.
         self.journals = defaultdict(list)
-        self.answers = deque()
-        self.asked = []  # (server, day, place)
         self.asked_of_journals = []
         self.of_journals = USUAL  # The answer to all requests for those.
         self.total = len  # Of a list of rows, how many there are said to be.
         self.after_page = lambda: None
-        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
-
-    @property
-    def base(self):
-        return f"http://127.0.0.1:{self.server_address[1]}"
 
     def add(self, day, number=1, *, server="biorxiv", **fields):
         """Post a version of a paper on a day, with the fields of its row replaced."""
@@ -62,12 +39,8 @@ class BioRxivServer(socketserver.ThreadingTCPServer):
         """Have a journal publish a paper on a day."""
         self.journals[server, day].append(publication(day, doi, **fields))
 
-    def close(self):
-        self.shutdown()
-        self.server_close()
 
-
-class Conversation(BaseHTTPRequestHandler):
+class Conversation(JsonConversation):
     def do_GET(self):
         found = PATH.fullmatch(self.path)
         if not found:
@@ -80,8 +53,7 @@ class Conversation(BaseHTTPRequestHandler):
                 return self.send(*self.server.of_journals)
             return self.list_of(self.server.journals[key], place, day)
         self.server.asked.append((server, day, place))
-        special = self.server.answers.popleft() if self.server.answers else USUAL
-        if special is not USUAL:
+        if (special := self.server.next_answer()) is not USUAL:
             return self.send(*special)
         self.list_of(self.server.lists[key] if day == until else [], place, day)
         self.server.after_page()
@@ -104,17 +76,6 @@ class Conversation(BaseHTTPRequestHandler):
                 "total": None if total is None else str(total),
             }
         self.send(*says({"messages": [message], "collection": some}))
-
-    def send(self, status, headers, body):
-        self.send_response(status)
-        kind = {"Content-Type": "application/json; charset=utf-8"}
-        for name, value in (kind | {"Content-Length": str(len(body))} | headers).items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format, *args):
-        """Quiet: `asked` tells what was asked for."""
 
 
 def doi(day, number):

@@ -2,8 +2,8 @@
 
 The path is a list of orders, one for each time that it is asked, the last for all times after:
 `/429,200` is busy once and then answers. An order is the name of a function below, a status, or a
-status with the pause to ask for, as in `429+12`. What was asked is in `asked`; when connections
-were open, in `open_at`.
+status with the pause to ask for, as in `429+12`. What was asked is in `asked`, as (path,
+headers with names in lower case); when connections were open, in `open_at`.
 """
 
 import gzip
@@ -14,37 +14,29 @@ import time
 from contextlib import suppress
 from urllib.parse import unquote
 
+from tests.loopback import LoopbackServer
+
 BODY = b"<rss>papers</rss>"
 ZEROS = bytes(1_000_000)
 
 
-class HostileServer(socketserver.ThreadingTCPServer):
-    allow_reuse_address = True
-    daemon_threads = True
-
+class HostileServer(LoopbackServer):
     def __init__(self):
-        super().__init__(("127.0.0.1", 0), Conversation)
-        self.asked = []  # (path, headers with names in lower case)
+        super().__init__(Conversation)
         self.sent = 0  # Bytes of bodies without an end.
         self.open_at = []  # (from, until) of each connection, on the monotonic clock.
         self.is_closing = threading.Event()
-        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
     @property
     def host(self):
-        return f"127.0.0.1:{self.server_address[1]}"
-
-    @property
-    def url(self):
-        return f"http://{self.host}"
+        return self.base.removeprefix("http://")
 
     def paths(self):
         return [path for path, headers in self.asked]
 
     def close(self):
         self.is_closing.set()
-        self.shutdown()
-        self.server_close()
+        super().close()
 
     def handle_error(self, request, client_address):
         """A client that hangs up is what many tests are about."""

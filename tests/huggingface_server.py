@@ -1,20 +1,19 @@
 """Hugging Face's daily papers on loopback: the same addresses, rows, headers and refusals.
 
 `add` puts a simple paper on a day's list; `lists` holds the rows, so that a test can spoil one.
-What is in `answers` is sent first, an answer a request; `asked` tells what was asked for.
+What is in `answers` is sent first, an answer a request; `asked` tells what was asked for: (day,
+page), as written in the request.
 """
 
 import json
-import socketserver
-import threading
-from collections import defaultdict, deque
+from collections import defaultdict
 from datetime import date
 from hashlib import sha256
-from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+from tests.loopback import USUAL, JsonConversation, LoopbackServer
+
 PATH = "/api/daily_papers"
-USUAL = None  # An answer that is nothing special.
 POLICY = '"fixed window";"api";q=500;w=300'
 
 
@@ -24,58 +23,29 @@ def too_many(seconds):
     return 429, headers, b'{"error":"We had to rate limit your IP."}'
 
 
-def web_page():
-    """Return a page for people, as it comes when something in front of the service fails."""
-    body = (
-        b"<!DOCTYPE html>\n<html><head><title>Hugging Face</title></head><body>Oops</body></html>"
-    )
-    return 200, {"Content-Type": "text/html; charset=utf-8"}, body
-
-
-def json_body(body):
-    """Return an answer with this body, whatever it is."""
-    return 200, {}, body
-
-
-class HuggingFaceServer(socketserver.ThreadingTCPServer):
-    allow_reuse_address = True
-    daemon_threads = True
-
+class HuggingFaceServer(LoopbackServer):
     def __init__(self, *, today):
-        super().__init__(("127.0.0.1", 0), Conversation)
-        self.today = today
+        super().__init__(Conversation, today)
         self.lists = defaultdict(list)
-        self.answers = deque()
-        self.asked = []  # (day, page), as written in the request
         self.link = lambda day, page: f"{self.base}{PATH}?{urlencode(query(day, page + 1))}"
         self.has_next = lambda day, page, limit: len(self.lists[day]) > (page + 1) * limit
-        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
-
-    @property
-    def base(self):
-        return f"http://127.0.0.1:{self.server_address[1]}"
 
     def add(self, paper, day=None):
         """Put a paper, with fields as in a file of papers, on the list of its day or another."""
         day = day or date.fromisoformat(paper["date"])
         self.lists[day].append(row(paper, day))
 
-    def close(self):
-        self.shutdown()
-        self.server_close()
-
 
 def query(day, page, limit=100):
     return {"date": day.isoformat(), "limit": limit, "p": page}
 
 
-class Conversation(BaseHTTPRequestHandler):
+class Conversation(JsonConversation):
     def do_GET(self):
         parts = urlsplit(self.path)
         asked = {name: values[-1] for name, values in parse_qs(parts.query).items()}
         self.server.asked.append((asked.get("date"), int(asked.get("p", 0))))
-        special = self.server.answers.popleft() if self.server.answers else USUAL
-        if special is not USUAL:
+        if (special := self.server.next_answer()) is not USUAL:
             self.send(*special)
         elif parts.path != PATH:
             self.send_error_body(404, "Sorry, we can't find the page you are looking for.")
@@ -102,17 +72,6 @@ class Conversation(BaseHTTPRequestHandler):
 
     def send_error_body(self, status, error):
         self.send(status, {}, json.dumps({"error": error}).encode())
-
-    def send(self, status, headers, body):
-        self.send_response(status)
-        kind = {"Content-Type": "application/json; charset=utf-8"}
-        for name, value in (kind | {"Content-Length": str(len(body))} | headers).items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format, *args):
-        """Quiet: `asked` tells what was asked for."""
 
 
 def row(paper, day):

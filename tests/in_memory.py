@@ -2,6 +2,10 @@
 
 from contextlib import contextmanager
 
+from django.utils import timezone
+
+from digest.sources.web import Web
+
 
 class OpenGate:
     """Lets all through, and counts them."""
@@ -18,3 +22,15 @@ class MemoryCache(dict):
     """Answers, kept as long as it lives."""
 
     put = dict.__setitem__
+
+
+def web_of(hosts, **options):
+    """Return a Web to these hosts that waits for nothing, shaped by options of Web."""
+    usual = {
+        "gate": OpenGate(),
+        "cache": MemoryCache(),
+        "user_agent": "Paperboy test",
+        "now": timezone.now,
+        "sleep": lambda seconds: None,
+    }
+    return Web(hosts=frozenset(hosts), **usual | options)

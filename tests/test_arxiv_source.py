@@ -1,16 +1,17 @@
 """arXiv harvested from a server on loopback: day by day, since a day, cut off, and spoilt."""
 
 from collections import Counter
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 
 import pytest
 
 from digest.sources import taxonomy
 from digest.sources.arxiv import ArXiv, Place
 from digest.sources.plug import MalformedFeed
-from digest.sources.web import Refused, Unavailable, Web
-from tests.arxiv_server import USUAL, ArxivServer, unavailable
-from tests.in_memory import MemoryCache, OpenGate
+from digest.sources.web import Refused, Unavailable
+from tests.arxiv_server import ArxivServer, unavailable
+from tests.harvests import harvesting, serving
+from tests.loopback import USUAL
 
 MONDAY, TUESDAY, WEDNESDAY, THURSDAY = (date(2026, 6, number) for number in range(1, 5))
 SATURDAY = date(2026, 6, 6)
@@ -39,48 +40,8 @@ def week():
     return days
 
 
-@pytest.fixture
-def server():
-    server = ArxivServer(week(), today=WEDNESDAY, page_size=5)
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def slept():
-    return []
-
-
-@pytest.fixture
-def web(server, slept):
-    return new_web(server, slept)
-
-
-def new_web(server, slept):
-    return Web(
-        hosts=ArXiv(**server.addresses).hosts,
-        gate=OpenGate(),
-        cache=MemoryCache(),
-        user_agent="Paperboy tests",
-        now=clock,
-        sleep=slept.append,
-    )
-
-
-def clock():
-    return datetime(2026, 6, 3, 12, tzinfo=UTC)
-
-
-@pytest.fixture
-def run(server, web):
-    """Return a function that harvests and returns the batches."""
-
-    def run(*, categories=SOME, today=None, since=None, cursor=""):
-        source = ArXiv(categories, **server.addresses)
-        today = today or server.today
-        return list(source.harvest(web, today=today, since=since, cursor=cursor))
-
-    return run
+server = serving(lambda: ArxivServer(week(), today=WEDNESDAY, page_size=5))
+run = harvesting(lambda server, categories=SOME: ArXiv(categories, **server.addresses))
 
 
 def days_of(batches):
@@ -112,8 +73,9 @@ def test_a_day_has_its_papers_on_its_day_and_a_receipt_for_each_feed(server, run
     assert batches[-1].cursor == ""
 
 
-def test_every_archive_is_read_where_none_is_named(server, web):
-    batches = list(ArXiv(**server.addresses).harvest(web, today=WEDNESDAY, since=None, cursor=""))
+def test_every_archive_is_read_where_none_is_named(server, run):
+    source = ArXiv(**server.addresses)
+    batches = list(source.harvest(run.web, today=WEDNESDAY, since=None, cursor=""))
     asked = server.paths("/rss/")
     assert asked == [f"/rss/{archive}" for archive in taxonomy.ARCHIVES]
     assert "set=" not in "".join(server.paths("/oai"))
@@ -131,11 +93,11 @@ def test_days_in_order_give_each_paper_with_its_day(server, run):
     assert set(found) == {paper["id"] for papers in server.days.values() for paper in papers}
 
 
-def test_a_feed_without_changes_is_not_sent_twice(server, run, web):
+def test_a_feed_without_changes_is_not_sent_twice(server, run):
     run()
-    first = len(web.cache)
+    first = len(run.web.cache)
     run()
-    assert len(web.cache) == first
+    assert len(run.web.cache) == first
     assert Counter(server.paths("/rss/")) == {f"/rss/{name}": 2 for name in SOME}
 
 
@@ -165,17 +127,16 @@ def test_one_category_asks_for_its_set(server, run):
 
 @pytest.mark.parametrize("since", [None, MONDAY])
 @pytest.mark.parametrize("cache_is_lost", [False, True])
-def test_cut_off_after_any_batch_the_same_papers_are_known(server, since, cache_is_lost, slept):
-    source = ArXiv(SOME, **server.addresses)
-    asked = {"today": WEDNESDAY, "since": since}
-    whole = list(source.harvest(new_web(server, slept), **asked, cursor=""))
+def test_cut_off_after_any_batch_the_same_papers_are_known(run, since, cache_is_lost):
+    whole = run(since=since)
     for count in range(1, len(whole)):
-        web = new_web(server, slept)
-        run = source.harvest(web, **asked, cursor="")
-        seen = [next(run) for _ in range(count)]
-        run.close()
-        web = new_web(server, slept) if cache_is_lost else web
-        rest = list(source.harvest(web, **asked, cursor=seen[-1].cursor))
+        run.begin_web()
+        batches = run.batches(since=since)
+        seen = [next(batches) for _ in range(count)]
+        batches.close()
+        if cache_is_lost:
+            run.begin_web()
+        rest = run(since=since, cursor=seen[-1].cursor)
         assert days_of(seen + rest) == days_of(whole)
         assert len(rest) == len(whole) - count
         assert [batch.state for batch in rest] == [batch.state for batch in whole[count:]]
@@ -253,11 +214,10 @@ def test_on_a_weekend_empty_feeds_miss_nothing(server, run):
 
 
 @pytest.mark.parametrize("fault", ["html", "bomb", "deep", "cut"])
-def test_one_feed_that_cannot_be_read_leaves_the_others_and_is_told(server, web, fault):
+def test_one_feed_that_cannot_be_read_leaves_the_others_and_is_told(server, run, fault):
     server.faults["math"] = fault
-    source, batches = ArXiv(SOME, **server.addresses), []
-    with pytest.raises((MalformedFeed, Refused)):
-        batches.extend(source.harvest(web, today=WEDNESDAY, since=None, cursor=""))
+    batches, error = run.cut_off()
+    assert isinstance(error, MalformedFeed | Refused)
     assert batches[1].state == "incomplete"
     assert batches[1].note.startswith("The feed of math can't be read: ")
     assert days_of(batches).items() >= truth(server, WEDNESDAY).items()
@@ -292,30 +252,28 @@ def test_a_feed_that_stops_at_two_thousand_is_incomplete_and_the_list_has_the_re
     )
 
 
-def test_a_server_that_is_busy_is_asked_again(server, run, slept):
+def test_a_server_that_is_busy_is_asked_again(server, run):
     server.answers["rss"] += [unavailable(7), USUAL, unavailable(status=429)]
     assert days_of(run()).items() >= truth(server, WEDNESDAY).items()
-    assert slept[0] == 7
-    assert len(slept) == 2
+    assert run.slept[0] == 7
+    assert len(run.slept) == 2
 
 
 # Faults of the lists
 
 
-def test_a_503_in_the_middle_of_a_list_is_waited_out(server, run, slept):
+def test_a_503_in_the_middle_of_a_list_is_waited_out(server, run):
     server.answers["oai"] += [USUAL, unavailable(30)]
     assert days_of(run(since=MONDAY)).items() >= truth(server, TUESDAY).items()
-    assert slept == [30]
+    assert run.slept == [30]
 
 
-def test_a_list_that_stays_away_ends_the_run_and_a_later_one_goes_on(server, web, run):
+def test_a_list_that_stays_away_ends_the_run_and_a_later_one_goes_on(server, run):
     whole = days_of(run(since=MONDAY))
     server.answers["oai"] += [USUAL, *[unavailable()] * 4]
-    source, batches = ArXiv(SOME, **server.addresses), []
-    harvest = source.harvest(web, today=WEDNESDAY, since=MONDAY, cursor="")
-    batches.append(next(harvest))
-    with pytest.raises(Unavailable):
-        next(harvest)
+    batches, error = run.cut_off(since=MONDAY)
+    assert isinstance(error, Unavailable)
+    assert len(batches) == 1
     batches += run(since=MONDAY, cursor=batches[-1].cursor)
     assert days_of(batches) == whole
 
@@ -412,11 +370,10 @@ def test_a_deleted_paper_is_noted(server, run):
 
 
 @pytest.mark.parametrize("fault", ["html", "bomb", "deep", "cut"])
-def test_a_list_that_cannot_be_read_ends_the_run_after_the_feeds(server, web, fault):
+def test_a_list_that_cannot_be_read_ends_the_run_after_the_feeds(server, run, fault):
     server.faults["oai"] = fault
-    source, batches = ArXiv(SOME, **server.addresses), []
-    with pytest.raises((MalformedFeed, Refused)):
-        batches.extend(source.harvest(web, today=WEDNESDAY, since=None, cursor=""))
+    batches, error = run.cut_off()
+    assert isinstance(error, MalformedFeed | Refused)
     assert days_of(batches).items() >= truth(server, WEDNESDAY).items()
     assert Place.read(batches[-1].cursor).step == "oai"
 
@@ -424,19 +381,19 @@ def test_a_list_that_cannot_be_read_ends_the_run_after_the_feeds(server, web, fa
 # Single papers, and manners
 
 
-def test_single_papers_are_looked_up_once_a_day(server, web):
+def test_single_papers_are_looked_up_once_a_day(server, run):
     source = ArXiv(**server.addresses)
     for _ in range(2):
-        (batch,) = source.look_up(web, ["2606.01000", "2606.99999", "biorxiv:1"])
+        (batch,) = source.look_up(run.web, ["2606.01000", "2606.99999", "biorxiv:1"])
         assert [record.id for record in batch.records] == ["2606.01000"]
         assert batch.records[0].day == MONDAY
     assert len(server.paths("/api")) == 1
 
 
-def test_many_papers_are_looked_up_by_the_hundred(server, web):
+def test_many_papers_are_looked_up_by_the_hundred(server, run):
     server.days = {MONDAY: [paper(f"2606.{number:05}") for number in range(150)]}
     ids = [one["id"] for one in server.days[MONDAY]]
-    batches = list(ArXiv(**server.addresses).look_up(web, ids))
+    batches = list(ArXiv(**server.addresses).look_up(run.web, ids))
     assert [len(batch.records) for batch in batches] == [100, 50]
 
 

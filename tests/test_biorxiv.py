@@ -9,12 +9,11 @@ from hypothesis import strategies as st
 from digest import harvest
 from digest.models import Coverage, Paper, PaperEvent
 from digest.sources.biorxiv import MAX_PAGES, BioRxiv
-from digest.sources.plug import MalformedFeed
 from digest.sources.records import Record
-from digest.sources.web import Page, Refused, Unavailable, Web
 from tests import biorxiv_server
-from tests.biorxiv_server import DOWN, USUAL, BioRxivServer, publication, row, says, web_page
-from tests.in_memory import MemoryCache, OpenGate
+from tests.biorxiv_server import BioRxivServer, publication, row
+from tests.harvests import Told, anything, found, harvesting, only, serving
+from tests.loopback import DOWN, USUAL, says, web_page
 
 TODAY = date(2026, 6, 3)  # A Wednesday.
 DAY = timedelta(days=1)
@@ -34,68 +33,18 @@ NOT_A_LIST = [
 ]
 
 
-@pytest.fixture
-def server():
-    server = BioRxivServer()
-    yield server
-    server.close()
+server = serving(lambda: BioRxivServer(today=TODAY))
+harvests = harvesting(lambda server, name="biorxiv": BioRxiv(name, server.base))
 
 
 @pytest.fixture
-def slept():
-    """Return the seconds for which the web would have waited."""
-    return []
-
-
-@pytest.fixture
-def web(server, slept):
-    return Web(
-        hosts=BioRxiv(base=server.base).hosts,
-        gate=OpenGate(),
-        cache=MemoryCache(),
-        user_agent="Paperboy tests",
-        now=lambda: datetime(2026, 6, 3, 12, tzinfo=UTC),
-        sleep=slept.append,
-    )
-
-
-@pytest.fixture
-def run(server, web):
+def run(harvests):
     """Return a function that harvests and returns the batches of what was posted."""
 
-    def run(name="biorxiv", *, since=TODAY, cursor=""):
-        source = BioRxiv(name, server.base)
-        batches = source.harvest(web, today=TODAY, since=since, cursor=cursor)
-        return [batch for batch in batches if batch.day]
+    def run(*, since=TODAY, **asked):
+        return [batch for batch in harvests(since=since, **asked) if batch.day]
 
     return run
-
-
-@pytest.fixture
-def cut_off(server, web):
-    """Return a function that harvests until it breaks off: the batches, and why."""
-
-    def cut_off(*, since=TODAY, cursor=""):
-        batches = []
-        try:
-            for batch in BioRxiv(base=server.base).harvest(
-                web, today=TODAY, since=since, cursor=cursor
-            ):
-                batches.append(batch)
-        except (MalformedFeed, Refused, Unavailable) as error:
-            return batches, str(error)
-        raise AssertionError("it did not break off")
-
-    return cut_off
-
-
-def found(batches):
-    return [record for batch in batches for record in batch.records]
-
-
-def only(batches):
-    (record,) = found(batches)
-    return record
 
 
 # ---- A row
@@ -123,8 +72,8 @@ def test_what_a_row_tells_of_a_paper_becomes_a_record(server, run):
 def test_both_servers_are_asked_alike_and_keep_their_papers_apart(server, run):
     server.add(TODAY, 1, server="medrxiv")
     server.add(TODAY, 1)
-    assert only(run("medrxiv")).id == "medrxiv:10.64898/2026.06.03.000001"
-    assert only(run("biorxiv")).id == "biorxiv:10.64898/2026.06.03.000001"
+    assert only(run(name="medrxiv")).id == "medrxiv:10.64898/2026.06.03.000001"
+    assert only(run(name="biorxiv")).id == "biorxiv:10.64898/2026.06.03.000001"
     assert BioRxiv("medrxiv").queue == BioRxiv("biorxiv").queue
 
 
@@ -420,12 +369,11 @@ def test_a_list_without_an_end_is_stopped(server, run):
 
 
 @pytest.fixture
-def journals(server, web):
+def journals(harvests):
     """Return a function that harvests and returns the batches of what journals published."""
 
     def journals(*, since=TODAY, cursor="journals of "):
-        source = BioRxiv(base=server.base)
-        return list(source.harvest(web, today=TODAY, since=since, cursor=cursor))
+        return harvests(since=since, cursor=cursor)
 
     return journals
 
@@ -513,13 +461,13 @@ def test_a_paper_that_is_not_here_is_not_made_by_a_journal(server, harvested):
 
 
 @pytest.fixture
-def harvested(db, server, web):
+def harvested(db, server, harvests):
     """Return a function that runs a harvest on a day, from another day on, and returns its row."""
 
     def harvested(day=TODAY, *, since=None):
         moment = datetime.combine(day, time(12), UTC)
         source = BioRxiv(base=server.base)
-        return harvest.run(source, web, since=since, clock=lambda: moment)
+        return harvest.run(source, harvests.web, since=since, clock=lambda: moment)
 
     return harvested
 
@@ -614,11 +562,11 @@ def test_both_servers_wait_for_each_others_turns_and_for_no_other_source():
 
 
 @pytest.mark.parametrize(("answer", "said"), NOT_A_LIST)
-def test_what_is_no_list_stops_the_run_and_keeps_what_came_before(server, cut_off, answer, said):
+def test_what_is_no_list_stops_the_run_and_keeps_what_came_before(server, harvests, answer, said):
     server.add(TODAY - DAY)
     server.answers.extend([USUAL, answer])
-    batches, why = cut_off(since=TODAY - DAY)
-    assert said in why
+    batches, why = harvests.cut_off(since=TODAY - DAY)
+    assert said in str(why)
     assert len(found(batches)) == 1
     assert batches[-1].cursor == "2026-06-03"
 
@@ -638,21 +586,21 @@ def test_papers_without_a_message_are_papers(server, run, told):
     assert only(run()).title == "Paper 1"
 
 
-def test_a_list_that_breaks_off_is_kept_and_read_again(server, cut_off):
+def test_a_list_that_breaks_off_is_kept_and_read_again(server, harvests):
     for number in range(60):
         server.add(TODAY, number)
     server.answers.extend([USUAL, *[DOWN] * 4])
-    (batch,), why = cut_off()
-    assert "answered 500" in why
+    (batch,), why = harvests.cut_off(since=TODAY)
+    assert "answered 500" in str(why)
     assert (len(batch.records), batch.state, batch.cursor) == (30, "incomplete", "2026-06-03")
     assert "broke off after 1 page: " in batch.note
 
 
-def test_an_error_that_passes_is_waited_out(server, run, slept):
+def test_an_error_that_passes_is_waited_out(server, run, harvests):
     server.add(TODAY)
     server.answers.extend([DOWN, (503, {"Retry-After": "40"}, b""), (429, {}, b"")])
     assert only(run())
-    assert sum(slept) > 40
+    assert sum(harvests.slept) > 40
 
 
 def test_one_day_that_cannot_be_read_does_not_keep_the_others(server, run):
@@ -672,19 +620,19 @@ def test_days_that_cannot_be_read_with_others_between_them_do_not_stop_the_run(s
     assert [batch.state for batch in batches] == ["", "empty", "", "empty"]
 
 
-def test_two_days_that_cannot_be_read_stop_the_run_at_the_first(server, cut_off):
+def test_two_days_that_cannot_be_read_stop_the_run_at_the_first(server, harvests):
     server.answers.extend([USUAL, *[DOWN] * 8])
-    batches, _ = cut_off(since=TODAY - 5 * DAY)
+    batches, _ = harvests.cut_off(since=TODAY - 5 * DAY)
     assert [batch.cursor for batch in batches] == ["2026-05-30", "2026-05-30", "2026-05-30"]
     assert {day for _, day, _ in server.asked} == {"2026-05-29", "2026-05-30", "2026-05-31"}
 
 
 @pytest.mark.parametrize("before", range(6))
-def test_cut_off_at_any_request_it_goes_on_and_knows_the_same_papers(server, run, cut_off, before):
+def test_cut_off_at_any_request_it_goes_on_and_knows_the_same_papers(server, run, harvests, before):
     for number in range(120):
         server.add(TODAY - (number % 3) * DAY, number)
     server.answers.extend([USUAL] * before + [DOWN] * 8)
-    batches, _ = cut_off(since=TODAY - 2 * DAY)
+    batches, _ = harvests.cut_off(since=TODAY - 2 * DAY)
     server.answers.clear()
     batches += run(since=TODAY - 2 * DAY, cursor=batches[-1].cursor)
     assert len({record.id for record in found(batches)}) == 120
@@ -712,27 +660,6 @@ def test_text_from_outside_is_plain(server, run):
     )
 
 
-class Told:
-    """A web in which everything is this."""
-
-    def __init__(self, told):
-        self.answer = says(told)[2]
-
-    def get(self, url, params=None, *, cache_for=None):
-        return Page(
-            url=url,
-            body=self.answer,
-            headers={},
-            from_cache=False,
-            fetched_at=datetime(2026, 6, 3, 12, tzinfo=UTC),
-        )
-
-
-anything = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner),
-    max_leaves=6,
-)
 fields = st.sampled_from(sorted(row(TODAY) | publication(TODAY, "")))
 rows = st.dictionaries(fields, anything | st.just("10.1101/1"))
 

@@ -36,14 +36,13 @@ from digest.sources.arxiv import ArXiv
 from digest.sources.huggingface import HuggingFace
 from digest.sources.plug import Batch
 from digest.sources.records import Record
-from digest.sources.web import Web
 from digest.turns import DatabaseCache, DatabaseGate
 from subscriptions import registry
 from subscriptions.models import Letter, Subscriber
 from tests import came_back, make
 from tests.arxiv_server import EASTERN, ArxivServer, unavailable
 from tests.huggingface_server import HuggingFaceServer, too_many
-from tests.in_memory import MemoryCache, OpenGate
+from tests.in_memory import OpenGate, web_of
 from tests.make import NOW
 from tests.threads import at_once
 
@@ -108,15 +107,7 @@ def arxiv(server):
 
 
 def web(source, clock, **options):
-    return Web(
-        hosts=source.hosts,
-        gate=OpenGate(),
-        cache=MemoryCache(),
-        user_agent="Paperboy/test",
-        now=clock,
-        sleep=lambda seconds: None,
-        **options,
-    )
+    return web_of(source.hosts, now=clock, **options)
 
 
 def run(server, day, *, since=None, hour=6, **options):

@@ -1,7 +1,7 @@
 """Hugging Face's daily papers become records, whatever comes over the wire."""
 
 import json
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 
 import pytest
 from hypothesis import given
@@ -10,53 +10,18 @@ from hypothesis import strategies as st
 from digest.sources.huggingface import MAX_PAGES, HuggingFace
 from digest.sources.plug import MalformedFeed
 from digest.sources.records import Record
-from digest.sources.web import Page, Refused, Unavailable, Web
+from digest.sources.web import Refused, Unavailable
 from tests import huggingface_server
-from tests.huggingface_server import USUAL, HuggingFaceServer, json_body, too_many, web_page
-from tests.in_memory import MemoryCache, OpenGate
+from tests.harvests import Told, anything, found, harvesting, only, serving
+from tests.huggingface_server import HuggingFaceServer, too_many
+from tests.loopback import USUAL, says, web_page
 
 TODAY = date(2026, 6, 3)  # A Wednesday.
 MONDAY = date(2026, 6, 1)
 
 
-@pytest.fixture
-def server():
-    server = HuggingFaceServer(today=TODAY)
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def slept():
-    """Return the seconds for which the web would have waited."""
-    return []
-
-
-@pytest.fixture
-def web(server, slept):
-    return Web(
-        hosts=HuggingFace(server.base).hosts,
-        gate=OpenGate(),
-        cache=MemoryCache(),
-        user_agent="Paperboy tests",
-        now=clock,
-        sleep=slept.append,
-    )
-
-
-def clock():
-    return datetime(2026, 6, 3, 12, tzinfo=UTC)
-
-
-@pytest.fixture
-def run(server, web):
-    """Return a function that harvests and returns the batches."""
-
-    def run(*, today=TODAY, since=None, cursor=""):
-        source = HuggingFace(server.base)
-        return list(source.harvest(web, today=today, since=since, cursor=cursor))
-
-    return run
+server = serving(lambda: HuggingFaceServer(today=TODAY))
+run = harvesting(lambda server: HuggingFace(server.base))
 
 
 def paper(number=1, **fields):
@@ -69,15 +34,6 @@ def row(day=TODAY, /, number=1, **inner):
     made = huggingface_server.row(paper(number), day)
     made["paper"] |= inner
     return made
-
-
-def found(batches):
-    return [record for batch in batches for record in batch.records]
-
-
-def only(batches):
-    (record,) = found(batches)
-    return record
 
 
 def notes(batches):
@@ -136,43 +92,27 @@ def test_a_long_list_is_read_page_by_page_and_told_as_one(server, run):
 
 
 @pytest.mark.parametrize("before", range(6))
-def test_cut_off_at_any_request_it_goes_on_and_knows_the_same_papers(server, web, before):
+def test_cut_off_at_any_request_it_goes_on_and_knows_the_same_papers(server, run, before):
     for number in range(450):
         server.add(paper(number), MONDAY + timedelta(days=number % 3))
     server.answers.extend([USUAL] * before + [(503, {}, b"")] * 4)
-    batches = []
-    source = HuggingFace(server.base)
-    with pytest.raises(Unavailable):
-        batches.extend(_kept(batches, source.harvest(web, today=TODAY, since=MONDAY, cursor="")))
+    batches, error = run.cut_off(since=MONDAY)
+    assert isinstance(error, Unavailable)
     papers_before = [0, 100, 150, 250, 300, 400]
     assert len(found(batches)) == papers_before[before]
     cursor = batches[-1].cursor if batches else ""
-    batches += source.harvest(web, today=TODAY, since=MONDAY, cursor=cursor)
+    batches += run(since=MONDAY, cursor=cursor)
     assert len({record.id for record in found(batches)}) == 450
 
 
-def test_a_list_that_breaks_off_is_kept_and_read_again(server, web):
+def test_a_list_that_breaks_off_is_kept_and_read_again(server, run):
     for number in range(150):
         server.add(paper(number), TODAY)
-    server.answers.extend([USUAL, json_body(b"Oops")])
-    batches = []
-    with pytest.raises(MalformedFeed):
-        batches.extend(
-            _kept(
-                batches,
-                HuggingFace(server.base).harvest(web, today=TODAY, since=TODAY, cursor=""),
-            )
-        )
-    (batch,) = batches
+    server.answers.extend([USUAL, says(b"Oops")])
+    (batch,), error = run.cut_off(since=TODAY)
+    assert isinstance(error, MalformedFeed)
     assert (len(batch.records), batch.state, batch.cursor) == (100, "incomplete", "2026-06-03")
     assert batch.note == "The list of 2026-06-03 broke off after 1 page."
-
-
-def _kept(kept, batches):
-    """Keep what comes before the end that is an exception."""
-    for batch in batches:
-        kept.append(batch)
-    return []
 
 
 def test_a_cursor_from_days_ago_goes_on_to_today(run, server):
@@ -194,7 +134,7 @@ def test_a_cursor_that_says_nothing_starts_anew(run, server, cursor):
 
 def test_a_day_that_has_not_begun_there_is_nothing_yet(server, run):
     server.today = TODAY - timedelta(days=1)
-    *before, last = run()
+    *before, last = run(today=TODAY)
     assert len(before) == 2
     assert (last.records, last.bad, last.state, last.cursor) == ([], [], "empty", "")
     assert last.note == "Nothing is listed yet."
@@ -203,7 +143,7 @@ def test_a_day_that_has_not_begun_there_is_nothing_yet(server, run):
 def test_a_past_day_that_is_refused_stops_the_run(server, run):
     server.today = TODAY - timedelta(days=2)
     with pytest.raises(Refused):
-        run()
+        run(today=TODAY)
 
 
 def test_a_later_page_that_is_refused_is_a_fault(server, run):
@@ -289,9 +229,7 @@ def test_a_bad_row_is_one_bad_record(server, run, spoilt, said):
 
 def test_a_number_of_thousands_of_digits_is_one_bad_record(server, run):
     rows = json.dumps([row(upvotes=0), row(number=2)])
-    server.answers.append(
-        json_body(rows.replace('"upvotes": 0', f'"upvotes": {"9" * 9999}').encode())
-    )
+    server.answers.append(says(rows.replace('"upvotes": 0', f'"upvotes": {"9" * 9999}').encode()))
     (batch,) = run(since=TODAY)
     assert batch.bad == ["2606.00001: upvotes is no count"]
     assert len(batch.records) == 1
@@ -301,30 +239,28 @@ def test_a_number_of_thousands_of_digits_is_one_bad_record(server, run):
     ("answer", "said"),
     [
         (web_page(), "sent a web page"),
-        (json_body(b""), "something that is not JSON"),
-        (json_body(b'[{"paper":'), "something that is not JSON"),
-        (json_body(b"[" * 200_000 + b"]" * 200_000), "something that is not JSON"),
-        (json_body(b'[{"paper":{"title":"\xff\xfe"}}]'), "not valid UTF-8"),
-        (json_body(b'{"error":"later"}'), "no list of papers"),
-        (json_body(b"[" + b"0," * 5_000 + b"0]"), "5001 rows at once"),
+        (says(b""), "something that is not JSON"),
+        (says(b'[{"paper":'), "something that is not JSON"),
+        (says(b"[" * 200_000 + b"]" * 200_000), "something that is not JSON"),
+        (says(b'[{"paper":{"title":"\xff\xfe"}}]'), "not valid UTF-8"),
+        (says(b'{"error":"later"}'), "no list of papers"),
+        (says(b"[" + b"0," * 5_000 + b"0]"), "5001 rows at once"),
     ],
 )
-def test_what_is_no_list_stops_the_run_and_keeps_what_came_before(server, web, answer, said):
+def test_what_is_no_list_stops_the_run_and_keeps_what_came_before(server, run, answer, said):
     server.add(paper(), MONDAY)
     server.answers.extend([USUAL, answer])
-    batches = []
-    source = HuggingFace(server.base)
-    with pytest.raises((MalformedFeed, Refused), match=said):
-        batches.extend(_kept(batches, source.harvest(web, today=TODAY, since=MONDAY, cursor="")))
+    batches, error = run.cut_off(since=MONDAY)
+    assert said in str(error)
     assert len(found(batches)) == 1
     assert batches[-1].cursor == "2026-06-02"
 
 
-def test_too_many_requests_are_waited_out(server, run, slept):
+def test_too_many_requests_are_waited_out(server, run):
     server.add(paper(), TODAY)
     server.answers.append(too_many(12))
     assert only(run(since=TODAY))
-    assert sum(slept) >= 12
+    assert sum(run.slept) >= 12
 
 
 def test_lists_that_have_not_changed_are_read_though_not_sent_again(server, run):
@@ -434,27 +370,6 @@ def test_text_from_outside_is_plain(server, run):
     assert (record.authors, record.github) == (["A One"], "")
 
 
-class Told:
-    """A web in which everything is this."""
-
-    def __init__(self, told):
-        self.body = json.dumps(told).encode()
-
-    def get(self, url, params=None):
-        return Page(
-            url=url,
-            body=self.body,
-            headers={},
-            from_cache=False,
-            fetched_at=clock(),
-        )
-
-
-anything = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner),
-    max_leaves=6,
-)
 fields = st.sampled_from(
     ["id", "title", "summary", "authors", "upvotes", "submittedOnDailyAt", "githubRepo", "hidden"]
 )

@@ -11,19 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from digest.sources import web
-from digest.sources.web import Entry, Page, Refused, Unavailable, Web
+from digest.sources.web import Entry, Page, Refused, Unavailable
+from tests.harvests import serving
 from tests.hostile_server import BODY, HostileServer
-from tests.in_memory import MemoryCache, OpenGate
+from tests.in_memory import MemoryCache, OpenGate, web_of
 
 NOW = datetime(2025, 6, 7, 12, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
 
 
-@pytest.fixture
-def server():
-    server = HostileServer()
-    yield server
-    server.close()
+server = serving(HostileServer)
 
 
 class Clock:
@@ -58,19 +55,6 @@ class NarrowGate:
             time.sleep(self.seconds)
 
 
-def web_of(hosts, clock=None, gate=None, cache=None, **options):
-    clock = clock or Clock()
-    return Web(
-        hosts=frozenset(hosts),
-        gate=gate or OpenGate(),
-        cache=MemoryCache() if cache is None else cache,
-        user_agent="Paperboy test",
-        now=clock.now,
-        sleep=clock.sleep,
-        **options,
-    )
-
-
 @pytest.fixture
 def ask(server, wall):
     """Return a function that asks the server for a path, by a Web that tests may shape."""
@@ -78,8 +62,9 @@ def ask(server, wall):
 
     def ask(path, params=None, cache_for=timedelta(0), **options):
         options = {"hosts": {server.host}, **made, **options}
-        url = server.url + path if path.startswith("/") else path
-        return web_of(clock=wall, **options).get(url, params, cache_for=cache_for)
+        url = server.base + path if path.startswith("/") else path
+        asker = web_of(now=wall.now, sleep=wall.sleep, **options)
+        return asker.get(url, params, cache_for=cache_for)
 
     ask.gate, ask.cache = made["gate"], made["cache"]
     return ask
@@ -91,7 +76,7 @@ def ask(server, wall):
 def test_a_page_comes_with_its_headers_and_its_moment(ask, server):
     page = ask("/200")
     assert page == Page(
-        server.url + "/200",
+        server.base + "/200",
         BODY,
         {"content-type": "application/xml", "content-length": str(len(BODY))},
         from_cache=False,
@@ -175,7 +160,7 @@ def test_being_told_that_nothing_changed_begins_a_new_day(ask, server, wall):
 
 def test_a_page_from_the_future_is_asked_for_again(ask, server):
     """The clock was wrong once; it shall not silence a source for a year."""
-    ask.cache.put(server.url + "/200", Entry(b"old", {}, NOW + 365 * DAY))
+    ask.cache.put(server.base + "/200", Entry(b"old", {}, NOW + 365 * DAY))
     assert ask("/200", cache_for=DAY).body == BODY
 
 
