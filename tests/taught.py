@@ -1,0 +1,100 @@
+"""Readers who say things of papers of two themes, and what is learned of it."""
+
+from contextlib import contextmanager
+from datetime import timedelta
+
+from django.db import connection
+from django.urls import reverse
+
+from digest import fitting, planning, steering
+from digest.models import ReaderModel
+from subscriptions import links
+from subscriptions.models import Subscriber
+from tests import make
+from tests.make import NOW
+from tests.themes import MOLECULES, ROADS, others, theme
+
+TODAY, DAY, SECOND = NOW.date(), timedelta(days=1), timedelta(seconds=1)
+TOMORROW = NOW + DAY
+
+
+def two_themes():
+    """Papers of last month, and today's of two themes within one topic."""
+    past = TODAY - 20 * DAY
+    others(day=past)
+    world = {
+        "molecules": theme(MOLECULES, 0, 6, day=past),
+        "roads": theme(ROADS, 0, 6, day=past),
+        "new": theme(MOLECULES, 6, 7) + theme(ROADS, 6, 7),
+    }
+    fitting.fit(NOW)
+    return world
+
+
+def reader(**fields):
+    return make.subscriber(interests="graph neural networks", **{"size": 5} | fields)
+
+
+def say(subscriber, value, *papers, now=NOW):
+    """Say it of each, a moment after the other."""
+    for number, paper in enumerate(papers):
+        steering.say(subscriber, paper, value, now + number * SECOND)
+
+
+def taught(subscriber, value, *papers):
+    """Say it of each, and have it learned."""
+    say(subscriber, value, *papers)
+    steering.learn(NOW + SECOND * len(papers))
+    return subscriber
+
+
+def themes(picks):
+    """Return the theme of each paper, in order: m for molecules, r for roads, ? for others."""
+    texts = [(title, sentences.lower()) for title, sentences in (("m", MOLECULES), ("r", ROADS))]
+    found = []
+    for pick in picks:
+        subject = pick.paper.title.partition(": ")[2]
+        found.append(next((name for name, text in texts if subject in text), "?"))
+    return "".join(found)
+
+
+def picks_of(subscriber):
+    """Return what would come today, as rows."""
+    _, picks = planning.preview(Subscriber.objects.get(pk=subscriber.pk), TODAY, NOW)
+    return [(p.paper_id, p.position, p.score, p.basis, p.topic_name, p.terms) for p in picks]
+
+
+def themes_of(subscriber):
+    _, picks = planning.preview(Subscriber.objects.get(pk=subscriber.pk), TODAY, NOW)
+    return themes(picks)
+
+
+def address(page, subscriber, purpose=None):
+    purpose = purpose or ("feedback" if page == "feedback" else "preferences")
+    return reverse(page, args=[links.token(purpose, subscriber.public_id)])
+
+
+def weights_of(subscriber):
+    """Return all that is stored of her: term -> weight, the heaviest first."""
+    row = ReaderModel.objects.filter(subscriber=subscriber).first()
+    return dict(zip(row.terms, row.weights, strict=True)) if row else {}
+
+
+def words_of(subscriber):
+    return list(weights_of(subscriber))
+
+
+@contextmanager
+def once_before(statement, act):
+    """Act once, as another process might, right before the first statement that holds this."""
+    done = []
+
+    def look(execute, sql, params, many, context):
+        if statement in sql and not done:
+            done.append(sql)
+            act()
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(look):
+        yield
+    assert done
