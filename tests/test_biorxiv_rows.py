@@ -86,6 +86,7 @@ def test_a_later_version_is_of_the_day_that_its_doi_names(server, run, doi, day)
         ("0001-01-01", TODAY),
         ("recently", TODAY),
         (None, TODAY),
+        (["2026-06-01"], TODAY),
     ],
 )
 def test_a_first_version_is_of_the_day_on_which_it_was_posted(server, run, written, day):

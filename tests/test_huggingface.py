@@ -191,6 +191,7 @@ def test_comments_are_counted_inside_the_paper_where_they_are_not_beside_it(serv
         ("recently", TODAY),
         ("", TODAY),
         (None, TODAY),
+        (20260601, TODAY),
     ],
 )
 def test_the_day_is_the_one_on_which_it_was_listed(server, run, written, day):

@@ -3,6 +3,7 @@
 import json
 
 from digest.sources.plug import MalformedFeed
+from digest.sources.records import BadRecord
 
 
 def from_json(body: bytes, whose: str):
@@ -13,6 +14,14 @@ def from_json(body: bytes, whose: str):
         raise MalformedFeed(f"what {whose} sent is not valid UTF-8") from None
     except (ValueError, RecursionError):
         raise MalformedFeed(f"{whose} sent something that is not JSON") from None
+
+
+def text_of(row: dict, name: str) -> str:
+    """Return a text that a row has, empty where it has none. Raise BadRecord if it's no text."""
+    value = row.get(name) or ""
+    if not isinstance(value, str):
+        raise BadRecord(f"{name} is no text")
+    return value
 
 
 def _whole_number(digits):

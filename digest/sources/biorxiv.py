@@ -14,8 +14,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from digest.sources import arxiv_text, highwire, records
-from digest.sources.answers import from_json
-from digest.sources.daily import day_of, pages
+from digest.sources.answers import from_json, text_of
+from digest.sources.daily import DAYS_AGAIN, Listing, day_of, listed_on
 from digest.sources.plug import Batch, MalformedFeed
 from digest.sources.records import PUBLISHED, BadRecord, Record
 from digest.sources.web import Refused, Unavailable, Web
@@ -23,7 +23,6 @@ from digest.sources.web import Refused, Unavailable, Web
 #: The servers, and how they write themselves.
 SERVERS = {"biorxiv": "bioRxiv", "medrxiv": "medRxiv"}
 
-DAYS_AGAIN = 3  # What is posted late in New York's day comes on our next, and lists are amended.
 JOURNALS_AGAIN = 28  # Days. A journal's paper may be matched with a preprint weeks later,
 ONCE_A_DAY = timedelta(hours=20)  # which is no reason to ask more often.
 JOURNALS = "journals of "  # So a cursor begins where their lists are read.
@@ -93,8 +92,9 @@ class BioRxiv:
             try:
                 self._read_pages(listing, web, "details")
             except (Refused, Unavailable, MalformedFeed) as error:
-                read = pages(listing.pages)
-                listing.trouble = f"The list of {day} broke off after {read}: {error}."
+                listing.trouble = (
+                    f"The list of {day} broke off after {listing.pages_read}: {error}."
+                )
                 yield listing.batch(cursor=str(left_out or day), today=today)
                 if left_out or day == today:
                     raise
@@ -136,22 +136,20 @@ class _Answer:
     total: int | None
 
 
-class _Listing:
+class _Listing(Listing):
     """What a day's list told so far.
 
     While it is read, rows come and go, so that one may come twice and another not at all. Whether
     all came is known by how many there are.
     """
 
-    def __init__(self, day: date, read: Callable[[Any], Record]):
-        self.day, self.read = day, read
-        self.found: dict[str, Record] = {}
-        self.bad: list[str] = []
+    def __init__(self, day: date, parse: Callable[[Any], Record]):
+        super().__init__(day)
+        self.parse = parse
         self.told: set[str] = set()
         self.total: int | None = None
-        self.rows = self.pages = 0
+        self.rows = 0
         self.is_read = False
-        self.trouble = ""
 
     @property
     def missing(self) -> int:
@@ -178,7 +176,7 @@ class _Listing:
             return
         self.told.add(key)
         try:
-            record = self.read(row)
+            record = self.parse(row)
         except BadRecord as error:
             self.bad.append(f"{_name(row) or f'{self.day}, row {self.rows}'}: {error}")
             return
@@ -194,27 +192,13 @@ class _Listing:
         if self.is_read:
             is_proven = self.total is not None or not self.rows
             return "" if is_proven else f"How long the list of {self.day} is, was not said."
-        if is_again:
-            return f"The last of {pages(self.pages)} of {self.day} repeats those before."
-        if self.pages >= MAX_PAGES:
-            return f"The list of {self.day} has no end; {pages(self.pages)} were read."
-        return ""
+        return self.endless(is_again, MAX_PAGES)
 
     def batch(self, *, cursor, today) -> Batch:
-        found = list(self.found.values())
-        nothing = "" if self.told or self.day < today else "Nothing is listed yet."
-        state = "fresh" if self.told else "empty"
-        if self.trouble:  # What isn't told proves nothing, and changes nothing that is known.
-            state = "incomplete" if self.total is not None else ""
-        return Batch(
-            found,
-            self.bad,
-            cursor=cursor,
-            day=self.day,
-            state=state,
-            note=self.trouble or nothing,
-            missing=self.missing,
-        )
+        batch = super().batch(cursor=cursor, today=today)
+        # What isn't told proves nothing, and changes nothing that is known.
+        state = "" if self.trouble and self.total is None else batch.state
+        return replace(batch, state=state, missing=self.missing)
 
 
 def _joined(one: Record, other: Record) -> Record:
@@ -271,30 +255,30 @@ def _name(row):
 def _record(row, server, day) -> Record:
     if not isinstance(row, dict):
         raise BadRecord("it is no paper's row")
-    doi = _doi(_text(row, "doi"))
+    doi = _doi(text_of(row, "doi"))
     if not doi:
         raise BadRecord("it has no DOI")
-    title = records.plain(highwire.spelt(_text(row, "title")), records.MAX_TITLE)
+    title = records.plain(highwire.spelt(text_of(row, "title")), records.MAX_TITLE)
     if not title:
         raise BadRecord("it has no title")
     abstract = _abstract(row)
     version = _count(row.get("version"))
     is_first = version in (None, 0, 1)
-    posted = _posted(row, day)
+    posted = listed_on(row.get("date"), day)
     return Record(
         id=records.canonical_id(f"{server}:{doi}"),
         title=title,
         abstract=abstract,
         day=posted if is_first else min(_accepted(doi), posted),
         day_is_estimate=not is_first,
-        authors=_authors(_text(row, "authors")),
-        categories=_categories(_text(row, "category")),
+        authors=_authors(text_of(row, "authors")),
+        categories=_categories(text_of(row, "category")),
         url=f"https://doi.org/{doi}",
         version=version if version and version < MAX_VERSION else None,
         announced_as="new" if is_first else "replace",
         is_withdrawn=_is_withdrawn(row, title, abstract),
-        doi=_doi(_text(row, "published")) or doi,  # As of arXiv's papers: where it came out.
-        license=LICENCES.get(_text(row, "license").lower(), ""),
+        doi=_doi(text_of(row, "published")) or doi,  # As of arXiv's papers: where it came out.
+        license=LICENCES.get(text_of(row, "license").lower(), ""),
     )
 
 
@@ -302,10 +286,10 @@ def _publication(row, server) -> Record:
     """Return what a journal made of a paper, of which the rest is told elsewhere."""
     if not isinstance(row, dict):
         raise BadRecord("it is no paper's row")
-    doi, published = _doi(_text(row, "preprint_doi")), _doi(_text(row, "published_doi"))
+    doi, published = _doi(text_of(row, "preprint_doi")), _doi(text_of(row, "published_doi"))
     if not doi or not published:
         raise BadRecord("it has not both DOIs")
-    journal = records.plain(_text(row, "published_journal"), 500)
+    journal = records.plain(text_of(row, "published_journal"), 500)
     return Record(
         id=records.canonical_id(f"{server}:{doi}"),
         title="",
@@ -315,26 +299,10 @@ def _publication(row, server) -> Record:
     )
 
 
-def _text(row, name):
-    value = row.get(name) or ""
-    if not isinstance(value, str):
-        raise BadRecord(f"{name} is no text")
-    return value
-
-
 def _doi(text) -> str:
     """Return a DOI in small letters, as no two differ in case alone; nothing where it is none."""
     found = DOI.fullmatch(text.strip())
     return found[1].lower() if found else ""
-
-
-def _posted(row, day) -> date:
-    """Return the day on which this version was posted: that of the list, unless it says another."""
-    try:
-        posted = date.fromisoformat(_text(row, "date")[:10])
-    except ValueError:
-        return day
-    return posted if day - timedelta(days=7) <= posted <= day else day
 
 
 def _accepted(doi) -> date:
@@ -348,7 +316,7 @@ def _accepted(doi) -> date:
 
 def _abstract(row):
     # What is longer is cut before it is read.
-    text = _text(row, "abstract")[: 2 * records.MAX_ABSTRACT]
+    text = text_of(row, "abstract")[: 2 * records.MAX_ABSTRACT]
     return records.plain(highwire.abstract(text), records.MAX_ABSTRACT)
 
 
@@ -374,7 +342,7 @@ def _turned(name):
 def _is_withdrawn(row, title, abstract):
     """A withdrawal is a version that says so, in place of its kind or of its abstract."""
     return (
-        "withdrawn" in _text(row, "type").lower()
+        "withdrawn" in text_of(row, "type").lower()
         or bool(WITHDRAWAL.match(abstract))
         or arxiv_text.says_withdrawn(title, abstract)
     )

@@ -1,6 +1,49 @@
 """What sources have in common that have a list for each day, in pages."""
 
-from datetime import date
+from datetime import date, timedelta
+
+from digest.sources.plug import Batch
+from digest.sources.records import Record
+
+DAYS_AGAIN = 3  # Lists are amended for days, and votes come in: so many of the last are read again.
+A_WEEK = timedelta(days=7)
+
+
+class Listing:
+    """What a day's list told so far. `trouble` says why it is not whole, or not gone on with."""
+
+    def __init__(self, day: date):
+        self.day = day
+        self.found: dict[str, Record] = {}
+        self.bad: list[str] = []
+        self.pages = 0
+        self.trouble = ""
+
+    @property
+    def pages_read(self) -> str:
+        """How many pages there were, in words."""
+        return f"{self.pages} page{'s' if self.pages != 1 else ''}"
+
+    def endless(self, is_again: bool, most: int) -> str:
+        """Say why the next page is not asked for, or nothing where it may be."""
+        if is_again:
+            return f"The last of {self.pages_read} of {self.day} repeats those before."
+        if self.pages >= most:
+            return f"The list of {self.day} has no end; {self.pages_read} were read."
+        return ""
+
+    def batch(self, *, cursor: str, today: date) -> Batch:
+        is_empty = not (self.found or self.bad)
+        nothing = "Nothing is listed yet." if is_empty and self.day == today else ""
+        state = "empty" if is_empty else "fresh"
+        return Batch(
+            list(self.found.values()),
+            self.bad,
+            cursor=cursor,
+            day=self.day,
+            state="incomplete" if self.trouble else state,
+            note=self.trouble or nothing,
+        )
 
 
 def day_of(cursor: str, today: date) -> date | None:
@@ -12,6 +55,13 @@ def day_of(cursor: str, today: date) -> date | None:
     return day if day <= today else None
 
 
-def pages(count: int) -> str:
-    """Return how many pages there were, in words."""
-    return f"{count} page{'s' if count != 1 else ''}"
+def listed_on(said, day: date) -> date:
+    """Return the day on which a paper says that it was put on the list of this day.
+
+    That of Monday has some of Saturday. What is further off is a mistake.
+    """
+    try:
+        listed = date.fromisoformat(said[:10] if isinstance(said, str) else "")
+    except ValueError:
+        return day
+    return listed if day - A_WEEK <= listed <= day else day

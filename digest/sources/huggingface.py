@@ -10,13 +10,12 @@ from datetime import date, timedelta
 from urllib.parse import parse_qs, urljoin, urlsplit
 
 from digest.sources import records
-from digest.sources.answers import from_json
-from digest.sources.daily import day_of, pages
+from digest.sources.answers import from_json, text_of
+from digest.sources.daily import DAYS_AGAIN, Listing, day_of, listed_on
 from digest.sources.plug import Batch, MalformedFeed
 from digest.sources.records import BadRecord, Record
 from digest.sources.web import Page, Refused, Unavailable, Web
 
-DAYS_AGAIN = 3  # Upvotes come in for days, so the last lists are read again.
 PAGE_SIZE = 100  # The most that the endpoint gives at once.
 MAX_PAGES = 10  # Of one day. The longest list known to us had 92 papers.
 MAX_ROWS = 10 * PAGE_SIZE  # In one answer, whatever was asked for.
@@ -47,7 +46,7 @@ class HuggingFace:
                 self._read_pages(listing, web, today)
             except (Refused, Unavailable, MalformedFeed):
                 if listing.pages:  # What came is kept; the day is read again.
-                    listing.trouble = f"The list of {day} broke off after {pages(listing.pages)}."
+                    listing.trouble = f"The list of {day} broke off after {listing.pages_read}."
                     yield listing.batch(cursor=str(day), today=today)
                 raise
             yield listing.batch(cursor=str(following) if day < today else "", today=today)
@@ -84,13 +83,8 @@ class HuggingFace:
         if query is None:
             return f"The next page of {listing.day} is said to be elsewhere: {link[:200]!r}."
         if query.get("p") != [str(listing.pages)]:
-            read = pages(listing.pages)
-            return f"After {read} of {listing.day} comes a wrong one: {link[:200]!r}."
-        if is_again:
-            return f"The last of {pages(listing.pages)} of {listing.day} repeats those before."
-        if listing.pages >= MAX_PAGES:
-            return f"The list of {listing.day} has no end; {pages(listing.pages)} were read."
-        return ""
+            return f"After {listing.pages_read} of {listing.day} comes a wrong one: {link[:200]!r}."
+        return listing.endless(is_again, MAX_PAGES)
 
     def _query_of(self, link):
         """Return what the link asks of our own address, or None where it leads elsewhere."""
@@ -103,15 +97,8 @@ class HuggingFace:
         return parse_qs(parts.query) if is_ours else None
 
 
-class _Listing:
-    """What a day's list told so far. A paper that slips to the next page meanwhile counts once."""
-
-    def __init__(self, day: date):
-        self.day = day
-        self.found: dict[str, Record] = {}
-        self.bad: list[str] = []
-        self.pages = 0
-        self.trouble = ""
+class _Listing(Listing):
+    """A paper that slips to the next page meanwhile counts once."""
 
     def add(self, rows) -> bool:
         """Add a page and return whether anything on it was new."""
@@ -125,20 +112,6 @@ class _Listing:
                 self.bad.append(f"{name}: {error}")
         self.pages += 1
         return len(self.found) + len(self.bad) > before
-
-    def batch(self, *, cursor, today) -> Batch:
-        found = list(self.found.values())
-        listed = len(found) + len(self.bad)
-        nothing = "" if listed or self.day < today else "Nothing is listed yet."
-        state = "fresh" if listed else "empty"
-        return Batch(
-            found,
-            self.bad,
-            cursor=cursor,
-            day=self.day,
-            state="incomplete" if self.trouble else state,
-            note=self.trouble or nothing,
-        )
 
 
 def _next_link(answer):
@@ -168,37 +141,25 @@ def _record(row, day) -> Record:
     paper = row.get("paper") if isinstance(row, dict) else None
     if not isinstance(paper, dict):
         raise BadRecord("it holds no paper")
-    title = _text(paper, "title") or _text(row, "title")
+    title = text_of(paper, "title") or text_of(row, "title")
     if not (title := records.plain(title, records.MAX_TITLE)):
         raise BadRecord("it has no title")
-    abstract = _text(paper, "summary") or _text(row, "summary")
+    abstract = text_of(paper, "summary") or text_of(row, "summary")
     comments = _count(row, "numComments")
     return Record(
-        id=records.canonical_id(_text(paper, "id")),
+        id=records.canonical_id(text_of(paper, "id")),
         title=title,
         abstract=records.plain(abstract, records.MAX_ABSTRACT),
-        day=_listed_on(paper, day),
+        # `publishedAt` was the list's time once and is arXiv's now, so it is not asked.
+        day=listed_on(paper.get("submittedOnDailyAt"), day),
         day_is_estimate=True,
         authors=_authors(paper),
         upvotes=_count(paper, "upvotes"),
         is_withdrawn=bool(paper.get("withdrawnAt")),
-        github=records.web_address(_text(paper, "githubRepo")),
+        github=records.web_address(text_of(paper, "githubRepo")),
         github_stars=_count(paper, "githubStars"),
         num_comments=_count(paper, "numComments") if comments is None else comments,
     )
-
-
-def _listed_on(paper, day):
-    """Return the day on which the paper was put on the list that was asked for.
-
-    `publishedAt` was the list's time once and is arXiv's now, so it is not asked. A paper may be
-    listed on Monday that came on Saturday; what is further off is a mistake.
-    """
-    try:
-        listed = date.fromisoformat(_text(paper, "submittedOnDailyAt")[:10])
-    except ValueError:
-        return day
-    return listed if day - timedelta(days=7) <= listed <= day else day
 
 
 def _authors(paper):
@@ -206,14 +167,7 @@ def _authors(paper):
     authors = paper.get("authors") or []
     if not isinstance(authors, list) or not all(isinstance(one, dict) for one in authors):
         raise BadRecord("its authors are no list of authors")
-    return records.names([_text(one, "name") for one in authors if not one.get("hidden")])
-
-
-def _text(row, name):
-    value = row.get(name) or ""
-    if not isinstance(value, str):
-        raise BadRecord(f"{name} is no text")
-    return value
+    return records.names([text_of(one, "name") for one in authors if not one.get("hidden")])
 
 
 def _count(row, name):
