@@ -44,7 +44,7 @@ def out_at(day: date) -> datetime:
 
 def expected_day(now: datetime) -> date:
     """Return the newest day whose arXiv list must be out at `now`."""
-    day = now.astimezone(UTC).date() + timedelta(days=1)
+    day = now.astimezone(UTC).date()  # Its midnight in New York is of the same day in UTC.
     while not (calendar.is_announcement_day(day) and out_at(day) <= now):
         day -= timedelta(days=1)
     return day
@@ -76,14 +76,11 @@ def note_failure(source: str, error: str, now: datetime) -> None:
     """Write down that the source could not be read for the day that is expected now."""
     if source != "arxiv":
         return  # Its run says so, and nothing waits for it.
-    day = expected_day(now)
-    missing = Coverage.objects.filter(source=source, day=day).exclude(state__in=WELL)
-    if missing.exists():
-        missing.update(state=State.FAILED, note=error, checked_at=now)
-    elif not Coverage.objects.filter(source=source, day=day).exists():
-        Coverage.objects.create(
-            source=source, category=ALL, day=day, state=State.FAILED, note=error, checked_at=now
-        )
+    day, failed = expected_day(now), {"state": State.FAILED, "note": error, "checked_at": now}
+    rows = Coverage.objects.filter(source=source, day=day)
+    rows.exclude(state__in=WELL).update(**failed)
+    if not rows.exists():
+        Coverage.objects.create(source=source, category=ALL, day=day, **failed)
 
 
 def is_verified(now: datetime) -> bool:

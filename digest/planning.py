@@ -43,9 +43,8 @@ FIRST_WITHIN = timedelta(hours=1)
 
 SHARD = 2_000  # So many readers are ranked at once,
 WRITTEN = 500  # and so many written down: all who write wait for each other on SQLite.
-LEASE = timedelta(
-    minutes=2
-)  # Longer than a shard takes; so long a planner that died is in the way.
+#: Longer than a shard takes; so long a planner that died is in the way.
+LEASE = timedelta(minutes=2)
 RECENT = timedelta(days=3)  # Older digests are no longer on their way to anybody.
 SECOND_EVERY = 7  # Days: a second chance comes at most so often.
 State = Letter.State
@@ -379,20 +378,24 @@ def _seen(subscribers, issue, **among) -> list[set[int]]:
     """Return, for each subscriber, where the papers stand that she has had or brought along,
     `among` some, or had under other ids, however long ago.
     """
-    had = defaultdict(set)
-    picks = Pick.objects.filter(subscriber__in=subscribers).order_by()
-    picks = picks.values_list("subscriber_id", "paper_id")
-    # Joined by OR, all picks that they ever had would be read.
+    picks = Pick.objects.filter(subscriber__in=subscribers)
+    theirs = picks.filter(**{f"paper__{name}": value for name, value in among.items()})
+    # Apart: joined by OR, all picks that they ever had would be read.
     under_others = picks.filter(paper__in=issue.edition.aliases)
-    in_libraries = LibraryPaper.objects.filter(
+    known = LibraryPaper.objects.filter(
         subscriber__in=subscribers, identity__in=Paper.objects.filter(**among).values("pk")
     )
-    picks = picks.filter(**{f"paper__{name}": value for name, value in among.items()}).union(
-        under_others, in_libraries.order_by().values_list("subscriber_id", "identity"), all=True
+    rows = _pairs(theirs, "paper_id").union(
+        _pairs(under_others, "paper_id"), _pairs(known, "identity"), all=True
     )
-    for subscriber_id, paper_id in picks.order_by():
+    had = defaultdict(set)
+    for subscriber_id, paper_id in rows.order_by():  # The model's order is none of a union's.
         had[subscriber_id].add(paper_id)
     return [issue.places_of(had[subscriber.pk]) for subscriber in subscribers]
+
+
+def _pairs(rows, paper):
+    return rows.order_by().values_list("subscriber_id", paper)
 
 
 def _write_down(dues, receipt, now):
