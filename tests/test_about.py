@@ -85,6 +85,31 @@ def test_the_privacy_page_tells_the_days_that_are_set(client, settings):
         assert str(part.what) in page
 
 
+@pytest.mark.parametrize(
+    ("title", "kept"),
+    [
+        ("Your address and settings", "for 2 days where you never confirm it"),
+        ("Your digests and letters", "for 333 days"),
+        ("The steps of a letter", "for 3 days after the last step, and the file for 4 days"),
+        ("What came back", "for 3 days, and the files for 5 days"),
+        ("Addresses that must not be written to again", "after returned letters, 6 days"),
+        ("What is changed for you", "for 7 days"),
+    ],
+)
+def test_the_privacy_page_tells_of_each_part_its_own_days(settings, monkeypatch, title, kept):
+    settings.KEEP_LETTERS, settings.KEEP_EVENTS, settings.KEEP_TRAIL = days(333), days(3), days(7)
+    monkeypatch.setattr("digest.upkeep.UNCONFIRMED", days(2))
+    monkeypatch.setattr("subscriptions.post.retention.KEEP_JOURNALS", days(4))
+    monkeypatch.setattr("subscriptions.post.aside.KEEP", days(5))
+    monkeypatch.setattr("subscriptions.seals.BOUNCED_FOR", days(6))
+    (until,) = [part.until() for part in keeping.ALWAYS if part.title == title]
+    assert kept in until
+
+
+def days(count):
+    return timedelta(days=count)
+
+
 def test_what_a_visitor_searches_for_or_tries_out_is_written_down_nowhere(client, data_dir):
     make.paper("Graph networks")
     archive.renew(NOW)

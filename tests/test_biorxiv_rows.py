@@ -52,12 +52,21 @@ def test_both_servers_are_asked_alike_and_keep_their_papers_apart(server, run):
         ("The Bread Consortium; Madonna", ["The Bread Consortium", "Madonna"]),
         ("Bakers, Millers, and Others", ["Bakers, Millers, and Others"]),
         ("Roe, K.; ; ", ["K. Roe"]),
+        pytest.param(f"Roe, K.;{' ' * 200_000}Doe, J.", ["K. Roe"], id="far too long"),
         ("", []),
     ],
 )
 def test_authors_are_named_as_papers_of_other_sources_name_them(server, run, written, names):
     server.add(TODAY, authors=written)
     assert only(run()).authors == names
+
+
+@pytest.mark.parametrize(
+    ("written", "categories"), [("cancer_biology", ["cancer biology"]), ("NA", []), (None, [])]
+)
+def test_a_category_is_named_in_words_where_there_is_one(server, run, written, categories):
+    server.add(TODAY, category=written)
+    assert only(run()).categories == categories
 
 
 @pytest.mark.parametrize(

@@ -599,6 +599,12 @@ def test_nothing_coming_in_is_an_alarm(server, days):
     assert "has not come in whole: cs, math, stat: an earlier day's list is served" in alarm.said
 
 
+def test_a_source_that_has_never_worked_is_not_said_to_have_stopped(server, days):
+    server.faults["rss"] = server.faults["oai"] = "html"
+    assert run(server, days[1]).state == "failed"
+    assert coverage.alarms(at(days[1], 9)) == []
+
+
 def test_old_observations_runs_and_answers_are_thrown_away(server, days):
     run(server, days[0])
     paper = Paper.objects.first()

@@ -185,7 +185,7 @@ class _Listing(Listing):
 
     def _trouble(self, answer, asked, is_again):
         """Say why the list is not whole, or not gone on with, or nothing where all is well."""
-        if answer.rows and answer.place not in (None, asked):
+        if answer.place not in (None, asked):
             return f"Of {self.day}, row {asked} was asked for, and came from row {answer.place}."
         if self.missing and self.is_read:
             return f"Of {self.total} rows of {self.day}, {self.missing} did not come."
@@ -261,7 +261,7 @@ def _record(row, server, day) -> Record:
     title = records.plain(highwire.spelt(text_of(row, "title")), records.MAX_TITLE)
     if not title:
         raise BadRecord("it has no title")
-    abstract = _abstract(row)
+    abstract = records.plain(highwire.abstract(text_of(row, "abstract")), records.MAX_ABSTRACT)
     version = _count(row.get("version"))
     is_first = version in (None, 0, 1)
     posted = listed_on(row.get("date"), day)
@@ -312,12 +312,6 @@ def _accepted(doi) -> date:
         return max(date(*map(int, found.groups())), LAST_UNDATED) if found else LAST_UNDATED
     except ValueError:
         return LAST_UNDATED
-
-
-def _abstract(row):
-    # What is longer is cut before it is read.
-    text = text_of(row, "abstract")[: 2 * records.MAX_ABSTRACT]
-    return records.plain(highwire.abstract(text), records.MAX_ABSTRACT)
 
 
 def _categories(text) -> list[str]:
