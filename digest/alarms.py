@@ -144,7 +144,7 @@ def _sources(now):
     for source in settings.SOURCES:
         runs = daily.filter(source=source)
         done = runs.filter(state=Harvest.State.DONE).first()
-        failed = runs.filter(state=Harvest.State.FAILED).order_by("started_at", "pk")
+        failed = runs.filter(state=Harvest.State.FAILED).order_by("pk")
         if done is not None:
             failed = failed.filter(started_at__gt=done.started_at)
         first = failed.first()

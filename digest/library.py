@@ -85,7 +85,7 @@ def _row(subscriber, record, now):
 def _completed(records: Iterable[Record]) -> list[Record]:
     """Return the records, those of our papers by their ids, with what they lack of these."""
     ours = Paper.objects.in_bulk([record.id for record in records])
-    named = titles.alike(Paper.objects.order_by(), {record.title for record in records} - {""})
+    named = titles.alike(Paper.objects.order_by(), {record.title for record in records})
     by_title = {paper.title.casefold(): paper for paper in named}
     completed = {}
     for record in records:

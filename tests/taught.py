@@ -1,9 +1,7 @@
 """Readers who say things of papers of two themes, and what is learned of it."""
 
-from contextlib import contextmanager
 from datetime import timedelta
 
-from django.db import connection
 from django.urls import reverse
 
 from digest import fitting, planning, steering
@@ -82,19 +80,3 @@ def weights_of(subscriber):
 
 def words_of(subscriber):
     return list(weights_of(subscriber))
-
-
-@contextmanager
-def once_before(statement, act):
-    """Act once, as another process might, right before the first statement that holds this."""
-    done = []
-
-    def look(execute, sql, params, many, context):
-        if statement in sql and not done:
-            done.append(sql)
-            act()
-        return execute(sql, params, many, context)
-
-    with connection.execute_wrapper(look):
-        yield
-    assert done

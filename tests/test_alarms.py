@@ -20,7 +20,7 @@ from subscriptions.models import Letter, Subscriber
 from subscriptions.post import sending
 from tests import make
 from tests.make import NOW
-from tests.threads import at_once, errors_of
+from tests.threads import at_once, errors_of, once_before
 from tests.webhook import Hook
 
 pytestmark = pytest.mark.django_db
@@ -388,6 +388,12 @@ def test_who_finds_that_another_has_just_told_says_nothing(hook, monkeypatch):
     assert len(hook.told) == 1
 
 
+def test_what_is_said_at_length_is_written_down_as_far_as_there_is_room():
+    for said in ("a" * 600, "b" * 600):
+        alarms.note([alarms.Found("source", said)], NOW)
+        assert Alarm.objects.get().said == said[:500]
+
+
 def test_what_begins_while_others_are_told_is_told_next(hook, monkeypatch):
     send = alarms.send
 
@@ -418,6 +424,15 @@ def test_who_sees_an_alarm_more_often_does_not_end_it_sooner():
         alarms.note([alarms.Found("promises", "One is broken.", "once", holds_for)], NOW)
     alarms.watch(NOW + HOUR)
     assert Alarm.objects.standing().filter(name="promises").exists()
+
+
+def test_what_is_found_again_in_the_very_moment_does_not_end():
+    found = [alarms.Found("disk", "3 MB are left.")]
+    alarms.note(found, NOW)
+    later = NOW + 10 * MINUTE
+    with once_before('UPDATE "digest_alarm"', lambda: alarms.note(found, later)):
+        alarms.end(later)
+    assert Alarm.objects.standing().exists()
 
 
 def test_a_clock_that_had_gone_ahead_hides_no_dead_beat():

@@ -223,7 +223,8 @@ class Library:
 
 
 def test_any_source_that_can_look_papers_up_is_asked_for_them(days):
-    storing.store([Record(id="2606.00004", title="Told", day=days[4])], now=at(days[4]))
+    for told in ("2606.00004", "biorxiv:1"):
+        storing.store([Record(id=told, title=f"Told {told}", day=days[4])], now=at(days[4]))
     row = harvest.run(Library(), None, clock=lambda: at(days[4]))
     assert (row.state, row.seen) == ("done", 1), row.said
     assert Paper.objects.get(pk="2606.00004").categories == ["cs.DL"]

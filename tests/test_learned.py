@@ -20,7 +20,6 @@ from tests.taught import (
     DAY,
     SECOND,
     address,
-    once_before,
     picks_of,
     reader,
     say,
@@ -30,6 +29,7 @@ from tests.taught import (
     weights_of,
     words_of,
 )
+from tests.threads import once_before
 
 pytestmark = pytest.mark.django_db
 

@@ -18,7 +18,6 @@ from tests.taught import (
     SECOND,
     TODAY,
     TOMORROW,
-    once_before,
     picks_of,
     reader,
     say,
@@ -30,6 +29,7 @@ from tests.taught import (
     words_of,
 )
 from tests.themes import MOLECULES, ROADS, others, theme
+from tests.threads import once_before
 
 pytestmark = pytest.mark.django_db
 

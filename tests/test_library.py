@@ -368,6 +368,14 @@ def test_a_paper_is_taken_out_by_its_reader_alone(client):
     assert known_to(reader) == ["A second work on noodles"]
 
 
+def test_numbers_of_thousands_of_digits_break_no_page(client):
+    reader, digits = make.subscriber(), "9" * 5_000
+    library.add(reader, BIBTEX, NOW)
+    assert client.post(address(reader), {"paper": digits}).status_code == 302
+    assert reader.library.count() == 2
+    assert client.get(address(reader), {"new": digits}).status_code == 200
+
+
 def test_who_takes_papers_out_stays_on_the_page_that_she_is_on(client, monkeypatch):
     monkeypatch.setattr(library, "PAGE", 2)
     reader = make.subscriber()

@@ -17,7 +17,6 @@ from tests.tables import everything
 from tests.taught import (
     SECOND,
     address,
-    once_before,
     reader,
     say,
     taught,
@@ -25,6 +24,7 @@ from tests.taught import (
     two_themes,
     words_of,
 )
+from tests.threads import once_before
 
 pytestmark = pytest.mark.django_db
 

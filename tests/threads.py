@@ -1,6 +1,7 @@
 """Several who act at one moment, each in a thread with database connections of its own."""
 
 from collections.abc import Callable
+from contextlib import contextmanager
 from threading import Barrier, Event, Thread
 
 from django.db import connection, connections, transaction
@@ -50,3 +51,19 @@ def uncommitted(act: Callable) -> tuple[Thread, Event]:
     thread.start()
     assert done.wait(10)
     return thread, commit
+
+
+@contextmanager
+def once_before(statement, act):
+    """Act once, as another process might, right before the first statement that holds this."""
+    done = []
+
+    def look(execute, sql, params, many, context):
+        if statement in sql and not done:
+            done.append(sql)
+            act()
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(look):
+        yield
+    assert done
