@@ -167,7 +167,7 @@ def is_nearly_full(disk) -> bool:
 def _disk(now):
     disk = disk_of_data()
     if is_nearly_full(disk):
-        host = socket.gethostname()[:200]
+        host = socket.gethostname()
         said = f"{disk.free / 10**6:,.0f} MB are left for {settings.DATA_DIR} on {host}."
         yield Found("disk", said, host, SEEN_FOR_SELDOM)
 
@@ -304,8 +304,8 @@ def _tell_of(rows, now):
     lines = [f"[{alarm.name}] {alarm.said}" for alarm in begun]
     lines += [f"[{alarm.name}] is over: {alarm.said}" for alarm in ended]
     if send(lines):
-        _of(begun).filter(told_at=None).update(told_at=now)
-        _of(ended).filter(end_told_at=None).update(end_told_at=now)
+        _of(begun).update(told_at=now)
+        _of(ended).update(end_told_at=now)
 
 
 def _of(alarms):

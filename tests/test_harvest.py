@@ -230,6 +230,15 @@ def test_any_source_that_can_look_papers_up_is_asked_for_them(days):
     assert Paper.objects.get(pk="2606.00004").categories == ["cs.DL"]
 
 
+def test_of_many_papers_that_only_others_told_of_the_newest_are_looked_up(days, monkeypatch):
+    monkeypatch.setattr(harvest, "MOST_UNLISTED", 2)
+    for n, day in enumerate(days[:4]):
+        storing.store([Record(id=f"2606.0000{n}", title=f"Told {n}", day=day)], now=at(day))
+    harvest.run(Library(), None, clock=lambda: at(days[3]))
+    found = Paper.objects.exclude(categories=[]).values_list("pk", flat=True)
+    assert set(found) == {"2606.00002", "2606.00003"}
+
+
 def test_a_day_is_whole_though_nothing_can_be_looked_up(server, days):
     told = Record(id="2606.00004", title="Told", day=days[4])
     storing.store([told], now=at(days[4]), source="huggingface")

@@ -129,6 +129,16 @@ def test_switched_off_all_that_was_learned_is_forgotten_and_nothing_more_is(clie
     assert Feedback.objects.count() == 2, "What she said stays hers."
 
 
+def test_switched_off_nothing_is_left_of_what_was_learned(world):
+    someone = taught(reader(), "more", *world["roads"][:3])
+    learned = ("terms", "words", "weights", "liked", "floor", "fitted_at", "learned")
+    rows = ReaderModel.objects.filter(subscriber=someone).values(*learned)
+    assert all(rows.get().values())
+    steering.set_learning(someone, False)
+    nothing = ReaderModel()
+    assert rows.get() == {name: getattr(nothing, name) for name in learned}
+
+
 def test_switched_off_while_fitting_nothing_is_learned(world):
     someone = reader()
     say(someone, "more", world["roads"][0])

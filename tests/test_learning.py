@@ -201,6 +201,15 @@ def test_the_latest_papers_are_remembered(world, monkeypatch):
     assert "atom" not in words_of(someone)
 
 
+def test_a_paper_that_is_deleted_in_this_very_moment_keeps_nobody_from_learning(world):
+    gone, kept = world["roads"][:2]
+    someone = reader()
+    say(someone, "more", gone, kept)
+    with once_before('FROM "digest_paper" WHERE "digest_paper"."id" IN', gone.delete):
+        assert steering.learn(NOW + DAY) == 1
+    assert words_of(someone)
+
+
 def test_a_word_said_while_fitting_is_learned_in_the_next_pass(world):
     someone = reader()
     say(someone, "more", world["roads"][0])

@@ -368,6 +368,13 @@ def test_a_paper_is_taken_out_by_its_reader_alone(client):
     assert known_to(reader) == ["A second work on noodles"]
 
 
+def test_who_takes_out_nothing_has_nothing_learned_anew(client):
+    reader = taught()
+    assert not ReaderModel.objects.outdated(NOW).exists()
+    client.post(address(reader), {"paper": 10**9})
+    assert not ReaderModel.objects.outdated(NOW).exists()
+
+
 def test_numbers_of_thousands_of_digits_break_no_page(client):
     reader, digits = make.subscriber(), "9" * 5_000
     library.add(reader, BIBTEX, NOW)
