@@ -138,17 +138,18 @@ def feedback(request, token):
     subscriber = holder_of(token, "feedback")
     if subscriber is None:
         return bad_link(request)
-    sent = request.POST if request.method == "POST" else request.GET
-    asked = sent.get("paper", "").replace("\0", "")  # Which PostgreSQL would not look for.
-    if request.method != "POST" and not request.GET:  # The link alone, which says no paper.
+    is_said = request.method == "POST"
+    if not is_said and not request.GET:  # The link alone, which says no paper.
         return render(request, "digest/feedback.html")
+    sent = request.POST if is_said else request.GET
+    asked = sent.get("paper", "").replace("\0", "")  # Which PostgreSQL would not look for.
     paper = Paper.objects.filter(pk=asked).first()
     value = sent.get("value", "")  # Of a letter that has one link a paper, GET has none.
-    is_known = value in (*Feedback.Value, "clear") or not (value or request.method == "POST")
+    is_known = value in (*Feedback.Value, "clear") or not (value or is_said)
     if paper is None or not is_known:
         return refused(request, _("There is no such paper, or no such value."))
     taken = steering.said(subscriber, paper) if value == "clear" else ""
-    if request.method == "POST":
+    if is_said:
         try:
             steering.say(subscriber, paper, value, timezone.now())
         except Subscriber.DoesNotExist:  # Erased by another click, in this very moment.
@@ -156,6 +157,11 @@ def feedback(request, token):
         hint(tasks.learn_from_feedback)
         if "back" in sent and holder_of(sent["back"], "preferences") == subscriber:
             return _back_to_saved(sent["back"], sent.get("page", ""), paper)
+    return _feedback(request, subscriber, paper, value, taken)
+
+
+def _feedback(request, subscriber, paper, value, taken):
+    """Show what she has said of a paper, and ask what else she says; `taken` was taken back."""
     said = steering.said(subscriber, paper)
     is_other = request.method == "GET" and (value or said) != said
     context = {
