@@ -93,11 +93,7 @@ def learned_words(subscriber) -> list[dict]:
     if row is None:
         return []
     rows = zip(row.terms, row.words, row.weights, strict=True)
-    words = [
-        {"term": term, "word": word, "weight": weight}
-        for term, word, weight in rows
-        if term not in row.removed
-    ]
+    words = [{"term": term, "word": word, "weight": weight} for term, word, weight in rows]
     # Those against weigh less: among all, she would not see that "less" was heard.
     hers = [word for word in words if word["weight"] >= 0]
     against = [word for word in words if word["weight"] < 0][: max(AGAINST, SHOWN - len(hers))]

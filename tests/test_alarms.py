@@ -244,6 +244,14 @@ def test_a_disk_that_is_nearly_full_is_an_alarm(total, free, alarm, monkeypatch)
     assert names() == alarm
 
 
+def test_a_full_disk_that_one_machine_of_several_sees_is_one_alarm_and_holds(monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10**12, 0, 10**9))
+    alarms.note(alarms.look(NOW), NOW)
+    assert [one.name for one in alarms.known(NOW)] == ["disk"]
+    alarms.end(NOW + 15 * MINUTE)
+    assert Alarm.objects.standing().exists()
+
+
 def test_the_disk_is_looked_at_before_there_is_a_folder_on_it(settings, tmp_path, monkeypatch):
     settings.DATA_DIR = tmp_path / "not" / "yet"
     asked = []

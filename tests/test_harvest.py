@@ -279,6 +279,23 @@ def test_days_that_could_not_be_fetched_stay_owed(server, days):
     assert stored().keys() == expected_papers(server, days[9]).keys()
 
 
+def test_what_is_owed_is_fetched_in_the_order_in_which_it_was_asked_for(days):
+    asked = []
+
+    class Asked(Library):
+        def harvest(self, web, *, since, **others):
+            asked.append(since)
+            yield Batch([])
+
+    for hour, since in enumerate((days[1], days[0])):
+        begun = {"started_at": at(days[2], hour), "touched_at": at(days[2], hour)}
+        Harvest.objects.create(
+            source="library", since=since, today=days[2], state="failed", **begun
+        )
+    harvest.run(Asked(), None, clock=lambda: at(days[2]))
+    assert asked == [None, days[1], days[0]]
+
+
 def test_what_is_owed_is_said_to_run_while_it_is_fetched_again(days):
     """Else another worker would fetch the same beside it."""
     row = {"source": "library", "started_at": at(days[4]), "touched_at": at(days[4])}

@@ -368,6 +368,15 @@ def test_a_paper_is_taken_out_by_its_reader_alone(client):
     assert known_to(reader) == ["A second work on noodles"]
 
 
+def test_of_one_who_was_erased_no_paper_is_taken_out():
+    reader = make.subscriber()
+    library.add(reader, BIBTEX, NOW)
+    papers = reader.library.all()
+    signup.erase(Subscriber.objects.get(), now=NOW)
+    with pytest.raises(Subscriber.DoesNotExist):
+        library.take_out(reader, papers)
+
+
 def test_who_takes_out_nothing_has_nothing_learned_anew(client):
     reader = taught()
     assert not ReaderModel.objects.outdated(NOW).exists()
