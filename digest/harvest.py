@@ -163,7 +163,7 @@ def _today(name, now):
 def _last_whole(name):
     """Return the day of the last daily run that came to its end."""
     done = Harvest.objects.filter(source=name, state=State.DONE, since=None)
-    return done.order_by("-today").values_list("today", flat=True).first()
+    return done.values_list("today", flat=True).first()
 
 
 def _begin(name, today, since, now):

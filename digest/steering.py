@@ -73,7 +73,7 @@ def set_learning(subscriber, wanted: bool) -> None:
         Subscriber.objects.filter(pk=subscriber.pk).update(learns=wanted)
         subscriber.learns = wanted
         ReaderModel.objects.filter(subscriber=subscriber).update(
-            # A fit that is under way sees that more was said, and stores nothing.
+            # Switched on, all is learned anew; a fit that is under way stores nothing.
             said=F("said") + 1,
             terms=[],
             words=[],
@@ -83,8 +83,6 @@ def set_learning(subscriber, wanted: bool) -> None:
             fitted_at=None,
             learned=0,
         )
-        if wanted and Feedback.objects.filter(subscriber=subscriber).exists():
-            ask_to_learn(subscriber)
 
 
 def learned_words(subscriber) -> list[dict]:

@@ -239,6 +239,14 @@ def test_of_many_papers_that_only_others_told_of_the_newest_are_looked_up(days, 
     assert set(found) == {"2606.00002", "2606.00003"}
 
 
+def test_of_many_bad_records_a_run_names_some_and_counts_all(days, monkeypatch):
+    bad = [f"row {number}: it has no title" for number in range(9)]
+    monkeypatch.setattr(Library, "harvest", lambda *_, **__: iter([Batch([], bad, note="Cut.")]))
+    row = harvest.run(Library(), None, clock=lambda: at(days[0]))
+    assert "9 were no papers. Cut; row 0: it has no title; " in row.said
+    assert row.said.endswith("row 3: it has no title.")
+
+
 def test_a_day_is_whole_though_nothing_can_be_looked_up(server, days):
     told = Record(id="2606.00004", title="Told", day=days[4])
     storing.store([told], now=at(days[4]), source="huggingface")
@@ -277,6 +285,12 @@ def test_days_that_could_not_be_fetched_stay_owed(server, days):
     run(server, days[9], hour=9)
     assert Harvest.objects.filter(since=days[0]).get().state == "done"
     assert stored().keys() == expected_papers(server, days[9]).keys()
+
+
+def test_who_ran_each_day_owes_nothing(days):
+    for day in days[:4]:
+        harvest.run(Library(), None, clock=lambda day=day: at(day))
+    assert list(Harvest.objects.values_list("since", flat=True)) == [None] * 4
 
 
 def test_what_is_owed_is_fetched_in_the_order_in_which_it_was_asked_for(days):
@@ -630,6 +644,7 @@ def test_a_source_that_has_never_worked_is_not_said_to_have_stopped(server, days
     server.faults["rss"] = server.faults["oai"] = "html"
     assert run(server, days[1]).state == "failed"
     assert coverage.alarms(at(days[1], 9)) == []
+    assert not coverage.is_awaited(at(days[1]))
 
 
 def test_old_observations_runs_and_answers_are_thrown_away(server, days):

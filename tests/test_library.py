@@ -9,7 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from digest import citations, fitting, library, planning, steering
+from digest import citations, fitting, library, planning, steering, tasks
 from digest.models import LibraryPaper, Pick, ReaderModel
 from digest.ranking.learning import learn
 from digest.sources import bibliographies
@@ -366,6 +366,15 @@ def test_a_paper_is_taken_out_by_its_reader_alone(client):
     assert reader.library.count() == other.library.count() == 2
     client.post(address(reader), {"paper": hers.pk})
     assert known_to(reader) == ["A second work on noodles"]
+
+
+def test_what_she_changes_is_learned_from_soon(client, monkeypatch):
+    asked = []
+    monkeypatch.setattr(library, "hint", asked.append)
+    reader = make.subscriber()
+    paste(client, reader, BIBTEX)
+    client.post(address(reader), {"all": "forget"})
+    assert asked == [tasks.learn_from_feedback] * 2
 
 
 def test_of_one_who_was_erased_no_paper_is_taken_out():
