@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, date, timedelta
 from functools import partial
 
+from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
@@ -50,6 +51,7 @@ AGAIN = timedelta(minutes=20)
 #: So long arXiv is asked for a paper of its own that only others told of, with no categories.
 UNLISTED = timedelta(days=7)
 MOST_UNLISTED = 300  # So many in one run: three requests.
+OUT_OF_TIME = "It took too long; the next run goes on from there."
 
 State = Harvest.State
 
@@ -105,7 +107,8 @@ def run(source: Source, web: Web, *, since: date | None = None, clock=timezone.n
     """Fetch and store what the source tells; go on with a run that was cut off. Return its row.
 
     A daily run is followed by what is owed: the days on which nothing ran, and backfills that were
-    cut off. What goes wrong with the source is written down, not raised: other sources go on.
+    cut off. What goes wrong with the source is written down, not raised: other sources go on. But
+    for SoftTimeLimitExceeded, by which a task has to end.
     """
     today = _today(source.name, clock())
     if since is not None:
@@ -129,6 +132,10 @@ def _fetch(source, web, harvest, clock):
     except (Unavailable, Refused, MalformedFeed) as error:
         _end(harvest, State.FAILED, problems, clock(), f"It broke off: {error}.")
         coverage.note_failure(source.name, str(error), clock())
+    except SoftTimeLimitExceeded:  # There is no time for what else is owed.
+        _end(harvest, State.FAILED, problems, clock(), OUT_OF_TIME)
+        coverage.note_failure(source.name, OUT_OF_TIME, clock())
+        raise
     except Exception as error:
         _end(harvest, State.FAILED, problems, clock(), f"It broke: {type(error).__name__}.")
         logger.exception("harvest of %s broke", source.name)

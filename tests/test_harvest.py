@@ -4,9 +4,10 @@ import time
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
-from itertools import pairwise
+from itertools import count, pairwise
 
 import pytest
+from celery.exceptions import SoftTimeLimitExceeded
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
@@ -414,6 +415,28 @@ def test_a_server_that_has_had_enough_is_gone_on_with_later(server, days):
     row = run(server, days[0])
     assert row.state == "done", row.said
     assert stored() == expected_papers(server, days[0])
+
+
+def test_a_run_that_has_no_time_left_says_so_and_is_gone_on_with(server, days, monkeypatch):
+    run(server, days[0])
+    store, stores = storing.store, count()
+
+    def slow_at_last(*told, **more):
+        if next(stores) == 1:
+            raise SoftTimeLimitExceeded
+        return store(*told, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storing, "store", slow_at_last)
+        with pytest.raises(SoftTimeLimitExceeded):  # The task has to end: nothing owed is begun.
+            run(server, days[3])
+    late, owed = (Harvest.objects.get(today=days[3], since=since) for since in (None, days[0]))
+    assert late.state == "failed"
+    assert late.said.endswith("It took too long; the next run goes on from there.")
+    assert late.cursor
+    assert not owed.seen
+    assert run(server, days[3]).state == "done"
+    assert stored() == expected_papers(server, days[3])
 
 
 def test_a_weekend_and_a_holiday_are_quiet(server, days):
