@@ -135,7 +135,7 @@ class Books:
         """Return the ids of letters whose rows others hold. It is asked where they have kept us
         waiting, until there are none.
         """
-        held = ledger.held(letters) if self._is_wary else set()
+        held = ledger.held(letter.id for letter in letters) if self._is_wary else set()
         self._is_wary = bool(held)
         return held
 

@@ -11,6 +11,7 @@ picks kept.
 import logging
 from contextlib import contextmanager
 from datetime import timedelta
+from itertools import batched
 from pathlib import Path
 
 from django.conf import settings
@@ -33,19 +34,20 @@ State = Letter.State
 
 
 def sweep(now) -> None:
-    """Take up what was left lying. May be run at any time, and by two at once."""
-    try:
-        _replay_journals(now)
-    except Error as error:  # Somebody may hold the row of one.
-        logger.error("a journal can't be replayed yet: %s", error)
-    late = Letter.objects.open().filter(closes_at__lte=now)
+    """Take up what was left lying. May be run at any time, and by two at once.
+
+    The journals come first, and where they can't be replayed, nothing else is done: what is known
+    to have been accepted must be neither doubted nor sent again.
+    """
+    there = Letter.objects.open().exclude(pk__in=_replay_journals(now))
+    late = there.filter(closes_at__lte=now)
     _each_chunk(late.filter(state=State.PLANNED), _miss, now)
     _each_chunk(late.filter(state=State.CLAIMED, lease_until__lte=now), _miss, now)
-    expired = Letter.objects.open().filter(lease_until__lte=now)
+    expired = there.filter(lease_until__lte=now)
     _each_chunk(expired.filter(state=State.CLAIMED), _stumble, now)
     _each_chunk(expired.filter(state=State.TRANSMITTING), _doubt_silent, now)
-    held = Letter.objects.open().filter(state=State.UNCERTAIN, next_try_at__lte=now)
-    _each_chunk(held.select_related("subscriber"), _after_hold, now)
+    waited = there.filter(state=State.UNCERTAIN, next_try_at__lte=now)
+    _each_chunk(waited.select_related("subscriber"), _after_hold, now)
     ledger.drop_volleys(now, KEEP_VOLLEYS)
 
 
@@ -80,15 +82,29 @@ def accept_late(letter_id: int, attempt: int, message_id: str, reply: str, now) 
         ledger.end([letter], State.ACCEPTED, reason, now, **facts)
 
 
-def _replay_journals(now) -> None:
-    """Record what workers that died had read of acceptances, and could not write down."""
+def _replay_journals(now) -> set[int]:
+    """Record what workers that died had read of acceptances, and could not write down.
+
+    Return the ids of letters that were accepted, and whose rows others hold.
+    """
+    unrecorded = set()
 
     def record(entries):
-        for entry in entries:
-            with _by_itself(f"letter {entry.letter_id}"):
-                accept_late(entry.letter_id, entry.attempt, entry.message_id, entry.reply, now)
+        for some in batched(entries, CHUNK, strict=False):
+            unrecorded.update(_held(entry.letter_id for entry in some))
+            for entry in some:
+                if entry.letter_id not in unrecorded:
+                    _record(entry, now)
+        if count := sum(entry.letter_id in unrecorded for entry in entries):
+            raise journal.Unrecorded(f"the rows of {count} letters are held")
 
     journal.replay(folder_of_journals(), record)
+    return unrecorded
+
+
+def _record(entry: journal.Entry, now):
+    with _by_itself(f"letter {entry.letter_id}"):
+        accept_late(entry.letter_id, entry.attempt, entry.message_id, entry.reply, now)
 
 
 def folder_of_journals() -> Path:
@@ -104,10 +120,17 @@ def _each_chunk(letters: QuerySet, act, now) -> None:
         if not chunk:
             return
         seen = chunk[-1].pk
-        with transaction.atomic():
-            held = ledger.held(chunk)  # Whoever waited for these would keep all others waiting.
+        held = _held(letter.pk for letter in chunk)
         if free := [letter for letter in chunk if letter.pk not in held]:
             act(free, now)
+
+
+def _held(ids) -> set[int]:
+    """Return those of these letters whose rows others hold at this moment: whoever waited for them
+    would keep all others waiting.
+    """
+    with transaction.atomic():
+        return ledger.held(ids)
 
 
 @contextmanager

@@ -42,6 +42,10 @@ class Entry:
     at: str
 
 
+class Unrecorded(Exception):
+    """Not all that a file holds could be recorded yet. Says why."""
+
+
 class Journal:
     """The file of one run in one process. A forked child must not use it, and need not: the lock
     is shared with it, so that the file stays the parent's as long as either lives.
@@ -98,7 +102,8 @@ def replay(folder: Path, record: Callable[[list[Entry]], None]) -> int:
     """Hand what dead owners left to `record`, a file at a time. Return how many entries it was.
 
     A file counts as replayed only when `record` has returned, so `record` must take the same
-    entries twice. What it raises goes through. Whoever else replays meanwhile does no harm.
+    entries twice. Where it raises Unrecorded the next file has its turn; what it raises else goes
+    through. Whoever else replays meanwhile does no harm.
     """
     count = 0
     for path in sorted(folder.glob(f"*{OPEN}")):
@@ -109,8 +114,12 @@ def replay(folder: Path, record: Callable[[list[Entry]], None]) -> int:
             except OSError as error:  # One that can't be read costs itself alone.
                 logger.error("the journal %s can't be replayed: %s", path.name, error)
                 continue
-            if entries:
-                record(entries)
+            try:
+                if entries:
+                    record(entries)
+            except Unrecorded as reason:
+                logger.error("the journal %s can't be replayed yet: %s", path.name, reason)
+                continue
             if file:
                 _mark_replayed(path)
             count += len(entries)

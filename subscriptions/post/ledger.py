@@ -8,7 +8,7 @@ overtaken while asleep finds it changed, and can change nothing.
 import logging
 import zlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -247,11 +247,11 @@ def _plain_columns(model) -> tuple[list[str], str]:
     return [field.attname for field in fields], quoted
 
 
-def held(letters: Sequence[Letter]) -> set[int]:
+def held(ids: Iterable[int]) -> set[int]:
     """Lock the rows of letters for the caller's transaction. Return the ids of those that others
     have locked.
     """
-    its, numbers = among(letter.id for letter in letters)
+    its, numbers = among(ids)
     where = f"FROM {_LETTERS} WHERE id {its}"
     there = {pk for (pk,) in run(f"SELECT id {where}", numbers)}
     return there - {pk for (pk,) in run(f"SELECT id {where} {_lock('FOR NO KEY UPDATE')}", numbers)}

@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from datetime import timedelta
-from itertools import count
+from itertools import batched, count
 
 import psycopg
 import pytest
@@ -15,7 +15,17 @@ from django.db import Error, OperationalError, connection, transaction
 
 from subscriptions import mail, registry, tasks
 from subscriptions.models import Letter, LetterEvent
-from subscriptions.post import clock, delivery, desk, doubts, in_hand, ledger, recording, sending
+from subscriptions.post import (
+    clock,
+    delivery,
+    desk,
+    doubts,
+    in_hand,
+    journal,
+    ledger,
+    recording,
+    sending,
+)
 from subscriptions.post.books import Batch, Books, Handover
 from subscriptions.post.delivery import Round
 from subscriptions.post.journal import Entry, Journal, accepted_ids
@@ -126,7 +136,7 @@ def test_a_letter_that_somebody_is_changing_is_held():
     letter, other = digest_to(ODD), digest_to("other@example.org")
     with another_session() as session, transaction.atomic():
         session.execute("UPDATE subscriptions_letter SET stage = '' WHERE id = %s", [letter.pk])
-        assert ledger.held([letter, other]) == {letter.pk}
+        assert ledger.held([letter.pk, other.pk]) == {letter.pk}
 
 
 def test_a_letter_that_is_gone_is_held_by_nobody():
@@ -135,7 +145,7 @@ def test_a_letter_that_is_gone_is_held_by_nobody():
     there = digest_to("reader@example.org")
     Letter.objects.filter(pk=letter.pk).delete()
     with transaction.atomic():
-        assert ledger.held([letter, there]) == set()
+        assert ledger.held([letter.pk, there.pk]) == set()
 
 
 def test_what_was_answered_while_the_database_was_away_is_recorded_when_it_is_back(
@@ -260,6 +270,27 @@ def test_a_row_that_is_held_keeps_no_other_letter_from_being_swept(is_journaled)
     time.sleep(0.1)
     doubts.sweep(NOW + MINUTE)
     assert states() == {"uncertain": 4} | ({"accepted": 1} if is_journaled else {"uncertain": 5})
+
+
+@on_postgresql
+@pytest.mark.parametrize("files", [1, 2])
+def test_a_row_that_is_held_keeps_no_other_acceptance_in_the_journals(files, monkeypatch):
+    """Else a letter that is known to have arrived would be sent again."""
+    held, other = digest_to(ODD), digest_to("reader@example.org")
+    Letter.objects.update(state="uncertain", next_try_at=NOW, attempt=1, message_id="<m@x>")
+    names = iter(("first", "second"))
+    monkeypatch.setattr(journal, "_name", lambda: next(names))
+    entries = [Entry(one.pk, 1, "<m@x>", "250 ok", NOW.isoformat()) for one in (held, other)]
+    for some in batched(entries, 2 // files, strict=True):
+        dead = Journal(doubts.folder_of_journals())
+        dead.write(some)
+        dead.leave()
+    with another_session() as session:
+        session.execute(HOLD, [ODD])
+        doubts.sweep(NOW + MINUTE)
+        assert states() == {"accepted": 1, "uncertain": 1}
+    doubts.sweep(NOW + MINUTE)
+    assert states() == {"accepted": 2}
 
 
 @on_postgresql
