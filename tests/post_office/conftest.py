@@ -1,0 +1,30 @@
+"""A mail server, and letters that are written in a word."""
+
+import pytest
+
+from subscriptions import mail, registry
+from tests import make
+from tests.smtp_server import MailServer
+
+
+@pytest.fixture
+def server(settings):
+    with MailServer() as server:
+        settings.EMAIL_URL = server.url
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture
+def composed(monkeypatch):
+    """Compose in a word what takes templates elsewhere; count how often."""
+    calls = []
+
+    def compose(letter, now):
+        calls.append(letter.pk)
+        return mail.Content.of(
+            "Papers", "Hello.\n.\n..dots\n", "<p>Hello.</p>", mail.headers("digest", "http://x/")
+        )
+
+    monkeypatch.setitem(registry.composers, "digest", make.one_by_one(compose))
+    return calls

@@ -1,0 +1,211 @@
+"""What was left lying: leases that ran out, letters of unknown fate, days that ended."""
+
+from datetime import timedelta
+
+import pytest
+
+from digest import planning
+from digest.models import Pick
+from subscriptions import registry, signup
+from subscriptions.models import Letter, Subscriber
+from subscriptions.post import doubts, ledger, office
+from subscriptions.post.line import Envelope
+from subscriptions.post.transports import transport_for
+from tests.make import NOW
+from tests.post_office.steps import DOOR, MINUTE, claim, due, letter_to, pass_fence, past_the_fence
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_breaks_as_it_is_swept_costs_itself_alone(composed, monkeypatch, caplog):
+    def broken(letter_ids):
+        raise RuntimeError("a fault of ours")
+
+    letters = [letter_to(f"reader-{number}@example.org") for number in range(5)]
+    late, stumbled, again, silent, doubted = [letter.pk for letter in letters]
+    Letter.objects.filter(pk__in=[stumbled, again]).update(state="claimed", lease_until=NOW)
+    Letter.objects.filter(pk=stumbled).update(stumbles=ledger.MAX_STUMBLES - 1)
+    Letter.objects.filter(pk=silent).update(state="transmitting", lease_until=NOW)
+    Letter.objects.filter(pk=doubted).update(state="uncertain", next_try_at=NOW, message_id="<m>")
+    Letter.objects.filter(pk=late).update(closes_at=NOW)
+    monkeypatch.setattr(registry, "on_never_left", [broken])
+    monkeypatch.setattr(doubts, "CHUNK", 1)
+    office.sweep(NOW)
+    states = dict(Letter.objects.values_list("pk", "state"))
+    assert states == {
+        late: "planned",
+        stumbled: "claimed",
+        again: "planned",
+        silent: "uncertain",
+        doubted: "planned",
+    }
+    assert f"letter {stumbled}: can't be seen to" in caplog.messages
+
+
+@pytest.mark.parametrize(("minutes", "state"), [(15, "missed"), (14, "claimed")])
+def test_whose_worker_died_as_its_day_ended_is_missed_once_that_is_sure(composed, minutes, state):
+    """Before, it may be past the fence, of which a database that was taken over has not heard."""
+    letter = claim(letter_to())
+    Letter.objects.update(closes_at=NOW + MINUTE)
+    office.sweep(NOW + minutes * MINUTE)
+    letter.refresh_from_db()
+    assert (letter.state, letter.stumbles) == (state, 0)
+
+
+def test_silence_after_the_dot_is_held_then_repeated_once_with_the_same_bytes(server, composed):
+    letter = letter_to("drop-dot@example.org")
+    seen = []
+    server.before_dot_reply = seen.append
+    office.deliver(letter.pk, NOW)
+    letter.refresh_from_db()
+    first = ledger.frozen_bytes(letter)
+    assert letter.state == "uncertain"
+
+    office.sweep(NOW + 14 * MINUTE)
+    assert due(NOW + 14 * MINUTE) == []
+    office.sweep(NOW + 16 * MINUTE)
+    letter.refresh_from_db()
+    assert (letter.state, letter.repeats) == ("planned", 1)
+    assert ledger.frozen_bytes(letter) == first
+
+    office.deliver(letter.pk, NOW + 16 * MINUTE)
+    office.sweep(NOW + 40 * MINUTE)
+    letter.refresh_from_db()
+    assert len(seen) == 2
+    assert len(composed) == 1
+    assert letter.state == "failed"
+    assert letter.reason.startswith("unknown")
+    assert Pick.objects.count() == 1  # It may have arrived: its papers are not sent again.
+
+
+def doubted(repeats, **fields):
+    """Return a letter whose hold is over, and which the oracle knows not to be in the outbox."""
+    transport_for("file:").open().begin(Envelope("a@b.example", "c@d.example", "link", 0, NOW), b"")
+    letter = past_the_fence()
+    office.sweep(NOW + 15 * MINUTE)
+    Letter.objects.update(repeats=repeats, **fields)
+    return letter
+
+
+@pytest.mark.parametrize("repeats", [0, 1])
+def test_who_has_left_is_not_sent_again_what_did_not_arrive_and_a_repeats_papers_stay_hers(
+    composed, repeats
+):
+    letter = doubted(repeats)
+    Subscriber.objects.update(unsubscribed_at=NOW)
+    office.sweep(NOW + 30 * MINUTE)
+    letter.refresh_from_db()
+    assert (letter.state, letter.reason) == ("skipped", "unsubscribed")
+    assert Pick.objects.count() == repeats
+
+
+@pytest.mark.parametrize("repeats", [0, 1])
+def test_what_surely_never_arrived_is_given_up_at_last_and_a_repeats_papers_stay_hers(
+    composed, repeats
+):
+    letter = doubted(repeats, stumbles=ledger.MAX_STUMBLES - 1)
+    office.sweep(NOW + 30 * MINUTE)
+    letter.refresh_from_db()
+    assert (letter.state, letter.reason) == ("failed", "broken: the mail server does not have it")
+    assert Pick.objects.count() == repeats
+
+
+def test_the_oracle_is_asked_about_the_last_time_that_a_letter_left(composed, settings, data_dir):
+    """Of that its log may not tell yet, though it is complete from the first time on."""
+    log = data_dir / "mail.log"
+    settings.ORACLE = f"postfix:{log}"
+    letter, later = past_the_fence(), NOW + 120 * MINUTE
+    ledger.put_back(letter, NOW)
+    assert pass_fence(claim(letter, later), later)
+    said = "mail postfix/anvil[1]: statistics"
+    lines = [f"{NOW + minutes * MINUTE:%Y-%m-%dT%H:%M:%S+00:00} {said}\n" for minutes in (-60, 60)]
+    log.write_text("".join(lines))
+    for minutes in (15, 30):
+        office.sweep(later + minutes * MINUTE)
+    letter.refresh_from_db()
+    assert (letter.state, letter.repeats, letter.stumbles) == ("planned", 1, 0)
+
+
+def test_where_the_operator_wants_it_silence_is_never_answered_by_a_repeat(
+    server, composed, settings
+):
+    settings.MAX_REPEATS = 0
+    letter = letter_to("drop-dot@example.org")
+    office.deliver(letter.pk, NOW)
+    office.sweep(NOW + 16 * MINUTE)
+    letter.refresh_from_db()
+    assert (letter.state, letter.repeats) == ("failed", 0)
+    assert letter.reason.startswith("unknown")
+    assert Pick.objects.count() == 1
+
+
+def test_a_worker_that_dies_between_claim_and_send_loses_nothing(server, composed, monkeypatch):
+    letter = letter_to()
+    assert claim(letter)  # And then its worker is no more.
+
+    office.sweep(NOW + 14 * MINUTE)
+    assert due(NOW + 14 * MINUTE) == []  # It might still be alive.
+    office.sweep(NOW + 15 * MINUTE)
+    (again,) = due(NOW + 30 * MINUTE)
+    assert office.deliver(again, NOW + 30 * MINUTE) is True
+    assert len(server.accepted) == 1
+
+
+def test_a_sweeper_that_comes_late_leaves_the_next_claim_alone(composed):
+    letter = letter_to()
+    seen = claim(letter)  # As a sweeper read it, before another came first.
+    office.sweep(NOW + 20 * MINUTE)
+    claim(letter, NOW + 40 * MINUTE)
+
+    with pytest.raises(ledger.Overtaken):
+        ledger.stumble(seen, NOW + 40 * MINUTE)
+    letter.refresh_from_db()
+    assert (letter.state, letter.attempt) == ("claimed", 2)
+
+
+@pytest.mark.parametrize(
+    ("repeats", "is_repeat", "then"), [(0, False, 0), (0, True, 1), (1, False, 1), (1, True, 1)]
+)
+def test_that_a_letter_may_have_arrived_is_remembered_however_its_attempts_break(
+    repeats, is_repeat, then
+):
+    """Else its papers would be given back, and come once more."""
+    letter = claim(letter_to(repeats=repeats))
+    ledger.stumble(letter, NOW, is_repeat=is_repeat)
+    letter.refresh_from_db()
+    assert (letter.state, letter.repeats) == ("planned", then)
+
+
+def test_a_worker_that_dies_past_the_fence_leaves_a_letter_that_is_repeated(server, composed):
+    letter = letter_to()
+    assert pass_fence(claim(letter))
+
+    office.sweep(NOW + 15 * MINUTE)
+    letter.refresh_from_db()
+    assert letter.state == "uncertain"
+    office.sweep(NOW + 30 * MINUTE)
+    assert office.deliver(letter.pk, NOW + 30 * MINUTE) is True
+    assert len(server.accepted) == 1
+
+
+def test_an_uncertain_letter_of_who_unsubscribed_is_never_repeated(server, composed):
+    letter = letter_to("drop-dot@example.org")
+    office.deliver(letter.pk, NOW)
+    signup.unsubscribe(letter.subscriber.public_id, door=DOOR, now=NOW)
+    office.sweep(NOW + timedelta(hours=1))
+    letter.refresh_from_db()
+    assert letter.state == "failed"
+
+
+def test_a_letter_whose_day_has_ended_is_missed_and_its_papers_come_the_next_day(server, composed):
+    letter = letter_to()
+    tomorrow = NOW + timedelta(days=1)
+
+    office.sweep(tomorrow)
+    planning.plan(tomorrow)
+
+    letter.refresh_from_db()
+    assert (letter.state, letter.reason) == ("missed", "its day ended first")
+    assert [pick.paper.title for pick in Pick.objects.all()] == ["Graphs"]
+    assert Pick.objects.get().digest.day == tomorrow.date()

@@ -1,0 +1,63 @@
+"""What a reader does, and what is found of it."""
+
+from datetime import timedelta
+
+from subscriptions import signup
+from subscriptions.models import Letter
+from subscriptions.signup import Wishes
+from tests import make
+from tests.make import NOW
+
+DOOR = signup.Door(via="a test", ip="192.0.2.1", wording="Send me papers.")
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+
+
+def subscribe(email="you@example.org", wishes=None, *, timezone="UTC", hour=7, now=NOW):
+    wishes = wishes or Wishes()
+    return signup.subscribe(email, wishes, timezone=timezone, hour=hour, door=DOOR, now=now)
+
+
+def confirm(subscriber, *, now=NOW):
+    subscriber.refresh_from_db()
+    signup.confirm(subscriber, subscriber.asked_at, door=DOOR, now=now)
+
+
+def say_yes(letter, *, now):
+    """Follow the link of a letter that asks something."""
+    signup.confirm(letter.subscriber, letter.created_at, kind=letter.kind, door=DOOR, now=now)
+    letter.subscriber.refresh_from_db()
+
+
+def unsubscribe(subscriber, *, now=NOW):
+    return signup.unsubscribe(subscriber.public_id, door=DOOR, now=now)
+
+
+def change(subscriber, wishes=None, *, now=NOW, **settings):
+    signup.change(subscriber, wishes or Wishes(), settings, now=now)
+    subscriber.refresh_from_db()
+
+
+def accepted(subscriber, day, at):
+    """Write down that she got the digest of this day."""
+    return Letter.objects.create(
+        subscriber=subscriber,
+        kind=Letter.Kind.DIGEST,
+        day=day,
+        state=Letter.State.ACCEPTED,
+        created_at=at,
+        closes_at=at + DAY,
+        ended_at=at,
+    )
+
+
+def goodbyes(subscriber):
+    return subscriber.letters.filter(kind="goodbye").order_by("pk")
+
+
+def bouncing(now=NOW, **fields):
+    """Make a reader to whom letters came back."""
+    return make.subscriber(suppressed_at=now, suppressed_by="bounced", **fields)
+
+
+def stances(subscriber):
+    return {p.topic.query: p.stance for p in subscriber.preferences.select_related("topic")}

@@ -1,0 +1,215 @@
+"""Her data, who never confirmed, and twenty who act at once."""
+
+import json
+import threading
+from datetime import date
+
+import pytest
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import connection
+
+from subscriptions import operating, registry, signup
+from subscriptions.models import Consent, Letter, Subscriber, Topic, TopicPreference
+from subscriptions.signup import Wishes
+from tests import make
+from tests.make import NOW
+from tests.signup.acts import (
+    DAY,
+    DOOR,
+    HOUR,
+    MINUTE,
+    bouncing,
+    change,
+    confirm,
+    goodbyes,
+    say_yes,
+    stances,
+    subscribe,
+    unsubscribe,
+)
+from tests.threads import at_once, errors_of, uncommitted
+
+pytestmark = pytest.mark.django_db
+
+
+# ---- Her data
+
+
+def test_what_is_kept_about_her_is_exported_whole():
+    topic = make.topic("Graph learning")
+    long_query = "bread " * 60
+    subscribe("you@example.org", Wishes(follow=[topic], interests=[long_query.strip()]))
+    reader = Subscriber.objects.get()
+    confirm(reader)
+    change(
+        reader,
+        Wishes(mute=[topic], interests=[long_query.strip()], muted_interests=["cake"]),
+        size=5,
+        language="de",
+        wants_quiet_days=True,
+        paused_until=date(2026, 6, 10),
+    )
+    Subscriber.objects.update(
+        suppressed_at=NOW, suppressed_by="bounced", suppressed_reason="mailbox unknown"
+    )
+    reader.refresh_from_db()
+    exported = json.dumps(signup.export(reader), cls=DjangoJSONEncoder)
+    for fact in (
+        "you@example.org",
+        "Graph learning",
+        long_query.strip(),
+        "cake",
+        "mute",
+        "192.0.2.1",
+        "Send me papers.",
+        "confirmed",
+        "2026-06-10",
+        "mailbox unknown",
+        '"size": 5',
+        '"language": "de"',
+        '"wants_quiet_days": true',
+        '"suppressed_by": "bounced"',
+        '"kind": "confirm"',
+    ):
+        assert fact in exported
+
+
+def test_the_export_of_one_holds_nothing_of_another():
+    make.subscriber("else@example.org", interests="secret plans")
+    exported = json.dumps(signup.export(make.subscriber()), cls=DjangoJSONEncoder)
+    assert "else@example.org" not in exported
+    assert "secret plans" not in exported
+
+
+def test_erasing_twice_is_erasing_once():
+    reader = make.subscriber(interests="bread")
+    subscribe(reader.email)
+    signup.erase(reader, now=NOW)
+    signup.erase(reader, now=NOW)
+    for model in (Subscriber, TopicPreference, Topic, Letter, Consent):
+        assert not model.objects.exists()
+
+
+# ---- Who never confirmed
+
+
+def test_who_asks_anew_while_others_are_forgotten_is_not(monkeypatch):
+    for name in ("first", "second"):
+        subscribe(f"{name}@example.org", now=NOW - 31 * DAY)
+    monkeypatch.setattr(registry, "erasers", [lambda _: subscribe("second@example.org")])
+    assert signup.forget_unconfirmed(NOW - 30 * DAY, NOW) == 1
+    assert Subscriber.objects.get().email == "second@example.org"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_is_asking_anew_in_this_very_moment_is_not_forgotten():
+    if connection.vendor != "postgresql":
+        pytest.skip("on SQLite, writers come one after the other")
+    subscribe(now=NOW - 31 * DAY)
+    thread, commit = uncommitted(subscribe)
+    threading.Timer(0.5, commit.set).start()
+    assert signup.forget_unconfirmed(NOW - 30 * DAY, NOW) == 0
+    commit.set()
+    thread.join(30)
+    assert Subscriber.objects.get().asked_at == NOW
+
+
+# ---- Twenty at once
+
+
+@pytest.mark.django_db(transaction=True)
+def test_twenty_sign_ups_of_one_person_are_one_subscriber_with_one_letter():
+    spellings = ["you@example.org", "You@example.org", "YOU@example.org", "yoU@example.org"]
+    wishes = Wishes(interests=["bread"])
+    came_of = at_once(*5 * [lambda s=s: subscribe(s, wishes) for s in spellings])
+    assert errors_of(came_of) == []
+    someone = Subscriber.objects.get()
+    assert someone.consents.count() == 20
+    assert someone.letters.count() == 1
+    assert stances(someone) == {"bread": "follow"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_twenty_clicks_on_confirm_or_unsubscribe_are_one():
+    subscribe()
+    someone = Subscriber.objects.get()
+    confirming = at_once(*20 * [lambda: confirm(someone)])
+    unsubscribing = at_once(*20 * [lambda: unsubscribe(someone)])
+    assert errors_of(confirming + unsubscribing) == []
+    acts = [consent.act for consent in someone.consents.all()]
+    assert sorted(acts) == ["asked", "confirmed", "unsubscribed"]
+    assert goodbyes(someone).count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_undoing_amid_clicks_that_unsubscribe_leaves_one_goodbye_for_each_leaving():
+    reader = make.subscriber()
+    unsubscribe(reader, now=NOW + MINUTE)
+    goodbye = goodbyes(reader).get()
+    came_of = at_once(
+        *5 * [lambda: say_yes(goodbye, now=NOW + 2 * MINUTE)],
+        *5 * [lambda: unsubscribe(reader, now=NOW + 3 * MINUTE)],
+    )
+    assert {type(error) for error in errors_of(came_of)} <= {signup.UsedToken}
+    left = reader.consents.filter(act="unsubscribed").count()
+    assert goodbyes(reader).count() == left
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_twenty_operators_one_asks():
+    reader = bouncing()
+    came_of = at_once(*20 * [lambda: operating.ask_if_right(reader, now=NOW + HOUR)])
+    assert errors_of(came_of) == []
+    assert reader.letters.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "act"),
+    [
+        ({}, lambda one: signup.change(one, None, {"hour": 9}, now=NOW)),
+        ({}, lambda one: signup.pause(one, NOW.date() + 9 * DAY, now=NOW)),
+        ({"paused_until": NOW.date() + DAY}, lambda one: signup.resume(one, now=NOW)),
+        (
+            {"suppressed_at": NOW, "suppressed_by": "bounced"},
+            lambda one: signup.lift(one, door=DOOR, now=NOW),
+        ),
+    ],
+)
+def test_what_another_click_has_changed_since_the_page_asked_stays(fields, act):
+    one = make.subscriber(**fields)
+    Subscriber.objects.filter(pk=one.pk).update(size=3, unsubscribed_at=NOW)
+    act(one)
+    one.refresh_from_db()
+    assert (one.size, one.unsubscribed_at, one.paused_until) == (3, NOW, None)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_twenty_changes_at_once_one_wins_whole():
+    reader = make.subscriber(interests="bread")
+    came_of = at_once(
+        *(
+            lambda n=n: change(
+                Subscriber.objects.get(), Wishes(interests=[f"bread {n}"]), hour=n, size=n + 1
+            )
+            for n in range(20)
+        )
+    )
+    assert errors_of(came_of) == []
+    reader.refresh_from_db()
+    assert reader.size == reader.hour + 1
+    assert stances(reader) == {f"bread {reader.hour}": "follow"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_nothing_of_her_is_left_when_she_erases_amid_other_clicks():
+    reader = make.subscriber(interests="bread")
+    wishes = Wishes(interests=["cake"])
+    came_of = at_once(
+        *5 * [lambda: signup.erase(reader, now=NOW)],
+        *5 * [lambda: signup.change(reader, wishes, {"hour": 9}, now=NOW)],
+        *5 * [lambda: unsubscribe(reader)],
+        *5 * [lambda: signup.resume(reader, now=NOW)],
+    )
+    assert {type(error) for error in errors_of(came_of)} <= {Subscriber.DoesNotExist}
+    for model in (Subscriber, TopicPreference, Topic, Letter, Consent):
+        assert not model.objects.exists()

@@ -1,0 +1,217 @@
+"""Subscribing and confirming."""
+
+from datetime import UTC, date, datetime
+
+import pytest
+
+from subscriptions import signup
+from subscriptions.models import Consent, Letter, Subscriber, Topic
+from subscriptions.signup import Wishes
+from tests import make
+from tests.make import NOW
+from tests.signup.acts import (
+    DAY,
+    DOOR,
+    HOUR,
+    MINUTE,
+    accepted,
+    confirm,
+    stances,
+    subscribe,
+    unsubscribe,
+)
+
+pytestmark = pytest.mark.django_db
+
+
+# ---- Subscribing
+
+
+def test_what_is_due_at_once_is_so_by_the_databases_clock(monkeypatch):
+    """Behind a web server whose clock is ahead, letters and first digests would wait as long."""
+    monkeypatch.setattr("subscriptions.post.clock.of_database", lambda: NOW - HOUR)
+    letter = subscribe()
+    assert letter in Letter.objects.due(NOW - HOUR)
+    confirm(letter.subscriber)
+    assert letter.subscriber in Subscriber.objects.due(NOW - HOUR)
+
+
+def test_signing_up_writes_a_confirmation_and_nothing_else_is_due():
+    letter = subscribe()
+    someone = Subscriber.objects.get()
+    assert (letter.kind, letter.subscriber, letter.state) == ("confirm", someone, "planned")
+    assert someone.state_at(NOW) == "pending"
+    assert not Subscriber.objects.due(NOW + 30 * DAY).exists()
+
+
+def test_the_record_of_consent_says_when_by_which_door_and_to_which_words():
+    subscribe()
+    asked = Consent.objects.get()
+    assert (asked.act, asked.at) == ("asked", NOW)
+    assert (asked.via, asked.ip, asked.wording) == ("a test", "192.0.2.1", "Send me papers.")
+
+
+def test_two_spellings_that_differ_by_case_are_one_subscriber():
+    subscribe("You@example.org")
+    subscribe("yOU@example.org", now=NOW + HOUR)
+    assert Subscriber.objects.get().email == "You@example.org"
+
+
+def test_dots_and_plus_tags_stay_apart():
+    for address in ("firstlast@example.org", "first.last@example.org", "firstlast+a@example.org"):
+        subscribe(address)
+    assert Subscriber.objects.count() == 3
+
+
+def test_signing_up_again_at_once_changes_the_wishes_and_sends_no_second_letter():
+    subscribe(wishes=Wishes(interests=["bread"]))
+    again = subscribe(wishes=Wishes(interests=["cake"]), hour=9, now=NOW + MINUTE)
+    someone = Subscriber.objects.get()
+    assert again is None
+    assert Letter.objects.count() == 1
+    assert (stances(someone), someone.hour) == ({"cake": "follow"}, 9)
+
+
+def test_whoever_lost_the_confirmation_can_have_another_after_a_while():
+    subscribe()
+    assert subscribe(now=NOW + 10 * MINUTE) is not None
+
+
+def test_a_confirmation_that_failed_does_not_stand_in_the_way_of_another():
+    letter = subscribe()
+    Letter.objects.filter(pk=letter.pk).update(state="failed")
+    assert subscribe(now=NOW + MINUTE) is not None
+
+
+@pytest.mark.parametrize("paused_until", [None, date(2026, 7, 1)])
+def test_nobody_can_change_a_readers_settings_by_typing_her_address(paused_until):
+    reader = make.subscriber(interests="bread", hour=8, paused_until=paused_until)
+    subscribe(reader.email.upper(), Wishes(interests=["spam"]), timezone="Asia/Tokyo", hour=3)
+    reader.refresh_from_db()
+    assert stances(reader) == {"bread": "follow"}
+    assert (reader.hour, reader.timezone) == (8, "UTC")
+    assert reader.asked_at == NOW
+    assert not reader.consents.exists()
+
+
+def test_a_sign_up_sets_the_language_until_she_reads_here_or_has_read_here():
+    languages = []
+    for state in ({"confirmed": False}, {}, {"unsubscribed_at": NOW}):
+        someone = make.subscriber(**state)
+        signup.subscribe(
+            someone.email, Wishes(), timezone="UTC", hour=7, language="de", door=DOOR, now=NOW
+        )
+        someone.refresh_from_db()
+        languages.append(someone.language)
+    assert languages == ["de", "en", "en"]
+
+
+def test_one_who_reads_already_is_told_so_once_a_day():
+    reader = make.subscriber()
+    written = [subscribe(reader.email, now=NOW + n * HOUR) is not None for n in range(0, 49, 6)]
+    assert written == [n % 24 == 0 for n in range(0, 49, 6)]
+
+
+def test_a_suppressed_address_gets_no_letter_and_keeps_its_state():
+    reader = make.subscriber(suppressed_at=NOW, suppressed_reason="bounced")
+    assert subscribe(reader.email, Wishes(interests=["bread"])) is None
+    assert not Letter.objects.exists()
+    assert not Topic.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "fields", [{"confirmed_at": None}, {"unsubscribed_at": NOW}, {"suppressed_at": NOW}]
+)
+def test_nobody_is_due_who_does_not_want_letters(fields):
+    wanting = make.subscriber(next_due_at=NOW)
+    make.subscriber(next_due_at=NOW, **fields)
+    assert list(Subscriber.objects.due(NOW)) == [wanting]
+
+
+# ---- Confirming
+
+
+def test_confirming_makes_the_first_digest_due_at_once():
+    subscribe(timezone="Pacific/Auckland", hour=7)
+    someone = Subscriber.objects.get()
+    confirm(someone, now=NOW + HOUR)
+    assert list(Subscriber.objects.due(NOW + HOUR)) == [someone]
+    assert [consent.act for consent in someone.consents.all()] == ["asked", "confirmed"]
+
+
+def test_confirming_again_changes_nothing():
+    subscribe()
+    someone = Subscriber.objects.get()
+    confirm(someone)
+    Subscriber.objects.update(next_due_at=NOW + DAY)
+    confirm(someone, now=NOW + HOUR)
+    someone.refresh_from_db()
+    assert (someone.confirmed_at, someone.next_due_at) == (NOW, NOW + DAY)
+    assert someone.consents.count() == 2
+
+
+def test_a_used_confirmation_does_not_bring_back_one_who_left():
+    subscribe()
+    someone = Subscriber.objects.get()
+    confirm(someone, now=NOW + HOUR)
+    unsubscribe(someone, now=NOW + 2 * HOUR)
+    with pytest.raises(signup.UsedToken):
+        confirm(someone, now=NOW + 3 * HOUR)
+    someone.refresh_from_db()
+    assert someone.state_at(NOW + 3 * HOUR) == "unsubscribed"
+
+
+def test_of_two_letters_the_other_is_used_too_once_one_is():
+    subscribe()
+    first = Subscriber.objects.get()
+    subscribe(now=NOW + HOUR)
+    confirm(Subscriber.objects.get(), now=NOW + 2 * HOUR)
+    unsubscribe(first, now=NOW + 3 * HOUR)
+    with pytest.raises(signup.UsedToken):
+        signup.confirm(first, first.asked_at, door=DOOR, now=NOW + 4 * HOUR)
+
+
+def test_one_who_left_may_come_back_the_same_minute():
+    subscribe()
+    someone = Subscriber.objects.get()
+    confirm(someone, now=NOW + MINUTE)
+    signup.pause(someone, NOW.date() + 9 * DAY, now=NOW + MINUTE)
+    unsubscribe(someone, now=NOW + 2 * MINUTE)
+    assert subscribe(wishes=Wishes(interests=["bread"]), now=NOW + 3 * MINUTE) is not None
+    confirm(someone, now=NOW + 4 * MINUTE)
+    someone.refresh_from_db()
+    assert someone.state_at(NOW + 4 * MINUTE) == "active"
+    assert stances(someone) == {"bread": "follow"}
+    assert someone in Subscriber.objects.due(NOW + 4 * MINUTE)
+
+
+def test_one_who_had_todays_digest_before_she_left_is_due_at_her_hour_tomorrow():
+    someone = make.subscriber(hour=7)
+    accepted(someone, NOW.date(), NOW - HOUR)
+    unsubscribe(someone)
+    subscribe(someone.email, now=NOW + MINUTE)
+    confirm(someone, now=NOW + 2 * MINUTE)
+    someone.refresh_from_db()
+    tomorrow = NOW.date() + DAY
+    assert someone.next_due_at >= datetime(
+        tomorrow.year, tomorrow.month, tomorrow.day, 7, tzinfo=UTC
+    )
+
+
+def test_one_who_had_a_digest_on_an_earlier_day_is_due_at_once():
+    someone = make.subscriber(hour=7)
+    accepted(someone, NOW.date() - DAY, NOW - DAY)
+    unsubscribe(someone)
+    subscribe(someone.email, now=NOW + MINUTE)
+    confirm(someone, now=NOW + 2 * MINUTE)
+    assert someone in Subscriber.objects.due(NOW + 2 * MINUTE)
+
+
+def test_a_confirmation_does_not_lift_a_suppression():
+    subscribe()
+    someone = Subscriber.objects.get()
+    Subscriber.objects.update(suppressed_at=NOW)
+    confirm(someone, now=NOW + HOUR)
+    someone.refresh_from_db()
+    assert someone.state_at(NOW + HOUR) == "suppressed"
+    assert someone.confirmed_at is None

@@ -1,0 +1,1 @@
+"""Letters on SMTP connections: what each fault at each stage leaves of letter and line."""

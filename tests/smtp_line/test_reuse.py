@@ -1,0 +1,203 @@
+"""What becomes of the line: which is used again, and what is heard on a used one."""
+
+import time
+
+import pytest
+
+from subscriptions.post import smtp_line
+from subscriptions.post.line import Envelope
+from tests.make import NOW
+from tests.smtp_line.conversation import (
+    MIME,
+    SENDER,
+    deliver,
+    envelope,
+    judged,
+    pair,
+    pump,
+    wait_for,
+)
+
+
+def test_after_a_refused_letter_the_next_one_has_a_line_of_its_own(server, opened):
+    assert deliver(opened(server), "550-rcpt").answer == "refused"
+    assert deliver(opened(server)).answer == "accepted"
+    assert server.connected == 2
+
+
+def test_a_refused_letter_takes_its_leave_where_the_server_reads_commands():
+    with pair() as (line, server):
+        line.begin(envelope(), MIME)
+        server.recv(1_000)
+        server.sendall(b"250 ok\r\n550 5.1.1 no\r\n554 no valid recipients\r\n")
+        pump(line)
+        assert server.recv(1_000) == b"QUIT\r\n"
+
+
+def test_a_refused_letter_takes_its_leave_where_commands_go_out_one_by_one():
+    with pair(frozenset()) as (line, server):
+        line.begin(envelope(), MIME)
+        server.recv(1_000)
+        server.sendall(b"550 5.1.1 no\r\n")
+        pump(line)
+        assert server.recv(1_000) == b"QUIT\r\n"
+
+
+def test_a_server_that_refuses_and_is_gone_before_leave_is_taken_has_been_heard():
+    with pair(frozenset()) as (line, server):
+        line.begin(envelope(), MIME)
+        server.sendall(b"550 5.1.1 no\r\n")
+        server.close()
+        pump(line)
+        assert (line.verdict.answer, line.verdict.reply) == ("deferred", "550 5.1.1 no")
+
+
+@pytest.mark.parametrize(
+    ("sender", "recipient", "expected"),
+    [
+        (SENDER, "r@example.org>\r\nRCPT TO:<x@example.org", ("refused", "rcpt", "")),
+        (SENDER, "ré@example.org", ("refused", "rcpt", "")),
+        (SENDER, "r r@example.org", ("refused", "rcpt", "")),
+        (SENDER, "r>r@example.org", ("refused", "rcpt", "")),
+        (SENDER, "r<r@example.org", ("refused", "rcpt", "")),
+        (SENDER, "", ("refused", "rcpt", "")),
+        ("d@example.org\r\nQUIT", "r@example.org", ("deferred", "mail", "us")),
+    ],
+)
+def test_no_address_smuggles_a_command_in(sender, recipient, expected):
+    with pair() as (line, server):
+        line.begin(Envelope(sender, recipient, "", 1, NOW), MIME)
+        assert judged(line.verdict) == expected
+        assert server.recv(1_000) == b""
+
+
+# What becomes of a line between letters
+
+
+@pytest.mark.parametrize(
+    "said", [b"", b"421 4.4.2 idle\r\n", b"421 4.4.2 id", b"421-4.4.2 idle\r\n", b"250 ok\r\n"]
+)
+def test_a_free_line_on_which_something_happens_is_closed(said):
+    with pair() as (line, server):
+        server.sendall(said)
+        if not said:
+            server.close()
+        line.pump(time.monotonic())
+        assert not line.is_fresh(time.monotonic())
+        assert (line.state, line.verdict) == ("closed", None)
+
+
+def test_a_line_that_was_idle_for_long_is_not_trusted():
+    with pair() as (line, server):
+        now = time.monotonic()
+        assert line.is_fresh(now + smtp_line.FRESH_SECONDS - 1)
+        assert not line.is_fresh(now + smtp_line.FRESH_SECONDS + 1)
+        assert line.state == "closed"
+        assert server.recv(100) == b"QUIT\r\n"
+
+
+def test_a_line_that_is_at_a_letter_has_no_verdict_and_is_not_free():
+    with pair() as (line, server):
+        used(line, server)
+        line.begin(envelope(), MIME)
+        assert line.verdict is None
+        assert not line.is_fresh(time.monotonic() + 2 * smtp_line.FRESH_SECONDS)
+        assert line.state == "busy"  # However long that takes.
+
+
+def test_a_line_is_idle_since_its_last_letter():
+    with pair() as (line, server):
+        line._idle_since -= smtp_line.FRESH_SECONDS - 1
+        used(line, server)
+        assert line.is_fresh(time.monotonic() + 2)
+
+
+def used(line, server):
+    line.begin(envelope(), MIME)
+    server.sendall(b"250 ok\r\n250 ok\r\n354 go on\r\n")
+    pump(line)
+    line.finish()
+    server.sendall(b"250 ok\r\n")
+    pump(line)
+    server.recv(65_536)
+    assert line.verdict.answer == "accepted"
+
+
+@pytest.mark.parametrize("said", [b"", b"421 4.4.2 idle\r\n", b"421 4.4.2 id"])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_used_line_that_was_closed_meanwhile_says_nothing_of_the_letter(said, when):
+    with pair() as (line, server):
+        used(line, server)
+        if when == "after":
+            line.begin(envelope(), MIME)
+        server.sendall(said)
+        server.close()
+        if when == "before":
+            line.begin(envelope(), MIME)
+        pump(line)
+        assert judged(line.verdict) == ("deferred", "mail", "line")
+
+
+@pytest.mark.parametrize(
+    ("reply", "about"), [(b"452 4.3.1 no space\r\n", "us"), (b"550 no\r\n", "")]
+)
+def test_a_used_line_that_stays_open_has_an_answer_of_its_own(reply, about):
+    with pair() as (line, server):
+        used(line, server)
+        line.begin(envelope(), MIME)
+        server.sendall(reply)
+        pump(line)
+        assert judged(line.verdict) == ("deferred", "mail", about)
+
+
+def test_a_provider_that_wants_us_slower_is_heard_on_a_used_line_too():
+    with pair() as (line, server):
+        used(line, server)
+        line.begin(envelope(), MIME)
+        server.sendall(b"250 ok\r\n421 4.7.0 slow down\r\n")
+        pump(line)
+        assert judged(line.verdict) == ("deferred", "rcpt", "provider")
+
+
+def test_a_used_line_on_which_nothing_is_heard_is_no_reason_to_hurry(impatient):
+    with pair() as (line, server):
+        used(line, server)
+        line.begin(envelope(), MIME)
+        pump(line)
+        assert judged(line.verdict) == ("deferred", "mail", "")
+
+
+def test_a_line_that_answered_mail_and_then_hung_up_says_something_of_the_letter():
+    with pair() as (line, server):
+        used(line, server)
+        line.begin(envelope(), MIME)
+        server.sendall(b"250 ok\r\n")
+        server.close()
+        pump(line)
+        assert judged(line.verdict) == ("deferred", "rcpt", "")
+
+
+def test_a_letter_for_a_closed_line_may_be_offered_again_at_once():
+    with pair() as (line, _):
+        line.close()
+        line.begin(envelope(), MIME)
+        assert judged(line.verdict) == ("deferred", "mail", "line")
+
+
+def test_a_closed_line_stays_closed_whatever_is_asked_of_it():
+    with pair() as (line, _):
+        line.withdraw()
+        line.pump(time.monotonic())
+        line.finish()
+        line.close()
+        assert (line.state, line.verdict, line.wants_write) == ("closed", None, False)
+
+
+def test_leave_is_taken_without_waiting(server, line):
+    server.replies["quit"] = b""
+    deliver(line)
+    began = time.monotonic()
+    line.close()
+    wait_for(lambda: b"QUIT\r\n" in server.heard)
+    assert b"QUIT\r\n" in server.heard
+    assert time.monotonic() - began < 1
