@@ -15,6 +15,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.db import connection
 from django.db.models.functions import Now
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -35,7 +36,7 @@ from subscriptions.models import Letter, Subscriber
 from subscriptions.post import delivery, ledger, office
 from tests import make, services
 from tests.make import NOW
-from tests.threads import at_once
+from tests.threads import at_once, uncommitted
 
 pytestmark = pytest.mark.django_db
 
@@ -241,13 +242,53 @@ def test_the_next_digest_waits_while_one_may_be_arriving_and_then_for_its_distan
     assert planning.plan(at(TODAY, 11, 58)).letters == 1
 
 
-def test_what_goes_out_again_after_a_silence_is_not_overtaken():
-    """It may have arrived: its papers stay its own, and the next digest comes after it."""
+@pytest.mark.parametrize("hour", [9, 23])
+def test_what_goes_out_again_after_a_silence_is_not_overtaken(hour):
+    """It may have arrived: its papers stay its own, and the next digest comes after it, also where
+    the first try was long ago.
+    """
     one = reader(hour=0, next_due_at=at(YESTERDAY, 0))
     planning.plan(at(YESTERDAY, 0))
-    one.letters.update(repeats=1, left_at=at(YESTERDAY, 23, 30))
+    one.letters.update(repeats=1, left_at=at(YESTERDAY, hour, 30))
 
     assert planning.plan(at(TODAY, 0)).letters == 0
+    assert [letter.state for letter in one.letters.all()] == ["planned"]
+
+
+def test_what_was_to_go_out_again_as_its_day_ended_is_kept_at_a_distance():
+    one = reader(hour=6, next_due_at=at(YESTERDAY, 6))
+    planning.plan(at(YESTERDAY, 6))
+    late = one.letters.get()
+    one.letters.update(repeats=1, left_at=at(TODAY, 5, 40))
+    assert late.closes_at == at(TODAY, 6)
+
+    assert planning.plan(at(TODAY, 6)).letters == 0
+    office.sweep(at(TODAY, 6, 1))
+    assert planning.plan(at(TODAY, 6, 1)).letters == 0
+    one.refresh_from_db()
+    assert one.next_due_at == at(TODAY, 17, 40)
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite holds no rows")
+@pytest.mark.django_db(transaction=True)
+def test_what_somebody_is_at_in_this_moment_is_waited_for():
+    one = reader(hour=0, next_due_at=at(YESTERDAY, 0))
+    planning.plan(at(YESTERDAY, 0))
+    late = one.letters.get()
+    thread, commit = uncommitted(lambda: ledger.held([late.pk]))
+    assert planning.plan(at(TODAY, 0)).letters == 0
+    commit.set()
+    thread.join()
+    assert planning.plan(at(TODAY, 0)).letters == 1
+
+
+def test_a_planner_that_read_before_another_wrote_calls_nothing_off(monkeypatch):
+    one = reader(hour=0, next_due_at=at(TODAY, 0))
+    read_before = [Subscriber.objects.get()]
+    planning.plan(at(TODAY, 0))
+    reader(hour=1, next_due_at=at(TODAY, 1))
+    monkeypatch.setattr(planning, "shards", lambda now: [read_before])
+    planning.plan(at(TODAY, 1))
     assert [letter.state for letter in one.letters.all()] == ["planned"]
 
 
