@@ -634,6 +634,13 @@ def test_old_facts_and_counts_go_with_the_events(reader, letter, settings):
     assert not UselessMail.objects.exists()
 
 
+def test_old_facts_all_go_however_many(letter, settings, monkeypatch):
+    monkeypatch.setattr(retention, "EVENTS", 2)
+    for number in range(5):
+        LetterFact.objects.create(letter=letter, kind="delayed", noted_at=NOW, key=f"{number}")
+    assert retention.purge(NOW + settings.KEEP_EVENTS + DAY).facts == 5
+
+
 def test_verp_is_asked_for_the_delimiter_of_the_operator(settings, reader):
     settings.RECIPIENT_DELIMITER, settings.BOUNCE_ADDRESS = "-", "returned@bounces.example"
     letter = came_back.letter(reader)

@@ -103,7 +103,7 @@ def _purge_facts(before) -> int:
 
 def _purge_letters(before) -> int:
     """Delete letters that ended before then, and that nobody's next letter is reckoned from."""
-    old = Letter.objects.filter(pk__lt=first_since(Letter, "created_at", before + SLACK))
+    old = Letter.objects.filter(pk__lt=first_since(Letter, "created_at", before))
     old = old.filter(_is_dispensable(), ended_at__lt=before).order_by("pk")
     gone = seen = 0
     for _ in range(MOST):

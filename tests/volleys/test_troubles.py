@@ -293,6 +293,19 @@ def test_a_row_that_is_held_keeps_no_other_acceptance_in_the_journals(files, mon
     assert states() == {"accepted": 2}
 
 
+def test_what_was_held_as_the_journals_were_read_is_judged_by_no_sweep_before(monkeypatch):
+    letter = digest_to(ODD)
+    Letter.objects.update(state="uncertain", next_try_at=NOW, attempt=1, message_id="<m@x>")
+    dead = Journal(doubts.folder_of_journals())
+    dead.write([Entry(letter.pk, 1, "<m@x>", "250 ok", NOW.isoformat())])
+    dead.leave()
+    held, once = ledger.held, iter([{letter.pk}])
+    monkeypatch.setattr(ledger, "held", lambda ids: next(once, None) or held(ids))
+    for state in ("uncertain", "accepted"):
+        doubts.sweep(NOW + MINUTE)
+        assert states() == {state: 1}
+
+
 @on_postgresql
 def test_an_acceptance_is_recorded_though_its_letter_is_doubted_in_that_very_moment():
     letter = digest_to(ODD)
