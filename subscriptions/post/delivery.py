@@ -91,7 +91,12 @@ class Round:
         self.trouble: NoLine | None = None  # Why the last line is gone.
 
     def run(self) -> Counter[str]:
-        """Deliver. Return how many letters ended how."""
+        """Deliver. Return how many letters ended how.
+
+        However it ends, these are done from the last to the first: the job under way at the
+        database is ended, before what was answered is written down; that, before the lines are
+        closed; and the journal last, which counts as recorded only where nothing broke.
+        """
         with ExitStack() as stack:
             stack.enter_context(_collecting_rarely())
             stack.push(lambda kind, *_: self.books.close(is_complete=kind is None))
@@ -128,6 +133,12 @@ class Round:
                     self.books.record(outcomes)
 
     def _turns(self):
+        """Do the next of everything, again and again, until nothing is in hand.
+
+        First what keeps others waiting: a settlement, for whose fence servers wait, and the dots of
+        those that have passed it. Before letters are composed a claim is under way, if one is due:
+        the database reads while we compose.
+        """
         while True:
             self._settle()
             self._send_dots()
@@ -188,9 +199,9 @@ class Round:
             self.hand.look_at_the_held()
         batch = self.hand.give_to_the_desk()
         is_trial = self.is_trial
-        self.desk.give(lambda: self.books.settle(batch, is_trial=is_trial), self._after)
+        self.desk.give(lambda: self.books.settle(batch, is_trial=is_trial), self._take_over_settled)
 
-    def _after(self, came_of):
+    def _take_over_settled(self, came_of):
         """Take over what a settlement has made true."""
         batch = self.hand.take_from_the_desk()
         self.settled_at = time.monotonic()
@@ -305,9 +316,9 @@ class Round:
         if not self.has_more or not self.desk.is_free or self._is_away():
             return
         if room := self._room():
-            self.desk.give(lambda: self.books.claim(room), self._take_over)
+            self.desk.give(lambda: self.books.claim(room), self._take_over_claimed)
 
-    def _take_over(self, came_of):
+    def _take_over_claimed(self, came_of):
         try:
             claimed = came_of.result()
         except Error as error:

@@ -1,8 +1,6 @@
 """Letters: one mail to one subscriber, and how its delivery stands.
 
-Every change of state is one conditional UPDATE on (id, state, attempt) that must hit one row, and
-one LetterEvent in the same transaction. `attempt` is the fencing token: whoever was overtaken while
-asleep finds it changed, and can change nothing.
+Nothing but ledger.py changes a letter's state.
 """
 
 from django.db import models

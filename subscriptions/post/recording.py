@@ -52,8 +52,8 @@ def of_verdict(verdict: Verdict, message_id: str, recipient: str, *, is_trial: b
             sending.trip(_trouble(verdict), verdict.reply, now, is_trial=is_trial)
         doubts.doubt(letter, verdict.reply, now, **facts)
 
-    acts = (accepted, refused, deferred, unknown)
-    return {act.__name__: act for act in acts}[verdict.answer]
+    acts = {"accepted": accepted, "refused": refused, "deferred": deferred, "unknown": unknown}
+    return acts[verdict.answer]
 
 
 def _trouble(verdict):
