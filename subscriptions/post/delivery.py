@@ -217,7 +217,7 @@ class Round:
         self.is_trial = self.is_trial and not settled.recorded
         self._judge_others(batch.answered, settled.recorded)
         if settled.fenced is None:
-            self._withdraw(batch.at_fence + self.hand.take_from_the_fence(), "sending was stopped")
+            self._withdraw(batch.at_fence, "sending was stopped")
         else:
             self._sort_fenced(batch.at_fence, settled.fenced)
         if self.is_stopping():
