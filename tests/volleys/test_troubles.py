@@ -1,38 +1,23 @@
 """What a round must outlive, whatever it is that hangs."""
 
-import os
 import shutil
-import signal
 import threading
 import time
-from datetime import timedelta
 from itertools import batched, count
 
-import psycopg
 import pytest
-from celery.exceptions import SoftTimeLimitExceeded
 from django.db import Error, OperationalError, connection, transaction
 
-from subscriptions import mail, registry, tasks
 from subscriptions.models import Letter, LetterEvent
-from subscriptions.post import (
-    clock,
-    delivery,
-    desk,
-    doubts,
-    in_hand,
-    journal,
-    ledger,
-    recording,
-    sending,
-)
+from subscriptions.post import clock, delivery, desk, doubts, journal, ledger, recording, sending
 from subscriptions.post.books import Batch, Books, Handover
-from subscriptions.post.delivery import Round
-from subscriptions.post.journal import Entry, Journal, accepted_ids
+from subscriptions.post.journal import Entry, Journal
 from subscriptions.statements import run
 from tests.faults.proxy import Proxy
 from tests.make import NOW
+from tests.volleys.held import HOLD, another_session, hold, on_postgresql
 from tests.volleys.thirty import (
+    LATER,
     MINUTE,
     ODD,
     deliver,
@@ -43,20 +28,7 @@ from tests.volleys.thirty import (
     to_one,
 )
 
-LATER = b"450 4.2.0 not now\r\n"
-HOLD = """
-    SELECT 1 FROM subscriptions_letter AS letter
-    JOIN subscriptions_subscriber AS reader ON reader.id = letter.subscriber_id
-    WHERE reader.email = %s FOR UPDATE OF letter
-"""
-on_postgresql = pytest.mark.skipif("connection.vendor != 'postgresql'")
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def another_session():
-    told = connection.get_connection_params()
-    where = {name: told[name] for name in ("host", "port", "user", "dbname")}
-    return psycopg.connect(**where)
 
 
 def test_a_server_that_is_slow_to_greet_gets_its_trial(server, monkeypatch):
@@ -88,29 +60,6 @@ def test_a_held_row_delays_its_own_letter_alone(server):
     assert not Letter.objects.filter(attempt__gt=1).exists()
     notes = LetterEvent.objects.filter(became="planned").values_list("note", flat=True)
     assert list(notes) == ["450 4.2.0 not now"]
-
-
-def hold(letters_of, seconds, others=0):
-    """Hold the row of somebody's letter for so long, and half a minute longer at most, until so
-    many others are accepted. Return a list that gets, just before it is let go of, how many were.
-    """
-    other, seen = another_session(), []
-    other.execute(HOLD, [letters_of])
-
-    def let_go():
-        until = time.monotonic() + 30
-        with another_session() as third:
-            third.autocommit = True
-            count = "SELECT count(*) FROM subscriptions_letter WHERE state = 'accepted'"
-            while (accepted := third.execute(count).fetchone()[0]) < others:
-                if time.monotonic() > until:
-                    break
-                time.sleep(0.1)
-        seen.append(accepted)
-        other.close()
-
-    threading.Timer(seconds, let_go).start()
-    return seen
 
 
 @on_postgresql
@@ -347,71 +296,6 @@ def test_a_session_in_which_nothing_can_be_written_is_given_up(step):
     assert states() == {became: 1}
 
 
-class Enough(Exception):
-    """A fault of ours: an exception, wherever the round is."""
-
-
-def broken_off(monkeypatch, when):
-    """Run a round that is broken off at a turn of which this is true, with a slow database."""
-    fence = ledger.fence
-
-    def slow_fence(*args):
-        fenced = fence(*args)
-        run("SELECT pg_sleep(0.2)")
-        return fenced
-
-    monkeypatch.setattr(ledger, "fence", slow_fence)
-    seen = []
-
-    def is_stopping():
-        if when(round_):
-            seen.extend(round_.hand.answered)
-            raise Enough
-        return False
-
-    round_ = Round(clock.running_from(NOW + MINUTE), is_stopping=is_stopping)
-    with pytest.raises(Enough):
-        round_.run()
-    time.sleep(0.3)
-    return seen
-
-
-@on_postgresql
-def test_what_was_answered_is_on_the_disk_when_a_round_is_broken_off(server, monkeypatch):
-    digests(count=60)
-    seen = broken_off(monkeypatch, lambda round_: round_.hand.answered and not round_.desk.is_free)
-    assert seen
-    noted = accepted_ids(doubts.folder_of_journals(), NOW)
-    assert {one.frozen.message_id for one in seen} <= noted
-
-
-@on_postgresql
-def test_a_round_that_is_broken_off_leaves_no_letter_in_doubt_without_a_dot(server, monkeypatch):
-    digests(count=60)
-    broken_off(monkeypatch, lambda round_: round_.hand.at_the_desk.at_fence)
-    doubtful = Letter.objects.filter(state="transmitting").values_list(
-        "subscriber__email", flat=True
-    )
-    assert set(doubtful) <= set(recipients(server))
-
-
-def test_a_fault_of_ours_leaves_claims_to_their_leases_and_lets_go_of_what_awaits_its_dot(server):
-    """One that is claimed may be at fault, and is found by its stumbles."""
-
-    def is_stopping():
-        if round_.hand.past_fence:
-            raise Enough
-        return False
-
-    digests(count=60)
-    round_ = Round(clock.running_from(NOW + MINUTE), is_stopping=is_stopping)
-    with pytest.raises(Enough):
-        round_.run()
-    assert server.accepted == []
-    assert set(states()) == {"claimed", "planned"}
-    assert Letter.objects.filter(state="planned", attempt=1).exists()
-
-
 def test_a_database_that_stays_away_ends_the_round(server, monkeypatch):
     monkeypatch.setattr(delivery, "RECORD_SECONDS", 0.5)
     monkeypatch.setattr(delivery, "RECORD_AGAIN_SECONDS", 0.05)
@@ -428,260 +312,6 @@ def test_a_database_that_stays_away_ends_the_round(server, monkeypatch):
     digests(count=5)
     with pytest.raises(OperationalError, match="away"):
         deliver(NOW + MINUTE)
-
-
-def end_time(*_):
-    """Let the soft time limit come, as Celery tells of it."""
-    os.kill(os.getpid(), signal.SIGUSR1)
-
-
-def deliver_in_time():
-    with pytest.raises(SoftTimeLimitExceeded), tasks.in_time():
-        deliver(NOW + MINUTE)
-
-
-@pytest.fixture
-def when_written(monkeypatch):
-    """Call what this holds for an address as the letter to it is composed, which is late."""
-    instead = {}
-
-    def compose(letters, now):
-        for letter in letters:
-            try:
-                instead.get(letter.subscriber.email, id)(letter)
-                headers = mail.headers("digest", "http://x/")
-                yield mail.Content.of("Papers", "Hello.\n", "<p>Hello.</p>", headers)
-            except Exception as error:
-                yield error
-
-    monkeypatch.setitem(registry.composers, "digest", compose)
-    return instead
-
-
-def test_a_time_limit_amid_one_letters_writing_ends_the_round_and_costs_no_letter_anything(
-    server, when_written
-):
-    when_written[ODD] = end_time
-    digests(odd=ODD, count=60)
-    deliver_in_time()
-    assert set(states()) <= {"accepted", "planned", "transmitting"}
-    assert set(Letter.objects.values_list("stumbles", flat=True)) == {0}
-    assert len(server.accepted) < 60
-    when_written.clear()
-    deliver(NOW + 2 * MINUTE)
-    assert Letter.objects.get(subscriber__email=ODD).state == "accepted"
-    assert len(set(recipients(server))) == len(recipients(server))
-
-
-def test_a_letter_that_is_never_done_and_those_written_with_it_are_to_blame_for_a_time_limit(
-    server, when_written, monkeypatch
-):
-    monkeypatch.setattr(in_hand, "ENDLESS_SECONDS", 0.05)
-    monkeypatch.setattr(registry, "TOGETHER", 5)  # Of those that are claimed with it.
-    when_written[ODD] = lambda letter: time.sleep(0.1) or end_time()
-    digest_to(ODD)
-    digests(count=60)
-    deliver_in_time()
-    claimed = Letter.objects.filter(state="claimed").values_list("subscriber__email", flat=True)
-    assert ODD in claimed
-    assert len(claimed) == registry.TOGETHER
-
-
-def test_a_time_limit_amid_one_letters_record_ends_the_round_and_what_is_known_is_recorded(
-    server, monkeypatch
-):
-    server.says = to_one(ODD, "rcpt", LATER)
-    put_back, seen = ledger.put_back, []
-
-    def interrupted(letter, *args, **facts):
-        if not seen:
-            seen.append(letter.pk)
-            end_time()
-        put_back(letter, *args, **facts)
-
-    monkeypatch.setattr(ledger, "put_back", interrupted)
-    digests(odd=ODD, count=60)
-    deliver_in_time()
-    odd = Letter.objects.get(subscriber__email=ODD)
-    assert (seen, odd.state, odd.stumbles) == ([odd.pk], "planned", 0)
-    assert odd.last_reply.startswith("450 4.2.0")
-
-
-@pytest.mark.parametrize(
-    ("stage", "reply", "state"),
-    [
-        ("rcpt", LATER, "planned"),
-        ("rcpt", b"550 5.1.1 no such user\r\n", "failed"),
-        ("dot", LATER, "planned"),
-        ("dot", b"554 5.7.1 no\r\n", "failed"),
-        ("dot", b"250 2.0.0 kept\r\n", "accepted"),
-    ],
-)
-def test_a_time_limit_amid_a_settlement_leaves_nothing_open_that_was_answered(
-    server, monkeypatch, stage, reply, state
-):
-    server.says = to_one(ODD, stage, reply)
-    accept = ledger.accept
-
-    def interrupted(letters, *args):
-        if ODD in [one.envelope.recipient for one in round_.hand.at_the_desk.answered]:
-            end_time()
-        return accept(letters, *args)
-
-    monkeypatch.setattr(ledger, "accept", interrupted)
-    digests(odd=ODD, count=60)
-    round_ = Round(clock.running_from(NOW + MINUTE))
-    with pytest.raises(SoftTimeLimitExceeded), tasks.in_time():
-        round_.run()
-    odd = Letter.objects.get(subscriber__email=ODD)
-    assert (odd.state, odd.stumbles) == (state, 0)
-    assert odd.last_reply.encode() + b"\r\n" == reply
-
-
-@pytest.mark.parametrize("place", ["composed", "busy", "at_fence"])
-def test_a_time_limit_lets_go_of_what_has_no_dot_wherever_it_is(server, place):
-    def is_stopping():
-        if getattr(round_.hand, place):
-            end_time()
-        return False
-
-    digests(count=60)
-    round_ = Round(clock.running_from(NOW + MINUTE), is_stopping=is_stopping)
-    with pytest.raises(SoftTimeLimitExceeded), tasks.in_time():
-        round_.run()
-    assert "claimed" not in states()
-
-
-def test_a_time_limit_amid_the_fence_lets_go_of_what_was_about_to_pass(server, monkeypatch):
-    fence = ledger.fence
-
-    def interrupted(letters, *args):
-        if letters:
-            end_time()
-        return fence(letters, *args)
-
-    monkeypatch.setattr(ledger, "fence", interrupted)
-    digests(count=60)
-    deliver_in_time()
-    assert (states(), server.accepted) == ({"planned": 60}, [])
-
-
-@on_postgresql
-def test_a_row_that_is_held_as_the_time_ends_costs_no_other_letter_its_release(
-    server, when_written
-):
-    def hold_and_end_time(letter):
-        held.append(another_session())
-        held[0].execute(HOLD, ["early-0@example.org"])
-        end_time()
-
-    held = []
-    server.before_dot_reply = lambda recipient: time.sleep(1)  # No other letter ends before.
-    when_written["early-0@example.org"] = hold_and_end_time
-    digests(odd=ODD, count=20)
-    deliver_in_time()
-    held[0].close()
-    claimed = Letter.objects.filter(state="claimed").values_list("subscriber__email", flat=True)
-    assert list(claimed) == ["early-0@example.org"]
-
-
-@on_postgresql
-def test_a_time_limit_while_a_readers_row_is_held_costs_her_letter_nothing(server):
-    digests(odd=ODD, count=5)
-    with another_session() as other:
-        other.execute("SELECT 1 FROM subscriptions_subscriber WHERE email = %s FOR UPDATE", [ODD])
-        threading.Timer(2, end_time).start()
-        deliver_in_time()
-    assert states() == {"accepted": 5, "planned": 1}
-
-
-def test_a_time_limit_amid_a_silent_servers_answers_leaves_those_letters_alone_in_doubt(server):
-    told = []
-
-    def be_silent(recipient):
-        told.append(recipient)
-        if len(told) == 10:
-            time.sleep(0.3)
-            end_time()
-        time.sleep(3)
-
-    server.before_dot_reply = be_silent
-    digests(count=60)
-    deliver_in_time()
-    doubtful = Letter.objects.filter(state="transmitting").values_list(
-        "subscriber__email", flat=True
-    )
-    assert set(states()) == {"planned", "transmitting"}
-    assert sorted(doubtful) == sorted(told)
-
-
-@on_postgresql
-def test_a_letter_whose_reader_was_held_for_a_moment_does_not_wait_for_the_end(server):
-    digests(odd=ODD, count=1200)
-    taken = {}
-    server.before_dot_reply = lambda recipient: taken.setdefault(recipient, time.monotonic())
-    other = another_session()
-    other.execute("SELECT 1 FROM subscriptions_subscriber WHERE email = %s FOR UPDATE", [ODD])
-    released = []
-
-    def release():
-        released.append(time.monotonic())
-        other.rollback()
-
-    def says(stage, whom, conversation):
-        if (stage, whom) == ("rcpt", ODD):
-            threading.Timer(
-                0.5, lambda: released.append(time.monotonic()) or other.rollback()
-            ).start()
-
-    server.says = says
-    Letter.objects.filter(subscriber__email=ODD).update(next_try_at=NOW - MINUTE)
-    deliver(NOW + MINUTE)
-    other.close()
-    waited = taken[ODD] - released[0]
-    assert waited < 0.6
-
-
-def test_what_waits_behind_a_silent_server_is_let_go_of_before_its_lease_ends(server, monkeypatch):
-    digests(count=60)
-    monkeypatch.setattr(ledger, "LEASE", timedelta(seconds=6))
-    server.before_dot_reply = lambda recipient: time.sleep(7)
-    deliver(NOW + MINUTE, seconds=1)
-    notes = LetterEvent.objects.filter(became="planned").values_list("note", flat=True)
-    assert set(notes) == {"it waited too long for a connection"}
-    assert "claimed" not in states()
-
-
-@on_postgresql
-def test_a_worker_that_stops_lets_go_of_what_waits_though_its_server_is_silent(server):
-    digests(count=60)
-    began_at, claimed = time.monotonic(), []
-    server.before_dot_reply = lambda recipient: time.sleep(3)
-
-    def look():
-        with another_session() as other:
-            claimed.extend(
-                other.execute("SELECT id FROM subscriptions_letter WHERE state = 'claimed'")
-            )
-
-    threading.Timer(2, look).start()
-    deliver(NOW + MINUTE, is_stopping=lambda: time.monotonic() - began_at > 1)
-    assert claimed == []
-
-
-@on_postgresql
-def test_a_worker_that_stops_waits_for_no_reader_whose_row_is_held(server):
-    digests(odd=ODD, count=5)
-    began_at = time.monotonic()
-    with another_session() as other:
-        other.execute("SELECT 1 FROM subscriptions_subscriber WHERE email = %s FOR UPDATE", [ODD])
-        let_go = threading.Timer(12, other.rollback)
-        let_go.start()
-        deliver(NOW + MINUTE, is_stopping=lambda: time.monotonic() - began_at > 2)
-        took = time.monotonic() - began_at
-        let_go.cancel()
-    assert states() == {"accepted": 5, "planned": 1}
-    assert took < 11
 
 
 @on_postgresql

@@ -12,6 +12,7 @@ from tests.smtp_server import Conversation
 MINUTE = timedelta(minutes=1)
 MANY = 29
 ODD = "odd@elsewhere.example"
+LATER = b"450 4.2.0 not now\r\n"
 
 
 class Scripted(Conversation):
