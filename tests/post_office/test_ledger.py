@@ -11,11 +11,11 @@ from django.db.models import QuerySet
 from digest.models import Pick
 from subscriptions import registry
 from subscriptions.models import Letter, Subscriber, Volley
-from subscriptions.post import ledger, office
+from subscriptions.post import ledger, office, providers
 from subscriptions.post.compression import compress
 from tests import make
 from tests.make import NOW
-from tests.post_office.steps import MINUTE, claim, letter_to, pass_fence, past_the_fence
+from tests.post_office.steps import MINUTE, claim, due, letter_to, pass_fence, past_the_fence
 from tests.threads import at_once
 
 pytestmark = pytest.mark.django_db
@@ -73,6 +73,17 @@ def test_no_more_are_claimed_than_asked_for_though_some_turn_out_not_to_be_wante
         assert ([letter.pk for letter in claimed], is_last) == (numbers, is_exhausted)
     unwanted.refresh_from_db()
     assert (unwanted.state, unwanted.reason) == ("skipped", "unsubscribed")
+
+
+def test_one_claim_puts_off_so_many_letters_and_says_that_more_may_be_due(monkeypatch):
+    monkeypatch.setattr(ledger, "MOST_PUT_OFF", 3)
+    for number in range(6):
+        letter_to(f"reader-{number}@gmail.com")
+    with transaction.atomic():
+        providers.slow_down("google", "slower", NOW)
+        claimed, is_exhausted = ledger.claim(NOW, 2)
+    assert (claimed, is_exhausted) == ([], False)
+    assert len(due(NOW)) == 2
 
 
 def test_letters_that_broke_again_and_again_are_claimed_with_no_others():
