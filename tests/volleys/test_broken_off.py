@@ -314,8 +314,9 @@ def test_what_waits_behind_a_silent_server_is_let_go_of_before_its_lease_ends(se
     monkeypatch.setattr(ledger, "LEASE", timedelta(seconds=6))
     server.before_dot_reply = lambda recipient: time.sleep(7)
     deliver(NOW + MINUTE, seconds=1)
-    notes = LetterEvent.objects.filter(became="planned").values_list("note", flat=True)
-    assert set(notes) == {"it waited too long for a connection"}
+    let_go = LetterEvent.objects.filter(became="planned").order_by("at")
+    assert {event.note for event in let_go} == {"it waited too long for a connection"}
+    assert let_go[0].at < NOW + MINUTE + ledger.LEASE
     assert "claimed" not in states()
 
 
