@@ -20,7 +20,7 @@ from subscriptions.stencil import GAP, gap
 
 FIELDS = 4  # Categories of a paper that are named.
 BEGINNING = 45  # Words of an abstract.
-FACTS = ("is_arxiv", "is_withdrawn", "is_sample")
+FACTS = ("is_withdrawn", "is_sample")
 
 
 def line(
@@ -47,6 +47,7 @@ def line(
         "day": paper.day_in_words if dated else "",
         "votes": wording.upvotes(paper.upvotes) if paper.upvotes else "",
         "link": paper.link,
+        "read_at": paper.read_at,
         "github": paper.github,
     }
     for number, name in enumerate(paper.fields[:FIELDS]):

@@ -5,7 +5,7 @@ import uuid
 from datetime import timedelta
 from functools import cache, lru_cache
 from itertools import count
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from django.conf import settings
 from django.db import models
@@ -145,6 +145,12 @@ class Paper(models.Model):
         if self.url:
             return self.url
         return f"https://arxiv.org/abs/{self.id}" if self.is_arxiv else ""
+
+    @property
+    def read_at(self):
+        """Return the name of the preprint server that its link leads to, or nothing."""
+        host = (urlsplit(self.link).hostname or "").removeprefix("www.")
+        return self.server if host == ("arxiv.org" if self.is_arxiv else "doi.org") else ""
 
     @property
     def pdf(self):

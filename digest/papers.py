@@ -43,10 +43,12 @@ def paper(request, identity):
         found.stars = found.latest_stars()
     offered = caches["pages"].get_or_set("offered", _offered, SECONDS)
     slugs = [arxiv_slug(category) for category in found.fields]
+    events = list(found.events.all()) if found.may_have_news else []
     context = {
         "paper": found,
         "alike": searching.like(found),
-        "events": [_told(event) for event in found.events.all()] if found.may_have_news else [],
+        "events": [_told(event) for event in events],
+        "is_told": any(event.note == found.journal_ref for event in events),
         "fields": [
             {"name": name, "slug": slug if slug in offered else ""}
             for name, slug in zip(found.fields, slugs, strict=True)

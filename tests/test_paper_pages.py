@@ -100,6 +100,35 @@ def test_the_page_of_a_preprint_names_its_field_and_leads_to_its_doi(client, fie
     assert page.xpath("//main//a[@class='button']/@href")[0] == url
 
 
+@pytest.mark.parametrize(
+    ("identity", "url", "named"),
+    [
+        ("2606.04235", "", "arXiv"),
+        ("2606.04235", "https://www.arxiv.org/abs/2606.04235", "arXiv"),
+        ("2606.04235", "https://example.org/roads", ""),
+        ("biorxiv:10.64898/1", "https://doi.org/10.64898/1", "bioRxiv"),
+        ("medrxiv:10.64898/1", "https://doi.org/10.64898/1", "medRxiv"),
+        ("title:0a1b", "https://doi.org/10.1000/1", ""),
+    ],
+)
+def test_a_link_to_a_preprint_server_has_its_name(client, identity, url, named):
+    paper = make.paper("Graphs of roads", id=identity, url=url)
+    archive.renew(NOW)
+    page = page_of(client, paper.get_absolute_url())
+    link = page.xpath("//main//a[@class='button']")[0]
+    assert link.text_content() == (f"Read it at {named}" if named else "Read it")
+    (found,) = search(client, "roads").xpath(f"//*[@class='facts']//a[@href='{paper.link}']")
+    assert found.text_content() == (named or "Read it")
+
+
+def test_that_a_paper_is_published_is_told_once(client):
+    paper = make.paper(id="2606.04235", journal_ref="Journal of Roads 7")
+    before = page_of(client, "/papers/2606.04235/")
+    PaperEvent.objects.create(paper=paper, kind="published", note=paper.journal_ref, at=NOW)
+    for page in (before, page_of(client, "/papers/2606.04235/")):
+        assert page.xpath("//main")[0].text_content().count("Journal of Roads 7") == 1
+
+
 def test_others_like_a_paper_stand_beside_it(client):
     paper = make.paper("Graph networks of roads", "Roads are graphs of junctions.")
     other = make.paper("Roads and their graphs", "Junctions of roads.")
