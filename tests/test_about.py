@@ -149,7 +149,7 @@ def test_the_privacy_page_names_the_company_that_letters_go_through(client, sett
     assert "Mailgun, a company to which letters are handed to be sent" in page
     assert "The mail server to which letters are handed" not in page
     german = words(client.get("/privacy/", headers={"Accept-Language": "de"}))
-    assert "Mailgun, ein Unternehmen, dem die E-Mails" in german
+    assert "Mailgun, ein Unternehmen, dem die E‑Mails" in german
 
 
 def test_the_privacy_page_says_what_the_operator_adds_and_how_to_reach_them(client, settings):

@@ -116,6 +116,10 @@ def test_apostrophes_are_those_of_print():
     assert [text for text in texts if re.search(r"\w'\w", text)] == []
 
 
+def test_a_line_does_not_end_within_the_german_word_for_email():
+    assert [one.id for one in catalog().values() if "E-Mail" in "".join(each(one.string))] == []
+
+
 def test_translations_have_the_placeholders_and_the_markup_of_their_messages():
     for one in catalog().values():
         wanted = {frozenset(PLACEHOLDER.findall(text)) for text in each(one.id)}
