@@ -66,7 +66,7 @@ def write_down(source: str, batch: Batch, now: datetime) -> None:
             "state": State.FAILED if batch.missing else state,
             "announced": len(announced) + spoiled if is_there else 0,
             "had": Paper.objects.filter(pk__in=announced).count() if is_there else 0,
-            "note": batch.note,
+            "note": batch.note or _unreadable(batch) if is_there else batch.note,
             "checked_at": now,
         },
     )
@@ -126,6 +126,11 @@ def alarms(now: datetime) -> list[str]:
     named = [f"{', '.join(categories)}: {said}" for said, categories in by_state.items()]
     what = "; ".join(named) or "not every category was asked for"
     return [f"arXiv's list of {day:%A, %-d %B} has not come in whole: {what}."]
+
+
+def _unreadable(batch):
+    """Return why a list that was read has more papers than are here, or nothing."""
+    return f"{len(batch.bad)} of them could not be read: {batch.bad[0]}" if batch.bad else ""
 
 
 def _announced(batch):

@@ -209,7 +209,7 @@ def _take(harvest, batch: Batch, problems, now):
 def _end(harvest, state, problems, now, how):
     said = [f"{harvest.seen} records seen: {harvest.new} papers new, {harvest.changed} changed."]
     if harvest.bad:
-        said.append(f"{harvest.bad} were no papers.")
+        said.append(f"{harvest.bad} could not be read.")
     if problems:
         said.append("; ".join(problem.rstrip(".") for problem in problems[:SHOWN_BAD]) + ".")
     harvest.said = " ".join([*said, how]).strip()

@@ -399,9 +399,11 @@ def test_a_broken_item_is_one_bad_record(server, days):
     server.faults["cs"] = "broken item"
     row = run(server, days[0])
     assert row.bad >= 1
-    assert "no papers" in row.said
+    assert f"{row.bad} could not be read." in row.said
     receipt = coverage.receipt(at(days[0]))
     assert receipt.announced > receipt.had
+    (short,) = [one for one in Coverage.objects.all() if one.announced > one.had]
+    assert (short.state, "could not be read: " in short.note) == ("fresh", True)
     assert stored().keys() == expected_papers(server, days[0]).keys()
 
 
