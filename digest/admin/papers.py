@@ -154,9 +154,9 @@ class PaperAdmin(Large, ReadOnly, Page):
     def areas(self, paper):
         return ", ".join(paper.categories)
 
-    @display(description="Sample", boolean=True)
+    @display(description="Sample")
     def sample(self, paper):
-        return paper.is_sample
+        return "sample" if paper.is_sample else ""
 
     @display(description="Authors")
     def byline(self, paper):
