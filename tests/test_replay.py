@@ -101,7 +101,7 @@ def test_the_page_measures_where_readers_said_what_they_like(reader):
     steering.say(reader, Paper.objects.first(), "more", NOW)
     text = text_of(client_of().post(PAGE, NOW_SET | {"latent": 0}))
     assert "nDCG@10 of what readers liked" in text
-    assert "papers that 1 readers liked" in text
+    assert "papers that 1 reader liked" in text
 
 
 @pytest.mark.parametrize(
