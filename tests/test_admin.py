@@ -2,6 +2,7 @@
 
 from datetime import date, timedelta
 
+import lxml.html
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
@@ -250,6 +251,22 @@ def test_each_act_says_what_follows_is_done_once_and_stands_in_the_trail(
     again = {"pause", "unsubscribe"}  # To say it twice is no harm.
     assert ("Not " in answered) == (act not in again)
     assert LogEntry.objects.count() == (2 if act in again else 1)
+
+
+@pytest.mark.parametrize(
+    ("act", "colour"), [("pause", "primary"), ("unsubscribe", "red"), ("erase", "red")]
+)
+def test_what_takes_something_away_is_asked_in_red_and_nothing_else_is(panel, act, colour):
+    reader = make.subscriber()
+    many = {"action": f"{act}_selected", "_selected_action": [reader.pk]}
+    for asked in (
+        panel.get(reverse(f"admin:subscriptions_subscriber_{act}", args=[reader.pk])),
+        panel.post(reverse(SUBSCRIBERS), many),
+    ):
+        (button,) = lxml.html.fromstring(asked.content).xpath(
+            "//form//button[contains(@class, '-600 ')]"
+        )
+        assert f"bg-{colour}-600" in button.get("class")
 
 
 def test_what_is_missing_on_a_form_is_asked_for_and_nothing_is_done(panel):

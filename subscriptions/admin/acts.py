@@ -56,7 +56,7 @@ class Act:
     form: type[BaseDialogForm] = BaseDialogForm
     log: Callable = log_change
     afterwards: Callable[[], None] | None = None
-    variant: ActionVariant = ActionVariant.DEFAULT
+    variant: ActionVariant = ActionVariant.PRIMARY
     leads_to_list: bool = False
 
 
@@ -130,7 +130,7 @@ def _selected(act):
             "subscribers": queryset,
             "action": request.POST["action"],
             "checkbox_name": helpers.ACTION_CHECKBOX_NAME,
-            "variant": "danger",
+            "variant": act.variant.value,
             "back": resolve_url("admin:subscriptions_subscriber_changelist"),
         }
         return TemplateResponse(request, "admin/subscriptions/subscriber/confirm.html", context)

@@ -5,10 +5,11 @@ from functools import wraps
 from django.shortcuts import resolve_url
 from django.template.response import TemplateResponse
 from unfold.decorators import action
+from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 
 
-def asks_first(words, form=BaseDialogForm, **options):
+def asks_first(words, form=BaseDialogForm, variant=ActionVariant.PRIMARY, **options):
     """Make a method an action that asks in Unfold's dialog before it acts. Without the script that
     opens the dialog, as in a new tab, it asks on a page: the dialog alone is a piece of one.
     """
@@ -20,7 +21,7 @@ def asks_first(words, form=BaseDialogForm, **options):
     }
 
     def asking(act):
-        in_a_dialog = action(dialog=dialog, **options)(act)
+        in_a_dialog = action(dialog=dialog, variant=variant, **options)(act)
 
         @wraps(in_a_dialog)
         def asked(panel, request, **whom):
@@ -31,7 +32,7 @@ def asks_first(words, form=BaseDialogForm, **options):
                 response.status_code, response["Location"] = 302, to
                 return response
             sent = form(data=request.POST or None, request=request, **whom)
-            return _page(panel, request, dialog, sent, **whom)
+            return _page(panel, request, dialog | {"variant": variant.value}, sent, **whom)
 
         return asked
 
@@ -48,6 +49,7 @@ def _page(panel, request, dialog, form, object_id=None):
         "question": f"{dialog['title']} {whom}".strip(),
         "consequence": dialog["description"],
         "form": form,
+        "variant": dialog["variant"],
         "back": resolve_url(f"{page}_change", object_id)
         if object_id
         else resolve_url(f"{page}_changelist"),

@@ -8,6 +8,7 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
+from unfold.enums import ActionVariant
 
 from subscriptions.admin.asking import asks_first
 from subscriptions.admin.pages import Page
@@ -60,7 +61,9 @@ class SendingAdmin(ReadOnly, Page):
     def change_view(self, request, object_id, form_url="", extra_context=None):
         return redirect("admin:subscriptions_sending_changelist")
 
-    @asks_first(STOP, description="Stop sending", permissions=["switch"])
+    @asks_first(
+        STOP, variant=ActionVariant.DANGER, description="Stop sending", permissions=["switch"]
+    )
     def stop(self, request, form):
         sending.stop(request.user.get_username(), timezone.now())
         return self._acted(request, "Stopped sending.")
