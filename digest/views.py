@@ -192,11 +192,12 @@ def learned(request, token):
             return refused(request, _("There is no such action."))
         hint(tasks.learn_from_feedback)
         return redirect("learned", token)
+    words = steering.learned_words(subscriber)  # First what tells most: a list goes by its figures.
     context = {
         "subscriber": subscriber,
         "token": token,
         "feedback_token": links.token("feedback", subscriber.public_id),
-        "words": steering.learned_words(subscriber),
+        "words": sorted(words, key=lambda word: (word["weight"] < 0, -abs(word["weight"]))),
         "removed": steering.removed_words(subscriber),
         "in_library": subscriber.library.count(),
         "said": subscriber.feedback.select_related("paper").order_by("-at")[:50],

@@ -302,10 +302,10 @@ def test_the_page_shows_the_words_with_their_weights_for_and_against(client, wor
         r'class="word" dir="auto">([^<]*)</span>\s*<span class="weight(?: against)?">([^<]*)<',
         response.content.decode(),
     )
-    words = steering.learned_words(someone)
-    assert [word for word, _ in shown] == [one["word"] for one in words]
-    weights = [weight.replace("\N{MINUS SIGN}", "-") for _, weight in shown]
-    assert list(map(float, weights)) == [round(one["weight"], 2) for one in words]
+    words = {one["word"]: round(one["weight"], 2) for one in steering.learned_words(someone)}
+    weights = [float(weight.replace("\N{MINUS SIGN}", "-")) for _, weight in shown]
+    assert dict(zip([word for word, _ in shown], weights, strict=True)) == words
+    assert weights == sorted(weights, key=lambda weight: (weight < 0, -abs(weight)))
     assert {weight[0] for _, weight in shown} == {"+", "\N{MINUS SIGN}"}
     assert "More like this: Graph neural networks: sensors" in text_of(response)
     assert "Less like this: Graph neural networks: message" in text_of(response)
