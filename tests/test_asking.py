@@ -26,6 +26,13 @@ TODAY, DAY = NOW.date(), timedelta(days=1)
 # ---- The answers
 
 
+@pytest.mark.parametrize(("asked", "kept"), [("2606.04235", ""), ("2606.99999", "2606.99999")])
+def test_what_was_asked_stays_in_the_field_only_where_it_has_to_be_corrected(client, asked, kept):
+    make.paper(id="2606.04235")
+    answer = client.get(reverse("why", args=[token_of(make.subscriber())]), {"paper": asked})
+    assert f'name="paper" value="{kept}"' in answer.content.decode()
+
+
 def test_the_page_without_a_question_asks_for_one(client):
     response = client.get(reverse("why", args=[token_of(make.subscriber())]))
     assert response.status_code == 200
