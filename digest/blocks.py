@@ -168,7 +168,7 @@ class Told(NamedTuple):
             "say_url": say_url,
         }
         for number, one in enumerate(relatives[: form.relatives]):
-            words[f"title_{number}"] = plaintext.shortened(one.title, wording.RELATIVE)
+            words[f"title_{number}"] = wording.relative(one, paper)
             addresses[f"link_{number}"] = one.link
         return cls(words, addresses, form.is_tight)
 
@@ -331,7 +331,7 @@ def _key(where, pick):
 
 
 def _told_of(relatives):
-    return tuple([(relative.title, relative.link) for relative in relatives])
+    return tuple([(relative.id, relative.title, relative.link) for relative in relatives])
 
 
 def _kept_or_made(key, place, make):

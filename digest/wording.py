@@ -85,6 +85,14 @@ def on_same_idea(count: int, named: int) -> str:
     return ngettext("And %d on the same idea:", "And %d on the same idea:", count) % count
 
 
+def relative(paper, leader) -> str:
+    """Return how a paper is called that is folded into another: by its title or, where it is the
+    same work, by where it is to be read as well.
+    """
+    is_same = paper.title.casefold() == leader.title.casefold()
+    return shortened(origin(paper) if is_same and paper.link else paper.title, RELATIVE)
+
+
 def and_more(count: int, named: int) -> str:
     """Return how many of so many are not named, where some are."""
     rest = count - named

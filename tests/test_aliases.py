@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
@@ -212,6 +213,17 @@ def test_a_work_that_comes_under_both_ids_at_once_is_one_entry():
     reader()
     assert came() == {EARLIER, ON_ARXIV}
     assert Pick.objects.leading().count() == 1
+
+
+def test_a_letter_names_where_the_work_is_as_well_and_not_its_title_twice(outbox):
+    earlier(0, url="https://doi.org/10.1101/2026.04.01.1", abstract="")
+    on_arxiv()
+    reader()
+    call_command("tick", now=NOW)
+    text = outbox()[0].get_body(["plain"]).get_content().replace("\r\n", "\n")
+    assert f"1. {TITLE}\n" in text
+    also = f"arXiv:{ON_ARXIV}\n    https://arxiv.org/abs/{ON_ARXIV}\n"
+    assert f"    And 1 on the same idea:\n    {also}" in text
 
 
 def test_a_work_under_three_ids_at_once_is_one_entry():
