@@ -175,8 +175,9 @@ def _at_words(body, first, rest):
 def _pieces(word):
     """Cut a word that no line could hold, unless it is a web address."""
     widest = COLUMNS - len(HANG)
-    while len(word) * 2 > widest and columns(word) > widest and "://" not in word:
-        at = fitting(word, widest)
+    is_address = "://" in word
+    # Of a word without end, no more is looked at than a line could hold.
+    while not is_address and (at := fitting(word[: widest + 1], widest)) < len(word):
         yield word[:at]
         word = unnumbered(word[at:].lstrip(NO_BREAK))
     yield word
