@@ -17,7 +17,7 @@ def read(text):
         ("IL-1{beta}, {Delta}F and TNF[alpha]", "IL-1β, ΔF and TNFα"),
         ("19 {o}C, 5 {+/-} 1 [&ge;] [~]3", "19 °C, 5 ± 1 ≥ ∼3"),
         ("10{superscript 6} cells, A [-&gt;] B", "10⁶ cells, A → B"),
-        ("[A] in {0, 1} and {A}, [R]", "[A] in {0, 1} and {A}, [R]"),
+        ("[A] in {0, 1} and {A}, [o]", "[A] in {0, 1} and {A}, [o]"),
         ("a [nobody] of {it}", "a [nobody] of {it}"),
     ],
 )

@@ -63,11 +63,10 @@ def spelt(text: str) -> str:
     >>> spelt("TGF-{beta} rose by [~]5 {+/-} 1, in AO_SCPLOWTPC_SCPLOW too")
     'TGF-β rose by ∼5 ± 1, in ATP too'
     """
-    if "O_" in text or "C_" in text:
-        for start, end in CUT:
-            text = _without(text, start, end)
-        for mark, said in MARKS:
-            text = mark.sub(said, text)
+    for start, end in CUT:
+        text = _without(text, start, end)
+    for mark, said in MARKS:
+        text = mark.sub(said, text)
     return NAME.sub(_sign, text)
 
 
