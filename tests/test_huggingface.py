@@ -228,6 +228,12 @@ def test_a_bad_row_is_one_bad_record(server, run, spoilt, said):
     assert batches[0].bad == [said]
 
 
+def test_a_list_of_bad_rows_alone_is_not_empty(server, run):
+    server.lists[TODAY] = [row(title=7)]
+    (batch,) = run(since=TODAY)
+    assert (batch.records, len(batch.bad), batch.state, batch.note) == ([], 1, "fresh", "")
+
+
 def test_a_number_of_thousands_of_digits_is_one_bad_record(server, run):
     rows = json.dumps([row(upvotes=0), row(number=2)])
     server.answers.append(says(rows.replace('"upvotes": 0', f'"upvotes": {"9" * 9999}').encode()))

@@ -86,6 +86,11 @@ def test_bibtex_is_read_with_its_latex_made_plain():
     )
 
 
+def test_a_date_tells_the_year_as_well():
+    (one,) = read("@online{one, title = {On soups}, date = {2021-05-06}}")
+    assert one.day == date(2021, 1, 1)
+
+
 def test_ris_is_read_over_several_lines():
     one, two = read(RIS)
     assert (one.title, one.abstract) == ("Soup, and what is in it", "All of it.")
@@ -163,7 +168,7 @@ def test_what_ris_says_by_two_tags_is_read_once():
 def test_of_several_addresses_in_ris_that_of_arxiv_counts():
     (one,) = read(
         "TY  - JOUR\nTI  - Soup\nL1  - https://x.example/a.pdf\nUR  - https://x.example\n"
-        "UR  - https://arxiv.org/abs/2402.00001\nER  - \n"
+        "UR  - https://arxiv.org/abs/2402.00001\nUR  - https://y.example\nER  - \n"
     )
     assert one.id == "2402.00001"
 
@@ -212,6 +217,12 @@ def test_what_begins_more_entries_than_its_length_allows_is_not_read_on():
     told = bibliographies.read("@misc{k, title = {On soups}}\n" + "@a{" * 100_000)
     assert len(told.records) == 1
     assert 0 < told.bad <= bibliographies.MOST_ENTRIES
+
+
+def test_what_is_not_read_on_counts_as_unread(monkeypatch):
+    monkeypatch.setattr(bibliographies, "MOST_ENTRIES", 2)
+    told = bibliographies.read("".join(f"@misc{{k{n}, title = {{Soup {n}}}}}\n" for n in range(4)))
+    assert ([one.title for one in told.records], told.bad) == (["Soup 0", "Soup 1"], 1)
 
 
 def test_without_any_markup_each_line_is_a_title_or_an_id_of_arxiv():
