@@ -85,6 +85,28 @@ def test_lines_by_which_nothing_is_looked_for_are_named(client, reader, others):
     assert "nothing to look for" not in client.post(address(reader), sent).content.decode()
 
 
+CUT = "Only the first of your words are tried out here."
+MANY = [" ".join(f"loaf{n}x{m}" for m in range(200)) for n in range(4)]  # Some 6,300 characters.
+
+
+def test_where_not_all_words_are_tried_out_that_is_said(client, reader):
+    sent = {"action": "preview", "interests": "\n".join(["graph networks", *MANY])}
+    page = client.post(address(reader), sent).content.decode()
+    assert "would stay the same" in page
+    assert CUT in page
+    sent["action"] = "save"
+    client.post(address(reader), sent)
+    sent = {"action": "preview", "interests": "protein folding"}
+    assert CUT in client.post(address(reader), sent).content.decode()
+    other = make.subscriber(interests="graph networks")
+    assert CUT not in client.post(address(other), sent).content.decode()
+
+
+def test_a_smaller_digest_is_shown_to_lose_papers(client, reader):
+    sent = {"action": "preview", "interests": "graph networks", "size": "1"}
+    assert "+0 −2 papers" in client.post(address(reader), sent).content.decode()
+
+
 def test_a_wrong_form_is_no_preview(client, reader):
     sent = {"action": "preview", "size": "900"}
     assert client.post(address(reader), sent).status_code == 400
