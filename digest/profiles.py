@@ -31,7 +31,7 @@ def profiles_of(subscribers: list[Subscriber]) -> list[Profile]:
     taught = {
         row.subscriber_id: _taught(row)
         for row in ReaderModel.objects.filter(
-            subscriber__in=[one for one in subscribers if one.learns], fitted_at__isnull=False
+            subscriber__in=[one for one in subscribers if one.learns]
         ).annotate(has_library=Exists(library))
     }
     return [

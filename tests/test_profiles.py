@@ -6,7 +6,7 @@ from django.test.utils import CaptureQueriesContext
 
 from digest import planning, steering
 from digest.models import Pick
-from digest.profiles import profiles_of
+from digest.profiles import interest_of, profiles_of
 from subscriptions import signup
 from subscriptions.models import Subscriber
 from tests import make
@@ -55,6 +55,11 @@ def test_words_that_only_hold_a_category_are_words():
     make.subscriber(interests='"cs.LG papers"')
     planning.plan(NOW)
     assert [pick.paper for pick in Pick.objects.all()] == [said]
+
+
+def test_a_topic_keeps_its_categories_though_its_words_name_another():
+    topic = make.topic("Learning", query="cs.LG", categories=["math.GT"])
+    assert interest_of(topic).categories == ("math.GT",)
 
 
 def test_profiles_ask_the_same_number_of_queries_however_many_they_are(world):
