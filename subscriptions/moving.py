@@ -62,10 +62,8 @@ def give_up(subscriber: Subscriber, now) -> None:
 
     The caller holds the lock on the subscriber's row.
     """
-    moves = Move.objects.filter(subscriber=subscriber)
-    if moves.exists():
-        office.cancel(subscriber, "not asked any more", now, kinds=[Kind.MOVE])
-        moves.forget()
+    office.cancel(subscriber, "not asked any more", now, kinds=[Kind.MOVE])
+    Move.objects.filter(subscriber=subscriber).forget()
 
 
 def under_way(subscriber: Subscriber) -> Move | None:
