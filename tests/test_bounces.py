@@ -9,7 +9,16 @@ from django.db import connection
 
 from subscriptions import operating, returns, signup
 from subscriptions.models import Letter, LetterFact, Seal, UselessMail
-from subscriptions.post import aside, inbound, office, reports, retention, suppression, verp
+from subscriptions.post import (
+    aside,
+    inbound,
+    message_ids,
+    office,
+    reports,
+    retention,
+    suppression,
+    verp,
+)
 from tests import came_back, make
 from tests.came_back import address_of, answer, complaint, group, report
 from tests.make import NOW
@@ -301,6 +310,30 @@ def test_what_is_told_of_an_unknown_letter_waits_for_it(settings, reader):
     assert state_of(reader) == "bounced"
     assert found.facts.get().message_id == ""
     assert returns.match_again(NOW + 2 * HOUR) == 0
+
+
+def test_of_two_who_find_a_letter_one_acts(settings, reader, letter, monkeypatch):
+    settings.RECIPIENT_DELIMITER = ""
+    message_id = letter.message_id
+    letter.delete()
+    receive(report("bounces@x.example", message_id=message_id))
+    named = returns.named
+
+    def meanwhile(message_id):
+        found = named(message_id)
+        LetterFact.objects.update(letter=found, message_id="")
+        return found
+
+    monkeypatch.setattr(returns, "named", meanwhile)
+    came_back.letter(reader)
+    assert returns.match_again(NOW + HOUR) == 0
+    assert state_of(reader) == "written to"
+
+
+@pytest.mark.parametrize("off", [-DAY, 6 * DAY])
+def test_a_letter_is_found_though_it_was_not_written_on_the_day_of_its_name(letter, off):
+    Letter.objects.update(created_at=message_ids.moment_of(letter.message_id) + off)
+    assert returns.named(letter.message_id) == letter
 
 
 def test_what_finds_no_letter_is_forgotten(settings, reader, letter):

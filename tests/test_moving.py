@@ -417,6 +417,7 @@ def test_a_wish_that_nobody_answered_is_forgotten_with_its_address(client):
     delivery.deliver_due(lambda: NOW)
     upkeep.purge(NOW + 7 * DAY)
     assert Move.objects.exists()
+    assert Letter.objects.filter(to=NEW).exists()  # A complaint would be of this address.
     upkeep.purge(NOW + 7 * DAY + MINUTE)
     assert NEW not in repr(rows())
 
