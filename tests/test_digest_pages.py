@@ -9,8 +9,8 @@ from django.db import connection
 from django.db.migrations import Migration
 from django.db.migrations.loader import MigrationLoader
 
-from digest import days, health, planning, steering
-from digest.models import Digest
+from digest import days, health, panels, planning, steering
+from digest.models import Digest, Pick
 from subscriptions import links
 from subscriptions.models import Letter
 from tests import make
@@ -106,6 +106,20 @@ def test_her_preferences_lead_to_the_digests_that_were_sent_the_latest_first(cli
     assert [re.search(r"Roads \d", row.text_content())[0] for row in rows] == ["Roads 1", "Roads 0"]
     (first,) = rows[0].xpath(".//a/@href")
     assert b"Roads 1" in client.get(first).content
+
+
+def test_digests_of_which_nothing_is_left_and_the_oldest_ones_are_not_listed(client, monkeypatch):
+    monkeypatch.setattr(panels, "HISTORY", 2)
+    reader = make.subscriber(interests="roads")
+    for number in range(4):
+        moment = NOW + timedelta(days=number)
+        paper = make.paper(f"Roads {number}", day=moment.date())
+        planning.plan(moment)
+        Letter.objects.update(state="accepted", left_at=moment, ended_at=moment)
+    Pick.objects.filter(paper=paper).delete()
+    page = lxml.html.fromstring(client.get(links.preferences_url(reader)).content)
+    rows = page.xpath("//section[@aria-labelledby='history']//li")
+    assert [re.search(r"Roads \d", row.text_content())[0] for row in rows] == ["Roads 2", "Roads 1"]
 
 
 def test_her_preferences_list_the_papers_that_she_saved_and_no_one_elses(client):

@@ -11,6 +11,7 @@ from digest import archive, editions, fitting, planning, rehearsal
 from digest.models import Digest, Paper, Pick
 from digest.profiles import profiles_of, wished
 from digest.ranking.profile import Interest, Profile
+from subscriptions import signup
 from subscriptions.models import Topic
 from subscriptions.signup import Wishes
 from tests import make
@@ -147,6 +148,13 @@ def test_words_of_the_house_that_no_paper_says_are_not_told_of_as_hers():
     assert rehearsal.rehearse(profile, NOW).unheard == []
 
 
+def test_a_topic_of_categories_alone_lacks_no_words():
+    topic = make.topic("Learning", query="", categories=["cs.LG"])
+    assert rehearsal.wordless(wished(Wishes(follow=[topic], interests=["of the"]), 10)) == [
+        "of the"
+    ]
+
+
 def test_words_that_are_said_without_her_hyphen_or_with_one_are_not_told():
     world()
     lines = ("Z networks", "z-graph", "X-visoin")
@@ -227,6 +235,28 @@ def test_saying_the_same_again_changes_nothing():
     assert set(changed.follows) == set(profiles_of([reader])[0].follows)
     difference = rehearsal.compare(reader, changed, NOW)
     assert (difference.added, difference.removed) == ([], [])
+
+
+def test_a_paper_that_is_gone_meanwhile_has_no_place(monkeypatch):
+    world()
+    ranked = rehearsal._ranked
+
+    def then_gone(*args):
+        days = ranked(*args)
+        Paper.objects.filter(pk__in=[one for day in days for one in day.papers[:1]]).delete()
+        return days
+
+    monkeypatch.setattr(rehearsal, "_ranked", then_gone)
+    day = rehearsal.rehearse(following("graph"), NOW).days[0]
+    assert [pick.position for pick in day.picks] == [*range(1, len(papers_of(day)) + 1)]
+    reader = make.subscriber(interests="robot")
+    assert rehearsal.compare(reader, following("quantum"), NOW).added
+
+
+def test_a_long_line_is_called_as_it_is_once_it_is_saved():
+    reader, wishes = make.subscriber(), Wishes(interests=["graph networks " * 20 + "end"])
+    signup.change(reader, wishes, {}, now=NOW)
+    assert wished(wishes, 10, reader) == profiles_of([reader])[0]
 
 
 def test_what_she_had_within_the_days_is_no_reason_against_a_paper():
