@@ -46,10 +46,10 @@ class StuckTask:
 
     def __init__(self):
         self.is_over = threading.Event()
-        self.tried = []
+        self.senders = []
 
     def delay(self, *args):
-        self.tried.append(args)
+        self.senders.append(threading.current_thread())
         self.is_over.wait(10)
 
 
@@ -60,6 +60,7 @@ def test_a_broker_that_hangs_keeps_nobody_waiting_and_few_threads():
         hint(task, number)
     assert time.monotonic() - began < 1
     assert threading.active_count() - threads <= 8
+    assert all(one.daemon for one in task.senders)  # No process that ends waits for them.
     task.is_over.set()
     while threading.active_count() > threads:  # Then there is room for the next.
         time.sleep(0.01)
