@@ -244,7 +244,7 @@ def test_of_many_bad_records_a_run_names_some_and_counts_all(days, monkeypatch):
     bad = [f"row {number}: it has no title" for number in range(9)]
     monkeypatch.setattr(Library, "harvest", lambda *_, **__: iter([Batch([], bad, note="Cut.")]))
     row = harvest.run(Library(), None, clock=lambda: at(days[0]))
-    assert "9 were no papers. Cut; row 0: it has no title; " in row.said
+    assert "9 could not be read. Cut; row 0: it has no title; " in row.said
     assert row.said.endswith("row 3: it has no title.")
 
 
