@@ -303,6 +303,7 @@ def test_our_papers_say_what_a_bibliography_does_not():
     ours = make.paper("On all the soups", "They are hot.")
     other = make.paper("On bread", "It is brown." + " So it is." * 400)
     library.add(reader, f"on all the SOUPS\narXiv:{other.pk}\narXiv:2101.99999", NOW)
+    assert {paper.year for paper in reader.library.all()} == {ours.day.year}
     kept = {paper.title: paper.abstract for paper in reader.library.all()}
     assert kept == {
         "on all the SOUPS": ours.abstract,

@@ -73,6 +73,13 @@ def test_all_that_she_saved_is_there_the_last_saved_first_and_nothing_else(clien
     assert "3 papers. The last saved first." in " ".join(page.text_content().split())
 
 
+def test_of_two_saved_in_one_moment_the_later_is_first():
+    reader, papers = make.subscriber(), [make.paper(f"Roads {number}") for number in range(2)]
+    for paper in papers:
+        steering.say(reader, paper, "save", NOW)
+    assert [one.paper for one in steering.saved(reader)] == papers[::-1]
+
+
 def test_fifty_stand_on_a_page_and_any_number_leads_to_one(client):
     reader, _ = saving(51)
     url = address("saved", reader)
