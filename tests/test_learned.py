@@ -139,6 +139,19 @@ def test_switched_off_nothing_is_left_of_what_was_learned(world):
     assert rows.get() == {name: getattr(nothing, name) for name in learned}
 
 
+def test_switched_on_twice_it_keeps_what_was_learned(world):
+    someone = taught(reader(), "more", world["roads"][0])
+    learned = words_of(someone)
+    steering.set_learning(someone, True)
+    assert words_of(someone) == learned != []
+
+
+def test_where_nothing_was_liked_no_paper_is_near_enough(world):
+    someone = taught(reader(), "less", world["roads"][0])
+    assert ReaderModel.objects.get(subscriber=someone).floor is None  # JSON has no infinity.
+    assert profiles_of([someone])[0].learned.floor == float("inf")
+
+
 def test_switched_off_while_fitting_nothing_is_learned(world):
     someone = reader()
     say(someone, "more", world["roads"][0])
