@@ -417,6 +417,18 @@ def test_what_begins_while_others_are_told_is_told_next(hook, monkeypatch):
     assert ["disk" in told for told in hook.told] == [False, True]
 
 
+def test_each_promise_that_is_broken_is_an_alarm_and_no_other(monkeypatch):
+    for _ in range(2):
+        make.subscriber()
+    planning.plan(NOW)
+    assert alarms.broken_promises(NOW) == alarms.promises_broken_earlier(NOW) == []
+    Letter.objects.update(repeats=2)
+    monkeypatch.setattr(promises, "AT_ONCE", 1)
+    for found in (alarms.broken_promises(NOW), alarms.promises_broken_earlier(NOW)):
+        assert [(one.name, one.subject) for one in found] == [("promises", "once")]
+        assert "broken by 1 row (letter " in found[0].said
+
+
 def test_what_beat_alone_looks_at_is_not_ended_by_others():
     found = alarms.Found("promises", "A promise is broken.", "once", alarms.SEEN_FOR_SELDOM)
     alarms.note([found], NOW)

@@ -700,6 +700,16 @@ def test_what_must_be_out_follows_new_york_through_both_clock_changes(moment, da
     assert coverage.expected_day(datetime.fromisoformat(moment)) == date.fromisoformat(day)
 
 
+def test_others_are_asked_every_two_hours(days, settings):
+    settings.SOURCES, begun = ["huggingface"], at(days[0])
+    assert harvest.due(begun) == ["huggingface"]
+    Harvest.objects.create(
+        source="huggingface", today=days[0], state="done", started_at=begun, touched_at=begun
+    )
+    assert harvest.due(begun + timedelta(minutes=119)) == []
+    assert harvest.due(begun + timedelta(minutes=121)) == ["huggingface"]
+
+
 def test_arxiv_is_asked_until_its_list_is_here_and_then_left_alone(server, days, settings):
     settings.SOURCES = ["arxiv"]
     now = at(days[0])
