@@ -540,6 +540,7 @@ def test_one_source_that_fails_does_not_keep_the_others(server, days, monkeypatc
         hugging.close()
     assert "arxiv: " in capsys.readouterr().out
     assert Paper.objects.count() == 9
+    assert not Coverage.objects.filter(source="huggingface").exists()  # Nothing waits for it.
 
 
 def test_the_harvest_command_names_what_it_knows():
