@@ -121,7 +121,7 @@ def alarms(now: datetime) -> list[str]:
         return []
     rows = Coverage.objects.filter(source="arxiv", day=day).exclude(state__in=WELL)
     by_state: dict[str, list[str]] = {}
-    for row in rows.order_by("category"):
+    for row in rows:
         by_state.setdefault(row.get_state_display(), []).append(row.category)
     named = [f"{', '.join(categories)}: {said}" for said, categories in by_state.items()]
     what = "; ".join(named) or "not every category was asked for"
