@@ -327,6 +327,16 @@ def test_what_is_owed_is_said_to_run_while_it_is_fetched_again(days):
     assert seen == [True]
 
 
+@pytest.mark.parametrize(
+    ("state", "minutes", "may"), [("running", 9, False), ("running", 11, True), ("done", 1, True)]
+)
+def test_a_run_keeps_others_from_its_source_until_it_ends_or_is_dead(days, state, minutes, may):
+    now = at(days[0])
+    last = {"started_at": now, "touched_at": now - timedelta(minutes=minutes)}
+    Harvest.objects.create(source="library", today=days[0], state=state, **last)
+    assert harvest.may_begin("library", now) is may
+
+
 def test_of_two_who_are_told_at_once_to_ask_a_source_one_does(monkeypatch):
     """As two beats tell them: neither run is there yet when the other looks."""
     begun = []
