@@ -311,20 +311,30 @@ def test_what_is_owed_is_fetched_in_the_order_in_which_it_was_asked_for(days):
     assert asked == [None, days[1], days[0]]
 
 
+def test_what_was_cut_off_yesterday_is_begun_anew_today(days):
+    last = {"started_at": at(days[0]), "touched_at": at(days[0]), "cursor": "2"}
+    Harvest.objects.create(source="library", today=days[0], state="failed", **last)
+    row = harvest.run(Library(), None, clock=lambda: at(days[1]))
+    assert (row.today, Harvest.objects.count()) == (days[1], 2)
+
+
 def test_what_is_owed_is_said_to_run_while_it_is_fetched_again(days):
     """Else another worker would fetch the same beside it."""
-    row = {"source": "library", "started_at": at(days[4]), "touched_at": at(days[4])}
-    Harvest.objects.create(**row, today=days[4], since=days[0], state="failed")
+    moments = dict.fromkeys(("started_at", "touched_at", "ended_at"), at(days[4]))
+    Harvest.objects.create(
+        source="library", today=days[4], since=days[0], state="failed", **moments
+    )
     seen = []
 
     class Slow(Library):
         def harvest(self, web, *, today, since, cursor):
             if since:
-                seen.append(harvest.is_running("library", at(days[5])))
+                ended_at = Harvest.objects.get(since=since).ended_at
+                seen.append((harvest.is_running("library", at(days[5])), ended_at))
             yield Batch([])
 
     harvest.run(Slow(), None, clock=lambda: at(days[5]))
-    assert seen == [True]
+    assert seen == [(True, None)]
 
 
 @pytest.mark.parametrize(
@@ -678,7 +688,11 @@ def test_nothing_coming_in_is_an_alarm(server, days):
 
 def test_a_source_that_has_never_worked_is_not_said_to_have_stopped(server, days):
     server.faults["rss"] = server.faults["oai"] = "html"
-    assert run(server, days[1]).state == "failed"
+    row = run(server, days[1])
+    assert row.state == "failed"
+    missing = Coverage.objects.all()
+    assert {(one.day, one.state) for one in missing} == {(days[1], "failed")}
+    assert all(f"It broke off: {one.note}." in row.said for one in missing)
     assert coverage.alarms(at(days[1], 9)) == []
     assert not coverage.is_awaited(at(days[1]))
 
