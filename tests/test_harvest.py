@@ -311,6 +311,20 @@ def test_what_is_owed_is_fetched_in_the_order_in_which_it_was_asked_for(days):
     assert asked == [None, days[1], days[0]]
 
 
+@pytest.mark.parametrize(("name", "day"), [("arxiv", 1), ("library", 2)])
+def test_the_day_of_arxivs_run_is_that_of_new_york(monkeypatch, name, day):
+    monkeypatch.setattr(Library, "name", name)
+    late = datetime(2026, 6, 2, 2, tzinfo=UTC)
+    assert harvest.run(Library(), None, clock=lambda: late).today == date(2026, 6, day)
+
+
+def test_a_mistake_of_ours_is_in_the_log_and_its_name_in_the_run(days, monkeypatch, caplog):
+    monkeypatch.setattr(Library, "harvest", lambda *_, **__: 1 / 0)
+    row = harvest.run(Library(), None, clock=lambda: at(days[0]))
+    assert (row.state, row.said.partition("It ")[2]) == ("failed", "broke: ZeroDivisionError.")
+    assert [one.exc_info[0] for one in caplog.records] == [ZeroDivisionError]
+
+
 def test_what_was_cut_off_yesterday_is_begun_anew_today(days):
     last = {"started_at": at(days[0]), "touched_at": at(days[0]), "cursor": "2"}
     Harvest.objects.create(source="library", today=days[0], state="failed", **last)
