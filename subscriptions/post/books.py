@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import (
@@ -58,7 +58,6 @@ class Batch:
 class Settled:
     """What a settlement has made true. What was answered and not `recorded` is, one by one."""
 
-    now: datetime
     recorded: list[Handover]
     fenced: ledger.Fenced | None  # None: sending is stopped.
 
@@ -67,7 +66,6 @@ class Settled:
 class Claimed:
     """Letters that were claimed, each to come with its bytes or what keeps us from making them."""
 
-    now: datetime
     letters: list[Letter]
     written: Iterator[list[writing.Written]]
     is_exhausted: bool
@@ -80,17 +78,24 @@ class Books:
         self.clock = clock
         self.ids = ids
         self.is_counting = True  # Whether providers are counted; others may begin to.
-        self.now: datetime | None = None  # When it last looked at the clock.
+        self._told: datetime | None = None  # What the clock said when it was looked at last,
+        self._told_at = 0.0  # and time.monotonic() then.
         self._look_around_at = 0.0
         self._is_wary = False  # Somebody holds the row of a letter.
         self._journal: Journal | None = None
 
+    def now(self) -> datetime:
+        """Return the moment by the clock, which may be the database's: that can't be asked while a
+        job is under way. It has been looked at in each claim and settlement.
+        """
+        return self._told + timedelta(seconds=time.monotonic() - self._told_at)
+
     def claim(self, room: int) -> Claimed:
         """Claim so many letters, and read what they are made of. Raises the database's Error."""
         with _or_close(), transaction.atomic():
-            now = self.now = self.clock()
+            now = self._look_at_the_clock()
             if sending.is_stopped():
-                return Claimed(now, [], iter(()), is_exhausted=True)
+                return Claimed([], iter(()), is_exhausted=True)
             claimed, is_exhausted = ledger.claim(
                 now,
                 room,
@@ -99,7 +104,7 @@ class Books:
                 is_counting=self.is_counting,
             )
         claimed = writing.in_order(claimed)
-        return Claimed(now, claimed, writing.write_out(claimed, now), is_exhausted)
+        return Claimed(claimed, writing.write_out(claimed, now), is_exhausted)
 
     def settle(self, batch: Batch, *, is_trial: bool = False) -> Settled:
         """Record what was answered and let pass the fence what waits there, in one transaction.
@@ -119,7 +124,7 @@ class Books:
     def _settle(self, batch, accepted, is_trial) -> Settled:
         letters = [one.letter for one in (*accepted, *batch.at_fence)]
         with _as_they_were(letters), transaction.atomic():
-            now = self.now = self.clock()
+            now = self._look_at_the_clock()
             is_stopped = sending.is_stopped()
             held = self._held(letters)
             recorded = self._record([one for one in accepted if one.letter.id not in held], now)
@@ -129,7 +134,7 @@ class Books:
             # Last, for it takes locks: others that count providers wait for nobody so.
             if self.is_counting:
                 providers.thank([one.envelope.recipient for one in recorded], now)
-        return Settled(now, recorded, fenced)
+        return Settled(recorded, fenced)
 
     def _held(self, letters) -> set[int]:
         """Return the ids of letters whose rows others hold. It is asked where they have kept us
@@ -180,6 +185,10 @@ class Books:
         except OSError as error:  # It is replayed, which changes nothing.
             logger.error("the journal can't be closed: %s", error)
 
+    def _look_at_the_clock(self) -> datetime:
+        self._told, self._told_at = self.clock(), time.monotonic()
+        return self._told
+
     def _looks_around(self) -> bool:
         """Look, a few times a second, at what needs no look in each transaction."""
         now = time.monotonic()
@@ -196,7 +205,7 @@ class Books:
         try:
             if self._journal is None:
                 self._journal = Journal(doubts.folder_of_journals())
-            moment = self.now.isoformat()
+            moment = self._told.isoformat()
             self._journal.write([_entry(one, moment) for one in accepted])
         except OSError as error:  # It is a second net: the database is the first.
             logger.error("the journal can't be written: %s", error)

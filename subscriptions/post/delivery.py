@@ -21,7 +21,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from datetime import timedelta
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -158,7 +157,7 @@ class Round:
         """Return whether letters may leave now, and there is a line on which they can."""
         if self.is_stopping() or time.monotonic() >= self.claims_until:
             return False
-        now = self._take_time(self.clock())
+        now = self.clock()
         state = sending.current()
         if reason := state.why_not(now):
             logger.warning("nothing is sent: %s", reason)
@@ -177,14 +176,6 @@ class Round:
             sending.trip(trouble.kind, str(trouble), now, is_trial=self.is_trial)
             return False
         return True
-
-    def _take_time(self, now):
-        """Note what the clock says: it is the database's, which can't be asked at any moment."""
-        self.told, self.told_at = now, time.monotonic()
-        return now
-
-    def _now(self):
-        return self.told + timedelta(seconds=time.monotonic() - self.told_at)
 
     def _ours(self):
         return {} if self.ids is None else {"pk__in": self.ids}
@@ -212,7 +203,6 @@ class Round:
             self._give_way(error)
             return
         self.failing_since = None
-        self._take_time(settled.now)
         self.counts["accepted"] += len(settled.recorded)
         self.is_trial = self.is_trial and not settled.recorded
         self._judge_others(batch.answered, settled.recorded)
@@ -325,7 +315,6 @@ class Round:
             self._give_way(error)
             return
         self.failing_since = None
-        self._take_time(claimed.now)
         self.has_more = self.has_more and not claimed.is_exhausted
         self.hand.unwritten.add(claimed)
         if self.ends_because:
@@ -393,7 +382,7 @@ class Round:
         if time.monotonic() < self.stale_again_at:
             return
         self.stale_again_at = time.monotonic() + STALE_AGAIN_SECONDS
-        least = self._now() + ledger.LEASE / 3
+        least = self.books.now() + ledger.LEASE / 3
         for one in [one for one in self.hand.composed if one.letter.lease_until < least]:
             self.hand.composed.remove(one)
             act = recording.of_withdrawal("it waited too long for a connection")
