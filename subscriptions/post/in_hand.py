@@ -1,15 +1,32 @@
 """What a round of delivery has in hand: each letter is in one place, from its claim to its record.
 
-unwritten → composed → busy → at_fence or held → the desk → past_fence → busy → answered
-→ the desk → recorded there, or an outcome to be recorded by itself
+place           what is true there                        who takes it on, and where to
+--------------  ----------------------------------------  -----------------------------------------
+unwritten       it is claimed                             conversations: composed
+composed        it has its bytes, and waits for a line    conversations: busy
+busy            its line is at it: up to the fence, or    conversations: at_fence; or answered
+                from the final dot on
+at_fence        the server has all but the final dot      transactions: at_the_desk
+held            the same; somebody has its reader's row   transactions: at_fence, in a moment
+at_the_desk     it is being settled, at the fence or      transactions: past_fence or held, or
+                answered                                  withheld; accepted, or outcomes
+past_fence      it may have its dot                       conversations: busy; or answered, where
+                                                          the server has hung up
+answered        what became of it is known                transactions: at_the_desk
+outcomes        it is to be recorded by itself            transactions: being_recorded
+being_recorded  that is under way                         transactions: done; or outcomes again
+
+Before its dot, a letter may be let go from any place: then it is among the outcomes.
 """
 
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from subscriptions import registry
 from subscriptions.models import Letter
+from subscriptions.post import recording
 from subscriptions.post.books import Batch, Claimed, Handover, Outcome
 from subscriptions.post.line import Line
 from subscriptions.post.writing import Written
@@ -71,7 +88,7 @@ class Unwritten:
 
 @dataclass
 class InHand:
-    """The letters of a round, by how far they are."""
+    """The letters of a round, by how far they are; and whether there are to be more."""
 
     unwritten: Unwritten = field(default_factory=Unwritten)
     composed: list[Handover] = field(default_factory=list)
@@ -84,6 +101,10 @@ class InHand:
     at_the_desk: Batch = field(default_factory=Batch)  # What is being settled.
     outcomes: list[Outcome] = field(default_factory=list)  # How each is recorded, one by one.
     being_recorded: list[Outcome] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)  # Those that ended: accepted, deferred …
+    takes_more: bool = True  # Letters are claimed still.
+    ends_because: str = ""  # What keeps letters from leaving, all of them.
+    is_trial: bool = False  # The breaker has tripped: one letter tells whether it is mended.
 
     def ahead(self) -> int:
         """Return how many letters are claimed, and have had no answer."""
@@ -100,6 +121,10 @@ class InHand:
     def __len__(self) -> int:
         others = self.answered, self.at_the_desk.answered, self.outcomes, self.being_recorded
         return self.ahead() + sum(map(len, others))
+
+    def has_news(self) -> bool:
+        """Return whether there is something to settle, or to record."""
+        return bool(self.answered or self.at_fence or self.outcomes)
 
     def without_dot(self) -> list[Letter]:
         """Return the letters that surely get none: they are claimed, or at the fence."""
@@ -142,8 +167,13 @@ class InHand:
         self.at_fence, self.held = [], []
         return waiting
 
-    def take_unbegun(self) -> list[Letter]:
-        """Return the letters of which no line has heard."""
+    def let_go(self, letters: Iterable[Letter], note: str) -> None:
+        """Leave letters to whoever comes next: they have had no dot, and get none from us."""
+        self.outcomes += [(letter, recording.of_withdrawal(note)) for letter in letters]
+
+    def begin_no_more(self, reason: str) -> None:
+        """End what is under way, and leave the rest to a later round: it would fare no better."""
+        self.takes_more, self.ends_because = False, reason
         unbegun = [*(one.letter for one in self.composed), *self.unwritten.give_up()]
         self.composed = []
-        return unbegun
+        self.let_go(unbegun, reason)

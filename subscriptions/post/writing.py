@@ -17,9 +17,13 @@ from subscriptions.post.ledger import Frozen
 type Written = tuple[Letter, Frozen | Exception]
 
 
-def check() -> None:
-    """Refuse to begin where no letter could be written. Raises ImproperlyConfigured."""
-    signing.check()
+def why_not() -> str:
+    """Return which setting keeps all letters from being written, or nothing."""
+    try:
+        signing.check()
+    except ImproperlyConfigured as reason:
+        return str(reason)
+    return ""
 
 
 def in_order(letters: Sequence[Letter]) -> list[Letter]:

@@ -32,7 +32,7 @@ TIMES = {
     "subscriptions.post.doubts:HOLD": 3,
     "subscriptions.post.providers:FIRST_HOLD": 1,
     "subscriptions.post.oracles:SETTLED": 1,
-    "subscriptions.post.delivery:RECORD_SECONDS": 20,
+    "subscriptions.post.transactions:RECORD_SECONDS": 20,
     "subscriptions.tasks:CLAIMS_FOR": 20,
 }
 FAST = 1.0  # Seconds between two ticks of beat.
@@ -65,19 +65,19 @@ def _has_accepted(books, accepted):
 #: Point -> (module, function, before or after it, for which arguments).
 POINTS = {
     "after_claim": (
-        "subscriptions.post.delivery",
-        "Round._compose",
+        "subscriptions.post.conversations",
+        "Conversations.compose",
         "before",
-        lambda r: not r.hand.unwritten.is_done,
+        lambda c: not c.hand.unwritten.is_done,
     ),
     "in_claim": ("subscriptions.post.ledger", "claim", "after", _any),
     "hint_taken": ("subscriptions.post.delivery", "deliver_due", "before", _any),
     "before_fence": ("subscriptions.post.ledger", "fence", "before", _any),
     "after_fence": (
-        "subscriptions.post.delivery",
-        "Round._send_dots",
+        "subscriptions.post.conversations",
+        "Conversations.send_dots",
         "before",
-        lambda r: r.hand.past_fence,
+        lambda c: c.hand.past_fence,
     ),
     "after_250": ("subscriptions.post.books", "Books._write_journal", "before", _has_accepted),
     "after_journal": ("subscriptions.post.books", "Books._write_journal", "after", _has_accepted),

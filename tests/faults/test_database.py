@@ -79,7 +79,7 @@ def test_a_worker_that_dies_while_the_database_is_away_has_left_it_in_the_journa
     """Fault 42, and the worker gives up before the database is back."""
     house.invite(1)
     mail.at_dot = lights_out
-    house.tick(FAULT_TIMES='{"subscriptions.post.delivery:RECORD_SECONDS": 0.5}')
+    house.tick(FAULT_TIMES='{"subscriptions.post.transactions:RECORD_SECONDS": 0.5}')
     assert "accepted, not written down" in house.said("tick")
     house.deliver()
     assert check(house).arrived == 1

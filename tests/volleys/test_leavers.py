@@ -14,7 +14,8 @@ from django.db import connection, transaction
 
 from subscriptions import links, signup
 from subscriptions.models import Letter, Subscriber
-from subscriptions.post import delivery, doubts, ledger, suppression
+from subscriptions.post import doubts, ledger, suppression
+from subscriptions.post.conversations import Conversations
 from tests.make import NOW
 from tests.threads import at_once, errors_of
 from tests.volleys.thirty import MANY, ODD, deliver, digests, states, to_one
@@ -152,14 +153,14 @@ def test_who_leaves_just_past_the_fence_is_told_that_one_may_still_arrive(
 ):
     letter = digests(ODD)
     said = []
-    send_dots = delivery.Round._send_dots
+    send_dots = Conversations.send_dots
 
-    def leave_and_send(round_):
-        if letter in [one.letter for one in round_.hand.past_fence]:
+    def leave_and_send(conversations):
+        if letter in [one.letter for one in conversations.hand.past_fence]:
             said.append(leave(client, letter))
-        send_dots(round_)
+        send_dots(conversations)
 
-    monkeypatch.setattr(delivery.Round, "_send_dots", leave_and_send)
+    monkeypatch.setattr(Conversations, "send_dots", leave_and_send)
     deliver()
     assert said == [True]
     assert digests_taken(server, ODD) == 1

@@ -8,7 +8,7 @@ import pytest
 
 from subscriptions import mail
 from subscriptions.models import Letter, Provider
-from subscriptions.post import delivery, lines, sending, smtp_line
+from subscriptions.post import lines, sending, smtp_line, transactions
 from subscriptions.post.line import Envelope
 from subscriptions.post.smtp_server import SmtpTransport, parse_server
 from subscriptions.post.transports import transport_for
@@ -185,7 +185,7 @@ def test_no_more_letters_are_claimed_at_once_than_two_to_a_line(server, written)
     written["all"] = lambda letter: claimed.append(Letter.objects.filter(state="claimed").count())
     digests(count=100)
     assert deliver()["accepted"] == 100
-    assert max(claimed) == delivery.AHEAD * 10
+    assert max(claimed) == transactions.AHEAD * 10
 
 
 def test_a_line_that_was_idle_for_long_is_given_no_letter(server, monkeypatch):

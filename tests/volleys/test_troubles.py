@@ -9,7 +9,16 @@ import pytest
 from django.db import Error, OperationalError, connection, transaction
 
 from subscriptions.models import Letter, LetterEvent
-from subscriptions.post import clock, delivery, desk, doubts, journal, ledger, recording, sending
+from subscriptions.post import (
+    clock,
+    desk,
+    doubts,
+    journal,
+    ledger,
+    recording,
+    sending,
+    transactions,
+)
 from subscriptions.post.books import Batch, Books, Handover
 from subscriptions.post.journal import Entry, Journal
 from subscriptions.statements import run
@@ -34,7 +43,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def test_a_server_that_is_slow_to_greet_gets_its_trial(server, monkeypatch):
     digests(count=5)
     sending.trip("unreachable", "away", NOW)
-    monkeypatch.setattr(delivery, "GOES_WELL_SECONDS", 0.0)  # As if it had greeted after 5 seconds.
+    monkeypatch.setattr(
+        transactions, "GOES_WELL_SECONDS", 0.0
+    )  # As if it had greeted after 5 seconds.
     deliver(NOW + MINUTE, seconds=3)
     assert states() == {"accepted": 5}
 
@@ -297,8 +308,8 @@ def test_a_session_in_which_nothing_can_be_written_is_given_up(step):
 
 
 def test_a_database_that_stays_away_ends_the_round(server, monkeypatch):
-    monkeypatch.setattr(delivery, "RECORD_SECONDS", 0.5)
-    monkeypatch.setattr(delivery, "RECORD_AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr(transactions, "RECORD_SECONDS", 0.5)
+    monkeypatch.setattr(transactions, "RECORD_AGAIN_SECONDS", 0.05)
     asked = []
 
     def away(letters, *args):

@@ -9,7 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from subscriptions import mail, registry
 from subscriptions.models import Letter, LetterEvent
-from subscriptions.post import ledger, writing
+from subscriptions.post import ledger, signing
 from subscriptions.post.delivery import OBJECTS
 from tests.make import NOW
 from tests.volleys.thirty import MANY, MINUTE, ODD, deliver, digests
@@ -111,7 +111,7 @@ def test_of_letters_composed_together_none_is_begun_once_a_setting_keeps_all_fro
     """It is lost while one of them is written."""
 
     def break_off(letter=None):
-        monkeypatch.setattr(writing, "check", break_off)
+        monkeypatch.setattr(signing, "check", break_off)
         raise ImproperlyConfigured("a setting is missing")
 
     written[ODD] = break_off
@@ -132,7 +132,7 @@ def test_once_a_setting_keeps_all_from_leaving_no_letter_is_written_for_nothing(
     def compose(letters, now):
         for letter in letters:
             begun.append(letter)
-            monkeypatch.setattr(writing, "check", break_off)
+            monkeypatch.setattr(signing, "check", break_off)
             yield ImproperlyConfigured("a setting is missing")
 
     monkeypatch.setitem(registry.composers, "digest", compose)
