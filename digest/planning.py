@@ -306,9 +306,19 @@ def _rested(subscribers, now) -> list[Subscriber]:
             continue
         ends = (end for letter in letters if (end := ends_rest(letter, subscriber)) is not None)
         moment = max(ends, default=now)
-        (rested if moment <= now else put_off).append((subscriber, moment))
+        if moment > now:
+            put_off.append((subscriber, moment))
+        elif not any(_may_leave_again(letter, now) for letter in letters):
+            rested.append(subscriber)
     _put_off(put_off)
-    return [subscriber for subscriber, _ in rested]
+    return rested
+
+
+def _may_leave_again(letter, now):
+    """Return whether it left long ago, and nobody has found out yet whether it arrived: it may go
+    out again at any moment.
+    """
+    return letter.state in Letter.OPEN and letter.closes_at > now
 
 
 def _near(subscribers, now) -> dict[int, list[Letter]]:

@@ -162,12 +162,13 @@ def _add(finding, rows):
 def overdue(now, late: timedelta) -> QuerySet:
     """Return the subscribers whose digest should have been planned for so long.
 
-    Digests may wait for the day's papers, HARVEST_GRACE at most, and until the last one that is
-    sent again has left: two would come in a row.
+    Digests may wait for the day's papers, HARVEST_GRACE at most, and while the last one may be sent
+    again: two would come in a row.
     """
     wait = late + (settings.HARVEST_GRACE if coverage.is_awaited(now) else timedelta(0))
-    again = Letter.objects.open().filter(state__in=Letter.NOT_LEFT, day__isnull=False)
-    again = again.filter(repeats__gt=0, subscriber=OuterRef("pk"), closes_at__gt=now)
+    again = Letter.objects.open().filter(day__isnull=False, closes_at__gt=now)
+    again = again.exclude(state__in=Letter.NOT_LEFT, repeats=0)
+    again = again.filter(subscriber=OuterRef("pk"))
     return Subscriber.objects.due(now - wait).exclude(Exists(again))
 
 

@@ -28,7 +28,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from digest import fitting, planning
+from digest import fitting, planning, promises
 from digest.models import Digest, Pick, Turn
 from digest.turns import Lease
 from subscriptions import schedule, signup
@@ -267,6 +267,25 @@ def test_what_was_to_go_out_again_as_its_day_ended_is_kept_at_a_distance():
     assert planning.plan(at(TODAY, 6, 1)).letters == 0
     one.refresh_from_db()
     assert one.next_due_at == at(TODAY, 17, 40)
+
+
+@pytest.mark.parametrize("state", ["transmitting", "uncertain"])
+def test_what_may_yet_go_out_again_is_waited_for_however_long_ago_it_left(state):
+    """As after a day without power: nobody has asked yet what became of it."""
+    one = reader(hour=0, next_due_at=at(YESTERDAY, 0))
+    planning.plan(at(YESTERDAY, 0))
+    began, woke = at(YESTERDAY, 0, 1), at(TODAY, 0, 1)
+    one.letters.update(state=state, left_at=began, lease_until=began, next_try_at=began)
+
+    assert planning.plan(woke).letters == 0
+    assert promises.overdue(woke + HOUR, promises.LATE).count() == 0
+    office.sweep(woke)
+    while one.letters.get().state != "planned":
+        office.sweep(woke := woke + 15 * MINUTE)
+    delivery.deliver_due(lambda: woke)
+    assert planning.plan(woke + MINUTE).letters == 0
+    one.refresh_from_db()
+    assert one.next_due_at == woke + schedule.APART
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite holds no rows")
