@@ -324,13 +324,14 @@ def _may_leave_again(letter, now):
 def _near(subscribers, now) -> dict[int, list[Letter]]:
     """Return the digests of the last days, of those who are due for a day that they lack.
 
-    What surely did not leave and no longer may is not among them: the sweeper ends it. Who has that
-    day was planned by another since she was read: nothing of hers is called off.
+    What surely did not leave and no longer may is not among them: the sweeper ends it. One that is
+    claimed may be passing the fence in this moment. Who has that day was planned by another since
+    she was read: nothing of hers is called off.
     """
     days = {one.pk: _due(one, now).day for one in subscribers}
     found = Letter.objects.filter(subscriber__in=subscribers, day__gt=now.date() - RECENT)
     letters = defaultdict(list)
-    for letter in found.exclude(state__in=Letter.NOT_LEFT, closes_at__lte=now, repeats=0):
+    for letter in found.exclude(state=State.PLANNED, closes_at__lte=now, repeats=0):
         letters[letter.subscriber_id].append(letter)
     return {
         pk: hers

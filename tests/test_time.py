@@ -15,7 +15,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models.functions import Now
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -286,6 +286,28 @@ def test_what_may_yet_go_out_again_is_waited_for_however_long_ago_it_left(state)
     assert planning.plan(woke + MINUTE).letters == 0
     one.refresh_from_db()
     assert one.next_due_at == woke + schedule.APART
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has one writer")
+@pytest.mark.django_db(transaction=True)
+def test_what_passes_the_fence_as_its_day_ends_is_seen_by_who_plans_the_next():
+    one = reader(hour=6, next_due_at=at(YESTERDAY, 6))
+    planning.plan(at(YESTERDAY, 6))
+    closes_at = one.letters.get().closes_at
+    assert closes_at == at(TODAY, 6)
+    with transaction.atomic():
+        ((late,), _) = ledger.claim(closes_at - MINUTE, 1)
+    moment = closes_at - timedelta(milliseconds=10)
+    frozen = {late.pk: ledger.Frozen(b"Date: now", "<m@x>", moment)}
+    thread, commit = uncommitted(lambda: ledger.fence([late], frozen, moment))
+
+    threading.Timer(0.3, commit.set).start()  # Whoever waits for her row finds it as it was.
+    assert planning.plan(closes_at).letters == 0
+    thread.join()
+    assert planning.plan(closes_at).letters == 0
+    assert one.letters.get().state == "transmitting"
+    one.refresh_from_db()
+    assert one.next_due_at == moment + schedule.APART
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite holds no rows")
