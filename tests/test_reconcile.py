@@ -9,7 +9,7 @@ from digest import planning
 from digest.models import Digest, Pick
 from subscriptions import mail, registry, signup
 from subscriptions.models import Letter, LetterEvent, LetterFact, Subscriber
-from subscriptions.post import delivery, doubts, message_ids, sending
+from subscriptions.post import delivery, doubts, ledger, message_ids, sending
 from subscriptions.post import reconcile as reconciling
 from subscriptions.post.clock import running_from
 from subscriptions.post.journal import Entry, Journal
@@ -273,7 +273,7 @@ def test_a_reader_who_moved_zones_in_the_lost_hours_is_found(sent):
     assert Letter.objects.get(subscriber=reader).day == date(2026, 6, 2)
 
 
-def test_what_was_planned_while_it_looked_is_left_to_the_next_run(sent, monkeypatch):
+def test_what_was_planned_while_it_looked_does_not_leave_again(sent, monkeypatch):
     readers(1)
     run()
     restore(lose_rows)
@@ -285,9 +285,29 @@ def test_what_was_planned_while_it_looked_is_left_to_the_next_run(sent, monkeypa
         return known(expected, since)
 
     monkeypatch.setattr(reconciling, "_known", plan_meanwhile)
-    reconcile(LATER, BACKUP)
-    assert Letter.objects.get().state == "planned"
+    assert reconcile(LATER, BACKUP).lost == 1
+    resume()
+    assert sent() == 1
+    assert Letter.objects.get().state == "accepted"
+
+
+def test_what_was_let_go_of_while_it_looked_does_not_leave_again(sent, monkeypatch):
+    """Sending was stopped while a worker had claimed it."""
+    readers(1)
+    run()
+    lose_ends()
+    (claimed,), _ = ledger.claim(NOW, 1)
+    sending.stop("the operator", NOW)
+    known = reconciling._known
+
+    def let_go_meanwhile(expected, since):
+        ledger.release([claimed], NOW, "sending was stopped")
+        return known(expected, since)
+
+    monkeypatch.setattr(reconciling, "_known", let_go_meanwhile)
     assert reconcile(LATER, BACKUP).waiting == 1
+    resume()
+    assert sent() == 1
     assert Letter.objects.get().state == "accepted"
 
 

@@ -64,8 +64,10 @@ def reconcile(now: datetime, since: datetime | None = None, *, dry_run: bool = F
     waiting = _known(_waiting(), since)
     lost = _known(_lost_days(since, now), since)
     if not dry_run:
-        _accept(waiting, now)
         _write_down(lost, now)
+        # Read again: to look takes long, and meanwhile days are planned, and claims let go of.
+        there = _waiting()
+        _accept({name: there[name] for name in {**waiting, **lost} if name in there}, now)
     return Found(since, len(waiting), len(lost), _goodbyes(since))
 
 
