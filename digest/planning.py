@@ -413,7 +413,7 @@ def _pairs(rows, paper):
 def _write_down(dues, receipt, now):
     """Write letters, digests and picks of some of those who are due in one transaction."""
     with transaction.atomic():
-        dues = _still_due(dues)
+        dues = _still_rested(_still_due(dues), now)
         days = _unwritten(dues)
         firsts = _without_digests([due.subscriber for due, _ in days])
         letters = [_letter(due, day, due.subscriber.pk in firsts, now) for due, day in days]
@@ -440,6 +440,18 @@ def _still_due(dues):
     rows = rows.filter(pk__in=[due.subscriber.pk for due in dues]).order_by("pk")
     moments = dict(rows.values_list("pk", "next_due_at"))
     return [due for due in dues if moments.get(due.subscriber.pk) == due.subscriber.next_due_at]
+
+
+def _still_rested(dues, now):
+    """Return those to whom no other day's digest may leave, or has left, since they were looked at:
+    one that was planned anew meanwhile, say. The next pass sees to theirs.
+    """
+    days = {due.subscriber.pk: due.day for due in dues}
+    near = Letter.objects.filter(subscriber__in=days, day__gt=now.date() - RECENT)
+    may_leave = Q(state__in=Letter.OPEN, closes_at__gt=now)
+    others = near.filter(may_leave | Q(left_at__gte=now)).values_list("subscriber_id", "day")
+    waiting = {pk for pk, day in others if day != days[pk]}
+    return [due for due in dues if due.day is None or due.subscriber.pk not in waiting]
 
 
 def _unwritten(dues):

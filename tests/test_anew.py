@@ -331,6 +331,30 @@ def test_one_who_was_planned_for_while_it_was_ranked_is_left_alone(monkeypatch):
     assert not Pick.objects.exists()
 
 
+@pytest.mark.parametrize("has_left", [False, True])
+def test_one_that_is_planned_anew_while_the_next_is_ranked_is_not_overtaken(has_left, monkeypatch):
+    """It was asked for a second before that was due."""
+    subscriber = reader(hour=5, wants_quiet_days=True)
+    ended(subscriber, State.FAILED, "refused: no")
+    due_at = Subscriber.objects.get().next_due_at
+    assert Letter.objects.get().closes_at > due_at
+    rank = planning.propose
+
+    def plan_anew_meanwhile(*told):
+        anew.plan_anew(subscriber, due_at - timedelta(seconds=1))
+        if has_left:
+            deliver(due_at)
+        return rank(*told)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(planning, "propose", plan_anew_meanwhile)
+        assert planning.plan(due_at).letters == 0
+    deliver(due_at)
+    assert Letter.objects.get().state == "accepted"
+    assert planning.plan(due_at + MINUTE).letters == 0
+    assert Subscriber.objects.get().next_due_at == due_at + 12 * HOUR
+
+
 def test_she_leaves_after_it_was_planned_anew_and_nothing_is_sent(server):
     subscriber = reader()
     ended(subscriber, State.FAILED, "refused: no")
