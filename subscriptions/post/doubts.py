@@ -167,13 +167,28 @@ def _doubt_silent(letters, now):
 
 
 def _after_hold(letters, now):
-    """Ask what became of letters, and act on the answer. What came back of one says it too."""
+    """Ask what became of letters, and act on the answer. What came back of one says it too, and
+    what a worker has noted of it and not recorded.
+    """
     answers = _ask(letters)
+    answers |= dict.fromkeys(_noted(letters), "yes")
     told = facts.told_of([letter.pk for letter in letters])
     answers |= {letter.message_id: "yes" for letter in letters if letter.pk in told}
     for letter in letters:
         with _by_itself(f"letter {letter.pk}"):
             _act_on(answers.get(letter.message_id, "unknown"), letter, now)
+
+
+def _noted(letters) -> set[str]:
+    """Return the names of what workers that live have noted as accepted: one that is halted may
+    stand still for hours, and its journal is replayed by nobody.
+    """
+    since = min(letter.created_at for letter in letters)
+    try:
+        return journal.accepted_ids(folder_of_journals(), since, of=[journal.OPEN])
+    except (OSError, ValueError):  # As an oracle that breaks.
+        logger.exception("the journals can't be looked through")
+        return set()
 
 
 def _ask(letters) -> dict[str, oracles.Answer]:

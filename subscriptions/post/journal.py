@@ -133,10 +133,14 @@ def _mark_replayed(path):
         logger.error("the journal %s can't be marked as replayed: %s", path.name, error)
 
 
-def accepted_ids(folder: Path, since: datetime) -> set[str]:
-    """Return the Message-IDs of all that was accepted from `since` on, replayed or not."""
+def accepted_ids(
+    folder: Path, since: datetime, *, of: Collection[str] = (OPEN, REPLAYED)
+) -> set[str]:
+    """Return the Message-IDs of all that was accepted from `since` on, replayed or not, or `of`
+    files with such an ending alone.
+    """
     found = set()
-    for path in [*folder.glob(f"*{OPEN}"), *folder.glob(f"*{REPLAYED}")]:
+    for path in [path for ending in of for path in folder.glob(f"*{ending}")]:
         with suppress(FileNotFoundError), _open_or_replayed(path) as file:
             found |= {
                 entry.message_id

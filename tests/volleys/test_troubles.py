@@ -266,6 +266,28 @@ def test_what_was_held_as_the_journals_were_read_is_judged_by_no_sweep_before(mo
         assert states() == {state: 1}
 
 
+def test_what_a_worker_that_is_halted_has_noted_is_not_sent_again():
+    """It lives, so its journal is not replayed: it may stand still for hours before it goes on."""
+    letter, other = digest_to(ODD), digest_to("reader@example.org")
+    halted = Journal(doubts.folder_of_journals())
+    halted.write([Entry(letter.pk, 1, "<m@x>", "250 ok", NOW.isoformat())])
+    for one, name in ((letter, "<m@x>"), (other, "<other@x>")):
+        Letter.objects.filter(pk=one.pk).update(
+            state="uncertain", next_try_at=NOW, attempt=1, message_id=name
+        )
+    doubts.sweep(NOW + MINUTE)
+    assert states() == {"accepted": 1, "planned": 1}
+    halted.close()
+
+
+def test_a_journal_that_can_not_be_read_keeps_no_letter_in_doubt():
+    digest_to(ODD)
+    Letter.objects.update(state="uncertain", next_try_at=NOW, attempt=1, message_id="<m@x>")
+    (doubts.folder_of_journals() / "broken.jsonl").mkdir(parents=True)
+    doubts.sweep(NOW + MINUTE)
+    assert states() == {"planned": 1}
+
+
 @on_postgresql
 def test_an_acceptance_is_recorded_though_its_letter_is_doubted_in_that_very_moment():
     letter = digest_to(ODD)
