@@ -6,12 +6,12 @@ from datetime import UTC, timedelta
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
-from django.db import OperationalError
+from django.db import OperationalError, transaction
 
 from digest import checkup
 from subscriptions import returns
 from subscriptions.models import Letter, LetterFact, UselessMail
-from subscriptions.post import doubts, esp_events, esps
+from subscriptions.post import doubts, esp_events, esps, ledger
 from tests import came_back, make, services
 from tests.esp_events import EVENTS, KEYS, PASSWORD, marks, post
 from tests.make import NOW
@@ -173,6 +173,23 @@ def test_a_letter_in_doubt_has_left_where_its_provider_tells_of_it(client, use):
     Letter.objects.update(closes_at=NOW + 9 * HOUR, next_try_at=NOW, ended_at=None)
     post(client, "mailgun", events["delivered"](letter))
     doubts.sweep(NOW + MINUTE)
+    letter.refresh_from_db()
+    assert (letter.state, letter.last_reply) == ("accepted", "known to the mail server")
+
+
+def test_what_waits_to_be_sent_again_does_not_where_its_provider_tells_of_it_by_then(client, use):
+    """As while sending is stopped for an hour."""
+    events = use("mailgun")
+    letter, other = [
+        came_back.letter(make.subscriber(), state=Letter.State.UNCERTAIN) for _ in range(2)
+    ]
+    Letter.objects.update(closes_at=NOW + 9 * HOUR, next_try_at=NOW, ended_at=None)
+    doubts.sweep(NOW + MINUTE)
+    assert set(Letter.objects.values_list("state", "repeats")) == {("planned", 1)}
+    post(client, "mailgun", events["delivered"](letter))
+    with transaction.atomic():
+        claimed, _ = ledger.claim(NOW + HOUR, 9)
+    assert claimed == [other]
     letter.refresh_from_db()
     assert (letter.state, letter.last_reply) == ("accepted", "known to the mail server")
 

@@ -212,7 +212,7 @@ def _ask(letters) -> dict[str, oracles.Answer]:
 def _act_on(answer, letter, now):
     reason = _why_not_again(letter, now)
     if answer == "yes":
-        ledger.end([letter], State.ACCEPTED, "", now, last_reply="known to the mail server")
+        ledger.end([letter], State.ACCEPTED, "", now, last_reply=ledger.KNOWN)
     elif answer == "no" and reason:  # It surely did not arrive, and must not any more.
         ledger.end([letter], State.SKIPPED, reason, now, surely_never_left=letter.repeats == 0)
     elif answer == "no":

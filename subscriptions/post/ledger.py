@@ -20,6 +20,7 @@ from subscriptions import registry
 from subscriptions.models import Letter, LetterEvent, Subscriber, Volley
 from subscriptions.post import providers
 from subscriptions.post.compression import compress, decompress
+from subscriptions.post.facts import told_of
 from subscriptions.statements import among, array, run
 
 logger = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ LEASE = timedelta(minutes=15)  # Ten minutes for the dot's answer and two to rec
 MOST_PUT_OFF = 500  # So many in one claim: the transaction must be short.
 SUSPECT = 2  # Stumbles after which a letter travels alone.
 MAX_STUMBLES = 5
+KNOWN = "known to the mail server"
 BACKOFF = [timedelta(minutes=minutes) for minutes in (1, 5, 15, 60)]
 
 State = Letter.State
@@ -164,9 +166,9 @@ def claim(
 
     Return them, and whether no others are due. In the caller's transaction. Letters that a person
     waits for come before the digests, of which those come first that have waited longest. What is
-    too late or not wanted any more ends here. Without `ids`, those that `suspects` returns are left
-    out. Who claims many times a second need not look for awaited letters, nor count for providers,
-    each time.
+    too late or not wanted any more ends here, and of what waits to be sent again, what is known by
+    now to have arrived. Without `ids`, those that `suspects` returns are left out. Who claims many
+    times a second need not look for awaited letters, nor count for providers, each time.
     """
     if ids is not None:
         its, numbers = among(ids)
@@ -263,6 +265,10 @@ def _lock(kind: str) -> str:
 
 
 def _claim(letters, now, waiting) -> list[Letter]:
+    if told := told_of([letter.id for letter in letters if letter.repeats]):
+        arrived = [letter for letter in letters if letter.id in told]
+        end(arrived, State.ACCEPTED, "", now, last_reply=KNOWN)
+        letters = [letter for letter in letters if letter.id not in told]
     late = [letter for letter in letters if letter.closes_at <= now]
     end(late, State.MISSED, "its day ended first", now)
     wanted = []
