@@ -347,7 +347,8 @@ def ends_rest(letter: Letter, subscriber: Subscriber):
         return None
     # The day alone doesn't tell: in the zone to which she has moved, it may be the second's.
     is_first = letter.day == schedule.local_day(subscriber.confirmed_at, subscriber.zone)
-    is_first = is_first and letter.created_at <= subscriber.confirmed_at + FIRST_WITHIN
+    # Nor does having confirmed on it: that may have been a new address, long after her digest.
+    is_first = is_first and abs(letter.created_at - subscriber.confirmed_at) <= FIRST_WITHIN
     return letter.left_at + (schedule.APART_AT_FIRST if is_first else schedule.APART)
 
 

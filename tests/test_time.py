@@ -31,7 +31,7 @@ from hypothesis.stateful import (
 from digest import fitting, planning, promises
 from digest.models import Digest, Pick, Turn
 from digest.turns import Lease
-from subscriptions import schedule, signup
+from subscriptions import moving, schedule, signup
 from subscriptions.models import Letter, Subscriber
 from subscriptions.post import delivery, ledger, office
 from tests import make, services
@@ -339,6 +339,20 @@ def test_a_digest_that_was_put_off_by_the_server_to_the_end_keeps_nobody_waiting
     planning.plan(at(YESTERDAY, 0))
     one.letters.update(left_at=at(YESTERDAY, 23, 58), attempt=3, state=state)
     assert planning.plan(at(TODAY, 0)).letters == 1
+
+
+def test_who_moves_to_another_address_keeps_her_distance_to_a_digest_that_was_late():
+    """What she confirms then is an address: it makes that digest no first one."""
+    one = reader(hour=6, next_due_at=at(YESTERDAY, 6))
+    planning.plan(at(YESTERDAY, 6))
+    delivery.deliver_due(lambda: at(YESTERDAY, 23))
+    moving.ask(one, "new@example.org", now=at(YESTERDAY, 23, 20))
+    for side in ("old", "new"):
+        moving.agree(one, side, at(YESTERDAY, 23, 20), door=DOOR, now=at(YESTERDAY, 23, 30))
+
+    assert planning.plan(at(TODAY, 6)).letters == 0
+    one.refresh_from_db()
+    assert (one.email, one.next_due_at) == ("new@example.org", at(TODAY, 11))
 
 
 def test_the_digest_after_a_first_one_in_the_evening_comes_at_her_hour():
