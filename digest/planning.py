@@ -436,8 +436,10 @@ def _write_down(dues, receipt, now):
 
 
 def _still_due(dues):
-    """Return those who are as they were when they were ranked, their rows locked."""
-    rows = Subscriber.objects.select_for_update().wanting()
+    """Return those who are as they were when they were ranked, their rows locked. Those whose rows
+    others hold are left to the next pass: whoever waited for one would keep all others waiting.
+    """
+    rows = Subscriber.objects.select_for_update(skip_locked=True).wanting()
     rows = rows.filter(pk__in=[due.subscriber.pk for due in dues]).order_by("pk")
     moments = dict(rows.values_list("pk", "next_due_at"))
     return [due for due in dues if moments.get(due.subscriber.pk) == due.subscriber.next_due_at]

@@ -21,6 +21,7 @@ from subscriptions.post import office, suppression
 from tests import make
 from tests.make import NOW
 from tests.threads import at_once, errors_of, uncommitted
+from tests.volleys.held import another_session, on_postgresql
 
 pytestmark = pytest.mark.django_db
 
@@ -507,3 +508,17 @@ def test_a_paper_that_is_committed_late_is_in_the_next_digest_once():
         (NOW.date(), "2606.00002"),
         ((NOW + timedelta(days=1)).date(), "2606.00001"),
     ]
+
+
+@on_postgresql
+@pytest.mark.django_db(transaction=True)
+def test_a_reader_whose_row_is_held_keeps_no_other_from_being_planned():
+    held, other = make.subscriber(wants_quiet_days=True), make.subscriber(wants_quiet_days=True)
+    with another_session() as session:
+        session.execute(
+            "SELECT 1 FROM subscriptions_subscriber WHERE id = %s FOR UPDATE", [held.pk]
+        )
+        assert planning.plan(NOW).letters == 1
+        assert other.letters.count() == 1
+    assert planning.plan(NOW).letters == 1
+    assert held.letters.count() == 1
