@@ -4,6 +4,8 @@ from functools import wraps
 
 from django.db import IntegrityError
 
+LOCK_NOT_AVAILABLE = "55P03"  # As PostgreSQL says that the wait for a lock was too long.
+
 
 def once_more(act):
     """Make what is asked begin anew where another was quicker by a moment: it is judged by what
@@ -19,3 +21,8 @@ def once_more(act):
             return act(*args, **kwargs)
 
     return begun_anew
+
+
+def is_of_a_lock(error) -> bool:
+    """Return whether somebody held what we wanted, and nothing else is wrong."""
+    return getattr(error.__cause__, "sqlstate", "") == LOCK_NOT_AVAILABLE

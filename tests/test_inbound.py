@@ -24,6 +24,7 @@ from tests import came_back, make
 from tests.came_back import address_of, answer, report
 from tests.imap_server import PASSWORD, USER, ImapServer
 from tests.make import NOW
+from tests.volleys.held import another_session, on_postgresql
 
 pytestmark = pytest.mark.django_db
 
@@ -395,3 +396,20 @@ def test_the_doctor_asks_who_reads_what_comes_back(settings, letter, tmp_path, d
     (data_dir / "returned").mkdir()
     (data_dir / "returned" / "x.eml").touch()
     assert "1 messages could not be read" in told_by_doctor()[1]
+
+
+@on_postgresql
+@pytest.mark.django_db(transaction=True)
+def test_a_reader_whose_row_is_held_keeps_no_other_message_unread(tmp_path):
+    box = OfMaildir(tmp_path)
+    held, other = make.subscriber(), make.subscriber()
+    for reader in (held, other):
+        box.put(report(address_of(came_back.letter(reader))))
+    with another_session() as session:
+        session.execute(
+            "SELECT 1 FROM subscriptions_subscriber WHERE id = %s FOR UPDATE", [held.pk]
+        )
+        assert empty(box) == {"held": 1, "recorded": 1}
+    other.refresh_from_db()
+    assert other.suppressed_by == "bounced"
+    assert empty(box) == {"recorded": 1}

@@ -23,13 +23,13 @@ from subscriptions.post.clock import Clock
 from subscriptions.post.journal import Entry, Journal
 from subscriptions.post.ledger import Frozen, Overtaken
 from subscriptions.post.line import Envelope, Line, Verdict
+from subscriptions.races import is_of_a_lock
 from subscriptions.statements import run
 
 logger = logging.getLogger(__name__)
 
 RECORDING_SECONDS = 0.1  # So long others wait at most for what is recorded one by one.
 LOCK_SECONDS = 0.1  # So long one of these waits for a row that somebody holds.
-LOCK_NOT_AVAILABLE = "55P03"  # As PostgreSQL says that the wait for a lock was too long.
 LOOK_AROUND_SECONDS = 0.25  # Between two looks for letters that somebody waits for.
 
 Outcome = tuple[Letter, recording.Act]
@@ -116,7 +116,7 @@ class Books:
             try:
                 return self._settle(batch, accepted, is_trial)
             except OperationalError as error:
-                if self._is_wary or not _is_of_a_lock(error):
+                if self._is_wary or not is_of_a_lock(error):
                     raise
             self._is_wary = True
             return self._settle(batch, accepted, is_trial)
@@ -169,7 +169,7 @@ class Books:
             except Exception as error:
                 if isinstance(error, Error) and not isinstance(error, DataError | IntegrityError):
                     outcomes.append(outcomes.pop(0))  # A held row waits, no others do.
-                    if not _is_of_a_lock(error):
+                    if not is_of_a_lock(error):
                         connection.close()
                     raise
                 # It costs its own letter, whose lease runs out.
@@ -235,11 +235,6 @@ def _wait_briefly():
     """Wait for no lock for long in this transaction: the dots of others wait as long."""
     if connection.vendor == "postgresql":
         run("SELECT set_config('lock_timeout', %s, true)", [f"{LOCK_SECONDS * 1000:.0f}ms"])
-
-
-def _is_of_a_lock(error) -> bool:
-    """Return whether somebody held what we wanted, and nothing else is wrong."""
-    return getattr(error.__cause__, "sqlstate", "") == LOCK_NOT_AVAILABLE
 
 
 @contextmanager

@@ -21,10 +21,12 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.db import OperationalError
 
 from subscriptions.post import inbound
 from subscriptions.post.reports import MOST_OCTETS
 from subscriptions.post.servers import is_here
+from subscriptions.races import is_of_a_lock
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +34,7 @@ MOST = 1_000  # Messages in one go.
 SECONDS = 60  # For each answer of an IMAP server.
 USELESS = "Useless"
 TELLING = ("recorded", "known")
+HELD = "held"
 
 
 class Trouble(Exception):
@@ -60,12 +63,25 @@ def empty(box: Mailbox, now) -> Counter[str]:
     counts: Counter[str] = Counter()
     with box.open():
         for name, mime in box.messages():
-            outcome = inbound.receive(mime, now)
-            (box.remove if outcome in TELLING else box.put_by)(name)
+            outcome = _receive(mime, now)
+            if outcome != HELD:
+                (box.remove if outcome in TELLING else box.put_by)(name)
             counts[outcome] += 1
             if counts.total() >= MOST:
                 break
     return counts
+
+
+def _receive(mime, now) -> str:
+    """Record what a message reports. Where somebody holds the row of its reader, it stays for the
+    next time, and keeps no other waiting.
+    """
+    try:
+        return inbound.receive(mime, now)
+    except OperationalError as error:
+        if not is_of_a_lock(error):
+            raise
+        return HELD
 
 
 def empty_ours(now) -> None:
