@@ -109,6 +109,7 @@ def test_a_torn_last_line_is_ignored(folder, caplog):
         b'{"letter_id": 1}',
         b'{"letter_id": "1", "attempt": 1, "message_id": "", "reply": "", "at": ""}',
         b'{"letter_id": 1, "attempt": null, "message_id": "", "reply": "", "at": ""}',
+        b'{"letter_id": -1, "attempt": 1, "message_id": "", "reply": "", "at": ""}',
     ],
 )
 def test_a_line_that_is_no_entry_hides_no_other(folder, line):

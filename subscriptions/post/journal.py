@@ -203,9 +203,14 @@ def _entries(file, path) -> Iterator[Entry]:
     for line in file:
         try:
             entry = Entry(**json.loads(line))
-            if not isinstance(entry.letter_id, int) or not isinstance(entry.attempt, int):
+            if not (_is_number(entry.letter_id) and _is_number(entry.attempt)):
                 raise ValueError
             yield entry
         except (ValueError, TypeError):
             if line.strip():
                 logger.warning("the journal %s holds a torn line", path.name)
+
+
+def _is_number(value):
+    """Return whether the database could have given it: about any other, it would ask in vain."""
+    return type(value) is int and 0 <= value < 2**63

@@ -205,6 +205,21 @@ def test_an_entry_that_can_not_be_recorded_keeps_no_other_from_it(composed):
     assert list(states) == ["planned", "accepted"]
 
 
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("number", ["true", "100000000000000000000", "-100000000000000000000"])
+def test_a_number_that_no_letter_can_have_keeps_no_other_from_it(composed, number):
+    letter = letter_to("reader@example.org")
+    file = note_in_a_dead_workers_journal(
+        Entry(letter.pk, 1, message_ids.of(letter), "250 kept", NOW.isoformat())
+    )
+    line = file.read_text()
+    damaged = line.replace(f'"letter_id": {letter.pk}', f'"letter_id": {number}')
+    assert damaged != line
+    file.write_text(damaged + line)
+    office.sweep(NOW)
+    assert Letter.objects.get().state == "accepted"
+
+
 @pytest.mark.parametrize("state", ["planned", "uncertain"])
 def test_the_journal_is_asked_before_a_letter_is_given_up(composed, state):
     letter = past_the_fence()
