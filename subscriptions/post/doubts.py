@@ -66,7 +66,9 @@ def accept_late(letter_id: int, attempt: int, message_id: str, reply: str, now) 
     restored backup counts from before.
     """
     with transaction.atomic():
-        found = Letter.objects.select_for_update(of=("self",)).select_related("subscriber")
+        # As ledger.held locks: who writes down a fact of the letter keeps nobody from its row.
+        found = Letter.objects.select_for_update(of=("self",), no_key=True)
+        found = found.select_related("subscriber")
         letter = found.filter(pk=letter_id).first()
         if letter is None:
             raise Overtaken

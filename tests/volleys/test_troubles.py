@@ -253,6 +253,20 @@ def test_a_row_that_is_held_keeps_no_other_acceptance_in_the_journals(files, mon
     assert states() == {"accepted": 2}
 
 
+@on_postgresql
+def test_an_acceptance_is_recorded_while_somebody_writes_down_a_fact_of_its_letter():
+    """Whose row then must not be deleted, which keeps nobody from changing it."""
+    letter = digest_to(ODD)
+    Letter.objects.update(state="uncertain", next_try_at=NOW, attempt=1, message_id="<m@x>")
+    dead = Journal(doubts.folder_of_journals())
+    dead.write([Entry(letter.pk, 1, "<m@x>", "250 ok", NOW.isoformat())])
+    dead.leave()
+    with another_session() as session:
+        session.execute("SELECT 1 FROM subscriptions_letter FOR KEY SHARE")
+        doubts.sweep(NOW + MINUTE)
+        assert states() == {"accepted": 1}
+
+
 def test_what_was_held_as_the_journals_were_read_is_judged_by_no_sweep_before(monkeypatch):
     letter = digest_to(ODD)
     Letter.objects.update(state="uncertain", next_try_at=NOW, attempt=1, message_id="<m@x>")
