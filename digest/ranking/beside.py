@@ -18,7 +18,8 @@ NO_LONE = re.compile(
     r"\b(?:[Ee]\.\s?g|[Ii]\.\s?e)\b|\b[AaIi]\b"  # Words of English,
     rf"|{APOSTROPHE}\w\b|\b{LETTER}{APOSTROPHE}"  # what an apostrophe makes,
     rf"|\b{LETTER}[+#]"  # C++ and C#, which stand beside anything,
-    rf"|\b{LETTER}{HYPHEN}(?=\w)|\d+(?:\.\d+)*{HYPHEN}\w\b"  # what a hyphen joins to a term,
+    rf"|\b{LETTER}{HYPHEN}(?=\w)"  # what a hyphen joins to a term,
+    rf"|(?<![^\W_])\d+(?:\.\d+)*{HYPHEN}\w\b|(?<=\d){HYPHEN}\w\b"  # or to a number: "11-D", "T4-L",
     rf"|(?<={LETTER}{{2}}){HYPHEN}?\d{{1,4}}(?!\w|\.\d)"  # and a number that is part of one.
 )
 #: But for years, which stand anywhere.
