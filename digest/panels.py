@@ -1,18 +1,20 @@
 """What this room adds to the page of a reader's preferences, registered as Django starts."""
 
 from dataclasses import replace
+from datetime import UTC, timedelta
 
 from django.db.models import Count, Q
 from django.template.loader import render_to_string
 
 from digest import front, steering, wording
 from digest.models import Digest, Pick
-from subscriptions import links
+from subscriptions import links, schedule
 
 HISTORY = 60  # So many digests are listed,
 SHOWN = 7  # and so many of them at first, and of the saved papers.
 TITLES = 20  # So many papers that would come, or not, are told by title.
-ALIKE = 10  # So many that are like what she taught.
+ALIKE = 10  # So many that are like what she taught,
+LATELY = timedelta(days=7)  # of so many days: the first of them would have brought older ones, too.
 
 
 def difference(subscriber, wishes, settings, now) -> str:
@@ -42,7 +44,7 @@ def difference(subscriber, wishes, settings, now) -> str:
 
 
 def alike(subscriber, now) -> str:
-    """Return the papers of the last days that would come for what she taught alone, as HTML.
+    """Return the papers of the last seven days that would come for what she taught alone, as HTML.
 
     Nothing where she taught nothing yet, or papers can't be ranked yet.
     """
@@ -62,7 +64,8 @@ def alike(subscriber, now) -> str:
         return ""
     except front.Busy:
         return render_to_string("digest/_alike.html", {"is_busy": True})
-    picks = [pick for day in found.days for pick in day.picks]
+    first = schedule.local_day(now, UTC) - LATELY
+    picks = [pick for day in found.days for pick in day.picks if pick.paper.day > first]
     few = profile.learned.liked < ENOUGH
     return render_to_string("digest/_alike.html", {"picks": picks[:ALIKE], "is_too_few": few})
 

@@ -100,6 +100,14 @@ def test_where_nothing_new_is_like_them_it_says_so_and_what_to_do(client, clock,
     assert not titles_of(part)
 
 
+def test_what_is_older_than_it_says_is_not_among_them(client, clock, roads, reader):
+    like(reader, *roads[:3])
+    first, *_ = titles_of(part_of(client, reader))
+    for days, is_there in ((6, True), (7, False)):
+        Paper.objects.filter(title=first).update(day=NOW.date() - timedelta(days=days))
+        assert (first in titles_of(part_of(client, reader))) == is_there
+
+
 def test_before_anything_was_learned_there_is_no_such_part(client, clock, roads, reader):
     steering.say(reader, roads[0], "more", NOW)
     assert part_of(client, reader) is None
