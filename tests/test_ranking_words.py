@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from digest.ranking import beside
 from digest.ranking.explaining import words_behind_weights
 from digest.ranking.model import TfidfModel
 from digest.ranking.profile import Interest, Profile
@@ -402,3 +403,46 @@ def test_an_acronym_finds_what_it_stands_for_and_is_the_reason(topic, said):
 )
 def test_a_quote_without_its_other_half_does_no_harm(topic):
     assert set(papers_of(follow(topic))) == {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("topic", "ways"),
+    [
+        ("a survey", {"a survey"}),
+        ("zero-one shot", {"zero-one shot"}),
+        ("Newton's method", {"Newton's method"}),
+        ("cross-multi agent", {"cross-multi agent", "cross-multi-agent"}),
+        ('"chain of thought"', {'"chain of thought"', '"chain-of-thought"'}),
+        ('"one-two of a kind"', {'"one-two of a kind"', '"one two of a kind"'}),
+    ],
+)
+def test_a_hyphen_comes_where_others_write_one_and_nowhere_else(topic, ways):
+    assert {query.text for query in queries(topic)} == ways
+
+
+@pytest.mark.parametrize(
+    "topic",
+    ["the first study of bread, rice and yeast in large ovens", '"bread baking" two ovens'],
+)
+def test_of_a_sentence_and_beside_what_is_quoted_no_word_that_counts_is_meant(topic):
+    assert [query.lone for query in queries(topic)] == [()]
+
+
+def test_of_what_is_quoted_only_its_own_hyphens_must_stand_beside_their_word():
+    *_, apart = queries('"T-cell" k-means')
+    assert apart.lone == (("", "t", "cell"),)
+
+
+@pytest.mark.parametrize(
+    ("document", "lone", "is_there"),
+    [
+        ("T and B cells", ("", "t", "cell"), True),
+        ("T versus B cells", ("", "t", "cell"), False),
+        ("Llama 3.1 bread", ("llama", "3", ""), True),
+        ("Llama 4.3 bread", ("llama", "3", ""), False),
+    ],
+)
+def test_a_letter_shares_the_word_of_another_and_a_version_is_its_first_number(
+    document, lone, is_there
+):
+    assert beside.has(document, [lone]) == is_there
