@@ -200,6 +200,14 @@ def test_what_endnote_and_google_scholar_save_is_read():
     assert (two.id, two.title) == ("2104.00003", "Bread")
 
 
+@pytest.mark.parametrize(
+    "line", ["%U http://arxiv.org/abs/2104.00003", "%R 10.48550/arXiv.2104.00003"]
+)
+def test_an_entry_of_endnotes_may_name_arxiv_by_its_address_or_doi(line):
+    (one,) = read(f"%0 Generic\n%T Bread\n{line}\n")
+    assert one.id == "2104.00003"
+
+
 @pytest.mark.parametrize("label", ["1. ", "[12] ", "(3) ", "- ", "* "])
 def test_what_numbers_a_list_is_no_part_of_its_titles(label):
     title, number = read(f"{label}3D soups at home\n{label}arXiv:2104.00003 [cs.LG]")

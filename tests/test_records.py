@@ -129,6 +129,10 @@ def test_what_nobody_can_see_is_no_text(unseen):
     assert records.names([unseen, "A. One"]) == ["A. One"]
 
 
+def test_what_has_neither_letter_nor_number_can_be_seen_too():
+    assert [plain(text, 100) for text in ("\u2026", "\u221e")] == ["\u2026", "\u221e"]
+
+
 def row(**fields):
     return json.dumps({"id": "2506.00001", "title": "A title"} | fields).encode()
 
