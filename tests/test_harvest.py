@@ -475,6 +475,16 @@ def test_a_run_that_has_no_time_left_says_so_and_is_gone_on_with(server, days, m
     assert stored() == expected_papers(server, days[3])
 
 
+def test_the_day_for_which_there_was_no_time_says_why_it_is_not_here(server, days, monkeypatch):
+    def too_slow(*_, **__):
+        raise SoftTimeLimitExceeded
+
+    monkeypatch.setattr(storing, "store", too_slow)
+    with pytest.raises(SoftTimeLimitExceeded):
+        run(server, days[0])
+    assert Coverage.objects.get().note == harvest.OUT_OF_TIME
+
+
 def test_a_weekend_and_a_holiday_are_quiet(server, days):
     saturday = days[4] + timedelta(days=1)
     server.faults["rss"] = "empty"
