@@ -203,12 +203,21 @@ def _entries(file, path) -> Iterator[Entry]:
     for line in file:
         try:
             entry = Entry(**json.loads(line))
-            if not (_is_number(entry.letter_id) and _is_number(entry.attempt)):
+            if not _is_ours(entry):
                 raise ValueError
             yield entry
         except (ValueError, TypeError):
             if line.strip():
                 logger.warning("the journal %s holds a torn line", path.name)
+
+
+def _is_ours(entry):
+    return (
+        _is_number(entry.letter_id)
+        and _is_number(entry.attempt)
+        and isinstance(entry.message_id, str)
+        and datetime.fromisoformat(entry.at).tzinfo is not None
+    )
 
 
 def _is_number(value):
