@@ -59,7 +59,7 @@ def _part(frame):
         if code.co_filename.endswith("/selectors.py") and code.co_name == "select":
             return "waiting for the server or the database"
         part = part or _part_of(code.co_filename)
-        is_composing |= code.co_name == "_compose"
+        is_composing |= _is_composing(code)
         is_reading |= code.co_filename.endswith("/digest/materials.py")
         frame = frame.f_back
     if is_reading:
@@ -67,6 +67,10 @@ def _part(frame):
     if is_composing and part != "rendering blocks":
         return "composing"
     return part or "the rest"
+
+
+def _is_composing(code):
+    return code.co_name == "compose" and code.co_filename.endswith("/post/conversations.py")
 
 
 @cache
