@@ -306,19 +306,9 @@ def _rested(subscribers, now) -> list[Subscriber]:
             continue
         ends = (end for letter in letters if (end := ends_rest(letter, subscriber)) is not None)
         moment = max(ends, default=now)
-        if moment > now:
-            put_off.append((subscriber, moment))
-        elif not any(_may_leave_again(letter, now) for letter in letters):
-            rested.append(subscriber)
+        (rested if moment <= now else put_off).append((subscriber, moment))
     _put_off(put_off)
-    return rested
-
-
-def _may_leave_again(letter, now):
-    """Return whether it left long ago, and nobody has found out yet whether it arrived: it may go
-    out again at any moment.
-    """
-    return letter.state in Letter.OPEN and letter.closes_at > now
+    return [subscriber for subscriber, _ in rested]
 
 
 def _near(subscribers, now) -> dict[int, list[Letter]]:
@@ -446,8 +436,9 @@ def _still_due(dues):
 
 
 def _still_rested(dues, now):
-    """Return those to whom no other day's digest may leave, or has left, since they were looked at:
-    one that was planned anew meanwhile, say. The next pass sees to theirs.
+    """Return those to whom no other day's digest may leave any more, or has left since they were
+    looked at: one that was planned anew meanwhile, or left so long ago that they are rested, and
+    may go out again. The next pass sees to theirs.
     """
     days = {due.subscriber.pk: due.day for due in dues}
     near = Letter.objects.filter(subscriber__in=days, day__gt=now.date() - RECENT)
