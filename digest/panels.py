@@ -56,6 +56,8 @@ def alike(subscriber, now) -> str:
     (profile,) = profiles_of([subscriber])
     if profile.learned is None:
         return ""
+    if profile.learned.liked < ENOUGH:
+        return render_to_string("digest/_alike.html", {"is_too_few": True})
     hers = replace(profile, follows=(), is_known=True)
     try:
         with front.turn():
@@ -66,8 +68,7 @@ def alike(subscriber, now) -> str:
         return render_to_string("digest/_alike.html", {"is_busy": True})
     first = schedule.local_day(now, UTC) - LATELY
     picks = [pick for day in found.days for pick in day.picks if pick.paper.day > first]
-    few = profile.learned.liked < ENOUGH
-    return render_to_string("digest/_alike.html", {"picks": picks[:ALIKE], "is_too_few": few})
+    return render_to_string("digest/_alike.html", {"picks": picks[:ALIKE]})
 
 
 def history_panel(subscriber) -> str:

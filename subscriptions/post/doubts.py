@@ -188,7 +188,7 @@ def _noted(letters) -> set[str]:
     since = min(letter.created_at for letter in letters)
     try:
         return journal.accepted_ids(folder_of_journals(), since, of=[journal.OPEN])
-    except (OSError, ValueError):  # As an oracle that breaks.
+    except OSError:  # As an oracle that breaks.
         logger.exception("the journals can't be looked through")
         return set()
 
