@@ -1,0 +1,141 @@
+"""What went into whose digest, and why."""
+
+import uuid
+
+from django.db import models
+from django.db.models import Q
+
+from digest import wording
+from digest.models.papers import Paper
+from subscriptions.models import Letter, Subscriber
+
+#: Why a digest without papers isn't sent.
+NOTHING_TO_SAY = "nothing to say"
+
+
+class DigestQuerySet(models.QuerySet):
+    def told(self):
+        """Those whose subscriber heard something of that day, or knows that it was quiet."""
+        return self.exclude(letter__state=Letter.State.MISSED)
+
+    def ranked(self):
+        """Those for which papers were chosen and not given back: the next one begins after them."""
+        quiet = Q(letter__state=Letter.State.SKIPPED, letter__reason=NOTHING_TO_SAY)
+        unknown = Q(letter__state=Letter.State.FAILED, letter__reason__startswith=Letter.UNKNOWN)
+        left = Q(letter__state__in=[*Letter.OPEN, Letter.State.ACCEPTED])
+        return self.filter(left | quiet | unknown)
+
+
+class Digest(models.Model):
+    """What one subscriber gets on one local day. The constraint is what makes it one."""
+
+    subscriber = models.ForeignKey(Subscriber, on_delete=models.CASCADE, related_name="digests")
+    day = models.DateField()
+    letter = models.OneToOneField(Letter, on_delete=models.CASCADE, related_name="digest")
+    public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    considered = models.PositiveIntegerField(
+        default=0, help_text="How many papers were new to her."
+    )
+
+    receipt = models.JSONField(
+        default=dict, blank=True, help_text="What was announced, and what of it was here."
+    )
+    since = models.DateField(
+        null=True, blank=True, help_text="The day of her last one, where days of hers lie between."
+    )
+
+    objects = DigestQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-day", "-pk"]
+        permissions = [("view_figures", "Can view counts of readers, digests and letters")]
+        constraints = [
+            models.UniqueConstraint(fields=["subscriber", "day"], name="one_digest_a_day"),
+        ]
+
+    def __str__(self):
+        return f"Digest of {self.day}"
+
+
+class PickQuerySet(models.QuerySet):
+    def leading(self):
+        """Those with a place of their own: not folded into another."""
+        return self.filter(leader=None)
+
+    def whole(self):
+        """Those with a place of their own, in order, with all that a letter says of them."""
+        relatives = Pick.objects.select_related("paper").order_by("pk")
+        return (
+            self.leading()
+            .select_related("paper")
+            .prefetch_related(models.Prefetch("relatives", queryset=relatives))
+            .order_by("position")
+        )
+
+
+class Pick(models.Model):
+    """One paper in a digest, with the reason. The constraint is what makes it once for ever.
+
+    A paper on the same idea as a better one is folded into that one, its leader, and has no place
+    of its own. It was told of all the same, and doesn't come again.
+    """
+
+    class Basis(models.TextChoices):
+        TOPIC = "topic", "matches a topic"
+        LEARNED = "learned", "like what she chose"
+        TREND = "trend", "trending"
+        NEW = "new", "new in its field"
+        SECOND = "second", "a second chance"
+
+    digest = models.ForeignKey(Digest, on_delete=models.CASCADE, related_name="picks")
+    subscriber = models.ForeignKey(Subscriber, on_delete=models.CASCADE, related_name="picks")
+    paper = models.ForeignKey(Paper, on_delete=models.CASCADE, related_name="picks")
+    leader = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.CASCADE, related_name="relatives"
+    )
+    position = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="1 is the first. None where it is folded into another."
+    )
+    score = models.FloatField()
+    basis = models.CharField(max_length=8, choices=Basis)
+    topic_name = models.CharField(max_length=200, blank=True)
+    terms = models.JSONField(default=list, blank=True, help_text="The words that weighed most.")
+
+    objects = PickQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["digest", "position"]
+        constraints = [
+            models.UniqueConstraint(fields=["subscriber", "paper"], name="no_paper_twice"),
+            models.UniqueConstraint(fields=["digest", "position"], name="one_pick_a_position"),
+            models.CheckConstraint(
+                condition=Q(leader=None, position__isnull=False)
+                | Q(leader__isnull=False, position=None),
+                name="leads_or_follows",
+            ),
+        ]
+
+    def __str__(self):
+        return f"{self.position}. {self.paper_id}" if self.position else self.paper_id
+
+    #: The papers folded into a pick that isn't stored, as a preview shows it.
+    would_fold = None
+
+    @property
+    def folded(self):
+        """Return the papers on the same idea, for which it stands."""
+        if self.would_fold is not None:
+            return self.would_fold
+        return [relative.paper for relative in self.relatives.all()]
+
+    @property
+    def why(self):
+        """Return the reason as it is said to the reader."""
+        return wording.why(*self.reason)
+
+    @property
+    def reason(self):
+        """Return what the reason is made of, by wording.why."""
+        areas = self.paper.fields[:1] if self.basis == self.Basis.NEW else []
+        votes = self.paper.upvotes or 0
+        return self.basis, self.topic_name, tuple(self.terms), votes, "".join(areas)

@@ -1,0 +1,37 @@
+"""Which files are in use: the ranking's model, and the archive."""
+
+from django.db import models
+
+
+class FittedModel(models.Model):
+    """Which file holds the ranking's model. The last row is the one in use."""
+
+    fitted_at = models.DateTimeField()
+    name = models.CharField(max_length=200, help_text="Where it lies in the storage.")
+    sha256 = models.CharField(max_length=64)
+    documents = models.PositiveIntegerField(help_text="How many papers it was fitted on.")
+    terms = models.PositiveIntegerField()
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self):
+        return f"Model of {self.fitted_at:%Y-%m-%d %H:%M}"
+
+
+class ArchiveFile(models.Model):
+    """Which file holds all papers as arrays, to be searched. The last row is the one in use."""
+
+    written_at = models.DateTimeField(help_text="Begun at this moment: what came later isn't in.")
+    name = models.CharField(max_length=200, help_text="Where it lies in the storage.")
+    size = models.PositiveBigIntegerField(help_text="Bytes.")
+    sha256 = models.CharField(max_length=64)
+    model = models.ForeignKey(FittedModel, on_delete=models.PROTECT, related_name="archives")
+    papers = models.PositiveIntegerField()
+    changed_at = models.DateTimeField(null=True, help_text="The last change of a paper in it.")
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self):
+        return f"Archive of {self.written_at:%Y-%m-%d %H:%M}"

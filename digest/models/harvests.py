@@ -1,0 +1,88 @@
+"""What sources announced, what was fetched from them, and whose turn it is to ask."""
+
+from django.db import models
+
+
+class Harvest(models.Model):
+    """One run that fetched from a source, with what it saw. Cut off, it is gone on with."""
+
+    class State(models.TextChoices):
+        RUNNING = "running", "running"
+        DONE = "done", "done"
+        FAILED = "failed", "failed"
+
+    source = models.CharField(max_length=20)
+    since = models.DateField(null=True, blank=True, help_text="From this day on, in a backfill.")
+    today = models.DateField(help_text="The day that the run took for today.")
+    started_at = models.DateTimeField()
+    touched_at = models.DateTimeField(help_text="When it last stored something.")
+    ended_at = models.DateTimeField(null=True, blank=True)
+    state = models.CharField(max_length=7, choices=State, default=State.RUNNING)
+    cursor = models.TextField(blank=True, help_text="Where it goes on.")
+    seen = models.PositiveIntegerField(default=0)
+    new = models.PositiveIntegerField(default=0)
+    changed = models.PositiveIntegerField(default=0)
+    bad = models.PositiveIntegerField(default=0, help_text="Records that were none.")
+    said = models.TextField(blank=True, help_text="How it went, in plain words.")
+
+    class Meta:
+        ordering = ["-started_at", "-pk"]
+
+    def __str__(self):
+        return f"{self.source} of {self.started_at:%Y-%m-%d %H:%M}"
+
+
+class Coverage(models.Model):
+    """What a source announced for one category and day, and what we have of it."""
+
+    class State(models.TextChoices):
+        FRESH = "fresh", "all there"
+        WAITING = "waiting", "not announced yet"
+        QUIET = "quiet", "no announcement on this day"
+        STALLED = "stalled", "an earlier day's list is served"
+        FAILED = "failed", "could not be read"
+
+    source = models.CharField(max_length=20)
+    category = models.CharField(max_length=40)
+    day = models.DateField(db_index=True)
+    state = models.CharField(max_length=7, choices=State)
+    announced = models.PositiveIntegerField(default=0)
+    had = models.PositiveIntegerField(default=0, help_text="How many of these are stored.")
+    note = models.TextField(blank=True)
+    checked_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-day", "source", "category"]
+        verbose_name_plural = "coverage"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["source", "category", "day"], name="one_coverage_a_category_and_day"
+            ),
+        ]
+
+    def __str__(self):
+        return f"{self.source} {self.category} on {self.day}"
+
+
+class Turn(models.Model):
+    """Whose turn it is to ask a source: one request at a time, for all workers and machines."""
+
+    source = models.CharField(primary_key=True, max_length=20)
+    holder = models.UUIDField(null=True)
+    free_at = models.DateTimeField(help_text="From then on, the next may ask.")
+
+    def __str__(self):
+        return self.source
+
+
+class Response(models.Model):
+    """What a source answered, kept so that it needs not be asked again."""
+
+    key = models.CharField(primary_key=True, max_length=64)
+    url = models.TextField()
+    headers = models.JSONField(default=dict)
+    body = models.BinaryField(help_text="Compressed.")
+    fetched_at = models.DateTimeField(db_index=True)
+
+    def __str__(self):
+        return self.url
