@@ -1,0 +1,32 @@
+"""Who asked for a digest, what they care about, and how and when they said so."""
+
+from subscriptions.models.consents import Consent, Move
+from subscriptions.models.guards import Attempt, Seal
+from subscriptions.models.subscribers import Subscriber, known_zone, languages, zone_names
+from subscriptions.models.topics import Topic, TopicPreference, arxiv_slug, sayable
+from subscriptions.post.facts import LetterFact, UselessMail
+from subscriptions.post.letters import Letter, LetterEvent, Volley
+from subscriptions.post.providers import Provider
+from subscriptions.post.sending import Sending
+
+__all__ = [
+    "Attempt",
+    "Consent",
+    "Letter",
+    "LetterEvent",
+    "LetterFact",
+    "Move",
+    "Provider",
+    "Seal",
+    "Sending",
+    "Subscriber",
+    "Topic",
+    "TopicPreference",
+    "UselessMail",
+    "Volley",
+    "arxiv_slug",
+    "known_zone",
+    "languages",
+    "sayable",
+    "zone_names",
+]

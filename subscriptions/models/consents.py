@@ -1,0 +1,57 @@
+"""What readers agreed to, and what they agree to before it is done."""
+
+from django.db import models
+
+from subscriptions.models.subscribers import Subscriber
+from subscriptions.post.letters import Letter
+
+
+class Consent(models.Model):
+    """What someone agreed to or took back: when, by which door, and to which words."""
+
+    class Act(models.TextChoices):
+        ASKED = "asked", "asked for the digest"
+        CONFIRMED = "confirmed", "confirmed the address"
+        UNSUBSCRIBED = "unsubscribed"
+        MOVED = "moved", "agreed to another address"
+
+    subscriber = models.ForeignKey(Subscriber, on_delete=models.CASCADE, related_name="consents")
+    act = models.CharField(max_length=12, choices=Act)
+    at = models.DateTimeField()
+    via = models.CharField(max_length=60, help_text="The door: a form, a link, a mail program.")
+    ip = models.GenericIPAddressField("IP address", null=True, blank=True)
+    wording = models.TextField(blank=True, help_text="What she was told when she acted.")
+
+    class Meta:
+        ordering = ["at", "pk"]
+
+    def __str__(self):
+        return f"{self.act} {self.at:%Y-%m-%d %H:%M}"
+
+
+class MoveQuerySet(models.QuerySet):
+    def forget(self) -> int:
+        """Delete these, and the addresses in their letters. Return how many there were."""
+        asked = Letter.objects.filter(subscriber__in=self.values("subscriber"), kind="move")
+        asked.exclude(state__in=Letter.OPEN).exclude(to="").update(to=Letter.ELSEWHERE)
+        return self.delete()[0]
+
+
+class Move(models.Model):
+    """A reader's wish for another address. See moving.py."""
+
+    subscriber = models.OneToOneField(Subscriber, on_delete=models.CASCADE, related_name="move")
+    new_email = models.EmailField(max_length=254)
+    asked_at = models.DateTimeField()
+    old_agreed_at = models.DateTimeField(null=True, blank=True)
+    new_agreed_at = models.DateTimeField(null=True, blank=True)
+    done_at = models.DateTimeField(null=True, blank=True)
+
+    objects = MoveQuerySet.as_manager()
+
+    def __str__(self):
+        return f"Move of {self.subscriber_id}"
+
+    def has_agreed(self, side: str) -> bool:
+        """Return whether the "old" or the "new" address has said yes."""
+        return getattr(self, f"{side}_agreed_at") is not None

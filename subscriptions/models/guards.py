@@ -1,0 +1,38 @@
+"""Whom not to write to, and how often somebody knocked: keyed hashes, which name nobody."""
+
+from django.db import models
+
+
+class Seal(models.Model):
+    """An address that must not be written to again, as a keyed hash. See seals.py."""
+
+    class Why(models.TextChoices):
+        COMPLAINED = "complained", "reported as unwanted"
+        BOUNCED = "bounced", "letters came back"
+        ASKED = "asked", "asked never to be written to"
+        OPERATOR = "operator", "by the operator"
+
+    seal = models.CharField(max_length=64, primary_key=True, editable=False)
+    why = models.CharField(max_length=10, choices=Why)
+    at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = "sealed address"
+        verbose_name_plural = "sealed addresses"
+        ordering = ["-at"]
+
+    def __str__(self):
+        return f"{self.seal[:8]}…: {self.get_why_display()}"
+
+
+class Attempt(models.Model):
+    """One attempt at a door that is not open to all as often as they like. See limits.py."""
+
+    key = models.CharField(max_length=32, help_text="A keyed hash of the door and who knocked.")
+    at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["key", "at"], name="attempts_of_one")]
+
+    def __str__(self):
+        return f"{self.key} {self.at:%Y-%m-%d %H:%M}"
