@@ -33,7 +33,7 @@ from digest.models import Digest, Pick, Turn
 from digest.turns import Lease
 from subscriptions import moving, schedule, signup
 from subscriptions.models import Letter, Subscriber
-from subscriptions.post import delivery, ledger, office
+from subscriptions.post import delivery, ledger, office, rows
 from tests import make, services
 from tests.make import NOW
 from tests.threads import at_once, uncommitted
@@ -322,7 +322,7 @@ def test_what_somebody_is_at_in_this_moment_is_waited_for():
     one = reader(hour=0, next_due_at=at(YESTERDAY, 0))
     planning.plan(at(YESTERDAY, 0))
     late = one.letters.get()
-    thread, commit = uncommitted(lambda: ledger.held([late.pk]))
+    thread, commit = uncommitted(lambda: rows.held([late.pk]))
     assert planning.plan(at(TODAY, 0)).letters == 0
     commit.set()
     thread.join()

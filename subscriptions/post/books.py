@@ -18,7 +18,7 @@ from django.db import (
 )
 
 from subscriptions.models import Letter
-from subscriptions.post import doubts, ledger, providers, recording, sending, writing
+from subscriptions.post import doubts, ledger, providers, recording, rows, sending, writing
 from subscriptions.post.clock import Clock
 from subscriptions.post.journal import Entry, Journal
 from subscriptions.post.ledger import Frozen, Overtaken
@@ -140,7 +140,7 @@ class Books:
         """Return the ids of letters whose rows others hold. It is asked where they have kept us
         waiting, until there are none.
         """
-        held = ledger.held(letter.id for letter in letters) if self._is_wary else set()
+        held = rows.held(letter.id for letter in letters) if self._is_wary else set()
         self._is_wary = bool(held)
         return held
 

@@ -19,7 +19,7 @@ from django.db import DataError, Error, IntegrityError, transaction
 from django.db.models import QuerySet
 
 from subscriptions.models import Letter
-from subscriptions.post import facts, journal, ledger, message_ids, oracles
+from subscriptions.post import facts, journal, ledger, message_ids, oracles, rows
 from subscriptions.post.ledger import Overtaken
 
 logger = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ def accept_late(letter_id: int, attempt: int, message_id: str, reply: str, now) 
     restored backup counts from before.
     """
     with transaction.atomic():
-        # As ledger.held locks: who writes down a fact of the letter keeps nobody from its row.
+        # As rows.held locks: who writes down a fact of the letter keeps nobody from its row.
         found = Letter.objects.select_for_update(of=("self",), no_key=True)
         found = found.select_related("subscriber")
         letter = found.filter(pk=letter_id).first()
@@ -132,7 +132,7 @@ def _held(ids) -> set[int]:
     would keep all others waiting.
     """
     with transaction.atomic():
-        return ledger.held(ids)
+        return rows.held(ids)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ FILES = {
     "/psycopg": "database",
     "/subscriptions/statements.py": "database",
     "/post/ledger.py": "database",
+    "/post/rows.py": "database",
     "/post/providers.py": "database",
     "/post/sending.py": "database",
     "/post/clock.py": "database",

@@ -16,6 +16,7 @@ from subscriptions.post import (
     journal,
     ledger,
     recording,
+    rows,
     sending,
     transactions,
 )
@@ -96,7 +97,7 @@ def test_a_letter_that_somebody_is_changing_is_held():
     letter, other = digest_to(ODD), digest_to("other@example.org")
     with another_session() as session, transaction.atomic():
         session.execute("UPDATE subscriptions_letter SET stage = '' WHERE id = %s", [letter.pk])
-        assert ledger.held([letter.pk, other.pk]) == {letter.pk}
+        assert rows.held([letter.pk, other.pk]) == {letter.pk}
 
 
 def test_a_letter_that_is_gone_is_held_by_nobody():
@@ -105,7 +106,7 @@ def test_a_letter_that_is_gone_is_held_by_nobody():
     there = digest_to("reader@example.org")
     Letter.objects.filter(pk=letter.pk).delete()
     with transaction.atomic():
-        assert ledger.held([letter.pk, there.pk]) == set()
+        assert rows.held([letter.pk, there.pk]) == set()
 
 
 def test_what_was_answered_while_the_database_was_away_is_recorded_when_it_is_back(
@@ -273,8 +274,8 @@ def test_what_was_held_as_the_journals_were_read_is_judged_by_no_sweep_before(mo
     dead = Journal(doubts.folder_of_journals())
     dead.write([Entry(letter.pk, 1, "<m@x>", "250 ok", NOW.isoformat())])
     dead.leave()
-    held, once = ledger.held, iter([{letter.pk}])
-    monkeypatch.setattr(ledger, "held", lambda ids: next(once, None) or held(ids))
+    held, once = rows.held, iter([{letter.pk}])
+    monkeypatch.setattr(rows, "held", lambda ids: next(once, None) or held(ids))
     for state in ("uncertain", "accepted"):
         doubts.sweep(NOW + MINUTE)
         assert states() == {state: 1}
