@@ -1,17 +1,15 @@
 """Readers ask of one paper why it is, or isn't, in their digest."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from django.core.files.storage import default_storage
-from django.template.loader import render_to_string
 from django.urls import reverse
 
-from digest import archive, asking, editions, fitting, planning, steering
+from digest import archive, fitting, planning, steering
 from digest.models import Digest, FittedModel, Pick
 from digest.ranking.model import TfidfModel
-from digest.ranking.verdict import Verdict
 from subscriptions.models import Letter, Subscriber
 from tests import make
 from tests.make import NOW
@@ -20,7 +18,7 @@ from tests.tables import everything
 
 pytestmark = pytest.mark.django_db
 
-TODAY, DAY = NOW.date(), timedelta(days=1)
+DAY, TODAY = timedelta(days=1), NOW.date()
 
 
 # ---- The answers
@@ -269,146 +267,6 @@ def test_what_she_taught_speaks_in_the_answer(client):
         steering.say(someone, one, "more", NOW)
     steering.learn(NOW)
     assert answer(client, someone, paper).startswith("It will be there: place 1 of 1")
-
-
-# ---- What else keeps a paper out
-
-
-def claims_too_low_a_score(said):
-    """Return whether a score is said to be less than what is wanted, and isn't."""
-    numbers = re.search(r"but scores (\d\.\d\d) where (\d\.\d\d) is wanted", said)
-    return bool(numbers) and float(numbers[1]) >= float(numbers[2])
-
-
-@pytest.mark.parametrize(
-    ("score", "floor", "said"),
-    [(0.1497, 0.15, "0.14 0.15"), (0.2301, 0.2345, "0.23 0.24"), (0.07, 0.29, "0.07 0.29")],
-)
-def test_a_score_that_is_too_low_reads_as_less_than_what_is_wanted(score, floor, said):
-    verdict = asking.told(Verdict("weak", score, floor))
-    answer = {"paper": {"title": "Bread"}, "is_new": True, "verdict": verdict}
-    page = render_to_string("digest/why.html", {"token": "x", "answer": answer})
-    assert " ".join(re.findall(r"0\.\d\d", page)) == said
-    assert not claims_too_low_a_score(" ".join(page.split()))
-
-
-def test_a_paper_outside_of_the_topics_categories_is_neither_weak_nor_disliked(client):
-    kitchen()
-    paper = make.paper("Graph networks of roads", categories=["math.CO"])
-    someone = make.subscriber(topics=[make.topic("Graph networks", categories=["cs.LG"])])
-    fitting.fit(NOW)
-    said = answer(client, someone, paper)
-    assert not claims_too_low_a_score(said)
-    assert "wanted less of" not in said
-
-
-def test_a_paper_without_the_quoted_phrase_is_told_that_its_words_are_apart(client):
-    kitchen()
-    paper = make.paper("Networks", "Of networks, and of no graph.")
-    someone = make.subscriber(interests='"graph networks"')
-    fitting.fit(NOW)
-    assert planning.preview(someone, TODAY, NOW)[1] == []
-    said = answer(client, someone, paper)
-    assert '“"graph networks"”' in said
-    assert not claims_too_low_a_score(said)
-    assert "wanted less of" not in said
-
-
-@pytest.mark.parametrize("has_archive", [True, False])
-def test_a_withdrawn_paper_is_told_to_be_so_and_not_shown_beforehand(client, has_archive):
-    kitchen()
-    paper = make.paper("Graph networks of roads", is_withdrawn=True)
-    someone = make.subscriber(interests="graph networks")
-    fitting.fit(NOW)
-    if has_archive:
-        assert archive.write(NOW)
-    found = editions.for_page(TODAY, 7)
-    assert found.edition.withdrawn == {paper.pk}
-    assert paper.pk not in {one.paper for one in planning.planned_for(someone, found)}
-    assert asking.ask(someone, paper.pk, TODAY, NOW).verdict is None
-    assert "Its authors have withdrawn this paper." in answer(client, someone, paper)
-
-
-def test_a_paper_of_which_she_wants_less_is_told_so(client):
-    kitchen()
-    text = "Trout spawn in rivers of graph networks."
-    old = make.paper("Trout", text, day=TODAY - 9 * DAY)
-    paper = make.paper("Trout again", text)
-    someone = make.subscriber(interests="graph networks")
-    fitting.fit(NOW)
-    assert answer(client, someone, paper).startswith("It will be there")
-    steering.say(someone, old, "less", NOW)
-    steering.learn(NOW)
-    assert planning.preview(someone, TODAY, NOW)[1] == []
-    said = answer(client, someone, paper)
-    assert not claims_too_low_a_score(said)
-    assert "wanted less of" in said
-
-
-@pytest.mark.parametrize("stance", ["follow", "mute"])
-def test_the_end_of_a_title_and_its_beginning_are_no_phrase(stance):
-    kitchen()
-    make.paper("Networks that are no graph", categories=["cs.LG"])
-    topic = make.topic("Phrase", query='"graph networks"')
-    follows = [topic] if stance == "follow" else [make.topic("All", query="", categories=["cs.LG"])]
-    someone = make.subscriber(topics=follows, muted=[topic] if stance == "mute" else [])
-    _, picks = planning.preview(someone, TODAY, NOW)
-    assert len(picks) == (0 if stance == "follow" else 1)
-
-
-def took_off(title):
-    """Make a paper of some weeks ago that took off lately, among others that did not so much."""
-    for number in range(5):
-        rice = make.paper(f"Cooking rice {number}", "Rice and water.", day=TODAY - 9 * DAY)
-        rice.observations.create(source="huggingface", day=TODAY - 9 * DAY, upvotes=1)
-        rice.observations.create(source="huggingface", day=TODAY - DAY, upvotes=12)
-    paper = make.paper(title, day=TODAY - 20 * DAY, upvotes=300)
-    paper.observations.create(source="huggingface", day=TODAY - 9 * DAY, upvotes=5)
-    paper.observations.create(source="huggingface", day=TODAY - DAY, upvotes=300)
-    return paper
-
-
-def test_a_paper_that_gives_its_place_to_a_second_chance_is_not_promised(client):
-    took_off("Graph networks of roads")
-    paper = make.paper("Graph networks of cars")
-    someone = make.subscriber(interests="graph networks", size=1)
-    fitting.fit(NOW)
-    said = answer(client, someone, paper)
-    planning.plan(NOW)
-    assert said.startswith("It will be there") == Pick.objects.filter(paper=paper).exists()
-
-
-def test_a_second_chance_that_will_be_there_is_told_so(client):
-    paper = took_off("Graph networks of roads")
-    someone = make.subscriber(interests="graph networks")
-    fitting.fit(NOW)
-    said = answer(client, someone, paper)
-    planning.plan(NOW)
-    assert Pick.objects.get().paper == paper
-    assert not said.startswith("It isn’t new")
-
-
-def test_a_second_chance_that_came_was_had(client):
-    paper = took_off("Graph networks of roads")
-    someone = make.subscriber(interests="graph networks")
-    plan_and_send()
-    said = answer(client, someone, paper)
-    assert said.startswith("You had it on 1 June 2026, in place 1")
-    assert "Taken off since: 300 upvotes (graph networks)" in said
-
-
-def test_east_of_greenwich_what_comes_is_not_told_to_be_old(client, clock):
-    kitchen()
-    paper = make.paper("Graph networks of roads", day=TODAY - 6 * DAY)
-    fitting.fit(NOW)
-    clock.now = datetime(2026, 6, 1, 19, 30, tzinfo=UTC)  # It is 07:30 of the 2nd in Auckland.
-    someone = make.subscriber(
-        interests="graph networks", timezone="Pacific/Auckland", next_due_at=clock.now
-    )
-    said = answer(client, someone, paper)
-    planning.plan(clock.now)
-    assert Pick.objects.get().paper == paper
-    assert said.startswith("It will be there")
 
 
 # ---- Whoever asks

@@ -4,7 +4,6 @@ from datetime import timedelta
 from functools import partial
 
 import pytest
-from django.apps import apps
 from django.test import Client
 
 from digest import planning, upkeep
@@ -15,6 +14,7 @@ from subscriptions.post.line import Verdict
 from tests import make
 from tests.make import NOW
 from tests.promised import broken
+from tests.tables import everything
 from tests.threads import at_once, errors_of
 
 pytestmark = pytest.mark.django_db
@@ -49,10 +49,6 @@ def letters():
 
 def parts(message):
     return [message.get_body([kind]).get_content() for kind in ("plain", "html")]
-
-
-def rows():
-    return {model: list(model._base_manager.order_by("pk").values()) for model in apps.get_models()}
 
 
 # ---- Both say yes
@@ -105,11 +101,11 @@ def test_one_yes_moves_nothing_however_often(client, side):
 def test_looking_moves_nothing(client):
     one = reader()
     ask(client, one)
-    before = rows()
+    before = everything()
     for side in ("old", "new"):
         for look in (client.get, client.head):
             assert look(links.move_url(one, side, NOW)).status_code == 200
-    assert rows() == before
+    assert everything() == before
 
 
 def test_a_second_yes_after_it_has_moved_says_so_and_changes_nothing(client, clock):
@@ -117,12 +113,12 @@ def test_a_second_yes_after_it_has_moved_says_so_and_changes_nothing(client, clo
     ask(client, one)
     for side in ("old", "new"):
         agree(one, side, now=NOW)
-    before, clock.now = rows(), NOW + MINUTE
+    before, clock.now = everything(), NOW + MINUTE
     for look in (client.post, client.get):
         for side in ("old", "new"):
             page = look(links.move_url(one, side, NOW)).content.decode()
             assert "Your digest has moved" in page
-    assert rows() == before
+    assert everything() == before
 
 
 def test_the_next_digest_comes_to_the_new_address_and_has_no_paper_twice(outbox):
@@ -332,7 +328,7 @@ def test_the_address_of_a_wish_that_was_taken_back_while_its_letter_left_is_forg
     moving.stay(one, now=NOW)
     Letter.objects.filter(to=NEW).update(state=Letter.State.ACCEPTED, ended_at=NOW)
     upkeep.purge(NOW + 7 * DAY + MINUTE)
-    assert NEW not in repr(rows())
+    assert NEW not in repr(everything())
 
 
 @pytest.mark.parametrize("is_old", [True, False])
@@ -419,7 +415,7 @@ def test_a_wish_that_nobody_answered_is_forgotten_with_its_address(client):
     assert Move.objects.exists()
     assert Letter.objects.filter(to=NEW).exists()  # A complaint would be of this address.
     upkeep.purge(NOW + 7 * DAY + MINUTE)
-    assert NEW not in repr(rows())
+    assert NEW not in repr(everything())
 
 
 # ---- What comes back from the new address

@@ -13,7 +13,7 @@ from subscriptions.models import Subscriber
 from tests import make
 from tests.make import NOW
 from tests.pages import text_of
-from tests.test_admin import SUBSCRIBERS, act_on, form_of, page
+from tests.panel import SUBSCRIBERS, act_on, form_of, page
 
 pytestmark = pytest.mark.django_db
 

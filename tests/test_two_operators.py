@@ -18,8 +18,8 @@ from subscriptions import forms, links, merging, signup
 from subscriptions.models import Letter, Sending, Subscriber, Topic, TopicPreference
 from tests import make
 from tests.make import NOW
+from tests.panel import form_of
 from tests.promised import broken
-from tests.test_admin import form_of
 from tests.test_anew import LATER, State, ended
 from tests.test_anew import reader as reader_with_digest
 from tests.threads import at_once, errors_of

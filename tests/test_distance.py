@@ -1,0 +1,229 @@
+"""Two digests are hours apart: after a night asleep, a silence, an evening."""
+
+from datetime import timedelta
+from itertools import pairwise
+
+import pytest
+from django.db import connection, transaction
+
+from digest import planning, promises
+from digest.models import Pick
+from subscriptions import moving, schedule
+from subscriptions.models import Subscriber
+from subscriptions.post import delivery, ledger, office, rows
+from tests import make
+from tests.minutes import (
+    DAY,
+    DOOR,
+    HOUR,
+    MINUTE,
+    TODAY,
+    YESTERDAY,
+    arrivals,
+    at,
+    on_one_database,
+    reader,
+    tick,
+)
+from tests.threads import uncommitted
+
+pytestmark = pytest.mark.django_db
+
+
+def test_after_a_night_asleep_the_day_before_comes_and_the_next_keeps_its_distance():
+    one = reader(hour=6, next_due_at=at(YESTERDAY, 6))
+    for now in (at(TODAY, 5, 59), at(TODAY, 6), at(TODAY, 17, 58), at(TODAY, 17, 59)):
+        tick(now)
+    for hours in range(24):
+        tick(at(TODAY, 18) + hours * HOUR)
+    assert arrivals() == [
+        (YESTERDAY, at(TODAY, 5, 59)),
+        (TODAY, at(TODAY, 17, 59)),
+        (TODAY + DAY, at(TODAY + DAY, 6)),
+    ]
+    assert set(one.letters.values_list("state", flat=True)) == {"accepted"}
+
+
+@pytest.mark.parametrize("hour", [0, 7, *on_one_database(*zip([4, 5, 6, 12, 23]))])
+@pytest.mark.parametrize("asleep", [2, 17, 23, 26, 72])
+def test_a_machine_that_was_asleep_catches_up_without_a_burst(hour, asleep):
+    one = reader(hour=hour, next_due_at=at(YESTERDAY, hour))
+    woke = at(YESTERDAY, hour) + asleep * HOUR + 50 * MINUTE
+    for hours in range(50):
+        tick(woke + hours * HOUR)
+    moments = [moment for _, moment in arrivals()]
+    assert moments[0] - woke <= timedelta(hours=18)
+    assert all(schedule.APART <= b - a <= 37 * HOUR for a, b in pairwise(moments))
+    days = list(one.letters.order_by("day").values_list("day", "state", "reason"))
+    assert [day for day, _, _ in days] == [YESTERDAY + n * DAY for n in range(len(days))]
+    for _, state, reason in days:
+        assert (state, reason) in {("accepted", ""), ("missed", "its day ended first")}
+
+
+def test_a_digest_that_has_not_left_makes_way_for_the_next_with_its_papers():
+    make.paper("Graph networks", day=YESTERDAY)
+    one = reader(hour=0, next_due_at=at(YESTERDAY, 0), interests="graph networks")
+    other = reader(hour=1, next_due_at=at(YESTERDAY, 0))
+    planning.plan(at(YESTERDAY, 0))
+    assert Pick.objects.get(subscriber=one).digest.day == YESTERDAY
+
+    planning.plan(at(TODAY, 0))
+    assert other.letters.get().state == "planned"  # She has an hour yet.
+
+    states = one.letters.order_by("day").values_list("day", "state", "reason")
+    assert list(states) == [
+        (YESTERDAY, "missed", "the next day's was due"),
+        (TODAY, "planned", ""),
+    ]
+    assert Pick.objects.get(subscriber=one).digest.day == TODAY
+
+
+def test_the_next_digest_waits_while_one_may_be_arriving_and_then_for_its_distance():
+    one = reader(hour=0, next_due_at=at(YESTERDAY, 0))
+    planning.plan(at(YESTERDAY, 0))
+    late = one.letters.get()
+    ledger.claim(at(YESTERDAY, 23, 55), 1)
+    late.refresh_from_db()
+    assert ledger.move([late], "transmitting", at(YESTERDAY, 23, 58), left_at=at(YESTERDAY, 23, 58))
+
+    assert planning.plan(at(TODAY, 0)).letters == 0
+    one.refresh_from_db()
+    assert one.next_due_at == at(TODAY, 11, 58)
+    assert planning.plan(at(TODAY, 11, 58)).letters == 1
+
+
+@pytest.mark.parametrize("hour", [9, 23])
+def test_what_goes_out_again_after_a_silence_is_not_overtaken(hour):
+    """It may have arrived: its papers stay its own, and the next digest comes after it, also where
+    the first try was long ago.
+    """
+    one = reader(hour=0, next_due_at=at(YESTERDAY, 0))
+    planning.plan(at(YESTERDAY, 0))
+    one.letters.update(repeats=1, left_at=at(YESTERDAY, hour, 30))
+
+    assert planning.plan(at(TODAY, 0)).letters == 0
+    assert [letter.state for letter in one.letters.all()] == ["planned"]
+
+
+def test_what_was_to_go_out_again_as_its_day_ended_is_kept_at_a_distance():
+    one = reader(hour=6, next_due_at=at(YESTERDAY, 6))
+    planning.plan(at(YESTERDAY, 6))
+    late = one.letters.get()
+    one.letters.update(repeats=1, left_at=at(TODAY, 5, 40))
+    assert late.closes_at == at(TODAY, 6)
+
+    assert planning.plan(at(TODAY, 6)).letters == 0
+    office.sweep(at(TODAY, 6, 1))
+    assert planning.plan(at(TODAY, 6, 1)).letters == 0
+    one.refresh_from_db()
+    assert one.next_due_at == at(TODAY, 17, 40)
+
+
+@pytest.mark.parametrize("state", ["transmitting", "uncertain"])
+def test_what_may_yet_go_out_again_is_waited_for_however_long_ago_it_left(state):
+    """As after a day without power: nobody has asked yet what became of it."""
+    one = reader(hour=0, next_due_at=at(YESTERDAY, 0))
+    planning.plan(at(YESTERDAY, 0))
+    began, woke = at(YESTERDAY, 0, 1), at(TODAY, 0, 1)
+    one.letters.update(state=state, left_at=began, lease_until=began, next_try_at=began)
+
+    assert planning.plan(woke).letters == 0
+    assert promises.overdue(woke + HOUR, promises.LATE).count() == 0
+    office.sweep(woke)
+    while one.letters.get().state != "planned":
+        office.sweep(woke := woke + 15 * MINUTE)
+    delivery.deliver_due(lambda: woke)
+    assert planning.plan(woke + MINUTE).letters == 0
+    one.refresh_from_db()
+    assert one.next_due_at == woke + schedule.APART
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has one writer")
+@pytest.mark.django_db(transaction=True)
+def test_what_passes_the_fence_as_its_day_ends_is_seen_by_who_plans_the_next(monkeypatch):
+    one = reader(hour=6, next_due_at=at(YESTERDAY, 6))
+    planning.plan(at(YESTERDAY, 6))
+    closes_at = one.letters.get().closes_at
+    assert closes_at == at(TODAY, 6)
+    with transaction.atomic():
+        ((late,), _) = ledger.claim(closes_at - MINUTE, 1)
+    moment = closes_at - timedelta(milliseconds=10)
+    frozen = {late.pk: ledger.Frozen(b"Date: now", "<m@x>", moment)}
+    thread, commit = uncommitted(lambda: ledger.fence([late], frozen, moment))
+
+    rank = planning.propose
+
+    def rank_behind_it(*told):
+        commit.set()
+        thread.join()
+        return rank(*told)
+
+    monkeypatch.setattr(planning, "propose", rank_behind_it)
+    for _ in range(2):
+        assert planning.plan(closes_at).letters == 0
+    assert one.letters.get().state == "transmitting"
+    one.refresh_from_db()
+    assert one.next_due_at == moment + schedule.APART
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite holds no rows")
+@pytest.mark.django_db(transaction=True)
+def test_what_somebody_is_at_in_this_moment_is_waited_for():
+    one = reader(hour=0, next_due_at=at(YESTERDAY, 0))
+    planning.plan(at(YESTERDAY, 0))
+    late = one.letters.get()
+    thread, commit = uncommitted(lambda: rows.held([late.pk]))
+    assert planning.plan(at(TODAY, 0)).letters == 0
+    commit.set()
+    thread.join()
+    assert planning.plan(at(TODAY, 0)).letters == 1
+
+
+def test_a_planner_that_read_before_another_wrote_calls_nothing_off(monkeypatch):
+    one = reader(hour=0, next_due_at=at(TODAY, 0))
+    read_before = [Subscriber.objects.get()]
+    planning.plan(at(TODAY, 0))
+    reader(hour=1, next_due_at=at(TODAY, 1))
+    monkeypatch.setattr(planning, "shards", lambda now: [read_before])
+    planning.plan(at(TODAY, 1))
+    assert [letter.state for letter in one.letters.all()] == ["planned"]
+
+
+@pytest.mark.parametrize("state", ["planned", "missed"])
+def test_a_digest_that_was_put_off_by_the_server_to_the_end_keeps_nobody_waiting(state):
+    one = reader(hour=0, next_due_at=at(YESTERDAY, 0))
+    planning.plan(at(YESTERDAY, 0))
+    one.letters.update(left_at=at(YESTERDAY, 23, 58), attempt=3, state=state)
+    assert planning.plan(at(TODAY, 0)).letters == 1
+
+
+def test_who_moves_to_another_address_keeps_her_distance_to_a_digest_that_was_late():
+    """What she confirms then is an address: it makes that digest no first one."""
+    one = reader(hour=6, next_due_at=at(YESTERDAY, 6))
+    planning.plan(at(YESTERDAY, 6))
+    delivery.deliver_due(lambda: at(YESTERDAY, 23))
+    moving.ask(one, "new@example.org", now=at(YESTERDAY, 23, 20))
+    for side in ("old", "new"):
+        moving.agree(one, side, at(YESTERDAY, 23, 20), door=DOOR, now=at(YESTERDAY, 23, 30))
+
+    assert planning.plan(at(TODAY, 6)).letters == 0
+    one.refresh_from_db()
+    assert (one.email, one.next_due_at) == ("new@example.org", at(TODAY, 11))
+
+
+def test_the_digest_after_a_first_one_in_the_evening_comes_at_her_hour():
+    make.subscriber(hour=7, wants_quiet_days=True, now=at(TODAY, 22))
+    for now in (at(TODAY, 22), at(TODAY + DAY, 7)):
+        tick(now)
+    assert arrivals() == [(TODAY, at(TODAY, 22)), (TODAY + DAY, at(TODAY + DAY, 7))]
+
+
+def test_the_digest_after_a_first_one_just_before_her_hour_comes_six_hours_later():
+    make.subscriber(hour=0, wants_quiet_days=True, now=at(TODAY, 23, 50))
+    for hours in range(9):
+        tick(at(TODAY, 23, 50) + hours * HOUR)
+    # At midnight, ten minutes later, it would be no news.
+    assert arrivals() == [
+        (TODAY, at(TODAY, 23, 50)),
+        (TODAY + DAY, at(TODAY + DAY, 5, 50)),
+    ]

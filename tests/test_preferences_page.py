@@ -1,0 +1,226 @@
+"""The page of her preferences: what it changes, what it refuses, and her data."""
+
+import json
+
+import pytest
+from django.test import Client
+
+from subscriptions.models import Subscriber
+from tests import make
+from tests.make import NOW
+from tests.readers_pages import DAY, STATES, digest_of, stances, url
+from tests.tables import everything
+
+pytestmark = pytest.mark.django_db
+
+
+def test_absent_wishes_are_dropped_and_absent_settings_are_kept(client):
+    reader = make.subscriber(
+        interests="bread",
+        topics=[make.topic()],
+        muted=[make.topic()],
+        timezone="Europe/Berlin",
+        hour=21,
+        size=3,
+        language="de",
+        wants_quiet_days=True,
+        paused_until=(NOW + 9 * DAY).date(),
+    )
+    before = Subscriber.objects.values().get()
+    response = client.post(url("preferences", reader), follow=True)
+    assert response.redirect_chain[0][1] == 302
+    assert response.status_code == 200
+    assert Subscriber.objects.values().get() == before
+    assert stances(reader) == {}
+
+
+@pytest.mark.parametrize("kind", ["application/json", "text/plain", "application/octet-stream"])
+def test_what_is_no_form_drops_no_wish(client, kind):
+    reader = make.subscriber(interests="bread")
+    before = stances(reader)
+    response = client.generic("POST", url("preferences", reader), '{"hour": 8}', kind)
+    assert response.status_code == 400
+    assert "Nothing was changed" in response.text
+    assert stances(reader) == before != {}
+
+
+def test_every_wish_and_setting_can_be_changed(client):
+    followed, muted = make.topic("Followed"), make.topic("Muted")
+    reader = make.subscriber(interests="bread", topics=[muted])
+    client.post(
+        url("preferences", reader),
+        {
+            "topics": [followed.slug],
+            "mute": [muted.slug],
+            "interests": "cake",
+            "muted_interests": "raisins\nalmonds",
+            "timezone": "Asia/Tokyo",
+            "hour": "0",
+            "size": "50",
+            "language": "de",
+            "quiet": "yes",
+            "pause_until": "2026-06-10",
+            "action": "save",
+        },
+    )
+    reader.refresh_from_db()
+    assert stances(reader) == {
+        "Followed": "follow",
+        "cake": "follow",
+        "Muted": "mute",
+        "raisins": "mute",
+        "almonds": "mute",
+    }
+    assert (reader.timezone, reader.hour, reader.size) == ("Asia/Tokyo", 0, 50)
+    assert (reader.language, reader.wants_quiet_days) == ("de", True)
+    assert reader.paused_until.isoformat() == "2026-06-10"
+    assert reader.next_due_at.isoformat() == "2026-06-09T15:00:00+00:00"
+
+
+def test_a_letter_on_quiet_days_can_be_called_off(client):
+    reader = make.subscriber(wants_quiet_days=True)
+    client.post(url("preferences", reader), {"quiet": "no"})
+    reader.refresh_from_db()
+    assert not reader.wants_quiet_days
+
+
+def test_a_language_that_is_no_longer_offered_is_shown_as_english(client):
+    page = client.get(url("preferences", make.subscriber(language="tlh"))).content.decode()
+    assert '<option value="en" selected>English</option>' in page
+
+
+def test_a_form_that_comes_back_still_shows_what_it_left_out(client):
+    reader = make.subscriber(language="de", wants_quiet_days=True)
+    page = client.post(url("preferences", reader), {"size": 0}).content.decode()
+    assert '<option value="de" selected>' in page
+    assert '<option value="yes" selected>' in page
+
+
+def test_muting_wins_over_following(client):
+    topic = make.topic()
+    reader = make.subscriber()
+    both = {
+        "topics": topic.slug,
+        "mute": topic.slug,
+        "interests": "bread",
+        "muted_interests": "bread",
+    }
+    client.post(url("preferences", reader), both)
+    assert stances(reader) == {topic.query: "mute", "bread": "mute"}
+
+
+def test_who_never_confirmed_is_told_how_to_be_asked_again(client):
+    reader = make.subscriber(confirmed=False)
+    page = client.get(url("preferences", reader)).content.decode()
+    assert '<a href="/subscribe/">sign up again</a>, and a new one is sent' in page
+
+
+def test_a_form_that_asks_for_what_there_is_not_is_answered_with_what_to_do(client):
+    response = client.post(url("preferences", make.subscriber()), {"action": "explode"})
+    assert response.status_code == 400
+    assert "Nothing was changed. Please go back" in response.content.decode()
+
+
+@pytest.mark.parametrize("sent", [{"pause_until": ""}, {"action": "resume"}])
+def test_a_pause_can_be_ended(client, sent):
+    reader = make.subscriber(paused_until=(NOW + 9 * DAY).date(), next_due_at=NOW + 9 * DAY)
+    client.post(url("preferences", reader), sent)
+    reader.refresh_from_db()
+    assert reader.paused_until is None
+    assert reader.next_due_at < NOW + DAY
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+@pytest.mark.parametrize("day", ["12/10/2026", "10.12.2026", "Dec 10, 2026"])
+def test_a_day_to_pause_until_is_read_alike_in_every_language(client, language, day):
+    """Which day 12/10 is depends on who writes it."""
+    reader = make.subscriber()
+    page = client.post(
+        url("preferences", reader), {"pause_until": day}, headers={"accept-language": language}
+    )
+    assert page.status_code == 400
+    reader.refresh_from_db()
+    assert reader.paused_until is None
+
+
+@pytest.mark.parametrize("action", ["resume", "reset", "export"])
+def test_only_saving_touches_the_wishes(client, action):
+    topic = make.topic()
+    reader = make.subscriber(interests="bread", muted=[topic], size=3)
+    client.post(url("preferences", reader), {"action": action, "interests": "cake", "size": 5})
+    reader.refresh_from_db()
+    assert stances(reader) == {"bread": "follow", topic.query: "mute"}
+    assert reader.size == 3
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"topics": "no-such-topic"},
+        {"mute": "no-such-topic"},
+        {"topics": "graph-learning\x00"},
+        {"timezone": "Mars/Olympus"},
+        {"hour": "24"},
+        {"size": "0"},
+        {"size": "51"},
+        {"size": "many"},
+        {"language": "tlh"},
+        {"quiet": "maybe"},
+        {"pause_until": "soon"},
+        {"pause_until": "2026-02-30"},
+        {"pause_until": "9999-12-31", "timezone": "Pacific/Honolulu", "hour": "23"},
+        {"action": "explode"},
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_refused_and_nothing_changes(client, sent):
+    make.topic("Graph learning")
+    reader = make.subscriber(interests="bread")
+    before = everything()
+    assert client.post(url("preferences", reader), sent).status_code == 400
+    assert everything() == before
+
+
+def test_saving_takes_no_cookie_from_wherever_it_is_sent(client):
+    reader = make.subscriber()
+    strict = Client(enforce_csrf_checks=True)
+    address = url("preferences", reader)
+    assert strict.post(address, {"size": 5}, headers={"Origin": "null"}).status_code == 302
+    reader.refresh_from_db()
+    assert reader.size == 5
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_settings_may_be_saved_in_every_state_and_change_no_state(client, state):
+    reader = make.subscriber(**STATES[state])
+    assert client.post(url("preferences", reader), {"hour": 9}).status_code == 302
+    reader.refresh_from_db()
+    assert (reader.hour, reader.state_at(NOW)) == (9, state)
+
+
+def test_the_export_is_whole_and_valid_json(client):
+    topic = make.topic("Graph learning")
+    reader = make.subscriber("you@example.org", interests="bread", topics=[topic])
+    digest_of(reader)
+    response = client.post(url("preferences", reader), {"action": "export"})
+    exported = json.loads(response.content)
+    assert response["Content-Disposition"].startswith("attachment")
+    assert exported["email"] == "you@example.org"
+    assert len(exported["preferences"]) == 2
+    assert [letter["kind"] for letter in exported["letters"]] == ["digest"]
+    assert [paper["paper"] for paper in exported["papers"]] == [reader.picks.get().paper_id]
+
+
+def test_erasing_leaves_no_row(client):
+    topic = make.topic("Graph learning")
+    client.post("/subscribe/", {"email": "you@example.org", "interests": "bread"})
+    reader, other = Subscriber.objects.get(), make.subscriber(interests="cake", topics=[topic])
+    client.post(url("confirm", reader))
+    digest_of(reader)
+    digest_of(other)
+    assert client.post(url("preferences", reader), {"action": "erase"}).status_code == 200
+    left = {model.__name__: len(kept) for model, kept in everything().items()}
+    assert "you@example.org" not in repr(everything())
+    assert reader.public_id.hex not in repr(everything()).replace("-", "")
+    assert (left["Subscriber"], left["Topic"], left["TopicPreference"]) == (1, 2, 2)
+    assert (left["Letter"], left["LetterEvent"], left["Digest"], left["Pick"]) == (1, 1, 1, 1)
+    assert left["Consent"] == 0

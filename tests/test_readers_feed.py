@@ -1,0 +1,86 @@
+"""A reader's own feed: the papers of her digests, for whoever has its address."""
+
+import logging
+from datetime import datetime
+
+import pytest
+
+from config.policies import RedactingFormatter
+from digest import feeds, planning
+from subscriptions import links, signup
+from subscriptions.models import Letter
+from tests import make
+from tests.make import NOW
+from tests.visits import ODD, feed_of, feed_path, texts
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def reader():
+    make.paper(ODD, "Of roads.", categories=["cs.LG"])
+    made = make.subscriber(interests="graphs", language="de", timezone="Asia/Tokyo")
+    planning.plan(NOW)
+    return made
+
+
+def test_a_readers_feed_has_the_papers_of_her_digests(client, reader):
+    assert not texts(feed_of(client, feed_path(reader)), "a:entry")  # Her letter comes first.
+    Letter.objects.update(state="accepted", ended_at=NOW)
+    feed = feed_of(client, feed_path(reader))
+    assert texts(feed, "a:entry/a:title/text()") == [ODD]
+    assert "graphs" in texts(feed, "a:entry/a:summary/text()")[0]
+    assert texts(feed, "a:title/text()") == ["Ihre Artikel · Paperboy"]
+    other = make.subscriber("other@example.org")
+    assert not texts(feed_of(client, feed_path(other)), "a:entry")
+    response = client.get(feed_path(reader))
+    assert "no-store" in response["Cache-Control"]
+    assert response["X-Robots-Tag"] == "noindex, nofollow"
+
+
+def test_a_readers_feed_stays_as_it_is_whatever_she_changes_of_her_hour(client, reader):
+    Letter.objects.update(state="accepted", ended_at=NOW)
+    before = client.get(feed_path(reader)).content
+    signup.change(reader, None, {"timezone": "Pacific/Honolulu", "hour": 23}, now=NOW)
+    assert client.get(feed_path(reader)).content == before
+    (updated,) = texts(feed_of(client, feed_path(reader)), "a:updated/text()")
+    assert datetime.fromisoformat(updated) == NOW
+
+
+def test_the_id_of_a_readers_feed_opens_nothing(client, reader):
+    (name,) = texts(feed_of(client, feed_path(reader)), "a:id/text()")
+    assert links.token("feed", reader.public_id) not in name
+
+
+def test_no_two_readers_feeds_have_one_id(client, reader):
+    other = make.subscriber("other@example.org")
+    ids = {texts(feed_of(client, feed_path(one)), "a:id/text()")[0] for one in (reader, other)}
+    assert len(ids) == 2
+
+
+def test_the_page_of_her_preferences_leads_to_her_feed(client, reader):
+    path = links.preferences_url(reader).removeprefix("http://127.0.0.1:8000")
+    assert feeds.url(reader) in client.get(path).content.decode()
+
+
+def test_a_readers_feed_ends_with_her(client, reader):
+    path = feed_path(reader)
+    signup.unsubscribe(reader.public_id, door=signup.Door("test"), now=NOW)
+    assert client.get(path).status_code == 200
+    signup.erase(reader, now=NOW)
+    assert client.get(path).status_code == 410
+    assert client.get(path.replace("/feeds/", "/feeds/x")).status_code == 404
+    assert client.post(path).status_code == 405
+
+
+def test_no_log_has_the_address_of_a_feed(reader):
+    record = logging.LogRecord("test", logging.ERROR, "", 0, "GET %s", (feed_path(reader),), None)
+    assert RedactingFormatter("%(message)s").format(record) == "GET /feeds/…/"
+
+
+@pytest.mark.parametrize("purpose", ["preferences", "digest", "unsubscribe", "feedback"])
+def test_no_other_token_opens_a_feed_nor_a_feeds_anything_else(client, reader, purpose):
+    token = links.token(purpose, reader.public_id)
+    assert client.get(f"/feeds/{token}/").status_code == 404
+    page = {"digest": "digests"}.get(purpose, purpose)
+    assert client.get(f"/{page}/{links.token('feed', reader.public_id)}/").status_code == 404

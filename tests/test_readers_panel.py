@@ -1,0 +1,293 @@
+"""Readers in the panel: what is done for them is asked first, done once, and on record."""
+
+from datetime import date, timedelta
+
+import lxml.html
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.urls import reverse
+
+from digest import editions, front, planning
+from digest.models import Digest
+from subscriptions import signup
+from subscriptions.admin import acts
+from subscriptions.models import Letter, Subscriber, Topic
+from subscriptions.post import delivery, ledger
+from tests import make
+from tests.make import NOW
+from tests.pages import text_of
+from tests.panel import SUBSCRIBERS, act_on, form_of, page, planned_digest
+
+pytestmark = pytest.mark.django_db
+
+
+def test_another_hour_moves_the_next_digest_and_nothing_else(panel):
+    reader = make.subscriber(topics=[make.topic()], interests="sparse attention", hour=7)
+    reader.preferences.update(weight=2.5)
+    response = page(panel, reader)
+    data = form_of(response) | {"hour": "23", "timezone": "Asia/Tokyo"}
+    assert panel.post(response.request["PATH_INFO"], data).status_code == 302
+    reader.refresh_from_db()
+    assert (reader.hour, reader.next_due_at) == (23, NOW.replace(hour=14))
+    assert list(reader.preferences.values_list("stance", "weight")) == [("follow", 2.5)] * 2
+
+
+def test_a_pause_calls_off_the_letter_that_waits(panel):
+    digest = planned_digest()
+    response = page(panel, digest.subscriber)
+    panel.post(response.request["PATH_INFO"], form_of(response) | {"paused_until": "2026-06-20"})
+    digest.letter.refresh_from_db()
+    assert digest.letter.said == "not sent: paused"
+
+
+def test_her_own_words_go_when_their_row_is_removed(panel):
+    reader = make.subscriber(interests="sparse attention")
+    response = page(panel, reader)
+    panel.post(response.request["PATH_INFO"], form_of(response) | {"preferences-0-DELETE": "on"})
+    assert not reader.preferences.exists()
+    assert not Topic.objects.exists()
+
+
+def test_unsubscribing_from_the_list_asks_first_and_then_is_recorded(panel):
+    reader, other = make.subscriber(), make.subscriber()
+    data = {"action": "unsubscribe_selected", "_selected_action": [reader.pk]}
+    asked = text_of(panel.post(reverse(SUBSCRIBERS), data))
+    assert reader.email in asked
+    assert other.email not in asked
+    assert Subscriber.objects.wanting().count() == 2
+    panel.post(reverse(SUBSCRIBERS), data | {"confirmed": "yes"})
+    assert list(Subscriber.objects.wanting()) == [other]
+    assert reader.consents.get().via == "admin panel"
+
+
+def test_a_button_on_her_page_asks_before_it_unsubscribes(panel):
+    reader = make.subscriber()
+    assert "Letters that wait are called off" in text_of(page(panel, reader, "unsubscribe"))
+    assert Subscriber.objects.wanting().exists()
+    url = reverse("admin:subscriptions_subscriber_unsubscribe", args=[reader.pk])
+    assert "HX-Redirect" in panel.post(url, {"_form_submitted": "on"})
+    assert not Subscriber.objects.wanting().exists()
+
+
+def bouncing(**fields):
+    return make.subscriber(suppressed_at=NOW, suppressed_by="bounced", **fields)
+
+
+def test_asking_from_the_list_asks_first_and_only_those_whose_letters_came_back(panel):
+    readers = [bouncing(), make.subscriber(suppressed_at=NOW, suppressed_by="complained")]
+    data = {"action": "ask_selected", "_selected_action": [one.pk for one in readers]}
+    assert readers[0].email in text_of(panel.post(reverse(SUBSCRIBERS), data))
+    assert not Letter.objects.exists()
+    answered = panel.post(reverse(SUBSCRIBERS), data | {"confirmed": "yes"}, follow=True)
+    assert Letter.objects.get().subscriber == readers[0]
+    assert "Asked: 1." in text_of(answered)
+    assert "Not asked: 1. Only those are asked whose letters came back" in text_of(answered)
+    assert LogEntry.objects.get().object_id == str(readers[0].pk)
+
+
+def test_a_button_on_her_page_asks_whether_her_address_is_right_once(panel):
+    reader = bouncing(suppressed_reason="550 no such user")
+    assert "letters came back: 550 no such user" in text_of(page(panel, reader))
+    assert "once in 7 days" in text_of(page(panel, reader, "ask"))
+    assert not Letter.objects.exists()
+    url = reverse("admin:subscriptions_subscriber_ask", args=[reader.pk])
+    assert url in page(panel, reader).content.decode()
+    for _ in range(2):
+        assert "HX-Redirect" in panel.post(url, {"_form_submitted": "on"})
+    assert Letter.objects.get().kind == "bounced"
+
+
+@pytest.mark.parametrize("fields", [{}, {"suppressed_at": NOW, "suppressed_by": "complained"}])
+def test_there_is_no_such_button_on_the_pages_of_others(panel, fields):
+    reader = make.subscriber(**fields)
+    url = reverse("admin:subscriptions_subscriber_ask", args=[reader.pk])
+    assert url not in page(panel, reader).content.decode()
+    assert panel.post(url, {"_form_submitted": "on"}).status_code == 403
+    assert not Letter.objects.exists()
+
+
+def waiting_to_confirm():
+    reader = make.subscriber(confirmed=False)
+    signup.note(reader, "asked", signup.Door("test"), NOW)
+    return reader
+
+
+@pytest.mark.parametrize(
+    ("act", "made", "told", "noted"),
+    [
+        ("pause", make.subscriber, {"until": "2026-06-20"}, "Paused until 20 Jun 2026."),
+        (
+            "resume",
+            lambda: make.subscriber(paused_until=date(2026, 6, 9)),
+            {},
+            "Ended the pause.",
+        ),
+        ("ask_to_confirm", waiting_to_confirm, {}, "Sent the confirmation again."),
+        ("send_link", make.subscriber, {}, "Sent the link to the preferences."),
+        (
+            "suppress",
+            make.subscriber,
+            {"reason": "asked by phone"},
+            "Kept letters from the address: asked by phone",
+        ),
+        ("unsubscribe", make.subscriber, {}, "Unsubscribed."),
+    ],
+)
+def test_each_act_says_what_follows_is_done_once_and_stands_in_the_trail(
+    panel, act, made, told, noted
+):
+    reader = made()
+    assert ": 1. " in act_on(panel, reader, act, **told)
+    (entry,) = LogEntry.objects.all()
+    assert (entry.get_change_message(), entry.user.username) == (noted, "you")
+    many = {"action": f"{act}_selected", "_selected_action": [reader.pk], "confirmed": "yes"}
+    answered = text_of(panel.post(reverse(SUBSCRIBERS), many | told, follow=True))
+    again = {"pause", "unsubscribe"}  # To say it twice is no harm.
+    assert ("Not " in answered) == (act not in again)
+    assert LogEntry.objects.count() == (2 if act in again else 1)
+
+
+@pytest.mark.parametrize(
+    ("act", "colour"), [("pause", "primary"), ("unsubscribe", "red"), ("erase", "red")]
+)
+def test_what_takes_something_away_is_asked_in_red_and_nothing_else_is(panel, act, colour):
+    reader = make.subscriber()
+    many = {"action": f"{act}_selected", "_selected_action": [reader.pk]}
+    for asked in (
+        panel.get(reverse(f"admin:subscriptions_subscriber_{act}", args=[reader.pk])),
+        panel.post(reverse(SUBSCRIBERS), many),
+    ):
+        (button,) = lxml.html.fromstring(asked.content).xpath(
+            "//form//button[contains(@class, '-600 ')]"
+        )
+        assert f"bg-{colour}-600" in button.get("class")
+
+
+def test_what_is_missing_on_a_form_is_asked_for_and_nothing_is_done(panel):
+    reader = make.subscriber()
+    for act, told in [("pause", {"until": "2020-01-01"}), ("pause", {}), ("suppress", {})]:
+        url = reverse(f"admin:subscriptions_subscriber_{act}", args=[reader.pk])
+        asked = panel.post(url, {"_form_submitted": "on"} | told)
+        assert "HX-Redirect" not in asked
+        said = text_of(asked)
+        assert reader.email in said
+        assert "still to come" in said or "This field is required" in said
+        data = {"action": f"{act}_selected", "_selected_action": [reader.pk], "confirmed": "yes"}
+        text = text_of(panel.post(reverse(SUBSCRIBERS), data | told))
+        assert "still to come" in text or "This field is required" in text
+    assert not LogEntry.objects.exists()
+    reader.refresh_from_db()
+    assert reader.state_at(NOW) == "active"
+
+
+def test_her_mailbox_gets_no_more_letters_from_operators_than_from_strangers(panel, clock):
+    reader = make.subscriber()
+    for _ in range(5):
+        act_on(panel, reader, "send_link")
+        clock.now += timedelta(minutes=20)
+    assert reader.letters.filter(kind="link").count() == 3
+
+
+def test_the_day_that_failed_is_planned_anew_and_the_day_that_was_sent_is_not(panel):
+    digest = planned_digest()
+    ledger.end([digest.letter], "failed", "refused: 554 no", NOW)
+    assert "Planned anew: 1." in act_on(panel, digest.subscriber, "plan_anew")
+    digest.letter.refresh_from_db()
+    assert digest.letter.state == "planned"
+    assert LogEntry.objects.get().get_change_message() == "Planned the digest of 2026-06-01 anew."
+    delivery.deliver_due(lambda: NOW)
+    text = text_of(page(panel, digest.subscriber))
+    assert "not planned anew: it was sent on 1 Jun 2026" in text
+    url = reverse("admin:subscriptions_subscriber_plan_anew", args=[digest.subscriber.pk])
+    assert panel.post(url, {"_form_submitted": "on"}).status_code == 403
+    many = {"action": "plan_anew_selected", "_selected_action": [digest.subscriber.pk]}
+    answered = panel.post(reverse(SUBSCRIBERS), many | {"confirmed": "yes"}, follow=True)
+    assert "Not planned anew: 1. It was sent on" in text_of(answered)
+
+
+def select(panel, act, readers):
+    """Do it to several readers from the list. Return what the list says then."""
+    told = {"action": f"{act}_selected", "_selected_action": [one.pk for one in readers]}
+    return text_of(panel.post(reverse(SUBSCRIBERS), told | {"confirmed": "yes"}, follow=True))
+
+
+def test_for_whom_there_is_no_time_is_left_as_he_is_and_it_is_said(panel, monkeypatch):
+    monkeypatch.setattr(acts, "SECONDS", -1)
+    readers = [make.subscriber(paused_until=date(2026, 6, 9)) for _ in range(3)]
+    text = select(panel, "resume", readers)
+    assert "Ended the pause of: 1." in text
+    assert "There was no time for 2 more" in text
+    assert Subscriber.objects.filter(paused_until=None).count() == 1
+    assert LogEntry.objects.count() == 1
+
+
+def test_papers_of_a_long_time_are_read_once_for_all_whose_day_is_planned_anew(panel, monkeypatch):
+    make.paper("Sparse attention for long documents")
+    long_ago, topic = NOW - timedelta(days=20), make.topic("Sparse attention")
+    readers = [
+        make.subscriber(topics=[topic], confirmed_at=NOW - timedelta(days=40)) for _ in range(3)
+    ]
+    for reader in readers:
+        moments = {"created_at": long_ago, "closes_at": long_ago, "ended_at": long_ago}
+        had = reader.letters.create(kind="digest", state="accepted", day=long_ago.date(), **moments)
+        Digest.objects.create(subscriber=reader, day=had.day, letter=had)
+    planning.plan(NOW)
+    ledger.end(Letter.objects.filter(day=NOW.date()), "failed", "refused: 554 no", NOW)
+    made, make_issue = [], editions._make
+    monkeypatch.setattr(editions, "_make", lambda *told: made.append(told[1]) or make_issue(*told))
+    assert "Planned anew: 3." in select(panel, "plan_anew", readers)
+    assert made == [30]
+    select(panel, "plan_anew", readers)
+    assert editions._name(30) not in editions._last
+
+
+def test_when_many_look_nothing_is_planned_anew_and_it_is_said(panel, monkeypatch):
+    digest = planned_digest()
+    ledger.end([digest.letter], "failed", "refused: 554 no", NOW)
+    monkeypatch.setattr(front, "PATIENCE", 0)
+    with front.turn(), front.turn():
+        assert "Many are looking" in select(panel, "plan_anew", [digest.subscriber])
+    assert "Planned anew: 1." in select(panel, "plan_anew", [digest.subscriber])
+
+
+def test_her_page_tells_day_by_day_what_she_got_and_why_nothing_came(panel):
+    make.paper("Sparse attention for <long> documents")
+    week = timedelta(days=7)
+    reader = make.subscriber(
+        topics=[make.topic("Sparse attention")], confirmed_at=NOW - week, weekdays=0b0000011
+    )
+    planning.plan(NOW)
+    text = text_of(page(panel, reader))
+    assert "Mon 1 June waiting" in text
+    assert "1 paper of 1 that were new to her" in text
+    assert "1. Sparse attention for &lt;long&gt; documents" in text
+    assert "Sun 31 May It is not one of her days of the week." in text
+    assert "Tue 26 May None was written down" in text
+    assert "Sun 24 May" not in text
+    assert "has not confirmed yet" in text_of(page(panel, make.subscriber(confirmed=False)))
+
+
+def test_unsubscribing_in_the_panel_says_goodbye_too(panel):
+    reader = make.subscriber()
+    url = reverse("admin:subscriptions_subscriber_unsubscribe", args=[reader.pk])
+    panel.post(url, {"_form_submitted": "on"})
+    assert [letter.kind for letter in reader.letters.all()] == ["goodbye"]
+
+
+def test_erasing_leaves_no_address_and_no_words_of_hers_in_the_panels_log(panel):
+    reader = make.subscriber("you@example.org", interests="sparse attention")
+    response = page(panel, reader)
+    panel.post(response.request["PATH_INFO"], form_of(response) | {"preferences-0-weight": "2"})
+    assert LogEntry.objects.filter(object_repr="you@example.org").exists()
+    data = {"action": "erase_selected", "_selected_action": [reader.pk], "confirmed": "yes"}
+    panel.post(reverse(SUBSCRIBERS), data)
+    assert not Subscriber.objects.exists()
+    assert [entry.object_repr for entry in LogEntry.objects.all()] == [f"Subscriber {reader.pk}"]
+
+
+def test_erasing_herself_clears_the_panels_log_too(panel):
+    reader = make.subscriber("you@example.org")
+    response = page(panel, reader)
+    panel.post(response.request["PATH_INFO"], form_of(response) | {"size": "5"})
+    signup.erase(reader, now=NOW)
+    assert not LogEntry.objects.exists()

@@ -1,0 +1,229 @@
+"""The search: what it finds, marks and counts, and what it says where nothing is found."""
+
+import re
+
+import pytest
+
+from digest import archive, searching, starter
+from digest.models import ArchiveFile, Paper
+from digest.ranking import text as words
+from tests import make
+from tests.make import NOW
+from tests.visits import DAY, TODAY, search, titles
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_search_finds_what_a_topic_means_and_marks_it(client):
+    make.paper("Graph-based networks", "Nothing. <b>Networks</b> of a graph. More.")
+    make.paper("Bread", "Baked.")
+    archive.renew(NOW)
+    page = search(client, "graph networks")
+    assert titles(page) == ["Graph-based networks"]
+    marks = page.xpath("//ol//mark/text()")
+    assert marks == ["Graph-based", "networks", "Networks", "graph"]
+    assert "1 paper." in page.text_content()
+    assert not page.xpath("//ol//b")
+
+
+def test_a_search_for_a_letter_and_a_word_finds_both_ways_to_write_them(client):
+    make.paper("On k means", "Found by means of bread.")
+    make.paper("On k-means", "Found by means of rice.")
+    archive.renew(NOW)
+    for asked in ("k-means", "k means"):
+        assert set(titles(search(client, asked))) == {"On k means", "On k-means"}
+    assert search(client, "k-means").xpath("//ol//mark/text()") == ["k-means"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "text", "said"),
+    [
+        (
+            "guided graph",
+            "Self-guided x--graphs: sub-graph-GUIDED.",
+            "Self-guided|graphs|sub-graph-GUIDED",
+        ),
+        ("edema", "Oedema or edema?", "Oedema|edema"),
+        ("edema", "Œdema, edema", "Œdema|edema"),
+        ("etat", "L’état, un état – no statement.", "état|état"),
+        ("alpha", "5α-reductase … for α", "5α-reductase|α"),
+        (
+            "pretraining",
+            "Pre‐training; pre-training, re pretraining",
+            "Pre‐training|pre-training|pretraining",
+        ),
+        ("kmeans", "k-means", "k-means"),
+        ("4d", "A 4-D 4D 14D", "4-D|4D"),
+        ("graph", "Subgraph", ""),
+        ("the", "The theory", ""),
+    ],
+)
+def test_every_word_of_a_search_is_marked_however_it_is_written(asked, text, said):
+    terms = frozenset(words.terms(asked))
+    found = re.findall("<mark>(.*?)</mark>", searching.marked(text, terms))
+    assert found == [word for word in said.split("|") if word]
+    in_full = [w[0] for w in searching.WORD.finditer(text) if terms & {*words.terms(w[0])}]
+    assert found == in_full
+
+
+def test_a_search_finds_authors(client):
+    make.paper("Of roads", authors=[f"Author {n}" for n in range(9)] + ["Ada Example"])
+    make.paper("Of Ada, an example", authors=["Bo"])
+    archive.renew(NOW)
+    page = search(client, "ada example")
+    assert titles(page) == ["Of roads", "Of Ada, an example"]
+    assert "Ada Example" in page.xpath("//ol//mark/text()")
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "2606.04235",
+        "arXiv:2606.04235v2",
+        "https://arxiv.org/abs/2606.04235",
+        "https://arxiv.org/pdf/2606.04235v1.pdf",
+        "2606.04235 please",
+    ],
+)
+def test_who_pastes_an_id_gets_that_paper_first(client, asked):
+    make.paper("Please", "Please, please.")
+    make.paper("Of roads", id="2606.04235")
+    archive.renew(NOW)
+    make.paper("Later", id="2606.09999")  # Not in the archive yet.
+    assert titles(search(client, asked))[0] == "Of roads"
+    assert titles(search(client, asked.replace("04235", "09999")))[0] == "Later"
+
+
+def test_as_many_papers_are_told_of_as_are_found(client):
+    make.paper("Ada Example on roads", authors=["Ada Example"], id="2606.04235")
+    archive.renew(NOW)
+    for asked in ("ada example", "2606.04235 xyzzy", "2606.04235 roads", "2606.04235"):
+        page = search(client, asked)
+        assert titles(page) == ["Ada Example on roads"]
+        assert "1 paper." in page.text_content()
+
+
+def test_papers_that_say_too_little_of_a_sentence_are_not_counted():
+    asked = "graph networks of roads, rivers and old railways in northern countries"
+    make.paper(asked)
+    more = " ".join(f"{a}{b}{c}oid" for a in "bdfgklmnp" for b in "aeiou" for c in "bdfgklmnp")
+    for n in range(15):
+        make.paper(f"Of more {n}", f"{more} Graph networks, roads, rivers, old railways.")
+    archive.renew(NOW)
+    found = searching.find(asked)
+    assert [one.paper.title for one in found.results] == [asked]
+    assert found.count == 1
+
+
+def test_what_no_paper_says_yet_can_be_followed(client):
+    archive.renew(NOW)
+    page = search(client, '"spin liquid"')
+    assert "No paper says" in page.text_content()
+    assert "/?interests=%22spin+liquid%22" in page.xpath("//main//@href")
+
+
+@pytest.mark.parametrize("asked", ["the", "2024", "a,b;c", "%", "🦆"])
+def test_where_there_is_nothing_to_look_for_nothing_is_said_of_papers(client, asked):
+    make.paper("The roads of 2024")
+    archive.renew(NOW)
+    page = search(client, asked)
+    assert "There is nothing to look for" in page.text_content()
+    assert "No paper says" not in page.text_content()
+    assert not page.xpath("//main//a[contains(@href, 'interests')]")  # No letter would ever come.
+
+
+def test_what_was_found_can_be_followed_and_the_button_says_so(client):
+    make.paper("Spin liquids")
+    archive.renew(NOW)
+    page = search(client, "spin liquids")
+    (button,) = page.xpath("//aside//a[@href='/?interests=spin+liquids']/text()")
+    assert button == "Follow this by email"
+
+
+def test_an_id_that_is_not_here_is_looked_for_at_arxiv(client):
+    archive.renew(NOW)
+    page = search(client, "arxiv.org/abs/2501.00001v2")
+    assert "https://arxiv.org/abs/2501.00001" in page.xpath("//main//@href")
+
+
+def test_who_types_a_title_gets_that_paper_first(client):
+    make.paper("Networks", "Networks and networks.", day=TODAY - DAY)
+    for n in range(30):
+        make.paper(f"Networks of networks {n}", "Networks, networks, networks.")
+    archive.renew(NOW)
+    assert titles(search(client, "networks"))[0] == "Networks"
+
+
+def test_who_searches_for_a_category_comes_to_its_papers(client):
+    make.paper("Continual learning (CL) of cs things")
+    archive.renew(NOW)
+    assert titles(search(client, "cs.CL")) == ["Continual learning (CL) of cs things"]
+    starter.make_topics()
+    for asked in ("cs.CL", " CS.cl "):
+        answer = client.get("/search/", {"q": asked})
+        assert answer.headers["Location"] == "/topics/arxiv-cs-cl/"
+    assert client.get("/search/", {"q": "graphs in cs.CL"}).status_code == 200
+
+
+def test_a_search_has_pages_and_another_order(client):
+    for n in range(20):
+        make.paper(f"Graphs {n}", "Graphs. " * (n % 5), day=TODAY - n * DAY)
+    archive.renew(NOW)
+    found = [titles(search(client, "graphs", page=page)) for page in (1, 2, 3)]
+    assert [len(one) for one in found] == [10, 10, 0]
+    assert len({*found[0], *found[1]}) == 20
+    newest = titles(search(client, "graphs", order="new"))
+    assert newest == [f"Graphs {n}" for n in range(10)]
+
+
+def test_the_last_page_of_a_search_says_that_it_found_more_than_it_shows(client, monkeypatch):
+    for n in range(21):
+        make.paper(f"Graphs {n}")
+    archive.renew(NOW)
+    end = "No more than 20 are shown."
+    assert end not in search(client, "graphs", page=3).text_content()
+    monkeypatch.setattr("digest.searching.RANKED", 20)
+    assert end not in search(client, "graphs", page=1).text_content()
+    page = search(client, "graphs", page=2).text_content()
+    assert "21 papers." in page
+    assert "Page 2 of 2" in page
+    assert end in page
+
+
+@pytest.mark.parametrize(
+    "asked",
+    ["", " ", "xyzzy", "the", '"', "x" * 10_000, "graph " * 5_000, "🦆", "a,b;c", "%", "\\", "'--"],
+)
+def test_a_search_for_nothing_or_for_too_much_is_answered(client, asked):
+    make.paper("Graphs of roads")
+    archive.renew(NOW)
+    page = search(client, asked)
+    assert page.xpath("//input[@name='q']")
+    for number in ("0", "-1", "x", "9999999", "²"):
+        search(client, asked, page=number)
+
+
+def test_without_an_archive_titles_are_looked_through_and_the_page_says_so(client):
+    make.paper("Graphs of roads")
+    page = search(client, "graphs of")
+    assert titles(page) == ["Graphs of roads"]
+    assert "only the titles of the newest papers were" in page.text_content()
+    archive.renew(NOW)
+    archive.default_storage.delete(ArchiveFile.objects.get().name)
+    archive._loaded = None
+    assert "only the titles of the newest papers were" in search(client, "graphs of").text_content()
+    assert not search(client, "%").xpath("//ol")
+
+
+def test_without_an_archive_the_newest_papers_alone_are_looked_through(client, monkeypatch):
+    monkeypatch.setattr(searching, "TITLES", 2)
+    for number in range(4):
+        make.paper(f"Graphs of {number}", day=TODAY - number * DAY)
+    assert titles(search(client, "graphs of")) == ["Graphs of 0", "Graphs of 1"]
+
+
+def test_a_paper_that_was_deleted_since_is_not_shown(client):
+    make.paper("Graphs of roads")
+    archive.renew(NOW)
+    Paper.objects.all().delete()
+    assert titles(search(client, "graphs")) == []
