@@ -14,7 +14,6 @@ from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
 
 from subscriptions import addresses, schedule
-from subscriptions.models.topics import TopicPreference
 
 #: Files beside the zones of a system that are none: its own setting, and stand-ins for one.
 NO_ZONES = frozenset({"localtime", "Factory", "posixrules"})
@@ -239,10 +238,6 @@ class Subscriber(models.Model):
         bounced = self.suppressed_by == self.Suppression.BOUNCED
         is_past = self.suppressed_at is not None and self.suppressed_at <= asked_at
         return self.wants and bounced and is_past
-
-    def followed(self):
-        """Return her preferences that follow a topic, with the topics."""
-        return self.preferences.filter(stance=TopicPreference.Stance.FOLLOW).select_related("topic")
 
     def is_due_from(self, day):
         """Set the moment of the first digest on or after the local `day`. Doesn't save."""

@@ -6,6 +6,8 @@ from django.db import models
 from django.db.models import Q
 from django.utils.text import slugify
 
+from subscriptions.models.subscribers import Subscriber
+
 #: How the slugs of those topics begin that are arXiv's categories.
 ARXIV = "arxiv-"
 
@@ -88,7 +90,7 @@ class Topic(models.Model):
         "offered", default=True, help_text="Shown where people choose topics."
     )
     owner = models.ForeignKey(
-        "Subscriber", null=True, blank=True, on_delete=models.CASCADE, related_name="own_topics"
+        Subscriber, null=True, blank=True, on_delete=models.CASCADE, related_name="own_topics"
     )
     merged_into = models.ForeignKey(
         "self", null=True, blank=True, on_delete=models.CASCADE, related_name="merged"
@@ -133,9 +135,7 @@ class TopicPreference(models.Model):
         FOLLOW = "follow"
         MUTE = "mute"
 
-    subscriber = models.ForeignKey(
-        "Subscriber", on_delete=models.CASCADE, related_name="preferences"
-    )
+    subscriber = models.ForeignKey(Subscriber, on_delete=models.CASCADE, related_name="preferences")
     topic = models.ForeignKey(Topic, on_delete=models.CASCADE, related_name="preferences")
     stance = models.CharField(max_length=6, choices=Stance, default=Stance.FOLLOW)
     weight = models.FloatField(
