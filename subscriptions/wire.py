@@ -47,9 +47,7 @@ def message(
 ) -> bytes:
     """Return the message of two parts in quoted-printable: plain text first, HTML last.
 
-    Each comes in pieces.
-
-    The boundary begins with "=_", which no line of quoted-printable has.
+    Each comes in pieces. The boundary begins with "=_", which no line of quoted-printable has.
     """
     mark = b"--" + boundary.encode("ascii")
     part = b"\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"

@@ -89,7 +89,7 @@ class Told:
 
     def get(self, url, params=None, *, cache_for=None):
         noon = datetime(2026, 6, 3, 12, tzinfo=UTC)
-        return Page(url=url, body=self.body, headers={}, from_cache=False, fetched_at=noon)
+        return Page(url=url, body=self.body, headers={}, fetched_at=noon)
 
 
 def found(batches):

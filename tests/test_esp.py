@@ -32,7 +32,7 @@ from tests.make import NOW
 from tests.promised import broken
 
 MINUTE = timedelta(minutes=1)
-RAW = [name for name, esp in esps.ESPS.items() if esp.is_raw]
+RAW = ["mailgun", "ses"]  # They take the very bytes of a letter.
 TOLD = [name for name in esps.ESPS if name not in RAW]
 MESSAGE_ID = "<digest.2026-06-01.0123456789abcdef0123456789abcdef@paperboy.example>"
 READER = "reader@example.org"

@@ -63,7 +63,6 @@ class Page:
     url: str
     body: bytes
     headers: dict[str, str]  # Names in lower case.
-    from_cache: bool
     fetched_at: datetime
 
 
@@ -141,16 +140,16 @@ class Web:
         url = _with_params(url, params or {})
         kept = self.cache.get(url)
         if kept and timedelta(0) <= self.now() - kept.fetched_at < cache_for:
-            return Page(url, kept.body, kept.headers, True, kept.fetched_at)
+            return Page(url, kept.body, kept.headers, kept.fetched_at)
         answer = self._ask(url, _conditions(kept.headers if kept else {}))
         if answer.status == 304 and kept:
             entry = Entry(kept.body, {**kept.headers, **answer.headers}, self.now())
             self.cache.put(url, entry)
-            return Page(url, entry.body, entry.headers, True, entry.fetched_at)
+            return Page(url, entry.body, entry.headers, entry.fetched_at)
         entry = Entry(answer.body, answer.headers, self.now())
         if _is_worth_keeping(answer, cache_for):
             self.cache.put(url, entry)
-        return Page(url, entry.body, entry.headers, False, entry.fetched_at)
+        return Page(url, entry.body, entry.headers, entry.fetched_at)
 
     def _ask(self, url, conditions):
         """Ask until there is an answer, with growing pauses. The gate is free while we wait."""

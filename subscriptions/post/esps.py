@@ -23,9 +23,9 @@ class Esp:
     """A provider, as the post office needs to know it.
 
     `key` is what anymail calls its secret, `allows` what EMAIL_URL may say besides, by anymail's
-    name. `is_raw`: it takes a letter's very bytes; else it is told the letter's parts, and writes
-    the headers of `own_headers` itself. `again` is how long the same letter may be handed over
-    again: it keeps such apart by a key.
+    name. Mailgun and Amazon SES take a letter's very bytes; the others are told its parts, and
+    write the headers of `own_headers` themselves. `again` is how long the same letter may be handed
+    over again: it keeps such apart by a key.
     """
 
     name: str
@@ -33,7 +33,6 @@ class Esp:
     key: str
     allows: Mapping[str, str] = field(default_factory=lambda: {"api": "api_url"})
     connections: int = 10
-    is_raw: bool = False
     own_headers: frozenset[str] = frozenset()
     extra_headers: Mapping[str, str] = field(default_factory=dict)
     takes_tracking: bool = False  # It can be told, of each letter, not to track readers.
@@ -59,7 +58,6 @@ ESPS = {
             "mailgun",
             "Mailgun",
             key="api_key",
-            is_raw=True,
             takes_tracking=True,
             signs_events=True,
         ),
@@ -79,7 +77,6 @@ ESPS = {
             "Amazon SES",
             key="",
             allows={"api": "endpoint_url", "configuration_set": "configuration_set_name"},
-            is_raw=True,
         ),
     )
 }

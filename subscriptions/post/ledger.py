@@ -120,6 +120,7 @@ def suspects(now: datetime, limit: int = 10) -> list[int]:
 
 
 def _claim(letters, now, waiting) -> list[Letter]:
+    """Claim those of these locked letters that may leave now; end or put off the others."""
     if told := told_of([letter.id for letter in letters if letter.repeats]):
         arrived = [letter for letter in letters if letter.id in told]
         end(arrived, State.ACCEPTED, "", now, last_reply=KNOWN)
