@@ -212,26 +212,25 @@ def search(request):
     number = request.GET.get("page", "")
     page = int(number) if number.isdecimal() and len(number) < 4 else 1
     found = searching.find(asked, page=max(page, 1), newest=newest)
-    query = {"q": found.asked} | ({"order": "new"} if newest else {})
-    address = reverse("search")
     context = {
         "found": found,
-        "lines": [
-            line(
-                one.paper,
-                level=2,
-                title=one.title,
-                byline=one.byline,
-                snippet=one.snippet,
-                dated=True,
-            )
-            for one in found.results
-        ],
+        "lines": [_line_of(result) for result in found.results],
         "newest": newest,
-        "address": f"{address}?{urlencode(query)}",
-        "best_address": f"{address}?{urlencode({'q': found.asked})}",
-        "newest_address": f"{address}?{urlencode({'q': found.asked, 'order': 'new'})}",
+        "address": _search_for(found.asked, newest=newest),
+        "best_address": _search_for(found.asked, newest=False),
+        "newest_address": _search_for(found.asked, newest=True),
         "follow": urlencode({"interests": found.asked}),
         "longest": searching.LONGEST,
     }
     return render(request, "digest/search.html", context)
+
+
+def _line_of(result):
+    marked = {"title": result.title, "byline": result.byline, "snippet": result.snippet}
+    return line(result.paper, level=2, dated=True, **marked)
+
+
+def _search_for(asked, *, newest):
+    """Return the address of this search, in this order."""
+    query = {"q": asked} | ({"order": "new"} if newest else {})
+    return f"{reverse('search')}?{urlencode(query)}"

@@ -176,6 +176,20 @@ def test_a_search_has_pages_and_another_order(client):
     assert newest == [f"Graphs {n}" for n in range(10)]
 
 
+def test_the_links_of_a_search_lead_to_its_pages_in_the_same_order_and_to_the_other_order(client):
+    for n in range(11):
+        make.paper(f"Graphs {n}", "Graphs.", day=TODAY - n * DAY)
+    archive.renew(NOW)
+
+    def leads_to(page):
+        """Return where the links to the other order and to the next page lead."""
+        links = page.xpath("//a[contains(., ' first')]/@href | //a[@rel='next']/@href")
+        return [link.removeprefix("/search/?q=graphs") for link in links]
+
+    assert leads_to(search(client, "graphs")) == ["&order=new", "&page=2"]
+    assert leads_to(search(client, "graphs", order="new")) == ["", "&order=new&page=2"]
+
+
 def test_the_last_page_of_a_search_says_that_it_found_more_than_it_shows(client, monkeypatch):
     for n in range(21):
         make.paper(f"Graphs {n}")
