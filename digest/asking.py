@@ -96,9 +96,7 @@ def ask(subscriber, asked: str, day: date, now) -> Answer:
     paper = find_paper(asked)
     if paper is None:
         return Answer(day=day)
-    works = [paper.pk, *aliases_of(Paper.objects.filter(pk=paper.pk))]
-    picks = Pick.objects.filter(subscriber=subscriber, paper__in=works).order_by("pk")
-    pick = picks.select_related("digest", "digest__letter", "paper", "leader__paper").first()
+    pick = _pick_of(subscriber, paper)
     until, days = planning.new_to(subscriber, day, now)
     days = min(days, editions.LONGER[0])  # Those of a month take too long to read for a page.
     is_new = Paper.objects.new_on(until, days).filter(pk=paper.pk).exists()
@@ -109,18 +107,31 @@ def ask(subscriber, asked: str, day: date, now) -> Answer:
         issue = editions.for_page(until, days)
     except fitting.NotFitted:
         return answer
-    planned = planning.planned_for(subscriber, issue)
-    if any(one.is_second and one.paper == paper.pk for one in planned):
-        return replace(answer, verdict=Verdict("second"))
-    if not is_new or paper.pk not in issue.places:  # So new that the archive is without it.
-        return answer
-    verdict = _judge(subscriber, issue, paper)
-    if verdict.what == "chosen" and all(one.paper != paper.pk for one in planned):
-        verdict = replace(verdict, what="crowded")  # By a second chance, which had its place.
-    if verdict.other < 0:
+    verdict = _verdict(subscriber, issue, paper, is_new=is_new)
+    if verdict is None or verdict.other < 0:
         return replace(answer, verdict=verdict)
     other = Paper.objects.filter(pk=issue.ids[verdict.other]).first()
     return replace(answer, verdict=verdict, other=other) if other else answer
+
+
+def _pick_of(subscriber, paper):
+    """Return her pick of the paper, or of the same work under another id, or None."""
+    works = [paper.pk, *aliases_of(Paper.objects.filter(pk=paper.pk))]
+    picks = Pick.objects.filter(subscriber=subscriber, paper__in=works).order_by("pk")
+    return picks.select_related("digest", "digest__letter", "paper", "leader__paper").first()
+
+
+def _verdict(subscriber, issue, paper, *, is_new) -> Verdict | None:
+    """Return what the ranking says of a paper that she has not had, None where it can't."""
+    planned = planning.planned_for(subscriber, issue)
+    if any(one.is_second and one.paper == paper.pk for one in planned):
+        return Verdict("second")
+    if not is_new or paper.pk not in issue.places:  # So new that the archive is without it.
+        return None
+    verdict = _judge(subscriber, issue, paper)
+    if verdict.what == "chosen" and all(one.paper != paper.pk for one in planned):
+        return replace(verdict, what="crowded")  # By a second chance, which had its place.
+    return verdict
 
 
 def _judge(subscriber, issue, paper):

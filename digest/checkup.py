@@ -59,7 +59,23 @@ def examine(now, resolver: Resolver | None = None) -> Iterator[Finding]:
 
     DNS is asked through `resolver`, or the machine's own where there is none.
     """
-    parts: list[tuple[str, Callable]] = [
+    for what, look in _parts():
+        try:
+            grade, said = look(now)
+        except Exception as error:
+            grade, said = _broken(error)
+        yield Finding(what, grade, said)
+        if what == "database" and grade == "wrong":
+            return  # Nearly all of the rest asks it.
+    try:
+        yield from _dns_records(resolver)
+    except Exception as error:
+        yield Finding("DNS records", *_broken(error))
+
+
+def _parts() -> list[tuple[str, Callable]]:
+    """Return what is looked at, in this order, each with the function that says how it is."""
+    return [
         ("settings", premises.names),
         ("data", premises.data),  # Before it: where a disk is full, SQLite doesn't answer.
         ("database", premises.database),
@@ -91,18 +107,6 @@ def examine(now, resolver: Resolver | None = None) -> Iterator[Finding]:
         ("webhook", premises.webhook),
         ("figures", premises.figures),
     ]
-    for what, look in parts:
-        try:
-            grade, said = look(now)
-        except Exception as error:
-            grade, said = _broken(error)
-        yield Finding(what, grade, said)
-        if what == "database" and grade == "wrong":
-            return  # Nearly all of the rest asks it.
-    try:
-        yield from _dns_records(resolver)
-    except Exception as error:
-        yield Finding("DNS records", *_broken(error))
 
 
 def _broken(error):

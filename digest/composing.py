@@ -170,7 +170,7 @@ def lines_of(material: Material) -> dict[str, str]:
     Her language is the active one.
     """
     say = partial(_said, material.language)
-    digest, picks, topics = material.digest, material.picks, tuple(material.topics)
+    digest = material.digest
     lines = {
         "day": say(wording.weekday, digest.day),
         "because": _because(material),
@@ -178,25 +178,36 @@ def lines_of(material: Material) -> dict[str, str]:
         if digest.receipt
         else "",
     }
-    if picks:
-        best, *others = [pick.paper for pick in picks[:4]]
-        texts = tuple([paper.title for paper in others]) or (best.abstract,)
-        lines["subject"] = say(wording.subject, best.title, len(picks) - 1)
-        lines["preheader"] = wording.preheader(texts)
-        lines["looked"] = say(wording.looked, len(picks), digest.considered, bool(topics))
-        if topics:
-            lines["looked"] = lines["looked"].replace("%s", wording.names(topics))
-        if material.is_first:
-            hers = material.subscriber
-            clock = (hers.hour, hers.timezone, hers.is_daily)
-            lines["welcome"] = say(wording.welcome, settings.SITE_NAME, *clock)
-        if digest.since:
-            away = (digest.day - digest.since).days
-            lines["caught_up"] = say(wording.caught_up, away, digest.considered)
+    if material.picks:
+        lines |= _of_picks(material, say)
     else:
         lines["subject"] = say(wording.quiet_subject)
-        lines["preheader"] = lines["quiet"] = say(wording.quiet, digest.considered, topics)
+        lines["preheader"] = lines["quiet"] = say(
+            wording.quiet, digest.considered, tuple(material.topics)
+        )
     return {name: line for name, line in lines.items() if line}
+
+
+def _of_picks(material, say) -> dict[str, str]:
+    """Return the lines that only a digest with papers has."""
+    digest, picks, topics = material.digest, material.picks, tuple(material.topics)
+    best, *others = [pick.paper for pick in picks[:4]]
+    texts = tuple([paper.title for paper in others]) or (best.abstract,)
+    lines = {
+        "subject": say(wording.subject, best.title, len(picks) - 1),
+        "preheader": wording.preheader(texts),
+        "looked": say(wording.looked, len(picks), digest.considered, bool(topics)),
+    }
+    if topics:
+        lines["looked"] = lines["looked"].replace("%s", wording.names(topics))
+    if material.is_first:
+        hers = material.subscriber
+        clock = (hers.hour, hers.timezone, hers.is_daily)
+        lines["welcome"] = say(wording.welcome, settings.SITE_NAME, *clock)
+    if digest.since:
+        away = (digest.day - digest.since).days
+        lines["caught_up"] = say(wording.caught_up, away, digest.considered)
+    return lines
 
 
 def _because(material):

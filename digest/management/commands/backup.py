@@ -26,31 +26,41 @@ class Command(BaseCommand):
         database = Path(connection.settings_dict["NAME"]).resolve()
         if not database.exists():
             raise CommandError(f"There is no database yet in {database.parent}.")
-        try:
-            os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        except FileExistsError:
-            raise CommandError(f"{file} is there already.") from None
-        except OSError as error:
-            raise CommandError(f"{file} can't be written: {error.strerror}.") from None
-        try:
-            with (
-                closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as source,
-                closing(sqlite3.connect(file)) as copy,
-            ):
-                source.backup(copy)
-                damage = _damage(copy)
-        except sqlite3.Error as error:
-            file.unlink()  # A half of a database would be taken for a backup.
-            raise CommandError(f"{database} can't be copied to {file}: {error}.") from None
-        if damage:
-            file.unlink()  # Nor is this one: it would take the place of a good one.
-            raise CommandError(
-                f"{database} is damaged ({damage}), and no copy was kept: docs/backup.md says how "
-                f"to put back an older one."
-            )
+        _make(file)
+        _copy(database, file)
         self.stdout.write(
             f"The database is in {file}, {file.stat().st_size / 10**6:.1f} MB. Keep the secret key "
             f"with it, in another place: links in letters are signed with it."
+        )
+
+
+def _make(file):
+    """Make the file, which only its owner can read, and which must not be there yet."""
+    try:
+        os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        raise CommandError(f"{file} is there already.") from None
+    except OSError as error:
+        raise CommandError(f"{file} can't be written: {error.strerror}.") from None
+
+
+def _copy(database, file):
+    """Copy the database into the file. Where that fails, no file stays."""
+    try:
+        with (
+            closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as source,
+            closing(sqlite3.connect(file)) as copy,
+        ):
+            source.backup(copy)
+            damage = _damage(copy)
+    except sqlite3.Error as error:
+        file.unlink()  # A half of a database would be taken for a backup.
+        raise CommandError(f"{database} can't be copied to {file}: {error}.") from None
+    if damage:
+        file.unlink()  # Nor is this one: it would take the place of a good one.
+        raise CommandError(
+            f"{database} is damaged ({damage}), and no copy was kept: docs/backup.md says how "
+            f"to put back an older one."
         )
 
 
