@@ -11,7 +11,7 @@ class DigestConfig(AppConfig):
     verbose_name = "Papers and digests"
 
     def ready(self):
-        from digest import composing, ledger, panels, roles, tasks
+        from digest import composing, history, panels, roles, tasks
         from subscriptions import registry
         from subscriptions.hints import hint
 
@@ -22,10 +22,10 @@ class DigestConfig(AppConfig):
         registry.composers["digest"] = composing.compose
         registry.composers["welcome"] = composing.compose
         registry.on_confirmed.append(partial(hint, tasks.plan_digests))
-        registry.on_never_left.append(ledger.take_back_picks)
-        registry.on_reconciled.append(ledger.write_days_of)
-        registry.exporters.append(ledger.export)
-        registry.on_reset.append(ledger.forget_feedback)
+        registry.on_never_left.append(history.take_back_picks)
+        registry.on_reconciled.append(history.write_days_of)
+        registry.exporters.append(history.export)
+        registry.on_reset.append(history.forget_feedback)
         registry.previews.append(panels.difference)
         registry.panels.append(panels.history_panel)
         registry.panels.append(panels.saved_panel)

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.utils import translation
 
-from digest import ledger, wording
+from digest import history, wording
 from digest.models import Digest, Observation, Paper, Pick
 from subscriptions.models import Letter, Subscriber
 from subscriptions.statements import among, run
@@ -193,7 +193,7 @@ def gather(
 def _news(digest):
     """Return what happened to the papers that she saved, in her language."""
     with translation.override(digest.subscriber.letter_language):
-        return [wording.told(event) for event in ledger.news_of_saved(digest.subscriber, digest)]
+        return [wording.told(event) for event in history.news_of_saved(digest.subscriber, digest)]
 
 
 def _stored_picks(digests):

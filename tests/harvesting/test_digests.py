@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from digest import ledger, planning, steering
+from digest import history, planning, steering
 from digest.models import Digest, Feedback
 from subscriptions import registry
 from subscriptions.models import Letter, Subscriber
@@ -70,7 +70,7 @@ def test_what_another_saved_and_was_told_is_no_part_of_her_news():
         paper.events.create(kind="revised", note="version 2", at=NOW)
     had = came_back.letter(other, left_at=NOW + timedelta(hours=1))
     Digest.objects.create(subscriber=other, day=had.day, letter=had)
-    (told,) = ledger.news_of_saved(one, Digest(subscriber=one, day=NOW.date()))
+    (told,) = history.news_of_saved(one, Digest(subscriber=one, day=NOW.date()))
     assert told.paper.title == "Roads"
 
 

@@ -1,4 +1,4 @@
-"""What was sent to whom, kept true when the post office ends a letter or a reader asks for hers."""
+"""What each reader got and said, kept true when a letter ends and when she asks for hers."""
 
 from django.db.models import F
 
