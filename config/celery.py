@@ -106,15 +106,15 @@ app.conf.beat_schedule = {
         "schedule": crontab(minute="2-59/5"),
         "options": {"expires": 240},
     },
-    "see that digests are let in": {
-        "task": "digest.tasks.check_refusals",
-        "schedule": crontab(minute="3-59/5"),
-        "options": {"expires": 240},
-    },
     "see that older letters keep them": {
         "task": "digest.tasks.check_older_promises",
         "schedule": crontab(minute=37),
         "options": {"expires": 3000},
+    },
+    "see that digests are let in": {
+        "task": "digest.tasks.check_refusals",
+        "schedule": crontab(minute="3-59/5"),
+        "options": {"expires": 240},
     },
     "count what the days are like": {
         "task": "digest.tasks.count_days",

@@ -226,8 +226,14 @@ def search(request):
 
 
 def _line_of(result):
-    marked = {"title": result.title, "byline": result.byline, "snippet": result.snippet}
-    return line(result.paper, level=2, dated=True, **marked)
+    return line(
+        result.paper,
+        level=2,
+        title=result.title,
+        byline=result.byline,
+        snippet=result.snippet,
+        dated=True,
+    )
 
 
 def _search_for(asked, *, newest):

@@ -4,13 +4,12 @@ from celery import shared_task
 from django.utils import timezone
 
 from subscriptions.post import clock
-from subscriptions.tasks import in_time
+from subscriptions.tasks import deliver_due_letters, in_time
 
 
 @shared_task
 def plan_digests():
     from digest import planning, pulses  # numpy's import, which only workers pay.
-    from subscriptions.tasks import deliver_due_letters
 
     now = clock.of_database()  # Workers' clocks may be ahead.
     pulses.beat(pulses.TICK, now)
@@ -87,6 +86,15 @@ def check_promises():
 
 
 @shared_task
+def check_older_promises():
+    """See the same of letters that check_promises leaves out, where there are very many."""
+    from digest import alarms
+
+    now = clock.of_database()
+    alarms.note(alarms.promises_broken_earlier(now), now)
+
+
+@shared_task
 def check_refusals():
     """See whether mail servers let our digests in."""
     from digest import alarms
@@ -101,15 +109,6 @@ def count_days():
     from digest import tallies
 
     tallies.count(timezone.now())
-
-
-@shared_task
-def check_older_promises():
-    """The same of the letters that are left out each five minutes, where there are very many."""
-    from digest import alarms
-
-    now = clock.of_database()
-    alarms.note(alarms.promises_broken_earlier(now), now)
 
 
 @shared_task
