@@ -90,15 +90,9 @@ def claim(
     now to have arrived. Without `ids`, those that `suspects` returns are left out. Who claims many
     times a second need not look for awaited letters, nor count for providers, each time.
     """
-    if ids is not None:
-        its, numbers = among(ids)
-        queues = [(f"id {its}", numbers)]
-    else:
-        queues = [(f"day IS {day} AND stumbles < {SUSPECT:d}", []) for day in ("NULL", "NOT NULL")]
-        queues = queues[not looks_for_awaited :]
     claimed: list[Letter] = []
     waiting: Counter[str] = Counter()  # Letters for each provider that were put off.
-    for queue, numbers in queues:
+    for queue, numbers in _queues(ids, looks_for_awaited):
         while (room := limit - len(claimed)) > 0 and waiting.total() < MOST_PUT_OFF:
             letters = rows.lock_due(queue, numbers, now, room)
             claimed += _claim(letters, now, waiting if is_counting else None)
@@ -107,6 +101,18 @@ def claim(
         else:
             return claimed, False
     return claimed, True
+
+
+def _queues(ids, looks_for_awaited) -> list[tuple[str, list]]:
+    """Return which letters are claimed, those that come first first: conditions with their values.
+
+    Letters that a person waits for are of no day.
+    """
+    if ids is not None:
+        its, numbers = among(ids)
+        return [(f"id {its}", numbers)]
+    days = ("NULL", "NOT NULL") if looks_for_awaited else ("NOT NULL",)
+    return [(f"day IS {day} AND stumbles < {SUSPECT:d}", []) for day in days]
 
 
 def suspects(now: datetime, limit: int = 10) -> list[int]:
@@ -121,6 +127,17 @@ def suspects(now: datetime, limit: int = 10) -> list[int]:
 
 def _claim(letters, now, waiting) -> list[Letter]:
     """Claim those of these locked letters that may leave now; end or put off the others."""
+    wanted = _wanted(letters, now)
+    if waiting is not None:
+        allotment = providers.allot(wanted, now, waiting)
+        rows.put_off(allotment.put_off)
+        wanted = allotment.allowed
+    each = [{"attempt": letter.attempt + 1} for letter in wanted]
+    return move(wanted, State.CLAIMED, now, each=each, lease_until=now + LEASE)
+
+
+def _wanted(letters, now) -> list[Letter]:
+    """Return those of these locked letters that are to be sent yet, and end the others."""
     if told := told_of([letter.id for letter in letters if letter.repeats]):
         arrived = [letter for letter in letters if letter.id in told]
         end(arrived, State.ACCEPTED, "", now, last_reply=KNOWN)
@@ -134,13 +151,7 @@ def _claim(letters, now, waiting) -> list[Letter]:
                 end([letter], State.SKIPPED, reason, now)
             else:
                 wanted.append(letter)
-    allowed = wanted
-    if waiting is not None:
-        allotment = providers.allot(wanted, now, waiting)
-        allowed = allotment.allowed
-        rows.put_off(allotment.put_off)
-    each = [{"attempt": letter.attempt + 1} for letter in allowed]
-    return move(allowed, State.CLAIMED, now, each=each, lease_until=now + LEASE)
+    return wanted
 
 
 def why_unwanted(letter: Letter, subscriber: Subscriber, now) -> str:
