@@ -226,10 +226,10 @@ def _said(language, line, *of):
 
 def tokens_of(materials: Sequence[Material]) -> list[dict[str, str]]:
     """Return the tokens of each letter's links, by what they are for."""
-    readers = [material.subscriber.public_id for material in materials]
+    readers = [(one.subscriber.public_id, one.subscriber.moved_at) for one in materials]
     tokens = links.tokens(READERS, readers)
     some = [
-        (own, material.digest.public_id, reader)
+        (own, (material.digest.public_id, reader[1]), reader)
         for own, material, reader in zip(tokens, materials, readers, strict=True)
         if material.picks
     ]

@@ -170,19 +170,31 @@ class ReaderFeed(PaperFeed):
 
 def url(subscriber: Subscriber) -> str:
     """Return the address of a reader's feed. Whoever has it can read what she gets, no more."""
-    token = links.token("feed", subscriber.public_id)
+    token = links.own_token("feed", subscriber)
     return settings.SITE_URL + reverse("reader-feed", args=[token])
 
 
 @require_safe
 @for_token_holders
 def reader(request, token):
-    """A reader's picks. Of one who was erased there is nothing left, and it doesn't come back."""
+    """A reader's picks. What is gone for good says so, and programs ask for it no more: the feed of
+    one who was erased, or an address of it from before she moved.
+    """
     try:
-        subscriber = Subscriber.objects.filter(public_id=links.read("feed", token)).first()
+        subscriber = links.holder("feed", token)
     except links.BadToken:
-        return HttpResponse(_("There is no such feed."), "text/plain; charset=utf-8", status=404)
-    if subscriber is None:
-        return HttpResponse(_("This feed is gone."), "text/plain; charset=utf-8", status=410)
+        return _said(_("There is no such feed."), 404)
+    except Subscriber.DoesNotExist:
+        return _said(_("This feed is gone."), 410)
+    except links.ClosedToken:
+        moved = _(
+            "The digest has moved to another address, and this feed ended with that. Your "
+            "preferences have its new address."
+        )
+        return _said(moved, 410)
     with translation.override(subscriber.letter_language):
         return ReaderFeed()(request, subscriber=subscriber)
+
+
+def _said(words, status):
+    return HttpResponse(words, "text/plain; charset=utf-8", status=status)

@@ -70,8 +70,8 @@ ALWAYS = [
         gettext_lazy("Your address and settings"),
         gettext_lazy(
             "Your email address, time zone, hour, language and other settings, and since when you "
-            "are subscribed, paused, unsubscribed or out of reach. They say what is sent to you, "
-            "and when nothing is."
+            "have this address, and are subscribed, paused, unsubscribed or out of reach. They say "
+            "what is sent to you, when nothing is, and which links are yours."
         ),
         lambda: (
             _("Kept until you erase it, or for %(days)s where you never confirm it.")

@@ -83,7 +83,7 @@ def history_panel(subscriber) -> str:
             "day": one.day,
             "title": titles.get(one.pk, ""),
             "more": one.count - 1,
-            "token": links.token("digest", one.public_id),
+            "token": links.own_token("digest", subscriber, one.public_id),
         }
         for one in had
     ]
@@ -98,8 +98,8 @@ def saved_panel(subscriber) -> str:
         {
             "papers": [one.paper for one in saved[:SHOWN]],
             "count": saved.count(),
-            "token": links.token("preferences", subscriber.public_id),
-            "feedback_token": links.token("feedback", subscriber.public_id),
+            "token": links.own_token("preferences", subscriber),
+            "feedback_token": links.own_token("feedback", subscriber),
         },
     )
 
@@ -116,7 +116,7 @@ def steering_panel(subscriber) -> str:
     return render_to_string(
         "digest/_steering.html",
         {
-            "token": links.token("preferences", subscriber.public_id),
+            "token": links.own_token("preferences", subscriber),
             "subscriber": subscriber,
             "words": steering.learned_words(subscriber)[:8],
             "in_library": subscriber.library.count(),

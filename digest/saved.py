@@ -32,7 +32,7 @@ def page(request, token):
     asked = request.GET.get("paper", "")
     context = {
         "token": token,
-        "feedback_token": links.token("feedback", subscriber.public_id),
+        "feedback_token": links.own_token("feedback", subscriber),
         "subscriber": subscriber,
         "page": shown,
         "rows": _rows(list(shown)),

@@ -115,14 +115,15 @@ def topics(request):
 def digest(request, token):
     """The letter on the web. Whoever has its link may say more, less and save for her, no more."""
     try:
-        public_id = links.read("digest", token)
+        public_id, since = links.read("digest", token)
         found = Digest.objects.select_related("subscriber").get(public_id=public_id)
     except (links.BadToken, Digest.DoesNotExist):
         return bad_link(request)
+    links.refuse_closed(found.subscriber, since)
     context = {
         "digest": found,
         "picks": found.picks.whole(),
-        "feedback_token": links.token("feedback", found.subscriber.public_id),
+        "feedback_token": links.own_token("feedback", found.subscriber),
     }
     return render(request, "digest/digest.html", context)
 
@@ -150,12 +151,13 @@ def feedback(request, token):
         return refused(request, _("There is no such paper, or no such value."))
     taken = steering.said(subscriber, paper) if value == "clear" else ""
     if is_said:
+        leads_back = "back" in sent and holder_of(sent["back"], "preferences") == subscriber
         try:
             steering.say(subscriber, paper, value, timezone.now())
         except Subscriber.DoesNotExist:  # Erased by another click, in this very moment.
             return bad_link(request)
         hint(tasks.learn_from_feedback)
-        if "back" in sent and holder_of(sent["back"], "preferences") == subscriber:
+        if leads_back:
             return _back_to_saved(sent["back"], sent.get("page", ""), paper)
     return _feedback(request, subscriber, paper, value, taken)
 
@@ -196,7 +198,7 @@ def learned(request, token):
     context = {
         "subscriber": subscriber,
         "token": token,
-        "feedback_token": links.token("feedback", subscriber.public_id),
+        "feedback_token": links.own_token("feedback", subscriber),
         "words": sorted(words, key=lambda word: (word["weight"] < 0, -abs(word["weight"]))),
         "removed": steering.removed_words(subscriber),
         "in_library": subscriber.library.count(),
@@ -243,10 +245,13 @@ def why(request, token):
 
 
 def holder_of(token, purpose):
-    """Return the subscriber whose token for this purpose it is, None where it is nobody's."""
+    """Return the subscriber whose token for this purpose it is, None where it is nobody's.
+
+    Raises links.ClosedToken, which for_token_holders answers.
+    """
     try:
-        return Subscriber.objects.filter(public_id=links.read(purpose, token)).first()
-    except links.BadToken:
+        return links.holder(purpose, token)
+    except (links.BadToken, Subscriber.DoesNotExist):
         return None
 
 

@@ -2,6 +2,10 @@
 
 A token proves that its holder got it from us, for one purpose and one thing. It holds a random id
 and a signature; no address, and nothing that could be guessed from another token.
+
+Letters lie in a mailbox for good, also in one that she has left behind: a token for what is hers
+says since when she has her address, and is closed by the next move. Who never moved has none that
+says so.
 """
 
 import uuid
@@ -33,6 +37,10 @@ class ExpiredToken(BadToken):
     """It was ours once."""
 
 
+class ClosedToken(Exception):
+    """It is from before her digest moved to another address, and opens nothing any more."""
+
+
 def token(purpose: str, public_id: uuid.UUID, asked_at: datetime | None = None) -> str:
     """Return a token for one purpose. With `asked_at`, it answers what was asked at that moment."""
     value = _encoded(public_id.bytes)
@@ -42,9 +50,22 @@ def token(purpose: str, public_id: uuid.UUID, asked_at: datetime | None = None) 
     return signed
 
 
-def tokens(purposes: Iterable[str], public_ids: Iterable[uuid.UUID]) -> list[dict[str, str]]:
-    """Return the tokens of each of many things, by their purposes."""
-    values = [_encoded(public_id.bytes) for public_id in public_ids]
+def own_token(purpose: str, subscriber: Subscriber, public_id: uuid.UUID | None = None) -> str:
+    """Return her token for one purpose, or for a thing of hers, which her next move closes."""
+    (own,) = tokens([purpose], [(public_id or subscriber.public_id, subscriber.moved_at)])
+    return own[purpose]
+
+
+def tokens(
+    purposes: Iterable[str], owned: Iterable[tuple[uuid.UUID, datetime | None]]
+) -> list[dict[str, str]]:
+    """Return the tokens of each of many things, by their purposes. Each comes with the moment when
+    its owner moved.
+    """
+    values = [
+        _encoded(public_id.bytes) if moved_at is None else _since(public_id, moved_at)
+        for public_id, moved_at in owned
+    ]
     found: list[dict[str, str]] = [{} for _ in values]
     for purpose in purposes:
         for own, token in zip(found, _signed(purpose, values), strict=True):
@@ -52,10 +73,39 @@ def tokens(purposes: Iterable[str], public_ids: Iterable[uuid.UUID]) -> list[dic
     return found
 
 
-def read(purpose: str, token: str) -> uuid.UUID:
-    """Return the id in the token. Raises BadToken."""
-    public_id, _ = _read(purpose, token)
-    return public_id
+def read(purpose: str, token: str) -> tuple[uuid.UUID, int]:
+    """Return the id in the token, and what it is bound to: 0 is nothing. Raises BadToken."""
+    try:
+        value = _signer(purpose).unsign(token)
+        encoded, _, bound = value.partition("~")
+        return uuid.UUID(bytes=urlsafe_b64decode(encoded + "==")), int(bound or "0", 16)
+    except (signing.BadSignature, ValueError) as error:
+        raise BadToken from error
+
+
+def holder(purpose: str, token: str) -> Subscriber:
+    """Return whose token it is.
+
+    Raises BadToken, Subscriber.DoesNotExist for one who was erased, and ClosedToken.
+    """
+    public_id, since = read(purpose, token)
+    subscriber = Subscriber.objects.get(public_id=public_id)
+    refuse_closed(subscriber, since)
+    return subscriber
+
+
+def refuse_closed(subscriber: Subscriber, since: int) -> None:
+    """Raise ClosedToken where one that is bound to this was made before her digest moved.
+
+    One from after it opens, even though a backup that was restored may not know of the move.
+    """
+    if is_closed(subscriber, since):
+        raise ClosedToken
+
+
+def is_closed(subscriber: Subscriber, since: int) -> bool:
+    """Return whether a token that is bound to this was made before her digest moved."""
+    return subscriber.moved_at is not None and since < _seconds(subscriber.moved_at)
 
 
 def read_confirm(token: str, now: datetime) -> tuple[str, uuid.UUID, datetime]:
@@ -90,11 +140,11 @@ def answer_url(subscriber: Subscriber, kind: str, asked_at: datetime) -> str:
 
 
 def preferences_url(subscriber: Subscriber) -> str:
-    return _url("preferences", token("preferences", subscriber.public_id))
+    return _url("preferences", own_token("preferences", subscriber))
 
 
 def unsubscribe_url(subscriber: Subscriber) -> str:
-    return _url("unsubscribe", token("unsubscribe", subscriber.public_id))
+    return _url("unsubscribe", own_token("unsubscribe", subscriber))
 
 
 def _signed(purpose, values) -> list[str]:
@@ -102,6 +152,17 @@ def _signed(purpose, values) -> list[str]:
     signatures = macs(f"{_salt(purpose)}signer", values, settings.SECRET_KEY)
     pairs = zip(values, map(_encoded, signatures), strict=True)
     return [f"{value.decode()}.{signature.decode()}" for value, signature in pairs]
+
+
+def _since(public_id, moved_at):
+    """Return what a token says of what is hers since then: in seconds, or it would be longer than a
+    line of a letter (subscriptions.wire).
+    """
+    return _encoded(public_id.bytes) + b"~%x" % _seconds(moved_at)
+
+
+def _seconds(moment):
+    return (moment - EPOCH) // timedelta(seconds=1)
 
 
 def _encoded(data):
@@ -125,23 +186,13 @@ def _read_answer(purposes, token, now):
     """Return which of these purposes the token has, whom it asked, and when."""
     for purpose in purposes:
         with suppress(BadToken):
-            public_id, asked_at = _read(purpose, token)
+            public_id, asked = read(purpose, token)
             break
     else:
         raise BadToken
-    if asked_at is None:
+    if not asked:
         raise BadToken
+    asked_at = EPOCH + timedelta(microseconds=asked)
     if now - asked_at > timedelta(days=CONFIRM_DAYS):
         raise ExpiredToken
     return purpose, public_id, asked_at
-
-
-def _read(purpose, token):
-    try:
-        value = _signer(purpose).unsign(token)
-        encoded, _, asked = value.partition("~")
-        public_id = uuid.UUID(bytes=urlsafe_b64decode(encoded + "=="))
-        asked_at = EPOCH + timedelta(microseconds=int(asked, 16)) if asked else None
-    except (signing.BadSignature, ValueError, OverflowError) as error:
-        raise BadToken from error
-    return public_id, asked_at

@@ -2,6 +2,8 @@
 
 The old one may have been left behind in a browser, the new one mistyped: neither moves anything
 alone. What is answered tells nobody whether the new address is known here.
+
+What lies in the old mailbox opens nothing of hers from then on (subscriptions.links).
 """
 
 from datetime import timedelta
@@ -122,10 +124,10 @@ def _complete(move, subscriber, other, now):
     if other:
         signup.erase(other, now=now)
     subscriber.email = move.new_email
-    subscriber.confirmed_at = now  # The address that she has now.
+    subscriber.confirmed_at = subscriber.moved_at = now  # The address that she has now.
     try:
         with transaction.atomic():
-            subscriber.save(update_fields=["email", "confirmed_at"])
+            subscriber.save(update_fields=["email", "confirmed_at", "moved_at"])
     except IntegrityError:  # Someone signed it up in this very moment.
         raise Taken from None
     move.done_at = now

@@ -14,6 +14,7 @@ from django.db.models import F
 
 from subscriptions import correspondence, registry, rhythm, schedule, seals
 from subscriptions.exporting import rows
+from subscriptions.links import ClosedToken
 from subscriptions.models import (
     Consent,
     Letter,
@@ -126,7 +127,7 @@ def _ask_to_confirm(subscriber, door, now):
 
 
 def confirm(subscriber: Subscriber, asked_at, *, door: Door, now, kind: str = Kind.CONFIRM) -> None:
-    """Say yes to what a letter of this kind asked at that moment. Raises UsedToken.
+    """Say yes to what a letter of this kind asked at that moment. Raises UsedToken or ClosedToken.
 
     To a confirmation: the first digest is due at once, or the next one at her hour where she had
     today's before she left. To a goodbye: all is as it was before she left. To the question whether
@@ -146,8 +147,11 @@ def confirm(subscriber: Subscriber, asked_at, *, door: Door, now, kind: str = Ki
 def is_open(subscriber: Subscriber, asked_at, *, now, kind: str = Kind.CONFIRM) -> bool:
     """Return whether what a letter of this kind asked at that moment waits for her answer.
 
-    Raises UsedToken where it was answered, and she has left since.
+    Raises UsedToken where it was answered, and she has left since, and ClosedToken where it was
+    asked before her digest moved to another address.
     """
+    if subscriber.moved_at is not None and asked_at < subscriber.moved_at:
+        raise ClosedToken
     state = subscriber.state_at(now)
     if state == "suppressed":
         return kind == Kind.BOUNCED and subscriber.may_vouch(asked_at)

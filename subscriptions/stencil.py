@@ -37,7 +37,8 @@ def hole(name: str) -> str:
 
 
 def stand_in(purpose: str) -> str:
-    """Return what stands in a link for a token that is put in later. It is as long as one.
+    """Return what stands in a link for a token that is put in later. It is as long as one, of who
+    never moved: another is nine characters longer, which moves no line's end.
 
     It leaves a hole with the name of the purpose, a word of lower case.
     """

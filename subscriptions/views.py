@@ -3,6 +3,7 @@
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import wraps
 from math import ceil
 
 from django.conf import settings
@@ -74,8 +75,19 @@ QUESTIONS = {
 
 
 def for_token_holders(view):
-    """Mark a page that a token opens: it asks for no cookie. (config.policies keeps it secret.)"""
-    return csrf_exempt(require_http_methods(["GET", "HEAD", "POST"])(view))
+    """Mark a page that a token opens: it asks for no cookie. (config.policies keeps it secret.)
+
+    A token from before her digest moved opens none, and is told what to do.
+    """
+
+    @wraps(view)
+    def opened(request, *args, **kwargs):
+        try:
+            return view(request, *args, **kwargs)
+        except links.ClosedToken:
+            return _bad_link(request, 410, is_closed=True)
+
+    return csrf_exempt(require_http_methods(["GET", "HEAD", "POST"])(opened))
 
 
 def for_all_to_read(view):
@@ -170,7 +182,7 @@ def _has_begun(subscriber):
 @for_token_holders
 def preferences(request, token):
     try:
-        subscriber = Subscriber.objects.get(public_id=links.read("preferences", token))
+        subscriber = links.holder("preferences", token)
     except (links.BadToken, Subscriber.DoesNotExist):
         return _bad_link(request, 404)
     if request.method != "POST":
@@ -189,7 +201,10 @@ def preferences(request, token):
 
 @for_token_holders
 def move(request, token):
-    """The page where the old or the new address says yes to a move."""
+    """The page where the old or the new address says yes to a move.
+
+    Once it is done, the link in the old mailbox leads nowhere, and doesn't say where she is.
+    """
     now, taken = timezone.now(), False
     try:
         side, public_id, asked_at = links.read_move(token, now)
@@ -213,8 +228,9 @@ def move(request, token):
         "consent": MOVE[side],
         "new_address": addresses.readable(wish.new_email),
         "address": addresses.readable(subscriber.email),
-        "preferences_url": links.preferences_url(subscriber),
     }
+    if side == "new":
+        context["preferences_url"] = links.preferences_url(subscriber)
     return render(request, "subscriptions/move.html", context)
 
 
@@ -243,8 +259,9 @@ def lost(request):
 
 @for_token_holders
 def unsubscribe(request, token):
+    """Where she leaves. A link from before her digest moved does that, too, and tells no more."""
     try:
-        public_id = links.read("unsubscribe", token)
+        public_id, since = links.read("unsubscribe", token)
     except links.BadToken:
         return _bad_link(request, 404)
     now, context = timezone.now(), {}
@@ -255,10 +272,12 @@ def unsubscribe(request, token):
             door = _door(request, via)
             context["under_way"] = signup.unsubscribe(public_id, door=door, now=now)
     if subscriber := Subscriber.objects.filter(public_id=public_id).first():
-        context |= {"subscriber": subscriber, "address": addresses.readable(subscriber.email)}
+        context["subscriber"] = subscriber
+        if not links.is_closed(subscriber, since):
+            context["address"] = addresses.readable(subscriber.email)
     if request.method != "POST":
         return render(request, "subscriptions/unsubscribe.html", context)
-    if subscriber is not None:
+    if "address" in context:
         context |= _ways_back(subscriber, now)
     return render(request, "subscriptions/unsubscribed.html", context)
 
@@ -420,8 +439,8 @@ def refused(request, why):
     return render(request, "400.html", {"said": why}, status=400)
 
 
-def _bad_link(request, status, of_move=False):
-    context = {"expired": status == 410, "of_move": of_move}
+def _bad_link(request, status, of_move=False, is_closed=False):
+    context = {"expired": status == 410, "of_move": of_move, "is_closed": is_closed}
     return render(request, "subscriptions/bad_link.html", context, status=status)
 
 

@@ -12,8 +12,10 @@ from email.policy import EmailPolicy
 from functools import lru_cache
 
 #: A signed token in a link, as subscriptions.links makes them.
-TOKEN = re.compile(r"/([\w-]{22}\.[\w-]{43})(?=/)", re.ASCII)
-WIDTH = 75  # Octets of a line, besides the "=" that goes on with it on the next.
+TOKEN = re.compile(r"/([\w-]{22}(?:~[0-9a-f]{8})?\.[\w-]{43})(?=/)", re.ASCII)
+WIDTH = (
+    75  # Octets of a line, besides the "=" that goes on with it on the next: a token has no more.
+)
 WORD = len("=?utf-8?q??=")
 UNSAFE = re.compile(rb"[^ -~]+")  # Besides "=".
 #: A short line that is the same in quoted-printable, as most are, without a token.

@@ -19,7 +19,7 @@ from config import errors, policies
 from digest import archive, planning
 from digest.models import Digest, LibraryPaper, Paper, PaperEvent, ReaderModel
 from subscriptions import limits, links, moving, views
-from subscriptions.models import Letter, Subscriber
+from subscriptions.models import Letter, Move, Subscriber
 from tests import make
 from tests.make import NOW
 
@@ -97,6 +97,9 @@ def furnish() -> None:
     make.subscriber("away@example.org", paused_until=NOW.date().replace(day=20))
     make.subscriber("back@example.org", suppressed_at=NOW, suppressed_by="bounced")
     moving.ask(make.subscriber("mover@example.org"), "moved@example.org", now=NOW)
+    settled = make.subscriber("settled@example.org", moved_at=NOW)
+    done = dict.fromkeys(["asked_at", "old_agreed_at", "new_agreed_at", "done_at"], NOW)
+    Move.objects.create(subscriber=settled, new_email=settled.email, **done)
     archive.renew(NOW)
     planning.plan(NOW)
     pick = Digest.objects.get(subscriber=reader).picks.leading().first()
@@ -151,6 +154,19 @@ def samples() -> list[Sample]:
             "move/<str:token>/", f"/move/{links.token('move-old', of('mover').public_id, OLD)}/"
         ),
         Sample("preferences/<str:token>/", f"/preferences/{token('preferences', 'mover')}/"),
+        # Of one who has moved: what lies in both mailboxes, and what is from before.
+        *[
+            Sample("move/<str:token>/", f"/move/{links.token(f'move-{side}', settled, NOW)}/")
+            for side in ("old", "new")
+            for settled in [of("settled").public_id]
+        ],
+        Sample("preferences/<str:token>/", f"/preferences/{token('preferences', 'settled')}/"),
+        *[
+            Sample(
+                "unsubscribe/<str:token>/", f"/unsubscribe/{token('unsubscribe', 'settled')}/", sent
+            )
+            for sent in (None, {})
+        ],
         Sample("lost/", "/lost/"),
         Sample("lost/", "/lost/", {"email": "x"}),
         Sample("lost/", "/lost/", {"email": "you@example.org"}),

@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from config.policies import RedactingFormatter
-from subscriptions import links
+from subscriptions import links, wire
 from subscriptions.models import Subscriber
 from tests.make import NOW
 
@@ -21,7 +21,59 @@ IDS = st.uuids()
 
 @given(st.sampled_from(PURPOSES), IDS)
 def test_a_token_is_read_back_as_the_id_that_it_was_made_for(purpose, public_id):
-    assert links.read(purpose, links.token(purpose, public_id)) == public_id
+    assert links.read(purpose, links.token(purpose, public_id)) == (public_id, 0)
+
+
+@given(st.sampled_from(PURPOSES), IDS)
+def test_who_never_moved_has_the_tokens_that_stand_in_all_earlier_letters(purpose, public_id):
+    reader = Subscriber(public_id=public_id)
+    assert links.own_token(purpose, reader) == links.token(purpose, public_id)
+    assert links.tokens([purpose], [(public_id, None)]) == [
+        {purpose: links.token(purpose, public_id)}
+    ]
+
+
+@given(IDS, IDS, st.integers(0, 2**31 * 10**6))
+def test_who_moved_has_tokens_that_say_when_and_fit_on_a_line_of_a_letter(hers, thing, moment):
+    moved_at = links.EPOCH + timedelta(microseconds=moment + 2**30 * 10**6)
+    reader = Subscriber(public_id=hers, moved_at=moved_at)
+    for public_id, token in (
+        (hers, links.own_token("preferences", reader)),
+        (thing, links.own_token("preferences", reader, thing)),
+    ):
+        assert links.read("preferences", token) == (public_id, moment // 10**6 + 2**30)
+        assert wire.TOKEN.match(f"/{token}/")[1] == token
+        assert len(token) <= wire.WIDTH
+
+
+@pytest.mark.parametrize(
+    ("since", "moved_at", "closed"),
+    [
+        (None, None, False),
+        (None, NOW, True),
+        (NOW, NOW, False),
+        (NOW, NOW + timedelta(seconds=1), True),
+        # As after a backup that doesn't know of her last move.
+        (NOW, NOW - timedelta(days=1), False),
+        (NOW, None, False),
+    ],
+)
+def test_a_token_is_closed_by_the_next_move_and_by_nothing_else(since, moved_at, closed):
+    token = links.own_token("feed", Subscriber(moved_at=since))
+    _, since = links.read("feed", token)
+    assert links.is_closed(Subscriber(moved_at=moved_at), since) == closed
+
+
+def test_whose_token_is_closed_can_not_make_it_younger():
+    reader = Subscriber(moved_at=NOW)
+    older, younger = (links.own_token("feed", reader) for reader in (Subscriber(), reader))
+    for forged in (
+        f"{younger.rpartition('.')[0]}.{older.rpartition('.')[2]}",
+        older.replace(".", "~ffffffff."),
+        older.replace(".", "~."),
+    ):
+        with pytest.raises(links.BadToken):
+            links.read("feed", forged)
 
 
 @pytest.mark.parametrize("other", PURPOSES)
@@ -103,7 +155,7 @@ def test_tokens_outlive_a_change_of_the_secret_key_as_long_as_the_old_one_is_lis
     settings.SECRET_KEY = "old"
     token = links.token("unsubscribe", public_id)
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "new", ["old"]
-    assert links.read("unsubscribe", token) == public_id
+    assert links.read("unsubscribe", token) == (public_id, 0)
     settings.SECRET_KEY_FALLBACKS = []
     with pytest.raises(links.BadToken):
         links.read("unsubscribe", token)

@@ -151,6 +151,9 @@ class Subscriber(models.Model):
     lifted_at = models.DateTimeField(
         null=True, blank=True, help_text="When letters were let go to her again."
     )
+    moved_at = models.DateTimeField(
+        null=True, blank=True, help_text="When she got the address that she has now by a move."
+    )
     next_due_at = models.DateTimeField(
         null=True, blank=True, db_index=True, help_text="When her next digest is planned."
     )
