@@ -20,6 +20,8 @@ from subscriptions.post import office
 #: Whoever gets letters has a digest that can move.
 MAY_MOVE = ("active", "paused")
 LASTS = timedelta(days=CONFIRM_DAYS)
+#: As fine as links tell one move from the next.
+SECOND = timedelta(seconds=1)
 
 Kind = Letter.Kind
 
@@ -124,7 +126,9 @@ def _complete(move, subscriber, other, now):
     if other:
         signup.erase(other, now=now)
     subscriber.email = move.new_email
-    subscriber.confirmed_at = subscriber.moved_at = now  # The address that she has now.
+    subscriber.confirmed_at = now  # The address that she has now.
+    # After her last move, though the clock may have been set back since: or its links would open.
+    subscriber.moved_at = max(now, (subscriber.moved_at or now - SECOND) + SECOND)
     try:
         with transaction.atomic():
             subscriber.save(update_fields=["email", "confirmed_at", "moved_at"])

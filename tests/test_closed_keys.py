@@ -146,6 +146,17 @@ def test_a_key_from_between_two_moves_is_closed_and_so_is_the_first_after_moving
     assert len({first, second, third}) == 3
 
 
+@pytest.mark.parametrize("later", [timedelta(milliseconds=300), -DAY])
+def test_a_second_move_closes_the_keys_of_the_first_whatever_the_clocks_say(client, one, later):
+    second = path("preferences", move(one))
+    moving.ask(one, THIRD, now=NOW)
+    for side in ("old", "new"):
+        moving.agree(one, side, NOW, door=DOOR, now=MOVED_AT + later)
+    one.refresh_from_db()
+    is_told(client.get(second), one)
+    assert client.get(path("preferences", one)).status_code == 200
+
+
 def test_who_never_moved_and_a_wish_that_is_not_fulfilled_close_nothing(client, one):
     before = [path(page, one) for page in DOORS]
     moving.ask(one, NEW, now=NOW)
