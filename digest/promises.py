@@ -19,6 +19,7 @@ from digest import coverage
 from digest.models import Digest, Pick
 from subscriptions.models import Letter, LetterEvent, Subscriber, Volley
 from subscriptions.post import retention
+from subscriptions.schedule import APART_AT_FIRST
 
 RECENT = timedelta(days=2)
 SOON = timedelta(days=16)  # So far off a next digest is at most, where nobody paused.
@@ -234,6 +235,23 @@ def _bytes_lost(_, now):
     return Letter.objects.open().exclude(mime_size=0).filter(~there)
 
 
+# ---- One digest a day
+
+
+def _too_near(some, now):
+    """Digests that left before the rest after the one before was over. That one is looked up for
+    each, by the index of readers and days: it may have any number.
+    """
+    may_have_arrived = Q(left_at__isnull=False)
+    may_have_arrived &= ~Q(state__in=[State.SKIPPED, State.MISSED], repeats=0)
+    earlier = Letter.objects.filter(
+        may_have_arrived, subscriber=OuterRef("subscriber"), day__lt=OuterRef("day")
+    )
+    before = Subquery(earlier.order_by("-day").values("left_at")[:1])
+    too_near = Q(left_at__lt=F("before") + (APART_AT_FIRST - CLOCKS))
+    return some.letters.alias(before=before).filter(may_have_arrived, too_near, day__isnull=False)
+
+
 # ---- Not after leaving
 
 
@@ -313,6 +331,7 @@ PROMISES = [
     Promise("days", "every digest has a letter of its own day", _day_without_digest),
     Promise("once", "at most one repeat of a letter", _repeated),
     Promise("counted", "every try after a silence is counted", _tried_uncounted),
+    Promise("apart", "no two digests of a reader leave within some hours", _too_near),
     Promise("bytes", "what may be sent again has kept its bytes", _bytes_lost, True),
     Promise(
         "leavers", "no letter passes the fence after its reader has left", _fenced_after_leaving

@@ -9,7 +9,7 @@ from django.urls import reverse
 
 from digest import planning, promises, tasks
 from digest.models import Alarm, Coverage, Digest
-from subscriptions import signup
+from subscriptions import schedule, signup
 from subscriptions.models import Letter, LetterEvent, Subscriber, Volley
 from subscriptions.post import delivery, doubts, ledger
 from tests import make
@@ -204,6 +204,44 @@ def test_a_try_after_a_silence_is_counted_as_a_repeat_or_a_stumble(sent, fields)
     assert broken(NOW)["counted"] == [sent.pk]
     LetterEvent.objects.filter(was="uncertain").last().delete()
     assert "counted" not in broken(NOW)
+
+
+@pytest.fixture
+def next_day(sent):
+    """Her digest of the day after, which has left as well."""
+    make.paper("Graph networks of tomorrow", now=NOW + DAY)
+    planning.plan(NOW + DAY)
+    delivery.deliver_due(lambda: NOW + DAY)
+    return Letter.objects.get(day=sent.day + DAY)
+
+
+def test_a_digest_that_leaves_too_soon_after_the_last_is_found(sent, next_day, monkeypatch):
+    assert next_day.left_at - sent.left_at == DAY
+    assert broken(NOW + DAY) == {}
+    monkeypatch.setattr(promises, "SLICE", 1)
+    change(sent, left_at=next_day.left_at - schedule.APART_AT_FIRST + MINUTE)
+    assert broken(NOW + DAY) == {}  # The clocks of two machines may differ.
+    change(sent, left_at=next_day.left_at - schedule.APART_AT_FIRST + 2 * MINUTE)
+    assert broken(NOW + DAY) == {"apart": [next_day.pk]}
+    change(sent, left_at=next_day.left_at + MINUTE)  # It went out again, when its day was over.
+    assert broken(NOW + DAY) == {"apart": [next_day.pk]}
+
+
+def test_of_the_digests_before_the_last_one_counts(sent, next_day):
+    first = beside(sent, day=sent.day - 9 * DAY)
+    change(first, left_at=next_day.left_at - 9 * DAY)
+    change(sent, left_at=next_day.left_at - MINUTE)
+    assert broken(NOW + DAY)["apart"] == [next_day.pk]
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_digest_that_surely_did_not_arrive_is_none_too_soon(sent, next_day, which):
+    change(sent, left_at=next_day.left_at - MINUTE)
+    one = [sent, next_day][which]
+    change(one, state="missed", reason="its day ended first")
+    assert "apart" not in broken(NOW + DAY)
+    change(one, repeats=1)
+    assert broken(NOW + DAY)["apart"] == [next_day.pk]
 
 
 def test_an_attempt_that_no_claim_tells_of_is_found(sent):
