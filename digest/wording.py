@@ -24,6 +24,7 @@ SUBJECT = 60  # Columns that most inboxes show.
 PREHEADER = 100  # Columns that an inbox shows of a letter before it is opened, at most.
 WHY = 160  # Columns of the reason.
 NAME = 60  # Columns of one author.
+TOPIC = 60  # Columns of the name of a topic beside more: some paste a whole abstract.
 TOPICS = 240  # Columns of the names of all topics.
 #: How the subjects of answers begin: a title that begins so must not look like one.
 REPLY = re.compile(r"[\W_]*(re|fwd?|aw|wg|sv|vs|tr|antw)\s?(\[\d+\])?\s*[:：]", re.IGNORECASE)
@@ -135,7 +136,7 @@ def _why(basis, topic, terms, votes, area):
         # Translators: why a paper is in a letter: the reader follows a person, who wrote it.
         return _("By %s") % authors
     if basis == "topic":
-        return f"{topic}: {words}" if _says_more(terms, topic) else topic
+        return f"{shortened(topic, TOPIC)}: {words}" if _says_more(terms, topic) else topic
     if basis == "learned":
         return _("Like what you chose: %s") % words if words else _("Like what you chose")
     if basis == "second":
@@ -202,7 +203,7 @@ def told(event) -> dict:
 def names(topics: Sequence[str]) -> str:
     """Return the names of topics on one line, which may be cut."""
     named = [", ".join(asked_for(topic)) or _readable(topic) for topic in topics]
-    return shortened(", ".join(named), TOPICS)
+    return shortened(", ".join(shortened(name, TOPIC) for name in named), TOPICS)
 
 
 #: Readers write LaTeX too: topics such as "$\alpha$-stable processes".

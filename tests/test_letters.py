@@ -161,6 +161,16 @@ def test_latex_in_a_topic_arrives_as_readable_characters(digest):
         assert "chosen for your topics: α-stable graphs" in " ".join(part.split())
 
 
+def test_an_abstract_as_a_topic_leaves_room_for_words_that_count_and_for_others(digest):
+    abstract = "We study how agents that call tools learn to plan far ahead. " * 3
+    letter = digest(make.paper("Graphs"), topics=[abstract.strip(), "Rye bread"])
+    named = "We study how agents that call tools learn to plan far…"
+    for part in (text_of(letter), shown(letter)):
+        said = " ".join(part.split())
+        assert f"Why: {named}: graph, node" in said
+        assert f"chosen for your topics: {named}, Rye bread" in said
+
+
 def test_control_characters_and_bidi_overrides_do_not_arrive(digest):
     letter = digest(
         make.paper("Escape\x1b bell\x07 \u202eright to left", "a\x0bb", id="2606.00001")
