@@ -84,11 +84,16 @@ def arxiv_id(text: str) -> str:
     return canonical_id(SUBJECT_CLASS.sub("", found[0].lower())) if found else ""
 
 
+def doi(text: str) -> str:
+    """Return the first DOI in the text, in lower case, or nothing."""
+    found = DOI.search(text.lower())
+    return AFTER_DOI.sub("", found[0]) if found else ""
+
+
 def _ids_of_preprint(text: str) -> list[str]:
     """Return the ids that a paper with the first DOI in the text would have."""
-    found = DOI.search(text.lower())
-    doi = AFTER_DOI.sub("", found[0]) if found else ""
-    return [f"{server}:{doi}" for server in SERVERS] if doi else []
+    named = doi(text)
+    return [f"{server}:{named}" for server in SERVERS] if named else []
 
 
 def ask(subscriber, asked: str, day: date, now) -> Answer:

@@ -52,8 +52,8 @@ class Results:
     """A page of results. `count` is how many there are in all, `pages` how many can be shown, and
     `most` of how many papers, where those are fewer.
 
-    `arxiv_id` is set where nothing but an id was asked for. `is_plain`: only titles of the newest
-    were looked through. `is_wordless`: the text has no term by which papers are found.
+    `arxiv_id` or `doi` is set where nothing else was asked for. `is_plain`: only titles of the
+    newest were looked through. `is_wordless`: the text has no term by which papers are found.
     """
 
     asked: str
@@ -63,6 +63,7 @@ class Results:
     pages: int = 1
     most: int = 0
     arxiv_id: str = ""
+    doi: str = ""
     is_plain: bool = False
     is_wordless: bool = False
 
@@ -76,9 +77,10 @@ def find(asked: str, *, page: int = 1, newest: bool = False) -> Results:
         return Results(asked)
     named = asking.paper_by_id(asked)
     arxiv_id = asking.arxiv_id(asked)
-    if arxiv_id and len(asked.split()) == 1:  # An id, or an address: there are no words in it.
+    doi = "" if arxiv_id else asking.doi(asked)
+    if (arxiv_id or doi) and " " not in asked:  # Alone, or an address: there are no words in it.
         found = [named] if named else []
-        return Results(asked, _shown(found, asked, None), len(found), arxiv_id=arxiv_id)
+        return Results(asked, _shown(found, asked, None), len(found), arxiv_id=arxiv_id, doi=doi)
     papers = archive.current()
     if papers is None:
         ids, count = _by_title(asked)

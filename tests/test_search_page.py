@@ -132,6 +132,29 @@ def test_where_there_is_nothing_to_look_for_nothing_is_said_of_papers(client, as
     assert not page.xpath("//main//a[contains(@href, 'interests')]")  # No letter would ever come.
 
 
+@pytest.mark.parametrize(
+    "asked",
+    ["10.1101/2026.06.01.123456", "https://www.medrxiv.org/content/10.1101/2026.06.01.123456v1"],
+)
+def test_a_doi_that_is_not_here_is_said_to_be_so_with_the_way_to_it(client, asked):
+    make.paper("Content of medrxiv")
+    archive.renew(NOW)
+    page = search(client, asked)
+    assert "10.1101/2026.06.01.123456 is not here" in page.text_content()
+    assert "There is nothing to look for" not in page.text_content()
+    assert "https://doi.org/10.1101/2026.06.01.123456" in page.xpath("//main//@href")
+    assert not page.xpath("//main//a[contains(@href, 'interests')]")
+
+
+def test_a_preprint_is_found_by_its_doi_alone(client):
+    make.paper("Content of medrxiv")
+    make.paper("Bread", id="medrxiv:10.1101/2026.06.01.123456")
+    archive.renew(NOW)
+    for asked in ("10.1101/2026.06.01.123456", "medrxiv:10.1101/2026.06.01.123456"):
+        found = searching.find(asked)
+        assert [one.paper.title for one in found.results] == ["Bread"]
+
+
 def test_what_was_found_can_be_followed_and_the_button_says_so(client):
     make.paper("Spin liquids")
     archive.renew(NOW)
