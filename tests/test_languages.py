@@ -438,6 +438,15 @@ def test_an_error_that_no_page_can_tell_is_told_in_german():
         assert english(words(render_to_string("500.html"))) == []
 
 
+@pytest.mark.django_db
+@pytest.mark.parametrize("topics", [["Mikrobiom"], []])
+def test_a_welcome_without_papers_says_that_words_have_to_be_english(topics):
+    topics = [make.topic(name=name, query=name) for name in topics]
+    assert (
+        "auf Englisch" in digest_of(make.subscriber(topics=topics, language="de"), "welcome").text
+    )
+
+
 # ---- What stays English
 
 

@@ -77,7 +77,7 @@ def test_who_is_back_on_the_day_of_her_digest_is_promised_none_before_her_next(c
     page = client.post(url("confirm", reader)).content.decode()
     assert "Your address is confirmed" in page
     assert "on its way" not in page
-    assert "The next one comes on Tuesday, 2 June, 07:00." in page
+    assert "Your next digest comes on Tuesday, 2 June, 07:00." in page
 
 
 @pytest.mark.parametrize("page", PAGES)

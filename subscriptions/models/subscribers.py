@@ -29,7 +29,10 @@ def known_zone(name):
     """Refuse a name that is no IANA time zone."""
     if name not in zone_names():
         raise ValidationError(
-            _("“%(name)s” is not a time zone such as Europe/Berlin."),
+            _(
+                "“%(name)s” is not a time zone such as Europe/Berlin. "
+                "Try the capital, or a bigger city near you."
+            ),
             code="timezone",
             params={"name": name},
         )
