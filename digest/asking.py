@@ -7,7 +7,7 @@ from datetime import date
 
 from django.conf import settings
 
-from digest import editions, fitting, planning, titles
+from digest import editions, fitting, planning, titles, wording
 from digest.aliases import aliases_of
 from digest.models import Paper, Pick
 from digest.profiles import profiles_of
@@ -15,6 +15,7 @@ from digest.ranking.tuning import Tuning
 from digest.ranking.verdict import Verdict, judge
 from digest.sources.biorxiv import SERVERS
 from digest.sources.records import canonical_id
+from subscriptions.plaintext import shortened
 
 #: What people paste: an id, with its version or not, alone or within an address.
 ARXIV_ID = re.compile(
@@ -146,7 +147,10 @@ def _judge(subscriber, issue, paper):
 
 
 def told(verdict: Verdict) -> Verdict:
-    """Return a verdict whose score, where it is too low, is less than the floor in print too."""
+    """Return a verdict as it is said: its topic cut, for some paste a whole abstract; its score,
+    where it is too low, less than the floor in print too.
+    """
+    verdict = replace(verdict, topic=shortened(verdict.topic, wording.TOPIC))
     if verdict.what != "weak":
         return verdict
     score, least = round(100 * verdict.score, 6), round(100 * verdict.floor, 6)

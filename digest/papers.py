@@ -19,6 +19,7 @@ from digest.lines import line
 from digest.models import Paper
 from digest.shared import SECONDS, same_for_all
 from digest.sources import taxonomy
+from digest.sources.biorxiv import SERVERS
 from digest.sources.records import BadRecord, canonical_id
 from subscriptions.models import Topic, arxiv_slug
 
@@ -104,8 +105,12 @@ def _no_paper(request, identity):
         canonical = ""
     if canonical not in ("", identity) and Paper.objects.filter(pk=canonical).exists():
         return redirect("paper", canonical, permanent=True)
-    is_arxiv = canonical and ":" not in canonical
-    context = {"identity": identity, "arxiv_id": canonical if is_arxiv else ""}
+    kind, _colon, number = canonical.rpartition(":")
+    context = {
+        "identity": identity,
+        "arxiv_id": "" if kind else number,
+        "doi": number if kind in SERVERS else "",
+    }
     return render(request, "digest/no_paper.html", context, status=404)
 
 

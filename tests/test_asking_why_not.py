@@ -36,6 +36,12 @@ def test_a_score_that_is_too_low_reads_as_less_than_what_is_wanted(score, floor,
     assert not claims_too_low_a_score(" ".join(page.split()))
 
 
+def test_a_whole_abstract_as_a_topic_is_named_by_its_beginning():
+    abstract = "We study how agents that call tools learn to plan far ahead. " * 3
+    verdict = asking.told(Verdict("apart", topic=abstract))
+    assert verdict.topic == "We study how agents that call tools learn to plan far…"
+
+
 def test_a_paper_outside_of_the_topics_categories_is_neither_weak_nor_disliked(client):
     kitchen()
     paper = make.paper("Graph networks of roads", categories=["math.CO"])

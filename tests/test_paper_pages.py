@@ -124,6 +124,12 @@ def test_a_paper_that_is_not_here_is_looked_for_elsewhere(client, identity):
     assert ("https://arxiv.org/abs/2601.00001" in page.xpath("//@href")) == is_arxiv
 
 
+def test_a_preprint_that_is_not_here_is_looked_for_by_its_doi(client):
+    page = page_of(client, "/papers/biorxiv:10.1101/2026.01.01.123456/", status=404)
+    assert "https://doi.org/10.1101/2026.01.01.123456" in page.xpath("//main//@href")
+    assert "It may be older than this site" in page.text_content()
+
+
 def test_what_search_engines_read_of_a_paper_ends_no_element(client):
     paper = make.paper(f"</script>{ODD}", "Of <b>roads</b>\u2028.", authors=["A </script> B"])
     page = page_of(client, paper.get_absolute_url())
