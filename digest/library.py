@@ -27,12 +27,13 @@ PAGE = 50
 
 class Added(NamedTuple):
     """What became of a bibliography: papers that are new, known before, left out since enough later
-    ones are kept; and entries that could not be read.
+    ones are kept, named by an id of arXiv that is not here; and entries that could not be read.
     """
 
     new: int
     known: int
     left: int
+    titleless: int
     bad: int
 
 
@@ -62,8 +63,8 @@ def add(subscriber, text: str, now) -> Added:
         if ids:
             steering.ask_to_learn(subscriber)
     left = len(told.records) - len(latest) + len(new) - len(ids)
-    nameless = len(completed) - len(records)
-    return Added(len(ids), len(records) - len(new), left, told.bad + nameless)
+    titleless = len(completed) - len(records)
+    return Added(len(ids), len(records) - len(new), left, titleless, told.bad)
 
 
 def _says_more(record, known):
@@ -136,7 +137,7 @@ def _changed(request, subscriber, token):
     if "text" in sent:
         added = add(subscriber, sent["text"], timezone.now())
         if not added.new and not added.known:
-            return _page(request, subscriber, token, pasted=sent["text"], status=400)
+            return _page(request, subscriber, token, pasted=sent["text"], became=added, status=400)
         address += f"?{urlencode(added._asdict())}"
     elif sent.get("paper", "").isdecimal():
         take_out(subscriber, subscriber.library.filter(pk=int(sent["paper"][:18])))
@@ -149,17 +150,17 @@ def _changed(request, subscriber, token):
     return redirect(address)
 
 
-def _page(request, subscriber, token, *, pasted=None, status=200):
-    told = {name: request.GET.get(name, "") for name in Added._fields}
-    added = {name: int(said[:9]) for name, said in told.items() if said.isdecimal()}
+def _page(request, subscriber, token, *, pasted="", became: Added | None = None, status=200):
+    told = became._asdict() if became else request.GET
+    said = {name: str(told.get(name, "")) for name in Added._fields}
+    added = {name: int(number[:9]) for name, number in said.items() if number.isdecimal()}
     context = {
         "token": token,
         "subscriber": subscriber,
         "page": Paginator(subscriber.library.all(), PAGE).get_page(request.GET.get("page")),
-        "pasted": pasted or "",
+        "pasted": pasted,
         "added": added,
-        "is_unread": pasted is not None
-        or (added and not added.get("new") and not added.get("known")),
+        "is_unread": added and not added.get("new") and not added.get("known"),
         "most": MOST,
     }
     return render(request, "digest/library.html", context, status=status)

@@ -42,7 +42,7 @@ async function send(piece) {
 }
 
 async function take(file) {
-  const sums = { new: 0, known: 0, left: 0, bad: 0 };
+  const sums = { new: 0, known: 0, left: 0, titleless: 0, bad: 0 };
   told.textContent = form.dataset.reading;
   for (const piece of piecesOf(await textOf(file))) {
     const became = await send(piece);

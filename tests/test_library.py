@@ -338,13 +338,20 @@ def test_a_paper_of_ours_that_is_named_twice_is_there_once():
     reader = make.subscriber()
     ours = make.paper("On all the soups", "They are hot.")
     added = library.add(reader, f"arXiv:{ours.pk}\nOn all the soups", NOW)
-    assert added == (1, 0, 0, 0)
+    assert added == (1, 0, 0, 0, 0)
     assert known_to(reader) == ["On all the soups"]
 
 
-def test_an_id_that_nobody_knows_counts_as_unread(client):
-    response = paste(client, make.subscriber(), "On all the soups\narXiv:2101.99999")
-    assert "1 entry could not be read." in words_of(response)
+def test_of_an_id_that_is_not_here_the_title_is_asked_for(client):
+    reader = make.subscriber()
+    page = words_of(paste(client, reader, "On all the soups\narXiv:2101.99999\nsoup"))
+    assert "1 arXiv id is of a paper that is not here: give its title instead." in page
+    assert "1 entry could not be read." in page
+    response = client.post(address(reader), {"text": "2101.99999\n2101.99998"})
+    page = " ".join(response.content.decode().split())
+    assert response.status_code == 400
+    assert "2 arXiv ids are of papers that are not here: give their titles" in page
+    assert "No paper could be read" not in page
 
 
 def test_the_latest_papers_are_kept(client, monkeypatch):
