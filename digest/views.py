@@ -190,10 +190,11 @@ def learned(request, token):
     if subscriber is None:
         return bad_link(request)
     if request.method == "POST":
-        if not _steer(subscriber, request.POST):
+        done = _steer(subscriber, request.POST)
+        if not done:
             return refused(request, _("There is no such action."))
         hint(tasks.learn_from_feedback)
-        return redirect("learned", token)
+        return redirect(f"{reverse('learned', args=[token])}?done={done}")
     words = steering.learned_words(subscriber)  # First what tells most: a list goes by its figures.
     context = {
         "subscriber": subscriber,
@@ -204,21 +205,34 @@ def learned(request, token):
         "in_library": subscriber.library.count(),
         "said": subscriber.feedback.select_related("paper").order_by("-at")[:50],
         "alike": panels.alike(subscriber, timezone.now()),
+        "done": _steered(request.GET.get("done")),
     }
     return render(request, "digest/learned.html", context)
 
 
-def _steer(subscriber, sent):
-    """Do what the form says; return whether it said anything."""
+def _steer(subscriber, sent) -> str:
+    """Do what the form says, and return in a word what it was; nothing where it says nothing."""
     if term := sent.get("remove", ""):
         steering.remove_word(subscriber, term)
-    elif term := sent.get("restore", ""):
+        return "remove"
+    if term := sent.get("restore", ""):
         steering.restore_word(subscriber, term)
-    elif sent.get("learning") in ("on", "off"):
+        return "restore"
+    if sent.get("learning") in ("on", "off"):
         steering.set_learning(subscriber, sent["learning"] == "on")
-    else:
-        return False
-    return True
+        return sent["learning"]
+    return ""
+
+
+def _steered(done):
+    """Return what is said of what was done, nothing where that was nothing."""
+    said = {
+        "remove": _("Taken out. Further down, you can let it count again."),
+        "restore": _("It counts again."),
+        "on": _("Learning is switched on."),
+        "off": _("Learning is switched off."),
+    }
+    return said.get(done, "")
 
 
 @require_safe

@@ -58,6 +58,26 @@ def test_a_word_taken_out_is_out_at_once_and_stays_out(client, clock, world):
     assert heaviest not in words_of(someone)
 
 
+@pytest.mark.parametrize(
+    ("sent", "said"),
+    [
+        ({"remove": "road"}, "Taken out. Further down, you can let it count again."),
+        ({"restore": "road"}, "It counts again."),
+        ({"learning": "off"}, "Learning is switched off."),
+        ({"learning": "on"}, "Learning is switched on."),
+    ],
+)
+def test_what_was_done_is_told_where_programs_that_read_pages_aloud_begin(
+    client, world, sent, said
+):
+    someone = taught(reader(), "more", world["roads"][0])
+    response = client.post(address("learned", someone), sent, follow=True)
+    page = lxml.html.fromstring(response.content)
+    assert [one.text for one in page.xpath("//main//*[@role='status']")] == [said]
+    assert page.findtext(".//title").startswith(said)
+    assert not client.get(f"{address('learned', someone)}?done=x").content.count(b'role="status"')
+
+
 def test_a_word_taken_out_while_fitting_stays_out(world):
     someone = reader()
     say(someone, "more", world["roads"][0])
