@@ -270,6 +270,11 @@ def test_the_page_of_the_form_lists_topics_to_choose_from(client):
     assert '<input type="hidden" name="topics" value="graph-learning">' in page
 
 
+def test_the_page_of_the_form_says_how_readers_of_one_zone_get_their_digest_at_their_hour(client):
+    page = words(client.get("/embed/"))
+    assert '<input type="hidden" name="timezone" value="Europe/Berlin">' in page
+
+
 def test_the_page_of_the_form_names_the_languages_that_there_are(client, settings):
     settings.LANGUAGES = [*settings.LANGUAGES, ("fr", "Français")]
     assert "The language of the letters: en, de, fr." in words(client.get("/embed/"))
