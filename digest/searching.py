@@ -20,7 +20,7 @@ from digest.models import Paper
 from digest.ranking import text
 from digest.ranking.archive import Archive
 from digest.ranking.authors import asked_for
-from digest.ranking.query import queries
+from digest.ranking.query import operators, queries
 from digest.ranking.searching import MAX_NAME, RANKED, by_author, search, similar
 from digest.ranking.tokens import name_words
 from digest.ranking.tuning import Tuning
@@ -54,6 +54,7 @@ class Results:
 
     `arxiv_id` or `doi` is set where nothing else was asked for. `is_plain`: only titles of the
     newest were looked through. `is_wordless`: the text has no term by which papers are found.
+    `unobeyed`: AND, OR and NOT, where it has them as if they were obeyed.
     """
 
     asked: str
@@ -66,6 +67,7 @@ class Results:
     doi: str = ""
     is_plain: bool = False
     is_wordless: bool = False
+    unobeyed: Sequence[str] = ()
 
 
 def find(asked: str, *, page: int = 1, newest: bool = False) -> Results:
@@ -96,9 +98,8 @@ def find(asked: str, *, page: int = 1, newest: bool = False) -> Results:
     shown, most = _shown(found, asked, papers), RANKED if count > len(ids) == RANKED else 0
     is_plain = papers is None
     is_wordless = not (is_plain or queries(asked))
-    return Results(
-        asked, shown, count, page, pages, most, is_plain=is_plain, is_wordless=is_wordless
-    )
+    told = {"is_plain": is_plain, "is_wordless": is_wordless, "unobeyed": operators(asked)}
+    return Results(asked, shown, count, page, pages, most, **told)
 
 
 def _by_words(papers: Archive, asked: str, newest: bool) -> tuple[list[str], int]:

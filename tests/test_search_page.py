@@ -122,6 +122,25 @@ def test_what_no_paper_says_yet_can_be_followed(client):
     assert "/?interests=%22spin+liquid%22" in page.xpath("//main//@href")
 
 
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (
+            "bread OR rye",
+            ["OR parts nothing: all words count together. A comma in its place does."],
+        ),
+        ("bread NOT rye", ["NOT leaves nothing out: what follows it is looked for as well."]),
+        ("bread, rye", []),
+        ("bread and or not rye", []),
+    ],
+)
+def test_a_search_says_which_of_its_words_nothing_obeys(client, asked, said):
+    make.paper("Rye bread")
+    archive.renew(NOW)
+    told = search(client, asked).xpath("//main//p[@class='small' and strong]")
+    assert [one.text_content() for one in told] == said
+
+
 @pytest.mark.parametrize("asked", ["the", "2024", "a,b;c", "%", "🦆"])
 def test_where_there_is_nothing_to_look_for_nothing_is_said_of_papers(client, asked):
     make.paper("The roads of 2024")
