@@ -5,6 +5,7 @@ import subprocess
 import sys
 from datetime import timedelta
 
+import lxml.html
 import pytest
 
 from digest import fitting, front
@@ -110,6 +111,15 @@ def test_what_is_empty_absurd_or_huge_is_answered_kindly(client, papers, sent, s
     text = page(client, **sent)
     assert said in text
     assert "<script>alert" not in text
+
+
+@pytest.mark.parametrize(("interests", "is_offered"), [("zzyzx", True), ("2506.04235", False)])
+def test_what_no_paper_says_yet_can_be_followed_where_one_may(
+    client, papers, interests, is_offered
+):
+    part = lxml.html.fromstring(page(client, "/preview/", interests=interests))
+    assert part.xpath("//a[@href='#id_email']/text()") == ["Get it by email"] * is_offered
+    assert ("a letter comes on the day" in part.text_content()) == is_offered
 
 
 def test_without_a_model_nothing_is_fitted_for_a_visitor(client):
