@@ -7,7 +7,7 @@ from datetime import date
 
 from django.conf import settings
 
-from digest import editions, fitting, planning, titles, wording
+from digest import choosing, editions, fitting, planning, titles, wording
 from digest.aliases import aliases_of
 from digest.models import Paper, Pick
 from digest.profiles import profiles_of
@@ -129,7 +129,7 @@ def _pick_of(subscriber, paper):
 
 def _verdict(subscriber, issue, paper, *, is_new) -> Verdict | None:
     """Return what the ranking says of a paper that she has not had, None where it can't."""
-    planned = planning.planned_for(subscriber, issue)
+    planned = choosing.planned_for(subscriber, issue)
     if any(one.is_second and one.paper == paper.pk for one in planned):
         return Verdict("second")
     if not is_new or paper.pk not in issue.places:  # So new that the archive is without it.
@@ -141,7 +141,7 @@ def _verdict(subscriber, issue, paper, *, is_new) -> Verdict | None:
 
 
 def _judge(subscriber, issue, paper):
-    (profile,), (seen,) = profiles_of([subscriber]), planning.seen_by([subscriber], issue)
+    (profile,), (seen,) = profiles_of([subscriber]), choosing.seen_by([subscriber], issue)
     place, tuning = issue.places[paper.pk], Tuning.of(settings.RANKING)
     return told(judge(issue.model, issue.edition, profile, seen, place, tuning))
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.template.loader import render_to_string
 
-from digest import archive, asking, editions, fitting, planning, steering
+from digest import archive, asking, choosing, editions, fitting, planning, steering
 from digest.models import Pick
 from digest.ranking.verdict import Verdict
 from tests import make
@@ -74,7 +74,7 @@ def test_a_withdrawn_paper_is_told_to_be_so_and_not_shown_beforehand(client, has
         assert archive.write(NOW)
     found = editions.for_page(TODAY, 7)
     assert found.edition.withdrawn == {paper.pk}
-    assert paper.pk not in {one.paper for one in planning.planned_for(someone, found)}
+    assert paper.pk not in {one.paper for one in choosing.planned_for(someone, found)}
     assert asking.ask(someone, paper.pk, TODAY, NOW).verdict is None
     assert "Its authors have withdrawn this paper." in answer(client, someone, paper)
 

@@ -13,7 +13,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from digest import fitting, planning
+from digest import fitting, planning, rests
 from digest.models import Digest, Paper, Pick
 from subscriptions import schedule, signup
 from subscriptions.models import Letter, Subscriber
@@ -326,9 +326,9 @@ def test_the_next_digest_keeps_its_distance_to_one_that_was_repeated_however_tha
     """It may have arrived."""
     reader = make.subscriber(confirmed_at=NOW - timedelta(days=9))
     letter = Letter(subscriber=reader, day=NOW.date(), created_at=NOW, left_at=NOW, state=state)
-    assert planning.ends_rest(letter, reader) is None
+    assert rests.ends_rest(letter, reader) is None
     letter.repeats = 1
-    assert planning.ends_rest(letter, reader) == NOW + schedule.APART
+    assert rests.ends_rest(letter, reader) == NOW + schedule.APART
 
 
 @pytest.mark.django_db(transaction=True)
@@ -337,14 +337,14 @@ def test_who_unsubscribes_while_her_day_is_written_down_is_left_out(monkeypatch)
         pytest.skip("on SQLite, writers come one after the other")
     make.paper("Graphs")
     reader = make.subscriber(interests="graphs")
-    still_due = planning._still_due
+    still_due = planning.still_due
     thread, commit = uncommitted(lambda: signup.unsubscribe(reader.public_id, door=DOOR, now=NOW))
 
     def look_while_she_leaves(dues):
         threading.Timer(0.5, commit.set).start()
         return still_due(dues)
 
-    monkeypatch.setattr(planning, "_still_due", look_while_she_leaves)
+    monkeypatch.setattr(planning, "still_due", look_while_she_leaves)
     planning.plan(NOW)
     thread.join(30)
     reader.refresh_from_db()

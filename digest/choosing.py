@@ -1,0 +1,110 @@
+"""Which papers go into whose digest: ranked for her, none that she has had or brought along."""
+
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from django.conf import settings
+
+from digest.editions import Issue, second_chances
+from digest.models import LibraryPaper, Paper, Pick
+from digest.profiles import profiles_of
+from digest.ranking.choice import Choice, choose
+from digest.ranking.profile import Profile
+from digest.ranking.tuning import Tuning
+from subscriptions.models import Subscriber
+
+SECOND_EVERY = 7  # Days: a second chance comes at most so often.
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A paper that goes into a digest, and those on the same idea that are folded into it."""
+
+    paper: str
+    choice: Choice
+    relatives: tuple[str, ...] = ()
+    is_second: bool = False
+
+
+def planned_for(subscriber: Subscriber, issue: Issue) -> list[Planned]:
+    """Return the papers that she would get of this issue."""
+    ((planned, _),) = rank([subscriber], issue)
+    return planned
+
+
+def rank(subscribers: list[Subscriber], issue: Issue) -> list[tuple[list[Planned], int]]:
+    """Return, for each subscriber, her papers and how many were new to her.
+
+    Asks a constant number of queries.
+    """
+    profiles = profiles_of(subscribers)
+    hidden = seen_by(subscribers, issue)
+    tuning = Tuning.of(settings.RANKING)
+    chosen = choose(issue.model, issue.edition, profiles, hidden, tuning)
+    planned = [[_planned(choice, issue) for choice in choices] for choices in chosen]
+    seconds = _second_chances(subscribers, profiles, issue, tuning)
+    return [
+        ([*papers[: profile.size - len(second)], *second], len(issue.ids) - len(places))
+        for papers, second, profile, places in zip(planned, seconds, profiles, hidden, strict=True)
+    ]
+
+
+def seen_by(subscribers: list[Subscriber], issue: Issue) -> list[set[int]]:
+    """Return, for each subscriber, where the papers stand that must not come again."""
+    return _seen(subscribers, issue, day__gte=issue.day - timedelta(days=issue.days))
+
+
+def _planned(choice, issue, *, is_second=False):
+    relatives = tuple(issue.ids[place] for place in choice.relatives)
+    return Planned(issue.ids[choice.paper], choice, relatives, is_second)
+
+
+def _second_chances(subscribers, profiles: list[Profile], issue, tuning) -> list[list[Planned]]:
+    """Return, for each subscriber, the paper that took off since it was new, or none.
+
+    One of those that she would have got now, and has never had; and none so soon after another.
+    """
+    second = second_chances(issue)
+    if not second.ids:
+        return [[] for _ in subscribers]
+    since = issue.day - timedelta(days=SECOND_EVERY)
+    recent = Pick.objects.filter(
+        subscriber__in=subscribers, basis=Pick.Basis.SECOND, digest__day__gt=since
+    )
+    had_one = set(recent.values_list("subscriber_id", flat=True))
+    still_new = second.places_of(issue.ids)
+    hidden = [had | still_new for had in _seen(subscribers, second, pk__in=second.ids)]
+    chosen = choose(
+        second.model, second.edition, [replace(one, size=1) for one in profiles], hidden, tuning
+    )
+    return [
+        []
+        if one.pk in had_one
+        else [_planned(choice, second, is_second=True) for choice in choices]
+        for one, choices in zip(subscribers, chosen, strict=True)
+    ]
+
+
+def _seen(subscribers, issue, **among) -> list[set[int]]:
+    """Return, for each subscriber, where the papers stand that she has had or brought along,
+    `among` some, or had under other ids, however long ago.
+    """
+    picks = Pick.objects.filter(subscriber__in=subscribers)
+    theirs = picks.filter(**{f"paper__{name}": value for name, value in among.items()})
+    # Apart: joined by OR, all picks that they ever had would be read.
+    under_others = picks.filter(paper__in=issue.edition.aliases)
+    known = LibraryPaper.objects.filter(
+        subscriber__in=subscribers, identity__in=Paper.objects.filter(**among).values("pk")
+    )
+    rows = _pairs(theirs, "paper_id").union(
+        _pairs(under_others, "paper_id"), _pairs(known, "identity"), all=True
+    )
+    had = defaultdict(set)
+    for subscriber_id, paper_id in rows.order_by():  # The model's order is none of a union's.
+        had[subscriber_id].add(paper_id)
+    return [issue.places_of(had[subscriber.pk]) for subscriber in subscribers]
+
+
+def _pairs(rows, paper):
+    return rows.order_by().values_list("subscriber_id", paper)

@@ -1,0 +1,90 @@
+"""Who is due: for which local day, which days ended before, and when she had her last digest."""
+
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+
+from django.db.models import OuterRef, Subquery
+
+from digest.choosing import Planned
+from digest.models import Digest
+from subscriptions import schedule
+from subscriptions.models import Subscriber
+
+
+@dataclass
+class Due:
+    """One subscriber whose moment has come: the day that is planned, if any, and those missed.
+
+    `since` is the day of her last digest, where days of hers lie between.
+    """
+
+    subscriber: Subscriber
+    day: date | None
+    missed: list[date]
+    papers: list[Planned] = field(default_factory=list)
+    considered: int = 0
+    since: date | None = None
+
+
+def due_of(subscriber: Subscriber, now) -> Due:
+    """Return which local day is planned now, and which ended before anyone could.
+
+    The day of confirming is due at once. Of several days whose hour has passed while nothing ran,
+    only the last is planned, so that nobody gets two letters in a row.
+    """
+    zone = subscriber.zone
+    days = [schedule.local_day(subscriber.next_due_at, zone)]
+    while (following := _after(days[-1], subscriber))[1] <= now:
+        days.append(following[0])
+    *missed, last = days
+    if schedule.closes(last, zone) <= now:
+        return Due(subscriber, None, days)
+    return Due(subscriber, last, missed)
+
+
+def _after(day, subscriber):
+    """Return her next day after this one, and its moment."""
+    hers = (subscriber.hour, subscriber.zone, subscriber.weekdays)
+    return schedule.first_due(day + timedelta(days=1), *hers)
+
+
+def last_days(subscribers: list[Subscriber], before: date) -> list[date | None]:
+    """Return the day of each one's last digest before that day, None where she has had none.
+
+    What was before she confirmed, as where she has left and come back, is of another time.
+    """
+    had = Digest.objects.ranked().filter(subscriber=OuterRef("pk"), day__lt=before)
+    last = Subquery(had.order_by("-day").values("day")[:1])
+    found = Subscriber.objects.filter(pk__in=[one.pk for one in subscribers])
+    lasts = dict(found.values_list("pk", last))
+    return [_in_this_time(one, lasts.get(one.pk)) for one in subscribers]
+
+
+def _in_this_time(subscriber, last):
+    if last is None or subscriber.confirmed_at is None:
+        return None
+    began = schedule.local_day(subscriber.confirmed_at, subscriber.zone)
+    return last if last >= began else None
+
+
+def since_last(subscriber: Subscriber, last: date | None, day: date) -> date | None:
+    """Return the day of her last digest, where a day of hers lies between it and this one."""
+    if last is None:
+        return None
+    return last if _after(last, subscriber)[0] < day else None
+
+
+def still_due(dues: list[Due]) -> list[Due]:
+    """Return those who are as they were when they were read, their rows locked. Those whose rows
+    others hold are left to the next pass: whoever waited for one would keep all others waiting.
+    """
+    rows = Subscriber.objects.select_for_update(skip_locked=True).wanting()
+    rows = rows.filter(pk__in=[due.subscriber.pk for due in dues]).order_by("pk")
+    moments = dict(rows.values_list("pk", "next_due_at"))
+    return [due for due in dues if moments.get(due.subscriber.pk) == due.subscriber.next_due_at]
+
+
+def save_moments(dues: list[Due]) -> None:
+    """Save when each is due next, in the caller's transaction."""
+    subscribers = [due.subscriber for due in dues]
+    Subscriber.objects.bulk_update(subscribers, ["next_due_at"], batch_size=200)
