@@ -42,14 +42,13 @@ def ask(subscriber: Subscriber, new_email: str, *, now, may_write=True) -> None:
     a sign-up.
     """
     with transaction.atomic():
-        subscriber = subscriber.locked()
+        subscriber, other = _both(subscriber, new_email)
         if subscriber.state_at(now) not in MAY_MOVE:
             raise NotOpen
         give_up(subscriber, now)
         Move.objects.create(subscriber=subscriber, new_email=new_email, asked_at=now)
         closes_at = now + correspondence.NOTICE_CLOSES
         correspondence.write(subscriber, Kind.MOVE, now, closes_at)
-        other = _other(new_email, subscriber)
         is_shut = seals.is_kept(new_email, now) or (other and other.suppressed_at)
         letter = None
         if may_write and not is_shut:
@@ -147,7 +146,3 @@ def _both(subscriber, new_email):
     if hers is None:
         raise Subscriber.DoesNotExist
     return hers, next(iter(rows.values()), None)
-
-
-def _other(new_email, subscriber):
-    return Subscriber.objects.at(new_email).exclude(pk=subscriber.pk).first()

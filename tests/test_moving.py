@@ -251,6 +251,7 @@ def test_a_yes_waits_for_who_replaces_the_wish_or_erases_all_in_that_very_moment
     locked = moving._both
 
     def lock_after_another(*found):
+        monkeypatch.setattr(moving, "_both", locked)
         act(one)
         return locked(*found)
 
@@ -484,6 +485,18 @@ def test_many_clicks_at_once_are_one_move():
     assert errors_of(raised) == []
     assert moved(one)
     assert one.consents.count() == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_who_ask_for_each_others_address_at_once_are_both_answered():
+    """Each writes a letter to the other, for which the other's row must not be held."""
+    pair = [reader("one@example.org"), reader("two@example.org")]
+    asks = [
+        partial(moving.ask, one, other.email, now=NOW)
+        for one, other in zip(pair, reversed(pair), strict=True)
+    ]
+    assert at_once(*asks) == [None, None]
+    assert Letter.objects.filter(kind="confirm").count() == 2
 
 
 @pytest.mark.django_db(transaction=True)
