@@ -7,13 +7,14 @@ state: an accepted letter stays accepted. What it may change is whether its read
 from contextlib import suppress
 from datetime import timedelta
 
-from django.db import transaction
+from django.db import OperationalError, transaction
 
 from subscriptions import seals, signup
 from subscriptions.models import Letter, LetterFact, Subscriber
 from subscriptions.post import message_ids, suppression, verp
 from subscriptions.post.reports import NoReport, Report
 from subscriptions.post.retention import first_since
+from subscriptions.races import is_of_a_lock
 
 #: So long after a letter left, what is told of it counts.
 COUNTS_FOR = {LetterFact.Kind.COMPLAINED: timedelta(days=60)}
@@ -46,9 +47,21 @@ def record(report: Report, now) -> bool:
 
 
 def match_again(now) -> int:
-    """Look for the letters of what came before them. Return how many facts found theirs."""
+    """Look for the letters of what came before them. Return how many facts found theirs.
+
+    A fact whose reader's row somebody holds waits for the next time, and keeps no other waiting.
+    """
     _unmatched().filter(noted_at__lt=now - KEEP_UNMATCHED).delete()
-    return sum(_match(fact, now) for fact in _unmatched().order_by("pk"))
+    return sum(_match_if_free(fact, now) for fact in _unmatched().order_by("pk"))
+
+
+def _match_if_free(fact, now) -> bool:
+    try:
+        return _match(fact, now)
+    except OperationalError as error:
+        if not is_of_a_lock(error):
+            raise
+        return False
 
 
 def _match(fact, now) -> bool:

@@ -23,6 +23,7 @@ from tests import came_back, make
 from tests.came_back import address_of, answer, complaint, group, report
 from tests.make import NOW
 from tests.threads import uncommitted
+from tests.volleys.held import another_session, on_postgresql
 
 pytestmark = pytest.mark.django_db
 
@@ -328,6 +329,26 @@ def test_of_two_who_find_a_letter_one_acts(settings, reader, letter, monkeypatch
     came_back.letter(reader)
     assert returns.match_again(NOW + HOUR) == 0
     assert state_of(reader) == "written to"
+
+
+@on_postgresql
+@pytest.mark.django_db(transaction=True)
+def test_a_reader_whose_row_is_held_keeps_no_other_fact_from_its_letter(settings):
+    settings.RECIPIENT_DELIMITER = ""
+    readers = [make.subscriber(), make.subscriber()]
+    for one in readers:
+        message_id = came_back.letter(one).message_id
+        Letter.objects.all().delete()
+        receive(report("bounces@x.example", message_id=message_id))
+    held, other = [came_back.letter(one).subscriber for one in readers]
+    with another_session() as session:
+        session.execute(
+            "SELECT 1 FROM subscriptions_subscriber WHERE id = %s FOR UPDATE", [held.pk]
+        )
+        assert returns.match_again(NOW + HOUR) == 1
+    assert [state_of(held), state_of(other)] == ["written to", "bounced"]
+    assert returns.match_again(NOW + HOUR) == 1
+    assert state_of(held) == "bounced"
 
 
 @pytest.mark.parametrize("off", [-DAY, 6 * DAY])
