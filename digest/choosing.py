@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from django.conf import settings
+from django.db.models import Exists, OuterRef
 
 from digest.editions import Issue, second_chances
 from digest.models import LibraryPaper, Paper, Pick
@@ -94,9 +95,9 @@ def _seen(subscribers, issue, **among) -> list[set[int]]:
     theirs = picks.filter(**{f"paper__{name}": value for name, value in among.items()})
     # Apart: joined by OR, all picks that they ever had would be read.
     under_others = picks.filter(paper__in=issue.edition.aliases)
-    known = LibraryPaper.objects.filter(
-        subscriber__in=subscribers, identity__in=Paper.objects.filter(**among).values("pk")
-    )
+    # Asked of each row: of a list, SQLite would seek every paper for every reader.
+    is_among = Exists(Paper.objects.filter(pk=OuterRef("identity"), **among))
+    known = LibraryPaper.objects.filter(is_among, subscriber__in=subscribers)
     rows = _pairs(theirs, "paper_id").union(
         _pairs(under_others, "paper_id"), _pairs(known, "identity"), all=True
     )
