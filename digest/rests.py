@@ -44,14 +44,12 @@ def rested(subscribers: list[Subscriber], now) -> list[Subscriber]:
 def _near(subscribers, now) -> dict[int, list[Letter]]:
     """Return the digests of the last days, of those who are due for a day that they lack.
 
-    What surely did not leave and no longer may is not among them: the sweeper ends it. One that is
-    claimed may be passing the fence in this moment. Who has that day was planned by another since
-    she was read: nothing of hers is called off.
+    Who has that day was planned by another since she was read: nothing of hers is called off.
     """
     days = {one.pk: due_of(one, now).day for one in subscribers}
     found = Letter.objects.filter(subscriber__in=subscribers, day__gt=now.date() - RECENT)
     letters = defaultdict(list)
-    for letter in found.exclude(state=State.PLANNED, closes_at__lte=now, repeats=0):
+    for letter in found:
         letters[letter.subscriber_id].append(letter)
     return {
         pk: hers

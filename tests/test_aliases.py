@@ -12,6 +12,7 @@ from digest.aliases import aliases_of
 from digest.models import Observation, Paper, Pick
 from digest.ranking.profile import Interest, Profile
 from subscriptions.models import Topic
+from subscriptions.post import delivery
 from tests import make
 from tests.make import NOW
 
@@ -42,8 +43,9 @@ def reader():
 
 def had(someone, paper, days=20):
     """Send her this paper so many days ago, and since then only what is new of each day."""
-    planning.plan(NOW - days * DAY)
-    planning.plan(NOW - DAY)
+    for moment in sorted({NOW - days * DAY, NOW - DAY}):
+        planning.plan(moment)
+        delivery.deliver_due(lambda moment=moment: moment)
     assert Pick.objects.filter(subscriber=someone, paper=paper).exists()
 
 

@@ -78,6 +78,19 @@ def test_a_digest_that_has_not_left_makes_way_for_the_next_with_its_papers():
     assert Pick.objects.get(subscriber=one).digest.day == TODAY
 
 
+def test_one_whose_day_has_just_closed_gives_its_papers_to_the_next_as_well():
+    """The sweeper, which comes after, would give them back too late for that."""
+    make.paper("Graph networks", day=YESTERDAY)
+    one = reader(hour=6, next_due_at=at(YESTERDAY, 6), interests="graph networks")
+    planning.plan(at(YESTERDAY, 6))
+    assert one.letters.get().closes_at == at(TODAY, 6)
+
+    tick(at(TODAY, 6))
+    assert Pick.objects.get().digest.day == TODAY
+    states = one.letters.order_by("day").values_list("state", flat=True)
+    assert list(states) == ["missed", "accepted"]
+
+
 def test_the_next_digest_waits_while_one_may_be_arriving_and_then_for_its_distance():
     one = reader(hour=0, next_due_at=at(YESTERDAY, 0))
     planning.plan(at(YESTERDAY, 0))

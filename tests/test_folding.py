@@ -14,7 +14,7 @@ from digest import planning, steering
 from digest.models import Digest, Pick
 from subscriptions import links, signup
 from subscriptions.models import Letter
-from subscriptions.post import office
+from subscriptions.post import delivery, office
 from tests import make
 from tests.make import NOW
 from tests.pages import web_copy_of
@@ -43,6 +43,11 @@ def alike():
 def others():
     """Two more papers for the same reader, on ideas of their own."""
     return [make.paper("Graph networks of roads"), make.paper("Graph networks of cars")]
+
+
+def plan_and_send(now):
+    planning.plan(now)
+    delivery.deliver_due(lambda: now)
 
 
 def reader(**fields):
@@ -217,7 +222,7 @@ def test_it_never_comes_again(alike, others):
     relative = alike[1]
     someone = reader()
     for day in range(9):
-        planning.plan(NOW + day * DAY)
+        plan_and_send(NOW + day * DAY)
     picks = Pick.objects.filter(subscriber=someone)
     assert picks.filter(paper=relative).count() == 1
     assert picks.count() == 4
@@ -243,7 +248,7 @@ def test_it_doesnt_come_again_as_a_second_chance(alike):
 def test_who_had_one_of_them_gets_the_other_alone_and_who_had_none_gets_both(alike):
     relative = alike[1]
     had = reader()
-    planning.plan(NOW)
+    plan_and_send(NOW)
     Pick.objects.filter(paper=relative).delete()
     fresh = make.subscriber(interests="graph networks", next_due_at=NOW + DAY)
     planning.plan(NOW + DAY)

@@ -17,7 +17,7 @@ from digest import fitting, planning, rests
 from digest.models import Digest, Paper, Pick
 from subscriptions import schedule, signup
 from subscriptions.models import Letter, Subscriber
-from subscriptions.post import office, suppression
+from subscriptions.post import delivery, office, suppression
 from tests import make
 from tests.make import NOW
 from tests.threads import at_once, errors_of, uncommitted
@@ -37,6 +37,11 @@ def papers_about(subject, count, **fields):
             f"{subject} number {number}", f"We study {subject} on benchmark {number}.", **fields
         )
         make.paper(f"Cooking rice {number}", f"Rice and water in pot {number}.", **fields)
+
+
+def plan_and_send(now):
+    planning.plan(now)
+    delivery.deliver_due(lambda: now)
 
 
 def digests():
@@ -83,7 +88,7 @@ def test_no_paper_comes_twice_in_a_week_of_digests():
     papers_about("graphs", 12)
     make.subscriber(interests="graphs", size=5)
     for day in range(5):
-        planning.plan(NOW + timedelta(days=day))
+        plan_and_send(NOW + timedelta(days=day))
 
     picked = list(Pick.objects.values_list("paper_id", flat=True))
     assert len(picked) == len(set(picked)) == 12
@@ -105,7 +110,7 @@ def test_a_first_digest_without_papers_is_a_welcome():
 
 def test_a_later_day_with_nothing_to_say_ends_with_that_reason():
     make.subscriber(interests="graphs")
-    planning.plan(NOW)
+    plan_and_send(NOW)
 
     plan = planning.plan(NOW + timedelta(days=1))
 
@@ -118,12 +123,12 @@ def test_a_later_day_with_nothing_to_say_ends_with_that_reason():
 def test_who_asked_for_it_gets_a_short_letter_on_a_quiet_day(outbox):
     make.paper("Bread")
     subscriber = make.subscriber(interests="graphs", wants_quiet_days=True)
-    planning.plan(NOW)
+    plan_and_send(NOW)
     planning.plan(NOW + DAY)
     letter = subscriber.letters.get(day=(NOW + DAY).date())
     assert (letter.kind, letter.state) == ("digest", "planned")
     assert office.deliver(letter.pk, NOW + DAY)
-    (message,) = outbox()
+    _, message = outbox()
     assert message["Subject"] == "No new papers for you today"
     for part in message.iter_parts():
         assert "1 new paper was looked at, and it is not about what you follow." in " ".join(

@@ -13,6 +13,7 @@ from digest.models import Digest, Observation, Paper, Pick
 from digest.sources.records import Record
 from subscriptions import signup
 from subscriptions.models import Letter
+from subscriptions.post import delivery
 from tests import make
 from tests.make import NOW
 from tests.promised import broken
@@ -55,8 +56,10 @@ def reader(**fields):
 
 
 def plan(days=0):
-    """Plan the digests of so many days after today."""
-    return planning.plan(NOW + days * DAY)
+    """Plan and send the digests of so many days after today."""
+    plan = planning.plan(NOW + days * DAY)
+    delivery.deliver_due(lambda: NOW + days * DAY)
+    return plan
 
 
 def digest_of(subscriber, days=0):
@@ -156,7 +159,7 @@ def test_it_doesnt_come_to_who_had_it_when_it_was_new():
 def test_it_comes_to_whom_it_was_planned_for_in_a_letter_that_never_left():
     paper = make.paper("Graph networks of roads", upvotes=300)
     someone = reader()
-    plan()
+    planning.plan(NOW)
     until = TODAY + 20 * DAY
     signup.change(someone, None, {"paused_until": until}, now=NOW)
     assert not Pick.objects.exists()
