@@ -3,12 +3,12 @@
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
-from django.db.models import OuterRef, Subquery
+from django.db.models import Exists, OuterRef, Subquery
 
 from digest.choosing import Planned
 from digest.models import Digest
 from subscriptions import schedule
-from subscriptions.models import Subscriber
+from subscriptions.models import Consent, Subscriber
 
 
 @dataclass
@@ -51,20 +51,19 @@ def _after(day, subscriber):
 def last_days(subscribers: list[Subscriber], before: date) -> list[date | None]:
     """Return the day of each one's last digest before that day, None where she has had none.
 
-    What was before she confirmed, as where she has left and come back, is of another time.
+    What was before she left, where she has come back, is of another time. That she has confirmed
+    another address since ends none.
     """
+    has_left = Consent.objects.filter(
+        subscriber=OuterRef("subscriber"),
+        act=Consent.Act.UNSUBSCRIBED,
+        at__gte=OuterRef("letter__created_at"),
+    )
     had = Digest.objects.ranked().filter(subscriber=OuterRef("pk"), day__lt=before)
-    last = Subquery(had.order_by("-day").values("day")[:1])
+    last = Subquery(had.filter(~Exists(has_left)).order_by("-day").values("day")[:1])
     found = Subscriber.objects.filter(pk__in=[one.pk for one in subscribers])
     lasts = dict(found.values_list("pk", last))
-    return [_in_this_time(one, lasts.get(one.pk)) for one in subscribers]
-
-
-def _in_this_time(subscriber, last):
-    if last is None or subscriber.confirmed_at is None:
-        return None
-    began = schedule.local_day(subscriber.confirmed_at, subscriber.zone)
-    return last if last >= began else None
+    return [lasts.get(one.pk) for one in subscribers]
 
 
 def since_last(subscriber: Subscriber, last: date | None, day: date) -> date | None:

@@ -63,11 +63,20 @@ def ends_rest(letter: Letter, subscriber: Subscriber):
     surely_not = letter.state in (State.SKIPPED, State.MISSED) and not letter.repeats
     if surely_not or letter.left_at is None:
         return None
-    # The day alone doesn't tell: in the zone to which she has moved, it may be the second's.
-    is_first = letter.day == schedule.local_day(subscriber.confirmed_at, subscriber.zone)
-    # Nor does having confirmed on it: that may have been a new address, long after her digest.
-    is_first = is_first and abs(letter.created_at - subscriber.confirmed_at) <= FIRST_WITHIN
-    return letter.left_at + (schedule.APART_AT_FIRST if is_first else schedule.APART)
+    apart = schedule.APART_AT_FIRST if _came_at_once(letter, subscriber) else schedule.APART
+    return letter.left_at + apart
+
+
+def _came_at_once(letter, subscriber):
+    """Return whether it was planned since she had confirmed: not before, and not at her hour.
+
+    Who takes a leaving back, or moves to another address, confirms as well, and gets none at once.
+    """
+    confirmed_at = subscriber.confirmed_at
+    hour = schedule.due_moment(letter.day, subscriber.hour, subscriber.zone)
+    if hour is not None and confirmed_at < hour <= letter.created_at:
+        return False
+    return confirmed_at <= letter.created_at <= confirmed_at + FIRST_WITHIN
 
 
 def _make_way(letters, now) -> set[int]:

@@ -336,6 +336,21 @@ def test_the_next_digest_keeps_its_distance_to_one_that_was_repeated_however_tha
     assert rests.ends_rest(letter, reader) == NOW + schedule.APART
 
 
+@pytest.mark.parametrize(
+    ("confirmed_at", "apart"),
+    [
+        (timedelta(minutes=-20), schedule.APART),  # Then came her hour.
+        (timedelta(0), schedule.APART_AT_FIRST),
+        (timedelta(minutes=20), schedule.APART),  # It was there before.
+    ],
+)
+def test_a_digest_that_did_not_come_because_she_confirmed_is_no_first_one(confirmed_at, apart):
+    """She has taken a leaving back, or moved to another address."""
+    reader = make.subscriber(hour=NOW.hour, confirmed_at=NOW + confirmed_at)
+    letter = Letter(day=NOW.date(), created_at=NOW, left_at=NOW + timedelta(hours=9))
+    assert rests.ends_rest(letter, reader) == letter.left_at + apart
+
+
 @pytest.mark.django_db(transaction=True)
 def test_who_unsubscribes_while_her_day_is_written_down_is_left_out(monkeypatch):
     if connection.vendor != "postgresql":

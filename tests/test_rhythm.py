@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from digest import editions, planning, promises
 from digest.models import Digest, Pick
-from subscriptions import links, schedule, signup
+from subscriptions import links, moving, schedule, signup
 from subscriptions.models import Letter, Subscriber
 from subscriptions.post import delivery
 from tests import make
@@ -24,6 +24,8 @@ pytestmark = pytest.mark.django_db
 
 TODAY, DAY = NOW.date(), timedelta(days=1)  # A Monday.
 MONDAYS, WORKDAYS, WEEKENDS = 0b0000001, 0b0011111, 0b1100000
+
+DOOR = signup.Door("a test")
 
 
 def at(day, hour=12):
@@ -247,13 +249,28 @@ def test_a_digest_whose_papers_were_given_back_was_none(state, reason, since):
     assert one.digests.get(day=TODAY).since == since
 
 
-def test_one_who_left_and_signed_up_again_begins_anew():
-    one = reader(confirmed_at=NOW - DAY, next_due_at=at(TODAY, 7))
+def test_one_who_left_and_came_back_begins_anew():
+    one = reader(hour=7)
     had(one, TODAY - 20 * DAY)
+    signup.unsubscribe(one.public_id, door=DOOR, now=at(TODAY - 20 * DAY, 8))
+    signup.confirm(one, NOW - DAY, kind="goodbye", door=DOOR, now=NOW - DAY)
     make.paper("Graph networks", day=TODAY - 10 * DAY)
     planning.plan(at(TODAY, 7))
     digest = one.digests.get(day=TODAY)
     assert (digest.since, digest.considered) == (None, 0)
+
+
+def test_one_who_moves_to_another_address_in_a_pause_gets_what_came_in_it():
+    one = reader(interests="graph networks", next_due_at=at(TODAY, 7), paused_until=TODAY)
+    had(one, TODAY - 20 * DAY)
+    paper = make.paper("Graph networks", day=TODAY - 10 * DAY)
+    moving.ask(one, "new@example.org", now=NOW - 3 * DAY)
+    for side in ("old", "new"):
+        moving.agree(one, side, NOW - 3 * DAY, door=DOOR, now=NOW - 2 * DAY)
+    planning.plan(at(TODAY, 7))
+    digest = one.digests.get(day=TODAY)
+    assert digest.since == TODAY - 20 * DAY
+    assert [pick.paper for pick in digest.picks.all()] == [paper]
 
 
 def test_readers_with_gaps_of_all_lengths_are_planned_together_and_share_editions(monkeypatch):
