@@ -11,12 +11,13 @@ picks kept.
 import logging
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from itertools import batched
 from pathlib import Path
 
 from django.conf import settings
 from django.db import DataError, Error, IntegrityError, transaction
-from django.db.models import QuerySet
+from django.db.models import Min, QuerySet
 
 from subscriptions.models import Letter
 from subscriptions.post import facts, journal, ledger, message_ids, oracles, rows
@@ -46,8 +47,8 @@ def sweep(now) -> None:
     expired = there.filter(lease_until__lte=now)
     _each_chunk(expired.filter(state=State.CLAIMED), _stumble, now)
     _each_chunk(expired.filter(state=State.TRANSMITTING), _doubt_silent, now)
-    waited = there.filter(state=State.UNCERTAIN, next_try_at__lte=now)
-    _each_chunk(waited.select_related("subscriber"), _after_hold, now)
+    waited = there.filter(state=State.UNCERTAIN, next_try_at__lte=now).select_related("subscriber")
+    _each_chunk(waited, partial(_after_hold, noted=_noted(waited)), now)
     ledger.drop_volleys(now, KEEP_VOLLEYS)
 
 
@@ -168,24 +169,28 @@ def _doubt_silent(letters, now):
             doubt(letter, "no answer", now)
 
 
-def _after_hold(letters, now):
+def _after_hold(letters, now, *, noted: set[str]):
     """Ask what became of letters, and act on the answer. What came back of one says it too, and
     what a worker has noted of it and not recorded.
     """
     answers = _ask(letters)
-    answers |= dict.fromkeys(_noted(letters), "yes")
     told = facts.told_of([letter.pk for letter in letters])
-    answers |= {letter.message_id: "yes" for letter in letters if letter.pk in told}
     for letter in letters:
+        if letter.message_id in noted or letter.pk in told:
+            answers[letter.message_id] = "yes"
         with _by_itself(f"letter {letter.pk}"):
             _act_on(answers.get(letter.message_id, "unknown"), letter, now)
 
 
-def _noted(letters) -> set[str]:
-    """Return the names of what workers that live have noted as accepted: one that is halted may
-    stand still for hours, and its journal is replayed by nobody.
+def _noted(letters: QuerySet) -> set[str]:
+    """Return the names of what workers that live have noted as accepted, since the first of these
+    letters: one that is halted may stand still for hours, and its journal is replayed by nobody.
+
+    Read once for all letters in doubt: the journals of many workers take seconds.
     """
-    since = min(letter.created_at for letter in letters)
+    since = letters.aggregate(first=Min("created_at"))["first"]
+    if since is None:
+        return set()
     try:
         return journal.accepted_ids(folder_of_journals(), since, of=[journal.OPEN])
     except OSError:  # As an oracle that breaks.

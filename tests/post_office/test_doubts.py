@@ -9,6 +9,7 @@ from digest.models import Pick
 from subscriptions import registry, signup
 from subscriptions.models import Letter, Subscriber
 from subscriptions.post import doubts, ledger, office
+from subscriptions.post.journal import Entry, Journal
 from subscriptions.post.line import Envelope
 from subscriptions.post.transports import transport_for
 from tests.make import NOW
@@ -209,3 +210,25 @@ def test_a_letter_whose_day_has_ended_is_missed_and_its_papers_come_the_next_day
     assert (letter.state, letter.reason) == ("missed", "its day ended first")
     assert [pick.paper.title for pick in Pick.objects.all()] == ["Graphs"]
     assert Pick.objects.get().digest.day == tomorrow.date()
+
+
+def test_the_journals_of_living_workers_are_read_once_for_all_letters_in_doubt(
+    composed, monkeypatch
+):
+    """Those of many workers take seconds."""
+    names = [f"<{number}@x>" for number in range(3)]
+    for number, name in enumerate(names):
+        letter = letter_to(f"reader-{number}@example.org")
+        past = {"state": "uncertain", "next_try_at": NOW, "repeats": 1}
+        Letter.objects.filter(pk=letter.pk).update(message_id=name, **past)
+    living = Journal(doubts.folder_of_journals())
+    living.write([Entry(7, 1, name, "250 Ok", NOW.isoformat()) for name in names])
+    asked, look = [], doubts.journal.accepted_ids
+    monkeypatch.setattr(
+        doubts.journal, "accepted_ids", lambda *told, **of: asked.append(1) or look(*told, **of)
+    )
+    monkeypatch.setattr(doubts, "CHUNK", 1)
+    office.sweep(NOW)
+    living.leave()
+    assert asked == [1]
+    assert set(Letter.objects.values_list("state", flat=True)) == {"accepted"}
