@@ -517,12 +517,12 @@ def test_a_paper_that_is_committed_late_is_in_the_next_digest_once():
     make.subscriber("reader@example.org", interests="graphs")
     thread, commit = uncommitted(lambda: make.paper("Graphs, told of first", id="2606.00001"))
     make.paper("Graphs, told of second", id="2606.00002")
-    planning.plan(NOW)
+    plan_and_send(NOW)
     assert list(Pick.objects.values_list("paper_id", flat=True)) == ["2606.00002"]
     commit.set()
     thread.join(30)
     for day in (1, 2):
-        planning.plan(NOW + timedelta(days=day))
+        plan_and_send(NOW + timedelta(days=day))
     picks = Pick.objects.order_by("digest__day").values_list("digest__day", "paper_id")
     assert list(picks) == [
         (NOW.date(), "2606.00002"),
