@@ -238,13 +238,30 @@ def test_on_paper_all_is_dark_on_light_and_says_where_it_is(site, open_page):
             assert not page.locator(f"{pressed}:visible").count(), (path, pressed)
 
 
+#: What is wider than what it stands in, or has words broken amidst that are of the house.
+BURST = """() => {
+  const isOut = (one) => one.getBoundingClientRect().right >
+    one.parentElement.getBoundingClientRect().right + 1;
+  const isBroken = (one) => {
+    one.style.overflowWrap = "normal";
+    return one.scrollWidth > one.clientWidth;
+  };
+  return [...document.querySelectorAll("button, .button, .small")].filter(isOut)
+    .concat([...document.querySelectorAll(".hero h1, .column h1")].filter(isBroken))
+    .map((one) => one.textContent);
+}"""
+
+
 @pytest.mark.parametrize("language", ["en", "de"])
 def test_who_reads_at_twice_the_size_scrolls_nothing_sideways(site, open_page, language):
+    Paper.objects.update(upvotes=81)
     wishes = f"/preferences/{links.token('preferences', reader().public_id)}/"
-    for path in ("/", wishes, Paper.objects.first().get_absolute_url(), "/search/?q=graph"):
+    paper = Paper.objects.filter(title__startswith="Graph").first()
+    for path in ("/", "/topics/", wishes, paper.get_absolute_url(), "/search/?q=graph"):
         page = open_page(site + path, size=(360, 640), locale=language)
         page.evaluate("document.documentElement.style.fontSize = '200%'")
         assert page.evaluate("document.documentElement.scrollWidth") == 360, path
+        assert page.evaluate(BURST) == [], path
 
 
 @pytest.mark.parametrize("has_scripts", [True, False])
