@@ -166,6 +166,7 @@ def _feedback(request, subscriber, paper, value, taken):
     """Show what she has said of a paper, and ask what else she says; `taken` was taken back."""
     said = steering.said(subscriber, paper)
     is_other = request.method == "GET" and (value or said) != said
+    state = subscriber.state_at(timezone.now())
     context = {
         "paper": paper,
         "value": value,
@@ -173,6 +174,7 @@ def _feedback(request, subscriber, paper, value, taken):
         "taken": taken,  # By its own word: a paper is taken off the saved ones, the rest back.
         "told": "" if is_other else said,  # Who comes to say another thing is asked for it.
         "subscriber": subscriber,
+        "gets_digests": state in ("active", "paused"),
     }
     return render(request, "digest/feedback.html", context)
 

@@ -13,6 +13,7 @@ from subscriptions.models import Subscriber
 from tests import make
 from tests.make import NOW
 from tests.pages import text_of, web_copy_of
+from tests.readers_pages import STATES
 from tests.tables import everything
 from tests.taught import (
     SECOND,
@@ -122,6 +123,24 @@ def test_another_word_of_the_same_paper_replaces_the_first(client, clock):
     client.post(address("feedback", someone), {"paper": paper.pk, "value": "less"})
     assert Feedback.objects.get().value == "less"
     assert ReaderModel.objects.outdated(NOW + SECOND).exists()
+
+
+@pytest.mark.parametrize(
+    ("state", "comes"),
+    [("active", True), ("paused", True), ("unsubscribed", False), ("suppressed", False)],
+)
+def test_who_gets_no_digests_is_not_told_of_the_next_one(client, state, comes):
+    paper, someone = make.paper(), make.subscriber(**STATES[state])
+    for value, next_one in [
+        ("more", "Your next digests take it into account."),
+        ("less", "Your next digests take it into account."),
+        ("save", "your next digest says so."),
+    ]:
+        page = text_of(
+            client.post(address("feedback", someone), {"paper": paper.pk, "value": value})
+        )
+        assert (next_one in page) is comes
+        assert ("You get no digests now" in page) is not comes
 
 
 def test_what_was_said_is_taken_back_and_forgotten(client, clock, world):
