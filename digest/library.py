@@ -10,6 +10,7 @@ from django.db import transaction
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext as _
 
 from digest import steering, tasks, titles
@@ -19,15 +20,20 @@ from digest.sources.records import Record
 from digest.views import bad_link, holder_of
 from subscriptions.hints import hint
 from subscriptions.models import Subscriber
+from subscriptions.plaintext import shortened
 from subscriptions.views import for_token_holders, refused
 
 MOST = steering.REMEMBERED  # Papers, the latest: more are not learned from.
 PAGE = 50
+LONGEST_NAME = 40  # Columns of the name of an entry that could not be read.
+#: The parts of an address that say what became of a bibliography.
+NUMBERS = ("new", "known", "left", "titleless", "bad")
 
 
 class Added(NamedTuple):
     """What became of a bibliography: papers that are new, known before, left out since enough later
-    ones are kept, named by an id of arXiv that is not here; and entries that could not be read.
+    ones are kept, named by an id of arXiv that is not here; entries that could not be read, and
+    the first of them by name.
     """
 
     new: int
@@ -35,6 +41,7 @@ class Added(NamedTuple):
     left: int
     titleless: int
     bad: int
+    unread: list[str]
 
 
 def add(subscriber, text: str, now) -> Added:
@@ -64,7 +71,9 @@ def add(subscriber, text: str, now) -> Added:
             steering.ask_to_learn(subscriber)
     left = len(told.records) - len(latest) + len(new) - len(ids)
     titleless = len(completed) - len(records)
-    return Added(len(ids), len(records) - len(new), left, titleless, told.bad)
+    return Added(
+        len(ids), len(records) - len(new), left, titleless, told.bad, _shortened(told.unread)
+    )
 
 
 def _says_more(record, known):
@@ -138,7 +147,7 @@ def _changed(request, subscriber, token):
         added = add(subscriber, sent["text"], timezone.now())
         if not added.new and not added.known:
             return _page(request, subscriber, token, pasted=sent["text"], became=added, status=400)
-        address += f"?{urlencode(added._asdict())}"
+        address += f"?{urlencode(added._asdict(), doseq=True)}"
     elif sent.get("paper", "").isdecimal():
         take_out(subscriber, subscriber.library.filter(pk=int(sent["paper"][:18])))
         address += f"?{urlencode({'page': request.GET.get('page', 1)})}"
@@ -152,7 +161,7 @@ def _changed(request, subscriber, token):
 
 def _page(request, subscriber, token, *, pasted="", became: Added | None = None, status=200):
     told = became._asdict() if became else request.GET
-    said = {name: str(told.get(name, "")) for name in Added._fields}
+    said = {name: str(told.get(name, "")) for name in NUMBERS}
     added = {name: int(number[:9]) for name, number in said.items() if number.isdecimal()}
     context = {
         "token": token,
@@ -160,7 +169,19 @@ def _page(request, subscriber, token, *, pasted="", became: Added | None = None,
         "page": Paginator(subscriber.library.all(), PAGE).get_page(request.GET.get("page")),
         "pasted": pasted,
         "added": added,
+        "unread": "" if became else _unread(request.GET.getlist("unread"), added.get("bad", 0)),
         "is_unread": added and not added.get("new") and not added.get("known"),
         "most": MOST,
     }
     return render(request, "digest/library.html", context, status=status)
+
+
+def _unread(names, bad):
+    """Return the names of entries that could not be read, as HTML; more of them are hinted at."""
+    told = _shortened(names[: bibliographies.NAMED])
+    listed = format_html_join(", ", "<bdi>{}</bdi>", ((name,) for name in told))
+    return format_html("{}, …", listed) if listed and bad > len(told) else listed
+
+
+def _shortened(names):
+    return [name for name in (shortened(name, LONGEST_NAME) for name in names) if name]

@@ -43,12 +43,16 @@ async function send(piece) {
 
 async function take(file) {
   const sums = { new: 0, known: 0, left: 0, titleless: 0, bad: 0 };
+  const unread = [];
   told.textContent = form.dataset.reading;
   for (const piece of piecesOf(await textOf(file))) {
     const became = await send(piece);
     for (const name in sums) sums[name] += Number(became?.get(name) ?? 0);
+    unread.push(...(became?.getAll("unread") ?? []));
   }
-  location.assign(`${form.getAttribute("action")}?${new URLSearchParams(sums)}`);
+  const said = new URLSearchParams(sums);
+  for (const name of unread.slice(0, 3)) said.append("unread", name);
+  location.assign(`${form.getAttribute("action")}?${said}`);
 }
 
 chooser.addEventListener("change", async () => {

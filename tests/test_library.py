@@ -102,7 +102,7 @@ def test_a_broken_entry_costs_itself_alone():
     broken = BIBTEX + "@article{three, title = {Never closed\n\n@article{four, title = {Third one}}"
     told = bibliographies.read(broken)
     assert [record.title for record in told.records][-1] == "Third one"
-    assert (len(told.records), told.bad) == (3, 1)
+    assert (len(told.records), told.bad, told.unread) == (3, 1, ["three"])
 
 
 def test_two_entries_of_one_key_are_both_read():
@@ -231,6 +231,7 @@ def test_what_is_not_read_on_counts_as_unread(monkeypatch):
     monkeypatch.setattr(bibliographies, "MOST_ENTRIES", 2)
     told = bibliographies.read("".join(f"@misc{{k{n}, title = {{Soup {n}}}}}\n" for n in range(4)))
     assert ([one.title for one in told.records], told.bad) == (["Soup 0", "Soup 1"], 1)
+    assert told.unread == ["k2"]
 
 
 def test_without_any_markup_each_line_is_a_title_or_an_id_of_arxiv():
@@ -242,6 +243,21 @@ def test_without_any_markup_each_line_is_a_title_or_an_id_of_arxiv():
     assert told.records[0].title == "Attention and what it needs"
     assert ids[1:] == ["1706.03762", "2106.09685"]
     assert told.bad == 2
+    assert told.unread == ["hello", "x y z " * 50]
+
+
+@pytest.mark.parametrize(
+    ("text", "unread"),
+    [
+        ("@misc{a, title = {On soups}}\n@misc{key2020, year = 2020}", ["key2020"]),
+        ("@misc{a, title = {On soups}}\n@misc{b, year = 1, year = 2}", ["b"]),
+        ("TY  - JOUR\nTI  - On soups\nER  -\nTY  - JOUR\nAU  - Ada\nPY  - 2020\n", ["Ada 2020"]),
+        ("On all the soups\n" + "".join(f"w{n}\n" for n in range(9)), ["w0", "w1", "w2"]),
+    ],
+    ids=["without-title", "broken", "ris", "many"],
+)
+def test_the_first_entries_that_cannot_be_read_are_named(text, unread):
+    assert bibliographies.read(text).unread == unread
 
 
 @pytest.mark.parametrize("before", ["\ufeff", "Exported by a program\n\n", "% a comment\n"])
@@ -338,7 +354,7 @@ def test_a_paper_of_ours_that_is_named_twice_is_there_once():
     reader = make.subscriber()
     ours = make.paper("On all the soups", "They are hot.")
     added = library.add(reader, f"arXiv:{ours.pk}\nOn all the soups", NOW)
-    assert added == (1, 0, 0, 0, 0)
+    assert added == (1, 0, 0, 0, 0, [])
     assert known_to(reader) == ["On all the soups"]
 
 
@@ -346,7 +362,7 @@ def test_of_an_id_that_is_not_here_the_title_is_asked_for(client):
     reader = make.subscriber()
     page = words_of(paste(client, reader, "On all the soups\narXiv:2101.99999\nsoup"))
     assert "1 arXiv id is of a paper that is not here: give its title instead." in page
-    assert "1 entry could not be read." in page
+    assert "1 entry could not be read: soup" in page
     response = client.post(address(reader), {"text": "2101.99999\n2101.99998"})
     page = " ".join(response.content.decode().split())
     assert response.status_code == 400
@@ -367,6 +383,19 @@ def test_the_latest_papers_are_kept(client, monkeypatch):
     assert "1 paper is new" in page
     assert "1 older one is left out" in page
     assert known_to(reader) == ["Soups of now", "Soups of 2024", "Soups of 2023"]
+
+
+def test_the_page_names_what_could_not_be_read_shortened_and_escaped(client):
+    bad = ["<b>x", "y" * 200, "z", "w"]
+    page = paste(client, make.subscriber(), "\n".join(["On all the soups", *bad]))
+    said = lxml.html.fromstring(page.content).get_element_by_id("said")
+    assert [one.text for one in said.iter("bdi")] == ["<b>x", "y" * 39 + "…", "z"]
+    assert said.text_content().endswith(f"4 entries could not be read: <b>x, {'y' * 39}…, z, …")
+
+
+def test_entries_without_a_name_that_could_not_be_read_are_counted(client):
+    page = client.get(f"{address(make.subscriber())}?new=1&known=0&left=0&bad=2&unread=%20&unread=")
+    assert "2 entries could not be read." in words_of(page)
 
 
 def test_what_holds_no_paper_is_refused_and_stays_in_the_form(client):

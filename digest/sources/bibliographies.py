@@ -24,6 +24,7 @@ from digest.sources.records import (
 MAX_ABSTRACT = 3_000  # Characters: what a paper is about is said by then.
 LEAST_WORDS = 3  # Of a line that is a title.
 LONGEST_LINE = 300
+NAMED = 3  # So many entries that could not be read are named.
 MOST_ENTRIES = 10_000  # Of one text: its length allows no more, but of rubbish, which takes memory.
 BIBTEX = re.compile(r"^[ \t]*@[ \t]*\w+[ \t]*[{(]", re.MULTILINE)
 BEGINNING = re.compile(r"@[ \t]*\w+[ \t]*[{(]")  # Of an entry, also of a second one in a line.
@@ -63,33 +64,38 @@ DOI_OF_ARXIV = re.compile(r"(?:https?://(?:dx\.)?doi\.org/)?10\.48550/arxiv\.", 
 
 #: What an entry says, by the names that BibTeX has for it.
 type Fields = dict[str, str]
+#: Where an entry stands, as its author finds it: its key, or what it begins with; and what it says.
+type Entry = tuple[str, Fields]
 
 
 @dataclass(frozen=True)
 class Bibliography:
-    """The papers of a bibliography, each once, and how many entries could not be read.
+    """The papers of a bibliography, each once, how many entries could not be read, and the names of
+    the first of these.
 
     Of what is given by its arXiv id alone, there is no title. Years are days that are estimates.
     """
 
     records: list[Record]
     bad: int
+    unread: list[str]
 
 
 def read(text: str) -> Bibliography:
     """Return what a bibliography tells of, whichever of the formats it is in."""
     records: dict[str, Record] = {}
-    bad = 0
-    for fields in _fields(text.lstrip("\ufeff")):
+    bad, unread = 0, []
+    for name, fields in _entries(text.lstrip("\ufeff")):
         record = _record(fields)
         if record is None:
             bad += 1
+            unread += [name] if bad <= NAMED else []
         elif record.abstract or not (record.id in records and records[record.id].abstract):
             records[record.id] = record
-    return Bibliography([*records.values()], bad)
+    return Bibliography([*records.values()], bad, unread)
 
 
-def _fields(text) -> Iterator[Fields]:
+def _entries(text) -> Iterator[Entry]:
     if BIBTEX.search(text):
         return _of_bibtex(text)
     return _of_ris(text) if RIS.search(text) else _of_lines(text)
@@ -107,11 +113,17 @@ def _of_bibtex(text):
             fields = {field.key.lower(): str(field.value) for field in block.fields}
             whole = filter(None, (fields.get("title"), fields.get("subtitle")))
             title, abstract = ": ".join(whole), fields.get("abstract", "")
-            yield fields | {"title": _ungrouped(title), "abstract": _ungrouped(abstract)}
+            said = {"title": _ungrouped(title), "abstract": _ungrouped(abstract)}
+            yield block.key, fields | said
         elif isinstance(block, ParsingFailedBlock):
-            yield {}
+            yield _begins(block.raw or ""), {}
     if beyond:
-        yield {}
+        yield _begins(text[beyond.start() :][:LONGEST_LINE]), {}
+
+
+def _begins(entry):
+    """Return the key of an entry of BibTeX, or what else stands there."""
+    return BEGINNING.sub("", entry.strip()[:LONGEST_LINE], count=1).partition(",")[0]
 
 
 def _ungrouped(text):
@@ -147,18 +159,20 @@ def _of_tags(said):
         name: next(filter(None, (told.get(tag) for tag in tags)), "")
         for name, tags in RIS_TAGS.items()
     }
-    yield fields | {"url": " ".join(told.get(tag, "") for tag in RIS_ADDRESSES)}
+    told.pop("", "")
+    name = " ".join(told.values())[:LONGEST_LINE]
+    yield name, fields | {"url": " ".join(told.get(tag, "") for tag in RIS_ADDRESSES)}
 
 
 def _of_lines(text):
     for line in filter(None, map(str.strip, text.splitlines())):
         line = LABEL.sub("", line, count=1) if LABEL.match(line) else line
         if number := _arxiv_id(CATEGORY.sub("", line)):
-            yield {"eprint": number}
+            yield line, {"eprint": number}
         elif len(line) <= LONGEST_LINE and len(re.findall(r"[^\W\d_]+", line)) >= LEAST_WORDS:
-            yield {"title": line}
+            yield line, {"title": line}
         else:
-            yield {}
+            yield line[:LONGEST_LINE], {}
 
 
 def _record(fields: Fields) -> Record | None:
