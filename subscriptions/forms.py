@@ -192,8 +192,8 @@ class MoveForm(PageForm):
 class PreferencesForm(PageForm):
     """All that a reader may set. An absent topic or interest is dropped, an absent setting kept."""
 
-    topics = topics_field(Topic.objects.curated(), label=_("Topics you follow"))
     interests = QueriesField(label=_("Your own words"))
+    topics = topics_field(Topic.objects.curated(), label=_("Topics you follow"))
     muted_interests = QueriesField(label=_("Words that never appear"))
     mute = topics_field(Topic.objects.curated(), label=_("Topics you mute"))
     hour = hour_field(required=False, empty_value=None, label=_("Hour"))
@@ -262,6 +262,16 @@ class PreferencesForm(PageForm):
                 "pause_until": subscriber.paused_until,
             }
         )
+
+    def refuse_past_pause(self, subscriber: Subscriber, today: date) -> None:
+        """Refuse a pause until a day that is over, unless it is the one that she has: a page that
+        was open for days sends that along.
+        """
+        self.full_clean()
+        until = self.cleaned_data.get("pause_until")
+        if until and until < today and until != subscriber.paused_until:
+            said = _("That day is over. Please choose a later one, or none.")
+            self.add_error("pause_until", said)
 
     def wishes(self):
         data = self.cleaned_data

@@ -55,6 +55,12 @@ class Wishes:
     interests: list[str] = field(default_factory=list)
     muted_interests: list[str] = field(default_factory=list)
 
+    def muted_too(self, subscriber: Subscriber) -> list[int]:
+        """Return the ids of what she wished to follow and to mute at once: it was muted."""
+        words = set(self.interests) & set(self.muted_interests)
+        hers = Topic.objects.filter(owner=subscriber, query__in=words)
+        return [topic.pk for topic in {*self.follow} & {*self.mute} | {*hers}]
+
     def as_json(self, timezone: str, hour: int) -> dict:
         """Return what a sign-up form asked for; nothing where it left all open."""
         if not (self.follow or self.interests):

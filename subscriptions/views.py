@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import wraps
 from math import ceil
+from urllib.parse import urlencode
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -30,7 +31,7 @@ from subscriptions import (
     schedule,
     signup,
 )
-from subscriptions.models import Letter, Subscriber, Topic
+from subscriptions.models import Letter, Subscriber, Topic, TopicPreference
 from subscriptions.races import once_more
 
 CONSENT = _("Send me one email a day with new research papers. I can stop it with one click.")
@@ -303,16 +304,24 @@ def _ways_back(subscriber, now):
 
 @once_more
 def _save(request, subscriber, token):
-    form = forms.PreferencesForm(request.POST)
+    form = _sent_in(request, subscriber)
     if not form.is_valid():
         return _preferences_page(request, subscriber, form, status=400)
-    signup.change(subscriber, form.wishes(), form.settings(), now=timezone.now())
-    return _done(token, "save")
+    wishes = form.wishes()
+    signup.change(subscriber, wishes, form.settings(), now=timezone.now())
+    both = sorted(wishes.muted_too(subscriber))[:50]  # An address has room for no more.
+    return _done(token, "save", both=both)
+
+
+def _sent_in(request, subscriber):
+    form = forms.PreferencesForm(request.POST)
+    form.refuse_past_pause(subscriber, schedule.local_day(timezone.now(), subscriber.zone))
+    return form
 
 
 def _preview(request, subscriber, token):
     """What saving would change: for a script the part of the page alone, else the page with it."""
-    form = forms.PreferencesForm(request.POST)
+    form = _sent_in(request, subscriber)
     if not form.is_valid():
         return _preferences_page(request, subscriber, form, status=400)
     wished = (form.wishes(), form.settings(), timezone.now())
@@ -394,8 +403,9 @@ ACTIONS = {
 }
 
 
-def _done(token, action):
-    return redirect(reverse("preferences", args=[token]) + f"?done={action}")
+def _done(token, action, **told):
+    query = urlencode({"done": action, **told}, doseq=True)
+    return redirect(f"{reverse('preferences', args=[token])}?{query}")
 
 
 def _which_form(request):
@@ -429,9 +439,17 @@ def _preferences_page(request, subscriber, form, status=200, move_form=None, pre
         "vouch": VOUCH,
         "unsubscribe_url": links.unsubscribe_url(subscriber),
         "done": DONE.get(request.GET.get("done")),
+        "both": _muted(subscriber, request.GET.getlist("both")),
         "panels": [panel(subscriber) for panel in registry.panels],
     }
     return render(request, "subscriptions/preferences.html", context, status=status)
+
+
+def _muted(subscriber, ids):
+    """Return what of these topics she mutes, by name."""
+    known = [int(one) for one in ids if one.isascii() and one.isdecimal() and len(one) < 19]
+    muted = subscriber.preferences.filter(stance=TopicPreference.Stance.MUTE, topic__in=known)
+    return list(muted.order_by("pk").values_list("topic__name", flat=True))
 
 
 def refused(request, why):

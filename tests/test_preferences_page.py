@@ -1,13 +1,17 @@
 """The page of her preferences: what it changes, what it refuses, and her data."""
 
 import json
+from datetime import timedelta
+from urllib.parse import urlencode
 
+import lxml.html
 import pytest
 from django.test import Client
 
-from subscriptions.models import Subscriber
+from subscriptions.models import Subscriber, TopicPreference
 from tests import make
 from tests.make import NOW
+from tests.pages import text_of
 from tests.readers_pages import DAY, STATES, digest_of, stances, url
 from tests.tables import everything
 
@@ -105,8 +109,20 @@ def test_muting_wins_over_following(client):
         "interests": "bread",
         "muted_interests": "bread",
     }
-    client.post(url("preferences", reader), both)
+    page = text_of(client.post(url("preferences", reader), both, follow=True))
     assert stances(reader) == {topic.query: "mute", "bread": "mute"}
+    assert f"Muting counts where you chose to follow as well: {topic.name}, bread" in page
+
+
+def test_nothing_is_said_of_muting_to_who_follows_other_topics(client):
+    one, other = make.topic("One"), make.topic("Other")
+    reader, stranger = make.subscriber(), make.subscriber(muted=[one])
+    sent = {"topics": one.slug, "mute": other.slug, "interests": "cake"}
+    saved = client.post(url("preferences", reader), sent)
+    hers = TopicPreference.objects.filter(subscriber=stranger).values_list("topic", flat=True)
+    told = urlencode({"both": [*hers, one.pk, "x", "9" * 30]}, doseq=True)
+    for address in (saved["Location"], f"{saved['Location']}&{told}"):
+        assert "Muting counts" not in text_of(client.get(address))
 
 
 def test_who_never_confirmed_is_told_how_to_be_asked_again(client):
@@ -141,6 +157,45 @@ def test_a_day_to_pause_until_is_read_alike_in_every_language(client, language, 
     assert page.status_code == 400
     reader.refresh_from_db()
     assert reader.paused_until is None
+
+
+def test_a_pause_until_a_day_that_is_over_is_refused_and_what_was_typed_stays(client):
+    reader, topic = make.subscriber(timezone="Asia/Tokyo"), make.topic("Chosen")
+    yesterday = str((NOW + timedelta(hours=9) - DAY).date())
+    sent = {"pause_until": yesterday, "interests": "bread", "topics": topic.slug, "size": "7"}
+    before = everything()
+    for action in ("save", "preview"):
+        answer = client.post(url("preferences", reader), sent | {"action": action})
+        assert answer.status_code == 400
+        page = lxml.html.fromstring(answer.content)
+        (field,) = page.xpath("//input[@id='id_pause_until']")
+        assert field.value == yesterday
+        assert {"id_pause_until_error"} <= {*field.get("aria-describedby").split()}
+        (said,) = page.xpath("//*[@id='id_pause_until_error']")
+        assert said.text_content().strip() == (
+            "That day is over. Please choose a later one, or none."
+        )
+        assert page.xpath("//textarea[@id='id_interests']")[0].value.strip() == "bread"
+        assert page.xpath("//input[@name='topics' and @checked]/@value") == [topic.slug]
+        assert page.xpath("//input[@id='id_size']")[0].value == "7"
+    assert everything() == before
+
+
+def test_a_page_that_was_open_when_the_pause_ended_can_be_saved(client):
+    reader = make.subscriber(paused_until=(NOW - DAY).date())
+    sent = {"pause_until": str(reader.paused_until), "size": "7"}
+    assert client.post(url("preferences", reader), sent).status_code == 302
+    reader.refresh_from_db()
+    assert reader.size == 7
+
+
+def test_her_own_words_come_before_the_many_topics(client):
+    page = client.get(url("preferences", make.subscriber())).content.decode()
+    assert page.index('name="interests"') < page.index('id="id_topics"')
+    sent = {"topics": "no-such-topic", "interests": "word " * 700}
+    page = client.post(url("preferences", make.subscriber()), sent).content
+    (focused,) = lxml.html.fromstring(page).xpath("//*[@autofocus]")
+    assert focused.name == "interests"
 
 
 @pytest.mark.parametrize("action", ["resume", "reset", "export"])
