@@ -75,7 +75,8 @@ def history_panel(subscriber) -> str:
     """Return her digests of the last weeks, with the way to each on the web."""
     count = Count("picks", filter=Q(picks__leader=None))
     had = Digest.objects.filter(subscriber=subscriber, letter__state="accepted")
-    had = list(had.annotate(count=count).filter(count__gt=0).order_by("-day")[:HISTORY])
+    had = list(had.annotate(count=count).filter(count__gt=0).order_by("-day")[: HISTORY + 1])
+    had, has_more = had[:HISTORY], len(had) > HISTORY
     best = Pick.objects.filter(digest__in=had, position=1).select_related("paper")
     titles = {pick.digest_id: pick.paper.title for pick in best}
     rows = [
@@ -87,7 +88,8 @@ def history_panel(subscriber) -> str:
         }
         for one in had
     ]
-    return render_to_string("digest/_history.html", {"rows": rows[:SHOWN], "older": rows[SHOWN:]})
+    context = {"rows": rows[:SHOWN], "older": rows[SHOWN:], "has_more": has_more}
+    return render_to_string("digest/_history.html", context)
 
 
 def saved_panel(subscriber) -> str:

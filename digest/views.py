@@ -3,6 +3,7 @@
 from urllib.parse import urlencode
 
 from django.conf import settings
+from django.core.paginator import Paginator
 from django.db.models import Count, Q
 from django.db.utils import Error as DatabaseError
 from django.http import Http404, HttpResponse, JsonResponse, QueryDict
@@ -26,6 +27,7 @@ from subscriptions.views import CONSENT, for_all_to_read, for_token_holders, ref
 
 #: What a visitor says of what she would read, by the names of the form's fields.
 WISHES = ("topics", "interests")
+SAID = 50  # So many words of hers on papers are on a page.
 #: Characters of an address that every server and proxy takes: gunicorn's limit, less a margin.
 LONGEST_ADDRESS = 3_500
 
@@ -197,6 +199,7 @@ def learned(request, token):
             return refused(request, _("There is no such action."))
         hint(tasks.learn_from_feedback)
         return redirect(f"{reverse('learned', args=[token])}?done={done}")
+    said = subscriber.feedback.select_related("paper").order_by("-at", "-pk")
     words = steering.learned_words(subscriber)  # First what tells most: a list goes by its figures.
     context = {
         "subscriber": subscriber,
@@ -205,7 +208,7 @@ def learned(request, token):
         "words": sorted(words, key=lambda word: (word["weight"] < 0, -abs(word["weight"]))),
         "removed": steering.removed_words(subscriber),
         "in_library": subscriber.library.count(),
-        "said": subscriber.feedback.select_related("paper").order_by("-at")[:50],
+        "said": Paginator(said, SAID).get_page(request.GET.get("page")),
         "alike": panels.alike(subscriber, timezone.now()),
         "done": _steered(request.GET.get("done")),
     }

@@ -10,6 +10,7 @@ from django.urls import reverse
 from digest import archive, fitting, planning, steering
 from digest.models import Digest, FittedModel, Pick
 from digest.ranking.model import TfidfModel
+from subscriptions import links
 from subscriptions.models import Letter, Subscriber
 from tests import make
 from tests.make import NOW
@@ -251,6 +252,12 @@ def test_a_paper_that_is_gone_meanwhile_stands_for_no_other(client, alike):
 def test_an_unknown_paper_is_told_so_in_the_words_that_were_asked(client):
     said = answer(client, make.subscriber(), "2506.99999v2")
     assert said.startswith("No paper here has the id or the title 2506.99999v2 .")
+
+
+def test_of_a_title_that_is_not_here_the_way_leads_to_the_search(client):
+    token = links.own_token("preferences", make.subscriber())
+    page = client.get(f"/why/{token}/", {"paper": "soups & stews"}).content.decode()
+    assert '<a href="/search/?q=soups%20%26%20stews">Search all papers for it</a>' in page
 
 
 def test_what_she_taught_speaks_in_the_answer(client):

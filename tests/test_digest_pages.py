@@ -122,6 +122,27 @@ def test_digests_of_which_nothing_is_left_and_the_oldest_ones_are_not_listed(cli
     assert [re.search(r"Roads \d", row.text_content())[0] for row in rows] == ["Roads 2", "Roads 1"]
 
 
+@pytest.mark.parametrize(("most", "is_told"), [(2, True), (3, False)])
+def test_older_digests_have_their_year_and_those_not_listed_are_told_of(
+    client, monkeypatch, most, is_told
+):
+    monkeypatch.setattr(panels, "HISTORY", most)
+    monkeypatch.setattr(panels, "SHOWN", 1)
+    reader = make.subscriber(interests="roads")
+    for number in range(3):
+        moment = NOW + timedelta(days=number)
+        make.paper(f"Roads {number}", day=moment.date())
+        planning.plan(moment)
+        Letter.objects.update(state="accepted", left_at=moment, ended_at=moment)
+    page = lxml.html.fromstring(client.get(links.preferences_url(reader)).content)
+    (history,) = page.xpath("//section[@aria-labelledby='history']")
+    first, *older = [day.text for day in history.iter("time")]
+    assert not first.endswith("2026")
+    assert len(older) == most - 1
+    assert all(day.endswith("2026") for day in older)
+    assert ("Those before are not listed." in history.text_content()) is is_told
+
+
 def test_her_preferences_list_the_papers_that_she_saved_and_no_one_elses(client):
     reader, other = make.subscriber(), make.subscriber()
     for number, (whose, value) in enumerate(

@@ -6,7 +6,7 @@ import pytest
 from django.core.management import call_command
 from django.test import Client
 
-from digest import steering
+from digest import steering, views
 from digest.models import Digest, Feedback, ReaderModel
 from subscriptions import signup
 from subscriptions.models import Subscriber
@@ -154,6 +154,19 @@ def test_what_was_said_is_taken_back_and_forgotten(client, clock, world):
     steering.learn(NOW + 2 * SECOND)
     assert words_of(someone) == []
     assert themes_of(someone) == themes_of(reader())
+
+
+def test_all_that_she_said_can_be_taken_back_on_one_page_or_the_next(client, monkeypatch):
+    monkeypatch.setattr(views, "SAID", 2)
+    someone = reader()
+    for number in range(3):
+        say(someone, "less", make.paper(f"Bread {number}"))
+    first = client.get(address("learned", someone))
+    second = client.get(address("learned", someone), {"page": "2"})
+    told = [re.findall(r"Less like this: Bread \d", text_of(page)) for page in (first, second)]
+    assert sorted(map(len, told)) == [1, 2]
+    assert len({*told[0], *told[1]}) == 3
+    assert 'rel="next" href="?page=2"' in first.content.decode()
 
 
 def test_what_one_says_is_hers_alone_and_of_that_paper():
