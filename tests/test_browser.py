@@ -7,7 +7,7 @@ import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
 
-from digest import about, fitting, planning, starter, steering
+from digest import about, archive, fitting, planning, starter, steering
 from digest.models import Digest, Paper
 from subscriptions import links
 from subscriptions.models import Subscriber, Topic
@@ -255,6 +255,7 @@ BURST = """() => {
 @pytest.mark.parametrize("language", ["en", "de"])
 def test_who_reads_at_twice_the_size_scrolls_nothing_sideways(site, open_page, language):
     Paper.objects.update(upvotes=81)
+    archive.renew(NOW)  # A paper's page has others like it.
     wishes = f"/preferences/{links.token('preferences', reader().public_id)}/"
     paper = Paper.objects.filter(title__startswith="Graph").first()
     for path in ("/", "/topics/", wishes, paper.get_absolute_url(), "/search/?q=graph"):
