@@ -127,7 +127,7 @@ def test_what_no_paper_says_yet_can_be_followed(client):
     [
         (
             "bread OR rye",
-            ["OR parts nothing: all words count together. A comma in its place does."],
+            ["OR parts nothing: all words count together. Put a comma in its place."],
         ),
         ("bread NOT rye", ["NOT leaves nothing out: what follows it is looked for as well."]),
         ("bread, rye", []),
