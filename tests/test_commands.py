@@ -74,6 +74,19 @@ def test_the_demo_on_another_day_sends_that_days_digest(outbox, clock):
     assert len(outbox()) == 3
 
 
+@services.once
+@pytest.mark.django_db
+def test_the_demo_on_a_day_that_has_just_begun_says_when_its_digest_comes(outbox, clock, capsys):
+    clock.now = NOW.replace(hour=23, minute=50)
+    call_command("demo", no_serve=True)
+    clock.now += timedelta(minutes=20)
+    capsys.readouterr()
+    call_command("demo", no_serve=True)
+    assert len(outbox()) == 2
+    told = "Today's digest:  none yet: it comes at 2026-06-02 05:50 UTC, hours after the last"
+    assert told in capsys.readouterr().out
+
+
 @pytest.mark.django_db
 def test_tick_with_a_moment_plans_and_sends_as_if_it_were_now(outbox):
     make.paper("Graphs", day=NOW.date() + timedelta(days=20))

@@ -91,7 +91,7 @@ class Command(base.Command):
         office.sweep(now)
         self.sent += delivery.deliver_due(clock.running_from(now))["accepted"]
         letter = subscriber.letters.filter(day=today).first()
-        said = letter.said if letter else "none: she does not want one"
+        said = letter.said if letter else _why_none(subscriber, now)
         self._say("Today's digest", f"{said}{' (of an earlier run)' if had else ''}")
         outbox = Path(settings.DATA_DIR) / "outbox"
         where = outbox if settings.EMAIL_URL.startswith("file:") else "the mail server"
@@ -99,3 +99,13 @@ class Command(base.Command):
 
     def _say(self, what, where):
         self.stdout.write(f"{what + ':':<17}{where}")
+
+
+def _why_none(subscriber, now):
+    """Return why she gets none today: she does not want one, or had the last some hours ago."""
+    subscriber.refresh_from_db()
+    if subscriber.state_at(now) != "active":
+        return "none: she does not want one"
+    return (
+        f"none yet: it comes at {subscriber.next_due_at:%Y-%m-%d %H:%M} UTC, hours after the last"
+    )
