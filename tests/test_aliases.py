@@ -316,3 +316,13 @@ def test_a_change_of_wishes_would_bring_no_work_that_she_had_under_its_other_id(
     ranked_of()
     Topic.objects.update(name="cooking", query="cooking")
     assert rehearsal.compare(someone, GRAPHS, NOW).added == []
+
+
+def test_who_had_both_before_they_were_one_work_is_told_of_the_first():
+    someone, paper = early_reader(), earlier()
+    had(someone, paper)
+    other = on_arxiv(title="Another title of graph networks")
+    assert came() == {ON_ARXIV}
+    Paper.objects.filter(pk=other.pk).update(title=TITLE)
+    for asked in (EARLIER, ON_ARXIV):
+        assert asking.ask(someone, asked, TODAY, NOW).pick.paper == paper

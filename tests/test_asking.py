@@ -7,7 +7,7 @@ import pytest
 from django.core.files.storage import default_storage
 from django.urls import reverse
 
-from digest import archive, fitting, planning, steering
+from digest import archive, editions, fitting, planning, steering
 from digest.models import Digest, FittedModel, Pick
 from digest.ranking.model import TfidfModel
 from subscriptions import links
@@ -111,6 +111,19 @@ def test_a_paper_that_would_be_folded_names_the_one_that_stands_for_it(client, a
     fitting.fit(NOW)
     leader, relative = alike
     assert answer(client, someone, leader).startswith("It will be there: place 1 of 2")
+    said = answer(client, someone, relative)
+    assert said.startswith(f"It is folded into “{leader.title}”, which is on the same idea")
+
+
+def test_the_first_paper_of_all_stands_for_others_as_well(client):
+    leader = make.paper("Contrastive graph networks of molecules", ABSTRACT, upvotes=9)
+    relative = make.paper(
+        "Contrastive graph networks for molecules", ABSTRACT.replace("eleven", "nine")
+    )
+    kitchen()
+    someone = make.subscriber(interests="graph networks")
+    fitting.fit(NOW)
+    assert editions.for_page(TODAY, 7).places[leader.pk] == 0
     said = answer(client, someone, relative)
     assert said.startswith(f"It is folded into “{leader.title}”, which is on the same idea")
 

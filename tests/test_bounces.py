@@ -5,7 +5,7 @@ import time
 from datetime import timedelta
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 
 from subscriptions import operating, returns, signup
 from subscriptions.models import Letter, LetterFact, Seal, UselessMail
@@ -349,6 +349,20 @@ def test_a_reader_whose_row_is_held_keeps_no_other_fact_from_its_letter(settings
     assert [state_of(held), state_of(other)] == ["written to", "bounced"]
     assert returns.match_again(NOW + HOUR) == 1
     assert state_of(held) == "bounced"
+
+
+def test_what_else_is_wrong_with_the_database_is_no_row_that_is_held(settings, reader, monkeypatch):
+    settings.RECIPIENT_DELIMITER = ""
+    message_id = came_back.letter(reader).message_id
+    Letter.objects.all().delete()
+    receive(report("bounces@x.example", message_id=message_id))
+
+    def away(*told):
+        raise OperationalError("the disk is full")
+
+    monkeypatch.setattr(returns, "named", away)
+    with pytest.raises(OperationalError, match="full"):
+        returns.match_again(NOW + HOUR)
 
 
 @pytest.mark.parametrize("off", [-DAY, 6 * DAY])

@@ -232,3 +232,38 @@ def test_the_journals_of_living_workers_are_read_once_for_all_letters_in_doubt(
     living.leave()
     assert asked == [1]
     assert set(Letter.objects.values_list("state", flat=True)) == {"accepted"}
+
+
+def test_of_letters_in_doubt_the_oldest_says_how_far_back_the_journals_are_read(composed):
+    """A worker is halted since it noted the first; the other was written after that."""
+    old, young = letter_to("old@example.org"), letter_to("young@example.org")
+    past = {"state": "uncertain", "next_try_at": NOW, "repeats": 1}
+    Letter.objects.filter(pk=old.pk).update(
+        message_id="<old@x>", created_at=NOW - 9 * MINUTE, **past
+    )
+    Letter.objects.filter(pk=young.pk).update(message_id="<young@x>", **past)
+    halted = Journal(doubts.folder_of_journals())
+    noted_at = NOW - 8 * MINUTE
+    halted.write([Entry(old.pk, 1, "<old@x>", "250 Ok", noted_at.isoformat())])
+    office.sweep(NOW)
+    halted.leave()
+    old.refresh_from_db()
+    assert (old.state, old.last_reply) == ("accepted", ledger.KNOWN)
+
+
+def test_where_journals_can_not_be_read_a_letter_in_doubt_is_asked_for_elsewhere(
+    composed, monkeypatch, caplog
+):
+    """Or no letter would come out of its doubt until a person looks."""
+    letter = letter_to("reader@example.org")
+    past = {"state": "uncertain", "next_try_at": NOW}
+    Letter.objects.filter(pk=letter.pk).update(message_id="<m@x>", **past)
+
+    def unreadable(*told, **of):
+        raise PermissionError("not ours")
+
+    monkeypatch.setattr(doubts.journal, "accepted_ids", unreadable)
+    office.sweep(NOW)
+    letter.refresh_from_db()
+    assert (letter.state, letter.repeats) == ("planned", 1)
+    assert "the journals can't be looked through" in caplog.messages
