@@ -23,7 +23,8 @@ ARXIV_ID = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 #: A DOI, alone or within an address, and what bioRxiv's addresses have after it.
-DOI = re.compile(r"(?<![\w.])10\.\d{4,9}/[\w./()-]{1,90}", re.ASCII)
+#: None that goes on with other characters, as some old ones do: half of it would lead nowhere.
+DOI = re.compile(r"(?<![\w.])10\.\d{4,9}/[\w./()-]{1,90}+(?![:;<>]?[\w(])", re.ASCII)
 AFTER_DOI = re.compile(r"(?:v\d+)?(?:\.[a-z][a-z-]*)*[./()-]*$", re.ASCII)
 SUBJECT_CLASS = re.compile(r"\.[a-z]{2}(?=/)")
 LEAST_OF_TITLE = 8  # Characters of a title's beginning by which a paper is found.

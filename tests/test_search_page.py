@@ -165,6 +165,22 @@ def test_a_doi_that_is_not_here_is_said_to_be_so_with_the_way_to_it(client, aske
     assert not page.xpath("//main//a[contains(@href, 'interests')]")
 
 
+@pytest.mark.parametrize(
+    "doi",
+    [
+        "10.1175/1520-0442(2003)016<0663:ANSITP>2.0.CO;2",
+        "10.1002/(SICI)1096-8644(199601)99:1<1::AID-AJPA1>3.0.CO;2-1",
+        f"10.1101/{'2' * 91}",
+    ],
+)
+def test_of_a_doi_that_can_not_be_read_whole_no_half_is_led_to(client, doi):
+    make.paper("Content of medrxiv")
+    archive.renew(NOW)
+    page = search(client, doi)
+    assert not page.xpath("//main//a[contains(@href, 'doi.org')]")
+    assert "is not here" not in page.text_content()
+
+
 def test_a_preprint_is_found_by_its_doi_alone(client):
     make.paper("Content of medrxiv")
     make.paper("Bread", id="medrxiv:10.1101/2026.06.01.123456")
