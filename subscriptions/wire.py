@@ -13,9 +13,8 @@ from functools import lru_cache
 
 #: A signed token in a link, as subscriptions.links makes them.
 TOKEN = re.compile(r"/([\w-]{22}(?:~[0-9a-f]{8})?\.[\w-]{43})(?=/)", re.ASCII)
-WIDTH = (
-    75  # Octets of a line, besides the "=" that goes on with it on the next: a token has no more.
-)
+#: Octets of a line, besides the "=" that goes on with it on the next: a token has no more.
+WIDTH = 75
 WORD = len("=?utf-8?q??=")
 UNSAFE = re.compile(rb"[^ -~]+")  # Besides "=".
 #: A short line that is the same in quoted-printable, as most are, without a token.

@@ -130,6 +130,11 @@ def test_a_preprint_that_is_not_here_is_looked_for_by_its_doi(client):
     assert "It may be older than this site" in page.text_content()
 
 
+def test_what_is_no_doi_is_not_looked_for_as_one(client):
+    page = page_of(client, "/papers/title:0123/", status=404)
+    assert "doi.org" not in " ".join(page.xpath("//main//@href"))
+
+
 def test_what_search_engines_read_of_a_paper_ends_no_element(client):
     paper = make.paper(f"</script>{ODD}", "Of <b>roads</b>\u2028.", authors=["A </script> B"])
     page = page_of(client, paper.get_absolute_url())
