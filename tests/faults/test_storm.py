@@ -18,7 +18,7 @@ def weather(tmp_path, postgres, template, people, has_oracle):
 
 
 def test_a_storm_costs_nobody_her_letter_and_nobody_gets_two(tmp_path, postgres, template):
-    passed = weather(tmp_path, postgres, template, people=250, has_oracle=True)
+    passed = weather(tmp_path, postgres, template, people=120, has_oracle=True)
     assert passed.is_well, passed
     assert (passed.outcome.doubled, passed.outcome.unknown) == (0, 0)
 
