@@ -29,7 +29,7 @@ class BioRxivServer(LoopbackServer):
         self.asked_of_journals = []
         self.of_journals = USUAL  # The answer to all requests for those.
         self.total = len  # Of a list of rows, how many there are said to be.
-        self.after_page = lambda: None
+        self.before_second = lambda: None  # What happens before the second page is sent.
 
     def add(self, day, number=1, *, server="biorxiv", **fields):
         """Post a version of a paper on a day, with the fields of its row replaced."""
@@ -55,8 +55,9 @@ class Conversation(JsonConversation):
         self.server.asked.append((server, day, place))
         if (special := self.server.next_answer()) is not USUAL:
             return self.send(*special)
+        if len(self.server.asked) == 2:
+            self.server.before_second()
         self.list_of(self.server.lists[key] if day == until else [], place, day)
-        self.server.after_page()
 
     def list_of(self, rows, place, day):
         total = self.server.total(rows)

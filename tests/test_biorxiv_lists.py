@@ -72,7 +72,7 @@ def test_a_list_that_does_not_say_how_long_it_is_is_read_and_proves_nothing(serv
 def test_a_paper_posted_while_the_pages_are_read_is_read_with_them(server, run):
     for number in range(60):
         server.add(TODAY, number)
-    server.after_page = lambda: server.asked[1:] or server.add(TODAY, 60)
+    server.before_second = lambda: server.add(TODAY, 60)
     (batch,) = run()
     assert (len(batch.records), batch.state) == (61, "fresh")
 
@@ -81,7 +81,7 @@ def test_a_row_that_slips_through_while_the_pages_are_read_is_missed(server, run
     for number in range(60):
         server.add(TODAY, number)
     rows = server.lists["biorxiv", TODAY]
-    server.after_page = lambda: server.asked[1:] or rows.insert(0, row(TODAY, 60))
+    server.before_second = lambda: rows.insert(0, row(TODAY, 60))
     (batch,) = run()
     assert (len(batch.records), batch.state, batch.missing) == (60, "incomplete", 1)
 
@@ -90,7 +90,7 @@ def test_rows_that_are_taken_away_while_the_pages_are_read_are_no_fault(server, 
     for number in range(60):
         server.add(TODAY, number)
     rows = server.lists["biorxiv", TODAY]
-    server.after_page = lambda: server.asked[1:] or rows.pop()
+    server.before_second = lambda: rows.pop()
     (batch,) = run()
     assert (len(batch.records), batch.state) == (59, "fresh")
 
@@ -111,7 +111,7 @@ def test_a_bad_row_that_comes_again_is_one_bad_record(server, run):
     for number in range(60):
         server.add(TODAY, number, title="" if number == 29 else "Bread")
     rows = server.lists["biorxiv", TODAY]
-    server.after_page = lambda: server.asked[1:] or rows.insert(0, row(TODAY, 60))
+    server.before_second = lambda: rows.insert(0, row(TODAY, 60))
     (batch,) = run()
     assert (len(batch.records), len(batch.bad), batch.missing) == (59, 1, 1)
 
