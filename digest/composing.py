@@ -229,7 +229,7 @@ def tokens_of(materials: Sequence[Material]) -> list[dict[str, str]]:
     readers = [(one.subscriber.public_id, one.subscriber.moved_at) for one in materials]
     tokens = links.tokens(READERS, readers)
     some = [
-        (own, (material.digest.public_id, reader[1]), reader)
+        (own, (material.digest.public_id, material.subscriber.moved_at), reader)
         for own, material, reader in zip(tokens, materials, readers, strict=True)
         if material.picks
     ]
