@@ -1,11 +1,10 @@
-"""What a reader does, across models: subscribe, confirm, change, pause, unsubscribe, export, erase.
+"""What a reader does, across models: subscribe, confirm, change, pause, unsubscribe, erase.
 
 What only an operator does is in `operating`. Each takes its moment as an argument, and may be
 called twice: the second time changes nothing.
 """
 
 import uuid
-from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -13,13 +12,10 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import F
 
 from subscriptions import correspondence, registry, rhythm, schedule, seals
-from subscriptions.exporting import rows
 from subscriptions.links import ClosedToken
 from subscriptions.models import (
     Consent,
     Letter,
-    LetterEvent,
-    LetterFact,
     Move,
     Subscriber,
     Topic,
@@ -273,37 +269,6 @@ def lift(subscriber: Subscriber, *, door: Door, now) -> bool:
         subscriber.save()
         note(subscriber, Consent.Act.CONFIRMED, door, now)
         return True
-
-
-def export(subscriber: Subscriber) -> dict:
-    """Return all that is kept about her, by name, ready for JSON."""
-    (own,) = rows(Subscriber.objects.filter(pk=subscriber.pk))
-    own["weekdays"] = schedule.named(subscriber.weekdays)
-    topic = {"topic_name": F("topic__name"), "query": F("topic__query")}
-    own |= {
-        "preferences": rows(subscriber.preferences, **topic),
-        "own_topics": rows(subscriber.own_topics),
-        "consents": rows(subscriber.consents),
-        "letters": _letters(subscriber),
-        "move": rows(Move.objects.filter(subscriber=subscriber)),
-    }
-    for exporter in registry.exporters:
-        own |= exporter(subscriber)
-    return own
-
-
-def _letters(subscriber):
-    """Return her letters, each with its steps, and with what came back of it."""
-    parts = {"events": LetterEvent, "facts": LetterFact}
-    found = {name: defaultdict(list) for name in parts}
-    for name, model in parts.items():
-        for row in rows(model.objects.filter(letter__subscriber=subscriber), "letter_id"):
-            found[name][row.pop("letter_id")].append(row)
-    letters = rows(subscriber.letters, "pk", without=("mime_at", "mime_size"))
-    for letter in letters:
-        pk = letter.pop("pk")
-        letter |= {name: found[name][pk] for name in parts}
-    return letters
 
 
 def reset(subscriber: Subscriber) -> None:

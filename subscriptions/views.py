@@ -22,6 +22,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from subscriptions import (
     addresses,
+    exporting,
     forms,
     limits,
     links,
@@ -347,7 +348,7 @@ def _reset(request, subscriber, token):
 
 
 def _export(request, subscriber, token):
-    response = JsonResponse(signup.export(subscriber), json_dumps_params={"indent": 2})
+    response = JsonResponse(exporting.export(subscriber), json_dumps_params={"indent": 2})
     response["Content-Disposition"] = 'attachment; filename="paperboy.json"'
     return response
 

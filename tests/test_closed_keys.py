@@ -9,7 +9,7 @@ from django.urls import get_resolver, reverse
 
 from digest import planning, steering
 from digest.models import Feedback
-from subscriptions import correspondence, links, moving, signup
+from subscriptions import correspondence, exporting, links, moving, signup
 from subscriptions.models import Move, Subscriber
 from subscriptions.post import delivery, ledger, writing
 from tests import make
@@ -410,4 +410,4 @@ def test_the_letter_to_the_old_address_says_that_its_links_will_close(outbox, on
 
 
 def test_her_data_tell_when_she_moved(one):
-    assert signup.export(move(one))["moved_at"] == MOVED_AT
+    assert exporting.export(move(one))["moved_at"] == MOVED_AT

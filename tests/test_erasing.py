@@ -14,7 +14,7 @@ from django.urls import reverse
 
 from digest import library, planning, steering, upkeep
 from digest.models import ReaderModel
-from subscriptions import links, moving, seals, signup
+from subscriptions import exporting, links, moving, seals, signup
 from subscriptions.models import Letter, Seal, Subscriber
 from subscriptions.post import delivery, inbound, office
 from tests import came_back, make
@@ -109,7 +109,7 @@ def hers(row, seen=None):
 
 def test_the_export_of_another_has_no_row_of_hers(client, panel):
     a_life(client, panel)
-    exported = signup.export(make.subscriber("stranger@example.org", confirmed=False))
+    exported = exporting.export(make.subscriber("stranger@example.org", confirmed=False))
     rows = {name: told for name, told in exported.items() if isinstance(told, list) and told}
     assert rows.keys() == {"weekdays"}
 

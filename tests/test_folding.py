@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from digest import planning, steering
 from digest.models import Digest, Pick
-from subscriptions import links, signup
+from subscriptions import exporting, links, signup
 from subscriptions.models import Letter
 from subscriptions.post import delivery, office
 from tests import make
@@ -291,7 +291,7 @@ def test_the_export_lists_both(alike):
     leader, relative = alike
     someone = reader()
     planning.plan(NOW)
-    exported = signup.export(someone)["papers"]
+    exported = exporting.export(someone)["papers"]
     assert [one["paper"] for one in exported] == [leader.pk, relative.pk]
     assert all(one["why"].startswith("graph networks") for one in exported)
 
@@ -299,7 +299,7 @@ def test_the_export_lists_both(alike):
 def test_a_folded_papers_reason_is_the_topic_without_words(alike):
     someone = reader()
     planning.plan(NOW)
-    assert signup.export(someone)["papers"][1]["why"] == "graph networks"
+    assert exporting.export(someone)["papers"][1]["why"] == "graph networks"
 
 
 def test_erasing_her_leaves_neither(alike):

@@ -10,7 +10,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from digest import planning, steering
 from digest.models import Digest, Feedback, Pick, ReaderModel
 from digest.profiles import profiles_of
-from subscriptions import signup
+from subscriptions import exporting, signup
 from subscriptions.models import Subscriber
 from tests import make
 from tests.make import NOW
@@ -262,7 +262,7 @@ def test_before_all_is_forgotten_the_page_says_that_saved_papers_are_too(client,
 def test_what_was_learned_is_in_her_export(world):
     someone = taught(reader(), "more", world["roads"][0])
     taught(reader(), "more", world["molecules"][0])
-    exported = json.loads(json.dumps(signup.export(someone), cls=DjangoJSONEncoder))
+    exported = json.loads(json.dumps(exporting.export(someone), cls=DjangoJSONEncoder))
     learned = dict(exported["learned"])
     assert list(learned.values()) == list(weights_of(someone).values())
     assert "vehicles" in learned
@@ -275,13 +275,13 @@ def test_what_was_learned_is_in_her_export(world):
 def test_all_that_is_kept_of_her_steering_is_in_her_export(world):
     someone = taught(reader(), "more", world["roads"][0])
     steering.remove_word(someone, "vehicl")
-    exported = json.dumps(signup.export(someone), cls=DjangoJSONEncoder)
-    assert "vehicles" not in dict(signup.export(someone)["learned"])
+    exported = json.dumps(exporting.export(someone), cls=DjangoJSONEncoder)
+    assert "vehicles" not in dict(exporting.export(someone)["learned"])
     assert "vehicles" in exported
     steering.set_learning(someone, False)
-    off = signup.export(someone)
+    off = exporting.export(someone)
     steering.set_learning(someone, True)
-    assert signup.export(someone) != off
+    assert exporting.export(someone) != off
 
 
 def test_erased_nothing_of_it_is_left(world):

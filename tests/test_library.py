@@ -13,7 +13,7 @@ from digest import citations, fitting, library, planning, steering, tasks
 from digest.models import LibraryPaper, Pick, ReaderModel
 from digest.ranking.learning import learn
 from digest.sources import bibliographies
-from subscriptions import links, signup
+from subscriptions import exporting, links, signup
 from subscriptions.models import Subscriber
 from subscriptions.post import delivery
 from tests import corpora, make
@@ -504,7 +504,7 @@ def test_resetting_forgets_the_library_too():
 def test_the_export_has_the_library_and_erasing_leaves_none_of_it():
     reader = make.subscriber()
     library.add(reader, BIBTEX, NOW)
-    (_, one) = signup.export(reader)["library"][::-1]
+    (_, one) = exporting.export(reader)["library"][::-1]
     assert (one["title"], one["year"]) == ("Spätzle and the ℓ₁ norm", 2021)
     signup.erase(reader, now=NOW)
     assert not LibraryPaper.objects.exists()

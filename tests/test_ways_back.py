@@ -6,7 +6,7 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.urls import reverse
 
-from subscriptions import links, operating, signup
+from subscriptions import exporting, links, operating, signup
 from subscriptions.models import Letter, LetterFact, Subscriber
 from subscriptions.post import inbound, office
 from tests import came_back, make
@@ -148,7 +148,7 @@ def test_her_data_tell_what_came_back():
     reader = make.subscriber("reader@example.org")
     letter = came_back.letter(reader)
     inbound.receive(report(address_of(letter)), NOW)
-    (told,) = signup.export(reader)["letters"][0]["facts"]
+    (told,) = exporting.export(reader)["letters"][0]["facts"]
     assert (told["kind"], told["status"]) == ("bounced", "5.1.1")
     signup.erase(reader, now=NOW)
     assert not LetterFact.objects.exists()

@@ -8,7 +8,7 @@ import pytest
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connection
 
-from subscriptions import operating, registry, signup
+from subscriptions import exporting, operating, registry, signup
 from subscriptions.models import Consent, Letter, Subscriber, Topic, TopicPreference
 from subscriptions.signup import Wishes
 from tests import make
@@ -53,7 +53,7 @@ def test_what_is_kept_about_her_is_exported_whole():
         suppressed_at=NOW, suppressed_by="bounced", suppressed_reason="mailbox unknown"
     )
     reader.refresh_from_db()
-    exported = json.dumps(signup.export(reader), cls=DjangoJSONEncoder)
+    exported = json.dumps(exporting.export(reader), cls=DjangoJSONEncoder)
     for fact in (
         "you@example.org",
         "Graph learning",
@@ -76,7 +76,7 @@ def test_what_is_kept_about_her_is_exported_whole():
 
 def test_the_export_of_one_holds_nothing_of_another():
     make.subscriber("else@example.org", interests="secret plans")
-    exported = json.dumps(signup.export(make.subscriber()), cls=DjangoJSONEncoder)
+    exported = json.dumps(exporting.export(make.subscriber()), cls=DjangoJSONEncoder)
     assert "else@example.org" not in exported
     assert "secret plans" not in exported
 
