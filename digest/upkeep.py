@@ -14,7 +14,7 @@ from django.db.models import Model
 
 from digest import files
 from digest.models import Alarm, Coverage, Harvest, Observation, Response
-from subscriptions import limits, moving, seals, signup
+from subscriptions import erasing, limits, moving, seals
 from subscriptions.post import retention
 
 UNCONFIRMED = timedelta(days=30)  # So long an address is kept that nobody has confirmed.
@@ -95,7 +95,7 @@ def purge(now) -> None:
     limits.purge(now)
     seals.purge(now)
     moving.purge(now)
-    signup.forget_unconfirmed(now - UNCONFIRMED, now)
-    signup.forget_unanswered(now - UNCONFIRMED)
+    erasing.forget_unconfirmed(now - UNCONFIRMED, now)
+    erasing.forget_unanswered(now - UNCONFIRMED)
     import_module(settings.SESSION_ENGINE).SessionStore.clear_expired()
     files.forget_strays(now)

@@ -12,7 +12,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.db.models.functions import Lower
 
-from subscriptions import correspondence, seals, signup
+from subscriptions import correspondence, erasing, seals, signup
 from subscriptions.links import CONFIRM_DAYS
 from subscriptions.models import Consent, Letter, Move, Subscriber
 from subscriptions.post import office
@@ -123,7 +123,7 @@ def find(subscriber: Subscriber, asked_at) -> Move:
 def _complete(move, subscriber, other, now):
     """Move. Whoever never confirmed the new address, or left it, makes room for who does now."""
     if other:
-        signup.erase(other, now=now)
+        erasing.erase(other, now=now)
     subscriber.email = move.new_email
     subscriber.confirmed_at = now  # The address that she has now.
     # After her last move, though the clock may have been set back since: or its links would open.

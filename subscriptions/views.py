@@ -22,6 +22,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from subscriptions import (
     addresses,
+    erasing,
     exporting,
     forms,
     limits,
@@ -343,7 +344,7 @@ def _resume(request, subscriber, token):
 
 
 def _reset(request, subscriber, token):
-    signup.reset(subscriber)
+    erasing.reset(subscriber)
     return _done(token, "reset")
 
 
@@ -355,7 +356,7 @@ def _export(request, subscriber, token):
 
 def _erase(request, subscriber, token):
     for_good = request.POST.get("never_again") == "yes"
-    signup.erase(subscriber, now=timezone.now(), for_good=for_good)
+    erasing.erase(subscriber, now=timezone.now(), for_good=for_good)
     context = {"for_good": for_good, "contact": settings.CONTACT_EMAIL}
     return render(request, "subscriptions/erased.html", context)
 

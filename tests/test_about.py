@@ -10,7 +10,7 @@ from django.conf import settings as wired
 from django.contrib.admin.models import LogEntry
 
 from digest import about, archive, checkup, keeping, planning
-from subscriptions import links, signup
+from subscriptions import erasing, links
 from subscriptions.models import Subscriber, Volley
 from subscriptions.post import delivery, office
 from subscriptions.post.compression import decompress
@@ -128,7 +128,7 @@ def test_the_privacy_page_says_what_erasing_leaves_to_time(client):
     make.paper("Graphs")
     planning.plan(NOW)
     delivery.deliver_due(lambda: NOW)
-    signup.erase(reader, now=NOW)
+    erasing.erase(reader, now=NOW)
     assert b"To: ada@example.org" in decompress(bytes(Volley.objects.get().mime))
     assert "It goes by itself, as told above" in words(client.get("/privacy/"))
     office.sweep(NOW + timedelta(hours=1, minutes=1))

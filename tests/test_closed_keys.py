@@ -9,7 +9,7 @@ from django.urls import get_resolver, reverse
 
 from digest import planning, steering
 from digest.models import Feedback
-from subscriptions import correspondence, exporting, links, moving, signup
+from subscriptions import correspondence, erasing, exporting, links, moving, signup
 from subscriptions.models import Move, Subscriber
 from subscriptions.post import delivery, ledger, writing
 from tests import make
@@ -215,7 +215,7 @@ def test_programs_that_read_a_closed_feed_are_told_that_it_is_gone_and_where_to_
 def test_once_she_is_erased_a_closed_key_opens_as_little_as_any(client, one):
     before = {page: path(page, one) for page in DOORS}
     leave = links.unsubscribe_url(one)
-    signup.erase(move(one), now=NOW)
+    erasing.erase(move(one), now=NOW)
     for page, key in before.items():
         assert client.get(key).status_code == (410 if page == "reader-feed" else 404)
     assert client.post(leave).status_code == 200

@@ -14,7 +14,7 @@ from django.urls import reverse
 
 from digest import library, planning, steering, upkeep
 from digest.models import ReaderModel
-from subscriptions import exporting, links, moving, seals, signup
+from subscriptions import erasing, exporting, links, moving, seals, signup
 from subscriptions.models import Letter, Seal, Subscriber
 from subscriptions.post import delivery, inbound, office
 from tests import came_back, make
@@ -228,7 +228,7 @@ def test_nothing_of_her_is_left_in_the_database_or_in_any_file(client, panel, da
 
 def erased(for_good=False, **fields):
     reader = make.subscriber(ADDRESS, **fields)
-    signup.erase(reader, now=NOW, for_good=for_good)
+    erasing.erase(reader, now=NOW, for_good=for_good)
     return Seal.objects.values_list("why", flat=True).first()
 
 
@@ -291,7 +291,7 @@ def test_what_came_back_is_tried_again_after_a_week_and_what_was_asked_for_never
     erased(suppressed_at=NOW, suppressed_by="bounced")
     assert sign_up(now=NOW + 7 * DAY) is None
     assert sign_up(now=NOW + 7 * DAY + MINUTE) is not None
-    signup.erase(Subscriber.objects.get(), now=NOW, for_good=True)
+    erasing.erase(Subscriber.objects.get(), now=NOW, for_good=True)
     assert sign_up(now=NOW + 4000 * DAY) is None
 
 

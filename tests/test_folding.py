@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from digest import planning, steering
 from digest.models import Digest, Pick
-from subscriptions import exporting, links, signup
+from subscriptions import erasing, exporting, links, signup
 from subscriptions.models import Letter
 from subscriptions.post import delivery, office
 from tests import make
@@ -305,7 +305,7 @@ def test_a_folded_papers_reason_is_the_topic_without_words(alike):
 def test_erasing_her_leaves_neither(alike):
     someone = reader()
     planning.plan(NOW)
-    signup.erase(someone, now=NOW)
+    erasing.erase(someone, now=NOW)
     assert not Pick.objects.exists()
 
 

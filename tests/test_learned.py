@@ -10,7 +10,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from digest import planning, steering
 from digest.models import Digest, Feedback, Pick, ReaderModel
 from digest.profiles import profiles_of
-from subscriptions import exporting, signup
+from subscriptions import erasing, exporting
 from subscriptions.models import Subscriber
 from tests import make
 from tests.make import NOW
@@ -220,7 +220,7 @@ def test_what_one_says_and_switches_off_is_nothing_to_another():
     assert not ReaderModel.objects.filter(subscriber=one).exists()
     assert [word["word"] for word in steering.learned_words(other)] == ["roads"]
     assert [word["word"] for word in steering.removed_words(other)] == ["seas"]
-    signup.reset(one)
+    erasing.reset(one)
     assert steering.said(other, paper) == "more"
     assert steering.removed_words(other)
 
@@ -287,7 +287,7 @@ def test_all_that_is_kept_of_her_steering_is_in_her_export(world):
 def test_erased_nothing_of_it_is_left(world):
     someone = taught(reader(), "more", *world["roads"][:3])
     planning.plan(NOW)
-    signup.erase(someone, now=NOW)
+    erasing.erase(someone, now=NOW)
     for model in (Feedback, ReaderModel, Pick, Digest, Subscriber):
         assert not model.objects.exists()
     assert steering.learn(NOW + DAY) == 0

@@ -13,7 +13,7 @@ from digest import citations, fitting, library, planning, steering, tasks
 from digest.models import LibraryPaper, Pick, ReaderModel
 from digest.ranking.learning import learn
 from digest.sources import bibliographies
-from subscriptions import exporting, links, signup
+from subscriptions import erasing, exporting, links
 from subscriptions.models import Subscriber
 from subscriptions.post import delivery
 from tests import corpora, make
@@ -440,7 +440,7 @@ def test_of_one_who_was_erased_no_paper_is_taken_out():
     reader = make.subscriber()
     library.add(reader, BIBTEX, NOW)
     papers = reader.library.all()
-    signup.erase(Subscriber.objects.get(), now=NOW)
+    erasing.erase(Subscriber.objects.get(), now=NOW)
     with pytest.raises(Subscriber.DoesNotExist):
         library.take_out(reader, papers)
 
@@ -497,7 +497,7 @@ def test_only_the_link_to_her_preferences_opens_it(client):
 
 def test_resetting_forgets_the_library_too():
     reader = taught()
-    signup.reset(reader)
+    erasing.reset(reader)
     assert not reader.library.exists()
 
 
@@ -506,7 +506,7 @@ def test_the_export_has_the_library_and_erasing_leaves_none_of_it():
     library.add(reader, BIBTEX, NOW)
     (_, one) = exporting.export(reader)["library"][::-1]
     assert (one["title"], one["year"]) == ("Spätzle and the ℓ₁ norm", 2021)
-    signup.erase(reader, now=NOW)
+    erasing.erase(reader, now=NOW)
     assert not LibraryPaper.objects.exists()
 
 

@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 
 from digest import planning, upkeep
-from subscriptions import correspondence, links, moving, returns, seals, signup
+from subscriptions import correspondence, erasing, links, moving, returns, seals, signup
 from subscriptions.models import Letter, LetterFact, Move, Subscriber
 from subscriptions.post import delivery, office, recording, suppression
 from subscriptions.post.line import Verdict
@@ -240,7 +240,7 @@ def test_who_signs_the_new_address_up_in_that_very_moment_keeps_it(client, monke
     ("act", "refused"),
     [
         (lambda one: moving.ask(one, "third@example.org", now=NOW + MINUTE), moving.NotOpen),
-        (lambda one: signup.erase(one, now=NOW), Subscriber.DoesNotExist),
+        (lambda one: erasing.erase(one, now=NOW), Subscriber.DoesNotExist),
     ],
 )
 def test_a_yes_waits_for_who_replaces_the_wish_or_erases_all_in_that_very_moment(
@@ -357,7 +357,7 @@ def test_one_who_has_left_or_is_erased_does_not_move(client, side):
     assert not Move.objects.exists()
     assert client.post(links.move_url(one, "old", NOW)).status_code == 410
     assert {state for kind, _, state in letters() if kind == "move"} == {"skipped"}
-    signup.erase(one, now=NOW)
+    erasing.erase(one, now=NOW)
     assert client.post(links.move_url(one, "old", NOW)).status_code == 404
     assert not Move.objects.exists()
 
@@ -516,7 +516,7 @@ def test_who_erases_everything_amid_her_move_leaves_nothing():
     moving.ask(one, NEW, now=NOW)
     agree(one, "old")
     at_once(
-        partial(agree, one, "new"), partial(signup.erase, one, now=NOW), partial(office.sweep, NOW)
+        partial(agree, one, "new"), partial(erasing.erase, one, now=NOW), partial(office.sweep, NOW)
     )
     assert not Subscriber.objects.exists()
     assert not Move.objects.exists()

@@ -7,7 +7,7 @@ import pytest
 
 from config.policies import RedactingFormatter
 from digest import feeds, planning
-from subscriptions import links, signup
+from subscriptions import erasing, links, signup
 from subscriptions.models import Letter
 from tests import make
 from tests.make import NOW
@@ -67,7 +67,7 @@ def test_a_readers_feed_ends_with_her(client, reader):
     path = feed_path(reader)
     signup.unsubscribe(reader.public_id, door=signup.Door("test"), now=NOW)
     assert client.get(path).status_code == 200
-    signup.erase(reader, now=NOW)
+    erasing.erase(reader, now=NOW)
     assert client.get(path).status_code == 410
     assert client.get(path.replace("/feeds/", "/feeds/x")).status_code == 404
     assert client.post(path).status_code == 405

@@ -9,7 +9,7 @@ from django.urls import reverse
 
 from digest import editions, front, planning
 from digest.models import Digest
-from subscriptions import signup
+from subscriptions import erasing, signup
 from subscriptions.admin import acts
 from subscriptions.models import Letter, Subscriber, Topic
 from subscriptions.post import delivery, ledger
@@ -289,5 +289,5 @@ def test_erasing_herself_clears_the_panels_log_too(panel):
     reader = make.subscriber("you@example.org")
     response = page(panel, reader)
     panel.post(response.request["PATH_INFO"], form_of(response) | {"size": "5"})
-    signup.erase(reader, now=NOW)
+    erasing.erase(reader, now=NOW)
     assert not LogEntry.objects.exists()

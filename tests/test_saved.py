@@ -11,7 +11,7 @@ from pybtex.database import parse_string
 
 from digest import steering
 from digest.models import Feedback, PaperEvent
-from subscriptions import links, signup
+from subscriptions import erasing, links
 from tests import make
 from tests.make import NOW
 
@@ -280,7 +280,7 @@ def test_its_token_is_a_secret_and_opens_it_alone(client, page):
     assert client.post(address(page, reader)).status_code == 405
     for purpose in ("feedback", "digest", "feed", "unsubscribe"):
         assert client.get(address(page, reader, purpose)).status_code == 404
-    signup.erase(reader, now=NOW)
+    erasing.erase(reader, now=NOW)
     assert client.get(address(page, reader)).status_code == 404
 
 

@@ -8,7 +8,7 @@ from django.test import Client
 
 from digest import steering, views
 from digest.models import Digest, Feedback, ReaderModel
-from subscriptions import signup
+from subscriptions import erasing
 from subscriptions.models import Subscriber
 from tests import make
 from tests.make import NOW
@@ -256,7 +256,7 @@ def test_the_link_of_one_who_was_erased_answers(client):
     paper, someone = make.paper(), reader()
     say(someone, "more", paper)
     urls = [address(page, someone) for page in ("feedback", "learned", "why")]
-    signup.erase(someone, now=NOW)
+    erasing.erase(someone, now=NOW)
     for url in urls:
         assert client.get(url, {"paper": paper.pk, "value": "more"}).status_code == 404
     for url in urls[:2]:
@@ -269,7 +269,7 @@ def test_the_link_of_one_who_was_erased_answers(client):
 def test_who_is_erased_by_another_click_in_this_very_moment_gets_an_answer(client):
     paper, someone = make.paper(), reader()
     url = address("feedback", someone)
-    with once_before('FROM "digest_paper"', lambda: signup.erase(someone, now=NOW)):
+    with once_before('FROM "digest_paper"', lambda: erasing.erase(someone, now=NOW)):
         response = client.post(url, {"paper": paper.pk, "value": "more"})
     assert response.status_code in (200, 404)
 

@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 from django.urls import reverse
 
 from digest import upkeep
-from subscriptions import signup
+from subscriptions import erasing
 from subscriptions.models import Subscriber
 from tests import make
 from tests.make import NOW
@@ -86,7 +86,7 @@ def test_of_who_was_erased_the_trail_holds_a_number_at_most(panel, by_herself):
     act_on(panel, reader, "pause", until="2026-06-20")
     act_on(panel, reader, "send_link")
     if by_herself:
-        signup.erase(reader, now=NOW)
+        erasing.erase(reader, now=NOW)
     else:
         many = {"action": "erase_selected", "_selected_action": [reader.pk], "confirmed": "yes"}
         panel.post(reverse(SUBSCRIBERS), many)

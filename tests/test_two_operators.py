@@ -14,7 +14,7 @@ from django.test import Client
 from django.urls import reverse
 
 from digest.models import Digest, Pick
-from subscriptions import forms, links, merging, signup
+from subscriptions import erasing, forms, links, merging, signup
 from subscriptions.models import Letter, Sending, Subscriber, Topic, TopicPreference
 from tests import make
 from tests.make import NOW
@@ -139,7 +139,7 @@ def test_who_was_erased_before_an_act_is_told_of_and_nothing_else_happens(ada, m
     subscriber, pause = make.subscriber("reader@example.org"), signup.pause
 
     def erase_first(whom, until, *, now):
-        signup.erase(whom, now=now)
+        erasing.erase(whom, now=now)
         return pause(whom, until, now=now)
 
     monkeypatch.setattr(signup, "pause", erase_first)
@@ -154,7 +154,7 @@ def test_who_was_erased_before_the_trail_told_of_her_is_not_named_there(ada, mon
 
     def erase_after(whom, until, *, now):
         is_paused = pause(whom, until, now=now)
-        signup.erase(whom, now=now)
+        erasing.erase(whom, now=now)
         return is_paused
 
     monkeypatch.setattr(signup, "pause", erase_after)
@@ -220,7 +220,7 @@ def test_who_is_erased_as_her_page_is_saved_goes_when_it_is(ada, monkeypatch):
 
     def erase():
         has_begun.wait(10)
-        signup.erase(subscriber, now=NOW)
+        erasing.erase(subscriber, now=NOW)
 
     monkeypatch.setattr(signup, "change", change_slowly)
     both(partial(ada.send, url, sent), erase)

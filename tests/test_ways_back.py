@@ -6,7 +6,7 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.urls import reverse
 
-from subscriptions import exporting, links, operating, signup
+from subscriptions import erasing, exporting, links, operating, signup
 from subscriptions.models import Letter, LetterFact, Subscriber
 from subscriptions.post import inbound, office
 from tests import came_back, make
@@ -150,7 +150,7 @@ def test_her_data_tell_what_came_back():
     inbound.receive(report(address_of(letter)), NOW)
     (told,) = exporting.export(reader)["letters"][0]["facts"]
     assert (told["kind"], told["status"]) == ("bounced", "5.1.1")
-    signup.erase(reader, now=NOW)
+    erasing.erase(reader, now=NOW)
     assert not LetterFact.objects.exists()
 
 

@@ -12,7 +12,7 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from subscriptions import limits, operating, signup
+from subscriptions import erasing, limits, operating, signup
 from subscriptions.admin import acts
 from subscriptions.admin.acts import Act, LeftAlone
 from subscriptions.forms import LAST_PAUSE
@@ -100,7 +100,7 @@ def _unsubscribe(subscriber, told, now):
 
 
 def _erase(subscriber, told, now):
-    _insist(signup.erase(subscriber, now=now), acts.GONE)
+    _insist(erasing.erase(subscriber, now=now), acts.GONE)
     return "Erased."
 
 

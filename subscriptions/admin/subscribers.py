@@ -210,7 +210,7 @@ class SubscriberAdmin(Large, Page):
         return False
 
     def has_delete_permission(self, request, obj=None):
-        """Django would delete rows; erasing goes through signup."""
+        """Django would delete rows; `erasing` does what goes with it."""
         return False
 
     def render_change_form(self, request, context, *args, **kwargs):

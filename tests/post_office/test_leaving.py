@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 from digest.models import Pick
-from subscriptions import signup
+from subscriptions import erasing, signup
 from subscriptions.models import Letter, Subscriber
 from subscriptions.post import ledger, office
 from tests import make
@@ -132,7 +132,7 @@ def test_leaving_while_a_worker_claims_never_fails(server, composed, leave):
         letter = letter_to(f"reader-{number}@example.org")
         reader = letter.subscriber
         leaving = (
-            partial(signup.erase, reader, now=NOW)
+            partial(erasing.erase, reader, now=NOW)
             if leave == "erase"
             else partial(signup.unsubscribe, reader.public_id, door=DOOR, now=NOW)
         )
@@ -146,7 +146,7 @@ def test_who_is_erased_while_the_server_reads_is_not_sent_the_dot(server, compos
     fence = ledger.fence
 
     def erase_and_pass(letters, frozen, now):
-        signup.erase(letter.subscriber, now=NOW)
+        erasing.erase(letter.subscriber, now=NOW)
         return fence(letters, frozen, now)
 
     monkeypatch.setattr(ledger, "fence", erase_and_pass)

@@ -8,7 +8,7 @@ from django.db import transaction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from subscriptions import correspondence, operating, schedule, seals, signup
+from subscriptions import correspondence, erasing, operating, schedule, seals, signup
 from subscriptions.models import Letter, Seal, Subscriber, Topic
 from subscriptions.post import office, suppression
 from subscriptions.signup import Wishes
@@ -234,6 +234,6 @@ def test_a_complaint_does_not_hand_her_the_key_to_what_the_operator_decided():
 def test_of_whom_the_operator_kept_letters_from_a_seal_stays():
     reader = make.subscriber("you@example.org")
     operating.suppress(reader, "asked by phone", now=NOW)
-    signup.erase(reader, now=NOW)
+    erasing.erase(reader, now=NOW)
     assert Seal.objects.get().why == "operator"
     assert seals.is_kept("you@example.org", NOW + 4000 * DAY)

@@ -8,7 +8,7 @@ import pytest
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connection
 
-from subscriptions import exporting, operating, registry, signup
+from subscriptions import erasing, exporting, operating, registry, signup
 from subscriptions.models import Consent, Letter, Subscriber, Topic, TopicPreference
 from subscriptions.signup import Wishes
 from tests import make
@@ -84,8 +84,8 @@ def test_the_export_of_one_holds_nothing_of_another():
 def test_erasing_twice_is_erasing_once():
     reader = make.subscriber(interests="bread")
     subscribe(reader.email)
-    signup.erase(reader, now=NOW)
-    signup.erase(reader, now=NOW)
+    erasing.erase(reader, now=NOW)
+    erasing.erase(reader, now=NOW)
     for model in (Subscriber, TopicPreference, Topic, Letter, Consent):
         assert not model.objects.exists()
 
@@ -97,7 +97,7 @@ def test_who_asks_anew_while_others_are_forgotten_is_not(monkeypatch):
     for name in ("first", "second"):
         subscribe(f"{name}@example.org", now=NOW - 31 * DAY)
     monkeypatch.setattr(registry, "erasers", [lambda _: subscribe("second@example.org")])
-    assert signup.forget_unconfirmed(NOW - 30 * DAY, NOW) == 1
+    assert erasing.forget_unconfirmed(NOW - 30 * DAY, NOW) == 1
     assert Subscriber.objects.get().email == "second@example.org"
 
 
@@ -108,7 +108,7 @@ def test_who_is_asking_anew_in_this_very_moment_is_not_forgotten():
     subscribe(now=NOW - 31 * DAY)
     thread, commit = uncommitted(subscribe)
     threading.Timer(0.5, commit.set).start()
-    assert signup.forget_unconfirmed(NOW - 30 * DAY, NOW) == 0
+    assert erasing.forget_unconfirmed(NOW - 30 * DAY, NOW) == 0
     commit.set()
     thread.join(30)
     assert Subscriber.objects.get().asked_at == NOW
@@ -205,7 +205,7 @@ def test_nothing_of_her_is_left_when_she_erases_amid_other_clicks():
     reader = make.subscriber(interests="bread")
     wishes = Wishes(interests=["cake"])
     came_of = at_once(
-        *5 * [lambda: signup.erase(reader, now=NOW)],
+        *5 * [lambda: erasing.erase(reader, now=NOW)],
         *5 * [lambda: signup.change(reader, wishes, {"hour": 9}, now=NOW)],
         *5 * [lambda: unsubscribe(reader)],
         *5 * [lambda: signup.resume(reader, now=NOW)],

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from subscriptions import correspondence, operating, signup
+from subscriptions import correspondence, erasing, operating, signup
 from subscriptions.models import Letter, Subscriber
 from subscriptions.post import office
 from subscriptions.signup import Wishes
@@ -123,7 +123,7 @@ def test_the_letters_of_others_go_on():
     reader, other = make.subscriber(), make.subscriber()
     letter = office.write(other, "digest", now=NOW, closes_at=NOW + DAY)
     unsubscribe(reader)
-    signup.erase(reader, now=NOW)
+    erasing.erase(reader, now=NOW)
     letter.refresh_from_db()
     assert letter.state == "planned"
 
