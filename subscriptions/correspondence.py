@@ -21,6 +21,9 @@ REMIND_AGAIN = timedelta(days=1)
 ASK_AGAIN = timedelta(days=7)
 #: A goodbye or a question that could not leave for so long is of no use any more.
 NOTICE_CLOSES = timedelta(days=3)
+#: A lost link is sent again only after this long, and of no use to who has waited for a day.
+LINK_AGAIN = timedelta(minutes=10)
+LINK_CLOSES = timedelta(days=1)
 
 #: The number of no letter: a hint at it is as much work as one at another, and brings nothing.
 NO_LETTER = 0
@@ -76,3 +79,20 @@ def ask(subscriber, now):
     if not subscriber.may_vouch(now) or lately.exists():
         return None
     return write(subscriber, Kind.BOUNCED, now, closes_at=now + NOTICE_CLOSES)
+
+
+def send_link(email: str, *, now) -> Letter | None:
+    """Send the link to her preferences to who reads, or has read, at this (normalised) address.
+
+    Return the letter that was written, or None where she had one lately or is nobody. All of it
+    is the same work.
+    """
+    with transaction.atomic():
+        subscriber = Subscriber.objects.select_for_update().at(email).first()
+        lately = Letter.objects.filter(
+            subscriber=subscriber, kind=Kind.LINK, created_at__gt=now - LINK_AGAIN
+        ).exclude(state=Letter.State.FAILED)
+        had_one = lately.exists()
+        if subscriber and (had_one or not subscriber.confirmed_at or subscriber.suppressed_at):
+            subscriber = None
+        return write_or_pretend(subscriber, Kind.LINK, now, closes_at=now + LINK_CLOSES)

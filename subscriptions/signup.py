@@ -6,7 +6,6 @@ called twice: the second time changes nothing.
 
 import uuid
 from dataclasses import dataclass, field
-from datetime import timedelta
 
 from django.db import IntegrityError, transaction
 
@@ -21,10 +20,6 @@ from subscriptions.models import (
     TopicPreference,
 )
 from subscriptions.post import clock, office
-
-#: A lost link is sent again only after this long, and of no use to who has waited for a day.
-LINK_AGAIN = timedelta(minutes=10)
-LINK_CLOSES = timedelta(days=1)
 
 Kind = Letter.Kind
 Stance = TopicPreference.Stance
@@ -232,25 +227,6 @@ def unsubscribe(public_id, *, door: Door, now) -> int:
                     subscriber, Kind.GOODBYE, now, closes_at=now + correspondence.NOTICE_CLOSES
                 )
         return under_way
-
-
-def send_link(email: str, *, now) -> Letter | None:
-    """Send the link to her preferences to who reads, or has read, at this (normalised) address.
-
-    Return the letter that was written, or None where she had one lately or is nobody. All of it
-    is the same work.
-    """
-    with transaction.atomic():
-        subscriber = Subscriber.objects.select_for_update().at(email).first()
-        lately = Letter.objects.filter(
-            subscriber=subscriber, kind=Kind.LINK, created_at__gt=now - LINK_AGAIN
-        ).exclude(state=Letter.State.FAILED)
-        had_one = lately.exists()
-        if subscriber and (had_one or not subscriber.confirmed_at or subscriber.suppressed_at):
-            subscriber = None
-        return correspondence.write_or_pretend(
-            subscriber, Kind.LINK, now, closes_at=now + LINK_CLOSES
-        )
 
 
 def lift(subscriber: Subscriber, *, door: Door, now) -> bool:

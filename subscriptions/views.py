@@ -22,6 +22,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from subscriptions import (
     addresses,
+    correspondence,
     erasing,
     exporting,
     forms,
@@ -252,7 +253,7 @@ def lost(request):
         return too_many(request, refusal)
     with transaction.atomic():  # One, so that each time something is written, whoever it is.
         if limits.may_write_to("lost link", email, now):
-            signup.send_link(email, now=now)
+            correspondence.send_link(email, now=now)
     context = {
         "address": addresses.readable(email),
         "goes_to_files": settings.EMAIL_URL.startswith("file:"),

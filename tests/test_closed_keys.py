@@ -350,7 +350,7 @@ def test_of_the_links_in_her_letters_those_in_the_new_mailbox_open(client, outbo
     one.refresh_from_db()
     clock.now = NOW + DAY
     make.paper("Graph networks again", day=clock.now.date())
-    signup.send_link(NEW, now=clock.now)
+    correspondence.send_link(NEW, now=clock.now)
     correspondence.remind(one, clock.now)
     planning.plan(clock.now)
     delivery.deliver_due(lambda: clock.now)

@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 
 from digest import planning
-from subscriptions import links, moving, operating, signup
+from subscriptions import correspondence, links, moving, operating, signup
 from subscriptions.models import Letter, Subscriber
 from subscriptions.post import delivery
 from tests import make
@@ -29,7 +29,7 @@ def send_all_kinds():
     reads_here = make.subscriber("active@example.org").email
     for email in ("new@example.org", reads_here):
         signup.subscribe(email, wishes, timezone="UTC", hour=7, door=DOOR, now=NOW)
-    signup.send_link(reads_here, now=NOW)
+    correspondence.send_link(reads_here, now=NOW)
     make.subscriber(interests="graph networks")
     make.subscriber(interests="bread")  # Gets a welcome.
     moving.ask(make.subscriber("mover@example.org"), "moved@example.org", now=NOW)

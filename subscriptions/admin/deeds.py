@@ -12,7 +12,7 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from subscriptions import erasing, limits, operating, signup
+from subscriptions import correspondence, erasing, limits, operating, signup
 from subscriptions.admin import acts
 from subscriptions.admin.acts import Act, LeftAlone
 from subscriptions.forms import LAST_PAUSE
@@ -72,7 +72,7 @@ def _ask_to_confirm(subscriber, told, now):
 
 def _send_link(subscriber, told, now):
     may = limits.may_write_to("lost link", subscriber.email, now)
-    _insist(may and signup.send_link(subscriber.email, now=now), WHO_GETS_LINKS)
+    _insist(may and correspondence.send_link(subscriber.email, now=now), WHO_GETS_LINKS)
     return "Sent the link to the preferences."
 
 
