@@ -12,7 +12,7 @@ from digest.ranking.learning import Learned
 from digest.ranking.profile import Interest, Profile
 from digest.sources import taxonomy
 from subscriptions.models import Subscriber, Topic, TopicPreference
-from subscriptions.signup import Wishes
+from subscriptions.wishes import Wishes
 
 #: Who follows nothing has told by a library and so many papers that she likes what she reads: what
 #: trends is none of it. What she says of papers that trend, where nothing else comes, is no wish

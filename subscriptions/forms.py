@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from subscriptions import addresses, schedule
 from subscriptions.models import Subscriber, Topic, known_zone, languages, zone_names
-from subscriptions.signup import Wishes
+from subscriptions.wishes import Wishes
 
 MAX_QUERIES = 50
 MAX_QUERY_LENGTH = 2000

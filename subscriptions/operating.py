@@ -1,7 +1,7 @@
 """What only an operator does to a subscriber: ask again, keep letters from her, let them go again.
 
-What she can do herself is in `signup`. Each takes its moment as an argument, and may be called
-twice: the second time changes nothing.
+What she can do herself is in `signup` and `changing`. Each takes its moment as an argument, and may
+be called twice: the second time changes nothing.
 """
 
 from datetime import timedelta

@@ -1,28 +1,21 @@
-"""What a reader does, across models: subscribe, confirm, change, pause, unsubscribe.
+"""A reader comes, goes and comes back: she subscribes, confirms, unsubscribes. Each is noted.
 
 What only an operator does is in `operating`. Each takes its moment as an argument, and may be
 called twice: the second time changes nothing.
 """
 
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from django.db import IntegrityError, transaction
 
-from subscriptions import correspondence, registry, rhythm, schedule, seals
+from subscriptions import correspondence, registry, rhythm, seals
 from subscriptions.links import ClosedToken
-from subscriptions.models import (
-    Consent,
-    Letter,
-    Move,
-    Subscriber,
-    Topic,
-    TopicPreference,
-)
+from subscriptions.models import Consent, Letter, Move, Subscriber, Topic
 from subscriptions.post import clock, office
+from subscriptions.wishes import Wishes, set_preferences
 
 Kind = Letter.Kind
-Stance = TopicPreference.Stance
 
 
 @dataclass(frozen=True)
@@ -32,34 +25,6 @@ class Door:
     via: str
     ip: str | None = None
     wording: str = ""
-
-
-@dataclass(frozen=True)
-class Wishes:
-    """What a reader wants to read: the topics she follows and mutes, and her own words for both."""
-
-    follow: list[Topic] = field(default_factory=list)
-    mute: list[Topic] = field(default_factory=list)
-    interests: list[str] = field(default_factory=list)
-    muted_interests: list[str] = field(default_factory=list)
-
-    def muted_too(self, subscriber: Subscriber) -> list[int]:
-        """Return the ids of what she wished to follow and to mute at once: it was muted."""
-        words = set(self.interests) & set(self.muted_interests)
-        hers = Topic.objects.filter(owner=subscriber, query__in=words)
-        return [topic.pk for topic in {*self.follow} & {*self.mute} | {*hers}]
-
-    def as_json(self, timezone: str, hour: int) -> dict:
-        """Return what a sign-up form asked for; nothing where it left all open."""
-        if not (self.follow or self.interests):
-            return {}
-        topics = [topic.pk for topic in self.follow]
-        return {
-            "topics": topics,
-            "interests": self.interests,
-            "timezone": timezone,
-            "hour": hour,
-        }
 
 
 class UsedToken(Exception):
@@ -97,7 +62,7 @@ def subscribe(
         elif state == "pending":
             subscriber.timezone, subscriber.hour = timezone, hour
             subscriber.language = language
-            _set_preferences(subscriber, wishes)
+            set_preferences(subscriber, wishes)
             letter = _ask_to_confirm(subscriber, door, now)
         elif state != "suppressed":
             letter = correspondence.remind(subscriber, now)
@@ -156,51 +121,6 @@ def is_open(subscriber: Subscriber, asked_at, *, now, kind: str = Kind.CONFIRM) 
     if kind == Kind.CONFIRM and not _was_confirmed(subscriber, asked_at):
         return True
     raise UsedToken
-
-
-def change(subscriber: Subscriber, wishes: Wishes | None, settings: dict, *, now) -> None:
-    """Replace what she reads, where wishes are given; set the given settings.
-
-    These are timezone, hour, weekdays, size, language, wants_quiet_days and paused_until, by the
-    names of Subscriber's fields.
-    """
-    with transaction.atomic():
-        subscriber = subscriber.locked()
-        before = _clock(subscriber)
-        for name, value in settings.items():
-            setattr(subscriber, name, value)
-        if _clock(subscriber) != before:
-            rhythm.reschedule(subscriber, now)
-        subscriber.save()
-        if wishes is not None:
-            _set_preferences(subscriber, wishes)
-        if subscriber.state_at(now) == "paused":
-            office.cancel(subscriber, "paused", now, kinds=[Kind.DIGEST, Kind.WELCOME])
-
-
-def pause(subscriber: Subscriber, until, *, now) -> bool:
-    """Let no digest come before this local day of hers. Return whether that changes anything: it
-    doesn't for one who gets none, nor on a day that has come.
-    """
-    with transaction.atomic():
-        subscriber = subscriber.locked()
-        is_past = until <= schedule.local_day(now, subscriber.zone)
-        if is_past or subscriber.state_at(now) not in ("active", "paused"):
-            return False
-        change(subscriber, None, {"paused_until": until}, now=now)
-        return True
-
-
-def resume(subscriber: Subscriber, *, now) -> bool:
-    """End a pause: the next digest comes at her hour. Return whether there was one."""
-    with transaction.atomic():
-        subscriber = subscriber.locked()
-        if subscriber.paused_until is None:
-            return False
-        subscriber.paused_until = None
-        rhythm.reschedule(subscriber, now)
-        subscriber.save()
-        return True
 
 
 def unsubscribe(public_id, *, door: Door, now) -> int:
@@ -267,7 +187,7 @@ def _do_the_rest_for_a_stand_in(state, wishes, door, now, *, wrote):
         address = f"{uuid.uuid4().hex}@stand-in.invalid"
         stand_in = Subscriber.objects.create(email=address, asked_at=now)
         if state != "pending":
-            _set_preferences(stand_in, wishes)
+            set_preferences(stand_in, wishes)
         if state not in ("pending", "unsubscribed"):
             note(stand_in, Consent.Act.ASKED, door, now)
             stand_in.save()
@@ -323,46 +243,13 @@ def let_letters_go(subscriber, now):
 YES = {Kind.CONFIRM: _begin, Kind.GOODBYE: _come_back, Kind.BOUNCED: let_letters_go}
 
 
-def _clock(subscriber):
-    """Return what her next digest's moment is computed from."""
-    return subscriber.timezone, subscriber.hour, subscriber.weekdays, subscriber.paused_until
-
-
-def _set_preferences(subscriber, wishes: Wishes):
-    """Make her preferences what she wished for. Muting wins over following."""
-    stances: dict[int, str] = {}
-    for topic in [*wishes.follow, *_own_topics(subscriber, wishes.interests)]:
-        stances[topic.pk] = Stance.FOLLOW
-    for topic in [*wishes.mute, *_own_topics(subscriber, wishes.muted_interests)]:
-        stances[topic.pk] = Stance.MUTE
-    subscriber.preferences.exclude(topic__in=stances).delete()
-    kept = {preference.topic_id: preference for preference in subscriber.preferences.all()}
-    for topic_id, stance in stances.items():
-        if topic_id not in kept:
-            subscriber.preferences.create(topic_id=topic_id, stance=stance)
-        elif kept[topic_id].stance != stance:
-            kept[topic_id].stance = stance
-            kept[topic_id].save(update_fields=["stance"])
-    subscriber.own_topics.exclude(pk__in=stances).delete()
-
-
-def _own_topics(subscriber, queries):
-    """Return her own topics with these queries, made where she has none. Her row is locked."""
-    return [
-        Topic.objects.get_or_create(owner=subscriber, query=query, defaults={"name": query[:200]})[
-            0
-        ]
-        for query in queries
-    ]
-
-
 def _grant(subscriber):
     """Take over what she asked for as she signed up again, where she asked for something."""
     asked, subscriber.asked_for = subscriber.asked_for, {}
     if asked:
         subscriber.timezone, subscriber.hour = asked["timezone"], asked["hour"]
         topics = Topic.objects.standing_for(asked["topics"])
-        _set_preferences(subscriber, Wishes(list(topics), interests=asked["interests"]))
+        set_preferences(subscriber, Wishes(list(topics), interests=asked["interests"]))
 
 
 def note(subscriber, act, door, now):

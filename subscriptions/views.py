@@ -22,6 +22,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from subscriptions import (
     addresses,
+    changing,
     correspondence,
     erasing,
     exporting,
@@ -311,7 +312,7 @@ def _save(request, subscriber, token):
     if not form.is_valid():
         return _preferences_page(request, subscriber, form, status=400)
     wishes = form.wishes()
-    signup.change(subscriber, wishes, form.settings(), now=timezone.now())
+    changing.change(subscriber, wishes, form.settings(), now=timezone.now())
     both = sorted(wishes.muted_too(subscriber))[:50]  # An address has room for no more.
     return _done(token, "save", both=both)
 
@@ -338,7 +339,7 @@ def _resume(request, subscriber, token):
     """End what keeps letters from her: that they came back, or were reported, or a pause."""
     now, door = timezone.now(), _door(request, "preferences page", VOUCH)
     if not (subscriber.wants and signup.lift(subscriber, now=now, door=door)):
-        signup.resume(subscriber, now=now)
+        changing.resume(subscriber, now=now)
     subscriber.refresh_from_db()
     # Else the page itself says why none comes.
     return _done(token, "resume" if subscriber.state_at(now) == "active" else "")

@@ -12,7 +12,7 @@ from django.db import transaction
 
 from digest import anew, planning
 from digest.models import Digest, Pick
-from subscriptions import operating, signup
+from subscriptions import changing, operating, signup
 from subscriptions.models import Letter, LetterFact, Subscriber
 from subscriptions.post import delivery, ledger, message_ids, office
 from tests import make, services
@@ -442,8 +442,8 @@ def test_no_day_arrives_twice_but_by_a_counted_repeat_whatever_is_clicked(server
     clicks = {
         "deliver": lambda: deliver(now),
         "sweep": lambda: office.sweep(now),
-        "pause": lambda: signup.pause(subscriber, until, now=now),
-        "resume": lambda: signup.resume(subscriber, now=now),
+        "pause": lambda: changing.pause(subscriber, until, now=now),
+        "resume": lambda: changing.resume(subscriber, now=now),
         "suppress": lambda: operating.suppress(subscriber, "why", now=now),
         "lift": lambda: operating.lift(subscriber, now=now),
         "paper": lambda: make.paper(f"Graphs of {now}", day=now.date(), now=now),

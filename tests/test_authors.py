@@ -14,7 +14,7 @@ from digest.ranking import authors
 from digest.ranking.authors import asked_for, is_called
 from digest.ranking.choice import choose
 from digest.ranking.tokens import MOST_AUTHORS
-from subscriptions.signup import Wishes
+from subscriptions.wishes import Wishes
 from tests import make
 from tests.make import NOW
 

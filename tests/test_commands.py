@@ -28,6 +28,7 @@ from digest.management.commands import demo, sending
 from digest.models import Digest, Paper
 from subscriptions import signup, tasks
 from subscriptions.models import Letter, Subscriber, Topic
+from subscriptions.wishes import Wishes
 from tests import make, services
 from tests.make import NOW
 
@@ -58,7 +59,7 @@ def test_the_demo_again_the_same_day_sends_nothing_more(outbox):
 @services.once
 @pytest.mark.django_db
 def test_the_demo_goes_on_where_it_was_killed_before_she_confirmed(outbox):
-    wishes = signup.Wishes(interests=demo.INTERESTS)
+    wishes = Wishes(interests=demo.INTERESTS)
     signup.subscribe(demo.ADDRESS, wishes, timezone="UTC", hour=7, door=demo.DOOR, now=NOW)
     call_command("demo", no_serve=True)
     assert Subscriber.objects.get().state_at(NOW) == "active"

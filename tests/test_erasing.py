@@ -17,6 +17,7 @@ from digest.models import ReaderModel
 from subscriptions import erasing, exporting, links, moving, seals, signup
 from subscriptions.models import Letter, Seal, Subscriber
 from subscriptions.post import delivery, inbound, office
+from subscriptions.wishes import Wishes
 from tests import came_back, make
 from tests.make import NOW
 from tests.test_telling import work
@@ -233,7 +234,7 @@ def erased(for_good=False, **fields):
 
 
 def sign_up(address=ADDRESS, now=NOW + HOUR):
-    wishes = signup.Wishes(interests=["bread"])
+    wishes = Wishes(interests=["bread"])
     return signup.subscribe(address, wishes, timezone="UTC", hour=7, door=DOOR, now=now)
 
 

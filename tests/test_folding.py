@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from digest import planning, steering
 from digest.models import Digest, Pick
-from subscriptions import erasing, exporting, links, signup
+from subscriptions import changing, erasing, exporting, links
 from subscriptions.models import Letter
 from subscriptions.post import delivery, office
 from tests import make
@@ -279,7 +279,7 @@ def test_a_letter_that_never_left_frees_both(alike, how):
         office.sweep(NOW + 2 * DAY)
     else:
         until = TODAY + 2 * DAY
-        signup.change(someone, None, {"paused_until": until}, now=NOW)
+        changing.change(someone, None, {"paused_until": until}, now=NOW)
     assert Letter.objects.get().state == {"missed": "missed", "paused": "skipped"}[how]
     assert not Pick.objects.exists()
     planning.plan(NOW + 2 * DAY)

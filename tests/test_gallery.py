@@ -14,6 +14,7 @@ from digest.models import Digest, PaperEvent
 from subscriptions import links, mail, registry, signup
 from subscriptions.models import Letter, Subscriber
 from subscriptions.post import office
+from subscriptions.wishes import Wishes
 from tests import make, services
 from tests.make import NOW
 from tests.tables import everything
@@ -113,7 +114,7 @@ def test_specimens_of_the_other_letters_are_those_that_are_sent(data_dir):
     subscriber = make.subscriber(confirmed=False)
     confirm = specimens.written("confirm", subscriber, NOW)
     hour = {"timezone": "UTC", "hour": 7}
-    letter = signup.subscribe(subscriber.email, signup.Wishes(), **hour, door=DOOR, now=NOW)
+    letter = signup.subscribe(subscriber.email, Wishes(), **hour, door=DOOR, now=NOW)
     office.deliver(letter.pk, NOW)
     Subscriber.objects.update(confirmed_at=NOW)
     subscriber.refresh_from_db()

@@ -18,6 +18,7 @@ from digest.sources import files
 from subscriptions import links, mail, plaintext, signup
 from subscriptions.models import Letter, Topic
 from subscriptions.post import office
+from subscriptions.wishes import Wishes
 from tests import make
 from tests.make import NOW
 
@@ -318,7 +319,7 @@ def test_a_digest_whose_papers_are_gone_is_not_sent_and_can_be_looked_at_all_the
 
 
 def test_the_confirmation_asks_and_one_who_reads_here_is_told_so_instead(sent):
-    wishes = signup.Wishes(interests=["Buy at https://spam.example now"])
+    wishes = Wishes(interests=["Buy at https://spam.example now"])
     letter = signup.subscribe(
         "reader@example.org", wishes, timezone="UTC", hour=7, door=DOOR, now=NOW
     )

@@ -12,6 +12,7 @@ from digest import planning
 from subscriptions import correspondence, links, moving, operating, signup
 from subscriptions.models import Letter, Subscriber
 from subscriptions.post import delivery
+from subscriptions.wishes import Wishes
 from tests import make
 from tests.make import NOW
 
@@ -25,7 +26,7 @@ def send_all_kinds():
     """Send letters of every kind to readers who may get them."""
     for number in range(3):
         make.paper(f"Graph networks {number}", "On graphs. " * 30, github="https://github.com/a/b")
-    wishes = signup.Wishes(interests=["graph networks"])
+    wishes = Wishes(interests=["graph networks"])
     reads_here = make.subscriber("active@example.org").email
     for email in ("new@example.org", reads_here):
         signup.subscribe(email, wishes, timezone="UTC", hour=7, door=DOOR, now=NOW)

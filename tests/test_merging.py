@@ -8,9 +8,10 @@ import pytest
 from django.db import transaction
 from django.http import QueryDict
 
-from subscriptions import merging, signup
+from subscriptions import changing, merging, signup
 from subscriptions.forms import PreferencesForm, SignUpForm
 from subscriptions.models import Topic
+from subscriptions.wishes import Wishes
 from tests import make
 from tests.make import NOW
 from tests.threads import at_once, errors_of
@@ -45,7 +46,7 @@ def test_a_reader_who_begins_to_mute_as_she_is_moved_goes_on_muting():
 
     def mute():
         with transaction.atomic():
-            signup.change(reader, signup.Wishes(mute=[stays]), {}, now=NOW)
+            changing.change(reader, Wishes(mute=[stays]), {}, now=NOW)
             has_begun.set()
             time.sleep(0.3)  # Meanwhile it is as if she hadn't, for all others.
 
@@ -104,14 +105,14 @@ def test_a_form_that_is_open_while_followers_move_loses_none():
     assert form["topics"].value() == ["stays"]
     sent = PreferencesForm(QueryDict(f"topics={form['topics'].value()[0]}"))
     assert sent.is_valid()
-    signup.change(reader, sent.wishes(), {}, now=NOW)
+    changing.change(reader, sent.wishes(), {}, now=NOW)
     assert preferences_of(reader) == [("Stays", "follow", 1)]
 
 
 def test_who_confirms_after_the_merge_gets_what_she_asked_for_before():
     old, stays = make.topic("Old"), make.topic("Stays")
     reader = make.subscriber(unsubscribed_at=NOW)
-    reader.asked_for = signup.Wishes([old]).as_json("UTC", 7)
+    reader.asked_for = Wishes([old]).as_json("UTC", 7)
     reader.save()
     merging.merge([old], stays)
     later = NOW + timedelta(minutes=1)

@@ -8,6 +8,7 @@ from django.utils import translation
 from subscriptions import links, notices, operating, registry, signup
 from subscriptions.models import Letter, Subscriber
 from subscriptions.post import ledger, office
+from subscriptions.wishes import Wishes
 from tests import make
 from tests.make import NOW
 from tests.promised import broken
@@ -192,7 +193,7 @@ def test_a_goodbye_that_waited_breaks_no_promise():
 def test_a_repeated_unsubscribe_leaves_a_later_sign_up_alone():
     reader = goodbye().subscriber
     asked = signup.subscribe(
-        reader.email, signup.Wishes(), timezone="UTC", hour=7, door=DOOR, now=NOW + MINUTE
+        reader.email, Wishes(), timezone="UTC", hour=7, door=DOOR, now=NOW + MINUTE
     )
     signup.unsubscribe(reader.public_id, door=DOOR, now=NOW + 2 * MINUTE)
     asked.refresh_from_db()

@@ -15,9 +15,10 @@ from django.test.utils import CaptureQueriesContext
 
 from digest import fitting, planning, rests
 from digest.models import Digest, Paper, Pick
-from subscriptions import schedule, signup
+from subscriptions import changing, schedule, signup
 from subscriptions.models import Letter, Subscriber
 from subscriptions.post import delivery, office, suppression
+from subscriptions.wishes import Wishes
 from tests import make
 from tests.make import NOW
 from tests.threads import at_once, errors_of, uncommitted
@@ -225,7 +226,7 @@ def test_nothing_is_planned_for_who_does_not_want_it(state):
 def test_nothing_is_planned_during_a_pause_and_then_it_is():
     reader = make.subscriber(interests="graphs", hour=7)
     until = TODAY + timedelta(days=3)
-    signup.change(reader, signup.Wishes(), {"paused_until": until}, now=NOW)
+    changing.change(reader, Wishes(), {"paused_until": until}, now=NOW)
 
     for day in range(3):
         planning.plan(NOW + timedelta(days=day))
@@ -271,7 +272,7 @@ def test_moving_between_zones_brings_one_digest_a_date_and_leaves_none_out(zones
             planning.plan(moment)
             Letter.objects.filter(state="planned").update(state="accepted", ended_at=moment)
             moment += timedelta(hours=1)
-        signup.change(reader, signup.Wishes(), {"timezone": zone}, now=moment)
+        changing.change(reader, Wishes(), {"timezone": zone}, now=moment)
 
     days = list(Digest.objects.order_by("day").values_list("day", flat=True))
     sent = list(

@@ -7,8 +7,9 @@ from django.test.utils import CaptureQueriesContext
 from digest import planning, steering
 from digest.models import Pick
 from digest.profiles import interest_of, profiles_of
-from subscriptions import signup
+from subscriptions import changing
 from subscriptions.models import Subscriber
+from subscriptions.wishes import Wishes
 from tests import make
 from tests.make import NOW
 from tests.taught import DAY, reader, say, taught, two_themes, words_of
@@ -24,7 +25,7 @@ def test_a_line_that_names_a_category_follows_it(said):
     make.paper("Cake", categories=["math.GT"])
     make.paper("On the words cs and LG", categories=["math.GT"])
     someone = make.subscriber()
-    signup.change(someone, signup.Wishes(interests=[said]), {}, now=NOW)
+    changing.change(someone, Wishes(interests=[said]), {}, now=NOW)
     planning.plan(NOW)
     assert [pick.paper for pick in Pick.objects.all()] == [inside]
     assert profiles_of([someone])[0].follows[0].categories == ("cs.LG",)
@@ -35,8 +36,8 @@ def test_a_muted_line_that_names_a_category_mutes_it(said):
     make.paper("Graphs of roads", categories=["cs.AI", "cs.LG"])
     outside = make.paper("Graphs of cars", categories=["cs.AI"])
     someone = make.subscriber()
-    wishes = signup.Wishes(interests=["graphs"], muted_interests=[said])
-    signup.change(someone, wishes, {}, now=NOW)
+    wishes = Wishes(interests=["graphs"], muted_interests=[said])
+    changing.change(someone, wishes, {}, now=NOW)
     planning.plan(NOW)
     assert [pick.paper for pick in Pick.objects.all()] == [outside]
 

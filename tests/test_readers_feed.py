@@ -7,7 +7,7 @@ import pytest
 
 from config.policies import RedactingFormatter
 from digest import feeds, planning
-from subscriptions import erasing, links, signup
+from subscriptions import changing, erasing, links, signup
 from subscriptions.models import Letter
 from tests import make
 from tests.make import NOW
@@ -41,7 +41,7 @@ def test_a_readers_feed_has_the_papers_of_her_digests(client, reader):
 def test_a_readers_feed_stays_as_it_is_whatever_she_changes_of_her_hour(client, reader):
     Letter.objects.update(state="accepted", ended_at=NOW)
     before = client.get(feed_path(reader)).content
-    signup.change(reader, None, {"timezone": "Pacific/Honolulu", "hour": 23}, now=NOW)
+    changing.change(reader, None, {"timezone": "Pacific/Honolulu", "hour": 23}, now=NOW)
     assert client.get(feed_path(reader)).content == before
     (updated,) = texts(feed_of(client, feed_path(reader)), "a:updated/text()")
     assert datetime.fromisoformat(updated) == NOW

@@ -11,9 +11,9 @@ from digest import archive, editions, fitting, planning, rehearsal
 from digest.models import Digest, Paper, Pick
 from digest.profiles import profiles_of, wished
 from digest.ranking.profile import Interest, Profile
-from subscriptions import signup
+from subscriptions import changing
 from subscriptions.models import Topic
-from subscriptions.signup import Wishes
+from subscriptions.wishes import Wishes
 from tests import make
 from tests.make import NOW
 
@@ -255,7 +255,7 @@ def test_a_paper_that_is_gone_meanwhile_has_no_place(monkeypatch):
 
 def test_a_long_line_is_called_as_it_is_once_it_is_saved():
     reader, wishes = make.subscriber(), Wishes(interests=["graph networks " * 20 + "end"])
-    signup.change(reader, wishes, {}, now=NOW)
+    changing.change(reader, wishes, {}, now=NOW)
     assert wished(wishes, 10, reader) == profiles_of([reader])[0]
 
 

@@ -15,10 +15,11 @@ from django.core.exceptions import ImproperlyConfigured
 
 from digest import planning, upkeep
 from digest.models import Alarm, Coverage, Digest, Harvest, Observation, Pick, Response
-from subscriptions import seals, signup
+from subscriptions import changing, seals, signup
 from subscriptions.models import Letter, LetterEvent, Provider, Seal, Subscriber, Topic
 from subscriptions.post import delivery, retention
 from subscriptions.post.doubts import folder_of_journals
+from subscriptions.wishes import Wishes
 from tests import make, promised
 from tests.make import NOW
 
@@ -131,7 +132,7 @@ def test_a_reader_who_comes_back_after_years_is_neither_new_nor_sent_a_day_twice
     end = live(3)
     reader = Subscriber.objects.get()
     retention.purge(end + settings.KEEP_LETTERS)
-    signup.change(reader, None, {"hour": 20}, now=NOW + 2 * DAY + timedelta(hours=1))
+    changing.change(reader, None, {"hour": 20}, now=NOW + 2 * DAY + timedelta(hours=1))
     reader.refresh_from_db()
     assert reader.next_due_at.date() == NOW.date() + 3 * DAY
     assert not planning._without_digests([reader])
@@ -323,7 +324,7 @@ def test_what_a_stranger_asked_for_one_who_has_left_is_forgotten_after_a_month()
     reader = make.subscriber(interests="bread", now=NOW - 9 * DAY, unsubscribed_at=NOW - DAY)
     hers, strangers = (signup.Door("a test", ip=ip) for ip in ("192.0.2.1", "198.51.100.66"))
     signup.note(reader, "asked", hers, NOW - 9 * DAY)
-    wishes = signup.Wishes(interests=["cake"])
+    wishes = Wishes(interests=["cake"])
     signup.subscribe(reader.email, wishes, timezone="UTC", hour=7, door=strangers, now=NOW)
     for age, is_kept in [(29 * DAY, True), (31 * DAY, False)]:
         upkeep.purge(NOW + age)

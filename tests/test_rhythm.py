@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from digest import editions, planning, promises
 from digest.models import Digest, Pick
-from subscriptions import links, moving, schedule, signup
+from subscriptions import changing, links, moving, schedule, signup
 from subscriptions.models import Letter, Subscriber
 from subscriptions.post import delivery
 from tests import make
@@ -122,14 +122,14 @@ def test_the_first_digest_comes_at_once_also_on_another_day():
 def test_a_change_of_days_moves_the_next_digest(weekdays, due):
     one = reader(next_due_at=at(TODAY + DAY, 7))
     had(one, TODAY)
-    signup.change(one, None, {"weekdays": weekdays}, now=NOW)
+    changing.change(one, None, {"weekdays": weekdays}, now=NOW)
     one.refresh_from_db()
     assert one.next_due_at == due
 
 
 def test_a_pause_ends_on_the_first_of_her_days():
     one = reader(weekdays=MONDAYS)
-    signup.change(one, None, {"paused_until": date(2026, 6, 10)}, now=NOW)
+    changing.change(one, None, {"paused_until": date(2026, 6, 10)}, now=NOW)
     one.refresh_from_db()
     assert one.next_due_at == at(date(2026, 6, 15), 7)
 
@@ -200,7 +200,7 @@ def test_after_a_pause_one_digest_has_the_best_of_the_gap_and_says_so(outbox, st
     one = reader(interests="graph networks", next_due_at=at(TODAY - 12 * DAY, 7))
     had(one, TODAY - 13 * DAY)
     had(one, TODAY - 12 * DAY, state, reason)
-    signup.change(one, None, {"paused_until": TODAY}, now=at(TODAY - 12 * DAY, 8))
+    changing.change(one, None, {"paused_until": TODAY}, now=at(TODAY - 12 * DAY, 8))
     old = make.paper("Graph networks in the gap", day=TODAY - 10 * DAY)
     for number in range(12):
         make.paper(f"Cooking rice {number}", day=TODAY - 11 * DAY)

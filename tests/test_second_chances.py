@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from digest import editions, fitting, planning, steering, storing
 from digest.models import Digest, Observation, Paper, Pick
 from digest.sources.records import Record
-from subscriptions import signup
+from subscriptions import changing
 from subscriptions.models import Letter
 from subscriptions.post import delivery
 from tests import make
@@ -161,7 +161,7 @@ def test_it_comes_to_whom_it_was_planned_for_in_a_letter_that_never_left():
     someone = reader()
     planning.plan(NOW)
     until = TODAY + 20 * DAY
-    signup.change(someone, None, {"paused_until": until}, now=NOW)
+    changing.change(someone, None, {"paused_until": until}, now=NOW)
     assert not Pick.objects.exists()
     observed(paper, {1: 5, 19: 300})
     for rice in Paper.objects.filter(title__startswith="Cooking"):

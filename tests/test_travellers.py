@@ -16,7 +16,7 @@ from hypothesis.stateful import (
 )
 
 from digest import planning
-from subscriptions import schedule, signup
+from subscriptions import changing, schedule, signup
 from subscriptions.models import Subscriber
 from tests import make
 from tests.minutes import (
@@ -52,7 +52,7 @@ def test_after_a_change_the_next_digest_keeps_its_distance_to_one_on_its_way(
     one = reader(hour=22, next_due_at=at(YESTERDAY, 22))
     planning.plan(at(YESTERDAY, 22))
     one.letters.update(state=state, left_at=left_at)
-    signup.change(one, None, {"hour": 0}, now=at(YESTERDAY, 23))
+    changing.change(one, None, {"hour": 0}, now=at(YESTERDAY, 23))
     one.refresh_from_db()
     assert one.next_due_at == due_at
 
@@ -60,7 +60,7 @@ def test_after_a_change_the_next_digest_keeps_its_distance_to_one_on_its_way(
 def test_a_reader_who_moves_across_the_date_line_gets_no_date_twice():
     """From the first zone of a date to the last and back, right after her digest."""
     one = had(YESTERDAY, at(YESTERDAY, 0), hour=14, timezone="Pacific/Kiritimati")
-    signup.change(one, None, {"timezone": "Pacific/Honolulu"}, now=at(YESTERDAY, 1))
+    changing.change(one, None, {"timezone": "Pacific/Honolulu"}, now=at(YESTERDAY, 1))
     for hours in range(1, 80):
         tick(at(YESTERDAY, hours % 24) + hours // 24 * DAY)
     assert arrivals()[1:] == [(TODAY, at(TODAY + DAY, 0)), (TODAY + DAY, at(TODAY + 2 * DAY, 0))]
@@ -114,7 +114,7 @@ class Restless(RuleBasedStateMachine):
 
     @rule()
     def resume(self):
-        signup.resume(self.reader, now=self.now)
+        changing.resume(self.reader, now=self.now)
         self.was_changed()
 
     @precondition(lambda self: not self.reader.unsubscribed_at)
@@ -157,7 +157,7 @@ class Restless(RuleBasedStateMachine):
 
     def set(self, **settings):
         if not self.reader.unsubscribed_at:
-            signup.change(self.reader, None, settings, now=self.now)
+            changing.change(self.reader, None, settings, now=self.now)
             self.was_changed()
 
     def was_changed(self):

@@ -14,8 +14,9 @@ from django.test import Client
 from django.urls import reverse
 
 from digest.models import Digest, Pick
-from subscriptions import erasing, forms, links, merging, signup
+from subscriptions import changing, erasing, forms, links, merging, signup
 from subscriptions.models import Letter, Sending, Subscriber, Topic, TopicPreference
+from subscriptions.wishes import Wishes
 from tests import make
 from tests.make import NOW
 from tests.panel import form_of
@@ -136,13 +137,13 @@ def test_one_erases_a_reader_while_another_does_something_else_to_her(ada, bob, 
 
 
 def test_who_was_erased_before_an_act_is_told_of_and_nothing_else_happens(ada, monkeypatch):
-    subscriber, pause = make.subscriber("reader@example.org"), signup.pause
+    subscriber, pause = make.subscriber("reader@example.org"), changing.pause
 
     def erase_first(whom, until, *, now):
         erasing.erase(whom, now=now)
         return pause(whom, until, now=now)
 
-    monkeypatch.setattr(signup, "pause", erase_first)
+    monkeypatch.setattr(changing, "pause", erase_first)
     ada.act(subscriber, "pause", until="2026-06-20")
     page = ada.client.get(reverse("admin:subscriptions_subscriber_changelist"))
     assert "Not paused: 1. They were erased meanwhile." in page.content.decode()
@@ -150,14 +151,14 @@ def test_who_was_erased_before_an_act_is_told_of_and_nothing_else_happens(ada, m
 
 
 def test_who_was_erased_before_the_trail_told_of_her_is_not_named_there(ada, monkeypatch):
-    subscriber, pause = make.subscriber("reader@example.org"), signup.pause
+    subscriber, pause = make.subscriber("reader@example.org"), changing.pause
 
     def erase_after(whom, until, *, now):
         is_paused = pause(whom, until, now=now)
         erasing.erase(whom, now=now)
         return is_paused
 
-    monkeypatch.setattr(signup, "pause", erase_after)
+    monkeypatch.setattr(changing, "pause", erase_after)
     ada.act(subscriber, "pause", until="2026-06-20")
     assert not LogEntry.objects.exists()
 
@@ -211,7 +212,7 @@ def test_who_is_erased_as_her_page_is_saved_goes_when_it_is(ada, monkeypatch):
     subscriber = make.subscriber("reader@example.org", interests="graphs")
     url = reverse("admin:subscriptions_subscriber_change", args=[subscriber.pk])
     sent = form_of(ada.client.get(url)) | {"hour": "20"}
-    change, has_begun = signup.change, Event()
+    change, has_begun = changing.change, Event()
 
     def change_slowly(*args, **kwargs):
         has_begun.set()
@@ -222,7 +223,7 @@ def test_who_is_erased_as_her_page_is_saved_goes_when_it_is(ada, monkeypatch):
         has_begun.wait(10)
         erasing.erase(subscriber, now=NOW)
 
-    monkeypatch.setattr(signup, "change", change_slowly)
+    monkeypatch.setattr(changing, "change", change_slowly)
     both(partial(ada.send, url, sent), erase)
     assert not Subscriber.objects.exists()
     assert_forgotten()
@@ -234,10 +235,10 @@ def test_a_reader_changes_her_topics_while_her_page_is_saved(ada):
     subscriber = make.subscriber("reader@example.org", interests="graphs\nreefs", topics=[kept])
     url = reverse("admin:subscriptions_subscriber_change", args=[subscriber.pk])
     sent = form_of(ada.client.get(url)) | {"preferences-1-weight": "2", "preferences-2-weight": "3"}
-    wishes = signup.Wishes(follow=[kept], interests=["bread"])
+    wishes = Wishes(follow=[kept], interests=["bread"])
     both(
         partial(ada.send, url, sent),
-        partial(signup.change, subscriber, wishes, {}, now=NOW),
+        partial(changing.change, subscriber, wishes, {}, now=NOW),
     )
     assert set(subscriber.preferences.values_list("topic__name", flat=True)) >= {"Kept", "bread"}
 
@@ -306,7 +307,7 @@ def test_one_deletes_a_topic_that_a_reader_begins_to_follow(ada):
     topic = make.topic("Reefs")
     subscriber = make.subscriber()
     url = reverse("admin:subscriptions_topic_delete", args=[topic.pk])
-    begin = partial(signup.change, subscriber, signup.Wishes(follow=[topic]), {}, now=NOW)
+    begin = partial(changing.change, subscriber, Wishes(follow=[topic]), {}, now=NOW)
     deleted, _ = at_once(partial(ada.send, url, {"post": "yes"}), begin)
     assert not isinstance(deleted, Exception)
     assert not subscriber.preferences.exists() or Topic.objects.exists()
@@ -318,7 +319,7 @@ def test_who_begins_to_follow_a_topic_as_it_is_deleted_loses_it_and_nothing_brea
     if connection.vendor == "sqlite":
         pytest.skip("there, who writes is alone")
     topic, subscriber, delete = make.topic("Reefs"), make.subscriber(), DeleteQuery.delete_batch
-    begin = partial(signup.change, subscriber, signup.Wishes(follow=[topic]), {}, now=NOW)
+    begin = partial(changing.change, subscriber, Wishes(follow=[topic]), {}, now=NOW)
 
     def delete_late(self, *told):  # What is to go with the topic has gone by then.
         monkeypatch.setattr(DeleteQuery, "delete_batch", delete)
@@ -362,7 +363,7 @@ def test_who_confirms_as_a_topic_that_she_asked_for_is_deleted_is_back_all_the_s
     left = {"unsubscribed_at": NOW, "confirmed_at": NOW - timedelta(days=1), "asked_at": NOW}
     asked = {"topics": [gone.pk], "interests": [], "timezone": "UTC", "hour": 9}
     reader = make.subscriber(**left, next_due_at=None, asked_for=asked)
-    set_preferences, calls = signup._set_preferences, []
+    set_preferences, calls = signup.set_preferences, []
 
     def too_late(subscriber, wishes):
         calls.append(wishes)
@@ -370,7 +371,7 @@ def test_who_confirms_as_a_topic_that_she_asked_for_is_deleted_is_back_all_the_s
             raise IntegrityError("violates foreign key constraint")
         set_preferences(subscriber, wishes)
 
-    monkeypatch.setattr(signup, "_set_preferences", too_late)
+    monkeypatch.setattr(signup, "set_preferences", too_late)
     answer = client.post(links.confirm_url(reader))
     assert answer.status_code == 200
     assert len(calls) == 2

@@ -9,6 +9,7 @@ from django.urls import reverse
 from subscriptions import erasing, exporting, links, operating, signup
 from subscriptions.models import Letter, LetterFact, Subscriber
 from subscriptions.post import inbound, office
+from subscriptions.wishes import Wishes
 from tests import came_back, make
 from tests.came_back import address_of, group, report
 from tests.make import NOW
@@ -33,7 +34,7 @@ def suppressed(by="bounced", at=NOW, **fields):
 
 def sign_up(now):
     return signup.subscribe(
-        "reader@example.org", signup.Wishes(), timezone="UTC", hour=7, door=DOOR, now=now
+        "reader@example.org", Wishes(), timezone="UTC", hour=7, door=DOOR, now=now
     )
 
 

@@ -12,7 +12,7 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from subscriptions import correspondence, erasing, limits, operating, signup
+from subscriptions import changing, correspondence, erasing, limits, operating, signup
 from subscriptions.admin import acts
 from subscriptions.admin.acts import Act, LeftAlone
 from subscriptions.forms import LAST_PAUSE
@@ -55,12 +55,12 @@ class SuppressForm(BaseDialogForm):
 
 
 def _pause(subscriber, told, now):
-    _insist(signup.pause(subscriber, told["until"], now=now), WHO_PAUSES)
+    _insist(changing.pause(subscriber, told["until"], now=now), WHO_PAUSES)
     return f"Paused until {date_format(told['until'])}."
 
 
 def _resume(subscriber, told, now):
-    _insist(signup.resume(subscriber, now=now), "They did not pause.")
+    _insist(changing.resume(subscriber, now=now), "They did not pause.")
     return "Ended the pause."
 
 

@@ -17,7 +17,7 @@ from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import display
 from unfold.enums import ActionVariant
 
-from subscriptions import addresses, registry, schedule, seals, signup
+from subscriptions import addresses, changing, registry, schedule, seals
 from subscriptions.admin import deeds
 from subscriptions.admin.acts import equip
 from subscriptions.admin.pages import Page, PagedFormSet
@@ -271,9 +271,9 @@ class SubscriberAdmin(Large, Page):
         return format_html_join("", line, lines) or None
 
     def save_model(self, request, obj, form, change):
-        """Through signup: her next digest moves with her hour, and a pause stops letters."""
+        """Through `changing`: her next digest moves with her hour, and a pause stops letters."""
         settings = {name: form.cleaned_data[name] for name in form.changed_data}
-        signup.change(obj, None, settings, now=timezone.now())
+        changing.change(obj, None, settings, now=timezone.now())
 
     def save_related(self, request, form, formsets, change):
         super().save_related(request, form, formsets, change)

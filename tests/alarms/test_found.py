@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 
 from digest import alarms, planning, promises, pulses, tasks
 from digest.models import Alarm, Coverage, Harvest, Pulse
-from subscriptions import limits, signup
+from subscriptions import changing, limits
 from subscriptions.models import Letter, Subscriber
 from subscriptions.post import sending
 from tests import make
@@ -96,7 +96,7 @@ def test_a_pulse_that_comes_late_does_not_turn_the_clock_back():
 
 def test_nobody_is_late_where_a_reader_chooses_an_hour_that_is_over():
     one = make.subscriber(hour=18, next_due_at=NOW + 6 * HOUR, confirmed_at=NOW - 30 * DAY)
-    signup.change(one, None, {"hour": 3}, now=NOW)
+    changing.change(one, None, {"hour": 3}, now=NOW)
     assert names() == []
     assert not promises.overdue(NOW, 30 * MINUTE).exists()
     assert list(Subscriber.objects.due(NOW)) == [one]  # Her digest of today comes now.

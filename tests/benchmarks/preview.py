@@ -146,15 +146,16 @@ def timed(asked):
 
 def readers(count):
     """Yield readers who follow three topics of the house and two of their own words."""
-    from subscriptions import signup
+    from subscriptions import changing
     from subscriptions.models import Subscriber, Topic
+    from subscriptions.wishes import Wishes
 
     draw, asked = random.Random(SEED + 1), questions()
     topics = list(Topic.objects.by_subject())
     for number in range(count):
         one = Subscriber.objects.create(email=f"r{number}@example.org", asked_at=NOW)
         words = [q["interests"] for q in islice(asked, 6) if "interests" in q][:2]
-        signup.change(one, signup.Wishes(draw.sample(topics, 3), interests=words), {}, now=NOW)
+        changing.change(one, Wishes(draw.sample(topics, 3), interests=words), {}, now=NOW)
         yield one
 
 
@@ -164,7 +165,7 @@ def compared(reader):
     """
     from digest import rehearsal
     from digest.profiles import wished
-    from subscriptions.signup import Wishes
+    from subscriptions.wishes import Wishes
 
     topics = [preference.topic for preference in reader.preferences.select_related("topic")]
     own = [topic.query for topic in topics if topic.owner_id]

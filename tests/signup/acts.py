@@ -2,9 +2,9 @@
 
 from datetime import timedelta
 
-from subscriptions import signup
+from subscriptions import changing, signup
 from subscriptions.models import Letter
-from subscriptions.signup import Wishes
+from subscriptions.wishes import Wishes
 from tests import make
 from tests.make import NOW
 
@@ -33,7 +33,7 @@ def unsubscribe(subscriber, *, now=NOW):
 
 
 def change(subscriber, wishes=None, *, now=NOW, **settings):
-    signup.change(subscriber, wishes or Wishes(), settings, now=now)
+    changing.change(subscriber, wishes or Wishes(), settings, now=now)
     subscriber.refresh_from_db()
 
 

@@ -8,10 +8,10 @@ from django.db import transaction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from subscriptions import correspondence, erasing, operating, schedule, seals, signup
+from subscriptions import changing, correspondence, erasing, operating, schedule, seals, signup
 from subscriptions.models import Letter, Seal, Subscriber, Topic
 from subscriptions.post import office, suppression
-from subscriptions.signup import Wishes
+from subscriptions.wishes import Wishes
 from tests import make
 from tests.make import NOW
 from tests.signup.acts import DAY, DOOR, HOUR, MINUTE, accepted, change, stances, subscribe
@@ -123,43 +123,43 @@ def test_a_pause_stops_the_digest_that_waits_but_not_a_confirmation():
 
 def test_resuming_brings_the_next_digest_at_her_hour_and_none_for_a_day_that_had_one():
     reader = make.subscriber(hour=20, paused_until=date(2026, 6, 10), next_due_at=NOW + 9 * DAY)
-    signup.resume(reader, now=NOW)
+    changing.resume(reader, now=NOW)
     reader.refresh_from_db()
     assert (reader.paused_until, reader.next_due_at) == (None, NOW + 8 * HOUR)
     accepted(reader, NOW.date(), at=NOW)
     change(reader, paused_until=date(2026, 6, 10))
-    signup.resume(reader, now=NOW)
+    changing.resume(reader, now=NOW)
     reader.refresh_from_db()
     assert reader.next_due_at == NOW + DAY + 8 * HOUR
 
 
 def test_resuming_without_a_pause_changes_nothing():
     reader = make.subscriber(next_due_at=NOW - HOUR)
-    signup.resume(reader, now=NOW)
+    changing.resume(reader, now=NOW)
     reader.refresh_from_db()
     assert reader.next_due_at == NOW - HOUR
 
 
 def test_the_operator_pauses_and_resumes_only_who_gets_digests():
     reader, until = make.subscriber(), NOW.date() + 9 * DAY
-    assert signup.pause(reader, until, now=NOW)
+    assert changing.pause(reader, until, now=NOW)
     reader.refresh_from_db()
     assert (reader.state_at(NOW), reader.paused_until) == ("paused", until)
-    assert signup.resume(reader, now=NOW)
-    assert not signup.resume(reader, now=NOW)
+    assert changing.resume(reader, now=NOW)
+    assert not changing.resume(reader, now=NOW)
     others = [
         make.subscriber(confirmed=False),
         make.subscriber(unsubscribed_at=NOW, next_due_at=None),
         make.subscriber(suppressed_at=NOW),
     ]
-    assert not any(signup.pause(one, until, now=NOW) for one in others)
+    assert not any(changing.pause(one, until, now=NOW) for one in others)
     assert not Subscriber.objects.filter(paused_until__isnull=False).exists()
 
 
 def test_a_pause_until_a_day_that_has_come_is_none():
     reader = make.subscriber(timezone="Pacific/Kiritimati")  # Where it is tomorrow already.
-    assert not signup.pause(reader, NOW.date() + DAY, now=NOW)
-    assert signup.pause(reader, NOW.date() + 2 * DAY, now=NOW)
+    assert not changing.pause(reader, NOW.date() + DAY, now=NOW)
+    assert changing.pause(reader, NOW.date() + 2 * DAY, now=NOW)
 
 
 # ---- What the operator sends again, and what he keeps from somebody

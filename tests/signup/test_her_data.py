@@ -8,9 +8,9 @@ import pytest
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connection
 
-from subscriptions import erasing, exporting, operating, registry, signup
+from subscriptions import changing, erasing, exporting, operating, registry, signup
 from subscriptions.models import Consent, Letter, Subscriber, Topic, TopicPreference
-from subscriptions.signup import Wishes
+from subscriptions.wishes import Wishes
 from tests import make
 from tests.make import NOW
 from tests.signup.acts import (
@@ -166,9 +166,9 @@ def test_of_twenty_operators_one_asks():
 @pytest.mark.parametrize(
     ("fields", "act"),
     [
-        ({}, lambda one: signup.change(one, None, {"hour": 9}, now=NOW)),
-        ({}, lambda one: signup.pause(one, NOW.date() + 9 * DAY, now=NOW)),
-        ({"paused_until": NOW.date() + DAY}, lambda one: signup.resume(one, now=NOW)),
+        ({}, lambda one: changing.change(one, None, {"hour": 9}, now=NOW)),
+        ({}, lambda one: changing.pause(one, NOW.date() + 9 * DAY, now=NOW)),
+        ({"paused_until": NOW.date() + DAY}, lambda one: changing.resume(one, now=NOW)),
         (
             {"suppressed_at": NOW, "suppressed_by": "bounced"},
             lambda one: signup.lift(one, door=DOOR, now=NOW),
@@ -206,9 +206,9 @@ def test_nothing_of_her_is_left_when_she_erases_amid_other_clicks():
     wishes = Wishes(interests=["cake"])
     came_of = at_once(
         *5 * [lambda: erasing.erase(reader, now=NOW)],
-        *5 * [lambda: signup.change(reader, wishes, {"hour": 9}, now=NOW)],
+        *5 * [lambda: changing.change(reader, wishes, {"hour": 9}, now=NOW)],
         *5 * [lambda: unsubscribe(reader)],
-        *5 * [lambda: signup.resume(reader, now=NOW)],
+        *5 * [lambda: changing.resume(reader, now=NOW)],
     )
     assert {type(error) for error in errors_of(came_of)} <= {Subscriber.DoesNotExist}
     for model in (Subscriber, TopicPreference, Topic, Letter, Consent):

@@ -7,7 +7,7 @@ import pytest
 from subscriptions import correspondence, erasing, operating, signup
 from subscriptions.models import Letter, Subscriber
 from subscriptions.post import office
-from subscriptions.signup import Wishes
+from subscriptions.wishes import Wishes
 from tests import make
 from tests.make import NOW
 from tests.signup.acts import (

@@ -4,9 +4,9 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from subscriptions import signup
+from subscriptions import changing, signup
 from subscriptions.models import Consent, Letter, Subscriber, Topic
-from subscriptions.signup import Wishes
+from subscriptions.wishes import Wishes
 from tests import make
 from tests.make import NOW
 from tests.signup.acts import (
@@ -175,7 +175,7 @@ def test_one_who_left_may_come_back_the_same_minute():
     subscribe()
     someone = Subscriber.objects.get()
     confirm(someone, now=NOW + MINUTE)
-    signup.pause(someone, NOW.date() + 9 * DAY, now=NOW + MINUTE)
+    changing.pause(someone, NOW.date() + 9 * DAY, now=NOW + MINUTE)
     unsubscribe(someone, now=NOW + 2 * MINUTE)
     assert subscribe(wishes=Wishes(interests=["bread"]), now=NOW + 3 * MINUTE) is not None
     confirm(someone, now=NOW + 4 * MINUTE)

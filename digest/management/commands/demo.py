@@ -12,6 +12,7 @@ from digest.models import Digest
 from subscriptions import links, schedule, signup
 from subscriptions.models import Subscriber, Topic
 from subscriptions.post import clock, delivery, office
+from subscriptions.wishes import Wishes
 
 ADDRESS = "demo@paperboy.example"
 TOPICS = ("graph-learning", "molecules-and-proteins", "large-language-models")
@@ -74,9 +75,7 @@ class Command(base.Command):
 
     def _sign_up(self, now):
         """Her letter goes to the outbox, or wherever letters go."""
-        wishes = signup.Wishes(
-            follow=list(Topic.objects.filter(slug__in=TOPICS)), interests=INTERESTS
-        )
+        wishes = Wishes(follow=list(Topic.objects.filter(slug__in=TOPICS)), interests=INTERESTS)
         letter = signup.subscribe(ADDRESS, wishes, timezone="UTC", hour=7, door=DOOR, now=now)
         self.sent += office.deliver(letter.pk, now)
         return Subscriber.objects.at(ADDRESS).get()
