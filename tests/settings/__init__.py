@@ -1,0 +1,1 @@
+"""What the environment may say, and the sentence with which the rest is refused."""

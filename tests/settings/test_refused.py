@@ -1,0 +1,126 @@
+"""What is refused as a process starts, before anything is lost to it."""
+
+import pytest
+from django.apps import apps
+from django.core.exceptions import ImproperlyConfigured
+
+from subscriptions.post.transports import transport_for
+from tests.settings.environment import manage
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("file:/srv/letters", "EMAIL_URL=file: takes no path: letters become files in outbox/ of"),
+        ("file:///srv/letters", "EMAIL_URL=file: takes no path: letters become files in outbox/"),
+        ("gopher:", "EMAIL_URL begins with 'gopher', which is no transport of ours."),
+        ("mail.example.org:25", "EMAIL_URL begins with"),
+        ("smtp:", "EMAIL_URL names no host: smtp://host:port."),
+        ("smtp://mail.example.org:mail", "EMAIL_URL holds a port that is no number."),
+        ("smtp://you:hush#1@mail.example.org", "EMAIL_URL holds a port that is no number. What is"),
+        ("smtp://you:25#1@mail.example.org", "EMAIL_URL holds more than a host and a port. What"),
+        ("smtp://you:hush[1@mail.example.org", "EMAIL_URL holds a port that is no number. What is"),
+        ("mailgun://hush[1@example.org", "EMAIL_URL holds a bracket: in a key, it stands as %5B"),
+        ("mailgun", "EMAIL_URL must say mailgun://KEY@DOMAIN."),
+        ("Postmark", "EMAIL_URL must say postmark://KEY."),
+        (
+            "smtp://mail.example.org?tls=maybe",
+            "EMAIL_URL: tls must be none, starttls or implicit, not 'maybe'.",
+        ),
+        (
+            "smtp://mail.example.org?tsl=starttls",
+            "EMAIL_URL knows tls and connections behind its ?, not tsl.",
+        ),
+    ],
+)
+def test_a_mail_server_that_makes_no_sense_is_refused_with_a_sentence(url, sentence):
+    with pytest.raises(ImproperlyConfigured) as refused:
+        transport_for(url)
+    assert str(refused.value).startswith(sentence)
+    assert "hush" not in str(refused.value)
+
+
+def test_no_sentence_about_the_mail_server_tells_its_password():
+    with pytest.raises(ImproperlyConfigured) as refused:
+        transport_for("smtp://you:hush@mail.example.org:25?tls=maybe")
+    assert "hush" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("EMAIL_URL", "gopher:", "EMAIL_URL begins with 'gopher'"),
+        ("RANKING", "flor=0.2", "RANKING: flor is no setting"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_before_anything_is_lost_to_it(
+    data_dir, name, value, sentence
+):
+    refused = manage("check", DATA_DIR=str(data_dir), **{name: value})
+    assert refused.returncode == 1
+    assert refused.stderr.startswith(f"Settings: {sentence}")
+
+
+@pytest.fixture
+def begin(read_settings, settings):
+    """Return a function that lets a room begin, as each process does, with a variable."""
+
+    def begin(room, name, value):
+        setattr(settings, name, read_settings(**{name: value})[name])
+        apps.get_app_config(room).ready()
+
+    return begin
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        (
+            "ORACLE",
+            "postfix",
+            "ORACLE is 'postfix', which is no oracle of ours. It may be empty, or",
+        ),
+        ("TRANSACTIONAL_FROM_EMAIL", "hello", "TRANSACTIONAL_FROM_EMAIL: 'hello' is no address"),
+        ("REPLY_TO_EMAIL", "me@x.org, you@x.org", "REPLY_TO_EMAIL: 'me@x.org, you@x.org' is no"),
+        ("BOUNCE_ADDRESS", "returned@", "BOUNCE_ADDRESS: 'returned@' is no address that letters"),
+        ("BOUNCE_ADDRESS", "re turned@x.org", "BOUNCE_ADDRESS: 're turned@x.org' is no address"),
+        ("RECIPIENT_DELIMITER", "@", "RECIPIENT_DELIMITER must be one sign, such as + or -, or"),
+        ("RECIPIENT_DELIMITER", "++", "RECIPIENT_DELIMITER must be one sign, such as + or -, or"),
+        (
+            "BOUNCE_MAILBOX",
+            "imaps://me:hush@x:port/INBOX",
+            "BOUNCE_MAILBOX holds a port that is no",
+        ),
+    ],
+)
+def test_what_no_letter_could_leave_or_come_back_with_is_refused_at_the_start(
+    begin, name, value, sentence
+):
+    with pytest.raises(ImproperlyConfigured) as refused:
+        begin("subscriptions", name, value)
+    assert str(refused.value).startswith(sentence)
+    assert "hush" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("RANKING", "flor=0.2", "RANKING: flor is no setting; there are duplicate, expansion,"),
+        ("RANKING", "floor=20", "RANKING: floor must be a number from 0 to 10, not 20.0."),
+        ("SOURCES", "arxiv,pubmed", "SOURCES names pubmed; there are arxiv, huggingface,"),
+        (
+            "ARXIV_CATEGORIES",
+            "cs,cs.lg",
+            "ARXIV_CATEGORIES names cs.lg, which arXiv has not: did you mean cs.LG?",
+        ),
+        (
+            "ARXIV_CATEGORIES",
+            "bread",
+            "ARXIV_CATEGORIES names bread, which arXiv has not: they are like cs.LG, and archives",
+        ),
+    ],
+)
+def test_what_no_digest_could_be_made_with_is_refused_at_the_start(begin, name, value, sentence):
+    with pytest.raises(ImproperlyConfigured) as refused:
+        begin("digest", name, value)
+    assert str(refused.value).startswith(sentence)
