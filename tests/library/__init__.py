@@ -1,0 +1,1 @@
+"""A reader's library: her bibliography is read, kept, and learned from."""

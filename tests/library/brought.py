@@ -1,0 +1,56 @@
+"""What readers bring along, by the page or without, and what the page then says."""
+
+from datetime import timedelta
+
+import lxml.html
+from django.urls import reverse
+
+from digest import fitting, library, steering
+from subscriptions import links
+from tests import make
+from tests.make import NOW
+from tests.themes import MOLECULES, ROADS, others, theme
+
+BIBTEX = r"""
+@string{nips = {Advances}}
+@article{one,
+  title = {{Sp{\"a}tzle} and the $\ell_1$ norm},
+  abstract = {On noodles, their \emph{shapes} and {50\%} of all.},
+  journal = nips,
+  year = 2021,
+}
+
+@misc{two, title = "A second work on noodles", eprint = {2401.01234v2}, archiveprefix = {arXiv}}
+"""
+
+
+def address(reader):
+    return reverse("library", args=[links.token("preferences", reader.public_id)])
+
+
+def paste(client, reader, text):
+    return client.post(address(reader), {"text": text}, follow=True)
+
+
+def known_to(reader):
+    return [paper.title for paper in reader.library.all()]
+
+
+def words_of(response):
+    return " ".join(
+        lxml.html.fromstring(response.content).xpath("//main")[0].text_content().split()
+    )
+
+
+def taught(count=12):
+    """Make a reader who follows nothing, and whose library has so many papers on molecules."""
+    past = NOW.date() - timedelta(days=20)
+    others(day=past)
+    theme(ROADS, 0, 6, day=past)
+    known = theme(MOLECULES, 0, count, day=past)
+    fitting.fit(NOW)
+    reader = make.subscriber(size=3)
+    entries = [f"@misc{{k, title = {{{p.title}}}, abstract = {{{p.abstract}}}}}" for p in known]
+    library.add(reader, "\n".join(entries), NOW)
+    steering.learn(NOW)
+    return reader

@@ -1,0 +1,108 @@
+"""What a library teaches: which new papers come, and which stay away."""
+
+from datetime import timedelta
+
+import pytest
+
+from digest import fitting, planning, steering
+from digest.models import Pick, ReaderModel
+from digest.ranking.learning import learn
+from subscriptions import links
+from subscriptions.post import delivery
+from tests import corpora, make
+from tests.library.brought import taught, words_of
+from tests.make import NOW
+from tests.themes import MOLECULES, ROADS, others, theme
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_library_brings_its_like_without_any_topic():
+    reader = taught()
+    (new,) = theme(MOLECULES, 12, 1)
+    theme(ROADS, 6, 7)
+    planning.plan(NOW)
+    (pick,) = Pick.objects.filter(subscriber=reader)
+    assert pick.paper == new
+    assert pick.why.startswith("Like what you chose: ")
+
+
+def test_who_has_told_by_papers_what_she_reads_gets_nothing_that_trends(outbox):
+    reader = taught(12)
+    theme(MOLECULES, 12, 1)
+    make.paper("Roads that trend", "Cars and roads.", upvotes=900)
+    planning.plan(NOW)
+    assert {pick.basis for pick in Pick.objects.filter(subscriber=reader)} == {"learned"}
+    delivery.deliver_due(lambda: NOW)
+    text = outbox()[0].get_body(("plain",)).get_content()
+    assert "You follow no topic yet" not in text
+
+
+def test_three_papers_alone_are_not_enough_to_keep_out_what_trends():
+    reader = taught(3)
+    trending = make.paper("Roads that trend", "Cars and roads.", upvotes=900)
+    planning.plan(NOW)
+    assert Pick.objects.filter(subscriber=reader, paper=trending).exists()
+
+
+def test_who_took_out_all_words_of_her_library_gets_what_trends():
+    reader = taught()
+    for term in ReaderModel.objects.get(subscriber=reader).terms:
+        steering.remove_word(reader, term)
+    trending = make.paper("Roads that trend", "Cars and roads.", upvotes=900)
+    planning.plan(NOW)
+    assert Pick.objects.filter(subscriber=reader, paper=trending).exists()
+
+
+def test_who_said_more_ten_times_and_brought_no_library_gets_what_trends_as_before():
+    reader = make.subscriber()
+    others(day=NOW.date() - timedelta(days=20))
+    for paper in theme(MOLECULES, 0, 12, day=NOW.date() - timedelta(days=20)):
+        steering.say(reader, paper, "more", NOW)
+    trending = make.paper("Roads that trend", "Cars and roads.", upvotes=900)
+    fitting.fit(NOW)
+    steering.learn(NOW)
+    planning.plan(NOW)
+    assert Pick.objects.filter(subscriber=reader, paper=trending).exists()
+
+
+def test_how_near_new_papers_must_be_is_measured_by_whole_papers():
+    model = corpora.model()
+    baking = [corpora.library()[place] for place in corpora.of_subject("baking")]
+    titles = [f"{text.splitlines()[0]}\n" * 2 for text in baking]
+    of_whole = learn(model, library=baking, liked=[]).floor
+    assert learn(model, library=titles, liked=[]).floor < of_whole
+    mixed = learn(model, library=baking + titles, liked=[]).floor
+    assert mixed == pytest.approx(of_whole, abs=0.1)
+
+
+def test_switched_off_and_on_again_it_is_learned_from_again():
+    reader = taught()
+    steering.set_learning(reader, False)
+    assert steering.learned_words(reader) == []
+    steering.set_learning(reader, True)
+    steering.learn(NOW)
+    assert steering.learned_words(reader)
+
+
+def test_what_is_said_of_new_papers_is_heard_beside_a_large_library():
+    model = corpora.model()
+    stars, baking = (
+        [corpora.library()[place] for place in corpora.of_subject(subject)]
+        for subject in ("stars", "baking")
+    )
+    learned = learn(model, baking[:5], library=stars * 20)
+    words = dict(zip(learned.terms, learned.weights, strict=True))
+    alone = learn(model, baking[:5])
+    of_baking = set(alone.terms[:5])
+    heaviest = max(abs(weight) for weight in learned.weights)
+    assert max(words.get(term, 0) for term in of_baking) > heaviest / 4
+
+
+def test_her_preferences_say_what_was_learned_from_and_lead_to_her_library(client):
+    reader = taught(12)
+    page = words_of(client.get(links.preferences_url(reader)))
+    assert "Learned from your library and from what you said of papers:" in page
+    assert "Your library: 12 papers" in page
+    newcomer = words_of(client.get(links.preferences_url(make.subscriber())))
+    assert "Bring your library" in newcomer
