@@ -8,7 +8,7 @@ from digest import blocks, excerpts
 from digest.blocks import Form
 from digest.models import Paper, Pick
 from subscriptions import plaintext
-from tests.test_composing import TEXTS
+from tests.materials import TEXTS
 
 TITLE = "On reefs"
 FIRST = "Reefs are warm, and so are the seas around them."

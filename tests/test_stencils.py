@@ -1,0 +1,83 @@
+"""What many letters share, with holes, and what fills them: escaped, and rendered once."""
+
+import pytest
+from django.utils.html import escape
+from hypothesis import given
+from hypothesis import strategies as st
+
+from digest import blocks, composing
+from subscriptions import mail, plaintext, wire
+from subscriptions.stencil import Skeleton, Stencil, escaped, gap, hole, html_line, text_line
+from tests.materials import TEXTS, material_of
+
+
+def test_a_hole_takes_only_what_was_made_for_one():
+    stencil = Stencil.cut(f"<p>\n{hole('why')}\n</p>")
+    assert b"".join(stencil.lay({"why": html_line("<&>")})) == b"<p>\r\n&lt;&amp;&gt;\r\n</p>"
+    for value in (b"<b>", "<b>", None):
+        with pytest.raises(TypeError):
+            stencil.lay({"why": value})
+    with pytest.raises(KeyError):
+        stencil.lay({})
+
+
+def test_a_line_of_text_hangs_under_its_indent():
+    stencil = Stencil.cut(f"1. Title\n    {hole('reason')}\n")
+    line = text_line("word " * 30, "    ")
+    laid = b"".join(stencil.lay({"reason": line})).decode()
+    assert laid.count("\r\n    word") == 3
+
+
+@given(st.from_regex(blocks.PLAIN, fullmatch=True))
+def test_a_plain_address_stands_in_an_attribute_as_it_is_but_escaped(address):
+    page = f'<html><body><p data-paper-id="{escape(address)}"><a href="{escape(address)}">x</a>'
+    inlined = mail.inline_css(page)
+    assert f'<p data-paper-id="{escaped(address)}"><a href="{escaped(address)}">x</a>' in inlined
+
+
+@given(TEXTS)
+def test_words_stand_between_tags_as_lxml_writes_them(text):
+    text = plaintext.one_line(text)
+    inlined = mail.inline_css(f"<html><body><p>x{escape(text)}x</p></body></html>")
+    assert f"<p>x{escaped(text)}x</p>" in inlined
+
+
+def test_gaps_are_filled_wherever_they_stand_in_a_line():
+    skeleton = Skeleton.of_html(
+        f'<p title="100%">\n<a href="{gap("link")}?a">{gap("title")}</a>, 5%\n{hole("why")}',
+        {"link"},
+    )
+    stencil = skeleton.filled({"link": "http://x/%(title)s", "title": "100 %s" + "é" * 60})
+    page = f'<p title="100%">\n<a href="http://x/%(title)s?a">100 %s{"é" * 60}</a>, 5%\nwhy'
+    assert b"".join(stencil.lay({"why": html_line("why")})) == wire.quoted(page)
+
+
+def test_words_have_no_gap_inside_of_a_tag():
+    for tag in ('<a title="{}">', "<a title='x {} y' href=''>", "<{}>"):
+        with pytest.raises(ValueError, match=r"\['title'\]"):
+            Skeleton.of_html(f"<p>{tag.format(gap('title'))}</p>", {"link"})
+
+
+def test_papers_of_one_shape_share_a_skeleton_and_those_with_odd_addresses_have_their_own():
+    shapes = set()
+    for title, url in (("Graphs", ""), ("Trees", "http://x/a"), ("", ""), ("Nets", 'http://x/"a"')):
+        (pick,) = material_of([title]).picks
+        pick.paper.url = url
+        shape = blocks.Told.of(pick, composing.FORMS[0], "http://x/say").with_gaps()
+        shapes.add(shape.key())
+        assert title not in shape.words.values() or not title
+    assert len(shapes) == 3
+
+
+def test_blocks_are_rendered_once_for_many_readers(monkeypatch):
+    for kept in ("_skeletons", "_blocks", "_entries"):
+        monkeypatch.setattr(blocks, kept, {})
+    rendered = []
+    monkeypatch.setattr(
+        blocks,
+        "markup",
+        lambda name, context, real=blocks.markup: rendered.append(name) or real(name, context),
+    )
+    for pk in range(1, 20):
+        composing.content(material_of(["Graphs", "Trees"], pk=pk))
+    assert rendered == ["paper", "group"]  # Both papers have one shape.
