@@ -14,10 +14,11 @@ from digest import planning, steering
 from digest.models import Digest, Pick
 from subscriptions import changing, erasing, exporting, links
 from subscriptions.models import Letter
-from subscriptions.post import delivery, office
+from subscriptions.post import office
 from tests import make
 from tests.make import NOW
 from tests.pages import web_copy_of
+from tests.planned import plan_and_send
 from tests.promised import broken
 from tests.questions import ABSTRACT, kitchen
 
@@ -43,11 +44,6 @@ def alike():
 def others():
     """Two more papers for the same reader, on ideas of their own."""
     return [make.paper("Graph networks of roads"), make.paper("Graph networks of cars")]
-
-
-def plan_and_send(now):
-    planning.plan(now)
-    delivery.deliver_due(lambda: now)
 
 
 def reader(**fields):

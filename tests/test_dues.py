@@ -1,0 +1,137 @@
+"""Whose day is due, and when the next one is."""
+
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+
+from digest import planning, rests
+from digest.models import Digest
+from subscriptions import changing, schedule
+from subscriptions.models import Letter, Subscriber
+from subscriptions.wishes import Wishes
+from tests import make
+from tests.make import NOW
+from tests.planned import TODAY, digests, papers_about, titles
+
+pytestmark = pytest.mark.django_db
+
+
+def test_the_second_digest_is_due_at_her_hour_of_the_next_local_day():
+    make.subscriber(timezone="America/New_York", hour=6)
+    planning.plan(NOW)
+
+    assert Subscriber.objects.get().next_due_at == datetime(2026, 6, 2, 10, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"confirmed": False},
+        {"unsubscribed_at": NOW, "next_due_at": NOW},
+        {"suppressed_at": NOW, "next_due_at": NOW},
+    ],
+)
+def test_nothing_is_planned_for_who_does_not_want_it(state):
+    make.paper("Graphs")
+    make.subscriber(interests="graphs", **state)
+    planning.plan(NOW)
+    assert not Digest.objects.exists()
+
+
+def test_nothing_is_planned_during_a_pause_and_then_it_is():
+    reader = make.subscriber(interests="graphs", hour=7)
+    until = TODAY + timedelta(days=3)
+    changing.change(reader, Wishes(), {"paused_until": until}, now=NOW)
+
+    for day in range(3):
+        planning.plan(NOW + timedelta(days=day))
+    assert not Digest.objects.exists()
+
+    planning.plan(NOW + timedelta(days=3))
+    assert [digest.day for digest in digests()] == [until]
+
+
+def test_days_on_which_nothing_ran_are_missed_and_only_the_last_is_planned():
+    make.paper("Graphs", day=TODAY + timedelta(days=4))
+    make.subscriber(interests="graphs")
+
+    plan = planning.plan(NOW + timedelta(days=4))
+
+    assert (plan.letters, plan.missed) == (1, 4)
+    assert [digest.letter.state for digest in digests()] == ["missed"] * 4 + ["planned"]
+    assert [digest.day for digest in digests()] == [TODAY + timedelta(days=n) for n in range(5)]
+    assert [len(titles(digest)) for digest in digests()] == [0, 0, 0, 0, 1]
+
+
+def test_a_day_may_still_be_planned_in_the_grace_after_it():
+    make.paper("Graphs")
+    make.subscriber(interests="graphs", hour=20)
+    planning.plan(datetime(2026, 6, 2, 5, 59, tzinfo=UTC))
+    assert [(d.day, d.letter.state) for d in digests()] == [(TODAY, "planned")]
+
+
+@pytest.mark.parametrize(
+    ("zones", "longest"),
+    [
+        (["America/New_York", "Asia/Kolkata", "Europe/Berlin"], 36),
+        # Across the date line the date of the last digest is still to come: its day is had already.
+        (["Pacific/Honolulu", "Pacific/Auckland", "Asia/Kolkata"], 54),
+    ],
+)
+def test_moving_between_zones_brings_one_digest_a_date_and_leaves_none_out(zones, longest):
+    papers_about("graphs", 20)
+    reader = make.subscriber(interests="graphs", timezone=zones[-1], hour=7)
+    moment = NOW
+    for zone in zones * 3:
+        for _ in range(30):
+            planning.plan(moment)
+            Letter.objects.filter(state="planned").update(state="accepted", ended_at=moment)
+            moment += timedelta(hours=1)
+        changing.change(reader, Wishes(), {"timezone": zone}, now=moment)
+
+    days = list(Digest.objects.order_by("day").values_list("day", flat=True))
+    sent = list(
+        Letter.objects.filter(state="accepted")
+        .order_by("ended_at")
+        .values_list("ended_at", flat=True)
+    )
+    gaps = [later - earlier for earlier, later in pairwise(sent)]
+    assert len(days) == len(set(days))
+    assert min(gaps) >= timedelta(hours=12)
+    assert max(gaps) <= timedelta(hours=longest)
+
+
+@pytest.mark.parametrize("state", ["skipped", "missed"])
+def test_the_next_digest_keeps_its_distance_to_one_that_was_repeated_however_that_ended(state):
+    """It may have arrived."""
+    reader = make.subscriber(confirmed_at=NOW - timedelta(days=9))
+    letter = Letter(subscriber=reader, day=NOW.date(), created_at=NOW, left_at=NOW, state=state)
+    assert rests.ends_rest(letter, reader) is None
+    letter.repeats = 1
+    assert rests.ends_rest(letter, reader) == NOW + schedule.APART
+
+
+@pytest.mark.parametrize(
+    ("confirmed_at", "apart"),
+    [
+        (timedelta(minutes=-20), schedule.APART),  # Then came her hour.
+        (timedelta(0), schedule.APART_AT_FIRST),
+        (timedelta(minutes=20), schedule.APART),  # It was there before.
+    ],
+)
+def test_a_digest_that_did_not_come_because_she_confirmed_is_no_first_one(confirmed_at, apart):
+    """She has taken a leaving back, or moved to another address."""
+    reader = make.subscriber(hour=NOW.hour, confirmed_at=NOW + confirmed_at)
+    letter = Letter(day=NOW.date(), created_at=NOW, left_at=NOW + timedelta(hours=9))
+    assert rests.ends_rest(letter, reader) == letter.left_at + apart
+
+
+def test_dates_of_apia_that_never_were_are_not_planned():
+    reader = make.subscriber(
+        timezone="Pacific/Apia", hour=7, next_due_at=datetime(2011, 12, 29, 17, tzinfo=UTC)
+    )
+    planning.plan(datetime(2011, 12, 29, 18, tzinfo=UTC))
+    reader.refresh_from_db()
+    assert reader.next_due_at == datetime(2011, 12, 30, 17, tzinfo=UTC)  # 07:00 on the 31st.
+    assert [digest.day for digest in digests()] == [date(2011, 12, 29)]
