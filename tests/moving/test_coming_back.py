@@ -1,0 +1,64 @@
+"""What comes back from one address says nothing of the other."""
+
+import pytest
+
+from digest import planning
+from subscriptions import moving, returns, seals
+from subscriptions.models import Letter, LetterFact
+from subscriptions.post import delivery, recording, suppression
+from subscriptions.post.line import Verdict
+from tests.make import NOW
+from tests.moving.acts import DAY, MINUTE, NEW, OLD, agree, ask, reader
+
+pytestmark = pytest.mark.django_db
+
+
+def fact(letter, kind, grade=""):
+    made = {"kind": kind, "grade": grade, "noted_at": NOW, "via": "mail", "key": kind}
+    returns._act_on(LetterFact.objects.create(letter=letter, **made), letter, NOW)
+
+
+def test_a_mistyped_address_does_not_keep_letters_from_the_old_one(client):
+    one = reader()
+    ask(client, one)
+    letter = Letter.objects.get(to=NEW)
+    for kind, grade in (("bounced", "hard"), ("bounced", "soft"), ("complained", "")):
+        LetterFact.objects.all().delete()
+        fact(letter, kind, grade)
+    refused = Verdict("refused", "rcpt", "550 5.1.1 no such user", about="address")
+    (claimed,), _ = delivery.ledger.claim(NOW, 1, [letter.pk])
+    recording.of_verdict(refused, "<x@x>", NEW)(claimed, NOW)
+    one.refresh_from_db()
+    assert one.suppressed_at is None
+    letter.refresh_from_db()
+    assert letter.state == "failed"
+    assert seals.is_kept(NEW, NOW)  # Its owner reported the letter: nobody has it written to again.
+    assert not seals.is_kept(OLD, NOW)
+
+
+def test_what_comes_back_from_the_old_address_says_nothing_of_the_new_one():
+    one = reader(next_due_at=NOW, wants_quiet_days=True)
+    planning.plan(NOW)
+    delivery.deliver_due(lambda: NOW)
+    digest = one.letters.get(day__isnull=False)
+    moving.ask(one, NEW, now=NOW)
+    for side in ("old", "new"):
+        agree(one, side)
+    suppression.after_hard_bounce(digest, "550 5.1.1 no such user", NOW + DAY)
+    one.refresh_from_db()
+    assert one.suppressed_at is None
+
+
+def test_a_refusal_of_the_old_address_that_comes_as_she_moves_says_nothing_of_the_new_one():
+    one = reader(next_due_at=NOW, wants_quiet_days=True)
+    planning.plan(NOW)
+    (claimed,), _ = delivery.ledger.claim(NOW, 1)
+    moving.ask(one, NEW, now=NOW)
+    for side in ("old", "new"):
+        agree(one, side)
+    refused = Verdict("refused", "rcpt", "550 5.1.1 no such user", about="address")
+    recording.of_verdict(refused, "<x@x>", OLD)(claimed, NOW + MINUTE)
+    one.refresh_from_db()
+    assert one.suppressed_at is None
+    claimed.refresh_from_db()
+    assert claimed.state == "failed"
