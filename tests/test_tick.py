@@ -1,0 +1,56 @@
+"""One pass by hand or by cron, at any moment, or only said."""
+
+from datetime import timedelta
+
+import pytest
+from django.core.management import call_command
+
+from digest import fitting
+from digest.models import Digest
+from subscriptions.models import Letter
+from tests import make
+from tests.make import NOW
+from tests.settings.environment import manage
+
+
+@pytest.mark.django_db
+def test_tick_with_a_moment_plans_and_sends_as_if_it_were_now(outbox):
+    make.paper("Graphs", day=NOW.date() + timedelta(days=20))
+    make.subscriber("reader@example.org", interests="graphs", next_due_at=NOW + timedelta(days=20))
+    call_command("tick", now=NOW)
+    assert outbox() == []
+    call_command("tick", now=NOW + timedelta(days=20))
+    (letter,) = outbox()
+    since = letter["Date"].datetime - NOW - timedelta(days=20)
+    assert timedelta(0) <= since < timedelta(minutes=1)  # The clock goes on while it imports.
+
+
+@pytest.mark.django_db
+def test_tick_takes_up_letters_whose_worker_died(outbox):
+    make.paper("Graphs")
+    make.subscriber(interests="graphs")
+    call_command("tick", now=NOW)
+    Letter.objects.update(state="claimed", attempt=2, lease_until=NOW, ended_at=None)
+    call_command("tick", now=NOW + timedelta(minutes=20))
+    call_command("tick", now=NOW + timedelta(minutes=60))
+    assert Letter.objects.get().state == "accepted"
+
+
+@pytest.mark.django_db
+def test_a_dry_run_says_what_would_be_done_and_writes_nothing(outbox, capsys):
+    make.paper("Graphs")
+    make.subscriber(interests="graphs")
+    make.subscriber(interests="bread")
+    call_command("tick", now=NOW, dry_run=True)
+    assert "2 subscribers are due: 1 digests would be planned, 1 would" in capsys.readouterr().out
+    assert not Digest.objects.exists()
+    assert not fitting.FittedModel.objects.exists()
+    assert outbox() == []
+
+
+@pytest.mark.parametrize("command", ["tick", "reconcile"])
+def test_a_dry_run_makes_no_database(data_dir, command):
+    refused = manage(command, "--dry-run", DATA_DIR=str(data_dir))
+    assert refused.returncode == 1
+    assert "There is no database yet: run `manage.py upgrade`." in refused.stderr
+    assert [file.name for file in data_dir.iterdir()] == ["secret-key"]
