@@ -28,10 +28,11 @@ from digest.choosing import Planned, rank
 from digest.dues import Due, due_of, last_days, save_moments, since_last, still_due
 from digest.editions import days_back, forget_longer, issue_of
 from digest.models import NOTHING_TO_SAY, Digest, Paper, Pick
-from digest.rests import rested, still_rested
+from digest.rests import close_older, rested, still_rested
 from digest.turns import Lease
 from subscriptions import schedule
 from subscriptions.models import Letter, LetterEvent, Subscriber
+from subscriptions.post import sending
 
 logger = logging.getLogger(__name__)
 
@@ -60,10 +61,11 @@ class Plan:
 def plan(now) -> Plan:
     """Write down the digests of all who are due. Return what was written.
 
-    Nothing is, where another is at it: what it leaves is for the next pass.
+    Nothing is, where another is at it: what it leaves is for the next pass. Nor while sending is
+    stopped: where a backup was restored, what looks as if it waited may have left.
     """
     lease = Lease("planning", LEASE)
-    if not Subscriber.objects.due(now).exists():
+    if not Subscriber.objects.due(now).exists() or sending.is_stopped():
         return Plan()
     if not lease.take():
         logger.info("another is planning")
@@ -76,6 +78,7 @@ def plan(now) -> Plan:
 
 def _plan(lease, now):
     total = Plan()
+    close_older(now)
     for shard in shards(now):
         if not lease.renew():
             logger.warning("the lease of planning ran out; another has taken over")

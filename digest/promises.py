@@ -18,7 +18,7 @@ from django.db.models.functions import Coalesce, Lag
 from digest import coverage
 from digest.models import Digest, Pick
 from subscriptions.models import Letter, LetterEvent, Subscriber, Volley
-from subscriptions.post import retention
+from subscriptions.post import retention, sending
 from subscriptions.schedule import APART_AT_FIRST
 
 RECENT = timedelta(days=2)
@@ -164,8 +164,10 @@ def overdue(now, late: timedelta) -> QuerySet:
     """Return the subscribers whose digest should have been planned for so long.
 
     Digests may wait for the day's papers, HARVEST_GRACE at most, and while the last one may be sent
-    again: two would come in a row.
+    again: two would come in a row. None is planned while sending is stopped.
     """
+    if not sending.is_on_since(now - late):
+        return Subscriber.objects.none()
     wait = late + (settings.HARVEST_GRACE if coverage.is_awaited(now) else timedelta(0))
     again = Letter.objects.open().filter(day__isnull=False, closes_at__gt=now)
     again = again.exclude(state__in=Letter.NOT_LEFT, repeats=0)
@@ -185,6 +187,9 @@ def _never_due(_, now):
 
 
 def _open_too_long(_, now):
+    """While sending is stopped, letters are not closed."""
+    if not sending.is_on_since(now - ENDED):
+        return Letter.objects.none()
     return Letter.objects.open().filter(closes_at__lt=now - ENDED)
 
 

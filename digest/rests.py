@@ -18,6 +18,7 @@ from subscriptions.post import ledger
 #: Her first digest, due when she confirms, is planned within this time.
 FIRST_WITHIN = timedelta(hours=1)
 RECENT = timedelta(days=3)  # Older digests are no longer on their way to anybody.
+CHUNK = 500
 
 State = Letter.State
 
@@ -39,6 +40,17 @@ def rested(subscribers: list[Subscriber], now) -> list[Subscriber]:
         (may_have_it if moment <= now else put_off).append((subscriber, moment))
     _put_off(put_off)
     return [subscriber for subscriber, _ in may_have_it]
+
+
+def close_older(now) -> None:
+    """End what still waits of days before the recent ones, as after a week without sending: its
+    papers are for the digests that are planned next.
+    """
+    older = Letter.objects.open().filter(day__lte=now.date() - RECENT, state__in=Letter.NOT_LEFT)
+    seen = 0
+    while letters := list(older.filter(pk__gt=seen).order_by("pk")[:CHUNK]):
+        seen = letters[-1].pk
+        _make_way(letters, now, "its day ended first")
 
 
 def _near(subscribers, now) -> dict[int, list[Letter]]:
@@ -79,7 +91,7 @@ def _came_at_once(letter, subscriber):
     return confirmed_at <= letter.created_at <= confirmed_at + FIRST_WITHIN
 
 
-def _make_way(letters, now) -> set[int]:
+def _make_way(letters, now, reason="the next day's was due") -> set[int]:
     """End those that have not left, their papers given back. Return which were ended.
 
     What somebody is at in this moment stays, and what goes out again after a silence: it may have
@@ -93,7 +105,7 @@ def _make_way(letters, now) -> set[int]:
         free, ended = list(free.order_by("pk")), []
         for state in Letter.NOT_LEFT:
             some = [letter for letter in free if letter.state == state]
-            ended += ledger.end(some, State.MISSED, "the next day's was due", now)
+            ended += ledger.end(some, State.MISSED, reason, now)
     return {letter.pk for letter in ended}
 
 

@@ -9,9 +9,10 @@ from django.db import connection, transaction
 from digest import planning, promises
 from digest.models import Pick
 from subscriptions import moving, schedule
-from subscriptions.models import Subscriber
-from subscriptions.post import delivery, ledger, office, rows
+from subscriptions.models import Letter, Subscriber
+from subscriptions.post import delivery, ledger, office, rows, sending
 from tests import make
+from tests.make import NOW
 from tests.minutes import (
     DAY,
     DOOR,
@@ -58,6 +59,41 @@ def test_a_machine_that_was_asleep_catches_up_without_a_burst(hour, asleep):
     assert [day for day, _, _ in days] == [YESTERDAY + n * DAY for n in range(len(days))]
     for _, state, reason in days:
         assert (state, reason) in {("accepted", ""), ("missed", "its day ended first")}
+
+
+@pytest.mark.parametrize("hours", [3, 28, *on_one_database(*zip([17, 52, 100]))])
+def test_after_sending_was_stopped_one_digest_comes_at_once_with_all_papers(hours):
+    """Hers of yesterday waited; another's was not planned yet. The alarms keep quiet meanwhile."""
+    make.paper("Graph networks", day=YESTERDAY)
+    one = reader(hour=6, next_due_at=at(YESTERDAY, 6), interests="graph networks")
+    other = reader(hour=7, next_due_at=at(YESTERDAY, 7), interests="graph networks")
+    planning.plan(at(YESTERDAY, 6))
+    sending.stop("Ada", at(YESTERDAY, 6))
+    for past in range(1, hours + 1):
+        tick(now := at(YESTERDAY, 6) + past * HOUR)
+        assert {finding.said for finding in promises.examine(now)} == {"kept"}
+    assert Letter.objects.get().state == "planned"  # As it was: nobody has closed it.
+
+    sending.resume("Ada", now)
+    assert not promises.overdue(now, 15 * MINUTE).exists()
+    assert {finding.said for finding in promises.examine(now)} == {"kept"}
+    tick(now + MINUTE)
+    day = (now - 7 * HOUR).date()
+    assert arrivals() == [(day, now + MINUTE)] * 2
+    for letters in (one.letters, other.letters):
+        assert Pick.objects.filter(digest__letter=letters.get(day=day)).exists()
+    for later in range(1, 12):
+        tick(now + later * HOUR)
+    assert len(arrivals()) == 2
+    assert {finding.said for finding in promises.examine(now + 12 * HOUR)} == {"kept"}
+
+
+def test_digests_that_are_due_after_sending_was_resumed_are_overdue_in_time():
+    reader(next_due_at=NOW)
+    sending.stop("Ada", NOW - HOUR)
+    sending.resume("Ada", NOW + HOUR)
+    assert not promises.overdue(NOW + 74 * MINUTE, 15 * MINUTE).exists()
+    assert promises.overdue(NOW + 75 * MINUTE, 15 * MINUTE).exists()
 
 
 def test_a_digest_that_has_not_left_makes_way_for_the_next_with_its_papers():

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.django_db
 
 BACKUP = NOW - timedelta(hours=4)
 LATER = NOW + timedelta(hours=2)
+DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
 
 
 @pytest.fixture(params=["smtp", "file"])
@@ -82,7 +83,7 @@ def restore(lose):
 
 
 def resume():
-    sending.resume("the operator")
+    sending.resume("the operator", NOW)
     run(LATER)
 
 
@@ -123,6 +124,58 @@ def test_letters_that_waited_in_the_backup_do_not_leave_again(sent):
         (message_id, "accepted") for message_id in ids
     }
     assert Pick.objects.count() == 3
+
+
+def next_day_passes():
+    """Plan and sweep on the next day, as beat and cron do whether or not sending is stopped."""
+    make.paper("Graphs of the next day")
+    planning.plan(NOW + DAY)
+    doubts.sweep(NOW + DAY)
+
+
+def test_what_waited_in_the_backup_makes_no_way_before_it_was_looked_for(sent):
+    """The next day is due for her while sending is stopped."""
+    (reader,) = readers(1)
+    run()
+    had = set(Pick.objects.values_list("paper", flat=True))
+    restore(lose_ends)
+    next_day_passes()
+    assert reconcile(NOW + DAY, BACKUP).waiting == 1
+    sending.resume("the operator", NOW)
+    run(NOW + DAY + MINUTE)
+    first, second = Letter.objects.filter(subscriber=reader).order_by("day")
+    assert (first.state, first.reason) == ("accepted", "found by reconcile")
+    assert (second.state, sent()) == ("accepted", 2)
+    assert set(Pick.objects.filter(digest__letter=first).values_list("paper", flat=True)) == had
+    again = Pick.objects.filter(digest__letter=second)
+    assert again.exists()
+    assert had.isdisjoint(again.values_list("paper", flat=True))
+
+
+def test_what_waited_in_the_backup_is_not_closed_before_it_was_looked_for(sent):
+    """Her day has ended by then, and she is not due again."""
+    readers(1, weekdays=1)
+    run()
+    restore(lose_ends)
+    doubts.sweep(NOW + 3 * DAY)
+    assert reconcile(NOW + 3 * DAY, BACKUP).waiting == 1
+    sending.resume("the operator", NOW)
+    run(NOW + 3 * DAY)
+    assert Letter.objects.get().state == "accepted"
+    assert (sent(), Pick.objects.count()) == (1, 1)
+
+
+def test_a_lost_day_is_not_called_missed_before_it_was_looked_for(sent):
+    readers(1)
+    run()
+    restore(lose_rows)
+    next_day_passes()
+    assert reconcile(NOW + DAY, BACKUP).lost == 1
+    sending.resume("the operator", NOW)
+    run(NOW + DAY)
+    states = Letter.objects.order_by("day").values_list("state", "reason")
+    assert list(states) == [("accepted", "found by reconcile"), ("accepted", "")]
+    assert sent() == 2
 
 
 def test_a_welcome_letter_is_known_again_too(sent):
@@ -274,6 +327,7 @@ def test_a_reader_who_moved_zones_in_the_lost_hours_is_found(sent):
 
 
 def test_what_was_planned_while_it_looked_does_not_leave_again(sent, monkeypatch):
+    """Planning was under way when sending was stopped."""
     readers(1)
     run()
     restore(lose_rows)
@@ -281,7 +335,9 @@ def test_what_was_planned_while_it_looked_does_not_leave_again(sent, monkeypatch
 
     def plan_meanwhile(expected, since):
         if expected and not Letter.objects.exists():
+            sending.resume("the operator", NOW)
             planning.plan(LATER)
+            sending.stop("the operator", NOW)
         return known(expected, since)
 
     monkeypatch.setattr(reconciling, "_known", plan_meanwhile)

@@ -420,7 +420,7 @@ def test_a_server_that_is_away_is_called_an_error_when_it_stays_away(caplog):
 
 def test_who_resumes_waits_for_no_breaker():
     sending.trip("auth", "535 5.7.8 no", NOW)
-    sending.resume("Ada")
+    sending.resume("Ada", NOW)
     assert sending.current().why_not(NOW) == ""
     assert standing.of_sending(NOW).said.endswith("The next try is due.")
     assert sending.take_trial(NOW)

@@ -19,12 +19,13 @@ from subscriptions.post import sending, standing
 STOP = {
     "title": "Stop sending",
     "consequence": "No letter leaves from this moment on, by any worker. What is past the fence "
-    "already may arrive. Digests are still planned, and wait; those whose day ends first are "
-    "missed, and their papers go into the next.",
+    "already may arrive. Nothing is planned meanwhile; once it is resumed, all who are due get one "
+    "digest, and days that have ended are missed, their papers in that digest.",
 }
 RESUME = {
     "title": "Resume sending",
-    "consequence": "The letters that wait leave within a minute, those that waited longest first.",
+    "consequence": "The letters that wait leave within a minute, those that waited longest first, "
+    "and the digests that are due are planned.",
 }
 
 
@@ -70,7 +71,7 @@ class SendingAdmin(ReadOnly, Page):
 
     @asks_first(RESUME, description="Resume sending", permissions=["switch"])
     def resume(self, request, form):
-        sending.resume(request.user.get_username())
+        sending.resume(request.user.get_username(), timezone.now())
         return self._acted(request, "Resumed sending.")
 
     def _switch(self, stands):

@@ -20,7 +20,7 @@ from django.db import DataError, Error, IntegrityError, transaction
 from django.db.models import Min, QuerySet
 
 from subscriptions.models import Letter
-from subscriptions.post import facts, journal, ledger, message_ids, oracles, rows
+from subscriptions.post import facts, journal, ledger, message_ids, oracles, rows, sending
 from subscriptions.post.ledger import Overtaken
 
 logger = logging.getLogger(__name__)
@@ -38,12 +38,14 @@ def sweep(now) -> None:
     """Take up what was left lying. May be run at any time, and by two at once.
 
     The journals come first, and where they can't be replayed, nothing else is done: what is known
-    to have been accepted must be neither doubted nor sent again.
+    to have been accepted must be neither doubted nor sent again. What is too late is not closed
+    while sending is stopped: where a backup was restored, it may have left.
     """
     there = Letter.objects.open().exclude(pk__in=_replay_journals(now))
-    late = there.filter(closes_at__lte=now)
-    _each_chunk(late.filter(state=State.PLANNED), _miss, now)
-    _each_chunk(late.filter(state=State.CLAIMED, lease_until__lte=now), _miss, now)
+    if not sending.is_stopped():
+        late = there.filter(closes_at__lte=now)
+        _each_chunk(late.filter(state=State.PLANNED), _miss, now)
+        _each_chunk(late.filter(state=State.CLAIMED, lease_until__lte=now), _miss, now)
     expired = there.filter(lease_until__lte=now)
     _each_chunk(expired.filter(state=State.CLAIMED), _stumble, now)
     _each_chunk(expired.filter(state=State.TRANSMITTING), _doubt_silent, now)

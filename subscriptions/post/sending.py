@@ -1,7 +1,8 @@
 """Whether letters may leave at all: the operator's switch, and the breaker that trips by itself.
 
 Both are one row, read in the transaction that lets letters pass the fence: what is stopped there
-stops at once, in all workers.
+stops at once, in all workers. While the operator lets nothing leave, nothing is planned, makes way
+or is closed either: after a restored backup, nobody knows yet what has left (reconcile.py).
 """
 
 import logging
@@ -32,6 +33,9 @@ class Sending(models.Model):
 
     stopped_at = models.DateTimeField(null=True, blank=True)
     stopped_by = models.CharField(max_length=200, blank=True)
+    resumed_at = models.DateTimeField(
+        null=True, blank=True, help_text="When letters might leave again, after they were stopped."
+    )
     trouble = models.CharField(max_length=12, blank=True, help_text="What tripped the breaker.")
     said = models.CharField(max_length=300, blank=True, help_text="In the mail server's words.")
     failures = models.PositiveIntegerField(default=0, help_text="How often in a row.")
@@ -68,17 +72,25 @@ def is_stopped() -> bool:
     return bool(run("SELECT 1 FROM subscriptions_sending WHERE stopped_at IS NOT NULL"))
 
 
+def is_on_since(moment) -> bool:
+    """Return whether the operator has let letters leave ever since then."""
+    row = current()
+    return row.stopped_at is None and (row.resumed_at is None or row.resumed_at <= moment)
+
+
 def stop(by: str, now) -> None:
-    """Let no letter leave from now on. What is past the fence already may arrive."""
+    """Let no letter leave and none be planned from now on. What is past the fence may arrive."""
     with _row() as row:
         if row.stopped_at is None:
             row.stopped_at, row.stopped_by = now, by
     logger.error("sending was stopped by %s", by)
 
 
-def resume(by: str) -> None:
+def resume(by: str, now) -> None:
     """Let letters leave again, and don't wait for the breaker either."""
     with _row() as row:
+        if row.stopped_at is not None:
+            row.resumed_at = now
         row.stopped_at, row.stopped_by, row.retry_at = None, "", None
     logger.warning("sending was resumed by %s", by)
 

@@ -122,7 +122,7 @@ def test_letters_that_wait_are_an_alarm_unless_none_may_leave(settings):
     sending.stop("you", NOW)
     assert names(NOW + 16 * MINUTE) == []
     settings.ALARM_LATE = 5 * MINUTE
-    sending.resume("you")
+    sending.resume("you", NOW)
     assert names(NOW + 6 * MINUTE) == ["letters"]
 
 

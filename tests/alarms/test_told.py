@@ -28,7 +28,7 @@ def test_an_alarm_is_told_once_when_it_begins_and_once_when_it_ends(hook, caplog
     caplog.clear()
     for minute in range(4):
         alarms.watch(NOW + minute * MINUTE)
-    sending.resume("you")
+    sending.resume("you", NOW)
     sending.mend()
     for minute in range(4, 10):
         alarms.watch(NOW + minute * MINUTE)

@@ -188,7 +188,7 @@ def test_a_stop_between_claim_and_fence_lets_no_dot_out_and_all_leave_once_it_is
     assert server.accepted == []
 
     written.clear()
-    sending.resume("Ada")
+    sending.resume("Ada", NOW)
     assert deliver(NOW + MINUTE)["accepted"] == 30
     assert len(set(recipients(server))) == len(server.accepted) == 30
 
@@ -210,6 +210,6 @@ def test_a_stop_amid_a_round_ends_it_with_what_is_past_the_fence(server):
         deliver()
     assert len(server.accepted) == stopped[0] < 60
     assert states() == {"accepted": stopped[0], "planned": 60 - stopped[0]}
-    sending.resume("Ada")
+    sending.resume("Ada", NOW)
     deliver(NOW + MINUTE)
     assert len(set(recipients(server))) == len(server.accepted) == 60

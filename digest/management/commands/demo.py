@@ -11,7 +11,7 @@ from digest.management.commands import serve
 from digest.models import Digest
 from subscriptions import links, schedule, signup
 from subscriptions.models import Subscriber, Topic
-from subscriptions.post import clock, delivery, office
+from subscriptions.post import clock, delivery, office, sending
 from subscriptions.wishes import Wishes
 
 ADDRESS = "demo@paperboy.example"
@@ -102,6 +102,8 @@ class Command(base.Command):
 
 def _why_none(subscriber, now):
     """Return why she gets none today: she does not want one, or had the last some hours ago."""
+    if sending.is_stopped():
+        return "none: sending is stopped, so nothing is planned"
     subscriber.refresh_from_db()
     if subscriber.state_at(now) != "active":
         return "none: she does not want one"

@@ -22,10 +22,12 @@ class Command(base.Command):
         if act == "stop":
             sending.stop(by or _who(), now)
         elif act == "resume":
-            sending.resume(by or _who())
+            sending.resume(by or _who(), now)
         self.stdout.write(standing.of_sending(now).said)
         if act == "stop":
-            self.stdout.write("What is past the fence already may arrive. All else waits.")
+            self.stdout.write(
+                "What is past the fence already may arrive. All else waits, and nothing is planned."
+            )
         for queue in standing.queues(now):
             self.stdout.write(f"{queue.count:>9,} {queue.label}: {queue.said}")
         for provider, said in standing.slowed(now):

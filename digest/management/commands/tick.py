@@ -35,8 +35,7 @@ class Command(base.Command):
             )
         tried = sum(ended.values())
         self.stdout.write(f"Delivered {ended['accepted']} of {tried} letters that were due.")
-        if reason := sending.current().why_not(tell()):
-            self.stdout.write(f"Nothing leaves: {reason}.")
+        self._say_why_nothing_leaves(tell())
 
     def _plan(self, now):
         if not Subscriber.objects.due(now).exists():
@@ -60,6 +59,12 @@ class Command(base.Command):
             f"nothing to say. {letters} letters that wait already would be delivered. "
             f"Nothing was written."
         )
+        self._say_why_nothing_leaves(now)
+
+    def _say_why_nothing_leaves(self, now):
+        if reason := sending.current().why_not(now):
+            planned = ", and nothing is planned" if sending.is_stopped() else ""
+            self.stdout.write(f"Nothing leaves{planned}: {reason}.")
 
 
 def _when_next():
