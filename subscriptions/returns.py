@@ -7,14 +7,13 @@ state: an accepted letter stays accepted. What it may change is whether its read
 from contextlib import suppress
 from datetime import timedelta
 
-from django.db import OperationalError, transaction
+from django.db import transaction
 
 from subscriptions import seals, signup
 from subscriptions.models import Letter, LetterFact, Subscriber
-from subscriptions.post import message_ids, suppression, verp
+from subscriptions.post import message_ids, rows, suppression, verp
 from subscriptions.post.reports import NoReport, Report
 from subscriptions.post.retention import first_since
-from subscriptions.races import is_of_a_lock
 
 #: So long after a letter left, what is told of it counts.
 COUNTS_FOR = {LetterFact.Kind.COMPLAINED: timedelta(days=60)}
@@ -49,31 +48,37 @@ def record(report: Report, now) -> bool:
 def match_again(now) -> int:
     """Look for the letters of what came before them. Return how many facts found theirs.
 
-    A fact whose reader's row somebody holds waits for the next time, and keeps no other waiting.
+    A fact whose reader's row somebody holds is left to the next time, not waited for: many would
+    wait longer together than there is time.
     """
     _unmatched().filter(noted_at__lt=now - KEEP_UNMATCHED).delete()
-    return sum(_match_if_free(fact, now) for fact in _unmatched().order_by("pk"))
-
-
-def _match_if_free(fact, now) -> bool:
-    try:
-        return _match(fact, now)
-    except OperationalError as error:
-        if not is_of_a_lock(error):
-            raise
-        return False
+    return sum(_match(fact, now) for fact in _unmatched().order_by("pk"))
 
 
 def _match(fact, now) -> bool:
     with transaction.atomic():
         letter = named(fact.message_id)
+        if letter is None or not _lock_if_free(letter.subscriber_id):
+            return False
         row = _unmatched().filter(pk=fact.pk)
         # Two may be at it: the one who changes the row acts on it.
-        if letter is None or not row.update(letter=letter, message_id=""):
+        if not row.update(letter=letter, message_id=""):
             return False
         fact.letter = letter
         _act_on(fact, letter, now)
     return True
+
+
+def _lock_if_free(subscriber_id) -> bool:
+    """Lock a reader's row, and those of her letters that may be called off. Return whether nobody
+    else holds one.
+    """
+    hers = Subscriber.objects.select_for_update(skip_locked=True).filter(pk=subscriber_id)
+    if hers.first() is None:
+        return False
+    letters = Letter.objects.filter(subscriber=subscriber_id, state__in=Letter.NOT_LEFT)
+    ids = list(letters.values_list("pk", flat=True))
+    return not rows.held(ids)
 
 
 def _unmatched():

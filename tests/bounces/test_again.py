@@ -1,11 +1,13 @@
 """What is told again, in any order, or of a letter that nobody knows yet; how long it is kept."""
 
+import time
+
 import pytest
 from django.db import OperationalError
 
 from subscriptions import operating, returns, signup
 from subscriptions.models import Letter, LetterFact, UselessMail
-from subscriptions.post import message_ids, retention
+from subscriptions.post import message_ids, office, retention
 from tests import came_back, make
 from tests.bounces.receiving import DAY, HOUR, make_suppressed, receive, state_of, useless
 from tests.came_back import address_of, answer, complaint, report
@@ -79,22 +81,32 @@ def test_of_two_who_find_a_letter_one_acts(settings, reader, letter, monkeypatch
 
 @on_postgresql
 @pytest.mark.django_db(transaction=True)
-def test_a_reader_whose_row_is_held_keeps_no_other_fact_from_its_letter(settings):
+@pytest.mark.parametrize("what", ["readers", "letters"])
+def test_rows_that_are_held_keep_no_other_fact_from_its_letter_and_are_not_waited_for(
+    settings, what
+):
     settings.RECIPIENT_DELIMITER = ""
-    readers = [make.subscriber(), make.subscriber()]
+    readers = [make.subscriber() for _ in range(3)]
     for one in readers:
         message_id = came_back.letter(one).message_id
         Letter.objects.all().delete()
         receive(report("bounces@x.example", message_id=message_id))
-    held, other = [came_back.letter(one).subscriber for one in readers]
+    *held, other = [came_back.letter(one).subscriber for one in readers]
+    for one in held:  # They wait to be sent, and are called off when she is suppressed.
+        office.write(one, "link", now=NOW, closes_at=NOW + DAY)
+    waiting = Letter.objects.filter(state="planned").values_list("pk", flat=True)
+    table, ids = {
+        "readers": ("subscriptions_subscriber", [one.pk for one in held]),
+        "letters": ("subscriptions_letter", list(waiting)),
+    }[what]
     with another_session() as session:
-        session.execute(
-            "SELECT 1 FROM subscriptions_subscriber WHERE id = %s FOR UPDATE", [held.pk]
-        )
+        session.execute(f"SELECT 1 FROM {table} WHERE id = ANY(%s) FOR UPDATE", [ids])
+        began = time.monotonic()
         assert returns.match_again(NOW + HOUR) == 1
-    assert [state_of(held), state_of(other)] == ["written to", "bounced"]
-    assert returns.match_again(NOW + HOUR) == 1
-    assert state_of(held) == "bounced"
+        assert time.monotonic() - began < 4  # One alone would be waited for for five seconds.
+    assert [state_of(one) for one in (*held, other)] == ["written to", "written to", "bounced"]
+    assert returns.match_again(NOW + HOUR) == 2
+    assert [state_of(one) for one in held] == ["bounced", "bounced"]
 
 
 def test_what_else_is_wrong_with_the_database_is_no_row_that_is_held(settings, reader, monkeypatch):
