@@ -92,12 +92,15 @@ def _seen(subscribers, issue, **among) -> list[set[int]]:
     `among` some, or had under other ids, however long ago.
     """
     picks = Pick.objects.filter(subscriber__in=subscribers)
-    theirs = picks.filter(**{f"paper__{name}": value for name, value in among.items()})
+    # Asked of each row: joined or of a list, SQLite would seek every paper for every reader, once
+    # it knows by ANALYZE how large its tables are.
+    papers = Paper.objects.filter(**among)
+    theirs = picks.filter(Exists(papers.filter(pk=OuterRef("paper"))))
     # Apart: joined by OR, all picks that they ever had would be read.
     under_others = picks.filter(paper__in=issue.edition.aliases)
-    # Asked of each row: of a list, SQLite would seek every paper for every reader.
-    is_among = Exists(Paper.objects.filter(pk=OuterRef("identity"), **among))
-    known = LibraryPaper.objects.filter(is_among, subscriber__in=subscribers)
+    known = LibraryPaper.objects.filter(
+        Exists(papers.filter(pk=OuterRef("identity"))), subscriber__in=subscribers
+    )
     rows = _pairs(theirs, "paper_id").union(
         _pairs(under_others, "paper_id"), _pairs(known, "identity"), all=True
     )

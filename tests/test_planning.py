@@ -8,9 +8,11 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from digest import fitting, planning
+from digest.choosing import seen_by
+from digest.editions import issue_of
 from digest.models import Digest, Pick
 from subscriptions import signup
-from subscriptions.models import Letter
+from subscriptions.models import Letter, Subscriber
 from subscriptions.post import office, suppression
 from tests import make
 from tests.make import NOW
@@ -19,6 +21,15 @@ from tests.threads import at_once, errors_of, uncommitted
 from tests.volleys.held import another_session, on_postgresql
 
 DOOR = signup.Door("test")
+
+#: What SQLite's ANALYZE says of tables and indexes: how many rows, and how many are alike.
+A_MONTH_OF_5_000_READERS = [
+    ("digest_paper", "digest_paper_day_6071cc10", "9300 300"),
+    ("digest_paper", "sqlite_autoindex_digest_paper_1", "9300 1"),
+    ("digest_pick", "digest_pick_subscriber_id_950fbaa0", "750000 150"),
+    ("digest_pick", "digest_pick_paper_id_ec391b08", "750000 84"),
+    ("digest_pick", "sqlite_autoindex_digest_pick_1", "750000 150 1"),
+]
 
 pytestmark = pytest.mark.django_db
 
@@ -91,6 +102,25 @@ def test_planning_a_shard_asks_a_constant_number_of_queries():
             planning.plan(NOW)
         counts.append(len(queries))
     assert counts[0] == counts[1]
+
+
+def test_what_readers_had_is_read_by_reader_though_sqlite_knows_how_large_its_tables_are():
+    """Each paper would be sought for each reader, once an operator has let it ANALYZE."""
+    if connection.vendor != "sqlite":
+        pytest.skip("runs with the tests on SQLite")
+    papers_about("graphs", 3)
+    issue = issue_of(NOW.date(), NOW)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+        cursor.execute("DELETE FROM sqlite_stat1")
+        cursor.executemany("INSERT INTO sqlite_stat1 VALUES (%s, %s, %s)", A_MONTH_OF_5_000_READERS)
+        cursor.execute("ANALYZE sqlite_schema")  # They are read again.
+        with CaptureQueriesContext(connection) as queries:
+            seen_by([Subscriber(pk=number) for number in range(2_000)], issue)
+        (query,) = (query["sql"] for query in queries)
+        cursor.execute(f"EXPLAIN QUERY PLAN {query}")
+        said = str(cursor.fetchall())
+    assert "digest_paper_day" not in said
 
 
 def test_a_shard_is_followed_by_the_next(monkeypatch):
