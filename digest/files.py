@@ -15,14 +15,16 @@ STRAY = timedelta(days=1)  # A file without a row is younger than that while it 
 
 def keep(folder: str, kind: str, content: File) -> str:
     """Store a file, and return its name. Of one for which there is no room, nothing stays: it would
-    take what is left, and the next try as much again.
+    take what is left, and the next try as much again. Raises OSError, which names the file.
     """
     name = f"{folder}/{secrets.token_hex(8)}.{kind}"  # Nobody else's: it may be deleted.
     try:
         return default_storage.save(name, content)
-    except OSError:
+    except OSError as error:
         with suppress(OSError):
             default_storage.delete(name)
+        with suppress(NotImplementedError):  # Some storages have no path.
+            error.filename = default_storage.path(name)
         raise
 
 

@@ -1,16 +1,20 @@
 """One pass by hand or by cron, at any moment, or only said."""
 
+import re
+import resource
 from datetime import timedelta
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 
 from digest import fitting
 from digest.models import Digest
 from subscriptions.models import Letter
+from subscriptions.post import office
 from tests import make
 from tests.make import NOW
 from tests.settings.environment import manage
+from tests.smtp_server import MailServer
 
 
 @pytest.mark.django_db
@@ -54,3 +58,33 @@ def test_a_dry_run_makes_no_database(data_dir, command):
     assert refused.returncode == 1
     assert "There is no database yet: run `manage.py upgrade`." in refused.stderr
     assert [file.name for file in data_dir.iterdir()] == ["secret-key"]
+
+
+@pytest.mark.django_db
+def test_where_there_is_no_room_for_the_model_tick_says_so_and_what_waits_leaves(
+    settings, data_dir, capsys
+):
+    make.paper("Graph networks")
+    reader = make.subscriber(interests="graph networks")
+    office.write(
+        make.subscriber(confirmed=False), "confirm", now=NOW, closes_at=NOW + timedelta(days=1)
+    )
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with MailServer() as server:
+        settings.EMAIL_URL = server.url
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, hard))
+        try:
+            with pytest.raises(CommandError) as refused:
+                call_command("tick", now=NOW)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert re.fullmatch(
+            rf"{data_dir}/files/models/\w+\.npz can't be written \(File too large\): make room on "
+            r"its disk \(`disk` in docs/runbook\.md\), and run this again\.",
+            str(refused.value),
+        )
+        assert "Delivered 1 of 1 letters" in capsys.readouterr().out
+        assert not reader.letters.exists()
+        call_command("tick", now=NOW)
+        assert len(server.accepted) == 2
+    assert reader.letters.get().state == "accepted"

@@ -1,5 +1,6 @@
 """What our commands share: they find a database that they can use, or say what to do."""
 
+import errno
 import os
 import socket
 from argparse import ArgumentTypeError
@@ -16,6 +17,9 @@ from digest import health, upgrading
 from digest.alarms import is_of_the_database
 from subscriptions import addresses
 
+#: How the system says that there is no room: on the disk, for this user, for so large a file.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 
 class Command(BaseCommand):
     """A command on a ready database: the embedded one is migrated first, any other must be.
@@ -26,7 +30,7 @@ class Command(BaseCommand):
     requires_migrations_checks = False
 
     def execute(self, *args, **options):
-        with database_told():
+        with database_told(), disk_told():
             return self._execute(*args, **options)
 
     def _execute(self, *args, **options):
@@ -48,6 +52,20 @@ def database_told():
         if is_of_the_database(error):
             raise CommandError(health.in_words(error)) from error
         raise
+
+
+@contextmanager
+def disk_told():
+    """Raise CommandError, in words, where a disk is full."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise CommandError(
+            f"{error.filename or 'A file'} can't be written ({error.strerror}): make room on its "
+            f"disk (`disk` in docs/runbook.md), and run this again."
+        ) from error
 
 
 @contextmanager

@@ -24,25 +24,29 @@ class Command(base.Command):
         if ReaderModel.objects.outdated(tell()).exists():
             steering.learn(tell())
         office.sweep(tell())  # First: days that ended give their papers back to those that begin.
-        plan = self._plan(tell())
-        ended = delivery.deliver_due(tell)
-        if plan is None:
-            self.stdout.write(f"Nobody is due.{_when_next()}")
-        else:
-            self.stdout.write(
-                f"Planned {plan.letters} digests; {plan.quiet} had nothing to say, "
-                f"{plan.missed} days were missed."
-            )
-        tried = sum(ended.values())
-        self.stdout.write(f"Delivered {ended['accepted']} of {tried} letters that were due.")
-        self._say_why_nothing_leaves(tell())
+        try:
+            self._plan(tell())
+        except OSError:  # There is no room for the model, say. What waits leaves all the same.
+            self._deliver(tell)
+            raise
+        self._deliver(tell)
 
     def _plan(self, now):
         if not Subscriber.objects.due(now).exists():
-            return None
+            return self.stdout.write(f"Nobody is due.{_when_next()}")
         from digest import planning  # numpy's import, which an idle minute need not pay.
 
-        return planning.plan(now)
+        plan = planning.plan(now)
+        self.stdout.write(
+            f"Planned {plan.letters} digests; {plan.quiet} had nothing to say, "
+            f"{plan.missed} days were missed."
+        )
+
+    def _deliver(self, tell):
+        ended = delivery.deliver_due(tell)
+        tried = sum(ended.values())
+        self.stdout.write(f"Delivered {ended['accepted']} of {tried} letters that were due.")
+        self._say_why_nothing_leaves(tell())
 
     def _say_what_would_be(self, now):
         from digest import planning
