@@ -28,15 +28,15 @@ def parsed(items: Sequence[str]) -> int | Networks:
 
 
 def find_visitor(get_response):
-    """Put the visitor's own address into REMOTE_ADDR, where all who ask for it look."""
+    """Put the visitor's own address into REMOTE_ADDR, where all who ask for it look. The request
+    says whether it came past a proxy of ours.
+    """
 
     def middleware(request):
         meta = request.META
-        meta["REMOTE_ADDR"] = visitor(
-            meta.get("REMOTE_ADDR", ""),
-            meta.get("HTTP_X_FORWARDED_FOR", ""),
-            settings.TRUSTED_PROXIES,
-        )
+        peer, forwarded = meta.get("REMOTE_ADDR", ""), meta.get("HTTP_X_FORWARDED_FOR", "")
+        meta["REMOTE_ADDR"] = visitor(peer, forwarded, settings.TRUSTED_PROXIES)
+        request.came_past_proxies = came_past(peer, forwarded, settings.TRUSTED_PROXIES)
         return get_response(request)
 
     return middleware
@@ -47,7 +47,7 @@ def visitor(peer: str, forwarded: str, trusted: int | Networks) -> str:
 
     `peer` is who is connected to us, `forwarded` the header X-Forwarded-For.
     """
-    hops = [*(forwarded.split(",") if forwarded else []), peer]
+    hops = _hops(peer, forwarded)
     if isinstance(trusted, int):
         return _address(hops[-1 - min(trusted, len(hops) - 1)])
     address = _address(peer)
@@ -56,6 +56,22 @@ def visitor(peer: str, forwarded: str, trusted: int | Networks) -> str:
             break
         address = _address(hop)
     return address
+
+
+def came_past(peer: str, forwarded: str, trusted: int | Networks) -> bool:
+    """Return whether a visitor's request was handed on by fewer proxies than there are said to be.
+
+    Whoever comes so may write the missing ones herself, and so who she is. What comes from a house
+    of ours, such as a look whether we live, may go past them.
+    """
+    hops = _hops(peer, forwarded)
+    first = _address(hops[0])
+    is_short = isinstance(trusted, int) and len(hops) <= trusted
+    return is_short and bool(first) and ip_address(first).is_global
+
+
+def _hops(peer, forwarded):
+    return [*(forwarded.split(",") if forwarded else []), peer]
 
 
 def _address(text):

@@ -21,6 +21,7 @@ from django.utils import timezone
 
 from digest import alarms, health, keys, pulses
 from digest.models import Alarm, Harvest
+from subscriptions import limits
 from subscriptions.models import Consent
 from subscriptions.post import clock
 
@@ -144,6 +145,13 @@ def proxies(now) -> Answer:
         return "note", (
             f"the last {SIGN_UPS} who signed up all came from {host}, which is no public address: "
             f"if that is your proxy, let TRUSTED_PROXIES name it (docs/security.md)."
+        )
+    if limits.somebody_came_past(now):
+        return "wrong", (
+            f"somebody signed up within a day whose request came past one of the "
+            f"{settings.TRUSTED_PROXIES} proxies of TRUSTED_PROXIES, and whoever does may say who "
+            f"she is: lower the number, or let nobody reach this server but by all of them "
+            f"(docs/security.md)."
         )
     if settings.TRUSTED_PROXIES:
         return "ok", "X-Forwarded-For is believed of those that TRUSTED_PROXIES names"

@@ -132,6 +132,25 @@ def once_in(time: timedelta, told: str, now: datetime) -> bool:
     return True
 
 
+def note_came_past(now: datetime) -> None:
+    """Tell, once a day, that somebody signed up past a proxy that TRUSTED_PROXIES counts."""
+    if once_in(DAY, _past_proxies(), now):
+        logger.error(
+            "Somebody signed up past one of the %s proxies of TRUSTED_PROXIES: visitors may say "
+            "who they are. See docs/security.md.",
+            settings.TRUSTED_PROXIES,
+        )
+
+
+def somebody_came_past(now: datetime) -> bool:
+    """Return whether that was so within the last day, with the number of proxies as it is now."""
+    return _wait("told", Limit("", _past_proxies(), 1, DAY), now) is not None
+
+
+def _past_proxies():
+    return f"came past {settings.TRUSTED_PROXIES} proxies"
+
+
 def closed_doors(now: datetime) -> list[str]:
     """Return the doors that are closed to everyone, since all together knocked too often."""
     everyone = Limit("all", "", settings.LIMITS["all"], HOUR)

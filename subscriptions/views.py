@@ -115,6 +115,8 @@ def subscribe(request):
         limits.knock("sign-up", request.META["REMOTE_ADDR"], now)
     except limits.TooMany as refusal:
         return too_many(request, refusal)
+    if request.came_past_proxies:
+        limits.note_came_past(now)
     try:
         _sign_up(request, form, now)
     except IntegrityError:  # A topic was deleted in this very moment: there is none, then.

@@ -254,6 +254,24 @@ def test_a_proxy_that_is_not_named_is_seen_by_where_all_sign_up_from(last, grade
     assert (house in told("proxies")[1]) == (grade == "note")
 
 
+@pytest.mark.parametrize(
+    ("seen", "peer", "grade"),
+    [("", "93.184.216.34", "wrong"), ("93.184.216.34", "172.18.0.1", "ok"), ("", "10.0.0.9", "ok")],
+)
+def test_more_proxies_than_there_are_is_wrong_and_logged_once(
+    client, settings, caplog, seen, peer, grade
+):
+    """All visitors who write nothing into X-Forwarded-For pass fewer than TRUSTED_PROXIES says."""
+    client.defaults = {"REMOTE_ADDR": peer, "HTTP_X_FORWARDED_FOR": seen}
+    settings.ALLOWED_HOSTS = [".example.org", "testserver"]
+    for number in range(2):
+        client.post("/subscribe/", {"email": f"you-{number}@example.org"})
+    assert told("proxies")[0] == grade
+    assert caplog.text.count("Somebody signed up past one of the 1 proxies") == (grade == "wrong")
+    settings.TRUSTED_PROXIES = 0  # As it is.
+    assert told("proxies")[0] == "note"
+
+
 def test_alarms_that_stand_are_wrong_and_lead_to_the_runbook():
     alarms.note([alarms.Found("disk", "3 MB are left.", "host")], NOW)
     grade, said = told("alarms")

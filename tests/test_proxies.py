@@ -7,9 +7,10 @@ from django.core.exceptions import ImproperlyConfigured
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.proxies import parsed, visitor
+from config.proxies import came_past, parsed, visitor
 from subscriptions.models import Consent, Letter
 
+PUBLIC = "93.184.216.34"
 NEAR = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
 
 
@@ -53,6 +54,27 @@ def test_networks_are_believed_only_from_a_proxy_of_ours():
     assert visitor("203.0.113.9", "198.51.100.1", NEAR) == "203.0.113.9"
     assert visitor("", "198.51.100.1", NEAR) == ""
     assert visitor("", "198.51.100.1", 1) == "198.51.100.1"  # A socket in the file system.
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "trusted", "is_past"),
+    [
+        (PUBLIC, "", 0, False),
+        (PUBLIC, "", 1, True),
+        ("10.0.0.1", PUBLIC, 1, False),
+        ("10.0.0.1", PUBLIC, 2, True),
+        ("10.0.0.1", f"{PUBLIC}, 10.0.0.2", 2, False),
+        # From a house of ours, or a socket in the file system.
+        ("10.0.0.1", "", 1, False),
+        ("127.0.0.1", "", 2, False),
+        ("", "", 1, False),
+        ("10.0.0.1", "unknown", 2, False),
+        # Nobody else's word is taken where the networks are named.
+        (PUBLIC, "", NEAR, False),
+    ],
+)
+def test_who_comes_past_a_proxy_that_is_counted_is_seen(peer, forwarded, trusted, is_past):
+    assert came_past(peer, forwarded, trusted) is is_past
 
 
 @given(st.text(st.characters(codec="latin-1")), st.sampled_from([1, NEAR]))
