@@ -3,12 +3,12 @@
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
-from django.db.models import Exists, OuterRef, Subquery
+from django.db.models import F, OuterRef, Q, Subquery
 
 from digest.choosing import Planned
 from digest.models import Digest
 from subscriptions import schedule
-from subscriptions.models import Consent, Subscriber
+from subscriptions.models import Subscriber
 
 
 @dataclass
@@ -51,16 +51,13 @@ def _after(day, subscriber):
 def last_days(subscribers: list[Subscriber], before: date) -> list[date | None]:
     """Return the day of each one's last digest before that day, None where she has had none.
 
-    What was before she left, where she has come back, is of another time. That she has confirmed
-    another address since ends none.
+    What was before she signed up anew is of another time. To take a leaving back, or to confirm
+    another address, begins none.
     """
-    has_left = Consent.objects.filter(
-        subscriber=OuterRef("subscriber"),
-        act=Consent.Act.UNSUBSCRIBED,
-        at__gte=OuterRef("letter__created_at"),
-    )
+    began_at = F("subscriber__began_at")
     had = Digest.objects.ranked().filter(subscriber=OuterRef("pk"), day__lt=before)
-    last = Subquery(had.filter(~Exists(has_left)).order_by("-day").values("day")[:1])
+    had = had.filter(Q(subscriber__began_at=None) | Q(letter__created_at__gte=began_at))
+    last = Subquery(had.order_by("-day").values("day")[:1])
     found = Subscriber.objects.filter(pk__in=[one.pk for one in subscribers])
     lasts = dict(found.values_list("pk", last))
     return [lasts.get(one.pk) for one in subscribers]

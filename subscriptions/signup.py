@@ -89,8 +89,9 @@ def confirm(subscriber: Subscriber, asked_at, *, door: Door, now, kind: str = Ki
     """Say yes to what a letter of this kind asked at that moment. Raises UsedToken or ClosedToken.
 
     To a confirmation: the first digest is due at once, or the next one at her hour where she had
-    today's before she left. To a goodbye: all is as it was before she left. To the question whether
-    her address is right: what came back keeps no letter from her.
+    today's before she left. To a goodbye: all is as it was before she left, and the next digest has
+    what came since her last one. To the question whether her address is right: what came back keeps
+    no letter from her.
     """
     with transaction.atomic():
         subscriber = subscriber.locked()
@@ -218,7 +219,7 @@ def _begin(subscriber, now):
     subscriber.confirmed_at = now
     subscriber.unsubscribed_at = None
     subscriber.paused_until = None
-    subscriber.next_due_at = clock.at_once(now)
+    subscriber.began_at = subscriber.next_due_at = clock.at_once(now)
     _grant(subscriber)
     if rhythm.had_one_before(subscriber):
         rhythm.reschedule(subscriber, now)

@@ -16,6 +16,7 @@ from digest.models import Digest, Pick
 from subscriptions import changing, links, moving, schedule, signup
 from subscriptions.models import Letter, Subscriber
 from subscriptions.post import delivery
+from subscriptions.wishes import Wishes
 from tests import make
 from tests.make import NOW
 from tests.promised import broken
@@ -249,15 +250,77 @@ def test_a_digest_whose_papers_were_given_back_was_none(state, reason, since):
     assert one.digests.get(day=TODAY).since == since
 
 
-def test_one_who_left_and_came_back_begins_anew():
-    one = reader(hour=7)
-    had(one, TODAY - 20 * DAY)
-    signup.unsubscribe(one.public_id, door=DOOR, now=at(TODAY - 20 * DAY, 8))
-    signup.confirm(one, NOW - DAY, kind="goodbye", door=DOOR, now=NOW - DAY)
-    make.paper("Graph networks", day=TODAY - 10 * DAY)
-    planning.plan(at(TODAY, 7))
-    digest = one.digests.get(day=TODAY)
-    assert (digest.since, digest.considered) == (None, 0)
+def leave(one, day):
+    signup.unsubscribe(one.public_id, door=DOOR, now=at(day))
+
+
+def undo(one, day):
+    """Follow the link in her last goodbye."""
+    goodbye = one.letters.filter(kind="goodbye").latest("pk")
+    signup.confirm(one, goodbye.created_at, kind="goodbye", door=DOOR, now=at(day))
+
+
+def sign_up_anew(one, day):
+    signup.subscribe(one.email, Wishes(), timezone="UTC", hour=7, door=DOOR, now=at(day, 11))
+    one.refresh_from_db()
+    signup.confirm(one, one.asked_at, door=DOOR, now=at(day))
+
+
+def move(one, day):
+    """Let her digest go to another address."""
+    moving.ask(one, "new@example.org", now=at(day, 11))
+    for side in ("old", "new"):
+        moving.agree(one, side, at(day, 11), door=DOOR, now=at(day))
+    one.refresh_from_db()
+
+
+def paused_for_weeks():
+    """Make one who had a digest twenty days ago, and a paper that came in her pause since then."""
+    day = TODAY - 20 * DAY
+    one = reader(interests="graph networks", hour=7, next_due_at=at(day, 7))
+    make.paper("Graph networks of before", day=day)
+    live(day, 1)
+    changing.pause(one, TODAY + DAY, now=at(day, 20))
+    assert days_of(one) == [day]
+    return one, make.paper("Graph networks", day=TODAY - 10 * DAY)
+
+
+def test_who_takes_a_leaving_back_gets_what_came_in_her_pause_and_until_then():
+    one, in_pause = paused_for_weeks()
+    while_away = make.paper("Graph networks of late", day=TODAY - DAY)
+    leave(one, TODAY - 2 * DAY)
+    for _ in range(2):
+        undo(one, TODAY)
+    live(TODAY, 1)
+    assert days_of(one) == [TODAY - 20 * DAY]  # She is paused, as she was.
+    live(TODAY + DAY, 1)
+    digest = one.digests.get(day=TODAY + DAY)
+    assert (digest.since, digest.letter.state) == (TODAY - 20 * DAY, "accepted")
+    assert {pick.paper for pick in digest.picks.all()} == {in_pause, while_away}
+    assert broken(at(TODAY + DAY, 19)) == {}
+
+
+@pytest.mark.parametrize(
+    ("acts", "since"),
+    [
+        ([leave, undo], TODAY - 20 * DAY),
+        ([leave, undo, leave, undo], TODAY - 20 * DAY),
+        ([leave, undo, move], TODAY - 20 * DAY),
+        ([move, leave, undo], TODAY - 20 * DAY),
+        ([leave, sign_up_anew], None),
+        ([leave, undo, leave, sign_up_anew], None),
+        ([leave, undo, move, leave, sign_up_anew], None),
+        ([leave, sign_up_anew, move], None),
+        ([leave, sign_up_anew, leave, undo], None),
+    ],
+)
+def test_who_leaves_begins_anew_by_a_sign_up_and_by_nothing_else(acts, since):
+    one, _ = paused_for_weeks()
+    for number, act in enumerate(acts):
+        act(one, TODAY - (len(acts) - number) * DAY)
+    live(TODAY, 2)
+    first = one.digests.ranked().filter(day__gt=TODAY - 20 * DAY).earliest("day")
+    assert (first.since, first.picks.count()) == (since, 0 if since is None else 1)
 
 
 def test_one_who_moves_to_another_address_in_a_pause_gets_what_came_in_it():

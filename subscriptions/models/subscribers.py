@@ -144,6 +144,9 @@ class Subscriber(models.Model):
         default=dict, blank=True, help_text="What a sign-up after leaving wishes, until confirmed."
     )
     confirmed_at = models.DateTimeField(null=True, blank=True)
+    began_at = models.DateTimeField(
+        null=True, blank=True, help_text="When she confirmed a sign-up, the last time that she did."
+    )
     paused_until = models.DateField(null=True, blank=True)
     unsubscribed_at = models.DateTimeField(null=True, blank=True)
     suppressed_at = models.DateTimeField(null=True, blank=True)
