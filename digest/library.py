@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 from django.core.paginator import Paginator
 from django.db import transaction
+from django.http import JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -26,7 +27,7 @@ from subscriptions.views import for_token_holders, refused
 MOST = steering.REMEMBERED  # Papers, the latest: more are not learned from.
 PAGE = 50
 LONGEST_NAME = 40  # Columns of the name of an entry that could not be read.
-#: The parts of an address that say what became of a bibliography.
+#: What says what became of a bibliography, but for the names in it.
 NUMBERS = ("new", "known", "left", "titleless", "bad")
 
 
@@ -42,6 +43,11 @@ class Added(NamedTuple):
     titleless: int
     bad: int
     unread: list[str]
+
+    @property
+    def is_read(self) -> bool:
+        """Whether any paper could be read."""
+        return bool(self.new or self.known)
 
 
 def add(subscriber, text: str, now) -> Added:
@@ -127,13 +133,14 @@ def take_out(subscriber, which) -> None:
 def page(request, token):
     """Her library: GET shows it, POST adds what is pasted, or takes one paper or all of them out.
 
-    A script sends a file piece by piece, as one does who pastes a part of it after the other.
+    A script sends a file piece by piece, and what became of them all for the page to tell it.
     """
     subscriber = holder_of(token, "preferences")
     if subscriber is None:
         return bad_link(request)
     if request.method != "POST":
-        return _page(request, subscriber, token)
+        is_told = any(name in request.GET for name in NUMBERS)
+        return _page(request, subscriber, token, _told(request.GET) if is_told else None)
     try:
         return _changed(request, subscriber, token)
     except Subscriber.DoesNotExist:  # Erased by another click, in this very moment.
@@ -142,13 +149,12 @@ def page(request, token):
 
 def _changed(request, subscriber, token):
     sent = request.POST
-    address = reverse("library", args=[token])
     if "text" in sent:
-        added = add(subscriber, sent["text"], timezone.now())
-        if not added.new and not added.known:
-            return _page(request, subscriber, token, pasted=sent["text"], became=added, status=400)
-        address += f"?{urlencode(added._asdict(), doseq=True)}"
-    elif sent.get("paper", "").isdecimal():
+        return _added(request, subscriber, token)
+    if "bad" in sent:
+        return _tell(request, subscriber, token, _told(sent))
+    address = reverse("library", args=[token])
+    if sent.get("paper", "").isdecimal():
         take_out(subscriber, subscriber.library.filter(pk=int(sent["paper"][:18])))
         address += f"?{urlencode({'page': request.GET.get('page', 1)})}"
     elif sent.get("all") == "forget":
@@ -159,28 +165,54 @@ def _changed(request, subscriber, token):
     return redirect(address)
 
 
-def _page(request, subscriber, token, *, pasted="", became: Added | None = None, status=200):
-    told = became._asdict() if became else request.GET
-    said = {name: str(told.get(name, "")) for name in NUMBERS}
-    added = {name: int(number[:9]) for name, number in said.items() if number.isdecimal()}
+def _added(request, subscriber, token):
+    """Add what is pasted, and tell what became of it: to a script in JSON."""
+    added = add(subscriber, request.POST["text"], timezone.now())
+    if added.is_read:
+        hint(tasks.learn_from_feedback)
+    if "part" in request.GET:
+        return JsonResponse(added._asdict())
+    return _tell(request, subscriber, token, added)
+
+
+def _tell(request, subscriber, token, added):
+    """Lead to the page that tells what became of a bibliography, or answer with it where it names
+    what is hers: an address stands in logs. To send the form in again adds nothing.
+    """
+    if not added.is_read:
+        return _page(request, subscriber, token, added, request.POST.get("text", ""), status=400)
+    if added.unread:
+        return _page(request, subscriber, token, added)
+    numbers = urlencode({name: getattr(added, name) for name in NUMBERS})
+    return redirect(f"{reverse('library', args=[token])}?{numbers}")
+
+
+def _told(said) -> Added:
+    """Return what became of a bibliography, as an address or a form has it."""
+    numbers = (said.get(name, "") for name in NUMBERS)
+    names = _shortened(said.getlist("unread")[: bibliographies.NAMED])
+    return Added(*(int(one[:9]) if one.isdecimal() else 0 for one in numbers), names)
+
+
+def _page(request, subscriber, token, added: Added | None, pasted="", status=200):
     context = {
         "token": token,
         "subscriber": subscriber,
         "page": Paginator(subscriber.library.all(), PAGE).get_page(request.GET.get("page")),
         "pasted": pasted,
         "added": added,
-        "unread": "" if became else _unread(request.GET.getlist("unread"), added.get("bad", 0)),
-        "is_unread": added and not added.get("new") and not added.get("known"),
+        "unread": added and _listed(added),
+        "is_unread": added and not added.is_read,
         "most": MOST,
     }
     return render(request, "digest/library.html", context, status=status)
 
 
-def _unread(names, bad):
+def _listed(added):
     """Return the names of entries that could not be read, as HTML; more of them are hinted at."""
-    told = _shortened(names[: bibliographies.NAMED])
-    listed = format_html_join(", ", "<bdi>{}</bdi>", ((name,) for name in told))
-    return format_html("{}, …", listed) if listed and bad > len(told) else listed
+    listed = format_html_join(", ", "<bdi>{}</bdi>", ((name,) for name in added.unread))
+    is_whole = added.bad <= len(added.unread) or not listed
+    return listed if is_whole else format_html("{}, …", listed)
 
 
 def _shortened(names):

@@ -7,6 +7,8 @@ const PIECE = 300_000; // Characters of up to three bytes: a request may have a 
 const BEGINNINGS = /^(?=[ \t]*@[ \t]*\w+[ \t]*[{(]|(?:TY[ \t]{1,2}-|PMID-|%0[ \t]))/m;
 
 chooser.parentElement.hidden = false;
+// Whoever comes back to the answer to a form asks for the page, and sends nothing again.
+history.replaceState(null, "", location.href);
 
 // A file that is no UTF-8 is from a program that knew only the letters of Western Europe.
 async function textOf(file) {
@@ -31,14 +33,28 @@ function* piecesOf(text) {
   yield piece;
 }
 
-// Returns where the page tells what became of the piece, nothing where none of it could be read.
+// Returns what became of the piece.
 async function send(piece) {
   const body = new FormData();
   body.append("text", piece);
-  const answer = await fetch(form.getAttribute("action"), { method: "POST", body });
-  if (answer.status === 400) return null;
+  const answer = await fetch(`${form.getAttribute("action")}?part`, { method: "POST", body });
   if (!answer.ok) throw new Error(answer.status);
-  return new URL(answer.url).searchParams;
+  return answer.json();
+}
+
+// Has the page tell what became of all pieces. By a form: an address stands in logs, and the names are hers.
+function tell(sums, unread) {
+  const names = unread.map((name) => ["unread", name]);
+  const sent = document.createElement("form");
+  sent.method = "post";
+  sent.action = form.getAttribute("action");
+  for (const [name, value] of [...Object.entries(sums), ...names]) {
+    const field = document.createElement("input");
+    Object.assign(field, { type: "hidden", name, value });
+    sent.append(field);
+  }
+  document.body.append(sent);
+  sent.submit();
 }
 
 async function take(file) {
@@ -47,12 +63,10 @@ async function take(file) {
   told.textContent = form.dataset.reading;
   for (const piece of piecesOf(await textOf(file))) {
     const became = await send(piece);
-    for (const name in sums) sums[name] += Number(became?.get(name) ?? 0);
-    unread.push(...(became?.getAll("unread") ?? []));
+    for (const name in sums) sums[name] += became[name];
+    unread.push(...became.unread);
   }
-  const said = new URLSearchParams(sums);
-  for (const name of unread.slice(0, 3)) said.append("unread", name);
-  location.assign(`${form.getAttribute("action")}?${said}`);
+  tell(sums, unread.slice(0, 3));
 }
 
 chooser.addEventListener("change", async () => {

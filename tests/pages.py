@@ -202,6 +202,7 @@ def samples() -> list[Sample]:
                 ("new", None),
                 ("reader", {"text": "hello"}),
                 ("reader", {"text": "On nodes and edges\nAnother one on edges"}),
+                ("reader", {"text": f"On nodes and edges\n{'hello' * 9}"}),
             ]
         ],
         *[

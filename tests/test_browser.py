@@ -465,3 +465,21 @@ def test_a_bibliography_is_taken_from_a_file_in_pieces_that_the_server_takes(
     page.locator("[type=file]").set_input_files(file)
     page.get_by_text("200 papers are new in your library.").wait_for()
     assert reader().library.filter(title__startswith="Spätzle number ").count() == 200
+
+
+def test_names_of_a_bibliography_stand_in_no_address_and_coming_back_sends_nothing_again(
+    site, open_page, tmp_path
+):
+    file = tmp_path / "library.bib"
+    file.write_text((BIBTEX % (1, 1, "Noodles.")) + "@misc{secret, year = 2020}\n")
+    page = open_page(f"{site}/library/{links.token('preferences', reader().public_id)}/")
+    asked = []
+    page.on("request", lambda request: asked.append((request.method, request.url)))
+    page.locator("[type=file]").set_input_files(file)
+    page.get_by_text("1 entry could not be read: secret").wait_for()
+    page.get_by_role("link", name="What was learned").click()
+    page.get_by_role("heading", name="What was learned").wait_for()
+    page.go_back()
+    page.get_by_role("heading", name="1 paper").wait_for()
+    assert [method for method, _ in asked].count("POST") == 2
+    assert "secret" not in str(asked)

@@ -122,9 +122,51 @@ def test_the_page_names_what_could_not_be_read_shortened_and_escaped(client):
     assert said.text_content().endswith(f"4 entries could not be read: <b>x, {'y' * 39}…, z, …")
 
 
+def test_what_could_not_be_read_stands_in_no_address(client):
+    """Proxies keep addresses in their logs."""
+    reader = make.subscriber()
+    for text in ("On all the soups\nsecret", "secret", "On all the soups"):
+        answers = client.post(address(reader), {"text": text}, follow=True)
+        assert "secret" not in str(answers.redirect_chain)
+        assert not answers.cookies
+
+
+def test_to_send_the_form_in_again_adds_nothing_and_tells_the_names_again(client):
+    reader = make.subscriber()
+    for told in ("1 paper is new in your library.", "1 was there already."):
+        page = words_of(paste(client, reader, "On all the soups\nsoup"))
+        assert told in page
+        assert "1 entry could not be read: soup" in page
+    assert reader.library.count() == 1
+
+
+SUMS = {"new": 1, "known": 0, "left": 0, "titleless": 0, "bad": 2}
+
+
+def test_a_script_learns_what_became_of_a_piece_and_has_the_page_tell_it_of_all(client):
+    reader = make.subscriber()
+    piece = client.post(f"{address(reader)}?part", {"text": "On all the soups\nsoup\nstew"})
+    assert piece.json() == SUMS | {"unread": ["soup", "stew"]}
+    page = client.post(address(reader), piece.json())
+    assert page.status_code == 200
+    assert "2 entries could not be read: soup, stew" in words_of(page)
+    assert reader.library.count() == 1
+    answer = client.post(address(reader), SUMS | {"new": 12, "bad": 0})
+    assert answer.url == f"{address(reader)}?new=12&known=0&left=0&titleless=0&bad=0"
+    assert "12 papers are new in your library." in words_of(client.get(answer.url))
+
+
 def test_entries_without_a_name_that_could_not_be_read_are_counted(client):
-    page = client.get(f"{address(make.subscriber())}?new=1&known=0&left=0&bad=2&unread=%20&unread=")
+    page = client.post(address(make.subscriber()), SUMS | {"unread": [" ", ""]}, follow=True)
     assert "2 entries could not be read." in words_of(page)
+
+
+def test_names_that_a_form_made_up_are_shortened_and_escaped(client):
+    made_up = SUMS | {"new": "x", "known": 9, "unread": ["<b>" * 99, "b", "c", "d"]}
+    page = client.post(address(make.subscriber()), made_up)
+    assert "<b>" not in page.content.decode()
+    assert words_of(page).count("b>…, b, c") == 1
+    assert client.get(address(make.subscriber()), made_up).content.count(b"could not be read") == 1
 
 
 def test_what_holds_no_paper_is_refused_and_stays_in_the_form(client):
@@ -136,7 +178,8 @@ def test_what_holds_no_paper_is_refused_and_stays_in_the_form(client):
 
 
 def test_a_file_of_which_no_piece_could_be_read_is_told(client):
-    page = client.get(f"{address(make.subscriber())}?new=0&known=0&left=0&bad=2")
+    page = client.post(address(make.subscriber()), SUMS | {"new": 0})
+    assert page.status_code == 400
     assert "No paper could be read" in words_of(page)
 
 
