@@ -1,6 +1,7 @@
 """Bibliographies, as reference managers write them: BibTeX, RIS, or one title or arXiv id a line.
 
-PubMed's own format and EndNote's are read as RIS is: a tag begins what a line tells.
+PubMed's own format and EndNote's are read as RIS is: a tag begins what a line tells. Between the
+entries of any format, lines of arXiv ids are read; all else there is a comment.
 
 Whatever can be read is read: an entry that is broken costs itself alone.
 """
@@ -9,7 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
-from itertools import islice
+from itertools import chain, islice
 
 from digest.sources.records import (
     MAX_TITLE,
@@ -58,8 +59,8 @@ YEAR = re.compile(r"(?:1[5-9]|20)\d\d")
 NUMBERED = ("eprint", "arxivid", "doi", "url", "journal", "howpublished")
 URL = re.compile(r"\\url|[{}]")
 LONGEST_NUMBER = 300  # Characters of what names it.
-#: arXiv's category, as its pages have it behind the number.
-CATEGORY = re.compile(r" ?\[[\w.-]{1,30}\]$", re.ASCII)
+#: arXiv's category, as its pages have it behind the number, and what else stands between two.
+BETWEEN = re.compile(r"(?:\[[\w.-]{1,30}\]|[,;\s])+")
 DOI_OF_ARXIV = re.compile(r"(?:https?://(?:dx\.)?doi\.org/)?10\.48550/arxiv\.", re.IGNORECASE)
 
 #: What an entry says, by the names that BibTeX has for it.
@@ -103,7 +104,12 @@ def _entries(text) -> Iterator[Entry]:
 
 def _of_bibtex(text):
     import bibtexparser  # Which one page needs.
-    from bibtexparser.model import DuplicateBlockKeyBlock, Entry, ParsingFailedBlock
+    from bibtexparser.model import (
+        DuplicateBlockKeyBlock,
+        Entry,
+        ImplicitComment,
+        ParsingFailedBlock,
+    )
 
     beyond = next(islice(BEGINNING.finditer(text), MOST_ENTRIES, None), None)
     for block in bibtexparser.parse_string(text[: beyond and beyond.start()]).blocks:
@@ -115,6 +121,8 @@ def _of_bibtex(text):
             title, abstract = ": ".join(whole), fields.get("abstract", "")
             said = {"title": _ungrouped(title), "abstract": _ungrouped(abstract)}
             yield block.key, fields | said
+        elif isinstance(block, ImplicitComment):  # What else stands between entries is a comment.
+            yield from chain.from_iterable(map(_of_ids, block.comment.splitlines()))
         elif isinstance(block, ParsingFailedBlock):
             yield _begins(block.raw or ""), {}
     if beyond:
@@ -136,10 +144,13 @@ def _ungrouped(text):
 def _of_ris(text):
     line_of = RIS_LINES[RIS.search(text)[0]]
     said: dict[str, list[str]] = {}
-    tag = ""
+    tag, is_apart = "", False
     for line in text.splitlines():
         tagged = line_of.fullmatch(line.rstrip())
-        if not tagged:  # It goes on with what the line before said.
+        is_apart = not tagged and (is_apart or not tag or not line.strip())
+        if is_apart and (ids := _of_ids(line)):
+            yield from ids
+        elif not tagged:  # It goes on with what the line before said.
             said.setdefault(tag, []).append(line)
         elif tagged[1] in RIS_ENDS:
             yield from _of_tags(said)
@@ -166,13 +177,29 @@ def _of_tags(said):
 
 def _of_lines(text):
     for line in filter(None, map(str.strip, text.splitlines())):
-        line = LABEL.sub("", line, count=1) if LABEL.match(line) else line
-        if number := _arxiv_id(CATEGORY.sub("", line)):
-            yield line, {"eprint": number}
+        line = _unlabelled(line)
+        if ids := _of_ids(line):
+            yield from ids
         elif len(line) <= LONGEST_LINE and len(re.findall(r"[^\W\d_]+", line)) >= LEAST_WORDS:
             yield line, {"title": line}
         else:
             yield line[:LONGEST_LINE], {}
+
+
+def _unlabelled(line):
+    label = LABEL.match(line)
+    return line[label.end() :] if label else line
+
+
+def _of_ids(line) -> list[Entry]:
+    """Return the papers of a line that names ids of arXiv and says nothing else."""
+    found = []
+    for word in filter(None, BETWEEN.split(_unlabelled(line))):
+        number = _arxiv_id(word)
+        if not number:
+            return []
+        found.append((number, {"eprint": number}))
+    return found
 
 
 def _record(fields: Fields) -> Record | None:

@@ -202,6 +202,49 @@ def test_without_any_markup_each_line_is_a_title_or_an_id_of_arxiv():
     assert told.unread == ["hello", "x y z " * 50]
 
 
+MEDLINE = "PMID- 1\nTI  - On soups\nAB  - They are\n      hot.\n\n"
+ENDNOTE = "%0 Journal Article\n%T On soups\n%X They are hot.\n\n"
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "@misc{a, title = {On soups}}\n",
+        "% A comment\n@comment{of 2401.00001}\n@misc{a, title = {On soups}} and more\n",
+        "TY  - JOUR\nTI  - On soups\nER  - \n",
+        MEDLINE,
+        ENDNOTE,
+    ],
+)
+def test_ids_of_arxiv_before_between_and_behind_entries_are_read(entry):
+    other = entry.replace("soups", "bread").replace("{a,", "{b,")
+    ids = "1706.03762v5\n", "- arXiv:2106.09685 [cs.LG]\n\n", "2201.00001, math/0309136; 2402.00002"
+    told = bibliographies.read(ids[0] + entry + ids[1] + other + ids[2])
+    expected = {"1706.03762", "2106.09685", "2201.00001", "math/0309136", "2402.00002"}
+    assert {one.title for one in told.records} == {"On soups", "On bread", ""}
+    assert {one.id for one in told.records if not one.title} == expected
+    assert (told.bad, {one.abstract for one in told.records}) in [
+        (0, {""}),
+        (0, {"They are hot.", ""}),
+    ]
+
+
+def test_an_id_within_an_entry_is_a_part_of_it():
+    """Addresses of the same paper on lines of their own, and an abstract that ends with an id."""
+    ris = (
+        "TY  - JOUR\nTI  - On soups\nUR  - https://example.org\nhttps://arxiv.org/abs/2402.00001\n"
+    )
+    bibtex = "@misc{a, title = {On soups}, abstract = {As in\n2402.00001\n}}"
+    assert [one.id for one in read(ris)] == ["2402.00001"]
+    assert [one.title for one in read(bibtex)] == ["On soups"]
+
+
+def test_a_line_may_name_several_ids_and_else_is_a_title_or_not_read():
+    told = bibliographies.read("1. 1706.03762 [cs.CL], 2106.09685\n2106.09686 and\n, ;\n[cs.CL]")
+    assert [one.id for one in told.records] == ["1706.03762", "2106.09685"]
+    assert told.unread == ["2106.09686 and", ", ;", "[cs.CL]"]
+
+
 @pytest.mark.parametrize(
     ("text", "unread"),
     [
