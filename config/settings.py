@@ -130,6 +130,7 @@ TEMPLATES = [
                 "django.contrib.messages.context_processors.messages",
                 "config.policies.site",
             ],
+            "builtins": ["subscriptions.dates"],
         },
     },
     {

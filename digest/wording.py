@@ -17,6 +17,7 @@ from django.utils.translation import ngettext
 from digest.ranking.authors import asked_for
 from digest.ranking.stopwords import STOP_WORDS
 from digest.sources.records import readable
+from subscriptions import dates
 from subscriptions.plaintext import columns, one_line, shortened
 
 RELATIVE = 120  # Columns of the title of a paper on the same idea.
@@ -228,13 +229,13 @@ def day(day: date) -> str:
 
 @lru_cache(10_000)
 def _day(day, language):
-    return formats.date_format(day, _("j F Y"))
+    return dates.said(day, _("j F Y"))
 
 
 def weekday(day: date) -> str:
     """Return the day as a letter names it: Wednesday, 25 November."""
     # Translators: a date such as "Wednesday, 25 November", in Django's letters.
-    return formats.date_format(day, _("l, j F"))
+    return dates.said(day, _("l, j F"))
 
 
 def grouped(count: int) -> str:
@@ -247,7 +248,7 @@ def because(site: str, day: date) -> str:
     return _(
         "You get this letter because you asked %(site)s for it and confirmed this address "
         "on %(day)s."
-    ) % {"site": site, "day": formats.date_format(day, _("j F Y"))}
+    ) % {"site": site, "day": dates.said(day, _("j F Y"))}
 
 
 def welcome(site: str, hour: int, zone: str, is_daily: bool) -> str:

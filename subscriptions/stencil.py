@@ -169,8 +169,9 @@ def escaped(text: str) -> str:
 
 @lru_cache(CACHED)
 def html_line(text: str) -> Filling:
-    """Return one line of an HTML part, as lxml writes it."""
-    return Filling(wire.quoted(escaped(plaintext.one_line(text))))
+    """Return one line of an HTML part, as lxml writes it: what no line end parts stays together."""
+    words = map(plaintext.one_line, text.split(plaintext.NO_BREAK))
+    return Filling(wire.quoted(escaped(plaintext.NO_BREAK.join(words))))
 
 
 @lru_cache(CACHED)

@@ -63,7 +63,7 @@ def test_who_is_back_within_hours_of_a_digest_is_told_why_the_next_comes_late(cl
         kind="digest", day=NOW.date(), state="accepted", created_at=had, closes_at=had, ended_at=had
     )
     page = client.post(answer("goodbye", reader)).content.decode()
-    assert "comes on Tuesday, 2 June, 08:00" in page
+    assert "comes on Tuesday, 2\u00a0June, 08:00" in page
     assert "That is later than your hour" in page
 
 
@@ -71,7 +71,7 @@ def test_who_is_back_within_hours_of_a_digest_is_told_why_the_next_comes_late(cl
 def test_the_page_says_when_the_next_digest_comes(client, kind):
     fields = BOUNCING if kind == "bounced" else STATES["unsubscribed"]
     late, early = (make.subscriber(hour=hour, **fields) for hour in (20, 7))
-    assert "comes on Monday, 1 June, 20:00" in client.post(answer(kind, late)).content.decode()
+    assert "comes on Monday, 1\u00a0June, 20:00" in client.post(answer(kind, late)).content.decode()
     assert "is on its way" in client.post(answer(kind, early)).content.decode()
 
 

@@ -53,8 +53,8 @@ def test_a_visitor_sees_what_her_digests_would_have_been(client, papers):
     assert titles(text) == [f"Graph networks of {ago}" for ago in (0, 0, 2, 5)]
     assert "<mark>graph networks</mark>" in text
     assert "2 papers, chosen from the 6 that are new to you." in text
-    assert re.search(r"Saturday, 30 May</time>\s+<span[^>]*>1 paper of", text)
-    assert re.search(r"Sunday, 31 May</time>\s+<span[^>]*>none of", text)
+    assert re.search(r"Saturday, 30\u00a0May</time>\s+<span[^>]*>1 paper of", text)
+    assert re.search(r"Sunday, 31\u00a0May</time>\s+<span[^>]*>none of", text)
 
 
 def test_topics_and_words_stay_chosen_in_the_form_that_signs_up(client, papers):

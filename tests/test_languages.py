@@ -430,7 +430,7 @@ def test_that_she_had_a_paper_is_told_in_german(leader):
     with translation.override("de"):
         page = render_to_string("digest/why.html", {"token": "x", "answer": answer})
     assert english(words(page)) == []
-    assert "am 1. Juni 2026" in page
+    assert "am 1.\u00a0Juni 2026" in page
 
 
 def test_an_error_that_no_page_can_tell_is_told_in_german():

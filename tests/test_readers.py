@@ -253,7 +253,7 @@ def test_groups_and_papers_are_headings(composed, show):
     nodes = heard(show(composed("digest").html))
     headings = [(node.level, node.name) for node in nodes if node.role == "heading"]
     assert headings == [
-        (1, "Monday, 1 June"),
+        (1, "Monday, 1\u00a0June"),
         (2, "A second chance"),
         (3, "1. A second look"),
         (2, "For you"),

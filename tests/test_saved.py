@@ -119,18 +119,18 @@ def test_each_paper_has_what_happened_since_it_was_saved(client):
         PaperEvent.objects.create(paper=old, kind=kind, note=note, at=at)
     PaperEvent.objects.create(paper=make.paper(), kind="withdrawn", at=NOW + DAY)
     assert said_of(page_of(client.get(address("saved", reader)))) == [
-        ["1 June 2026: saved."],
+        ["1\u00a0June 2026: saved."],
         [
-            "1 June 2026: saved.",
-            "2 June 2026: has a new version: v2.",
-            "3 June 2026: has a journal reference: Journal of <Roads>.",
+            "1\u00a0June 2026: saved.",
+            "2\u00a0June 2026: has a new version: v2.",
+            "3\u00a0June 2026: has a journal reference: Journal of <Roads>.",
         ],
     ]
 
 
 def test_days_are_those_of_her_zone(client):
     reader, _ = saving(1, timezone="Pacific/Auckland")
-    assert said_of(page_of(client.get(address("saved", reader)))) == [["2 June 2026: saved."]]
+    assert said_of(page_of(client.get(address("saved", reader)))) == [["2\u00a0June 2026: saved."]]
 
 
 def test_who_saved_nothing_is_told_how_and_her_files_are_empty(client):

@@ -42,7 +42,7 @@ def test_looking_changes_nothing(client, state):
     [
         ("goodbye", STATES["unsubscribed"], "Do you want the digest again?"),
         ("goodbye", {}, "You get the digest again"),
-        ("goodbye", STATES["paused"], "pause until Wednesday, 10 June 2026"),
+        ("goodbye", STATES["paused"], "pause until Wednesday, 10\u00a0June 2026"),
         ("goodbye", BOUNCING | STATES["unsubscribed"], "No letters can be sent"),
         ("bounced", BOUNCING, "Is this address right?"),
         ("bounced", {}, "You get the digest again"),
@@ -77,7 +77,7 @@ def test_who_is_back_on_the_day_of_her_digest_is_promised_none_before_her_next(c
     page = client.post(url("confirm", reader)).content.decode()
     assert "Your address is confirmed" in page
     assert "on its way" not in page
-    assert "Your next digest comes on Tuesday, 2 June, 07:00." in page
+    assert "Your next digest comes on Tuesday, 2\u00a0June, 07:00." in page
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -27,9 +27,9 @@ def test_a_letter_says_where_a_paper_is_from_in_a_word(identity, url, said):
 @pytest.mark.parametrize(
     ("had", "said"),
     [
-        (0, "arXiv’s list of Monday, 1 June had not come in"),
-        (1, "Of arXiv’s list of Monday, 1 June, only 1 paper had come in"),
-        (2, "Of arXiv’s list of Monday, 1 June, only 2 papers had come in"),
+        (0, "arXiv’s list of Monday, 1\u00a0June had not come in"),
+        (1, "Of arXiv’s list of Monday, 1\u00a0June, only 1 paper had come in"),
+        (2, "Of arXiv’s list of Monday, 1\u00a0June, only 2 papers had come in"),
     ],
 )
 def test_a_letter_says_how_much_of_the_days_list_is_lacking(had, said):
