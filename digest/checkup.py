@@ -21,6 +21,7 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from digest import premises
+from digest.counts import counted
 from digest.models import ArchiveFile, FittedModel, Paper
 from subscriptions import mail
 from subscriptions.models import Letter, LetterFact, Subscriber, Topic
@@ -311,7 +312,7 @@ def _model(now):
         fitting.load(row)
     except fitting.Damaged as reason:
         return "note", f"{reason}; a worker fits it anew within ten minutes."
-    return "ok", f"of {row.fitted_at:%Y-%m-%d %H:%M} UTC, {row.documents} papers, {row.terms} terms"
+    return "ok", f"of {row.fitted_at:%Y-%m-%d %H:%M} UTC, {row.said}"
 
 
 def _archive(now):
@@ -324,7 +325,7 @@ def _archive(now):
         archive.load(row)
     except archive.Damaged as reason:
         return "note", f"{reason}; a worker writes it anew within ten minutes."
-    said = f"of {row.written_at:%Y-%m-%d %H:%M} UTC, {row.papers} papers"
+    said = f"of {row.written_at:%Y-%m-%d %H:%M} UTC, {counted(row.papers, 'paper')}"
     return "ok", f"{said}, {row.size / 1e6:.1f} MB to search in"
 
 

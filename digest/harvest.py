@@ -16,6 +16,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from digest import coverage, storing
+from digest.counts import counted
 from digest.models import Harvest, Paper
 from digest.sources import calendar, taxonomy
 from digest.sources.arxiv import ArXiv
@@ -207,7 +208,10 @@ def _take(harvest, batch: Batch, problems, now):
 
 
 def _end(harvest, state, problems, now, how):
-    said = [f"{harvest.seen} records seen: {harvest.new} papers new, {harvest.changed} changed."]
+    said = [
+        f"{counted(harvest.seen, 'record')} seen: {counted(harvest.new, 'paper')} new, "
+        f"{harvest.changed:,} changed."
+    ]
     if harvest.bad:
         said.append(f"{harvest.bad} could not be read.")
     if problems:

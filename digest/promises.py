@@ -16,6 +16,7 @@ from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Subquery, 
 from django.db.models.functions import Coalesce, Lag
 
 from digest import coverage
+from digest.counts import counted
 from digest.models import Digest, Pick
 from subscriptions.models import Letter, LetterEvent, Subscriber, Volley
 from subscriptions.post import retention, sending
@@ -97,10 +98,9 @@ class Finding:
         """Return the finding in words, without any address."""
         if not self.count:
             return "kept"
-        rows = "1 row" if self.count == 1 else f"{self.count} rows"
         more = ", …" if self.count > len(self.examples) else ""
         numbers = ", ".join(map(str, self.examples))
-        return f"broken by {rows} ({self.kind} {numbers}{more})"
+        return f"broken by {counted(self.count, 'row')} ({self.kind} {numbers}{more})"
 
 
 def examine(now, since=None, newest=None) -> list[Finding]:

@@ -177,7 +177,7 @@ def test_import_papers_reports_a_bad_line_by_number_and_stores_the_rest(tmp_path
     out, err = capsys.readouterr()
     assert "papers.jsonl, line 2: this is not JSON. Skipped." in err
     assert re.search(
-        r"2 new, 0 changed, 0 unchanged, 1 bad lines skipped\. "
+        r"2 new, 0 changed, 0 unchanged, 1 bad line skipped\. "
         r"Stored in \d+\.\d s, [1-9][\d,]* papers a second\.\n",
         out,
     )

@@ -41,12 +41,25 @@ def test_tick_takes_up_letters_whose_worker_died(outbox):
 
 
 @pytest.mark.django_db
+def test_one_is_counted_as_one(outbox, capsys):
+    make.paper("Graphs")
+    make.subscriber(interests="graphs")
+    call_command("tick", now=NOW, dry_run=True)
+    call_command("tick", now=NOW)
+    said = capsys.readouterr().out
+    assert "1 subscriber is due: 1 digest would be planned, 0 would have nothing to say." in said
+    assert "0 letters that wait already would be delivered." in said
+    assert "Planned 1 digest; 0 had nothing to say, 0 days were missed.\n" in said
+    assert "Delivered 1 of 1 letter that was due.\n" in said
+
+
+@pytest.mark.django_db
 def test_a_dry_run_says_what_would_be_done_and_writes_nothing(outbox, capsys):
     make.paper("Graphs")
     make.subscriber(interests="graphs")
     make.subscriber(interests="bread")
     call_command("tick", now=NOW, dry_run=True)
-    assert "2 subscribers are due: 1 digests would be planned, 1 would" in capsys.readouterr().out
+    assert "2 subscribers are due: 1 digest would be planned, 1 would" in capsys.readouterr().out
     assert not Digest.objects.exists()
     assert not fitting.FittedModel.objects.exists()
     assert outbox() == []
@@ -83,7 +96,7 @@ def test_where_there_is_no_room_for_the_model_tick_says_so_and_what_waits_leaves
             r"its disk \(`disk` in docs/runbook\.md\), and run this again\.",
             str(refused.value),
         )
-        assert "Delivered 1 of 1 letters" in capsys.readouterr().out
+        assert "Delivered 1 of 1 letter that was due." in capsys.readouterr().out
         assert not reader.letters.exists()
         call_command("tick", now=NOW)
         assert len(server.accepted) == 2

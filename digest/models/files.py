@@ -2,6 +2,8 @@
 
 from django.db import models
 
+from digest.counts import counted
+
 
 class FittedModel(models.Model):
     """Which file holds the ranking's model. The last row is the one in use."""
@@ -17,6 +19,11 @@ class FittedModel(models.Model):
 
     def __str__(self):
         return f"Model of {self.fitted_at:%Y-%m-%d %H:%M}"
+
+    @property
+    def said(self) -> str:
+        """Return what it was made of, in words."""
+        return f"{counted(self.documents, 'paper')}, {counted(self.terms, 'term')}"
 
 
 class ArchiveFile(models.Model):

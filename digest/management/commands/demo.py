@@ -60,7 +60,7 @@ class Command(base.Command):
         count = samples.lay_out(timezone.localdate(now), now)
         self._say("Papers", f"{count} real papers as samples, over the last {samples.DAYS} days")
         model = archive.renew(now)
-        self._say("Ranking", f"fitted on {model.documents} papers, {model.terms} terms")
+        self._say("Ranking", f"fitted on {model.said}")
 
     def _subscribe(self, now):
         """Return the demo's subscriber, signed up and confirmed as a person would be.

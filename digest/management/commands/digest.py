@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from digest import composing, planning
+from digest.counts import counted
 from digest.management import base
 from digest.models import Digest
 from subscriptions import mail, schedule
@@ -47,7 +48,8 @@ class Command(base.Command):
     def _show(self, digest, picks, note):
         console = Console(file=self.stdout, highlight=False, soft_wrap=True)
         console.print(Text(f"Digest of {digest.day}, {note}."))
-        console.print(Text(f"{digest.considered} papers were new to her, {len(picks)} are picked."))
+        new = counted(digest.considered, "paper was", "papers were")
+        console.print(Text(f"{new} new to her, {counted(len(picks), 'is', 'are')} picked."))
         for pick in picks:
             console.print()
             console.print(Text(f"{pick.position:>3}. {pick.paper.title}", style="bold"))

@@ -28,7 +28,7 @@ class Command(base.Command):
                 failed.append(name)
         if new:
             model = archive.renew(timezone.now())
-            self.stdout.write(f"Ranking fitted on {model.documents} papers, {model.terms} terms.")
+            self.stdout.write(f"Ranking fitted on {model.said}.")
         if failed:
             raise CommandError(f"Not read to the end: {', '.join(failed)}. Run it again to go on.")
 

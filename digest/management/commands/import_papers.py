@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from digest import archive, storing
+from digest.counts import counted
 from digest.management import base
 from digest.models import FittedModel
 from digest.sources import files
@@ -45,7 +46,7 @@ class Command(base.Command):
             self.stdout.write("Fitting the ranking …")
             with base.writing(settings.MEDIA_ROOT):
                 row = archive.renew(now)
-        self.stdout.write(f"Ranking fitted on {row.documents} papers, {row.terms} terms.")
+        self.stdout.write(f"Ranking fitted on {row.said}.")
         if broken:
             raise CommandError(f"Not read to the end: {', '.join(str(path) for path in broken)}.")
         if self.foreign:
@@ -74,7 +75,7 @@ class Command(base.Command):
             self.stderr.write(f"{path}: {error}")
         self.stdout.write(
             f"{path.name}: {tally.new} new, {tally.changed} changed, "
-            f"{tally.unchanged} unchanged, {self.bad_lines} bad lines skipped. "
+            f"{tally.unchanged} unchanged, {counted(self.bad_lines, 'bad line')} skipped. "
             f"Stored in {seconds:.1f} s, {tally.total / seconds:,.0f} papers a second."
         )
         self.has_changed = self.has_changed or bool(tally.new or tally.changed)

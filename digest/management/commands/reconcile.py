@@ -3,6 +3,7 @@
 from django.core.management.base import CommandError
 from django.utils import timezone
 
+from digest.counts import counted
 from digest.management import base
 from subscriptions.post.reconcile import Refused, reconcile
 
@@ -31,7 +32,7 @@ class Command(base.Command):
             f"wait, {found.waiting} had left; of days without a letter, {found.lost}."
         )
         if found.goodbyes:
-            whom = "1 reader" if found.goodbyes == 1 else f"{found.goodbyes} readers"
+            whom = counted(found.goodbyes, "reader")
             self.stdout.write(
                 f"{whom} had unsubscribed, as goodbyes tell that this database doesn't know, and "
                 f"would get letters again: docs/backup.md says how to find them."

@@ -7,6 +7,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from digest import embedded, starter
+from digest.counts import counted
 from digest.management import base
 
 
@@ -20,7 +21,7 @@ class Command(base.Command):
         with base.listening(port) as listener:
             embedded.use_port(port)
             if made := starter.make_topics():
-                self.stdout.write(f"Made {made} starter topics.")
+                self.stdout.write(f"Made {counted(made, 'starter topic')}.")
             serve(listener, self.stdout)
 
 

@@ -1,6 +1,7 @@
 """`manage.py tick`: one pass of planning and delivery, for cron or by hand."""
 
 from digest import keys, pulses, steering
+from digest.counts import counted
 from digest.management import base
 from digest.models import ReaderModel
 from subscriptions.models import Letter, Subscriber
@@ -38,14 +39,14 @@ class Command(base.Command):
 
         plan = planning.plan(now)
         self.stdout.write(
-            f"Planned {plan.letters} digests; {plan.quiet} had nothing to say, "
-            f"{plan.missed} days were missed."
+            f"Planned {counted(plan.letters, 'digest')}; {plan.quiet} had nothing to say, "
+            f"{counted(plan.missed, 'day was', 'days were')} missed."
         )
 
     def _deliver(self, tell):
         ended = delivery.deliver_due(tell)
-        tried = sum(ended.values())
-        self.stdout.write(f"Delivered {ended['accepted']} of {tried} letters that were due.")
+        tried = counted(sum(ended.values()), "letter that was", "letters that were")
+        self.stdout.write(f"Delivered {ended['accepted']:,} of {tried} due.")
         self._say_why_nothing_leaves(tell())
 
     def _say_what_would_be(self, now):
@@ -56,12 +57,11 @@ class Command(base.Command):
             dues = planning.propose(shard, now, may_store=False)
             digests += sum(bool(due.papers) for due in dues)
             quiet += sum(not due.papers for due in dues)
-        letters = Letter.objects.due(now).count()
-        late = Subscriber.objects.due(now).count()
+        late = counted(Subscriber.objects.due(now).count(), "subscriber is", "subscribers are")
+        waiting = counted(Letter.objects.due(now).count(), "letter that waits", "letters that wait")
         self.stdout.write(
-            f"{late} subscribers are due: {digests} digests would be planned, {quiet} would have "
-            f"nothing to say. {letters} letters that wait already would be delivered. "
-            f"Nothing was written."
+            f"{late} due: {counted(digests, 'digest')} would be planned, {quiet} would have "
+            f"nothing to say. {waiting} already would be delivered. Nothing was written."
         )
         self._say_why_nothing_leaves(now)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from django.core.management.base import CommandError
 
 from digest import packs
+from digest.counts import counted
 from digest.management import base
 from subscriptions.models import Topic
 
@@ -37,7 +38,7 @@ class Command(base.Command):
         topics = list(Topic.objects.curated().order_by("slug"))
         with file.open("x", encoding="utf-8") as out:
             out.write(packs.written(topics))
-        self.stdout.write(f"Written to {file}: {len(topics)} topics.")
+        self.stdout.write(f"Written to {file}: {counted(len(topics), 'topic')}.")
 
     def _import(self, file, dry_run):
         with file.open("rb") as lines:

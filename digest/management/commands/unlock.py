@@ -4,6 +4,7 @@ from argparse import ArgumentTypeError
 
 from django.core.management.base import CommandError
 
+from digest.counts import counted
 from digest.management import base
 from subscriptions import limits, log_in
 
@@ -41,4 +42,5 @@ class Command(base.Command):
         if account and log_in.owner_of(account) is None:
             raise CommandError(f"There is no account called {account!r}. Nothing is forgotten.")
         count = log_in.unlock(account, ip)
-        self.stdout.write(f"{count} wrong passwords are forgotten.")
+        said = counted(count, "wrong password is", "wrong passwords are")
+        self.stdout.write(f"{said} forgotten.")

@@ -3,6 +3,7 @@
 from django.core.management.base import BaseCommand
 
 from digest import starter, upgrading
+from digest.counts import counted
 from digest.management import base
 
 
@@ -15,5 +16,5 @@ class Command(BaseCommand):
         with base.database_told():
             upgrading.migrate(self.stdout.write)
         if made := starter.make_topics():
-            self.stdout.write(f"Made {made} starter topics.")
+            self.stdout.write(f"Made {counted(made, 'starter topic')}.")
         self.stdout.write("The database is ready for this version.")
