@@ -190,7 +190,10 @@ def lines_of(material: Material) -> dict[str, str]:
 
 def _of_picks(material, say) -> dict[str, str]:
     """Return the lines that only a digest with papers has."""
-    digest, picks, topics = material.digest, material.picks, tuple(material.topics)
+    digest, picks = material.digest, material.picks
+    # Where not all names fit, those are said that brought something.
+    brought = {pick.topic_name for pick in picks}
+    topics = sorted(material.topics, key=lambda name: name not in brought)
     best, *others = [pick.paper for pick in picks[:4]]
     texts = tuple([paper.title for paper in others]) or (best.abstract,)
     lines = {

@@ -85,6 +85,16 @@ def test_each_letter_says_what_the_rows_say_at_that_moment():
 
 
 @pytest.mark.django_db
+def test_topics_that_brought_a_paper_are_named_before_those_that_did_not():
+    topics = [make.topic(f"On the {number}th of many things") for number in range(20)]
+    letter = stored(subscriber=make.subscriber(topics=[*topics, make.topic("Trees")]))
+    pick(letter.digest, make.paper(), topic_name="Trees", position=1)
+    (content,) = composed(letter)
+    text = " ".join(content.text.split())
+    assert "chosen for your topics: Trees, On the 0th of many things, On the 1th" in text
+
+
+@pytest.mark.django_db
 def test_the_first_digest_welcomes_and_no_later_one_does():
     reader = make.subscriber()
     assert (
