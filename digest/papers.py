@@ -224,7 +224,8 @@ def search(request):
         "address": _search_for(found.asked, newest=newest),
         "best_address": _search_for(found.asked, newest=False),
         "newest_address": _search_for(found.asked, newest=True),
-        "follow": urlencode({"interests": found.asked}),
+        # Followed as words, a name would bring nothing of what it found.
+        "follow": urlencode({"interests": ("author: " if found.is_name else "") + found.asked}),
         "longest": searching.LONGEST,
     }
     return render(request, "digest/search.html", context)

@@ -54,6 +54,7 @@ class Results:
 
     `arxiv_id` or `doi` is set where nothing else was asked for. `is_plain`: only titles of the
     newest were looked through. `is_wordless`: the text has no term by which papers are found.
+    `is_name`: no paper says it, and some are by an author who is called so.
     `unobeyed`: AND, OR and NOT, where it has them as if they were obeyed.
     """
 
@@ -67,6 +68,7 @@ class Results:
     doi: str = ""
     is_plain: bool = False
     is_wordless: bool = False
+    is_name: bool = False
     unobeyed: Sequence[str] = ()
 
 
@@ -85,9 +87,9 @@ def find(asked: str, *, page: int = 1, newest: bool = False) -> Results:
         return Results(asked, _shown(found, asked, None), len(found), arxiv_id=arxiv_id, doi=doi)
     papers = archive.current()
     if papers is None:
-        ids, count = _by_title(asked)
+        ids, count, is_name = *_by_title(asked), False
     else:
-        ids, count = _by_words(papers, asked, newest)
+        ids, count, is_name = _by_words(papers, asked, newest)
     if named:
         count += named.pk not in ids
         ids = list(dict.fromkeys([named.pk, *ids]))[:RANKED]
@@ -99,11 +101,13 @@ def find(asked: str, *, page: int = 1, newest: bool = False) -> Results:
     is_plain = papers is None
     is_wordless = not (is_plain or queries(asked))
     told = {"is_plain": is_plain, "is_wordless": is_wordless, "unobeyed": operators(asked)}
+    told["is_name"] = is_name and not named
     return Results(asked, shown, count, page, pages, most, **told)
 
 
-def _by_words(papers: Archive, asked: str, newest: bool) -> tuple[list[str], int]:
-    """Return the ids of the papers that a text finds, and how many there are in all.
+def _by_words(papers: Archive, asked: str, newest: bool) -> tuple[list[str], int, bool]:
+    """Return the ids of the papers that a text finds, how many there are in all, and whether it
+    was the names of their authors alone that found them.
 
     Who names an author whole wants her papers first; part of a name may be a word. Who asks for
     authors wants nothing else.
@@ -113,12 +117,12 @@ def _by_words(papers: Archive, asked: str, newest: bool) -> tuple[list[str], int
         names = [" ".join(name_words(author)[:MAX_NAME]) for author in authors]
         named = [by_author(papers, name) for name in names]
         places = dict.fromkeys(one for found in zip(*named, strict=True) for one in chain(*found))
-        return papers.ids_at(list(places)[:RANKED]), len(places)
+        return papers.ids_at(list(places)[:RANKED]), len(places), False
     hits = search(papers, asked, Tuning.of(settings.RANKING), newest=newest)
     whole, part = by_author(papers, asked)
     places = dict.fromkeys([*whole.tolist(), *hits.papers.tolist(), *part.tolist()])
     ids = papers.ids_at(list(places)[:RANKED])
-    return ids, len(places) + hits.count - len(hits)
+    return ids, len(places) + hits.count - len(hits), bool(places) and not hits.count
 
 
 def _by_title(asked):

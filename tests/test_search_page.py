@@ -198,6 +198,25 @@ def test_what_was_found_can_be_followed_and_the_button_says_so(client):
     assert button == "Follow this by email"
 
 
+@pytest.mark.parametrize(
+    ("asked", "followed"),
+    [
+        ("emmy noether", "author%3A+emmy+noether"),
+        ("Noether", "author%3A+Noether"),
+        ("author: Noether", "author%3A+Noether"),
+        ("Hilbert", "Hilbert"),  # A paper says it, so words bring it.
+        ("rings", "rings"),
+    ],
+)
+def test_who_follows_a_search_that_a_name_answered_follows_the_author(client, asked, followed):
+    make.paper("On rings", "Of David Hilbert.", authors=["Emmy Noether"])
+    make.paper("Ideals", authors=["David Hilbert"])
+    archive.renew(NOW)
+    page = search(client, asked)
+    assert titles(page)
+    assert page.xpath("//aside//a/@href") == [f"/?interests={followed}"]
+
+
 def test_an_id_that_is_not_here_is_looked_for_at_arxiv(client):
     archive.renew(NOW)
     page = search(client, "arxiv.org/abs/2501.00001v2")
