@@ -119,6 +119,15 @@ def test_what_is_too_much_to_try_out_while_typing_is_judged_when_she_asks(
     page.wait_for_url(f"{site}/?interests=sour+bread")
 
 
+def test_who_is_led_to_the_address_sees_what_the_field_is_for(site, open_page):
+    page = open_page(f"{site}/?interests=sour+bread", size=(360, 640))
+    page.get_by_role("link", name="Get it by email").click()
+    field = page.get_by_label("Your email address")
+    assert field.evaluate("(one) => one === document.activeElement")
+    label = page.get_by_text("Your email address").bounding_box()
+    assert label["y"] >= 0
+
+
 def test_a_preview_that_is_passed_on_opens_as_it_was(site, open_page):
     page = open_page(f"{site}/?topics=robotics&topics=gone&interests=sour+bread")
     assert page.locator("#digest").get_by_role("link", name="Sour bread").is_visible()
