@@ -231,11 +231,15 @@ def test_who_unfolds_all_authors_reads_each_once(site, open_page):
 
 
 def test_on_paper_all_is_dark_on_light_and_says_where_it_is(site, open_page):
+    archive.renew(NOW)
     paper = Paper.objects.first()
     after = "(one) => getComputedStyle(one, '::after').content"
     for path, link in [
         (paper.get_absolute_url(), ".whole .button"),
         (web_copy_of(Digest.objects.get()), ".paper-title a"),
+        (f"/days/{paper.day}/", ".facts a"),
+        ("/search/?q=graph", ".facts a"),
+        ("/", ".paper-title a"),
     ]:
         page = open_page(site + path, scheme="dark")
         night = page.evaluate("getComputedStyle(document.body).color")
@@ -243,7 +247,7 @@ def test_on_paper_all_is_dark_on_light_and_says_where_it_is(site, open_page):
         assert page.evaluate("getComputedStyle(document.body).color") == "rgb(27, 29, 33)" != night
         link = page.locator(link).first
         assert link.get_attribute("href") in link.evaluate(after)
-        for pressed in (".masthead nav", ".foot", ".say", ".invitation"):
+        for pressed in (".masthead nav", ".foot", ".say", ".invitation", ".home input", "button"):
             assert not page.locator(f"{pressed}:visible").count(), (path, pressed)
 
 
