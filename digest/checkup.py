@@ -355,7 +355,7 @@ def _topics(now):
 
 
 def _wordless() -> list[str]:
-    """Return topics of stop words and signs alone. The panel says so, but a pack is just read."""
+    """Return topics of stop words and signs alone. The panel refuses them; a pack is just read."""
     from digest.ranking.query import queries
 
     asked = Topic.objects.offered().exclude(query="").values_list("name", "query", "categories")

@@ -147,6 +147,30 @@ def test_matches_are_asked_for_by_a_form_of_the_panel_alone(papers):
     assert strict.post(MATCHES, {"query": "bread"}).status_code == 403
 
 
+# ---- What is saved
+
+
+@pytest.mark.parametrize(
+    ("sent", "said"),
+    [
+        ({"name": "BREAD"}, "Another topic that is offered has this name."),
+        ({"query": "of the"}, "There is nothing to look for in this query"),
+        ({"name": "Bread", "is_offered": ""}, ""),  # Nobody chooses it.
+        ({"query": "of the", "is_offered": ""}, ""),
+        ({"query": "of the", "categories": "cs.CL"}, ""),  # All papers of these.
+        ({"name": "Sparse attention"}, ""),  # What it is called already.
+    ],
+)
+def test_a_topic_that_is_of_no_use_to_readers_is_not_offered(panel, sent, said):
+    make.topic("Bread")
+    topic = make.topic("Sparse attention")
+    data = {"name": "Rye", "slug": "rye", "query": "rye", "categories": "", "is_offered": "on"}
+    response = panel.post(change_page(topic), data | sent)
+    assert not said or said in text_of(response)
+    topic.refresh_from_db()
+    assert (topic.slug == "rye") is not bool(said)
+
+
 # ---- Who follows
 
 

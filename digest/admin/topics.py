@@ -56,10 +56,36 @@ class OwnerFilter(DropdownFilter):
 
 
 class TopicForm(forms.ModelForm):
-    """A topic as a curator writes it. Sent in to see what matches, it isn't saved."""
+    """A topic as a curator writes it. Sent in to see what matches, it isn't saved.
+
+    One that is offered must be of use to who chooses it: told from the others, and found by
+    something.
+    """
 
     def is_valid(self):
         return super().is_valid() and LOOK not in self.data
+
+    def clean(self):
+        data = super().clean()
+        if not self.errors and data.get("is_offered"):
+            self._must_be_told_apart(data["name"])
+            self._must_find_something(data["query"], data["categories"])
+        return data
+
+    def _must_be_told_apart(self, name):
+        others = Topic.objects.offered().exclude(pk=self.instance.pk)
+        if others.filter(name__iexact=name).exists():
+            self.add_error("name", "Another topic that is offered has this name.")
+
+    def _must_find_something(self, query, categories):
+        from digest.ranking.query import queries
+
+        if query.strip() and not categories and not queries(query):
+            said = (
+                "There is nothing to look for in this query: words that nearly every paper has, "
+                "single letters, numbers, signs and addresses are not looked for."
+            )
+            self.add_error("query", said)
 
 
 class TopicChangeList(LargeChangeList):
