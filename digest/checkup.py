@@ -146,6 +146,17 @@ def _redis(client):
     return ""
 
 
+#: What is to be done where no letter can be handed over, by what is wrong.
+MENDS = {
+    "unreachable": "See that the mail server runs, and that EMAIL_URL has its host and its port.",
+    "auth": "See that EMAIL_URL has the user and the password that it asks for.",
+    "tls": (
+        "See that its certificate is of now and of this name, and that `tls` in EMAIL_URL is what "
+        "it offers on this port: starttls, implicit or none."
+    ),
+}
+
+
 def _mail_server(now):
     try:
         transport = transport_for(settings.EMAIL_URL)
@@ -158,7 +169,8 @@ def _mail_server(now):
         return "note", f"letters become files in {settings.DATA_DIR}/outbox: set EMAIL_URL to send."
     where = f"{transport.server.host}:{transport.server.port}"
     if problem := check(transport.server):
-        return "wrong", f"{where}: {problem}. Letters wait and are tried again."
+        said = f"{where}: {problem.reply.rstrip('.')}. {MENDS[problem.kind]}"
+        return "wrong", f"{said} Until then, letters wait."
     return "ok", f"{where} answers"
 
 
@@ -166,7 +178,9 @@ def _sending(now):
     sending = standing.of_sending(now)
     if sending.grade == "stopped":
         return "wrong", f"{sending.said} When all is well: `manage.py sending resume`."
-    return ("wrong" if sending.grade == "tripped" else "ok"), sending.said
+    if sending.grade == "tripped":
+        return "wrong", f"{sending.said} Once mended, `manage.py sending resume` waits no longer."
+    return "ok", sending.said
 
 
 def _oracle(now):

@@ -15,6 +15,7 @@ from digest import alarms, checkup, health, keys, premises, pulses, tasks
 from digest.models import Harvest
 from tests import make, services
 from tests.make import NOW
+from tests.smtp_server import EXTENSIONS, MailServer
 from tests.webhook import Hook
 
 pytestmark = pytest.mark.django_db
@@ -349,6 +350,27 @@ def test_a_redis_that_answers_and_takes_nothing_is_wrong(tmp_path, settings, mon
     finally:
         server.kill()
         server.wait()
+
+
+@pytest.mark.parametrize(
+    ("address", "said", "mend"),
+    [
+        ("smtp://127.0.0.1:1", "127.0.0.1:1: ConnectionRefused", "runs, and that EMAIL_URL has"),
+        ("smtp://me:wrong@{}", "535 5.7.8 bad credentials. See", "the user and the password"),
+        ("smtp://{}?tls=starttls", "not supported by server. See", "starttls, implicit or none"),
+    ],
+)
+def test_where_the_mail_server_takes_nothing_the_doctor_says_where_to_look(
+    settings, address, said, mend
+):
+    with MailServer((*EXTENSIONS, "AUTH PLAIN")) as server:
+        server.replies["auth"] = b"535 5.7.8 bad credentials\r\n"
+        settings.EMAIL_URL = address.format(server.url.removeprefix("smtp://"))
+        grade, told_of = told("mail server")
+        server.shutdown()
+    assert grade == "wrong"
+    assert said in told_of
+    assert mend in told_of
 
 
 def test_a_cache_that_is_away_is_wrong(settings):

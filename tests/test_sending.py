@@ -330,7 +330,8 @@ def test_the_doctor_tells_the_mail_servers_words_while_the_breaker_waits():
     sending.trip("auth", "535 no", NOW)
     assert found("sending") == (
         "wrong",
-        "The mail server does not let us in: 535 no. The next try is on 1 June 2026 at 12:01 UTC.",
+        "The mail server does not let us in: 535 no. The next try is on 1 June 2026 at 12:01 UTC. "
+        "Once mended, `manage.py sending resume` waits no longer.",
     )
 
 

@@ -128,13 +128,13 @@ def connect(
     return client.sock, frozenset(client.esmtp_features)
 
 
-def check(server: SmtpServer) -> str:
-    """Return what keeps us from handing letters to this server; nothing where it greets us well."""
+def check(server: SmtpServer) -> NoLine | None:
+    """Return what keeps us from handing letters to this server; None where it greets us well."""
     try:
         SmtpTransport(server).open().close()
     except NoLine as none:
-        return none.reply
-    return ""
+        return none
+    return None
 
 
 def _client(server, trusted):

@@ -246,9 +246,9 @@ def test_nobody_listening_is_not_reached():
 
 
 def test_a_mail_server_that_greets_us_well_checks_out(server):
-    assert check(SmtpServer(*server.server_address)) == ""
+    assert check(SmtpServer(*server.server_address)) is None
     server.at_connect = b"554 go away\r\n"
-    assert check(SmtpServer(*server.server_address)) == "554 go away"
+    assert check(SmtpServer(*server.server_address)).reply == "554 go away"
 
 
 # Where it is
