@@ -103,6 +103,7 @@ def _rehearsed(wishes, now):
         unheard=wording.names(told.unheard),
         unobeyed=told.unobeyed,
         authors=wording.names(told.authors),
+        strangers=wording.names(told.strangers),
         new_days=settings.NEW_DAYS,
     )
 

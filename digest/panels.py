@@ -39,6 +39,7 @@ def difference(subscriber, wishes, settings, now) -> str:
         "unheard": wording.names(found.unheard),
         "unobeyed": found.unobeyed,
         "authors": wording.names(found.authors),
+        "strangers": wording.names(found.strangers),
     }
     return render_to_string("digest/_difference.html", context)
 

@@ -15,9 +15,10 @@ from django.db.models import Q
 from digest import archive, editions
 from digest.models import Paper, Pick
 from digest.profiles import profiles_of
+from digest.ranking.authors import SUFFIXES, asked_for
 from digest.ranking.choice import Choice, choose
 from digest.ranking.explaining import words_unheard
-from digest.ranking.model import TfidfModel
+from digest.ranking.model import ABSENT, TfidfModel
 from digest.ranking.profile import Interest, Profile
 from digest.ranking.query import operators, queries
 from digest.ranking.searching import MAX_NAME, by_author
@@ -48,7 +49,7 @@ class Rehearsal:
     """The days, the latest first. `is_cut`: not all of her words were looked at. `wordless`: her
     lines by which nothing is looked for. `unheard`: her words that keep a line from finding any.
     `unobeyed`: AND, OR and NOT, where her lines have them. `authors`: what she writes as words, and
-    authors are called.
+    authors are called. `strangers`: what she calls authors, and none is called.
     """
 
     days: list[Day]
@@ -57,6 +58,7 @@ class Rehearsal:
     unheard: Sequence[str] = ()
     unobeyed: Sequence[str] = ()
     authors: Sequence[str] = ()
+    strangers: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ class Difference:
     unheard: Sequence[str] = ()
     unobeyed: Sequence[str] = ()
     authors: Sequence[str] = ()
+    strangers: Sequence[str] = ()
 
 
 def last_issues(now) -> list[editions.Issue]:
@@ -127,7 +130,8 @@ def compare(
 
 def _told(profile, model):
     """Return what is told of her words, as a Rehearsal and a Difference have it."""
-    return wordless(profile), unheard(profile, model), unobeyed(profile), authors(profile)
+    told = wordless(profile), unheard(profile, model), unobeyed(profile)
+    return *told, authors(profile), strangers(profile)
 
 
 def wordless(profile: Profile) -> list[str]:
@@ -166,6 +170,21 @@ def authors(profile: Profile) -> list[str]:
     may_be = [one for one in said if 1 < len(name_words(one)) <= MAX_NAME]
     papers = archive.current() if may_be else None
     return [one for one in may_be if papers is not None and len(by_author(papers, one)[0])]
+
+
+def strangers(profile: Profile) -> list[str]:
+    """Return the words of names for which she asks that no author of the archive has in hers.
+
+    Mostly they are misspelt, or a title: "Prof." A name of which each word is somebody's is not
+    told.
+    """
+    names = [name for one in profile.follows if asked_for(one.name) for name in one.authors]
+    said = dict.fromkeys(word.strip(",.") for name in names for word in name.split())
+    may_be = [word for word in said if word.casefold() not in SUFFIXES]
+    papers = archive.current() if may_be else None
+    if papers is None:
+        return []
+    return [one for one in may_be if (papers.columns_of_names(name_words(one)) == ABSENT).any()]
 
 
 def _own(interests):

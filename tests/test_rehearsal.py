@@ -174,6 +174,19 @@ def test_names_of_authors_that_she_writes_as_words_are_told():
     assert rehearsal.compare(reader, following(*lines), NOW).authors == told
 
 
+def test_names_that_no_author_has_are_told():
+    world()
+    make.paper("Rings of graphs", authors=["Emmy Noether", "Günter O’Brien-Gödel"])
+    fitting.fit(NOW)
+    lines = ("author: Emy Noether, Jr.; Prof. N. Gunter", "autor: Goedel, G.", "author: O'Brien")
+    told = ["Emy", "Prof", "Goedel"]
+    assert rehearsal.rehearse(following(*lines), NOW).strangers == []  # Nobody knows yet.
+    archive.write(NOW)
+    assert rehearsal.rehearse(following(*lines, "graph"), NOW).strangers == told
+    reader = make.subscriber(interests="graph")
+    assert rehearsal.compare(reader, following(*lines), NOW).strangers == told
+
+
 def test_operators_in_her_own_lines_are_told_since_nothing_obeys_them():
     world()
     lines = ("graph OR robot", "NOT (vision)", "graph AND speech, causal", "the OR, not AND")
