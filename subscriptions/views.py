@@ -36,6 +36,7 @@ from subscriptions import (
     signup,
 )
 from subscriptions.models import Letter, Subscriber, Topic, TopicPreference
+from subscriptions.post import standing
 from subscriptions.races import once_more
 
 CONSENT = _("Send me one email a day with new research papers. I can stop it with one click.")
@@ -124,11 +125,7 @@ def subscribe(request):
         if not form.is_valid():
             return _sign_up_page(request, form, status=400)
         _sign_up(request, form, now)
-    context = {
-        "address": addresses.readable(email),
-        "goes_to_files": settings.EMAIL_URL.startswith("file:"),
-    }
-    response = render(request, "subscriptions/check_inbox.html", context)
+    response = render(request, "subscriptions/check_inbox.html", _awaited(email, now))
     add_never_cache_headers(response)  # It shows what was typed.
     return response
 
@@ -257,11 +254,16 @@ def lost(request):
     with transaction.atomic():  # One, so that each time something is written, whoever it is.
         if limits.may_write_to("lost link", email, now):
             correspondence.send_link(email, now=now)
-    context = {
+    return render(request, "subscriptions/lost_sent.html", _awaited(email, now))
+
+
+def _awaited(email, now):
+    """Return what a page says of a letter that was asked for, whether or not one comes."""
+    return {
         "address": addresses.readable(email),
         "goes_to_files": settings.EMAIL_URL.startswith("file:"),
+        "is_held_up": standing.of_sending(now).grade != "on",
     }
-    return render(request, "subscriptions/lost_sent.html", context)
 
 
 @for_token_holders

@@ -9,7 +9,7 @@ from django.urls import reverse
 
 from subscriptions import forms
 from subscriptions.models import Letter, Subscriber
-from subscriptions.post import office
+from subscriptions.post import office, sending
 from tests import make
 from tests.make import NOW
 from tests.readers_pages import STATES, stances, url
@@ -159,6 +159,22 @@ def test_the_field_that_nobody_sees_is_hidden_from_readers_keyboards_and_passwor
     assert trap.xpath("ancestor::*[@hidden]")
     assert (trap.get("tabindex"), trap.get("autocomplete")) == ("-1", "off")
     assert trap.get("required") is None
+
+
+@pytest.mark.parametrize("page", ["/subscribe/", "/lost/"])
+def test_while_no_letter_leaves_who_waits_for_one_is_told(client, page):
+    def said():
+        return client.post(page, {"email": "you@example.org"}).content.decode()
+
+    assert "No letters leave at the moment" not in said()
+    sending.trip("auth", "535 no", NOW)
+    assert "No letters leave at the moment; what waits comes" in said()
+    assert "Nothing there after a few minutes?" not in said()
+    sending.resume("Ada", NOW)
+    sending.mend()
+    assert "No letters leave at the moment" not in said()
+    sending.stop("Ada", NOW)
+    assert "No letters leave at the moment; what waits comes" in said()
 
 
 def test_other_sites_may_embed_the_form():
