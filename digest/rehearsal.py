@@ -130,8 +130,9 @@ def compare(
 
 def _told(profile, model):
     """Return what is told of her words, as a Rehearsal and a Difference have it."""
-    told = wordless(profile), unheard(profile, model), unobeyed(profile)
-    return *told, authors(profile), strangers(profile)
+    named = authors(profile)
+    lacking = unheard(profile, model, named)
+    return wordless(profile), lacking, unobeyed(profile), named, strangers(profile)
 
 
 def wordless(profile: Profile) -> list[str]:
@@ -140,15 +141,17 @@ def wordless(profile: Profile) -> list[str]:
     return [one.name for one in asked if one.query.strip() and not queries(one.query)]
 
 
-def unheard(profile: Profile, model: TfidfModel) -> list[str]:
+def unheard(profile: Profile, model: TfidfModel, named: Collection[str]) -> list[str]:
     """Return the words of her own lines for want of which these find nothing: no paper of the model
     says them. Mostly they are misspelt, or in another language than papers.
+
+    Of what is `named` as an author it is told already that words are not the way to find it.
     """
     words: dict[str, None] = {}
     for text in _own(profile.follows):
         told: dict[str, list[str]] = {}
         for query in queries(text):  # As she writes it first; others may write it otherwise.
-            lacking = words_unheard(model, query)
+            lacking = [] if query.part in named else words_unheard(model, query)
             told[query.part] = lacking and told.get(query.part, lacking)
         words |= dict.fromkeys(word for lacking in told.values() for word in lacking)
     return list(words)

@@ -169,7 +169,9 @@ def test_names_of_authors_that_she_writes_as_words_are_told():
     archive.write(NOW)
     lines = ("Goedel, kurt godel", '"Emmy Noether"', "author: Emmy Noether", "Noether", "graph")
     told = ["kurt godel", '"Emmy Noether"']
-    assert rehearsal.rehearse(following(*lines), NOW).authors == told
+    found = rehearsal.rehearse(following(*lines), NOW)
+    assert found.authors == told
+    assert found.unheard == ["Goedel", "Noether"]  # The others are told of once.
     reader = make.subscriber(interests="graph")
     assert rehearsal.compare(reader, following(*lines), NOW).authors == told
 
