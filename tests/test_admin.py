@@ -154,6 +154,20 @@ def test_a_readers_own_topic_can_be_seen_but_not_changed(panel):
     assert Topic.objects.get().name == "bread"
 
 
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"topic_name": "Trees", "terms": ["graph", "edge"]}, "Trees: graph, edge"),
+        ({"topic_name": "Graphs", "terms": ["graphs"]}, "Graphs"),
+        ({"basis": "trend", "terms": ["graphs"]}, "Trending: 0 upvotes (graphs)"),
+    ],
+)
+def test_a_digest_says_the_words_that_brought_a_paper_once(panel, fields, said):
+    digest = planned_digest()
+    digest.picks.update(**fields)
+    assert f" {said} The letter" in text_of(page(panel, digest))
+
+
 def test_a_digest_shows_its_letter_and_writes_nothing(panel):
     digest = planned_digest()
     assert reverse("admin:digest_digest_preview", args=[digest.pk, "html"]) in (

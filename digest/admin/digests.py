@@ -64,7 +64,9 @@ class PickInline(ReadOnly, TabularInline):
     def reason(self, pick):
         if pick.leader:
             return f"on the same idea as {pick.leader.position}"
-        return f"{pick.why} ({', '.join(pick.terms)})" if pick.terms else pick.why
+        words = ", ".join(pick.terms)
+        says_all = words.casefold() in pick.why.casefold()
+        return pick.why if says_all else f"{pick.why} ({words})"
 
 
 class DayFilter(LetterDayFilter):
