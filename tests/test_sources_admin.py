@@ -133,6 +133,16 @@ def test_the_first_page_begins_with_what_did_not_come_in(panel):
     assert text.index("Something needs doing") < text.index("announced")
 
 
+def test_of_a_list_that_could_not_be_read_the_first_page_tells_no_number(panel):
+    for category in ("cs", "math"):
+        covered(category, "failed")
+    text = text_of(panel.get(reverse(FIRST_PAGE)))
+    assert "list of 1 Jun 2026 has not come in not whole yet" in text
+    assert "0 announced" not in text
+    Coverage.objects.update(state="quiet")
+    assert "0 announced, 0 had: arXiv" in text_of(panel.get(reverse(FIRST_PAGE)))
+
+
 def test_the_first_page_says_why_there_is_no_receipt(panel, settings):
     text = text_of(panel.get(reverse(FIRST_PAGE)))
     assert "list of 1 Jun 2026 was not asked for yet not run yet arxiv" in text

@@ -82,8 +82,11 @@ def _sources_card(now):
     is_whole = receipt.is_verified
     state = badge("whole", "good") if is_whole else badge("not whole yet", "held")
     said = f"{receipt.announced:,} announced, {receipt.had:,} had{'' if is_whole else ' so far'}"
+    said = f"{said}: arXiv, {date_format(receipt.day)}"
+    if not (receipt.announced or is_whole):  # Nobody knows yet how many there are.
+        said = f"arXiv's list of {date_format(receipt.day)} has not come in"
     return {
-        "said": f"{said}: arXiv, {date_format(receipt.day)}",
+        "said": said,
         "rows": [_row(state, "Coverage", url), *rows],
     }
 
