@@ -172,6 +172,7 @@ def confirm(request, token):
         "is_first": request.method == "POST"
         and kind == Letter.Kind.CONFIRM
         and _has_begun(subscriber),
+        "is_held_up": _is_held_up(now),
         "now": now,
     }
     page = question.template if is_open else "subscriptions/confirmed.html"
@@ -262,8 +263,13 @@ def _awaited(email, now):
     return {
         "address": addresses.readable(email),
         "goes_to_files": settings.EMAIL_URL.startswith("file:"),
-        "is_held_up": standing.of_sending(now).grade != "on",
+        "is_held_up": _is_held_up(now),
     }
+
+
+def _is_held_up(now):
+    """Return whether no letters leave at the moment."""
+    return standing.of_sending(now).grade != "on"
 
 
 @for_token_holders

@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from subscriptions import forms
+from subscriptions import forms, links
 from subscriptions.models import Letter, Subscriber
 from subscriptions.post import office, sending
 from tests import make
@@ -166,15 +166,28 @@ def test_while_no_letter_leaves_who_waits_for_one_is_told(client, page):
     def said():
         return client.post(page, {"email": "you@example.org"}).content.decode()
 
-    assert "No letters leave at the moment" not in said()
+    def check(is_held_up):
+        page = said()
+        assert ("waits, since none leave at the moment" in page) == is_held_up
+        assert ("on its way" in page) != is_held_up
+        assert ("Nothing there after a few minutes?" in page) != is_held_up
+
+    check(is_held_up=False)
     sending.trip("auth", "535 no", NOW)
-    assert "No letters leave at the moment; what waits comes" in said()
-    assert "Nothing there after a few minutes?" not in said()
+    check(is_held_up=True)
     sending.resume("Ada", NOW)
     sending.mend()
-    assert "No letters leave at the moment" not in said()
+    check(is_held_up=False)
     sending.stop("Ada", NOW)
-    assert "No letters leave at the moment; what waits comes" in said()
+    check(is_held_up=True)
+
+
+def test_while_no_letter_leaves_who_confirms_is_told_when_her_digest_comes(client):
+    sending.stop("Ada", NOW)
+    reader = make.subscriber(confirmed=False)
+    page = client.post(links.confirm_url(reader)).content.decode()
+    assert "Your first digest comes as soon as letters leave again" in page
+    assert "on its way" not in page
 
 
 def test_other_sites_may_embed_the_form():
