@@ -244,8 +244,9 @@ def _bytes_lost(_, now):
 
 
 def _too_near(some, now):
-    """Digests that left before the rest after the one before was over. That one is looked up for
-    each, by the index of readers and days: it may have any number.
+    """Digests that left too near to that of the day before, before it or after: who moves to an
+    earlier date and signs up anew has the dates in the other order. That one is looked up for each,
+    by the index of readers and days: it may have any number.
     """
     may_have_arrived = Q(left_at__isnull=False)
     may_have_arrived &= ~Q(state__in=[State.SKIPPED, State.MISSED], repeats=0)
@@ -253,7 +254,8 @@ def _too_near(some, now):
         may_have_arrived, subscriber=OuterRef("subscriber"), day__lt=OuterRef("day")
     )
     before = Subquery(earlier.order_by("-day").values("left_at")[:1])
-    too_near = Q(left_at__lt=F("before") + (APART_AT_FIRST - CLOCKS))
+    rest = APART_AT_FIRST - CLOCKS
+    too_near = Q(left_at__lt=F("before") + rest, left_at__gt=F("before") - rest)
     return some.letters.alias(before=before).filter(may_have_arrived, too_near, day__isnull=False)
 
 

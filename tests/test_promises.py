@@ -227,6 +227,15 @@ def test_a_digest_that_leaves_too_soon_after_the_last_is_found(sent, next_day, m
     assert broken(NOW + DAY) == {"apart": [next_day.pk]}
 
 
+def test_digests_that_are_apart_may_have_their_dates_in_the_other_order(sent, next_day):
+    """She moved across the date line, left, and signed up anew on a date that was over before."""
+    rest = schedule.APART_AT_FIRST - MINUTE
+    change(sent, left_at=next_day.left_at + rest)
+    assert broken(NOW + DAY) == {}
+    change(sent, left_at=next_day.left_at + rest - timedelta(seconds=1))
+    assert broken(NOW + DAY) == {"apart": [next_day.pk]}
+
+
 def test_of_the_digests_before_the_last_one_counts(sent, next_day):
     first = beside(sent, day=sent.day - 9 * DAY)
     change(first, left_at=next_day.left_at - 9 * DAY)
