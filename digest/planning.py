@@ -114,12 +114,13 @@ def propose(subscribers: list[Subscriber], now, *, may_store=True) -> list[Due]:
     wanted = [due for due in dues if due.day is not None]
     if not wanted:
         return dues
-    lasts = last_days([due.subscriber for due in wanted], max(due.day for due in wanted))
-    together = defaultdict(list)
-    for due, last in zip(wanted, lasts, strict=True):
-        due.since = since_last(due.subscriber, last, due.day)
-        together[days_back(due.day, last)].append(due)
+    readers = [due.subscriber for due in wanted]
+    lasts = last_days(readers, max(due.day for due in wanted))
     today = schedule.local_day(now, UTC)
+    together = defaultdict(list)
+    for due, last, on in zip(wanted, lasts, _written_on(readers, lasts), strict=True):
+        due.since = since_last(due.subscriber, last, due.day)
+        together[max(days_back(due.day, last), days_back(today, on))].append(due)
     for days in sorted(together):
         issue = issue_of(today, now, days=days, may_store=may_store)
         ranked = rank([due.subscriber for due in together[days]], issue)
@@ -159,9 +160,21 @@ def new_to(subscriber: Subscriber, day: date, now) -> tuple[date, int]:
 
     Today it is the day of UTC.
     """
-    (last,) = last_days([subscriber], day)
+    lasts = last_days([subscriber], day)
+    (last,), (on,) = lasts, _written_on([subscriber], lasts)
     is_today = day == schedule.local_day(now, subscriber.zone)
-    return schedule.local_day(now, UTC) if is_today else day, days_back(day, last)
+    until = schedule.local_day(now, UTC) if is_today else day
+    return until, max(days_back(day, last), days_back(until, on))
+
+
+def _written_on(subscribers, days) -> list[date | None]:
+    """Return on which day of UTC each one's digest of that day was written: papers are of days of
+    UTC, and hers may have been the day before or after.
+    """
+    letters = Letter.objects.filter(subscriber__in=subscribers, day__in={*days} - {None})
+    moments = letters.order_by().values_list("subscriber_id", "day", "created_at")
+    found = {(pk, day): schedule.local_day(at, UTC) for pk, day, at in moments}
+    return [found.get((one.pk, day)) for one, day in zip(subscribers, days, strict=True)]
 
 
 def _write_down(dues, receipt, now):

@@ -196,6 +196,26 @@ def test_a_weekly_reader_loses_no_paper_of_the_week():
     assert Digest.objects.get(day=TODAY).since is None  # It is her rhythm.
 
 
+@pytest.mark.parametrize("zone", ["Pacific/Honolulu", "Pacific/Auckland"])
+def test_where_her_days_are_not_those_of_papers_no_paper_of_a_pause_is_lost(zone):
+    """By her calendar six days lie between the two digests, and by UTC, seven."""
+    one = reader(timezone=zone, hour=7, next_due_at=NOW)
+    one.is_due_from(TODAY)
+    one.save()
+    left_at = one.next_due_at
+    tick(left_at)
+    pause = {"hour": 20, "paused_until": TODAY + 6 * DAY}
+    signup.change(one, None, pause, now=left_at + timedelta(hours=1))
+    late = make.paper("Graph networks", day=left_at.date())
+    one.refresh_from_db()
+    again = one.next_due_at
+    assert again.date() - left_at.date() == 7 * DAY
+    _, picks = planning.preview(one, TODAY + 6 * DAY, again)
+    assert [pick.paper for pick in picks] == [late]
+    planning.plan(again)
+    assert Pick.objects.get().paper == late
+
+
 @pytest.mark.parametrize(("state", "reason"), [("accepted", ""), ("skipped", "nothing to say")])
 def test_after_a_pause_one_digest_has_the_best_of_the_gap_and_says_so(outbox, state, reason):
     one = reader(interests="graph networks", next_due_at=at(TODAY - 12 * DAY, 7))
