@@ -270,7 +270,7 @@ def _fenced_after_leaving(some, now):
     goodbyes = LetterEvent.objects.filter(
         letter__subscriber=OuterRef("subscriber"),
         letter__kind=Kind.GOODBYE,
-        letter__created_at__gte=left_at,
+        letter__created_at=left_at,  # Not an earlier one, though the clock was set back since.
     )
     goodbye = Coalesce(Subquery(goodbyes.order_by("pk").values("pk")[:1]), 0)
     late = some.has(became=State.TRANSMITTING, at__gt=left_at + CLOCKS, pk__gt=OuterRef("goodbye"))

@@ -288,6 +288,19 @@ def test_a_dot_after_a_goodbye_is_found(sent):
     assert broken(NOW)["leavers"] == [sent.pk]
 
 
+def test_who_leaves_twice_while_the_clock_is_set_back_had_no_dot_between_after_leaving(sent):
+    reader, hour = sent.subscriber, timedelta(hours=1)
+    door = signup.Door("a link")
+    signup.unsubscribe(reader.public_id, door=door, now=NOW + hour)
+    signup.confirm(reader, NOW + hour, kind="goodbye", door=door, now=NOW + 2 * hour)
+    make.paper("Graph networks of tomorrow", now=NOW + DAY)
+    planning.plan(NOW + DAY)
+    delivery.deliver_due(lambda: NOW + DAY)
+    assert Letter.objects.filter(day=sent.day + DAY, state="accepted").exists()
+    signup.unsubscribe(reader.public_id, door=door, now=NOW + hour - MINUTE)
+    assert broken(NOW + hour) == {}
+
+
 @pytest.mark.parametrize("kind", ["confirm", "goodbye", "link"])
 def test_a_letter_that_leaving_does_not_stop_is_not_blamed(sent, kind):
     Subscriber.objects.update(unsubscribed_at=NOW - DAY, next_due_at=None)
