@@ -12,6 +12,7 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.core.exceptions import ImproperlyConfigured
+from django.db import connection
 
 from digest import planning, upkeep
 from digest.models import Alarm, Coverage, Digest, Harvest, Observation, Pick, Response
@@ -230,6 +231,25 @@ def test_the_first_row_since_a_moment_is_found_by_halving(count, django_assert_m
             first = retention.first_since(Letter, "created_at", moment)
         found = Letter.objects.filter(pk__gte=first).values_list("pk", flat=True)
         assert set(found) == since
+
+
+@pytest.mark.parametrize("looks", [1, 2, 3])
+def test_readers_who_are_erased_while_a_moment_is_looked_for_are_in_nobodys_way(looks):
+    """So many times it looks before they are: what came back of letters would be set aside."""
+    live(2, readers=3)
+    last, left = Subscriber.objects.last(), looks
+
+    def erase(execute, sql, params, many, context):
+        nonlocal left
+        answer, left = execute(sql, params, many, context), left - 1
+        if left == 0:
+            for one in Subscriber.objects.all() if looks == 1 else [last]:
+                signup.erase(one, now=NOW)
+        return answer
+
+    with connection.execute_wrapper(erase):
+        first = retention.first_since(Letter, "created_at", NOW + 9 * DAY)
+    assert not Letter.objects.filter(pk__gte=first).exists()
 
 
 def test_keeping_letters_for_less_than_papers_may_come_is_refused(monkeypatch):

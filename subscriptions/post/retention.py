@@ -55,20 +55,21 @@ def first_since(model, field: str, moment) -> int:
     """Return the number from which on the model's rows are of `moment` or later, by `field`.
 
     Rows are numbered as they are written, so halving finds it, and no index has to be paid for at
-    each step of a letter. Some around that moment may be on the wrong side: see SLACK.
+    each step of a letter. Some around that moment may be on the wrong side: see SLACK. The last of
+    them may be erased meanwhile.
     """
     rows = model.objects.order_by("pk").values_list("pk", field)
     first, last = rows.first(), rows.last()
-    if first is None:
+    if first is None or last is None:
         return 0
     low, high = first[0], last[0] + 1
     while low < high:
         middle = (low + high) // 2
-        number, at = rows.filter(pk__gte=middle).first()
-        if at >= moment:
+        found = rows.filter(pk__gte=middle).first()
+        if found is None or found[1] >= moment:
             high = middle
         else:
-            low = number + 1
+            low = found[0] + 1
     return low
 
 
