@@ -169,12 +169,15 @@ def new_to(subscriber: Subscriber, day: date, now) -> tuple[date, int]:
 
 def _written_on(subscribers, days) -> list[date | None]:
     """Return on which day of UTC each one's digest of that day was written: papers are of days of
-    UTC, and hers may have been the day before or after.
+    UTC, and hers may have been the day before or after. Who has had none waits for it since she
+    confirmed.
     """
     letters = Letter.objects.filter(subscriber__in=subscribers, day__in={*days} - {None})
     moments = letters.order_by().values_list("subscriber_id", "day", "created_at")
-    found = {(pk, day): schedule.local_day(at, UTC) for pk, day, at in moments}
-    return [found.get((one.pk, day)) for one, day in zip(subscribers, days, strict=True)]
+    found = {(pk, day): at for pk, day, at in moments}
+    both = zip(subscribers, days, strict=True)
+    since = [found.get((one.pk, day)) if day else one.confirmed_at for one, day in both]
+    return [moment and schedule.local_day(moment, UTC) for moment in since]
 
 
 def _write_down(dues, receipt, now):

@@ -236,6 +236,19 @@ def test_after_a_pause_one_digest_has_the_best_of_the_gap_and_says_so(outbox, st
         assert "last looked through for you 12 days ago. Here is the best of the 13 that" in said
 
 
+def test_who_pauses_before_her_first_digest_has_left_loses_no_paper_either():
+    one = make.subscriber(now=at(TODAY - 12 * DAY))
+    planning.plan(at(TODAY - 12 * DAY))
+    signup.change(one, None, {"paused_until": TODAY}, now=at(TODAY - 12 * DAY))
+    paper = make.paper("Graph networks in the gap", day=TODAY - 10 * DAY)
+    older = make.paper("Graph networks of before", day=TODAY - 21 * DAY)
+    live(TODAY, 1)
+    digest = Digest.objects.get(day=TODAY)
+    assert digest.since is None  # She had none that it could be compared with.
+    picked = {pick.paper for pick in digest.picks.all()}
+    assert (paper in picked, older in picked) == (True, False)
+
+
 def test_the_digest_after_it_is_as_ever():
     one = reader(interests="graph networks", next_due_at=at(TODAY, 7))
     had(one, TODAY - 12 * DAY)

@@ -144,7 +144,8 @@ def test_it_comes_to_who_chose_papers_like_it():
 
 def test_it_doesnt_come_to_who_had_it_when_it_was_new():
     paper = make.paper("Graph networks of roads", upvotes=300)
-    had, late = reader(), reader(next_due_at=NOW + 20 * DAY)
+    came_at = NOW + 20 * DAY
+    had, late = reader(), reader(confirmed_at=came_at, next_due_at=came_at)
     plan()
     assert [title for title, _ in digest_of(had)] == ["Graph networks of roads"]
     Letter.objects.update(state="accepted", ended_at=NOW)
@@ -163,11 +164,11 @@ def test_it_comes_to_whom_it_was_planned_for_in_a_letter_that_never_left():
     until = TODAY + 20 * DAY
     changing.change(someone, None, {"paused_until": until}, now=NOW)
     assert not Pick.objects.exists()
-    observed(paper, {1: 5, 19: 300})
+    observed(paper, {1: 5, 39: 300})
     for rice in Paper.objects.filter(title__startswith="Cooking"):
-        observed(rice, {19: 130})
-    plan(20)
-    assert digest_of(someone, 20) == [SECOND]
+        observed(rice, {39: 130})
+    plan(40)  # A digest looks back a month.
+    assert digest_of(someone, 40) == [SECOND]
 
 
 @pytest.mark.parametrize("muted", ["roads", "graph networks", "cs.LG"])
