@@ -82,6 +82,14 @@ class Restless(RuleBasedStateMachine):
     #: tomorrow's by her old calendar; and the dates of the first and the last zone are 26 h apart.
     IN_ONE_ZONE, ACROSS_ZONES = timedelta(hours=49), timedelta(hours=74)
 
+    @property
+    def now(self):
+        return self.clock.now
+
+    @now.setter
+    def now(self, moment):
+        self.clock.now = moment
+
     @initialize(hour=st.integers(0, 23), zone=st.sampled_from(ZONES))
     def sign_up(self, hour, zone):
         Subscriber.objects.all().delete()
@@ -163,6 +171,12 @@ class Restless(RuleBasedStateMachine):
     def was_changed(self):
         self.reader.refresh_from_db()
         self.changed_at = self.now
+
+
+@pytest.fixture(autouse=True)
+def clocks_agree(clock, monkeypatch):
+    """The database's clock shows what hers does: what is due at once was not due for months."""
+    monkeypatch.setattr(Restless, "clock", clock, raising=False)
 
 
 def test_a_restless_reader_gets_one_letter_a_date_never_two_in_a_row_and_is_not_forgotten():
