@@ -1,0 +1,245 @@
+"""Readers through weeks in which anything happens, by chance: what arrived is held against a model.
+
+The mail server tells what it took, whatever it said; the model is of one reader: no paper twice and
+none lost, a date once, digests hours apart, none after she has left, and no promise said to be
+broken that is kept.
+"""
+
+import random
+import re
+from datetime import UTC, datetime
+from itertools import pairwise
+from types import SimpleNamespace
+
+import pytest
+from django.db import transaction
+
+from digest import planning
+from digest.models import Pick
+from subscriptions import moving, operating, schedule, signup
+from subscriptions.models import Letter, Subscriber
+from subscriptions.post import delivery, ledger, office, sending, writing
+from subscriptions.post.line import Verdict
+from tests import make
+from tests.minutes import DAY, DOOR, HOUR, MINUTE
+from tests.promised import broken
+
+pytestmark = pytest.mark.django_db
+
+ZONES = ["Pacific/Kiritimati", "Asia/Kolkata", "Europe/Berlin", "UTC", "Pacific/Honolulu"]
+#: What the server does with a letter, and what it says at which step.
+MOODS = {
+    "kind": (True, Verdict("accepted", "dot", "250 ok")),
+    "silent": (True, Verdict("unknown", "dot", "timeout")),
+    "deaf": (False, Verdict("unknown", "dot", "timeout")),
+    "busy": (False, Verdict("deferred", "dot", "451 later")),
+    "strict": (False, Verdict("refused", "dot", "554 no")),
+}
+
+
+class Wire:
+    """A mail server, as its one line: `arrived` holds each digest that it took."""
+
+    connections, wants_write, waiting_since = 1, False, 0.0
+
+    def __init__(self, clock):
+        self.clock, self.mood, self.arrived = clock, "kind", []
+        self.state, self.verdict = "free", None
+
+    def open(self):
+        self.state = "free"
+        return self
+
+    def fileno(self):
+        return None
+
+    def is_fresh(self, now):
+        return self.state == "free"
+
+    def begin(self, envelope, mime):
+        self.number, self.mime, self.verdict, self.state = envelope.letter_id, mime, None, "fence"
+
+    def finish(self):
+        takes, self.verdict = MOODS[self.mood]
+        if takes:
+            self.take(self.number, self.mime)
+        self.state = "free"
+
+    def take(self, number, mime):
+        letter = Letter.objects.get(pk=number)
+        if letter.day is None:
+            return
+        papers = set(Pick.objects.filter(digest__letter=letter).values_list("paper", flat=True))
+        name = re.search(rb"Message-ID: (\S+)", mime)[1]
+        told = {"at": self.clock.now, "day": letter.day, "papers": papers, "name": name}
+        self.arrived.append(SimpleNamespace(**told, mime=mime))
+
+    def withdraw(self):
+        self.state, self.verdict = "free", None
+
+    def pump(self, now):
+        """Nothing is under way."""
+
+    def close(self):
+        self.state = "closed"
+
+
+class Life:
+    """One reader, and what befalls her: each method is an act, drawn by its weight."""
+
+    def __init__(self, seed, clock, wire):
+        self.chance, self.clock, self.wire = random.Random(seed), clock, wire
+        self.clock.now = datetime(2026, 10, 23, 12, tzinfo=UTC)  # Before most clocks go back.
+        wishes = {"timezone": self.chance.choice(ZONES), "hour": self.chance.randrange(24)}
+        self.pk = make.subscriber(
+            **wishes, size=50, wants_quiet_days=self.chance.random() < 0.7, now=self.now
+        ).pk
+        self.papers = set()  # That came out since she last confirmed.
+
+    @property
+    def now(self):
+        return self.clock.now
+
+    @property
+    def reader(self):
+        return Subscriber.objects.get(pk=self.pk)
+
+    def wait(self, hours=None):
+        ends = self.now + (hours or self.chance.randint(1, 40)) * HOUR
+        while self.now < ends:
+            planning.plan(self.now)
+            office.sweep(self.now)
+            delivery.deliver_due(lambda: self.now)
+            self.clock.now = self._next_moment(ends)
+
+    def _next_moment(self, ends):
+        """Return the next minute in which something is due, at `ends` the latest."""
+        due = [ends, self.reader.next_due_at, sending.current().retry_at]
+        for letter in Letter.objects.open():
+            due += [letter.next_try_at, letter.lease_until, letter.closes_at]
+        soonest = min(moment for moment in due if moment and moment > self.now)
+        return max(soonest.replace(second=0) + MINUTE * bool(soonest.second), self.now + MINUTE)
+
+    def nothing_runs(self):
+        self.clock.now += self.chance.randint(1, 60) * HOUR
+
+    def paper(self):
+        paper = make.paper(day=self.now.date(), now=self.now)
+        if not self.reader.unsubscribed_at:
+            self.papers.add(paper.pk)
+
+    def mood(self):
+        self.wire.mood = self.chance.choice(list(MOODS))
+        self.wait(self.chance.randint(1, 30))
+        self.wire.mood = "kind"
+
+    def worker_dies(self):
+        planning.plan(self.now)
+        with transaction.atomic():
+            claimed, _ = ledger.claim(self.now, 10)
+        written = [one for some in writing.write_out(claimed, self.now) for one in some]
+        frozen = {letter.pk: made for letter, made in written if isinstance(made, ledger.Frozen)}
+        if self.chance.random() < 0.6:
+            letters = [letter for letter in claimed if letter.pk in frozen]
+            with transaction.atomic():
+                passed = ledger.fence(letters, frozen, self.now).passed
+            for letter in passed if self.chance.random() < 0.5 else ():
+                self.wire.take(letter.pk, frozen[letter.pk].mime)
+
+    def change(self, **settings):
+        if not self.reader.unsubscribed_at:
+            signup.change(self.reader, None, settings, now=self.now)
+
+    def zone(self):
+        self.change(timezone=self.chance.choice(ZONES))
+
+    def hour(self):
+        self.change(hour=self.chance.randrange(24))
+
+    def weekdays(self):
+        self.change(weekdays=self.chance.choice([127, self.chance.randint(1, 127)]))
+
+    def pause(self):
+        until = schedule.local_day(self.now, self.reader.zone) + self.chance.randint(1, 6) * DAY
+        signup.pause(self.reader, until, now=self.now)
+
+    def resume(self):
+        signup.resume(self.reader, now=self.now)
+
+    def leave(self):
+        planning.plan(self.now)
+        signup.unsubscribe(self.reader.public_id, door=DOOR, now=self.now)
+        self.papers.clear()
+
+    def come_back(self):
+        if self.reader.unsubscribed_at:
+            kind = self.chance.choice(["confirm", "goodbye"])
+            self.clock.now += MINUTE  # A link of the moment in which she confirmed was used.
+            signup.confirm(self.reader, self.now, door=DOOR, now=self.now, kind=kind)
+
+    def move(self):
+        try:
+            moving.ask(self.reader, f"{self.chance.randrange(4)}@example.org", now=self.now)
+            for side in ("old", "new"):
+                moving.agree(self.reader, side, self.now, door=DOOR, now=self.now)
+        except moving.NotOpen:
+            pass
+
+    def suppress(self):
+        operating.suppress(self.reader, "a test", now=self.now)
+        self.wait()
+        operating.lift(self.reader, now=self.now)
+
+    WEIGHTS = {
+        **{wait: 30, paper: 16, come_back: 10, mood: 6, worker_dies: 5},
+        **{zone: 4, hour: 4, pause: 4, resume: 3, leave: 3, move: 3},
+        **{weekdays: 2, nothing_runs: 2, suppress: 1},
+    }
+
+    def go_on(self):
+        (act,) = self.chance.choices(list(self.WEIGHTS), self.WEIGHTS.values())
+        act(self)
+
+    def looks_as_promised(self):
+        came = self.wire.arrived
+        by_name = {one.name: one for one in reversed(came)}
+        digests = sorted(by_name.values(), key=lambda one: one.at)
+        for one in came:
+            assert one.mime == by_name[one.name].mime
+        assert all(sum(two.name == one.name for two in came) <= 2 for one in digests)
+        assert len({one.day for one in digests}) == len(digests)
+        assert sum(len(one.papers) for one in digests) == len(self._got())
+        for earlier, later in pairwise(came):
+            apart = later.at - earlier.at
+            assert later.name == earlier.name or apart >= schedule.APART_AT_FIRST
+        left_at = self.reader.unsubscribed_at
+        assert left_at is None or not came or came[-1].at <= left_at
+        late = {"planned", "ended", "held"}  # Where nothing ran, they are.
+        assert not broken(self.now).keys() - late
+
+    def _got(self):
+        return set().union(*(one.papers for one in self.wire.arrived))
+
+    def ends_well(self):
+        """She has all papers that came out since she confirmed, but for what nobody knows."""
+        self.resume()
+        self.change(weekdays=schedule.EVERY_DAY)
+        if not self.reader.unsubscribed_at:
+            self.wait(hours=80)
+            assert broken(self.now) == {}
+            unknown = Pick.objects.filter(subscriber=self.pk).values_list("paper", flat=True)
+            assert self.papers <= self._got() | set(unknown)
+
+
+@pytest.mark.parametrize(
+    "seed", [1, 2, *(pytest.param(one, marks=pytest.mark.nightly) for one in range(3, 60))]
+)
+def test_whatever_happens_she_gets_what_she_was_promised(seed, settings, monkeypatch, clock):
+    settings.EMAIL_URL = "smtp://127.0.0.1:9"
+    wire = Wire(clock)
+    monkeypatch.setattr(delivery, "transport_for", lambda url: wire)
+    life = Life(seed, clock, wire)
+    for _ in range(60):
+        life.go_on()
+        life.looks_as_promised()
+    life.ends_well()
