@@ -173,11 +173,13 @@ def _written_on(subscribers, days) -> list[date | None]:
     confirmed.
     """
     letters = Letter.objects.filter(subscriber__in=subscribers, day__in={*days} - {None})
-    moments = letters.order_by().values_list("subscriber_id", "day", "created_at")
-    found = {(pk, day): at for pk, day, at in moments}
-    both = zip(subscribers, days, strict=True)
-    since = [found.get((one.pk, day)) if day else one.confirmed_at for one, day in both]
-    return [moment and schedule.local_day(moment, UTC) for moment in since]
+    written = letters.order_by().values_list("subscriber_id", "day", "created_at")
+    found = {(pk, day): at for pk, day, at in written}
+    moments = [
+        found.get((one.pk, day)) if day else one.began_at or one.confirmed_at
+        for one, day in zip(subscribers, days, strict=True)
+    ]
+    return [moment and schedule.local_day(moment, UTC) for moment in moments]
 
 
 def _write_down(dues, receipt, now):

@@ -16,7 +16,7 @@ from django.db import connection
 
 from digest import planning, upkeep
 from digest.models import Alarm, Coverage, Digest, Harvest, Observation, Pick, Response
-from subscriptions import changing, seals, signup
+from subscriptions import changing, erasing, seals, signup
 from subscriptions.models import Letter, LetterEvent, Provider, Seal, Subscriber, Topic
 from subscriptions.post import delivery, retention
 from subscriptions.post.doubts import folder_of_journals
@@ -244,7 +244,7 @@ def test_readers_who_are_erased_while_a_moment_is_looked_for_are_in_nobodys_way(
         answer, left = execute(sql, params, many, context), left - 1
         if left == 0:
             for one in Subscriber.objects.all() if looks == 1 else [last]:
-                signup.erase(one, now=NOW)
+                erasing.erase(one, now=NOW)
         return answer
 
     with connection.execute_wrapper(erase):

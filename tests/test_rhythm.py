@@ -205,7 +205,7 @@ def test_where_her_days_are_not_those_of_papers_no_paper_of_a_pause_is_lost(zone
     left_at = one.next_due_at
     tick(left_at)
     pause = {"hour": 20, "paused_until": TODAY + 6 * DAY}
-    signup.change(one, None, pause, now=left_at + timedelta(hours=1))
+    changing.change(one, None, pause, now=left_at + timedelta(hours=1))
     late = make.paper("Graph networks", day=left_at.date())
     one.refresh_from_db()
     again = one.next_due_at
@@ -239,7 +239,7 @@ def test_after_a_pause_one_digest_has_the_best_of_the_gap_and_says_so(outbox, st
 def test_who_pauses_before_her_first_digest_has_left_loses_no_paper_either():
     one = make.subscriber(now=at(TODAY - 12 * DAY))
     planning.plan(at(TODAY - 12 * DAY))
-    signup.change(one, None, {"paused_until": TODAY}, now=at(TODAY - 12 * DAY))
+    changing.change(one, None, {"paused_until": TODAY}, now=at(TODAY - 12 * DAY))
     paper = make.paper("Graph networks in the gap", day=TODAY - 10 * DAY)
     older = make.paper("Graph networks of before", day=TODAY - 21 * DAY)
     live(TODAY, 1)

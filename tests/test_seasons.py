@@ -16,7 +16,7 @@ from django.db import transaction
 
 from digest import planning
 from digest.models import Pick
-from subscriptions import moving, operating, schedule, signup
+from subscriptions import changing, moving, operating, schedule, signup
 from subscriptions.models import Letter, Subscriber
 from subscriptions.post import delivery, ledger, office, sending, writing
 from subscriptions.post.line import Verdict
@@ -148,7 +148,7 @@ class Life:
 
     def change(self, **settings):
         if not self.reader.unsubscribed_at:
-            signup.change(self.reader, None, settings, now=self.now)
+            changing.change(self.reader, None, settings, now=self.now)
 
     def zone(self):
         self.change(timezone=self.chance.choice(ZONES))
@@ -161,10 +161,10 @@ class Life:
 
     def pause(self):
         until = schedule.local_day(self.now, self.reader.zone) + self.chance.randint(1, 6) * DAY
-        signup.pause(self.reader, until, now=self.now)
+        changing.pause(self.reader, until, now=self.now)
 
     def resume(self):
-        signup.resume(self.reader, now=self.now)
+        changing.resume(self.reader, now=self.now)
 
     def leave(self):
         planning.plan(self.now)
