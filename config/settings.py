@@ -282,6 +282,10 @@ SILENCED_SYSTEM_CHECKS = ["mail.W001"]
 # ---- The digest
 
 NEW_DAYS = whole_number("NEW_DAYS", 7)  # A paper is new for so many days.
+if KEEP_LETTERS.days < NEW_DAYS:
+    raise ImproperlyConfigured(
+        f"NEW_DAYS is {NEW_DAYS}: above KEEP_LETTERS_DAYS, readers would get papers again."
+    )
 CORPUS_DAYS = whole_number("CORPUS_DAYS", 90)  # The model is fitted on so many.
 RANKING = numbers("RANKING", "floor=0.2")  # Changes to digest.ranking.tuning.Tuning.
 
