@@ -89,20 +89,22 @@ def _second_chances(subscribers, profiles: list[Profile], issue, tuning) -> list
 
 def _seen(subscribers, issue, **among) -> list[set[int]]:
     """Return, for each subscriber, where the papers stand that she has had or brought along,
-    `among` some, or had under other ids, however long ago.
+    `among` some, or under other ids, however long ago.
     """
     picks = Pick.objects.filter(subscriber__in=subscribers)
+    library = LibraryPaper.objects.filter(subscriber__in=subscribers)
     # Asked of each row: joined or of a list, SQLite would seek every paper for every reader, once
     # it knows by ANALYZE how large its tables are.
     papers = Paper.objects.filter(**among)
     theirs = picks.filter(Exists(papers.filter(pk=OuterRef("paper"))))
+    known = library.filter(Exists(papers.filter(pk=OuterRef("identity"))))
     # Apart: joined by OR, all picks that they ever had would be read.
-    under_others = picks.filter(paper__in=issue.edition.aliases)
-    known = LibraryPaper.objects.filter(
-        Exists(papers.filter(pk=OuterRef("identity"))), subscriber__in=subscribers
-    )
+    others = list(issue.edition.aliases)
     rows = _pairs(theirs, "paper_id").union(
-        _pairs(under_others, "paper_id"), _pairs(known, "identity"), all=True
+        _pairs(picks.filter(paper__in=others), "paper_id"),
+        _pairs(known, "identity"),
+        _pairs(library.filter(identity__in=others), "identity"),
+        all=True,
     )
     had = defaultdict(set)
     for subscriber_id, paper_id in rows.order_by():  # The model's order is none of a union's.

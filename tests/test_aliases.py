@@ -7,7 +7,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from digest import archive, asking, editions, fitting, planning, rehearsal
+from digest import archive, asking, editions, fitting, library, planning, rehearsal
 from digest.aliases import aliases_of
 from digest.models import Observation, Paper, Pick
 from digest.ranking.profile import Interest, Profile
@@ -199,6 +199,16 @@ def test_a_work_that_came_from_arxiv_first_does_not_come_from_another_source():
     had(someone, paper)
     earlier(0)
     assert came() == set()
+
+
+def test_a_work_that_she_brought_along_does_not_come_under_its_other_id():
+    someone, paper = early_reader(1), earlier()
+    bibliography = f"@misc{{a, title = {{{paper.title}}}}}\n@misc{{b, title = {{On bread}}}}"
+    library.add(someone, bibliography, NOW - DAY)
+    assert someone.library.filter(identity=EARLIER).exists()
+    on_arxiv()
+    make.paper("Graph networks of rivers", id="2606.1")
+    assert came() == {"2606.1"}
 
 
 def test_who_never_had_the_work_gets_it():
