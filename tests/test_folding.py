@@ -235,7 +235,7 @@ def test_it_doesnt_come_again_as_a_second_chance(alike):
     ):
         for days, count in ((2, 1), (9, votes)):
             paper.observations.create(source="huggingface", day=TODAY + days * DAY, upvotes=count)
-    other = make.subscriber(interests="graph networks", next_due_at=NOW + 10 * DAY)
+    other = make.subscriber(interests="graph networks", now=NOW + 10 * DAY)
     planning.plan(NOW + 10 * DAY)
     assert Pick.objects.filter(subscriber=other, paper=relative, basis="second").exists()
     assert Pick.objects.filter(subscriber=someone).count() == 2
