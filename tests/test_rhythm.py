@@ -236,10 +236,13 @@ def test_after_a_pause_one_digest_has_the_best_of_the_gap_and_says_so(outbox, st
         assert "last looked through for you 12 days ago. Here is the best of the 13 that" in said
 
 
-def test_who_pauses_before_her_first_digest_has_left_loses_no_paper_either():
-    one = make.subscriber(now=at(TODAY - 12 * DAY))
+@pytest.mark.parametrize("moves", [False, True])
+def test_who_pauses_before_her_first_digest_has_left_loses_no_paper_either(moves):
+    one = make.subscriber(now=at(TODAY - 12 * DAY), began_at=at(TODAY - 12 * DAY))
     planning.plan(at(TODAY - 12 * DAY))
     changing.change(one, None, {"paused_until": TODAY}, now=at(TODAY - 12 * DAY))
+    if moves:
+        move(one, TODAY - DAY)
     paper = make.paper("Graph networks in the gap", day=TODAY - 10 * DAY)
     older = make.paper("Graph networks of before", day=TODAY - 21 * DAY)
     live(TODAY, 1)
