@@ -100,8 +100,8 @@ def find(asked: str, *, page: int = 1, newest: bool = False) -> Results:
     shown, most = _shown(found, asked, papers), RANKED if count > len(ids) == RANKED else 0
     is_plain = papers is None
     is_wordless = not (is_plain or queries(asked))
-    told = {"is_plain": is_plain, "is_wordless": is_wordless, "unobeyed": operators(asked)}
-    told["is_name"] = is_name and not named
+    told = {"is_plain": is_plain, "is_wordless": is_wordless, "is_name": is_name}
+    told["unobeyed"] = operators(asked)
     return Results(asked, shown, count, page, pages, most, **told)
 
 
