@@ -177,6 +177,11 @@ def test_what_holds_no_paper_is_refused_and_stays_in_the_form(client):
     assert "No paper could be read" in page.xpath("//*[@role='alert']")[0].text
 
 
+def test_where_nothing_was_brought_the_page_tells_nothing_of_it(client):
+    page = lxml.html.fromstring(client.get(address(make.subscriber())).content)
+    assert not page.xpath("//*[@id='said']")
+
+
 def test_a_file_of_which_no_piece_could_be_read_is_told(client):
     page = client.post(address(make.subscriber()), SUMS | {"new": 0})
     assert page.status_code == 400
