@@ -1,7 +1,8 @@
 """Bibliographies, as reference managers write them: BibTeX, RIS, or one title or arXiv id a line.
 
 PubMed's own format and EndNote's are read as RIS is: a tag begins what a line tells. Between the
-entries of any format, lines of arXiv ids are read; all else there is a comment.
+entries of any format, lines of arXiv ids are read, and between those of BibTeX entries of another;
+all else there is a comment.
 
 Whatever can be read is read: an entry that is broken costs itself alone.
 """
@@ -121,12 +122,21 @@ def _of_bibtex(text):
             title, abstract = ": ".join(whole), fields.get("abstract", "")
             said = {"title": _ungrouped(title), "abstract": _ungrouped(abstract)}
             yield block.key, fields | said
-        elif isinstance(block, ImplicitComment):  # What else stands between entries is a comment.
-            yield from chain.from_iterable(map(_of_ids, block.comment.splitlines()))
+        elif isinstance(block, ImplicitComment):
+            yield from _between(block.comment)
         elif isinstance(block, ParsingFailedBlock):
             yield _begins(block.raw or ""), {}
     if beyond:
         yield _begins(text[beyond.start() :][:LONGEST_LINE]), {}
+
+
+def _between(text):
+    """Return what stands between entries of BibTeX: entries of another format, or arXiv ids. All
+    else is a comment.
+    """
+    if RIS.search(text):
+        return _of_ris(text)
+    return chain.from_iterable(map(_of_ids, text.splitlines()))
 
 
 def _begins(entry):

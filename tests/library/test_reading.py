@@ -229,6 +229,14 @@ def test_ids_of_arxiv_before_between_and_behind_entries_are_read(entry):
     ]
 
 
+@pytest.mark.parametrize("other", [RIS, MEDLINE, ENDNOTE])
+def test_entries_of_two_formats_are_read_in_any_order(other):
+    bibtex = "@misc{a, title = {A work on noodles}}\n"
+    alone = {one.title for one in read(other)}
+    for text in (bibtex + other, other + bibtex, f"{bibtex}\n1706.03762\n{other}"):
+        assert {one.title for one in read(text)} - {""} == alone | {"A work on noodles"}
+
+
 def test_an_id_within_an_entry_is_a_part_of_it():
     """Addresses of the same paper on lines of their own, and an abstract that ends with an id."""
     ris = (
