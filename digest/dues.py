@@ -1,14 +1,14 @@
 """Who is due: for which local day, which days ended before, and when she had her last digest."""
 
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import UTC, date, timedelta
 
 from django.db.models import F, OuterRef, Q, Subquery
 
 from digest.choosing import Planned
 from digest.models import Digest
 from subscriptions import schedule
-from subscriptions.models import Subscriber
+from subscriptions.models import Letter, Subscriber
 
 
 @dataclass
@@ -61,6 +61,21 @@ def last_days(subscribers: list[Subscriber], before: date) -> list[date | None]:
     found = Subscriber.objects.filter(pk__in=[one.pk for one in subscribers])
     lasts = dict(found.values_list("pk", last))
     return [lasts.get(one.pk) for one in subscribers]
+
+
+def written_on(subscribers: list[Subscriber], days: list[date | None]) -> list[date | None]:
+    """Return on which day of UTC each one's digest of that day was written: papers are of days of
+    UTC, and hers may have been the day before or after. Who has had none waits for it since she
+    confirmed.
+    """
+    letters = Letter.objects.filter(subscriber__in=subscribers, day__in={*days} - {None})
+    written = letters.order_by().values_list("subscriber_id", "day", "created_at")
+    found = {(pk, day): at for pk, day, at in written}
+    moments = [
+        found.get((one.pk, day)) if day else one.began_at or one.confirmed_at
+        for one, day in zip(subscribers, days, strict=True)
+    ]
+    return [moment and schedule.local_day(moment, UTC) for moment in moments]
 
 
 def since_last(subscriber: Subscriber, last: date | None, day: date) -> date | None:

@@ -25,7 +25,15 @@ from django.db.models import Exists, OuterRef, Q
 
 from digest import coverage
 from digest.choosing import Planned, rank
-from digest.dues import Due, due_of, last_days, save_moments, since_last, still_due
+from digest.dues import (
+    Due,
+    due_of,
+    last_days,
+    save_moments,
+    since_last,
+    still_due,
+    written_on,
+)
 from digest.editions import days_back, forget_longer, issue_of
 from digest.models import NOTHING_TO_SAY, Digest, Paper, Pick
 from digest.rests import close_older, rested, still_rested
@@ -118,7 +126,7 @@ def propose(subscribers: list[Subscriber], now, *, may_store=True) -> list[Due]:
     lasts = last_days(readers, max(due.day for due in wanted))
     today = schedule.local_day(now, UTC)
     together = defaultdict(list)
-    for due, last, on in zip(wanted, lasts, _written_on(readers, lasts), strict=True):
+    for due, last, on in zip(wanted, lasts, written_on(readers, lasts), strict=True):
         due.since = since_last(due.subscriber, last, due.day)
         together[max(days_back(due.day, last), days_back(today, on))].append(due)
     for days in sorted(together):
@@ -161,25 +169,10 @@ def new_to(subscriber: Subscriber, day: date, now) -> tuple[date, int]:
     Today it is the day of UTC.
     """
     lasts = last_days([subscriber], day)
-    (last,), (on,) = lasts, _written_on([subscriber], lasts)
+    (last,), (on,) = lasts, written_on([subscriber], lasts)
     is_today = day == schedule.local_day(now, subscriber.zone)
     until = schedule.local_day(now, UTC) if is_today else day
     return until, max(days_back(day, last), days_back(until, on))
-
-
-def _written_on(subscribers, days) -> list[date | None]:
-    """Return on which day of UTC each one's digest of that day was written: papers are of days of
-    UTC, and hers may have been the day before or after. Who has had none waits for it since she
-    confirmed.
-    """
-    letters = Letter.objects.filter(subscriber__in=subscribers, day__in={*days} - {None})
-    written = letters.order_by().values_list("subscriber_id", "day", "created_at")
-    found = {(pk, day): at for pk, day, at in written}
-    moments = [
-        found.get((one.pk, day)) if day else one.began_at or one.confirmed_at
-        for one, day in zip(subscribers, days, strict=True)
-    ]
-    return [moment and schedule.local_day(moment, UTC) for moment in moments]
 
 
 def _write_down(dues, receipt, now):

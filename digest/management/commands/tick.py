@@ -34,7 +34,8 @@ class Command(base.Command):
 
     def _plan(self, now):
         if not Subscriber.objects.due(now).exists():
-            return self.stdout.write(f"Nobody is due.{_when_next()}")
+            self.stdout.write(f"Nobody is due.{_when_next()}")
+            return
         from digest import planning  # numpy's import, which an idle minute need not pay.
 
         plan = planning.plan(now)
