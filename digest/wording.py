@@ -131,7 +131,7 @@ def why(basis: str, topic: str, terms: Sequence[str], votes: int, area: str) -> 
 
 def _why(basis, topic, terms, votes, area):
     words = ", ".join(terms)
-    authors = ", ".join(asked_for(topic))
+    authors = _authors(topic)
     topic = authors or _readable(topic)
     if basis == "topic" and authors:
         # Translators: why a paper is in a letter: the reader follows a person, who wrote it.
@@ -203,8 +203,21 @@ def told(event) -> dict:
 
 def names(topics: Sequence[str]) -> str:
     """Return the names of topics on one line, which may be cut."""
-    named = [", ".join(asked_for(topic)) or _readable(topic) for topic in topics]
-    return shortened(", ".join(shortened(name, TOPIC) for name in named), TOPICS)
+    return shortened(", ".join(map(_named, topics)), TOPICS)
+
+
+# Many letters have the same topics.
+
+
+@lru_cache(10_000)
+def _named(topic):
+    return shortened(_authors(topic) or _readable(topic), TOPIC)
+
+
+@lru_cache(10_000)
+def _authors(topic):
+    """Return the names of those for whom a topic asks, on one line."""
+    return ", ".join(asked_for(topic))
 
 
 #: Readers write LaTeX too: topics such as "$\alpha$-stable processes".
