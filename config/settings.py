@@ -207,7 +207,7 @@ CACHES = {
     }
     if CACHE_URL
     else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
-    # Pages that are the same for everyone, in each process's own memory: see digest/shared.py.
+    # Pages that are the same for everyone, in each process's own memory: see digest/page_cache.py.
     "pages": {
         "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
         "LOCATION": "pages",

@@ -7,7 +7,7 @@ from django.template.loader import render_to_string
 from django.utils.text import get_text_list
 from django.utils.translation import gettext as _
 
-from digest import keeping
+from digest import kept_data
 from digest.sources.biorxiv import SERVERS
 from subscriptions.models import Topic
 from subscriptions.post import esps
@@ -21,7 +21,7 @@ NAMES = {"arxiv": "arXiv", "huggingface": "Hugging Face", **SERVERS}
 def privacy(request):
     """What is kept of readers, what for and until when, as tables and settings are now."""
     context = {
-        "kept": keeping.parts(),
+        "kept": kept_data.parts(),
         "sources": get_text_list([NAMES.get(one, one) for one in settings.SOURCES], _("and")),
         "writes_files": settings.EMAIL_URL.startswith("file:"),
         "provider": _provider(),

@@ -21,13 +21,13 @@ from django.db.models import Q, Value
 from django.db.models.functions import Greatest
 from django.db.utils import DatabaseError, Error, InterfaceError, InternalError, OperationalError
 
-from digest import coverage, promises, pulses
+from digest import coverage, heartbeats, promises
+from digest.leases import Lease
 from digest.models import Alarm, Harvest
-from digest.turns import Lease
 from subscriptions import limits
 from subscriptions.models import Letter
-from subscriptions.post import clock, refusals, sending, standing
-from subscriptions.post.standing import utc
+from subscriptions.post import clock, refusals, sending, status
+from subscriptions.post.status import utc
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ class Found:
 
 def _beat(now) -> Iterator[Found]:
     """Never a tick is no alarm: a database in which nothing has run yet has nobody to wait."""
-    last = pulses.last(pulses.TICK)
+    last = heartbeats.last(heartbeats.TICK)
     if last is not None and last < now - STILL:
         yield Found("beat", f"The last tick was {utc(last)}: {_why_still(now)}.")
 
@@ -123,9 +123,9 @@ def _uncertain(now):
 def _sending(now):
     row = sending.current()
     if row.stopped_at and row.stopped_at < now - FORGOTTEN:
-        yield Found("stopped", standing.of_sending(now).said)
+        yield Found("stopped", status.of_sending(now).said)
     if not row.stopped_at and row.is_alarming:
-        yield Found("breaker", standing.of_sending(now).said)
+        yield Found("breaker", status.of_sending(now).said)
 
 
 def _floods(now):

@@ -21,12 +21,12 @@ from django.db.models import Count, Max
 
 from digest import arrays, files, fitting
 from digest.fitting import Damaged
+from digest.leases import Lease
 from digest.models import ArchiveFile, FittedModel, Paper
 from digest.ranking.archive import Archive
 from digest.ranking.archiving import Facts, Texts, arrays_of
 from digest.ranking.corpus import Corpus
 from digest.sources.taxonomy import merged
-from digest.turns import Lease
 
 logger = logging.getLogger(__name__)
 

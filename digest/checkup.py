@@ -26,18 +26,18 @@ from digest.models import ArchiveFile, FittedModel, Paper
 from subscriptions import mail
 from subscriptions.models import Letter, LetterFact, Subscriber, Topic
 from subscriptions.post import (
-    aside,
     dns_check,
     dns_records,
     esps,
     mailboxes,
     oracles,
     signing,
-    standing,
+    status,
+    unreadable,
     verp,
 )
-from subscriptions.post.doubts import folder_of_journals
 from subscriptions.post.smtp_server import SmtpTransport, check
+from subscriptions.post.sweeper import folder_of_journals
 from subscriptions.post.transports import transport_for
 
 #: Names that belong to nobody (RFC 2606): DNS has nothing to say of them.
@@ -175,7 +175,7 @@ def _mail_server(now):
 
 
 def _sending(now):
-    sending = standing.of_sending(now)
+    sending = status.of_sending(now)
     if sending.grade == "stopped":
         return "wrong", f"{sending.said} When all is well: `manage.py sending resume`."
     if sending.grade == "tripped":
@@ -225,7 +225,7 @@ def _journal(now):
 
 
 def _doubts(now):
-    for queue in standing.queues(now):
+    for queue in status.queues(now):
         if queue.state == Letter.State.UNCERTAIN:
             return "note", f"of {queue.count} letters {queue.label}: {queue.said}."
     return "ok", "no letter is in doubt"
@@ -270,8 +270,8 @@ def _bounces(now):
         return "ok", "letters become files, and none comes back"
     if esps.names_one(settings.EMAIL_URL):
         return _provider_events(esps.account_of(settings.EMAIL_URL).esp)
-    if unread := len(list(aside.folder().glob("*.eml"))):
-        return "note", f"{unread} messages could not be read: look into {aside.folder()}."
+    if unread := len(list(unreadable.folder().glob("*.eml"))):
+        return "note", f"{unread} messages could not be read: look into {unreadable.folder()}."
     if settings.BOUNCE_MAILBOX:
         try:
             with mailboxes.open_mailbox(settings.BOUNCE_MAILBOX).open():

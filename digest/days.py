@@ -9,7 +9,7 @@ from django.utils.formats import date_format
 from digest.models import Digest, Pick
 from subscriptions import schedule
 from subscriptions.models import Subscriber
-from subscriptions.post import standing
+from subscriptions.post import status
 
 SHOWN = 14
 
@@ -45,7 +45,7 @@ def _digests(subscriber, first):
 def _told(subscriber, day, digest, now):
     if digest is None:
         return Day(day, _why_none(subscriber, day, now))
-    return Day(day, standing.of_letter(digest.letter, now), digest, digest.leading)
+    return Day(day, status.of_letter(digest.letter, now), digest, digest.leading)
 
 
 def _why_none(subscriber, day, now) -> str:

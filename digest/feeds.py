@@ -20,8 +20,8 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from digest.models import PaperEvent, Pick
+from digest.page_cache import same_for_all
 from digest.papers import latest
-from digest.shared import same_for_all
 from subscriptions import links
 from subscriptions.models import Letter, Subscriber, Topic
 from subscriptions.plaintext import cleaned, one_line

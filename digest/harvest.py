@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from digest import coverage, storing
 from digest.counts import counted
+from digest.leases import DatabaseCache, DatabaseGate, Lease
 from digest.models import Harvest, Paper
 from digest.sources import calendar, taxonomy
 from digest.sources.arxiv import ArXiv
@@ -24,7 +25,6 @@ from digest.sources.biorxiv import BioRxiv
 from digest.sources.huggingface import HuggingFace
 from digest.sources.plug import Batch, LooksUp, MalformedFeed, SharesHosts, Source
 from digest.sources.web import Refused, Unavailable, Web
-from digest.turns import DatabaseCache, DatabaseGate, Lease
 from subscriptions import mail
 
 logger = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 
-from digest import pulses
+from digest import heartbeats
 from digest.models import Pulse
 from subscriptions.mac import seal
 
@@ -19,7 +19,7 @@ OF_INTEREST = timedelta(days=30)  # By then, few open a link of such an old lett
 
 def note(now: datetime) -> None:
     """Write down that the key is in use, as a keyed hash that tells nobody what it is."""
-    pulses.beat(_name(settings.SECRET_KEY), now)
+    heartbeats.beat(_name(settings.SECRET_KEY), now)
 
 
 def last_of_another(now: datetime) -> datetime | None:

@@ -20,7 +20,7 @@ from django.db.utils import Error as DatabaseError
 from kombu.exceptions import OperationalError
 from kombu.transport import virtual
 
-from digest import alarms, coverage, health, promises, pulses
+from digest import alarms, coverage, health, heartbeats, promises
 from digest.models import Alarm, Feedback, Harvest
 from subscriptions.models import Consent, Letter, Subscriber
 from subscriptions.post import clock, retention, sending
@@ -79,7 +79,7 @@ def _planning(now):
         "How long the digest has been due that should have been planned first.",
         _seconds(now, late["at"]) if late["at"] else 0,
     )
-    tick = pulses.last(pulses.TICK)
+    tick = heartbeats.last(heartbeats.TICK)
     yield from _one(
         "tick_age_seconds",
         "How long ago beat's last tick reached a worker.",

@@ -6,7 +6,7 @@ from datetime import UTC, timedelta
 from django.db.models import Count, Q
 from django.template.loader import render_to_string
 
-from digest import front, steering, wording
+from digest import home_page, steering, wording
 from digest.models import Digest, Pick
 from subscriptions import links, schedule
 
@@ -27,11 +27,11 @@ def difference(subscriber, wishes, settings, now) -> str:
 
     changed = wished(wishes, settings.get("size", subscriber.size), subscriber)
     try:
-        with front.turn():
+        with home_page.turn():
             found = rehearsal.compare(subscriber, changed, now, weekdays=settings.get("weekdays"))
     except fitting.NotFitted:
         return render_to_string("digest/_difference.html", {"is_early": True})
-    except front.Busy:
+    except home_page.Busy:
         return render_to_string("digest/_difference.html", {"is_busy": True})
     context = {"difference": found, "limit": f":{TITLES}", "shown": TITLES}
     context |= {
@@ -61,11 +61,11 @@ def alike(subscriber, now) -> str:
         return render_to_string("digest/_alike.html", {"is_too_few": True})
     hers = replace(profile, follows=(), is_known=True)
     try:
-        with front.turn():
+        with home_page.turn():
             found = rehearsal.rehearse(hers, now, steering.known_to(subscriber))
     except fitting.NotFitted:
         return ""
-    except front.Busy:
+    except home_page.Busy:
         return render_to_string("digest/_alike.html", {"is_busy": True})
     first = schedule.local_day(now, UTC) - LATELY
     picks = [pick for day in found.days for pick in day.picks if pick.paper.day > first]

@@ -15,9 +15,9 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.safestring import mark_safe
 
-from digest.lines import line
+from digest.listings import line
 from digest.models import Paper
-from digest.shared import SECONDS, same_for_all
+from digest.page_cache import SECONDS, same_for_all
 from digest.sources import taxonomy
 from digest.sources.biorxiv import SERVERS
 from digest.sources.records import BadRecord, canonical_id

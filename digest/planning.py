@@ -25,7 +25,7 @@ from django.db.models import Exists, OuterRef, Q
 
 from digest import coverage
 from digest.choosing import Planned, rank
-from digest.dues import (
+from digest.due import (
     Due,
     due_of,
     last_days,
@@ -35,9 +35,9 @@ from digest.dues import (
     written_on,
 )
 from digest.editions import days_back, forget_longer, issue_of
+from digest.leases import Lease
 from digest.models import NOTHING_TO_SAY, Digest, Paper, Pick
-from digest.rests import close_older, rested, still_rested
-from digest.turns import Lease
+from digest.spacing import close_older, rested, still_rested
 from subscriptions import schedule
 from subscriptions.models import Letter, LetterEvent, Subscriber
 from subscriptions.post import sending

@@ -19,7 +19,7 @@ from django.db import connection
 from django.http.request import validate_host
 from django.utils import timezone
 
-from digest import alarms, health, keys, pulses
+from digest import alarms, health, heartbeats, keys
 from digest.models import Alarm, Harvest
 from subscriptions import limits
 from subscriptions.models import Consent
@@ -241,7 +241,7 @@ def sources(now) -> Answer:
 
 
 def ticks(now) -> Answer:
-    last = pulses.last(pulses.TICK)
+    last = heartbeats.last(heartbeats.TICK)
     if last is None:
         return "note", (
             "nothing has ticked yet: run `manage.py serve`, or beat with a worker, or `manage.py "

@@ -8,7 +8,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from digest import citations, steering, wording
-from digest.lines import line
+from digest.listings import line
 from digest.models import Paper, PaperEvent
 from digest.views import bad_link, holder_of
 from subscriptions import links

@@ -15,7 +15,7 @@ from itertools import chain
 from django.conf import settings
 from django.utils.safestring import SafeString, mark_safe
 
-from digest import archive, asking
+from digest import archive, explanations
 from digest.models import Paper
 from digest.ranking import text
 from digest.ranking.archive import Archive
@@ -79,9 +79,9 @@ def find(asked: str, *, page: int = 1, newest: bool = False) -> Results:
     asked = " ".join(asked.split())[:LONGEST]
     if not asked:
         return Results(asked)
-    named = asking.paper_by_id(asked)
-    arxiv_id = asking.arxiv_id(asked)
-    doi = "" if arxiv_id else asking.doi(asked)
+    named = explanations.paper_by_id(asked)
+    arxiv_id = explanations.arxiv_id(asked)
+    doi = "" if arxiv_id else explanations.doi(asked)
     if (arxiv_id or doi) and " " not in asked:  # Alone, or an address: there are no words in it.
         found = [named] if named else []
         return Results(asked, _shown(found, asked, None), len(found), arxiv_id=arxiv_id, doi=doi)

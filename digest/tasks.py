@@ -9,10 +9,10 @@ from subscriptions.tasks import deliver_due_letters, in_time
 
 @shared_task
 def plan_digests():
-    from digest import planning, pulses  # numpy's import, which only workers pay.
+    from digest import heartbeats, planning  # numpy's import, which only workers pay.
 
     now = clock.of_database()  # Workers' clocks may be ahead.
-    pulses.beat(pulses.TICK, now)
+    heartbeats.beat(heartbeats.TICK, now)
     if planning.plan(now).letters:
         deliver_due_letters.delay()
 
@@ -57,10 +57,10 @@ def learn_from_feedback():
 @shared_task
 def watch():
     """See what is wrong, and tell of it. That this runs at all is a sign of life, too."""
-    from digest import alarms, keys, pulses
+    from digest import alarms, heartbeats, keys
 
     now = clock.of_database()
-    pulses.beat(pulses.TICK, now)
+    heartbeats.beat(heartbeats.TICK, now)
     keys.note(now)
     alarms.watch(now)
 

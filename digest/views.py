@@ -16,9 +16,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods, require_safe
 
-from digest import front, health, panels, steering, tasks
+from digest import health, home_page, panels, steering, tasks
 from digest.models import Digest, Feedback, Paper
-from digest.shared import same_for_all
+from digest.page_cache import same_for_all
 from subscriptions import links, schedule
 from subscriptions.forms import SignUpForm, WishesForm
 from subscriptions.hints import hint
@@ -56,7 +56,7 @@ def preview(request):
     address of the page, which names her wishes alone.
     """
     if request.method != "POST":
-        part = front.part_for(_wishes(request.GET), timezone.now())
+        part = home_page.part_for(_wishes(request.GET), timezone.now())
         response = HttpResponse(part, headers={"X-Robots-Tag": "noindex"})
         patch_cache_control(response, private=True)  # Her wishes, and maybe that many look now.
         return response
@@ -80,7 +80,7 @@ def _home(request, sent):
         "consent": CONSENT,
         **Topic.objects.offered_beside(named).apart(),
         "gone": [slug for slug in named if slug not in known],
-        "part": front.part_for(form, timezone.now()),
+        "part": home_page.part_for(form, timezone.now()),
     }
     response = render(request, "digest/home.html", context)
     if form.is_bound:  # Nobody else's business, and no page to be found.
@@ -244,7 +244,7 @@ def _steered(done):
 @for_token_holders
 def why(request, token):
     """Why one paper is, or is not, in her digest."""
-    from digest import asking  # The model and numpy, which only pages that rank pay.
+    from digest import explanations  # The model and numpy, which only pages that rank pay.
 
     subscriber = holder_of(token, "preferences")
     if subscriber is None:
@@ -256,7 +256,7 @@ def why(request, token):
         "token": token,
         "gets_digests": subscriber.state_at(now) == "active",
         "asked": asked,
-        "answer": asking.ask(subscriber, asked, day, now) if asked else None,
+        "answer": explanations.ask(subscriber, asked, day, now) if asked else None,
         "new_days": settings.NEW_DAYS,
         "size": subscriber.size,
     }

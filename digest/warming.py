@@ -12,7 +12,7 @@ from django.db import DatabaseError, connections
 from django.http import QueryDict
 from django.utils import timezone
 
-from digest import front
+from digest import home_page
 from digest.models import FittedModel
 from subscriptions.forms import WishesForm
 from subscriptions.models import Topic
@@ -66,5 +66,5 @@ def _try_out():
     from digest import searching
 
     for topic in Topic.objects.curated()[:1]:
-        front.part_for(WishesForm(QueryDict(f"topics={topic.slug}")), timezone.now())
+        home_page.part_for(WishesForm(QueryDict(f"topics={topic.slug}")), timezone.now())
         searching.find(topic.query)

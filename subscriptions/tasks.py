@@ -13,7 +13,7 @@ from celery.signals import worker_init, worker_shutting_down
 from django.db import connection
 
 from subscriptions import merging
-from subscriptions.post import clock, delivery, doubts, office
+from subscriptions.post import clock, delivery, office, sweeper
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ def deliver_due_letters():
     """
     now = clock.of_database()
     try:
-        doubts.sweep(now)
+        sweeper.sweep(now)
     except Exception:  # What is due leaves all the same.
         logger.exception("the sweep broke")
     rounds = ceil(office.waiting(now, limit=A_ROUND * ROUNDS) / A_ROUND)

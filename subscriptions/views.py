@@ -36,7 +36,7 @@ from subscriptions import (
     signup,
 )
 from subscriptions.models import Letter, Subscriber, Topic, TopicPreference
-from subscriptions.post import standing
+from subscriptions.post.status import of_sending
 from subscriptions.races import once_more
 
 CONSENT = _("Send me one email a day with new research papers. I can stop it with one click.")
@@ -269,7 +269,7 @@ def _awaited(email, now):
 
 def _is_held_up(now):
     """Return whether no letters leave at the moment."""
-    return standing.of_sending(now).grade != "on"
+    return of_sending(now).grade != "on"
 
 
 @for_token_holders

@@ -9,7 +9,7 @@ from django.apps import apps
 from django.conf import settings as wired
 from django.contrib.admin.models import LogEntry
 
-from digest import about, archive, checkup, keeping, planning
+from digest import about, archive, checkup, kept_data, planning
 from subscriptions import erasing, links
 from subscriptions.models import Subscriber, Volley
 from subscriptions.post import delivery, office
@@ -39,10 +39,10 @@ def leads_to_a_reader(model, seen=()):
 
 
 def test_every_table_has_its_sentence_on_the_privacy_page_or_knows_no_reader():
-    told = {table for part in keeping.ALWAYS for table in part.tables}
+    told = {table for part in kept_data.ALWAYS for table in part.tables}
     ours = {model for room in ROOMS for model in apps.get_app_config(room).get_models()}
-    assert told | keeping.NOBODYS == ours | {LogEntry}
-    assert told & keeping.NOBODYS == set()
+    assert told | kept_data.NOBODYS == ours | {LogEntry}
+    assert told & kept_data.NOBODYS == set()
     readers = {model for model in apps.get_models() if leads_to_a_reader(model)}
     assert readers <= told
 
@@ -81,7 +81,7 @@ def test_the_privacy_page_tells_the_days_that_are_set(client, settings):
     assert "Kept for 333 days" in page
     assert "Kept for 1 day after the last step" in page
     assert "for 14 days" in page
-    for part in keeping.ALWAYS:
+    for part in kept_data.ALWAYS:
         assert str(part.title) in page
         assert str(part.what) in page
 
@@ -101,9 +101,9 @@ def test_the_privacy_page_tells_of_each_part_its_own_days(settings, monkeypatch,
     settings.KEEP_LETTERS, settings.KEEP_EVENTS, settings.KEEP_TRAIL = days(333), days(3), days(7)
     monkeypatch.setattr("digest.upkeep.UNCONFIRMED", days(2))
     monkeypatch.setattr("subscriptions.post.retention.KEEP_JOURNALS", days(4))
-    monkeypatch.setattr("subscriptions.post.aside.KEEP", days(5))
+    monkeypatch.setattr("subscriptions.post.unreadable.KEEP", days(5))
     monkeypatch.setattr("subscriptions.seals.BOUNCED_FOR", days(6))
-    (until,) = [part.until() for part in keeping.ALWAYS if part.title == title]
+    (until,) = [part.until() for part in kept_data.ALWAYS if part.title == title]
     assert kept in until
 
 

@@ -7,7 +7,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from digest import archive, asking, editions, fitting, library, planning, rehearsal
+from digest import archive, editions, explanations, fitting, library, planning, rehearsal
 from digest.aliases import aliases_of
 from digest.models import Observation, Paper, Pick
 from digest.ranking.profile import Interest, Profile
@@ -305,7 +305,7 @@ def test_asked_why_it_does_not_come_the_day_is_told_on_which_she_had_it(ranked_o
     had(someone, paper)
     on_arxiv()
     ranked_of()
-    answer = asking.ask(someone, ON_ARXIV, TODAY, NOW)
+    answer = explanations.ask(someone, ON_ARXIV, TODAY, NOW)
     assert answer.paper.pk == ON_ARXIV
     assert answer.pick.paper == paper
     assert answer.pick.digest.day == TODAY - 20 * DAY
@@ -335,4 +335,4 @@ def test_who_had_both_before_they_were_one_work_is_told_of_the_first():
     assert came() == {ON_ARXIV}
     Paper.objects.filter(pk=other.pk).update(title=TITLE)
     for asked in (EARLIER, ON_ARXIV):
-        assert asking.ask(someone, asked, TODAY, NOW).pick.paper == paper
+        assert explanations.ask(someone, asked, TODAY, NOW).pick.paper == paper

@@ -6,7 +6,7 @@ import lxml.html
 import pytest
 from django.urls import reverse
 
-from digest import fitting, front, library, steering
+from digest import fitting, home_page, library, steering
 from digest.models import FittedModel, Paper
 from subscriptions import links
 from tests import make
@@ -122,8 +122,8 @@ def test_nor_is_there_one_where_papers_cannot_be_ranked(client, clock, roads, re
 def test_while_many_are_ranked_for_she_is_asked_to_come_again(
     client, clock, roads, reader, monkeypatch
 ):
-    monkeypatch.setattr(front, "PATIENCE", 0.01)
+    monkeypatch.setattr(home_page, "PATIENCE", 0.01)
     like(reader, *roads[:3])
-    with front.turn(), front.turn():
+    with home_page.turn(), home_page.turn():
         assert "try again in a few seconds" in words_of(part_of(client, reader))
     assert are_new(titles_of(part_of(client, reader)), roads)

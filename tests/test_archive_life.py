@@ -9,11 +9,11 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 
 from digest import archive, checkup, editions, files, fitting, tasks, upkeep
+from digest.leases import Lease
 from digest.models import ArchiveFile, FittedModel, Paper
 from digest.ranking import model as ranking_model
 from digest.ranking.searching import search
 from digest.ranking.tuning import Tuning
-from digest.turns import Lease
 from tests import make
 from tests.make import NOW
 

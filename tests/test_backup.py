@@ -8,7 +8,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from digest import planning, pulses
+from digest import heartbeats, planning
 from digest.models import Pick
 from subscriptions.models import Letter
 from subscriptions.post import delivery
@@ -28,7 +28,7 @@ def embedded():
 
 
 def test_a_copy_made_while_somebody_writes_is_whole_and_its_owners_alone(embedded, tmp_path):
-    pulses.beat("before", MOMENT)
+    heartbeats.beat("before", MOMENT)
     name, copy = connection.settings_dict["NAME"], tmp_path / "copy.sqlite3"
     with closing(sqlite3.connect(name, isolation_level=None)) as writer:
         writer.execute("BEGIN IMMEDIATE")

@@ -11,7 +11,7 @@ from celery import Celery
 from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection
 
-from digest import alarms, checkup, health, keys, premises, pulses, tasks
+from digest import alarms, checkup, health, heartbeats, keys, premises, tasks
 from digest.models import Harvest
 from tests import make, services
 from tests.make import NOW
@@ -36,7 +36,7 @@ def sound(settings, monkeypatch):
     Harvest.objects.create(
         source="arxiv", state="done", today=NOW, started_at=NOW, touched_at=NOW - HOUR
     )
-    pulses.beat(pulses.TICK, NOW)
+    heartbeats.beat(heartbeats.TICK, NOW)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10**11, 0, 5 * 10**10))
 
 

@@ -16,11 +16,11 @@ from subscriptions.models import Letter, Sending
 from subscriptions.post import (
     delivery,
     dns_records,
-    doubts,
     esp_line,
     esps,
     oracles,
     sending,
+    sweeper,
 )
 from subscriptions.post.clock import running_from
 from subscriptions.post.line import Envelope
@@ -317,8 +317,8 @@ def test_a_provider_that_keeps_keys_is_handed_a_letter_again_and_sends_it_once(
     for _ in range(3):
         deliver(now)
         assert states() == {"uncertain"}
-        now += doubts.HOLD + MINUTE
-        doubts.sweep(now)
+        now += sweeper.HOLD + MINUTE
+        sweeper.sweep(now)
         now += 20 * MINUTE
     server.says = lambda path: None
     deliver(now)
@@ -339,8 +339,8 @@ def test_papers_that_may_have_arrived_stay_hers_though_the_next_try_surely_did_n
     letter = Letter.objects.get()
     server.says = lambda path: "drop"
     deliver()
-    later = NOW + doubts.HOLD + MINUTE
-    doubts.sweep(later)
+    later = NOW + sweeper.HOLD + MINUTE
+    sweeper.sweep(later)
     assert states() == {"planned"}
     server.says = lambda path: (422, {"message": "no"})
     if how == "leaves":
@@ -348,7 +348,7 @@ def test_papers_that_may_have_arrived_stay_hers_though_the_next_try_surely_did_n
     elif how == "is refused":
         deliver(later + 20 * MINUTE)
     else:
-        doubts.sweep(letter.closes_at)
+        sweeper.sweep(letter.closes_at)
     letter.refresh_from_db()
     assert letter.state in ("skipped", "failed", "missed")
     assert Pick.objects.filter(digest__letter=letter).exists()

@@ -11,7 +11,7 @@ from django.db import OperationalError, transaction
 from digest import checkup
 from subscriptions import returns
 from subscriptions.models import Letter, LetterFact, UselessMail
-from subscriptions.post import doubts, esp_events, esps, ledger
+from subscriptions.post import esp_events, esps, ledger, sweeper
 from tests import came_back, make, services
 from tests.esp_events import EVENTS, KEYS, PASSWORD, marks, post
 from tests.make import NOW
@@ -172,7 +172,7 @@ def test_a_letter_in_doubt_has_left_where_its_provider_tells_of_it(client, use):
     letter = came_back.letter(make.subscriber(), state=Letter.State.UNCERTAIN)
     Letter.objects.update(closes_at=NOW + 9 * HOUR, next_try_at=NOW, ended_at=None)
     post(client, "mailgun", events["delivered"](letter))
-    doubts.sweep(NOW + MINUTE)
+    sweeper.sweep(NOW + MINUTE)
     letter.refresh_from_db()
     assert (letter.state, letter.last_reply) == ("accepted", "known to the mail server")
 
@@ -184,7 +184,7 @@ def test_what_waits_to_be_sent_again_does_not_where_its_provider_tells_of_it_by_
         came_back.letter(make.subscriber(), state=Letter.State.UNCERTAIN) for _ in range(2)
     ]
     Letter.objects.update(closes_at=NOW + 9 * HOUR, next_try_at=NOW, ended_at=None)
-    doubts.sweep(NOW + MINUTE)
+    sweeper.sweep(NOW + MINUTE)
     assert set(Letter.objects.values_list("state", "repeats")) == {("planned", 1)}
     post(client, "mailgun", events["delivered"](letter))
     with transaction.atomic():
@@ -198,7 +198,7 @@ def test_a_letter_in_doubt_of_which_nothing_is_told_stays_unknown(use):
     use("mailgun")
     letter = came_back.letter(make.subscriber(), state=Letter.State.UNCERTAIN, repeats=1)
     Letter.objects.update(closes_at=NOW + 9 * HOUR, next_try_at=NOW, ended_at=None)
-    doubts.sweep(NOW + MINUTE)
+    sweeper.sweep(NOW + MINUTE)
     letter.refresh_from_db()
     assert letter.state == "failed"
 

@@ -123,7 +123,7 @@ def test_a_sweep_that_breaks_keeps_no_letter_from_leaving(monkeypatch):
     def broken(now):
         raise RuntimeError
 
-    monkeypatch.setattr("subscriptions.post.doubts.sweep", broken)
+    monkeypatch.setattr("subscriptions.post.sweeper.sweep", broken)
     hints_in_the_queue()
     moments = {"created_at": NOW, "next_try_at": NOW, "closes_at": NOW + timedelta(days=1)}
     Letter.objects.create(subscriber=make.subscriber(), kind="confirm", **moments)

@@ -8,7 +8,7 @@ from datetime import timedelta
 import lxml.html
 import pytest
 
-from digest import fitting, front
+from digest import fitting, home_page
 from subscriptions.models import Subscriber, Topic
 from tests import make
 from tests.make import NOW
@@ -130,7 +130,7 @@ def test_without_a_model_nothing_is_fitted_for_a_visitor(client):
 def test_a_question_asked_again_within_a_minute_costs_nothing(client, papers, kept, monkeypatch):
     make.topic("Bread", slug="bread")
     first = page(client, "/preview/", interests="graph networks", topics="bread")
-    monkeypatch.setattr(front, "_rehearsed", None)
+    monkeypatch.setattr(home_page, "_rehearsed", None)
     again = page(client, "/preview/", topics="bread", interests=" graph  networks ")
     assert again == first
     with pytest.raises(TypeError):
@@ -144,14 +144,14 @@ def test_each_language_has_its_own(client, papers, kept):
 
 
 def test_when_too_many_try_it_at_once_the_others_are_asked_to_wait(client, papers, monkeypatch):
-    monkeypatch.setattr(front, "PATIENCE", 0)
-    for _ in range(front.AT_ONCE):
-        front._turns.acquire()
+    monkeypatch.setattr(home_page, "PATIENCE", 0)
+    for _ in range(home_page.AT_ONCE):
+        home_page._turns.acquire()
     try:
         assert "Please try again" in page(client, "/preview/", interests="graph networks")
     finally:
-        for _ in range(front.AT_ONCE):
-            front._turns.release()
+        for _ in range(home_page.AT_ONCE):
+            home_page._turns.release()
     assert "Graph networks of 0" in page(client, "/preview/", interests="graph networks")
 
 

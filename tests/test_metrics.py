@@ -8,7 +8,7 @@ from celery import current_app
 from django.db import OperationalError, connection
 from prometheus_client.parser import text_string_to_metric_families
 
-from digest import alarms, metrics, planning, pulses, steering
+from digest import alarms, heartbeats, metrics, planning, steering
 from digest.models import Coverage, Harvest
 from subscriptions import signup
 from subscriptions.models import Letter
@@ -118,7 +118,7 @@ def test_the_figures_are_those_of_the_database(clock):
     waits.update(state="planned", ended_at=None, next_try_at=NOW - 2 * MINUTE)
     signup.unsubscribe(make.subscriber().public_id, door=signup.Door("a test"), now=NOW)
     steering.say(late, make.paper(), "more", NOW)
-    pulses.beat(pulses.TICK, NOW - MINUTE)
+    heartbeats.beat(heartbeats.TICK, NOW - MINUTE)
     sending.trip("auth", "535", NOW)
     alarms.note([alarms.Found("beat", "dead")], NOW)
     Harvest.objects.create(

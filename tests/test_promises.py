@@ -11,7 +11,7 @@ from digest import planning, promises, tasks
 from digest.models import Alarm, Coverage, Digest
 from subscriptions import schedule, signup
 from subscriptions.models import Letter, LetterEvent, Subscriber, Volley
-from subscriptions.post import delivery, doubts, ledger
+from subscriptions.post import delivery, ledger, sweeper
 from tests import make
 from tests.make import NOW
 from tests.promised import broken
@@ -71,11 +71,11 @@ def test_all_are_kept_on_a_day_that_went_well(sent):
 def test_all_are_kept_through_a_silence_and_a_repeat():
     letter = past_the_fence(planned())
     later = NOW + ledger.LEASE + MINUTE
-    doubts.sweep(later)
+    sweeper.sweep(later)
     assert broken(later) == {}
-    much_later = later + doubts.HOLD + MINUTE
+    much_later = later + sweeper.HOLD + MINUTE
     Letter.objects.update(next_try_at=later)
-    doubts._act_on("unknown", Letter.objects.select_related("subscriber").get(), later)
+    sweeper._act_on("unknown", Letter.objects.select_related("subscriber").get(), later)
     assert Letter.objects.get().repeats == 1
     delivery.deliver_due(lambda: much_later)
     letter.refresh_from_db()

@@ -7,7 +7,7 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.urls import reverse
 
-from digest import editions, front, planning
+from digest import editions, home_page, planning
 from digest.models import Digest
 from subscriptions import erasing, signup
 from subscriptions.admin import acts
@@ -244,8 +244,8 @@ def test_papers_of_a_long_time_are_read_once_for_all_whose_day_is_planned_anew(p
 def test_when_many_look_nothing_is_planned_anew_and_it_is_said(panel, monkeypatch):
     digest = planned_digest()
     ledger.end([digest.letter], "failed", "refused: 554 no", NOW)
-    monkeypatch.setattr(front, "PATIENCE", 0)
-    with front.turn(), front.turn():
+    monkeypatch.setattr(home_page, "PATIENCE", 0)
+    with home_page.turn(), home_page.turn():
         assert "Many are looking" in select(panel, "plan_anew", [digest.subscriber])
     assert "Planned anew: 1." in select(panel, "plan_anew", [digest.subscriber])
 

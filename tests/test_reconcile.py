@@ -9,7 +9,7 @@ from digest import planning
 from digest.models import Digest, Pick
 from subscriptions import mail, registry, signup
 from subscriptions.models import Letter, LetterEvent, LetterFact, Subscriber
-from subscriptions.post import delivery, doubts, ledger, message_ids, sending
+from subscriptions.post import delivery, ledger, message_ids, sending, sweeper
 from subscriptions.post import reconcile as reconciling
 from subscriptions.post.clock import running_from
 from subscriptions.post.journal import Entry, Journal
@@ -130,7 +130,7 @@ def next_day_passes():
     """Plan and sweep on the next day, as beat and cron do whether or not sending is stopped."""
     make.paper("Graphs of the next day")
     planning.plan(NOW + DAY)
-    doubts.sweep(NOW + DAY)
+    sweeper.sweep(NOW + DAY)
 
 
 def test_what_waited_in_the_backup_makes_no_way_before_it_was_looked_for(sent):
@@ -157,7 +157,7 @@ def test_what_waited_in_the_backup_is_not_closed_before_it_was_looked_for(sent):
     readers(1, weekdays=1)
     run()
     restore(lose_ends)
-    doubts.sweep(NOW + 3 * DAY)
+    sweeper.sweep(NOW + 3 * DAY)
     assert reconcile(NOW + 3 * DAY, BACKUP).waiting == 1
     sending.resume("the operator", NOW)
     run(NOW + 3 * DAY)
@@ -213,7 +213,7 @@ def test_a_journal_of_the_lost_hours_is_not_replayed_onto_another_letter(setting
     noted = Journal(data_dir / "journal")
     noted.write([Entry(letter.pk, 0, "<digest.lost@paperboy.example>", "250", NOW.isoformat())])
     noted.leave()
-    doubts.sweep(LATER)
+    sweeper.sweep(LATER)
     letter.refresh_from_db()
     assert letter.state == "planned"
 

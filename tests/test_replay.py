@@ -6,7 +6,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
 
-from digest import archive, editions, front, replay, steering
+from digest import archive, editions, home_page, replay, steering
 from digest.admin import replays
 from digest.models import Paper, Pick
 from digest.ranking.tuning import Tuning
@@ -128,10 +128,10 @@ def test_the_settings_of_the_installation_are_those_to_begin_with(reader, settin
 
 
 def test_the_page_waits_its_turn_and_fits_no_model(monkeypatch):
-    monkeypatch.setattr(front, "PATIENCE", 0.01)
+    monkeypatch.setattr(home_page, "PATIENCE", 0.01)
     panel, sent = client_of(), NOW_SET | {"floor": 0.5}
     assert "No model has been fitted yet." in text_of(panel.post(PAGE, sent))
-    with front.turn(), front.turn():
+    with home_page.turn(), home_page.turn():
         assert "Please try again." in text_of(panel.post(PAGE, sent))
 
 

@@ -19,7 +19,7 @@ from digest.models import Alarm, Coverage, Digest, Harvest, Observation, Pick, R
 from subscriptions import changing, erasing, seals, signup
 from subscriptions.models import Letter, LetterEvent, Provider, Seal, Subscriber, Topic
 from subscriptions.post import delivery, retention
-from subscriptions.post.doubts import folder_of_journals
+from subscriptions.post.sweeper import folder_of_journals
 from subscriptions.wishes import Wishes
 from tests import make, promised
 from tests.make import NOW

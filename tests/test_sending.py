@@ -17,7 +17,7 @@ from django.urls import reverse
 
 from digest import checkup, health
 from subscriptions.models import Letter, LetterFact, Provider, Sending
-from subscriptions.post import delivery, office, sending, standing
+from subscriptions.post import delivery, office, sending, status
 from subscriptions.post.journal import Journal
 from tests import make, services
 from tests.make import NOW
@@ -113,13 +113,13 @@ def test_letters_that_are_due_are_told_apart_from_those_that_are_not_yet(capsys)
 def test_a_try_that_is_due_is_told_so():
     sending.trip("unreachable", "no route.", NOW)
     due_at = sending.current().retry_at
-    assert standing.of_sending(due_at).said.endswith("The next try is due.")
+    assert status.of_sending(due_at).said.endswith("The next try is due.")
     sending.trip("unreachable", "no route.", NOW + MINUTE)
-    said = standing.of_sending(NOW + MINUTE).said
+    said = status.of_sending(NOW + MINUTE).said
     who = "The mail server can't be reached, or takes nothing (2 times in a row)"
     assert said.startswith(f"{who}: no route. The")
     sending.mend()
-    assert standing.of_sending(NOW + MINUTE).grade == "on"
+    assert status.of_sending(NOW + MINUTE).grade == "on"
 
 
 def test_a_provider_that_the_operator_limits_is_told(settings, capsys):
@@ -133,7 +133,7 @@ def test_a_provider_that_the_operator_limits_is_told(settings, capsys):
 
 def test_a_provider_that_gets_letters_again_is_told_no_more():
     Provider.objects.create(name="google", held_until=NOW, said="421 slower", counted_at=NOW)
-    assert standing.slowed(NOW) == []
+    assert status.slowed(NOW) == []
 
 
 # ---- The panel
@@ -293,22 +293,22 @@ def test_a_letters_page_says_plainly_what_happens(panel, fields, told):
 def test_a_letter_that_waits_tells_what_for():
     waiting = letter("reader@gmail.com", attempt=1, next_try_at=NOW + MINUTE)
     Provider.objects.create(name="google", held_until=NOW + MINUTE, counted_at=NOW)
-    said = standing.of_letter(waiting, NOW)
+    said = status.of_letter(waiting, NOW)
     assert said.startswith("It waits: google takes nothing until 12:01 UTC on 1 June 2026.")
-    assert "google" not in standing.of_letter(waiting, NOW + MINUTE)
+    assert "google" not in status.of_letter(waiting, NOW + MINUTE)
     elsewhere = letter("reader@example.org", next_try_at=NOW + MINUTE)
-    assert standing.of_letter(elsewhere, NOW) == "It will be tried on 1 June 2026 at 12:01 UTC."
+    assert status.of_letter(elsewhere, NOW) == "It will be tried on 1 June 2026 at 12:01 UTC."
     sending.trip("unreachable", "no route", NOW)
-    assert "google" in standing.of_letter(waiting, NOW)
+    assert "google" in status.of_letter(waiting, NOW)
     Provider.objects.all().delete()
-    assert "can't be reached" in standing.of_letter(waiting, NOW)
+    assert "can't be reached" in status.of_letter(waiting, NOW)
     sending.stop("Ada", NOW)
-    assert standing.of_letter(waiting, NOW).startswith("It waits: sending was stopped")
+    assert status.of_letter(waiting, NOW).startswith("It waits: sending was stopped")
 
 
 def test_every_state_and_every_fact_has_words():
-    assert set(standing.TOLD) == set(Letter.State)
-    assert set(standing.FACTS) == set(LetterFact.Kind)
+    assert set(status.TOLD) == set(Letter.State)
+    assert set(status.FACTS) == set(LetterFact.Kind)
 
 
 # ---- The doctor
@@ -423,7 +423,7 @@ def test_who_resumes_waits_for_no_breaker():
     sending.trip("auth", "535 5.7.8 no", NOW)
     sending.resume("Ada", NOW)
     assert sending.current().why_not(NOW) == ""
-    assert standing.of_sending(NOW).said.endswith("The next try is due.")
+    assert status.of_sending(NOW).said.endswith("The next try is due.")
     assert sending.take_trial(NOW)
 
 

@@ -8,7 +8,7 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 
-from digest import fitting, front
+from digest import fitting, home_page
 from digest.models import FittedModel
 from subscriptions import merging
 from subscriptions.models import Topic, TopicPreference
@@ -100,8 +100,8 @@ def test_what_can_not_be_looked_for_is_said_in_a_sentence(panel, papers, sent, s
 
 
 def test_when_many_look_at_once_the_curator_is_asked_to_wait(panel, papers, monkeypatch):
-    monkeypatch.setattr(front, "PATIENCE", 0.01)
-    with front.turn(), front.turn():
+    monkeypatch.setattr(home_page, "PATIENCE", 0.01)
+    with home_page.turn(), home_page.turn():
         text = text_of(panel.post(MATCHES, {"query": "bread"}))
     assert text == "Many are looking in this moment. Please try again."
 

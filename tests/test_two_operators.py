@@ -21,8 +21,8 @@ from tests import make
 from tests.make import NOW
 from tests.panel import form_of
 from tests.promised import broken
-from tests.test_anew import LATER, State, ended
-from tests.test_anew import reader as reader_with_digest
+from tests.test_replanning import LATER, State, ended
+from tests.test_replanning import reader as reader_with_digest
 from tests.threads import at_once, errors_of
 
 pytestmark = pytest.mark.django_db(transaction=True)

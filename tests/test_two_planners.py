@@ -7,8 +7,8 @@ import pytest
 from django.db.models.functions import Now
 
 from digest import fitting, planning
+from digest.leases import Lease
 from digest.models import Digest, Pick, Turn
-from digest.turns import Lease
 from subscriptions.models import Letter, Subscriber
 from tests import make
 from tests.make import NOW

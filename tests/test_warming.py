@@ -4,7 +4,7 @@ import pytest
 from django.db import OperationalError
 from django.http import QueryDict
 
-from digest import archive, front, rehearsal, starter, warming
+from digest import archive, home_page, rehearsal, starter, warming
 from digest.models import FittedModel
 from subscriptions.forms import WishesForm
 from tests import make
@@ -25,7 +25,7 @@ def test_the_first_visitor_waits_for_nothing_that_could_have_been_ready(papers, 
     made = warming.warm()
     monkeypatch.setattr(archive, "load", None)
     assert rehearsal.last_issues(NOW) is made
-    part = front.part_for(WishesForm(QueryDict("interests=robots")), NOW)
+    part = home_page.part_for(WishesForm(QueryDict("interests=robots")), NOW)
     assert "Robots that grasp" in part
 
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from digest import front
+from digest import home_page
 from digest.admin.parts import link_to
 from digest.models import Paper
 from digest.sources import taxonomy
@@ -72,11 +72,11 @@ def _matched(topic, saved):
     from digest.fitting import NotFitted
 
     try:
-        with front.turn():
+        with home_page.turn():
             # The days that the site's previews look at, too: their papers are read once.
             issue = issues_until(schedule.local_day(timezone.now(), UTC), BACK)[-1]
             return _looked(issue, topic, saved)
-    except front.Busy:
+    except home_page.Busy:
         return {"refused": ["Many are looking in this moment. Please try again."]}
     except NotFitted:
         return {"refused": ["No model has been fitted yet. The first harvest or import makes one."]}

@@ -11,7 +11,7 @@ from django.utils.formats import date_format
 from django.views.decorators.http import require_safe
 from unfold.decorators import action
 
-from digest import anew, days, front, previews, specimens
+from digest import days, home_page, previews, replanning, specimens
 from subscriptions import mail, schedule
 from subscriptions.admin.acts import Act, LeftAlone, equip
 from subscriptions.admin.parts import letter_badge
@@ -23,11 +23,11 @@ admin.site.unregister(Subscriber)
 
 def _plan_anew(subscriber, told, now):
     try:
-        with front.turn():
-            letter = anew.plan_anew(subscriber, now)
-    except anew.Refused as reason:
+        with home_page.turn():
+            letter = replanning.plan_anew(subscriber, now)
+    except replanning.Refused as reason:
         raise LeftAlone(f"{str(reason).capitalize()}.") from None
-    except front.Busy:
+    except home_page.Busy:
         raise LeftAlone("Many are looking in this moment. Please try again.") from None
     return f"Planned the digest of {letter.day} anew."
 
@@ -42,8 +42,8 @@ PLAN_ANEW = Act(
     icon="replay",
     done="Planned anew",
     do=_plan_anew,
-    afterwards=anew.forget_papers,
-    fits=lambda subscriber, now: not anew.why_not(subscriber, now),
+    afterwards=replanning.forget_papers,
+    fits=lambda subscriber, now: not replanning.why_not(subscriber, now),
 )
 
 
@@ -66,7 +66,7 @@ class ReaderAdmin(SubscriberAdmin):
             (one, letter_badge(one.digest.letter) if one.digest else "")
             for one in days.of(obj, now)
         ]
-        if latest := anew.latest(obj, now):
+        if latest := replanning.latest(obj, now):
             context["acts_note"] = _why_not_anew(latest, obj, now)
         return super().render_change_form(request, context, add, change, obj=obj, **kwargs)
 
@@ -117,5 +117,5 @@ class ReaderAdmin(SubscriberAdmin):
 
 
 def _why_not_anew(digest, subscriber, now) -> str:
-    why = anew.why_not(subscriber, now)
+    why = replanning.why_not(subscriber, now)
     return f"Her digest of {date_format(digest.day)} is not planned anew: {why}." if why else ""

@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminSelectWidget
 
-from digest import front
+from digest import home_page
 from digest.ranking.tuning import Tuning
 from subscriptions import schedule
 
@@ -83,9 +83,9 @@ def _ranked_again(form, now, then):
     from digest.fitting import NotFitted  # The model and numpy, which only pages that rank pay.
 
     try:
-        with front.turn():
+        with home_page.turn():
             return _told(now, then, form.cleaned_data["readers"])
-    except front.Busy:
+    except home_page.Busy:
         form.add_error(None, "Many are looking in this moment. Please try again.")
     except NotFitted:
         form.add_error(None, "No model has been fitted yet. The first harvest makes one.")

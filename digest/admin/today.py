@@ -16,7 +16,7 @@ from digest.admin.sources import harvest_badge
 from digest.models import FittedModel, Paper, Tally
 from subscriptions.admin.parts import LETTER_TONES, SUBSCRIBER_TONES, badge
 from subscriptions.models import Letter, Subscriber, Topic
-from subscriptions.post import retention, standing
+from subscriptions.post import retention, status
 
 CARDS = {"sources", "subscribers", "letters", "papers", "ranking"}
 #: What one needs to be shown each part.
@@ -38,7 +38,7 @@ def dashboard(request, context):
     today = timezone.localdate(now)
     parts = {
         "alarms": lambda: _alarms(now),
-        "sending": lambda: standing.of_sending(now),
+        "sending": lambda: status.of_sending(now),
         "sources": lambda: _sources_card(now),
         "subscribers": lambda: _subscribers_card(now),
         "letters": lambda: _letters_card(today),

@@ -23,7 +23,7 @@ from subscriptions.admin.parts import (
     with_day,
 )
 from subscriptions.models import Letter, LetterEvent, LetterFact
-from subscriptions.post import message_ids, standing
+from subscriptions.post import message_ids, status
 
 
 class EventInline(ReadOnly, TabularInline):
@@ -128,7 +128,7 @@ class LetterAdmin(Large, ReadOnly, Page):
 
     @display(description="What happens")
     def told(self, letter):
-        return standing.of_letter(letter, timezone.now())
+        return status.of_letter(letter, timezone.now())
 
 
 @admin.register(LetterFact)

@@ -14,7 +14,7 @@ from subscriptions.admin.asking import asks_first
 from subscriptions.admin.pages import Page
 from subscriptions.admin.parts import LETTER_TONES, ReadOnly, badge, go_to
 from subscriptions.models import Sending
-from subscriptions.post import sending, standing
+from subscriptions.post import sending, status
 
 STOP = {
     "title": "Stop sending",
@@ -42,7 +42,7 @@ class SendingAdmin(ReadOnly, Page):
         if not self.has_view_permission(request):
             raise PermissionDenied
         now = timezone.now()
-        stands = standing.of_sending(now)
+        stands = status.of_sending(now)
         context = {
             **self.admin_site.each_context(request),
             "title": "Sending",
@@ -51,9 +51,9 @@ class SendingAdmin(ReadOnly, Page):
             "queues": [
                 {"name": badge(queue.label, LETTER_TONES[queue.state]), "note": queue.said}
                 | {"count": f"{queue.count:,}", "url": _letters_in(queue.state)}
-                for queue in standing.queues(now)
+                for queue in status.queues(now)
             ],
-            "slowed": standing.slowed(now),
+            "slowed": status.slowed(now),
             "switch": self._switch(stands) if self.has_switch_permission(request) else [],
             "history": self._history(),
         }

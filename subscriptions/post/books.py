@@ -18,7 +18,7 @@ from django.db import (
 )
 
 from subscriptions.models import Letter
-from subscriptions.post import doubts, ledger, providers, recording, rows, sending, writing
+from subscriptions.post import ledger, providers, recording, rows, sending, sweeper, writing
 from subscriptions.post.clock import Clock
 from subscriptions.post.journal import Entry, Journal
 from subscriptions.post.ledger import Frozen, Overtaken
@@ -204,7 +204,7 @@ class Books:
             return  # The outbox is its own journal.
         try:
             if self._journal is None:
-                self._journal = Journal(doubts.folder_of_journals())
+                self._journal = Journal(sweeper.folder_of_journals())
             moment = self._told.isoformat()
             self._journal.write([_entry(one, moment) for one in accepted])
         except OSError as error:  # It is a second net: the database is the first.

@@ -7,7 +7,7 @@ Exactly once is impossible over SMTP, so every step is chosen for what a crash r
 - the *fence* is passed when the server has everything but the final dot. It looks once more whether
   the letter is still wanted, under the lock that unsubscribing takes, and freezes its bytes.
   Refused: the dot is not sent, and the server throws the letter away.
-- past the fence, no answer means that nobody knows: see doubts.py.
+- past the fence, no answer means that nobody knows: see sweeper.py.
 
 A round has two sides, which go on at once: transactions.py is what it does at the database, and
 conversations.py what it does with the mail server. They meet in what it has in hand (in_hand.py),

@@ -12,7 +12,7 @@ from typing import Literal
 from django.db import DataError, Error
 
 from subscriptions import returns
-from subscriptions.post import aside, reports
+from subscriptions.post import reports, unreadable
 from subscriptions.post.facts import UselessMail, count_useless
 from subscriptions.post.reports import MOST_OCTETS, NoReport
 
@@ -42,7 +42,7 @@ def receive(mime: bytes, now: datetime, recipients: tuple[str, ...] = ()) -> Out
 
 
 def _set_aside(mime, error, now) -> Outcome:
-    aside.keep(mime[:MOST_OCTETS], now)
+    unreadable.keep(mime[:MOST_OCTETS], now)
     # Its own words may hold an address.
     logger.warning("a message that came back can't be read (%s): set aside", type(error).__name__)
     count_useless(UselessMail.Why.UNREADABLE, now)

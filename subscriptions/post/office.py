@@ -1,14 +1,14 @@
 """The post office's counter: write a letter, call letters off, have them delivered.
 
 How they are delivered is in delivery.py, what each step changes in ledger.py, what is done about
-letters of which nobody knows in doubts.py.
+letters of which nobody knows in sweeper.py.
 """
 
 from django.db import transaction
 
 from subscriptions.models import Letter, LetterEvent, Subscriber
 from subscriptions.post import clock, delivery, ledger
-from subscriptions.post.doubts import sweep
+from subscriptions.post.sweeper import sweep
 
 __all__ = ["cancel", "deliver", "sweep", "waiting", "write"]
 

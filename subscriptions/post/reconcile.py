@@ -16,7 +16,7 @@ from django.db.models import Max
 
 from subscriptions import registry, schedule
 from subscriptions.models import Letter, LetterEvent, Subscriber
-from subscriptions.post import doubts, facts, journal, ledger, message_ids, oracles, sending
+from subscriptions.post import facts, journal, ledger, message_ids, oracles, sending, sweeper
 
 #: So much further back than the lost hours is looked: days are older than their letters, and a name
 #: that is found is always the same letter's.
@@ -113,14 +113,14 @@ def _known(expected: dict, since) -> dict:
 
 
 def _accepted(message_ids: Collection[str], since) -> set[str]:
-    noted = journal.accepted_ids(doubts.folder_of_journals(), since)
+    noted = journal.accepted_ids(sweeper.folder_of_journals(), since)
     told = facts.names_told_of(message_ids, since)
     return noted.intersection(message_ids) | told | oracles.ours().accepted(message_ids, since)
 
 
 def _goodbyes(since) -> int:
     """Return of how many goodbyes the journal knows, and the database doesn't."""
-    noted = journal.accepted_ids(doubts.folder_of_journals(), since)
+    noted = journal.accepted_ids(sweeper.folder_of_journals(), since)
     names = {name for name in noted if name.startswith(f"<{Letter.Kind.GOODBYE}.")}
     known = Letter.objects.filter(kind=Letter.Kind.GOODBYE, message_id__in=names)
     return len(names - set(known.values_list("message_id", flat=True)))

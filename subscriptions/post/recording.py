@@ -13,7 +13,7 @@ from django.db import Error
 
 from subscriptions import mail
 from subscriptions.models import Letter
-from subscriptions.post import doubts, ledger, providers, sending, suppression
+from subscriptions.post import ledger, providers, sending, suppression, sweeper
 from subscriptions.post.ledger import Overtaken
 from subscriptions.post.line import Verdict
 
@@ -28,7 +28,7 @@ def of_verdict(verdict: Verdict, message_id: str, recipient: str, *, is_trial: b
     facts = {"stage": verdict.stage, "last_reply": verdict.reply[:300]}
 
     def accepted(letter, now):
-        doubts.accept_late(letter.pk, letter.attempt, message_id, verdict.reply, now)
+        sweeper.accept_late(letter.pk, letter.attempt, message_id, verdict.reply, now)
 
     def refused(letter, now):
         if verdict.about == "address":
@@ -50,7 +50,7 @@ def of_verdict(verdict: Verdict, message_id: str, recipient: str, *, is_trial: b
     def unknown(letter, now):
         if verdict.about == "us":  # The next letter would be in doubt, too.
             sending.trip(_trouble(verdict), verdict.reply, now, is_trial=is_trial)
-        doubts.doubt(letter, verdict.reply, now, **facts)
+        sweeper.doubt(letter, verdict.reply, now, **facts)
 
     acts = {"accepted": accepted, "refused": refused, "deferred": deferred, "unknown": unknown}
     return acts[verdict.answer]

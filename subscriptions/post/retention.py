@@ -1,7 +1,7 @@
 """How long the post office keeps what it wrote down: events, facts, letters, and journals.
 
 Only what has ended goes, a batch at a time, each in a short transaction of its own, so that nobody
-waits and a purge that dies is gone on with. Letters' bytes go by themselves: see doubts.py.
+waits and a purge that dies is gone on with. Letters' bytes go by themselves: see sweeper.py.
 """
 
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 
 from subscriptions.models import Letter, LetterEvent, LetterFact, Provider, UselessMail
-from subscriptions.post import aside, journal
-from subscriptions.post.doubts import folder_of_journals
+from subscriptions.post import journal, unreadable
+from subscriptions.post.sweeper import folder_of_journals
 
 KEEP_JOURNALS = timedelta(days=14)
 KEEP_PROVIDERS = timedelta(days=30)  # What it said of our pace long ago says nothing of today.
@@ -41,7 +41,7 @@ def purge(now) -> Purged:
     A letter's events go together, so that those that are there tell its whole story. What hangs on
     a letter in the upper room goes with it.
     """
-    aside.purge(now - aside.KEEP)
+    unreadable.purge(now - unreadable.KEEP)
     Provider.objects.filter(counted_at__lt=now - KEEP_PROVIDERS).delete()
     return Purged(
         events=_purge_events(now - settings.KEEP_EVENTS),

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from tests.alarms.pulses import Usage
+from tests.alarms.heartbeats import Usage
 from tests.webhook import Hook
 
 

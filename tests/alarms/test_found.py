@@ -7,13 +7,13 @@ from django.core.management import call_command
 from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
-from digest import alarms, planning, promises, pulses, tasks
+from digest import alarms, heartbeats, planning, promises, tasks
 from digest.models import Alarm, Coverage, Harvest, Pulse
 from subscriptions import changing, limits
 from subscriptions.models import Letter, Subscriber
 from subscriptions.post import sending
 from tests import make
-from tests.alarms.pulses import DAY, HOUR, MINUTE, Usage, beaten, ran
+from tests.alarms.heartbeats import DAY, HOUR, MINUTE, Usage, beaten, ran
 from tests.make import NOW
 
 pytestmark = pytest.mark.django_db
@@ -79,7 +79,7 @@ def test_where_workers_wait_for_a_mail_server_that_hangs_the_dead_beat_names_it(
 @pytest.mark.parametrize("run", [tasks.watch, tasks.plan_digests, lambda: call_command("tick")])
 def test_whatever_ticks_leaves_a_pulse(run):
     run()
-    assert pulses.last(pulses.TICK) == NOW
+    assert heartbeats.last(heartbeats.TICK) == NOW
 
 
 def test_a_rehearsal_of_another_moment_leaves_none():
@@ -91,7 +91,7 @@ def test_a_rehearsal_of_another_moment_leaves_none():
 def test_a_pulse_that_comes_late_does_not_turn_the_clock_back():
     beaten(MINUTE)
     beaten(HOUR)
-    assert pulses.last(pulses.TICK) == NOW - MINUTE
+    assert heartbeats.last(heartbeats.TICK) == NOW - MINUTE
 
 
 def test_nobody_is_late_where_a_reader_chooses_an_hour_that_is_over():

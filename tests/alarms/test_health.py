@@ -6,7 +6,7 @@ from digest import alarms
 from digest.models import Alarm
 from subscriptions.post import sending
 from tests import make
-from tests.alarms.pulses import HOUR, beaten
+from tests.alarms.heartbeats import HOUR, beaten
 from tests.make import NOW
 
 pytestmark = pytest.mark.django_db

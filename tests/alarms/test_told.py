@@ -7,13 +7,13 @@ from types import SimpleNamespace
 import pytest
 from django.db import DatabaseError, InternalError, OperationalError, connection
 
-from digest import alarms, embedded, planning, promises, pulses
+from digest import alarms, embedded, heartbeats, planning, promises
+from digest.leases import Lease
 from digest.models import Alarm
-from digest.turns import Lease
 from subscriptions.models import Letter
 from subscriptions.post import sending
 from tests import make
-from tests.alarms.pulses import DAY, HOUR, MINUTE, ran
+from tests.alarms.heartbeats import DAY, HOUR, MINUTE, ran
 from tests.make import NOW
 from tests.threads import at_once, errors_of, once_before
 
@@ -200,8 +200,8 @@ def test_what_is_found_again_in_the_very_moment_does_not_end():
 
 
 def test_a_clock_that_had_gone_ahead_hides_no_dead_beat():
-    pulses.beat(pulses.TICK, NOW + 2 * DAY)
-    pulses.beat(pulses.TICK, NOW)
+    heartbeats.beat(heartbeats.TICK, NOW + 2 * DAY)
+    heartbeats.beat(heartbeats.TICK, NOW)
     assert [found.name for found in alarms.look(NOW + 10 * MINUTE)] == ["beat"]
 
 

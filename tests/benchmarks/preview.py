@@ -130,7 +130,7 @@ def timed(asked):
     from django.core.cache import caches
     from django.http import QueryDict
 
-    from digest import front
+    from digest import home_page
     from subscriptions.forms import WishesForm
 
     sent = QueryDict(mutable=True)
@@ -138,7 +138,7 @@ def timed(asked):
         sent.setlist(name, value if isinstance(value, list) else [value])
     caches["pages"].clear()
     cpu, wall = time.process_time(), time.perf_counter()
-    part = front.part_for(WishesForm(sent), NOW)
+    part = home_page.part_for(WishesForm(sent), NOW)
     spent = time.process_time() - cpu, time.perf_counter() - wall
     assert 'id="day"' in part
     return spent

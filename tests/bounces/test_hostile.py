@@ -5,7 +5,7 @@ import time
 import pytest
 
 from subscriptions.models import LetterFact
-from subscriptions.post import aside, reports, retention
+from subscriptions.post import reports, retention, unreadable
 from tests.bounces.receiving import HOUR, receive, state_of, useless
 from tests.came_back import address_of, complaint, group, report
 from tests.make import NOW
@@ -25,12 +25,12 @@ def test_a_message_that_breaks_its_reader_is_set_aside_once(reader, letter, monk
 
 def test_no_more_than_so_many_are_set_aside(monkeypatch, data_dir):
     monkeypatch.setattr(reports, "read", lambda *_: 1 / 0)
-    monkeypatch.setattr(aside, "MOST", 3)
+    monkeypatch.setattr(unreadable, "MOST", 3)
     for number in range(5):
         receive(b"%d" % number, now=NOW + number * HOUR)
     kept = sorted(path.read_bytes() for path in (data_dir / "returned").iterdir())
     assert kept == [b"2", b"3", b"4"]
-    retention.purge(NOW + aside.KEEP + 3.5 * HOUR)
+    retention.purge(NOW + unreadable.KEEP + 3.5 * HOUR)
     assert [path.read_bytes() for path in (data_dir / "returned").iterdir()] == [b"4"]
 
 

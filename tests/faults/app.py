@@ -29,7 +29,7 @@ __all__ = ["app"]
 TIMES = {
     "subscriptions.post.ledger:LEASE": 4,
     "subscriptions.post.ledger:BACKOFF": [1, 2, 3],
-    "subscriptions.post.doubts:HOLD": 3,
+    "subscriptions.post.sweeper:HOLD": 3,
     "subscriptions.post.providers:FIRST_HOLD": 1,
     "subscriptions.post.oracles:SETTLED": 1,
     "subscriptions.post.transactions:RECORD_SECONDS": 20,

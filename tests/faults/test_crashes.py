@@ -19,7 +19,7 @@ pytestmark = pytest.mark.services
 TIMES = {
     "subscriptions.post.ledger:LEASE": 1.5,
     "subscriptions.post.ledger:BACKOFF": [0.2],
-    "subscriptions.post.doubts:HOLD": 1,
+    "subscriptions.post.sweeper:HOLD": 1,
     "subscriptions.post.oracles:SETTLED": 0.5,
 }
 PEOPLE = 5

@@ -81,7 +81,7 @@ def test_fifty_hints_of_one_letter_are_one_claim(house):
 QUICK = {
     "subscriptions.post.ledger:LEASE": 1,
     "subscriptions.post.ledger:BACKOFF": [0.2],
-    "subscriptions.post.doubts:HOLD": 0.5,
+    "subscriptions.post.sweeper:HOLD": 0.5,
 }
 GMAIL_CLIPS = 102_000  # Octets of HTML; the whole letter is shorter here.
 SICK = "reader@host-3.example.org"

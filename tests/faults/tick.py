@@ -14,11 +14,11 @@ BETWEEN = 0.2  # Seconds.
 
 def main():
     from subscriptions.models import Letter
-    from subscriptions.post import clock, delivery, doubts
+    from subscriptions.post import clock, delivery, sweeper
 
     app.set_current()
     while True:
-        doubts.sweep(clock.of_database())
+        sweeper.sweep(clock.of_database())
         delivery.deliver_due(clock.of_database)
         if "rest" not in sys.argv or not Letter.objects.open().exists():
             return

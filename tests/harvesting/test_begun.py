@@ -8,10 +8,10 @@ from itertools import pairwise
 import pytest
 
 from digest import harvest, tasks
+from digest.leases import DatabaseCache, DatabaseGate
 from digest.models import Harvest
 from digest.sources.huggingface import HuggingFace
 from digest.sources.plug import Batch
-from digest.turns import DatabaseCache, DatabaseGate
 from tests.harvesting.announced import Library, arxiv, at, expected_papers, run, stored, web
 from tests.huggingface_server import HuggingFaceServer
 from tests.threads import at_once

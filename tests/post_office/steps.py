@@ -7,7 +7,7 @@ from django.db import transaction
 from digest import planning
 from subscriptions import signup
 from subscriptions.models import Letter
-from subscriptions.post import doubts, ledger
+from subscriptions.post import ledger, sweeper
 from subscriptions.post.journal import Journal
 from tests import make
 from tests.make import NOW
@@ -50,7 +50,7 @@ def states(letter):
 
 def note_in_a_dead_workers_journal(*entries):
     """Leave a journal of a worker that died. Return the file."""
-    journal = Journal(doubts.folder_of_journals())
+    journal = Journal(sweeper.folder_of_journals())
     journal.write(entries)
     journal.leave()
     return journal.path

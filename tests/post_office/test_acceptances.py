@@ -8,7 +8,7 @@ from django.db import Error, connection
 from digest.models import Pick
 from subscriptions import registry
 from subscriptions.models import Letter
-from subscriptions.post import doubts, ledger, message_ids, office, transactions
+from subscriptions.post import ledger, message_ids, office, sweeper, transactions
 from subscriptions.post.journal import Entry
 from tests.make import NOW
 from tests.post_office.steps import (
@@ -120,7 +120,7 @@ def test_an_acceptance_is_recorded_once_though_the_database_lost_its_answer(comp
     letter = past_the_fence()
     ledger.accept([letter], ["250 kept"], NOW)
 
-    doubts.accept_late(letter.pk, letter.attempt, letter.message_id, "250 kept", NOW)
+    sweeper.accept_late(letter.pk, letter.attempt, letter.message_id, "250 kept", NOW)
     assert states(letter) == ["planned", "claimed", "transmitting", "accepted"]
 
 
@@ -131,7 +131,7 @@ def test_an_acceptance_ends_the_doubt_of_who_took_the_letter_for_lost(composed, 
         office.sweep(NOW + minute * MINUTE)
 
     now = NOW + minutes * MINUTE
-    doubts.accept_late(letter.pk, letter.attempt, letter.message_id, "250 kept", now)
+    sweeper.accept_late(letter.pk, letter.attempt, letter.message_id, "250 kept", now)
 
     letter.refresh_from_db()
     assert letter.state == "accepted"
@@ -144,7 +144,7 @@ def test_an_acceptance_that_comes_late_stops_the_repeat_before_its_dot(composed)
         office.sweep(NOW + minute * MINUTE)
     repeating = claim(letter, NOW + 30 * MINUTE)
 
-    doubts.accept_late(letter.pk, letter.attempt, letter.message_id, "250 kept", NOW + 31 * MINUTE)
+    sweeper.accept_late(letter.pk, letter.attempt, letter.message_id, "250 kept", NOW + 31 * MINUTE)
     assert not pass_fence(repeating, NOW + 31 * MINUTE)
     assert Letter.objects.get().state == "accepted"
 
@@ -156,7 +156,7 @@ def test_an_acceptance_leaves_a_repeat_alone_that_is_past_the_fence(composed):
     assert pass_fence(claim(letter, NOW + 30 * MINUTE), NOW + 30 * MINUTE)
 
     with pytest.raises(ledger.Overtaken):
-        doubts.accept_late(
+        sweeper.accept_late(
             letter.pk, letter.attempt, letter.message_id, "250 kept", NOW + 31 * MINUTE
         )
     assert Letter.objects.get().state == "transmitting"
@@ -238,7 +238,7 @@ def test_an_acceptance_does_not_change_how_a_story_has_ended(composed):
         office.sweep(NOW + timedelta(days=days))
 
     with pytest.raises(ledger.Overtaken):
-        doubts.accept_late(
+        sweeper.accept_late(
             letter.pk, letter.attempt, letter.message_id, "250 kept", NOW + timedelta(days=2)
         )
     assert Letter.objects.get().state == "failed"

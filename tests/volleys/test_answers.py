@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from subscriptions.models import Provider, Subscriber
-from subscriptions.post import doubts, sending
+from subscriptions.post import sending, sweeper
 from tests.make import NOW
 from tests.volleys.thirty import (
     MANY,
@@ -109,7 +109,7 @@ def test_a_doubted_letter_among_thirty_is_repeated_alone_with_the_same_bytes(ser
     server.before_dot_reply = seen.append
     deliver()
     for minute in (16, 17):
-        doubts.sweep(NOW + minute * MINUTE)
+        sweeper.sweep(NOW + minute * MINUTE)
         deliver(NOW + minute * MINUTE)
     letter.refresh_from_db()
     assert (letter.state, letter.repeats, letter.attempt) == ("uncertain", 1, 2)
@@ -125,5 +125,5 @@ def test_whatever_is_said_to_quit_costs_no_letter(server, how):
     began = time.monotonic()
     assert deliver()["accepted"] == MANY + 10
     assert time.monotonic() - began < 3
-    doubts.sweep(NOW + timedelta(hours=1))
+    sweeper.sweep(NOW + timedelta(hours=1))
     assert states() == {"accepted": MANY + 10}

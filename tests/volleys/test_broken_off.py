@@ -11,7 +11,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 
 from subscriptions import mail, registry, tasks
 from subscriptions.models import Letter, LetterEvent
-from subscriptions.post import clock, doubts, in_hand, ledger
+from subscriptions.post import clock, in_hand, ledger, sweeper
 from subscriptions.post.delivery import Round
 from subscriptions.post.journal import accepted_ids
 from subscriptions.statements import run
@@ -66,7 +66,7 @@ def test_what_was_answered_is_on_the_disk_when_a_round_is_broken_off(server, mon
     digests(count=60)
     seen = broken_off(monkeypatch, lambda round_: round_.hand.answered and not round_.desk.is_free)
     assert seen
-    noted = accepted_ids(doubts.folder_of_journals(), NOW)
+    noted = accepted_ids(sweeper.folder_of_journals(), NOW)
     assert {one.frozen.message_id for one in seen} <= noted
 
 

@@ -10,7 +10,7 @@ import pytest
 from digest import planning
 from digest.models import Pick
 from subscriptions.models import Letter, LetterEvent, Subscriber
-from subscriptions.post import doubts, ledger, sending
+from subscriptions.post import ledger, sending, sweeper
 from tests import make
 from tests.make import NOW
 from tests.volleys.thirty import MINUTE, deliver, digests, recipients, states
@@ -135,11 +135,11 @@ def test_a_server_that_is_away_at_the_due_hour_costs_nobody_a_try(server, settin
     url, settings.EMAIL_URL = settings.EMAIL_URL, "smtp://127.0.0.1:1"
     digests(count=30)
     for minute in range(31):
-        doubts.sweep(NOW + minute * MINUTE)
+        sweeper.sweep(NOW + minute * MINUTE)
         deliver(NOW + minute * MINUTE)
     settings.EMAIL_URL = url
     for minute in range(31, 37):
-        doubts.sweep(NOW + minute * MINUTE)
+        sweeper.sweep(NOW + minute * MINUTE)
         deliver(NOW + minute * MINUTE)
     assert states() == {"accepted": 30}
     assert set(Letter.objects.values_list("attempt", flat=True)) == {1}
@@ -157,7 +157,7 @@ def test_a_server_that_is_away_past_the_days_end_costs_the_day_and_none_of_its_p
     lost = set(Pick.objects.values_list("subscriber_id", "paper_id"))
     assert len(lost) == 15
     for hour in range(24):
-        doubts.sweep(NOW + timedelta(hours=hour))
+        sweeper.sweep(NOW + timedelta(hours=hour))
         deliver(NOW + timedelta(hours=hour))
     assert states() == {"missed": 5}
     missed = [letter.events.filter(became="missed").count() for letter in Letter.objects.all()]

@@ -14,7 +14,7 @@ from django.db import connection, transaction
 
 from subscriptions import links, signup
 from subscriptions.models import Letter, Subscriber
-from subscriptions.post import doubts, ledger, suppression
+from subscriptions.post import ledger, suppression, sweeper
 from subscriptions.post.conversations import Conversations
 from tests.make import NOW
 from tests.threads import at_once, errors_of
@@ -185,7 +185,7 @@ def test_who_leaves_while_nobody_knows_of_her_letter_is_told_and_sent_no_second(
     server.before_dot_reply = dots.append
     deliver()
     assert leave(client, letter) is True
-    doubts.sweep(NOW + timedelta(hours=1))
+    sweeper.sweep(NOW + timedelta(hours=1))
     deliver(NOW + timedelta(hours=1))
     letter.refresh_from_db()
     assert letter.state == "failed"

@@ -12,12 +12,12 @@ from subscriptions.models import Letter, LetterEvent
 from subscriptions.post import (
     clock,
     desk,
-    doubts,
     journal,
     ledger,
     recording,
     rows,
     sending,
+    sweeper,
     transactions,
 )
 from subscriptions.post.books import Batch, Books, Handover
@@ -220,16 +220,16 @@ def test_a_row_that_is_held_keeps_no_other_letter_from_being_swept(is_journaled)
     letter = digests(odd=ODD, count=4)
     Letter.objects.update(state="transmitting", lease_until=NOW, attempt=1, message_id="<m@x>")
     if is_journaled:
-        journal = Journal(doubts.folder_of_journals())
+        journal = Journal(sweeper.folder_of_journals())
         journal.write([Entry(letter.pk, 1, "<m@x>", "250 ok", NOW.isoformat())])
         journal.leave()
     seen = hold(ODD, 7)
-    doubts.sweep(NOW + MINUTE)
+    sweeper.sweep(NOW + MINUTE)
     assert states() == {"uncertain": 4, "transmitting": 1}
     while not seen:
         time.sleep(0.1)
     time.sleep(0.1)
-    doubts.sweep(NOW + MINUTE)
+    sweeper.sweep(NOW + MINUTE)
     assert states() == {"uncertain": 4} | ({"accepted": 1} if is_journaled else {"uncertain": 5})
 
 
@@ -243,14 +243,14 @@ def test_a_row_that_is_held_keeps_no_other_acceptance_in_the_journals(files, mon
     monkeypatch.setattr(journal, "_name", lambda: next(names))
     entries = [Entry(one.pk, 1, "<m@x>", "250 ok", NOW.isoformat()) for one in (held, other)]
     for some in batched(entries, 2 // files, strict=True):
-        dead = Journal(doubts.folder_of_journals())
+        dead = Journal(sweeper.folder_of_journals())
         dead.write(some)
         dead.leave()
     with another_session() as session:
         session.execute(HOLD, [ODD])
-        doubts.sweep(NOW + MINUTE)
+        sweeper.sweep(NOW + MINUTE)
         assert states() == {"accepted": 1, "uncertain": 1}
-    doubts.sweep(NOW + MINUTE)
+    sweeper.sweep(NOW + MINUTE)
     assert states() == {"accepted": 2}
 
 
@@ -259,38 +259,38 @@ def test_an_acceptance_is_recorded_while_somebody_writes_down_a_fact_of_its_lett
     """Whose row then must not be deleted, which keeps nobody from changing it."""
     letter = digest_to(ODD)
     Letter.objects.update(state="uncertain", next_try_at=NOW, attempt=1, message_id="<m@x>")
-    dead = Journal(doubts.folder_of_journals())
+    dead = Journal(sweeper.folder_of_journals())
     dead.write([Entry(letter.pk, 1, "<m@x>", "250 ok", NOW.isoformat())])
     dead.leave()
     with another_session() as session:
         session.execute("SELECT 1 FROM subscriptions_letter FOR KEY SHARE")
-        doubts.sweep(NOW + MINUTE)
+        sweeper.sweep(NOW + MINUTE)
         assert states() == {"accepted": 1}
 
 
 def test_what_was_held_as_the_journals_were_read_is_judged_by_no_sweep_before(monkeypatch):
     letter = digest_to(ODD)
     Letter.objects.update(state="uncertain", next_try_at=NOW, attempt=1, message_id="<m@x>")
-    dead = Journal(doubts.folder_of_journals())
+    dead = Journal(sweeper.folder_of_journals())
     dead.write([Entry(letter.pk, 1, "<m@x>", "250 ok", NOW.isoformat())])
     dead.leave()
     held, once = rows.held, iter([{letter.pk}])
     monkeypatch.setattr(rows, "held", lambda ids: next(once, None) or held(ids))
     for state in ("uncertain", "accepted"):
-        doubts.sweep(NOW + MINUTE)
+        sweeper.sweep(NOW + MINUTE)
         assert states() == {state: 1}
 
 
 def test_what_a_worker_that_is_halted_has_noted_is_not_sent_again():
     """It lives, so its journal is not replayed: it may stand still for hours before it goes on."""
     letter, other = digest_to(ODD), digest_to("reader@example.org")
-    halted = Journal(doubts.folder_of_journals())
+    halted = Journal(sweeper.folder_of_journals())
     halted.write([Entry(letter.pk, 1, "<m@x>", "250 ok", NOW.isoformat())])
     for one, name in ((letter, "<m@x>"), (other, "<other@x>")):
         Letter.objects.filter(pk=one.pk).update(
             state="uncertain", next_try_at=NOW, attempt=1, message_id=name
         )
-    doubts.sweep(NOW + MINUTE)
+    sweeper.sweep(NOW + MINUTE)
     assert states() == {"accepted": 1, "planned": 1}
     halted.close()
 
@@ -298,8 +298,8 @@ def test_what_a_worker_that_is_halted_has_noted_is_not_sent_again():
 def test_a_journal_that_can_not_be_read_keeps_no_letter_in_doubt():
     digest_to(ODD)
     Letter.objects.update(state="uncertain", next_try_at=NOW, attempt=1, message_id="<m@x>")
-    (doubts.folder_of_journals() / "broken.jsonl").mkdir(parents=True)
-    doubts.sweep(NOW + MINUTE)
+    (sweeper.folder_of_journals() / "broken.jsonl").mkdir(parents=True)
+    sweeper.sweep(NOW + MINUTE)
     assert states() == {"planned": 1}
 
 
@@ -310,7 +310,7 @@ def test_an_acceptance_is_recorded_though_its_letter_is_doubted_in_that_very_mom
     with another_session() as other:
         other.execute("UPDATE subscriptions_letter SET state = 'uncertain', lease_until = NULL")
         threading.Timer(0.5, other.commit).start()
-        doubts.accept_late(letter.pk, 1, "<m@x>", "250 ok", NOW)
+        sweeper.accept_late(letter.pk, 1, "<m@x>", "250 ok", NOW)
     assert states() == {"accepted": 1}
 
 

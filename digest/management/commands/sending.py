@@ -6,7 +6,7 @@ import os
 from django.utils import timezone
 
 from digest.management import base
-from subscriptions.post import sending, standing
+from subscriptions.post import sending, status
 
 
 class Command(base.Command):
@@ -23,14 +23,14 @@ class Command(base.Command):
             sending.stop(by or _who(), now)
         elif act == "resume":
             sending.resume(by or _who(), now)
-        self.stdout.write(standing.of_sending(now).said)
+        self.stdout.write(status.of_sending(now).said)
         if act == "stop":
             self.stdout.write(
                 "What is past the fence already may arrive. All else waits, and nothing is planned."
             )
-        for queue in standing.queues(now):
+        for queue in status.queues(now):
             self.stdout.write(f"{queue.count:>9,} {queue.label}: {queue.said}")
-        for provider, said in standing.slowed(now):
+        for provider, said in status.slowed(now):
             self.stdout.write(f"{provider}: {said}")
 
 

@@ -1,6 +1,6 @@
 """`manage.py tick`: one pass of planning and delivery, for cron or by hand."""
 
-from digest import keys, pulses, steering
+from digest import heartbeats, keys, steering
 from digest.counts import counted
 from digest.management import base
 from digest.models import ReaderModel
@@ -20,7 +20,7 @@ class Command(base.Command):
         if dry_run:
             return self._say_what_would_be(tell())
         if now is None:
-            pulses.beat(pulses.TICK, tell())
+            heartbeats.beat(heartbeats.TICK, tell())
             keys.note(tell())
         if ReaderModel.objects.outdated(tell()).exists():
             steering.learn(tell())

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.template.loader import render_to_string
 
-from digest import archive, asking, choosing, editions, fitting, planning, steering
+from digest import archive, choosing, editions, explanations, fitting, planning, steering
 from digest.models import Pick
 from digest.ranking.verdict import Verdict
 from tests import make
@@ -29,7 +29,7 @@ def claims_too_low_a_score(said):
     [(0.1497, 0.15, "0.14 0.15"), (0.2301, 0.2345, "0.23 0.24"), (0.07, 0.29, "0.07 0.29")],
 )
 def test_a_score_that_is_too_low_reads_as_less_than_what_is_wanted(score, floor, said):
-    verdict = asking.told(Verdict("weak", score, floor))
+    verdict = explanations.told(Verdict("weak", score, floor))
     answer = {"paper": {"title": "Bread"}, "is_new": True, "verdict": verdict}
     page = render_to_string("digest/why.html", {"token": "x", "answer": answer})
     assert " ".join(re.findall(r"0\.\d\d", page)) == said
@@ -38,7 +38,7 @@ def test_a_score_that_is_too_low_reads_as_less_than_what_is_wanted(score, floor,
 
 def test_a_whole_abstract_as_a_topic_is_named_by_its_beginning():
     abstract = "We study how agents that call tools learn to plan far ahead. " * 3
-    verdict = asking.told(Verdict("apart", topic=abstract))
+    verdict = explanations.told(Verdict("apart", topic=abstract))
     assert verdict.topic == "We study how agents that call tools learn to plan far…"
 
 
@@ -75,7 +75,7 @@ def test_a_withdrawn_paper_is_told_to_be_so_and_not_shown_beforehand(client, has
     found = editions.for_page(TODAY, 7)
     assert found.edition.withdrawn == {paper.pk}
     assert paper.pk not in {one.paper for one in choosing.planned_for(someone, found)}
-    assert asking.ask(someone, paper.pk, TODAY, NOW).verdict is None
+    assert explanations.ask(someone, paper.pk, TODAY, NOW).verdict is None
     assert "Its authors have withdrawn this paper." in answer(client, someone, paper)
 
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 from django.db import transaction
 from django.db.models import Q
 
-from digest.dues import Due, due_of, save_moments, still_due
+from digest.due import Due, due_of, save_moments, still_due
 from subscriptions import schedule
 from subscriptions.models import Letter, Subscriber
 from subscriptions.post import ledger

@@ -39,7 +39,7 @@ def test_while_one_makes_a_page_anew_others_get_the_last_one(client, kept, monke
     first = client.get(path).content
     Paper.objects.update(title="Graphs of rivers")
     later = time.monotonic() + 61
-    monkeypatch.setattr("digest.shared.time.monotonic", lambda: later)
+    monkeypatch.setattr("digest.page_cache.time.monotonic", lambda: later)
     real, seen = Paper.latest_stars, []
 
     def asked_again_meanwhile(paper):

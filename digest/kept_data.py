@@ -17,7 +17,7 @@ from digest import models as digest
 from digest import upkeep
 from subscriptions import limits, moving, seals
 from subscriptions import models as subscriptions
-from subscriptions.post import aside, retention
+from subscriptions.post import retention, unreadable
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ ALWAYS = [
         ),
         lambda: (
             _("Kept for %(days)s, and the files for %(file_days)s.")
-            % {"days": _days(settings.KEEP_EVENTS), "file_days": _days(aside.KEEP)}
+            % {"days": _days(settings.KEEP_EVENTS), "file_days": _days(unreadable.KEEP)}
         ),
     ),
     Kept(

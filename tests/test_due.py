@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from digest import planning, rests
+from digest import planning, spacing
 from digest.models import Digest
 from subscriptions import changing, schedule
 from subscriptions.models import Letter, Subscriber
@@ -107,9 +107,9 @@ def test_the_next_digest_keeps_its_distance_to_one_that_was_repeated_however_tha
     """It may have arrived."""
     reader = make.subscriber(confirmed_at=NOW - timedelta(days=9))
     letter = Letter(subscriber=reader, day=NOW.date(), created_at=NOW, left_at=NOW, state=state)
-    assert rests.ends_rest(letter, reader) is None
+    assert spacing.ends_rest(letter, reader) is None
     letter.repeats = 1
-    assert rests.ends_rest(letter, reader) == NOW + schedule.APART
+    assert spacing.ends_rest(letter, reader) == NOW + schedule.APART
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_a_digest_that_did_not_come_because_she_confirmed_is_no_first_one(confir
     """She has taken a leaving back, or moved to another address."""
     reader = make.subscriber(hour=NOW.hour, confirmed_at=NOW + confirmed_at)
     letter = Letter(day=NOW.date(), created_at=NOW, left_at=NOW + timedelta(hours=9))
-    assert rests.ends_rest(letter, reader) == letter.left_at + apart
+    assert spacing.ends_rest(letter, reader) == letter.left_at + apart
 
 
 def test_dates_of_apia_that_never_were_are_not_planned():

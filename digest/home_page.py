@@ -16,7 +16,7 @@ from django.template.loader import render_to_string
 from django.utils.translation import get_language
 
 from digest import wording
-from digest.lines import brief
+from digest.listings import brief
 from digest.models import Paper
 from subscriptions.forms import WishesForm
 

@@ -3,7 +3,7 @@
 from collections import namedtuple
 from datetime import timedelta
 
-from digest import pulses
+from digest import heartbeats
 from digest.models import Harvest
 from tests.make import NOW
 
@@ -13,7 +13,7 @@ Usage = namedtuple("Usage", "total used free")
 
 def beaten(ago):
     """Let the last tick be so long ago."""
-    pulses.beat(pulses.TICK, NOW - ago)
+    heartbeats.beat(heartbeats.TICK, NOW - ago)
 
 
 def ran(state, ago, source="huggingface"):

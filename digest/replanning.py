@@ -123,7 +123,7 @@ def _of_reader(subscriber, now) -> str:
 
 def _of_neighbours(subscriber, digest, now) -> str:
     """Return which digest of another day is too near. Nobody gets two in a row."""
-    from digest.rests import RECENT, ends_rest
+    from digest.spacing import RECENT, ends_rest
 
     near = Letter.objects.filter(subscriber=subscriber, day__gt=digest.day - RECENT)
     for letter in near.exclude(day=digest.day):

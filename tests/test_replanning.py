@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 from django.db import transaction
 
-from digest import anew, planning
+from digest import planning, replanning
 from digest.models import Digest, Pick
 from subscriptions import changing, operating, signup
 from subscriptions.models import Letter, LetterFact, Subscriber
@@ -64,10 +64,10 @@ def deliver(now=LATER):
 def refusal(subscriber, now=LATER):
     """Return why nothing is planned anew. Nothing has changed then."""
     before = everything()
-    with pytest.raises(anew.Refused) as refused:
-        anew.plan_anew(Subscriber.objects.get(pk=subscriber.pk), now)
+    with pytest.raises(replanning.Refused) as refused:
+        replanning.plan_anew(Subscriber.objects.get(pk=subscriber.pk), now)
     assert everything() == before
-    told = anew.why_not(Subscriber.objects.get(pk=subscriber.pk), now)
+    told = replanning.why_not(Subscriber.objects.get(pk=subscriber.pk), now)
     assert told == str(refused.value) or (told == "" and "no paper" in str(refused.value))
     return str(refused.value)
 
@@ -90,7 +90,7 @@ def test_what_the_mail_server_refused_arrives_once_when_it_is_planned_anew(serve
     server.replies.clear()
     server.accepted.clear()
 
-    anew.plan_anew(subscriber, LATER)
+    replanning.plan_anew(subscriber, LATER)
     assert deliver()["accepted"] == 1
 
     ((whom, mime),) = server.accepted
@@ -121,7 +121,7 @@ def test_whatever_kept_it_from_leaving_it_is_written_with_the_papers_of_now(stat
     subscriber = reader()
     letter = ended(subscriber, state, reason)
     make.paper("Graphs number 3")
-    anew.plan_anew(subscriber, LATER)
+    replanning.plan_anew(subscriber, LATER)
     letter.refresh_from_db()
     assert (letter.state, letter.reason, letter.ended_at) == ("planned", "", None)
     assert Pick.objects.count() == 3
@@ -135,24 +135,24 @@ def test_a_quiet_day_to_which_papers_came_late_is_no_longer_quiet():
     subscriber.letters.get().events.update(became="skipped")
     assert refusal(subscriber) == "no paper is new to her"
     make.paper("Bread")
-    anew.plan_anew(subscriber, LATER)
+    replanning.plan_anew(subscriber, LATER)
     assert Pick.objects.get().paper.title == "Bread"
 
 
 def test_a_welcome_stays_one_where_no_paper_has_come_and_else_is_a_digest():
     subscriber = reader(interests="bread")
     assert ended(subscriber, State.FAILED, "refused: no").kind == "welcome"
-    assert anew.plan_anew(subscriber, LATER).kind == "welcome"
+    assert replanning.plan_anew(subscriber, LATER).kind == "welcome"
     ended(subscriber, State.FAILED, "refused: no")
     make.paper("Bread")
-    assert anew.plan_anew(subscriber, LATER).kind == "digest"
+    assert replanning.plan_anew(subscriber, LATER).kind == "digest"
 
 
 def test_one_that_broke_again_and_again_goes_on_alone_and_is_given_up_again():
     subscriber = reader()
     Letter.objects.update(stumbles=ledger.MAX_STUMBLES)
     ended(subscriber, State.FAILED, "broken: it could not be written")
-    letter = anew.plan_anew(subscriber, LATER)
+    letter = replanning.plan_anew(subscriber, LATER)
     assert ledger.suspects(LATER) == [letter.pk]
     for _ in range(ledger.MAX_STUMBLES - ledger.SUSPECT):
         ledger.stumble(letter, LATER)
@@ -164,7 +164,7 @@ def test_the_next_digest_keeps_its_distance_and_repeats_no_paper(server):
     subscriber = reader(hour=7)
     ended(subscriber, State.FAILED, "refused: no")
     evening = NOW.replace(hour=23)
-    anew.plan_anew(subscriber, evening)
+    replanning.plan_anew(subscriber, evening)
     deliver(evening)
     make.paper("Graphs of tomorrow", day=NOW.date() + DAY, now=evening)
     planning.plan(NOW + 19 * HOUR)
@@ -190,13 +190,13 @@ def test_what_was_sent_is_not_sent_a_second_time(server):
 def test_what_is_on_its_way_is_left_to_itself(state):
     subscriber = reader()
     Letter.objects.update(state=state)
-    assert refusal(subscriber) == anew.UNTOUCHED[state]
+    assert refusal(subscriber) == replanning.UNTOUCHED[state]
 
 
 def test_what_is_in_doubt_is_not_sent_nor_ever_once_it_was(server):
     subscriber = reader("drop-dot@example.org")
     deliver(NOW)
-    assert refusal(subscriber) == anew.UNTOUCHED[State.UNCERTAIN]
+    assert refusal(subscriber) == replanning.UNTOUCHED[State.UNCERTAIN]
     (letter,) = Letter.objects.all()
     for state, sure in [("failed", False), ("failed", True), ("skipped", True)]:
         with transaction.atomic():
@@ -294,8 +294,8 @@ def test_a_digest_of_another_is_no_reason_against_hers():
         subscriber=other, kind="digest", day=day, created_at=NOW, closes_at=closes_at
     )
     Digest.objects.create(subscriber=other, day=day, letter=letter)
-    assert anew.why_not(subscriber, LATER) == ""
-    anew.plan_anew(subscriber, LATER)
+    assert replanning.why_not(subscriber, LATER) == ""
+    replanning.plan_anew(subscriber, LATER)
     assert set(Pick.objects.values_list("subscriber", flat=True)) == {subscriber.pk}
 
 
@@ -309,8 +309,8 @@ def test_one_who_was_changed_while_it_was_ranked_is_left_alone(monkeypatch):
         return rank(*told)
 
     monkeypatch.setattr(planning, "ranked_for", leave_meanwhile)
-    with pytest.raises(anew.Refused):
-        anew.plan_anew(subscriber, LATER)
+    with pytest.raises(replanning.Refused):
+        replanning.plan_anew(subscriber, LATER)
     assert not Letter.objects.open().exclude(kind="goodbye").exists()
     assert not Pick.objects.exists()
 
@@ -326,8 +326,8 @@ def test_one_who_was_planned_for_while_it_was_ranked_is_left_alone(monkeypatch):
         return rank(*told)
 
     monkeypatch.setattr(planning, "ranked_for", plan_meanwhile)
-    with pytest.raises(anew.Refused, match="changed in this moment"):
-        anew.plan_anew(subscriber, LATER)
+    with pytest.raises(replanning.Refused, match="changed in this moment"):
+        replanning.plan_anew(subscriber, LATER)
     assert not Pick.objects.exists()
 
 
@@ -341,7 +341,7 @@ def test_one_that_is_planned_anew_while_the_next_is_ranked_is_not_overtaken(has_
     rank = planning.propose
 
     def plan_anew_meanwhile(*told):
-        anew.plan_anew(subscriber, due_at - timedelta(seconds=1))
+        replanning.plan_anew(subscriber, due_at - timedelta(seconds=1))
         if has_left:
             deliver(due_at)
         return rank(*told)
@@ -358,7 +358,7 @@ def test_one_that_is_planned_anew_while_the_next_is_ranked_is_not_overtaken(has_
 def test_she_leaves_after_it_was_planned_anew_and_nothing_is_sent(server):
     subscriber = reader()
     ended(subscriber, State.FAILED, "refused: no")
-    anew.plan_anew(subscriber, LATER)
+    replanning.plan_anew(subscriber, LATER)
     signup.unsubscribe(subscriber.public_id, door=DOOR, now=LATER)
     deliver()
     assert b"Graphs" not in b"".join(mime for _, mime in server.accepted)
@@ -370,7 +370,7 @@ def test_a_worker_that_slept_through_it_can_change_nothing():
     with transaction.atomic():
         (asleep,), _ = ledger.claim(NOW, 1)
     ledger.end([Letter.objects.get()], State.FAILED, "broken: it could not be written", NOW)
-    anew.plan_anew(subscriber, LATER)
+    replanning.plan_anew(subscriber, LATER)
     frozen = {asleep.pk: ledger.Frozen(b"x", "<x@example.org>", NOW)}
     for _ in range(2):
         with transaction.atomic():
@@ -383,9 +383,9 @@ def test_a_worker_that_slept_through_it_can_change_nothing():
 def test_of_twenty_operators_one_plans_it_anew_and_one_letter_arrives(server):
     subscriber = reader()
     ended(subscriber, State.FAILED, "refused: no")
-    came_of = at_once(*20 * [lambda: anew.plan_anew(subscriber, LATER)])
+    came_of = at_once(*20 * [lambda: replanning.plan_anew(subscriber, LATER)])
     assert len(errors_of(came_of)) == 19
-    assert {type(error) for error in errors_of(came_of)} == {anew.Refused}
+    assert {type(error) for error in errors_of(came_of)} == {replanning.Refused}
     at_once(*3 * [deliver])
     assert len(server.accepted) == 1
     assert Pick.objects.count() == 2
@@ -469,6 +469,6 @@ def test_no_day_arrives_twice_but_by_a_counted_repeat_whatever_is_clicked(server
 def press(subscriber, server, now):
     """Press the button. What is planned anew then, has never arrived."""
     arrived = b"".join(mime for _, mime in server.accepted)
-    with suppress(anew.Refused):
-        letter = anew.plan_anew(subscriber, now)
+    with suppress(replanning.Refused):
+        letter = replanning.plan_anew(subscriber, now)
         assert message_ids.of(letter).encode() not in arrived

@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from config.policies import RedactingFormatter
-from digest import asking, fitting, planning
+from digest import explanations, fitting, planning
 from digest.sources.records import MAX_TITLE
 from subscriptions import links
 from tests import make
@@ -57,7 +57,7 @@ def test_a_paper_is_found_by_what_people_paste(asked):
     paper = make.paper("Roads of Schrödinger’s graphs: a survey", id="2506.04235")
     make.paper("Roads of others", id="2506.04236")
     make.paper("Roads", id="2506.0423")
-    assert asking.find_paper(asked) == paper
+    assert explanations.find_paper(asked) == paper
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_a_paper_is_found_by_what_people_paste(asked):
 def test_a_paper_of_the_old_days_is_found_by_its_id(asked):
     paper = make.paper("Knots", id="math/0309136")
     make.paper("Strings", id="hep-th/0309136")
-    assert asking.find_paper(asked) == paper
+    assert explanations.find_paper(asked) == paper
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_a_paper_of_the_old_days_is_found_by_its_id(asked):
 def test_a_preprint_is_found_by_its_doi(asked):
     paper = make.paper("Bread", id="medrxiv:10.1101/2026.06.01.123456")
     make.paper("Rye", id="biorxiv:10.1101/2026.06.01.12345")
-    assert asking.find_paper(asked) == paper
+    assert explanations.find_paper(asked) == paper
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_a_preprint_is_found_by_its_doi(asked):
 )
 def test_ids_of_each_kind_are_found(identity, asked):
     paper = make.paper("Bread", id=identity)
-    assert asking.find_paper(asked) == paper
+    assert explanations.find_paper(asked) == paper
 
 
 @pytest.mark.parametrize(
@@ -137,28 +137,28 @@ def test_ids_of_each_kind_are_found(identity, asked):
 )
 def test_what_names_no_paper_finds_none(client, asked):
     make.paper("Roads of graphs", id="2506.04235")
-    assert asking.find_paper(asked) is None
+    assert explanations.find_paper(asked) is None
     if asked.strip():
         assert "No paper here has the id or the title" in answer(client, make.subscriber(), asked)
 
 
 def test_a_short_title_is_found_by_all_of_it_in_any_case():
     paper = make.paper("Knots")
-    assert asking.find_paper("KNOTS") == paper
-    assert asking.find_paper("Knot") is None
+    assert explanations.find_paper("KNOTS") == paper
+    assert explanations.find_paper("Knot") is None
 
 
 def test_of_two_papers_with_one_title_the_newer_is_meant():
     make.paper("Roads of graphs", id="2606.00009", day=TODAY - DAY)
     newer = make.paper("Roads of graphs", id="2606.00001")
-    assert asking.find_paper("roads of graphs") == newer
+    assert explanations.find_paper("roads of graphs") == newer
 
 
 @pytest.mark.parametrize("asked", ["Roads of graphs", "ROADS OF", "Nothing is called so", "Knots"])
 def test_a_title_is_found_by_an_index(asked):
     make.paper("Roads of graphs")
     with CaptureQueriesContext(connection) as queries:
-        asking.find_paper(asked)
+        explanations.find_paper(asked)
     looked = [query["sql"] for query in queries if "title" in query["sql"].partition("WHERE")[2]]
     assert looked
     with connection.cursor() as cursor:
@@ -175,16 +175,16 @@ def test_a_title_is_found_by_an_index(asked):
 def test_titles_that_begin_alike_for_long_are_told_apart():
     begins = "Roads of graphs, and of all that is like them in one way or another: "
     first, second = make.paper(f"{begins}part one"), make.paper(f"{begins}part two")
-    assert asking.find_paper(f"{begins}Part One") == first
-    assert asking.find_paper(f"{begins}part t") == second
-    assert asking.find_paper(f"{begins}part three") is None
+    assert explanations.find_paper(f"{begins}Part One") == first
+    assert explanations.find_paper(f"{begins}part t") == second
+    assert explanations.find_paper(f"{begins}part three") is None
 
 
 def test_a_long_title_means_its_paper_and_not_a_newer_one_that_begins_so():
     title = "Roads of graphs, and of all that is like them in one way or another"
     paper = make.paper(title, day=TODAY - DAY)
     make.paper(f"{title}: part two")
-    assert asking.find_paper(title.upper()) == paper
+    assert explanations.find_paper(title.upper()) == paper
 
 
 def test_the_longest_title_has_room_in_the_index():
@@ -192,7 +192,7 @@ def test_the_longest_title_has_room_in_the_index():
     signs = range(0x20000, 0x2A6DF)  # Of four bytes each.
     title = "".join(map(chr, random.Random(1).sample(signs, MAX_TITLE)))
     paper = make.paper(title)
-    assert asking.find_paper(title) == asking.find_paper(title[:100]) == paper
+    assert explanations.find_paper(title) == explanations.find_paper(title[:100]) == paper
 
 
 # ---- Nothing that is asked breaks anything

@@ -8,7 +8,7 @@ from digest import planning
 from digest.models import Pick
 from subscriptions import registry, signup
 from subscriptions.models import Letter, Subscriber
-from subscriptions.post import doubts, ledger, office
+from subscriptions.post import ledger, office, sweeper
 from subscriptions.post.journal import Entry, Journal
 from subscriptions.post.line import Envelope
 from subscriptions.post.transports import transport_for
@@ -31,7 +31,7 @@ def test_what_breaks_as_it_is_swept_costs_itself_alone(composed, monkeypatch, ca
     Letter.objects.filter(pk=doubted).update(state="uncertain", next_try_at=NOW, message_id="<m>")
     Letter.objects.filter(pk=late).update(closes_at=NOW)
     monkeypatch.setattr(registry, "on_never_left", [broken])
-    monkeypatch.setattr(doubts, "CHUNK", 1)
+    monkeypatch.setattr(sweeper, "CHUNK", 1)
     office.sweep(NOW)
     states = dict(Letter.objects.values_list("pk", "state"))
     assert states == {
@@ -221,13 +221,13 @@ def test_the_journals_of_living_workers_are_read_once_for_all_letters_in_doubt(
         letter = letter_to(f"reader-{number}@example.org")
         past = {"state": "uncertain", "next_try_at": NOW, "repeats": 1}
         Letter.objects.filter(pk=letter.pk).update(message_id=name, **past)
-    living = Journal(doubts.folder_of_journals())
+    living = Journal(sweeper.folder_of_journals())
     living.write([Entry(7, 1, name, "250 Ok", NOW.isoformat()) for name in names])
-    asked, look = [], doubts.journal.accepted_ids
+    asked, look = [], sweeper.journal.accepted_ids
     monkeypatch.setattr(
-        doubts.journal, "accepted_ids", lambda *told, **of: asked.append(1) or look(*told, **of)
+        sweeper.journal, "accepted_ids", lambda *told, **of: asked.append(1) or look(*told, **of)
     )
-    monkeypatch.setattr(doubts, "CHUNK", 1)
+    monkeypatch.setattr(sweeper, "CHUNK", 1)
     office.sweep(NOW)
     living.leave()
     assert asked == [1]
@@ -242,7 +242,7 @@ def test_of_letters_in_doubt_the_oldest_says_how_far_back_the_journals_are_read(
         message_id="<old@x>", created_at=NOW - 9 * MINUTE, **past
     )
     Letter.objects.filter(pk=young.pk).update(message_id="<young@x>", **past)
-    halted = Journal(doubts.folder_of_journals())
+    halted = Journal(sweeper.folder_of_journals())
     noted_at = NOW - 8 * MINUTE
     halted.write([Entry(old.pk, 1, "<old@x>", "250 Ok", noted_at.isoformat())])
     office.sweep(NOW)
@@ -262,7 +262,7 @@ def test_where_journals_can_not_be_read_a_letter_in_doubt_is_asked_for_elsewhere
     def unreadable(*told, **of):
         raise PermissionError("not ours")
 
-    monkeypatch.setattr(doubts.journal, "accepted_ids", unreadable)
+    monkeypatch.setattr(sweeper.journal, "accepted_ids", unreadable)
     office.sweep(NOW)
     letter.refresh_from_db()
     assert (letter.state, letter.repeats) == ("planned", 1)
