@@ -1,11 +1,13 @@
 """An IMAP server on loopback with one account: as much of RFC 3501 as reading a folder takes.
 
 `folders` holds each folder's messages by their UIDs, `deleted` those of the INBOX that are marked.
+`account` is who is let in; by AUTHENTICATE PLAIN (RFC 4616) where it `offers_plain`.
 """
 
 import re
 import socketserver
 import threading
+from base64 import b64decode
 
 USER, PASSWORD = "bounces@example.org", 'pa"ss\\word'
 LINE = re.compile(rb'"(?:[^"\\]|\\.)*"|\([^)]*\)|\S+')
@@ -20,6 +22,8 @@ class ImapServer(socketserver.ThreadingTCPServer):
         self.folders = {"INBOX": dict(enumerate(messages, start=7))}
         self.deleted = set()
         self.may_create = True
+        self.account = USER, PASSWORD
+        self.offers_plain = False
         self.heard = []
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
@@ -32,7 +36,7 @@ class Session(socketserver.StreamRequestHandler):
     disable_nagle_algorithm = True
 
     def handle(self):
-        self.say(b"* OK [CAPABILITY IMAP4rev1] ready")
+        self.say(b"* OK ready")
         for line in self.rfile:
             self.server.heard.append(line)
             tag, verb, *words = LINE.findall(line)
@@ -46,12 +50,18 @@ class Session(socketserver.StreamRequestHandler):
         self.wfile.write(line + b"\r\n")
 
     def on_capability(self):
-        self.say(b"* CAPABILITY IMAP4rev1")
+        self.say(b"* CAPABILITY IMAP4rev1" + b" AUTH=PLAIN" * self.server.offers_plain)
 
     def on_login(self, user, password):
         told = password.strip(b'"').replace(b'\\"', b'"').replace(b"\\\\", b"\\").decode()
-        if (user.strip(b'"').decode(), told) != (USER, PASSWORD):
+        if (user.strip(b'"').decode(), told) != self.server.account:
             return b"NO no such user as " + user + b" with " + password
+
+    def on_authenticate(self, mechanism):
+        self.say(b"+ ")
+        _, *told = b64decode(self.rfile.readline()).decode().split("\0")
+        if mechanism != b"PLAIN" or tuple(told) != self.server.account:
+            return b"NO not so"
 
     def on_select(self, folder):
         if folder.strip(b'"').decode() not in self.server.folders:

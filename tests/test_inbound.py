@@ -315,6 +315,32 @@ def test_an_imap_server_that_makes_no_folder_is_told_of():
     server.server_close()
 
 
+@pytest.fixture
+def abroad():
+    """An IMAP server whose account is in letters beyond ASCII, and its mailbox."""
+    server = ImapServer()
+    server.account = user, password = "R\u00fcckl\u00e4ufer", "Gr\u00fc\u00dfe #1"
+    account = f"{quote(user)}:{quote(password)}"
+    yield server, mailboxes.open_mailbox(f"imap://{account}@127.0.0.1:{server.port}/INBOX")
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_password_may_have_any_letters_where_the_server_takes_them(abroad):
+    server, box = abroad
+    server.offers_plain = True
+    assert mailboxes.empty(box, NOW) == {}
+    server.account = "another", "account"
+    with pytest.raises(mailboxes.Trouble, match="it does not let us in"):
+        mailboxes.empty(box, NOW)
+
+
+def test_a_server_that_takes_ascii_alone_is_told_of(abroad):
+    _, box = abroad
+    with pytest.raises(mailboxes.Trouble, match="takes ASCII alone in user and password"):
+        mailboxes.empty(box, NOW)
+
+
 def test_a_maildir_is_looked_at_in_both_of_its_folders(tmp_path, letter):
     box = OfMaildir(tmp_path)
     box.put(report(address_of(letter)))

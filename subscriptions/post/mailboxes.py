@@ -219,8 +219,15 @@ class Imap:
             raise Trouble(f"{self.host}: {error}") from None
 
     def _log_in(self):
+        """By PLAIN (RFC 4616), which takes all letters, where it is offered, else by LOGIN."""
+        said = f"\0{self.user}\0{self.password}".encode()
         try:
-            self._server.login(self.user, self.password)
+            if "AUTH=PLAIN" in self._server.capabilities:
+                self._server.authenticate("PLAIN", lambda _: said)
+            else:
+                self._server.login(_quoted(self.user), self.password)
+        except UnicodeEncodeError:
+            raise Trouble(f"{self.host}: it takes ASCII alone in user and password") from None
         except imaplib.IMAP4.error:  # Some servers repeat what they were told.
             raise Trouble(f"{self.host}: it does not let us in") from None
 
