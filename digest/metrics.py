@@ -40,6 +40,11 @@ class Metric:
     values: dict[str, float]
     label: str = ""
 
+    @property
+    def type(self) -> str:
+        """What Prometheus calls it: a summary has quantiles, and nothing else has."""
+        return "summary" if self.label == "quantile" else "gauge"
+
 
 def _one(name, help, value) -> Iterator[Metric]:
     """Yield a figure without a label; none where it is unknown."""
@@ -249,7 +254,7 @@ def text() -> str:
 
 def _written(metric):
     name = f"paperboy_{metric.name}"
-    lines = [f"# HELP {name} {metric.help}", f"# TYPE {name} gauge"]
+    lines = [f"# HELP {name} {metric.help}", f"# TYPE {name} {metric.type}"]
     for value, number in metric.values.items():
         label = f'{{{metric.label}="{_escaped(value)}"}}' if metric.label else ""
         lines.append(f"{name}{label} {float(number):.12g}")
