@@ -169,7 +169,9 @@ def _act_on(fact, letter, now):
         case Kind.BOUNCED:
             suppression.after_soft_bounce(letter.subscriber_id, _told(fact), now)
         case Kind.COMPLAINED:
-            suppression.after_complaint(letter.subscriber_id, _told(fact), now)
+            suppression.after_complaint(
+                letter.subscriber_id, _told(fact), now, left_at=letter.left_at
+            )
         case Kind.UNSUBSCRIBED:
             with suppress(Subscriber.DoesNotExist):  # Erased in this very moment.
                 signup.unsubscribe(letter.subscriber.public_id, door=PROVIDERS_LINK, now=now)

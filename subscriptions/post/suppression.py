@@ -53,10 +53,15 @@ def after_soft_bounce(subscriber_id: int, said: str, now) -> None:
         _suppress(subscriber, By.BOUNCED, f"{row} letters in a row came back: {said}", now)
 
 
-def after_complaint(subscriber_id: int, said: str, now) -> None:
-    """Write no more to one who says that she doesn't want it, and ask her nothing either."""
+def after_complaint(subscriber_id: int, said: str, now, *, left_at=None) -> None:
+    """Write no more to one who says that she doesn't want it, and ask her nothing either.
+
+    Of a letter that left before she moved, at `left_at`, it says nothing of where she is now.
+    """
     subscriber = _locked(subscriber_id)
-    if subscriber is not None and subscriber.suppressed_by not in FOR_GOOD:
+    if subscriber is None or subscriber.suppressed_by in FOR_GOOD:
+        return
+    if left_at is None or subscriber.moved_at is None or left_at >= subscriber.moved_at:
         _suppress(subscriber, By.COMPLAINED, said, now)
 
 

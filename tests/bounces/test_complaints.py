@@ -5,6 +5,7 @@ import threading
 import pytest
 from django.db import connection
 
+from subscriptions import moving
 from subscriptions.models import Letter, Seal
 from subscriptions.post import suppression
 from tests import came_back
@@ -17,8 +18,9 @@ from tests.bounces.receiving import (
     receive,
     state_of,
 )
-from tests.came_back import address_of, complaint, report
+from tests.came_back import address_of, complaint, group, report
 from tests.make import NOW
+from tests.moving.acts import DOOR
 from tests.threads import uncommitted
 
 pytestmark = pytest.mark.django_db
@@ -42,6 +44,25 @@ def test_a_complaint_outweighs_that_letters_came_back(reader, letter):
     receive(complaint("feedback@paperboy.example", message_id=letter.message_id))
     assert state_of(reader) == "complained"
     assert not reader.may_vouch(NOW + 9 * DAY)
+
+
+@pytest.mark.parametrize(("status", "by"), [("", "complained"), ("5.1.1", "bounced")])
+def test_what_is_told_by_the_mailbox_that_she_has_left_keeps_no_letter_from_her(
+    reader, letter, status, by
+):
+    moving.ask(reader, "new@example.org", now=NOW + HOUR)
+    for side in ("old", "new"):
+        moving.agree(reader, side, NOW + HOUR, door=DOOR, now=NOW + HOUR)
+    to_the_new_one = came_back.letter(reader, left_at=NOW + DAY)
+
+    def tell(one):
+        feedback = complaint("feedback@paperboy.example", message_id=one.message_id)
+        bounce = report(address_of(one), group(status=status))
+        assert receive(bounce if status else feedback, now=NOW + DAY + HOUR) == "recorded"
+        return state_of(reader)
+
+    assert tell(letter) == "written to"
+    assert tell(to_the_new_one) == by
 
 
 @pytest.mark.django_db(transaction=True)
