@@ -17,13 +17,14 @@ from subscriptions.post.reconcile import Refused, reconcile
 from subscriptions.signup import Door
 from tests import make
 from tests.make import NOW
+from tests.promised import broken
 from tests.smtp_server import MailServer
 
 pytestmark = pytest.mark.django_db
 
 BACKUP = NOW - timedelta(hours=4)
 LATER = NOW + timedelta(hours=2)
-DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
+DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 
 
 @pytest.fixture(params=["smtp", "file"])
@@ -202,6 +203,22 @@ def test_a_letter_that_has_a_name_already_is_looked_for_by_it(settings, data_dir
     sending.stop("the operator", NOW)
     assert reconcile(LATER, BACKUP).waiting == 1
     assert Letter.objects.get().state == "accepted"
+
+
+def test_one_that_was_given_up_before_it_was_looked_for_is_found(sent):
+    """It was in doubt in the backup, and its day ended while sending was stopped."""
+    readers(1)
+    run()
+    Letter.objects.update(state="transmitting", ended_at=None, lease_until=NOW)
+    LetterEvent.objects.filter(became="accepted").delete()
+    sending.stop("the operator", NOW)
+    for hours in (20, 21):
+        sweeper.sweep(NOW + hours * HOUR)
+    reconcile(NOW + 22 * HOUR)
+    letter = Letter.objects.get()
+    assert (letter.state, sent(), Pick.objects.count()) == ("accepted", 1, 1)
+    assert broken(NOW + 22 * HOUR).keys() <= {"planned"}  # Sending is stopped.
+    assert reconcile(NOW + 23 * HOUR).waiting == 0
 
 
 def test_a_journal_of_the_lost_hours_is_not_replayed_onto_another_letter(settings, data_dir):

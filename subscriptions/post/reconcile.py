@@ -61,12 +61,12 @@ def reconcile(now: datetime, since: datetime | None = None, *, dry_run: bool = F
     if not dry_run and sending.current().stopped_at is None:
         raise Refused("Letters may leave at any moment. Stop sending first, then reconcile.")
     since = since or _last_event()
-    waiting = _known(_waiting(), since)
+    waiting = _known(_waiting(since), since)
     lost = _known(_lost_days(since, now), since)
     if not dry_run:
         _write_down(lost, now)
         # Read again: to look takes long, and meanwhile days are planned, and claims let go of.
-        there = _waiting()
+        there = _waiting(since)
         _accept({name: there[name] for name in {**waiting, **lost} if name in there}, now)
     return Found(since, len(waiting), len(lost), _goodbyes(since))
 
@@ -78,10 +78,16 @@ def _last_event() -> datetime:
     return last
 
 
-def _waiting() -> dict[str, Letter]:
-    """Return the open letters by the names that they have or will have."""
-    letters = Letter.objects.open().select_related("subscriber").iterator()
-    return {letter.message_id or message_ids.of(letter): letter for letter in letters}
+def _waiting(since) -> dict[str, Letter]:
+    """Return the open letters by the names that they have or will have, and those of which nobody
+    knew before they were looked for here.
+    """
+    unknown = Letter.objects.filter(state=State.FAILED, reason__startswith=Letter.UNKNOWN)
+    letters = Letter.objects.open() | unknown.filter(ended_at__gte=since - SLACK)
+    return {
+        letter.message_id or message_ids.of(letter): letter
+        for letter in letters.select_related("subscriber").iterator()
+    }
 
 
 def _lost_days(since, now) -> dict[str, LostDay]:
