@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from subscriptions import registry
+from subscriptions import registry, seals
 from subscriptions.models import Letter, Subscriber, Volley
 from subscriptions.post import providers, rows
 from subscriptions.post.compression import compress, decompress
@@ -169,8 +169,16 @@ def why_unwanted(letter: Letter, subscriber: Subscriber, now) -> str:
     if kind == Letter.Kind.LINK:
         return "" if subscriber.confirmed_at else state
     if kind == Letter.Kind.MOVE:
+        if letter.to and _is_shut(letter.to, now):
+            return "suppressed"
         return "" if state in ("active", "paused") else state
     return "" if state == "active" else state
+
+
+def _is_shut(address, now) -> bool:
+    """Return whether an address must not be written to, by whoever had it or has it."""
+    kept_from = Subscriber.objects.at(address).filter(suppressed_at__isnull=False)
+    return kept_from.exists() or seals.is_kept(address, now)
 
 
 # ---- The fence

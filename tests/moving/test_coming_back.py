@@ -22,11 +22,11 @@ def test_a_mistyped_address_does_not_keep_letters_from_the_old_one(client):
     one = reader()
     ask(client, one)
     letter = Letter.objects.get(to=NEW)
+    (claimed,), _ = delivery.ledger.claim(NOW, 1, [letter.pk])
     for kind, grade in (("bounced", "hard"), ("bounced", "soft"), ("complained", "")):
         LetterFact.objects.all().delete()
         fact(letter, kind, grade)
     refused = Verdict("refused", "rcpt", "550 5.1.1 no such user", about="address")
-    (claimed,), _ = delivery.ledger.claim(NOW, 1, [letter.pk])
     recording.of_verdict(refused, "<x@x>", NEW)(claimed, NOW)
     one.refresh_from_db()
     assert one.suppressed_at is None

@@ -2,7 +2,7 @@
 
 import pytest
 
-from subscriptions import erasing, links, moving, seals
+from subscriptions import erasing, links, moving, operating, seals
 from subscriptions.models import Subscriber
 from subscriptions.post import delivery
 from tests import make
@@ -43,6 +43,23 @@ def test_an_address_that_must_not_be_written_to_gets_no_letter(client, fields):
         reader(NEW, **fields)
     assert "Both have to say yes" in ask(client, reader()).content.decode()
     assert letters() == [("move", "", "planned")]
+
+
+@pytest.mark.parametrize(
+    "shut",
+    [
+        lambda other: erasing.erase(other, now=NOW, for_good=True),
+        lambda other: operating.suppress(other, "a test", now=NOW),
+    ],
+)
+def test_an_address_that_is_shut_while_its_letter_waits_gets_none(client, outbox, shut):
+    """It waits for an hour where the mail server is busy, and for days where sending is stopped."""
+    other = reader(NEW, unsubscribed_at=NOW)
+    ask(client, reader())
+    shut(other)
+    delivery.deliver_due(lambda: NOW)
+    assert [message["To"] for message in outbox()] == [OLD]
+    assert letters() == [("move", "", "accepted"), ("move", NEW, "skipped")]
 
 
 @pytest.mark.parametrize(
