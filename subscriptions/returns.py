@@ -159,7 +159,7 @@ def _believed(at, letter, now):
 
 
 def _act_on(fact, letter, now):
-    if letter.to:  # Of her own address, it says nothing.
+    if letter.to and not _has_moved_to(letter):  # Of her own address, it says nothing.
         if fact.kind in UNWANTED and letter.to != Letter.ELSEWHERE:
             seals.keep(letter.to, seals.Why.COMPLAINED, now)
         return
@@ -169,12 +169,16 @@ def _act_on(fact, letter, now):
         case Kind.BOUNCED:
             suppression.after_soft_bounce(letter.subscriber_id, _told(fact), now)
         case Kind.COMPLAINED:
-            suppression.after_complaint(
-                letter.subscriber_id, _told(fact), now, left_at=letter.left_at
-            )
+            left_at = None if letter.to else letter.left_at  # It went to where she is now.
+            suppression.after_complaint(letter.subscriber_id, _told(fact), now, left_at=left_at)
         case Kind.UNSUBSCRIBED:
             with suppress(Subscriber.DoesNotExist):  # Erased in this very moment.
                 signup.unsubscribe(letter.subscriber.public_id, door=PROVIDERS_LINK, now=now)
+
+
+def _has_moved_to(letter):
+    """Return whether the address that a letter asked is its reader's own by now."""
+    return Subscriber.objects.filter(pk=letter.subscriber_id, email=letter.to).exists()
 
 
 def _told(fact):

@@ -36,6 +36,19 @@ def test_a_mistyped_address_does_not_keep_letters_from_the_old_one(client):
     assert not seals.is_kept(OLD, NOW)
 
 
+@pytest.mark.parametrize("kind", ["complained", "unsubscribed"])
+def test_who_has_moved_and_reports_the_letter_that_asked_her_gets_no_more(client, kind):
+    one = reader()
+    ask(client, one)
+    delivery.deliver_due(lambda: NOW)
+    for side in ("old", "new"):
+        agree(one, side)
+    fact(Letter.objects.get(to=NEW), kind)
+    one.refresh_from_db()
+    state = {"complained": "suppressed", "unsubscribed": "unsubscribed"}[kind]
+    assert (one.email, one.state_at(NOW)) == (NEW, state)
+
+
 def test_what_comes_back_from_the_old_address_says_nothing_of_the_new_one():
     one = reader(next_due_at=NOW, wants_quiet_days=True)
     planning.plan(NOW)
