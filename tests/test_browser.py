@@ -265,16 +265,17 @@ BURST = """() => {
 }"""
 
 
+@pytest.mark.parametrize("width", [360, 1280])
 @pytest.mark.parametrize("language", ["en", "de"])
-def test_who_reads_at_twice_the_size_scrolls_nothing_sideways(site, open_page, language):
+def test_who_reads_at_twice_the_size_scrolls_nothing_sideways(site, open_page, language, width):
     Paper.objects.update(upvotes=81)
     archive.renew(NOW)  # A paper's page has others like it.
     wishes = f"/preferences/{links.token('preferences', reader().public_id)}/"
     paper = Paper.objects.filter(title__startswith="Graph").first()
     for path in ("/", "/topics/", wishes, paper.get_absolute_url(), "/search/?q=graph"):
-        page = open_page(site + path, size=(360, 640), locale=language)
+        page = open_page(site + path, size=(width, 640), locale=language)
         page.evaluate("document.documentElement.style.fontSize = '200%'")
-        assert page.evaluate("document.documentElement.scrollWidth") == 360, path
+        assert page.evaluate("document.documentElement.scrollWidth") == width, path
         assert page.evaluate(BURST) == [], path
 
 
