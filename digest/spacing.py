@@ -11,12 +11,10 @@ from django.db import transaction
 from django.db.models import Q
 
 from digest.due import Due, due_of, save_moments, still_due
-from subscriptions import schedule
+from subscriptions import rhythm
 from subscriptions.models import Letter, Subscriber
 from subscriptions.post import ledger
 
-#: Her first digest, due when she confirms, is planned within this time.
-FIRST_WITHIN = timedelta(hours=1)
 RECENT = timedelta(days=3)  # Older digests are no longer on their way to anybody.
 CHUNK = 500
 
@@ -75,20 +73,7 @@ def ends_rest(letter: Letter, subscriber: Subscriber):
     surely_not = letter.state in (State.SKIPPED, State.MISSED) and not letter.repeats
     if surely_not or letter.left_at is None:
         return None
-    apart = schedule.APART_AT_FIRST if _came_at_once(letter, subscriber) else schedule.APART
-    return letter.left_at + apart
-
-
-def _came_at_once(letter, subscriber):
-    """Return whether it was planned since she had confirmed: not before, and not at her hour.
-
-    Who takes a leaving back, or moves to another address, confirms as well, and gets none at once.
-    """
-    confirmed_at = subscriber.confirmed_at
-    hour = schedule.due_moment(letter.day, subscriber.hour, subscriber.zone)
-    if hour is not None and confirmed_at < hour <= letter.created_at:
-        return False
-    return confirmed_at <= letter.created_at <= confirmed_at + FIRST_WITHIN
+    return letter.left_at + rhythm.apart(letter, subscriber)
 
 
 def _make_way(letters, now, reason="the next day's was due") -> set[int]:

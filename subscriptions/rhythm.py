@@ -5,9 +5,12 @@ from datetime import timedelta
 from subscriptions import schedule
 from subscriptions.models import Letter
 
+#: Her first digest, due when she confirms, is planned within this time.
+FIRST_WITHIN = timedelta(hours=1)
+
 
 def reschedule(subscriber, now):
-    """Set when her next digest is due: once a local day, and 12 h after the last at least.
+    """Set when her next digest is due: once a local day, and well apart from the last.
 
     The last is the one that arrived, or may have, or may be about to leave in this moment.
     """
@@ -18,9 +21,27 @@ def reschedule(subscriber, now):
     if last:
         day = max(day, last[0].day + timedelta(days=1))
     subscriber.is_due_from(day)
-    sent = [moment for letter in last if (moment := _sent_at(letter, now)) is not None]
+    sent = [(letter, moment) for letter in last if (moment := _sent_at(letter, now)) is not None]
+    rested = [moment + apart(letter, subscriber) for letter, moment in sent]
     # Not before now: of an hour that was over when she chose it, nobody is late.
-    subscriber.is_due_at(max([subscriber.next_due_at, now, *(m + schedule.APART for m in sent)]))
+    subscriber.is_due_at(max([subscriber.next_due_at, now, *rested]))
+
+
+def apart(letter, subscriber) -> timedelta:
+    """Return how long after this digest her next one may leave."""
+    return schedule.APART_AT_FIRST if _came_at_once(letter, subscriber) else schedule.APART
+
+
+def _came_at_once(letter, subscriber):
+    """Return whether it was planned since she had confirmed: not before, and not at her hour.
+
+    Who takes a leaving back, or moves to another address, confirms as well, and gets none at once.
+    """
+    confirmed_at = subscriber.confirmed_at
+    hour = schedule.due_moment(letter.day, subscriber.hour, subscriber.zone)
+    if hour is not None and confirmed_at < hour <= letter.created_at:
+        return False
+    return confirmed_at <= letter.created_at <= confirmed_at + FIRST_WITHIN
 
 
 def had_one_before(subscriber):

@@ -8,7 +8,7 @@ from django.db import connection, transaction
 
 from digest import planning, promises
 from digest.models import Pick
-from subscriptions import moving, schedule
+from subscriptions import changing, moving, schedule
 from subscriptions.models import Letter, Subscriber
 from subscriptions.post import delivery, ledger, office, rows, sending
 from tests import make
@@ -276,3 +276,13 @@ def test_the_digest_after_a_first_one_just_before_her_hour_comes_six_hours_later
         (TODAY, at(TODAY, 23, 50)),
         (TODAY + DAY, at(TODAY + DAY, 5, 50)),
     ]
+
+
+def test_who_chooses_her_hour_after_a_first_digest_in_the_evening_gets_the_next_at_it():
+    one = make.subscriber(hour=7, wants_quiet_days=True, now=at(TODAY, 22))
+    tick(at(TODAY, 22))
+    changing.change(one, None, {"hour": 8}, now=at(TODAY, 22, 30))
+    one.refresh_from_db()
+    assert one.next_due_at == at(TODAY + DAY, 8)
+    tick(at(TODAY + DAY, 8))
+    assert arrivals() == [(TODAY, at(TODAY, 22)), (TODAY + DAY, at(TODAY + DAY, 8))]

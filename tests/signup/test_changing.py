@@ -80,7 +80,7 @@ def test_a_later_hour_holds_from_tomorrow_where_today_had_its_digest():
 def test_wherever_she_moves_the_next_digest_is_of_a_later_day_and_twelve_hours_away(
     zones, hour, sent_at, wait
 ):
-    reader = make.subscriber(timezone=zones[0])
+    reader = make.subscriber(timezone=zones[0], confirmed_at=NOW - DAY)
     last = schedule.local_day(sent_at, ZoneInfo(zones[0]))
     accepted(reader, last, at=sent_at)
     change(reader, now=sent_at + wait, timezone=zones[1], hour=hour)
