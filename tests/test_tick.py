@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 from digest import fitting
 from digest.models import Digest
 from subscriptions.models import Letter
-from subscriptions.post import office
+from subscriptions.post import office, sending
 from tests import make
 from tests.make import NOW
 from tests.settings.environment import manage
@@ -65,6 +65,30 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(outbox, capsys):
     assert outbox() == []
 
 
+@pytest.mark.django_db
+def test_while_sending_is_stopped_a_dry_run_plans_and_delivers_nothing(capsys):
+    make.paper("Graphs")
+    make.subscriber(interests="graphs")
+    write_confirmation()
+    sending.stop("Ada", NOW)
+    call_command("tick", now=NOW, dry_run=True)
+    said = capsys.readouterr().out
+    assert "1 subscriber is due: no digest would be planned." in said
+    assert "1 letter that waits already would go on waiting." in said
+
+
+@pytest.mark.django_db
+def test_while_the_mail_server_is_away_a_dry_run_plans_but_delivers_nothing(capsys):
+    make.paper("Graphs")
+    make.subscriber(interests="graphs")
+    write_confirmation()
+    sending.trip("unreachable", "the mail server is away", NOW)
+    call_command("tick", now=NOW, dry_run=True)
+    said = capsys.readouterr().out
+    assert "1 subscriber is due: 1 digest would be planned, 0 would" in said
+    assert "1 letter that waits already would go on waiting." in said
+
+
 @pytest.mark.parametrize("command", ["tick", "reconcile"])
 def test_a_dry_run_makes_no_database(data_dir, command):
     refused = manage(command, "--dry-run", DATA_DIR=str(data_dir))
@@ -79,9 +103,7 @@ def test_where_there_is_no_room_for_the_model_tick_says_so_and_what_waits_leaves
 ):
     make.paper("Graph networks")
     reader = make.subscriber(interests="graph networks")
-    office.write(
-        make.subscriber(confirmed=False), "confirm", now=NOW, closes_at=NOW + timedelta(days=1)
-    )
+    write_confirmation()
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     with MailServer() as server:
         settings.EMAIL_URL = server.url
@@ -101,3 +123,9 @@ def test_where_there_is_no_room_for_the_model_tick_says_so_and_what_waits_leaves
         call_command("tick", now=NOW)
         assert len(server.accepted) == 2
     assert reader.letters.get().state == "accepted"
+
+
+def write_confirmation():
+    """Let a letter wait."""
+    reader = make.subscriber(confirmed=False)
+    office.write(reader, "confirm", now=NOW, closes_at=NOW + timedelta(days=1))

@@ -51,18 +51,12 @@ class Command(base.Command):
         self._say_why_nothing_leaves(tell())
 
     def _say_what_would_be(self, now):
-        from digest import planning
-
-        digests = quiet = 0
-        for shard in planning.shards(now):
-            dues = planning.propose(shard, now, may_store=False)
-            digests += sum(bool(due.papers) for due in dues)
-            quiet += sum(not due.papers for due in dues)
         late = counted(Subscriber.objects.due(now).count(), "subscriber is", "subscribers are")
+        planned = "no digest would be planned" if sending.is_stopped() else _would_be_planned(now)
         waiting = counted(Letter.objects.due(now).count(), "letter that waits", "letters that wait")
+        then = "go on waiting" if sending.current().why_not(now) else "be delivered"
         self.stdout.write(
-            f"{late} due: {counted(digests, 'digest')} would be planned, {quiet} would have "
-            f"nothing to say. {waiting} already would be delivered. Nothing was written."
+            f"{late} due: {planned}. {waiting} already would {then}. Nothing was written."
         )
         self._say_why_nothing_leaves(now)
 
@@ -70,6 +64,18 @@ class Command(base.Command):
         if reason := sending.current().why_not(now):
             planned = ", and nothing is planned" if sending.is_stopped() else ""
             self.stdout.write(f"Nothing leaves{planned}: {reason}.")
+
+
+def _would_be_planned(now) -> str:
+    """Return how many digests would be planned at this moment, and how many have no paper."""
+    from digest import planning
+
+    digests = quiet = 0
+    for shard in planning.shards(now):
+        dues = planning.propose(shard, now, may_store=False)
+        digests += sum(bool(due.papers) for due in dues)
+        quiet += sum(not due.papers for due in dues)
+    return f"{counted(digests, 'digest')} would be planned, {quiet} would have nothing to say"
 
 
 def _when_next():
