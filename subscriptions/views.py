@@ -49,7 +49,7 @@ UNDO_SHOWN = timedelta(minutes=10)
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 DONE = {
     "save": _("Saved."),
-    "resume": _("Welcome back. The next digest comes at your hour."),
+    "resume": _("Welcome back."),
     "reset": _("What you said of papers is forgotten, and no paper is saved."),
     "move": _("Two letters are on their way, one to each address. Both have to say yes."),
     "stay": _("The digest stays at this address."),

@@ -13,6 +13,7 @@ from tests import make
 from tests.make import NOW
 from tests.pages import text_of
 from tests.readers_pages import DAY, STATES, digest_of, stances, url
+from tests.signup.acts import accepted
 from tests.tables import everything
 
 pytestmark = pytest.mark.django_db
@@ -144,6 +145,15 @@ def test_a_pause_can_be_ended(client, sent):
     reader.refresh_from_db()
     assert reader.paused_until is None
     assert reader.next_due_at < NOW + DAY
+
+
+def test_a_pause_that_ends_soon_after_a_digest_promises_no_hour_that_is_not_kept(client):
+    reader = make.subscriber(hour=NOW.hour + 1, paused_until=(NOW + 9 * DAY).date())
+    accepted(reader, NOW.date() - DAY, at=NOW)  # Late, so that the next is put off.
+    said = text_of(client.post(url("preferences", reader), {"action": "resume"}, follow=True))
+    assert "Welcome back." in said
+    assert "That is later than your hour" in said
+    assert "at your hour" not in said
 
 
 @pytest.mark.parametrize("language", ["en", "de"])
