@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from celery import current_app
 from django.conf import settings
 from django.db.models import Count, Min
-from django.db.utils import Error as DatabaseError
+from django.db.utils import Error
 from kombu.exceptions import OperationalError
 from kombu.transport import virtual
 
@@ -235,7 +235,7 @@ class Remembered:
     def _answer(self, ask, now):
         try:
             return list(ask(now))
-        except DatabaseError:
+        except Error:
             if not self.may_fail:
                 raise
             logger.exception("figures can't be had: %s", ask.__name__.strip("_"))
