@@ -370,7 +370,7 @@ class Watcher:
             watch(clock.of_database())
         except Exception as error:
             if is_of_the_database(error):
-                self._is_silent(error)
+                self._count_silence(error)
             else:
                 logger.exception("the alarms can't be watched")
         else:
@@ -380,7 +380,7 @@ class Watcher:
         finally:
             connection.close()
 
-    def _is_silent(self, error):
+    def _count_silence(self, error):
         self.silences += 1
         if self.silences == SILENCES:
             self._tell(f"The database does not answer ({type(error).__name__}).")
