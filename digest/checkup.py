@@ -16,6 +16,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.text import get_text_list
 from dns.resolver import Resolver
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
@@ -254,11 +255,9 @@ def _imprint(now):
     names = ("OPERATOR_NAME", "POSTAL_ADDRESS", "CONTACT_EMAIL")
     missing = [name for name in names if not getattr(settings, name)]
     if missing:
-        *others, last = missing
-        named = f"{', '.join(others)} and {last}" if others else last
         return "note", (
             f"many countries want a site, and letters to many, to say who is behind "
-            f"them: set {named}."
+            f"them: set {get_text_list(missing, 'and')}."
         )
     return "ok", f"names {settings.OPERATOR_NAME}"
 
