@@ -9,7 +9,6 @@ import stat
 import tempfile
 from datetime import datetime
 from ipaddress import ip_address
-from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -173,7 +172,7 @@ def _whom_all_sign_up_from() -> str:
 
 
 def secret_key(now) -> Answer:
-    file = Path(settings.DATA_DIR) / "secret-key"
+    file = settings.DATA_DIR / "secret-key"
     if len(settings.SECRET_KEY) < KEY_CHARACTERS:
         return "note", (
             f"SECRET_KEY has {len(settings.SECRET_KEY)} characters, and may be guessed: take "
@@ -183,7 +182,7 @@ def secret_key(now) -> Answer:
         return "wrong", f"others on this machine can read {file}: `chmod 600 {file}`."
     if last := keys.last_of_another(now):
         return "note", (
-            f"another was in use until {_at(last).removeprefix('on ')}, and links in letters of "
+            f"another was in use until {_at(last)}, and links in letters of "
             f"then don't work: unless it was stolen, put it into SECRET_KEY_FALLBACKS "
             f"(docs/security.md)."
         )
@@ -198,7 +197,7 @@ def debugging(now) -> Answer:
 
 def data(now) -> Answer:
     """Journals, models and, where they are embedded, the database and letters are there."""
-    folder = Path(settings.DATA_DIR)
+    folder = settings.DATA_DIR
     try:
         with tempfile.TemporaryFile(dir=folder):
             pass
@@ -232,12 +231,14 @@ def sources(now) -> Answer:
         return "note", "none is asked: papers come by `manage.py import_papers` alone."
     last = health.last_harvests()
     if failed := [run for run in last.values() if run and run.state == Harvest.State.FAILED]:
-        told = " ".join(f"{run.source} failed {_at(run.touched_at)}: {run.said}" for run in failed)
+        told = " ".join(
+            f"{run.source} failed on {_at(run.touched_at)}: {run.said}" for run in failed
+        )
         return "wrong", f"{told} It is tried again; see `source` in docs/runbook.md."
     if never := [source for source, run in last.items() if run is None]:
         return "note", f"{', '.join(never)} not asked yet: `manage.py harvest` does it now."
     oldest = min(run.touched_at for run in last.values())
-    return "ok", f"{', '.join(last)}; each was asked {_at(oldest)} or later"
+    return "ok", f"{', '.join(last)}; each was asked on {_at(oldest)} or later"
 
 
 def ticks(now) -> Answer:
@@ -248,10 +249,10 @@ def ticks(now) -> Answer:
             "tick` by cron."
         )
     if last >= now - alarms.STILL:
-        return "ok", f"the last was {_at(last)}"
+        return "ok", f"the last was on {_at(last)}"
     if settings.CELERY_BROKER_URL.startswith("memory:"):
-        return "note", f"the last was {_at(last)}: `manage.py serve` isn't running."
-    return "wrong", f"the last was {_at(last)}: is beat running, and a worker, by one clock?"
+        return "note", f"the last was on {_at(last)}: `manage.py serve` isn't running."
+    return "wrong", f"the last was on {_at(last)}: is beat running, and a worker, by one clock?"
 
 
 def standing_alarms(now) -> Answer:
@@ -275,4 +276,4 @@ def figures(now) -> Answer:
 
 
 def _at(moment: datetime) -> str:
-    return f"on {moment:%Y-%m-%d at %H:%M} UTC"
+    return f"{moment:%Y-%m-%d at %H:%M} UTC"
