@@ -28,7 +28,7 @@ RIGHTS = {
     "letters": "digest.view_figures",
     "papers": "digest.view_paper",
     "ranking": "digest.view_fittedmodel",
-    "drawn": "digest.view_figures",
+    "plots": "digest.view_figures",
 }
 
 
@@ -44,13 +44,13 @@ def dashboard(request, context):
         "letters": lambda: _letters_card(today),
         "papers": lambda: _papers_card(today),
         "ranking": _ranking_card,
-        "drawn": lambda: _plots(request, today),
+        "plots": lambda: _plots(request, today),
     }
     seen = {name: make() for name, make in parts.items() if request.user.has_perm(RIGHTS[name])}
     for card in CARDS & seen.keys():
         for row in seen[card]["rows"]:
             row["url"] = row["url"] if may_open(request.user, row["url"]) else ""
-    plotted = seen.pop("drawn", {})
+    plotted = seen.pop("plots", {})
     return context | {"title": "Today", "may_see": bool(seen)} | seen | plotted
 
 
