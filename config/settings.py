@@ -164,13 +164,10 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # A file, so that the tests' threads have connections of their own, as in real life.
     DATABASES["default"]["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}
 else:
-    # No query, lock or transaction that hangs keeps the others waiting for ever; and moments come
-    # as the driver reads them, whatever the server's habit is. To compile a query takes longer
-    # than ours run: those behind the promises a fifth of their time.
-    OPTIONS = DATABASES["default"].setdefault("OPTIONS", {})
-    # One that hands a session from one to the other after each transaction refuses such words, and
-    # keeps no cursor for who asks again: DATABASE_URL=…?pool_mode=transaction (docs/install.md).
-    pool_mode = OPTIONS.pop("pool_mode", "session")
+    options = DATABASES["default"].setdefault("OPTIONS", {})
+    # A pooler that hands a session on after each transaction refuses the words below, and keeps no
+    # cursor for who asks again: DATABASE_URL=…?pool_mode=transaction (docs/install.md).
+    pool_mode = options.pop("pool_mode", "session")
     if pool_mode not in ("session", "transaction"):
         raise ImproperlyConfigured(
             f"pool_mode in DATABASE_URL must be session or transaction, not {pool_mode!r}."
@@ -178,17 +175,20 @@ else:
     if pool_mode == "transaction":
         DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = True
     else:
+        # No query, lock or transaction that hangs keeps the others waiting for ever; and moments
+        # come as the driver reads them, whatever the server's habit is. To compile a query takes
+        # longer than ours run: those behind the promises a fifth of their time.
         ours = (
             "-c statement_timeout=60s -c lock_timeout=5s "
             "-c idle_in_transaction_session_timeout=30s -c datestyle=ISO -c jit=off"
         )
         # What DATABASE_URL asks for counts after that: a search_path, say.
-        OPTIONS["options"] = f"{ours} {OPTIONS.get('options', '')}".rstrip()
+        options["options"] = f"{ours} {options.get('options', '')}".rstrip()
     # Of what subscriptions/statements.py runs. A pooler may know nothing of what was prepared in a
     # session that it hands on: DATABASE_URL=…?prepare_threshold=none
-    is_prepared = OPTIONS.get("prepare_threshold") != "none"
-    OPTIONS["prepare_threshold"] = 0 if is_prepared else None
-    OPTIONS.setdefault("connect_timeout", 10)  # Seconds; a black hole would keep us for minutes.
+    is_prepared = options.get("prepare_threshold") != "none"
+    options["prepare_threshold"] = 0 if is_prepared else None
+    options.setdefault("connect_timeout", 10)  # Seconds; a black hole would keep us for minutes.
     # Who waits for an answer amid a black hole: TCP by itself gives up after a quarter of an hour,
     # or after two where all that we said had arrived.
     for option, value in {
@@ -197,7 +197,7 @@ else:
         "keepalives_count": 3,
         "tcp_user_timeout": 30_000,  # Milliseconds.
     }.items():
-        OPTIONS.setdefault(option, value)
+        options.setdefault(option, value)
 
 CACHE_URL = cache("CACHE_URL")
 CACHES = {
