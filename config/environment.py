@@ -61,7 +61,7 @@ def slips() -> list[tuple[str, str]]:
 
 def flag(name: str, *, default: bool = False) -> bool:
     """Return whether the variable says yes. A word that is neither yes nor no is refused."""
-    word = text(name).strip().lower()
+    word = text(name).lower()
     if not word:
         return default
     if word in ("1", "true", "yes", "on"):
