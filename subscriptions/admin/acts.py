@@ -7,6 +7,7 @@ do it, and its entry in the trail are made of it, the same for all.
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.contrib import admin, messages
 from django.contrib.admin import helpers
@@ -50,8 +51,8 @@ class Act:
     consequence: str
     icon: str
     done: str
-    do: Callable[[Subscriber, dict, object], str]
-    fits: Callable[[Subscriber, object], bool]
+    do: Callable[[Subscriber, dict, datetime], str]
+    fits: Callable[[Subscriber, datetime], bool]
     permission: str = CHANGE
     form: type[BaseDialogForm] = BaseDialogForm
     log: Callable = log_change
