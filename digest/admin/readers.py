@@ -60,7 +60,7 @@ class ReaderAdmin(SubscriberAdmin):
         name = "subscriptions_subscriber_letter"
         return [path("<path:object_id>/letters/<slug:name>/", view, name=name), *super().get_urls()]
 
-    def render_change_form(self, request, context, add=False, change=False, obj=None, **kwargs):
+    def render_change_form(self, request, context, obj=None, **kwargs):
         now = timezone.now()
         context["days"] = [
             (one, letter_badge(one.digest.letter) if one.digest else "")
@@ -68,7 +68,7 @@ class ReaderAdmin(SubscriberAdmin):
         ]
         if latest := replanning.latest(obj, now):
             context["acts_note"] = _why_not_anew(latest, obj, now)
-        return super().render_change_form(request, context, add, change, obj=obj, **kwargs)
+        return super().render_change_form(request, context, obj=obj, **kwargs)
 
     @action(
         description="Letters as she would get them",
