@@ -215,7 +215,7 @@ class SubscriberAdmin(Large, Page):
 
     def render_change_form(self, request, context, *args, **kwargs):
         """Show what can be done as buttons above the form: the title's menu hasn't the room."""
-        acts, context["actions_detail"] = context.get("actions_detail", []), []
+        acts = context.pop("actions_detail")
         context["acts"] = sorted(acts, key=lambda act: act["variant"] == ActionVariant.DANGER)
         return super().render_change_form(request, context, *args, **kwargs)
 
