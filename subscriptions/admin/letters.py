@@ -21,6 +21,7 @@ from subscriptions.admin.parts import (
     of_readers_like,
     reason_of,
     with_day,
+    without,
 )
 from subscriptions.models import Letter, LetterEvent, LetterFact
 from subscriptions.post import message_ids, status
@@ -100,10 +101,7 @@ class LetterAdmin(Large, ReadOnly, Page):
             absent = {"lease_until", "ended_at"}
         elif obj.state in Letter.OPEN:
             absent = {"next_try_at", "ended_at"}
-        return [
-            (title, {"fields": [name for name in told["fields"] if name not in absent]})
-            for title, told in super().get_fieldsets(request, obj)
-        ]
+        return without(super().get_fieldsets(request, obj), absent)
 
     def get_search_results(self, request, queryset, search_term):
         """Find letters by their readers or their names, which no index leads to: see both."""

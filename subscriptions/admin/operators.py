@@ -13,6 +13,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from subscriptions.admin.pages import Page
+from subscriptions.admin.parts import without
 
 admin.site.unregister([User, Group])
 
@@ -47,10 +48,7 @@ class OperatorAdmin(UserAdmin, Page):
         hidden = () if request.user.is_superuser else FOR_SUPERUSERS
         if not self.has_change_permission(request, obj):
             hidden = ("password",)
-        return [
-            (title, {"fields": [name for name in told["fields"] if name not in hidden]})
-            for title, told in super().get_fieldsets(request, obj)
-        ]
+        return without(super().get_fieldsets(request, obj), hidden)
 
     def get_form(self, request, obj=None, **kwargs):
         form = super().get_form(request, obj, **kwargs)

@@ -231,6 +231,14 @@ def wide(words):
     return words and format_html('<span class="inline-block min-w-52">{}</span>', words)
 
 
+def without(fieldsets, absent):
+    """Return the fieldsets of a page without the fields of these names."""
+    return [
+        (title, {"fields": [name for name in options["fields"] if name not in absent]})
+        for title, options in fieldsets
+    ]
+
+
 def link(url, words):
     """Return the words, linked to a page of the panel."""
     return format_html('<a class="text-link" href="{}">{}</a>', url, words)
