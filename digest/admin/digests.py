@@ -127,6 +127,7 @@ class DigestAdmin(Large, ReadOnly, Page):
         now = timezone.now()
         findings = promises.examine(now, since=now - promises.RECENT, newest=ON_A_PAGE)
         broken = [finding.promise.name for finding in findings if finding.count]
+        figures = promises.figures(now)
         alarms = Alarm.objects.standing().filter(name="promises").exclude(subject__in=broken)
         context = {
             **self.admin_site.each_context(request),
@@ -137,7 +138,8 @@ class DigestAdmin(Large, ReadOnly, Page):
             "broken": len(broken),
             "alarms": alarms,
             "asked": ASKED,
-            **_figures(promises.figures(now), request.user),
+            "figures": _last_day(figures),
+            "days": _days(figures.days, request.user),
         }
         return TemplateResponse(request, "admin/digest/digest/promises.html", context)
 
@@ -170,10 +172,10 @@ def _finding_row(finding, user):
     }
 
 
-def _figures(figures, user):
-    """Return what the page of promises says of the last day, and the table of the last days."""
+def _last_day(figures):
+    """Return what the page of promises says of the last day: names, each with its figure."""
     share = f" ({figures.doubted_share:.4%})" if figures.doubted else ""
-    day = [
+    return [
         ("Sent", f"{figures.accepted:,}"),
         ("From due to sent: half of the digests within", _duration(figures.lag_median)),
         ("99 of 100 within", _duration(figures.lag_p99)),
@@ -181,10 +183,14 @@ def _figures(figures, user):
         ("Sent again, the very same", f"{figures.repeated:,}"),
         ("In doubt for good", f"{figures.unknown:,}"),
     ]
-    states = [state for state in Letter.State if any(state in one.states for one in figures.days)]
+
+
+def _days(days, user):
+    """Return the table of the last days: linked to their letters, for who may see these."""
+    states = [state for state in Letter.State if any(state in one.states for one in days)]
     url = reverse("admin:subscriptions_letter_changelist")
     rows = []
-    for one in figures.days:
+    for one in days:
         link = f"{url}?day_from={one.day}&day_to={one.day}"
         name = date_format(one.day)
         if user.has_perm("subscriptions.view_letter"):
@@ -192,7 +198,7 @@ def _figures(figures, user):
         counts = [f"{one.states.get(state, 0):,}" for state in states]
         rows.append([name, f"{one.written:,}", *counts])
     headers = ["Day", "Written", *(state.label.capitalize() for state in states)]
-    return {"figures": day, "days": {"headers": headers, "rows": rows}}
+    return {"headers": headers, "rows": rows}
 
 
 def _duration(lag):
