@@ -215,10 +215,9 @@ def _journal(now):
     """Acceptances are on this disk before the database knows."""
     folder = folder_of_journals()
     if folder.exists():
-        with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
-            # Raises what the doctor tells. A full disk takes files, but no octet.
-            file.write(b"\n")
-            return "ok", f"{folder} can be written to"
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"\n")  # A full disk takes files, but no octet: closing this one raises.
+        return "ok", f"{folder} can be written to"
     parent = next(one for one in folder.parents if one.exists())
     if not os.access(parent, os.W_OK):
         return "wrong", f"{folder} can't be made: give this user the right to write to {parent}."

@@ -1,5 +1,6 @@
 """What the doctor asks of the house itself, each with what to do about it."""
 
+import resource
 import shutil
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from django.db import OperationalError, connection
 
 from digest import alarms, checkup, health, heartbeats, keys, premises, tasks
 from digest.models import Harvest
+from subscriptions.post.sweeper import folder_of_journals
 from tests import make, services
 from tests.make import NOW
 from tests.smtp_server import EXTENSIONS, MailServer
@@ -179,6 +181,19 @@ def test_a_disk_that_is_nearly_full_is_wrong(monkeypatch):
     grade, said = told("data")
     assert grade == "wrong"
     assert "only 1.0 of 100 GB are free" in said
+
+
+def test_a_disk_that_takes_files_but_no_octet_is_wrong_for_the_journal():
+    folder_of_journals().mkdir()
+    assert told("journal") == ("ok", f"{folder_of_journals()} can be written to")
+    small, large = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, large))
+    try:
+        grade, said = told("journal")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (small, large))
+    assert grade == "wrong"
+    assert said.startswith("can't be looked at: OSError: ")
 
 
 def test_a_data_folder_that_others_can_look_into_is_noted(data_dir):
