@@ -204,6 +204,26 @@ def test_what_the_service_writes_is_only_shown(panel, model):
     assert panel.post(reverse(f"{name}_delete", args=[row.pk])).status_code == 403
 
 
+@pytest.mark.parametrize(
+    ("state", "has"),
+    [
+        ("planned", {"next_try_at"}),
+        ("claimed", {"lease_until"}),
+        ("transmitting", {"lease_until"}),
+        ("uncertain", {"next_try_at"}),
+        ("accepted", {"ended_at"}),
+        ("missed", {"ended_at"}),
+    ],
+)
+def test_a_letters_page_has_the_moments_that_its_state_may_have(panel, state, has):
+    letter = planned_digest().letter
+    moments = dict.fromkeys(["next_try_at", "lease_until", "ended_at"], NOW)
+    Letter.objects.filter(pk=letter.pk).update(state=state, **moments)
+    fieldsets = page(panel, letter).context["adminform"].fieldsets
+    fields = {name for _, options in fieldsets for name in options["fields"]}
+    assert fields & moments.keys() == has
+
+
 def test_a_letters_page_tells_what_happened(panel):
     digest = planned_digest()
     signup.unsubscribe(digest.subscriber.public_id, door=signup.Door("a test"), now=NOW)

@@ -48,6 +48,13 @@ def test_her_own_words_go_when_their_row_is_removed(panel):
     assert not Topic.objects.exists()
 
 
+def test_beside_a_topic_in_her_table_is_no_button_that_leads_away_from_her(panel):
+    response = page(panel, make.subscriber(interests="sparse attention"))
+    shown = lxml.html.fromstring(response.content)
+    assert shown.xpath("//select[@name='preferences-0-topic']")
+    assert not shown.xpath("//a[contains(@class, 'related-widget-wrapper-link')]")
+
+
 def test_unsubscribing_from_the_list_asks_first_and_then_is_recorded(panel):
     reader, other = make.subscriber(), make.subscriber()
     data = {"action": "unsubscribe_selected", "_selected_action": [reader.pk]}
