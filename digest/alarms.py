@@ -17,7 +17,7 @@ from time import sleep
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Q, Value
+from django.db.models import Count, Min, Q, Value
 from django.db.models.functions import Greatest
 from django.db.utils import DatabaseError, Error, InterfaceError, InternalError, OperationalError
 
@@ -100,19 +100,24 @@ def _why_still(now):
 
 
 def _planning(now):
-    overdue = promises.overdue(now, settings.ALARM_LATE)
-    if count := overdue.count():
-        since = overdue.order_by("next_due_at").values_list("next_due_at", flat=True)[0]
+    count, since = _count_since(promises.overdue(now, settings.ALARM_LATE), "next_due_at")
+    if count:
         yield Found("planning", f"{_many(count, 'digest')} not planned, due since {utc(since)}.")
 
 
 def _letters(now):
     """Letters that don't leave. Where none may, the reason is an alarm of its own."""
-    late = Letter.objects.due(now - settings.ALARM_LATE)
-    if sending.current().why_not(now) or not (count := late.count()):
+    if sending.current().why_not(now):
         return
-    since = late.order_by("next_try_at").values_list("next_try_at", flat=True)[0]
-    yield Found("letters", f"{_many(count, 'letter')} waiting for a worker since {utc(since)}.")
+    count, since = _count_since(Letter.objects.due(now - settings.ALARM_LATE), "next_try_at")
+    if count:
+        yield Found("letters", f"{_many(count, 'letter')} waiting for a worker since {utc(since)}.")
+
+
+def _count_since(rows, moment):
+    """Return how many there are, and the first moment: at once, since others see to them."""
+    found = rows.aggregate(count=Count("pk"), since=Min(moment))
+    return found["count"], found["since"]
 
 
 def _uncertain(now):
@@ -250,7 +255,10 @@ def _of_promises(findings, holds_for):
 
 
 def watch(now) -> None:
-    """Look, write down what was found and what has ended, and tell of both."""
+    """Look, write down what was found and what has ended, and tell of both.
+
+    Raises the database's Error.
+    """
     note(look(now), now)
     end(now)
     tell(now)

@@ -126,6 +126,28 @@ def test_letters_that_wait_are_an_alarm_unless_none_may_leave(settings):
     assert names(NOW + 6 * MINUTE) == ["letters"]
 
 
+@pytest.mark.parametrize("name", ["planning", "letters"])
+def test_what_is_seen_to_just_as_it_is_counted_is_told_with_its_moment(name, caplog):
+    make.paper()
+    make.subscriber()
+    if name == "letters":
+        planning.plan(NOW)
+
+    def see_to_it(execute, sql, *args):
+        answer = execute(sql, *args)
+        if "COUNT" in sql and "next_try_at" in sql:
+            Letter.objects.update(next_try_at=None)
+        elif "COUNT" in sql and "next_due_at" in sql:
+            Subscriber.objects.update(next_due_at=NOW + DAY)
+        return answer
+
+    with connection.execute_wrapper(see_to_it):
+        (found,) = alarms.look(NOW + HOUR)
+    assert found.name == name
+    assert found.said.endswith("since 12:00 UTC on 1 June 2026.")
+    assert caplog.records == []
+
+
 def test_letters_in_doubt_are_an_alarm():
     make.paper()
     make.subscriber()
