@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 from django.conf import settings
 from django.core.paginator import Paginator
 from django.db.models import Count, Q
-from django.db.utils import Error as DatabaseError
+from django.db.utils import Error
 from django.http import Http404, HttpResponse, JsonResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -317,7 +317,7 @@ def metrics(request):
         raise Http404
     try:
         text = figures.text()
-    except DatabaseError as error:
+    except Error as error:
         return HttpResponse(f"No figures: {type(error).__name__}.\n", "text/plain", status=503)
     return HttpResponse(text, "text/plain; version=0.0.4; charset=utf-8")
 
