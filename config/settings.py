@@ -461,13 +461,11 @@ UNFOLD = {
     "SITE_HEADER": SITE_NAME,
     "SITE_SUBHEADER": "Admin panel",
     "SITE_ICON": lambda request: static("favicon.svg"),
-    "SITE_URL": "/",
     "SITE_FAVICONS": [
         {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("favicon.svg")}
     ],
     "STYLES": [lambda request: static("panel.css")],
     "BORDER_RADIUS": "6px",
-    "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "COLORS": menu.COLORS,
     "DASHBOARD_CALLBACK": "digest.admin.today.dashboard",
