@@ -1,5 +1,6 @@
 """Read the environment: flags, lists, numbers, and a secret that is made where none is given.
 
+What makes no sense is refused with ImproperlyConfigured, in a sentence that says what would.
 What a variable says may stand in a file, too: SECRET_KEY_FILE names the file that holds SECRET_KEY.
 Docker's secrets are such files, and so is what a service manager hands on as credentials.
 """

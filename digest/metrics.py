@@ -224,6 +224,7 @@ class Remembered:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def answers(self, now) -> list[Metric]:
+        """Return the figures. Raises the database's Error, but of questions that may fail."""
         with self.lock:  # Who comes meanwhile waits, and asks nothing.
             if self.asked_at is None or time.monotonic() - self.asked_at >= self.seconds:
                 self.metrics = [
@@ -247,7 +248,10 @@ SELDOM = Remembered(300, [_readers, _last_day, _figures], may_fail=True)
 
 
 def text() -> str:
-    """Return all figures in Prometheus's text format, version 0.0.4."""
+    """Return all figures in Prometheus's text format, version 0.0.4.
+
+    Raises the database's Error.
+    """
     now = clock.of_database()
     return "".join(map(_written, OFTEN.answers(now) + SELDOM.answers(now)))
 

@@ -106,6 +106,7 @@ def for_all_to_read(view):
 @csrf_exempt  # Other sites may embed the form; what it does has to be confirmed by mail.
 @require_http_methods(["GET", "HEAD", "POST"])
 def subscribe(request):
+    """Where a reader signs up. The answer is the same for everyone, however she stands already."""
     if request.method != "POST":
         return _sign_up_page(request, forms.SignUpForm.choosing(request.GET))
     form = forms.SignUpForm(request.POST)
@@ -148,6 +149,7 @@ def _sign_up(request, form, now):
 @for_token_holders
 @once_more
 def confirm(request, token):
+    """Where the link of a letter asks one of QUESTIONS, and she says yes."""
     now = timezone.now()
     try:
         kind, public_id, asked_at = links.read_confirm(token, now)
@@ -186,6 +188,7 @@ def _has_begun(subscriber):
 
 @for_token_holders
 def preferences(request, token):
+    """A reader's own page: what she reads and when, and all that she may do there (ACTIONS)."""
     try:
         subscriber = links.holder("preferences", token)
     except (links.BadToken, Subscriber.DoesNotExist):

@@ -200,6 +200,7 @@ def count_of(queryset, name):
 
 
 def badge(words, tone):
+    """Return the words as HTML, in the colour of a tone: good, bad, open, held or quiet."""
     return render_to_string("admin/badge.html", {"words": words, "tone": tone})
 
 
@@ -211,6 +212,7 @@ def letter_badge(letter):
 
 
 def fact_badge(fact):
+    """Return what a fact says of its letter, as it is said to people."""
     return badge(fact.get_kind_display(), FACT_TONES[fact.kind])
 
 
