@@ -8,6 +8,7 @@ Nothing is written, and no model is fitted: where there is none, fitting.NotFitt
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, timedelta
+from itertools import chain
 
 from django.conf import settings
 from django.db.models import Q
@@ -47,9 +48,9 @@ class Day:
 @dataclass(frozen=True)
 class Rehearsal:
     """The days, the latest first. `is_cut`: not all of her words were looked at. `wordless`: her
-    lines by which nothing is looked for. `unheard`: her words that keep a line from finding any.
-    `unobeyed`: AND, OR and NOT, where her lines have them. `authors`: what she writes as words, and
-    authors are called. `strangers`: what she calls authors, and none is called.
+    lines by which nothing is looked for. `unheard`: her words that no paper says. `unobeyed`: AND,
+    OR and NOT, where her lines have them. `authors`: what she writes as words, and authors are
+    called. `strangers`: what she calls authors, and none is called.
     """
 
     days: list[Day]
@@ -142,19 +143,13 @@ def wordless(profile: Profile) -> list[str]:
 
 
 def unheard(profile: Profile, model: TfidfModel, named: Collection[str]) -> list[str]:
-    """Return the words of her own lines for want of which these find nothing: no paper of the model
-    says them. Mostly they are misspelt, or in another language than papers.
+    """Return the words of her own lines that no paper of the model says. Mostly they are misspelt,
+    or in another language than papers.
 
     Of what is `named` as an author it is told already that words are not the way to find it.
     """
-    words: dict[str, None] = {}
-    for text in _own(profile.follows):
-        told: dict[str, list[str]] = {}
-        for query in queries(text):  # As she writes it first; others may write it otherwise.
-            lacking = [] if query.part in named else words_unheard(model, query)
-            told[query.part] = lacking and told.get(query.part, lacking)
-        words |= dict.fromkeys(word for lacking in told.values() for word in lacking)
-    return list(words)
+    words = (words_unheard(model.columns, text, named) for text in _own(profile.follows))
+    return list(dict.fromkeys(chain.from_iterable(words)))
 
 
 def unobeyed(profile: Profile) -> list[str]:

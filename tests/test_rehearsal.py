@@ -125,7 +125,7 @@ def test_a_paper_that_comes_in_is_seen_at_once():
     assert len(rehearsal.rehearse(following("soup"), NOW).days[0].picks) == 1
 
 
-def test_words_that_no_paper_says_are_told_where_they_keep_a_line_from_finding_any():
+def test_words_that_no_paper_says_are_told_also_of_a_line_that_finds_some_by_its_others():
     world()
     lines = (
         "Quantm networks, graph",
@@ -134,11 +134,24 @@ def test_words_that_no_paper_says_are_told_where_they_keep_a_line_from_finding_a
         "quantum networks of speech and vision for gardeneers",
         "quantum Gartenzwerge Zaunkönige Maulwürfe Schnecken",
     )
-    told = ["Quantm", "visoin", "Gartenzwerge", "Zaunkönige", "Maulwürfe", "Schnecken"]
+    told = ["Quantm", "visoin", "gardeneers", "Gartenzwerge", "Zaunkönige", "Maulwürfe"]
+    told.append("Schnecken")
     profile = following(*lines)
     assert rehearsal.rehearse(profile, NOW).unheard == told
     reader = make.subscriber(interests="graph")
     assert rehearsal.compare(reader, profile, NOW).unheard == told
+
+
+def test_of_an_abstract_that_was_pasted_no_word_is_told_unless_few_of_them_are_known():
+    world()
+    words = [f"{one} networks study" for one in WORDS]
+    pasted = f"GraphOfMine: {' '.join(words)} {' '.join(words)} {' '.join(words)}"
+    assert len(pasted) > 400
+    assert rehearsal.rehearse(following(pasted), NOW).unheard == []
+    german = ["Gartenzwerge", "Zaunkönige", "Maulwürfe", "Schnecken"]
+    in_german = " ".join(10 * german) + " graph"
+    assert len(in_german) > 400
+    assert rehearsal.rehearse(following(in_german), NOW).unheard == german
 
 
 def test_words_of_the_house_that_no_paper_says_are_not_told_of_as_hers():

@@ -4,7 +4,7 @@ Words that the paper says side by side are one: "graph neural networks, molecule
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from itertools import compress, permutations
 
 import numpy as np
@@ -13,10 +13,10 @@ from scipy import sparse
 from digest.ranking import text
 from digest.ranking.edition import Edition
 from digest.ranking.model import ABSENT, TfidfModel
-from digest.ranking.query import SHORT, Query
-from digest.ranking.relevance import COVERAGE, LONG, idf_of
+from digest.ranking.query import SHORT_TEXT, Query, queries
 
 WORDS = 3
+MOST = 0.5  # Of the terms of a text.
 HYPHEN = re.compile(text.HYPHEN)
 
 
@@ -107,19 +107,26 @@ def _side_by_side(model: TfidfModel, words: Mapping[str, str], said: str) -> lis
     return phrases
 
 
-def words_unheard(model: TfidfModel, query: Query) -> list[str]:
-    """Return the words of the query that no paper of the model has, as the reader wrote them, where
-    none can be about it for want of them.
+def words_unheard(
+    columns_of: Callable[[list[str]], np.ndarray], asked: str, but: Collection[str] = ()
+) -> list[str]:
+    """Return the words of a text of which no paper has the term, as the reader wrote them: those of
+    a part that papers have in none of the ways to write it. Parts that are in `but` aside.
     """
-    terms = query.distinct
-    columns = model.columns(terms)
-    is_absent = columns == ABSENT
-    idf = idf_of(model)[columns]
-    reach = idf[~is_absent].sum() / max(np.sort(idf)[-LONG:].sum(), 1e-9)
-    if not is_absent.any() or (len(terms) > SHORT and reach * len(terms) >= COVERAGE):
+    told: dict[str, list[str]] = {}
+    for query in queries(asked):  # As she writes it first; others may write it otherwise.
+        lacking = [] if query.part in but else _unheard(columns_of, query)
+        told[query.part] = lacking and told.get(query.part, lacking)
+    return list(dict.fromkeys(word for lacking in told.values() for word in lacking))
+
+
+def _unheard(columns_of: Callable[[list[str]], np.ndarray], query: Query) -> list[str]:
+    """What was pasted has names of its own: of that, nothing, unless most of it is unknown."""
+    is_absent = columns_of(query.distinct) == ABSENT
+    if len(query.text) > SHORT_TEXT and is_absent.mean() < MOST:
         return []
     hers = text.as_written(query.text)
-    return [hers[term] for term in compress(terms, is_absent)]
+    return [hers[term] for term in compress(query.distinct, is_absent)]
 
 
 def words_behind_weights(
