@@ -15,6 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.safestring import mark_safe
 
+from digest import wording
 from digest.listings import line
 from digest.models import Paper
 from digest.page_cache import SECONDS, same_for_all
@@ -219,6 +220,7 @@ def search(request):
     found = searching.find(asked, page=max(page, 1), newest=newest)
     context = {
         "found": found,
+        "unheard": wording.names(found.unheard),
         "lines": [_line_of(result) for result in found.results],
         "newest": newest,
         "address": _search_for(found.asked, newest=newest),

@@ -20,6 +20,7 @@ from digest.models import Paper
 from digest.ranking import text
 from digest.ranking.archive import Archive
 from digest.ranking.authors import asked_for
+from digest.ranking.explaining import words_unheard
 from digest.ranking.query import operators, queries
 from digest.ranking.searching import MAX_NAME, RANKED, by_author, search, similar
 from digest.ranking.tokens import name_words
@@ -55,7 +56,8 @@ class Results:
     `arxiv_id` or `doi` is set where nothing else was asked for. `is_plain`: only titles of the
     newest were looked through. `is_wordless`: the text has no term by which papers are found.
     `is_name`: no paper says it, and some are by an author who is called so.
-    `unobeyed`: AND, OR and NOT, where it has them as if they were obeyed.
+    `unheard`: its words that no paper says. `unobeyed`: AND, OR and NOT, where it has them as if
+    they were obeyed.
     """
 
     asked: str
@@ -69,6 +71,7 @@ class Results:
     is_plain: bool = False
     is_wordless: bool = False
     is_name: bool = False
+    unheard: Sequence[str] = ()
     unobeyed: Sequence[str] = ()
 
 
@@ -101,7 +104,7 @@ def find(asked: str, *, page: int = 1, newest: bool = False) -> Results:
     is_plain = papers is None
     is_wordless = not (is_plain or queries(asked))
     told = {"is_plain": is_plain, "is_wordless": is_wordless, "is_name": is_name}
-    told["unobeyed"] = operators(asked)
+    told |= {"unheard": _unheard(papers, asked, is_name), "unobeyed": operators(asked)}
     return Results(asked, shown, count, page, pages, most, **told)
 
 
@@ -123,6 +126,13 @@ def _by_words(papers: Archive, asked: str, newest: bool) -> tuple[list[str], int
     places = dict.fromkeys([*whole.tolist(), *hits.papers.tolist(), *part.tolist()])
     ids = papers.ids_at(list(places)[:RANKED])
     return ids, len(places) + hits.count - len(hits), bool(places) and not hits.count
+
+
+def _unheard(papers, asked, is_name):
+    """Return the words of a text that no paper says, none where they are the names of authors."""
+    if papers is None or is_name or asked_for(asked):
+        return []
+    return words_unheard(papers.columns_of, asked)
 
 
 def _by_title(asked):

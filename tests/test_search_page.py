@@ -141,6 +141,18 @@ def test_a_search_says_which_of_its_words_nothing_obeys(client, asked, said):
     assert [one.text_content() for one in told] == said
 
 
+def test_a_search_names_the_words_that_no_paper_says(client):
+    make.paper("Rye bread of old ovens in the north", authors=["Emmy Noether"])
+    archive.renew(NOW)
+    page = search(client, "rye braed")
+    assert "No paper says braed." in page.text_content()
+    page = search(client, "rye bread of old ovens in the nroth")
+    assert titles(page)
+    assert "No paper says nroth, so these are found by the other words." in page.text_content()
+    for asked in ("rye bread", "Emmy Noether", "author: Emy Noether"):
+        assert searching.find(asked).unheard == []
+
+
 @pytest.mark.parametrize("asked", ["the", "2024", "a,b;c", "%", "🦆"])
 def test_where_there_is_nothing_to_look_for_nothing_is_said_of_papers(client, asked):
     make.paper("The roads of 2024")
