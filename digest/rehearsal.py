@@ -23,6 +23,7 @@ from digest.ranking.model import ABSENT, TfidfModel
 from digest.ranking.profile import Interest, Profile
 from digest.ranking.query import operators, queries
 from digest.ranking.searching import MAX_NAME, by_author
+from digest.ranking.stopwords import FILLERS, STOP_WORDS
 from digest.ranking.tokens import name_words
 from digest.ranking.tuning import Tuning
 from subscriptions import schedule
@@ -31,6 +32,7 @@ from subscriptions.models import Subscriber
 #: So much of someone's words is looked at. Whoever wants more waits for her letter: pages must
 #: answer at once, whatever is written into them.
 MOST_CHARACTERS, MOST_QUERIES, MOST_TERMS = 6_000, 100, 600
+NO_NAMES = STOP_WORDS | FILLERS
 
 
 @dataclass
@@ -131,9 +133,10 @@ def compare(
 
 def _told(profile, model):
     """Return what is told of her words, as a Rehearsal and a Difference have it."""
-    named = authors(profile)
+    named = authors(profile, model)
     lacking = unheard(profile, model, named)
-    return wordless(profile), lacking, unobeyed(profile), named, strangers(profile)
+    called = list(dict.fromkeys(named.values()))
+    return wordless(profile), lacking, unobeyed(profile), called, strangers(profile)
 
 
 def wordless(profile: Profile) -> list[str]:
@@ -162,12 +165,42 @@ def unobeyed(profile: Profile) -> list[str]:
     return list(dict.fromkeys(said))
 
 
-def authors(profile: Profile) -> list[str]:
-    """Return what she asks for as words, though an author of the archive is called exactly so."""
-    said = dict.fromkeys(one.part for text in _own(profile.follows) for one in queries(text))
-    may_be = [one for one in said if 1 < len(name_words(one)) <= MAX_NAME]
+def authors(profile: Profile, model: TfidfModel) -> dict[str, str]:
+    """Return the names for which she asks as words, though an author of the archive is called
+    exactly so, by the parts of her lines that have them.
+
+    One word is a name where no paper of the model says it.
+    """
+    parts = dict.fromkeys(one.part for text in _own(profile.follows) for one in queries(text))
+    may_be = {part: names for part in parts if (names := _names_in(part, model))}
     papers = archive.current() if may_be else None
-    return [one for one in may_be if papers is not None and len(by_author(papers, one)[0])]
+    if papers is None:
+        return {}
+    return {
+        part: called[0]
+        for part, names in may_be.items()
+        if (called := [name for name in names if _is_author(papers, name)])
+    }
+
+
+def _names_in(part, model):
+    """Return the names that a part of a line may be: as it is, and without words that say nothing,
+    as "recent papers by Emmy Noether".
+    """
+    name = " ".join(word for word in part.split() if not NO_NAMES.issuperset(name_words(word)))
+    sizes = {said: len(name_words(said)) for said in (part, name)}
+    return [
+        said
+        for said, size in sizes.items()
+        if 1 < size <= MAX_NAME or (size == 1 and words_unheard(model.columns, said))
+    ]
+
+
+def _is_author(papers, name):
+    words = name_words(name)
+    if len(words) == 1:
+        return bool((papers.columns_of_names(words) != ABSENT).all())
+    return len(by_author(papers, name)[0]) > 0
 
 
 def strangers(profile: Profile) -> list[str]:

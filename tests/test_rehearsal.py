@@ -181,12 +181,23 @@ def test_names_of_authors_that_she_writes_as_words_are_told():
     assert rehearsal.rehearse(following("Emmy Noether"), NOW).authors == []  # Nobody knows yet.
     archive.write(NOW)
     lines = ("Goedel, kurt godel", '"Emmy Noether"', "author: Emmy Noether", "Noether", "graph")
-    told = ["kurt godel", '"Emmy Noether"']
+    told = ["kurt godel", '"Emmy Noether"', "Noether"]
     found = rehearsal.rehearse(following(*lines), NOW)
     assert found.authors == told
-    assert found.unheard == ["Goedel", "Noether"]  # The others are told of once.
+    assert found.unheard == ["Goedel"]  # The others are told of once.
     reader = make.subscriber(interests="graph")
     assert rehearsal.compare(reader, following(*lines), NOW).authors == told
+
+
+def test_a_name_among_words_that_say_nothing_is_told():
+    world()
+    make.paper("Rings of graphs", authors=["Emmy Noether", "Will Graph"])
+    fitting.fit(NOW)
+    archive.write(NOW)
+    lines = ("recent papers by Emmy Noether", "Will Graph", "work of Noether", "what of a graph?")
+    found = rehearsal.rehearse(following(*lines), NOW)
+    assert found.authors == ["Emmy Noether", "Will Graph", "Noether"]
+    assert found.unheard == []
 
 
 def test_names_that_no_author_has_are_told():
