@@ -8,7 +8,7 @@ from datetime import timedelta
 import lxml.html
 import pytest
 
-from digest import fitting, home_page
+from digest import archive, fitting, home_page
 from subscriptions.models import Subscriber, Topic
 from tests import make
 from tests.make import NOW
@@ -111,6 +111,16 @@ def test_what_is_empty_absurd_or_huge_is_answered_kindly(client, papers, sent, s
     text = page(client, **sent)
     assert said in text
     assert "<script>alert" not in text
+
+
+def test_that_a_first_name_alone_finds_nobody_with_an_initial_is_told(client, papers):
+    make.paper("Rings", authors=["E. Noether"])
+    fitting.fit(NOW)
+    archive.write(NOW)
+    assert "Rings" in page(client, interests="author: Emmy Noether")
+    text = page(client, interests="author: Emmy")
+    assert 'No author here is called <strong dir="auto">Emmy</strong> in full.' in text
+    assert "Where they have an initial, the last name is needed as well." in text
 
 
 @pytest.mark.parametrize(("interests", "is_offered"), [("zzyzx", True), ("2506.04235", False)])
