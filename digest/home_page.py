@@ -23,6 +23,7 @@ from subscriptions.forms import WishesForm
 PAPERS = 20
 DAYS = 7  # So many days to go back through, of the last
 RECENT = timedelta(days=21)
+EARLIER = 5  # Lines of hers of which the search has what came earlier.
 SIZE = 10  # Papers of a digest, where nobody has said otherwise.
 KEPT = 60  # Seconds.
 #: So many are rehearsed for at a time, and others wait so long: the site stays there for all.
@@ -98,6 +99,8 @@ def _rehearsed(wishes, now):
         before=[(day, [brief(pick, level=4) for pick in day.picks]) for day in before],
         total=sum(len(day.picks) for day in told.days),
         opened=None if today.picks else next((day for day in before if day.picks), None),
+        # Where all that she says may be said in a paper.
+        earlier=[] if told.wordless or told.unheard else wishes.interests[:EARLIER],
         is_cut=told.is_cut,
         wordless=wording.names(told.wordless),
         unheard=wording.names(told.unheard),

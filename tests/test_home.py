@@ -113,6 +113,21 @@ def test_what_is_empty_absurd_or_huge_is_answered_kindly(client, papers, sent, s
     assert "<script>alert" not in text
 
 
+def test_what_came_before_quiet_days_is_led_to(client, papers):
+    make.paper("Rye & spelt", day=NOW.date() - 30 * DAY, authors=["Emmy Noether"])
+    fitting.fit(NOW)
+
+    def links(interests):
+        part = lxml.html.fromstring(page(client, "/preview/", interests=interests))
+        return part.xpath("//a[starts-with(@href, '/search/')]/@href")
+
+    lines = "rye & spelt\nauthor: Emmy Noether"
+    assert links(lines) == ["/search/?q=rye%20%26%20spelt", "/search/?q=author%3A%20Emmy%20Noether"]
+    assert links("graph networks") == []
+    assert links("zzyzx") == []  # No paper ever said it.
+    assert links("rye\n2506.04235") == []
+
+
 def test_that_a_first_name_alone_finds_nobody_with_an_initial_is_told(client, papers):
     make.paper("Rings", authors=["E. Noether"])
     fitting.fit(NOW)
