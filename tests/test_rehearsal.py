@@ -221,7 +221,12 @@ def test_operators_in_her_own_lines_are_told_since_nothing_obeys_them():
     assert rehearsal.rehearse(following(*quiet), NOW).unobeyed == []
     for line in ("graph; not robots", "graphs but not robots", "graph, without any robot"):
         assert rehearsal.rehearse(following(line), NOW).unobeyed == ["NOT"]
+    line = "everything on how a robot learns from speech and vision of people, {} driving a car"
+    for but in ("but not", "but nothing about", "except", "excluding", "but no"):
+        assert rehearsal.rehearse(following(line.format(but)), NOW).unobeyed == ["NOT"]
     quiet = (
+        line.format("and not only for"),
+        line.format("but also of"),
         "learning without forgetting",
         "not only graphs",
         "we study robots that see, not those which only hear",

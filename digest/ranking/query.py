@@ -31,12 +31,16 @@ CLAUSE = re.compile(r'(?:"[^"\n]*"|[^;])+')
 PIECE = re.compile(r'(?:"[^"\n]*"|[^,;\n])+')
 #: What other search engines obey, and nothing does here: in capitals, before something.
 OPERATOR = re.compile(r"(?<=\S\s)(?:AND|OR)(?=\s\S)|\bNOT(?=\s\S|\()")
-#: And how a few words say NOT; in a sentence, they say something of the subject.
+#: And how a few words say NOT; in a sentence, most of these say something of the subject.
 BUT = re.compile(
     r"(?:[,;]\s*(?:but\s+)?|\bbut\s+)(?:not?|except|excluding|without)\s+\w|\s(?:except|excluding)\s+\w",
     re.IGNORECASE,
 )
 FEW = 8  # Words of a line.
+#: What leaves something out in a wish of any length.
+BUT_NOT = re.compile(
+    r"\bbut\s+(?:not?|nothing)\s+(?!only\b)\w|[\s,;](?:except|excluding)\s+\w", re.IGNORECASE
+)
 QUESTION = re.compile(r"\W*(?:how|what|when|where|which|who|why)\b", re.IGNORECASE)
 #: How a name is written without the key for its umlaut, which papers mostly have: "Schroedinger".
 UMLAUT = re.compile(
@@ -107,10 +111,13 @@ def operators(topic: str) -> list[str]:
     (['OR'], [])
     >>> operators("graphs, but not molecules"), operators("not only graphs")
     (['NOT'], [])
+    >>> operators("how robots learn from videos of people, but not how cars are driven")
+    ['NOT']
     """
     unquoted = QUOTED.sub("x", topic.translate(QUOTES))
     found = OPERATOR.findall(unquoted)
-    if len(unquoted.split()) <= FEW and BUT.search(unquoted):
+    is_few = len(unquoted.split()) <= FEW
+    if (BUT if is_few else BUT_NOT).search(unquoted) and len(unquoted) <= SHORT_TEXT:
         found.append("NOT")
     return list(dict.fromkeys(found))
 
