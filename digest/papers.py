@@ -212,9 +212,10 @@ def search(request):
     from digest import searching
 
     asked, newest = request.GET.get("q", ""), request.GET.get("order") == "new"
-    category = taxonomy.named(asked)
-    if category and (topic := Topic.objects.filter(owner=None, slug=arxiv_slug(category)).first()):
-        return redirect("topic", topic.slug)
+    if len(meant := taxonomy.meant(asked)) == 1:
+        slug = arxiv_slug(meant[0])
+        if Topic.objects.filter(owner=None, slug=slug).exists():
+            return redirect("topic", slug)
     number = request.GET.get("page", "")
     page = int(number) if number.isdecimal() and len(number) < 4 else 1
     found = searching.find(asked, page=max(page, 1), newest=newest)

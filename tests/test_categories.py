@@ -56,6 +56,24 @@ def test_a_text_that_is_a_list_of_categories_means_their_papers():
     assert {pick.why for pick in picks} == {"cs.lg, arXiv:stat.ML"}
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "cat:cs.DC",
+        "Distributed, parallel, and cluster computing (cs.DC)",
+        "Machine Learning (stat.ML), Distributed, Parallel, and Cluster Computing (cs.DC)",
+        "machine learning (stat.ML); cat: cs.DC",
+    ],
+)
+def test_a_category_is_meant_as_arxiv_writes_it(said):
+    make.paper("Bread", categories=["q-bio.BM"])
+    make.paper("Machines", "On learning (cs.DC) with stat.ML.", categories=["cs.CL"])
+    make.paper("Clusters", categories=["cs.DC"])
+    titles, picks = picked(topics=[make.topic(said)])
+    assert titles == ["Clusters"]
+    assert {pick.why for pick in picks} == {said}
+
+
 def test_a_followed_category_brings_its_papers_the_primary_ones_first(papers):
     titles, picks = picked(topics=[category("math.GT")])
     assert titles == ["Knots", "Knots elsewhere"]

@@ -248,7 +248,7 @@ def test_who_searches_for_a_category_comes_to_its_papers(client):
     archive.renew(NOW)
     assert titles(search(client, "cs.CL")) == ["Continual learning (CL) of cs things"]
     starter.make_topics()
-    for asked in ("cs.CL", " CS.cl "):
+    for asked in ("cs.CL", " CS.cl ", "cat:cs.CL", "Computation and Language (cs.CL)"):
         answer = client.get("/search/", {"q": asked})
         assert answer.headers["Location"] == "/topics/arxiv-cs-cl/"
     assert client.get("/search/", {"q": "graphs in cs.CL"}).status_code == 200

@@ -7,7 +7,7 @@ import re
 from difflib import get_close_matches
 from itertools import chain
 
-PREFIX = re.compile(r"arxiv\s*:\s*", re.IGNORECASE)
+PREFIX = re.compile(r"(?:arxiv|cat)\s*:\s*", re.IGNORECASE)
 SEPARATOR = re.compile(r"\s*[,;\n]\s*")
 
 ARCHIVES = {
@@ -231,7 +231,8 @@ NO_WORDS = ("astro-ph", "cond-mat", "eess", "nlin", "q-bio", "q-fin")
 
 #: As people may write them -> as arXiv does.
 NAMES = {name.lower(): name for name in (*CATEGORIES, *CLOSED, *ALIASES)}
-
+#: A name behind its title, as arXiv's pages write it: "Machine Learning (cs.LG)".
+TITLED = re.compile(r"\s\(([a-z-]+(?:\.[a-z-]+)?)\)", re.IGNORECASE)
 
 #: What can be asked for by name: all that new papers stand in.
 HARVESTED = {*ARCHIVES, *CATEGORIES, *ALIASES}
@@ -260,12 +261,23 @@ def meant(text: str) -> tuple[str, ...]:
     (('cs.LG',), ('eess.AS', 'eess.IV', 'eess.SP', 'eess.SY'))
     >>> meant("cs.LG, stat.ML"), meant("cs.LG, bread")
     (('cs.LG', 'stat.ML'), ())
-    >>> meant("arXiv:cs.CL")
-    ('cs.CL',)
+    >>> meant("arXiv:cs.CL"), meant("Machine Learning (cs.LG)")
+    (('cs.CL',), ('cs.LG',))
     """
+    text = _untitled(text) if "(" in text else text  # Planning asks of each topic.
     names = [PREFIX.sub("", name) for name in SEPARATOR.split(text.strip()) if name]
     found = [_meant(name) for name in names]
     return tuple(dict.fromkeys(chain.from_iterable(found))) if all(found) else ()
+
+
+def _untitled(text: str) -> str:
+    """Return a text in which names of categories stand without their titles, which have commas."""
+    for found in reversed([*TITLED.finditer(text)]):
+        title = CATEGORIES.get(named(found[1]), "")
+        before = text[: found.start()]
+        if title and before.lower().endswith(title.lower()):
+            text = before[: -len(title)] + found[1] + text[found.end() :]
+    return text
 
 
 def _meant(name: str) -> tuple[str, ...]:
