@@ -99,8 +99,7 @@ def _rehearsed(wishes, now):
         before=[(day, [brief(pick, level=4) for pick in day.picks]) for day in before],
         total=sum(len(day.picks) for day in told.days),
         opened=None if today.picks else next((day for day in before if day.picks), None),
-        # Where all that she says may be said in a paper.
-        earlier=[] if told.wordless or told.unheard else wishes.interests[:EARLIER],
+        earlier=_findable(wishes, told)[:EARLIER],
         is_cut=told.is_cut,
         wordless=wording.names(told.wordless),
         unheard=wording.names(told.unheard),
@@ -109,6 +108,15 @@ def _rehearsed(wishes, now):
         strangers=wording.names(told.strangers),
         new_days=settings.NEW_DAYS,
     )
+
+
+def _findable(wishes, told):
+    """Return what the search may find of her lines, nothing where it is told why it doesn't; of
+    names among her words, their papers.
+    """
+    if told.wordless or told.unheard or told.strangers:
+        return []
+    return [f"author: {name}" for name in told.authors] or wishes.interests
 
 
 def _preview(**context):

@@ -116,6 +116,7 @@ def test_what_is_empty_absurd_or_huge_is_answered_kindly(client, papers, sent, s
 def test_what_came_before_quiet_days_is_led_to(client, papers):
     make.paper("Rye & spelt", day=NOW.date() - 30 * DAY, authors=["Emmy Noether"])
     fitting.fit(NOW)
+    archive.write(NOW)
 
     def links(interests):
         part = lxml.html.fromstring(page(client, "/preview/", interests=interests))
@@ -126,6 +127,8 @@ def test_what_came_before_quiet_days_is_led_to(client, papers):
     assert links("graph networks") == []
     assert links("zzyzx") == []  # No paper ever said it.
     assert links("rye\n2506.04235") == []
+    assert links("author: Emy Noether") == []
+    assert links("papers by Emmy Noether") == ["/search/?q=author%3A%20Emmy%20Noether"]
 
 
 def test_that_a_first_name_alone_finds_nobody_with_an_initial_is_told(client, papers):
