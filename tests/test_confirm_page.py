@@ -45,7 +45,12 @@ def test_the_record_says_which_letter_she_answered_and_in_which_words(client, ki
 
 @pytest.mark.parametrize(
     ("due", "is_put_off"),
-    [("2026-06-02 07:00", False), ("2026-06-02 08:13", True), ("2026-06-01 12:00", False)],
+    [
+        ("2026-06-02 07:00", False),
+        ("2026-06-02 08:13", True),
+        ("2026-06-02 00:13", True),  # Later than yesterday's.
+        ("2026-06-01 12:00", False),
+    ],
 )
 def test_where_the_next_digest_comes_later_than_at_her_hour_the_page_says_why(
     client, due, is_put_off

@@ -270,8 +270,10 @@ class Subscriber(models.Model):
         return self.weekdays == schedule.EVERY_DAY
 
     def is_put_off(self, now) -> bool:
-        """Whether her next digest comes after her hour, so as to be hours apart from the last."""
+        """Whether her next digest comes after her hour, on the next day maybe, so as to be hours
+        apart from the last.
+        """
         if self.next_due_at is None or self.next_due_at <= now:
             return False
         day = schedule.local_day(self.next_due_at, self.zone)
-        return self.next_due_at > schedule.due_moment(day, self.hour, self.zone)
+        return self.next_due_at != schedule.due_moment(day, self.hour, self.zone)
