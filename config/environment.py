@@ -14,7 +14,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import dj_database_url
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.core.validators import validate_email
 from kombu.transport import TRANSPORT_ALIASES
 
 ENGINES = ("django.db.backends.postgresql", "django.db.backends.sqlite3")
@@ -121,6 +122,19 @@ def web_address(name: str, default: str = "") -> str:
     address = text(name, default)
     if address and not _leads_into_the_web(address):
         raise ImproperlyConfigured(f"{name} must be an http(s) address, not {address!r}.")
+    return address
+
+
+def email_address(name: str) -> str:
+    """Return the variable as an email address that stands alone, as a link does, or ""."""
+    address = text(name)
+    try:
+        if address:
+            validate_email(address)
+    except ValidationError:
+        raise ImproperlyConfigured(
+            f"{name} must be like hello@example.org, not {address!r}."
+        ) from None
     return address
 
 

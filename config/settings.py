@@ -20,6 +20,7 @@ from config.environment import (
     broker,
     cache,
     database,
+    email_address,
     flag,
     generated_secret,
     hosts,
@@ -71,7 +72,7 @@ ALLOWED_HOSTS = hosts("ALLOWED_HOSTS") or [
 # Who runs this, as the imprint tells; and what the operator has to add to it, and to the privacy
 # page: a register, the company that hosts this, the logs of the web server in front of it.
 OPERATOR_NAME = text("OPERATOR_NAME")
-CONTACT_EMAIL = text("CONTACT_EMAIL")
+CONTACT_EMAIL = email_address("CONTACT_EMAIL")
 IMPRINT_NOTE = text("IMPRINT_NOTE")
 PRIVACY_NOTE = text("PRIVACY_NOTE")
 # Where the source of what runs here is, changes of the operator's own among it.

@@ -48,6 +48,8 @@ from tests.settings.environment import PUBLIC
         ("ALLOWED_HOSTS", "münchen.example", "ALLOWED_HOSTS must be names between commas, such"),
         ("SOURCE_URL", "git.example.org/paperboy", "SOURCE_URL must be an http(s) address"),
         ("SOURCE_URL", "javascript:alert(1)", "SOURCE_URL must be an http(s) address"),
+        ("CONTACT_EMAIL", "hello", "CONTACT_EMAIL must be like hello@example.org, not 'hello'."),
+        ("CONTACT_EMAIL", "Ada <a@x.example>", "CONTACT_EMAIL must be like hello@example.org, not"),
         ("DEFAULT_FROM_EMAIL", "Paperboy", "DEFAULT_FROM_EMAIL holds no address"),
         ("DEFAULT_FROM_EMAIL", "Paperboy <>", "DEFAULT_FROM_EMAIL holds no address"),
     ],
