@@ -460,7 +460,7 @@ LOGGING = {
 UNFOLD = {
     "SITE_TITLE": SITE_NAME,
     "SITE_HEADER": SITE_NAME,
-    "SITE_SUBHEADER": "Admin panel",
+    "SITE_SUBHEADER": "Admin panel, times in UTC",
     "SITE_ICON": lambda request: static("favicon.svg"),
     "SITE_FAVICONS": [
         {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("favicon.svg")}

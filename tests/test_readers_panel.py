@@ -32,6 +32,10 @@ def test_another_hour_moves_the_next_digest_and_nothing_else(panel):
     assert list(reader.preferences.values_list("stance", "weight")) == [("follow", 2.5)] * 2
 
 
+def test_beside_her_hour_in_her_zone_the_panel_says_which_zone_its_own_times_are_of(panel):
+    assert "times in UTC" in text_of(page(panel, make.subscriber(timezone="Asia/Tokyo")))
+
+
 def test_a_pause_calls_off_the_letter_that_waits(panel):
     digest = planned_digest()
     response = page(panel, digest.subscriber)
