@@ -393,6 +393,18 @@ def test_without_a_moment_it_looks_from_the_last_event_on(sent):
     assert (found.since, found.waiting, found.lost) == (NOW, 1, 1)
 
 
+def test_what_workers_write_while_sending_is_stopped_is_no_memory_of_the_lost_hours(sent):
+    """They let go of what somebody had claimed in the backup."""
+    readers(2)
+    run()
+    restore(lose_ends)
+    Letter.objects.filter(pk=Letter.objects.first().pk).update(state="claimed", lease_until=NOW)
+    sweeper.sweep(NOW + 2 * DAY)
+    assert LetterEvent.objects.last().at == NOW + 2 * DAY
+    found = reconcile(NOW + 2 * DAY)
+    assert (found.since, found.waiting) == (NOW, 2)
+
+
 def test_a_database_without_memory_asks_since_when(sent):
     with pytest.raises(Refused, match="Say since when"):
         reconcile(LATER, dry_run=True)

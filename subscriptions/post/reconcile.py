@@ -72,7 +72,13 @@ def reconcile(now: datetime, since: datetime | None = None, *, dry_run: bool = F
 
 
 def _last_event() -> datetime:
-    last = LetterEvent.objects.aggregate(last=Max("at"))["last"]
+    """Return when the database's memory ends. What workers have written since sending was stopped,
+    as of a claim that ran out, is none of the hours before.
+    """
+    events = LetterEvent.objects.all()
+    if (stopped_at := sending.current().stopped_at) is not None:
+        events = events.filter(at__lte=stopped_at)
+    last = events.aggregate(last=Max("at"))["last"]
     if last is None:
         raise Refused("The database knows of no letter. Say since when its memory is missing.")
     return last
