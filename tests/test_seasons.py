@@ -2,11 +2,12 @@
 
 The mail server tells what it took, whatever it said; the model is of one reader: no paper twice and
 none lost, a date once, digests hours apart, none after she has left, and no promise said to be
-broken that is kept.
+broken that is kept. After a restored backup, what had arrived is found, and does not come again.
 """
 
 import random
 import re
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import pairwise
 from types import SimpleNamespace
@@ -20,6 +21,7 @@ from subscriptions import changing, moving, operating, schedule, signup
 from subscriptions.models import Letter, Subscriber
 from subscriptions.post import delivery, ledger, office, sending, writing
 from subscriptions.post.line import Verdict
+from subscriptions.post.reconcile import reconcile
 from tests import make
 from tests.minutes import DAY, DOOR, HOUR, MINUTE
 from tests.promised import broken
@@ -243,3 +245,42 @@ def test_whatever_happens_she_gets_what_she_was_promised(seed, settings, monkeyp
         life.go_on()
         life.looks_as_promised()
     life.ends_well()
+
+
+class Lost(Exception):
+    """A backup is put back: what was written since is gone."""
+
+
+#: What may befall her in hours that are lost: who left in them is back, which nothing can mend.
+IN_LOST_HOURS = ["wait", "paper", "zone", "hour", "weekdays", "pause", "resume", "move"]
+
+
+@pytest.mark.parametrize(
+    "seed", [9, *(pytest.param(one, marks=pytest.mark.nightly) for one in range(10, 40))]
+)
+def test_what_arrived_before_a_backup_was_restored_does_not_come_again(
+    seed, settings, monkeypatch, clock
+):
+    settings.EMAIL_URL = "smtp://127.0.0.1:9"
+    wire = Wire(clock)
+    monkeypatch.setattr(delivery, "transport_for", lambda url: wire)
+    life = Life(seed, clock, wire)
+    for _ in range(15):
+        life.go_on()
+    before = len(wire.arrived)
+    with suppress(Lost), transaction.atomic():
+        for _ in range(life.chance.randint(1, 8)):
+            getattr(life, life.chance.choice(IN_LOST_HOURS))()
+        raise Lost
+    sending.stop("the operator", life.now)
+    for hours in life.chance.choices([1, 10, 26], k=life.chance.randrange(4)):
+        clock.now += hours * HOUR
+        office.sweep(life.now)
+    reconcile(life.now)
+    sending.resume("the operator", life.now)
+    lost = {one.name.decode() for one in wire.arrived[before:]}
+    assert lost <= set(Letter.objects.filter(state="accepted").values_list("message_id", flat=True))
+    before = len(wire.arrived)
+    for _ in range(15):
+        life.go_on()
+    assert lost.isdisjoint(one.name.decode() for one in wire.arrived[before:])
