@@ -39,6 +39,21 @@ def test_absent_wishes_are_dropped_and_absent_settings_are_kept(client):
     assert stances(reader) == {}
 
 
+@pytest.mark.parametrize(
+    ("fields", "done"),
+    [
+        ({"paused_until": (NOW + 9 * DAY).date()}, "resume"),
+        ({"suppressed_at": NOW - 9 * DAY, "suppressed_by": "bounced"}, "resume"),
+        ({"unsubscribed_at": NOW - DAY}, ""),
+    ],
+    ids=["paused", "bounced", "gone"],
+)
+def test_who_resumes_is_welcomed_where_digests_come_by_now(client, fields, done):
+    reader = make.subscriber(**fields)
+    response = client.post(url("preferences", reader), {"action": "resume"})
+    assert response["Location"].endswith(f"?done={done}")
+
+
 @pytest.mark.parametrize("kind", ["application/json", "text/plain", "application/octet-stream"])
 def test_what_is_no_form_drops_no_wish(client, kind):
     reader = make.subscriber(interests="bread")

@@ -5,6 +5,8 @@ from datetime import date, timedelta
 import lxml.html
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from digest import editions, home_page, planning
@@ -57,6 +59,17 @@ def test_beside_a_topic_in_her_table_is_no_button_that_leads_away_from_her(panel
     shown = lxml.html.fromstring(response.content)
     assert shown.xpath("//select[@name='preferences-0-topic']")
     assert not shown.xpath("//a[contains(@class, 'related-widget-wrapper-link')]")
+
+
+def test_the_topics_are_asked_for_once_however_many_rows_offer_them(panel):
+    counts = []
+    for size in (1, 4):
+        reader = make.subscriber(topics=[make.topic() for _ in range(size)])
+        page(panel, reader)
+        with CaptureQueriesContext(connection) as asked:
+            page(panel, reader)
+        counts.append(len(asked))
+    assert counts[0] == counts[1]
 
 
 def test_unsubscribing_from_the_list_asks_first_and_then_is_recorded(panel):

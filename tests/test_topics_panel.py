@@ -90,6 +90,7 @@ def test_categories_are_written_between_commas(panel, papers):
         ({"query": "bread", "categories": "cs.XX, foo"}, "no category called cs.XX, foo"),
         ({"query": " ", "categories": ","}, "Say what its papers are about"),
         ({"query": "zzyzx"}, "None of the 4 papers"),
+        ({"query": "", "categories": "math.AG"}, "None of the 4 papers"),
         ({"query": "bread OR butter"}, "OR is not obeyed: commas part"),
         ({"query": "the of and"}, "There is nothing to look for in this query"),
         ({"query": "\0"}, "Null characters are not allowed."),
