@@ -58,6 +58,13 @@ def test_the_first_page_counts_readers_letters_and_papers_of_today(panel):
     assert letter.reason not in text
 
 
+def test_a_reason_that_says_no_more_than_the_state_is_not_said_beside_it(panel):
+    planned_digest()
+    Letter.objects.update(state="missed", reason="its day ended first", ended_at=NOW)
+    text = text_of(panel.get(reverse("admin:index")))
+    assert text.count("its day ended first") == 1
+
+
 def test_the_state_filter_agrees_with_what_is_said_of_each_subscriber():
     for zone in ["UTC", "Pacific/Kiritimati", "Pacific/Pago_Pago"]:
         for days in (-1, 0, 1, 2):
