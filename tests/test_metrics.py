@@ -1,6 +1,7 @@
 """The figures: who gets them, that Prometheus can read them, and that they are true."""
 
 import json
+import socket
 from datetime import timedelta
 
 import pytest
@@ -206,6 +207,22 @@ def test_a_broker_that_is_away_is_told_and_waited_for_no_longer_than_needed(sett
         found = figures()
     assert found["paperboy_broker_up"] == 0
     assert ("paperboy_queue_length", "tick") not in found
+
+
+def test_a_broker_that_says_nothing_is_asked_once(monkeypatch):
+    from celery import Celery
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
+        app = Celery("mute", broker=url, set_as_current=False)
+        app.conf.broker_transport_options = {"retry_on_timeout": True}  # As for all else.
+        monkeypatch.setattr(metrics, "current_app", app)
+        monkeypatch.setattr(metrics, "BROKER_SECONDS", 0.2)
+        assert figures()["paperboy_broker_up"] == 0
+        silent.setblocking(False)
+        silent.accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            silent.accept()
 
 
 def test_a_question_that_takes_too_long_costs_itself_alone(caplog):
