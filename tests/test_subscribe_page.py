@@ -190,6 +190,20 @@ def test_while_no_letter_leaves_who_confirms_is_told_when_her_digest_comes(clien
     assert "on its way" not in page
 
 
+@pytest.mark.parametrize(
+    ("origin", "via"),
+    [
+        ("http://127.0.0.1:8000", "sign-up form"),
+        ("http://testserver", "sign-up form"),  # Under another of its names.
+        ("https://testserver", "sign-up form on another site"),
+        ("null", "sign-up form on another site"),
+    ],
+)
+def test_whose_form_was_sent_in_is_on_record(client, origin, via):
+    client.post("/subscribe/", {"email": "you@example.org"}, headers={"Origin": origin})
+    assert Subscriber.objects.get().consents.get().via == via
+
+
 def test_other_sites_may_embed_the_form():
     client = Client(enforce_csrf_checks=True)
     elsewhere = {"Origin": "https://blog.example", "Sec-Fetch-Site": "cross-site"}

@@ -2,14 +2,16 @@
 
 from datetime import timedelta
 
+import lxml.html
 import pytest
-from django.contrib.admin.models import LogEntry
+from django.contrib.admin.models import CHANGE, DELETION, LogEntry
+from django.contrib.admin.options import get_content_type_for_model
 from django.contrib.auth.models import User
 from django.urls import reverse
 
 from digest import upkeep
 from subscriptions import erasing
-from subscriptions.models import Subscriber
+from subscriptions.models import Subscriber, Topic
 from tests import make
 from tests.make import NOW
 from tests.pages import text_of
@@ -78,6 +80,24 @@ def test_nobody_changes_the_trail(panel):
     many = {"action": "delete_selected", "_selected_action": [entry.pk], "post": "yes"}
     panel.post(reverse(TRAIL), many)
     assert LogEntry.objects.get() == entry
+
+
+def test_an_entry_leads_to_what_is_there_and_nowhere_from_what_was_deleted(panel):
+    kept, gone = make.topic("Kept"), make.topic("Gone")
+    kind, user = get_content_type_for_model(Topic), User.objects.get(username="you")
+    for topic, flag in [(kept, CHANGE), (gone, DELETION)]:
+        LogEntry.objects.create(
+            user=user,
+            content_type=kind,
+            object_id=topic.pk,
+            object_repr=topic.name,
+            action_flag=flag,
+        )
+    shown = lxml.html.fromstring(panel.get(reverse(TRAIL)).content)
+    leads = {link.text for link in shown.xpath("//td//a | //th//a")}
+    assert "topic: Kept" in leads
+    assert "topic: Gone" not in leads
+    assert "topic: Gone" in shown.text_content()
 
 
 @pytest.mark.parametrize("by_herself", [True, False])
