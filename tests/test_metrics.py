@@ -99,7 +99,7 @@ def test_a_quiet_house_has_figures_too(empty_queues):
     assert found["paperboy_planning_lag_seconds"] == 0
     assert found["paperboy_alarms", "beat"] == 0
     assert found["paperboy_broker_up"] == 1
-    assert found["paperboy_queue_length", "tick"] == 0
+    assert [found["paperboy_queue_length", name] for name in ("tick", "send", "ingest")] == [0] * 3
     assert found["paperboy_disk_free_bytes"] > 0
     assert "paperboy_tick_age_seconds" not in found
     assert "paperboy_papers_announced" not in found
