@@ -38,6 +38,7 @@ async function show() {
     told.replaceChildren();
     return;
   }
+  document.querySelector(".notice.good")?.remove(); // "Saved." was said of what stood here before.
   asking = new AbortController();
   const sent = new URLSearchParams(new FormData(form));
   sent.set("action", "preview");

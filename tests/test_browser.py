@@ -162,6 +162,11 @@ def test_a_reader_sees_what_a_change_would_bring_and_then_saves_it(site, open_pa
     assert own_words() == {"sour bread"}
     assert own_words("mute") == {"cryptocurrency"}
 
+    if has_scripts:  # What was saved before is not what stands there now.
+        page.get_by_label("Papers at most").fill("4")
+        page.get_by_text("Not saved yet.").wait_for()
+        assert not page.get_by_text("Saved.", exact=True).is_visible()
+
 
 def own_words(stance="follow"):
     preferences = reader().preferences.filter(stance=stance, topic__owner=reader())
