@@ -45,13 +45,14 @@ def ask_to_confirm(subscriber: Subscriber, *, now) -> Letter | None:
 
 
 def suppress(subscriber: Subscriber, reason: str, *, now) -> bool:
-    """Write no more to her, as the operator decides. Return whether letters went to her before.
+    """Write no more to her, as the operator decides. Return whether that is new.
 
-    What waits is called off. She can read the reason, and can't lift it herself.
+    What waits is called off. She can read the reason, and can't lift it herself, as she can what
+    came back or was reported.
     """
     with transaction.atomic():
         subscriber = subscriber.locked()
-        if subscriber.suppressed_at is not None:
+        if subscriber.suppressed_by == Subscriber.Suppression.OPERATOR:
             return False
         subscriber.suppressed_at = now
         subscriber.suppressed_by = Subscriber.Suppression.OPERATOR

@@ -154,6 +154,12 @@ def waiting_to_confirm():
             {"reason": "asked by phone"},
             "Kept letters from the address: asked by phone",
         ),
+        (
+            "suppress",
+            bouncing,
+            {"reason": "asked by phone"},
+            "Kept letters from the address: asked by phone",
+        ),
         ("unsubscribe", make.subscriber, {}, "Unsubscribed."),
     ],
 )

@@ -83,7 +83,7 @@ def _ask(subscriber, told, now):
 
 def _suppress(subscriber, told, now):
     _insist(
-        operating.suppress(subscriber, told["reason"], now=now), "No letters go to them anyway."
+        operating.suppress(subscriber, told["reason"], now=now), "An operator decided so before."
     )
     return f"Kept letters from the address: {told['reason']}"
 
@@ -200,7 +200,7 @@ ACTS = [
         icon="block",
         done="Kept letters from",
         do=_suppress,
-        fits=lambda one, now: one.suppressed_at is None,
+        fits=lambda one, now: one.suppressed_by != Subscriber.Suppression.OPERATOR,
         form=SuppressForm,
         variant=ActionVariant.DANGER,
     ),

@@ -221,6 +221,15 @@ def test_what_the_operator_keeps_from_somebody_is_called_off_and_only_he_lets_it
     assert operating.lift(reader, now=NOW), "he can"
 
 
+@pytest.mark.parametrize("by", ["bounced", "complained"])
+def test_an_operator_makes_final_what_came_back_or_was_reported(by):
+    reader = make.subscriber(suppressed_at=NOW, suppressed_by=by)
+    assert operating.suppress(reader, "asked by phone", now=NOW + HOUR)
+    reader.refresh_from_db()
+    assert (reader.suppressed_by, reader.suppressed_reason) == ("operator", "asked by phone")
+    assert not signup.lift(reader, now=NOW + HOUR, door=DOOR), "she can't"
+
+
 def test_a_complaint_does_not_hand_her_the_key_to_what_the_operator_decided():
     reader = make.subscriber()
     operating.suppress(reader, "asked by phone", now=NOW)
