@@ -49,7 +49,7 @@ def ask(subscriber: Subscriber, new_email: str, *, now, may_write=True) -> None:
         Move.objects.create(subscriber=subscriber, new_email=new_email, asked_at=now)
         closes_at = now + correspondence.NOTICE_CLOSES
         correspondence.write(subscriber, Kind.MOVE, now, closes_at)
-        is_shut = seals.is_kept(new_email, now) or (other and other.suppressed_at)
+        is_shut = seals.is_shut(new_email, now)
         letter = None
         if may_write and not is_shut:
             if other and other.state_at(now) in MAY_MOVE:

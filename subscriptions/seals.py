@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db.models import Q, QuerySet
 
 from subscriptions.mac import seal
-from subscriptions.models import Seal
+from subscriptions.models import Seal, Subscriber
 
 SALT = "subscriptions.seals"
 #: So long after letters had come back, nobody tries whether the mailbox is there again.
@@ -34,6 +34,15 @@ def keep(address: str, why: str, now) -> None:
 def is_kept(address: str, now) -> bool:
     """Return whether this normalised address must not be written to."""
     return of(address).exclude(_is_over(now)).exists()
+
+
+def is_shut(address: str, now) -> bool:
+    """Return whether this normalised address must not be written to, whoever had it or has it.
+
+    Both are asked always: how long it takes tells nobody which.
+    """
+    kept_from = Subscriber.objects.at(address).filter(suppressed_at__isnull=False).exists()
+    return is_kept(address, now) or kept_from
 
 
 def purge(now) -> int:

@@ -169,16 +169,10 @@ def why_unwanted(letter: Letter, subscriber: Subscriber, now) -> str:
     if kind == Letter.Kind.LINK:
         return "" if subscriber.confirmed_at else state
     if kind == Letter.Kind.MOVE:
-        if letter.to and _is_shut(letter.to, now):
+        if letter.to and seals.is_shut(letter.to, now):
             return "suppressed"
         return "" if state in ("active", "paused") else state
     return "" if state == "active" else state
-
-
-def _is_shut(address, now) -> bool:
-    """Return whether an address must not be written to, by whoever had it or has it."""
-    kept_from = Subscriber.objects.at(address).filter(suppressed_at__isnull=False)
-    return kept_from.exists() or seals.is_kept(address, now)
 
 
 # ---- The fence
