@@ -126,7 +126,7 @@ def _preview(**context):
 def _kept(make, *key):
     """Return what was made for this key and language lately, or make it."""
     told = "\n".join(map(str, (*key, get_language())))
-    name = f"front:{sha256(told.encode()).hexdigest()}"
+    name = f"home:{sha256(told.encode()).hexdigest()}"
     pages = caches["pages"]
     part = pages.get(name)
     if part is None:

@@ -206,11 +206,9 @@ def names(topics: Sequence[str]) -> str:
     return shortened(", ".join(map(_named, topics)), TOPICS)
 
 
-# Many letters have the same topics.
-
-
 @lru_cache(10_000)
 def _named(topic):
+    """Return a topic's name, or of whom it is to tell. Many letters have the same topics."""
     return shortened(_authors(topic) or _readable(topic), TOPIC)
 
 

@@ -233,14 +233,24 @@ class Life:
             assert self.papers <= self._got() | set(unknown)
 
 
+@pytest.fixture
+def begin(settings, monkeypatch, clock):
+    """Return a function that begins a life, whose letters a mail server of its own takes."""
+    settings.EMAIL_URL = "smtp://127.0.0.1:9"
+
+    def begin(seed):
+        wire = Wire(clock)
+        monkeypatch.setattr(delivery, "transport_for", lambda url: wire)
+        return Life(seed, clock, wire)
+
+    return begin
+
+
 @pytest.mark.parametrize(
     "seed", [1, 2, *(pytest.param(one, marks=pytest.mark.nightly) for one in range(3, 60))]
 )
-def test_whatever_happens_she_gets_what_she_was_promised(seed, settings, monkeypatch, clock):
-    settings.EMAIL_URL = "smtp://127.0.0.1:9"
-    wire = Wire(clock)
-    monkeypatch.setattr(delivery, "transport_for", lambda url: wire)
-    life = Life(seed, clock, wire)
+def test_whatever_happens_she_gets_what_she_was_promised(seed, begin):
+    life = begin(seed)
     for _ in range(60):
         life.go_on()
         life.looks_as_promised()
@@ -258,16 +268,12 @@ IN_LOST_HOURS = ["wait", "paper", "zone", "hour", "weekdays", "pause", "resume",
 @pytest.mark.parametrize(
     "seed", [9, *(pytest.param(one, marks=pytest.mark.nightly) for one in range(10, 40))]
 )
-def test_what_arrived_before_a_backup_was_restored_does_not_come_again(
-    seed, settings, monkeypatch, clock
-):
-    settings.EMAIL_URL = "smtp://127.0.0.1:9"
-    wire = Wire(clock)
-    monkeypatch.setattr(delivery, "transport_for", lambda url: wire)
-    life = Life(seed, clock, wire)
+def test_what_arrived_before_a_backup_was_restored_does_not_come_again(seed, begin, clock):
+    life = begin(seed)
+    arrived = life.wire.arrived
     for _ in range(15):
         life.go_on()
-    before = len(wire.arrived)
+    before = len(arrived)
     with suppress(Lost), transaction.atomic():
         for _ in range(life.chance.randint(1, 8)):
             getattr(life, life.chance.choice(IN_LOST_HOURS))()
@@ -278,9 +284,9 @@ def test_what_arrived_before_a_backup_was_restored_does_not_come_again(
         office.sweep(life.now)
     reconcile(life.now)
     sending.resume("the operator", life.now)
-    lost = {one.name.decode() for one in wire.arrived[before:]}
+    lost = {one.name.decode() for one in arrived[before:]}
     assert lost <= set(Letter.objects.filter(state="accepted").values_list("message_id", flat=True))
-    before = len(wire.arrived)
+    before = len(arrived)
     for _ in range(15):
         life.go_on()
-    assert lost.isdisjoint(one.name.decode() for one in wire.arrived[before:])
+    assert lost.isdisjoint(one.name.decode() for one in arrived[before:])
