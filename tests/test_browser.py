@@ -284,6 +284,16 @@ def test_who_reads_at_twice_the_size_scrolls_nothing_sideways(site, open_page, l
         assert page.evaluate(BURST) == [], path
 
 
+@pytest.mark.parametrize(("width", "is_beside"), [(360, False), (1280, True)])
+def test_papers_like_one_stand_beside_it_where_both_have_room(site, open_page, width, is_beside):
+    archive.renew(NOW)
+    paper = Paper.objects.filter(title__startswith="Graph").first()
+    page = open_page(site + paper.get_absolute_url(), size=(width, 640))
+    whole, alike = (page.locator(part).bounding_box() for part in (".whole", ".alike"))
+    assert (alike["x"] >= whole["x"] + whole["width"]) == is_beside
+    assert (alike["y"] >= whole["y"] + whole["height"]) != is_beside
+
+
 @pytest.mark.parametrize("has_scripts", [True, False])
 def test_a_reader_unsubscribes_by_her_preferences(site, open_page, has_scripts):
     page = open_page(links.preferences_url(reader()), java_script_enabled=has_scripts)

@@ -315,28 +315,39 @@ def test_an_imap_server_that_makes_no_folder_is_told_of():
     server.server_close()
 
 
+ABROAD = "R\u00fcckl\u00e4ufer", "Gr\u00fc\u00dfe #1"
+
+
 @pytest.fixture
-def abroad():
-    """An IMAP server whose account is in letters beyond ASCII, and its mailbox."""
+def imap():
     server = ImapServer()
-    server.account = user, password = "R\u00fcckl\u00e4ufer", "Gr\u00fc\u00dfe #1"
-    account = f"{quote(user)}:{quote(password)}"
-    yield server, mailboxes.open_mailbox(f"imap://{account}@127.0.0.1:{server.port}/INBOX")
+    yield server
     server.shutdown()
     server.server_close()
 
 
-def test_a_password_may_have_any_letters_where_the_server_takes_them(abroad):
-    server, box = abroad
-    server.offers_plain = True
+def box_of(server, account):
+    """Give a server this account, and return its mailbox."""
+    server.account = user, password = account
+    where = f"{quote(user)}:{quote(password)}@127.0.0.1:{server.port}"
+    return mailboxes.open_mailbox(f"imap://{where}/INBOX")
+
+
+def test_a_user_may_have_a_blank(imap):
+    assert mailboxes.empty(box_of(imap, ("what comes back", "sesame")), NOW) == {}
+
+
+def test_a_password_may_have_any_letters_where_the_server_takes_them(imap):
+    box = box_of(imap, ABROAD)
+    imap.offers_plain = True
     assert mailboxes.empty(box, NOW) == {}
-    server.account = "another", "account"
+    imap.account = "another", "account"
     with pytest.raises(mailboxes.Trouble, match="it does not let us in"):
         mailboxes.empty(box, NOW)
 
 
-def test_a_server_that_takes_ascii_alone_is_told_of(abroad):
-    _, box = abroad
+def test_a_server_that_takes_ascii_alone_is_told_of(imap):
+    box = box_of(imap, ABROAD)
     with pytest.raises(mailboxes.Trouble, match="takes ASCII alone in user and password"):
         mailboxes.empty(box, NOW)
 

@@ -121,10 +121,17 @@ def test_a_button_on_her_page_asks_whether_her_address_is_right_once(panel):
     assert Letter.objects.get().kind == "bounced"
 
 
-@pytest.mark.parametrize("fields", [{}, {"suppressed_at": NOW, "suppressed_by": "complained"}])
-def test_there_is_no_such_button_on_the_pages_of_others(panel, fields):
+@pytest.mark.parametrize(
+    ("act", "fields"),
+    [
+        ("ask", {}),
+        ("ask", {"suppressed_at": NOW, "suppressed_by": "complained"}),
+        ("suppress", {"suppressed_at": NOW, "suppressed_by": "operator"}),
+    ],
+)
+def test_there_is_no_such_button_where_it_has_no_sense(panel, act, fields):
     reader = make.subscriber(**fields)
-    url = reverse("admin:subscriptions_subscriber_ask", args=[reader.pk])
+    url = reverse(f"admin:subscriptions_subscriber_{act}", args=[reader.pk])
     assert url not in page(panel, reader).content.decode()
     assert panel.post(url, {"_form_submitted": "on"}).status_code == 403
     assert not Letter.objects.exists()
