@@ -1,5 +1,6 @@
 """Email addresses: the form in which they are kept and compared, and why one is refused."""
 
+import re
 import unicodedata
 
 import idna
@@ -12,6 +13,25 @@ is_address = EmailValidator(
     message=_("This doesn’t look like an email address, such as you@example.org."),
     allowlist=[],  # Django's has localhost.
 )
+
+#: Domains whose addresses lead to the mailboxes of another domain.
+ALIAS_DOMAINS = {
+    "gmail.com": "googlemail.com",
+    "icloud.com": "mac.com me.com",
+    "proton.me": "pm.me protonmail.ch protonmail.com",
+    "yandex.ru": "narod.ru ya.ru yandex.az yandex.by yandex.co.il yandex.com yandex.com.am "
+    "yandex.com.ge yandex.com.tr yandex.ee yandex.fr yandex.kg yandex.kz yandex.lt yandex.lv "
+    "yandex.md yandex.tj yandex.tm yandex.ua yandex.uz",
+}
+MAIN_DOMAINS = {alias: main for main, aliases in ALIAS_DOMAINS.items() for alias in aliases.split()}
+#: Fastmail delivers tag@you.fastmail.com to you@fastmail.com, at all of its domains.
+SUBDOMAIN_ADDRESS = re.compile(
+    r"(?:.+\.)?([^.]+)\.(fastmail\.[a-z.]+|(?:123mail|speedymail)\.org|(?:airpost|ml1|warpmail)\.net|"
+    r"eml\.cc|fmail\.co\.uk|mm\.st|sent\.(?:as|at|com)|(?:fmgirl|fmguy|mailbolt|mailcan|mailhaven|"
+    r"mailmight|myfastmail|proinbox|promessage|rushpost|xsmail)\.com)"
+)
+#: Yahoo has names without hyphens, and disposable addresses such as name-tag@yahoo.com.
+HYPHEN_TAGS = re.compile(r"yahoo\.[a-z.]+|(?:myyahoo|rocketmail|y7mail|ymail)\.com")
 
 
 def normalise(text: str) -> str:
@@ -61,9 +81,12 @@ def readable(address: str) -> str:
 def mailbox(address: str) -> str:
     """Return what many spellings of a normalised address have in common, to count letters by.
 
-    Big providers deliver you+tag@ and y.o.u@ to you@. Elsewhere these may be several people, which
-    is why addresses are never compared by it: they share a limit, and nothing else.
+    Big providers deliver you+tag@, y.o.u@ and y-o_u@ to you@. Elsewhere these may be several
+    people, which is why addresses are never compared by it: they share a limit, and nothing else.
     """
     local, _, domain = address.lower().rpartition("@")
-    local = local.partition("+")[0].replace(".", "") or local
-    return f"{local}@{'gmail.com' if domain == 'googlemail.com' else domain}"
+    if found := SUBDOMAIN_ADDRESS.fullmatch(domain):
+        local, domain = found.groups()
+    domain = MAIN_DOMAINS.get(domain, domain)
+    name = re.split("[+-]" if HYPHEN_TAGS.fullmatch(domain) else "[+]", local)[0]
+    return f"{re.sub('[._-]', '', name) or local}@{domain}"
