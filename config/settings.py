@@ -449,7 +449,7 @@ LOGGING = {
         # The web server would go on in a form of its own.
         "gunicorn.error": {"handlers": [], "propagate": True},
         # Tells of each request by its address: the webhook's is secret.
-        "httpx": {"level": "WARNING"},
+        "httpx2": {"level": "WARNING"},
         "bibtexparser": {"level": "CRITICAL"},  # Tells of each broken entry; the reader hears it.
         "pylatexenc": {"level": "ERROR"},  # Tells of each broken formula; the reader sees it raw.
     },

@@ -327,13 +327,13 @@ def send(lines: list[str]) -> bool:
     """
     if not settings.ALARM_WEBHOOK:
         return True
-    import httpx  # Which nothing else of a web process needs.
+    import httpx2  # Which nothing else of a web process needs.
 
     text = "\n".join([f"{settings.SITE_NAME} ({settings.SITE_URL}):", *lines])
     try:
-        with httpx.stream("POST", settings.ALARM_WEBHOOK, json={"text": text}, timeout=10) as said:
+        with httpx2.stream("POST", settings.ALARM_WEBHOOK, json={"text": text}, timeout=10) as said:
             said.raise_for_status()
-    except httpx.HTTPError as error:
+    except httpx2.HTTPError as error:
         logger.error("The alarm's webhook does not take it: %s", type(error).__name__)
         return False
     return True

@@ -1,7 +1,7 @@
 """How sources ask: politely, only the hosts that they may, and never for more than can be borne.
 
 One connection for one request, opened and closed while the gate's turn is held. It stands on
-httpcore, httpx's own engine, because both of the promises below belong to the connection: it goes
+httpcore2, httpx2's own engine, because both of the promises below belong to the connection: it goes
 to the very address that was looked at (a name can't be pointed elsewhere in between), and it ends
 in time, however slowly the other side speaks.
 """
@@ -22,7 +22,7 @@ from hashlib import sha256
 from typing import Protocol
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
-import httpcore
+import httpcore2
 
 PORTS = {"https": 443, "http": 80}
 REDIRECTS = {301, 302, 303, 307, 308}
@@ -173,7 +173,7 @@ class Web:
             url = _joined(url, answer.headers["location"])
         raise Refused(f"{start} redirects more than {MAX_REDIRECTS} times")
 
-    def _allowed(self, url, start) -> httpcore.URL:
+    def _allowed(self, url, start) -> httpcore2.URL:
         """Return the address taken apart, or raise Refused."""
         try:
             parts = urlsplit(url)
@@ -191,7 +191,7 @@ class Web:
         if parts.username is not None or parts.password is not None:
             raise Refused("an address with a user name or password is not asked")
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        return httpcore.URL(
+        return httpcore2.URL(
             scheme=parts.scheme.encode(), host=host.encode(), port=port, target=target.encode()
         )
 
@@ -205,18 +205,18 @@ class Web:
         host = place.host.decode()
         with self.gate.turn():
             wire = _Wire(self.resolve, time.monotonic() + self.max_seconds)
-            pool = httpcore.ConnectionPool(ssl_context=_ssl_context(), network_backend=wire)
+            pool = httpcore2.ConnectionPool(ssl_context=_ssl_context(), network_backend=wire)
             has_begun = False
             try:
                 with pool, pool.stream("GET", place, headers=headers) as response:
                     has_begun = True
                     return self._read(response)
-            except httpcore.TimeoutException:
+            except httpcore2.TimeoutException:
                 if has_begun:  # It speaks, but too slowly: it would do so again.
                     why = f"{host} took longer than {self.max_seconds:g} seconds for one answer"
                     raise Refused(why) from None
                 raise Unavailable(f"{host} did not answer in time") from None
-            except (httpcore.NetworkError, httpcore.ProtocolError, zlib.error) as error:
+            except (httpcore2.NetworkError, httpcore2.ProtocolError, zlib.error) as error:
                 raise Unavailable(f"the connection to {host} failed: {error}") from error
 
     def _read(self, response) -> _Answer:
@@ -258,20 +258,20 @@ class Web:
         return answer
 
 
-class _Wire(httpcore.NetworkBackend):
+class _Wire(httpcore2.NetworkBackend):
     """Connects to public addresses only, and lets nothing last beyond the deadline."""
 
     def __init__(self, resolve, deadline: float):
         self.resolve, self.deadline = resolve, deadline
 
     def connect_tcp(self, host, port, timeout=None, local_address=None, socket_options=None):
-        failure: Exception = httpcore.ConnectError(f"{host} has no address")
+        failure: Exception = httpcore2.ConnectError(f"{host} has no address")
         for address in self._checked(host):
-            seconds = min(CONNECT_SECONDS, _left(self.deadline, httpcore.ConnectTimeout))
+            seconds = min(CONNECT_SECONDS, _left(self.deadline, httpcore2.ConnectTimeout))
             try:
-                stream = httpcore.SyncBackend().connect_tcp(address, port, seconds)
+                stream = httpcore2.SyncBackend().connect_tcp(address, port, seconds)
                 return _Stream(stream, self.deadline)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
                 failure = error
         raise failure
 
@@ -281,26 +281,26 @@ class _Wire(httpcore.NetworkBackend):
         try:
             addresses = self.resolve(host)
         except OSError as error:
-            raise httpcore.ConnectError(str(error)) from error
+            raise httpcore2.ConnectError(str(error)) from error
         if hidden := [address for address in addresses if not _is_public(address)]:
             raise Refused(f"{host} leads to {hidden[0]}, which is no public address")
         return addresses
 
 
-class _Stream(httpcore.NetworkStream):
+class _Stream(httpcore2.NetworkStream):
     """A connection of which each step takes no longer than what is left until the deadline."""
 
-    def __init__(self, stream: httpcore.NetworkStream, deadline: float):
+    def __init__(self, stream: httpcore2.NetworkStream, deadline: float):
         self.stream, self.deadline = stream, deadline
 
     def read(self, max_bytes, timeout=None):
-        return self.stream.read(max_bytes, _left(self.deadline, httpcore.ReadTimeout))
+        return self.stream.read(max_bytes, _left(self.deadline, httpcore2.ReadTimeout))
 
     def write(self, buffer, timeout=None):
-        self.stream.write(buffer, _left(self.deadline, httpcore.WriteTimeout))
+        self.stream.write(buffer, _left(self.deadline, httpcore2.WriteTimeout))
 
     def start_tls(self, ssl_context, server_hostname=None, timeout=None):
-        seconds = _left(self.deadline, httpcore.ConnectTimeout)
+        seconds = _left(self.deadline, httpcore2.ConnectTimeout)
         return _Stream(self.stream.start_tls(ssl_context, server_hostname, seconds), self.deadline)
 
     def get_extra_info(self, info):
@@ -320,7 +320,7 @@ def _left(deadline, too_late):
 
 @only_once
 def _ssl_context() -> ssl.SSLContext:
-    return httpcore.default_ssl_context()
+    return httpcore2.default_ssl_context()
 
 
 def _addresses(host):

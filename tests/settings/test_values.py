@@ -120,7 +120,7 @@ def test_hosts_are_named_as_requests_name_them(read_settings, hosts):
 
 @pytest.mark.parametrize("url", ["hooks.example.org/hush", "http://[::1/hush", "ftp://x/hush"])
 def test_a_webhook_that_is_none_is_refused_and_not_repeated(read_settings, url):
-    """What httpx can't read would end each look for alarms."""
+    """What httpx2 can't read would end each look for alarms."""
     with pytest.raises(ImproperlyConfigured) as refused:
         read_settings(ALARM_WEBHOOK=url)
     assert str(refused.value) == "ALARM_WEBHOOK must be an http(s) address."
