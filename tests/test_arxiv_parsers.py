@@ -1,5 +1,6 @@
 """arXiv's feeds, lists and answers become records, whatever is in them."""
 
+import time
 from datetime import UTC, date, datetime
 
 import pytest
@@ -334,6 +335,14 @@ def test_what_is_no_feed_is_refused_in_plain_words(parse, body, why):
         parse(body)
     with pytest.raises(MalformedFeed, match=why):
         arxiv_api.parse(body)
+
+
+def test_a_bomb_is_refused_before_it_is_expanded():
+    """The longer the document before it, the more entities expat would expand."""
+    begun = time.process_time()
+    with pytest.raises(MalformedFeed, match="DTD"):
+        arxiv_oai.parse(BOMB.replace(b"?>", b"?><!--" + b"x" * 8_000_000 + b"-->"))
+    assert time.process_time() - begun < 1
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,8 @@
 """XML from outside, read within limits: no DTD, no entities of its own, no endless nesting."""
 
 import re
-from xml.etree.ElementTree import Element, ParseError, TreeBuilder
-
-from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import DefusedXMLParser
+from xml.etree.ElementTree import Element, TreeBuilder
+from xml.parsers import expat
 
 from digest.sources.plug import MalformedFeed
 from digest.sources.records import BadRecord
@@ -29,12 +27,10 @@ def parse(body: bytes) -> Element:
     try:
         try:
             return _tree(body)
-        except ParseError:
+        except expat.ExpatError:
             return _tree(_mended(body))
-    except ParseError as error:
+    except expat.ExpatError as error:
         raise MalformedFeed(f"the XML is broken: {error}") from None
-    except DefusedXmlException:
-        raise MalformedFeed("the XML brings a DTD or entities of its own") from None
 
 
 def text(parent: Element, path: str) -> str:
@@ -49,9 +45,29 @@ def text(parent: Element, path: str) -> str:
 
 
 def _tree(body):
-    parser = DefusedXMLParser(target=_ShallowTree(), encoding="utf-8", forbid_dtd=True)
-    parser.feed(body)
-    return parser.close()
+    """Return the root element.
+
+    Uses expat itself, which stops where a handler raises: ElementTree's own parser reads on to the
+    end, and expands all entities of a DTD that was refused.
+    """
+    tree = _ShallowTree()
+    parser = expat.ParserCreate("utf-8", namespace_separator="}")
+    parser.buffer_text = True
+    parser.StartDoctypeDeclHandler = _refuse_dtd
+    parser.StartElementHandler = tree.start
+    parser.EndElementHandler = tree.end
+    parser.CharacterDataHandler = tree.data
+    parser.Parse(body, True)
+    return tree.close()
+
+
+def _refuse_dtd(*declaration):
+    raise MalformedFeed("the XML brings a DTD or entities of its own")
+
+
+def _in_braces(name):
+    """Return a name as ElementTree writes it: {namespace}local."""
+    return f"{{{name}" if "}" in name else name
 
 
 def _mended(body):
@@ -74,11 +90,11 @@ class _ShallowTree(TreeBuilder):
         self.depth += 1
         if self.depth > MAX_DEPTH:
             raise MalformedFeed(f"the XML is nested more than {MAX_DEPTH} deep")
-        return super().start(tag, attrs)
+        super().start(_in_braces(tag), {_in_braces(name): attrs[name] for name in attrs})
 
     def end(self, tag):
         self.depth -= 1
-        return super().end(tag)
+        super().end(_in_braces(tag))
 
 
 def _as_utf8(body):
