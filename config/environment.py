@@ -25,6 +25,10 @@ COUNTED = 10**9  # What a database's numbers can count to.
 ALIKE = 0.85  # So like two names are of which one has a slip: difflib's 1 is the same.
 MOST = 36_500  # A hundred years, in days: where no year is left to go back to, Python raises.
 
+_SIGN = "Take it away, and let the mail server sign: docs/mail.md says how."
+#: Variables that are gone, each with what to write instead.
+REMOVED = {"DKIM_KEY_FILE": _SIGN, "DKIM_SELECTOR": _SIGN, "DKIM_DOMAIN": _SIGN}
+
 _names: set[str] = set()  # All that was asked for, which is all that can be set.
 
 
@@ -52,6 +56,14 @@ def text(name: str, default: str = "") -> str:
 def is_set(name: str) -> bool:
     """Return whether the variable is there, if only to say nothing, or a file is named for it."""
     return name in os.environ or bool(os.environ.get(f"{name}_FILE"))
+
+
+def refuse_removed() -> None:
+    """Refuse variables that older versions read, with what to write instead."""
+    for name, instead in REMOVED.items():
+        for one in (name, f"{name}_FILE"):
+            if os.environ.get(one, "").strip():
+                raise ImproperlyConfigured(f"{one} is no longer read. {instead}")
 
 
 def slips() -> list[tuple[str, str]]:

@@ -27,6 +27,7 @@ from config.environment import (
     is_set,
     items,
     numbers,
+    refuse_removed,
     secret_address,
     site_address,
     slips,
@@ -36,6 +37,8 @@ from config.environment import (
     whole_numbers,
 )
 from config.logs import FORMATTERS, Place, Strangers
+
+refuse_removed()
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(text("DATA_DIR") or BASE_DIR / "var").resolve()
@@ -262,10 +265,6 @@ PROVIDER_RATES = numbers("PROVIDER_RATES", "google=600")  # Letters a minute.
 if not all(0 < rate < float("inf") for rate in PROVIDER_RATES.values()):
     raise ImproperlyConfigured("PROVIDER_RATES must be letters a minute, and more than none.")
 POSTAL_ADDRESS = text("POSTAL_ADDRESS")  # At the foot of letters, and on the imprint.
-# Who signs the letters: we do with this key (PEM), or, where none is named, the mail server.
-DKIM_KEY_FILE = text("DKIM_KEY_FILE")
-DKIM_SELECTOR = text("DKIM_SELECTOR", "paperboy")
-DKIM_DOMAIN = text("DKIM_DOMAIN", MAIL_DOMAIN)
 ORACLE = text("ORACLE")  # Who knows later what arrived: postfix:/var/log/mail.log.
 # How long a letter's events are kept after its end, and how long the letter, with its digest and
 # picks: these say which papers a reader has had, and papers may come again for two months.

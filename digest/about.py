@@ -33,9 +33,8 @@ def privacy(request):
 
 def _provider() -> str:
     """Return the name of the company that letters are handed to, if there is one."""
-    if not esps.names_one(settings.EMAIL_URL):
-        return ""
-    return esps.account_of(settings.EMAIL_URL).esp.title
+    esp = esps.esp_of(settings.EMAIL_URL)
+    return esp.title if esp else ""
 
 
 @for_all_to_read

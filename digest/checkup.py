@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from email.utils import parseaddr
-from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -32,7 +31,6 @@ from subscriptions.post import (
     esps,
     mailboxes,
     oracles,
-    signing,
     status,
     unreadable,
     verp,
@@ -97,7 +95,6 @@ def _parts() -> list[tuple[str, Callable]]:
         ("replies", _replies),
         ("imprint", _imprint),
         ("bounces", _bounces),
-        ("DKIM key", _dkim_key),
         ("model", _model),
         ("archive", _archive),
         ("papers", _papers),
@@ -163,9 +160,6 @@ def _mail_server(now):
         transport = transport_for(settings.EMAIL_URL)
     except ImproperlyConfigured as error:
         return "wrong", str(error)
-    if esps.names_one(settings.EMAIL_URL):
-        title = transport.account.esp.title
-        return "ok", f"{title}, over its API. Whether it lets us in, `doctor --send-to` tells."
     if not isinstance(transport, SmtpTransport):
         return "note", f"letters become files in {settings.DATA_DIR}/outbox: set EMAIL_URL to send."
     where = f"{transport.server.host}:{transport.server.port}"
@@ -190,9 +184,7 @@ def _oracle(now):
         oracle = oracles.ours()
     except ImproperlyConfigured as error:
         return "wrong", str(error)
-    if isinstance(oracle, oracles.Keeper):
-        return "ok", "the provider keeps letters apart by a key: one handed over again isn't sent"
-    if isinstance(oracle, oracles.NoOracle) and esps.names_one(settings.EMAIL_URL):
+    if isinstance(oracle, oracles.NoOracle) and _esp_that_tells():
         return "ok", "what the provider posts to us about a letter, where it has"
     if isinstance(oracle, oracles.NoOracle):
         return "note", (
@@ -266,8 +258,11 @@ def _bounces(now):
     address = verp.where_bounces_come("digest")
     if settings.EMAIL_URL.startswith("file:"):
         return "ok", "letters become files, and none comes back"
-    if esps.names_one(settings.EMAIL_URL):
-        return _provider_events(esps.account_of(settings.EMAIL_URL).esp)
+    if esp := _esp_that_tells():
+        where, last = _events_address(esp), LetterFact.objects.filter(via=esp.name).first()
+        if last is None:
+            return "note", f"{esp.title} has told nothing yet: have it post its events to {where}."
+        return "ok", f"{esp.title} tells; the last time was on {last.noted_at:%Y-%m-%d}"
     if unread := len(list(unreadable.folder().glob("*.eml"))):
         return "note", f"{unread} messages could not be read: look into {unreadable.folder()}."
     if settings.BOUNCE_MAILBOX:
@@ -277,6 +272,13 @@ def _bounces(now):
         except mailboxes.Trouble as trouble:
             return "wrong", f"BOUNCE_MAILBOX can't be read: {trouble}. They wait in it."
     last = LetterFact.objects.filter(via="mail").first()
+    if last is None and (esp := esps.esp_of(settings.EMAIL_URL)):
+        name = "WEBHOOK_SIGNING_KEY" if esp.signs_events else "WEBHOOK_SECRET"
+        return "wrong", (
+            f"{esp.title} tells nobody: set {name}, and have it post its events to "
+            f"{_events_address(esp)}. Else letters go to dead addresses, and to who reported them, "
+            f"for ever."
+        )
     if last is None:
         return "note", (
             f"they come to {address}, and none was read yet: pipe that address into `manage.py "
@@ -285,33 +287,14 @@ def _bounces(now):
     return "ok", f"they come to {address}; the last was read on {last.noted_at:%Y-%m-%d}"
 
 
-def _provider_events(esp):
-    from subscriptions.post import esp_events  # And with it, anymail.
-
-    where = f"{settings.SITE_URL}{reverse('provider-events', args=[esp.name])}"
-    if not esp_events.is_guarded(esp):
-        name = "WEBHOOK_SIGNING_KEY" if esp.signs_events else "WEBHOOK_SECRET"
-        return "wrong", (
-            f"{esp.title} tells nobody: set {name}, and have it post its events to {where}. Else "
-            f"letters go to dead addresses, and to who reported them, for ever."
-        )
-    last = LetterFact.objects.filter(via=esp.name).first()
-    if last is None:
-        return "note", f"{esp.title} has told nothing yet: have it post its events to {where}."
-    return "ok", f"{esp.title} tells; the last time was on {last.noted_at:%Y-%m-%d}"
+def _esp_that_tells():
+    """Return the provider whose events we take, if there is one."""
+    esp = esps.esp_of(settings.EMAIL_URL)
+    return esp if esp and esp.is_guarded else None
 
 
-def _dkim_key(now):
-    key, path = signing.current_key(), settings.DKIM_KEY_FILE
-    if key is None:
-        return "ok", "none: signing is left to the mail server"
-    if Path(path).stat().st_mode & 0o077:
-        return "note", f"others on this machine can read {path}: `chmod 600 {path}`."
-    if key.kind == "ed25519":
-        return "note", "Ed25519, which Google, Microsoft and Yahoo don't verify: take RSA."
-    if key.bits < 2048:
-        return "note", f"RSA of {key.bits} bits, which is short: make a new key of 2048."
-    return "ok", f"RSA of {key.bits} bits"
+def _events_address(esp):
+    return f"{settings.SITE_URL}{reverse('provider-events', args=[esp.name])}"
 
 
 def _model(now):
@@ -398,7 +381,7 @@ def _dns_records(resolver):
     resolver = resolver or dns_check.system_resolver()
     for what, grade, said in dns_check.examine(resolver):
         yield Finding(what, grade, said)
-    if settings.EMAIL_URL.startswith("smtp"):
+    if settings.EMAIL_URL.startswith("smtp") and not _esp_that_tells():
         domain = verp.where_bounces_come("digest").rpartition("@")[2]
         yield Finding("MX", *dns_check.where_bounces_come(domain, resolver))
 

@@ -40,7 +40,7 @@ PREHEADER = re.compile(r'<div class="hidden"[^>]*>(.*?)</div>', re.DOTALL)
 
 @dataclass(frozen=True)
 class Specimen:
-    """A letter as it would travel, but for a signature, which would make it a real one."""
+    """A letter as it would travel."""
 
     name: str
     kind: str

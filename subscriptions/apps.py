@@ -8,19 +8,18 @@ class SubscriptionsConfig(AppConfig):
 
     def ready(self):
         from subscriptions import mail, notices, registry
-        from subscriptions.post import esps, mailboxes, oracles, signing, verp
+        from subscriptions.post import esps, mailboxes, oracles, verp
         from subscriptions.post.transports import transport_for
 
         transport_for(settings.EMAIL_URL)  # Refuse what can't be, before letters are lost to it.
         mail.check()
-        signing.check()
         verp.check()
         mailboxes.check()
         oracles.ours()
-        if esps.names_one(settings.EMAIL_URL):
+        if esp := esps.esp_of(settings.EMAIL_URL):
             from subscriptions.post import esp_events
 
-            esp_events.check(esps.account_of(settings.EMAIL_URL).esp)
+            esp_events.check(esp)
 
         registry.composers["confirm"] = notices.compose_confirm
         registry.composers["goodbye"] = notices.compose_goodbye

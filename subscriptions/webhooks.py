@@ -1,4 +1,4 @@
-"""The door for the mail provider (ESP) that EMAIL_URL names: it posts what became of letters.
+"""The door for the mail provider (ESP) of EMAIL_URL: it posts what became of letters.
 
 Nobody else gets in, and where nothing tells it from others, there is no such door.
 """
@@ -48,13 +48,11 @@ def provider_events(request, name):
 
 def _of_provider(name):
     """Return what reads the events of this provider, and the provider. Raises Http404."""
-    if not esps.names_one(settings.EMAIL_URL):
+    esp = esps.esp_of(settings.EMAIL_URL)
+    if esp is None or esp.name != name or not esp.is_guarded:
         raise Http404
-    esp = esps.account_of(settings.EMAIL_URL).esp
     from subscriptions.post import esp_events  # And with it, anymail.
 
-    if esp.name != name or not esp_events.is_guarded(esp):
-        raise Http404
     return esp_events, esp
 
 

@@ -73,7 +73,6 @@ def data_dir(settings, tmp_path):
     settings.STATIC_ROOT = tmp_path  # Where nothing was collected, WhiteNoise warns.
     settings.WHITENOISE_AUTOREFRESH = True  # Otherwise, each client lists two hundred files first.
     settings.EMAIL_URL = "file:"
-    settings.DKIM_KEY_FILE = ""
     nothing = {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}
     settings.CACHES = {**settings.CACHES, "pages": nothing}
     for module, name, empty in CACHES:

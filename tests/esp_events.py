@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from subscriptions.post import esps
 from tests.make import NOW
 
 PASSWORD = "events:sesame"
@@ -36,8 +37,18 @@ WORDS = {
 AT = datetime(2026, 6, 1, 12, 5, tzinfo=UTC)
 
 
-def marks(letter):
-    return {"letter": str(letter.pk), "message_id": letter.message_id}
+def handed_back(esp, letter):
+    """Return the metadata that an event tells: what the provider reads in the letter's headers."""
+    (name, value), *_ = headers_of(letter)
+    if esp == "postmark":
+        return {name.removeprefix("X-PM-Metadata-"): value}
+    return json.loads(value).get("unique_args") or json.loads(value)
+
+
+def headers_of(letter):
+    """Return the headers that the provider of EMAIL_URL finds on a letter."""
+    lines = esps.headers(letter.pk, letter.message_id).decode().splitlines()
+    return [tuple(line.split(": ", 1)) for line in lines]
 
 
 def post(client, esp, told, *, at=NOW, headers=None):
@@ -110,7 +121,7 @@ def postmark(record, **fields):
             "MessageID": str(uuid.uuid4()),
             "ServerID": 23,
             "MessageStream": "outbound",
-            "Metadata": marks(letter),
+            "Metadata": handed_back("postmark", letter),
         }
         return common | fields
 
@@ -148,7 +159,7 @@ def mailgun(name, **fields):
             "timestamp": AT.timestamp(),
             "recipient": "reader@example.org",
             "message": {"headers": {"message-id": letter.message_id.strip("<>")}},
-            "user-variables": marks(letter),
+            "user-variables": handed_back("mailgun", letter),
         }
         return {"event-data": data | fields}
 
@@ -179,12 +190,11 @@ def sendgrid(name, **fields):
             "event": name,
             "email": "reader@example.org",
             "timestamp": int(AT.timestamp()),
-            "smtp-id": letter.message_id,
+            "smtp-id": f"<{uuid.uuid4()}@geopod-ismtpd-1>",
             "sg_event_id": f"{name}-{fields.get('status')}",
             "sg_message_id": "filter0001.16648.5515E0B88.0",
-            "anymail_id": str(uuid.uuid4()),
         }
-        return [common | marks(letter) | fields]
+        return [common | handed_back("sendgrid", letter) | fields]
 
     return event
 
@@ -216,7 +226,7 @@ def brevo(name, **fields):
             "ts_epoch": int(AT.timestamp() * 1000),
             "message-id": f"<{uuid.uuid4()}@smtp-relay.mailin.fr>",
             "subject": "Papers",
-            "X-Mailin-custom": json.dumps(marks(letter)),
+            **dict(headers_of(letter)),
         }
         return common | fields
 
@@ -243,7 +253,7 @@ def resend(name, **fields):
             "from": "digest@paperboy.example",
             "to": ["reader@example.org"],
             "subject": "Papers",
-            "headers": [{"name": "X-Metadata", "value": json.dumps(marks(letter))}],
+            "headers": [{"name": name, "value": value} for name, value in headers_of(letter)],
         }
         return {"type": f"email.{name}", "created_at": AT.isoformat(), "data": data | fields}
 
@@ -272,7 +282,7 @@ def ses(name, **fields):
             "mail": {
                 "messageId": "0102017e8f-000000",
                 "destination": ["reader@example.org"],
-                "headers": [{"name": "X-Metadata", "value": json.dumps(marks(letter))}],
+                "headers": [{"name": name, "value": value} for name, value in headers_of(letter)],
             },
             name.lower(): fields,
         }

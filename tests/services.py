@@ -80,10 +80,6 @@ def vnu() -> str:
 
 
 SERVICES = {
-    "boto3": (
-        partial(module, "boto3"),
-        "boto3, for Amazon SES, is not installed: uv sync --group esp",
-    ),
     "playwright": (
         partial(module, "playwright"),
         "Playwright is not installed: uv sync --group browser",

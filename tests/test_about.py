@@ -144,7 +144,7 @@ def test_the_privacy_page_tells_where_letters_go(client, settings, url, files):
 
 
 def test_the_privacy_page_names_the_company_that_letters_go_through(client, settings):
-    settings.EMAIL_URL = "mailgun://key@mg.example.org"
+    settings.EMAIL_URL = "smtp://postmaster:hush@smtp.mailgun.org:587"
     page = words(client.get("/privacy/"))
     assert "Mailgun, a company to which letters are handed to be sent" in page
     assert "The mail server to which letters are handed" not in page

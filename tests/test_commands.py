@@ -89,6 +89,15 @@ def test_the_doctor_tells_when_the_mail_server_does_not_answer(settings, capsys)
     assert "✗ test letter:  deferred at connect" in out
 
 
+@pytest.mark.django_db
+def test_a_test_letter_shows_whether_the_mail_server_signs_what_unsubscribes(data_dir):
+    with pytest.raises(CommandError):  # There are no papers, for one.
+        call_command("doctor", send_to="you@example.org")
+    (file,) = (data_dir / "outbox").glob("test-*.eml")
+    assert b"\r\nList-Unsubscribe: <" in file.read_bytes()
+    assert b"\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n" in file.read_bytes()
+
+
 @pytest.mark.parametrize("command", ["doctor", "tick", "upgrade"])
 def test_a_database_that_cannot_be_opened_is_told_in_a_sentence(tmp_path, command):
     (tmp_path / "paperboy.sqlite3").mkdir()

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db
 
 HOSTILE, NEIGHBOUR = "203.0.113.66", "198.51.100.1"
 PROVIDER = {
-    "EMAIL_URL": "mailgun://key@mg.example.org",
+    "EMAIL_URL": "smtp://postmaster:hush@smtp.mailgun.org:587",
     "WEBHOOK_SIGNING_KEY": esp_events.MAILGUN_KEY,
 }
 PREFETCH = {"purpose": "prefetch", "sec-purpose": "prefetch", "x-moz": "prefetch"}

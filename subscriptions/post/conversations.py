@@ -8,9 +8,7 @@ free for the next. A slow line delays its own letter, and no other.
 
 import time
 
-from django.core.exceptions import ImproperlyConfigured
-
-from subscriptions.post import ledger, recording, verp, writing
+from subscriptions.post import ledger, recording, verp
 from subscriptions.post.books import Books, Handover
 from subscriptions.post.desk import Desk
 from subscriptions.post.in_hand import InHand
@@ -54,8 +52,6 @@ class Conversations:
         if isinstance(made, Exception):
             self.hand.outcomes.append((letter, recording.of_failed_writing(made)))
             self.hand.counts["unwritten"] += 1
-            if isinstance(made, ImproperlyConfigured) and (reason := writing.why_not()):
-                self.hand.begin_no_more(reason)
             return
         envelope = Envelope(
             sender=verp.envelope_sender(letter.kind, letter.id, made.frozen_at),

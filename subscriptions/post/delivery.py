@@ -26,7 +26,7 @@ from django.conf import settings
 from django.db import Error
 
 from subscriptions.models import Letter
-from subscriptions.post import ledger, recording, sending, writing
+from subscriptions.post import ledger, recording, sending
 from subscriptions.post.books import Books
 from subscriptions.post.clock import Clock
 from subscriptions.post.conversations import Conversations
@@ -110,9 +110,6 @@ class Round:
             logger.warning("nothing is sent: %s", reason)
             return False
         if not Letter.objects.due(now).filter(**self._ours()).exists():
-            return False
-        if reason := writing.why_not():
-            logger.error("nothing is sent until this is mended: %s", reason)
             return False
         if state.failures and not sending.take_trial(now):
             return False  # Another worker tries.

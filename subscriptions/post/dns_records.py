@@ -1,7 +1,7 @@
 """The DNS records by which receivers believe our letters, as the operator should publish them.
 
-SPF (RFC 7208) names the servers that send for a domain, DKIM (RFC 6376) holds the key that signs,
-and DMARC (RFC 9989) says what is to become of a letter that neither vouches for.
+SPF (RFC 7208) names the servers that send for a domain, and DMARC (RFC 9989) says what is to become
+of a letter that neither SPF nor a signature (DKIM) vouches for.
 """
 
 import ipaddress
@@ -11,10 +11,6 @@ from urllib.parse import urlsplit
 from django.conf import settings
 
 from subscriptions import mail
-from subscriptions.post import esps
-from subscriptions.post.signature import Key
-
-STRING = 255  # A TXT record is made of strings of so many octets at most.
 
 
 @dataclass(frozen=True)
@@ -27,8 +23,7 @@ class Record:
 
     def __str__(self):
         """Return the record as a zone file has it."""
-        parts = [self.text[start : start + STRING] for start in range(0, len(self.text), STRING)]
-        return f"{self.name}. TXT " + " ".join(f'"{part}"' for part in parts)
+        return f'{self.name}. TXT "{self.text}"'
 
 
 def domains() -> list[str]:
@@ -47,9 +42,6 @@ def organisation(domain: str) -> str:
 
 def spf(domain: str) -> Record:
     """Return who may send for this domain, as far as EMAIL_URL tells."""
-    if esps.names_one(settings.EMAIL_URL):  # What looks like its host there is a key.
-        title = esps.ESPS[urlsplit(settings.EMAIL_URL).scheme].title
-        return _spf(domain, "include:NAME", f"NAME is what {title} tells you to include.")
     host = urlsplit(settings.EMAIL_URL).hostname or ""
     address = _address(host)
     if address is not None and address.is_global:
@@ -59,12 +51,6 @@ def spf(domain: str) -> Record:
     if organisation(host) == organisation(domain):
         return _spf(domain, f"a:{host}", f"If {host} hands on to others, name those.")
     return _spf(domain, "include:NAME", f"NAME is what those who run {host} tell you to include.")
-
-
-def dkim(key: Key) -> Record:
-    """Return the public half of the key that signs."""
-    name = f"{settings.DKIM_SELECTOR}._domainkey.{settings.DKIM_DOMAIN}"
-    return Record(name, f"v=DKIM1; k={key.kind}; p={key.public}")
 
 
 def dmarc(domain: str) -> Record:

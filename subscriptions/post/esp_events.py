@@ -7,12 +7,14 @@ ESP configured imports this.
 import hashlib
 import hmac
 import json
+import re
 from base64 import b64decode, b64encode
 from datetime import UTC, datetime, timedelta
+from urllib.request import urlopen
 
 from anymail.exceptions import AnymailError, AnymailWebhookValidationFailure
 from anymail.signals import EventType, RejectReason
-from anymail.webhooks import brevo, mailgun, postmark, resend, sendgrid
+from anymail.webhooks import amazon_ses, brevo, mailgun, postmark, resend, sendgrid
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.crypto import constant_time_compare
@@ -26,6 +28,8 @@ from subscriptions.post.reports import SAID_CHARACTERS, Report, cleaned
 STALE = timedelta(hours=24)
 #: Standard Webhooks, which Resend signs by, signs each try anew.
 STALE_TRY = timedelta(minutes=5)
+SNS_URL = re.compile(r"https://sns\.[a-z0-9-]+\.amazonaws\.com/")
+CONFIRM_SECONDS = 10
 #: What is raised by fields that are missing, or hold something else than they should.
 NONSENSE = (
     *(ValueError, TypeError, KeyError, AttributeError, IndexError),
@@ -64,16 +68,11 @@ def reports_in(request, esp: Esp, now: datetime) -> list[Report]:
         raise Unreadable(type(error).__name__) from None
 
 
-def is_guarded(esp: Esp) -> bool:
-    """Return whether anything tells the provider from others. Without, it isn't listened to."""
-    return bool(settings.WEBHOOK_SIGNING_KEY if esp.signs_events else settings.WEBHOOK_SECRET)
-
-
 def check(esp: Esp) -> None:
     """Refuse, at the start, keys that can't be. Raises ImproperlyConfigured."""
     if settings.WEBHOOK_SECRET and ":" not in settings.WEBHOOK_SECRET:
         raise ImproperlyConfigured("WEBHOOK_SECRET must say USER:PASSWORD.")
-    if not is_guarded(esp):
+    if not esp.is_guarded:
         return
     try:
         VIEWS[esp.name]()
@@ -148,11 +147,19 @@ def _sendgrid():
     )
 
 
-def _ses():
-    from anymail.webhooks import amazon_ses  # It wants boto3, which only SES needs.
+class Ses(amazon_ses.AmazonSESTrackingWebhookView):
+    """Without boto3, which anymail wants to confirm the subscription."""
 
-    client = {"client_params": esps.account_of(settings.EMAIL_URL).options["client_params"]}
-    return amazon_ses.AmazonSESTrackingWebhookView(**client, **_password())
+    auto_confirm_enabled = True
+
+    def __init__(self, **kwargs):
+        super(amazon_ses.AmazonSESBaseWebhookView, self).__init__(**kwargs)
+
+    def auto_confirm_sns_subscription(self, sns_message):
+        """Open the address that confirms it. The password says that the operator subscribed us."""
+        if not SNS_URL.match(url := sns_message["SubscribeURL"]):
+            raise ValueError("the subscription is to be confirmed elsewhere than at Amazon SNS")
+        urlopen(url, timeout=CONFIRM_SECONDS).close()  # noqa: S310
 
 
 VIEWS = {
@@ -161,7 +168,7 @@ VIEWS = {
     "sendgrid": _sendgrid,
     "brevo": lambda: brevo.BrevoTrackingWebhookView(**_password()),
     "resend": lambda: Resend(**_password()),
-    "ses": _ses,
+    "ses": lambda: Ses(**_password()),
 }
 
 
@@ -230,16 +237,12 @@ def _grade(event, esp, status) -> str:
 def _letter(event) -> tuple[int | None, str]:
     """Return the number and the Message-ID of the letter, as we had marked it.
 
-    Others may mark theirs with numbers too, so a number alone is none. Where no marks came with the
+    Others may mark theirs with numbers too, so a number alone is none. Where no mark came with the
     event, its Message-ID is the provider's, or ours.
     """
-    metadata = event.metadata or {}
-    number, marked = str(metadata.get("letter", "")), metadata.get("message_id")
-    message_id = str(marked or event.message_id or "")
-    if not message_ids.is_ours(message_id):
-        return None, ""
-    is_number = marked and number.isdecimal() and len(number) < 19
-    return (int(number) if is_number else None), message_id
+    letter_id, message_id = esps.marked(event.metadata or {})
+    message_id = message_id or str(event.message_id or "")
+    return (letter_id, message_id) if message_ids.is_ours(message_id) else (None, "")
 
 
 def _name(event, esp, letter_id, message_id) -> str:

@@ -1,47 +1,41 @@
-"""The mail providers with an API (ESPs) that EMAIL_URL may name: who they are, and what they take.
+"""Mail providers (ESPs): which one EMAIL_URL leads to, and the headers that each wants.
 
-Each is reached through django-anymail, which is imported where one is configured and nowhere else.
-A further one is one more entry here, and its answers and events in the tests.
+Providers post to us what became of an email (esp_events.py). Most of them replace the Message-ID of
+what they are handed over SMTP, so each email carries its mark in a header that comes back with
+every event about it.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import timedelta
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import cache
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import urlsplit
 
-from django.core.exceptions import ImproperlyConfigured
-
-from subscriptions.post.servers import connections_told, is_here
-
-MOST_CONNECTIONS = 50
-CONNECT_SECONDS, ANSWER_SECONDS = 10, 60
+from django.conf import settings
 
 
 @dataclass(frozen=True)
 class Esp:
-    """A provider, as the post office needs to know it.
+    """A mail provider.
 
-    `key` is what anymail calls its secret, `allows` what EMAIL_URL may say besides, by anymail's
-    name. Mailgun and Amazon SES take a letter's very bytes; the others are told its parts, and
-    write the headers of `own_headers` themselves. `again` is how long the same letter may be handed
-    over again: it keeps such apart by a key.
+    Attributes:
+        name: As it stands in the address that the provider posts to.
+        hosts: Pattern of its SMTP servers' names.
+        email_url: What EMAIL_URL says to send through it.
+        headers: Name and value of each header. %s stands for the email's mark.
     """
 
     name: str
     title: str
-    key: str
-    allows: Mapping[str, str] = field(default_factory=lambda: {"api": "api_url"})
-    connections: int = 10
-    own_headers: frozenset[str] = frozenset()
-    extra_headers: Mapping[str, str] = field(default_factory=dict)
-    takes_tracking: bool = False  # It can be told, of each letter, not to track readers.
-    again: timedelta = timedelta()
+    hosts: str
+    email_url: str
+    headers: tuple[tuple[str, str], ...]
     signs_events: bool = False
 
+    @property
+    def is_guarded(self) -> bool:
+        """Return whether a setting tells its events from others. Without, nobody is listened to."""
+        return bool(settings.WEBHOOK_SIGNING_KEY if self.signs_events else settings.WEBHOOK_SECRET)
 
-#: Providers that write a Message-ID of their own, whatever they are told.
-NAMES_LETTERS = frozenset({"message-id"})
 
 ESPS = {
     esp.name: esp
@@ -49,121 +43,95 @@ ESPS = {
         Esp(
             "postmark",
             "Postmark",
-            key="server_token",
-            allows={"api": "api_url", "stream": "message_stream"},
-            extra_headers={"X-PM-KeepID": "true"},  # Our Message-ID stays.
-            takes_tracking=True,
+            hosts="*.postmarkapp.com",
+            email_url="smtp://TOKEN:TOKEN@smtp.postmarkapp.com:587?tls=starttls",
+            headers=(
+                ("X-PM-Metadata-letter", "%s"),
+                ("X-PM-KeepID", "true"),  # The Message-ID stays.
+                ("X-PM-TrackOpens", "false"),
+                ("X-PM-TrackLinks", "None"),
+            ),
         ),
         Esp(
             "mailgun",
             "Mailgun",
-            key="api_key",
-            takes_tracking=True,
+            hosts="*.mailgun.org",
+            email_url="smtp://postmaster%40DOMAIN:PASSWORD@smtp.mailgun.org:587?tls=starttls",
+            headers=(("X-Mailgun-Variables", '{"letter": "%s"}'), ("X-Mailgun-Track", "no")),
             signs_events=True,
         ),
-        Esp("sendgrid", "SendGrid", key="api_key", takes_tracking=True, signs_events=True),
-        Esp("brevo", "Brevo", key="api_key", own_headers=NAMES_LETTERS),
+        Esp(
+            "sendgrid",
+            "SendGrid",
+            hosts="*.sendgrid.net",
+            email_url="smtp://apikey:KEY@smtp.sendgrid.net:587?tls=starttls",
+            headers=(
+                (
+                    "X-SMTPAPI",
+                    '{"unique_args": {"letter": "%s"}, "filters": {'
+                    '"clicktrack": {"settings": {"enable": 0}}, '
+                    '"opentrack": {"settings": {"enable": 0}}}}',
+                ),
+            ),
+            signs_events=True,
+        ),
+        Esp(
+            "brevo",
+            "Brevo",
+            hosts="*.brevo.com",
+            email_url="smtp://LOGIN:SMTP_KEY@smtp-relay.brevo.com:587?tls=starttls",
+            headers=(("X-Mailin-custom", '{"letter": "%s"}'),),
+        ),
         Esp(
             "resend",
             "Resend",
-            key="api_key",
-            connections=2,  # It takes few letters a second.
-            own_headers=NAMES_LETTERS,
-            again=timedelta(hours=23),  # It keeps keys for a day.
+            hosts="*.resend.com",
+            email_url="smtp://resend:KEY@smtp.resend.com:587?tls=starttls&connections=2",
+            headers=(
+                ("X-Metadata", '{"letter": "%s"}'),
+                # Resend delivers only the first of several emails with the same key.
+                ("Resend-Idempotency-Key", "%s"),
+            ),
             signs_events=True,
         ),
         Esp(
             "ses",
             "Amazon SES",
-            key="",
-            allows={"api": "endpoint_url", "configuration_set": "configuration_set_name"},
+            hosts="email-smtp*.amazonaws.com",
+            email_url="smtp://USER:PASSWORD@email-smtp.REGION.amazonaws.com:587?tls=starttls",
+            headers=(("X-Metadata", '{"letter": "%s"}'),),
         ),
     )
 }
 
 
-@dataclass(frozen=True)
-class Account:
-    """A provider, and how we get in. `options` are those of anymail's backend."""
-
-    esp: Esp
-    options: Mapping[str, object] = field(repr=False)
-    connections: int
-
-
-def names_one(email_url: str) -> bool:
-    """Return whether EMAIL_URL names a provider."""
-    return _name_in(email_url) in ESPS
-
-
-def _name_in(email_url):
-    """Return the name that it begins with, also where nothing follows."""
-    return email_url.partition(":")[0].lower()
-
-
 @cache
-def account_of(email_url: str) -> Account:
-    """Return the account that EMAIL_URL names. Raises ImproperlyConfigured, without its key."""
-    try:
-        parts = urlsplit(email_url)
-    except ValueError:
-        raise ImproperlyConfigured(
-            "EMAIL_URL holds a bracket: in a key, it stands as %5B or %5D."
-        ) from None
-    esp = ESPS[_name_in(email_url)]
-    asked = dict(parse_qsl(parts.query))
-    connections = connections_told(asked.pop("connections", str(esp.connections)), MOST_CONNECTIONS)
-    if unknown := asked.keys() - esp.allows.keys():
-        raise ImproperlyConfigured(
-            f"EMAIL_URL: {esp.title} knows nothing of {', '.join(sorted(unknown))}."
-        )
-    if "api" in asked:
-        _refuse_in_the_clear(asked["api"])
-    options = {esp.allows[name]: value for name, value in asked.items()}
-    user, _, where = parts.netloc.rpartition("@")
-    options |= _way_in(esp, unquote(user), where, options)
-    return Account(esp, options, connections)
+def esp_of(email_url: str) -> Esp | None:
+    """Return the provider whose SMTP server EMAIL_URL names, if it is one that we know."""
+    host = urlsplit(email_url).hostname or ""
+    return next((esp for esp in ESPS.values() if fnmatchcase(host, esp.hosts)), None)
 
 
-def _way_in(esp, user, where, options) -> dict:
-    if esp.name == "ses":
-        return {"client_params": _of_ses(user, where, options)}
-    timeout = {"timeout": (CONNECT_SECONDS, ANSWER_SECONDS)}
-    if esp.name == "mailgun":
-        if not (user and where):
-            raise ImproperlyConfigured("EMAIL_URL must say mailgun://KEY@DOMAIN.")
-        return timeout | {"api_key": user, "sender_domain": where}
-    key = user or unquote(where)
-    if not key:
-        raise ImproperlyConfigured(f"EMAIL_URL must say {esp.name}://KEY.")
-    return timeout | {esp.key: key}
+def headers(letter_id: int, message_id: str) -> bytes:
+    """Return the header lines that the provider of EMAIL_URL wants, or nothing.
 
-
-def _of_ses(user, region, options) -> dict:
-    """Return what boto3's client is told. Without a key, it looks for one where AWS keeps them.
-
-    It tries again by itself, and would send a letter twice of which it got no answer: not here.
+    The mark is the letter's number and what stands before the @ in its Message-ID: only who has
+    seen the letter can name both.
     """
-    if not region:
-        raise ImproperlyConfigured("EMAIL_URL must say ses://KEY_ID:SECRET@REGION or ses://REGION.")
-    params = {
-        "region_name": region,
-        "config": {
-            "connect_timeout": CONNECT_SECONDS,
-            "read_timeout": ANSWER_SECONDS,
-            "retries": {"total_max_attempts": 1},
-        },
-    }
-    if "endpoint_url" in options:
-        params["endpoint_url"] = options.pop("endpoint_url")
-    if user:
-        key_id, _, secret = user.partition(":")
-        params |= {"aws_access_key_id": key_id, "aws_secret_access_key": secret}
-    return params
+    esp = esp_of(settings.EMAIL_URL)
+    if esp is None:
+        return b""
+    mark = f"{letter_id}-{message_id.strip('<>').partition('@')[0]}"
+    lines = (f"{name}: {value.replace('%s', mark)}\r\n" for name, value in esp.headers)
+    return "".join(lines).encode("ascii")
 
 
-def _refuse_in_the_clear(api):
-    """The key goes there with each letter."""
-    parts = urlsplit(api)
-    if parts.scheme != "https" and not (parts.scheme == "http" and is_here(parts.hostname)):
-        raise ImproperlyConfigured("EMAIL_URL: api must be an https address.")
+def marked(metadata: dict) -> tuple[int | None, str]:
+    """Return the letter's number and its Message-ID from what came back with an event.
+
+    Before emails were sent over SMTP alone, the Message-ID had a field of its own.
+    """
+    number, _, local = str(metadata.get("letter", "")).partition("-")
+    message_id = f"<{local}@{settings.MAIL_DOMAIN}>" if local else metadata.get("message_id")
+    is_number = message_id and number.isdecimal() and len(number) < 19
+    return (int(number) if is_number else None), str(message_id or "")

@@ -356,18 +356,14 @@ def release(letters: Sequence[Letter], now: datetime, note: str) -> list[Letter]
     return move(letters, State.PLANNED, now, next_try_at=now, note=note)
 
 
-def stumble(
-    letter: Letter, now: datetime, why: str = "", *, is_repeat: bool = False, **ending
-) -> None:
+def stumble(letter: Letter, now: datetime, why: str = "", **ending) -> None:
     """Put a letter back whose attempt broke; after too many, give it up. Raises Overtaken.
 
-    `is_repeat`: this attempt may have arrived, and the next is its repeat. `ending` is what `end`
-    is told besides.
+    `ending` is what `end` is told besides.
     """
     stumbles = letter.stumbles + 1
     if stumbles < MAX_STUMBLES:
-        repeats = max(letter.repeats, int(is_repeat))
-        return put_back(letter, now, stumbles=stumbles, repeats=repeats, note=why)
+        return put_back(letter, now, stumbles=stumbles, note=why)
     reason = f"broken: {why}" if why else "broken: it could not be written"
     _or_overtaken(end([letter], State.FAILED, reason, now, **ending))
     logger.error("letter %s: given up after %s broken attempts", letter.id, MAX_STUMBLES)

@@ -25,7 +25,7 @@ from django.db import OperationalError
 
 from subscriptions.post import inbound
 from subscriptions.post.reports import MOST_OCTETS
-from subscriptions.post.servers import is_here
+from subscriptions.post.smtp_server import is_here
 from subscriptions.races import is_of_a_lock
 
 logger = logging.getLogger(__name__)

@@ -1,8 +1,7 @@
 """What says afterwards whether a letter arrived at the mail server, where its answer got lost.
 
 An oracle is asked about letters past the fence of which nobody knows, once the server must have
-made up its mind. "yes" and "no" are certain, each by evidence; "again" says that the letter may
-be handed over once more, for a second one would be known as the same; all else is "unknown".
+made up its mind. "yes" and "no" are certain, each by evidence; all else is "unknown".
 """
 
 import os
@@ -16,10 +15,10 @@ from typing import Literal, Protocol
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from subscriptions.post import clock, esps, postfix_log
+from subscriptions.post import postfix_log
 from subscriptions.post.transports import file_name, stamp
 
-Answer = Literal["yes", "no", "again", "unknown"]
+Answer = Literal["yes", "no", "unknown"]
 
 #: smtpd_timeout, and a little for the log to be written. Until then, a server may wait for the dot
 #: of a client that was halted, or tell later what it did.
@@ -51,23 +50,6 @@ class NoOracle:
 
     def look_up(self, questions):
         return {question.message_id: "unknown" for question in questions}
-
-    def accepted(self, message_ids, since):
-        return set()
-
-
-@dataclass(frozen=True)
-class Keeper:
-    """A mail provider that keeps letters apart by a key, for so long after they were frozen."""
-
-    span: timedelta
-
-    def look_up(self, questions):
-        now = clock.of_database()
-        return {
-            question.message_id: "again" if now - question.frozen_at < self.span else "unknown"
-            for question in questions
-        }
 
     def accepted(self, message_ids, since):
         return set()
@@ -152,6 +134,4 @@ def oracle_for(name: str, email_url: str, data_dir: Path) -> Oracle:
             f"ORACLE is {name!r}, which is no oracle of ours. It may be empty, or "
             f"postfix:/var/log/mail.log, with the whole path of that Postfix's log."
         )
-    if esps.names_one(email_url) and (span := esps.account_of(email_url).esp.again):
-        return Keeper(span)
     return Outbox(Path(data_dir) / "outbox") if email_url.startswith("file:") else NoOracle()

@@ -48,8 +48,6 @@ def of_verdict(verdict: Verdict, message_id: str, recipient: str, *, is_trial: b
         ledger.put_back(letter, now, until=until, note=verdict.reply, **facts)
 
     def unknown(letter, now):
-        if verdict.about == "us":  # The next letter would be in doubt, too.
-            sending.trip(_trouble(verdict), verdict.reply, now, is_trial=is_trial)
         sweeper.doubt(letter, verdict.reply, now, **facts)
 
     acts = {"accepted": accepted, "refused": refused, "deferred": deferred, "unknown": unknown}
@@ -58,7 +56,7 @@ def of_verdict(verdict: Verdict, message_id: str, recipient: str, *, is_trial: b
 
 def _trouble(verdict):
     """Return what keeps all letters: a server that is away or busy, or that doesn't let us in."""
-    passes = verdict.reply.startswith("4") or verdict.stage in ("connect", "api")
+    passes = verdict.reply.startswith("4") or verdict.stage == "connect"
     return "unreachable" if passes else "auth"
 
 

@@ -4,15 +4,16 @@ import smtplib
 import socket
 import ssl
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache, cached_property
+from ipaddress import ip_address
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
 from subscriptions.post.line import NoLine
 from subscriptions.post.replies import Reply, ReplyParser, judge
-from subscriptions.post.servers import connections_told, is_here
 from subscriptions.post.smtp_line import READ_BYTES, SmtpLine
 
 CONNECT_SECONDS = 30
@@ -76,13 +77,17 @@ def parse_server(url: str) -> SmtpServer:
     tls = _tls(parts.scheme, port, options)
     _refuse_to_tell(parts, tls)
     said = options.get("connections", [str(CONNECTIONS)])[0]
+    if not said.isdecimal() or not 1 <= int(said) <= MOST_CONNECTIONS:
+        raise ImproperlyConfigured(
+            f"EMAIL_URL: connections must be a number from 1 to {MOST_CONNECTIONS}, not {said!r}."
+        )
     return SmtpServer(
         host=parts.hostname,
         port=port or PORTS[tls],
         tls=tls,
         user=unquote(parts.username or ""),
         password=unquote(parts.password or ""),
-        connections=connections_told(said, MOST_CONNECTIONS),
+        connections=int(said),
     )
 
 
@@ -104,6 +109,13 @@ def _refuse_to_tell(parts, tls):
             "EMAIL_URL: a password is never sent to another machine without TLS; "
             "add ?tls=starttls or ?tls=implicit."
         )
+
+
+def is_here(host: str | None) -> bool:
+    """Return whether a host is this machine, to which a password may go in the clear."""
+    with suppress(ValueError):
+        return ip_address(host or "").is_loopback
+    return host == "localhost"
 
 
 def trusted_by(server: SmtpServer) -> ssl.SSLContext | None:

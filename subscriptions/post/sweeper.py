@@ -227,8 +227,6 @@ def _act_on(answer, letter, now):
     elif answer == "no":
         never = letter.repeats == 0
         ledger.stumble(letter, now, "the mail server does not have it", surely_never_left=never)
-    elif answer == "again" and not reason:  # Whether it arrived before, a second one doesn't.
-        ledger.stumble(letter, now, "handed over again, under the same key", is_repeat=True)
     elif letter.repeats < settings.MAX_REPEATS and not reason:
         note = "nobody knows: sent again"
         ledger.move(

@@ -168,12 +168,12 @@ def transport_for(url: str) -> Transport:
         return FileTransport()
     if scheme in ("smtp", "smtps"):
         return SmtpTransport(parse_server(url))
-    if esps.names_one(url):
-        from subscriptions.post.esp_line import EspTransport  # And with it, anymail.
-
-        return EspTransport(esps.account_of(url))
+    if esp := esps.ESPS.get(url.partition(":")[0].lower()):
+        raise ImproperlyConfigured(
+            f"EMAIL_URL: emails leave over SMTP alone. For {esp.title}, write "
+            f"EMAIL_URL={esp.email_url}, with the user and password of its SMTP settings."
+        )
     raise ImproperlyConfigured(
         f"EMAIL_URL begins with {scheme or url!r}, which is no transport of ours. It may be "
-        f"file:, smtp://user:password@host:port?tls=starttls, or one of {', '.join(esps.ESPS)}, as "
-        f"docs/bounces.md says."
+        f"file: or smtp://user:password@host:port?tls=starttls."
     )

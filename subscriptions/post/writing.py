@@ -4,26 +4,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import batched, chain, groupby, repeat
 
-from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import Error
 
 from subscriptions import mail, registry
 from subscriptions.models import Letter
-from subscriptions.post import ledger, message_ids, signing
+from subscriptions.post import esps, ledger, message_ids
 from subscriptions.post.ledger import Frozen
 
 #: A letter with its bytes, or with what kept us from making them.
 type Written = tuple[Letter, Frozen | Exception]
-
-
-def why_not() -> str:
-    """Return which setting keeps all letters from being written, or nothing."""
-    try:
-        signing.check()
-    except ImproperlyConfigured as reason:
-        return str(reason)
-    return ""
 
 
 def in_order(letters: Sequence[Letter]) -> list[Letter]:
@@ -55,7 +45,7 @@ def freeze(letter: Letter, content: mail.Content, now: datetime) -> Frozen:
     """Return the letter's bytes: whatever is sent once they passed the fence is the same."""
     message_id = letter.message_id or message_ids.of(letter)
     mime = mail.as_bytes(content, to=letter.recipient, message_id=message_id, date=now)
-    return Frozen(signing.sign(mime), message_id, now)
+    return Frozen(esps.headers(letter.pk, message_id) + mime, message_id, now)
 
 
 def _contents(kind, letters, now) -> Iterator[mail.Content | Exception]:
@@ -66,10 +56,8 @@ def _contents(kind, letters, now) -> Iterator[mail.Content | Exception]:
 
 
 def _frozen(letters, contents, now) -> Iterator[list[Written]]:
-    # To sign takes much longer than all else, and is waited for once a letter.
-    together = 1 if settings.DKIM_KEY_FILE else registry.TOGETHER
     pairs = zip(letters, _to_its_end(contents, len(letters)), strict=True)
-    for some in batched(pairs, together):
+    for some in batched(pairs, registry.TOGETHER):
         yield [(letter, _frozen_alone(letter, content, now)) for letter, content in some]
 
 

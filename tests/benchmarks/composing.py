@@ -1,7 +1,6 @@
 """How fast digests are composed, from the rows of the database to the bytes that SMTP carries.
 
     uv run python -m tests.benchmarks.composing PAPERS.jsonl.gz [--picks 10] [--letters 3000]
-        [--dkim-key FILE]
 
 PAPERS is a file as `import_papers` reads it; its last are the day's papers. Each reader has so many
 of them, of five topics drawn by Zipf's law. They are stored in a database of their own, beside that
@@ -39,11 +38,9 @@ def main():
     parser.add_argument("papers")
     parser.add_argument("--letters", type=int, default=3_000)
     parser.add_argument("--picks", type=int, default=10)
-    parser.add_argument("--dkim-key")
     options = parser.parse_args()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     django.setup()
-    settings.DKIM_KEY_FILE = ""
     with database():
         store(read(options.papers), options.letters, options.picks)
         measure(options)
@@ -66,11 +63,6 @@ def measure(options):
     usual = timed(alone, letters[:SAMPLE])
     print(f"rendered and inlined each alone: {usual:,.0f} µs a letter")
     assert [alone(letter) for letter in letters[:3]] == list(composed(letters[:3]))
-    if options.dkim_key:
-        settings.DKIM_KEY_FILE = options.dkim_key
-        print(
-            f"signing besides: {timed(signed, list(composed(letters[:SAMPLE]))):,.0f} µs a letter"
-        )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"peak memory {peak:,.0f} MB")
 
@@ -142,12 +134,6 @@ def alone(letter):
 
     (material,) = composing.gathered([letter])
     return mime(letter, letters_alone.alone(material))
-
-
-def signed(mime):
-    from subscriptions.post import signing
-
-    return signing.sign(mime)
 
 
 # ---- What is stored

@@ -41,7 +41,6 @@ def set_up(url: str, folder: str, site_url: str, **more: str) -> None:
         "SECRET_KEY": "a benchmark's, of which nothing is kept",
         "ALLOWED_HOSTS": "127.0.0.1,localhost",
         "SITE_URL": site_url,
-        "DKIM_KEY_FILE": "",
         **more,
     }
     django.setup()

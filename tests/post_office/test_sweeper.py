@@ -165,17 +165,12 @@ def test_a_sweeper_that_comes_late_leaves_the_next_claim_alone(composed):
     assert (letter.state, letter.attempt) == ("claimed", 2)
 
 
-@pytest.mark.parametrize(
-    ("repeats", "is_repeat", "then"), [(0, False, 0), (0, True, 1), (1, False, 1), (1, True, 1)]
-)
-def test_that_a_letter_may_have_arrived_is_remembered_however_its_attempts_break(
-    repeats, is_repeat, then
-):
+def test_that_a_letter_may_have_arrived_is_remembered_however_its_attempts_break():
     """Else its papers would be given back, and come once more."""
-    letter = claim(letter_to(repeats=repeats))
-    ledger.stumble(letter, NOW, is_repeat=is_repeat)
+    letter = claim(letter_to(repeats=1))
+    ledger.stumble(letter, NOW)
     letter.refresh_from_db()
-    assert (letter.state, letter.repeats) == ("planned", then)
+    assert (letter.state, letter.repeats) == ("planned", 1)
 
 
 def test_a_worker_that_dies_past_the_fence_leaves_a_letter_that_is_repeated(server, composed):

@@ -4,6 +4,7 @@ import pytest
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 
+from subscriptions.post.esps import ESPS, esp_of
 from subscriptions.post.transports import transport_for
 from tests.settings.environment import manage
 
@@ -20,9 +21,6 @@ from tests.settings.environment import manage
         ("smtp://you:hush#1@mail.example.org", "EMAIL_URL holds a port that is no number. What is"),
         ("smtp://you:25#1@mail.example.org", "EMAIL_URL holds more than a host and a port. What"),
         ("smtp://you:hush[1@mail.example.org", "EMAIL_URL holds a port that is no number. What is"),
-        ("mailgun://hush[1@example.org", "EMAIL_URL holds a bracket: in a key, it stands as %5B"),
-        ("mailgun", "EMAIL_URL must say mailgun://KEY@DOMAIN."),
-        ("Postmark", "EMAIL_URL must say postmark://KEY."),
         (
             "smtp://mail.example.org?tls=maybe",
             "EMAIL_URL: tls must be none, starttls or implicit, not 'maybe'.",
@@ -38,6 +36,23 @@ def test_a_mail_server_that_makes_no_sense_is_refused_with_a_sentence(url, sente
         transport_for(url)
     assert str(refused.value).startswith(sentence)
     assert "hush" not in str(refused.value)
+
+
+@pytest.mark.parametrize("esp", ESPS.values(), ids=ESPS)
+def test_a_providers_api_is_refused_with_the_line_to_write_instead(esp):
+    with pytest.raises(ImproperlyConfigured) as refused:
+        transport_for(f"{esp.name}://hush@example.org")
+    assert f"EMAIL_URL={esp.email_url}," in str(refused.value)
+    assert "hush" not in str(refused.value)
+    assert transport_for(esp.email_url).server.tls == "starttls"
+    assert esp_of(esp.email_url) is esp
+
+
+@pytest.mark.parametrize("name", ["DKIM_KEY_FILE", "DKIM_SELECTOR", "DKIM_DOMAIN_FILE"])
+def test_a_variable_that_is_gone_is_refused_with_what_to_do(read_settings, name):
+    with pytest.raises(ImproperlyConfigured, match=f"^{name} is no longer read. Take it away"):
+        read_settings(**{name: "x"})
+    read_settings(**{name: ""})
 
 
 def test_no_sentence_about_the_mail_server_tells_its_password():

@@ -9,10 +9,10 @@ from django.core.exceptions import ImproperlyConfigured
 
 from subscriptions import mail, registry
 from subscriptions.models import Letter, LetterEvent
-from subscriptions.post import ledger, signing
+from subscriptions.post import ledger
 from subscriptions.post.delivery import OBJECTS
 from tests.make import NOW
-from tests.volleys.thirty import MANY, MINUTE, ODD, deliver, digests
+from tests.volleys.thirty import MANY, ODD, deliver, digests
 
 pytestmark = pytest.mark.django_db
 
@@ -52,34 +52,6 @@ def test_letters_that_a_setting_keeps_from_being_written_wait_however_often(serv
     assert deliver(now)["accepted"] == 5
 
 
-def test_where_no_letter_can_be_signed_none_is_tried_and_all_leave_in_the_minute_that_it_can(
-    server, settings, tmp_path, caplog
-):
-    settings.DKIM_KEY_FILE = str(tmp_path / "dkim.pem")
-    digests(count=30)
-    for minute in range(ledger.MAX_STUMBLES + 2):
-        deliver(NOW + minute * MINUTE)
-    assert set(Letter.objects.values_list("state", "attempt")) == {("planned", 0)}
-    assert server.connected == 0
-    assert "can't be read" in caplog.text
-    settings.DKIM_KEY_FILE = ""
-    assert deliver(NOW + 10 * MINUTE)["accepted"] == 30
-
-
-def test_a_key_that_vanishes_amid_a_round_ends_it(server, written, settings, tmp_path):
-    def lose_the_key(letter):
-        settings.DKIM_KEY_FILE = str(tmp_path / "dkim.pem")
-
-    digests(count=100)
-    written["all"] = lose_the_key
-    deliver()
-    assert set(Letter.objects.values_list("state", "stumbles")) == {("planned", 0)}
-    assert Letter.objects.filter(attempt=0).count() >= 80  # As many are claimed as two to a line.
-    settings.DKIM_KEY_FILE = ""
-    written.clear()
-    assert deliver(NOW + 2 * MINUTE)["accepted"] == 100
-
-
 def test_a_letter_of_a_kind_that_is_new_waits_for_the_workers_that_know_it(server, monkeypatch):
     """While a new version is installed, old workers run on."""
     letter = digests(ODD)
@@ -103,43 +75,6 @@ def test_a_letter_that_broke_again_and_again_leaves_before_the_others_and_alone(
     its_end = letter.events.get(became="accepted").at
     others = LetterEvent.objects.filter(became="claimed").exclude(letter=letter)
     assert its_end < min(others.values_list("at", flat=True))
-
-
-def test_of_letters_composed_together_none_is_begun_once_a_setting_keeps_all_from_leaving(
-    server, written, monkeypatch
-):
-    """It is lost while one of them is written."""
-
-    def break_off(letter=None):
-        monkeypatch.setattr(signing, "check", break_off)
-        raise ImproperlyConfigured("a setting is missing")
-
-    written[ODD] = break_off
-    digests(ODD, count=registry.TOGETHER - 1)
-    deliver()
-    assert set(Letter.objects.values_list("state", "stumbles")) == {("planned", 0)}
-    assert server.accepted == []
-
-
-def test_once_a_setting_keeps_all_from_leaving_no_letter_is_written_for_nothing(
-    server, monkeypatch
-):
-    begun = []
-
-    def break_off():
-        raise ImproperlyConfigured("a setting is missing")
-
-    def compose(letters, now):
-        for letter in letters:
-            begun.append(letter)
-            monkeypatch.setattr(signing, "check", break_off)
-            yield ImproperlyConfigured("a setting is missing")
-
-    monkeypatch.setitem(registry.composers, "digest", compose)
-    monkeypatch.setattr(registry, "TOGETHER", 5)
-    digests(count=20)
-    deliver()
-    assert len(begun) == 5
 
 
 @pytest.mark.parametrize(("objects", "then"), [(700, OBJECTS), (0, 0), (2 * OBJECTS, 2 * OBJECTS)])
