@@ -3,6 +3,7 @@
 import base64
 import json
 from datetime import UTC, timedelta
+from email import message_from_bytes
 from io import BytesIO
 
 import pytest
@@ -10,9 +11,9 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError, transaction
 
 from digest import checkup
-from subscriptions import returns
+from subscriptions import mail, returns
 from subscriptions.models import Letter, LetterFact, UselessMail
-from subscriptions.post import esp_events, esps, ledger, sweeper
+from subscriptions.post import esp_events, esps, ledger, sweeper, writing
 from tests import came_back, make
 from tests.esp_events import EVENTS, KEYS, PASSWORD, headers_of, post
 from tests.make import NOW
@@ -252,7 +253,7 @@ def test_a_moment_that_names_no_zone_is_one_in_utc(client, use, letter, esp, mom
     ("url", "status"),
     [
         ("https://sns.eu-west-1.amazonaws.com/?Token=x", 200),
-        ("https://other.example/?Token=x", 400),
+        ("https://sns.example/?Token=x", 400),
     ],
 )
 def test_a_subscription_is_confirmed_at_amazon_alone(client, use, monkeypatch, url, status):
@@ -375,6 +376,23 @@ def test_marks_that_are_none_of_ours_find_no_letter(client, use, letter, bad):
     event["Metadata"] = bad
     assert post(client, "postmark", event).status_code in (200, 400)
     assert not LetterFact.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("esp", "name", "value"),
+    [
+        ("postmark", "X-PM-TrackOpens", "false"),
+        ("postmark", "X-PM-TrackLinks", "None"),
+        ("mailgun", "X-Mailgun-Track", "no"),
+        ("sendgrid", "X-SMTPAPI", '"opentrack": {"settings": {"enable": 0}}'),
+    ],
+)
+def test_a_letters_bytes_tell_the_provider_to_track_nobody(use, letter, esp, name, value):
+    use(esp)
+    content = mail.Content.of("P", "Hello.", "<p>Hello.</p>", mail.headers("digest", "http://x/"))
+    frozen = message_from_bytes(writing.freeze(letter, content, NOW).mime)
+    assert value in frozen[name]
+    assert frozen["Subject"] == "P"
 
 
 @pytest.mark.parametrize("esp", ALL)
