@@ -16,8 +16,8 @@ class SubscriptionsConfig(AppConfig):
         verp.check()
         mailboxes.check()
         oracles.ours()
-        if esp := esps.esp_of(settings.EMAIL_URL):
-            from subscriptions.post import esp_events
+        if (esp := esps.esp_of(settings.EMAIL_URL)) and esp.is_guarded:
+            from subscriptions.post import esp_events  # And with it, anymail.
 
             esp_events.check(esp)
 

@@ -64,10 +64,6 @@ class Question(socketserver.BaseRequestHandler):
         elif query.question[0].rdtype != dns.rdatatype.TXT:
             pass
         elif texts := self.server.zone[name]:
-            quoted = [" ".join(f'"{part}"' for part in strings(text)) for text in texts]
+            quoted = [f'"{text}"' for text in texts]
             response.answer.append(dns.rrset.from_text(f"{name}.", 60, "IN", "TXT", *quoted))
         return response
-
-
-def strings(text):
-    return [text[start : start + 255] for start in range(0, len(text), 255)] or [""]
