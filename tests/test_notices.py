@@ -8,7 +8,6 @@ from django.utils import translation
 from subscriptions import links, notices, operating, registry, signup
 from subscriptions.models import Letter, Subscriber
 from subscriptions.post import ledger, office
-from subscriptions.wishes import Wishes
 from tests import make
 from tests.make import NOW
 from tests.promised import broken
@@ -61,12 +60,6 @@ def test_both_arrive_with_a_link_that_does_what_they_offer(client, outbox, write
         assert url in part
     assert client.post(url.removeprefix("http://127.0.0.1:8000")).status_code == 200
     assert Subscriber.objects.get().state_at(NOW) == "active"
-
-
-def test_a_goodbye_is_withheld_from_who_came_back_meanwhile():
-    letter = goodbye()
-    say_yes(letter, NOW)
-    assert deliver(letter) == "not sent: she came back"
 
 
 def test_a_goodbye_is_withheld_from_who_came_back_and_left_again():
@@ -178,23 +171,6 @@ def test_a_notice_that_cannot_be_written_costs_itself_alone():
         registry.composed(letters[0], NOW)
 
 
-def test_dates_are_written_as_in_her_language(outbox):
-    deliver(question(language="de"))
-    (message,) = outbox()
-    for part in parts(message):
-        assert "31. Mai 2026" in " ".join(part.split())
-
-
 def test_a_goodbye_that_waited_breaks_no_promise():
     assert deliver(goodbye(), NOW + 5 * MINUTE) == "sent"
     assert broken(NOW + DAY) == {}
-
-
-def test_a_repeated_unsubscribe_leaves_a_later_sign_up_alone():
-    reader = goodbye().subscriber
-    asked = signup.subscribe(
-        reader.email, Wishes(), timezone="UTC", hour=7, door=DOOR, now=NOW + MINUTE
-    )
-    signup.unsubscribe(reader.public_id, door=DOOR, now=NOW + 2 * MINUTE)
-    asked.refresh_from_db()
-    assert asked.state == "planned"

@@ -8,7 +8,7 @@ from django.test import Client
 
 from tests import make
 from tests.make import NOW
-from tests.readers_pages import DAY, STATES, digest_of, url
+from tests.readers_pages import DAY, STATES, url
 
 pytestmark = pytest.mark.django_db
 
@@ -62,15 +62,6 @@ def test_the_record_tells_a_mail_program_from_a_page(client):
     assert by_page.consents.get().via == "unsubscribe page"
 
 
-def test_unsubscribing_ends_the_letter_that_waits(client):
-    reader = make.subscriber()
-    digest = digest_of(reader)
-    client.post(url("unsubscribe", reader), ONE_CLICK)
-    digest.letter.refresh_from_db()
-    assert (digest.letter.state, digest.letter.reason) == ("skipped", "unsubscribed")
-    assert not digest.picks.exists()
-
-
 def test_the_page_offers_to_undo_it_without_cookie_or_csrf_token(client):
     reader = make.subscriber(interests="bread")
     page = client.post(url("unsubscribe", reader))
@@ -94,9 +85,11 @@ def test_the_page_offers_to_undo_it_for_minutes_and_not_to_whoever_has_an_old_le
 
 @pytest.mark.parametrize("state", ["pending", "suppressed"])
 def test_the_page_promises_no_letter_to_who_gets_none(client, state):
-    page = client.post(url("unsubscribe", make.subscriber(**STATES[state])))
+    reader = make.subscriber(**STATES[state])
+    page = client.post(url("unsubscribe", reader))
     assert undo_of(page) is None
     assert "last letter" not in page.content.decode()
+    assert not reader.letters.exists()
 
 
 def test_looking_at_the_page_that_unsubscribes_offers_nothing_to_undo(client):

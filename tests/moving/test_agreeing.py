@@ -10,9 +10,8 @@ from subscriptions import links, moving
 from subscriptions.post import delivery
 from tests import make
 from tests.make import NOW
-from tests.moving.acts import DAY, MINUTE, NEW, OLD, agree, ask, moved, reader
+from tests.moving.acts import DAY, NEW, OLD, agree, ask, moved, reader
 from tests.promised import broken
-from tests.tables import everything
 
 pytestmark = pytest.mark.django_db
 
@@ -71,29 +70,6 @@ def test_one_yes_moves_nothing_however_often(client, side):
         assert "says yes, too" in page.content.decode()
     assert not moved(one)
     assert one.consents.count() == 1
-
-
-def test_looking_moves_nothing(client):
-    one = reader()
-    ask(client, one)
-    before = everything()
-    for side in ("old", "new"):
-        for look in (client.get, client.head):
-            assert look(links.move_url(one, side, NOW)).status_code == 200
-    assert everything() == before
-
-
-def test_a_second_yes_after_it_has_moved_says_so_and_changes_nothing(client, clock):
-    one = reader()
-    ask(client, one)
-    for side in ("old", "new"):
-        agree(one, side, now=NOW)
-    before, clock.now = everything(), NOW + MINUTE
-    for look in (client.post, client.get):
-        for side in ("old", "new"):
-            page = look(links.move_url(one, side, NOW)).content.decode()
-            assert "Your digest has moved" in page
-    assert everything() == before
 
 
 def test_the_next_digest_comes_to_the_new_address_and_has_no_paper_twice(outbox):

@@ -34,16 +34,6 @@ def test_what_is_no_longer_wished_for_is_gone_and_what_stays_keeps_its_weight():
     assert Topic.objects.filter(pk=dropped.pk).exists()
 
 
-def test_muting_wins_where_a_topic_is_both_followed_and_muted():
-    topic = make.topic()
-    reader = make.subscriber(topics=[topic], interests="bread")
-    change(
-        reader,
-        Wishes(follow=[topic], mute=[topic], interests=["bread"], muted_interests=["bread"]),
-    )
-    assert stances(reader) == {topic.query: "mute", "bread": "mute"}
-
-
 def test_two_readers_may_have_the_same_words():
     one, other = make.subscriber(), make.subscriber()
     for reader in (one, other):

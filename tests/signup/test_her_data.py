@@ -81,15 +81,6 @@ def test_the_export_of_one_holds_nothing_of_another():
     assert "secret plans" not in exported
 
 
-def test_erasing_twice_is_erasing_once():
-    reader = make.subscriber(interests="bread")
-    subscribe(reader.email)
-    erasing.erase(reader, now=NOW)
-    erasing.erase(reader, now=NOW)
-    for model in (Subscriber, TopicPreference, Topic, Letter, Consent):
-        assert not model.objects.exists()
-
-
 # ---- Who never confirmed
 
 

@@ -98,13 +98,6 @@ def test_the_goodbye_itself_is_not_among_what_may_yet_arrive():
     assert unsubscribe(reader, now=NOW + MINUTE) == 0
 
 
-@pytest.mark.parametrize("fields", [{"confirmed": False}, {"suppressed_at": NOW}])
-def test_no_goodbye_goes_to_who_never_confirmed_or_cannot_be_reached(fields):
-    reader = make.subscriber(**fields)
-    unsubscribe(reader)
-    assert not reader.letters.exists()
-
-
 def test_a_worker_hears_of_the_goodbye_once_it_is_committed(
     monkeypatch, django_capture_on_commit_callbacks
 ):
@@ -150,24 +143,6 @@ def test_undoing_brings_all_back_as_it_was():
     assert Subscriber.objects.values().get() == before | moved
     assert stances(reader) == wishes
     assert [consent.act for consent in reader.consents.all()] == ["unsubscribed", "confirmed"]
-
-
-def test_undoing_twice_is_undoing_once():
-    reader = make.subscriber()
-    unsubscribe(reader, now=NOW + MINUTE)
-    for minutes in (2, 3):
-        say_yes(goodbyes(reader).get(), now=NOW + minutes * MINUTE)
-    reader.refresh_from_db()
-    assert reader.confirmed_at == NOW + 2 * MINUTE
-    assert reader.consents.count() == 2
-
-
-def test_one_whose_clock_stands_still_can_undo_too():
-    reader = make.subscriber()
-    unsubscribe(reader)
-    say_yes(goodbyes(reader).get(), now=NOW)
-    reader.refresh_from_db()
-    assert reader.state_at(NOW) == "active"
 
 
 def test_after_undoing_the_next_digest_comes_at_her_hour_and_none_for_a_day_that_had_one():

@@ -1,11 +1,11 @@
 """Subscribing and confirming."""
 
-from datetime import UTC, date, datetime
+from datetime import date
 
 import pytest
 
 from subscriptions import changing, signup
-from subscriptions.models import Consent, Letter, Subscriber, Topic
+from subscriptions.models import Letter, Subscriber, Topic
 from subscriptions.wishes import Wishes
 from tests import make
 from tests.make import NOW
@@ -34,27 +34,6 @@ def test_what_is_due_at_once_is_so_by_the_databases_clock(monkeypatch):
     assert letter in Letter.objects.due(NOW - HOUR)
     confirm(letter.subscriber)
     assert letter.subscriber in Subscriber.objects.due(NOW - HOUR)
-
-
-def test_signing_up_writes_a_confirmation_and_nothing_else_is_due():
-    letter = subscribe()
-    someone = Subscriber.objects.get()
-    assert (letter.kind, letter.subscriber, letter.state) == ("confirm", someone, "planned")
-    assert someone.state_at(NOW) == "pending"
-    assert not Subscriber.objects.due(NOW + 30 * DAY).exists()
-
-
-def test_the_record_of_consent_says_when_by_which_door_and_to_which_words():
-    subscribe()
-    asked = Consent.objects.get()
-    assert (asked.act, asked.at) == ("asked", NOW)
-    assert (asked.via, asked.ip, asked.wording) == ("a test", "192.0.2.1", "Send me papers.")
-
-
-def test_two_spellings_that_differ_by_case_are_one_subscriber():
-    subscribe("You@example.org")
-    subscribe("yOU@example.org", now=NOW + HOUR)
-    assert Subscriber.objects.get().email == "You@example.org"
 
 
 def test_dots_and_plus_tags_stay_apart():
@@ -139,28 +118,6 @@ def test_confirming_makes_the_first_digest_due_at_once():
     assert [consent.act for consent in someone.consents.all()] == ["asked", "confirmed"]
 
 
-def test_confirming_again_changes_nothing():
-    subscribe()
-    someone = Subscriber.objects.get()
-    confirm(someone)
-    Subscriber.objects.update(next_due_at=NOW + DAY)
-    confirm(someone, now=NOW + HOUR)
-    someone.refresh_from_db()
-    assert (someone.confirmed_at, someone.next_due_at) == (NOW, NOW + DAY)
-    assert someone.consents.count() == 2
-
-
-def test_a_used_confirmation_does_not_bring_back_one_who_left():
-    subscribe()
-    someone = Subscriber.objects.get()
-    confirm(someone, now=NOW + HOUR)
-    unsubscribe(someone, now=NOW + 2 * HOUR)
-    with pytest.raises(signup.UsedToken):
-        confirm(someone, now=NOW + 3 * HOUR)
-    someone.refresh_from_db()
-    assert someone.state_at(NOW + 3 * HOUR) == "unsubscribed"
-
-
 def test_of_two_letters_the_other_is_used_too_once_one_is():
     subscribe()
     first = Subscriber.objects.get()
@@ -183,19 +140,6 @@ def test_one_who_left_may_come_back_the_same_minute():
     assert someone.state_at(NOW + 4 * MINUTE) == "active"
     assert stances(someone) == {"bread": "follow"}
     assert someone in Subscriber.objects.due(NOW + 4 * MINUTE)
-
-
-def test_one_who_had_todays_digest_before_she_left_is_due_at_her_hour_tomorrow():
-    someone = make.subscriber(hour=7)
-    accepted(someone, NOW.date(), NOW - HOUR)
-    unsubscribe(someone)
-    subscribe(someone.email, now=NOW + MINUTE)
-    confirm(someone, now=NOW + 2 * MINUTE)
-    someone.refresh_from_db()
-    tomorrow = NOW.date() + DAY
-    assert someone.next_due_at >= datetime(
-        tomorrow.year, tomorrow.month, tomorrow.day, 7, tzinfo=UTC
-    )
 
 
 def test_one_who_had_a_digest_on_an_earlier_day_is_due_at_once():
