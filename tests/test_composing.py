@@ -82,13 +82,6 @@ def test_one_readers_letter_leaves_nothing_in_anothers():
         assert one.encode() not in letters[1], purpose
 
 
-def test_a_changed_paper_is_told_of_as_it_is_now():
-    material = material_of(["Graphs"])
-    assert "Graphs" in composing.content(material).html
-    changed = material_of(["Graphs, second edition"])
-    assert "second edition" in composing.content(changed).html
-
-
 @pytest.mark.parametrize("moved_at", [None, NOW])  # Who moved has longer links.
 def test_fifty_papers_of_the_longest_kind_leave_the_foot_in_sight(moved_at):
     material = material_of(["&" * 500 for _ in range(50)])

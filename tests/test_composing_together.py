@@ -5,7 +5,6 @@ from datetime import timedelta
 
 import pytest
 from django.db import OperationalError, connection
-from django.utils import translation
 
 from digest import composing
 from digest.models import Digest, Observation, Paper, Pick
@@ -160,19 +159,6 @@ def test_a_letter_that_cannot_be_read_costs_itself_alone():
 
 
 @pytest.mark.django_db
-def test_a_letter_that_cannot_be_filled_costs_itself_alone(monkeypatch):
-    def because(site, day, real=composing.wording.because):
-        if day != NOW.date():
-            raise RuntimeError("no such day")
-        return real(site, day)
-
-    monkeypatch.setattr(composing.wording, "because", because)
-    bad = stored([make.paper()], subscriber=make.subscriber(confirmed_at=NOW - DAY))
-    contents = composed(bad, stored([make.paper()]))
-    assert [type(one) for one in contents] == [RuntimeError, mail.Content]
-
-
-@pytest.mark.django_db
 def test_where_the_database_is_away_no_letter_is_tried_alone(monkeypatch):
     tried = []
 
@@ -221,17 +207,3 @@ def test_each_link_of_a_letter_is_for_one_thing_and_its_readers_own():
             found = set(re.findall(r"/(preferences|unsubscribe|feedback|digest)s?/([^/]+)/", part))
             read = {(purpose, links.read(purpose, token)[0]) for purpose, token in found}
             assert read == ({("unsubscribe", reader)} if part is header else own)
-
-
-@pytest.mark.django_db
-def test_readers_of_the_same_papers_get_them_each_in_her_language():
-    paper, topic = make.paper(), make.topic()
-    letters = [
-        stored([paper], subscriber=make.subscriber(topics=[topic], language=language))
-        for language in ("en", "de", "en")
-    ]
-    with translation.override("fr"):
-        contents = [content.text for content in composing.compose(letters, NOW)]
-        assert translation.get_language() == "fr"
-    assert ["chosen for your topics" in text for text in contents] == [True, False, True]
-    assert ["More, less or save" in text for text in contents] == [True, False, True]

@@ -41,14 +41,6 @@ def test_what_stands_beside_a_token_is_the_same_whoever_s_it_is(other, before, a
     assert b"=\r\n" + TOKEN.encode() + b"=\r\n" in lines[0]
 
 
-@pytest.mark.parametrize(
-    ("line", "quoted"),
-    [("From here on", b"=46rom here on"), (".", b"=2E"), (".NET", b"=2ENET"), ("...", b"=2E..")],
-)
-def test_a_line_that_begins_like_an_envelope_or_an_end_is_neither(line, quoted):
-    assert wire.quoted(line) == quoted
-
-
 @pytest.mark.parametrize("mistakable", ["From here", ".here", ". . .", "/" + TOKEN + "/.here"])
 @pytest.mark.parametrize("before", range(60, 90))
 def test_no_line_that_is_broken_softly_begins_like_an_envelope_or_an_end(before, mistakable):
