@@ -17,14 +17,13 @@ class ImapServer(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
     daemon_threads = True
 
-    def __init__(self, *messages):
+    def __init__(self):
         super().__init__(("127.0.0.1", 0), Session)
-        self.folders = {"INBOX": dict(enumerate(messages, start=7))}
+        self.folders = {"INBOX": {}}
         self.deleted = set()
         self.may_create = True
         self.account = USER, PASSWORD
         self.offers_plain = False
-        self.heard = []
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
     @property
@@ -38,7 +37,6 @@ class Session(socketserver.StreamRequestHandler):
     def handle(self):
         self.say(b"* OK ready")
         for line in self.rfile:
-            self.server.heard.append(line)
             tag, verb, *words = LINE.findall(line)
             if verb.upper() == b"UID":
                 verb, *words = words

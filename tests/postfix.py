@@ -16,6 +16,8 @@ import threading
 import time
 from pathlib import Path
 
+from tests.faults.ports import free_port
+
 START_SECONDS = 20
 
 MAIN = """\
@@ -113,7 +115,7 @@ class Postfix:
 
     def __init__(self, relay: int | None = None, pipe: Pipe | None = None, domain="nobody.example"):
         self.home = Path(tempfile.mkdtemp(prefix="postfix-"))
-        self.port = _free_port()
+        self.port = free_port()
         self.log = self.home / "mail.log"
         transport = f"smtp:[127.0.0.1]:{relay}" if relay else "discard"
         self._configure(transport, pipe.port if pipe else 1, domain)
@@ -195,8 +197,3 @@ def wait_until(is_so, seconds: float = 10) -> None:
     while not is_so():
         assert time.monotonic() < give_up_at, f"not so after {seconds} s"
         time.sleep(0.05)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]

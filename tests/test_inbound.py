@@ -126,22 +126,6 @@ def test_the_command_wants_a_mailbox_to_read_one(monkeypatch):
 # ---- Mailboxes
 
 
-@pytest.fixture
-def no_mailbox(settings):
-    settings.BOUNCE_MAILBOX = "maildir:/no/such"
-
-
-def test_a_mailbox_that_cannot_be_read_is_named_with_the_reason(no_mailbox):
-    with pytest.raises(CommandError, match="tried again: /no/such: No such file or directory"):
-        call_command("inbound", "--mailbox")
-
-
-def test_the_doctor_names_a_mailbox_that_cannot_be_read(no_mailbox, settings):
-    settings.EMAIL_URL = "smtp://127.0.0.1:1"
-    (said,) = [one.said for one in checkup.examine(NOW) if one.what == "bounces"]
-    assert said.startswith("BOUNCE_MAILBOX can't be read: /no/such: No such file or directory.")
-
-
 class OfMaildir:
     def __init__(self, folder):
         self.path = folder / "Maildir"
@@ -183,8 +167,7 @@ class OfMbox:
 class OfImap:
     def __init__(self, folder):
         self.server = ImapServer()
-        user, password = quote(USER, safe=""), quote(PASSWORD, safe="")
-        self.url = f"imap://{user}:{password}@127.0.0.1:{self.server.port}/INBOX"
+        self.url = url_of(self.server)
 
     def put(self, *messages):
         self.server.folders["INBOX"] |= dict(enumerate(messages, start=7))
@@ -292,29 +275,6 @@ def test_a_mailbox_that_is_away_is_told_of_in_the_log_without_its_password(
     assert "sesame" not in caplog.text
 
 
-def test_a_password_that_is_wrong_is_not_repeated(letter):
-    server = ImapServer()
-    box = mailboxes.open_mailbox(f"imap://me%40x:s%22esame@127.0.0.1:{server.port}")
-    with pytest.raises(mailboxes.Trouble) as trouble:
-        mailboxes.empty(box, NOW)
-    assert "esame" not in str(trouble.value)
-    assert "esame" not in repr(box)
-    server.shutdown()
-    server.server_close()
-
-
-def test_an_imap_server_that_makes_no_folder_is_told_of():
-    server = ImapServer(answer("x@paperboy.example"))
-    server.may_create = False
-    user, password = quote(USER, safe=""), quote(PASSWORD, safe="")
-    box = mailboxes.open_mailbox(f"imap://{user}:{password}@127.0.0.1:{server.port}/INBOX")
-    with pytest.raises(mailboxes.Trouble, match="make a folder Useless"):
-        mailboxes.empty(box, NOW)
-    assert len(server.folders["INBOX"]) == 1
-    server.shutdown()
-    server.server_close()
-
-
 ABROAD = "R\u00fcckl\u00e4ufer", "Gr\u00fc\u00dfe #1"
 
 
@@ -326,11 +286,31 @@ def imap():
     server.server_close()
 
 
+def url_of(server):
+    user, password = (quote(word, safe="") for word in server.account)
+    return f"imap://{user}:{password}@127.0.0.1:{server.port}/INBOX"
+
+
 def box_of(server, account):
     """Give a server this account, and return its mailbox."""
-    server.account = user, password = account
-    where = f"{quote(user)}:{quote(password)}@127.0.0.1:{server.port}"
-    return mailboxes.open_mailbox(f"imap://{where}/INBOX")
+    server.account = account
+    return mailboxes.open_mailbox(url_of(server))
+
+
+def test_a_password_that_is_wrong_is_not_repeated(imap):
+    box = mailboxes.open_mailbox(f"imap://me%40x:s%22esame@127.0.0.1:{imap.port}")
+    with pytest.raises(mailboxes.Trouble) as trouble:
+        mailboxes.empty(box, NOW)
+    assert "esame" not in str(trouble.value)
+    assert "esame" not in repr(box)
+
+
+def test_an_imap_server_that_makes_no_folder_is_told_of(imap):
+    box = box_of(imap, (USER, PASSWORD))
+    imap.may_create, imap.folders["INBOX"] = False, {7: answer("x@paperboy.example")}
+    with pytest.raises(mailboxes.Trouble, match="make a folder Useless"):
+        mailboxes.empty(box, NOW)
+    assert len(imap.folders["INBOX"]) == 1
 
 
 def test_a_user_may_have_a_blank(imap):
@@ -360,9 +340,10 @@ def test_a_maildir_is_looked_at_in_both_of_its_folders(tmp_path, letter):
     assert empty(box) == Counter(recorded=1)
 
 
-def test_a_maildir_that_is_none_is_told_of(tmp_path):
-    with pytest.raises(mailboxes.Trouble, match="No such file"):
-        mailboxes.empty(mailboxes.open_mailbox(f"maildir:{tmp_path}/none"), NOW)
+def test_a_mailbox_that_cannot_be_read_is_named_with_the_reason(settings):
+    settings.BOUNCE_MAILBOX = "maildir:/no/such"
+    with pytest.raises(CommandError, match="tried again: /no/such: No such file or directory"):
+        call_command("inbound", "--mailbox")
 
 
 def test_an_mbox_that_another_program_holds_is_left_for_later(tmp_path):
@@ -427,7 +408,8 @@ def test_the_doctor_asks_who_reads_what_comes_back(settings, letter, tmp_path, d
     )
     settings.BOUNCE_MAILBOX = f"maildir:{tmp_path}/none"
     grade, said = told_by_doctor()
-    assert (grade, "No such file" in said) == ("wrong", True)
+    assert grade == "wrong"
+    assert said.startswith(f"BOUNCE_MAILBOX can't be read: {tmp_path}/none: No such file")
     (tmp_path / "none" / "new").mkdir(parents=True)
     assert told_by_doctor()[0] == "ok"
     (data_dir / "returned").mkdir()

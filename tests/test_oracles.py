@@ -71,6 +71,14 @@ def canceled(moment, queue_id="4F1B2"):
     return syslog(moment, f"{queue_id}: removed (canceled)", daemon="cleanup")
 
 
+def cut(how="lost connection", after="DATA (10 bytes)"):
+    return syslog(NOW, f"{how} after {after} from localhost[127.0.0.1]")
+
+
+LONG = "4dNqRT2nLMz5fQh"
+OTHER = named(NOW, "<x@example.net>")
+
+
 @pytest.fixture
 def log(tmp_path):
     """Return a function that writes a file of the log, last changed when its last line says."""
@@ -125,22 +133,63 @@ def test_the_outbox_tells_which_of_many_names_it_holds(data_dir):
     assert Outbox(data_dir / "outbox").accepted(asked, FROZEN) == {ID}
 
 
-# ---- Postfix: yes
+#: What a log says that reaches from before the letter to after it, and what that tells.
+SAID = {
+    "it does not mention the letter": ([], "no"),
+    "an id of others that it cut off": ([named(NOW, "<x" + ID[1:19])], "no"),
+    "an id that may be ours, cut off": ([named(NOW, ID[:19]), queued(NOW)], "unknown"),
+    "the queue manager had it": ([begun(NOW), named(NOW), queued(NOW)], "yes"),
+    "the same, in ISO 8601": ([named(NOW, line=iso), queued(NOW, line=iso)], "yes"),
+    "another instance": ([named(NOW, name="postfix-out"), queued(NOW, name="postfix-out")], "yes"),
+    "a long queue id": ([named(NOW, queue_id=LONG), queued(NOW, LONG)], "yes"),
+    "its file was canceled": ([begun(NOW), named(NOW), canceled(NOW)], "no"),
+    "its header came in": ([begun(NOW), named(NOW)], "unknown"),
+    "a conversation that was lost": ([begun(NOW), cut("lost connection"), named(NOW)], "no"),
+    "one that timed out": ([begun(NOW), cut("timeout"), named(NOW)], "no"),
+    "one cut after a letter's end": (
+        [begun(NOW), named(NOW), cut(after="END-OF-MESSAGE")],
+        "unknown",
+    ),
+    "an operator threw it away, complete or not": (
+        [begun(NOW), named(NOW), syslog(NOW, "4F1B2: removed", daemon="postsuper")],
+        "unknown",
+    ),
+    "its queue id is given again": ([named(NOW), begun(NOW), OTHER, queued(NOW)], "unknown"),
+    "the same, of which the begin is lost": ([named(NOW), OTHER, queued(NOW)], "unknown"),
+    "the same, and cut off": ([begun(NOW), named(NOW), begun(NOW), cut()], "unknown"),
+    "its queue id was canceled before": (
+        [begun(NOW), OTHER, canceled(NOW), begun(NOW), named(NOW)],
+        "unknown",
+    ),
+}
 
 
-@pytest.mark.parametrize("line", [syslog, iso])
-def test_what_the_queue_manager_had_has_arrived(log, ask, line):
-    log(begun(NOW, line=line), named(NOW, line=line), queued(NOW, line=line))
-    assert ask() == "yes"
+@pytest.mark.parametrize("said", SAID)
+def test_what_a_log_that_covers_the_time_tells(log, ask, said):
+    lines, answer = SAID[said]
+    log(connect(BEFORE), *lines, connect(AFTER))
+    assert ask() == answer
 
 
 @pytest.mark.parametrize(
-    ("name", "queue_id"),
-    [("postfix", "4F1B2"), ("postfix-out", "4F1B2"), ("postfix", "4dNqRT2nLMz5fQh")],
+    "lines",
+    [
+        (),
+        (connect(BEFORE),),
+        (connect(AFTER),),
+        (connect(BEFORE), connect(NOW + timedelta(seconds=1))),  # It may yet be written.
+        (connect(BEFORE).replace("postfix/smtpd", "dovecot"), connect(AFTER)),
+        (connect(BEFORE, partial(syslog, name="dovecot")), connect(AFTER)),
+        (connect(BEFORE), connect(AFTER).rstrip("\n")),  # Half a line is none.
+        (connect(BEFORE, iso).replace("2026-06", "2026-66"), connect(AFTER)),
+    ],
 )
-def test_names_of_instances_and_long_queue_ids_are_understood(log, ask, name, queue_id):
-    log(named(NOW, queue_id=queue_id, name=name), queued(NOW, queue_id, name=name))
-    assert ask() == "yes"
+def test_a_log_that_does_not_cover_the_time_does_not_know(log, ask, lines):
+    log(*lines)
+    assert ask() == "unknown"
+
+
+# ---- Postfix: yes
 
 
 def test_a_letter_of_the_night_of_a_rotation_is_found_across_two_files(log, ask):
@@ -171,16 +220,6 @@ def test_a_folder_beside_the_log_is_no_part_of_it(log, ask, tmp_path):
     assert ask() == "no"
 
 
-def test_an_id_of_others_that_the_log_cut_off_is_not_ours(log, ask):
-    log(connect(BEFORE), named(NOW, "<x" + ID[1:19]), connect(AFTER))
-    assert ask() == "no"
-
-
-def test_what_a_log_from_before_to_after_does_not_mention_did_not_arrive(log, ask):
-    log(connect(BEFORE), connect(AFTER))
-    assert ask() == "no"
-
-
 def test_a_log_that_was_rotated_meanwhile_covers_the_time_with_its_older_file(log, ask):
     log(connect(BEFORE), name="mail.log.1", at=BEFORE)
     log(connect(AFTER))
@@ -202,55 +241,19 @@ def test_of_several_letters_the_earliest_says_how_far_back_is_read(log, tmp_path
     assert answers == {ID: "yes", late.message_id: "no"}
 
 
-def test_a_letter_whose_file_was_canceled_did_not_arrive(log, ask):
-    log(connect(BEFORE), begun(NOW), named(NOW), canceled(NOW))
-    assert ask() == "no"
-
-
 def test_a_log_in_whole_seconds_may_cancel_a_letter_before_it_left(log, ask):
     log(connect(BEFORE), begun(NOW), named(NOW), canceled(NOW))
     assert ask(left_at=NOW + timedelta(seconds=0.4)) == "no"
 
 
-@pytest.mark.parametrize("how", ["lost connection", "timeout"])
-def test_an_earlier_postfix_names_only_the_conversation_that_was_cut(log, ask, how):
-    cut = syslog(NOW, f"{how} after DATA (23000 bytes) from localhost[127.0.0.1]")
-    log(connect(BEFORE), begun(NOW), cut, named(NOW))
-    assert ask() == "no"
-
-
-def test_a_conversation_cut_after_a_letters_end_cuts_no_letter(log, ask):
-    cut = syslog(NOW, "lost connection after END-OF-MESSAGE from localhost[127.0.0.1]")
-    log(connect(BEFORE), begun(NOW), named(NOW), cut)
-    assert ask() == "unknown"
-
-
 def test_a_conversation_cut_in_its_second_letter_has_delivered_the_first(log, ask):
-    cut = syslog(NOW, "lost connection after DATA (10 bytes) from localhost[127.0.0.1]")
     second = named(NOW, "<second@paperboy.example>", "5A0C3")
-    log(connect(BEFORE), begun(NOW), named(NOW), begun(NOW, "5A0C3"), cut, second, queued(NOW))
+    log(connect(BEFORE), begun(NOW), named(NOW), begun(NOW, "5A0C3"), cut(), second, queued(NOW))
     assert ask() == "yes"
     assert ask("<second@paperboy.example>") == "no"
 
 
 # ---- Postfix: unknown
-
-
-@pytest.mark.parametrize(
-    "lines",
-    [
-        (),
-        (connect(BEFORE),),
-        (connect(AFTER),),
-        (connect(BEFORE), connect(NOW + timedelta(seconds=1))),  # It may yet be written.
-        (connect(BEFORE).replace("postfix/smtpd", "dovecot"), connect(AFTER)),
-        (connect(BEFORE, partial(syslog, name="dovecot")), connect(AFTER)),
-        (connect(BEFORE), connect(AFTER).rstrip("\n")),  # Half a line is none.
-    ],
-)
-def test_a_log_that_does_not_cover_the_time_does_not_know(log, ask, lines):
-    log(*lines)
-    assert ask() == "unknown"
 
 
 def test_another_log_beside_covers_no_time(log, ask):
@@ -289,28 +292,6 @@ def test_a_log_that_is_damaged_does_not_know(log, ask, tmp_path):
     assert ask() == "unknown"
 
 
-def test_a_time_that_is_none_proves_nothing(log, ask):
-    log(connect(BEFORE, iso).replace("2026-06", "2026-66"), connect(AFTER))
-    assert ask() == "unknown"
-
-
-def test_a_header_that_came_in_is_neither_a_letter_nor_none(log, ask):
-    log(connect(BEFORE), begun(NOW), named(NOW), connect(AFTER))
-    assert ask() == "unknown"
-
-
-def test_what_another_program_says_of_a_queue_file_proves_nothing(log, ask):
-    """An operator may throw away what was not complete yet."""
-    thrown_away = syslog(NOW, "4F1B2: removed", daemon="postsuper")
-    log(connect(BEFORE), begun(NOW), named(NOW), thrown_away, connect(AFTER))
-    assert ask() == "unknown"
-
-
-def test_an_id_that_the_log_cut_off_may_be_ours(log, ask):
-    log(connect(BEFORE), named(NOW, ID[:19]), queued(NOW), connect(AFTER))
-    assert ask() == "unknown"
-
-
 def test_that_an_earlier_attempt_was_cut_off_says_nothing_of_the_last(log, ask):
     earlier = NOW - timedelta(minutes=20)
     log(connect(BEFORE), begun(earlier), named(earlier), canceled(earlier))
@@ -322,25 +303,6 @@ def test_of_two_attempts_that_were_cut_off_the_last_counts(log, ask):
     lines = [begun(earlier), named(earlier), canceled(earlier)]
     log(connect(BEFORE), *lines, begun(NOW, "5A"), named(NOW, queue_id="5A"), canceled(NOW, "5A"))
     assert ask(frozen_at=earlier) == "no"
-
-
-@pytest.mark.parametrize("taken_over", ["", begun(NOW)])
-def test_a_queue_id_that_is_given_again_is_another_letters(log, ask, taken_over):
-    other = named(NOW, "<x@example.net>")
-    log(connect(BEFORE), named(NOW), taken_over, other, queued(NOW), connect(AFTER))
-    assert ask() == "unknown"
-
-
-def test_that_a_queue_id_is_given_again_and_cut_off_says_nothing_of_ours(log, ask):
-    cut = syslog(NOW, "lost connection after DATA (0 bytes) from localhost[127.0.0.1]")
-    log(connect(BEFORE), begun(NOW), named(NOW), begun(NOW), cut, connect(AFTER))
-    assert ask() == "unknown"
-
-
-def test_that_a_queue_id_was_canceled_before_it_was_ours_says_nothing(log, ask):
-    other = named(NOW, "<x@example.net>")
-    log(connect(BEFORE), begun(NOW), other, canceled(NOW), begun(NOW), named(NOW), connect(AFTER))
-    assert ask() == "unknown"
 
 
 def test_a_log_that_is_rotated_while_it_is_read_is_read_whole(log, ask, tmp_path, monkeypatch):

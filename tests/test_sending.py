@@ -1,9 +1,6 @@
 """The switch that stops all sending, and what the operator is told: command, panel, doctor."""
 
-import logging
-import subprocess
 import time
-from contextlib import suppress
 from datetime import timedelta
 from threading import Event
 
@@ -11,7 +8,7 @@ import lxml.html
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
-from django.core.management import CommandError, call_command
+from django.core.management import call_command
 from django.db import transaction
 from django.urls import reverse
 
@@ -19,7 +16,7 @@ from digest import checkup, health
 from subscriptions.models import Letter, LetterFact, Provider, Sending
 from subscriptions.post import delivery, office, sending, status
 from subscriptions.post.journal import Journal
-from tests import make, services
+from tests import make
 from tests.make import NOW
 from tests.pages import text_of
 from tests.threads import at_once, errors_of
@@ -221,29 +218,6 @@ def test_everybody_may_learn_that_no_letters_leave_and_not_why():
     assert health.degradations(NOW) == ["No letters leave for now: the panel says why."]
 
 
-@pytest.mark.services
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize(("width", "scheme"), [(360, "dark"), (1280, "light")])
-def test_the_switch_works_in_a_browser(chromium, live_server, panel, width, scheme):
-    letter(state="uncertain", next_try_at=NOW + MINUTE)
-    size = {"width": width, "height": 800}
-    with chromium.new_context(viewport=size, color_scheme=scheme) as context:
-        cookie = {"name": "sessionid", "value": panel.cookies["sessionid"].value}
-        context.add_cookies([cookie | {"url": live_server.url}])
-        page, complaints = context.new_page(), []
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        for name in (PAGE, "admin:digest_digest_promises"):
-            page.goto(f"{live_server.url}{reverse(name)}")
-            assert page.evaluate("document.documentElement.scrollWidth") <= width, name
-        page.goto(f"{live_server.url}{reverse(PAGE)}")
-        page.get_by_role("button", name="Stop sending").click()
-        page.locator("#dialog").get_by_role("button", name="Stop sending").click()
-        page.get_by_text("Sending was stopped on 1 June 2026 at 12:00 UTC by you.").wait_for()
-        assert page.get_by_role("button", name="Resume sending").is_visible()
-        assert complaints == []
-    assert sending.current().stopped_by == "you"
-
-
 # ---- A letter's page
 
 
@@ -342,7 +316,9 @@ def test_the_doctor_tells_who_knows_what_arrived(settings, tmp_path):
     assert grade == "note"
     assert "a letter may arrive twice" in said
     settings.ORACLE = f"postfix:{tmp_path / 'mail.log'}"
-    assert found("oracle")[0] == "wrong"
+    grade, said = found("oracle")
+    assert grade == "wrong"
+    assert "can't be read (No such file or directory): let Postfix write it" in said
     (tmp_path / "mail.log").touch()
     assert found("oracle") == ("ok", f"the Postfix whose log is {tmp_path / 'mail.log'}")
     settings.ORACLE = "delphi"
@@ -368,15 +344,6 @@ def test_the_doctor_counts_letters_of_which_nobody_knows():
     grade, said = found("doubts")
     assert grade == "note"
     assert "of 1 letters nobody knows yet whether it arrived: the first is asked for" in said
-
-
-def test_the_doctor_exits_with_1_while_sending_is_stopped(caplog):
-    call_command("demo", no_serve=True)
-    call_command("doctor")
-    with caplog.at_level(logging.CRITICAL):
-        sending.stop("Ada", NOW)
-    with pytest.raises(CommandError, match="1 thing needs doing"):
-        call_command("doctor")
 
 
 def test_the_one_try_after_a_trouble_is_one_workers():
@@ -442,23 +409,3 @@ def test_a_server_that_talks_at_length_trips_the_breaker_as_well():
 def test_no_address_is_kept_or_logged_with_a_trouble(caplog):
     sending.trip("auth", "535 5.7.8 no such user <anna@example.org>", NOW)
     assert "anna" not in sending.current().said + caplog.text
-
-
-@pytest.mark.services
-def test_the_doctor_is_not_content_with_a_journal_on_a_full_disk(settings, tmp_path):
-    """There, a file can be made, and nothing be written into it."""
-    services.require("mount")
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", tmp_path], check=True)
-    try:
-        settings.DATA_DIR = tmp_path
-        (tmp_path / "journal").mkdir()
-        assert found("journal")[0] == "ok"
-        with suppress(OSError), (tmp_path / "filler").open("wb", buffering=0) as filler:
-            while filler.write(bytes(4096)):
-                pass
-        assert found("journal") == (
-            "wrong",
-            "can't be looked at: OSError: [Errno 28] No space left on device",
-        )
-    finally:
-        subprocess.run(["umount", tmp_path], check=True)

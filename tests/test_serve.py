@@ -23,6 +23,7 @@ from django.http import HttpResponse
 from digest import embedded, starter
 from subscriptions import tasks
 from subscriptions.models import Topic
+from tests.faults.ports import free_port
 from tests.settings.environment import ROOT
 
 
@@ -116,12 +117,6 @@ def test_what_serve_answers_to_head_has_no_body_and_is_closed_all_the_same(rf):
     assert list(app(rf.head("/").environ, None)) == []
     assert closed == [True]
     assert list(app(rf.get("/").environ, None)) == [b"a page"]
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def is_free(port):

@@ -3,7 +3,6 @@
 import pytest
 
 from digest import alarms
-from digest.models import Alarm
 from subscriptions.post import sending
 from tests import make
 from tests.alarms.heartbeats import HOUR, beaten
@@ -27,12 +26,6 @@ def test_strangers_learn_that_something_is_wrong_and_no_more(client, roomy):
         "A promise is not kept.",
         "A disk is nearly full.",
     ]
-
-
-def test_asking_how_it_is_changes_nothing(client):
-    beaten(HOUR)
-    client.get("/healthz/")
-    assert not Alarm.objects.exists()
 
 
 def test_operators_learn_all_of_it(panel):

