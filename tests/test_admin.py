@@ -7,7 +7,7 @@ from django.contrib.auth.models import User
 from django.urls import reverse
 
 from digest import fitting, planning
-from digest.models import Digest, FittedModel, Paper
+from digest.models import Coverage, Digest, FittedModel, Harvest, Paper
 from subscriptions import signup
 from subscriptions.admin.parts import SUBSCRIBER_TONES
 from subscriptions.models import Letter, Subscriber, Topic
@@ -200,9 +200,11 @@ def test_a_preview_is_shut_in(panel):
     assert asked.status_code == 302
 
 
-@pytest.mark.parametrize("model", [Letter, Paper, Digest, FittedModel])
+@pytest.mark.parametrize("model", [Letter, Paper, Digest, FittedModel, Harvest, Coverage])
 def test_what_the_service_writes_is_only_shown(panel, model):
     planned_digest()
+    Harvest.objects.create(source="arxiv", today=NOW, started_at=NOW, touched_at=NOW)
+    Coverage.objects.create(source="arxiv", day=NOW.date(), state="fresh", checked_at=NOW)
     row = model.objects.first()
     name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
     assert page(panel, row).status_code == 200

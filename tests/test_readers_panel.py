@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from digest import editions, home_page, planning
 from digest.models import Digest
-from subscriptions import erasing, signup
+from subscriptions import signup
 from subscriptions.admin import acts
 from subscriptions.models import Letter, Subscriber, Topic
 from subscriptions.post import delivery, ledger
@@ -82,15 +82,7 @@ def test_unsubscribing_from_the_list_asks_first_and_then_is_recorded(panel):
     panel.post(reverse(SUBSCRIBERS), data | {"confirmed": "yes"})
     assert list(Subscriber.objects.wanting()) == [other]
     assert reader.consents.get().via == "admin panel"
-
-
-def test_a_button_on_her_page_asks_before_it_unsubscribes(panel):
-    reader = make.subscriber()
-    assert "Letters that wait are called off" in text_of(page(panel, reader, "unsubscribe"))
-    assert Subscriber.objects.wanting().exists()
-    url = reverse("admin:subscriptions_subscriber_unsubscribe", args=[reader.pk])
-    assert "HX-Redirect" in panel.post(url, {"_form_submitted": "on"})
-    assert not Subscriber.objects.wanting().exists()
+    assert [letter.kind for letter in reader.letters.all()] == ["goodbye"]
 
 
 def bouncing(**fields):
@@ -302,29 +294,3 @@ def test_her_page_tells_day_by_day_what_she_got_and_why_nothing_came(panel):
     assert "Tue 26 May None was written down" in text
     assert "Sun 24 May" not in text
     assert "has not confirmed yet" in text_of(page(panel, make.subscriber(confirmed=False)))
-
-
-def test_unsubscribing_in_the_panel_says_goodbye_too(panel):
-    reader = make.subscriber()
-    url = reverse("admin:subscriptions_subscriber_unsubscribe", args=[reader.pk])
-    panel.post(url, {"_form_submitted": "on"})
-    assert [letter.kind for letter in reader.letters.all()] == ["goodbye"]
-
-
-def test_erasing_leaves_no_address_and_no_words_of_hers_in_the_panels_log(panel):
-    reader = make.subscriber("you@example.org", interests="sparse attention")
-    response = page(panel, reader)
-    panel.post(response.request["PATH_INFO"], form_of(response) | {"preferences-0-weight": "2"})
-    assert LogEntry.objects.filter(object_repr="you@example.org").exists()
-    data = {"action": "erase_selected", "_selected_action": [reader.pk], "confirmed": "yes"}
-    panel.post(reverse(SUBSCRIBERS), data)
-    assert not Subscriber.objects.exists()
-    assert [entry.object_repr for entry in LogEntry.objects.all()] == [f"Subscriber {reader.pk}"]
-
-
-def test_erasing_herself_clears_the_panels_log_too(panel):
-    reader = make.subscriber("you@example.org")
-    response = page(panel, reader)
-    panel.post(response.request["PATH_INFO"], form_of(response) | {"size": "5"})
-    erasing.erase(reader, now=NOW)
-    assert not LogEntry.objects.exists()

@@ -58,16 +58,6 @@ def test_a_list_asks_as_many_queries_for_many_rows_as_for_few(
         assert len(listed(panel, name)) == 30
 
 
-@pytest.mark.parametrize("make_row", [run, covered])
-def test_what_a_source_told_is_only_shown(panel, make_row):
-    row = make_row()
-    name = f"admin:digest_{row._meta.model_name}"
-    assert page_of(panel, row).status_code == 200
-    assert panel.post(reverse(f"{name}_change", args=[row.pk]), {}).status_code == 403
-    assert panel.get(reverse(f"{name}_add")).status_code == 403
-    assert panel.post(reverse(f"{name}_delete", args=[row.pk])).status_code == 403
-
-
 def test_the_sidebar_leads_to_the_sources(panel):
     html = panel.get(reverse(FIRST_PAGE)).content.decode()
     assert f'href="{reverse(HARVESTS)}"' in html
