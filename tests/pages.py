@@ -201,8 +201,8 @@ def samples() -> list[Sample]:
                 ("reader", None),
                 ("new", None),
                 ("reader", {"text": "hello"}),
-                ("reader", {"text": "On nodes and edges\nAnother one on edges"}),
-                ("reader", {"text": f"On nodes and edges\n{'hello' * 9}"}),
+                ("reader", {"text": "Edges between nodes\nEdges without nodes"}),
+                ("reader", {"text": f"Edges between nodes\n{'hello' * 9}"}),
             ]
         ],
         *[
@@ -223,11 +223,14 @@ def samples() -> list[Sample]:
         Sample("metrics", "/metrics"),
         *broken(),
         # The last one, after which there is no such reader.
-        Sample(
-            "preferences/<str:token>/",
-            f"/preferences/{token('preferences', 'reader')}/",
-            {"action": "erase"},
-        ),
+        *[
+            Sample(
+                "preferences/<str:token>/",
+                f"/preferences/{token('preferences', 'reader')}/",
+                {"action": action},
+            )
+            for action in ("export", "erase")
+        ],
     ]
 
 

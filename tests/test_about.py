@@ -163,14 +163,6 @@ def test_the_privacy_page_says_what_the_operator_adds_and_how_to_reach_them(clie
     assert b'href="mailto:hello@papers.example.org"' in answer.content
 
 
-def test_what_the_privacy_page_tells_to_press_is_there_to_be_pressed(client):
-    told = re.findall("“(.+?)”", words(client.get("/privacy/")).partition("What you can do")[2])
-    assert told == ["Preferences", "Download your data", "Erase everything", "Unsubscribe"]
-    page = words(client.get(links.preferences_url(make.subscriber())))
-    for name in told[1:]:
-        assert name in page
-
-
 # ---- Imprint
 
 

@@ -9,7 +9,7 @@ from django.db import connection
 from django.db.migrations import Migration
 from django.db.migrations.loader import MigrationLoader
 
-from digest import days, health, panels, planning, steering
+from digest import days, health, panels, planning
 from digest.models import Digest, Pick
 from subscriptions import links
 from subscriptions.models import Letter
@@ -18,29 +18,6 @@ from tests.make import NOW
 from tests.pages import web_copy_of
 
 pytestmark = pytest.mark.django_db
-
-
-def test_the_home_page_says_what_the_service_is_and_shows_todays_papers(client):
-    make.paper("Of yesterday", day=NOW.date() - timedelta(days=1))
-    make.paper("Of today", "About bread.", upvotes=3)
-    page = client.get("/").content.decode()
-    assert "Get trending papers in your email inbox once a day!" in page
-    assert 'name="email"' in page
-    assert "Of today" in page
-    assert "About bread." in page
-    assert "Of yesterday" not in page
-
-
-def test_the_home_page_without_papers_is_a_page(client):
-    assert client.get("/").status_code == 200
-
-
-def test_the_home_page_asks_a_constant_number_of_queries(client, django_assert_max_num_queries):
-    for _ in range(40):
-        make.paper()
-        make.topic()
-    with django_assert_max_num_queries(5):
-        client.get("/")
 
 
 def test_papers_from_outside_are_text_on_every_page(client):
@@ -86,11 +63,6 @@ def test_each_link_of_a_paper_says_of_which_it_is_to_who_hears_the_links_alone(c
     names = [link.get("aria-label") or link.text_content() for link in links]
     assert len(set(names)) == len(names) == 2 * 5  # Its title, its like, more, less and save.
     assert "Less like this: Graph networks & rivers" in names
-
-
-@pytest.mark.parametrize("token", ["x", "AAAA.BBBB", ".."])
-def test_a_wrong_link_to_a_digest_is_a_404(client, token):
-    assert client.get(f"/digests/{token}/").status_code == 404
 
 
 def test_her_preferences_lead_to_the_digests_that_were_sent_the_latest_first(client):
@@ -141,17 +113,6 @@ def test_older_digests_have_their_year_and_those_not_listed_are_told_of(
     assert len(older) == most - 1
     assert all(day.endswith("2026") for day in older)
     assert ("Those before are not listed." in history.text_content()) is is_told
-
-
-def test_her_preferences_list_the_papers_that_she_saved_and_no_one_elses(client):
-    reader, other = make.subscriber(), make.subscriber()
-    for number, (whose, value) in enumerate(
-        [(reader, "save"), (reader, "save"), (reader, "more"), (other, "save")]
-    ):
-        steering.say(whose, make.paper(f"Roads {number}"), value, NOW + timedelta(hours=number))
-    page = lxml.html.fromstring(client.get(links.preferences_url(reader)).content)
-    rows = page.xpath("//section[@aria-labelledby='saved']//li")
-    assert [re.search(r"Roads \d", row.text_content())[0] for row in rows] == ["Roads 1", "Roads 0"]
 
 
 def test_the_days_of_one_have_no_digest_of_another():

@@ -42,6 +42,7 @@ def test_the_form_is_over_the_newest_papers_and_the_days_before(client):
     for ago in (1, 3):
         make.paper(day=NOW.date() - ago * DAY)
     text = page(client)
+    assert "Get trending papers in your email inbox once a day!" in text
     assert text.index('name="email"') < text.index("Of today")
     for said in ("About bread.", "3 upvotes", "Ada", 'href="https://x.test/c"'):
         assert said in text

@@ -1,7 +1,6 @@
 """Scanners open every link of every letter: the database stays as it was, byte for byte."""
 
 import re
-from datetime import timedelta
 from pathlib import Path
 
 import lxml.html
@@ -9,14 +8,13 @@ import pytest
 from django.db import connection
 
 from digest import planning
-from subscriptions import correspondence, links, moving, operating, signup
-from subscriptions.models import Letter, Subscriber
+from subscriptions import correspondence, moving, operating, signup
+from subscriptions.models import Letter
 from subscriptions.post import delivery
 from subscriptions.wishes import Wishes
 from tests import make
 from tests.make import NOW
 
-DAY = timedelta(days=1)
 URL = re.compile(r"https?://[^\s<>\"]+")
 SCANNER = {"Sec-Purpose": "prefetch", "User-Agent": "a scanner", "Purpose": "prefetch"}
 DOOR = signup.Door("a test")
@@ -82,16 +80,3 @@ def test_no_link_of_any_letter_changes_a_byte_when_it_is_opened(client, settings
             assert look(url, headers=SCANNER).status_code == 200, url
     assert client.cookies == {}
     assert as_it_is() == before
-
-
-@pytest.mark.django_db
-def test_after_all_scanners_the_reader_can_still_act(client):
-    mover = make.subscriber("mover@example.org", confirmed_at=NOW - DAY)
-    moving.ask(mover, "moved@example.org", now=NOW)
-    urls = [links.move_url(mover, side, NOW) for side in ("old", "new")]
-    for _ in range(20):
-        for url in urls:
-            client.get(url, headers=SCANNER)
-    for url in urls:
-        assert client.post(url).status_code == 200
-    assert Subscriber.objects.get().email == "moved@example.org"

@@ -12,6 +12,7 @@ from django.test import Client
 from django.test.signals import template_rendered
 
 from tests import atom, pages, services
+from tests.tables import everything
 
 pytestmark = pytest.mark.django_db
 
@@ -113,6 +114,16 @@ def test_every_template_of_a_page_is_in_a_sample(furnished, settings):
 def test_no_answer_sets_a_cookie(furnished):
     for sample in pages.samples():
         assert not sample.answer(furnished).cookies, sample
+
+
+@services.once
+def test_looking_at_a_page_changes_nothing(furnished):
+    before = everything()
+    for sample in pages.samples():
+        if sample.sent is None and sample.made is None:
+            for look in (furnished.get, furnished.head):
+                look(sample.path)
+    assert everything() == before
 
 
 def test_no_page_asks_many_queries(furnished, django_assert_max_num_queries):

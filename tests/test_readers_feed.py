@@ -1,11 +1,9 @@
 """A reader's own feed: the papers of her digests, for whoever has its address."""
 
-import logging
 from datetime import datetime
 
 import pytest
 
-from config.policies import RedactingFormatter
 from digest import feeds, planning
 from subscriptions import changing, erasing, links, signup
 from subscriptions.models import Letter
@@ -71,16 +69,3 @@ def test_a_readers_feed_ends_with_her(client, reader):
     assert client.get(path).status_code == 410
     assert client.get(path.replace("/feeds/", "/feeds/x")).status_code == 404
     assert client.post(path).status_code == 405
-
-
-def test_no_log_has_the_address_of_a_feed(reader):
-    record = logging.LogRecord("test", logging.ERROR, "", 0, "GET %s", (feed_path(reader),), None)
-    assert RedactingFormatter("%(message)s").format(record) == "GET /feeds/…/"
-
-
-@pytest.mark.parametrize("purpose", ["preferences", "digest", "unsubscribe", "feedback"])
-def test_no_other_token_opens_a_feed_nor_a_feeds_anything_else(client, reader, purpose):
-    token = links.token(purpose, reader.public_id)
-    assert client.get(f"/feeds/{token}/").status_code == 404
-    page = {"digest": "digests"}.get(purpose, purpose)
-    assert client.get(f"/{page}/{links.token('feed', reader.public_id)}/").status_code == 404

@@ -1,6 +1,5 @@
 """The page of the papers that a reader saved, and its files."""
 
-import re
 from datetime import timedelta
 
 import lxml.html
@@ -11,7 +10,7 @@ from pybtex.database import parse_string
 
 from digest import steering
 from digest.models import Feedback, PaperEvent
-from subscriptions import erasing, links
+from subscriptions import links
 from tests import make
 from tests.make import NOW
 
@@ -266,39 +265,7 @@ def test_the_page_leads_to_both_files(client):
         assert page.xpath("//a[text()=$link]/@href", link=link) == [address(one, reader)]
 
 
-# ---- Whose it is, and where it is named
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_its_token_is_a_secret_and_opens_it_alone(client, page):
-    reader, _ = saving(1)
-    response = client.get(address(page, reader))
-    assert "no-store" in response["Cache-Control"]
-    assert response["Referrer-Policy"] == "no-referrer"
-    assert response["X-Robots-Tag"] == "noindex, nofollow"
-    assert not response.cookies
-    assert client.post(address(page, reader)).status_code == 405
-    for purpose in ("feedback", "digest", "feed", "unsubscribe"):
-        assert client.get(address(page, reader, purpose)).status_code == 404
-    erasing.erase(reader, now=NOW)
-    assert client.get(address(page, reader)).status_code == 404
-
-
-def test_robots_are_kept_away_and_no_sitemap_names_it(client):
-    assert "Disallow: /saved/" in client.get("/robots.txt").content.decode().splitlines()
-    index = client.get("/sitemap.xml").content.decode()
-    parts = [client.get(url).content.decode() for url in re.findall(r"<loc>(.*?)</loc>", index)]
-    assert parts
-    assert not [one for one in (index, *parts) if "/saved/" in one]
-
-
-def test_looking_changes_nothing(client):
-    reader, _ = saving(2)
-    before = list(Feedback.objects.order_by("pk").values())
-    for page in PAGES:
-        for method in (client.get, client.head):
-            assert method(address(page, reader), {"value": "clear"}).status_code == 200
-    assert list(Feedback.objects.order_by("pk").values()) == before
+# ---- Where it is named
 
 
 @pytest.mark.parametrize("page", ["preferences", "learned"])

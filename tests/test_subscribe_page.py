@@ -1,15 +1,13 @@
 """Signing up on the page: what it takes, what is refused, and what it tells nobody."""
 
-import re
-
 import lxml.html
 import pytest
 from django.test import Client
 from django.urls import reverse
 
 from subscriptions import forms, links
-from subscriptions.models import Letter, Subscriber
-from subscriptions.post import office, sending
+from subscriptions.models import Subscriber
+from subscriptions.post import sending
 from tests import make
 from tests.make import NOW
 from tests.readers_pages import STATES, stances, url
@@ -210,34 +208,6 @@ def test_other_sites_may_embed_the_form():
     response = client.post("/subscribe/", {"email": "you@example.org"}, headers=elsewhere)
     assert response.status_code == 200
     assert Subscriber.objects.exists()
-
-
-def test_the_link_in_the_confirmation_letter_confirms(client, outbox):
-    client.post("/subscribe/", {"email": "you@example.org"})
-    office.deliver(Letter.objects.get().pk, NOW)
-    (letter,) = outbox()
-    text = letter.get_body(["plain"]).get_content()
-    (link,) = [word for word in text.split() if "/confirm/" in word]
-    assert letter["To"] == "you@example.org"
-    assert client.post(link.removeprefix("http://127.0.0.1:8000")).status_code == 200
-    assert Subscriber.objects.get().state_at(NOW) == "active"
-
-
-def test_every_link_in_a_letter_may_be_opened_by_a_scanner(client, outbox):
-    for email in ("new@example.org", make.subscriber("known@example.org").email):
-        client.post("/subscribe/", {"email": email})
-    for letter in Letter.objects.due(NOW):
-        office.deliver(letter.pk, NOW)
-    before = everything()
-    letters = outbox()
-    assert len(letters) == 2
-    for letter in letters:
-        bodies = [letter.get_body([kind]).get_content() for kind in ("plain", "html")]
-        found = set(re.findall(r"http://127\.0\.0\.1:8000(/[^\s\"'<>]*)", " ".join(bodies)))
-        assert any("/preferences/" in link or "/confirm/" in link for link in found)
-        for link in found:
-            assert client.get(link).status_code == 200, link
-    assert everything() == before
 
 
 @pytest.mark.parametrize(

@@ -129,22 +129,6 @@ def test_who_has_left_is_not_brought_back_by_that_page(client):
     assert reader.suppressed_at == NOW
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"confirmed": False},
-        {"unsubscribed_at": NOW},
-        {"suppressed_at": NOW, "suppressed_by": "operator"},
-    ],
-)
-def test_whom_no_digest_comes_to_is_not_told_that_the_next_one_comes(client, fields):
-    """A page that was opened before still has the button."""
-    path = links.preferences_url(make.subscriber(**fields))
-    page = client.post(path, {"action": "resume"}, follow=True)
-    assert page.status_code == 200
-    assert "Welcome back" not in page.content.decode()
-
-
 def test_her_data_tell_what_came_back():
     reader = make.subscriber("reader@example.org")
     letter = came_back.letter(reader)
