@@ -2,7 +2,6 @@
 
 import sqlite3
 from contextlib import closing
-from datetime import UTC, datetime
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -18,8 +17,6 @@ from tests.promised import broken
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-MOMENT = datetime(2026, 6, 1, 12, tzinfo=UTC)
-
 
 @pytest.fixture
 def embedded():
@@ -28,7 +25,7 @@ def embedded():
 
 
 def test_a_copy_made_while_somebody_writes_is_whole_and_its_owners_alone(embedded, tmp_path):
-    heartbeats.beat("before", MOMENT)
+    heartbeats.beat("before", NOW)
     name, copy = connection.settings_dict["NAME"], tmp_path / "copy.sqlite3"
     with closing(sqlite3.connect(name, isolation_level=None)) as writer:
         writer.execute("BEGIN IMMEDIATE")

@@ -9,7 +9,7 @@ from django.urls import get_resolver, reverse
 
 from digest import planning, steering
 from digest.models import Feedback
-from subscriptions import correspondence, erasing, exporting, links, moving, signup
+from subscriptions import correspondence, erasing, links, moving, signup
 from subscriptions.models import Move, Subscriber
 from subscriptions.post import delivery, ledger, writing
 from tests import make
@@ -131,19 +131,6 @@ def test_a_key_of_before_opens_nothing_and_changes_nothing(client, one, page):
             is_told(response, one)
     assert rows() == held
     assert client.get(path(page, one)).status_code == 200
-
-
-@pytest.mark.parametrize("page", DOORS)
-def test_a_key_from_between_two_moves_is_closed_and_so_is_the_first_after_moving_back(
-    client, one, page
-):
-    first = path(page, one)
-    second = path(page, move(one))
-    third = path(page, move(one, OLD, MOVED_AT + DAY))
-    for closed in (first, second):
-        is_told(client.get(closed), one)
-    assert client.get(third).status_code == 200
-    assert len({first, second, third}) == 3
 
 
 @pytest.mark.parametrize("later", [timedelta(milliseconds=300), -DAY])
@@ -407,7 +394,3 @@ def test_the_letter_to_the_old_address_says_that_its_links_will_close(outbox, on
     sentence = "links in letters that came here open nothing any more"
     assert " ".join(told[OLD].split()).count(sentence) == 2
     assert sentence not in told[NEW]
-
-
-def test_her_data_tell_when_she_moved(one):
-    assert exporting.export(move(one))["moved_at"] == MOVED_AT

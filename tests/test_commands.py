@@ -1,5 +1,7 @@
 """Commands that cannot do what they are asked, and the doctor: each says why in a sentence."""
 
+import re
+
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, InternalError, OperationalError, connection
@@ -99,24 +101,24 @@ def test_a_test_letter_shows_whether_the_mail_server_signs_what_unsubscribes(dat
 
 
 @pytest.mark.parametrize("command", ["doctor", "tick", "upgrade"])
-def test_a_database_that_cannot_be_opened_is_told_in_a_sentence(tmp_path, command):
-    (tmp_path / "paperboy.sqlite3").mkdir()
-    run = manage(command, DATA_DIR=str(tmp_path))
-    assert run.returncode == 1
-    assert "unable to open database file" in run.stdout + run.stderr
-    assert "Traceback" not in run.stderr
-
-
-@pytest.mark.parametrize("command", ["doctor", "tick", "upgrade"])
-def test_a_database_that_is_damaged_is_told_in_a_sentence_that_leads_to_the_backup(
-    tmp_path, command
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (lambda file: file.mkdir(), "unable to open database file"),
+        (
+            lambda file: file.write_bytes(b"\xff" * 8192),
+            r"The database is damaged \(file is not a database\).+docs/backup\.md",
+        ),
+    ],
+    ids=["not to be opened", "damaged"],
+)
+def test_a_database_that_no_command_can_use_is_told_in_a_sentence(
+    tmp_path, command, spoil, sentence
 ):
-    (tmp_path / "paperboy.sqlite3").write_bytes(b"\xff" * 8192)
+    spoil(tmp_path / "paperboy.sqlite3")
     run = manage(command, DATA_DIR=str(tmp_path))
     assert run.returncode == 1
-    said = run.stdout + run.stderr
-    assert "The database is damaged (file is not a database)" in said
-    assert "docs/backup.md" in said
+    assert re.search(sentence, run.stdout + run.stderr)
     assert "Traceback" not in run.stderr
 
 

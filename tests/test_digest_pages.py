@@ -65,54 +65,50 @@ def test_each_link_of_a_paper_says_of_which_it_is_to_who_hears_the_links_alone(c
     assert "Less like this: Graph networks & rivers" in names
 
 
-def test_her_preferences_lead_to_the_digests_that_were_sent_the_latest_first(client):
-    reader = make.subscriber(interests="roads")
-    for number in range(3):
-        moment = NOW + timedelta(days=number)
-        make.paper(f"Roads {number}", day=moment.date())
-        planning.plan(moment)
-        if number < 2:  # The last is not on its way yet.
-            Letter.objects.update(state="accepted", left_at=moment, ended_at=moment)
-    page = lxml.html.fromstring(client.get(links.preferences_url(reader)).content)
-    rows = page.xpath("//section[@aria-labelledby='history']//li")
-    assert [re.search(r"Roads \d", row.text_content())[0] for row in rows] == ["Roads 1", "Roads 0"]
-    (first,) = rows[0].xpath(".//a/@href")
-    assert b"Roads 1" in client.get(first).content
+@pytest.fixture
+def history(client):
+    """Return a function that sends digests on so many days, and returns how they are listed."""
+
+    def history(count):
+        reader = make.subscriber(interests="roads")
+        for number in range(count + 1):
+            moment = NOW + timedelta(days=number)
+            make.paper(f"Roads {number}", day=moment.date())
+            planning.plan(moment)
+            if number < count:  # The last is not on its way yet.
+                Letter.objects.update(state="accepted", left_at=moment, ended_at=moment)
+        Pick.objects.filter(paper__title="Roads 3").delete()
+        page = lxml.html.fromstring(client.get(links.preferences_url(reader)).content)
+        (listed,) = page.xpath("//section[@aria-labelledby='history']")
+        return listed
+
+    return history
 
 
-def test_digests_of_which_nothing_is_left_and_the_oldest_ones_are_not_listed(client, monkeypatch):
-    monkeypatch.setattr(panels, "HISTORY", 2)
-    reader = make.subscriber(interests="roads")
-    for number in range(4):
-        moment = NOW + timedelta(days=number)
-        paper = make.paper(f"Roads {number}", day=moment.date())
-        planning.plan(moment)
-        Letter.objects.update(state="accepted", left_at=moment, ended_at=moment)
-    Pick.objects.filter(paper=paper).delete()
-    page = lxml.html.fromstring(client.get(links.preferences_url(reader)).content)
-    rows = page.xpath("//section[@aria-labelledby='history']//li")
-    assert [re.search(r"Roads \d", row.text_content())[0] for row in rows] == ["Roads 2", "Roads 1"]
+def titles(listed):
+    return [re.search(r"Roads \d", row.text_content())[0] for row in listed.iter("li")]
+
+
+def test_her_preferences_lead_to_the_digests_that_were_sent_the_latest_first(client, history):
+    listed = history(2)
+    assert titles(listed) == ["Roads 1", "Roads 0"]
+    assert b"Roads 1" in client.get(listed.xpath(".//li//a/@href")[0]).content
 
 
 @pytest.mark.parametrize(("most", "is_told"), [(2, True), (3, False)])
-def test_older_digests_have_their_year_and_those_not_listed_are_told_of(
-    client, monkeypatch, most, is_told
+def test_of_older_digests_the_year_is_told_and_whether_some_are_not_listed(
+    monkeypatch, history, most, is_told
 ):
+    """One of which nothing is left is never listed."""
     monkeypatch.setattr(panels, "HISTORY", most)
     monkeypatch.setattr(panels, "SHOWN", 1)
-    reader = make.subscriber(interests="roads")
-    for number in range(3):
-        moment = NOW + timedelta(days=number)
-        make.paper(f"Roads {number}", day=moment.date())
-        planning.plan(moment)
-        Letter.objects.update(state="accepted", left_at=moment, ended_at=moment)
-    page = lxml.html.fromstring(client.get(links.preferences_url(reader)).content)
-    (history,) = page.xpath("//section[@aria-labelledby='history']")
-    first, *older = [day.text for day in history.iter("time")]
+    listed = history(4)
+    assert titles(listed) == ["Roads 2", "Roads 1", "Roads 0"][:most]
+    first, *older = [day.text for day in listed.iter("time")]
     assert not first.endswith("2026")
     assert len(older) == most - 1
     assert all(day.endswith("2026") for day in older)
-    assert ("Those before are not listed." in history.text_content()) is is_told
+    assert ("Those before are not listed." in listed.text_content()) is is_told
 
 
 def test_the_days_of_one_have_no_digest_of_another():

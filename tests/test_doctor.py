@@ -2,9 +2,8 @@
 
 import resource
 import shutil
-import socket
-import subprocess
 from collections import namedtuple
+from contextlib import closing
 from datetime import timedelta
 
 import pytest
@@ -16,6 +15,7 @@ from digest import alarms, checkup, health, heartbeats, keys, premises, tasks
 from digest.models import Harvest
 from subscriptions.post.sweeper import folder_of_journals
 from tests import make, services
+from tests.faults.cluster import Redis
 from tests.make import NOW
 from tests.smtp_server import EXTENSIONS, MailServer
 from tests.webhook import Hook
@@ -326,33 +326,19 @@ def test_a_database_in_which_nothing_ends_by_itself_is_told():
 
 @pytest.mark.services
 def test_a_redis_that_answers_and_takes_nothing_is_wrong(tmp_path, settings, monkeypatch):
-    """Beat is then said to be dead, which it is not."""
+    """Beat is then said to be dead, which it is not. One that evicts: tests/faults/test_broker.py"""
     services.require("redis-server")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    options = f"--port {port} --bind 127.0.0.1 --save --dir {tmp_path}"
-    server = subprocess.Popen(["redis-server", *options.split()], stdout=subprocess.DEVNULL)
-    settings.CELERY_BROKER_URL = f"redis://127.0.0.1:{port}/0"
-    app = Celery("full", broker=settings.CELERY_BROKER_URL, set_as_current=False)
-    monkeypatch.setattr(checkup, "current_app", app)
-    try:
-        with app.connection_for_write() as connection:
-            connection.ensure_connection(max_retries=20, interval_start=0.1, timeout=10)
-            redis = connection.default_channel.client
-            assert told("broker") == ("ok", "redis answers")
-            redis.config_set("maxmemory", 1)
-            assert told("broker") == (
-                "wrong",
-                "Redis answers, but takes no messages (command not allowed when used memory > "
-                "'maxmemory'.): see its memory, its disk and its log.",
-            )
-            redis.config_set("maxmemory-policy", "allkeys-lru")
-            redis.config_set("maxmemory", 0)
-            grade, said = told("broker")
-            assert (grade, said.partition(":")[0]) == ("wrong", "Redis may evict messages")
-    finally:
-        server.kill()
-        server.wait()
+    with closing(Redis(tmp_path)) as redis:
+        settings.CELERY_BROKER_URL = redis.url
+        app = Celery("full", broker=redis.url, set_as_current=False)
+        monkeypatch.setattr(checkup, "current_app", app)
+        assert told("broker") == ("ok", "redis answers")
+        redis.call("CONFIG", "SET", "maxmemory", "1")
+        assert told("broker") == (
+            "wrong",
+            "Redis answers, but takes no messages (command not allowed when used memory > "
+            "'maxmemory'.): see its memory, its disk and its log.",
+        )
 
 
 @pytest.mark.parametrize(

@@ -109,30 +109,14 @@ UNSEEN = """() => {
 }"""
 
 
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("name", ["subscriber_change", "subscriber_changelist", "topic_add"])
-def test_where_the_keyboard_is_can_be_seen(chromium, live_server, name):
-    client = Client()
-    client.force_login(User.objects.create(username="you", is_staff=True, is_superuser=True))
-    args = [reader("reader")] if name.endswith("change") else []
-    with chromium.new_context(viewport=LARGE) as context:
-        session = client.cookies["sessionid"].value
-        context.add_cookies([{"name": "sessionid", "value": session, "url": live_server.url}])
-        page = context.new_page()
-        page.goto(live_server.url + reverse(f"admin:subscriptions_{name}", args=args))
-        page.keyboard.press("Tab")
-        reached, unseen = page.evaluate(UNSEEN)
-        assert reached > 10
-        assert unseen == []
-
-
 @pytest.fixture
 def panel(chromium, live_server):
     """Open a page of the panel, at this size, as an operator who has a password."""
     user = User.objects.create_superuser("you", password="a long secret")
     client = Client()
     client.force_login(user)
-    with chromium.new_context() as context:
+    with chromium.new_context(color_scheme="dark") as context:
+        context.add_init_script(path=files("axe_playwright_python") / "axe.min.js")
         session = client.cookies["sessionid"].value
         context.add_cookies([{"name": "sessionid", "value": session, "url": live_server.url}])
         page = context.new_page()
@@ -143,6 +127,17 @@ def panel(chromium, live_server):
             return page
 
         yield opened
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("name", ["subscriber_change", "subscriber_changelist", "topic_add"])
+def test_where_the_keyboard_is_can_be_seen(panel, name):
+    args = [reader("reader")] if name.endswith("change") else []
+    page = panel(f"subscriptions_{name}", LARGE, *args)
+    page.keyboard.press("Tab")
+    reached, unseen = page.evaluate(UNSEEN)
+    assert reached > 10
+    assert unseen == []
 
 
 #: How wide the first column is, boxes to tick left aside.
@@ -179,40 +174,29 @@ def test_the_page_of_one_who_has_a_password_fits_a_phone(panel):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_button_opens_a_dialog_that_asks_and_does_what_it_says(chromium, live_server):
+def test_a_button_opens_a_dialog_that_asks_and_does_what_it_says(panel):
     services.require("axe")
-    client = Client()
-    client.force_login(User.objects.create(username="you", is_staff=True, is_superuser=True))
-    context = chromium.new_context(viewport=SMALL, color_scheme="dark")
-    context.add_init_script(path=files("axe_playwright_python") / "axe.min.js")
-    session = client.cookies["sessionid"].value
-    context.add_cookies([{"name": "sessionid", "value": session, "url": live_server.url}])
-    page, subscriber = context.new_page(), Subscriber.objects.get(pk=reader("reader"))
-    path = reverse("admin:subscriptions_subscriber_change", args=[subscriber.pk])
-    page.goto(f"{live_server.url}{path}")
+    subscriber = Subscriber.objects.get(pk=reader("reader"))
+    page = panel("subscriptions_subscriber_change", SMALL, subscriber.pk)
     page.get_by_role("button", name="Keep letters from her").click()
-    asked = page.get_by_text("only an operator takes it back")
-    asked.wait_for()
+    page.get_by_text("only an operator takes it back").wait_for()
     page.wait_for_function("document.getAnimations().length === 0")  # It fades in.
-    found = [one for one in page.evaluate(JUDGE, []) if not is_unfolds(*one[:2])]
-    assert found == []
+    assert [one for one in page.evaluate(JUDGE, []) if not is_unfolds(*one[:2])] == []
     submit = page.locator("#dialog").get_by_role("button", name="Keep letters from her")
     submit.click()
     page.get_by_text("This field is required.").wait_for()
     page.get_by_label("Reason").fill("asked by phone")
     submit.click()
     page.get_by_text("Kept letters from: 1.").wait_for()
-    context.close()
     subscriber.refresh_from_db()
     assert subscriber.suppressed_reason == "asked by phone"
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_topic_of_one_long_word_pushes_no_form_sideways(chromium, live_server):
+def test_a_topic_of_one_long_word_pushes_no_form_sideways(panel, live_server):
     make.topic("W" * 200)
-    with chromium.new_context(viewport=SMALL) as context:
-        page = context.new_page()
-        for path in ("/", "/subscribe/"):
-            page.goto(live_server.url + path)
-            page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
-            assert page.evaluate("document.documentElement.scrollWidth") == SMALL["width"], path
+    page = panel("index", SMALL)
+    for path in ("/", "/subscribe/"):
+        page.goto(live_server.url + path)
+        page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+        assert page.evaluate("document.documentElement.scrollWidth") == SMALL["width"], path

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from subscriptions.models import Letter, Provider, Subscriber
-from subscriptions.post import message_ids, office, providers, suppression
+from subscriptions.post import message_ids, providers, suppression
 from tests import make
 from tests.make import NOW
 
@@ -184,36 +184,6 @@ def test_a_rate_below_one_a_minute_lets_letters_through_all_the_same(settings):
 
 
 # ---- Addresses that are none
-
-
-def test_what_else_she_was_to_get_is_called_off():
-    reader = make.subscriber()
-    waiting = office.write(reader, "welcome", now=NOW, closes_at=NOW + HOUR)
-    other = office.write(make.subscriber(), "welcome", now=NOW, closes_at=NOW + HOUR)
-
-    suppression.suppress_bounced(reader.pk, reader.email, "550 5.1.1 no such user", NOW)
-
-    reader.refresh_from_db()
-    assert (reader.suppressed_at, reader.suppressed_by) == (NOW, "bounced")
-    assert reader.suppressed_reason == "550 5.1.1 no such user"
-    states = {letter.pk: letter.state for letter in Letter.objects.all()}
-    assert states == {waiting.pk: "skipped", other.pk: "planned"}
-
-
-def test_the_first_reason_stays():
-    """A complaint is never covered by a bounce, which she might take back."""
-    reader = make.subscriber(suppressed_at=NOW, suppressed_by="complained")
-    suppression.suppress_bounced(reader.pk, reader.email, "550 5.1.1 no such user", NOW + HOUR)
-    reader.refresh_from_db()
-    assert (reader.suppressed_at, reader.suppressed_by) == (NOW, "complained")
-
-
-@pytest.mark.parametrize("by", ["operator", "complained"])
-def test_a_complaint_replaces_no_other_and_not_what_the_operator_decided(by):
-    reader = make.subscriber(suppressed_at=NOW, suppressed_by=by, suppressed_reason="first")
-    suppression.after_complaint(reader.pk, "spam", NOW + HOUR)
-    reader.refresh_from_db()
-    assert (reader.suppressed_by, reader.suppressed_reason) == (by, "first")
 
 
 def test_long_words_and_readers_who_are_gone_do_no_harm():

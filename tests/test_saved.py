@@ -250,29 +250,19 @@ def test_the_files_have_all_papers_in_the_order_in_which_they_were_saved(client)
         ("saved-ris", "application/x-research-info-systems; charset=utf-8", "saved-papers.ris"),
     ],
 )
-def test_a_file_is_saved_under_a_name_and_never_shown(client, page, kind, name):
+def test_the_page_leads_to_a_file_that_is_saved_under_a_name_and_never_shown(
+    client, page, kind, name
+):
     reader, _ = saving(1)
-    response = client.get(address(page, reader))
+    link = address(page, reader)
+    assert link in page_of(client.get(address("saved", reader))).xpath("//main//a/@href")
+    response = client.get(link)
     assert response["Content-Type"] == kind
     assert response["Content-Disposition"] == f'attachment; filename="{name}"'
     assert response["X-Content-Type-Options"] == "nosniff"
 
 
-def test_the_page_leads_to_both_files(client):
-    reader, _ = saving(1)
-    page = page_of(client.get(address("saved", reader)))
-    for link, one in [("BibTeX", "saved-bibtex"), ("RIS", "saved-ris")]:
-        assert page.xpath("//a[text()=$link]/@href", link=link) == [address(one, reader)]
-
-
 # ---- Where it is named
-
-
-@pytest.mark.parametrize("page", ["preferences", "learned"])
-def test_her_other_pages_lead_there(client, page):
-    reader, _ = saving(9)
-    links_of = page_of(client.get(address(page, reader))).xpath("//main//a/@href")
-    assert address("saved", reader) in links_of
 
 
 def test_preferences_list_the_last_seven_and_say_how_many_there_are(client):
@@ -281,3 +271,4 @@ def test_preferences_list_the_last_seven_and_say_how_many_there_are(client):
     (section,) = page.xpath("//section[@aria-labelledby='saved']")
     assert len(section.xpath(".//li")) == 7
     assert "All 9 saved papers, also as BibTeX and RIS" in section.text_content()
+    assert address("saved", reader) in section.xpath(".//a/@href")

@@ -1,8 +1,9 @@
 """The doors for readers: looking changes nothing, posting acts, and a token is proof enough."""
 
 from datetime import timedelta
-from html.parser import HTMLParser
+from urllib.parse import urlencode
 
+import lxml.html
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
@@ -11,6 +12,7 @@ from subscriptions import links
 from subscriptions.models import Subscriber
 from tests import make
 from tests.make import NOW
+from tests.pages import FORM
 from tests.readers_pages import BOUNCING, DAY, STATES, answer, url
 from tests.tables import everything
 from tests.test_closed_keys import DOORS
@@ -83,39 +85,6 @@ def test_who_is_back_on_the_day_of_her_digest_is_promised_none_before_her_next(c
     assert "Your next digest comes on Tuesday, 2\u00a0June, 07:00." in page
 
 
-class ShownForm(HTMLParser):
-    """What a browser would send in if the settings were saved as they are shown."""
-
-    def __init__(self, html):
-        super().__init__()
-        self.sent, self._reading, self._name, self._text = {}, False, None, None
-        self.feed(html)
-
-    def handle_starttag(self, tag, attributes):
-        attributes = dict(attributes)
-        if tag == "form":
-            self._reading = "settings" in (attributes.get("class") or "").split()
-        name = attributes.get("name")
-        if not self._reading or (not name and tag != "option"):
-            return
-        if tag == "input" and (attributes.get("type") != "checkbox" or "checked" in attributes):
-            self.sent.setdefault(name, []).append(attributes.get("value") or "")
-        elif tag == "option" and "selected" in attributes:
-            self.sent.setdefault(self._name, []).append(attributes["value"])
-        elif tag == "textarea":
-            self._name, self._text = name, ""
-        elif tag == "select":
-            self._name = name
-
-    def handle_data(self, data):
-        if self._text is not None:
-            self._text += data
-
-    def handle_endtag(self, tag):
-        if tag == "textarea" and self._text is not None:
-            self.sent[self._name], self._text = [self._text.removeprefix("\n")], None
-
-
 def test_saving_the_preferences_as_they_are_shown_changes_nothing(client):
     offered, muted, retired = make.topic(), make.topic(), make.topic(is_offered=False)
     reader = make.subscriber(
@@ -130,8 +99,10 @@ def test_saving_the_preferences_as_they_are_shown_changes_nothing(client):
         paused_until=(NOW + 9 * DAY).date(),
     )
     before = everything()
-    page = client.get(url("preferences", reader)).content.decode()
-    assert client.post(url("preferences", reader), ShownForm(page).sent).status_code == 302
+    page = lxml.html.fromstring(client.get(url("preferences", reader)).content)
+    (form,) = page.find_class("settings")
+    sent = urlencode(form.form_values())
+    assert client.post(url("preferences", reader), sent, FORM).status_code == 302
     assert everything() == before
 
 

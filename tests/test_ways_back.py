@@ -6,8 +6,8 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.urls import reverse
 
-from subscriptions import erasing, exporting, links, operating, signup
-from subscriptions.models import Letter, LetterFact, Subscriber
+from subscriptions import links, operating, signup
+from subscriptions.models import Letter, Subscriber
 from subscriptions.post import inbound, office
 from subscriptions.wishes import Wishes
 from tests import came_back, make
@@ -127,16 +127,6 @@ def test_who_has_left_is_not_brought_back_by_that_page(client):
     client.post(path, {"action": "resume"})
     reader.refresh_from_db()
     assert reader.suppressed_at == NOW
-
-
-def test_her_data_tell_what_came_back():
-    reader = make.subscriber("reader@example.org")
-    letter = came_back.letter(reader)
-    inbound.receive(report(address_of(letter)), NOW)
-    (told,) = exporting.export(reader)["letters"][0]["facts"]
-    assert (told["kind"], told["status"]) == ("bounced", "5.1.1")
-    erasing.erase(reader, now=NOW)
-    assert not LetterFact.objects.exists()
 
 
 # ---- The panel

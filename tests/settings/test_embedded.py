@@ -22,32 +22,11 @@ def test_with_nothing_set_everything_is_embedded(read_settings, data_dir):
     assert "*" not in settings["ALLOWED_HOSTS"]
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "ALLOWED_HOSTS",
-        "CACHE_URL",
-        "CELERY_BROKER_URL",
-        "DATABASE_URL",
-        "DEBUG",
-        "DEFAULT_FROM_EMAIL",
-        "EMAIL_URL",
-        "LIMITS",
-        "LOG_LEVEL",
-        "NEW_DAYS",
-        "REPLY_TO_EMAIL",
-        "SECRET_KEY",
-        "SECRET_KEY_FALLBACKS",
-        "SITE_NAME",
-        "SITE_URL",
-        "SOURCE_URL",
-        "TRANSACTIONAL_FROM_EMAIL",
-        "TRUSTED_PROXIES",
-    ],
-)
-def test_an_empty_variable_is_as_good_as_none(read_settings, name):
+def test_an_empty_variable_is_as_good_as_none(read_settings):
     """Files for `docker compose` are full of them."""
-    with_nothing, with_empty = read_settings(), read_settings(**{name: ""})
+    names = re.findall(r"^#?([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
+    names += ["CACHE_URL", "DEBUG", "NEW_DAYS"]
+    with_nothing, with_empty = read_settings(), read_settings(**dict.fromkeys(names, ""))
     plain = {key for key, value in with_nothing.items() if isinstance(value, str | int | list)}
     plain |= {"LOGGING", "DATABASES", "CACHES"}
     assert {key: with_nothing[key] for key in plain if key.isupper()} == {

@@ -1,14 +1,11 @@
 """Her data, who never confirmed, and twenty who act at once."""
 
-import json
 import threading
-from datetime import date
 
 import pytest
-from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connection
 
-from subscriptions import changing, erasing, exporting, operating, registry, signup
+from subscriptions import changing, erasing, operating, registry, signup
 from subscriptions.models import Consent, Letter, Subscriber, Topic, TopicPreference
 from subscriptions.wishes import Wishes
 from tests import make
@@ -33,52 +30,6 @@ pytestmark = pytest.mark.django_db
 
 
 # ---- Her data
-
-
-def test_what_is_kept_about_her_is_exported_whole():
-    topic = make.topic("Graph learning")
-    long_query = "bread " * 60
-    subscribe("you@example.org", Wishes(follow=[topic], interests=[long_query.strip()]))
-    reader = Subscriber.objects.get()
-    confirm(reader)
-    change(
-        reader,
-        Wishes(mute=[topic], interests=[long_query.strip()], muted_interests=["cake"]),
-        size=5,
-        language="de",
-        wants_quiet_days=True,
-        paused_until=date(2026, 6, 10),
-    )
-    Subscriber.objects.update(
-        suppressed_at=NOW, suppressed_by="bounced", suppressed_reason="mailbox unknown"
-    )
-    reader.refresh_from_db()
-    exported = json.dumps(exporting.export(reader), cls=DjangoJSONEncoder)
-    for fact in (
-        "you@example.org",
-        "Graph learning",
-        long_query.strip(),
-        "cake",
-        "mute",
-        "192.0.2.1",
-        "Send me papers.",
-        "confirmed",
-        "2026-06-10",
-        "mailbox unknown",
-        '"size": 5',
-        '"language": "de"',
-        '"wants_quiet_days": true',
-        '"suppressed_by": "bounced"',
-        '"kind": "confirm"',
-    ):
-        assert fact in exported
-
-
-def test_the_export_of_one_holds_nothing_of_another():
-    make.subscriber("else@example.org", interests="secret plans")
-    exported = json.dumps(exporting.export(make.subscriber()), cls=DjangoJSONEncoder)
-    assert "else@example.org" not in exported
-    assert "secret plans" not in exported
 
 
 # ---- Who never confirmed
