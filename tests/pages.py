@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 from django.http import HttpResponse
 from django.template.loader import render_to_string
 from django.test import Client, RequestFactory
-from django.urls import URLResolver, get_resolver
+from django.urls import URLResolver, get_resolver, resolve
 
 from config import errors, policies
 from digest import archive, planning
@@ -41,15 +41,19 @@ def web_copy_of(digest: Digest) -> str:
 
 @dataclass(frozen=True)
 class Sample:
-    """A page with its address, and what it answers: to a request, or what `made` returns."""
+    """A page by its path, and what it answers: to a request, or what `made` returns."""
 
-    route: str
     path: str
     sent: dict | None = None
     made: Callable[[], HttpResponse] | None = None
 
     def __str__(self):
         return f"{self.path.partition('?')[0]}{' sent in' if self.sent is not None else ''}"
+
+    @property
+    def route(self) -> str:
+        """Return the route of the path, as the URLconf writes it."""
+        return "" if self.made else resolve(self.path.partition("?")[0]).route
 
     def answer(self, client: Client) -> HttpResponse:
         """Return the page. A redirect is followed, as by a browser."""
@@ -119,118 +123,73 @@ def samples() -> list[Sample]:
     reader = of("reader")
     paper = Digest.objects.get(subscriber=reader).picks.leading().first().paper.pk
     other = Paper.objects.exclude(pk=paper).first().pk
-    say, topic = "feedback/<str:token>/", "topics/<slug:slug>/"
-    return [
-        Sample("", "/"),
-        Sample("", "/?interests=graph+networks&topics=gone"),
-        Sample("", "/?interests=zzyzx"),
-        Sample("preview/", "/preview/", {"interests": "graph networks", "topics": "robotics"}),
-        Sample("subscribe/", "/subscribe/"),
-        Sample("subscribe/", "/subscribe/", {"email": "you@example.org"}),
-        Sample("subscribe/", "/subscribe/", {"email": "x", "topics": "x", "timezone": "x"}),
-        *[
-            Sample("confirm/<str:token>/", f"/confirm/{asked(who, kind)}/")
-            for who, kind in [("new", "confirm"), ("gone", "goodbye"), ("back", "bounced")]
-        ],
-        Sample("confirm/<str:token>/", f"/confirm/{asked('reader', 'confirm')}/"),
-        Sample("confirm/<str:token>/", f"/confirm/{asked('new', 'confirm')}/", {}),
-        Sample("confirm/<str:token>/", "/confirm/nothing/"),
-        *[
-            Sample("preferences/<str:token>/", f"/preferences/{token('preferences', who)}/")
-            for who in ("reader", "new", "gone", "away", "back")
-        ],
-        Sample(
-            "preferences/<str:token>/",
-            f"/preferences/{token('preferences', 'reader')}/",
-            {"size": "0", "timezone": "x", "hour": "99", "topics": "x", "mute": "x"},
+    say, preferences = (token(purpose, "reader") for purpose in ("feedback", "preferences"))
+    mover, settled = of("mover").public_id, of("settled").public_id
+    wrong = dict.fromkeys(["hour", "language", "mute", "quiet", "timezone", "topics"], "x")
+    wrong |= {"size": "0", "pause_until": "3000-01-01", "interests": "x\n" * 99}
+    shown = [
+        *("/", "/?interests=graph+networks&topics=gone", "/?interests=zzyzx", "/subscribe/"),
+        *(f"/confirm/{asked(who, 'confirm')}/" for who in ("new", "reader")),
+        *(
+            f"/confirm/{asked(who, kind)}/"
+            for who, kind in [("gone", "goodbye"), ("back", "bounced")]
         ),
-        *[
-            Sample("move/<str:token>/", f"/move/{links.token(f'move-{side}', whose, NOW)}/", sent)
-            for side in ("old", "new")
-            for whose in [of("mover").public_id]
-            for sent in (None, {})
-        ],
-        Sample(
-            "move/<str:token>/", f"/move/{links.token('move-old', of('mover').public_id, OLD)}/"
+        "/confirm/nothing/",
+        *(
+            f"/preferences/{token('preferences', who)}/"
+            for who in ("reader", "new", "gone", "away", "back", "mover", "settled")
         ),
-        Sample("preferences/<str:token>/", f"/preferences/{token('preferences', 'mover')}/"),
-        # Of one who has moved: what lies in both mailboxes, and what is from before.
-        *[
-            Sample("move/<str:token>/", f"/move/{links.token(f'move-{side}', settled, NOW)}/")
+        *(
+            f"/move/{links.token(f'move-{side}', whose, NOW)}/"
+            for whose in (mover, settled)
             for side in ("old", "new")
-            for settled in [of("settled").public_id]
-        ],
-        Sample("preferences/<str:token>/", f"/preferences/{token('preferences', 'settled')}/"),
-        *[
-            Sample(
-                "unsubscribe/<str:token>/", f"/unsubscribe/{token('unsubscribe', 'settled')}/", sent
+        ),
+        f"/move/{links.token('move-old', mover, OLD)}/",
+        *(f"/unsubscribe/{token('unsubscribe', who)}/" for who in ("reader", "settled")),
+        *("/lost/", "/topics/", "/topics/graph-learning/", "/topics/robotics/"),
+        *("/topics/arxiv-cs-lg/", "/topics/graph-learning/feed/"),
+        *(f"/papers/{identity}/" for identity in (paper, "2501.00001", "nothing")),
+        *(f"/days/{day}/" for day in (NOW.date(), "2020-01-01")),
+        *("/search/", "/search/?q=graph+networks", "/search/?q=Ada+Example&order=new"),
+        *("/search/?q=xyzzy", "/search/?q=2501.00001", "/search/?q=graph&page=9"),
+        f"/feeds/{token('feed', 'reader')}/",
+        *("/sitemap.xml", "/sitemap-papers.xml"),
+        web_copy_of(digest()),
+        f"/feedback/{say}/?paper={paper}&value=less",
+        f"/learned/{preferences}/",
+        *(f"/library/{token('preferences', who)}/" for who in ("reader", "new")),
+        *(f"/saved/{preferences}/{more}" for more in ("", f"?paper={other}", "bibtex/", "ris/")),
+        f"/saved/{token('preferences', 'new')}/",
+        f"/why/{preferences}/?paper={paper}",
+        *("/privacy/", "/imprint/", "/embed/", "/robots.txt"),
+        *("/healthz/", "/healthz/live/", "/metrics"),
+    ]
+    sent_in = [
+        ("/preview/", {"interests": "graph networks", "topics": "robotics"}),
+        ("/subscribe/", {"email": "you@example.org"}),
+        ("/subscribe/", {"email": "x", "topics": "x", "timezone": "x"}),
+        (f"/confirm/{asked('new', 'confirm')}/", {}),
+        (f"/preferences/{preferences}/", wrong),
+        *((f"/move/{links.token(f'move-{side}', mover, NOW)}/", {}) for side in ("old", "new")),
+        *((f"/unsubscribe/{token('unsubscribe', who)}/", {}) for who in ("settled", "away")),
+        *(("/lost/", {"email": email}) for email in ("x", "you@example.org")),
+        (f"/feedback/{say}/", {"paper": paper, "value": "save"}),
+        *(
+            (f"/library/{preferences}/", {"text": text})
+            for text in (
+                "hello",
+                "Edges between nodes\nEdges without nodes",
+                f"Edges between nodes\n{'hello' * 9}",
             )
-            for sent in (None, {})
-        ],
-        Sample("lost/", "/lost/"),
-        Sample("lost/", "/lost/", {"email": "x"}),
-        Sample("lost/", "/lost/", {"email": "you@example.org"}),
-        Sample("unsubscribe/<str:token>/", f"/unsubscribe/{token('unsubscribe', 'reader')}/"),
-        Sample("unsubscribe/<str:token>/", f"/unsubscribe/{token('unsubscribe', 'away')}/", {}),
-        Sample("topics/", "/topics/"),
-        Sample(topic, "/topics/graph-learning/"),
-        Sample(topic, "/topics/robotics/"),
-        Sample(topic, "/topics/arxiv-cs-lg/"),
-        Sample(f"{topic}feed/", "/topics/graph-learning/feed/"),
-        Sample("papers/<path:identity>/", f"/papers/{paper}/"),
-        Sample("papers/<path:identity>/", "/papers/2501.00001/"),
-        Sample("papers/<path:identity>/", "/papers/nothing/"),
-        Sample("days/<str:day>/", f"/days/{NOW:%Y-%m-%d}/"),
-        Sample("days/<str:day>/", "/days/2020-01-01/"),
-        Sample("search/", "/search/"),
-        Sample("search/", "/search/?q=graph+networks"),
-        Sample("search/", "/search/?q=Ada+Example&order=new"),
-        Sample("search/", "/search/?q=xyzzy"),
-        Sample("search/", "/search/?q=2501.00001"),
-        Sample("search/", "/search/?q=graph&page=9"),
-        Sample("feeds/<str:token>/", f"/feeds/{token('feed', 'reader')}/"),
-        Sample("sitemap.xml", "/sitemap.xml"),
-        Sample("sitemap-<slug:section>.xml", "/sitemap-papers.xml"),
-        Sample("digests/<str:token>/", web_copy_of(digest())),
-        Sample(say, f"/feedback/{token('feedback', 'reader')}/?paper={paper}&value=less"),
-        Sample(say, f"/feedback/{token('feedback', 'reader')}/", {"paper": paper, "value": "save"}),
-        Sample("learned/<str:token>/", f"/learned/{token('preferences', 'reader')}/"),
-        *[
-            Sample("library/<str:token>/", f"/library/{token('preferences', who)}/", sent)
-            for who, sent in [
-                ("reader", None),
-                ("new", None),
-                ("reader", {"text": "hello"}),
-                ("reader", {"text": "Edges between nodes\nEdges without nodes"}),
-                ("reader", {"text": f"Edges between nodes\n{'hello' * 9}"}),
-            ]
-        ],
-        *[
-            Sample("saved/<str:token>/", f"/saved/{token('preferences', who)}/{asked}")
-            for who, asked in [("reader", ""), ("reader", f"?paper={other}"), ("new", "")]
-        ],
-        *[
-            Sample(f"saved/<str:token>/{kind}/", f"/saved/{token('preferences', 'reader')}/{kind}/")
-            for kind in ("bibtex", "ris")
-        ],
-        Sample("why/<str:token>/", f"/why/{token('preferences', 'reader')}/?paper={paper}"),
-        Sample("privacy/", "/privacy/"),
-        Sample("imprint/", "/imprint/"),
-        Sample("embed/", "/embed/"),
-        Sample("robots.txt", "/robots.txt"),
-        Sample("healthz/", "/healthz/"),
-        Sample("healthz/live/", "/healthz/live/"),
-        Sample("metrics", "/metrics"),
+        ),
+        (f"/preferences/{preferences}/", {"action": "export"}),
+    ]
+    return [
+        *map(Sample, shown),
+        *(Sample(*one) for one in sent_in),
         *broken(),
         # The last one, after which there is no such reader.
-        *[
-            Sample(
-                "preferences/<str:token>/",
-                f"/preferences/{token('preferences', 'reader')}/",
-                {"action": action},
-            )
-            for action in ("export", "erase")
-        ],
+        Sample(f"/preferences/{preferences}/", {"action": "erase"}),
     ]
 
 
@@ -258,7 +217,7 @@ def broken() -> list[Sample]:
             status=410,
         ),
     }
-    return [Sample("", f"/{name}", made=page) for name, page in made.items()]
+    return [Sample(f"/{name}", made=page) for name, page in made.items()]
 
 
 def of(name):

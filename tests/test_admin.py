@@ -26,6 +26,8 @@ LISTS = [
     "digest_paper",
     "digest_digest",
     "digest_fittedmodel",
+    "digest_harvest",
+    "digest_coverage",
     "auth_user",
     "admin_logentry",
 ]
@@ -38,6 +40,9 @@ def test_a_list_asks_as_many_queries_for_many_rows_as_for_few(panel, django_asse
         make.topic()
         make.subscriber(topics=[topic], interests="attention")
         User.objects.create(username=f"operator-{n}")
+        Harvest.objects.create(source="arxiv", today=NOW, started_at=NOW, touched_at=NOW)
+        day = NOW.date() - timedelta(days=n)
+        Coverage.objects.create(source="arxiv", day=day, state="fresh", checked_at=NOW)
     planning.plan(NOW)
     for name in LISTS:
         with django_assert_max_num_queries(12, info=name):

@@ -326,7 +326,7 @@ def test_a_database_in_which_nothing_ends_by_itself_is_told():
 
 @pytest.mark.services
 def test_a_redis_that_answers_and_takes_nothing_is_wrong(tmp_path, settings, monkeypatch):
-    """Beat is then said to be dead, which it is not. One that evicts: tests/faults/test_broker.py"""
+    """Beat is then said to be dead, which it is not."""
     services.require("redis-server")
     with closing(Redis(tmp_path)) as redis:
         settings.CELERY_BROKER_URL = redis.url

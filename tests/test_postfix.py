@@ -1,12 +1,10 @@
 """What the log of a real Postfix tells of letters whose answer got lost on the way."""
 
 import os
-import socket
 import subprocess
 import sys
-import threading
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from subscriptions.post.line import Envelope
 from subscriptions.post.oracles import PostfixLog, Question
 from subscriptions.post.transports import transport_for
 from tests import make, services
+from tests.faults.proxy import Proxy
 from tests.postfix import Pipe, Postfix, wait_until
 from tests.smtp_server import MailServer
 
@@ -92,40 +91,6 @@ def beyond_the_log(postfix):
     return moment
 
 
-class Swallower:
-    """A way to the server on which the answer to the final dot gets lost: it hangs up instead."""
-
-    def __init__(self, port):
-        self.server_port = port
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        self.thread = threading.Thread(target=self._serve)
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *error):
-        self.thread.join()
-        self.listener.close()
-
-    def _serve(self):
-        with (
-            self.listener.accept()[0] as client,
-            socket.create_connection(("127.0.0.1", self.server_port)) as server,
-        ):
-            upstream = threading.Thread(target=self._pass_on, args=(client, server))
-            upstream.start()
-            while (reply := server.recv(4096)) and b"queued as" not in reply:
-                client.sendall(reply)
-            client.shutdown(socket.SHUT_RDWR)
-            upstream.join()
-
-    def _pass_on(self, client, server):
-        while data := client.recv(4096):
-            server.sendall(data)
-
-
 def test_a_letter_that_was_handed_over_is_known(postfix):
     began_at = now()
     assert hand_over(postfix.port, HANDED_OVER) == "accepted"
@@ -135,7 +100,8 @@ def test_a_letter_that_was_handed_over_is_known(postfix):
 def test_a_letter_whose_answer_got_lost_is_known(postfix):
     """The case that the oracle is for: Postfix has it, and nobody read that it said so."""
     began_at = now()
-    with Swallower(postfix.port) as way:
+    with closing(Proxy(postfix.port)) as way:
+        way.swallow = lambda reply: b"queued as" in reply
         assert hand_over(way.port, LOST) == "unknown"
     wait_until(lambda: ask(postfix, LOST, began_at=began_at) == "yes")
 

@@ -47,17 +47,6 @@ def listed(panel, name, **asked):
     return list(panel.get(reverse(name), asked).context["cl"].result_list)
 
 
-@pytest.mark.parametrize("name", [HARVESTS, COVERAGE])
-def test_a_list_asks_as_many_queries_for_many_rows_as_for_few(
-    panel, name, django_assert_max_num_queries
-):
-    for n in range(30):
-        run(ago=timedelta(hours=n))
-        covered(f"cs.{n}", day=TODAY - timedelta(days=n % 3))
-    with django_assert_max_num_queries(10):
-        assert len(listed(panel, name)) == 30
-
-
 def test_the_sidebar_leads_to_the_sources(panel):
     html = panel.get(reverse(FIRST_PAGE)).content.decode()
     assert f'href="{reverse(HARVESTS)}"' in html

@@ -53,14 +53,6 @@ def test_the_new_address_is_not_told_from_where_and_the_old_one_is_told_where_to
         assert NEW in said
 
 
-def test_the_button_at_the_end_of_a_move_opens_her_preferences(client):
-    one = reader()
-    ask(client, one)
-    client.post(links.move_url(one, "old", NOW))
-    page = client.post(links.move_url(one, "new", NOW))
-    assert client.get(page.context["preferences_url"]).status_code == 200
-
-
 @pytest.mark.parametrize("side", ["old", "new"])
 def test_one_yes_moves_nothing_however_often(client, side):
     one = reader()
