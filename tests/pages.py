@@ -106,8 +106,9 @@ def furnish() -> None:
     Move.objects.create(subscriber=settled, new_email=settled.email, **done)
     archive.renew(NOW)
     planning.plan(NOW)
-    pick = Digest.objects.get(subscriber=reader).picks.leading().first()
+    pick, saved = Digest.objects.get(subscriber=reader).picks.leading()[:2]
     reader.feedback.create(paper=pick.paper, value="more", at=NOW)
+    reader.feedback.create(paper=saved.paper, value="save", at=NOW)
     tomorrow = NOW + timedelta(days=1)
     PaperEvent.objects.create(paper=pick.paper, kind="revised", note="version 2", at=tomorrow)
     LibraryPaper.objects.create(
@@ -122,7 +123,7 @@ def samples() -> list[Sample]:
     """Return the samples of what `furnish` made."""
     reader = of("reader")
     paper = Digest.objects.get(subscriber=reader).picks.leading().first().paper.pk
-    other = Paper.objects.exclude(pk=paper).first().pk
+    other = Paper.objects.exclude(pk__in=reader.feedback.values("paper")).first().pk
     say, preferences = (token(purpose, "reader") for purpose in ("feedback", "preferences"))
     mover, settled = of("mover").public_id, of("settled").public_id
     wrong = dict.fromkeys(["hour", "language", "mute", "quiet", "timezone", "topics"], "x")

@@ -49,22 +49,6 @@ def test_what_changes_nothing_is_said_to_change_nothing(client, reader):
     )
 
 
-@pytest.mark.parametrize(
-    ("language", "says"),
-    [("en", "Give each side a line of its own"), ("de", "Geben Sie jeder Seite eine eigene Zeile")],
-)
-def test_what_to_write_instead_of_an_operator_is_said(client, reader, language, says):
-    sent = {"action": "preview", "interests": "graph networks OR protein folding"}
-    spoken = {"Accept-Language": language}
-    page = client.post(address(reader), sent, headers=spoken).content.decode()
-    assert "<strong>OR</strong> " in page
-    assert says in page
-    assert "<strong>AND</strong>" not in page
-    assert "<strong>NOT</strong>" not in page
-    sent["interests"] = "graph networks\nprotein folding"
-    assert "<strong>OR</strong>" not in client.post(address(reader), sent).content.decode()
-
-
 @pytest.mark.parametrize("others", ["graph networks", "protein folding"])
 def test_words_that_no_paper_says_are_named(client, reader, others):
     sent = {"action": "preview", "interests": f"{others}\nprotien folding"}

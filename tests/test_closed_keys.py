@@ -4,7 +4,6 @@ import re
 from datetime import timedelta
 
 import pytest
-from django.apps import apps
 from django.urls import get_resolver, reverse
 
 from digest import planning, steering
@@ -15,6 +14,7 @@ from subscriptions.post import delivery, ledger, writing
 from tests import make
 from tests.make import NOW
 from tests.promised import broken
+from tests.tables import everything
 
 pytestmark = pytest.mark.django_db
 
@@ -74,10 +74,6 @@ def path(page, reader):
     return reverse(page, args=[links.own_token(DOORS[page], reader, thing)])
 
 
-def rows():
-    return {model: list(model._base_manager.order_by("pk").values()) for model in apps.get_models()}
-
-
 def keys_in(text):
     """Return the paths in a letter or page that end in a token."""
     return set(re.findall(r"/[a-z]+/[\w-]{22}(?:~[0-9a-f]+)?\.[\w-]{43}/", text))
@@ -119,7 +115,7 @@ def test_a_key_of_before_opens_nothing_and_changes_nothing(client, one, page):
     before = path(page, one)
     assert client.get(before).status_code == 200
     move(one)
-    held = rows()
+    held = everything()
     said = is_told(client.get(before), one)
     assert client.head(before).status_code == 410
     if page != "reader-feed":
@@ -129,7 +125,7 @@ def test_a_key_of_before_opens_nothing_and_changes_nothing(client, one, page):
         response = client.post(before, sent)
         if response.status_code != 405:  # Some pages only show.
             is_told(response, one)
-    assert rows() == held
+    assert everything() == held
     assert client.get(path(page, one)).status_code == 200
 
 
@@ -262,10 +258,10 @@ def test_what_was_asked_before_she_moved_is_answered_by_nobody(client, clock, on
     move(one)
     Subscriber.objects.update(**fields)
     one.refresh_from_db()
-    clock.now, held = MOVED_AT + DAY + MINUTE, rows()
+    clock.now, held = MOVED_AT + DAY + MINUTE, everything()
     for send in (client.get, client.post):
         assert "has moved to another address" in is_told(send(asked), one)
-    assert rows() == held
+    assert everything() == held
 
 
 def test_what_was_asked_before_is_closed_also_for_who_answers_in_that_very_moment(

@@ -73,15 +73,6 @@ def test_whatever_papers_and_readers_say_the_letter_is_valid_and_hers_alone(mate
     assert unsubscribe in page.xpath("//@href")
 
 
-def test_one_readers_letter_leaves_nothing_in_anothers():
-    first, second = (material_of(["Graphs"], pk=pk) for pk in (1, 2))
-    letters = [mime_of(composing.content(one)) for one in (first, second, first)]
-    assert letters[0] == letters[2]
-    for purpose, one in composing.tokens_of([first])[0].items():
-        assert one.encode() in letters[0], purpose
-        assert one.encode() not in letters[1], purpose
-
-
 @pytest.mark.parametrize("moved_at", [None, NOW])  # Who moved has longer links.
 def test_fifty_papers_of_the_longest_kind_leave_the_foot_in_sight(moved_at):
     material = material_of(["&" * 500 for _ in range(50)])

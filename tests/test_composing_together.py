@@ -95,10 +95,11 @@ def test_topics_that_brought_a_paper_are_named_before_those_that_did_not():
 
 @pytest.mark.django_db
 def test_the_first_digest_welcomes_and_no_later_one_does():
-    reader = make.subscriber()
-    assert (
-        "This is your first digest" in composed(stored([make.paper()], subscriber=reader))[0].html
-    )
+    reader = make.subscriber(timezone="America/New_York", hour=6)
+    (content,) = composed(stored([make.paper()], subscriber=reader))
+    for part in (content.text, content.html):
+        assert "This is your first digest" in " ".join(part.split())
+        assert "06:00 New York time" in " ".join(part.split())
     before = reader.letters.create(
         kind="digest", day=NOW.date() - DAY, created_at=NOW, closes_at=NOW, state="missed"
     )

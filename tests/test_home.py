@@ -100,6 +100,7 @@ def test_the_part_that_the_script_asks_for_is_the_one_of_the_page(client, papers
             'nothing to look for in <strong dir="auto">2506.04235, &lt;of the&gt;</strong>',
         ),
         ({"interests": "graphs NOT networks"}, "leaves nothing out"),
+        ({"interests": "graphs OR networks"}, "Give each side a line of its own"),
         ({"interests": "<script>alert(1)</script> graph networks"}, "&lt;script&gt;"),
         ({"topics": "gone"}, "There is no topic called “gone” any more."),
         (

@@ -7,7 +7,7 @@ from django.utils import translation
 
 from subscriptions import links, notices, operating, registry, signup
 from subscriptions.models import Letter, Subscriber
-from subscriptions.post import ledger, office
+from subscriptions.post import office
 from tests import make
 from tests.make import NOW
 from tests.promised import broken
@@ -76,17 +76,6 @@ def test_a_goodbye_is_withheld_where_letters_cannot_reach_her():
     assert deliver(letter) == "not sent: suppressed"
 
 
-def test_a_goodbye_whose_reader_comes_back_while_it_is_handed_over_does_not_leave(monkeypatch):
-    letter, fence = goodbye(), ledger.fence
-
-    def come_back_and_pass(letters, frozen, now):
-        say_yes(letter, NOW)
-        return fence(letters, frozen, now)
-
-    monkeypatch.setattr(ledger, "fence", come_back_and_pass)
-    assert deliver(letter) == "not sent: she came back"
-
-
 @pytest.mark.parametrize(
     "since",
     [
@@ -105,13 +94,6 @@ def test_the_question_goes_only_where_nothing_but_what_came_back_stands_against_
 
 def test_one_who_pauses_is_asked_too():
     assert deliver(question(paused_until=NOW.date() + DAY)) == "sent"
-
-
-@pytest.mark.parametrize("kind", ["confirm", "welcome", "digest", "goodbye"])
-def test_nothing_else_goes_to_one_whose_letters_came_back(kind):
-    reader = question().subscriber
-    letter = office.write(reader, kind, now=NOW, closes_at=NOW + DAY)
-    assert deliver(letter) == "not sent: suppressed"
 
 
 @pytest.mark.parametrize("write", [goodbye, question])

@@ -135,7 +135,7 @@ def waiting_to_confirm():
         ),
         ("ask_to_confirm", waiting_to_confirm, {}, "Sent the confirmation again."),
         ("send_link", make.subscriber, {}, "Sent the link to the preferences."),
-        ("ask", bouncing, {}, "XXX"),
+        ("ask", bouncing, {}, "Asked whether the address is right."),
         (
             "suppress",
             make.subscriber,

@@ -86,12 +86,6 @@ def test_an_old_letter_goes_with_its_digest_and_picks(settings):
     assert Pick.objects.get().digest == Digest.objects.get()
 
 
-def test_letters_between_old_and_new_days_stay(settings):
-    live(10)
-    retention.purge(NOW + settings.KEEP_LETTERS + 4 * DAY + timedelta(hours=3))
-    assert days_of() == [5, 6, 7, 8, 9]
-
-
 def test_letters_of_no_day_go_and_open_ones_stay(settings):
     reader = make.subscriber()
     for state in ("skipped", "planned"):

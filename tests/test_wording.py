@@ -42,6 +42,7 @@ def test_a_letter_says_how_much_of_the_days_list_is_lacking(had, said):
 def test_an_inbox_shows_the_next_titles_or_what_the_only_paper_is_about(titles, said):
     shown = composing.lines_of(material_of(titles))["preheader"]
     assert shown.split(" · New research")[0] == said
+    assert 40 <= len(shown) <= 100
 
 
 def test_the_foot_says_in_her_language_on_which_of_her_days_she_confirmed():

@@ -5,10 +5,10 @@ import pytest
 from digest import planning
 from subscriptions import moving, returns, seals
 from subscriptions.models import Letter, LetterFact
-from subscriptions.post import delivery, recording, suppression
+from subscriptions.post import delivery, recording
 from subscriptions.post.line import Verdict
 from tests.make import NOW
-from tests.moving.acts import DAY, MINUTE, NEW, OLD, agree, ask, reader
+from tests.moving.acts import MINUTE, NEW, OLD, agree, ask, reader
 
 pytestmark = pytest.mark.django_db
 
@@ -47,19 +47,6 @@ def test_who_has_moved_and_reports_the_letter_that_asked_her_gets_no_more(client
     one.refresh_from_db()
     state = {"complained": "suppressed", "unsubscribed": "unsubscribed"}[kind]
     assert (one.email, one.state_at(NOW)) == (NEW, state)
-
-
-def test_what_comes_back_from_the_old_address_says_nothing_of_the_new_one():
-    one = reader(next_due_at=NOW, wants_quiet_days=True)
-    planning.plan(NOW)
-    delivery.deliver_due(lambda: NOW)
-    digest = one.letters.get(day__isnull=False)
-    moving.ask(one, NEW, now=NOW)
-    for side in ("old", "new"):
-        agree(one, side)
-    suppression.after_hard_bounce(digest, "550 5.1.1 no such user", NOW + DAY)
-    one.refresh_from_db()
-    assert one.suppressed_at is None
 
 
 def test_a_refusal_of_the_old_address_that_comes_as_she_moves_says_nothing_of_the_new_one():

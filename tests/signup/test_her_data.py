@@ -5,7 +5,7 @@ import threading
 import pytest
 from django.db import connection
 
-from subscriptions import changing, erasing, operating, registry, signup
+from subscriptions import changing, erasing, registry, signup
 from subscriptions.models import Consent, Letter, Subscriber, Topic, TopicPreference
 from subscriptions.wishes import Wishes
 from tests import make
@@ -13,9 +13,7 @@ from tests.make import NOW
 from tests.signup.acts import (
     DAY,
     DOOR,
-    HOUR,
     MINUTE,
-    bouncing,
     change,
     confirm,
     goodbyes,
@@ -95,14 +93,6 @@ def test_undoing_amid_clicks_that_unsubscribe_leaves_one_goodbye_for_each_leavin
     assert {type(error) for error in errors_of(came_of)} <= {signup.UsedToken}
     left = reader.consents.filter(act="unsubscribed").count()
     assert goodbyes(reader).count() == left
-
-
-@pytest.mark.django_db(transaction=True)
-def test_of_twenty_operators_one_asks():
-    reader = bouncing()
-    came_of = at_once(*20 * [lambda: operating.ask_if_right(reader, now=NOW + HOUR)])
-    assert errors_of(came_of) == []
-    assert reader.letters.count() == 1
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from subscriptions import correspondence, erasing, operating, signup
+from subscriptions import erasing, operating, signup
 from subscriptions.models import Letter, Subscriber
 from subscriptions.post import office
 from subscriptions.wishes import Wishes
@@ -96,20 +96,6 @@ def test_the_goodbye_itself_is_not_among_what_may_yet_arrive():
     unsubscribe(reader)
     goodbyes(reader).update(state="transmitting")
     assert unsubscribe(reader, now=NOW + MINUTE) == 0
-
-
-def test_a_worker_hears_of_the_goodbye_once_it_is_committed(
-    monkeypatch, django_capture_on_commit_callbacks
-):
-    hints = []
-    monkeypatch.setattr(
-        correspondence, "hint", lambda task, *args: hints.append((task.name, *args))
-    )
-    reader = make.subscriber()
-    with django_capture_on_commit_callbacks(execute=True):
-        unsubscribe(reader)
-        assert hints == []
-    assert hints == [("subscriptions.tasks.deliver_letter", goodbyes(reader).get().pk)]
 
 
 def test_the_letters_of_others_go_on():

@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 
 from subscriptions import changing, signup
-from subscriptions.models import Letter, Subscriber, Topic
+from subscriptions.models import Letter, Subscriber
 from subscriptions.wishes import Wishes
 from tests import make
 from tests.make import NOW
@@ -91,13 +91,6 @@ def test_one_who_reads_already_is_told_so_once_a_day():
     assert written == [n % 24 == 0 for n in range(0, 49, 6)]
 
 
-def test_a_suppressed_address_gets_no_letter_and_keeps_its_state():
-    reader = make.subscriber(suppressed_at=NOW, suppressed_reason="bounced")
-    assert subscribe(reader.email, Wishes(interests=["bread"])) is None
-    assert not Letter.objects.exists()
-    assert not Topic.objects.exists()
-
-
 @pytest.mark.parametrize(
     "fields", [{"confirmed_at": None}, {"unsubscribed_at": NOW}, {"suppressed_at": NOW}]
 )
@@ -108,14 +101,6 @@ def test_nobody_is_due_who_does_not_want_letters(fields):
 
 
 # ---- Confirming
-
-
-def test_confirming_makes_the_first_digest_due_at_once():
-    subscribe(timezone="Pacific/Auckland", hour=7)
-    someone = Subscriber.objects.get()
-    confirm(someone, now=NOW + HOUR)
-    assert list(Subscriber.objects.due(NOW + HOUR)) == [someone]
-    assert [consent.act for consent in someone.consents.all()] == ["asked", "confirmed"]
 
 
 def test_of_two_letters_the_other_is_used_too_once_one_is():
