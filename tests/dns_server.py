@@ -1,8 +1,8 @@
 """A DNS server on loopback, over UDP, that answers from a dictionary: name to texts of TXT records.
 
 A name that is not in it doesn't exist; one with no texts has other records: those of `mail` have
-MX records, as "10 mail.example.org.". What it was asked is in `asked`. It can break, for all names
-(`rcode`) or for some (`broken`), or be silent.
+MX records, as "10 mail.example.org.". What it was asked is in `asked`. It can break, for some names
+(`broken`: name to response code), or be silent.
 """
 
 import socketserver
@@ -24,8 +24,7 @@ class DnsServer(socketserver.ThreadingUDPServer):
         self.zone = {}
         self.mail = {}
         self.asked = []
-        self.rcode = dns.rcode.NOERROR
-        self.broken = set()
+        self.broken = {}
         self.silent = False
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
@@ -52,11 +51,10 @@ class Question(socketserver.BaseRequestHandler):
     def answer(self, query, name):
         response = dns.message.make_response(query)
         response.flags |= dns.flags.RA
-        response.set_rcode(self.server.rcode)
         if name in self.server.broken:
-            response.set_rcode(dns.rcode.SERVFAIL)
+            response.set_rcode(self.server.broken[name])
         elif name not in self.server.zone:
-            response.set_rcode(self.server.rcode or dns.rcode.NXDOMAIN)
+            response.set_rcode(dns.rcode.NXDOMAIN)
         elif query.question[0].rdtype == dns.rdatatype.MX:
             if exchanges := self.server.mail.get(name):
                 records = dns.rrset.from_text(f"{name}.", 60, "IN", "MX", *exchanges)

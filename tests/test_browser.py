@@ -290,25 +290,6 @@ def link_in(letter, name):
     return next(one.get("href") for one in page.iter("a") if one.text_content().strip() == name)
 
 
-def test_from_a_strangers_address_to_her_first_digest_without_scripts(site, open_page, outbox):
-    page = open_page(f"{site}/", java_script_enabled=False)
-    page.get_by_label("Your email address").fill("stranger@example.org")
-    page.get_by_label("Your own words").fill("graph networks")
-    page.get_by_role("button", name="Sign up").click()
-    page.get_by_role("heading", name="Look in your inbox").wait_for()
-    deliver()
-    page.goto(link_in(outbox()[-1], "Confirm this address"))
-    page.get_by_role("button", name="Yes, send me the digest").click()
-    page.get_by_text("Your first digest is on its way").wait_for()
-    deliver()
-    digest = outbox()[-1]
-    assert digest["To"] == "stranger@example.org"
-    page.goto(link_in(digest, "Read on the web"))
-    assert page.get_by_role("heading", level=2).filter(has_text="Graph networks").count() == 5
-    page.goto(link_in(digest, "Preferences"))
-    assert page.get_by_label("Your own words").input_value() == "graph networks"
-
-
 def test_who_unsubscribes_by_the_link_of_a_letter_takes_it_back(site, open_page, outbox):
     deliver()
     page = open_page(link_in(outbox()[-1], "Unsubscribe"))

@@ -91,11 +91,6 @@ def test_a_smaller_digest_is_shown_to_lose_papers(client, reader):
     assert "+0 −2 papers" in client.post(address(reader), sent).content.decode()
 
 
-def test_a_wrong_form_is_no_preview(client, reader):
-    sent = {"action": "preview", "size": "900"}
-    assert client.post(address(reader), sent).status_code == 400
-
-
 def test_without_a_model_the_page_says_that_it_is_early(client):
     page = client.post(address(make.subscriber()), {"action": "preview", "interests": "graphs"})
     assert b"the ranking is ready a few minutes after" in page.content

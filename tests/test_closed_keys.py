@@ -149,12 +149,6 @@ def test_who_never_moved_and_a_wish_that_is_not_fulfilled_close_nothing(client, 
     assert [path(page, one) for page in DOORS] == before
 
 
-def test_a_move_closes_no_one_elses_keys(client, one):
-    other = make.subscriber("other@example.org")
-    move(one)
-    assert client.get(links.preferences_url(other)).status_code == 200
-
-
 def test_a_page_that_was_left_open_says_nothing_for_her_by_its_closed_way_back(client, one):
     back = links.own_token("preferences", one)
     move(one)

@@ -52,22 +52,14 @@ def test_the_doctor_says_why_the_database_is_away_and_asks_it_for_no_promises(ca
 
 
 @pytest.mark.django_db
-def test_a_command_says_why_the_database_is_away(settings):
+@pytest.mark.parametrize("command", ["sending", "upgrade"])
+def test_a_command_says_why_the_database_is_away(settings, command):
     settings.IS_PUBLIC = True
     with (
         connection.execute_wrapper(refuse_all),
-        pytest.raises(CommandError, match='database "papers" does not exist'),
+        pytest.raises(CommandError, match='does not answer.*database "papers" does not exist'),
     ):
-        call_command("sending")
-
-
-@pytest.mark.django_db
-def test_an_upgrade_of_a_database_that_is_away_ends_with_a_sentence():
-    with (
-        connection.execute_wrapper(refuse_all),
-        pytest.raises(CommandError, match="does not answer"),
-    ):
-        call_command("upgrade")
+        call_command(command)
 
 
 @pytest.mark.django_db

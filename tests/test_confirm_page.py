@@ -8,6 +8,7 @@ from django.test import Client
 from tests import make
 from tests.make import NOW
 from tests.readers_pages import BOUNCING, STATES, answer, url
+from tests.signup.acts import accepted
 from tests.tables import everything
 
 pytestmark = pytest.mark.django_db
@@ -61,15 +62,23 @@ def test_where_the_next_digest_comes_later_than_at_her_hour_the_page_says_why(
     assert ("That is later than your hour" in page) == is_put_off
 
 
-def test_who_is_back_within_hours_of_a_digest_is_told_why_the_next_comes_late(client):
+@pytest.mark.parametrize(
+    ("kind", "fields", "hour", "is_late"),
+    [
+        ("goodbye", {"unsubscribed_at": NOW, "hour": 6, "timezone": "Asia/Tokyo"}, "08:00", True),
+        ("confirm", {"unsubscribed_at": NOW - timedelta(hours=2)}, "07:00", False),
+    ],
+)
+def test_who_is_back_within_hours_of_a_digest_is_promised_none_before_her_next(
+    client, kind, fields, hour, is_late
+):
     had = NOW - timedelta(hours=1)
-    reader = make.subscriber(unsubscribed_at=NOW, next_due_at=None, hour=6, timezone="Asia/Tokyo")
-    reader.letters.create(
-        kind="digest", day=NOW.date(), state="accepted", created_at=had, closes_at=had, ended_at=had
-    )
-    page = client.post(answer("goodbye", reader)).content.decode()
-    assert "comes on Tuesday, 2\u00a0June, 08:00" in page
-    assert "That is later than your hour" in page
+    reader = make.subscriber(confirmed_at=NOW - timedelta(days=1), next_due_at=None, **fields)
+    accepted(reader, NOW.date(), at=had)
+    page = client.post(answer(kind, reader)).content.decode()
+    assert "on its way" not in page
+    assert f"comes on Tuesday, 2\u00a0June, {hour}" in page
+    assert ("That is later than your hour" in page) == is_late
 
 
 @pytest.mark.parametrize("kind", ["goodbye", "bounced"])

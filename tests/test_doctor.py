@@ -5,6 +5,7 @@ import shutil
 from collections import namedtuple
 from contextlib import closing
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from celery import Celery
@@ -91,6 +92,7 @@ def test_the_disk_is_told_of_where_the_database_does_not_answer(monkeypatch):
     ("name", "value", "what", "grade", "said"),
     [
         ("SLIPS", [("DATABSE_URL", "DATABASE_URL")], "settings", "note", "is DATABASE_URL meant?"),
+        ("DATA_DIR", Path("/no/such"), "data", "wrong", "(No such file or directory): make it"),
         ("SITE_URL", "http://127.0.0.1:8000", "site", "wrong", "add it to ALLOWED_HOSTS"),
         ("ALLOWED_HOSTS", ["x.example"], "site", "wrong", "add it to ALLOWED_HOSTS"),
         ("IS_HTTPS", False, "site", "note", "set up TLS"),
@@ -204,13 +206,6 @@ def test_a_domain_that_is_known_at_home_alone_has_nothing_to_publish(settings):
     grade, said = told("DNS records")
     assert grade == "note"
     assert "there is nothing to publish" in said
-
-
-def test_a_data_folder_that_is_not_there_is_wrong_with_what_to_do(settings, tmp_path):
-    settings.DATA_DIR = tmp_path / "gone"
-    grade, said = told("data")
-    assert grade == "wrong"
-    assert "can't be written to (No such file or directory): make it" in said
 
 
 @pytest.mark.parametrize(

@@ -55,15 +55,11 @@ def test_a_report_from_the_pipe_is_recorded(monkeypatch, letter):
     assert letter.subscriber.suppressed_by == "bounced"
 
 
-def test_the_pipe_tells_the_address(monkeypatch, letter):
-    told = ["--recipient", address_of(letter)]
+@pytest.mark.parametrize("is_alias", [False, True])
+def test_the_pipe_tells_the_address_or_an_alias_in_the_environment(monkeypatch, letter, is_alias):
+    told = ["--recipient", address_of(letter)] * (not is_alias)
+    monkeypatch.setenv("ORIGINAL_RECIPIENT", address_of(letter) * is_alias)
     assert pipe(monkeypatch, report("postmaster@paperboy.example"), *told) == 0
-    assert letter.facts.exists()
-
-
-def test_an_alias_tells_the_address_in_the_environment(monkeypatch, letter):
-    monkeypatch.setenv("ORIGINAL_RECIPIENT", address_of(letter))
-    assert pipe(monkeypatch, report("postmaster@paperboy.example")) == 0
     assert letter.facts.exists()
 
 

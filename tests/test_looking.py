@@ -14,6 +14,7 @@ from subscriptions.post import delivery
 from subscriptions.wishes import Wishes
 from tests import make
 from tests.make import NOW
+from tests.tables import everything
 
 URL = re.compile(r"https?://[^\s<>\"]+")
 SCANNER = {"Sec-Purpose": "prefetch", "User-Agent": "a scanner", "Purpose": "prefetch"}
@@ -50,17 +51,10 @@ def links_of(message):
 
 def as_it_is():
     """Return the database as it is: all rows, and on SQLite each byte of its files."""
-    with connection.cursor() as cursor:
-        tables = connection.introspection.table_names(cursor)
-        rows = {}
-        for table in tables:
-            cursor.execute(f'SELECT * FROM "{table}" ORDER BY 1')
-            rows[table] = cursor.fetchall()
-    files = []
-    if connection.vendor == "sqlite":
-        name = connection.settings_dict["NAME"]
-        files = [Path(one).read_bytes() for one in (name, f"{name}-wal")]
-    return rows, files
+    if connection.vendor != "sqlite":
+        return everything()
+    name = connection.settings_dict["NAME"]
+    return everything(), [Path(one).read_bytes() for one in (name, f"{name}-wal")]
 
 
 @pytest.mark.django_db(transaction=True)

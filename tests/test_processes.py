@@ -234,14 +234,18 @@ def test_who_signs_up_gets_one_digest_and_nobody_lifts_a_finger(open_house, sink
     wait_until(lambda: states(open_house) == ["accepted", "accepted"], 10)
     assert [to for to, _ in sink.arrived] == [[READER], [READER]]
     [digest] = sink.letters("digest")
-    papers = papers_in(digest)
+    known = {paper["id"]: paper for paper in PAPERS}
+    papers = [known[id] for id in re.findall(r'data-paper-id="([^"]+)"', html_of(digest))]
     assert len(papers) > 3
     assert all("graph" in f"{paper['title']} {paper['abstract']}".lower() for paper in papers)
     assert all(open_house.is_healthy(name) for name in ("web", "worker", "beat"))
     links = set(re.findall(r"http://127\.0\.0\.1:\d+/[a-z]+/([\w.~-]{60,})/", html_of(digest)))
     knock_at_everything(open_house, links)
 
-    lines = {name: lines_of(log) for name, log in open_house.logs().items()}
+    lines = {  # Celery's banner is no object.
+        name: [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+        for name, log in open_house.logs().items()
+    }
     assert any("POST /subscribe/: 200" in line["message"] for line in lines["web"])
     assert all(line.get("request") for line in lines["web"] if line["logger"] == "config.logs")
     assert any(line["logger"] == "gunicorn.error" for line in lines["web"])
@@ -324,11 +328,6 @@ def states(house):
     return [state for (state,) in rows]
 
 
-def lines_of(log):
-    """Return the lines of a log that are objects. Celery's banner is none."""
-    return [json.loads(line) for line in log.splitlines() if line.startswith("{")]
-
-
 def told_to_redis(house):
     """Return all that Redis was ever told, with the bodies of messages decoded."""
     told = b"".join(file.read_bytes() for file in house.folder.glob("appendonlydir/*.aof"))
@@ -339,9 +338,3 @@ def told_to_redis(house):
 
 def html_of(letter):
     return letter.get_body(["html"]).get_content()
-
-
-def papers_in(digest):
-    """Return its papers, best first."""
-    known = {paper["id"]: paper for paper in PAPERS}
-    return [known[id] for id in re.findall(r'data-paper-id="([^"]+)"', html_of(digest))]

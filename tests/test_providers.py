@@ -153,13 +153,6 @@ def test_a_success_ends_the_row_of_complaints():
     assert providers.slow_down("google", "450 4.7.1 slower", now) == now + MINUTE
 
 
-def test_the_operators_rate_holds_from_the_first_letter(settings):
-    settings.PROVIDER_RATES = {"google": 60.0}
-    letters = ten_for(count=30)
-    assert len(providers.allot(letters, NOW).allowed) == 1
-    assert len(providers.allot(letters, NOW + 5 * SECOND).allowed) == 5
-
-
 @pytest.mark.parametrize("rate", [30.0, 600.0])
 def test_the_lower_of_both_wishes_counts(settings, rate):
     settings.PROVIDER_RATES = {"google": rate}

@@ -139,15 +139,10 @@ def waiting_to_confirm():
         (
             "suppress",
             make.subscriber,
-            {"reason": "asked by phone"},
-            "Kept letters from the address: asked by phone",
+            {"reason": "a call"},
+            "Kept letters from the address: a call",
         ),
-        (
-            "suppress",
-            bouncing,
-            {"reason": "asked by phone"},
-            "Kept letters from the address: asked by phone",
-        ),
+        ("suppress", bouncing, {"reason": "a call"}, "Kept letters from the address: a call"),
         ("unsubscribe", make.subscriber, {}, "Unsubscribed."),
     ],
 )

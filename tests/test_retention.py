@@ -282,10 +282,15 @@ def baked(table, moment):
     }[table]()
 
 
-def test_an_alarm_that_stands_is_kept_however_old(settings):
+def test_what_goes_by_a_rule_of_its_own_goes_and_the_other_stays():
     Alarm.objects.create(name="disk", raised_at=NOW - 999 * DAY, holds_until=NOW + DAY)
+    for days in (-1, 1):
+        Session.objects.create(session_key=f"of {days}", expire_date=NOW + days * DAY)
+        counted_at = NOW - (30 - days) * DAY
+        Provider.objects.create(name=f"of {days}", pace=60, counted_at=counted_at)
     upkeep.purge(NOW)
-    assert Alarm.objects.exists()
+    assert Alarm.objects.exists()  # It stands.
+    assert Session.objects.get().session_key == Provider.objects.get().name == "of 1"
 
 
 def test_addresses_that_nobody_confirms_are_forgotten_after_a_month():
@@ -343,17 +348,3 @@ def test_what_was_asked_for_before_leaving_is_proof_and_stays():
     signup.note(reader, "asked", signup.Door("a test"), NOW - 99 * DAY)
     upkeep.purge(NOW)
     assert reader.consents.exists()
-
-
-def test_sessions_that_have_expired_go(settings):
-    for days in (-1, 1):
-        Session.objects.create(session_key=f"of {days}", expire_date=NOW + days * DAY)
-    upkeep.purge(NOW)
-    assert Session.objects.get().session_key == "of 1"
-
-
-def test_providers_that_nobody_wrote_to_for_a_month_are_forgotten():
-    for name, days in (("old.example", 31), ("new.example", 29)):
-        Provider.objects.create(name=name, pace=60, counted_at=NOW - days * DAY)
-    upkeep.purge(NOW)
-    assert Provider.objects.get().name == "new.example"

@@ -18,15 +18,12 @@ def test_the_sitemap_leads_to_every_paper_topic_and_day(client, settings):
     make.topic("Graph networks")
     make.topic("Not offered", is_offered=False)
     paper = make.paper(id="math/0309136")
-    index = lxml.etree.fromstring(client.get("/sitemap.xml").content)
-    places = index.xpath("//*[local-name()='loc']/text()")
+    places = addresses(client, "/sitemap.xml")
     assert [place.rpartition("/")[2] for place in places] == [
         f"sitemap-{name}.xml" for name in ("pages", "topics", "days", "papers")
     ]
-    found = set()
-    for place in places:
-        told = lxml.etree.fromstring(client.get("/" + place.rpartition("/")[2]).content)
-        found.update(told.xpath("//*[local-name()='loc']/text()"))
+    paths = [place.removeprefix(settings.SITE_URL) for place in places]
+    found = {address for path in paths for address in addresses(client, path)}
     assert {
         "https://papers.example.org/",
         "https://papers.example.org/topics/graph-networks/",

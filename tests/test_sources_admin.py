@@ -47,12 +47,6 @@ def listed(panel, name, **asked):
     return list(panel.get(reverse(name), asked).context["cl"].result_list)
 
 
-def test_the_sidebar_leads_to_the_sources(panel):
-    html = panel.get(reverse(FIRST_PAGE)).content.decode()
-    assert f'href="{reverse(HARVESTS)}"' in html
-    assert f'href="{reverse(COVERAGE)}"' in html
-
-
 def test_runs_are_found_by_source_state_and_day(panel):
     failed = run(state="failed", ago=timedelta(days=2))
     done = run()

@@ -73,18 +73,6 @@ def test_after_a_scanner_has_looked_the_reader_can_still_act(client):
     assert reader.state_at(NOW) == "active"
 
 
-def test_who_is_back_on_the_day_of_her_digest_is_promised_none_before_her_next(client, clock):
-    had = NOW - timedelta(hours=2)
-    reader = make.subscriber(confirmed_at=NOW - DAY, unsubscribed_at=had, asked_at=NOW)
-    reader.letters.create(
-        kind="digest", day=NOW.date(), state="accepted", created_at=had, closes_at=had, ended_at=had
-    )
-    page = client.post(url("confirm", reader)).content.decode()
-    assert "Your address is confirmed" in page
-    assert "on its way" not in page
-    assert "Your next digest comes on Tuesday, 2\u00a0June, 07:00." in page
-
-
 def test_saving_the_preferences_as_they_are_shown_changes_nothing(client):
     offered, muted, retired = make.topic(), make.topic(), make.topic(is_offered=False)
     reader = make.subscriber(

@@ -9,6 +9,7 @@ from digest.models import Coverage, Feedback, Harvest, Tally
 from subscriptions.models import Letter, LetterFact, Subscriber
 from tests import make
 from tests.make import NOW
+from tests.test_lists import letter
 
 pytestmark = pytest.mark.django_db
 
@@ -18,12 +19,6 @@ TODAY = NOW.date()
 
 def counted(measure, day=TODAY):
     return Tally.objects.get(measure=measure, day=day).counts
-
-
-def letter(reader, at=NOW, state="accepted", kind="digest", **fields):
-    day = at.date() if kind == "digest" else None
-    moments = {"created_at": at, "closes_at": at + DAY, "ended_at": at}
-    return reader.letters.create(kind=kind, state=state, day=day, **moments | fields)
 
 
 def harvest(at=NOW, source="arxiv", **fields):

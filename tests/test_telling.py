@@ -4,7 +4,6 @@ import re
 import statistics
 import time
 from collections import Counter
-from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
@@ -47,25 +46,15 @@ def sign_up(client, email, **wishes):
 
 
 def work(client, email, **wishes):
-    """Return what the database is told to do for one sign-up."""
-    with told() as work:
-        sign_up(client, email, **wishes)
-    return work
-
-
-@contextmanager
-def told():
-    """Count what the database is told to do meanwhile: how often, which verb, where.
-
-    Savepoints may end one way or the other.
-    """
+    """Count what the database is told to do for one sign-up: how often, which verb, where."""
     counted = Counter()
     with CaptureQueriesContext(connection) as queries:
-        yield counted
+        sign_up(client, email, **wishes)
     for query in queries:
         match = re.match(r'(\w+)(?:.*?"([a-z_]+)")?', query["sql"], re.DOTALL)
-        if match[1] not in ("RELEASE", "ROLLBACK"):
+        if match[1] not in ("RELEASE", "ROLLBACK"):  # Savepoints may end either way.
             counted[" ".join(filter(None, match.groups()))] += 1
+    return counted
 
 
 @pytest.mark.django_db

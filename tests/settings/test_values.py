@@ -10,7 +10,6 @@ from tests.settings.environment import PUBLIC
     ("name", "value", "sentence"),
     [
         ("NEW_DAYS", "0", "NEW_DAYS must be a whole number above zero, not '0'."),
-        ("NEW_DAYS", "-1", "NEW_DAYS must be a whole number above zero, not '-1'."),
         ("NEW_DAYS", "seven", "NEW_DAYS must be a whole number above zero, not 'seven'."),
         ("NEW_DAYS", "1.5", "NEW_DAYS must be a whole number above zero, not '1.5'."),
         ("NEW_DAYS", "401", "NEW_DAYS is 401: above KEEP_LETTERS_DAYS, readers would get papers"),

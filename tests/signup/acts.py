@@ -57,7 +57,3 @@ def goodbyes(subscriber):
 def bouncing(now=NOW, **fields):
     """Make a reader to whom letters came back."""
     return make.subscriber(suppressed_at=now, suppressed_by="bounced", **fields)
-
-
-def stances(subscriber):
-    return {p.topic.query: p.stance for p in subscriber.preferences.select_related("topic")}

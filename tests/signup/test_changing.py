@@ -14,7 +14,8 @@ from subscriptions.post import office, suppression
 from subscriptions.wishes import Wishes
 from tests import make
 from tests.make import NOW
-from tests.signup.acts import DAY, DOOR, HOUR, MINUTE, accepted, change, stances, subscribe
+from tests.readers_pages import stances
+from tests.signup.acts import DAY, DOOR, HOUR, MINUTE, accepted, change, subscribe
 
 pytestmark = pytest.mark.django_db
 
@@ -121,13 +122,6 @@ def test_resuming_brings_the_next_digest_at_her_hour_and_none_for_a_day_that_had
     changing.resume(reader, now=NOW)
     reader.refresh_from_db()
     assert reader.next_due_at == NOW + DAY + 8 * HOUR
-
-
-def test_resuming_without_a_pause_changes_nothing():
-    reader = make.subscriber(next_due_at=NOW - HOUR)
-    changing.resume(reader, now=NOW)
-    reader.refresh_from_db()
-    assert reader.next_due_at == NOW - HOUR
 
 
 def test_the_operator_pauses_and_resumes_only_who_gets_digests():

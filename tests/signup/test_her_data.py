@@ -10,6 +10,7 @@ from subscriptions.models import Consent, Letter, Subscriber, Topic, TopicPrefer
 from subscriptions.wishes import Wishes
 from tests import make
 from tests.make import NOW
+from tests.readers_pages import stances
 from tests.signup.acts import (
     DAY,
     DOOR,
@@ -18,7 +19,6 @@ from tests.signup.acts import (
     confirm,
     goodbyes,
     say_yes,
-    stances,
     subscribe,
     unsubscribe,
 )

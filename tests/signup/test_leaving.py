@@ -10,6 +10,7 @@ from subscriptions.post import office
 from subscriptions.wishes import Wishes
 from tests import make
 from tests.make import NOW
+from tests.readers_pages import stances
 from tests.signup.acts import (
     DAY,
     HOUR,
@@ -19,7 +20,6 @@ from tests.signup.acts import (
     confirm,
     goodbyes,
     say_yes,
-    stances,
     subscribe,
     unsubscribe,
 )
@@ -73,13 +73,6 @@ def test_one_last_letter_says_goodbye_after_those_that_wait_are_called_off():
     goodbye = goodbyes(reader).get()
     assert goodbye.created_at == NOW + HOUR
     assert goodbye.created_at < goodbye.closes_at < goodbye.created_at + 7 * DAY
-
-
-def test_a_second_unsubscribe_writes_no_second_goodbye_and_lets_the_first_go():
-    reader = make.subscriber()
-    unsubscribe(reader)
-    unsubscribe(reader, now=NOW + MINUTE)
-    assert goodbyes(reader).get().state == "planned"
 
 
 def test_a_second_unsubscribe_leaves_the_confirmation_that_was_asked_for_since():

@@ -9,6 +9,7 @@ from subscriptions.models import Letter, Subscriber
 from subscriptions.wishes import Wishes
 from tests import make
 from tests.make import NOW
+from tests.readers_pages import stances
 from tests.signup.acts import (
     DAY,
     DOOR,
@@ -16,7 +17,6 @@ from tests.signup.acts import (
     MINUTE,
     accepted,
     confirm,
-    stances,
     subscribe,
     unsubscribe,
 )
