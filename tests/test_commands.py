@@ -57,7 +57,7 @@ def test_a_command_says_why_the_database_is_away(settings, command):
     settings.IS_PUBLIC = True
     with (
         connection.execute_wrapper(refuse_all),
-        pytest.raises(CommandError, match='does not answer.*database "papers" does not exist'),
+        pytest.raises(CommandError, match=r'does not answer.*database "papers" does not exist'),
     ):
         call_command(command)
 
