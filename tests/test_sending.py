@@ -12,7 +12,7 @@ from django.core.management import call_command
 from django.db import transaction
 from django.urls import reverse
 
-from digest import checkup, health
+from digest import checkup
 from subscriptions.models import Letter, LetterFact, Provider, Sending
 from subscriptions.post import delivery, office, sending, status
 from subscriptions.post.journal import Journal
@@ -207,12 +207,6 @@ def test_the_first_page_says_at_its_top_that_no_letters_leave(panel):
     sending.stop("Ada", NOW)
     text = text_of(panel.get(reverse("admin:index")))
     assert "No letters leave Sending was stopped on 1 June 2026 at 12:00 UTC by Ada." in text
-
-
-def test_everybody_may_learn_that_no_letters_leave_and_not_why():
-    assert health.degradations(NOW) == []
-    sending.stop("Ada", NOW)
-    assert health.degradations(NOW) == ["No letters leave for now: the panel says why."]
 
 
 # ---- A letter's page

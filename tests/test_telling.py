@@ -4,6 +4,7 @@ import re
 import statistics
 import time
 from collections import Counter
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
@@ -46,15 +47,25 @@ def sign_up(client, email, **wishes):
 
 
 def work(client, email, **wishes):
-    """Count what the database is told to do for one sign-up: how often, which verb, where."""
+    """Return what the database is told to do for one sign-up."""
+    with told() as work:
+        sign_up(client, email, **wishes)
+    return work
+
+
+@contextmanager
+def told():
+    """Count what the database is told to do meanwhile: how often, which verb, where.
+
+    Savepoints may end one way or the other.
+    """
     counted = Counter()
     with CaptureQueriesContext(connection) as queries:
-        sign_up(client, email, **wishes)
+        yield counted
     for query in queries:
         match = re.match(r'(\w+)(?:.*?"([a-z_]+)")?', query["sql"], re.DOTALL)
-        if match[1] not in ("RELEASE", "ROLLBACK"):  # Savepoints may end either way.
+        if match[1] not in ("RELEASE", "ROLLBACK"):
             counted[" ".join(filter(None, match.groups()))] += 1
-    return counted
 
 
 @pytest.mark.django_db

@@ -54,7 +54,6 @@ def test_the_trail_is_searched_and_filtered(panel):
         assert [one for one in entries if entries[one] in text] == [found]
     assert "Unsubscribed." in told(panel, user=of_reader.user_id)
     assert "Unsubscribed." not in told(panel, action_time_to="2020-01-01")
-    assert "Unsubscribed." in told(panel, kind="x")
 
 
 def test_the_trail_of_nobody_and_of_no_kind_is_the_whole_trail(panel):
