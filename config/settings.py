@@ -86,6 +86,7 @@ SOURCE_URL = web_address("SOURCE_URL")
 INSTALLED_APPS = [
     "unfold.apps.BasicAppConfig",
     "unfold.contrib.filters",
+    "unfold.contrib.import_export",
     "config.panel.PanelConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -93,6 +94,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.sitemaps",
     "django.contrib.staticfiles",
+    "import_export",
     "subscriptions",
     "digest",
 ]
@@ -471,6 +473,9 @@ UNFOLD = {
     "DASHBOARD_CALLBACK": "digest.admin.today.dashboard",
     "SIDEBAR": {"navigation": menu.NAVIGATION},
 }
+
+# In CSV: a spreadsheet runs a cell that begins with =. digest/packs.py leaves YAML and JSON alone.
+IMPORT_EXPORT_ESCAPE_FORMULAE_ON_EXPORT = True
 
 # ---- What else is in the environment, and looks like one of the names above
 

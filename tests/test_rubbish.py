@@ -140,7 +140,8 @@ def test_no_page_breaks_by_a_row_that_is_none(visit, value):
 
 #: What the panel's forms send, under their names.
 SENT = [
-    *("topic", "query", "categories", "into", "confirmed", "name", "slug", "pack", "readers"),
+    *("topic", "query", "categories", "into", "confirmed", "name", "slug", "readers"),
+    *("import_file_name", "original_file_name", "format", "resource", "export_items"),
     *("action", "index", "select_across", "_selected_action", "_form_submitted", "post"),
     *("username", "password1", "old_password", "email", "groups", "next", "_popup", "_to_field"),
     *("until", "reason", "timezone", "hour", "size", "paused_until", "days", "floor", "latent"),

@@ -8,6 +8,7 @@ from threading import Event
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
+from django.core import signing
 from django.db import IntegrityError, connection
 from django.db.models.sql import DeleteQuery
 from django.test import Client
@@ -28,15 +29,9 @@ from tests.threads import at_once, errors_of
 pytestmark = pytest.mark.django_db(transaction=True)
 
 rounds = pytest.mark.usefixtures("again")
-PACK = """format = 1
-[[topic]]
-slug = "reefs"
-name = "Reefs"
-query = "coral reefs"
-[[topic]]
-slug = "graphs"
-name = "Graphs"
-query = "graph networks"
+PACK = """
+- {slug: reefs, name: Reefs, query: coral reefs}
+- {slug: graphs, name: Graphs, query: graph networks}
 """
 
 
@@ -64,8 +59,9 @@ class Operator:
         return self.send(url, sent | {"into": into.pk, "confirmed": into.pk})
 
     def take_in(self, pack):
-        url = reverse("admin:subscriptions_topic_import_pack")
-        return self.send(url, {"pack": pack, "confirmed": "yes"})
+        sent = {"import_file_name": signing.dumps(pack, salt="import"), "format": "0"}
+        url = reverse("admin:subscriptions_topic_process_import")
+        return self.send(url, sent | {"original_file_name": "topics.yaml"})
 
 
 @pytest.fixture(params=[0, *(pytest.param(one, marks=pytest.mark.nightly) for one in range(1, 9))])
@@ -276,10 +272,9 @@ def test_two_take_the_same_pack_in_and_each_topic_is_there_once(ada, bob):
 
 @rounds
 def test_two_take_in_packs_that_change_the_same_topics_the_other_way_round(ada, bob):
-    parts = PACK.split("[[topic]]")
     for slug in ("reefs", "graphs"):
         make.topic(slug)
-    other = "[[topic]]".join([parts[0], parts[2], parts[1]]).replace("coral", "blue")
+    other = "\n".join(reversed(PACK.splitlines())).replace("coral", "blue")
     both(partial(ada.take_in, PACK), partial(bob.take_in, other))
     assert Topic.objects.get(slug="reefs").query in ("coral reefs", "blue reefs")
 

@@ -95,7 +95,7 @@ class TopicChangeList(LargeChangeList):
 
 
 @admin.register(Topic)
-class TopicAdmin(Large, Page):
+class TopicAdmin(packs.Packs, Large, Page):
     form = TopicForm
     list_display = ["name", "short_query", "is_offered", "followers", "muted_by"]
     list_filter = [OwnerFilter]
@@ -107,8 +107,7 @@ class TopicAdmin(Large, Page):
     fields = ["name", "slug", "query", "categories", "description", "is_offered"]
     formfield_overrides = {models.TextField: {"widget": UnfoldAdminTextareaWidget({"rows": 4})}}
     list_per_page = 50
-    actions = ["merge_selected", "export_selected"]
-    actions_list = ["import_pack", "export_all"]
+    actions = ["merge_selected"]
     actions_detail = ["readers"]
     change_form_outer_after_template = "admin/subscriptions/topic/matches.html"
 
@@ -142,9 +141,6 @@ class TopicAdmin(Large, Page):
     def has_merge_permission(self, request):
         """Merging ends a topic: who may not delete one may not merge it."""
         return self.has_change_permission(request) and self.has_delete_permission(request)
-
-    def has_import_permission(self, request):
-        return self.has_add_permission(request) and self.has_change_permission(request)
 
     def get_fields(self, request, obj=None):
         if obj is not None and obj.owner_id is not None:
@@ -195,18 +191,6 @@ class TopicAdmin(Large, Page):
     @action(description="Merge into another topic…", permissions=["merge"])
     def merge_selected(self, request, queryset):
         return merging.page(self, request, queryset)
-
-    @action(description="Export to a file", permissions=["view"])
-    def export_selected(self, request, queryset):
-        return packs.export(queryset)
-
-    @action(description="Export", permissions=["view"], url_path="export", icon="download")
-    def export_all(self, request):
-        return packs.export(Topic.objects.all())
-
-    @action(description="Import", permissions=["import"], url_path="import", icon="upload")
-    def import_pack(self, request):
-        return packs.page(self, request)
 
     @action(description="Followers", permissions=["view"], url_path="followers", icon="group")
     def readers(self, request, object_id):

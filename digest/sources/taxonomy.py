@@ -253,6 +253,15 @@ def named(text: str) -> str:
     return canonical(NAMES.get(text.strip().lower(), ""))
 
 
+def listed(names: list) -> list[str]:
+    """Return categories as arXiv writes them, each once. Raises ValueError for an unknown one."""
+    names = [name for name in (str(name).strip() for name in names) if name]
+    if unknown := [name for name in names if not named(name)]:
+        told = ", ".join(unknown)[:100]
+        raise ValueError(f"arXiv has no category called {told}. They are like cs.LG, stat.ML.")
+    return list(dict.fromkeys(NAMES[name.lower()] for name in names))
+
+
 def meant(text: str) -> tuple[str, ...]:
     """Return the categories that a text is the name of: one, those of an archive, or those of all
     in a list of such names; else none.
