@@ -170,7 +170,7 @@ def day(request, day):
     day = _day(day)
     papers = Paper.objects.filter(day=day).order_by(F("upvotes").desc(nulls_last=True), "pk")
     others = Paper.objects.order_by("day").values_list("day", flat=True)
-    page = _page(papers, request)
+    page = Paginator(papers, DAY_PAGE).get_page(request.GET.get("page"))
     context = {
         "day": day,
         "page": page,
@@ -194,10 +194,6 @@ def _day(text):
 def _tomorrow():
     """Return the day that has begun already somewhere."""
     return timezone.localdate() + timedelta(days=1)
-
-
-def _page(papers, request):
-    return Paginator(papers, DAY_PAGE).get_page(request.GET.get("page"))
 
 
 # ---- The search
