@@ -127,9 +127,4 @@ def _kept(make, *key):
     """Return what was made for this key and language lately, or make it."""
     told = "\n".join(map(str, (*key, get_language())))
     name = f"home:{sha256(told.encode()).hexdigest()}"
-    pages = caches["pages"]
-    part = pages.get(name)
-    if part is None:
-        part = make()
-        pages.set(name, part, KEPT)
-    return part
+    return caches["pages"].get_or_set(name, make, KEPT)
