@@ -145,6 +145,20 @@ def panel(chromium, live_server):
         yield opened
 
 
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(("width", "is_open"), [(1279, False), (1280, True), (1281, True)])
+def test_the_menu_is_open_where_there_is_room(panel, width, is_open):
+    page = panel("index", {"width": width, "height": 900})
+    menu, states = page.locator("#nav-sidebar"), ["visible", "hidden"]
+    first, then = states if is_open else reversed(states)
+    menu.wait_for(state=first)
+    page.get_by_text("dock_to_right").click()
+    menu.wait_for(state=then)
+    page.reload()
+    page.wait_for_function("typeof Alpine.$data(document.documentElement).sidebarOpen == 'boolean'")
+    menu.wait_for(state="hidden")  # Because it was closed, or again for want of room.
+
+
 #: How wide the first column is, boxes to tick left aside.
 FIRST_COLUMN = """() => {
     const cell = document.querySelector(".data-row th, .data-row td:not(.action-checkbox)");
