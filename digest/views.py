@@ -294,7 +294,7 @@ def ready(request):
 
     A stale source is no reason: letters go out without it. It is told as degraded.
     """
-    reasons = health.reasons_not_ready()
+    reasons = health.reasons_not_ready() or health.reasons_not_writable()
     body = {
         "status": "not ready" if reasons else "ready",
         "reasons": reasons,
