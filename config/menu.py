@@ -61,7 +61,6 @@ NAVIGATION = [
         "items": [
             page("Papers", "article", "digest_paper_changelist"),
             page("Models", "model_training", "digest_fittedmodel_changelist"),
-            page("Replay", "replay", "digest_fittedmodel_replay"),
         ],
     },
     {
