@@ -77,7 +77,6 @@ NAVIGATION = [
             page("Letters", "mail", "subscriptions_letter_changelist"),
             page("Came back", "undo", "subscriptions_letterfact_changelist"),
             page("Sending", "outgoing_mail", "subscriptions_sending_changelist"),
-            page("Promises", "verified", "digest_digest_promises", "digest.view_figures"),
         ],
     },
     {

@@ -32,7 +32,6 @@ OURS = (
     "admin_logentry_changelist",
     "auth_user_change",
     "digest_digest_change",
-    "digest_digest_promises",
     "index",
     "subscriptions_sending_changelist",
     "subscriptions_sending_stop",

@@ -58,7 +58,6 @@ TABLE = {
     **pages("digest_coverage", "ocv"),
     **pages("digest_fittedmodel", "ocv"),
     **pages("digest_digest", "o"),
-    "digest_digest_promises": ("ocv", "ocv"),
     "digest_digest_preview": ("o", "o"),
     **pages("subscriptions_topic", "oc", change="oc", add="oc", delete="oc"),
     "subscriptions_topic_matches": ("", "oc"),
