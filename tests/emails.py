@@ -6,7 +6,7 @@ from django.utils import translation
 
 from digest import composing
 from digest.models import Digest, Pick
-from subscriptions import mail, registry
+from subscriptions import mail
 from subscriptions.models import Letter, Move
 from subscriptions.post import office
 from tests import make
@@ -41,7 +41,7 @@ def written(name, language="en") -> mail.Content:
     if name == "move-old":
         subscriber.move = Move(new_email=NEW_ADDRESS, asked_at=NOW)
     letter = Letter(subscriber=subscriber, kind=kind, created_at=NOW, **fields)
-    return registry.composed(letter, NOW)
+    return make.composed(letter, NOW)
 
 
 def digest_of(reader, name):
