@@ -31,6 +31,7 @@ def preferences_of(subscriber):
     return list(subscriber.preferences.values_list("topic__name", "stance", "weight"))
 
 
+@pytest.mark.django_db(transaction=True)
 def test_an_upgrade_moves_followers_and_the_stronger_of_two_stances_is_kept(
     old, stays, monkeypatch, capsys
 ):
