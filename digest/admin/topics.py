@@ -137,7 +137,6 @@ class TopicAdmin(packs.Packs, Large, Page):
     def has_delete_permission(self, request, obj=None):
         return _is_curated(obj) and super().has_delete_permission(request, obj)
 
-
     def get_fields(self, request, obj=None):
         if obj is not None and obj.owner_id is not None:
             return ["owner", "query"]
@@ -183,7 +182,6 @@ class TopicAdmin(packs.Packs, Large, Page):
         if topic is None:
             return self.has_add_permission(request)
         return self.has_change_permission(request, topic)
-
 
     @action(description="Followers", permissions=["view"], url_path="followers", icon="group")
     def readers(self, request, object_id):
