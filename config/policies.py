@@ -67,8 +67,10 @@ def only_readable(get_response):
     """
 
     def middleware(request):
-        if _announced_length(request) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
-            return HttpResponse("This is too large.\n", status=413, content_type="text/plain")
+        limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        if _announced_length(request) > limit:
+            said = f"This is too large: at most {limit:,} bytes are taken.\n"
+            return HttpResponse(said, status=413, content_type="text/plain")
         if request.META.get("SCRIPT_NAME"):
             return HttpResponse("Nothing is there.\n", status=400, content_type="text/plain")
         may_be_any = request.path_info.startswith("/unsubscribe/")
