@@ -159,11 +159,12 @@ ALWAYS = [
         lambda: _("Kept until you take it back, have all of it forgotten, or erase everything."),
     ),
     Kept(
-        (digest.LibraryPaper,),
+        (digest.LibraryPaper, digest.LibraryUpload),
         gettext_lazy("Your library"),
         gettext_lazy(
             "Titles, abstracts and years of papers from the bibliography that you pasted, if you "
-            "did. It steers your digests, where you let it."
+            "did. It steers your digests, where you let it. Papers that the last upload replaced "
+            "are kept as well, so that you can undo it."
         ),
         lambda: _("Kept until you take it out, have all of it forgotten, or erase everything."),
     ),

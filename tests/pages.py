@@ -202,6 +202,10 @@ def samples() -> list[Sample]:
                 ("reader", {"text": "hello"}),
                 ("reader", {"text": "On nodes and edges\nAnother one on edges"}),
                 ("reader", {"text": f"On nodes and edges\n{'hello' * 9}"}),
+                ("reader", {"text": "\1"}),
+                ("reader", {"text": "On nodes and edges\nAnother one on edges", "add": "1"}),
+                ("reader", {"text": "On nodes and edges\nAnother one on edges"}),
+                ("reader", {"undo": "9"}),
             ]
         ],
         *[
