@@ -4,14 +4,13 @@ const form = document.querySelector("form.library");
 const PIECE = 300_000; // Characters of up to three bytes: a request may have a million.
 const LARGEST = 950_000; // Bytes of the papers that are sent in.
 const BEGINNINGS = /^(?=[ \t]*@[ \t]*\w+[ \t]*[{(]|(?:TY[ \t]{1,2}-|PMID-|%0[ \t]))/m;
-const CONTROLS = /[\x00-\x08\x0e-\x1f\x7f]/; // As in digest/library.py.
 
 // Whoever comes back to the answer to a form asks for the page, and sends nothing again.
 history.replaceState(null, "", location.href);
 if (form) begin(form.querySelector('[type="file"]'), form.querySelector(".progress"));
 
 // A file that is no UTF-8 is from a program that knew only the letters of Western Europe. One that is
-// no text at all has control characters then.
+// no text at all has NULs then.
 async function textOf(file) {
   const bytes = await file.arrayBuffer();
   try {
@@ -71,9 +70,9 @@ function send(papers, bad, unread) {
 async function take(file) {
   if (file.size > form.dataset.megabytes * 1_000_000) return form.dataset.large;
   const text = await textOf(file);
-  const control = text.search(CONTROLS);
+  const nul = text.indexOf("\0");
   // The server says what is wrong with it.
-  if (control >= 0) return (await read(text.slice(Math.max(control - 200, 0), control + 1))).problem;
+  if (nul >= 0) return (await read(text.slice(Math.max(nul - 200, 0), nul + 1))).problem;
   const papers = new Map(); // Each with its day.
   const unread = [];
   let bad = 0;

@@ -32,9 +32,9 @@ def entries_of(*years):
 PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".decode("cp1252")
 OTHERS = [
     PNG,
-    "%PDF-1.7\n\x01",
-    "PK\x03\x04",
-    "\x1f",
+    "%PDF-1.7\n\0",
+    "PK\x03\x04\x14\0",
+    "\x1f\x8b\x08\0",
     f"{BIBTEX}\0",
     BIBTEX.encode("utf-16").decode("latin-1"),
 ]
@@ -54,9 +54,14 @@ def test_what_is_no_text_is_refused_with_the_formats_that_are_read(client, text)
     assert not reader.library.exists()
 
 
-def test_a_control_character_is_told_by_what_stands_before_it(client):
-    page = words_of(look(client, make.subscriber(), "@misc{a, title = {On all\1 soups}}"))
+def test_a_nul_is_told_by_what_stands_before_it(client):
+    page = words_of(look(client, make.subscriber(), "@misc{a, title = {On all\0 soups}}"))
     assert "a control character after “@misc{a, title = {On all”" in page
+
+
+def test_a_control_character_from_a_pdf_spoils_nothing(client):
+    page = words_of(look(client, make.subscriber(), "@misc{a, title = {On all the sou\x02ps}}"))
+    assert "1 paper found" in page
 
 
 def test_a_text_that_would_not_go_through_the_preview_is_refused(client):
