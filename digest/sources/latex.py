@@ -89,11 +89,9 @@ FORMS = {
     **dict.fromkeys(("enquote", "say"), ("{", "“%s”")),
     **dict.fromkeys(("overset", "stackrel"), ("{{", f"%(2)s^{OPEN}%(1)s{CLOSE}")),
     **dict.fromkeys(("hyperlink", "texorpdfstring"), ("{{", "%(2)s")),
-    "space": ("", " "),
     "binom": ("{{", "(%s choose %s)"),
     "pmod": ("{", " (mod %s)"),
     "operatorname": ("*{", f"{WORD}%(2)s{GAP}"),
-    "underset": ("{{", f"%(2)s_{OPEN}%(1)s{CLOSE}"),
     "textsuperscript": ("{", f"^{OPEN}%s{CLOSE}"),
     "textsubscript": ("{", f"_{OPEN}%s{CLOSE}"),
     "ket": ("{", "|%s⟩"),
@@ -106,34 +104,25 @@ FORMS = {
 }
 #: Letters: the space after them only ends their name, as in `S\o ren`.
 LETTERS = frozenset("o O l L i j ss ae AE oe OE aa AA".split())  # noqa: SIM905
-_MATH_ACCENTS = (
-    "acute grave hat widehat tilde widetilde bar overline dot ddot breve check mathring vec not"
-)
+#: Accents of formulas. pylatexenc would put one on each character.
 ACCENTS = dict(
     zip(
-        [*"'`\"^~=.cHkbdruv", *_MATH_ACCENTS.split()],
-        "\u0301\u0300\u0308\u0302\u0303\u0304\u0307\u0327\u030b\u0328\u0331\u0323\u030a\u0306\u030c"
-        "\u0301\u0300\u0302\u0302\u0303\u0303\u0304\u0304\u0307\u0308\u0306\u030c\u030a\u20d7\u0338",
+        "hat widehat tilde widetilde bar overline dot ddot check breve vec".split(),  # noqa: SIM905
+        "\u0302\u0302\u0303\u0303\u0304\u0304\u0307\u0308\u030c\u0306\u20d7",
         strict=True,
     )
 )
-#: As arXiv's own tools leave Greek letters: \b{eta}, \k{appa}.
-GREEK = {"beta": "β", "delta": "δ", "kappa": "κ", "rho": "ρ"}
 ALPHABETS = {"mathbb": "doublestruck", "mathcal": "script", "mathscr": "script", "cal": "script"}
 LINKS = {"", "here", "link", "this link", "this url", "url", "website", "code"}
 
 # ---- Scripts and fractions
 
 #: Signs that stand high by themselves.
-HIGH_SIGNS = {
-    **{"∘": "°", "⊤": "ᵀ", "TM": "™"},
-    **{sign: sign for sign in "* ** ⋆ † ‡ ′ ″ ° ® ™ st nd rd th".split()},  # noqa: SIM905
-}
+HIGH_SIGNS = {"∘": "°", "⊤": "ᵀ", **{s: s for s in (*"*⋆†‡′″°®™", "**", "st", "nd", "rd", "th")}}
 GROUP = f"{OPEN}([^{OPEN}{CLOSE}]*){CLOSE}"
 SINGLE = r"[^\s(\ue000-\ue00f]"
 SCRIPT = re.compile(rf"([\s{GAP}]*)([_^])\s*(?:{GROUP}|((?<=_)[^\W\d_]{{3,}}|{SINGLE}))(?=(\w?))")
 GROUPED_SCRIPT = re.compile(rf"()([_^]){GROUP}()(?=(\w?))")
-UNUSED_GROUP = re.compile(rf"(?<![_^])(?<![_^]\s){GROUP}")
 UPPER_FIRST = re.compile(rf"(\^\s*(?:{GROUP}|{SINGLE}))(\s*_\s*(?:{GROUP}|{SINGLE}))")
 LETTER = r"[^\W_⁰-ₜ¹²³ᵢ-ᵪⱼ][\u0300-\u036f\u20d7]*"
 #: What needs no parentheses as a script, and above and below the line of a fraction.
@@ -167,7 +156,7 @@ def _scripted(text, pattern=SCRIPT):
     """Write scripts as Unicode has them, or as in x^(n/2)."""
     if pattern is SCRIPT:
         text = UPPER_FIRST.sub(r"\3\1", text)
-    while (said := pattern.sub(_script, UNUSED_GROUP.sub(r"\1", text))) != text:
+    while (said := pattern.sub(_script, text)) != text:
         text = said
     return text
 
@@ -214,7 +203,7 @@ def _argument(node, reader, index=-1):
 
 
 def _flat(node, reader, index=-1):
-    text = _spaced(_argument(node, reader, index)).replace(OPEN, "").replace(CLOSE, "")
+    text = _spaced(_argument(node, reader, index))
     factors = text.split()
     is_product = all(map(FACTOR.fullmatch, factors)) and not re.search(f"[{LINE}{HAT}]", text)
     return "".join(factors) if is_product else text
@@ -237,20 +226,19 @@ def _root(node, l2tobj):
 
 
 def _accented(node, l2tobj):
-    """Put the accent on the letter; words of formulas go without."""
-    text, name = _flat(node, l2tobj), node.macroname
-    if not text[:1].strip(",.;") or (len(name) > 1 and not re.fullmatch(SCRIPTED, text[1:])):
+    """Put the accent on the letter; words go without."""
+    text = _flat(node, l2tobj)
+    if not text[:1].isalpha() or not re.fullmatch(SCRIPTED, text[1:]):
         return text
-    accented = unicodedata.normalize("NFC", text[0].replace("ı", "i") + ACCENTS[name])
-    return GREEK.get(name + text, accented + text[1:])
+    return unicodedata.normalize("NFC", text[0] + ACCENTS[node.macroname]) + text[1:]
 
 
 def _in_alphabet(node, l2tobj):
     """Return one letter in its alphabet; O is Landau's, and names are easier to read without."""
     text = _flat(node, l2tobj)
-    style = ALPHABETS[node.macroname]
-    is_letter = len(text) == 1 and text != "O"
-    return latex2text.fmt_math_text_style(text, style) if is_letter else text
+    if len(text) != 1 or text == "O":
+        return text
+    return latex2text.fmt_math_text_style(text, ALPHABETS[node.macroname])
 
 
 def _address(node):
@@ -267,12 +255,8 @@ def _link(node, l2tobj):
 
 def _character(node, l2tobj):
     """Return the character of MathJax's \\unicode{x2014}."""
-    code = re.fullmatch(r"[xX]([0-9A-Fa-f]{2,5})", _argument(node, l2tobj))
-    return _printable(code) if code else ""
-
-
-def _printable(code):
-    character = chr(int(code[1], 16))
+    code = re.fullmatch(r"[xX]([0-9A-Fa-f]{2,4})", _argument(node, l2tobj))
+    character = chr(int(code[1], 16)) if code else ""
     return character if character.isprintable() else ""
 
 
@@ -284,7 +268,9 @@ class _Reader(LatexNodes2Text):
         said = ""
         for node, after in zip_longest(nodelist, nodelist[1:]):
             if not isinstance(node, LatexMacroNode):
-                said += self.node_to_text(node)
+                text = self.node_to_text(node)
+                is_script = isinstance(node, LatexGroupNode) and said.rstrip()[-1:] in ("_", "^")
+                said += f"{OPEN}{text}{CLOSE}" if is_script else text
                 continue
             is_own = not self.latex_context.get_macro_spec(node.macroname).macroname
             if node.nodeargd is None:  # Its argument is missing: it was a sign, or is broken.
@@ -303,9 +289,6 @@ class _Reader(LatexNodes2Text):
         if not node.parsing_state.in_math_mode:
             return node.chars
         return node.chars.replace("''", "″").replace("'", "′").translate({38: " ", 126: " "})
-
-    def group_node_to_text(self, node):
-        return f"{OPEN}{self.nodelist_to_text(node.nodelist)}{CLOSE}"
 
     def math_node_to_text(self, node):
         return _formula(self.nodelist_to_text(node.nodelist))
@@ -399,7 +382,8 @@ def _formula(said):
 
 def _escaped(prose):
     """Escape what a person meant for itself."""
-    prose = re.sub(r"\\u([0-9a-f]{4})(?![0-9a-f])", _printable, prose)
+    prose = re.sub(r"\\u([0-9a-f]{4})(?![0-9a-f])", r"\\unicode{x\1}", prose)
+    prose = re.sub(r"\\([bdkr])\{(eta|elta|appa|ho)\}", r"\\\1\2{}", prose)  # As arXiv leaves them.
     prose = re.sub(r"\\\\([%&#_])", r"\\\1", prose)
     prose = re.sub(r"\\@(?=\d)", "@", prose)
     prose = SET.sub(r"\\{\1\\}", re.sub(r"(?<!\\)\$", r"\\$", prose))
