@@ -96,11 +96,6 @@ app.conf.beat_schedule = {
         "schedule": crontab(minute="3-59/5"),
         "options": {"expires": 240},
     },
-    "move the followers of merged topics": {
-        "task": "subscriptions.tasks.move_followers",
-        "schedule": crontab(minute="1-59/5"),
-        "options": {"expires": 240},
-    },
     "see that the promises are kept": {
         "task": "digest.tasks.check_promises",
         "schedule": crontab(minute="2-59/5"),

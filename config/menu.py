@@ -61,7 +61,6 @@ NAVIGATION = [
         "items": [
             page("Papers", "article", "digest_paper_changelist"),
             page("Models", "model_training", "digest_fittedmodel_changelist"),
-            page("Replay", "replay", "digest_fittedmodel_replay"),
         ],
     },
     {
@@ -78,7 +77,6 @@ NAVIGATION = [
             page("Letters", "mail", "subscriptions_letter_changelist"),
             page("Came back", "undo", "subscriptions_letterfact_changelist"),
             page("Sending", "outgoing_mail", "subscriptions_sending_changelist"),
-            page("Promises", "verified", "digest_digest_promises", "digest.view_figures"),
         ],
     },
     {

@@ -51,6 +51,7 @@ HAS_OWN_PORT = not text("SITE_URL")  # Links lead to the port that `serve` and `
 IS_HTTPS = urlsplit(SITE_URL).scheme == "https"
 IS_PUBLIC = IS_HTTPS or bool(text("DATABASE_URL"))
 
+MIN_SECRET_KEY_LENGTH = 32  # A shorter key of signatures can be guessed sooner or later.
 DEBUG = flag("DEBUG")
 if DEBUG and IS_HTTPS:
     raise ImproperlyConfigured(
@@ -63,6 +64,12 @@ if IS_PUBLIC:
                 f"{name} is not set. A public installation (SITE_URL is https, or DATABASE_URL is "
                 f"set) needs it in its environment: see 'Deploy' in README.md."
             )
+    if len(text("SECRET_KEY")) < MIN_SECRET_KEY_LENGTH:
+        raise ImproperlyConfigured(
+            f"SECRET_KEY is shorter than {MIN_SECRET_KEY_LENGTH} characters and can be guessed. "
+            f"Make a new key: python3 -c 'import secrets; print(secrets.token_urlsafe(50))'. Move "
+            f"the old key to SECRET_KEY_FALLBACKS, so that links in sent emails go on working."
+        )
 SECRET_KEY = text("SECRET_KEY") or generated_secret(DATA_DIR / "secret-key")
 SECRET_KEY_FALLBACKS = items("SECRET_KEY_FALLBACKS")
 ALLOWED_HOSTS = hosts("ALLOWED_HOSTS") or [
@@ -452,6 +459,7 @@ LOGGING = {
         # Tells of each request by its address: the webhook's is secret.
         "httpx2": {"level": "WARNING"},
         "bibtexparser": {"level": "CRITICAL"},  # Tells of each broken entry; the reader hears it.
+        "flufl.bounce": {"level": "CRITICAL"},  # Tells of each bounce that breaks it.
         "pylatexenc": {"level": "ERROR"},  # Tells of each broken formula; the reader sees it raw.
     },
 }

@@ -2,7 +2,15 @@
 
 from django.db.models import F
 
-from digest.models import Digest, Feedback, LibraryPaper, PaperEvent, Pick, ReaderModel
+from digest.models import (
+    Digest,
+    Feedback,
+    LibraryPaper,
+    LibraryUpload,
+    PaperEvent,
+    Pick,
+    ReaderModel,
+)
 from subscriptions.exporting import rows
 from subscriptions.models import Letter
 
@@ -33,6 +41,7 @@ def export(subscriber):
         "papers": _papers(subscriber),
         "feedback": rows(Feedback.objects.filter(subscriber=subscriber), "paper"),
         "library": rows(LibraryPaper.objects.filter(subscriber=subscriber)),
+        "library_upload": rows(LibraryUpload.objects.filter(subscriber=subscriber)),
         "learned": [list(pair) for pair in zip(model.words, model.weights, strict=True)]
         if model
         else [],
@@ -59,6 +68,7 @@ def forget_feedback(subscriber):
     """Delete what she said of papers, those that she knows, and what was learned from it."""
     Feedback.objects.filter(subscriber=subscriber).delete()
     LibraryPaper.objects.filter(subscriber=subscriber).delete()
+    LibraryUpload.objects.filter(subscriber=subscriber).delete()
     ReaderModel.objects.filter(subscriber=subscriber).delete()
 
 

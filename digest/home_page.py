@@ -16,7 +16,6 @@ from django.template.loader import render_to_string
 from django.utils.translation import get_language
 
 from digest import wording
-from digest.listings import brief
 from digest.models import Paper
 from subscriptions.forms import WishesForm
 
@@ -95,8 +94,7 @@ def _rehearsed(wishes, now):
     today, *before = told.days
     return _preview(
         today=today,
-        briefs=[brief(pick, level=3, unfolds=True) for pick in today.picks],
-        before=[(day, [brief(pick, level=4) for pick in day.picks]) for day in before],
+        before=before,
         total=sum(len(day.picks) for day in told.days),
         opened=None if today.picks else next((day for day in before if day.picks), None),
         earlier=_findable(wishes, told)[:EARLIER],

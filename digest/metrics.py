@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -19,6 +19,8 @@ from django.db.models import Count, Min
 from django.db.utils import Error
 from kombu.exceptions import OperationalError
 from kombu.transport import virtual
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric, SummaryMetricFamily
 
 from digest import alarms, coverage, health, heartbeats, promises
 from digest.models import Alarm, Feedback, Harvest
@@ -31,25 +33,17 @@ BROKER_SECONDS = 2
 DAY = timedelta(days=1)
 
 
-@dataclass(frozen=True)
-class Metric:
-    """A figure, or several that differ by one label. `values` are by the label's value."""
-
-    name: str
-    help: str
-    values: dict[str, float]
-    label: str = ""
-
-    @property
-    def type(self) -> str:
-        """What Prometheus calls it: a summary has quantiles, and nothing else has."""
-        return "summary" if self.label == "quantile" else "gauge"
+def _gauge(name, help, values: dict[str, float], label="") -> Metric:
+    """Return a figure, or several that differ by one label. `values` are by the label's value."""
+    metric = GaugeMetricFamily(f"paperboy_{name}", help, labels=[label] if label else [])
+    for value, number in values.items():
+        metric.add_metric([value] if label else [], number)
+    return metric
 
 
-def _one(name, help, value) -> Iterator[Metric]:
-    """Yield a figure without a label; none where it is unknown."""
-    if value is not None:
-        yield Metric(name, help, {"": value})
+def _one(name, help, value) -> list[Metric]:
+    """Return a figure without a label; none where it is unknown."""
+    return [] if value is None else [_gauge(name, help, {"": value})]
 
 
 # ---- What is asked each time
@@ -57,7 +51,7 @@ def _one(name, help, value) -> Iterator[Metric]:
 
 def _post(now):
     open_letters = Letter.objects.open().values_list("state").annotate(Count("pk"))
-    yield Metric(
+    yield _gauge(
         "letters",
         "Letters whose story has not ended.",
         dict.fromkeys(Letter.OPEN, 0) | dict(open_letters),
@@ -96,13 +90,13 @@ def _sources(now):
     last = health.last_harvests()
     done = Harvest.objects.filter(since=None, state=Harvest.State.DONE)
     ages = {source: done.filter(source=source).first() for source in last}
-    yield Metric(
+    yield _gauge(
         "harvest_age_seconds",
         "How long ago a run of the source last went well.",
         {source: _seconds(now, run.touched_at) for source, run in ages.items() if run},
         "source",
     )
-    yield Metric(
+    yield _gauge(
         "harvest_failed",
         "1 where the source's last run failed.",
         {source: run.state == Harvest.State.FAILED for source, run in last.items() if run},
@@ -116,7 +110,7 @@ def _sources(now):
 
 def _alarms(now):
     standing = Alarm.objects.standing().values_list("name").annotate(Count("pk"))
-    yield Metric(
+    yield _gauge(
         "alarms", "Alarms that stand.", dict.fromkeys(alarms.NAMES, 0) | dict(standing), "name"
     )
 
@@ -124,7 +118,7 @@ def _alarms(now):
 def _broker(now):
     sizes = _queue_lengths()
     yield from _one("broker_up", "1 where the broker answers.", sizes is not None)
-    yield Metric("queue_length", "Messages that wait for a worker.", sizes or {}, "queue")
+    yield _gauge("queue_length", "Messages that wait for a worker.", sizes or {}, "queue")
 
 
 def _queue_lengths():
@@ -155,7 +149,7 @@ def _disk(now):
 
 def _readers(now):
     counts = Subscriber.objects.count_by_state(now)
-    yield Metric("subscribers", "Addresses, by what they want.", counts, "state")
+    yield _gauge("subscribers", "Addresses, by what they want.", counts, "state")
 
 
 def _last_day(now):
@@ -163,13 +157,13 @@ def _last_day(now):
     consents = Consent.objects.filter(
         pk__gte=retention.first_since(Consent, "at", since - retention.SLACK), at__gte=since
     )
-    yield Metric(
+    yield _gauge(
         "consents_last_day",
         "Who asked for the digest, confirmed and left in 24 hours.",
         _counts(consents, "act", Consent.Act),
         "act",
     )
-    yield Metric(
+    yield _gauge(
         "feedback_last_day",
         "What readers said of papers in 24 hours.",
         _counts(Feedback.objects.filter(at__gte=since), "value", Feedback.Value),
@@ -185,19 +179,20 @@ def _counts(rows, name, choices):
 def _figures(now):
     figures = promises.figures(now)
     ended = sum((Counter(day.states) for day in figures.days[:2]), Counter())
-    yield Metric(
+    yield _gauge(
         "digest_letters_two_days",
         "Letters of the newest two days, by state.",
         dict.fromkeys(Letter.State, 0) | ended,
         "state",
     )
-    lags = {"0.5": figures.lag_median, "0.99": figures.lag_p99}
-    yield Metric(
-        "letter_lag_seconds",
+    lag = SummaryMetricFamily(  # No other type may have quantiles.
+        "paperboy_letter_lag_seconds",
         "From a digest's planning to the mail server's yes, in 24 hours.",
-        {quantile: lag.total_seconds() for quantile, lag in lags.items() if lag is not None},
-        "quantile",
     )
+    for quantile, time_taken in {"0.5": figures.lag_median, "0.99": figures.lag_p99}.items():
+        if time_taken is not None:
+            lag.add_sample(lag.name, {"quantile": quantile}, time_taken.total_seconds())
+    yield lag
     yield from _one(
         "letters_accepted_last_day", "Taken by the mail server in 24 hours.", figures.accepted
     )
@@ -247,26 +242,22 @@ OFTEN = Remembered(15, [_post, _planning, _sources, _alarms, _broker, _disk])
 SELDOM = Remembered(300, [_readers, _last_day, _figures], may_fail=True)
 
 
-def text() -> str:
+class Figures:
+    """All figures, for one answer."""
+
+    def collect(self):
+        now = clock.of_database()
+        return OFTEN.answers(now) + SELDOM.answers(now)
+
+
+def text() -> bytes:
     """Return all figures in Prometheus's text format, version 0.0.4.
 
     Raises the database's Error.
     """
-    now = clock.of_database()
-    return "".join(map(_written, OFTEN.answers(now) + SELDOM.answers(now)))
-
-
-def _written(metric):
-    name = f"paperboy_{metric.name}"
-    lines = [f"# HELP {name} {metric.help}", f"# TYPE {name} {metric.type}"]
-    for value, number in metric.values.items():
-        label = f'{{{metric.label}="{_escaped(value)}"}}' if metric.label else ""
-        lines.append(f"{name}{label} {float(number):.12g}")
-    return "\n".join(lines) + "\n"
-
-
-def _escaped(value):
-    return str(value).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    registry = CollectorRegistry()
+    registry.register(Figures())
+    return generate_latest(registry)
 
 
 def _seconds(now, moment):

@@ -24,7 +24,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 
 from digest import coverage
-from digest.choosing import Planned, rank
+from digest.choosing import rank
 from digest.due import Due, due_of, last_days, save_moments, since_last, still_due, written_on
 from digest.editions import days_back, forget_longer, issue_of
 from digest.leases import Lease
@@ -129,22 +129,22 @@ def propose(subscribers: list[Subscriber], now, *, may_store=True) -> list[Due]:
     return dues
 
 
-def ranked_for(subscriber: Subscriber, day: date, now) -> tuple[Digest, list[Planned]]:
-    """Return the digest that she would get on this day, and what goes into it. Writes nothing.
-
-    The papers are kept for the next reader: who has ranked for the last one forgets the longer.
-    """
-    until, days = new_to(subscriber, day, now)
-    issue = issue_of(until, now, days=days, may_store=False)
-    ((planned, considered),) = rank([subscriber], issue)
-    since = since_last(subscriber, *last_days([subscriber], day), day)
-    return Digest(subscriber=subscriber, day=day, considered=considered, since=since), planned
+def digest_of(subscriber: Subscriber, day: date, now) -> tuple[Digest, list[Pick]]:
+    """Return the subscriber's digest of this day with its picks: as planned, or else a preview."""
+    digest = Digest.objects.filter(subscriber=subscriber, day=day).select_related("letter").first()
+    if digest is None:
+        return preview(subscriber, day, now)
+    return digest, list(digest.picks.whole())
 
 
 def preview(subscriber: Subscriber, day: date, now) -> tuple[Digest, list[Pick]]:
     """Return the digest that she would get on this day, with its picks. Writes nothing."""
-    digest, planned = ranked_for(subscriber, day, now)
+    until, days = new_to(subscriber, day, now)
+    issue = issue_of(until, now, days=days, may_store=False)
+    ((planned, considered),) = rank([subscriber], issue)
     forget_longer()
+    since = since_last(subscriber, *last_days([subscriber], day), day)
+    digest = Digest(subscriber=subscriber, day=day, considered=considered, since=since)
     picks = list(_leaders(planned, digest))
     papers = Paper.objects.in_bulk(
         [paper for one in planned for paper in (one.paper, *one.relatives)]

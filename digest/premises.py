@@ -25,7 +25,6 @@ from subscriptions.models import Consent
 from subscriptions.post import clock
 
 HERE = ("127.0.0.1", "localhost", "::1")
-KEY_CHARACTERS = 32  # A shorter key of signatures can be guessed sooner or later.
 OLDEST_POSTGRESQL = 15
 FEW_CONNECTIONS = 3  # Fewer are no room for a worker and a web server that begin.
 TIMEOUTS = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
@@ -129,6 +128,10 @@ def site(now) -> Answer:
     host = urlsplit(settings.SITE_URL).hostname
     if not validate_host(host, settings.ALLOWED_HOSTS):
         return "wrong", f"links lead to {host}, which isn't served: add it to ALLOWED_HOSTS."
+    if "*" in settings.ALLOWED_HOSTS:
+        return "note", (
+            "ALLOWED_HOSTS is *: requests are answered whatever host they name. Name your hosts."
+        )
     if host in HERE:
         return "note", f"links lead to {settings.SITE_URL}, which works on this machine alone."
     if not settings.IS_HTTPS:
@@ -173,10 +176,10 @@ def _whom_all_sign_up_from() -> str:
 
 def secret_key(now) -> Answer:
     file = settings.DATA_DIR / "secret-key"
-    if len(settings.SECRET_KEY) < KEY_CHARACTERS:
+    if len(settings.SECRET_KEY) < settings.MIN_SECRET_KEY_LENGTH:
         return "note", (
             f"SECRET_KEY has {len(settings.SECRET_KEY)} characters, and may be guessed: take "
-            f"{KEY_CHARACTERS} or more, and the old one into SECRET_KEY_FALLBACKS."
+            f"{settings.MIN_SECRET_KEY_LENGTH} or more, and the old one into SECRET_KEY_FALLBACKS."
         )
     if file.exists() and file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         return "wrong", f"others on this machine can read {file}: `chmod 600 {file}`."

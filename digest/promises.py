@@ -6,6 +6,7 @@ five minutes and the others each hour. What is asked of events holds for letters
 kept (see subscriptions/post/retention.py).
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -33,6 +34,10 @@ AT_ONCE = 500_000  # Letters that are asked of each five minutes: some seconds o
 EXAMPLES = 5
 
 Kind, State = Letter.Kind, Letter.State
+
+
+#: Reads what `Finding.said` writes: how many rows, of which table, and the numbers of some.
+SAID = re.compile(r"broken by ([\d,]+) rows? \((\w+) (\d+(?:, \d+)*)")
 
 
 @dataclass(frozen=True)
@@ -376,10 +381,6 @@ class Figures:
     repeated: int
     unknown: int
     days: list[Day]
-
-    @property
-    def doubted_share(self) -> float:
-        return self.doubted / self.left if self.left else 0.0
 
 
 def figures(now) -> Figures:

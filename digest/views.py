@@ -294,7 +294,7 @@ def ready(request):
 
     A stale source is no reason: letters go out without it. It is told as degraded.
     """
-    reasons = health.reasons_not_ready()
+    reasons = health.reasons_not_ready() or health.reasons_not_writable()
     body = {
         "status": "not ready" if reasons else "ready",
         "reasons": reasons,
@@ -309,6 +309,8 @@ def metrics(request):
 
     So it is where no token is set.
     """
+    from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
     from digest import metrics as figures
 
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
@@ -319,7 +321,7 @@ def metrics(request):
         text = figures.text()
     except Error as error:
         return HttpResponse(f"No figures: {type(error).__name__}.\n", "text/plain", status=503)
-    return HttpResponse(text, "text/plain; version=0.0.4; charset=utf-8")
+    return HttpResponse(text, CONTENT_TYPE_PLAIN_0_0_4)
 
 
 @for_all_to_read

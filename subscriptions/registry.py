@@ -55,14 +55,6 @@ panels: list[Callable] = []
 previews: list[Callable] = []
 
 
-def composed(letter: "Letter", now: datetime) -> "Content":
-    """Return what one letter says. Raises what its composer yields in its place."""
-    (content,) = composers[letter.kind]([letter], now)
-    if isinstance(content, Exception):
-        raise content
-    return content
-
-
 def one_by_one(compose: Callable[["Letter", datetime], "Content"]) -> "Composer":
     """Make a composer of a function that returns what one letter says, or raises."""
 

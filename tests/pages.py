@@ -23,9 +23,8 @@ from subscriptions.models import Letter, Move, Subscriber
 from tests import make
 from tests.make import NOW
 
-#: The panel has pages of its own; the gallery is there for developers alone, and at the last, mail
-#: providers post what becomes of letters.
-ELSEWHERE = ("admin/", "letters/", "anymail/")
+#: The panel has pages of its own; at the other, mail providers post what becomes of letters.
+ELSEWHERE = ("admin/", "anymail/")
 
 
 def text_of(response: HttpResponse) -> str:
@@ -203,6 +202,10 @@ def samples() -> list[Sample]:
                 ("reader", {"text": "hello"}),
                 ("reader", {"text": "On nodes and edges\nAnother one on edges"}),
                 ("reader", {"text": f"On nodes and edges\n{'hello' * 9}"}),
+                ("reader", {"text": "\1"}),
+                ("reader", {"text": "On nodes and edges\nAnother one on edges", "add": "1"}),
+                ("reader", {"text": "On nodes and edges\nAnother one on edges"}),
+                ("reader", {"undo": "9"}),
             ]
         ],
         *[

@@ -34,7 +34,7 @@ PARTS = {
     "The text of a letter": {theirs.Volley},
     "Mailbox providers that ask for fewer letters at a time": {theirs.Provider},
     "What you say of papers": {ours.Feedback},
-    "Your library": {ours.LibraryPaper},
+    "Your library": {ours.LibraryPaper, ours.LibraryUpload},
     "What is learned from that": {ours.ReaderModel},
     "How often letters are asked for": {theirs.Attempt},
     "Your wish for another address": {theirs.Move},

@@ -92,6 +92,7 @@ def test_the_disk_is_told_of_where_the_database_does_not_answer(monkeypatch):
     [
         ("SITE_URL", "http://127.0.0.1:8000", "site", "wrong", "add it to ALLOWED_HOSTS"),
         ("ALLOWED_HOSTS", ["x.example"], "site", "wrong", "add it to ALLOWED_HOSTS"),
+        ("ALLOWED_HOSTS", ["*"], "site", "note", "Name your hosts."),
         ("IS_HTTPS", False, "site", "note", "set up TLS"),
         ("TRUSTED_PROXIES", 0, "proxies", "note", "all visitors have the address"),
         ("SECRET_KEY", "short", "secret key", "note", "has 5 characters, and may be guessed"),

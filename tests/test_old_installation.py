@@ -16,7 +16,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 from digest import planning, steering
 from digest.models import LibraryPaper, Pick
-from subscriptions import seals, signup, tasks
+from subscriptions import seals, signup
 from subscriptions.models import Letter, Subscriber, Topic
 from subscriptions.post import delivery, office
 from subscriptions.wishes import Wishes
@@ -105,7 +105,6 @@ def old_columns(django_db_setup, django_db_blocker, tmp_path_factory):
         load(state.apps)
         before = columns()
         call_command("upgrade")
-        tasks.move_followers()
         yield before
         connection.close()
 

@@ -287,6 +287,7 @@ STAYS = {
     "digest.Pick": "goes with its digest",
     "digest.Feedback": "goes with its reader: one for each paper she says something of",
     "digest.LibraryPaper": "goes with its reader: some hundred each at most",
+    "digest.LibraryUpload": "goes with its reader: one each",
     "digest.ReaderModel": "goes with its reader: one each",
     "subscriptions.Topic": "curated ones by hand; a reader's own go with her",
     "subscriptions.TopicPreference": "goes with its reader",

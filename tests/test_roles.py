@@ -40,7 +40,7 @@ def pages(model, who, **others):
 
 ACTS = [
     *("pause", "resume", "ask_to_confirm", "send_link", "ask", "lift", "suppress"),
-    *("unsubscribe", "erase", "plan_anew"),
+    *("unsubscribe", "erase"),
 ]
 TABLE = {
     "index": ALL,
@@ -57,9 +57,7 @@ TABLE = {
     **pages("digest_harvest", "ocv"),
     **pages("digest_coverage", "ocv"),
     **pages("digest_fittedmodel", "ocv"),
-    "digest_fittedmodel_replay": ("ocv", "ocv"),
     **pages("digest_digest", "o"),
-    "digest_digest_promises": ("ocv", "ocv"),
     "digest_digest_preview": ("o", "o"),
     **pages("subscriptions_topic", "oc", change="oc", add="oc", delete="oc"),
     "subscriptions_topic_matches": ("", "oc"),
@@ -67,8 +65,7 @@ TABLE = {
     "subscriptions_topic_process_import": ("", "oc"),
     **pages("subscriptions_subscriber", "o", change="o"),
     **{f"subscriptions_subscriber_{act}": ("o", "o") for act in ACTS},
-    "subscriptions_subscriber_letters": ("o", ""),
-    "subscriptions_subscriber_letter": ("o", ""),
+    "subscriptions_subscriber_preview": ("o", ""),
     **pages("subscriptions_letter", "o"),
     **pages("subscriptions_letterfact", "o"),
     **pages("subscriptions_seal", "o", delete="o"),
@@ -126,7 +123,6 @@ def reader(name):
 def told(name, route):
     """Return what the address of a page names: the row, and what else."""
     subjects = {"ask": "back", "lift": "back", "resume": "away", "ask_to_confirm": "new"}
-    subjects["plan_anew"] = "failed"
     verb = name.removeprefix("subscriptions_subscriber_")
     special = {
         "view_on_site": {
@@ -135,7 +131,6 @@ def told(name, route):
         },
         "app_list": {"app_label": "digest"},
         "digest_digest_preview": {"digest_id": Digest.objects.first().pk, "part": "text"},
-        "subscriptions_subscriber_letter": {"object_id": reader("reader"), "name": "confirm"},
         "auth_user_password_change": {"id": User.objects.get(username="someone").pk},
     }
     if name in special:

@@ -9,9 +9,8 @@ from django.utils.html import format_html
 from django.utils.text import Truncator
 from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import BooleanRadioFilter, RangeDateFilter
-from unfold.decorators import action, display
+from unfold.decorators import display
 
-from digest.admin import replays
 from digest.admin.parts import link_out
 from digest.models import FittedModel, Observation, Paper, PaperEvent
 from subscriptions.admin.pages import Page, PagedFormSet
@@ -182,8 +181,3 @@ class PaperAdmin(Large, ReadOnly, Page):
 @admin.register(FittedModel)
 class FittedModelAdmin(ReadOnly, Page):
     list_display = ["fitted_at", "documents", "terms", "name"]
-    actions_list = ["replay"]
-
-    @action(description="Replay", permissions=["view"], url_path="replay", icon="replay")
-    def replay(self, request):
-        return replays.page(self, request)

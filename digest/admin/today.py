@@ -9,11 +9,11 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
 
-from digest import alarms, coverage, health
+from digest import alarms, coverage, health, heartbeats, promises
 from digest.admin import plots
 from digest.admin.parts import may_open
 from digest.admin.sources import harvest_badge
-from digest.models import FittedModel, Paper, Tally
+from digest.models import Alarm, FittedModel, Paper, Tally
 from subscriptions.admin.parts import LETTER_TONES, SUBSCRIBER_TONES, badge
 from subscriptions.models import Letter, Subscriber, Topic
 from subscriptions.post import retention, status
@@ -23,6 +23,7 @@ CARDS = {"sources", "subscribers", "letters", "papers", "ranking"}
 RIGHTS = {
     "alarms": "digest.view_alarm",
     "sending": "digest.view_figures",
+    "invariants": "digest.view_figures",
     "sources": "digest.view_harvest",
     "subscribers": "digest.view_figures",
     "letters": "digest.view_figures",
@@ -39,6 +40,7 @@ def dashboard(request, context):
     parts = {
         "alarms": lambda: _alarms(now),
         "sending": lambda: status.of_sending(now),
+        "invariants": lambda: _invariants(request.user),
         "sources": lambda: _sources_card(now),
         "subscribers": lambda: _subscribers_card(now),
         "letters": lambda: _letters_card(today),
@@ -56,6 +58,27 @@ def dashboard(request, context):
 
 def _alarms(now):
     return [one for one in alarms.known(now) if one.name not in ("stopped", "breaker")]
+
+
+def _invariants(user):
+    """Return what the last checks found. Each violation has some of its rows, where one may see."""
+    return {
+        "count": len(promises.PROMISES),
+        "checked_at": heartbeats.last(heartbeats.INVARIANTS),
+        "violations": [
+            _violation(alarm, user) for alarm in Alarm.objects.standing().filter(name="promises")
+        ],
+    }
+
+
+def _violation(alarm, user):
+    count, kind, numbers = promises.SAID.search(alarm.said).groups()
+    url = f"admin:subscriptions_{kind}_change"
+    may_see = user.has_perm(f"subscriptions.view_{kind}")
+    return {
+        "said": f"{count} {kind}{' violates' if count == '1' else 's violate'} “{alarm.subject}”",
+        "rows": [(n, reverse(url, args=[n])) for n in numbers.split(", ")] if may_see else [],
+    }
 
 
 def _plots(request, today):

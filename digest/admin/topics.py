@@ -15,7 +15,7 @@ from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from digest.admin import followers, matching, merging, packs
+from digest.admin import followers, matching, packs
 from subscriptions.admin.pages import Page
 from subscriptions.admin.parts import Large, LargeChangeList, wide
 from subscriptions.models import Topic
@@ -107,7 +107,6 @@ class TopicAdmin(packs.Packs, Large, Page):
     fields = ["name", "slug", "query", "categories", "description", "is_offered"]
     formfield_overrides = {models.TextField: {"widget": UnfoldAdminTextareaWidget({"rows": 4})}}
     list_per_page = 50
-    actions = ["merge_selected"]
     actions_detail = ["readers"]
     change_form_outer_after_template = "admin/subscriptions/topic/matches.html"
 
@@ -137,10 +136,6 @@ class TopicAdmin(packs.Packs, Large, Page):
 
     def has_delete_permission(self, request, obj=None):
         return _is_curated(obj) and super().has_delete_permission(request, obj)
-
-    def has_merge_permission(self, request):
-        """Merging ends a topic: who may not delete one may not merge it."""
-        return self.has_change_permission(request) and self.has_delete_permission(request)
 
     def get_fields(self, request, obj=None):
         if obj is not None and obj.owner_id is not None:
@@ -187,10 +182,6 @@ class TopicAdmin(packs.Packs, Large, Page):
         if topic is None:
             return self.has_add_permission(request)
         return self.has_change_permission(request, topic)
-
-    @action(description="Merge into another topic…", permissions=["merge"])
-    def merge_selected(self, request, queryset):
-        return merging.page(self, request, queryset)
 
     @action(description="Followers", permissions=["view"], url_path="followers", icon="group")
     def readers(self, request, object_id):

@@ -6,7 +6,7 @@ a few hundred characters.
 
 import re
 
-from digest.sources.latex.scripts import lowered, raised
+from digest.sources.latex import HIGH, LOW
 
 ADDRESS = re.compile(r"((?:https?://|www\.)[^\s<>\"“”]+)")
 MARKDOWN_LINK = re.compile(r"\[([^\[\]]{1,200})\]\((https?://[^\s()]{1,500})\)")
@@ -34,12 +34,12 @@ PATTERNS = [
         ("~", rf"(?<!\w\w)(?<={LETTER})~(?=[a-z]{{2}})|(?<=[–—])~|~(?=[–—])", " "),
         ("~", r"(?<=\s)~(?=[a-z]{3}|\([A-Z]{2})|(?<=\d)~(?=%)", ""),
         ("^", r"\^circ\b", "°"),
-        ("^", r"(?<=[^\W_])\^([+-]?\d+)(?![\d.]*\d|/\d)", lambda power: raised(power[1])),
+        ("^", r"(?<=[^\W_])\^([+-]?\d+)(?![\d.]*\d|/\d)", lambda power: power[1].translate(HIGH)),
         # CO_2, but no file_2: that may be its name.
         (
             "_",
             rf"(?<![\w/.@#-])({LETTER}|CO)_(\d{{1,2}})(?!\w|\.\d)",
-            lambda name: name[1] + lowered(name[2]),
+            lambda name: name[1] + name[2].translate(LOW),
         ),
         (" ", r"(?<=[\w)\]”’%°]) (?=[,;.](?:\s|$))", ""),
     ]

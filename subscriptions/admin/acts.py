@@ -41,8 +41,7 @@ def log_change(panel, request, subscriber, note):
 @dataclass(frozen=True, kw_only=True)
 class Act:
     """`do` takes a subscriber, what the form says, and the moment; it returns what the trail notes
-    of it, or raises LeftAlone. `fits` says whether there is anything to do to one. What is kept
-    from one to the next, `afterwards` lets go.
+    of it, or raises LeftAlone. `fits` says whether there is anything to do to one.
     """
 
     name: str
@@ -56,7 +55,6 @@ class Act:
     permission: str = CHANGE
     form: type[BaseDialogForm] = BaseDialogForm
     log: Callable = log_change
-    afterwards: Callable[[], None] | None = None
     variant: ActionVariant = ActionVariant.PRIMARY
     leads_to_list: bool = False
 
@@ -142,11 +140,7 @@ def _selected(act):
 
 def _carry_out(panel, request, act, queryset, told) -> None:
     """Do it to each, note it in the trail, and say to how many, and why not to the others."""
-    try:
-        count, reasons, late = _do_to_each(panel, request, act, queryset, told)
-    finally:
-        if act.afterwards:
-            act.afterwards()
+    count, reasons, late = _do_to_each(panel, request, act, queryset, told)
     if count:
         panel.message_user(request, f"{act.done}: {count}.", messages.SUCCESS)
     if reasons:

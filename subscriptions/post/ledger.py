@@ -327,30 +327,6 @@ def put_back(letter: Letter, now: datetime, *, until: datetime | None = None, **
     _or_overtaken(move([letter], State.PLANNED, now, next_try_at=until, **facts))
 
 
-def reopen(letter: Letter, kind: str, now: datetime, note: str) -> None:
-    """Let a letter that surely never left be written anew, as of this kind. Raises Overtaken.
-
-    Its bytes and what was said to them are forgotten; its attempts go on being counted, so that who
-    was overtaken stays so. One that broke again and again goes on travelling alone.
-    """
-    unwritten = {"message_id": "", "frozen_at": None, "mime_at": 0, "mime_size": 0, "left_at": None}
-    unsaid = {"reason": "", "ended_at": None, "stage": "", "last_reply": ""}
-    stumbles = min(letter.stumbles, SUSPECT)
-    _or_overtaken(
-        move(
-            [letter],
-            State.PLANNED,
-            now,
-            note=note,
-            kind=kind,
-            next_try_at=now,
-            stumbles=stumbles,
-            **unwritten,
-            **unsaid,
-        )
-    )
-
-
 def release(letters: Sequence[Letter], now: datetime, note: str) -> list[Letter]:
     """Let letters that were not tried, or surely got no dot, wait for whoever comes next."""
     return move(letters, State.PLANNED, now, next_try_at=now, note=note)

@@ -21,7 +21,7 @@ from tests.faults.ports import free_port
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAPERS = 12
 PICKS = 3
-SECRET = "of-these-tests-alone"
+SECRET = "a-secret-of-these-tests-and-of-nothing-else"
 REST = ("accepted", "skipped", "failed", "missed")
 
 #: Readers who are due, each with a digest of today that is planned. Every paper goes to many.

@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from digest import fitting, planning, steering
-from digest.models import Pick, ReaderModel
+from digest import fitting, library, planning, steering
+from digest.models import LibraryUpload, Pick, ReaderModel
 from digest.ranking.learning import learn
 from subscriptions import links
 from subscriptions.post import delivery
@@ -83,6 +83,18 @@ def test_switched_off_and_on_again_it_is_learned_from_again():
     steering.set_learning(reader, True)
     steering.learn(NOW)
     assert steering.learned_words(reader)
+
+
+def test_what_an_upload_taught_is_gone_when_it_is_undone():
+    reader = taught()
+    before = ReaderModel.objects.values("words", "weights", "liked", "floor").get()
+    roads = theme(ROADS, 6, 6, day=NOW.date() - timedelta(days=20))
+    library.add(reader, "\n".join(paper.title for paper in roads), NOW)
+    steering.learn(NOW)
+    assert ReaderModel.objects.values("words", "weights", "liked", "floor").get() != before
+    library.undo(reader, LibraryUpload.objects.get().pk)
+    steering.learn(NOW)
+    assert ReaderModel.objects.values("words", "weights", "liked", "floor").get() == before
 
 
 def test_what_is_said_of_new_papers_is_heard_beside_a_large_library():

@@ -4,6 +4,8 @@ import time
 from datetime import date
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from digest import citations
 from digest.sources import bibliographies
@@ -200,6 +202,25 @@ def test_without_any_markup_each_line_is_a_title_or_an_id_of_arxiv():
     assert ids[1:] == ["1706.03762", "2106.09685"]
     assert told.bad == 2
     assert told.unread == ["hello", "x y z " * 50]
+
+
+@given(
+    st.text(max_size=40), st.text(max_size=40), st.sampled_from(["", "2402.00001", "math/0309136"])
+)
+@example("Costs of \\$5 and \\$6", "x\u2028TY  - JOUR", "")
+@example("", "TI  - Soup", "2402.00001")
+def test_what_is_read_can_be_written_and_read_again(title, abstract, number):
+    said = (("title", title), ("abstract", abstract), ("eprint", number))
+    entry = ", ".join(f"{name} = {{{value}}}" for name, value in said)
+    records = read(f"@misc{{k, {entry}}}")
+    assert read("".join(map(bibliographies.ris, records))) == records
+
+
+def test_a_year_and_a_month_are_written_and_read_again():
+    records = read(
+        f"{BIBTEX}{RIS}@misc{{k, title = {{Of 1999}}, eprint = {{2402.1}}, year = 1999}}"
+    )
+    assert read("".join(map(bibliographies.ris, records))) == records
 
 
 MEDLINE = "PMID- 1\nTI  - On soups\nAB  - They are\n      hot.\n\n"

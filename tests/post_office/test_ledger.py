@@ -247,22 +247,6 @@ def test_a_letter_waits_for_its_provider_and_for_its_own_turn_whichever_is_longe
     assert letter.next_try_at == max(own, NOW + minutes * MINUTE)
 
 
-def test_a_letter_that_is_written_anew_has_tries_left_and_is_told_as_one_that_never_left():
-    letter = letter_to(state="failed", stumbles=4, left_at=NOW, ended_at=NOW, message_id="<x@y>")
-    ledger.reopen(letter, "digest", NOW, "planned anew")
-    letter.refresh_from_db()
-    assert (letter.stumbles, letter.left_at, letter.message_id) == (ledger.SUSPECT, None, "")
-    assert ledger.suspects(NOW) == [letter.pk]
-
-
-def test_who_would_have_a_letter_written_anew_that_another_has_changed_is_overtaken():
-    letter = letter_to(state="failed", ended_at=NOW)
-    Letter.objects.update(state="accepted")
-    with pytest.raises(ledger.Overtaken):
-        ledger.reopen(letter, "digest", NOW, "planned anew")
-    assert Letter.objects.get().state == "accepted"
-
-
 def test_a_server_may_think_for_its_ten_minutes_however_late_the_fence_was_passed(composed):
     assert pass_fence(claim(letter_to()), NOW + 14 * MINUTE)
 

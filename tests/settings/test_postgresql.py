@@ -9,14 +9,14 @@ from tests.settings.environment import DATABASE, PUBLIC
 @pytest.mark.parametrize(("asked_for", "first"), [("", 0), ("?prepare_threshold=none", None)])
 def test_statements_are_prepared_but_behind_a_pooler_that_cannot(read_settings, asked_for, first):
     url = f"postgres://you@127.0.0.1/papers{asked_for}"
-    settings = read_settings(SECRET_KEY="s", ALLOWED_HOSTS="papers.example.org", DATABASE_URL=url)
+    settings = read_settings(**PUBLIC, DATABASE_URL=url)
     assert settings["DATABASES"]["default"]["OPTIONS"]["prepare_threshold"] == first
 
 
 def test_a_pooler_that_hands_sessions_on_is_told_nothing_that_it_refuses(read_settings):
     """PgBouncer refuses a client that sets a timeout as it comes, and knows no cursor later."""
     url = "postgres://you@127.0.0.1/papers?pool_mode=transaction"
-    settings = read_settings(SECRET_KEY="s", ALLOWED_HOSTS="papers.example.org", DATABASE_URL=url)
+    settings = read_settings(**PUBLIC, DATABASE_URL=url)
     database = settings["DATABASES"]["default"]
     assert database["DISABLE_SERVER_SIDE_CURSORS"]
     assert not database["OPTIONS"].keys() & {"options", "pool_mode"}
@@ -25,13 +25,13 @@ def test_a_pooler_that_hands_sessions_on_is_told_nothing_that_it_refuses(read_se
 def test_a_pooler_of_an_unknown_kind_is_refused(read_settings):
     url = "postgres://you@127.0.0.1/papers?pool_mode=statement"
     with pytest.raises(ImproperlyConfigured, match="must be session or transaction"):
-        read_settings(SECRET_KEY="s", ALLOWED_HOSTS="papers.example.org", DATABASE_URL=url)
+        read_settings(**PUBLIC, DATABASE_URL=url)
 
 
 def test_what_a_database_is_asked_for_is_added_to_what_we_ask_for(read_settings):
     """Else the tables of who keeps us in a schema of our own are looked for in another."""
     url = "postgres://you@127.0.0.1/papers?options=-c%20search_path=paperboy"
-    settings = read_settings(SECRET_KEY="s", ALLOWED_HOSTS="papers.example.org", DATABASE_URL=url)
+    settings = read_settings(**PUBLIC, DATABASE_URL=url)
     options = settings["DATABASES"]["default"]["OPTIONS"]["options"]
     assert options.startswith("-c statement_timeout=60s ")
     assert options.endswith(" -c search_path=paperboy")
@@ -40,7 +40,7 @@ def test_what_a_database_is_asked_for_is_added_to_what_we_ask_for(read_settings)
 @pytest.mark.parametrize(("asked_for", "seconds"), [("", 10), ("?connect_timeout=3", 3)])
 def test_a_database_in_a_black_hole_keeps_nobody_for_minutes(read_settings, asked_for, seconds):
     url = f"postgres://you@127.0.0.1/papers{asked_for}"
-    settings = read_settings(SECRET_KEY="s", ALLOWED_HOSTS="papers.example.org", DATABASE_URL=url)
+    settings = read_settings(**PUBLIC, DATABASE_URL=url)
     assert int(settings["DATABASES"]["default"]["OPTIONS"]["connect_timeout"]) == seconds
 
 
