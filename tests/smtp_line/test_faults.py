@@ -29,25 +29,10 @@ def test_4yz_is_for_later(server, line, stage):
 
 
 @pytest.mark.parametrize("stage", ["rcpt", "data", "dot"])
-def test_421_is_about_the_provider_once_it_has_the_address(server, line, stage):
-    assert judged(deliver(line, f"421-{stage}")) == ("deferred", stage, "provider")
-
-
-@pytest.mark.parametrize("stage", ["rcpt", "data", "dot"])
 def test_5yz_is_for_ever(server, line, stage):
     assert judged(deliver(line, f"550-{stage}")) == ("refused", stage, "address")
     assert line.state == "closed"
     assert server.accepted == []
-
-
-def test_a_sender_that_is_refused_is_no_end_of_a_letter(server, line):
-    assert judged(deliver(line, "550-mail")) == ("deferred", "mail", "")
-
-
-@pytest.mark.parametrize("code", [530, 534, 535, 538])
-@pytest.mark.parametrize("stage", STAGES)
-def test_having_to_log_in_is_about_us(server, line, stage, code):
-    assert judged(deliver(line, f"{code}-{stage}")) == ("deferred", stage, "us")
 
 
 @pytest.mark.parametrize("how", ["drop", "reset", "garble", "204"])

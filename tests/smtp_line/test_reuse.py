@@ -19,12 +19,6 @@ from tests.smtp_line.conversation import (
 )
 
 
-def test_after_a_refused_letter_the_next_one_has_a_line_of_its_own(server, opened):
-    assert deliver(opened(server), "550-rcpt").answer == "refused"
-    assert deliver(opened(server)).answer == "accepted"
-    assert server.connected == 2
-
-
 def test_a_refused_letter_takes_its_leave_where_the_server_reads_commands():
     with pair() as (line, server):
         line.begin(envelope(), MIME)

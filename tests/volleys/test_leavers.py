@@ -14,7 +14,7 @@ from django.db import connection, transaction
 
 from subscriptions import links, signup
 from subscriptions.models import Letter, Subscriber
-from subscriptions.post import ledger, suppression, sweeper
+from subscriptions.post import ledger, sweeper
 from subscriptions.post.conversations import Conversations
 from tests.make import NOW
 from tests.threads import at_once, errors_of
@@ -113,20 +113,6 @@ def test_who_leaves_while_her_letter_is_written_is_sent_none(server, client, wri
     letter.refresh_from_db()
     assert (letter.state, letter.reason) == ("skipped", "unsubscribed")
     assert "transmitting" not in letter.events.values_list("became", flat=True)
-    assert digests_taken(server, ODD) == 0
-    assert states() == {"accepted": MANY, "skipped": 1}
-
-
-def test_an_address_that_turns_out_to_be_none_while_a_letter_is_written_gets_no_dot(
-    server, written
-):
-    letter = digests(ODD)
-    written[ODD] = lambda letter: suppression.suppress_bounced(
-        letter.subscriber_id, ODD, "550 5.1.1 no such user", NOW
-    )
-    deliver()
-    letter.refresh_from_db()
-    assert (letter.state, letter.reason) == ("skipped", "suppressed")
     assert digests_taken(server, ODD) == 0
     assert states() == {"accepted": MANY, "skipped": 1}
 

@@ -51,21 +51,6 @@ def test_a_server_that_thinks_long_about_one_letter_delays_no_other(server):
     assert max(ends) < letter.ended_at - timedelta(seconds=0.1)
 
 
-def test_a_server_that_thinks_for_too_long_leaves_that_one_letter_in_doubt(server, impatient):
-    letter = digests("slow@elsewhere.example")
-    gone = threading.Event()
-    server.before_dot_reply = lambda recipient: recipient.startswith("slow") and gone.wait(30)
-    try:
-        assert deliver()["accepted"] == MANY
-    finally:
-        gone.set()
-    letter.refresh_from_db()
-    assert (letter.state, letter.last_reply) == (
-        "uncertain",
-        "the mail server did not answer in time",
-    )
-
-
 @pytest.mark.parametrize(("stage", "state"), [("rcpt", "planned"), ("dot", "uncertain")])
 def test_a_black_hole_holds_a_worker_no_longer_than_its_time(
     server, settings, impatient, stage, state
