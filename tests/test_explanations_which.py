@@ -1,9 +1,7 @@
 """Which paper readers ask about, whatever they paste."""
 
 import html
-import logging
 import random
-import uuid
 from datetime import timedelta
 
 import pytest
@@ -11,10 +9,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from config.policies import RedactingFormatter
 from digest import explanations, fitting, planning
 from digest.sources.records import MAX_TITLE
-from subscriptions import links
 from tests import make
 from tests.make import NOW
 from tests.questions import answer, ask, kitchen, token_of
@@ -265,14 +261,3 @@ def test_papers_and_topics_that_are_markup_stay_text_in_every_answer(client):
         assert "&lt;script&gt;alert" in page.content.decode()
         assert "<script>alert" not in page.content.decode()
         assert "<b>" not in page.content.decode()
-
-
-# ---- What is logged of it
-
-
-@pytest.mark.parametrize("page", ["learned", "why"])
-def test_no_token_of_these_pages_is_logged(page):
-    token = links.token("preferences", uuid.uuid4())
-    said = f'Not Found: "GET /{page}/{token}/?paper=2506.04235 HTTP/1.1"'
-    record = logging.LogRecord("test", logging.WARNING, "", 0, said, (), None)
-    assert token.rpartition(".")[2] not in RedactingFormatter("%(message)s").format(record)

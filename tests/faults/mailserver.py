@@ -3,8 +3,7 @@
 An order stands before the recipient's plus, or comes from a plan that is drawn for each
 conversation: `450-rcpt` answers 450 at that stage, `drop-dot` keeps the letter and hangs up without
 an answer, `lose-dot` hangs up and throws it away, `slow-dot` answers after a while, `garble-dot`
-keeps it and answers nonsense, `drop-data` hangs up, `drop-after` hangs up behind its 250. With
-`-once`, the order holds for the first conversation of its recipient alone.
+keeps it and answers nonsense, `drop-data` hangs up, `drop-after` hangs up behind its 250.
 """
 
 import hashlib
@@ -55,7 +54,6 @@ class MailServer(socketserver.ThreadingTCPServer):
         self.at_greeting: Callable[[], None] = lambda: None
         self.at_dot: Callable[[str], None] = lambda recipient: None
         self.log: Path | None = None  # Where to write what was taken, as Postfix does.
-        self._told: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
         threading.Thread(target=self.serve_forever, args=(0.2,), daemon=True).start()
@@ -74,12 +72,7 @@ class MailServer(socketserver.ThreadingTCPServer):
     def order_for(self, recipient: str) -> str:
         """Return what is to be done with the next letter to this recipient."""
         order, plus, _ = recipient.partition("@")[0].rpartition("+")
-        order = order if plus else self.plan(recipient)
-        if order.endswith("-once"):
-            with self._lock:
-                self._told[recipient] += 1
-                return order.removesuffix("-once") if self._told[recipient] == 1 else ""
-        return order
+        return order if plus else self.plan(recipient)
 
     def strike(self, point: str, client_port: int, say: Callable = lambda: None) -> None:
         """Say something and, if that was asked for, kill the client before it can hear it."""

@@ -76,15 +76,6 @@ def test_how_near_new_papers_must_be_is_measured_by_whole_papers():
     assert mixed == pytest.approx(of_whole, abs=0.1)
 
 
-def test_switched_off_and_on_again_it_is_learned_from_again():
-    reader = taught()
-    steering.set_learning(reader, False)
-    assert steering.learned_words(reader) == []
-    steering.set_learning(reader, True)
-    steering.learn(NOW)
-    assert steering.learned_words(reader)
-
-
 def test_what_an_upload_taught_is_gone_when_it_is_undone():
     reader = taught()
     before = ReaderModel.objects.values("words", "weights", "liked", "floor").get()
