@@ -277,15 +277,8 @@ xmlns:atom="http://www.w3.org/2005/Atom" version="2.0">
     <link>http://rss.arxiv.org/rss/{targets}</link>
     <description>{names} updates on the arXiv.org e-print archive.</description>
     <atom:link href="http://rss.arxiv.org/rss/{targets}" rel="self" type="application/rss+xml"/>
-    <docs>http://www.rssboard.org/rss-specification</docs>
-    <language>en-us</language>
     <lastBuildDate>{format_datetime(built)}</lastBuildDate>
-    <managingEditor>rss-help@arxiv.org</managingEditor>
     <pubDate>{midnight}</pubDate>
-    <skipDays>
-      <day>Saturday</day>
-      <day>Sunday</day>
-    </skipDays>
 {"".join(items)}  </channel>
 </rss>
 """
@@ -321,10 +314,7 @@ def element(name, text):
 
 def oai(inner):
     return f"""<?xml version="1.0" encoding="UTF-8"?>
-<OAI-PMH xmlns="http://www.openarchives.org/OAI/2.0/" \
-xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" \
-xsi:schemaLocation="http://www.openarchives.org/OAI/2.0/ \
-http://www.openarchives.org/OAI/2.0/OAI-PMH.xsd">
+<OAI-PMH xmlns="http://www.openarchives.org/OAI/2.0/">
   <responseDate>2026-06-03T02:30:00Z</responseDate>
   <request verb="ListRecords">http://oaipmh.arxiv.org/oai</request>
   {inner}
@@ -357,9 +347,7 @@ def oai_raw(row):
         for number, moment, is_gone in numbered(row)
     )
     return f"""<metadata>
-    <arXivRaw xmlns="http://arxiv.org/OAI/arXivRaw/" \
-xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" \
-xsi:schemaLocation="http://arxiv.org/OAI/arXivRaw/ http://arxiv.org/OAI/arXivRaw.xsd">
+    <arXivRaw xmlns="http://arxiv.org/OAI/arXivRaw/">
       <id>{paper["id"]}</id><submitter>{escape(paper["authors"][0])}</submitter>{versions}
       <title>{escape(paper["title"])}</title>
       <authors>{escape(", ".join(paper["authors"]))}</authors>
@@ -383,9 +371,7 @@ def oai_split(row):
         first, _, last = name.rpartition(" ")
         authors += f"<author>{element('keyname', last)}{element('forenames', first)}</author>"
     return f"""<metadata>
-    <arXiv xmlns="http://arxiv.org/OAI/arXiv/" \
-xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" \
-xsi:schemaLocation="http://arxiv.org/OAI/arXiv/ http://arxiv.org/OAI/arXiv.xsd">
+    <arXiv xmlns="http://arxiv.org/OAI/arXiv/">
       <id>{paper["id"]}</id><created>{row.versions[-1]:%Y-%m-%d}</created>
       <authors>{authors}</authors>
       <title>{escape(paper["title"])}</title>
@@ -450,7 +436,6 @@ def atom_entry(row):
     {element("arxiv:journal_ref", paper.get("journal_ref"))}
     {element("arxiv:doi", paper.get("doi"))}
     <link href="http://arxiv.org/abs/{versioned}" rel="alternate" type="text/html"/>
-    <link title="pdf" href="http://arxiv.org/pdf/{versioned}" rel="related" type="application/pdf"/>
     <arxiv:primary_category term="{paper["categories"][0]}" \
 scheme="http://arxiv.org/schemas/atom"/>
     {categories}

@@ -13,6 +13,7 @@ from tests.smtp_line.conversation import (
     COMMANDS,
     MIME,
     STAGES,
+    at_fence,
     deliver,
     envelope,
     judged,
@@ -74,10 +75,7 @@ def test_each_answer_has_a_time_of_its_own_though_all_was_said_together():
 
 
 def test_the_time_that_a_letter_waits_at_the_fence_is_not_the_servers(impatient):
-    with pair() as (line, server):
-        line.begin(envelope(), MIME)
-        server.sendall(b"250 ok\r\n250 ok\r\n354 go on\r\n")
-        pump(line)
+    with at_fence() as (line, _):
         fill(line._sock)
         time.sleep(0.2)
         line.pump(time.monotonic())
@@ -126,10 +124,7 @@ def test_an_answer_before_the_dot_is_no_acceptance(server, line):
 @pytest.mark.parametrize("then", ["waits", "reads on", "hangs up"])
 @pytest.mark.parametrize("code", [250, 421, 550])
 def test_an_answer_while_the_dot_waits_in_our_hands_is_none_to_it(code, then):
-    with pair() as (line, server):
-        line.begin(envelope(), MIME)
-        server.sendall(b"250 ok\r\n250 ok\r\n354 go on\r\n")
-        pump(line)
+    with at_fence() as (line, server):
         fill(line._sock)
         line.finish()
         assert (line.state, line.wants_write) == ("answering", True)
@@ -152,10 +147,7 @@ def fill(sock):
 
 
 def test_half_an_answer_before_the_dot_is_no_acceptance():
-    with pair() as (line, server):
-        line.begin(envelope(), MIME)
-        server.sendall(b"250 ok\r\n250 ok\r\n354 go on\r\n")
-        pump(line)
+    with at_fence() as (line, server):
         server.sendall(b"250-early\r\n")
         line.finish()
         assert judged(line.verdict) == ("deferred", "body", "")
@@ -237,10 +229,7 @@ def test_a_letter_is_refused_and_a_body_is_asked_for_all_the_same(replies, expec
 
 
 def test_a_line_that_is_closed_amid_a_letter_says_nothing_that_would_be_its_body():
-    with pair() as (line, server):
-        line.begin(envelope(), MIME)
-        server.sendall(b"250 ok\r\n250 ok\r\n354 go on\r\n")
-        pump(line)
+    with at_fence() as (line, server):
         line.close()
         assert drain(server).endswith(b"DATA\r\n" + MIME)
 
