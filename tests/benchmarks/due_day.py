@@ -50,6 +50,8 @@ def set_up(url: str, folder: str, site_url: str, **more: str) -> None:
 
 def load(papers, letters: int, picks: int, now: datetime) -> None:
     """Write down so many digests of `picks` papers at most, all of them due now."""
+    from django.db import connection
+
     from digest import planning
     from digest.models import Paper
 
@@ -58,7 +60,10 @@ def load(papers, letters: int, picks: int, now: datetime) -> None:
     Paper.objects.bulk_create(papers)
     _readers(papers, letters, picks, now)
     planning.plan(now)
-    _settle_down()
+    # What the database does by itself within a minute: nobody is to pay for the loading.
+    with connection.cursor() as cursor:
+        for statement in ("SET statement_timeout = 0", "VACUUM ANALYZE", "CHECKPOINT"):
+            cursor.execute(statement)
 
 
 def _readers(papers, count, size, now):
@@ -116,16 +121,6 @@ def _queries(papers, count, draw):
 
 def _by_zipf(draw, things, count):
     return draw.choices(things, [1 / place for place in range(1, len(things) + 1)], k=count)
-
-
-def _settle_down():
-    """Do what the database does by itself within a minute, so that nobody pays for the loading."""
-    from django.db import connection
-
-    with connection.cursor() as cursor:
-        cursor.execute("SET statement_timeout = 0")
-        cursor.execute("VACUUM ANALYZE")
-        cursor.execute("CHECKPOINT")
 
 
 def cpu_of(process) -> float:

@@ -22,7 +22,7 @@ import tempfile
 import time
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
-from urllib.parse import urlencode
+from urllib.parse import quote_plus
 
 from django.core.management import call_command
 
@@ -98,73 +98,44 @@ def pages() -> list[str]:
     from subscriptions.models import Letter
 
     today = timezone.now().date()
-    week = {"day_from": today - timedelta(days=106), "day_to": today - timedelta(days=100)}
+    begin, end = today - timedelta(days=106), today - timedelta(days=100)
+    week, month = f"day_from={begin}&day_to={end}", today - timedelta(days=20)
     letter = Letter.objects.filter(day__isnull=False).order_by("-pk")[1_000]
+    reader = "q=reader77777%40mail17.example.org"
+    states = [f"state__exact={state}" for state in ("failed", "accepted", "planned")]
     asked = {
-        "": [{}, {"days": 90}, {"days": 364}],
+        "": ["", "days=90", "days=364"],
         "subscriptions/subscriber/": [
-            {},
-            {"state": "active"},
-            {"state": "suppressed"},
-            {"q": "reader77777@"},
-            {"q": "nobody"},
-            {"p": 40},
-            {"o": "1"},
+            *("", "state=active", "state=suppressed", "q=reader77777%40", "q=nobody", "p=40", "o=1")
         ],
-        "subscriptions/topic/": [{}, {"owner": "readers"}, {"q": "graph"}, {"o": "-4"}],
+        "subscriptions/topic/": ["", "owner=readers", "q=graph", "o=-4"],
         "subscriptions/letter/": [
-            {},
-            {"state__exact": "failed"},
-            {"state__exact": "accepted"},
-            {"state__exact": "planned"},
-            {"kind__exact": "confirm"},
-            {"kind__exact": "move"},
-            week,
-            {"state__exact": "skipped"} | week,
-            {"q": "reader77777@mail17.example.org"},
-            {"q": "reader777"},
-            {"q": "nobody@"},
-            {"q": letter.message_id},
-            {"p": 40},
-            {"o": "1"},
+            *("", *states, "kind__exact=confirm", "kind__exact=move"),
+            *(week, f"state__exact=skipped&{week}", reader, "q=reader777", "q=nobody%40"),
+            *(f"q={quote_plus(letter.message_id)}", "p=40", "o=1"),
         ],
         "subscriptions/letterfact/": [
-            {},
-            {"kind__exact": "complained"},
-            {"kind__exact": "delayed"},
-            {"grade__exact": "policy"},
-            {"noted_at_from": today - timedelta(days=20)},
-            {"q": "reader77777@mail17.example.org"},
-            {"q": "no such user"},
-            {"p": 40},
+            *("", "kind__exact=complained", "kind__exact=delayed", "grade__exact=policy"),
+            *(f"noted_at_from={month}", reader, "q=no+such+user", "p=40"),
         ],
-        "subscriptions/seal/": [{}],
-        "subscriptions/sending/": [{}],
+        "subscriptions/seal/": [""],
+        "subscriptions/sending/": [""],
         "digest/digest/": [
-            {},
-            {"letter__state__exact": "failed"},
-            {"letter__state__exact": "planned"},
-            week,
-            {"q": "reader77777@mail17.example.org"},
-            {"p": 40},
+            *("", "letter__state__exact=failed", "letter__state__exact=planned"),
+            *(week, reader, "p=40"),
         ],
         "digest/paper/": [
-            {},
-            {"day_from": week["day_from"], "day_to": week["day_to"]},
-            {"is_withdrawn__exact": 1},
-            {"q": "privacy"},
-            {"q": "nothing of the kind at all"},
-            {"p": 40},
-            {"o": "1"},
+            *("", week, "is_withdrawn__exact=1", "q=privacy", "q=nothing+of+the+kind+at+all"),
+            *("p=40", "o=1"),
         ],
-        "digest/fittedmodel/": [{}],
-        "digest/harvest/": [{}, {"source": "arxiv"}, {"p": 20}],
-        "digest/coverage/": [{}, {"state__exact": "stalled"}, {"q": "area-7"}, {"p": 20}],
-        "auth/user/": [{}],
-        "admin/logentry/": [{}, {"q": "nobody"}],
+        "digest/fittedmodel/": [""],
+        "digest/harvest/": ["", "source=arxiv", "p=20"],
+        "digest/coverage/": ["", "state__exact=stalled", "q=area-7", "p=20"],
+        "auth/user/": [""],
+        "admin/logentry/": ["", "q=nobody"],
     }
     return [
-        f"/admin/{page}{'?' if query else ''}{urlencode(query)}"
+        f"/admin/{page}{query and '?'}{query}"
         for page, queries in asked.items()
         for query in queries
     ]
