@@ -1,16 +1,12 @@
 """What becomes of a letter by what the mail server says, or the outbox."""
 
-from datetime import timedelta
-
 import pytest
 
 from digest.models import Pick
-from subscriptions import mail, registry
 from subscriptions.models import Letter
 from subscriptions.post import clock, delivery, ledger, office, sending
 from subscriptions.post.line import Envelope
 from subscriptions.post.transports import transport_for
-from tests import make
 from tests.make import NOW
 from tests.post_office.steps import MINUTE, claim, due, letter_to, pass_fence, states
 from tests.threads import at_once
@@ -29,13 +25,6 @@ def test_a_letter_is_handed_over_once_and_its_bytes_are_dropped(server, composed
     assert letter.state == "accepted"
     assert letter.volley is None
     assert states(letter) == ["planned", "claimed", "transmitting", "accepted"]
-
-
-def test_dots_at_the_start_of_lines_arrive_as_they_were(server, composed):
-    office.deliver(letter_to().pk, NOW)
-    ((_, mime),) = server.accepted
-    assert b"\r\n=2E\r\n=2E.dots\r\n" in mime
-    assert b"\n" not in mime.replace(b"\r\n", b"")
 
 
 def test_fifty_hints_at_once_deliver_one_letter(server, composed, transactional_db):
@@ -93,40 +82,6 @@ def test_only_an_answer_about_a_recipient_says_that_the_trouble_is_over(server, 
     letter_to(address)
     delivery.deliver_due(clock.running_from(NOW + MINUTE))
     assert sending.current().trouble
-
-
-def test_a_sender_that_is_refused_is_our_fault_and_never_the_end_of_a_letter(server, composed):
-    server.replies["mail"] = b"553 5.7.1 Sender address rejected: not owned by user\r\n"
-    letter = letter_to()
-    office.deliver(letter.pk, NOW)
-    letter.refresh_from_db()
-    assert (letter.state, letter.stage) == ("planned", "mail")
-
-
-def test_a_letter_that_cannot_be_written_is_given_up_and_its_neighbour_sent(
-    server, monkeypatch, caplog
-):
-    bad, good = letter_to("bad@example.org"), letter_to("good@example.org")
-
-    def compose(letter, now):
-        if letter.pk == bad.pk:
-            raise RuntimeError("a poisonous paper")
-        return mail.Content.of(
-            "Papers", "Hello.", "<p>Hello.</p>", mail.headers("digest", "http://x/")
-        )
-
-    monkeypatch.setitem(registry.composers, "digest", make.one_by_one(compose))
-    now = NOW
-    for _ in range(8):
-        for letter_id in due(now):
-            office.deliver(letter_id, now)
-        now += timedelta(minutes=90)
-
-    bad.refresh_from_db()
-    good.refresh_from_db()
-    assert good.state == "accepted"
-    assert (bad.state, bad.attempt) == ("failed", ledger.MAX_STUMBLES)
-    assert bad.reason.startswith("broken")
 
 
 def test_the_outbox_has_a_file_of_the_very_bytes_and_no_drafts(composed, data_dir):

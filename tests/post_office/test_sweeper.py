@@ -90,25 +90,21 @@ def doubted(repeats, **fields):
 
 
 @pytest.mark.parametrize("repeats", [0, 1])
-def test_who_has_left_is_not_sent_again_what_did_not_arrive_and_a_repeats_papers_stay_hers(
-    composed, repeats
+@pytest.mark.parametrize(
+    ("left_at", "stumbles", "state", "reason"),
+    [
+        (NOW, 0, "skipped", "unsubscribed"),
+        (None, ledger.MAX_STUMBLES - 1, "failed", "broken: the mail server does not have it"),
+    ],
+)
+def test_what_did_not_arrive_is_given_up_at_last_and_a_repeats_papers_stay_hers(
+    composed, repeats, left_at, stumbles, state, reason
 ):
-    letter = doubted(repeats)
-    Subscriber.objects.update(unsubscribed_at=NOW)
+    letter = doubted(repeats, stumbles=stumbles)
+    Subscriber.objects.update(unsubscribed_at=left_at)
     office.sweep(NOW + 30 * MINUTE)
     letter.refresh_from_db()
-    assert (letter.state, letter.reason) == ("skipped", "unsubscribed")
-    assert Pick.objects.count() == repeats
-
-
-@pytest.mark.parametrize("repeats", [0, 1])
-def test_what_surely_never_arrived_is_given_up_at_last_and_a_repeats_papers_stay_hers(
-    composed, repeats
-):
-    letter = doubted(repeats, stumbles=ledger.MAX_STUMBLES - 1)
-    office.sweep(NOW + 30 * MINUTE)
-    letter.refresh_from_db()
-    assert (letter.state, letter.reason) == ("failed", "broken: the mail server does not have it")
+    assert (letter.state, letter.reason) == (state, reason)
     assert Pick.objects.count() == repeats
 
 
