@@ -27,7 +27,6 @@ from subscriptions import mail
 from subscriptions.models import Letter, LetterFact, Subscriber, Topic
 from subscriptions.post import (
     dns_check,
-    dns_records,
     esps,
     mailboxes,
     oracles,
@@ -369,7 +368,7 @@ def _schedule(now):
 
 
 def _dns_records(resolver):
-    domains = dns_records.domains()
+    domains = dns_check.domains()
     if any(_is_among(EXAMPLES, domain) for domain in domains):
         said = "DEFAULT_FROM_EMAIL is an example: set it before you send."
         yield Finding("DNS records", "note", said)
