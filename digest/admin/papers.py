@@ -84,6 +84,10 @@ def _with_change(observation, name):
     )
 
 
+LATER = ["version", "withdrawn", "code", "journal_ref", "doi", "comments", "license"]
+FACTS = ["id", "day", "day_is_estimate", "upvotes", "sample", "changed_at", "picked"]
+
+
 @admin.register(Paper)
 class PaperAdmin(Large, ReadOnly, Page):
     """What sources said. A change by hand would be undone by the next harvest."""
@@ -101,34 +105,8 @@ class PaperAdmin(Large, ReadOnly, Page):
     list_per_page = 50
     fieldsets = [
         (None, {"fields": ["title", "abstract", "byline", "areas", "where"]}),
-        (
-            "What became of it",
-            {
-                "fields": [
-                    "version",
-                    "withdrawn",
-                    "code",
-                    "journal_ref",
-                    "doi",
-                    "comments",
-                    "license",
-                ]
-            },
-        ),
-        (
-            "Facts",
-            {
-                "fields": [
-                    "id",
-                    "day",
-                    "day_is_estimate",
-                    "upvotes",
-                    "sample",
-                    "changed_at",
-                    "picked",
-                ]
-            },
-        ),
+        ("What became of it", {"fields": LATER}),
+        ("Facts", {"fields": FACTS}),
     ]
 
     def get_search_results(self, request, queryset, search_term):

@@ -48,16 +48,13 @@ class FactInline(ReadOnly, TabularInline):
         return fact_badge(fact)
 
 
+MOMENTS = ["created_at", "next_try_at", "lease_until", "left_at", "closes_at", "ended_at"]
+TRIES = ["attempt", "stumbles", "repeats", "stage", "last_reply"]
+
+
 @admin.register(Letter)
 class LetterAdmin(Large, ReadOnly, Page):
-    list_display = [
-        "whose",
-        "state_said",
-        "why",
-        "attempt",
-        "created_at",
-        "ended_at",
-    ]
+    list_display = ["whose", "state_said", "why", "attempt", "created_at", "ended_at"]
     list_filter = [
         ("kind", ChoicesDropdownFilter),
         ("state", LetterStateFilter),
@@ -73,24 +70,7 @@ class LetterAdmin(Large, ReadOnly, Page):
     inlines = [FactInline, EventInline]
     fieldsets = [
         (None, {"fields": ["subscriber", "kind", "day", "state_said", "told"]}),
-        (
-            "Delivery",
-            {
-                "fields": [
-                    "created_at",
-                    "next_try_at",
-                    "lease_until",
-                    "left_at",
-                    "closes_at",
-                    "ended_at",
-                    "attempt",
-                    "stumbles",
-                    "repeats",
-                    "stage",
-                    "last_reply",
-                ]
-            },
-        ),
+        ("Delivery", {"fields": [*MOMENTS, *TRIES]}),
         ("The message", {"fields": ["message_id", "frozen_at", "mime_size"]}),
     ]
 

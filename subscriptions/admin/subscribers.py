@@ -44,6 +44,9 @@ from subscriptions.models import (
 AGAINST = (LetterFact.Kind.BOUNCED, LetterFact.Kind.COMPLAINED)
 FACTS_SHOWN = 10
 
+DELIVERY = ["timezone", "hour", "days", "size", "paused_until", "language"]
+HISTORY = ["asked_at", "confirmed_at", "unsubscribed_at", "suppression", "came_back"]
+
 
 class StateFilter(DropdownFilter):
     title = "state"
@@ -147,37 +150,10 @@ class SubscriberAdmin(Large, Page):
     inlines = [PreferenceInline, ConsentInline, LetterInline]
     fieldsets = [
         (None, {"fields": ["address", "state", "next_due_at"]}),
-        (
-            "Settings",
-            {
-                "fields": [
-                    "timezone",
-                    "hour",
-                    "days",
-                    "size",
-                    "paused_until",
-                    "language",
-                    "wants_quiet_days",
-                    "learns",
-                ]
-            },
-        ),
-        (
-            "History",
-            {"fields": ["asked_at", "confirmed_at", "unsubscribed_at", "suppression", "came_back"]},
-        ),
+        ("Settings", {"fields": [*DELIVERY, "wants_quiet_days", "learns"]}),
+        ("History", {"fields": HISTORY}),
     ]
-    readonly_fields = [
-        "address",
-        "state",
-        "days",
-        "next_due_at",
-        "asked_at",
-        "confirmed_at",
-        "unsubscribed_at",
-        "suppression",
-        "came_back",
-    ]
+    readonly_fields = ["address", "state", "days", "next_due_at", *HISTORY]
 
     def get_queryset(self, request):
         follows = TopicPreference.objects.filter(stance=TopicPreference.Stance.FOLLOW)
