@@ -53,12 +53,8 @@ if IS_PUBLIC:
         )
 SECRET_KEY = env.text("SECRET_KEY") or env.generated_secret(DATA_DIR / "secret-key")
 SECRET_KEY_FALLBACKS = env.items("SECRET_KEY_FALLBACKS")
-ALLOWED_HOSTS = env.hosts("ALLOWED_HOSTS") or [
-    "127.0.0.1",
-    "localhost",
-    "[::1]",
-    urlsplit(SITE_URL).hostname,
-]
+OUR_HOSTS = ["127.0.0.1", "localhost", "[::1]", urlsplit(SITE_URL).hostname]
+ALLOWED_HOSTS = env.hosts("ALLOWED_HOSTS") or OUR_HOSTS
 
 # Who runs this, as the imprint tells; and what the operator has to add to it, and to the privacy
 # page: a register, the company that hosts this, the logs of the web server in front of it.
@@ -111,11 +107,14 @@ ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
 
 # Two engines: Django escapes in .txt templates too, so plain text gets one that doesn't.
+ENGINE = {
+    "BACKEND": "django.template.backends.django.DjangoTemplates",
+    "DIRS": [BASE_DIR / "templates"],
+}
 TEMPLATES = [
-    {
+    ENGINE
+    | {
         "NAME": "html",
-        "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [BASE_DIR / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -127,12 +126,7 @@ TEMPLATES = [
             "builtins": ["subscriptions.dates"],
         },
     },
-    {
-        "NAME": "text",
-        "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [BASE_DIR / "templates"],
-        "OPTIONS": {"autoescape": False},
-    },
+    ENGINE | {"NAME": "text", "OPTIONS": {"autoescape": False}},
 ]
 
 # ---- What is kept
@@ -182,16 +176,11 @@ else:
     # session that it hands on: DATABASE_URL=…?prepare_threshold=none
     is_prepared = options.get("prepare_threshold") != "none"
     options["prepare_threshold"] = 0 if is_prepared else None
-    options.setdefault("connect_timeout", 10)  # Seconds; a black hole would keep us for minutes.
-    # Who waits for an answer amid a black hole: TCP by itself gives up after a quarter of an hour,
-    # or after two where all that we said had arrived.
-    for option, value in {
-        "keepalives_idle": 30,
-        "keepalives_interval": 10,
-        "keepalives_count": 3,
-        "tcp_user_timeout": 30_000,  # Milliseconds.
-    }.items():
-        options.setdefault(option, value)
+    # Seconds. To connect to a black hole would take minutes; amid a connection, TCP by itself gives
+    # up after a quarter of an hour, or after two hours where all that we said had arrived.
+    patience = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10}
+    patience |= {"keepalives_count": 3, "tcp_user_timeout": 30_000}  # Milliseconds.
+    DATABASES["default"]["OPTIONS"] = patience | options
 
 CACHE_URL = env.cache("CACHE_URL")
 CACHES = {

@@ -200,18 +200,15 @@ def _completed(records: Iterable[Record]) -> list[Record]:
     completed = {}
     for record in records:
         paper = ours.get(record.id) or by_title.get(record.title.casefold())
-        one = _with_words_of(paper, record) if paper else record
-        completed[one.id] = one
+        if paper:
+            record = Record(
+                paper.pk,
+                record.title or paper.title,
+                record.abstract or paper.abstract[: bibliographies.MAX_ABSTRACT],
+                day=record.day or paper.day,
+            )
+        completed[record.id] = record
     return [*completed.values()]
-
-
-def _with_words_of(paper, record):
-    return Record(
-        paper.pk,
-        record.title or paper.title,
-        record.abstract or paper.abstract[: bibliographies.MAX_ABSTRACT],
-        day=record.day or paper.day,
-    )
 
 
 @for_token_holders
@@ -237,7 +234,13 @@ def _changed(request, subscriber, token):
     if "text" in sent:
         problem = _problem(sent["text"])
         if "part" in request.GET:
-            return JsonResponse({"problem": problem} if problem else _papers(sent["text"]))
+            if problem:
+                return JsonResponse({"problem": problem})
+            told = bibliographies.read(sent["text"])
+            # Each paper as a text that can be sent in, and its day.
+            papers = [[bibliographies.ris(one), str(one.day or "")] for one in told.records]
+            unread = _shortened(told.unread)
+            return JsonResponse({"papers": papers, "bad": told.bad, "unread": unread})
         if problem:
             return _page(request, subscriber, token, problem)
         if "add" not in sent:
@@ -273,10 +276,13 @@ def _preview(request, subscriber, token):
     )
     if not changes.is_read:
         return _page(request, subscriber, token, _unreadable(changes), sent["text"])
+    unread = format_html_join(", ", "<bdi>{}</bdi>", ((name,) for name in changes.unread))
+    if unread and changes.bad > len(changes.unread):
+        unread = format_html("{}, …", unread)
     context = {
         "token": token,
         "changes": changes,
-        "unread": _listed(changes),
+        "unread": unread,
         "shown": changes.new[:SHOWN],
         "more": changes.new[SHOWN:],
         "text": sent["text"],
@@ -296,13 +302,6 @@ def _problem(text):
     if len(text.encode()) > MAX_TEXT:
         return _("This text is larger than 1 MB. Please paste a part of it.")
     return ""
-
-
-def _papers(text):
-    """Return the papers of a text as JSON: each as a text that can be sent in, and its day."""
-    told = bibliographies.read(text)
-    papers = [[bibliographies.ris(one), str(one.day or "")] for one in told.records]
-    return {"papers": papers, "bad": told.bad, "unread": _shortened(told.unread)}
 
 
 def _unreadable(changes):
@@ -337,13 +336,6 @@ def _page(request, subscriber, token, problem="", pasted=""):
     }
     status = 400 if problem else 200
     return render(request, "digest/library.html", context, status=status)
-
-
-def _listed(changes):
-    """Return the names of entries that could not be read, as HTML; more of them are hinted at."""
-    listed = format_html_join(", ", "<bdi>{}</bdi>", ((name,) for name in changes.unread))
-    is_whole = changes.bad <= len(changes.unread) or not listed
-    return listed if is_whole else format_html("{}, …", listed)
 
 
 def _shortened(names):

@@ -37,20 +37,15 @@ type Answer = tuple[str, str]
 def database(now) -> Answer:
     if reasons := health.reasons_not_ready(in_full=True):
         return "wrong", " ".join(reasons)
-    return _postgresql() if connection.vendor == "postgresql" else _sqlite()
-
-
-def _sqlite():
-    if _pragma("synchronous") != 2:
+    if connection.vendor == "postgresql":
+        return _postgresql()
+    with connection.cursor() as cursor:
+        synchronous = cursor.execute("PRAGMA synchronous").fetchone()[0]
+    if synchronous != 2:
         return "wrong", "SQLite may lose the last commits with the power: synchronous must be FULL."
     if settings.CELERY_BROKER_URL.startswith("memory:"):
         return "ok", "SQLite, for one machine and some thousands of readers"
     return "note", "SQLite, where one writes at a time: set DATABASE_URL for several processes."
-
-
-def _pragma(name):
-    with connection.cursor() as cursor:
-        return cursor.execute(f"PRAGMA {name}").fetchone()[0]
 
 
 def _postgresql():

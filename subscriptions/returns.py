@@ -103,8 +103,10 @@ def _letter(report, now) -> Letter | None:
         raise NoReport("foreign")
     if letter is None and _unmatched().count() >= MOST_UNMATCHED:
         raise NoReport("too-many")
-    if letter is not None and _is_too_old(letter, report.kind, now):
-        raise NoReport("forged")
+    if letter is not None:
+        counts_for = COUNTS_FOR.get(report.kind, COUNTS_FOR_ELSE)
+        if now - (letter.left_at or letter.created_at) > counts_for:
+            raise NoReport("forged")
     return letter
 
 
@@ -128,11 +130,6 @@ def named(message_id) -> Letter | None:
     last = first_since(Letter, "created_at", moment + AFTER)
     found = Letter.objects.filter(pk__gte=first, pk__lt=last, message_id=message_id)
     return found.first()
-
-
-def _is_too_old(letter, kind, now) -> bool:
-    left_at = letter.left_at or letter.created_at
-    return now - left_at > COUNTS_FOR.get(kind, COUNTS_FOR_ELSE)
 
 
 # ---- What is written, and what follows
@@ -159,7 +156,8 @@ def _believed(at, letter, now):
 
 
 def _act_on(fact, letter, now):
-    if letter.to and not _has_moved_to(letter):  # Of her own address, it says nothing.
+    moved = Subscriber.objects.filter(pk=letter.subscriber_id, email=letter.to)
+    if letter.to and not moved.exists():  # Of her own address, it says nothing.
         if fact.kind in UNWANTED and letter.to != Letter.ELSEWHERE:
             seals.keep(letter.to, seals.Why.COMPLAINED, now)
         return
@@ -174,11 +172,6 @@ def _act_on(fact, letter, now):
         case Kind.UNSUBSCRIBED:
             with suppress(Subscriber.DoesNotExist):  # Erased in this very moment.
                 signup.unsubscribe(letter.subscriber.public_id, door=PROVIDERS_LINK, now=now)
-
-
-def _has_moved_to(letter):
-    """Return whether the address that a letter asked is its reader's own by now."""
-    return Subscriber.objects.filter(pk=letter.subscriber_id, email=letter.to).exists()
 
 
 def _told(fact):

@@ -1,7 +1,6 @@
 """The doors for readers. GET shows and changes nothing; POST acts. A token is proof enough."""
 
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import wraps
 from math import ceil
@@ -60,22 +59,14 @@ MOVE = {
 }
 
 
-@dataclass(frozen=True)
-class Question:
-    """What the link of a letter asks: on which page, in which words, by which door she answers."""
-
-    template: str
-    wording: str
-    via: str
-
-
+#: What the link of a letter asks: on which page, in which words, and how she answers.
 QUESTIONS = {
-    Letter.Kind.CONFIRM: Question("subscriptions/confirm.html", CONSENT, via="link in the letter"),
-    Letter.Kind.GOODBYE: Question(
-        "subscriptions/come_back.html", UNDO, via="link that undoes unsubscribing"
-    ),
-    Letter.Kind.BOUNCED: Question(
-        "subscriptions/vouch.html", VOUCH, via="link in the letter about letters that came back"
+    Letter.Kind.CONFIRM: ("subscriptions/confirm.html", CONSENT, "link in the letter"),
+    Letter.Kind.GOODBYE: ("subscriptions/come_back.html", UNDO, "link that undoes unsubscribing"),
+    Letter.Kind.BOUNCED: (
+        "subscriptions/vouch.html",
+        VOUCH,
+        "link in the letter about letters that came back",
     ),
 }
 
@@ -153,9 +144,10 @@ def confirm(request, token):
     now = timezone.now()
     try:
         kind, public_id, asked_at = links.read_confirm(token, now)
-        subscriber, question = Subscriber.objects.get(public_id=public_id), QUESTIONS[kind]
+        subscriber = Subscriber.objects.get(public_id=public_id)
+        template, wording, via = QUESTIONS[kind]
         if request.method == "POST":
-            door = _door(request, question.via, question.wording)
+            door = _door(request, via, wording)
             signup.confirm(subscriber, asked_at, door=door, now=now, kind=kind)
             subscriber.refresh_from_db()
         is_open = signup.is_open(subscriber, asked_at, now=now, kind=kind)
@@ -163,27 +155,21 @@ def confirm(request, token):
         return _bad_link(request, 410)
     except (links.BadToken, Subscriber.DoesNotExist):
         return _bad_link(request, 404)
+    is_confirmed = request.method == "POST" and subscriber.confirmed_at is not None
     context = {
         "subscriber": subscriber,
         "address": addresses.readable(subscriber.email),
         "preferences_url": links.preferences_url(subscriber),
-        "consent": question.wording,
+        "consent": wording,
         "kind": kind,
         "state": subscriber.state_at(now),
         "is_put_off": subscriber.is_put_off(now),
-        "is_first": request.method == "POST"
-        and kind == Letter.Kind.CONFIRM
-        and _has_begun(subscriber),
+        # A digest is due at once.
+        "is_first": is_confirmed and kind == "confirm" and not rhythm.had_one_before(subscriber),
         "is_held_up": _is_held_up(now),
         "now": now,
     }
-    page = question.template if is_open else "subscriptions/confirmed.html"
-    return render(request, page, context)
-
-
-def _has_begun(subscriber):
-    """Return whether confirming has made a digest due at once."""
-    return subscriber.confirmed_at is not None and not rhythm.had_one_before(subscriber)
+    return render(request, template if is_open else "subscriptions/confirmed.html", context)
 
 
 @for_token_holders
@@ -381,7 +367,15 @@ def _move(request, subscriber, token):
     try:
         if form.is_valid():
             limits.knock("new address", request.META["REMOTE_ADDR"], now)
-            _ask_to_move(form, subscriber, now)
+            new_email = form.cleaned_data["new_email"]
+            # Each of both addresses has had enough letters at some time.
+            if limits.may_write_to("new address", subscriber.email, now):
+                with transaction.atomic():
+                    may_write = limits.may_write_to("new address", new_email, now)
+                    moving.ask(subscriber, new_email, now=now, may_write=may_write)
+            else:
+                said = _("That was often today. Please try again tomorrow.")
+                form.add_error("new_email", said)
     except limits.TooMany as refusal:
         return too_many(request, refusal)
     except moving.NotOpen:
@@ -390,17 +384,6 @@ def _move(request, subscriber, token):
         return _done(token, "move")
     shown = forms.PreferencesForm.showing(subscriber)
     return _preferences_page(request, subscriber, shown, status=400, move_form=form)
-
-
-def _ask_to_move(form, subscriber, now):
-    """Write to both addresses, each of which has had enough letters at some time."""
-    new_email = form.cleaned_data["new_email"]
-    if not limits.may_write_to("new address", subscriber.email, now):
-        form.add_error("new_email", _("That was often today. Please try again tomorrow."))
-        return
-    with transaction.atomic():
-        may_write = limits.may_write_to("new address", new_email, now)
-        moving.ask(subscriber, new_email, now=now, may_write=may_write)
 
 
 def _stay(request, subscriber, token):

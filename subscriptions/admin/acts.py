@@ -140,20 +140,6 @@ def _selected(act):
 
 def _carry_out(panel, request, act, queryset, told) -> None:
     """Do it to each, note it in the trail, and say to how many, and why not to the others."""
-    count, reasons, late = _do_to_each(panel, request, act, queryset, told)
-    if count:
-        panel.message_user(request, f"{act.done}: {count}.", messages.SUCCESS)
-    if reasons:
-        why = " ".join(dict.fromkeys(filter(None, reasons)))
-        words = f"Not {act.done[:1].lower()}{act.done[1:]}: {len(reasons)}. {why}"
-        panel.message_user(request, words.strip(), messages.WARNING)
-    if late:
-        words = f"There was no time for {late} more, who are as they were: select them again."
-        panel.message_user(request, words, messages.WARNING)
-
-
-def _do_to_each(panel, request, act, queryset, told) -> tuple[int, list[str], int]:
-    """Return to how many it was done, why not to others, and for how many there was no time."""
     now, ends = timezone.now(), time.monotonic() + SECONDS
     count, reasons, late = 0, [], 0
     for subscriber in queryset:
@@ -169,4 +155,12 @@ def _do_to_each(panel, request, act, queryset, told) -> tuple[int, list[str], in
         else:
             act.log(panel, request, subscriber, note)
             count += 1
-    return count, reasons, late
+    if count:
+        panel.message_user(request, f"{act.done}: {count}.", messages.SUCCESS)
+    if reasons:
+        why = " ".join(dict.fromkeys(filter(None, reasons)))
+        words = f"Not {act.done[:1].lower()}{act.done[1:]}: {len(reasons)}. {why}"
+        panel.message_user(request, words.strip(), messages.WARNING)
+    if late:
+        words = f"There was no time for {late} more, who are as they were: select them again."
+        panel.message_user(request, words, messages.WARNING)

@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from unfold.admin import TabularInline
-from unfold.contrib.filters.admin import DropdownFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 from unfold.decorators import display
 from unfold.enums import ActionVariant
 
@@ -120,25 +120,14 @@ class LetterInline(ReadOnly, TabularInline):
         return letter_badge(letter)
 
 
-class SuppressionFilter(DropdownFilter):
-    title = "suppressed by"
-    parameter_name = "suppressed"
-
-    def lookups(self, request, model_admin):
-        return Subscriber.Suppression.choices
-
-    def queryset(self, request, queryset):
-        return queryset.filter(suppressed_by=self.value()) if self.value() else queryset
-
-
 @admin.register(Subscriber)
 @equip(*deeds.ACTS)
 class SubscriberAdmin(Large, Page):
     """Nobody is added by hand: consent must be the person's own, so it begins at the form."""
 
     list_display = ["address", "state", "hours", "follows", "next_due_at", "last_letter"]
-    list_filter = [StateFilter, SuppressionFilter]
-    list_filter_options = {"state": {"horizontal": True}, "suppressed": {"horizontal": True}}
+    list_filter = [StateFilter, ("suppressed_by", ChoicesDropdownFilter)]
+    list_filter_options = {"state": {"horizontal": True}, "suppressed_by": {"horizontal": True}}
     search_fields = ["email"]
     search_help_text = "An email address, or a part of one"
     ordering = ["-pk"]

@@ -4,7 +4,6 @@ Only what has ended goes, a batch at a time, each in a short transaction of its 
 waits and a purge that dies is gone on with. Letters' bytes go by themselves: see sweeper.py.
 """
 
-from dataclasses import dataclass
 from datetime import timedelta
 
 from django.conf import settings
@@ -25,17 +24,7 @@ SLACK = timedelta(hours=1)  # By so much, the order of numbers and that of momen
 State = Letter.State
 
 
-@dataclass(frozen=True)
-class Purged:
-    """How much was thrown away."""
-
-    events: int
-    letters: int
-    journals: int
-    facts: int = 0
-
-
-def purge(now) -> Purged:
+def purge(now) -> dict[str, int]:
     """Throw away what is older than the operator keeps it. Return how much it was.
 
     A letter's events go together, so that those that are there tell its whole story. What hangs on
@@ -43,12 +32,12 @@ def purge(now) -> Purged:
     """
     unreadable.purge(now - unreadable.KEEP)
     Provider.objects.filter(counted_at__lt=now - KEEP_PROVIDERS).delete()
-    return Purged(
-        events=_purge_events(now - settings.KEEP_EVENTS),
-        letters=_purge_letters(now - settings.KEEP_LETTERS),
-        journals=journal.purge(folder_of_journals(), now - KEEP_JOURNALS),
-        facts=_purge_facts(now - settings.KEEP_EVENTS),
-    )
+    return {
+        "events": _purge_events(now - settings.KEEP_EVENTS),
+        "letters": _purge_letters(now - settings.KEEP_LETTERS),
+        "journals": journal.purge(folder_of_journals(), now - KEEP_JOURNALS),
+        "facts": _purge_facts(now - settings.KEEP_EVENTS),
+    }
 
 
 def first_since(model, field: str, moment) -> int:
