@@ -41,10 +41,7 @@ def quoted(text: str) -> bytes:
 
 
 def message(
-    headers: Iterable[tuple[str, str]],
-    text: Iterable[bytes],
-    html: Iterable[bytes],
-    boundary: str,
+    headers: Iterable[tuple[str, str]], text: Iterable[bytes], html: Iterable[bytes], boundary: str
 ) -> bytes:
     """Return the message of two parts in quoted-printable: plain text first, HTML last.
 

@@ -144,9 +144,7 @@ class Letter(models.Model):
         # PostgreSQL writes the row anew on its page, and no entry into any index (HOT).
         indexes = [
             models.Index(
-                fields=["next_try_at", "id"],
-                condition=Q(ended_at=None),
-                name="letters_under_way",
+                fields=["next_try_at", "id"], condition=Q(ended_at=None), name="letters_under_way"
             ),
             # Somebody waits in front of a screen for these: they pass the digests.
             models.Index(
