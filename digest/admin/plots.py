@@ -51,7 +51,7 @@ class Kind(NamedTuple):
 
 
 def _kinds():
-    told = tomllib.loads(Path(__file__).with_suffix(".toml").read_text())
+    told = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
     for chart in told["chart"]:
         series = [
             Series(**one | {"colour": told["colours"][one["colour"]]}) for one in chart["series"]

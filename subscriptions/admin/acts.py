@@ -27,10 +27,6 @@ GONE = "They were erased meanwhile."
 SECONDS = 10  # Then no further one is begun with: whoever pressed the button waits.
 
 
-class LeftAlone(Exception):
-    """Nothing was done to this one. Says why, in a sentence, or nothing."""
-
-
 def log_change(panel, request, subscriber, note):
     """Note it in the trail, under her lock: who was erased since is not named there any more."""
     with transaction.atomic():
@@ -41,7 +37,8 @@ def log_change(panel, request, subscriber, note):
 @dataclass(frozen=True, kw_only=True)
 class Act:
     """`do` takes a subscriber, what the form says, and the moment; it returns what the trail notes
-    of it, or raises LeftAlone. `fits` says whether there is anything to do to one.
+    of it, or None where nothing was done: `left_alone` says why. `fits` says whether there is
+    anything to do to one.
     """
 
     name: str
@@ -50,8 +47,9 @@ class Act:
     consequence: str
     icon: str
     done: str
-    do: Callable[[Subscriber, dict, datetime], str]
+    do: Callable[[Subscriber, dict, datetime], str | None]
     fits: Callable[[Subscriber, datetime], bool]
+    left_alone: str = ""
     permission: str = CHANGE
     form: type[BaseDialogForm] = BaseDialogForm
     log: Callable = log_change
@@ -148,10 +146,11 @@ def _carry_out(panel, request, act, queryset, told) -> None:
             continue
         try:
             note = act.do(subscriber, told, now)
-        except LeftAlone as reason:
-            reasons.append(str(reason))
         except Subscriber.DoesNotExist:
             reasons.append(GONE)
+            continue
+        if note is None:
+            reasons.append(act.left_alone)
         else:
             act.log(panel, request, subscriber, note)
             count += 1

@@ -34,7 +34,7 @@ class Esp:
 
 ESPS = {
     name: Esp(name, **told)
-    for name, told in tomllib.loads(Path(__file__).with_suffix(".toml").read_text()).items()
+    for name, told in tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8")).items()
 }
 
 
