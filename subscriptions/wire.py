@@ -81,9 +81,7 @@ def header(name: str, value: str) -> bytes:
     return f"{name}: {value}\r\n".encode("ascii")
 
 
-@lru_cache(4096)
-def _shared(name, value):
-    return header(name, value)
+_shared = lru_cache(4096)(header)
 
 
 def _refuse_controls(name, value):

@@ -74,7 +74,14 @@ def parse_server(url: str) -> SmtpServer:
         raise ImproperlyConfigured(
             f"EMAIL_URL knows tls and connections behind its ?, not {', '.join(sorted(unknown))}."
         )
-    tls = _tls(parts.scheme, port, options)
+    implied = "implicit" if parts.scheme == "smtps" or port == 465 else "none"
+    if implied == "none" and port == 587:
+        implied = "starttls"
+    tls = options.get("tls", [implied])[0]
+    if tls not in PORTS:
+        raise ImproperlyConfigured(
+            f"EMAIL_URL: tls must be none, starttls or implicit, not {tls!r}."
+        )
     if tls == "none" and parts.password and not is_here(parts.hostname):
         raise ImproperlyConfigured(
             "EMAIL_URL: a password is never sent to another machine without TLS; "
@@ -93,18 +100,6 @@ def parse_server(url: str) -> SmtpServer:
         password=unquote(parts.password or ""),
         connections=int(said),
     )
-
-
-def _tls(scheme, port, options):
-    implied = "implicit" if scheme == "smtps" or port == 465 else "none"
-    if implied == "none" and port == 587:
-        implied = "starttls"
-    tls = options.get("tls", [implied])[0]
-    if tls not in PORTS:
-        raise ImproperlyConfigured(
-            f"EMAIL_URL: tls must be none, starttls or implicit, not {tls!r}."
-        )
-    return tls
 
 
 def is_here(host: str | None) -> bool:
