@@ -136,23 +136,20 @@ def named(message_id) -> Letter | None:
 
 
 def _fields(report, letter, now):
+    left_at = letter.left_at if letter and letter.left_at else now - KEEP_UNMATCHED
+    # The moment that is told can be: after the letter left, and not to come.
+    is_possible = report.at and left_at - CLOCKS_DIFFER <= report.at <= now + CLOCKS_DIFFER
     return {
         "letter": letter,
         "kind": report.kind,
         "grade": report.grade,
         "status": report.status,
         "said": report.said,
-        "at": _believed(report.at, letter, now),
+        "at": report.at if is_possible else None,
         "noted_at": now,
         "via": report.via,
         "message_id": "" if letter else report.message_id,
     }
-
-
-def _believed(at, letter, now):
-    """Return the moment that is told, if it can be: after the letter left, and not to come."""
-    left_at = letter.left_at if letter and letter.left_at else now - KEEP_UNMATCHED
-    return at if at and left_at - CLOCKS_DIFFER <= at <= now + CLOCKS_DIFFER else None
 
 
 def _act_on(fact, letter, now):

@@ -124,6 +124,10 @@ def subscribe(request):
 
 def _sign_up(request, form, now):
     email = form.cleaned_data["email"]
+    # Browsers say where a form stands that is posted.
+    ours = (settings.SITE_URL, f"{request.scheme}://{request.get_host()}")
+    is_ours = request.headers.get("Origin", settings.SITE_URL) in ours
+    via = "sign-up form" if is_ours else "sign-up form on another site"
     with transaction.atomic():  # One, so that each sign-up writes something, whoever it is.
         if limits.may_write_to("sign-up", email, now):
             signup.subscribe(
@@ -132,7 +136,7 @@ def _sign_up(request, form, now):
                 timezone=form.cleaned_data["timezone"],
                 hour=form.cleaned_data["hour"],
                 language=form.cleaned_data["language"] or get_language_from_request(request),
-                door=_door(request, _which_form(request), CONSENT),
+                door=_door(request, via, CONSENT),
                 now=now,
             )
 
@@ -282,7 +286,11 @@ def unsubscribe(request, token):
     if request.method != "POST":
         return render(request, "subscriptions/unsubscribe.html", context)
     if "address" in context:
-        context |= _ways_back(subscriber, now)
+        context["preferences_url"] = links.preferences_url(subscriber)
+        if subscriber.may_come_back(now) and now - subscriber.unsubscribed_at < UNDO_SHOWN:
+            left_at = subscriber.unsubscribed_at
+            undo = links.token(Letter.Kind.GOODBYE, subscriber.public_id, left_at)
+            context |= {"undo_path": reverse("confirm", args=[undo]), "undo": UNDO}
     return render(request, "subscriptions/unsubscribed.html", context)
 
 
@@ -294,15 +302,6 @@ def too_many(request, refusal: limits.TooMany):
     response["Retry-After"] = str(refusal.retry_after)
     add_never_cache_headers(response)
     return response
-
-
-def _ways_back(subscriber, now):
-    """Return what the page offers to one who has left, for the moment and for later."""
-    context = {"preferences_url": links.preferences_url(subscriber)}
-    if subscriber.may_come_back(now) and now - subscriber.unsubscribed_at < UNDO_SHOWN:
-        token = links.token(Letter.Kind.GOODBYE, subscriber.public_id, subscriber.unsubscribed_at)
-        context |= {"undo_path": reverse("confirm", args=[token]), "undo": UNDO}
-    return context
 
 
 @once_more
@@ -408,13 +407,6 @@ def _done(token, action, **told):
     return redirect(f"{reverse('preferences', args=[token])}?{query}")
 
 
-def _which_form(request):
-    """Return whose sign-up form was sent in: browsers say where a form stands that is posted."""
-    ours = (settings.SITE_URL, f"{request.scheme}://{request.get_host()}")
-    is_ours = request.headers.get("Origin", settings.SITE_URL) in ours
-    return "sign-up form" if is_ours else "sign-up form on another site"
-
-
 def _sign_up_page(request, form, status=200):
     topics = Topic.objects.offered_beside(form["topics"].value() or [])
     context = {"form": form, "consent": CONSENT, **topics.apart()}
@@ -423,6 +415,10 @@ def _sign_up_page(request, form, status=200):
 
 def _preferences_page(request, subscriber, form, status=200, move_form=None, preview=""):
     now = timezone.now()
+    both = [one for one in request.GET.getlist("both") if one.isascii() and one.isdecimal()]
+    muted = subscriber.preferences.filter(
+        stance=TopicPreference.Stance.MUTE, topic__in=[int(one) for one in both if len(one) < 19]
+    )
     context = {
         "move_form": move_form or forms.MoveForm(subscriber=subscriber),
         "move": moving.under_way(subscriber),
@@ -439,17 +435,10 @@ def _preferences_page(request, subscriber, form, status=200, move_form=None, pre
         "vouch": VOUCH,
         "unsubscribe_url": links.unsubscribe_url(subscriber),
         "done": DONE.get(request.GET.get("done")),
-        "both": _muted(subscriber, request.GET.getlist("both")),
+        "both": list(muted.order_by("pk").values_list("topic__name", flat=True)),
         "panels": [panel(subscriber) for panel in registry.panels],
     }
     return render(request, "subscriptions/preferences.html", context, status=status)
-
-
-def _muted(subscriber, ids):
-    """Return what of these topics she mutes, by name."""
-    known = [int(one) for one in ids if one.isascii() and one.isdecimal() and len(one) < 19]
-    muted = subscriber.preferences.filter(stance=TopicPreference.Stance.MUTE, topic__in=known)
-    return list(muted.order_by("pk").values_list("topic__name", flat=True))
 
 
 def refused(request, why):

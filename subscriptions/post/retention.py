@@ -92,9 +92,22 @@ def _purge_facts(before) -> int:
 
 
 def _purge_letters(before) -> int:
-    """Delete letters that ended before then, and that nobody's next letter is reckoned from."""
+    """Delete letters that ended before then, and that nobody's next letter is reckoned from.
+
+    These are letters of no day, and those of a day that have a successor: a reader's last day is
+    planned from, the last that she was told of says that she is no new reader, and the last that
+    was sent which news she has had.
+    """
+    newer = Letter.objects.filter(subscriber=OuterRef("subscriber"), day__gt=OuterRef("day"))
+    sent, told = newer.filter(state=State.ACCEPTED), newer.exclude(state=State.MISSED)
+    is_dispensable = (
+        Q(day=None)
+        | Q(Exists(sent), state=State.ACCEPTED)
+        | Q(Exists(told), state__in=[State.SKIPPED, State.FAILED])
+        | Q(Exists(newer), state=State.MISSED)
+    )
     old = Letter.objects.filter(pk__lt=first_since(Letter, "created_at", before))
-    old = old.filter(_is_dispensable(), ended_at__lt=before).order_by("pk")
+    old = old.filter(is_dispensable, ended_at__lt=before).order_by("pk")
     gone = seen = 0
     for _ in range(MOST):
         with transaction.atomic():
@@ -107,19 +120,3 @@ def _purge_letters(before) -> int:
             break
         seen = ids[-1]
     return gone
-
-
-def _is_dispensable():
-    """Return the condition for letters of no day, and for those of a day that have a successor.
-
-    A reader's last day is planned from, the last that she was told of says that she is no new
-    reader, and the last that was sent which news she has had.
-    """
-    newer = Letter.objects.filter(subscriber=OuterRef("subscriber"), day__gt=OuterRef("day"))
-    sent, told = newer.filter(state=State.ACCEPTED), newer.exclude(state=State.MISSED)
-    return (
-        Q(day=None)
-        | Q(Exists(sent), state=State.ACCEPTED)
-        | Q(Exists(told), state__in=[State.SKIPPED, State.FAILED])
-        | Q(Exists(newer), state=State.MISSED)
-    )
