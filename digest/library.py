@@ -157,7 +157,20 @@ def _read(text) -> tuple[bibliographies.Bibliography, list[Record]]:
 def _changes(subscriber, told, completed, now):
     before = {paper.identity: paper for paper in subscriber.library.all()}
     titled = [record for record in completed if record.title]
-    new = [_row(subscriber, record, now) for record in titled if _says_more(record, before)]
+    new = []
+    for record in titled:
+        known = before.get(record.id)
+        if known is None or (record.abstract and not known.abstract):
+            new.append(
+                LibraryPaper(
+                    subscriber=subscriber,
+                    identity=record.id,
+                    title=record.title,
+                    abstract=record.abstract,
+                    year=record.day and record.day.year,
+                    at=now,
+                )
+            )
     replaced = [before.pop(paper.identity) for paper in new if paper.identity in before]
     # As the library is ordered: of one year, what is added last is first.
     latest = sorted([*new, *before.values()], key=lambda paper: -(paper.year or 0))
@@ -172,23 +185,6 @@ def _changes(subscriber, told, completed, now):
         titleless=len(completed) - len(titled),
         bad=told.bad,
         unread=told.unread,
-    )
-
-
-def _says_more(record, before):
-    """Return whether a paper is new, or was known by its title alone."""
-    known = before.get(record.id)
-    return known is None or bool(record.abstract and not known.abstract)
-
-
-def _row(subscriber, record, now):
-    return LibraryPaper(
-        subscriber=subscriber,
-        identity=record.id,
-        title=record.title,
-        abstract=record.abstract,
-        year=record.day and record.day.year,
-        at=now,
     )
 
 

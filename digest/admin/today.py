@@ -51,22 +51,18 @@ def _alarms(now):
 
 def _invariants(user):
     """Return what the last checks found. Each violation has some of its rows, where one may see."""
+    violations = []
+    for alarm in Alarm.objects.standing().filter(name="promises"):
+        count, kind, numbers = promises.SAID.search(alarm.said).groups()
+        said = f"{count} {kind}{' violates' if count == '1' else 's violate'} “{alarm.subject}”"
+        url, rows = f"admin:subscriptions_{kind}_change", []
+        if user.has_perm(f"subscriptions.view_{kind}"):
+            rows = [(number, reverse(url, args=[number])) for number in numbers.split(", ")]
+        violations.append({"said": said, "rows": rows})
     return {
         "count": len(promises.PROMISES),
         "checked_at": heartbeats.last(heartbeats.INVARIANTS),
-        "violations": [
-            _violation(alarm, user) for alarm in Alarm.objects.standing().filter(name="promises")
-        ],
-    }
-
-
-def _violation(alarm, user):
-    count, kind, numbers = promises.SAID.search(alarm.said).groups()
-    url = f"admin:subscriptions_{kind}_change"
-    may_see = user.has_perm(f"subscriptions.view_{kind}")
-    return {
-        "said": f"{count} {kind}{' violates' if count == '1' else 's violate'} “{alarm.subject}”",
-        "rows": [(n, reverse(url, args=[n])) for n in numbers.split(", ")] if may_see else [],
+        "violations": violations,
     }
 
 
