@@ -24,7 +24,7 @@ from subscriptions.admin.pages import Page, PagedFormSet
 from subscriptions.admin.parts import (
     SUBSCRIBER_TONES,
     Large,
-    ReadOnly,
+    Rows,
     badge,
     count_of,
     letter_badge,
@@ -93,22 +93,18 @@ class PreferenceInline(TabularInline):
         return super().get_queryset(request).order_by("pk")
 
 
-class ConsentInline(ReadOnly, TabularInline):
+class ConsentInline(Rows):
     model = Consent
     fields = ["act", "at", "via", "ip", "wording"]
     verbose_name_plural = "record of consent"
-    show_title = False
-    extra = 0
 
 
-class LetterInline(ReadOnly, TabularInline):
+class LetterInline(Rows):
     model = Letter
     fields = ["letter", "day", "state_said", "reason", "created_at", "ended_at"]
     readonly_fields = ["letter", "state_said"]
-    show_title = False
     formset = PagedFormSet
     per_page = 10
-    extra = 0
 
     @display(description="Letter")
     def letter(self, letter):
@@ -132,7 +128,6 @@ class SubscriberAdmin(Large, Page):
     search_help_text = "An email address, or a part of one"
     ordering = ["-pk"]
     sortable_by = ["address", "hours", "next_due_at"]
-    list_per_page = 50
     list_disable_select_all = True
     actions = []
     change_form_outer_before_template = "admin/subscriptions/subscriber/acts.html"
