@@ -180,11 +180,14 @@ def why_unwanted(letter: Letter, subscriber: Subscriber, now) -> str:
 
 @dataclass(frozen=True)
 class Frozen:
-    """A letter's bytes, and under which name and moment they were made."""
+    """A letter's bytes, under which name and moment they were made, and the `item_ids` of their
+    content, which aren't kept with them.
+    """
 
     mime: bytes
     message_id: str
     frozen_at: datetime
+    item_ids: Sequence[str] | None = None
 
 
 @dataclass

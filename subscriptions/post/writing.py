@@ -45,7 +45,8 @@ def freeze(letter: Letter, content: mail.Content, now: datetime) -> Frozen:
     """Return the letter's bytes: whatever is sent once they passed the fence is the same."""
     message_id = letter.message_id or message_ids.of(letter)
     mime = mail.as_bytes(content, to=letter.recipient, message_id=message_id, date=now)
-    return Frozen(esps.headers(letter.pk, message_id) + mime, message_id, now)
+    mime = esps.headers(letter.pk, message_id) + mime
+    return Frozen(mime, message_id, now, content.item_ids)
 
 
 def _contents(kind, letters, now) -> Iterator[mail.Content | Exception]:
