@@ -269,7 +269,7 @@ BY_RULE = {
     "subscriptions.LetterEvent": "KEEP_EVENTS_DAYS after the letter's end",
     "subscriptions.LetterFact": "KEEP_EVENTS_DAYS",
     "subscriptions.UselessMail": "KEEP_EVENTS_DAYS: a row a day",
-    "subscriptions.Volley": "an hour after the last of its letters has ended",
+    "subscriptions.Volley": "when the last of its letters has ended",
     "subscriptions.Provider": "when it takes letters as fast as they come, or 30 days unused",
     "subscriptions.Attempt": "a day",
     "subscriptions.Move": "a week after it was asked for",

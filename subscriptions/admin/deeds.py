@@ -222,7 +222,7 @@ ACTS = [
         question="All that is kept is deleted for:",
         consequence="Wishes, consents, letters and digests go with the address, for good. Who asks "
         "for no more letters is better unsubscribed: that is remembered. Of an address from which "
-        "letters came back or were reported, a seal stays.",
+        "letters came back or were reported, a seal stays. So do backups and the outbox's files.",
         icon="delete_forever",
         done="Erased",
         do=_erase,

@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("digest", "0009_the_library"),
+        ("digest", "0010_library_upload"),
     ]
 
     operations = [

@@ -7,7 +7,7 @@ class Migration(migrations.Migration):
     atomic = False
 
     dependencies = [
-        ("digest", "0010_what_a_restored_backup_lacks"),
+        ("digest", "0011_what_a_restored_backup_lacks"),
     ]
 
     operations = [
