@@ -149,8 +149,8 @@ def test_of_a_journal_without_items_what_was_new_is_not_picked_again(settings, d
     assert reconcile(NOW + DAY, BACKUP).unlisted == 1
     assert Digest.objects.get().recovered == {"until": "2026-06-01"}
     new = make.paper("Graphs of the next day", day=(NOW + DAY).date())
-    planned = planning.ranked_for(reader, new.day, NOW + DAY)[1]
-    assert [one.paper for one in planned] == [new.pk]
+    _, planned = planning.preview(reader, new.day, NOW + DAY)
+    assert [pick.paper_id for pick in planned] == [new.pk]
 
 
 def test_without_it_they_would(sent):
