@@ -419,6 +419,7 @@ LOGGING = {
         # Tells of each request by its address: the webhook's is secret.
         "httpx2": {"level": "WARNING"},
         "bibtexparser": {"level": "CRITICAL"},  # Tells of each broken entry; the reader hears it.
+        "flufl.bounce": {"level": "CRITICAL"},  # Tells of each bounce that breaks it.
         "pylatexenc": {"level": "ERROR"},  # Tells of each broken formula; the reader sees it raw.
     },
 }

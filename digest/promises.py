@@ -64,15 +64,12 @@ class Slice:
 
     def told(self, now) -> QuerySet:
         """Return those of the letters whose events are kept."""
-        return self.letters.filter(_is_told(now))
+        kept = Q(ended_at=None) | Q(ended_at__gt=now - settings.KEEP_EVENTS)
+        return self.letters.filter(kept)
 
     def has(self, **event) -> Exists:
         """Return the condition that a letter has an event like this."""
         return Exists(self.events.filter(letter=OuterRef("pk"), **event))
-
-
-def _is_told(now):
-    return Q(ended_at=None) | Q(ended_at__gt=now - settings.KEEP_EVENTS)
 
 
 @dataclass(frozen=True)

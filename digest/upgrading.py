@@ -50,7 +50,8 @@ def migrate(tell: Callable[[str], None]) -> None:
                 call_command("migrate", interactive=False, verbosity=1)
                 return
             except OperationalError as error:
-                if number == TRIES or _state_of(error) not in NOT_FREE:
+                code = getattr(error.__cause__, "sqlstate", "")
+                if number == TRIES or code not in NOT_FREE:
                     raise
                 tell("A table is in use. Trying again.")
                 sleep(PAUSE)
@@ -139,8 +140,3 @@ def _alone(tell) -> Iterator[None]:
 def _take(cursor):
     cursor.execute("SELECT pg_try_advisory_lock(%s)", [NUMBER])
     return cursor.fetchone()[0]
-
-
-def _state_of(error):
-    """Return PostgreSQL's code for what happened, or nothing."""
-    return getattr(error.__cause__, "sqlstate", "")

@@ -35,6 +35,7 @@ from subscriptions import (
     signup,
 )
 from subscriptions.models import Letter, Subscriber, Topic, TopicPreference
+from subscriptions.post import retention, unreadable
 from subscriptions.post.status import of_sending
 from subscriptions.races import once_more
 
@@ -357,7 +358,12 @@ def _export(request, subscriber, token):
 def _erase(request, subscriber, token):
     for_good = request.POST.get("never_again") == "yes"
     erasing.erase(subscriber, now=timezone.now(), for_good=for_good)
-    context = {"for_good": for_good, "contact": settings.CONTACT_EMAIL}
+    context = {
+        "for_good": for_good,
+        "contact": settings.CONTACT_EMAIL,
+        "days": max(retention.KEEP_JOURNALS, unreadable.KEEP, limits.KEPT).days,
+        "writes_files": settings.EMAIL_URL.startswith("file:"),
+    }
     return render(request, "subscriptions/erased.html", context)
 
 

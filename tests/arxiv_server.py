@@ -59,10 +59,7 @@ class ArxivServer(LoopbackServer):
         self.days, self.page_size = days, page_size
         self.faults, self.answers = {}, defaultdict(deque)
         self.connections, self.lock = 0, threading.Lock()
-        self.seconds = 0.0  # How long each answer takes.
         self.tokens = set()
-        self.repeats_last = False  # Each page begins with the last paper of the one before.
-        self.goes_round = False  # Each page's token asks for that page again.
         self.deleted = set()
         self.after_page = lambda number: None  # What happens once so many pages were sent.
         self.pages = 0
@@ -78,9 +75,6 @@ class ArxivServer(LoopbackServer):
 
     def paths(self, start="/"):
         return [asked.path for asked in self.asked if asked.path.startswith(start)]
-
-    def expire_tokens(self):
-        self.tokens.clear()
 
     def handle_error(self, request, client_address):
         """A client that hangs up is what some tests are about."""
@@ -130,8 +124,6 @@ class ArxivServer(LoopbackServer):
         if not page:
             return oai(error("noRecordsMatch", "The combination results in an empty list."))
         token = self.next_token(rows, skip, params)
-        if self.repeats_last and skip:
-            page.insert(0, rows[skip - 1])
         body = "".join(self.oai_record(row, params["metadataPrefix"]) for row in page)
         self.pages += 1
         self.after_page(self.pages)
@@ -140,9 +132,7 @@ class ArxivServer(LoopbackServer):
     def next_token(self, rows, skip, params):
         """As arXiv makes them: they hold the question, and what to skip of the day they are at."""
         end = skip + self.page_size
-        if self.goes_round:
-            end = skip
-        elif end >= len(rows):
+        if end >= len(rows):
             return "<resumptionToken/>" if skip else ""
         day = rows[end].changed
         if day == rows[skip].changed:
@@ -210,7 +200,6 @@ class Conversation(BaseHTTPRequestHandler):
     def do_GET(self):
         server = self.server
         server.asked.append(Asked(self.path, time.monotonic(), server.connections))
-        time.sleep(server.seconds)
         parts = urlsplit(self.path)
         params = {key: value[0] for key, value in parse_qs(parts.query).items()}
         status, headers, body = server.answer(parts.path, params)

@@ -67,7 +67,7 @@ def test_a_page_that_breaks_or_refuses(visitor, monkeypatch, error, status, said
     def breaks():
         raise error("a secret")
 
-    monkeypatch.setattr(about.kept_data, "parts", breaks)
+    monkeypatch.setattr(about, "days_kept", breaks)
     response = visitor.get("/privacy/")
     assert is_helpful(response, status, said)
     assert b"a secret" not in response.content
@@ -83,7 +83,7 @@ def test_with_debug_on_the_page_of_an_error_shows_no_password(visitor, settings,
     def breaks():
         raise RuntimeError
 
-    monkeypatch.setattr(about.kept_data, "parts", breaks)
+    monkeypatch.setattr(about, "days_kept", breaks)
     settings.DEBUG = True
     secret = uuid4().hex
     settings.EMAIL_URL = f"smtp://you:{secret}@mail.example.org"

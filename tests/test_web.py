@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from digest.sources import web
-from digest.sources.web import Entry, Page, Refused, Unavailable
+from digest.sources.web import Entry, Refused, Unavailable
 from tests.harvests import serving
 from tests.hostile_server import BODY, HostileServer
 from tests.in_memory import MemoryCache, OpenGate, web_of
@@ -75,8 +75,7 @@ def ask(server, wall):
 
 def test_a_page_comes_with_its_headers_and_its_moment(ask, server):
     page = ask("/200")
-    assert page == Page(
-        server.base + "/200",
+    assert page == Entry(
         BODY,
         {"content-type": "application/xml", "content-length": str(len(BODY))},
         fetched_at=NOW,

@@ -28,7 +28,6 @@ logger = logging.getLogger(__name__)
 HOLD = timedelta(minutes=15)  # Longer than servers keep a silent connection open.
 CHUNK = 500
 MOST = 20  # Chunks of one kind in one sweep: the next comes in a minute.
-KEEP_VOLLEYS = timedelta(hours=1)
 FORGOTTEN = "the database had forgotten that it left"
 
 State = Letter.State
@@ -52,7 +51,7 @@ def sweep(now) -> None:
     _each_chunk(silent, partial(_each, partial(doubt, note="no answer")), now)
     waited = there.filter(state=State.UNCERTAIN, next_try_at__lte=now).select_related("subscriber")
     _each_chunk(waited, partial(_after_hold, noted=_noted(waited)), now)
-    ledger.drop_volleys(now, KEEP_VOLLEYS)
+    ledger.drop_volleys()
 
 
 def doubt(letter: Letter, now, *, note: str, **facts) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from digest.models import Pick
 from subscriptions import mail, registry
-from subscriptions.models import Letter, Subscriber
+from subscriptions.models import Letter, Subscriber, Volley
 from subscriptions.post import clock, delivery, ledger, office, sending, smtp_server
 from subscriptions.post.line import Envelope
 from subscriptions.post.transports import transport_for
@@ -28,8 +28,9 @@ def test_a_letter_is_handed_over_once_and_its_bytes_are_dropped(server, composed
     letter.refresh_from_db()
     assert [recipient for recipient, _ in server.accepted] == ["reader@example.org"]
     assert letter.state == "accepted"
-    assert letter.volley is None
     assert states(letter) == ["planned", "claimed", "transmitting", "accepted"]
+    office.sweep(NOW)
+    assert not Volley.objects.exists()
 
 
 def test_dots_at_the_start_of_lines_arrive_as_they_were(server, composed):

@@ -24,19 +24,16 @@ class Command(base.Command):
         try:
             form = packs.format_of(file.name)
             if verb == "export":
-                self._export(file, form)
+                topics = packs.TopicResource().export()
+                with file.open("x", encoding="utf-8", newline="") as out:
+                    out.write(form.export_data(topics))
+                self.stdout.write(f"Written to {file}: {counted(len(topics), 'topic')}.")
             else:
                 self._import(file, form, dry_run)
         except OSError as error:
             raise CommandError(f"{file}: {error.strerror or error}.") from error
         except ValueError as error:
             raise CommandError(f"{file}: {error}") from error
-
-    def _export(self, file, form):
-        topics = packs.TopicResource().export()
-        with file.open("x", encoding="utf-8", newline="") as out:
-            out.write(form.export_data(topics))
-        self.stdout.write(f"Written to {file}: {counted(len(topics), 'topic')}.")
 
     def _import(self, file, form, dry_run):
         with file.open("rb") as content:
