@@ -21,6 +21,7 @@ MAX_CONTENT_TYPE_LENGTH = 1_000
 CHARSET = re.compile(r";\s*charset[^;]*", re.IGNORECASE)
 UTF_8 = re.compile(r';\s*charset\s*=\s*"?(utf-?8|us-ascii|ascii)"?\s*', re.IGNORECASE)
 BOUNDARY = re.compile(r';\s*boundary\s*=\s*("[^"]+"|[^\s;"]+)', re.IGNORECASE)
+NO_DEVICES = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
 HAS_ODD_CHARSET = "paperboy.has_odd_charset"  # In the environ of a request.
 
 
@@ -75,7 +76,9 @@ def only_readable(get_response):
             return HttpResponse("Nothing is there.\n", status=400, content_type="text/plain")
         may_be_any = request.path_info.startswith("/unsubscribe/")
         is_text = may_be_any or not request.META.get(HAS_ODD_CHARSET)
-        if not is_text or _has_nul(request):
+        query = request.META.get("QUERY_STRING", "")
+        told = (request.path_info, query, *request.COOKIES.values())
+        if not is_text or "%00" in query or any("\0" in text for text in told):
             return HttpResponse("This is unreadable.\n", status=400, content_type="text/plain")
         request.multipart_parser_class = FormParser
         return get_response(request)
@@ -90,13 +93,10 @@ def _announced_length(request):
         return 0
 
 
-def _has_nul(request):
-    told = (request.path_info, request.META.get("QUERY_STRING", ""), *request.COOKIES.values())
-    return "%00" in told[1] or any("\0" in text for text in told)
-
-
 class Language(LocaleMiddleware):
     """A page's language is what the browser asks for, and nothing else, as its Vary says.
+
+    The panel is English: its own texts are in no other language, and Django's beside them would be.
 
     Django looks for a cookie, too. No page of ours sets it, and shared caches don't know of it:
     whoever sent one would choose the language of the page that they keep for others.
@@ -105,35 +105,9 @@ class Language(LocaleMiddleware):
     def process_request(self, request):
         request.COOKIES.pop(settings.LANGUAGE_COOKIE_NAME, None)
         super().process_request(request)
-
-
-def english_panel(get_response):
-    """Keep the panel English, whatever the browser asks for.
-
-    Its own texts are in no other language, and Django's beside them would be.
-    """
-
-    def middleware(request):
         if request.path.startswith("/admin/"):
             translation.activate("en")
             request.LANGUAGE_CODE = "en"
-        return get_response(request)
-
-    return middleware
-
-
-def permissions(get_response):
-    """Tell browsers that no page of ours uses their devices, whatever gets into it."""
-    nothing = ", ".join(
-        f"{device}=()" for device in ("camera", "geolocation", "microphone", "payment", "usb")
-    )
-
-    def middleware(request):
-        response = get_response(request)
-        response["Permissions-Policy"] = nothing
-        return response
-
-    return middleware
 
 
 def secret_addresses(get_response):
@@ -160,9 +134,13 @@ def secret_addresses(get_response):
 
 
 class ContentSecurityPolicy(ContentSecurityPolicyMiddleware):
-    """The strict policy for the public site, a looser one for the panel's widgets."""
+    """The strict policy for the public site, a looser one for the panel's widgets.
+
+    And no page of ours uses the devices of browsers, whatever gets into it.
+    """
 
     def process_response(self, request, response):
+        response["Permissions-Policy"] = NO_DEVICES
         if request.path.startswith("/admin/") and not hasattr(response, "_csp_config"):
             response._csp_config = settings.ADMIN_CSP
         return super().process_response(request, response)

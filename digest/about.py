@@ -22,11 +22,12 @@ NAMES = {"arxiv": "arXiv", "huggingface": "Hugging Face", **SERVERS}
 @for_all_to_read
 def privacy(request):
     """What is kept of readers, what for and until when. tests/test_about.py knows of all tables."""
+    esp = esps.esp_of(settings.EMAIL_URL)
     context = {
         "days": days_kept(),
         "sources": get_text_list([NAMES.get(one, one) for one in settings.SOURCES], _("and")),
         "writes_files": settings.EMAIL_URL.startswith("file:"),
-        "provider": _provider(),
+        "provider": esp.title if esp else "",  # Who gets emails to hand them on.
         "contact": settings.CONTACT_EMAIL,
         "note": settings.PRIVACY_NOTE,
     }
@@ -50,12 +51,6 @@ def days_kept() -> dict[str, str]:
         name: ngettext("%(count)d day", "%(count)d days", span.days) % {"count": span.days}
         for name, span in spans.items()
     }
-
-
-def _provider() -> str:
-    """Return the name of the company that letters are handed to, if there is one."""
-    esp = esps.esp_of(settings.EMAIL_URL)
-    return esp.title if esp else ""
 
 
 @for_all_to_read

@@ -27,7 +27,6 @@ from subscriptions import mail
 from subscriptions.models import Letter, LetterFact, Subscriber, Topic
 from subscriptions.post import (
     dns_check,
-    dns_records,
     esps,
     mailboxes,
     oracles,
@@ -366,7 +365,7 @@ def _schedule(now):
 
 
 def _dns_records(resolver):
-    domains = dns_records.domains()
+    domains = dns_check.domains()
     for names, said in (
         (EXAMPLES, "is an example: set it before you send."),
         (AT_HOME, "is known in this house alone: there is nothing to publish."),

@@ -59,6 +59,16 @@ class Issue:
         works = {same for one in papers for same in (one, *aliases.get(one, ()))}
         return {self.places[one] for one in works if one in self.places}
 
+    def begins_after(self, day: date) -> int:
+        """Return where the first paper stands that was announced after this day."""
+        return bisect_right(-self.edition.ages, (day - self.day).days)
+
+    def part(self, start: int, stop: int, days_ago: int = 0) -> "Issue":
+        """Return the papers at positions `start` to `stop`, as they were new `days_ago`."""
+        edition, ids = Part.between(self.edition, start, stop, days_ago), self.ids[start:stop]
+        of_day = self.day - timedelta(days=days_ago)
+        return Issue.of(of_day, settings.NEW_DAYS, self.model, edition, ids)
+
 
 _last: dict[str, tuple[tuple, Any]] = {}
 _making: defaultdict[str, Lock] = defaultdict(Lock)
@@ -128,6 +138,11 @@ def window(day: date, back: int) -> Issue:
     state = papers.aggregate(count=Count("pk"), changed=Max("changed_at"))
     key = model, day, back, *state.values()
     return _kept(name, key, lambda: _make(day, settings.NEW_DAYS + back, model, papers))
+
+
+def after(issue: Issue, day: date) -> Issue:
+    """Return the papers of an issue that were announced after this day."""
+    return replace(issue.part(issue.begins_after(day), len(issue.ids)), days=issue.days)
 
 
 def second_chances(issue: Issue) -> Issue:
@@ -205,9 +220,7 @@ def _make_days(whole, back) -> Iterator[Issue]:
         # By day, so that those of some days stand in a row: the oldest first.
         start = bisect_left(-ages, -(ago + settings.NEW_DAYS - 1))
         stop = bisect_right(-ages, -ago if ago else 1)
-        edition, ids = Part.between(whole.edition, start, stop, ago), whole.ids[start:stop]
-        of_day = whole.day - timedelta(days=ago)
-        yield Issue.of(of_day, settings.NEW_DAYS, whole.model, edition, ids)
+        yield whole.part(start, stop, ago)
 
 
 def _make_second(issue, seen):

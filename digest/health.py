@@ -128,21 +128,14 @@ def degradations(now: datetime) -> list[str]:
     """
     found = alarms.known(now)
     names = {one.name for one in found}
-    missing = [one.said for one in found if one.name == "papers"]
-    failed = [
+    said = [] if takes_writes() else ["Nothing can be saved, and no letters leave, for now."]
+    said += [one.said for one in found if one.name == "papers"]
+    said += [
         f"The last harvest of {source} failed, on {harvest.touched_at:%-d %B %Y at %H:%M} UTC: "
         f"the panel says why."
         for source, harvest in last_harvests().items()
         if harvest is not None and harvest.state == Harvest.State.FAILED
     ]
-    halted = (
-        ["No letters leave for now: the panel says why."] if sending.current().why_not(now) else []
-    )
-    closed = [] if takes_writes() else ["Nothing can be saved, and no letters leave, for now."]
-    return [
-        *closed,
-        *missing,
-        *failed,
-        *halted,
-        *(said for name, said in PUBLIC.items() if name in names),
-    ]
+    if sending.current().why_not(now):
+        said.append("No letters leave for now: the panel says why.")
+    return said + [public for name, public in PUBLIC.items() if name in names]

@@ -157,7 +157,20 @@ def _read(text) -> tuple[bibliographies.Bibliography, list[Record]]:
 def _changes(subscriber, told, completed, now):
     before = {paper.identity: paper for paper in subscriber.library.all()}
     titled = [record for record in completed if record.title]
-    new = [_row(subscriber, record, now) for record in titled if _says_more(record, before)]
+    new = []
+    for record in titled:
+        known = before.get(record.id)
+        if known is None or (record.abstract and not known.abstract):
+            new.append(
+                LibraryPaper(
+                    subscriber=subscriber,
+                    identity=record.id,
+                    title=record.title,
+                    abstract=record.abstract,
+                    year=record.day and record.day.year,
+                    at=now,
+                )
+            )
     replaced = [before.pop(paper.identity) for paper in new if paper.identity in before]
     # As the library is ordered: of one year, what is added last is first.
     latest = sorted([*new, *before.values()], key=lambda paper: -(paper.year or 0))
@@ -175,23 +188,6 @@ def _changes(subscriber, told, completed, now):
     )
 
 
-def _says_more(record, before):
-    """Return whether a paper is new, or was known by its title alone."""
-    known = before.get(record.id)
-    return known is None or bool(record.abstract and not known.abstract)
-
-
-def _row(subscriber, record, now):
-    return LibraryPaper(
-        subscriber=subscriber,
-        identity=record.id,
-        title=record.title,
-        abstract=record.abstract,
-        year=record.day and record.day.year,
-        at=now,
-    )
-
-
 def _completed(records: Iterable[Record]) -> list[Record]:
     """Return the records, those of our papers by their ids, with what they lack of these."""
     ours = Paper.objects.in_bulk([record.id for record in records])
@@ -200,18 +196,15 @@ def _completed(records: Iterable[Record]) -> list[Record]:
     completed = {}
     for record in records:
         paper = ours.get(record.id) or by_title.get(record.title.casefold())
-        one = _with_words_of(paper, record) if paper else record
-        completed[one.id] = one
+        if paper:
+            record = Record(
+                paper.pk,
+                record.title or paper.title,
+                record.abstract or paper.abstract[: bibliographies.MAX_ABSTRACT],
+                day=record.day or paper.day,
+            )
+        completed[record.id] = record
     return [*completed.values()]
-
-
-def _with_words_of(paper, record):
-    return Record(
-        paper.pk,
-        record.title or paper.title,
-        record.abstract or paper.abstract[: bibliographies.MAX_ABSTRACT],
-        day=record.day or paper.day,
-    )
 
 
 @for_token_holders
@@ -237,7 +230,13 @@ def _changed(request, subscriber, token):
     if "text" in sent:
         problem = _problem(sent["text"])
         if "part" in request.GET:
-            return JsonResponse({"problem": problem} if problem else _papers(sent["text"]))
+            if problem:
+                return JsonResponse({"problem": problem})
+            told = bibliographies.read(sent["text"])
+            # Each paper as a text that can be sent in, and its day.
+            papers = [[bibliographies.ris(one), str(one.day or "")] for one in told.records]
+            unread = _shortened(told.unread)
+            return JsonResponse({"papers": papers, "bad": told.bad, "unread": unread})
         if problem:
             return _page(request, subscriber, token, problem)
         if "add" not in sent:
@@ -273,10 +272,13 @@ def _preview(request, subscriber, token):
     )
     if not changes.is_read:
         return _page(request, subscriber, token, _unreadable(changes), sent["text"])
+    unread = format_html_join(", ", "<bdi>{}</bdi>", ((name,) for name in changes.unread))
+    if unread and changes.bad > len(changes.unread):
+        unread = format_html("{}, …", unread)
     context = {
         "token": token,
         "changes": changes,
-        "unread": _listed(changes),
+        "unread": unread,
         "shown": changes.new[:SHOWN],
         "more": changes.new[SHOWN:],
         "text": sent["text"],
@@ -296,13 +298,6 @@ def _problem(text):
     if len(text.encode()) > MAX_TEXT:
         return _("This text is larger than 1 MB. Please paste a part of it.")
     return ""
-
-
-def _papers(text):
-    """Return the papers of a text as JSON: each as a text that can be sent in, and its day."""
-    told = bibliographies.read(text)
-    papers = [[bibliographies.ris(one), str(one.day or "")] for one in told.records]
-    return {"papers": papers, "bad": told.bad, "unread": _shortened(told.unread)}
 
 
 def _unreadable(changes):
@@ -337,13 +332,6 @@ def _page(request, subscriber, token, problem="", pasted=""):
     }
     status = 400 if problem else 200
     return render(request, "digest/library.html", context, status=status)
-
-
-def _listed(changes):
-    """Return the names of entries that could not be read, as HTML; more of them are hinted at."""
-    listed = format_html_join(", ", "<bdi>{}</bdi>", ((name,) for name in changes.unread))
-    is_whole = changes.bad <= len(changes.unread) or not listed
-    return listed if is_whole else format_html("{}, …", listed)
 
 
 def _shortened(names):

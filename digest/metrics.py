@@ -8,10 +8,12 @@ itself is the room on its disk.
 import logging
 import threading
 import time
+import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from celery import current_app
 from django.conf import settings
@@ -31,19 +33,20 @@ logger = logging.getLogger(__name__)
 
 BROKER_SECONDS = 2
 DAY = timedelta(days=1)
+HELP = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
 
 
-def _gauge(name, help, values: dict[str, float], label="") -> Metric:
+def _gauge(name, values: dict[str, float], label="") -> Metric:
     """Return a figure, or several that differ by one label. `values` are by the label's value."""
-    metric = GaugeMetricFamily(f"paperboy_{name}", help, labels=[label] if label else [])
+    metric = GaugeMetricFamily(f"paperboy_{name}", HELP[name], labels=[label] if label else [])
     for value, number in values.items():
         metric.add_metric([value] if label else [], number)
     return metric
 
 
-def _one(name, help, value) -> list[Metric]:
+def _one(name, value) -> list[Metric]:
     """Return a figure without a label; none where it is unknown."""
-    return [] if value is None else [_gauge(name, help, {"": value})]
+    return [] if value is None else [_gauge(name, {"": value})]
 
 
 # ---- What is asked each time
@@ -51,39 +54,20 @@ def _one(name, help, value) -> list[Metric]:
 
 def _post(now):
     open_letters = Letter.objects.open().values_list("state").annotate(Count("pk"))
-    yield _gauge(
-        "letters",
-        "Letters whose story has not ended.",
-        dict.fromkeys(Letter.OPEN, 0) | dict(open_letters),
-        "state",
-    )
+    yield _gauge("letters", dict.fromkeys(Letter.OPEN, 0) | dict(open_letters), "state")
     oldest = Letter.objects.due(now).aggregate(at=Min("next_try_at"))["at"]
-    yield from _one(
-        "oldest_due_letter_seconds",
-        "How long the letter has waited that is due for longest.",
-        _seconds(now, oldest) if oldest else 0,
-    )
+    yield from _one("oldest_due_letter_seconds", _seconds(now, oldest) if oldest else 0)
     row = sending.current()
-    yield from _one(
-        "sending_stopped", "1 while an operator lets no letter leave.", bool(row.stopped_at)
-    )
-    yield from _one("breaker_failures", "How often in a row no letter could leave.", row.failures)
+    yield from _one("sending_stopped", bool(row.stopped_at))
+    yield from _one("breaker_failures", row.failures)
 
 
 def _planning(now):
     late = promises.overdue(now, timedelta(0)).aggregate(count=Count("pk"), at=Min("next_due_at"))
-    yield from _one("digests_due", "Digests that are due and not planned.", late["count"])
-    yield from _one(
-        "planning_lag_seconds",
-        "How long the digest has been due that should have been planned first.",
-        _seconds(now, late["at"]) if late["at"] else 0,
-    )
+    yield from _one("digests_due", late["count"])
+    yield from _one("planning_lag_seconds", _seconds(now, late["at"]) if late["at"] else 0)
     tick = heartbeats.last(heartbeats.TICK)
-    yield from _one(
-        "tick_age_seconds",
-        "How long ago beat's last tick reached a worker.",
-        _seconds(now, tick) if tick else None,
-    )
+    yield from _one("tick_age_seconds", _seconds(now, tick) if tick else None)
 
 
 def _sources(now):
@@ -92,41 +76,37 @@ def _sources(now):
     ages = {source: done.filter(source=source).first() for source in last}
     yield _gauge(
         "harvest_age_seconds",
-        "How long ago a run of the source last went well.",
         {source: _seconds(now, run.touched_at) for source, run in ages.items() if run},
         "source",
     )
     yield _gauge(
         "harvest_failed",
-        "1 where the source's last run failed.",
         {source: run.state == Harvest.State.FAILED for source, run in last.items() if run},
         "source",
     )
     if (receipt := coverage.receipt(now)) is not None:
-        yield from _one("papers_announced", "Papers in arXiv's newest list.", receipt.announced)
-        yield from _one("papers_had", "How many of them are here.", receipt.had)
-        yield from _one("papers_verified", "1 where that is all of them.", receipt.is_verified)
+        yield from _one("papers_announced", receipt.announced)
+        yield from _one("papers_had", receipt.had)
+        yield from _one("papers_verified", receipt.is_verified)
 
 
 def _alarms(now):
     standing = Alarm.objects.standing().values_list("name").annotate(Count("pk"))
-    yield _gauge(
-        "alarms", "Alarms that stand.", dict.fromkeys(alarms.NAMES, 0) | dict(standing), "name"
-    )
+    yield _gauge("alarms", dict.fromkeys(alarms.NAMES, 0) | dict(standing), "name")
 
 
 def _broker(now):
     sizes = _queue_lengths()
-    yield from _one("broker_up", "1 where the broker answers.", sizes is not None)
-    yield _gauge("queue_length", "Messages that wait for a worker.", sizes or {}, "queue")
+    yield from _one("broker_up", sizes is not None)
+    yield _gauge("queue_length", sizes or {}, "queue")
 
 
 def _queue_lengths():
     """Return how many messages wait in each queue, None where the broker does not answer."""
-    patience = {"socket_timeout": BROKER_SECONDS, "socket_connect_timeout": BROKER_SECONDS}
+    options = {"socket_timeout": BROKER_SECONDS, "socket_connect_timeout": BROKER_SECONDS}
     names = {route["queue"] for route in settings.CELERY_TASK_ROUTES.values()}
     names.add(settings.CELERY_TASK_DEFAULT_QUEUE)
-    options = patience | {"retry_on_timeout": False}
+    options |= {"retry_on_timeout": False}
     with current_app.connection_for_read(transport_options=options) as connection:
         try:
             connection.ensure_connection(max_retries=0, timeout=BROKER_SECONDS)
@@ -140,16 +120,14 @@ def _queue_lengths():
 
 
 def _disk(now):
-    free = alarms.disk_of_data().free
-    yield from _one("disk_free_bytes", "Room where DATA_DIR of this process is.", free)
+    yield from _one("disk_free_bytes", alarms.disk_of_data().free)
 
 
 # ---- What reads the rows of a day
 
 
 def _readers(now):
-    counts = Subscriber.objects.count_by_state(now)
-    yield _gauge("subscribers", "Addresses, by what they want.", counts, "state")
+    yield _gauge("subscribers", Subscriber.objects.count_by_state(now), "state")
 
 
 def _last_day(now):
@@ -157,15 +135,9 @@ def _last_day(now):
     consents = Consent.objects.filter(
         pk__gte=retention.first_since(Consent, "at", since - retention.SLACK), at__gte=since
     )
-    yield _gauge(
-        "consents_last_day",
-        "Who asked for the digest, confirmed and left in 24 hours.",
-        _counts(consents, "act", Consent.Act),
-        "act",
-    )
+    yield _gauge("consents_last_day", _counts(consents, "act", Consent.Act), "act")
     yield _gauge(
         "feedback_last_day",
-        "What readers said of papers in 24 hours.",
         _counts(Feedback.objects.filter(at__gte=since), "value", Feedback.Value),
         "value",
     )
@@ -179,12 +151,7 @@ def _counts(rows, name, choices):
 def _figures(now):
     figures = promises.figures(now)
     ended = sum((Counter(day.states) for day in figures.days[:2]), Counter())
-    yield _gauge(
-        "digest_letters_two_days",
-        "Letters of the newest two days, by state.",
-        dict.fromkeys(Letter.State, 0) | ended,
-        "state",
-    )
+    yield _gauge("digest_letters_two_days", dict.fromkeys(Letter.State, 0) | ended, "state")
     lag = SummaryMetricFamily(  # No other type may have quantiles.
         "paperboy_letter_lag_seconds",
         "From a digest's planning to the mail server's yes, in 24 hours.",
@@ -193,12 +160,10 @@ def _figures(now):
         if time_taken is not None:
             lag.add_sample(lag.name, {"quantile": quantile}, time_taken.total_seconds())
     yield lag
-    yield from _one(
-        "letters_accepted_last_day", "Taken by the mail server in 24 hours.", figures.accepted
-    )
-    yield from _one("letters_doubted_last_day", "Of which nobody knew for a time.", figures.doubted)
-    yield from _one("letters_repeated_last_day", "Sent again after no answer.", figures.repeated)
-    yield from _one("letters_unknown_last_day", "Of which nobody will know.", figures.unknown)
+    yield from _one("letters_accepted_last_day", figures.accepted)
+    yield from _one("letters_doubted_last_day", figures.doubted)
+    yield from _one("letters_repeated_last_day", figures.repeated)
+    yield from _one("letters_unknown_last_day", figures.unknown)
 
 
 # ---- Remembered, and written

@@ -33,8 +33,9 @@ on_confirmed: list[Callable] = []
 #: Called with the ids of letters that surely never left, inside the transaction that ends them.
 on_never_left: list[Callable] = []
 
-#: Called with letters of which a restored backup knew nothing and which had left all the same,
-#: inside the transaction that writes them down.
+#: Called with letters of which a restored backup knew nothing and which had left all the same, and
+#: with what is known of each (reconcile.Evidence) by its Message-ID, inside the transaction that
+#: writes them down.
 on_reconciled: list[Callable] = []
 
 #: Called with a subscriber; each returns its part of her data, by name.

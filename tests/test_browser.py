@@ -333,7 +333,7 @@ def test_a_reader_erases_everything(site, open_page):
     page = open_page(hers, java_script_enabled=False)
     page.get_by_text("Erase everything", exact=True).click()
     page.get_by_role("button", name="Erase everything about me").click()
-    page.get_by_role("heading", name="Everything is erased").wait_for()
+    page.get_by_role("heading", name="Your data is erased").wait_for()
     assert not Subscriber.objects.exists()
     assert not Digest.objects.exists()
     assert page.request.get(hers).status == 404

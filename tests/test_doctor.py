@@ -304,8 +304,8 @@ def test_clocks_that_are_apart_are_told(monkeypatch, seconds, grade):
 
 
 def test_a_database_that_may_lose_what_it_confirmed_is_wrong(monkeypatch):
-    monkeypatch.setattr(premises, "_shown", lambda name: "off" if name == "fsync" else "on")
-    monkeypatch.setattr(premises, "_pragma", lambda name: 1)
+    unsafe = {"SHOW fsync": "off", "PRAGMA synchronous": 1}
+    monkeypatch.setattr(premises, "_asked", lambda sql: unsafe.get(sql, "on"))
     grade, said = told("database")
     assert grade == "wrong"
     assert ("switch fsync on" if connection.vendor == "postgresql" else "FULL") in said

@@ -301,7 +301,7 @@ def test_asking_asks_few_queries_however_much_she_had(client, django_assert_max_
     planning.plan(NOW)
     paper = make.paper("More rice")
     ask(client, someone, paper.pk)
-    with django_assert_max_num_queries(16):
+    with django_assert_max_num_queries(18):
         assert answer(client, someone, paper).startswith("It will be there")
 
 

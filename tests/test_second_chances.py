@@ -114,6 +114,19 @@ def test_it_doesnt_come_to_who_had_it_when_it_was_new():
     assert digest_of(late, 20) == [SECOND]
 
 
+@pytest.mark.parametrize(("until", "comes"), [(20, False), (21, True)])
+def test_it_doesnt_come_to_who_may_have_had_it_in_an_email_that_a_backup_lacks(until, comes):
+    older("Graph networks of roads", TOOK_OFF, age=20)
+    someone = reader()
+    for days, recovered in ((until, {"until": str(TODAY - until * DAY)}), (1, None)):
+        day, at = TODAY - days * DAY, NOW - days * DAY
+        fields = {"created_at": at, "closes_at": at, "ended_at": at, "state": "accepted"}
+        letter = someone.letters.create(kind="digest", day=day, **fields)
+        Digest.objects.create(subscriber=someone, day=day, letter=letter, recovered=recovered)
+    plan()
+    assert Pick.objects.filter(subscriber=someone).exists() == comes
+
+
 @pytest.mark.parametrize("muted", ["roads", "graph networks", "cs.LG"])
 def test_it_doesnt_come_to_who_muted_it(muted):
     older("Graph networks of roads", TOOK_OFF, categories=["cs.LG"])

@@ -7,7 +7,6 @@ from django.db.models.functions import Coalesce
 from django.shortcuts import get_object_or_404
 from django.urls import path
 from django.utils.decorators import method_decorator
-from unfold.admin import TabularInline
 from unfold.decorators import display
 
 from digest import composing, previews
@@ -19,6 +18,7 @@ from subscriptions.admin.parts import (
     LetterDayFilter,
     LetterStateFilter,
     ReadOnly,
+    Rows,
     count_of,
     letter_badge,
     of_readers_like,
@@ -27,12 +27,10 @@ from subscriptions.admin.parts import (
 )
 
 
-class PickInline(ReadOnly, TabularInline):
+class PickInline(Rows):
     model = Pick
     fields = ["position", "title", "score_shown", "reason"]
     readonly_fields = ["title", "score_shown", "reason"]
-    show_title = False
-    extra = 0
 
     def get_queryset(self, request):
         rows = super().get_queryset(request).select_related("paper", "leader")
@@ -71,7 +69,6 @@ class DigestAdmin(Large, ReadOnly, Page):
     search_fields = ["subscriber__email"]
     search_help_text = "An email address, or a part of one"
     ordering = ["-letter_id"]  # As they are numbered, and an index of letters' states leads there.
-    list_per_page = 50
     inlines = [PickInline]
     fields = ["subscriber", "day", "letter", "state", "why", "considered"]
     change_form_outer_after_template = "admin/digest/digest/preview.html"

@@ -4,28 +4,23 @@ Unfold draws them with Chart.js. Each has its figures as a table too.
 """
 
 import json
-from dataclasses import dataclass
+import tomllib
 from datetime import date, timedelta
+from pathlib import Path
 from typing import NamedTuple
 
 from django.urls import reverse
 from django.utils.formats import date_format
 
 from digest.models import Tally
-from subscriptions.models import Letter
 
 DAY = timedelta(days=1)
 #: The periods that are offered: how many days, how they are called, and how many a column has.
 PERIODS = [(30, "30 days", 1), (90, "90 days", 1), (364, "a year", 7)]
-#: Colours that stand out on the light and on the dark ground (at least 3:1).
-GREEN, BLUE, ORANGE, GREY, RED = "#1f9d5b", "#5b82d8", "#c77a12", "#8a8f98", "#d9453d"
 
 
 class Series(NamedTuple):
-    """What is drawn in one colour: the sum of the counts whose key has one of the `words`.
-
-    With a `sign` of -1, it grows downwards.
-    """
+    """What is drawn in one colour. See plots.toml."""
 
     name: str
     colour: str
@@ -37,12 +32,8 @@ class Series(NamedTuple):
         return sum(count for key, count in counts.items() if not words.isdisjoint(key.split()))
 
 
-@dataclass(frozen=True)
-class Kind:
-    """A chart: of which measure, what its columns are made of, and which list it is about.
-
-    Of a level, the last day of a week is shown, of all else the week's sum.
-    """
+class Kind(NamedTuple):
+    """A chart. See plots.toml."""
 
     title: str
     unit: str
@@ -59,87 +50,16 @@ class Kind:
         return reverse(f"admin:{self.list_name}_changelist")
 
 
-KINDS = [
-    Kind(
-        "Subscribers",
-        "addresses",
-        "subscribers",
-        [
-            Series("active", GREEN),
-            Series("paused", ORANGE),
-            Series("pending", BLUE),
-            Series("unsubscribed", GREY),
-            Series("suppressed", RED),
-        ],
-        "subscriptions_subscriber",
-        is_level=True,
-    ),
-    Kind(
-        "Came and left",
-        "people",
-        "consents",
-        [Series("confirmed", GREEN), Series("unsubscribed", GREY, sign=-1)],
-        "subscriptions_subscriber",
-    ),
-    Kind(
-        "Letters",
-        "letters of all kinds",
-        "letters",
-        [
-            Series("sent", GREEN, "accepted"),
-            Series("open", BLUE, " ".join(Letter.OPEN)),
-            Series("did not leave", GREY, "skipped failed missed"),
-        ],
-        "subscriptions_letter",
-    ),
-    Kind(
-        "Letters that did not leave",
-        "letters of all kinds",
-        "letters",
-        [
-            Series("nothing to send", GREY, "skipped"),
-            Series("failed", RED),
-            Series("missed", ORANGE),
-        ],
-        "subscriptions_letter",
-    ),
-    Kind(
-        "What came back",
-        "reports",
-        "facts",
-        [
-            Series("no such address", RED, "hard"),
-            Series("not let in", ORANGE, "policy"),
-            Series("may pass", BLUE, "soft"),
-            Series("unwanted", GREY, "complained"),
-        ],
-        "subscriptions_letterfact",
-    ),
-    Kind(
-        "Harvests",
-        "papers",
-        "harvests",
-        [Series("new", GREEN), Series("changed", BLUE), Series("unreadable", RED, "bad")],
-        "digest_harvest",
-    ),
-    Kind(
-        "Coverage",
-        "announced papers",
-        "coverage",
-        [Series("here", GREEN, "had"), Series("missing", RED)],
-        "digest_coverage",
-    ),
-    Kind(
-        "Feedback",
-        "papers that readers said something of",
-        "feedback",
-        [
-            Series("more like this", GREEN, "more"),
-            Series("saved", BLUE, "save"),
-            Series("less like this", ORANGE, "less"),
-        ],
-    ),
-]
+def _kinds():
+    told = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
+    for chart in told["chart"]:
+        series = [
+            Series(**one | {"colour": told["colours"][one["colour"]]}) for one in chart["series"]
+        ]
+        yield Kind(**chart | {"series": series})
+
+
+KINDS = list(_kinds())
 
 
 class Column(NamedTuple):
@@ -156,8 +76,7 @@ class Column(NamedTuple):
         return last if self.first == self.last else f"{date_format(self.first, 'j M')} – {last}"
 
 
-@dataclass(frozen=True)
-class Plot:
+class Plot(NamedTuple):
     """A chart as the template shows it."""
 
     kind: Kind
@@ -244,10 +163,8 @@ def _column(kind, first, last, rows) -> Column:
     days = [first + number * DAY for number in range((last - first).days + 1)]
     found = [rows[day][kind.measure] for day in days if kind.measure in rows.get(day, {})]
     counted = [[one.of(counts) for one in kind.series] for counts in found]
-    if not counted:
-        return Column(first, last, None)
-    if kind.is_level:
-        return Column(first, last, counted[-1])
+    if not counted or kind.is_level:
+        return Column(first, last, counted[-1] if counted else None)
     return Column(first, last, list(map(sum, zip(*counted, strict=True))))
 
 

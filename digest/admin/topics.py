@@ -66,26 +66,21 @@ class TopicForm(forms.ModelForm):
         return super().is_valid() and LOOK not in self.data
 
     def clean(self):
-        data = super().clean()
-        if not self.errors and data.get("is_offered"):
-            self._must_be_told_apart(data["name"])
-            self._must_find_something(data["query"], data["categories"])
-        return data
-
-    def _must_be_told_apart(self, name):
-        others = Topic.objects.offered().exclude(pk=self.instance.pk)
-        if others.filter(name__iexact=name).exists():
-            self.add_error("name", "Another topic that is offered has this name.")
-
-    def _must_find_something(self, query, categories):
         from digest.ranking.query import queries
 
-        if query.strip() and not categories and not queries(query):
+        data = super().clean()
+        if self.errors or not data.get("is_offered"):
+            return data
+        others = Topic.objects.offered().exclude(pk=self.instance.pk)
+        if others.filter(name__iexact=data["name"]).exists():
+            self.add_error("name", "Another topic that is offered has this name.")
+        if data["query"].strip() and not data["categories"] and not queries(data["query"]):
             said = (
                 "There is nothing to look for in this query: words that nearly every paper has, "
                 "single letters, numbers, signs and addresses are not looked for."
             )
             self.add_error("query", said)
+        return data
 
 
 class TopicChangeList(LargeChangeList):
@@ -106,7 +101,6 @@ class TopicAdmin(packs.Packs, Large, Page):
     prepopulated_fields = {"slug": ["name"]}
     fields = ["name", "slug", "query", "categories", "description", "is_offered"]
     formfield_overrides = {models.TextField: {"widget": UnfoldAdminTextareaWidget({"rows": 4})}}
-    list_per_page = 50
     actions_detail = ["readers"]
     change_form_outer_after_template = "admin/subscriptions/topic/matches.html"
 

@@ -108,7 +108,7 @@ class Topic(models.Model):
                 | Q(owner__isnull=False, slug__isnull=True),
                 name="curated_topics_have_a_slug",
                 violation_error_message="A topic of the house needs a slug.",
-            ),
+            )
         ]
 
     def __str__(self):

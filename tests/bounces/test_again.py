@@ -167,4 +167,4 @@ def test_old_facts_all_go_however_many(letter, settings, monkeypatch):
     monkeypatch.setattr(retention, "EVENTS", 2)
     for number in range(5):
         LetterFact.objects.create(letter=letter, kind="delayed", noted_at=NOW, key=f"{number}")
-    assert retention.purge(NOW + settings.KEEP_EVENTS + DAY).facts == 5
+    assert retention.purge(NOW + settings.KEEP_EVENTS + DAY)["facts"] == 5

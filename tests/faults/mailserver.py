@@ -25,6 +25,7 @@ import psutil
 
 EHLO = b"250-mail.example.org\r\n250-PIPELINING\r\n250-ENHANCEDSTATUSCODES\r\n250 8BITMIME\r\n"
 MESSAGE_ID = re.compile(rb"(?mi)^Message-ID:\s*(\S+)")
+PAPER = re.compile(rb'data-paper-id=3D"([^"]+)"')
 SLOW_SECONDS = 1.0
 
 
@@ -36,6 +37,7 @@ class Arrival:
     message_id: str
     sha256: str
     dot_at: float  # time.time()
+    papers: frozenset[bytes]
 
 
 class MailServer(socketserver.ThreadingTCPServer):
@@ -68,6 +70,12 @@ class MailServer(socketserver.ThreadingTCPServer):
     def copies(self) -> Counter[str]:
         """Return how often each letter arrived, by its Message-ID."""
         return Counter(arrival.message_id for arrival in self.arrived)
+
+    def papers_twice(self) -> set[tuple[str, bytes]]:
+        """Return which papers came to a recipient in two letters, copies aside."""
+        letters = {arrival.message_id: arrival for arrival in self.arrived}.values()
+        had = Counter((one.recipient, paper) for one in letters for paper in one.papers)
+        return {pair for pair, count in had.items() if count > 1}
 
     def order_for(self, recipient: str) -> str:
         """Return what is to be done with the next letter to this recipient."""
@@ -186,7 +194,9 @@ class Conversation(socketserver.StreamRequestHandler):
     def keep(self, mime, dot_at):
         found = MESSAGE_ID.search(mime)
         digest = hashlib.sha256(mime).hexdigest()
-        arrival = Arrival(self.recipient, found[1].decode() if found else "", digest, dot_at)
+        papers = frozenset(PAPER.findall(mime.replace(b"=\r\n", b"")))
+        name = found[1].decode() if found else ""
+        arrival = Arrival(self.recipient, name, digest, dot_at, papers)
         self.server.arrived.append(arrival)
         queue_id = f"4g{len(self.server.arrived):09d}z{self.client_address[1]}"
         self.server.write_log("cleanup", f"{queue_id}: message-id={arrival.message_id}")

@@ -3,7 +3,7 @@
 import pytest
 
 from digest.models import Pick
-from subscriptions.models import Letter
+from subscriptions.models import Letter, Volley
 from subscriptions.post import clock, delivery, ledger, office, sending
 from subscriptions.post.line import Envelope
 from subscriptions.post.transports import transport_for
@@ -23,8 +23,9 @@ def test_a_letter_is_handed_over_once_and_its_bytes_are_dropped(server, composed
     letter.refresh_from_db()
     assert [recipient for recipient, _ in server.accepted] == ["reader@example.org"]
     assert letter.state == "accepted"
-    assert letter.volley is None
     assert states(letter) == ["planned", "claimed", "transmitting", "accepted"]
+    office.sweep(NOW)
+    assert not Volley.objects.exists()
 
 
 def test_fifty_hints_at_once_deliver_one_letter(server, composed, transactional_db):
