@@ -83,6 +83,11 @@ def _fraction(node, l2tobj):
     return f"{_as(PRODUCT, above)}/{_as(FACTOR, below)}"
 
 
+def _root(node, l2tobj):
+    degree, inside = _argument(node, l2tobj, 0), _as(FACTOR, _argument(node, l2tobj))
+    return f"{inside}^(1/{degree})" if degree else f"√{inside}"
+
+
 def _styled(node, l2tobj):
     """Change a single letter. Words are easier to read without, and O is Landau's."""
     text = _argument(node, l2tobj)
@@ -101,9 +106,10 @@ def _link(node, l2tobj):
 
 #: They leave what follows as it is.
 SILENT = r"""em it bf rm small left right big Big bigl bigr Bigl Bigr url cite citep texttt textsf
-    mathrm mathbf mathit mathsf mathtt boldsymbol bm cal mbox"""
+    mathrm mathbf mathit mathsf mathtt boldsymbol bm cal mbox sc itshape Large LARGE biggl biggr"""
 SYMBOLS = (
-    "epsilon ε phi φ ast * colon : | ‖ ne ≠ deg ° - - ie i.e. eg e.g. textless < textgreater >"
+    "epsilon ε phi φ ast * colon : | ‖ ne ≠ deg ° degree ° percent % land ∧ lor ∨ bot ⊥ - - "
+    "ie i.e. eg e.g. textless < textgreater >"
 )
 ACCENTS = {"widehat": "\u0302", "widetilde": "\u0303", "bar": "\u0304", "overline": "\u0304"}
 #: Macros with their arguments, as pylatexenc counts them, and what they say.
@@ -112,7 +118,7 @@ MACROS = {
     **{name: ("", text) for name, text in batched(SYMBOLS.split(), 2)},
     **dict.fromkeys((*ACCENTS, "mathcal"), ("{", _styled)),
     **dict.fromkeys(("frac", "dfrac", "tfrac", "sfrac"), ("{{", _fraction)),
-    "sqrt": ("[{", lambda node, l2tobj: "√" + _as(FACTOR, _argument(node, l2tobj))),
+    "sqrt": ("[{", _root),
     "binom": ("{{", "(%s choose %s)"),
     "textsuperscript": ("{", _script),
     "footnote": ("[{", " (%(2)s)"),
