@@ -56,74 +56,26 @@ def keep_our_log(loglevel=None, **kwargs):
         logging.getLogger().setLevel(loglevel)
 
 
-EVERY_MINUTE = crontab()
-TICK = {"queue": "tick", "expires": 55}
+def _every_minute(task: str) -> dict:
+    return {"task": task, "schedule": crontab(), "options": {"queue": "tick", "expires": 55}}
+
+
+def _at(minute: int | str, task: str, expires: int) -> dict:
+    return {"task": task, "schedule": crontab(minute=minute), "options": {"expires": expires}}
+
 
 app.conf.beat_schedule = {
-    "plan the digests that are due": {
-        "task": "digest.tasks.plan_digests",
-        "schedule": EVERY_MINUTE,
-        "options": TICK,
-    },
-    "deliver the letters that are due": {
-        "task": "subscriptions.tasks.deliver_due_letters",
-        "schedule": EVERY_MINUTE,
-        "options": TICK,
-    },
+    "plan the digests that are due": _every_minute("digest.tasks.plan_digests"),
+    "deliver the letters that are due": _every_minute("subscriptions.tasks.deliver_due_letters"),
     # Often, because the database says what is due: arXiv's lists come out by US Eastern time.
-    "ask the sources that are due": {
-        "task": "digest.tasks.harvest_due_sources",
-        "schedule": crontab(minute="*/5"),
-        "options": {"expires": 240},
-    },
-    "learn from what readers said of papers": {
-        "task": "digest.tasks.learn_from_feedback",
-        "schedule": crontab(minute="*/5"),
-        "options": {"expires": 240},
-    },
-    "see what is wrong": {
-        "task": "digest.tasks.watch",
-        "schedule": EVERY_MINUTE,
-        "options": TICK,
-    },
-    "let new papers be found": {
-        "task": "digest.tasks.keep_archive",
-        "schedule": crontab(minute="4-59/10"),
-        "options": {"expires": 540},
-    },
-    "read what came back by mail": {
-        "task": "digest.tasks.read_what_came_back",
-        "schedule": crontab(minute="3-59/5"),
-        "options": {"expires": 240},
-    },
-    "move the followers of merged topics": {
-        "task": "subscriptions.tasks.move_followers",
-        "schedule": crontab(minute="1-59/5"),
-        "options": {"expires": 240},
-    },
-    "see that the promises are kept": {
-        "task": "digest.tasks.check_promises",
-        "schedule": crontab(minute="2-59/5"),
-        "options": {"expires": 240},
-    },
-    "see that older letters keep them": {
-        "task": "digest.tasks.check_older_promises",
-        "schedule": crontab(minute=37),
-        "options": {"expires": 3000},
-    },
-    "see that digests are let in": {
-        "task": "digest.tasks.check_refusals",
-        "schedule": crontab(minute="3-59/5"),
-        "options": {"expires": 240},
-    },
-    "count what the days are like": {
-        "task": "digest.tasks.count_days",
-        "schedule": crontab(minute="6-59/10"),
-        "options": {"expires": 540},
-    },
-    "throw old rows away": {
-        "task": "digest.tasks.throw_old_away",
-        "schedule": crontab(minute=17),
-        "options": {"expires": 3000},
-    },
+    "ask the sources that are due": _at("*/5", "digest.tasks.harvest_due_sources", 240),
+    "learn from what readers said of papers": _at("*/5", "digest.tasks.learn_from_feedback", 240),
+    "see what is wrong": _every_minute("digest.tasks.watch"),
+    "let new papers be found": _at("4-59/10", "digest.tasks.keep_archive", 540),
+    "read what came back by mail": _at("3-59/5", "digest.tasks.read_what_came_back", 240),
+    "see that the promises are kept": _at("2-59/5", "digest.tasks.check_promises", 240),
+    "see that older letters keep them": _at(37, "digest.tasks.check_older_promises", 3000),
+    "see that digests are let in": _at("3-59/5", "digest.tasks.check_refusals", 240),
+    "count what the days are like": _at("6-59/10", "digest.tasks.count_days", 540),
+    "throw old rows away": _at(17, "digest.tasks.throw_old_away", 3000),
 }

@@ -129,11 +129,17 @@ def whole_numbers(name: str, defaults: dict[str, int]) -> dict[str, int]:
     return defaults | changed
 
 
-def web_address(name: str, default: str = "") -> str:
-    """Return the variable as an address of the web, or "" where it is empty and has no default."""
+def web_address(name: str, default: str = "", *, is_secret: bool = False) -> str:
+    """Return the variable as an address of the web, or "". A secret one is not repeated."""
     address = text(name, default)
-    if address and not _leads_into_the_web(address):
-        raise ImproperlyConfigured(f"{name} must be an http(s) address, not {address!r}.")
+    try:
+        parts = urlsplit(address)
+        is_good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # A port that is no number, brackets that are left open.
+        is_good = False
+    if address and not is_good:
+        given = "" if is_secret else f", not {address!r}"
+        raise ImproperlyConfigured(f"{name} must be an http(s) address{given}.")
     return address
 
 
@@ -148,22 +154,6 @@ def email_address(name: str) -> str:
             f"{name} must be like hello@example.org, not {address!r}."
         ) from None
     return address
-
-
-def secret_address(name: str) -> str:
-    """Return the variable as an address of the web that holds a secret, and so is not repeated."""
-    address = text(name)
-    if address and not _leads_into_the_web(address):
-        raise ImproperlyConfigured(f"{name} must be an http(s) address.")
-    return address
-
-
-def _leads_into_the_web(address):
-    try:
-        parts = urlsplit(address)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # A port that is no number, brackets that are left open.
-        return False
 
 
 def site_address(name: str, default: str) -> str:
@@ -193,7 +183,13 @@ def hosts(name: str) -> list[str]:
 def broker(name: str, default: str) -> str:
     """Return the variable as the address of a broker. No password is repeated."""
     address = text(name, default)
-    if not _leads_to_a_broker(address):
+    scheme, sign, _ = address.partition("://")
+    if address.startswith(("redis:", "rediss:")):
+        is_good = _leads_to_redis(address)
+    else:  # Celery takes what has no scheme for the name of a host that speaks AMQP.
+        is_known = sign and scheme.partition("+")[0] in TRANSPORT_ALIASES
+        is_good = address.startswith("memory:") or is_known
+    if not is_good:
         raise ImproperlyConfigured(
             f"{name} must be like redis://:password@host:6379/0. What is no letter and no digit in "
             f"a password stands there as %23 for # does."
@@ -207,15 +203,6 @@ def cache(name: str) -> str:
     if address and not (address.startswith("unix://") or _leads_to_redis(address)):
         raise ImproperlyConfigured(f"{name} must be like redis://host:6379/1.")
     return address
-
-
-def _leads_to_a_broker(address):
-    """Celery takes what has no scheme for the name of a host that speaks AMQP."""
-    if address.startswith(("redis:", "rediss:")):
-        return _leads_to_redis(address)
-    scheme, sign, _ = address.partition("://")
-    is_known = scheme.partition("+")[0] in TRANSPORT_ALIASES
-    return address.startswith("memory:") or bool(scheme and sign and is_known)
 
 
 def _leads_to_redis(address):

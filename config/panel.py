@@ -16,3 +16,6 @@ class Panel(UnfoldAdminSite):
             return super().search(request, extra_context)
         except InvalidPage:
             raise Http404("Of what was searched for, there is no such page.") from None
+
+    def autocomplete_view(self, request):
+        raise Http404("No form here completes what is typed.")

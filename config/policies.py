@@ -2,17 +2,27 @@
 logs without tokens.
 """
 
-import codecs
 import logging
 import re
 
 from django.conf import settings
+from django.core.signals import request_started
+from django.dispatch import receiver
 from django.http import HttpResponse
 from django.middleware.csp import ContentSecurityPolicyMiddleware
 from django.middleware.locale import LocaleMiddleware
 from django.utils import translation
 from django.utils.cache import add_never_cache_headers
 from django.views.debug import SafeExceptionReporterFilter
+
+from config.uploads import FormParser
+
+MAX_CONTENT_TYPE_LENGTH = 1_000
+CHARSET = re.compile(r";\s*charset[^;]*", re.IGNORECASE)
+UTF_8 = re.compile(r';\s*charset\s*=\s*"?(utf-?8|us-ascii|ascii)"?\s*', re.IGNORECASE)
+BOUNDARY = re.compile(r';\s*boundary\s*=\s*("[^"]+"|[^\s;"]+)', re.IGNORECASE)
+NO_DEVICES = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
+HAS_ODD_CHARSET = "paperboy.has_odd_charset"  # In the environ of a request.
 
 
 def site(request):
@@ -27,6 +37,25 @@ def site(request):
     }
 
 
+@receiver(request_started)
+def cut_content_type(environ, **kwargs):
+    """Reduce the content type to the media type and a form's boundary, before Django reads it.
+
+    Django looks up any charset that a visitor names and decodes the query by it, outside of all
+    middleware. Some codecs take seconds; Python keeps every unknown name for good.
+    """
+    sent = environ.get("CONTENT_TYPE", "")
+    media_type, semicolon, rest = sent[:MAX_CONTENT_TYPE_LENGTH].partition(";")
+    parameters = semicolon + rest
+    kept = media_type.strip().lower()
+    if kept == "multipart/form-data" and (boundary := BOUNDARY.search(parameters)):
+        kept += boundary[0]
+    environ["CONTENT_TYPE"] = kept
+    environ[HAS_ODD_CHARSET] = len(sent) > MAX_CONTENT_TYPE_LENGTH or not all(
+        UTF_8.fullmatch(charset) for charset in CHARSET.findall(parameters)
+    )
+
+
 def only_readable(get_response):
     """Turn away what no page can read, before one tries: bodies larger than any form of ours, text
     that isn't UTF-8, and NUL, for which PostgreSQL can't be asked.
@@ -39,13 +68,19 @@ def only_readable(get_response):
     """
 
     def middleware(request):
-        if _announced_length(request) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
-            return HttpResponse("This is too large.\n", status=413, content_type="text/plain")
+        limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        if _announced_length(request) > limit:
+            said = f"This is too large: at most {limit:,} bytes are taken.\n"
+            return HttpResponse(said, status=413, content_type="text/plain")
         if request.META.get("SCRIPT_NAME"):
             return HttpResponse("Nothing is there.\n", status=400, content_type="text/plain")
-        is_text = _is_utf8(request) or request.path_info.startswith("/unsubscribe/")
-        if not is_text or _has_nul(request):
+        may_be_any = request.path_info.startswith("/unsubscribe/")
+        is_text = may_be_any or not request.META.get(HAS_ODD_CHARSET)
+        query = request.META.get("QUERY_STRING", "")
+        told = (request.path_info, query, *request.COOKIES.values())
+        if not is_text or "%00" in query or any("\0" in text for text in told):
             return HttpResponse("This is unreadable.\n", status=400, content_type="text/plain")
+        request.multipart_parser_class = FormParser
         return get_response(request)
 
     return middleware
@@ -58,18 +93,10 @@ def _announced_length(request):
         return 0
 
 
-def _is_utf8(request):
-    """Django decodes by whatever codec a request names, also where it's none of text, as "hex"."""
-    return request.encoding is None or codecs.lookup(request.encoding).name in ("utf-8", "ascii")
-
-
-def _has_nul(request):
-    told = (request.path_info, request.META.get("QUERY_STRING", ""), *request.COOKIES.values())
-    return "%00" in told[1] or any("\0" in text for text in told)
-
-
 class Language(LocaleMiddleware):
     """A page's language is what the browser asks for, and nothing else, as its Vary says.
+
+    The panel is English: its own texts are in no other language, and Django's beside them would be.
 
     Django looks for a cookie, too. No page of ours sets it, and shared caches don't know of it:
     whoever sent one would choose the language of the page that they keep for others.
@@ -78,35 +105,9 @@ class Language(LocaleMiddleware):
     def process_request(self, request):
         request.COOKIES.pop(settings.LANGUAGE_COOKIE_NAME, None)
         super().process_request(request)
-
-
-def english_panel(get_response):
-    """Keep the panel English, whatever the browser asks for.
-
-    Its own texts are in no other language, and Django's beside them would be.
-    """
-
-    def middleware(request):
         if request.path.startswith("/admin/"):
             translation.activate("en")
             request.LANGUAGE_CODE = "en"
-        return get_response(request)
-
-    return middleware
-
-
-def permissions(get_response):
-    """Tell browsers that no page of ours uses their devices, whatever gets into it."""
-    nothing = ", ".join(
-        f"{device}=()" for device in ("camera", "geolocation", "microphone", "payment", "usb")
-    )
-
-    def middleware(request):
-        response = get_response(request)
-        response["Permissions-Policy"] = nothing
-        return response
-
-    return middleware
 
 
 def secret_addresses(get_response):
@@ -133,9 +134,13 @@ def secret_addresses(get_response):
 
 
 class ContentSecurityPolicy(ContentSecurityPolicyMiddleware):
-    """The strict policy for the public site, a looser one for the panel's widgets."""
+    """The strict policy for the public site, a looser one for the panel's widgets.
+
+    And no page of ours uses the devices of browsers, whatever gets into it.
+    """
 
     def process_response(self, request, response):
+        response["Permissions-Policy"] = NO_DEVICES
         if request.path.startswith("/admin/") and not hasattr(response, "_csp_config"):
             response._csp_config = settings.ADMIN_CSP
         return super().process_response(request, response)

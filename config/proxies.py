@@ -52,7 +52,7 @@ def visitor(peer: str, forwarded: str, trusted: int | Networks) -> str:
         return _address(hops[-1 - min(trusted, len(hops) - 1)])
     address = _address(peer)
     for hop in reversed(hops[:-1]):
-        if not _is_in(address, trusted):
+        if not address or not any(ip_address(address) in network for network in trusted):
             break
         address = _address(hop)
     return address
@@ -86,7 +86,3 @@ def _address(text):
     except ValueError:
         return ""
     return str(getattr(address, "ipv4_mapped", None) or address)
-
-
-def _is_in(address, networks):
-    return bool(address) and any(ip_address(address) in network for network in networks)

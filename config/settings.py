@@ -15,77 +15,62 @@ from django.core.exceptions import ImproperlyConfigured
 from django.templatetags.static import static
 from django.utils.csp import CSP
 
+from config import environment as env
 from config import menu, proxies
-from config.environment import (
-    broker,
-    cache,
-    database,
-    email_address,
-    flag,
-    generated_secret,
-    hosts,
-    is_set,
-    items,
-    numbers,
-    refuse_removed,
-    secret_address,
-    site_address,
-    slips,
-    text,
-    web_address,
-    whole_number,
-    whole_numbers,
-)
 from config.logs import FORMATTERS, Place, Strangers
 
-refuse_removed()
+env.refuse_removed()
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-DATA_DIR = Path(text("DATA_DIR") or BASE_DIR / "var").resolve()
+DATA_DIR = Path(env.text("DATA_DIR") or BASE_DIR / "var").resolve()
 
 # ---- Where this is, and for whom
 
-SITE_NAME = text("SITE_NAME", "Paperboy")
-SITE_URL = site_address("SITE_URL", "http://127.0.0.1:8000")
-HAS_OWN_PORT = not text("SITE_URL")  # Links lead to the port that `serve` and `demo` take.
+SITE_NAME = env.text("SITE_NAME", "Paperboy")
+SITE_URL = env.site_address("SITE_URL", "http://127.0.0.1:8000")
+HAS_OWN_PORT = not env.text("SITE_URL")  # Links lead to the port that `serve` and `demo` take.
 IS_HTTPS = urlsplit(SITE_URL).scheme == "https"
-IS_PUBLIC = IS_HTTPS or bool(text("DATABASE_URL"))
+IS_PUBLIC = IS_HTTPS or bool(env.text("DATABASE_URL"))
 
-DEBUG = flag("DEBUG")
+MIN_SECRET_KEY_LENGTH = 32  # A shorter key of signatures can be guessed sooner or later.
+DEBUG = env.flag("DEBUG")
 if DEBUG and IS_HTTPS:
     raise ImproperlyConfigured(
         "DEBUG is on, and SITE_URL is https: every visitor would see code and settings in an error."
     )
 if IS_PUBLIC:
     for name in ("SECRET_KEY", "ALLOWED_HOSTS"):
-        if not text(name):
+        if not env.text(name):
             raise ImproperlyConfigured(
                 f"{name} is not set. A public installation (SITE_URL is https, or DATABASE_URL is "
                 f"set) needs it in its environment: see 'Deploy' in README.md."
             )
-SECRET_KEY = text("SECRET_KEY") or generated_secret(DATA_DIR / "secret-key")
-SECRET_KEY_FALLBACKS = items("SECRET_KEY_FALLBACKS")
-ALLOWED_HOSTS = hosts("ALLOWED_HOSTS") or [
-    "127.0.0.1",
-    "localhost",
-    "[::1]",
-    urlsplit(SITE_URL).hostname,
-]
+    if len(env.text("SECRET_KEY")) < MIN_SECRET_KEY_LENGTH:
+        raise ImproperlyConfigured(
+            f"SECRET_KEY is shorter than {MIN_SECRET_KEY_LENGTH} characters and can be guessed. "
+            f"Make a new key: python3 -c 'import secrets; print(secrets.token_urlsafe(50))'. Move "
+            f"the old key to SECRET_KEY_FALLBACKS, so that links in sent emails go on working."
+        )
+SECRET_KEY = env.text("SECRET_KEY") or env.generated_secret(DATA_DIR / "secret-key")
+SECRET_KEY_FALLBACKS = env.items("SECRET_KEY_FALLBACKS")
+OUR_HOSTS = ["127.0.0.1", "localhost", "[::1]", urlsplit(SITE_URL).hostname]
+ALLOWED_HOSTS = env.hosts("ALLOWED_HOSTS") or OUR_HOSTS
 
 # Who runs this, as the imprint tells; and what the operator has to add to it, and to the privacy
 # page: a register, the company that hosts this, the logs of the web server in front of it.
-OPERATOR_NAME = text("OPERATOR_NAME")
-CONTACT_EMAIL = email_address("CONTACT_EMAIL")
-IMPRINT_NOTE = text("IMPRINT_NOTE")
-PRIVACY_NOTE = text("PRIVACY_NOTE")
+OPERATOR_NAME = env.text("OPERATOR_NAME")
+CONTACT_EMAIL = env.email_address("CONTACT_EMAIL")
+IMPRINT_NOTE = env.text("IMPRINT_NOTE")
+PRIVACY_NOTE = env.text("PRIVACY_NOTE")
 # Where the source of what runs here is, changes of the operator's own among it.
-SOURCE_URL = web_address("SOURCE_URL")
+SOURCE_URL = env.web_address("SOURCE_URL")
 
 # ---- The applications
 
 INSTALLED_APPS = [
     "unfold.apps.BasicAppConfig",
     "unfold.contrib.filters",
+    "unfold.contrib.import_export",
     "config.panel.PanelConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -93,6 +78,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.sitemaps",
     "django.contrib.staticfiles",
+    "import_export",
     "subscriptions",
     "digest",
 ]
@@ -104,13 +90,11 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "config.policies.ContentSecurityPolicy",
-    "config.policies.permissions",
     "config.policies.secret_addresses",
     "config.policies.only_readable",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "config.policies.Language",
-    "config.policies.english_panel",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -121,11 +105,14 @@ ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
 
 # Two engines: Django escapes in .txt templates too, so plain text gets one that doesn't.
+ENGINE = {
+    "BACKEND": "django.template.backends.django.DjangoTemplates",
+    "DIRS": [BASE_DIR / "templates"],
+}
 TEMPLATES = [
-    {
+    ENGINE
+    | {
         "NAME": "html",
-        "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [BASE_DIR / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -137,17 +124,12 @@ TEMPLATES = [
             "builtins": ["subscriptions.dates"],
         },
     },
-    {
-        "NAME": "text",
-        "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [BASE_DIR / "templates"],
-        "OPTIONS": {"autoescape": False},
-    },
+    ENGINE | {"NAME": "text", "OPTIONS": {"autoescape": False}},
 ]
 
 # ---- What is kept
 
-if not text("DATABASE_URL"):
+if not env.text("DATABASE_URL"):
     try:
         DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -155,7 +137,7 @@ if not text("DATABASE_URL"):
             f"DATA_DIR is {DATA_DIR}, which is no folder and can't be made one ({error.strerror}): "
             f"name another."
         ) from None
-DATABASES = {"default": database("DATABASE_URL", f"sqlite:///{DATA_DIR / 'paperboy.sqlite3'}")}
+DATABASES = {"default": env.database("DATABASE_URL", f"sqlite:///{DATA_DIR / 'paperboy.sqlite3'}")}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["OPTIONS"] = {
         # A writer takes its lock when it begins and waits for it; a deferred one fails midway.
@@ -192,23 +174,15 @@ else:
     # session that it hands on: DATABASE_URL=…?prepare_threshold=none
     is_prepared = options.get("prepare_threshold") != "none"
     options["prepare_threshold"] = 0 if is_prepared else None
-    options.setdefault("connect_timeout", 10)  # Seconds; a black hole would keep us for minutes.
-    # Who waits for an answer amid a black hole: TCP by itself gives up after a quarter of an hour,
-    # or after two where all that we said had arrived.
-    for option, value in {
-        "keepalives_idle": 30,
-        "keepalives_interval": 10,
-        "keepalives_count": 3,
-        "tcp_user_timeout": 30_000,  # Milliseconds.
-    }.items():
-        options.setdefault(option, value)
+    # Seconds. To connect to a black hole would take minutes; amid a connection, TCP by itself gives
+    # up after a quarter of an hour, or after two hours where all that we said had arrived.
+    patience = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10}
+    patience |= {"keepalives_count": 3, "tcp_user_timeout": 30_000}  # Milliseconds.
+    DATABASES["default"]["OPTIONS"] = patience | options
 
-CACHE_URL = cache("CACHE_URL")
+CACHE_URL = env.cache("CACHE_URL")
 CACHES = {
-    "default": {
-        "BACKEND": "django.core.cache.backends.redis.RedisCache",
-        "LOCATION": CACHE_URL,
-    }
+    "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": CACHE_URL}
     if CACHE_URL
     else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
     # Pages that are the same for everyone, in each process's own memory: see digest/page_cache.py.
@@ -238,39 +212,39 @@ FORMAT_MODULE_PATH = ["config.formats"]
 
 # ---- The post
 
-EMAIL_URL = text("EMAIL_URL", "file:")
-DEFAULT_FROM_EMAIL = text("DEFAULT_FROM_EMAIL", "Paperboy <digest@paperboy.example>")
+EMAIL_URL = env.text("EMAIL_URL", "file:")
+DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "Paperboy <digest@paperboy.example>")
 MAIL_DOMAIN = parseaddr(DEFAULT_FROM_EMAIL)[1].partition("@")[2]
 if not MAIL_DOMAIN:
     raise ImproperlyConfigured(f"DEFAULT_FROM_EMAIL holds no address: {DEFAULT_FROM_EMAIL!r}.")
 # Mailbox providers judge a list and what was asked for in person apart, by who they are from.
 # Where one address is named, both are from it: a mail server may let no other pass.
-TRANSACTIONAL_FROM_EMAIL = text("TRANSACTIONAL_FROM_EMAIL") or text(
+TRANSACTIONAL_FROM_EMAIL = env.text("TRANSACTIONAL_FROM_EMAIL") or env.text(
     "DEFAULT_FROM_EMAIL", "Paperboy <hello@paperboy.example>"
 )
-REPLY_TO_EMAIL = text("REPLY_TO_EMAIL")  # Of someone who reads what is written there.
+REPLY_TO_EMAIL = env.text("REPLY_TO_EMAIL")  # Of someone who reads what is written there.
 # Where letters that can't be delivered come back to: an address under which each letter gets one of
 # its own (VERP), or, where this is empty, the sender's. Empty delimiter: the same for all letters.
-BOUNCE_ADDRESS = text("BOUNCE_ADDRESS")
-RECIPIENT_DELIMITER = text("RECIPIENT_DELIMITER") if is_set("RECIPIENT_DELIMITER") else "+"
+BOUNCE_ADDRESS = env.text("BOUNCE_ADDRESS")
+RECIPIENT_DELIMITER = env.text("RECIPIENT_DELIMITER") if env.is_set("RECIPIENT_DELIMITER") else "+"
 # Where that mail lies, if no mail server pipes it in: maildir:/…, mbox:/… or imaps://…
-BOUNCE_MAILBOX = text("BOUNCE_MAILBOX")
+BOUNCE_MAILBOX = env.text("BOUNCE_MAILBOX")
 # What tells a mail provider that posts to us from others: the password in the address that it posts
 # to (user:password), and the key that it signs with, where it does.
-WEBHOOK_SECRET = text("WEBHOOK_SECRET")
-WEBHOOK_SIGNING_KEY = text("WEBHOOK_SIGNING_KEY")
+WEBHOOK_SECRET = env.text("WEBHOOK_SECRET")
+WEBHOOK_SIGNING_KEY = env.text("WEBHOOK_SIGNING_KEY")
 # So often may a letter be sent again of which nobody knows whether it arrived: 1, or 0 for never.
-MAX_REPEATS = int(flag("REPEAT_UNKNOWN", default=True))
-PROVIDER_RATES = numbers("PROVIDER_RATES", "google=600")  # Letters a minute.
+MAX_REPEATS = int(env.flag("REPEAT_UNKNOWN", default=True))
+PROVIDER_RATES = env.numbers("PROVIDER_RATES", "google=600")  # Letters a minute.
 if not all(0 < rate < float("inf") for rate in PROVIDER_RATES.values()):
     raise ImproperlyConfigured("PROVIDER_RATES must be letters a minute, and more than none.")
-POSTAL_ADDRESS = text("POSTAL_ADDRESS")  # At the foot of letters, and on the imprint.
-ORACLE = text("ORACLE")  # Who knows later what arrived: postfix:/var/log/mail.log.
+POSTAL_ADDRESS = env.text("POSTAL_ADDRESS")  # At the foot of letters, and on the imprint.
+ORACLE = env.text("ORACLE")  # Who knows later what arrived: postfix:/var/log/mail.log.
 # How long a letter's events are kept after its end, and how long the letter, with its digest and
 # picks: these say which papers a reader has had, and papers may come again for two months.
-KEEP_EVENTS = timedelta(days=whole_number("KEEP_EVENTS_DAYS", 90))
-KEEP_LETTERS = timedelta(days=whole_number("KEEP_LETTERS_DAYS", 400))
-KEEP_TRAIL = timedelta(days=whole_number("KEEP_TRAIL_DAYS", 400))  # Of what the panel changed.
+KEEP_EVENTS = timedelta(days=env.whole_number("KEEP_EVENTS_DAYS", 90))
+KEEP_LETTERS = timedelta(days=env.whole_number("KEEP_LETTERS_DAYS", 400))
+KEEP_TRAIL = timedelta(days=env.whole_number("KEEP_TRAIL_DAYS", 400))  # Of what the panel changed.
 if KEEP_LETTERS.days < 90:
     raise ImproperlyConfigured(
         f"KEEP_LETTERS_DAYS is {KEEP_LETTERS.days}: below 90, readers would get papers again."
@@ -281,45 +255,43 @@ SILENCED_SYSTEM_CHECKS = ["mail.W001"]
 
 # ---- The digest
 
-NEW_DAYS = whole_number("NEW_DAYS", 7)  # A paper is new for so many days.
+NEW_DAYS = env.whole_number("NEW_DAYS", 7)  # A paper is new for so many days.
 if KEEP_LETTERS.days < NEW_DAYS:
     raise ImproperlyConfigured(
         f"NEW_DAYS is {NEW_DAYS}: above KEEP_LETTERS_DAYS, readers would get papers again."
     )
-CORPUS_DAYS = whole_number("CORPUS_DAYS", 90)  # The model is fitted on so many.
-RANKING = numbers("RANKING", "floor=0.2")  # Changes to digest.ranking.tuning.Tuning.
+CORPUS_DAYS = env.whole_number("CORPUS_DAYS", 90)  # The model is fitted on so many.
+RANKING = env.numbers("RANKING", "floor=0.2")  # Changes to digest.ranking.tuning.Tuning.
 
 # ---- The sources
 
-SOURCES = items("SOURCES") if is_set("SOURCES") else ["arxiv", "huggingface"]
-ARXIV_CATEGORIES = items("ARXIV_CATEGORIES")  # None named: all archives.
+SOURCES = env.items("SOURCES") if env.is_set("SOURCES") else ["arxiv", "huggingface"]
+ARXIV_CATEGORIES = env.items("ARXIV_CATEGORIES")  # None named: all archives.
 # So long after her hour, a digest waits for a list that has not come in whole.
-HARVEST_GRACE = timedelta(minutes=whole_number("HARVEST_GRACE_MINUTES", 60))
-KEEP_OBSERVATIONS = timedelta(days=whole_number("KEEP_OBSERVATIONS_DAYS", 365))
-KEEP_HARVESTS = timedelta(days=whole_number("KEEP_HARVESTS_DAYS", 90))
+HARVEST_GRACE = timedelta(minutes=env.whole_number("HARVEST_GRACE_MINUTES", 60))
+KEEP_OBSERVATIONS = timedelta(days=env.whole_number("KEEP_OBSERVATIONS_DAYS", 365))
+KEEP_HARVESTS = timedelta(days=env.whole_number("KEEP_HARVESTS_DAYS", 90))
 if KEEP_HARVESTS.days < 14:
     raise ImproperlyConfigured(
         f"KEEP_HARVESTS_DAYS is {KEEP_HARVESTS.days}: below 14, days that are owed are forgotten."
     )
-KEEP_RESPONSES = timedelta(days=whole_number("KEEP_RESPONSES_DAYS", 7))
+KEEP_RESPONSES = timedelta(days=env.whole_number("KEEP_RESPONSES_DAYS", 7))
 
 # ---- Who is told that something is wrong: see digest/alarms.py
 
-ALARM_WEBHOOK = secret_address("ALARM_WEBHOOK")  # Gets {"text": …}.
+ALARM_WEBHOOK = env.web_address("ALARM_WEBHOOK", is_secret=True)  # Gets {"text": …}.
 # So long after their moment, digests that aren't planned and letters that don't leave are an alarm.
-ALARM_LATE = timedelta(minutes=whole_number("ALARM_LATE_MINUTES", 15))
+ALARM_LATE = timedelta(minutes=env.whole_number("ALARM_LATE_MINUTES", 15))
 
 # Whoever brings it reads the figures at /metrics; where it is empty, nobody does.
-METRICS_TOKEN = text("METRICS_TOKEN")
+METRICS_TOKEN = env.text("METRICS_TOKEN")
 if 0 < len(METRICS_TOKEN) < 16:
     raise ImproperlyConfigured("METRICS_TOKEN is too short: make one of 16 characters or more.")
 
 # ---- Celery: see config/celery.py
 
-CELERY_BROKER_URL = broker("CELERY_BROKER_URL", "memory://localhost/")
+CELERY_BROKER_URL = env.broker("CELERY_BROKER_URL", "memory://localhost/")
 CELERY_TASK_IGNORE_RESULT = True
-CELERY_TASK_SERIALIZER = "json"
-CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_DEFAULT_QUEUE = "ingest"
 CELERY_TASK_ROUTES = {
     "digest.tasks.plan_digests": {"queue": "tick"},
@@ -364,14 +336,11 @@ CELERY_TIMEZONE = "UTC"
 
 CSRF_FAILURE_VIEW = "config.errors.form_unproven"
 CSRF_TRUSTED_ORIGINS = [SITE_URL] if IS_HTTPS else []
-SECURE_REFERRER_POLICY = "same-origin"
-SECURE_CONTENT_TYPE_NOSNIFF = True
-X_FRAME_OPTIONS = "DENY"
 # Our proxies, which say whose requests they hand on: how many, or in which networks they are.
-TRUSTED_PROXIES = proxies.parsed(items("TRUSTED_PROXIES"))
+TRUSTED_PROXIES = proxies.parsed(env.items("TRUSTED_PROXIES"))
 DEFAULT_EXCEPTION_REPORTER_FILTER = "config.policies.SettingsFilter"
 # How often doors may be knocked at: see subscriptions/limits.py and docs/security.md.
-LIMITS = whole_numbers(
+LIMITS = env.whole_numbers(
     "LIMITS",
     {
         "network": 20,  # Letters that one network asks for in an hour, at each door.
@@ -420,10 +389,10 @@ AUTH_PASSWORD_VALIDATORS = [
 
 # ---- The log
 
-LOG_FORMAT = text("LOG_FORMAT", "text")
+LOG_FORMAT = env.text("LOG_FORMAT", "text")
 if LOG_FORMAT not in FORMATTERS:
     raise ImproperlyConfigured(f"LOG_FORMAT must be text or json, not {LOG_FORMAT!r}.")
-LOG_LEVEL = text("LOG_LEVEL", "WARNING").upper()
+LOG_LEVEL = env.text("LOG_LEVEL", "WARNING").upper()
 if LOG_LEVEL not in logging.getLevelNamesMapping():
     raise ImproperlyConfigured(
         f"LOG_LEVEL must be DEBUG, INFO, WARNING, ERROR or CRITICAL, not {LOG_LEVEL!r}."
@@ -450,6 +419,7 @@ LOGGING = {
         # Tells of each request by its address: the webhook's is secret.
         "httpx2": {"level": "WARNING"},
         "bibtexparser": {"level": "CRITICAL"},  # Tells of each broken entry; the reader hears it.
+        "flufl.bounce": {"level": "CRITICAL"},  # Tells of each bounce that breaks it.
         "pylatexenc": {"level": "ERROR"},  # Tells of each broken formula; the reader sees it raw.
     },
 }
@@ -472,6 +442,9 @@ UNFOLD = {
     "SIDEBAR": {"navigation": menu.NAVIGATION},
 }
 
+# In CSV: a spreadsheet runs a cell that begins with =. digest/packs.py leaves YAML and JSON alone.
+IMPORT_EXPORT_ESCAPE_FORMULAE_ON_EXPORT = True
+
 # ---- What else is in the environment, and looks like one of the names above
 
-SLIPS = slips()
+SLIPS = env.slips()

@@ -6,11 +6,13 @@ from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.utils.text import get_text_list
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
-from digest import kept_data
+from digest import upkeep
 from digest.sources.biorxiv import SERVERS
+from subscriptions import limits, moving, seals
 from subscriptions.models import Topic
-from subscriptions.post import esps
+from subscriptions.post import esps, retention, unreadable
 from subscriptions.views import CONSENT, for_all_to_read
 
 #: The sources as people call them.
@@ -19,22 +21,36 @@ NAMES = {"arxiv": "arXiv", "huggingface": "Hugging Face", **SERVERS}
 
 @for_all_to_read
 def privacy(request):
-    """What is kept of readers, what for and until when, as tables and settings are now."""
+    """What is kept of readers, what for and until when. tests/test_about.py knows of all tables."""
+    esp = esps.esp_of(settings.EMAIL_URL)
     context = {
-        "kept": kept_data.parts(),
+        "days": days_kept(),
         "sources": get_text_list([NAMES.get(one, one) for one in settings.SOURCES], _("and")),
         "writes_files": settings.EMAIL_URL.startswith("file:"),
-        "provider": _provider(),
+        "provider": esp.title if esp else "",  # Who gets emails to hand them on.
         "contact": settings.CONTACT_EMAIL,
         "note": settings.PRIVACY_NOTE,
     }
     return render(request, "digest/privacy.html", context)
 
 
-def _provider() -> str:
-    """Return the name of the company that letters are handed to, if there is one."""
-    esp = esps.esp_of(settings.EMAIL_URL)
-    return esp.title if esp else ""
+def days_kept() -> dict[str, str]:
+    """Return how long parts of what is kept stay, in words."""
+    spans = {
+        "unconfirmed": upkeep.UNCONFIRMED,
+        "letters": settings.KEEP_LETTERS,
+        "events": settings.KEEP_EVENTS,
+        "journals": retention.KEEP_JOURNALS,
+        "unreadable": unreadable.KEEP,
+        "attempts": limits.KEPT,
+        "move": moving.LASTS,
+        "bounced": seals.BOUNCED_FOR,
+        "trail": settings.KEEP_TRAIL,
+    }
+    return {
+        name: ngettext("%(count)d day", "%(count)d days", span.days) % {"count": span.days}
+        for name, span in spans.items()
+    }
 
 
 @for_all_to_read

@@ -10,9 +10,9 @@ import random
 import shutil
 import socket
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from time import sleep
 
 from django.conf import settings
@@ -48,19 +48,8 @@ SILENCES = 2  # So many looks in a row the database doesn't answer before somebo
 
 #: All alarms that there are: headings of docs/runbook.md.
 NAMES = (
-    "beat",
-    "breaker",
-    "database",
-    "disk",
-    "flood",
-    "letters",
-    "papers",
-    "planning",
-    "promises",
-    "refused",
-    "source",
-    "stopped",
-    "uncertain",
+    *("beat", "breaker", "database", "disk", "flood", "letters", "papers", "planning"),
+    *("promises", "refused", "source", "stopped", "uncertain"),
 )
 
 
@@ -84,19 +73,15 @@ class Found:
 def _beat(now) -> Iterator[Found]:
     """Never a tick is no alarm: a database in which nothing has run yet has nobody to wait."""
     last = heartbeats.last(heartbeats.TICK)
-    if last is not None and last < now - STILL:
-        yield Found("beat", f"The last tick was {utc(last)}: {_why_still(now)}.")
-
-
-def _why_still(now):
-    """A worker that waits for the mail server's answer ticks no more, and isn't what to mend."""
-    silent = Letter.objects.open().filter(
-        state=Letter.State.TRANSMITTING, left_at__lte=now - ANSWER
-    )
-    if count := silent.count():
+    if last is None or last >= now - STILL:
+        return
+    why = "beat is dead, or all workers are, or their clocks are a minute apart"
+    # A worker that waits for the mail server's answer ticks no more, and isn't what to mend.
+    transmitting = Letter.objects.open().filter(state=Letter.State.TRANSMITTING)
+    if count := transmitting.filter(left_at__lte=now - ANSWER).count():
         waiting = f"{_many(count, 'letter')} waiting for the mail server's answer"
-        return f"{waiting}, and keep{'s' if count == 1 else ''} workers from all else"
-    return "beat is dead, or all workers are, or their clocks are a minute apart"
+        why = f"{waiting}, and keep{'s' if count == 1 else ''} workers from all else"
+    yield Found("beat", f"The last tick was {utc(last)}: {why}.")
 
 
 def _planning(now):
@@ -177,17 +162,7 @@ def _disk(now):
         yield Found("disk", said, host, SEEN_FOR_SELDOM)
 
 
-LOOKS: list[Callable[[datetime], Iterable[Found]]] = [
-    _beat,
-    _planning,
-    _letters,
-    _uncertain,
-    _sending,
-    _floods,
-    _papers,
-    _sources,
-    _disk,
-]
+LOOKS = [_beat, _planning, _letters, _uncertain, _sending, _floods, _papers, _sources, _disk]
 
 
 def look(now) -> list[Found]:
@@ -300,24 +275,16 @@ def tell(now) -> None:
         return
     try:
         # Asked again now that nobody else tells: another may just have told of all.
-        if rows := list(untold.order_by("pk")):
-            _tell_of(rows, now)
+        rows = untold.order_by("pk")
+        begun = [alarm for alarm in rows if alarm.told_at is None]
+        ended = [alarm for alarm in rows if alarm.ended_at is not None]
+        lines = [f"[{alarm.name}] {alarm.said}" for alarm in begun]
+        lines += [f"[{alarm.name}] is over: {alarm.said}" for alarm in ended]
+        if lines and send(lines):
+            Alarm.objects.filter(pk__in=[alarm.pk for alarm in begun]).update(told_at=now)
+            Alarm.objects.filter(pk__in=[alarm.pk for alarm in ended]).update(end_told_at=now)
     finally:
         lease.give_back()
-
-
-def _tell_of(rows, now):
-    begun = [alarm for alarm in rows if alarm.told_at is None]
-    ended = [alarm for alarm in rows if alarm.ended_at is not None]
-    lines = [f"[{alarm.name}] {alarm.said}" for alarm in begun]
-    lines += [f"[{alarm.name}] is over: {alarm.said}" for alarm in ended]
-    if send(lines):
-        _of(begun).update(told_at=now)
-        _of(ended).update(end_told_at=now)
-
-
-def _of(alarms):
-    return Alarm.objects.filter(pk__in=[alarm.pk for alarm in alarms])
 
 
 def send(lines: list[str]) -> bool:
@@ -378,7 +345,9 @@ class Watcher:
             watch(clock.of_database())
         except Exception as error:
             if is_of_the_database(error):
-                self._count_silence(error)
+                self.silences += 1
+                if self.silences == SILENCES:
+                    self._tell(f"The database does not answer ({type(error).__name__}).")
             else:
                 logger.exception("the alarms can't be watched")
         else:
@@ -387,11 +356,6 @@ class Watcher:
             self.silences = 0
         finally:
             connection.close()
-
-    def _count_silence(self, error):
-        self.silences += 1
-        if self.silences == SILENCES:
-            self._tell(f"The database does not answer ({type(error).__name__}).")
 
     def _tell(self, said):
         logger.error("[database] %s", said)

@@ -23,7 +23,7 @@ class DigestConfig(AppConfig):
         registry.composers["welcome"] = composing.compose
         registry.on_confirmed.append(partial(hint, tasks.plan_digests))
         registry.on_never_left.append(history.take_back_picks)
-        registry.on_reconciled.append(history.write_days_of)
+        registry.on_reconciled.append(history.write_down_sent)
         registry.exporters.append(history.export)
         registry.on_reset.append(history.forget_feedback)
         registry.previews.append(panels.difference)

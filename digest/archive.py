@@ -67,10 +67,8 @@ def refresh(now) -> bool:
 def is_current() -> bool:
     """Return whether it has all papers as they are, with the model in use, in a whole file."""
     row, model = ArchiveFile.objects.first(), FittedModel.objects.first()
-    return row is not None and model is not None and row.model_id == model.pk and _is_whole(row)
-
-
-def _is_whole(row):
+    if row is None or model is None or row.model_id != model.pk:
+        return False
     count, changed_at = _state()
     if row.papers != min(count, MOST) or row.changed_at != changed_at:
         return False
@@ -118,7 +116,8 @@ def _write(now, corpus):
     before, changed = _known_before()
     content = arrays_of(model, _facts(), _texts, before, changed, corpus)
     written = _save(content, written_at=now, model=row, changed_at=changed_at)
-    _forget_older()
+    for older in ArchiveFile.objects.all()[KEPT:]:
+        files.forget(older)
     return written
 
 
@@ -143,10 +142,8 @@ def _facts():
 
 def _texts(ids):
     for some in batched(ids, READ):
-        papers = Paper.objects.filter(pk__in=some)
-        for pk, title, abstract, authors in papers.values_list(
-            "pk", "title", "abstract", "authors"
-        ):
+        papers = Paper.objects.filter(pk__in=some).values_list("pk", "title", "abstract", "authors")
+        for pk, title, abstract, authors in papers:
             yield Texts(pk, fitting.one_line(title), fitting.one_line(abstract), authors)
 
 
@@ -165,13 +162,6 @@ def _save(content, **fields):
     )
 
 
-def _forget_older():
-    for row in ArchiveFile.objects.all()[KEPT:]:
-        if not ArchiveFile.objects.exclude(pk=row.pk).filter(name=row.name).exists():
-            default_storage.delete(row.name)
-        row.delete()
-
-
 # ---- Reading
 
 
@@ -182,11 +172,7 @@ def current() -> Archive | None:
     """
     if _loaded is not None and time.monotonic() < _noticed:
         return _loaded[1]
-    for row in _rows():
-        archive = _kept(row)
-        if archive is not None:
-            return archive
-    return None
+    return next((archive for row in _rows() if (archive := _kept(row)) is not None), None)
 
 
 def texts_of(ids) -> list[str]:

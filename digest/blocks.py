@@ -190,12 +190,7 @@ class Told(NamedTuple):
             {"title": self.words[f"title_{number}"], "link": self.addresses[f"link_{number}"]}
             for number in range(sum(name.startswith("link_") for name in self.addresses))
         ]
-        return {
-            **self.words,
-            **self.addresses,
-            "relatives": relatives,
-            "is_tight": self.is_tight,
-        }
+        return {**self.words, **self.addresses, "relatives": relatives, "is_tight": self.is_tight}
 
 
 def paper(pick, form: Form, say_url: str) -> dict:

@@ -27,7 +27,6 @@ from subscriptions import mail
 from subscriptions.models import Letter, LetterFact, Subscriber, Topic
 from subscriptions.post import (
     dns_check,
-    dns_records,
     esps,
     mailboxes,
     oracles,
@@ -338,23 +337,20 @@ def _papers(now):
 
 
 def _topics(now):
+    from digest.ranking.query import queries
+
     count = Topic.objects.offered().count()
     if not count:
         return "note", "none is offered: `manage.py serve` makes starter topics, or add some."
-    if names := _wordless():
+    # Those of stop words and signs alone. The panel refuses them; a pack is just read.
+    asked = Topic.objects.offered().exclude(query="").values_list("name", "query", "categories")
+    names = [name for name, query, fields in asked if not fields and not queries(query)]
+    if names:
         return "note", (
             f"{count} offered, of which no paper is found by the words of: {', '.join(names)}. "
             f"Change or withdraw {'it' if len(names) == 1 else 'them'}."
         )
     return "ok", f"{count} offered"
-
-
-def _wordless() -> list[str]:
-    """Return topics of stop words and signs alone. The panel refuses them; a pack is just read."""
-    from digest.ranking.query import queries
-
-    asked = Topic.objects.offered().exclude(query="").values_list("name", "query", "categories")
-    return [name for name, query, categories in asked if not categories and not queries(query)]
 
 
 def _schedule(now):
@@ -369,22 +365,17 @@ def _schedule(now):
 
 
 def _dns_records(resolver):
-    domains = dns_records.domains()
-    if any(_is_among(EXAMPLES, domain) for domain in domains):
-        said = "DEFAULT_FROM_EMAIL is an example: set it before you send."
-        yield Finding("DNS records", "note", said)
-        return
-    if any(_is_among(AT_HOME, domain) for domain in domains):
-        said = "DEFAULT_FROM_EMAIL is known in this house alone: there is nothing to publish."
-        yield Finding("DNS records", "note", said)
-        return
+    domains = dns_check.domains()
+    for names, said in (
+        (EXAMPLES, "is an example: set it before you send."),
+        (AT_HOME, "is known in this house alone: there is nothing to publish."),
+    ):
+        if any(f".{domain}".endswith(tuple(f".{name}" for name in names)) for domain in domains):
+            yield Finding("DNS records", "note", f"DEFAULT_FROM_EMAIL {said}")
+            return
     resolver = resolver or dns_check.system_resolver()
     for what, grade, said in dns_check.examine(resolver):
         yield Finding(what, grade, said)
     if settings.EMAIL_URL.startswith("smtp") and not _esp_that_tells():
         domain = verp.where_bounces_come("digest").rpartition("@")[2]
         yield Finding("MX", *dns_check.where_bounces_come(domain, resolver))
-
-
-def _is_among(names, domain):
-    return domain in names or domain.endswith(tuple(f".{name}" for name in names))

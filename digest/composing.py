@@ -5,6 +5,7 @@ nothing of the database.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import date
 from functools import cache, lru_cache, partial
 from itertools import accumulate, batched, groupby
@@ -159,9 +160,15 @@ def _in_one_language(materials, issue) -> list[mail.Content]:
     parts = list(map(_fill, materials, lines, tokens, places))
     headers = list(map(Issue.headers, issues, tokens))
     subjects = [own["subject"] for own in lines]
-    return [
-        mail.Content(*one) for one in zip(subjects, *zip(*parts, strict=True), headers, strict=True)
-    ]
+    ids = map(paper_ids, materials)
+    columns = subjects, *zip(*parts, strict=True), headers, ids
+    return [mail.Content(*one) for one in zip(*columns, strict=True)]
+
+
+def paper_ids(material: Material) -> list[str]:
+    """Return the ids of a digest's papers: those with a place, in order, then the folded ones."""
+    folded = [paper.id for pick in material.picks for paper in pick.folded]
+    return [pick.paper_id for pick in material.picks] + folded
 
 
 def lines_of(material: Material) -> dict[str, str]:
@@ -251,7 +258,8 @@ def frame_parts(lines: dict[str, str], tokens: dict[str, str], *, is_open: bool)
 
 def _welcome(material, tokens):
     unsubscribe_url = _address("unsubscribe", tokens["unsubscribe"])
-    return mail.render("welcome", welcome(material, tokens), unsubscribe_url)
+    content = mail.render("welcome", welcome(material, tokens), unsubscribe_url)
+    return replace(content, item_ids=paper_ids(material))
 
 
 def welcome(material: Material, tokens: dict[str, str]) -> dict:

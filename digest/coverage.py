@@ -56,8 +56,14 @@ def write_down(source: str, batch: Batch, now: datetime) -> None:
         return
     is_there = batch.state == "fresh" or (batch.state == "incomplete" and batch.records)
     day, state = (batch.day, State.FRESH) if is_there else _missing(source, batch, now)
-    announced = _announced(batch)
+    # A cross-list is announced elsewhere: each counts once.
+    tells = any(record.announced_as for record in batch.records)
+    news = [record for record in batch.records if record.announced_as == "new" or not tells]
+    announced = {record.id for record in news}
     spoiled = len(batch.bad) + batch.missing  # Announced, and not here.
+    note = batch.note
+    if is_there and batch.bad and not note:
+        note = f"{len(batch.bad)} of them could not be read: {batch.bad[0]}"
     Coverage.objects.update_or_create(
         source=source,
         category=batch.category or ALL,
@@ -66,7 +72,7 @@ def write_down(source: str, batch: Batch, now: datetime) -> None:
             "state": State.FAILED if batch.missing else state,
             "announced": len(announced) + spoiled if is_there else 0,
             "had": Paper.objects.filter(pk__in=announced).count() if is_there else 0,
-            "note": batch.note or _unreadable(batch) if is_there else batch.note,
+            "note": note,
             "checked_at": now,
         },
     )
@@ -126,17 +132,6 @@ def alarms(now: datetime) -> list[str]:
     named = [f"{', '.join(categories)}: {said}" for said, categories in by_state.items()]
     what = "; ".join(named) or "not every category was asked for"
     return [f"arXiv's list of {day:%A, %-d %B} has not come in whole: {what}."]
-
-
-def _unreadable(batch):
-    """Return why a list that was read has more papers than are here, or nothing."""
-    return f"{len(batch.bad)} of them could not be read: {batch.bad[0]}" if batch.bad else ""
-
-
-def _announced(batch):
-    """Return what the list announces. A cross-list is announced elsewhere: each counts once."""
-    tells = any(record.announced_as for record in batch.records)
-    return {record.id for record in batch.records if record.announced_as == "new" or not tells}
 
 
 def _missing(source, batch, now):

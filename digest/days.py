@@ -31,21 +31,15 @@ def of(subscriber: Subscriber, now) -> list[Day]:
         return [Day(today, "She has not confirmed yet, so nothing is sent.")]
     began = schedule.local_day(subscriber.confirmed_at, subscriber.zone)
     first = max(began, today - timedelta(days=SHOWN - 1))
-    had = {one.day: one for one in _digests(subscriber, first)}
-    days = [today - timedelta(days=n) for n in range((today - first).days + 1)]
-    return [_told(subscriber, day, had.get(day), now) for day in days]
-
-
-def _digests(subscriber, first):
-    mine = Digest.objects.filter(subscriber=subscriber, day__gte=first)
+    hers = Digest.objects.filter(subscriber=subscriber, day__gte=first)
     picks = Prefetch("picks", queryset=Pick.objects.whole(), to_attr="leading")
-    return mine.select_related("letter__subscriber").prefetch_related(picks)
-
-
-def _told(subscriber, day, digest, now):
-    if digest is None:
-        return Day(day, _why_none(subscriber, day, now))
-    return Day(day, status.of_letter(digest.letter, now), digest, digest.leading)
+    hers = hers.select_related("letter__subscriber").prefetch_related(picks)
+    had = {
+        digest.day: Day(digest.day, status.of_letter(digest.letter, now), digest, digest.leading)
+        for digest in hers
+    }
+    days = [today - timedelta(days=n) for n in range((today - first).days + 1)]
+    return [had.get(day) or Day(day, _why_none(subscriber, day, now)) for day in days]
 
 
 def _why_none(subscriber, day, now) -> str:

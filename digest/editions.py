@@ -49,11 +49,25 @@ class Issue:
     ids: list[str]
     places: dict[str, int]
 
+    @classmethod
+    def of(cls, day, days, model, edition, ids) -> "Issue":
+        return cls(day, days, model, edition, ids, {paper: n for n, paper in enumerate(ids)})
+
     def places_of(self, papers: Iterable[str]) -> set[int]:
         """Return where these papers stand, also those that stand here under another id."""
         aliases = self.edition.aliases
         works = {same for one in papers for same in (one, *aliases.get(one, ()))}
         return {self.places[one] for one in works if one in self.places}
+
+    def begins_after(self, day: date) -> int:
+        """Return where the first paper stands that was announced after this day."""
+        return bisect_right(-self.edition.ages, (day - self.day).days)
+
+    def part(self, start: int, stop: int, days_ago: int = 0) -> "Issue":
+        """Return the papers at positions `start` to `stop`, as they were new `days_ago`."""
+        edition, ids = Part.between(self.edition, start, stop, days_ago), self.ids[start:stop]
+        of_day = self.day - timedelta(days=days_ago)
+        return Issue.of(of_day, settings.NEW_DAYS, self.model, edition, ids)
 
 
 _last: dict[str, tuple[tuple, Any]] = {}
@@ -126,6 +140,11 @@ def window(day: date, back: int) -> Issue:
     return _kept(name, key, lambda: _make(day, settings.NEW_DAYS + back, model, papers))
 
 
+def after(issue: Issue, day: date) -> Issue:
+    """Return the papers of an issue that were announced after this day."""
+    return replace(issue.part(issue.begins_after(day), len(issue.ids)), days=issue.days)
+
+
 def second_chances(issue: Issue) -> Issue:
     """Return the papers that took off when they were new no more, with the model of `issue`.
 
@@ -178,8 +197,7 @@ def _make(day, days, model, papers, gains=None):
         aliases=aliases_of(papers),
         authors_of=archive.authors_of,
     )
-    places = {paper: place for place, paper in enumerate(ids)}
-    return Issue(day, days, model, edition, ids, places)
+    return Issue.of(day, days, model, edition, ids)
 
 
 def _from_archive(papers, day, back):
@@ -193,9 +211,7 @@ def _from_archive(papers, day, back):
         aliases=aliases_of(papers_then),
         authors_of=archive.authors_of,
     )
-    ids, days = list(edition.ids), settings.NEW_DAYS + back
-    places = {paper: place for place, paper in enumerate(ids)}
-    return Issue(day, days, papers.model, edition, ids, places)
+    return Issue.of(day, settings.NEW_DAYS + back, papers.model, edition, list(edition.ids))
 
 
 def _make_days(whole, back) -> Iterator[Issue]:
@@ -204,14 +220,18 @@ def _make_days(whole, back) -> Iterator[Issue]:
         # By day, so that those of some days stand in a row: the oldest first.
         start = bisect_left(-ages, -(ago + settings.NEW_DAYS - 1))
         stop = bisect_right(-ages, -ago if ago else 1)
-        edition, ids = Part.between(whole.edition, start, stop, ago), whole.ids[start:stop]
-        places = {paper: place for place, paper in enumerate(ids)}
-        of_day = whole.day - timedelta(days=ago)
-        yield Issue(of_day, settings.NEW_DAYS, whole.model, edition, ids, places)
+        yield whole.part(start, stop, ago)
 
 
 def _make_second(issue, seen):
-    gains = _gains(issue.day, seen)
+    # Of a paper that wasn't observed before, nobody knows what it gained.
+    before, after = {}, {}
+    recently = issue.day - timedelta(days=RECENT)
+    for paper, on, votes in seen.order_by("day").values_list("paper", "day", "upvotes"):
+        if votes is not None:
+            (after if on > recently else before)[paper] = votes
+    gains = {paper: votes - before[paper] for paper, votes in after.items() if paper in before}
+    gains = {paper: gain for paper, gain in gains.items() if gain >= max(before[paper], 1)}
     about = (issue.day, SECOND_DAYS, issue.model)
     all_that_gained = _make(*about, Paper.objects.filter(pk__in=gains), gains)
     trends = all_that_gained.edition.trends
@@ -221,17 +241,3 @@ def _make_second(issue, seen):
         if gains[paper] >= LEAST_GAIN and (trend >= TAKEN_OFF or gains[paper] >= PLENTY)
     }
     return _make(*about, Paper.objects.filter(pk__in=taken_off), taken_off)
-
-
-def _gains(day, seen):
-    """Return how many upvotes each paper gained in the last RECENT days, where it doubled them.
-
-    Of a paper that wasn't observed before, nobody knows what it gained.
-    """
-    before, after = {}, {}
-    recently = day - timedelta(days=RECENT)
-    for paper, on, votes in seen.order_by("day").values_list("paper", "day", "upvotes"):
-        if votes is not None:
-            (after if on > recently else before)[paper] = votes
-    gains = {paper: votes - before[paper] for paper, votes in after.items() if paper in before}
-    return {paper: gain for paper, gain in gains.items() if gain >= max(before[paper], 1)}

@@ -22,6 +22,7 @@ from subscriptions import tasks
 
 WEB_THREADS = 8
 CONNECTIONS = 500
+MAX_HEADER_BYTES = 16_384  # Of a request: its first line and all its headers.
 WORKER_THREADS = 4
 PATIENCE = 10  # Seconds that a thread gets to finish what it is at.
 
@@ -41,6 +42,7 @@ def serve(listener: socket.socket) -> None:
         sockets=[listener],
         threads=WEB_THREADS,
         ident="",  # Nobody needs to know, and a name beyond Latin-1 no header could hold.
+        max_request_header_size=MAX_HEADER_BYTES,
         max_request_body_size=settings.DATA_UPLOAD_MAX_MEMORY_SIZE,  # It is kept on disk meanwhile.
         clear_untrusted_proxy_headers=False,  # config.proxies and Django decide whom to believe.
         # Slow clients hold a connection, and no thread: so many may be slow at once.

@@ -75,7 +75,9 @@ def paper_by_id(asked: str) -> Paper | None:
     """Return the paper whose id, or the address with it, stands in the text, or None."""
     found = arxiv_id(asked)
     is_other = ":" in asked and " " not in asked  # As all ids but arXiv's are.
-    ids = {found, asked[:100] if is_other else "", *_ids_of_preprint(asked)} - {""}
+    ids = {found, asked[:100] if is_other else ""} - {""}
+    if named := doi(asked):
+        ids |= {f"{server}:{named}" for server in SERVERS}
     papers = Paper.objects.filter(pk__in=ids) if ids else ()
     return min(papers, key=lambda paper: paper.pk != found, default=None)
 
@@ -92,18 +94,14 @@ def doi(text: str) -> str:
     return AFTER_DOI.sub("", found[0]) if found else ""
 
 
-def _ids_of_preprint(text: str) -> list[str]:
-    """Return the ids that a paper with the first DOI in the text would have."""
-    named = doi(text)
-    return [f"{server}:{named}" for server in SERVERS] if named else []
-
-
 def ask(subscriber, asked: str, day: date, now) -> Answer:
     """Return why the paper is, or is not, in her digest of this local day. Writes nothing."""
     paper = find_paper(asked)
     if paper is None:
         return Answer(day=day)
-    pick = _pick_of(subscriber, paper)
+    works = [paper.pk, *aliases_of(Paper.objects.filter(pk=paper.pk))]
+    picks = Pick.objects.filter(subscriber=subscriber, paper__in=works).order_by("pk")
+    pick = picks.select_related("digest", "digest__letter", "paper", "leader__paper").first()
     until, days = planning.new_to(subscriber, day, now)
     days = min(days, editions.LONGER[0])  # Those of a month take too long to read for a page.
     is_new = Paper.objects.new_on(until, days).filter(pk=paper.pk).exists()
@@ -121,13 +119,6 @@ def ask(subscriber, asked: str, day: date, now) -> Answer:
     return replace(answer, verdict=verdict, other=other) if other else answer
 
 
-def _pick_of(subscriber, paper):
-    """Return her pick of the paper, or of the same work under another id, or None."""
-    works = [paper.pk, *aliases_of(Paper.objects.filter(pk=paper.pk))]
-    picks = Pick.objects.filter(subscriber=subscriber, paper__in=works).order_by("pk")
-    return picks.select_related("digest", "digest__letter", "paper", "leader__paper").first()
-
-
 def _verdict(subscriber, issue, paper, *, is_new) -> Verdict | None:
     """Return what the ranking says of a paper that she has not had, None where it can't."""
     planned = choosing.planned_for(subscriber, issue)
@@ -135,16 +126,12 @@ def _verdict(subscriber, issue, paper, *, is_new) -> Verdict | None:
         return Verdict("second")
     if not is_new or paper.pk not in issue.places:  # So new that the archive is without it.
         return None
-    verdict = _judge(subscriber, issue, paper)
+    (profile,), (seen,) = profiles_of([subscriber]), choosing.seen_by([subscriber], issue)
+    place, tuning = issue.places[paper.pk], Tuning.of(settings.RANKING)
+    verdict = told(judge(issue.model, issue.edition, profile, seen, place, tuning))
     if verdict.what == "chosen" and all(one.paper != paper.pk for one in planned):
         return replace(verdict, what="crowded")  # By a second chance, which had its place.
     return verdict
-
-
-def _judge(subscriber, issue, paper):
-    (profile,), (seen,) = profiles_of([subscriber]), choosing.seen_by([subscriber], issue)
-    place, tuning = issue.places[paper.pk], Tuning.of(settings.RANKING)
-    return told(judge(issue.model, issue.edition, profile, seen, place, tuning))
 
 
 def told(verdict: Verdict) -> Verdict:

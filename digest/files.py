@@ -28,6 +28,13 @@ def keep(folder: str, kind: str, content: File) -> str:
         raise
 
 
+def forget(row: FittedModel | ArchiveFile) -> None:
+    """Delete a row, and its file unless another row names it."""
+    if not type(row).objects.exclude(pk=row.pk).filter(name=row.name).exists():
+        default_storage.delete(row.name)
+    row.delete()
+
+
 def forget_strays(now: datetime) -> None:
     """Delete what no row names: whoever wrote it was killed, or had no room."""
     for folder, table in FOLDERS.items():

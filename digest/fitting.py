@@ -81,7 +81,9 @@ def fit(now, corpus: Corpus | None = None) -> FittedModel:
         documents=model.n_documents_,
         terms=len(model.terms_),
     )
-    _forget_older()
+    for older in FittedModel.objects.all()[KEPT:]:
+        if not older.archives.exists():
+            files.forget(older)
     return row
 
 
@@ -144,12 +146,3 @@ def stored(row: FittedModel) -> bytes:
     if hashlib.sha256(content).hexdigest() != row.sha256:
         raise Damaged(f"{row.name} is not what was stored: its checksum differs")
     return content
-
-
-def _forget_older():
-    for row in FittedModel.objects.all()[KEPT:]:
-        if row.archives.exists():
-            continue
-        if not FittedModel.objects.exclude(pk=row.pk).filter(name=row.name).exists():
-            default_storage.delete(row.name)
-        row.delete()

@@ -111,10 +111,12 @@ def run(source: Source, web: Web, *, since: date | None = None, clock=timezone.n
     cut off. What goes wrong with the source is written down, not raised: other sources go on. But
     for SoftTimeLimitExceeded, by which a task has to end.
     """
-    today = _today(source.name, clock())
+    zone = calendar.EASTERN if source.name == "arxiv" else UTC
+    today = clock().astimezone(zone).date()  # As the source calls it.
     if since is not None:
         return _fetch(source, web, _begin(source.name, today, since, clock()), clock)
-    last = _last_whole(source.name)
+    done = Harvest.objects.filter(source=source.name, state=State.DONE, since=None)
+    last = done.values_list("today", flat=True).first()
     if last is not None and today - last > DAYS_OFF:
         _begin(source.name, today, last, clock())  # Owed from here on, whatever happens.
     harvest = _fetch(source, web, _begin(source.name, today, None, clock()), clock)
@@ -152,26 +154,12 @@ def _batches(source, web, harvest):
     yield from source.harvest(web, today=harvest.today, since=harvest.since, cursor=harvest.cursor)
     if isinstance(source, LooksUp) and harvest.since is None:
         try:
-            yield from source.look_up(web, _unlisted(harvest.today))
+            papers = Paper.objects.filter(categories=[], day__gt=harvest.today - UNLISTED)
+            arxivs = papers.filter(is_sample=False).exclude(pk__contains=":").order_by("-day", "pk")
+            unlisted = list(arxivs.values_list("pk", flat=True)[:MOST_UNLISTED])
+            yield from source.look_up(web, unlisted)
         except (Unavailable, Refused, MalformedFeed) as error:  # The lists are here all the same.
             yield Batch([], note=f"What only others told of can't be looked up: {error}")
-
-
-def _unlisted(today) -> list[str]:
-    papers = Paper.objects.filter(categories=[], is_sample=False, day__gt=today - UNLISTED)
-    arxivs = papers.exclude(pk__contains=":").order_by("-day", "pk")
-    return list(arxivs.values_list("pk", flat=True)[:MOST_UNLISTED])
-
-
-def _today(name, now):
-    """Return the day that the source calls today."""
-    return now.astimezone(calendar.EASTERN if name == "arxiv" else UTC).date()
-
-
-def _last_whole(name):
-    """Return the day of the last daily run that came to its end."""
-    done = Harvest.objects.filter(source=name, state=State.DONE, since=None)
-    return done.values_list("today", flat=True).first()
 
 
 def _begin(name, today, since, now):

@@ -1,5 +1,6 @@
 """How the service is, in sentences: what keeps it from working, and what only makes it worse."""
 
+import tempfile
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -14,6 +15,8 @@ from django.db.utils import InternalError
 from digest import alarms
 from digest.models import Harvest
 from subscriptions.post import sending
+
+WRITE_BYTES = 1_000_000  # More than one request adds to SQLite's file and its log.
 
 
 def reasons_not_ready(*, in_full: bool = False) -> list[str]:
@@ -36,6 +39,23 @@ def reasons_not_ready(*, in_full: bool = False) -> list[str]:
     if waiting:
         wait = "1 migration waits" if len(waiting) == 1 else f"{len(waiting)} migrations wait"
         return [f"{wait}: run `manage.py upgrade`."]
+    return []
+
+
+def reasons_not_writable() -> list[str]:
+    """Return what keeps SQLite from being written, as a full disk does; nothing of PostgreSQL.
+
+    A file without a name beside the database takes as much as a request writes, and is gone again.
+    A transaction that is rolled back proves nothing: SQLite writes when it commits.
+    """
+    connection = connections[DEFAULT_DB_ALIAS]
+    if connection.vendor != "sqlite":
+        return []
+    try:
+        with tempfile.TemporaryFile(dir=Path(connection.settings_dict["NAME"]).parent) as file:
+            file.write(bytes(WRITE_BYTES))
+    except OSError as error:
+        return [f"Nothing can be saved, and no letters leave: {error.strerror}."]
     return []
 
 
@@ -108,21 +128,14 @@ def degradations(now: datetime) -> list[str]:
     """
     found = alarms.known(now)
     names = {one.name for one in found}
-    missing = [one.said for one in found if one.name == "papers"]
-    failed = [
+    said = [] if takes_writes() else ["Nothing can be saved, and no letters leave, for now."]
+    said += [one.said for one in found if one.name == "papers"]
+    said += [
         f"The last harvest of {source} failed, on {harvest.touched_at:%-d %B %Y at %H:%M} UTC: "
         f"the panel says why."
         for source, harvest in last_harvests().items()
         if harvest is not None and harvest.state == Harvest.State.FAILED
     ]
-    halted = (
-        ["No letters leave for now: the panel says why."] if sending.current().why_not(now) else []
-    )
-    closed = [] if takes_writes() else ["Nothing can be saved, and no letters leave, for now."]
-    return [
-        *closed,
-        *missing,
-        *failed,
-        *halted,
-        *(said for name, said in PUBLIC.items() if name in names),
-    ]
+    if sending.current().why_not(now):
+        said.append("No letters leave for now: the panel says why.")
+    return said + [public for name, public in PUBLIC.items() if name in names]

@@ -7,6 +7,7 @@ from django.db.models import Q
 from digest.models import Pulse
 
 TICK = "tick"  # The minute's pass, by beat through a worker, or by cron.
+INVARIANTS = "invariants"  # The check of the newest letters, by a worker.
 OVERTAKEN = timedelta(hours=1)  # So late a pulse may be behind a later one; no task takes longer.
 
 

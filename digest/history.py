@@ -1,8 +1,19 @@
 """What each reader got and said, kept true when a letter ends and when she asks for hers."""
 
+from datetime import UTC, timedelta
+
 from django.db.models import F
 
-from digest.models import Digest, Feedback, LibraryPaper, PaperEvent, Pick, ReaderModel
+from digest.models import (
+    Digest,
+    Feedback,
+    LibraryPaper,
+    LibraryUpload,
+    Paper,
+    PaperEvent,
+    Pick,
+    ReaderModel,
+)
 from subscriptions.exporting import rows
 from subscriptions.models import Letter
 
@@ -12,14 +23,51 @@ def take_back_picks(letter_ids):
     Pick.objects.filter(digest__letter__in=letter_ids).delete()
 
 
-def write_days_of(letters):
-    """Write digests of days whose letters left and were forgotten, so that they aren't planned
-    anew. Which papers they carried, nobody knows.
+def write_down_sent(letters, known):
+    """Write the digests of days whose emails left and were forgotten, so that neither the days nor
+    their papers are sent again. `known` has a reconcile.Evidence of each by its Message-ID.
+
+    The reason for which a paper was picked is lost: it is called new, which it was.
     """
-    Digest.objects.bulk_create(
-        Digest(subscriber_id=letter.subscriber_id, day=letter.day, letter=letter)
+    ids = {paper for letter in letters for paper in known[letter.message_id].item_ids or ()}
+    here = set(Paper.objects.filter(pk__in=ids).values_list("pk", flat=True))
+    digests = Digest.objects.bulk_create(
+        Digest(
+            subscriber_id=letter.subscriber_id,
+            day=letter.day,
+            letter=letter,
+            recovered=_beyond_picks(letter.day, known[letter.message_id], here),
+        )
         for letter in letters
     )
+    picks = [
+        Pick(
+            digest=digest,
+            subscriber_id=digest.subscriber_id,
+            paper_id=paper,
+            position=position,
+            score=0,
+            basis=Pick.Basis.NEW,
+        )
+        for digest in digests
+        for position, paper in enumerate(known[digest.letter.message_id].item_ids or (), start=1)
+        if paper in here
+    ]
+    Pick.objects.bulk_create(picks, ignore_conflicts=True)
+
+
+def _beyond_picks(day, evidence, here):
+    """Return what is known of a forgotten digest's papers besides its picks: see Digest.recovered.
+
+    All were announced by the day (UTC) on which it was written. That is the next one at the latest.
+    """
+    if evidence.item_ids is None:
+        until = day + timedelta(days=1)
+        if evidence.written_by is not None:
+            until = min(until, evidence.written_by.astimezone(UTC).date())
+        return {"until": until.isoformat()}
+    absent = [paper for paper in evidence.item_ids if paper not in here]
+    return {"papers": absent} if absent else None
 
 
 def export(subscriber):
@@ -33,6 +81,7 @@ def export(subscriber):
         "papers": _papers(subscriber),
         "feedback": rows(Feedback.objects.filter(subscriber=subscriber), "paper"),
         "library": rows(LibraryPaper.objects.filter(subscriber=subscriber)),
+        "library_upload": rows(LibraryUpload.objects.filter(subscriber=subscriber)),
         "learned": [list(pair) for pair in zip(model.words, model.weights, strict=True)]
         if model
         else [],
@@ -59,6 +108,7 @@ def forget_feedback(subscriber):
     """Delete what she said of papers, those that she knows, and what was learned from it."""
     Feedback.objects.filter(subscriber=subscriber).delete()
     LibraryPaper.objects.filter(subscriber=subscriber).delete()
+    LibraryUpload.objects.filter(subscriber=subscriber).delete()
     ReaderModel.objects.filter(subscriber=subscriber).delete()
 
 

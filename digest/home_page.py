@@ -16,7 +16,6 @@ from django.template.loader import render_to_string
 from django.utils.translation import get_language
 
 from digest import wording
-from digest.listings import brief
 from digest.models import Paper
 from subscriptions.forms import WishesForm
 
@@ -95,8 +94,7 @@ def _rehearsed(wishes, now):
     today, *before = told.days
     return _preview(
         today=today,
-        briefs=[brief(pick, level=3, unfolds=True) for pick in today.picks],
-        before=[(day, [brief(pick, level=4) for pick in day.picks]) for day in before],
+        before=before,
         total=sum(len(day.picks) for day in told.days),
         opened=None if today.picks else next((day for day in before if day.picks), None),
         earlier=_findable(wishes, told)[:EARLIER],
@@ -127,9 +125,4 @@ def _kept(make, *key):
     """Return what was made for this key and language lately, or make it."""
     told = "\n".join(map(str, (*key, get_language())))
     name = f"home:{sha256(told.encode()).hexdigest()}"
-    pages = caches["pages"]
-    part = pages.get(name)
-    if part is None:
-        part = make()
-        pages.set(name, part, KEPT)
-    return part
+    return caches["pages"].get_or_set(name, make, KEPT)

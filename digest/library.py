@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from datetime import date
 from typing import NamedTuple
-from urllib.parse import urlencode
 
+from django.conf import settings
 from django.core.paginator import Paginator
 from django.db import transaction
 from django.http import JsonResponse
@@ -13,31 +13,47 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from digest import steering, tasks, titles
-from digest.models import LibraryPaper, Paper
+from digest.models import LibraryPaper, LibraryUpload, Paper
 from digest.sources import bibliographies
 from digest.sources.records import Record
 from digest.views import bad_link, holder_of
 from subscriptions.hints import hint
 from subscriptions.models import Subscriber
-from subscriptions.plaintext import shortened
+from subscriptions.plaintext import one_line, shortened
 from subscriptions.views import for_token_holders, refused
 
 MOST = steering.REMEMBERED  # Papers, the latest: more are not learned from.
 PAGE = 50
+SHOWN = 10  # Titles of a preview that are not folded away.
 LONGEST_NAME = 40  # Columns of the name of an entry that could not be read.
-#: What says what became of a bibliography, but for the names in it.
-NUMBERS = ("new", "known", "left", "titleless", "bad")
+MAX_FILE_MB = 10  # The page's script sends a file in pieces.
+#: Bytes of UTF-8. The rest of a request's body is for the form's other fields.
+MAX_TEXT = settings.DATA_UPLOAD_MAX_MEMORY_SIZE - 10_000
+#: No text has it, nearly every other file does. Other controls come from PDFs and are left out.
+NUL = "\0"
 
 
-class Added(NamedTuple):
-    """What became of a bibliography: papers that are new, known before, left out since enough later
-    ones are kept, named by an id of arXiv that is not here; entries that could not be read, and
-    the first of them by name.
+class Changes(NamedTuple):
+    """What a bibliography changes in a library.
+
+    found: number of its papers
+    new: rows to add, the latest first
+    replaced: rows without an abstract, which is in `new`
+    removed: rows that are no longer among the MOST latest
+    known: number of its papers that the library has
+    left: number of its papers that are not among the MOST latest
+    titleless: number of its papers of which it has the arXiv id alone, and we nothing
+    bad: number of entries that could not be read
+    unread: names of the first of these
     """
 
-    new: int
+    found: int
+    new: list[LibraryPaper]
+    replaced: list[LibraryPaper]
+    removed: list[LibraryPaper]
     known: int
     left: int
     titleless: int
@@ -47,54 +63,128 @@ class Added(NamedTuple):
     @property
     def is_read(self) -> bool:
         """Whether any paper could be read."""
-        return bool(self.new or self.known)
+        return bool(self.new or self.known or self.left)
 
 
-def add(subscriber, text: str, now) -> Added:
+def preview(subscriber, text: str, now) -> Changes:
+    """Return what adding a bibliography would change."""
+    return _changes(subscriber, *_read(text), now)
+
+
+def add(subscriber, text: str, now) -> Changes:
     """Add the papers of a bibliography to her library, of which the latest MOST are kept.
 
     What an entry doesn't say of a paper that is ours is taken from there. Added twice is added
     once. Raises Subscriber.DoesNotExist where she was erased meanwhile.
     """
-    told = bibliographies.read(text)
-    latest = sorted(told.records, key=lambda record: record.day or date.min, reverse=True)[:MOST]
-    completed = _completed(latest)
-    records = [record for record in completed if record.title]
+    read = _read(text)
     with transaction.atomic():
         subscriber.locked()
-        known = dict(subscriber.library.values_list("identity", "abstract"))
-        new = [one for one in records if _says_more(one, known)]
-        ids = {record.id for record in new}
-        subscriber.library.filter(identity__in=ids).delete()
-        LibraryPaper.objects.bulk_create(
-            _row(subscriber, record, now)
-            for record in reversed(new)  # The first ones count as added last.
-        )
-        beyond = dict(subscriber.library.values_list("pk", "identity")[MOST:])
-        LibraryPaper.objects.filter(pk__in=beyond).delete()
-        ids -= {*beyond.values()}
-        if ids:
+        changes = _changes(subscriber, *read, now)
+        if changes.new:
+            displaced = changes.replaced + changes.removed
+            subscriber.library.filter(pk__in=[paper.pk for paper in displaced]).delete()
+            # The first ones count as added last.
+            LibraryPaper.objects.bulk_create(reversed(changes.new))
+            _forget_upload(subscriber)
+            LibraryUpload.objects.create(
+                subscriber=subscriber,
+                added=[paper.identity for paper in changes.new],
+                displaced=[_as_json(paper) for paper in displaced],
+            )
             steering.ask_to_learn(subscriber)
-    left = len(told.records) - len(latest) + len(new) - len(ids)
-    titleless = len(completed) - len(records)
-    return Added(
-        len(ids), len(records) - len(new), left, titleless, told.bad, _shortened(told.unread)
-    )
+    return changes
 
 
-def _says_more(record, known):
-    """Return whether a paper is new, or was known by its title alone."""
-    return record.id not in known or bool(record.abstract and not known[record.id])
+def undo(subscriber, upload_id: int) -> bool:
+    """Take out what the last upload added, and bring back what it displaced.
+
+    Papers that were taken out meanwhile stay out. Return False if this upload was undone already
+    or another one followed. Raises Subscriber.DoesNotExist as `add` does.
+    """
+    with transaction.atomic():
+        subscriber.locked()
+        upload = LibraryUpload.objects.filter(subscriber=subscriber, pk=upload_id).first()
+        if upload is None:
+            return False
+        gone, _each = subscriber.library.filter(identity__in=upload.added).delete()
+        LibraryPaper.objects.bulk_create(
+            (LibraryPaper(subscriber=subscriber, **paper) for paper in upload.displaced),
+            ignore_conflicts=True,
+        )
+        upload.delete()
+        if gone or upload.displaced:
+            steering.ask_to_learn(subscriber)
+    return True
 
 
-def _row(subscriber, record, now):
-    return LibraryPaper(
-        subscriber=subscriber,
-        identity=record.id,
-        title=record.title,
-        abstract=record.abstract,
-        year=record.day and record.day.year,
-        at=now,
+def take_out(subscriber, which) -> None:
+    """Forget these papers of her library. Raises Subscriber.DoesNotExist as `add` does."""
+    with transaction.atomic():
+        subscriber.locked()
+        identities = {*which.values_list("identity", flat=True)}
+        which.delete()
+        for upload in LibraryUpload.objects.filter(subscriber=subscriber):
+            upload.displaced = [p for p in upload.displaced if p["identity"] not in identities]
+            upload.save()
+        if identities:
+            steering.ask_to_learn(subscriber)
+
+
+def forget(subscriber) -> None:
+    """Forget her library. Raises Subscriber.DoesNotExist as `add` does."""
+    with transaction.atomic():
+        take_out(subscriber, subscriber.library.all())
+        _forget_upload(subscriber)
+
+
+def _forget_upload(subscriber):
+    LibraryUpload.objects.filter(subscriber=subscriber).delete()
+
+
+def _as_json(paper):
+    names = ("pk", "identity", "title", "abstract", "year")
+    return {name: getattr(paper, name) for name in names} | {"at": paper.at.isoformat()}
+
+
+def _read(text) -> tuple[bibliographies.Bibliography, list[Record]]:
+    """Return a bibliography, and the latest MOST of its papers with what ours say of them."""
+    told = bibliographies.read(text)
+    latest = sorted(told.records, key=lambda record: record.day or date.min, reverse=True)[:MOST]
+    return told, _completed(latest)
+
+
+def _changes(subscriber, told, completed, now):
+    before = {paper.identity: paper for paper in subscriber.library.all()}
+    titled = [record for record in completed if record.title]
+    new = []
+    for record in titled:
+        known = before.get(record.id)
+        if known is None or (record.abstract and not known.abstract):
+            new.append(
+                LibraryPaper(
+                    subscriber=subscriber,
+                    identity=record.id,
+                    title=record.title,
+                    abstract=record.abstract,
+                    year=record.day and record.day.year,
+                    at=now,
+                )
+            )
+    replaced = [before.pop(paper.identity) for paper in new if paper.identity in before]
+    # As the library is ordered: of one year, what is added last is first.
+    latest = sorted([*new, *before.values()], key=lambda paper: -(paper.year or 0))
+    kept = [paper for paper in latest[:MOST] if paper.pk is None]
+    return Changes(
+        found=len(told.records),
+        new=kept,
+        replaced=replaced,
+        removed=[paper for paper in latest[MOST:] if paper.pk],
+        known=len(titled) - len(new),
+        left=max(len(told.records) - MOST, 0) + len(new) - len(kept),
+        titleless=len(completed) - len(titled),
+        bad=told.bad,
+        unread=told.unread,
     )
 
 
@@ -106,41 +196,29 @@ def _completed(records: Iterable[Record]) -> list[Record]:
     completed = {}
     for record in records:
         paper = ours.get(record.id) or by_title.get(record.title.casefold())
-        one = _with_words_of(paper, record) if paper else record
-        completed[one.id] = one
+        if paper:
+            record = Record(
+                paper.pk,
+                record.title or paper.title,
+                record.abstract or paper.abstract[: bibliographies.MAX_ABSTRACT],
+                day=record.day or paper.day,
+            )
+        completed[record.id] = record
     return [*completed.values()]
-
-
-def _with_words_of(paper, record):
-    return Record(
-        paper.pk,
-        record.title or paper.title,
-        record.abstract or paper.abstract[: bibliographies.MAX_ABSTRACT],
-        day=record.day or paper.day,
-    )
-
-
-def take_out(subscriber, which) -> None:
-    """Forget these papers of her library. Raises Subscriber.DoesNotExist as `add` does."""
-    with transaction.atomic():
-        subscriber.locked()
-        gone, _each = which.delete()
-        if gone:
-            steering.ask_to_learn(subscriber)
 
 
 @for_token_holders
 def page(request, token):
-    """Her library: GET shows it, POST adds what is pasted, or takes one paper or all of them out.
+    """Her library: GET shows it. POST shows what a text would add, adds it, undoes the last upload,
+    or takes one paper or all of them out.
 
-    A script sends a file piece by piece, and what became of them all for the page to tell it.
+    A script has a file read piece by piece, and sends in the papers of all pieces as one text.
     """
     subscriber = holder_of(token, "preferences")
     if subscriber is None:
         return bad_link(request)
     if request.method != "POST":
-        is_told = any(name in request.GET for name in NUMBERS)
-        return _page(request, subscriber, token, _told(request.GET) if is_told else None)
+        return _page(request, subscriber, token)
     try:
         return _changed(request, subscriber, token)
     except Subscriber.DoesNotExist:  # Erased by another click, in this very moment.
@@ -150,69 +228,110 @@ def page(request, token):
 def _changed(request, subscriber, token):
     sent = request.POST
     if "text" in sent:
-        return _added(request, subscriber, token)
-    if "bad" in sent:
-        return _tell(request, subscriber, token, _told(sent))
-    address = reverse("library", args=[token])
-    if sent.get("paper", "").isdecimal():
+        problem = _problem(sent["text"])
+        if "part" in request.GET:
+            if problem:
+                return JsonResponse({"problem": problem})
+            told = bibliographies.read(sent["text"])
+            # Each paper as a text that can be sent in, and its day.
+            papers = [[bibliographies.ris(one), str(one.day or "")] for one in told.records]
+            unread = _shortened(told.unread)
+            return JsonResponse({"papers": papers, "bad": told.bad, "unread": unread})
+        if problem:
+            return _page(request, subscriber, token, problem)
+        if "add" not in sent:
+            return _preview(request, subscriber, token)
+        query = {"new": len(add(subscriber, sent["text"], timezone.now()).new)}
+    elif sent.get("undo", "").isdecimal():
+        query = {"undone": int(undo(subscriber, int(sent["undo"][:18])))}
+    elif sent.get("paper", "").isdecimal():
         take_out(subscriber, subscriber.library.filter(pk=int(sent["paper"][:18])))
-        address += f"?{urlencode({'page': request.GET.get('page', 1)})}"
+        query = {"page": request.GET.get("page", 1)}
     elif sent.get("all") == "forget":
-        take_out(subscriber, subscriber.library.all())
+        forget(subscriber)
+        query = {}
     else:
         return refused(request, _("There is no such action."))
     hint(tasks.learn_from_feedback)
-    return redirect(address)
+    return redirect(reverse("library", args=[token], query=query))
 
 
-def _added(request, subscriber, token):
-    """Add what is pasted, and tell what became of it: to a script in JSON."""
-    added = add(subscriber, request.POST["text"], timezone.now())
-    if added.is_read:
-        hint(tasks.learn_from_feedback)
-    if "part" in request.GET:
-        return JsonResponse(added._asdict())
-    return _tell(request, subscriber, token, added)
+def _preview(request, subscriber, token):
+    """Show what a text would add, and what a script says of the file from which it made the text.
 
-
-def _tell(request, subscriber, token, added):
-    """Lead to the page that tells what became of a bibliography, or answer with it where it names
-    what is hers: an address stands in logs. To send the form in again adds nothing.
+    The answer to the form is the page itself: what it names is hers, and an address stands in logs.
     """
-    if not added.is_read:
-        return _page(request, subscriber, token, added, request.POST.get("text", ""), status=400)
-    if added.unread:
-        return _page(request, subscriber, token, added)
-    numbers = urlencode({name: getattr(added, name) for name in NUMBERS})
-    return redirect(f"{reverse('library', args=[token])}?{numbers}")
+    sent = request.POST
+    changes = preview(subscriber, sent["text"], timezone.now())
+    cut, bad = _number(sent.get("left")) or 0, _number(sent.get("bad")) or 0
+    changes = changes._replace(
+        found=changes.found + cut,
+        left=changes.left + cut,
+        bad=changes.bad + bad,
+        unread=_shortened([*changes.unread, *sent.getlist("unread")][: bibliographies.NAMED]),
+    )
+    if not changes.is_read:
+        return _page(request, subscriber, token, _unreadable(changes), sent["text"])
+    unread = format_html_join(", ", "<bdi>{}</bdi>", ((name,) for name in changes.unread))
+    if unread and changes.bad > len(changes.unread):
+        unread = format_html("{}, …", unread)
+    context = {
+        "token": token,
+        "changes": changes,
+        "unread": unread,
+        "shown": changes.new[:SHOWN],
+        "more": changes.new[SHOWN:],
+        "text": sent["text"],
+        "most": MOST,
+    }
+    return render(request, "digest/library_preview.html", context)
 
 
-def _told(said) -> Added:
-    """Return what became of a bibliography, as an address or a form has it."""
-    numbers = (said.get(name, "") for name in NUMBERS)
-    names = _shortened(said.getlist("unread")[: bibliographies.NAMED])
-    return Added(*(int(one[:9]) if one.isdecimal() else 0 for one in numbers), names)
+def _problem(text):
+    """Return why a text can't be read, or nothing."""
+    if (nul := text.find(NUL)) >= 0:
+        before = one_line(text[max(nul - 200, 0) : nul])
+        return _(
+            "This is not plain text: it has a control character after “%(before)s”. BibTeX, RIS, "
+            "or one title or arXiv id a line can be read, in UTF-8 or Latin-1."
+        ) % {"before": before[-LONGEST_NAME:] or "…"}
+    if len(text.encode()) > MAX_TEXT:
+        return _("This text is larger than 1 MB. Please paste a part of it.")
+    return ""
 
 
-def _page(request, subscriber, token, added: Added | None, pasted="", status=200):
+def _unreadable(changes):
+    if changes.bad or not changes.titleless:
+        return _("No paper could be read from that. Please paste BibTeX, RIS, or one title a line.")
+    return ngettext(
+        "%(number)s arXiv id is of a paper that is not here: give its title instead.",
+        "%(number)s arXiv ids are of papers that are not here: give their titles instead.",
+        changes.titleless,
+    ) % {"number": changes.titleless}
+
+
+def _number(said) -> int | None:
+    """Return a number that an address or a form has, or None."""
+    return int(said[:9]) if said and said.isdecimal() else None
+
+
+def _page(request, subscriber, token, problem="", pasted=""):
+    upload = LibraryUpload.objects.filter(subscriber=subscriber).first()
     context = {
         "token": token,
         "subscriber": subscriber,
         "page": Paginator(subscriber.library.all(), PAGE).get_page(request.GET.get("page")),
+        "problem": problem,
         "pasted": pasted,
-        "added": added,
-        "unread": added and _listed(added),
-        "is_unread": added and not added.is_read,
+        "new": _number(request.GET.get("new")),
+        "undone": _number(request.GET.get("undone")),
+        "upload": upload,
+        "uploaded": upload and subscriber.library.filter(identity__in=upload.added).count(),
         "most": MOST,
+        "max_file_mb": MAX_FILE_MB,
     }
+    status = 400 if problem else 200
     return render(request, "digest/library.html", context, status=status)
-
-
-def _listed(added):
-    """Return the names of entries that could not be read, as HTML; more of them are hinted at."""
-    listed = format_html_join(", ", "<bdi>{}</bdi>", ((name,) for name in added.unread))
-    is_whole = added.bad <= len(added.unread) or not listed
-    return listed if is_whole else format_html("{}, …", listed)
 
 
 def _shortened(names):

@@ -18,15 +18,8 @@ from subscriptions.statements import among, run
 
 #: What a letter shows of a paper, in the order of the model.
 PAPER = (
-    "id",
-    "title",
-    "abstract",
-    "authors",
-    "categories",
-    "upvotes",
-    "url",
-    "github",
-    "is_sample",
+    *("id", "title", "abstract", "authors", "categories"),
+    *("upvotes", "url", "github", "is_sample"),
 )
 
 # JSON stays text on both databases, by which what was seen before is known again.
@@ -151,9 +144,7 @@ def _day(told):
     return date.fromisoformat(told) if isinstance(told, str) else told
 
 
-@lru_cache(100)
-def _receipt(stored):
-    return json.loads(stored)
+_receipt = lru_cache(100)(json.loads)
 
 
 def gather(
@@ -171,7 +162,9 @@ def gather(
     else:
         _share_papers([pick for some in picks.values() for pick in some])
     readers = [digest.subscriber_id for digest in digests]
-    topics = _topics(readers)
+    topics = defaultdict(list)
+    for reader_id, name in _rows(SQL_TOPICS, readers):
+        topics[reader_id].append(name)
     facts = {pk: facts for pk, *facts in _rows(SQL_READERS, readers)}
     materials = []
     for digest in digests:
@@ -237,14 +230,6 @@ def _share_papers(picks):
         papers[paper_id].stars = stars
     for pick in picks:
         pick.paper = papers.get(pick.paper_id, pick.paper)
-
-
-def _topics(readers):
-    """Return the names of the topics that each reader follows."""
-    topics = defaultdict(list)
-    for reader_id, name in _rows(SQL_TOPICS, readers):
-        topics[reader_id].append(name)
-    return topics
 
 
 def _rows(sql, ids):

@@ -8,10 +8,12 @@ itself is the room on its disk.
 import logging
 import threading
 import time
+import tomllib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from celery import current_app
 from django.conf import settings
@@ -19,6 +21,8 @@ from django.db.models import Count, Min
 from django.db.utils import Error
 from kombu.exceptions import OperationalError
 from kombu.transport import virtual
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric, SummaryMetricFamily
 
 from digest import alarms, coverage, health, heartbeats, promises
 from digest.models import Alarm, Feedback, Harvest
@@ -29,27 +33,20 @@ logger = logging.getLogger(__name__)
 
 BROKER_SECONDS = 2
 DAY = timedelta(days=1)
+HELP = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
 
 
-@dataclass(frozen=True)
-class Metric:
-    """A figure, or several that differ by one label. `values` are by the label's value."""
-
-    name: str
-    help: str
-    values: dict[str, float]
-    label: str = ""
-
-    @property
-    def type(self) -> str:
-        """What Prometheus calls it: a summary has quantiles, and nothing else has."""
-        return "summary" if self.label == "quantile" else "gauge"
+def _gauge(name, values: dict[str, float], label="") -> Metric:
+    """Return a figure, or several that differ by one label. `values` are by the label's value."""
+    metric = GaugeMetricFamily(f"paperboy_{name}", HELP[name], labels=[label] if label else [])
+    for value, number in values.items():
+        metric.add_metric([value] if label else [], number)
+    return metric
 
 
-def _one(name, help, value) -> Iterator[Metric]:
-    """Yield a figure without a label; none where it is unknown."""
-    if value is not None:
-        yield Metric(name, help, {"": value})
+def _one(name, value) -> list[Metric]:
+    """Return a figure without a label; none where it is unknown."""
+    return [] if value is None else [_gauge(name, {"": value})]
 
 
 # ---- What is asked each time
@@ -57,82 +54,59 @@ def _one(name, help, value) -> Iterator[Metric]:
 
 def _post(now):
     open_letters = Letter.objects.open().values_list("state").annotate(Count("pk"))
-    yield Metric(
-        "letters",
-        "Letters whose story has not ended.",
-        dict.fromkeys(Letter.OPEN, 0) | dict(open_letters),
-        "state",
-    )
+    yield _gauge("letters", dict.fromkeys(Letter.OPEN, 0) | dict(open_letters), "state")
     oldest = Letter.objects.due(now).aggregate(at=Min("next_try_at"))["at"]
-    yield from _one(
-        "oldest_due_letter_seconds",
-        "How long the letter has waited that is due for longest.",
-        _seconds(now, oldest) if oldest else 0,
-    )
+    yield from _one("oldest_due_letter_seconds", _seconds(now, oldest) if oldest else 0)
     row = sending.current()
-    yield from _one(
-        "sending_stopped", "1 while an operator lets no letter leave.", bool(row.stopped_at)
-    )
-    yield from _one("breaker_failures", "How often in a row no letter could leave.", row.failures)
+    yield from _one("sending_stopped", bool(row.stopped_at))
+    yield from _one("breaker_failures", row.failures)
 
 
 def _planning(now):
     late = promises.overdue(now, timedelta(0)).aggregate(count=Count("pk"), at=Min("next_due_at"))
-    yield from _one("digests_due", "Digests that are due and not planned.", late["count"])
-    yield from _one(
-        "planning_lag_seconds",
-        "How long the digest has been due that should have been planned first.",
-        _seconds(now, late["at"]) if late["at"] else 0,
-    )
+    yield from _one("digests_due", late["count"])
+    yield from _one("planning_lag_seconds", _seconds(now, late["at"]) if late["at"] else 0)
     tick = heartbeats.last(heartbeats.TICK)
-    yield from _one(
-        "tick_age_seconds",
-        "How long ago beat's last tick reached a worker.",
-        _seconds(now, tick) if tick else None,
-    )
+    yield from _one("tick_age_seconds", _seconds(now, tick) if tick else None)
 
 
 def _sources(now):
     last = health.last_harvests()
     done = Harvest.objects.filter(since=None, state=Harvest.State.DONE)
     ages = {source: done.filter(source=source).first() for source in last}
-    yield Metric(
+    yield _gauge(
         "harvest_age_seconds",
-        "How long ago a run of the source last went well.",
         {source: _seconds(now, run.touched_at) for source, run in ages.items() if run},
         "source",
     )
-    yield Metric(
+    yield _gauge(
         "harvest_failed",
-        "1 where the source's last run failed.",
         {source: run.state == Harvest.State.FAILED for source, run in last.items() if run},
         "source",
     )
     if (receipt := coverage.receipt(now)) is not None:
-        yield from _one("papers_announced", "Papers in arXiv's newest list.", receipt.announced)
-        yield from _one("papers_had", "How many of them are here.", receipt.had)
-        yield from _one("papers_verified", "1 where that is all of them.", receipt.is_verified)
+        yield from _one("papers_announced", receipt.announced)
+        yield from _one("papers_had", receipt.had)
+        yield from _one("papers_verified", receipt.is_verified)
 
 
 def _alarms(now):
     standing = Alarm.objects.standing().values_list("name").annotate(Count("pk"))
-    yield Metric(
-        "alarms", "Alarms that stand.", dict.fromkeys(alarms.NAMES, 0) | dict(standing), "name"
-    )
+    yield _gauge("alarms", dict.fromkeys(alarms.NAMES, 0) | dict(standing), "name")
 
 
 def _broker(now):
     sizes = _queue_lengths()
-    yield from _one("broker_up", "1 where the broker answers.", sizes is not None)
-    yield Metric("queue_length", "Messages that wait for a worker.", sizes or {}, "queue")
+    yield from _one("broker_up", sizes is not None)
+    yield _gauge("queue_length", sizes or {}, "queue")
 
 
 def _queue_lengths():
     """Return how many messages wait in each queue, None where the broker does not answer."""
-    patience = {"socket_timeout": BROKER_SECONDS, "socket_connect_timeout": BROKER_SECONDS}
+    options = {"socket_timeout": BROKER_SECONDS, "socket_connect_timeout": BROKER_SECONDS}
     names = {route["queue"] for route in settings.CELERY_TASK_ROUTES.values()}
     names.add(settings.CELERY_TASK_DEFAULT_QUEUE)
-    options = patience | {"retry_on_timeout": False}
+    options |= {"retry_on_timeout": False}
     with current_app.connection_for_read(transport_options=options) as connection:
         try:
             connection.ensure_connection(max_retries=0, timeout=BROKER_SECONDS)
@@ -146,16 +120,14 @@ def _queue_lengths():
 
 
 def _disk(now):
-    free = alarms.disk_of_data().free
-    yield from _one("disk_free_bytes", "Room where DATA_DIR of this process is.", free)
+    yield from _one("disk_free_bytes", alarms.disk_of_data().free)
 
 
 # ---- What reads the rows of a day
 
 
 def _readers(now):
-    counts = Subscriber.objects.count_by_state(now)
-    yield Metric("subscribers", "Addresses, by what they want.", counts, "state")
+    yield _gauge("subscribers", Subscriber.objects.count_by_state(now), "state")
 
 
 def _last_day(now):
@@ -163,15 +135,9 @@ def _last_day(now):
     consents = Consent.objects.filter(
         pk__gte=retention.first_since(Consent, "at", since - retention.SLACK), at__gte=since
     )
-    yield Metric(
-        "consents_last_day",
-        "Who asked for the digest, confirmed and left in 24 hours.",
-        _counts(consents, "act", Consent.Act),
-        "act",
-    )
-    yield Metric(
+    yield _gauge("consents_last_day", _counts(consents, "act", Consent.Act), "act")
+    yield _gauge(
         "feedback_last_day",
-        "What readers said of papers in 24 hours.",
         _counts(Feedback.objects.filter(at__gte=since), "value", Feedback.Value),
         "value",
     )
@@ -185,25 +151,19 @@ def _counts(rows, name, choices):
 def _figures(now):
     figures = promises.figures(now)
     ended = sum((Counter(day.states) for day in figures.days[:2]), Counter())
-    yield Metric(
-        "digest_letters_two_days",
-        "Letters of the newest two days, by state.",
-        dict.fromkeys(Letter.State, 0) | ended,
-        "state",
-    )
-    lags = {"0.5": figures.lag_median, "0.99": figures.lag_p99}
-    yield Metric(
-        "letter_lag_seconds",
+    yield _gauge("digest_letters_two_days", dict.fromkeys(Letter.State, 0) | ended, "state")
+    lag = SummaryMetricFamily(  # No other type may have quantiles.
+        "paperboy_letter_lag_seconds",
         "From a digest's planning to the mail server's yes, in 24 hours.",
-        {quantile: lag.total_seconds() for quantile, lag in lags.items() if lag is not None},
-        "quantile",
     )
-    yield from _one(
-        "letters_accepted_last_day", "Taken by the mail server in 24 hours.", figures.accepted
-    )
-    yield from _one("letters_doubted_last_day", "Of which nobody knew for a time.", figures.doubted)
-    yield from _one("letters_repeated_last_day", "Sent again after no answer.", figures.repeated)
-    yield from _one("letters_unknown_last_day", "Of which nobody will know.", figures.unknown)
+    for quantile, time_taken in {"0.5": figures.lag_median, "0.99": figures.lag_p99}.items():
+        if time_taken is not None:
+            lag.add_sample(lag.name, {"quantile": quantile}, time_taken.total_seconds())
+    yield lag
+    yield from _one("letters_accepted_last_day", figures.accepted)
+    yield from _one("letters_doubted_last_day", figures.doubted)
+    yield from _one("letters_repeated_last_day", figures.repeated)
+    yield from _one("letters_unknown_last_day", figures.unknown)
 
 
 # ---- Remembered, and written
@@ -247,26 +207,22 @@ OFTEN = Remembered(15, [_post, _planning, _sources, _alarms, _broker, _disk])
 SELDOM = Remembered(300, [_readers, _last_day, _figures], may_fail=True)
 
 
-def text() -> str:
+class Figures:
+    """All figures, for one answer."""
+
+    def collect(self):
+        now = clock.of_database()
+        return OFTEN.answers(now) + SELDOM.answers(now)
+
+
+def text() -> bytes:
     """Return all figures in Prometheus's text format, version 0.0.4.
 
     Raises the database's Error.
     """
-    now = clock.of_database()
-    return "".join(map(_written, OFTEN.answers(now) + SELDOM.answers(now)))
-
-
-def _written(metric):
-    name = f"paperboy_{metric.name}"
-    lines = [f"# HELP {name} {metric.help}", f"# TYPE {name} {metric.type}"]
-    for value, number in metric.values.items():
-        label = f'{{{metric.label}="{_escaped(value)}"}}' if metric.label else ""
-        lines.append(f"{name}{label} {float(number):.12g}")
-    return "\n".join(lines) + "\n"
-
-
-def _escaped(value):
-    return str(value).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    registry = CollectorRegistry()
+    registry.register(Figures())
+    return generate_latest(registry)
 
 
 def _seconds(now, moment):

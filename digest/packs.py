@@ -1,214 +1,133 @@
-"""Packs of topics: topics of the house as a file (TOML), to be passed on, kept and read back.
+"""Topics of the house as a file in YAML, JSON or CSV: exported, and imported again.
 
-A pack is looked at before it is applied, each topic by itself: a bad one is refused with its line
-and a reason, and the others are none the worse. Reading the same pack again changes nothing.
-Readers' own topics are in no pack, and no pack changes one.
+An import adds topics and changes those with its slugs. What a topic in the file leaves out stays
+as it is. Readers' own topics are neither exported nor changed.
 """
 
 import json
-import re
-import tomllib
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
 
+import tablib
+import yaml
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, transaction
+from import_export.fields import Field
+from import_export.formats import base_formats
+from import_export.resources import ModelResource
+from import_export.widgets import BooleanWidget, Widget
 
 from digest.sources import taxonomy
-from subscriptions.models import Topic, sayable
+from subscriptions.models import Topic
 
-FORMAT = 1
-LARGEST = 500_000  # Bytes of a pack,
-MOST = 1_000  # topics in it,
-LONGEST_QUERY = 2_000  # and characters of a query, as in the panel's form.
-
-#: The keys of a topic in a pack: the model's field, and what it must be.
-KEYS = {
-    "slug": ("slug", str, "text"),
-    "name": ("name", str, "text"),
-    "description": ("description", str, "text"),
-    "query": ("query", str, "text"),
-    "categories": ("categories", list, "a list of names"),
-    "offered": ("is_offered", bool, "true or false"),
-}
-FIELDS = [name for name, _, _ in KEYS.values()]
-HEADER = re.compile(r"^[ \t]*\[\[[ \t]*topic[ \t]*\]\]", re.MULTILINE)
-#: a.b.c.d…: Python reads such a key in the square of its length, which is minutes for a large file.
-LONG_KEY = re.compile(r"""(?:\.[ \t]*(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*){20}""")
+MAX_BYTES = 500_000
+CONVERT = "docs/extending.md says how to convert one that came from elsewhere"
 
 
-class Unreadable(Exception):
-    """The file is no pack, and why."""
+class CategoriesWidget(Widget):
+    def clean(self, value, row=None, **kwargs):
+        return taxonomy.listed(value.split(",") if isinstance(value, str) else value)
+
+    def render(self, value, **kwargs):
+        return ", ".join(value or [])
 
 
-@dataclass
-class Entry:
-    """A topic of a pack, and what it means here: new, changed, same or refused.
+class TopicResource(ModelResource):
+    categories = Field("categories", "categories", CategoriesWidget())
+    offered = Field("is_offered", "offered", BooleanWidget(coerce_to_string=False))
 
-    `where` says where it stands in the file; `changes` what each changed key was and becomes.
-    """
+    class Meta:
+        model = Topic
+        fields = ["slug", "name", "description", "query", "categories", "offered"]
+        import_id_fields = ["slug"]
+        skip_unchanged = True
+        clean_model_instances = True
 
-    where: str
-    slug: str
-    state: str = "refused"
-    reason: str = ""
-    changes: dict[str, tuple] = field(default_factory=dict)
-    topic: Topic | None = None
+    def get_queryset(self):
+        return Topic.objects.curated().order_by("slug")
 
+    def filter_export(self, queryset, **kwargs):
+        return queryset.curated().order_by("slug")
 
-class Refused(Exception):
-    """A topic of a pack is none, and why."""
+    def before_import(self, dataset, **kwargs):
+        self.slugs = set()
+        if unknown := set(dataset.headers or ()) - set(self.Meta.fields):
+            columns = ", ".join(self.Meta.fields)
+            raise ValueError(f"A topic has no “{min(map(str, unknown))}”; it has {columns}.")
+        # In one order: two imports of the same topics would otherwise wait for each other.
+        list(Topic.objects.curated().select_for_update(no_key=True).order_by("pk").values("pk"))
 
+    def before_import_row(self, row, **kwargs):
+        for column, value in list(row.items()):
+            if isinstance(value, str):
+                value = row[column] = value.strip()
+                if column == "offered":
+                    value = row[column] = {"true": True, "false": False}.get(value.lower(), value)
+            if value is None:
+                del row[column]
+            elif not isinstance(value, KINDS.get(column, str)):
+                raise ValidationError({column: f"This cannot be {value!r:.40}."})
+        if not row.get("slug"):
+            raise ValidationError({"slug": "A topic needs a slug."})
+        if row["slug"] in self.slugs:
+            raise ValidationError({"slug": "An earlier topic in the file has this slug."})
+        self.slugs.add(row["slug"])
 
-# ---- Out
-
-
-def written(topics: Iterable[Topic]) -> str:
-    """Return topics of the house as a pack."""
-    parts = [f"# Topics for Paperboy: see docs/extending.md\nformat = {FORMAT}\n"]
-    for topic in topics:
-        lines = [f"{key} = {_toml(getattr(topic, name))}\n" for key, (name, _, _) in KEYS.items()]
-        parts.append("".join(["[[topic]]\n", *lines]))
-    return "\n".join(parts)
-
-
-def _toml(value):
-    """Return a text, a list of texts or a yes as TOML, which writes them as JSON does but for one
-    character.
-    """
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-# ---- In
-
-
-def read(content: bytes) -> list[Entry]:
-    """Return the topics of a pack, each with what applying it would do. Raises Unreadable."""
-    tables, lines = _tables(content)
-    slugs = [str(table.get("slug", "")) for table in tables]
-    there = Topic.objects.filter(owner=None, slug__in=sayable(slugs)).select_related("merged_into")
-    known = {topic.slug: topic for topic in there}
-    seen: dict[str, str] = {}
-    entries = []
-    for number, (table, slug) in enumerate(zip(tables, slugs, strict=True), start=1):
-        entry = Entry(f"line {lines[number - 1]}" if lines else f"topic {number}", slug[:80])
-        try:
-            if slug in seen:
-                raise Refused(f"this slug stands in {seen[slug]} already")
-            _compare(entry, table, known.get(slug))
-        except Refused as reason:
-            entry.reason = str(reason)
-        seen.setdefault(slug, entry.where)
-        entries.append(entry)
-    return entries
+    def after_import(self, dataset, result, **kwargs):
+        """Leave the sequence of ids alone: a file holds none, and others insert meanwhile."""
 
 
-def apply(content: bytes) -> list[Entry]:
-    """Make and change topics as a pack says. Return what was done. Raises Unreadable."""
-    try:
-        with transaction.atomic():
-            entries = read(content)
-            new = [entry.topic for entry in entries if entry.state == "new"]
-            changed = [entry.topic for entry in entries if entry.state == "changed"]
-            Topic.objects.bulk_create(new)
-            Topic.objects.bulk_update(changed, FIELDS, batch_size=100)
-            return entries
-    except IntegrityError as error:
-        raise Unreadable("Somebody made one of these topics at this moment: try again.") from error
+KINDS = {"categories": (str, list), "offered": bool}
 
 
-def _tables(content):
-    """Return the topics of a file as they are written, and the lines where they begin, if known."""
-    if len(content) > LARGEST:
-        raise Unreadable(f"The file is larger than {LARGEST:,} bytes.")
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise Unreadable(f"The file is not in UTF-8: see line {line}.") from error
-    if found := LONG_KEY.search(text):
-        line = text.count("\n", 0, found.start()) + 1
-        raise Unreadable(f"Too many words are joined by dots in line {line}.")
-    try:
-        told = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
-        why = "it is nested too deep" if isinstance(error, RecursionError) else str(error)
-        raise Unreadable(f"The file is no TOML: {why}.") from error
-    if told.get("format") != FORMAT or isinstance(told["format"], bool):
-        raise Unreadable(f"The file doesn't say “format = {FORMAT}”, as packs of topics do.")
-    if unknown := told.keys() - {"format", "topic"}:
-        raise Unreadable(f"A pack has no key “{min(unknown)}”: topics begin with [[topic]].")
-    tables = told.get("topic")
-    if not isinstance(tables, list) or not all(isinstance(one, dict) for one in tables):
-        raise Unreadable("There is no topic in the file: each begins with [[topic]].")
-    if len(tables) > MOST:
-        raise Unreadable(f"The file has more than {MOST:,} topics.")
-    lines = [text.count("\n", 0, found.start()) + 1 for found in HEADER.finditer(text)]
-    return tables, lines if len(lines) == len(tables) else []  # Else some stand in a text.
+# ---- Formats
 
 
-def _compare(entry, table, known):
-    """Say in the entry what its topic would change. What it leaves out stays as it is."""
-    if known is not None and known.merged_into is not None:
-        raise Refused(f"it was merged into “{known.merged_into}”")
-    given = _fields(table)
-    topic = known or Topic(is_offered=True)
-    was = {key: getattr(topic, name) for key, (name, _, _) in KEYS.items()}
-    for key, value in given.items():
-        setattr(topic, KEYS[key][0], value)
-    _check(topic)
-    entry.topic = topic
-    if known is None:
-        entry.state = "new"
-    else:
-        changes = {key: (was[key], value) for key, value in given.items() if was[key] != value}
-        entry.changes, entry.state = changes, "changed" if changes else "same"
+class Records:
+    """Reads each topic by its own keys: tablib takes the first topic's keys for all of them."""
+
+    def create_dataset(self, content):
+        records = self.load(content.decode(self.encoding))
+        if not isinstance(records, list) or not all(isinstance(one, dict) for one in records):
+            raise ValueError("It holds no list of topics.")
+        headers = list(dict.fromkeys(key for record in records for key in record))
+        rows = [[record.get(header) for header in headers] for record in records]
+        return tablib.Dataset(*rows, headers=headers)
 
 
-def _fields(table: dict[str, Any]) -> dict[str, Any]:
-    """Return the keys of a topic with values of the right type."""
-    for key, value in table.items():
-        if key not in KEYS:
-            raise Refused(f"a topic has no key “{key}”; it has {', '.join(KEYS)}")
-        _, wanted, said = KEYS[key]
-        if not isinstance(value, wanted):
-            raise Refused(f"{key} must be {said}")
-    if missing := [key for key in ("slug", "name") if not table.get(key, "").strip()]:
-        raise Refused(f"it has no {missing[0]}")
-    return table | {
-        key: _categories(value) if key == "categories" else value.strip()
-        for key, value in table.items()
-        if key != "offered"
-    }
+class Loader(yaml.SafeLoader):
+    def compose_node(self, parent, index):
+        if self.check_event(yaml.AliasEvent):  # A few of them can stand for gigabytes.
+            raise ValueError("It has an alias (*), which is not read here.")
+        return super().compose_node(parent, index)
 
 
-def _categories(names):
-    for name in names:
-        if not isinstance(name, str) or not taxonomy.named(name):
-            raise Refused(f"arXiv has no category called {str(name)[:40]!r}")
-    return list(dict.fromkeys(taxonomy.NAMES[name.strip().lower()] for name in names))
+class YAML(Records, base_formats.YAML):
+    def load(self, text):
+        return yaml.load(text, Loader)  # noqa: S506
+
+    def export_data(self, dataset, **kwargs):
+        return yaml.safe_dump(dataset.dict, allow_unicode=True, sort_keys=False, width=100)
 
 
-def _check(topic):
-    """Refuse a topic that the panel's form would not take."""
-    for key in ("name", "description"):
-        if not getattr(topic, key).isprintable():
-            raise Refused(f"{key} must be one line, without control characters")
-    if "\0" in topic.query:
-        raise Refused("query has a NUL character")
-    if len(topic.query) > LONGEST_QUERY:
-        raise Refused(f"query has more than {LONGEST_QUERY:,} characters")
-    try:
-        topic.clean_fields(exclude=["owner", "merged_into"])
-        topic.clean()
-    except ValidationError as error:
-        raise Refused(_said(error)) from error
+class JSON(Records, base_formats.JSON):
+    def load(self, text):
+        return json.loads(text)
+
+    def export_data(self, dataset, **kwargs):
+        return json.dumps(dataset.dict, ensure_ascii=False, indent=2) + "\n"
 
 
-def _said(error):
-    """Return what is wrong, as part of a sentence: the model's own words are whole ones."""
-    if not hasattr(error, "error_dict"):
-        return " ".join(error.messages).removesuffix(".")
-    name, errors = next(iter(error.message_dict.items()))
-    return f"{name}: {errors[0]}".removesuffix(".")
+FORMATS = [YAML, JSON, base_formats.CSV]
+
+
+def format_of(name: str):
+    """Return the format that a file's name ends with. Raises ValueError."""
+    match Path(name).suffix.lower():
+        case ".yaml" | ".yml":
+            return YAML("utf-8-sig")
+        case ".json":
+            return JSON("utf-8-sig")
+        case ".csv":
+            return base_formats.CSV("utf-8-sig")
+        case ".toml":
+            raise ValueError(f"TOML is no longer read: export the topics in YAML; {CONVERT}.")
+    raise ValueError("The name of a file of topics ends with .yaml, .json or .csv.")

@@ -36,7 +36,8 @@ def same_for_all(*names: str) -> Callable:
                 response = view(request, *args, **kwargs)
                 if response.status_code != 200:
                     return response
-                kept = _bytes_of(response)
+                digest = sha256(response.content).hexdigest()[:32]
+                kept = response.content, dict(response.items()), digest
                 if key:
                     pages.set(key, (kept, time.monotonic() + SECONDS), 2 * SECONDS)
                     pages.delete(f"{key}-making")
@@ -51,10 +52,6 @@ def _key(request, names):
     asked = [request.GET.get(name, "") for name in names]
     told = repr((get_language(), request.path, asked))  # In quotes: joined, two could be alike.
     return sha256(told.encode()).hexdigest() if len(told) <= LONGEST else ""
-
-
-def _bytes_of(response):
-    return response.content, dict(response.items()), sha256(response.content).hexdigest()[:32]
 
 
 def _answer(request, content, headers, digest):

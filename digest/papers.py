@@ -16,7 +16,6 @@ from django.utils import timezone
 from django.utils.safestring import mark_safe
 
 from digest import wording
-from digest.listings import line
 from digest.models import Paper
 from digest.page_cache import SECONDS, same_for_all
 from digest.sources import taxonomy
@@ -129,7 +128,7 @@ def topic(request, slug):
         return redirect("topic", found.today.slug, permanent=True)
     matched = latest(found)
     days = [
-        {"day": day, "lines": [line(paper, level=3, terms=paper.terms) for paper in papers]}
+        {"day": day, "papers": list(papers)}
         for day, papers in groupby(matched or (), key=lambda paper: paper.day)
     ]
     context = {"topic": found, "days": days, "is_ready": matched is not None}
@@ -170,11 +169,10 @@ def day(request, day):
     day = _day(day)
     papers = Paper.objects.filter(day=day).order_by(F("upvotes").desc(nulls_last=True), "pk")
     others = Paper.objects.order_by("day").values_list("day", flat=True)
-    page = _page(papers, request)
+    page = Paginator(papers, DAY_PAGE).get_page(request.GET.get("page"))
     context = {
         "day": day,
         "page": page,
-        "lines": [line(paper, level=2) for paper in page],
         "before": others.filter(day__lt=day).last(),
         "after": others.filter(day__gt=day, day__lte=_tomorrow()).first(),
     }
@@ -194,10 +192,6 @@ def _day(text):
 def _tomorrow():
     """Return the day that has begun already somewhere."""
     return timezone.localdate() + timedelta(days=1)
-
-
-def _page(papers, request):
-    return Paginator(papers, DAY_PAGE).get_page(request.GET.get("page"))
 
 
 # ---- The search
@@ -222,7 +216,6 @@ def search(request):
     context = {
         "found": found,
         "unheard": wording.names(found.unheard),
-        "lines": [_line_of(result) for result in found.results],
         "newest": newest,
         "address": _search_for(found.asked, newest=newest),
         "best_address": _search_for(found.asked, newest=False),
@@ -232,17 +225,6 @@ def search(request):
         "longest": searching.LONGEST,
     }
     return render(request, "digest/search.html", context)
-
-
-def _line_of(result):
-    return line(
-        result.paper,
-        level=2,
-        title=result.title,
-        byline=result.byline,
-        snippet=result.snippet,
-        dated=True,
-    )
 
 
 def _search_for(asked, *, newest):

@@ -24,16 +24,8 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 
 from digest import coverage
-from digest.choosing import Planned, rank
-from digest.due import (
-    Due,
-    due_of,
-    last_days,
-    save_moments,
-    since_last,
-    still_due,
-    written_on,
-)
+from digest.choosing import rank
+from digest.due import Due, due_of, last_days, save_moments, since_last, still_due, written_on
 from digest.editions import days_back, forget_longer, issue_of
 from digest.leases import Lease
 from digest.models import NOTHING_TO_SAY, Digest, Paper, Pick
@@ -137,22 +129,22 @@ def propose(subscribers: list[Subscriber], now, *, may_store=True) -> list[Due]:
     return dues
 
 
-def ranked_for(subscriber: Subscriber, day: date, now) -> tuple[Digest, list[Planned]]:
-    """Return the digest that she would get on this day, and what goes into it. Writes nothing.
-
-    The papers are kept for the next reader: who has ranked for the last one forgets the longer.
-    """
-    until, days = new_to(subscriber, day, now)
-    issue = issue_of(until, now, days=days, may_store=False)
-    ((planned, considered),) = rank([subscriber], issue)
-    since = since_last(subscriber, *last_days([subscriber], day), day)
-    return Digest(subscriber=subscriber, day=day, considered=considered, since=since), planned
+def digest_of(subscriber: Subscriber, day: date, now) -> tuple[Digest, list[Pick]]:
+    """Return the subscriber's digest of this day with its picks: as planned, or else a preview."""
+    digest = Digest.objects.filter(subscriber=subscriber, day=day).select_related("letter").first()
+    if digest is None:
+        return preview(subscriber, day, now)
+    return digest, list(digest.picks.whole())
 
 
 def preview(subscriber: Subscriber, day: date, now) -> tuple[Digest, list[Pick]]:
     """Return the digest that she would get on this day, with its picks. Writes nothing."""
-    digest, planned = ranked_for(subscriber, day, now)
+    until, days = new_to(subscriber, day, now)
+    issue = issue_of(until, now, days=days, may_store=False)
+    ((planned, considered),) = rank([subscriber], issue)
     forget_longer()
+    since = since_last(subscriber, *last_days([subscriber], day), day)
+    digest = Digest(subscriber=subscriber, day=day, considered=considered, since=since)
     picks = list(_leaders(planned, digest))
     papers = Paper.objects.in_bulk(
         [paper for one in planned for paper in (one.paper, *one.relatives)]
@@ -180,17 +172,24 @@ def _write_down(dues, receipt, now):
     with transaction.atomic():
         dues = still_rested(still_due(dues), now)
         days = _unwritten(dues)
-        firsts = _without_digests([due.subscriber for due, _ in days])
-        letters = [_letter(due, day, due.subscriber.pk in firsts, now) for due, day in days]
+        told = Digest.objects.told().filter(subscriber__in=[due.subscriber for due, _ in days])
+        told = set(told.values_list("subscriber_id", flat=True))  # The first digest says welcome.
+        letters = [_letter(due, day, due.subscriber.pk not in told, now) for due, day in days]
         Letter.objects.bulk_create(letters)
-        LetterEvent.objects.bulk_create(_event(letter, now) for letter in letters)
+        LetterEvent.objects.bulk_create(
+            LetterEvent(letter=letter, at=now, became=letter.state, attempt=0, note=letter.reason)
+            for letter in letters
+        )
         digests = Digest.objects.bulk_create(
             _digest(due, day, letter, receipt)
             for (due, day), letter in zip(days, letters, strict=True)
         )
         with_days = zip(days, digests, strict=True)
         write_picks([(digest, due.papers) for (due, day), digest in with_days if day == due.day])
-        _advance(dues)
+        for due in dues:  # At her hour, on the day after the last that was looked at.
+            last = due.day or due.missed[-1]
+            due.subscriber.is_due_from(last + timedelta(days=1))
+        save_moments(dues)
     states = [letter.state for letter in letters]
     return Plan(
         letters=states.count(State.PLANNED),
@@ -207,13 +206,6 @@ def _unwritten(dues):
     )
     taken = set(had.values_list("subscriber_id", "day"))
     return [(due, day) for due, day in days if (due.subscriber.pk, day) not in taken]
-
-
-def _without_digests(subscribers):
-    """Return the numbers of those who have had no digest yet: theirs says welcome."""
-    had = Digest.objects.told().filter(subscriber__in=subscribers)
-    had = set(had.values_list("subscriber_id", flat=True))
-    return {subscriber.pk for subscriber in subscribers} - had
 
 
 def _letter(due, day, is_first, now):
@@ -241,10 +233,6 @@ def _digest(due, day, letter, receipt):
         digest.considered, digest.since = due.considered, due.since
         digest.receipt = receipt
     return digest
-
-
-def _event(letter, now):
-    return LetterEvent(letter=letter, at=now, became=letter.state, attempt=0, note=letter.reason)
 
 
 def write_picks(planned):
@@ -283,11 +271,3 @@ def _leaders(planned, digest):
             topic_name=one.choice.topic,
             terms=list(one.choice.terms),
         )
-
-
-def _advance(dues):
-    """Set when each is due next: at her hour, on the day after the last that was looked at."""
-    for due in dues:
-        last = due.day or due.missed[-1]
-        due.subscriber.is_due_from(last + timedelta(days=1))
-    save_moments(dues)

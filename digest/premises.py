@@ -25,10 +25,16 @@ from subscriptions.models import Consent
 from subscriptions.post import clock
 
 HERE = ("127.0.0.1", "localhost", "::1")
-KEY_CHARACTERS = 32  # A shorter key of signatures can be guessed sooner or later.
 OLDEST_POSTGRESQL = 15
 FEW_CONNECTIONS = 3  # Fewer are no room for a worker and a web server that begin.
 TIMEOUTS = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
+#: But for superusers, and those whom PostgreSQL 16 favours.
+CONNECTIONS_LEFT = (
+    "SELECT current_setting('max_connections')::int"
+    " - current_setting('superuser_reserved_connections')::int"
+    " - coalesce(current_setting('reserved_connections', true)::int, 0)"
+    " - (SELECT sum(numbackends)::int FROM pg_stat_database)"
+)
 SIGN_UPS = 10
 SKEW, MUCH_SKEW = 5, 60  # Seconds.
 
@@ -38,27 +44,20 @@ type Answer = tuple[str, str]
 def database(now) -> Answer:
     if reasons := health.reasons_not_ready(in_full=True):
         return "wrong", " ".join(reasons)
-    return _postgresql() if connection.vendor == "postgresql" else _sqlite()
-
-
-def _sqlite():
-    if _pragma("synchronous") != 2:
+    if connection.vendor == "postgresql":
+        return _postgresql()
+    if _asked("PRAGMA synchronous") != 2:
         return "wrong", "SQLite may lose the last commits with the power: synchronous must be FULL."
     if settings.CELERY_BROKER_URL.startswith("memory:"):
         return "ok", "SQLite, for one machine and some thousands of readers"
     return "note", "SQLite, where one writes at a time: set DATABASE_URL for several processes."
 
 
-def _pragma(name):
-    with connection.cursor() as cursor:
-        return cursor.execute(f"PRAGMA {name}").fetchone()[0]
-
-
 def _postgresql():
     unsafe = [
         name
         for name in ("fsync", "full_page_writes", "synchronous_commit")
-        if _shown(name) == "off"
+        if _asked(f"SHOW {name}") == "off"
     ]
     if unsafe:
         return "wrong", (
@@ -69,12 +68,12 @@ def _postgresql():
         return "wrong", (
             "PostgreSQL takes no writes: DATABASE_URL leads to a standby, or its disk is full."
         )
-    if (left := _connections_left()) < FEW_CONNECTIONS:
+    if (left := max(0, _asked(CONNECTIONS_LEFT))) < FEW_CONNECTIONS:
         return "wrong", (
             f"PostgreSQL takes {left} more connections: workers without one plan and send nothing. "
             f"Raise max_connections, or see what holds them (docs/install.md)."
         )
-    if endless := [name for name in TIMEOUTS if _shown(name) == "0"]:
+    if endless := [name for name in TIMEOUTS if _asked(f"SHOW {name}") == "0"]:
         return "note", (
             f"PostgreSQL lets what hangs keep the others waiting for ever (off: "
             f"{', '.join(endless)}): behind a pooler, set these for the role (docs/install.md)."
@@ -85,21 +84,9 @@ def _postgresql():
     return "ok", f"PostgreSQL {major}"
 
 
-def _connections_left() -> int:
-    """Return how many more may come, but for superusers and those that PostgreSQL 16 favours."""
+def _asked(sql):
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT current_setting('max_connections')::int"
-            " - current_setting('superuser_reserved_connections')::int"
-            " - coalesce(current_setting('reserved_connections', true)::int, 0)"
-            " - (SELECT sum(numbackends)::int FROM pg_stat_database)"
-        )
-        return max(0, cursor.fetchone()[0])
-
-
-def _shown(name):
-    with connection.cursor() as cursor:
-        cursor.execute(f"SHOW {name}")
+        cursor.execute(sql)
         return cursor.fetchone()[0]
 
 
@@ -129,6 +116,10 @@ def site(now) -> Answer:
     host = urlsplit(settings.SITE_URL).hostname
     if not validate_host(host, settings.ALLOWED_HOSTS):
         return "wrong", f"links lead to {host}, which isn't served: add it to ALLOWED_HOSTS."
+    if "*" in settings.ALLOWED_HOSTS:
+        return "note", (
+            "ALLOWED_HOSTS is *: requests are answered whatever host they name. Name your hosts."
+        )
     if host in HERE:
         return "note", f"links lead to {settings.SITE_URL}, which works on this machine alone."
     if not settings.IS_HTTPS:
@@ -140,10 +131,12 @@ def site(now) -> Answer:
 
 
 def proxies(now) -> Answer:
-    if host := _whom_all_sign_up_from():
+    asked = Consent.objects.filter(act=Consent.Act.ASKED, ip__isnull=False).order_by("-pk")
+    last = list(asked.values_list("ip", flat=True)[:SIGN_UPS])
+    if len(last) == SIGN_UPS and len(set(last)) == 1 and not ip_address(last[0]).is_global:
         return "note", (
-            f"the last {SIGN_UPS} who signed up all came from {host}, which is no public address: "
-            f"if that is your proxy, let TRUSTED_PROXIES name it (docs/security.md)."
+            f"the last {SIGN_UPS} who signed up all came from {last[0]}, which is no public "
+            f"address: if that is your proxy, let TRUSTED_PROXIES name it (docs/security.md)."
         )
     if limits.somebody_came_past(now):
         return "wrong", (
@@ -162,21 +155,12 @@ def proxies(now) -> Answer:
     return "ok", "X-Forwarded-For is believed of nobody"
 
 
-def _whom_all_sign_up_from() -> str:
-    """Return the one address of this house that all seem to have, or "" where they don't."""
-    asked = Consent.objects.filter(act=Consent.Act.ASKED, ip__isnull=False).order_by("-pk")
-    last = list(asked.values_list("ip", flat=True)[:SIGN_UPS])
-    if len(last) < SIGN_UPS or len(set(last)) > 1 or ip_address(last[0]).is_global:
-        return ""
-    return last[0]
-
-
 def secret_key(now) -> Answer:
     file = settings.DATA_DIR / "secret-key"
-    if len(settings.SECRET_KEY) < KEY_CHARACTERS:
+    if len(settings.SECRET_KEY) < settings.MIN_SECRET_KEY_LENGTH:
         return "note", (
             f"SECRET_KEY has {len(settings.SECRET_KEY)} characters, and may be guessed: take "
-            f"{KEY_CHARACTERS} or more, and the old one into SECRET_KEY_FALLBACKS."
+            f"{settings.MIN_SECRET_KEY_LENGTH} or more, and the old one into SECRET_KEY_FALLBACKS."
         )
     if file.exists() and file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         return "wrong", f"others on this machine can read {file}: `chmod 600 {file}`."

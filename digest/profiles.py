@@ -28,12 +28,13 @@ def profiles_of(subscribers: list[Subscriber]) -> list[Profile]:
         chosen = mutes if preference.stance == TopicPreference.Stance.MUTE else follows
         chosen[preference.subscriber_id].append(interest_of(preference.topic, preference.weight))
     library = LibraryPaper.objects.order_by().filter(subscriber=OuterRef("subscriber"))
-    taught = {
-        row.subscriber_id: _taught(row)
-        for row in ReaderModel.objects.filter(
-            subscriber__in=[one for one in subscribers if one.learns]
-        ).annotate(has_library=Exists(library))
-    }
+    learners = [one for one in subscribers if one.learns]
+    models = ReaderModel.objects.filter(subscriber__in=learners)
+    taught = {}  # Each one's own model, and whether she is known by it.
+    for row in models.annotate(has_library=Exists(library)):
+        learned = learned_of(row)
+        is_known = learned is not None and row.has_library and learned.liked >= KNOWN
+        taught[row.subscriber_id] = learned, is_known
     return [
         Profile(
             tuple(follows[one.pk]),
@@ -43,12 +44,6 @@ def profiles_of(subscribers: list[Subscriber]) -> list[Profile]:
         )
         for one in subscribers
     ]
-
-
-def _taught(row):
-    """Return a reader's own model, and whether she is known by it."""
-    learned = learned_of(row)
-    return learned, learned is not None and row.has_library and learned.liked >= KNOWN
 
 
 def wished(wishes: Wishes, size: int, subscriber: Subscriber | None = None) -> Profile:

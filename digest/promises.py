@@ -6,6 +6,7 @@ five minutes and the others each hour. What is asked of events holds for letters
 kept (see subscriptions/post/retention.py).
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -35,6 +36,10 @@ EXAMPLES = 5
 Kind, State = Letter.Kind, Letter.State
 
 
+#: Reads what `Finding.said` writes: how many rows, of which table, and the numbers of some.
+SAID = re.compile(r"broken by ([\d,]+) rows? \((\w+) (\d+(?:, \d+)*)")
+
+
 @dataclass(frozen=True)
 class Slice:
     """The letters from one number to another, and what belongs to them.
@@ -59,15 +64,12 @@ class Slice:
 
     def told(self, now) -> QuerySet:
         """Return those of the letters whose events are kept."""
-        return self.letters.filter(_is_told(now))
+        kept = Q(ended_at=None) | Q(ended_at__gt=now - settings.KEEP_EVENTS)
+        return self.letters.filter(kept)
 
     def has(self, **event) -> Exists:
         """Return the condition that a letter has an event like this."""
         return Exists(self.events.filter(letter=OuterRef("pk"), **event))
-
-
-def _is_told(now):
-    return Q(ended_at=None) | Q(ended_at__gt=now - settings.KEEP_EVENTS)
 
 
 @dataclass(frozen=True)
@@ -379,10 +381,6 @@ class Figures:
     repeated: int
     unknown: int
     days: list[Day]
-
-    @property
-    def doubted_share(self) -> float:
-        return self.doubted / self.left if self.left else 0.0
 
 
 def figures(now) -> Figures:

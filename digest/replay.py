@@ -7,14 +7,13 @@ they differ by the settings alone. Nothing is written.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
+from dataclasses import dataclass, field
+from datetime import date
 
 from digest.editions import Issue
-from digest.models import Feedback, Paper
+from digest.models import Paper
 from digest.profiles import profiles_of
 from digest.ranking.choice import choose
-from digest.ranking.evaluation import DEPTH, Metrics, measure, ranking, scores
 from digest.ranking.tuning import Tuning
 from subscriptions.models import Subscriber
 
@@ -109,38 +108,7 @@ def titles(papers: Counter[str], limit: int) -> list[tuple[str, int]]:
 
 def some_readers(limit: int) -> list[Subscriber]:
     """Return so many of those who want letters at most, evenly spread over all."""
-    return _spread(Subscriber.objects.wanting(), limit)
-
-
-def judges(issue: Issue, limit: int) -> dict[Subscriber, set[str]]:
-    """Return so many readers at most who liked or saved papers of an issue, each with these."""
-    first = issue.day - timedelta(days=issue.days - 1)
-    liked = Feedback.objects.filter(
-        value__in=[Feedback.Value.MORE, Feedback.Value.SAVE],
-        paper__day__range=(first, issue.day + timedelta(days=1)),
-    )
-    readers = Subscriber.objects.wanting().filter(pk__in=liked.values("subscriber"))
-    found: dict[Subscriber, set[str]] = {one: set() for one in _spread(readers, limit)}
-    for word in liked.filter(subscriber__in=found).select_related("subscriber"):
-        found[word.subscriber].add(word.paper_id)
-    return found
-
-
-def judged(issue: Issue, readers: dict[Subscriber, set[str]], tuning: Tuning) -> Metrics:
-    """Return how well the settings rank what these readers liked, by their topics alone.
-
-    Without what was learned of them: it was learned from the same words.
-    """
-    profiles = [replace(profile, learned=None) for profile in profiles_of(list(readers))]
-    rankings = []
-    for profile in profiles:  # One by one: all of their scores at once would take too much memory.
-        (row,) = scores(issue.model, issue.edition, [profile], tuning)
-        best = ranking(row, range(len(issue.ids)))[:DEPTH]
-        rankings.append([issue.ids[paper] for paper in best])
-    return measure(rankings, [dict.fromkeys(liked, 1.0) for liked in readers.values()])
-
-
-def _spread(subscribers, limit):
+    subscribers = Subscriber.objects.wanting()
     ids = list(subscribers.order_by("pk").values_list("pk", flat=True))
     step = max(1, -(-len(ids) // limit))
     return list(subscribers.filter(pk__in=ids[::step]).order_by("pk"))

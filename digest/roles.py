@@ -12,14 +12,8 @@ OPERATOR, CURATOR, VIEWER = "operator", "curator", "viewer"
 ROOMS = ("digest", "subscriptions")
 
 #: What is seen without meeting any reader: counts, papers, and where they come from.
-VIEWED = [
-    "digest.view_figures",
-    "digest.view_alarm",
-    "digest.view_paper",
-    "digest.view_harvest",
-    "digest.view_coverage",
-    "digest.view_fittedmodel",
-]
+SEEN = ("figures", "alarm", "paper", "harvest", "coverage", "fittedmodel")
+VIEWED = [f"digest.view_{name}" for name in SEEN]
 #: What a curator has besides.
 CURATED = [f"subscriptions.{act}_topic" for act in ("view", "add", "change", "delete")]
 #: What an operator has besides all of both rooms. What he may make of others: admin/operators.py.

@@ -8,7 +8,6 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from digest import citations, steering, wording
-from digest.listings import line
 from digest.models import Paper, PaperEvent
 from digest.views import bad_link, holder_of
 from subscriptions import links
@@ -53,7 +52,6 @@ def _rows(saved):
     return [
         {
             "paper": one.paper,
-            "line": line(one.paper, level=2, dated=True),
             "at": one.at,
             "news": [
                 _told(event, one.paper) for event in events[one.paper_id] if event.at > one.at

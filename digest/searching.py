@@ -90,7 +90,10 @@ def find(asked: str, *, page: int = 1, newest: bool = False) -> Results:
         return Results(asked, _shown(found, asked, None), len(found), arxiv_id=arxiv_id, doi=doi)
     papers = archive.current()
     if papers is None:
-        ids, count, is_name = *_by_title(asked), False
+        newest_ids = Paper.objects.order_by("-day").values("pk")[:TITLES]
+        found = Paper.objects.filter(pk__in=newest_ids, title__icontains=asked)
+        ids = list(found.values_list("pk", flat=True)[:RANKED])
+        count, is_name = len(ids), False
     else:
         ids, count, is_name = _by_words(papers, asked, newest)
     if named:
@@ -104,7 +107,9 @@ def find(asked: str, *, page: int = 1, newest: bool = False) -> Results:
     is_plain = papers is None
     is_wordless = not (is_plain or queries(asked))
     told = {"is_plain": is_plain, "is_wordless": is_wordless, "is_name": is_name}
-    told |= {"unheard": _unheard(papers, asked, is_name), "unobeyed": operators(asked)}
+    is_of_authors = is_name or asked_for(asked)
+    unheard = [] if is_plain or is_of_authors else words_unheard(papers.columns_of, asked)
+    told |= {"unheard": unheard, "unobeyed": operators(asked)}
     return Results(asked, shown, count, page, pages, most, **told)
 
 
@@ -128,21 +133,6 @@ def _by_words(papers: Archive, asked: str, newest: bool) -> tuple[list[str], int
     return ids, len(places) + hits.count - len(hits), bool(places) and not hits.count
 
 
-def _unheard(papers, asked, is_name):
-    """Return the words of a text that no paper says, none where they are the names of authors."""
-    if papers is None or is_name or asked_for(asked):
-        return []
-    return words_unheard(papers.columns_of, asked)
-
-
-def _by_title(asked):
-    newest = Paper.objects.order_by("-day").values("pk")[:TITLES]
-    papers = Paper.objects.filter(pk__in=newest, title__icontains=asked)
-    papers = papers.values_list("pk", flat=True)
-    ids = list(papers[:RANKED])
-    return ids, len(ids)
-
-
 def like(paper: Paper) -> list[Paper]:
     """Return the papers that are most like one, by the ranking. Asks two queries at most."""
     papers = archive.current()
@@ -164,13 +154,8 @@ def _shown(found, asked, papers) -> list[Result]:
     wanted = frozenset() if authors else _terms_of(asked, papers)
     names = [frozenset(name_words(one)) for one in authors or (asked,)]
     return [
-        Result(
-            paper,
-            marked(paper.title, wanted),
-            _byline(paper, names),
-            snippet(paper.abstract, wanted),
-        )
-        for paper in found
+        Result(one, marked(one.title, wanted), _byline(one, names), snippet(one.abstract, wanted))
+        for one in found
     ]
 
 

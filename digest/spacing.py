@@ -36,7 +36,13 @@ def rested(subscribers: list[Subscriber], now) -> list[Subscriber]:
         ends = (end for letter in letters if (end := ends_rest(letter, subscriber)) is not None)
         moment = max(ends, default=now)
         (may_have_it if moment <= now else put_off).append((subscriber, moment))
-    _put_off(put_off)
+    if put_off:
+        moments = {subscriber.pk: moment for subscriber, moment in put_off}
+        with transaction.atomic():
+            dues = still_due([Due(subscriber, None, []) for subscriber, _ in put_off])
+            for due in dues:
+                due.subscriber.is_due_at(moments[due.subscriber.pk])
+            save_moments(dues)
     return [subscriber for subscriber, _ in may_have_it]
 
 
@@ -92,18 +98,6 @@ def _make_way(letters, now, reason="the next day's was due") -> set[int]:
             some = [letter for letter in free if letter.state == state]
             ended += ledger.end(some, State.MISSED, reason, now)
     return {letter.pk for letter in ended}
-
-
-def _put_off(put_off):
-    """Set when each is due, unless that was changed since."""
-    if not put_off:
-        return
-    moments = {subscriber.pk: moment for subscriber, moment in put_off}
-    with transaction.atomic():
-        dues = still_due([Due(subscriber, None, []) for subscriber, _ in put_off])
-        for due in dues:
-            due.subscriber.is_due_at(moments[due.subscriber.pk])
-        save_moments(dues)
 
 
 def still_rested(dues: list[Due], now) -> list[Due]:

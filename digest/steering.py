@@ -55,9 +55,7 @@ def known_to(subscriber) -> set[str]:
 def ask_to_learn(subscriber) -> None:
     """Have her model fitted anew soon, or as soon as she wants one."""
     ReaderModel.objects.update_or_create(
-        subscriber=subscriber,
-        defaults={"said": F("said") + 1},
-        create_defaults={"said": 1},
+        subscriber=subscriber, defaults={"said": F("said") + 1}, create_defaults={"said": 1}
     )
 
 
@@ -154,7 +152,9 @@ def _fit(rows, now):
 
     model = fitting.current(now)
     spoken = _feedback([row.subscriber_id for row in rows])
-    texts = _texts({paper for said in spoken.values() for paper, _ in said})
+    papers = Paper.objects.filter(pk__in={paper for said in spoken.values() for paper, _ in said})
+    told = papers.values_list("pk", "title", "abstract")
+    texts = {pk: fitting.document(title, abstract) for pk, title, abstract in told}
     words = dict(zip(model.terms_.tolist(), model.words_.tolist(), strict=True))
     fitted = 0
     for row in rows:
@@ -162,7 +162,9 @@ def _fit(rows, now):
         said = [(texts[paper], value) for paper, value in said if paper in texts]
         disliked = [text for text, value in said if value == Feedback.Value.LESS]
         liked = [text for text, value in said if value != Feedback.Value.LESS]
-        library = _library(row.subscriber_id)
+        # All readers' at once would be very many.
+        known = LibraryPaper.objects.filter(subscriber=row.subscriber_id)
+        library = [fitting.document(*said) for said in known.values_list("title", "abstract")]
         learned = learn_from(model, liked, disliked, list(row.removed), library)
         # Not where she said more since the rows were read: that is outdated still.
         fitted += ReaderModel.objects.filter(pk=row.pk, said=row.said).update(
@@ -186,18 +188,3 @@ def _feedback(subscriber_ids):
         if len(said) < REMEMBERED:
             said.append((paper, value))
     return spoken
-
-
-def _library(subscriber_id):
-    """Return the texts of the papers that she knows. All readers' at once would be very many."""
-    from digest.fitting import document
-
-    known = LibraryPaper.objects.filter(subscriber=subscriber_id)
-    return [document(*said) for said in known.values_list("title", "abstract")]
-
-
-def _texts(papers):
-    from digest.fitting import document
-
-    rows = Paper.objects.filter(pk__in=papers).values_list("pk", "title", "abstract")
-    return {pk: document(title, abstract) for pk, title, abstract in rows}

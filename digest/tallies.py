@@ -55,29 +55,21 @@ def begin_of(day: date) -> datetime:
 
 def count(now: datetime) -> int:
     """Count what is due, the newest days first. Return how many days that were."""
-    known = {
-        (day, name): at
-        for day, name, at in Tally.objects.filter(day__gt=now.date() - YEAR).values_list(
-            "day", "measure", "counted_at"
-        )
-    }
+    tallies = Tally.objects.filter(day__gt=now.date() - YEAR)
+    known = {(one.day, one.measure): one.counted_at for one in tallies.defer("counts")}
     days = 0
     for day in _days(now):
         due = [one for one in MEASURES if one.is_due(day, known.get((day, one.name)), now)]
         due = [one for one in due if one.is_countable(day, now)]
         for measure in due:
-            _store(measure, day, now)
+            counts = measure.count(begin_of(day), begin_of(day) + DAY)
+            Tally.objects.update_or_create(
+                day=day, measure=measure.name, defaults={"counts": counts, "counted_at": now}
+            )
         days += bool(due)
         if days == DAYS_A_RUN:
             break
     return days
-
-
-def _store(measure, day, now):
-    counts = measure.count(begin_of(day), begin_of(day) + DAY)
-    Tally.objects.update_or_create(
-        day=day, measure=measure.name, defaults={"counts": counts, "counted_at": now}
-    )
 
 
 def _days(now) -> Iterator[date]:

@@ -79,10 +79,11 @@ def read_what_came_back():
 @shared_task
 def check_promises():
     """See which promises are broken, if any."""
-    from digest import alarms
+    from digest import alarms, heartbeats
 
     now = clock.of_database()
     alarms.note(alarms.broken_promises(now), now)
+    heartbeats.beat(heartbeats.INVARIANTS, now)
 
 
 @shared_task

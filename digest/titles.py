@@ -35,7 +35,8 @@ def called(papers: QuerySet, title: str) -> QuerySet:
 def beginning(papers: QuerySet, text: str) -> QuerySet:
     """Return those of the papers whose title begins so."""
     begun = papers.alias(beginning=Beginning("title"))
-    return begun.filter(beginning__startswith=_as_indexed(text), title__istartswith=text)
+    as_indexed = Upper(Value(text[:LENGTH]))
+    return begun.filter(beginning__startswith=as_indexed, title__istartswith=text)
 
 
 def shared(papers: QuerySet) -> QuerySet:
@@ -52,7 +53,3 @@ def alike(papers: QuerySet, titles: Iterable[str]) -> QuerySet:
     """Return those of the papers whose titles are among these, or begin like them for long."""
     begun = papers.alias(beginning=Beginning("title"))
     return begun.filter(beginning__in=[Beginning(Value(title)) for title in titles])
-
-
-def _as_indexed(text):
-    return Upper(Value(text[:LENGTH]))

@@ -12,9 +12,12 @@ from pathlib import Path
 from time import sleep
 
 from django.core.management import CommandError, call_command
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, transaction
+from django.db.models import Exists, OuterRef, Q
 
-from digest import health
+from digest import health, starter
+from digest.counts import counted
+from subscriptions.models import Subscriber, Topic, TopicPreference
 
 LOCK_SECONDS = 3  # So long a change waits for a table, and those behind it wait for the change.
 PAUSE = 2  # Seconds until it is tried again.
@@ -22,6 +25,9 @@ TRIES = 60
 NUMBER = 8_053_187  # Of the lock that one upgrade at a time holds. Any number that nobody else has.
 #: What PostgreSQL says where a lock wasn't free: it timed out, or there was a deadlock.
 NOT_FREE = ("55P03", "40P01")
+READERS = 500  # So many followers of a merged topic are locked and moved at a time.
+
+Stance = TopicPreference.Stance
 
 
 def migrate(tell: Callable[[str], None]) -> None:
@@ -44,10 +50,44 @@ def migrate(tell: Callable[[str], None]) -> None:
                 call_command("migrate", interactive=False, verbosity=1)
                 return
             except OperationalError as error:
-                if number == TRIES or _state_of(error) not in NOT_FREE:
+                code = getattr(error.__cause__, "sqlstate", "")
+                if number == TRIES or code not in NOT_FREE:
                     raise
                 tell("A table is in use. Trying again.")
                 sleep(PAUSE)
+
+
+def prepare_topics(tell: Callable[[str], None]) -> None:
+    """Make the starter topics where there are none, and end what a merge of topics left undone."""
+    if made := starter.make_topics():
+        tell(f"Made {counted(made, 'starter topic')}.")
+    if moved := _move_followers():
+        tell(f"Moved {counted(moved, 'follower')} of merged topics.")
+
+
+def _move_followers() -> int:
+    """Move the followers of merged topics to the topics that stay. Return how many were moved.
+
+    Releases that merged topics did this in the background, and may have left some. A subscriber
+    with a stance on both topics keeps the stronger one: mute wins over follow, and of two follows
+    the greater weight.
+    """
+    moved = 0
+    for topic in Topic.objects.merged():
+        stays = TopicPreference.objects.filter(topic=topic.merged_into_id)
+        while some := list(topic.preferences.values_list("subscriber", flat=True)[:READERS]):
+            with transaction.atomic():
+                locked = Subscriber.objects.filter(pk__in=some).order_by("pk").select_for_update()
+                list(locked.values_list("pk", flat=True))
+                old = topic.preferences.filter(subscriber__in=some)
+                same = {"subscriber": OuterRef("subscriber")}
+                stronger = Q(stance=Stance.MUTE) & ~Q(stance=OuterRef("stance"))
+                stronger |= Q(stance=OuterRef("stance"), weight__gt=OuterRef("weight"))
+                stays.filter(Exists(old.filter(stronger, **same))).delete()
+                old.filter(Exists(stays.filter(**same))).delete()
+                old.update(topic=topic.merged_into_id)
+            moved += len(some)
+    return moved
 
 
 @contextmanager
@@ -100,8 +140,3 @@ def _alone(tell) -> Iterator[None]:
 def _take(cursor):
     cursor.execute("SELECT pg_try_advisory_lock(%s)", [NUMBER])
     return cursor.fetchone()[0]
-
-
-def _state_of(error):
-    """Return PostgreSQL's code for what happened, or nothing."""
-    return getattr(error.__cause__, "sqlstate", "")

@@ -2,7 +2,7 @@ from django.contrib.sitemaps import views as sitemaps
 from django.urls import path
 from django.views.decorators.cache import cache_control
 
-from digest import about, feeds, gallery, library, papers, saved, views
+from digest import about, feeds, library, papers, saved, views
 from digest.sitemaps import ALL
 from subscriptions.views import for_all_to_read
 
@@ -32,9 +32,6 @@ urlpatterns = [
     path("privacy/", about.privacy, name="privacy"),
     path("imprint/", about.imprint, name="imprint"),
     path("embed/", about.embed, name="embed"),
-    path("letters/", gallery.letters, name="letters"),
-    path("letters/<slug:name>/<slug:language>/", gallery.letter, name="letter"),
-    path("letters/<slug:name>/<slug:language>/<slug:part>/", gallery.part, name="letter-part"),
     path("robots.txt", views.robots),
     path("sitemap.xml", hourly(sitemaps.index), {"sitemaps": ALL, "sitemap_url_name": "sitemap"}),
     path("sitemap-<slug:section>.xml", hourly(sitemaps.sitemap), {"sitemaps": ALL}, name="sitemap"),

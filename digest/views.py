@@ -160,7 +160,9 @@ def feedback(request, token):
             return bad_link(request)
         hint(tasks.learn_from_feedback)
         if leads_back:
-            return _back_to_saved(sent["back"], sent.get("page", ""), paper)
+            page = sent.get("page", "")  # It tells of a paper that is no saved one any more.
+            query = {"page": page if page.isdecimal() else "", "paper": paper.pk}
+            return redirect(f"{reverse('saved', args=[sent['back']])}?{urlencode(query)}")
     return _feedback(request, subscriber, paper, value, taken)
 
 
@@ -181,12 +183,6 @@ def _feedback(request, subscriber, paper, value, taken):
     return render(request, "digest/feedback.html", context)
 
 
-def _back_to_saved(token, page, paper):
-    """Return to the page of saved papers, which tells of a paper that is none of them any more."""
-    query = {"page": page if page.isdecimal() else "", "paper": paper.pk}
-    return redirect(f"{reverse('saved', args=[token])}?{urlencode(query)}")
-
-
 @for_token_holders
 def learned(request, token):
     """What was learned of her: GET shows it, POST takes a word out, or ends the learning."""
@@ -199,6 +195,12 @@ def learned(request, token):
             return refused(request, _("There is no such action."))
         hint(tasks.learn_from_feedback)
         return redirect(f"{reverse('learned', args=[token])}?done={done}")
+    done = {
+        "remove": _("Taken out. Further down, you can let it count again."),
+        "restore": _("It counts again."),
+        "on": _("Learning is switched on."),
+        "off": _("Learning is switched off."),
+    }
     said = subscriber.feedback.select_related("paper").order_by("-at", "-pk")
     words = steering.learned_words(subscriber)  # First what tells most: a list goes by its figures.
     context = {
@@ -210,7 +212,7 @@ def learned(request, token):
         "in_library": subscriber.library.count(),
         "said": Paginator(said, SAID).get_page(request.GET.get("page")),
         "alike": panels.alike(subscriber, timezone.now()),
-        "done": _steered(request.GET.get("done")),
+        "done": done.get(request.GET.get("done"), ""),
     }
     return render(request, "digest/learned.html", context)
 
@@ -227,17 +229,6 @@ def _steer(subscriber, sent) -> str:
         steering.set_learning(subscriber, sent["learning"] == "on")
         return sent["learning"]
     return ""
-
-
-def _steered(done):
-    """Return what is said of what was done, nothing where that was nothing."""
-    said = {
-        "remove": _("Taken out. Further down, you can let it count again."),
-        "restore": _("It counts again."),
-        "on": _("Learning is switched on."),
-        "off": _("Learning is switched off."),
-    }
-    return said.get(done, "")
 
 
 @require_safe
@@ -294,7 +285,7 @@ def ready(request):
 
     A stale source is no reason: letters go out without it. It is told as degraded.
     """
-    reasons = health.reasons_not_ready()
+    reasons = health.reasons_not_ready() or health.reasons_not_writable()
     body = {
         "status": "not ready" if reasons else "ready",
         "reasons": reasons,
@@ -309,6 +300,8 @@ def metrics(request):
 
     So it is where no token is set.
     """
+    from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
     from digest import metrics as figures
 
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
@@ -319,7 +312,7 @@ def metrics(request):
         text = figures.text()
     except Error as error:
         return HttpResponse(f"No figures: {type(error).__name__}.\n", "text/plain", status=503)
-    return HttpResponse(text, "text/plain; version=0.0.4; charset=utf-8")
+    return HttpResponse(text, CONTENT_TYPE_PLAIN_0_0_4)
 
 
 @for_all_to_read

@@ -50,21 +50,14 @@ def warm(last=None):
 
 
 def _warmed(last):
-    from digest import fitting, rehearsal
+    from digest import fitting, rehearsal, searching
 
     try:
         issues = rehearsal.last_issues(timezone.now())
     except fitting.NotFitted:
         return None
-    if issues is not last:
-        _try_out()
+    if issues is not last:  # Ask as a visitor would.
+        for topic in Topic.objects.curated()[:1]:
+            home_page.part_for(WishesForm(QueryDict(f"topics={topic.slug}")), timezone.now())
+            searching.find(topic.query)
     return issues
-
-
-def _try_out():
-    """Ask as a visitor would."""
-    from digest import searching
-
-    for topic in Topic.objects.curated()[:1]:
-        home_page.part_for(WishesForm(QueryDict(f"topics={topic.slug}")), timezone.now())
-        searching.find(topic.query)

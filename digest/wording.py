@@ -137,7 +137,10 @@ def _why(basis, topic, terms, votes, area):
         # Translators: why a paper is in a letter: the reader follows a person, who wrote it.
         return _("By %s") % authors
     if basis == "topic":
-        return f"{shortened(topic, TOPIC)}: {words}" if _says_more(terms, topic) else topic
+        # The words are told where they say more than the topic's name, but for such as "of".
+        said = _words_of(words)
+        is_more = said and said != _words_of(topic)
+        return f"{shortened(topic, TOPIC)}: {words}" if is_more else topic
     if basis == "learned":
         return _("Like what you chose: %s") % words if words else _("Like what you chose")
     if basis == "second":
@@ -146,12 +149,6 @@ def _why(basis, topic, terms, votes, area):
     if basis == "trend":
         return _("Trending: %s") % upvotes(votes)
     return _("New in %s") % area if area else _("New here")
-
-
-def _says_more(terms, topic):
-    """Return whether the words say more than the topic's name, but for words such as "of"."""
-    words = _words_of(" ".join(terms))
-    return bool(words) and words != _words_of(topic)
 
 
 def _words_of(said):

@@ -1,16 +1,16 @@
-// Takes a bibliography from a file, and sends it in pieces that the server takes. Without this script,
-// there is the text area.
+// Takes a bibliography from a file. The server reads it in pieces; their papers go in as one text, of
+// which the next page shows what it would add. Without this script, there is the text area.
 const form = document.querySelector("form.library");
-const chooser = form.querySelector('[type="file"]');
-const told = form.querySelector(".progress");
 const PIECE = 300_000; // Characters of up to three bytes: a request may have a million.
+const LARGEST = 950_000; // Bytes of the papers that are sent in.
 const BEGINNINGS = /^(?=[ \t]*@[ \t]*\w+[ \t]*[{(]|(?:TY[ \t]{1,2}-|PMID-|%0[ \t]))/m;
 
-chooser.parentElement.hidden = false;
 // Whoever comes back to the answer to a form asks for the page, and sends nothing again.
 history.replaceState(null, "", location.href);
+if (form) begin(form.querySelector('[type="file"]'), form.querySelector(".progress"));
 
-// A file that is no UTF-8 is from a program that knew only the letters of Western Europe.
+// A file that is no UTF-8 is from a program that knew only the letters of Western Europe. One that is
+// no text at all has NULs then.
 async function textOf(file) {
   const bytes = await file.arrayBuffer();
   try {
@@ -20,10 +20,10 @@ async function textOf(file) {
   }
 }
 
-// Pieces that end between two entries.
+// Pieces that end between two entries, or two lines where these are the entries.
 function* piecesOf(text) {
   let piece = "";
-  for (const entry of text.split(BEGINNINGS)) {
+  for (const entry of text.split(BEGINNINGS.test(text) ? BEGINNINGS : /^/m)) {
     if (piece && piece.length + entry.length > PIECE) {
       yield piece;
       piece = "";
@@ -33,8 +33,8 @@ function* piecesOf(text) {
   yield piece;
 }
 
-// Returns what became of the piece.
-async function send(piece) {
+// Returns what the server read in the piece.
+async function read(piece) {
   const body = new FormData();
   body.append("text", piece);
   const answer = await fetch(`${form.getAttribute("action")}?part`, { method: "POST", body });
@@ -42,13 +42,22 @@ async function send(piece) {
   return answer.json();
 }
 
-// Has the page tell what became of all pieces. By a form: an address stands in logs, and the names are hers.
-function tell(sums, unread) {
-  const names = unread.map((name) => ["unread", name]);
+// Sends in as many of the latest papers as a request may have, and what became of the others.
+function send(papers, bad, unread) {
+  const sorted = [...papers].sort(([, day], [, other]) => other.localeCompare(day));
+  let size = 0;
+  const fits = ([entry]) => (size += new Blob([entry]).size) <= LARGEST;
+  const latest = sorted.filter(fits);
   const sent = document.createElement("form");
   sent.method = "post";
+  sent.enctype = "multipart/form-data";
   sent.action = form.getAttribute("action");
-  for (const [name, value] of [...Object.entries(sums), ...names]) {
+  for (const [name, value] of [
+    ["text", latest.map(([entry]) => entry).join("")],
+    ["left", sorted.length - latest.length],
+    ["bad", bad],
+    ...unread.slice(0, 3).map((name) => ["unread", name]),
+  ]) {
     const field = document.createElement("input");
     Object.assign(field, { type: "hidden", name, value });
     sent.append(field);
@@ -57,25 +66,41 @@ function tell(sums, unread) {
   sent.submit();
 }
 
+// Returns what is wrong with the file, or nothing where its papers are on their way.
 async function take(file) {
-  const sums = { new: 0, known: 0, left: 0, titleless: 0, bad: 0 };
+  if (file.size > form.dataset.megabytes * 1_000_000) return form.dataset.large;
+  const text = await textOf(file);
+  const nul = text.indexOf("\0");
+  // The server says what is wrong with it.
+  if (nul >= 0) return (await read(text.slice(Math.max(nul - 200, 0), nul + 1))).problem;
+  const papers = new Map(); // Each with its day.
   const unread = [];
-  told.textContent = form.dataset.reading;
-  for (const piece of piecesOf(await textOf(file))) {
-    const became = await send(piece);
-    for (const name in sums) sums[name] += became[name];
-    unread.push(...became.unread);
+  let bad = 0;
+  for (const piece of piecesOf(text)) {
+    const told = await read(piece);
+    for (const [entry, day] of told.papers) papers.set(entry, day);
+    unread.push(...told.unread);
+    bad += told.bad;
   }
-  tell(sums, unread.slice(0, 3));
+  send(papers, bad, unread);
+  return "";
 }
 
-chooser.addEventListener("change", async () => {
-  const [file] = chooser.files;
-  if (!file) return;
-  try {
-    await take(file);
-  } catch {
-    told.textContent = form.dataset.failed;
+function begin(chooser, progress) {
+  function tell(text, isBad) {
+    progress.hidden = !text;
+    progress.textContent = text;
+    progress.classList.toggle("notice", isBad);
+    progress.classList.toggle("bad", isBad);
   }
-  chooser.value = "";
-});
+
+  chooser.parentElement.hidden = false;
+  chooser.addEventListener("change", async () => {
+    const [file] = chooser.files;
+    if (!file) return;
+    tell(form.dataset.reading, false);
+    const problem = await take(file).catch(() => form.dataset.failed);
+    if (problem) tell(problem, true);
+    chooser.value = "";
+  });
+}

@@ -14,7 +14,8 @@ class SubscriptionsConfig(AppConfig):
         transport_for(settings.EMAIL_URL)  # Refuse what can't be, before letters are lost to it.
         mail.check()
         verp.check()
-        mailboxes.check()
+        if settings.BOUNCE_MAILBOX:
+            mailboxes.open_mailbox(settings.BOUNCE_MAILBOX)
         oracles.ours()
         if (esp := esps.esp_of(settings.EMAIL_URL)) and esp.is_guarded:
             from subscriptions.post import esp_events  # And with it, anymail.

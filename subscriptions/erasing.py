@@ -8,6 +8,7 @@ from django.db.models import F
 
 from subscriptions import registry, seals
 from subscriptions.models import Consent, Subscriber
+from subscriptions.post import ledger
 
 #: So many unconfirmed addresses are forgotten at once: it is done each hour.
 MOST_FORGOTTEN = 1_000
@@ -71,7 +72,8 @@ def forget_unanswered(before) -> None:
 
 def _erase(subscriber):
     # Locked before they go: a worker that claims one would wait for us, and we for it.
-    list(subscriber.letters.select_for_update().order_by("pk").values_list("pk"))
+    letters = subscriber.letters.select_for_update().order_by("pk")
+    ledger.erase_bytes(list(letters.only("volley", "mime_at", "mime_size")))
     for eraser in registry.erasers:
         eraser(subscriber)
     subscriber.delete()

@@ -199,8 +199,7 @@ class PreferencesForm(PageForm):
     hour = hour_field(required=False, empty_value=None, label=_("Hour"))
     timezone = forms.CharField(max_length=64, required=False, label=_("Time zone"))
     days = DaysField(
-        label=_("Days"),
-        error_messages={"invalid_choice": _("There is no day called “%(value)s”.")},
+        label=_("Days"), error_messages={"invalid_choice": _("There is no day called “%(value)s”.")}
     )
     size = forms.IntegerField(
         min_value=1,

@@ -102,8 +102,11 @@ def spend(door: str, limits: Sequence[Limit], now: datetime) -> list[Attempt]:
     try:
         _refuse_if_reached(door, limits, now)  # Without a lock, which a flood would queue for.
         with transaction.atomic():
-            for limit in limits:
-                _let_nobody_else_count(door, limit)
+            if connection.vendor == "postgresql":  # SQLite has one writer at a time anyway.
+                for limit in limits:
+                    with connection.cursor() as cursor:
+                        number = int(_key(door, limit)[:15], 16)
+                        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [number])
             _refuse_if_reached(door, limits, now)
             return Attempt.objects.bulk_create(
                 Attempt(key=_key(door, limit), at=now) for limit in limits
@@ -196,14 +199,6 @@ def _wait(door, limit, now):
     counted = Attempt.objects.filter(key=_key(door, limit), at__gt=now - limit.within)
     earliest = counted.order_by("-at").values_list("at", flat=True)[limit.most - 1 : limit.most]
     return earliest[0] + limit.within - now if earliest else None
-
-
-def _let_nobody_else_count(door, limit):
-    """Hold this limit until the transaction ends. SQLite has one writer at a time anyway."""
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            number = int(_key(door, limit)[:15], 16)
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [number])
 
 
 def _key(door, limit):

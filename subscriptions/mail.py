@@ -37,12 +37,16 @@ class NothingToSay(Exception):
 
 @dataclass(frozen=True)
 class Content:
-    """What a letter says: its parts in pieces as they travel, and headers that tell what it is."""
+    """What a letter says: its parts in pieces as they travel, and headers that tell what it is.
+
+    `item_ids` name what it is about, for registry.on_reconciled; None where there is no such thing.
+    """
 
     subject: str
     quoted_text: Sequence[bytes]
     quoted_html: Sequence[bytes]
     headers: tuple[tuple[str, str], ...]
+    item_ids: Sequence[str] | None = None
 
     @classmethod
     def of(cls, subject: str, text: str, html: str, headers) -> "Content":

@@ -8,9 +8,10 @@ from subscriptions import addresses, links, mail, schedule
 from subscriptions.registry import one_by_one
 
 
-def in_her_language(compose):
-    """Make a function that composes a letter do so in the language of the letter's subscriber."""
+def notice(compose):
+    """Make a composer of a function of one letter, in the language of the letter's subscriber."""
 
+    @one_by_one
     @wraps(compose)
     def composed(letter, now):
         with translation.override(letter.subscriber.letter_language):
@@ -19,8 +20,7 @@ def in_her_language(compose):
     return composed
 
 
-@one_by_one
-@in_her_language
+@notice
 def compose_confirm(letter, now):
     """Ask whether the address's owner wants the digest; to one who has it, say so instead.
 
@@ -39,8 +39,7 @@ def compose_confirm(letter, now):
     )
 
 
-@one_by_one
-@in_her_language
+@notice
 def compose_goodbye(letter, now):
     """Say that no more digests come, and how to take that back."""
     return mail.render(
@@ -53,8 +52,7 @@ def compose_goodbye(letter, now):
     )
 
 
-@one_by_one
-@in_her_language
+@notice
 def compose_bounced(letter, now):
     """Ask whether the address is right, since letters to it came back."""
     subscriber = letter.subscriber
@@ -69,8 +67,7 @@ def compose_bounced(letter, now):
     )
 
 
-@one_by_one
-@in_her_language
+@notice
 def compose_link(letter, now):
     """Send the link to her preferences to one who has lost it."""
     subscriber = letter.subscriber
@@ -84,8 +81,7 @@ def compose_link(letter, now):
     )
 
 
-@one_by_one
-@in_her_language
+@notice
 def compose_move(letter, now):
     """Ask an address whether the digest moves: the old one is told where to.
 

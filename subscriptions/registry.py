@@ -33,8 +33,9 @@ on_confirmed: list[Callable] = []
 #: Called with the ids of letters that surely never left, inside the transaction that ends them.
 on_never_left: list[Callable] = []
 
-#: Called with letters of which a restored backup knew nothing and which had left all the same,
-#: inside the transaction that writes them down.
+#: Called with letters of which a restored backup knew nothing and which had left all the same, and
+#: with what is known of each (reconcile.Evidence) by its Message-ID, inside the transaction that
+#: writes them down.
 on_reconciled: list[Callable] = []
 
 #: Called with a subscriber; each returns its part of her data, by name.
@@ -53,14 +54,6 @@ panels: list[Callable] = []
 #: Called with a subscriber, the wishes and settings that she would save, and the moment; each
 #: returns what would change, as HTML. Nothing is written.
 previews: list[Callable] = []
-
-
-def composed(letter: "Letter", now: datetime) -> "Content":
-    """Return what one letter says. Raises what its composer yields in its place."""
-    (content,) = composers[letter.kind]([letter], now)
-    if isinstance(content, Exception):
-        raise content
-    return content
 
 
 def one_by_one(compose: Callable[["Letter", datetime], "Content"]) -> "Composer":

@@ -103,8 +103,10 @@ def _letter(report, now) -> Letter | None:
         raise NoReport("foreign")
     if letter is None and _unmatched().count() >= MOST_UNMATCHED:
         raise NoReport("too-many")
-    if letter is not None and _is_too_old(letter, report.kind, now):
-        raise NoReport("forged")
+    if letter is not None:
+        counts_for = COUNTS_FOR.get(report.kind, COUNTS_FOR_ELSE)
+        if now - (letter.left_at or letter.created_at) > counts_for:
+            raise NoReport("forged")
     return letter
 
 
@@ -130,36 +132,29 @@ def named(message_id) -> Letter | None:
     return found.first()
 
 
-def _is_too_old(letter, kind, now) -> bool:
-    left_at = letter.left_at or letter.created_at
-    return now - left_at > COUNTS_FOR.get(kind, COUNTS_FOR_ELSE)
-
-
 # ---- What is written, and what follows
 
 
 def _fields(report, letter, now):
+    left_at = letter.left_at if letter and letter.left_at else now - KEEP_UNMATCHED
+    # The moment that is told can be: after the letter left, and not to come.
+    is_possible = report.at and left_at - CLOCKS_DIFFER <= report.at <= now + CLOCKS_DIFFER
     return {
         "letter": letter,
         "kind": report.kind,
         "grade": report.grade,
         "status": report.status,
         "said": report.said,
-        "at": _believed(report.at, letter, now),
+        "at": report.at if is_possible else None,
         "noted_at": now,
         "via": report.via,
         "message_id": "" if letter else report.message_id,
     }
 
 
-def _believed(at, letter, now):
-    """Return the moment that is told, if it can be: after the letter left, and not to come."""
-    left_at = letter.left_at if letter and letter.left_at else now - KEEP_UNMATCHED
-    return at if at and left_at - CLOCKS_DIFFER <= at <= now + CLOCKS_DIFFER else None
-
-
 def _act_on(fact, letter, now):
-    if letter.to and not _has_moved_to(letter):  # Of her own address, it says nothing.
+    moved = Subscriber.objects.filter(pk=letter.subscriber_id, email=letter.to)
+    if letter.to and not moved.exists():  # Of her own address, it says nothing.
         if fact.kind in UNWANTED and letter.to != Letter.ELSEWHERE:
             seals.keep(letter.to, seals.Why.COMPLAINED, now)
         return
@@ -174,11 +169,6 @@ def _act_on(fact, letter, now):
         case Kind.UNSUBSCRIBED:
             with suppress(Subscriber.DoesNotExist):  # Erased in this very moment.
                 signup.unsubscribe(letter.subscriber.public_id, door=PROVIDERS_LINK, now=now)
-
-
-def _has_moved_to(letter):
-    """Return whether the address that a letter asked is its reader's own by now."""
-    return Subscriber.objects.filter(pk=letter.subscriber_id, email=letter.to).exists()
 
 
 def _told(fact):

@@ -28,20 +28,17 @@ def reschedule(subscriber, now):
 
 
 def apart(letter, subscriber) -> timedelta:
-    """Return how long after this digest her next one may leave."""
-    return schedule.APART_AT_FIRST if _came_at_once(letter, subscriber) else schedule.APART
+    """Return how long after this digest her next one may leave.
 
-
-def _came_at_once(letter, subscriber):
-    """Return whether it was planned since she had confirmed: not before, and not at her hour.
-
-    Who takes a leaving back, or moves to another address, confirms as well, and gets none at once.
+    That is sooner where it was planned at once, since she had confirmed: not before, and not at her
+    hour. Who takes a leaving back, or moves to another address, confirms as well, and gets none at
+    once.
     """
     confirmed_at = subscriber.confirmed_at
     hour = schedule.due_moment(letter.day, subscriber.hour, subscriber.zone)
-    if hour is not None and confirmed_at < hour <= letter.created_at:
-        return False
-    return confirmed_at <= letter.created_at <= confirmed_at + FIRST_WITHIN
+    came_at_its_hour = hour is not None and confirmed_at < hour <= letter.created_at
+    came_soon = confirmed_at <= letter.created_at <= confirmed_at + FIRST_WITHIN
+    return schedule.APART_AT_FIRST if came_soon and not came_at_its_hour else schedule.APART
 
 
 def had_one_before(subscriber):

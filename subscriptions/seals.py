@@ -10,8 +10,8 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db.models import Q, QuerySet
+from django.utils.crypto import salted_hmac
 
-from subscriptions.mac import seal
 from subscriptions.models import Seal, Subscriber
 
 SALT = "subscriptions.seals"
@@ -60,6 +60,6 @@ def _is_over(now):
     return Q(why=Why.BOUNCED, at__lt=now - BOUNCED_FOR)
 
 
-def _sealed(address, secret=""):
+def _sealed(address, secret=None):
     """Return the seal of an address: the same for spellings that differ by case."""
-    return seal(SALT, address.lower(), secret)
+    return salted_hmac(SALT, address.lower(), secret, algorithm="sha256").hexdigest()

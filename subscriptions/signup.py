@@ -32,14 +32,7 @@ class UsedToken(Exception):
 
 
 def subscribe(
-    email: str,
-    wishes: Wishes,
-    *,
-    timezone: str,
-    hour: int,
-    language: str = "en",
-    door: Door,
-    now,
+    email: str, wishes: Wishes, *, timezone: str, hour: int, language: str = "en", door: Door, now
 ) -> Letter | None:
     """Note that someone asked for the digest at this (normalised) address; ask the address's owner.
 
@@ -119,7 +112,8 @@ def is_open(subscriber: Subscriber, asked_at, *, now, kind: str = Kind.CONFIRM) 
         return False
     if kind == Kind.GOODBYE and subscriber.may_come_back(asked_at):
         return True
-    if kind == Kind.CONFIRM and not _was_confirmed(subscriber, asked_at):
+    was_confirmed = subscriber.confirmed_at is not None and asked_at <= subscriber.confirmed_at
+    if kind == Kind.CONFIRM and not was_confirmed:
         return True
     raise UsedToken
 
@@ -210,17 +204,16 @@ def _is_worth_a_try(subscriber, now):
     return bounced and since is not None and since <= now - correspondence.ASK_AGAIN
 
 
-def _was_confirmed(subscriber, asked_at):
-    """Return whether the sign-up of that moment was confirmed already."""
-    return subscriber.confirmed_at is not None and asked_at <= subscriber.confirmed_at
-
-
 def _begin(subscriber, now):
     subscriber.confirmed_at = now
     subscriber.unsubscribed_at = None
     subscriber.paused_until = None
     subscriber.began_at = subscriber.next_due_at = clock.at_once(now)
-    _grant(subscriber)
+    asked, subscriber.asked_for = subscriber.asked_for, {}
+    if asked:  # As she signed up again.
+        subscriber.timezone, subscriber.hour = asked["timezone"], asked["hour"]
+        topics = Topic.objects.standing_for(asked["topics"])
+        set_preferences(subscriber, Wishes(list(topics), interests=asked["interests"]))
     if rhythm.had_one_before(subscriber):
         rhythm.reschedule(subscriber, now)
 
@@ -242,15 +235,6 @@ def let_letters_go(subscriber, now):
 
 #: What a yes changes, for each kind of letter that asks.
 YES = {Kind.CONFIRM: _begin, Kind.GOODBYE: _come_back, Kind.BOUNCED: let_letters_go}
-
-
-def _grant(subscriber):
-    """Take over what she asked for as she signed up again, where she asked for something."""
-    asked, subscriber.asked_for = subscriber.asked_for, {}
-    if asked:
-        subscriber.timezone, subscriber.hour = asked["timezone"], asked["hour"]
-        topics = Topic.objects.standing_for(asked["topics"])
-        set_preferences(subscriber, Wishes(list(topics), interests=asked["interests"]))
 
 
 def note(subscriber, act, door, now):

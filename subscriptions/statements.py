@@ -22,7 +22,18 @@ def run(sql: str, values: Sequence = ()) -> list[tuple]:
 
 
 def _run(sql, values):
-    with _cursor() as cursor:
+    """Run it with a cursor as Django's are, whose values travel apart from the statement."""
+    ours = connections[DEFAULT_DB_ALIAS]  # `connection` looks it up each time that it is named.
+    if ours.vendor == "postgresql":
+        from django.db.backends.postgresql.base import ServerBindingCursor
+
+        ours.close_if_health_check_failed()
+        ours.ensure_connection()
+        cursor = ServerBindingCursor(ours.connection)
+        cursor = ours.make_debug_cursor(cursor) if ours.queries_logged else ours.make_cursor(cursor)
+    else:
+        cursor = ours.cursor()
+    with cursor:
         cursor.execute(sql, values)
         return cursor.fetchall() if cursor.description else []
 
@@ -40,16 +51,3 @@ def array(values: Iterable) -> str:
     if values and isinstance(values[0], str):
         values = [value.replace("\\", r"\\").replace('"', r"\"") for value in values]
     return '{"' + '","'.join(map(str, values)) + '"}' if values else "{}"
-
-
-def _cursor():
-    """Return a cursor as Django's are, whose values travel apart from the statement."""
-    ours = connections[DEFAULT_DB_ALIAS]  # `connection` looks it up each time that it is named.
-    if ours.vendor != "postgresql":
-        return ours.cursor()
-    from django.db.backends.postgresql.base import ServerBindingCursor
-
-    ours.close_if_health_check_failed()
-    ours.ensure_connection()
-    cursor = ServerBindingCursor(ours.connection)
-    return ours.make_debug_cursor(cursor) if ours.queries_logged else ours.make_cursor(cursor)

@@ -12,7 +12,6 @@ from celery.exceptions import SoftTimeLimitExceeded
 from celery.signals import worker_init, worker_shutting_down
 from django.db import connection
 
-from subscriptions import merging
 from subscriptions.post import clock, delivery, office, sweeper
 
 logger = logging.getLogger(__name__)
@@ -96,9 +95,3 @@ def deliver_due_letters():
     rounds = ceil(office.waiting(now, limit=A_ROUND * ROUNDS) / A_ROUND)
     for _ in range(rounds if connection.vendor == "postgresql" else min(rounds, 1)):
         deliver_letters.apply_async(expires=SECONDS)
-
-
-@shared_task
-def move_followers():
-    """Move the followers of merged topics who are left."""
-    merging.move_followers()

@@ -1,7 +1,6 @@
 """The doors for readers. GET shows and changes nothing; POST acts. A token is proof enough."""
 
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import wraps
 from math import ceil
@@ -36,6 +35,7 @@ from subscriptions import (
     signup,
 )
 from subscriptions.models import Letter, Subscriber, Topic, TopicPreference
+from subscriptions.post import retention, unreadable
 from subscriptions.post.status import of_sending
 from subscriptions.races import once_more
 
@@ -60,22 +60,14 @@ MOVE = {
 }
 
 
-@dataclass(frozen=True)
-class Question:
-    """What the link of a letter asks: on which page, in which words, by which door she answers."""
-
-    template: str
-    wording: str
-    via: str
-
-
+#: What the link of a letter asks: on which page, in which words, and how she answers.
 QUESTIONS = {
-    Letter.Kind.CONFIRM: Question("subscriptions/confirm.html", CONSENT, via="link in the letter"),
-    Letter.Kind.GOODBYE: Question(
-        "subscriptions/come_back.html", UNDO, via="link that undoes unsubscribing"
-    ),
-    Letter.Kind.BOUNCED: Question(
-        "subscriptions/vouch.html", VOUCH, via="link in the letter about letters that came back"
+    Letter.Kind.CONFIRM: ("subscriptions/confirm.html", CONSENT, "link in the letter"),
+    Letter.Kind.GOODBYE: ("subscriptions/come_back.html", UNDO, "link that undoes unsubscribing"),
+    Letter.Kind.BOUNCED: (
+        "subscriptions/vouch.html",
+        VOUCH,
+        "link in the letter about letters that came back",
     ),
 }
 
@@ -133,6 +125,10 @@ def subscribe(request):
 
 def _sign_up(request, form, now):
     email = form.cleaned_data["email"]
+    # Browsers say where a form stands that is posted.
+    ours = (settings.SITE_URL, f"{request.scheme}://{request.get_host()}")
+    is_ours = request.headers.get("Origin", settings.SITE_URL) in ours
+    via = "sign-up form" if is_ours else "sign-up form on another site"
     with transaction.atomic():  # One, so that each sign-up writes something, whoever it is.
         if limits.may_write_to("sign-up", email, now):
             signup.subscribe(
@@ -141,7 +137,7 @@ def _sign_up(request, form, now):
                 timezone=form.cleaned_data["timezone"],
                 hour=form.cleaned_data["hour"],
                 language=form.cleaned_data["language"] or get_language_from_request(request),
-                door=_door(request, _which_form(request), CONSENT),
+                door=_door(request, via, CONSENT),
                 now=now,
             )
 
@@ -153,9 +149,10 @@ def confirm(request, token):
     now = timezone.now()
     try:
         kind, public_id, asked_at = links.read_confirm(token, now)
-        subscriber, question = Subscriber.objects.get(public_id=public_id), QUESTIONS[kind]
+        subscriber = Subscriber.objects.get(public_id=public_id)
+        template, wording, via = QUESTIONS[kind]
         if request.method == "POST":
-            door = _door(request, question.via, question.wording)
+            door = _door(request, via, wording)
             signup.confirm(subscriber, asked_at, door=door, now=now, kind=kind)
             subscriber.refresh_from_db()
         is_open = signup.is_open(subscriber, asked_at, now=now, kind=kind)
@@ -163,27 +160,21 @@ def confirm(request, token):
         return _bad_link(request, 410)
     except (links.BadToken, Subscriber.DoesNotExist):
         return _bad_link(request, 404)
+    is_confirmed = request.method == "POST" and subscriber.confirmed_at is not None
     context = {
         "subscriber": subscriber,
         "address": addresses.readable(subscriber.email),
         "preferences_url": links.preferences_url(subscriber),
-        "consent": question.wording,
+        "consent": wording,
         "kind": kind,
         "state": subscriber.state_at(now),
         "is_put_off": subscriber.is_put_off(now),
-        "is_first": request.method == "POST"
-        and kind == Letter.Kind.CONFIRM
-        and _has_begun(subscriber),
+        # A digest is due at once.
+        "is_first": is_confirmed and kind == "confirm" and not rhythm.had_one_before(subscriber),
         "is_held_up": _is_held_up(now),
         "now": now,
     }
-    page = question.template if is_open else "subscriptions/confirmed.html"
-    return render(request, page, context)
-
-
-def _has_begun(subscriber):
-    """Return whether confirming has made a digest due at once."""
-    return subscriber.confirmed_at is not None and not rhythm.had_one_before(subscriber)
+    return render(request, template if is_open else "subscriptions/confirmed.html", context)
 
 
 @for_token_holders
@@ -296,7 +287,11 @@ def unsubscribe(request, token):
     if request.method != "POST":
         return render(request, "subscriptions/unsubscribe.html", context)
     if "address" in context:
-        context |= _ways_back(subscriber, now)
+        context["preferences_url"] = links.preferences_url(subscriber)
+        if subscriber.may_come_back(now) and now - subscriber.unsubscribed_at < UNDO_SHOWN:
+            left_at = subscriber.unsubscribed_at
+            undo = links.token(Letter.Kind.GOODBYE, subscriber.public_id, left_at)
+            context |= {"undo_path": reverse("confirm", args=[undo]), "undo": UNDO}
     return render(request, "subscriptions/unsubscribed.html", context)
 
 
@@ -308,15 +303,6 @@ def too_many(request, refusal: limits.TooMany):
     response["Retry-After"] = str(refusal.retry_after)
     add_never_cache_headers(response)
     return response
-
-
-def _ways_back(subscriber, now):
-    """Return what the page offers to one who has left, for the moment and for later."""
-    context = {"preferences_url": links.preferences_url(subscriber)}
-    if subscriber.may_come_back(now) and now - subscriber.unsubscribed_at < UNDO_SHOWN:
-        token = links.token(Letter.Kind.GOODBYE, subscriber.public_id, subscriber.unsubscribed_at)
-        context |= {"undo_path": reverse("confirm", args=[token]), "undo": UNDO}
-    return context
 
 
 @once_more
@@ -372,7 +358,12 @@ def _export(request, subscriber, token):
 def _erase(request, subscriber, token):
     for_good = request.POST.get("never_again") == "yes"
     erasing.erase(subscriber, now=timezone.now(), for_good=for_good)
-    context = {"for_good": for_good, "contact": settings.CONTACT_EMAIL}
+    context = {
+        "for_good": for_good,
+        "contact": settings.CONTACT_EMAIL,
+        "days": max(retention.KEEP_JOURNALS, unreadable.KEEP, limits.KEPT).days,
+        "writes_files": settings.EMAIL_URL.startswith("file:"),
+    }
     return render(request, "subscriptions/erased.html", context)
 
 
@@ -381,7 +372,15 @@ def _move(request, subscriber, token):
     try:
         if form.is_valid():
             limits.knock("new address", request.META["REMOTE_ADDR"], now)
-            _ask_to_move(form, subscriber, now)
+            new_email = form.cleaned_data["new_email"]
+            # Each of both addresses has had enough letters at some time.
+            if limits.may_write_to("new address", subscriber.email, now):
+                with transaction.atomic():
+                    may_write = limits.may_write_to("new address", new_email, now)
+                    moving.ask(subscriber, new_email, now=now, may_write=may_write)
+            else:
+                said = _("That was often today. Please try again tomorrow.")
+                form.add_error("new_email", said)
     except limits.TooMany as refusal:
         return too_many(request, refusal)
     except moving.NotOpen:
@@ -390,17 +389,6 @@ def _move(request, subscriber, token):
         return _done(token, "move")
     shown = forms.PreferencesForm.showing(subscriber)
     return _preferences_page(request, subscriber, shown, status=400, move_form=form)
-
-
-def _ask_to_move(form, subscriber, now):
-    """Write to both addresses, each of which has had enough letters at some time."""
-    new_email = form.cleaned_data["new_email"]
-    if not limits.may_write_to("new address", subscriber.email, now):
-        form.add_error("new_email", _("That was often today. Please try again tomorrow."))
-        return
-    with transaction.atomic():
-        may_write = limits.may_write_to("new address", new_email, now)
-        moving.ask(subscriber, new_email, now=now, may_write=may_write)
 
 
 def _stay(request, subscriber, token):
@@ -425,13 +413,6 @@ def _done(token, action, **told):
     return redirect(f"{reverse('preferences', args=[token])}?{query}")
 
 
-def _which_form(request):
-    """Return whose sign-up form was sent in: browsers say where a form stands that is posted."""
-    ours = (settings.SITE_URL, f"{request.scheme}://{request.get_host()}")
-    is_ours = request.headers.get("Origin", settings.SITE_URL) in ours
-    return "sign-up form" if is_ours else "sign-up form on another site"
-
-
 def _sign_up_page(request, form, status=200):
     topics = Topic.objects.offered_beside(form["topics"].value() or [])
     context = {"form": form, "consent": CONSENT, **topics.apart()}
@@ -440,6 +421,10 @@ def _sign_up_page(request, form, status=200):
 
 def _preferences_page(request, subscriber, form, status=200, move_form=None, preview=""):
     now = timezone.now()
+    both = [one for one in request.GET.getlist("both") if one.isascii() and one.isdecimal()]
+    muted = subscriber.preferences.filter(
+        stance=TopicPreference.Stance.MUTE, topic__in=[int(one) for one in both if len(one) < 19]
+    )
     context = {
         "move_form": move_form or forms.MoveForm(subscriber=subscriber),
         "move": moving.under_way(subscriber),
@@ -456,17 +441,10 @@ def _preferences_page(request, subscriber, form, status=200, move_form=None, pre
         "vouch": VOUCH,
         "unsubscribe_url": links.unsubscribe_url(subscriber),
         "done": DONE.get(request.GET.get("done")),
-        "both": _muted(subscriber, request.GET.getlist("both")),
+        "both": list(muted.order_by("pk").values_list("topic__name", flat=True)),
         "panels": [panel(subscriber) for panel in registry.panels],
     }
     return render(request, "subscriptions/preferences.html", context, status=status)
-
-
-def _muted(subscriber, ids):
-    """Return what of these topics she mutes, by name."""
-    known = [int(one) for one in ids if one.isascii() and one.isdecimal() and len(one) < 19]
-    muted = subscriber.preferences.filter(stance=TopicPreference.Stance.MUTE, topic__in=known)
-    return list(muted.order_by("pk").values_list("topic__name", flat=True))
 
 
 def refused(request, why):

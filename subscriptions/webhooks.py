@@ -23,7 +23,11 @@ logger = logging.getLogger(__name__)
 @require_http_methods(["HEAD", "POST"])
 def provider_events(request, name):
     """Record what a provider tells. What can't be recorded is answered 500, and told again."""
-    events, esp = _of_provider(name)
+    esp = esps.esp_of(settings.EMAIL_URL)
+    if esp is None or esp.name != name or not esp.is_guarded:
+        raise Http404
+    from subscriptions.post import esp_events as events  # And with it, anymail.
+
     if request.method == "HEAD":
         return HttpResponse()
     if settings.WEBHOOK_SECRET and "Authorization" not in request.headers:
@@ -44,16 +48,6 @@ def provider_events(request, name):
         except NoReport as reason:
             count_useless(reason.why, now)
     return HttpResponse()
-
-
-def _of_provider(name):
-    """Return what reads the events of this provider, and the provider. Raises Http404."""
-    esp = esps.esp_of(settings.EMAIL_URL)
-    if esp is None or esp.name != name or not esp.is_guarded:
-        raise Http404
-    from subscriptions.post import esp_events  # And with it, anymail.
-
-    return esp_events, esp
 
 
 def _refused(words, status):

@@ -41,10 +41,7 @@ def quoted(text: str) -> bytes:
 
 
 def message(
-    headers: Iterable[tuple[str, str]],
-    text: Iterable[bytes],
-    html: Iterable[bytes],
-    boundary: str,
+    headers: Iterable[tuple[str, str]], text: Iterable[bytes], html: Iterable[bytes], boundary: str
 ) -> bytes:
     """Return the message of two parts in quoted-printable: plain text first, HTML last.
 
@@ -84,9 +81,7 @@ def header(name: str, value: str) -> bytes:
     return f"{name}: {value}\r\n".encode("ascii")
 
 
-@lru_cache(4096)
-def _shared(name, value):
-    return header(name, value)
+_shared = lru_cache(4096)(header)
 
 
 def _refuse_controls(name, value):

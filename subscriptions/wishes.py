@@ -27,12 +27,8 @@ class Wishes:
         if not (self.follow or self.interests):
             return {}
         topics = [topic.pk for topic in self.follow]
-        return {
-            "topics": topics,
-            "interests": self.interests,
-            "timezone": timezone,
-            "hour": hour,
-        }
+        asked = {"topics": topics, "interests": self.interests}
+        return asked | {"timezone": timezone, "hour": hour}
 
 
 def set_preferences(subscriber, wishes: Wishes):
@@ -55,9 +51,9 @@ def set_preferences(subscriber, wishes: Wishes):
 
 def _own_topics(subscriber, queries):
     """Return her own topics with these queries, made where she has none. Her row is locked."""
-    return [
-        Topic.objects.get_or_create(owner=subscriber, query=query, defaults={"name": query[:200]})[
-            0
-        ]
+    topics = Topic.objects
+    found = (
+        topics.get_or_create(owner=subscriber, query=query, defaults={"name": query[:200]})
         for query in queries
-    ]
+    )
+    return [topic for topic, _ in found]

@@ -51,15 +51,15 @@ class Conversation(JsonConversation):
             self.server.asked_of_journals.append((server, day, place))
             if self.server.of_journals is not USUAL:
                 return self.send(*self.server.of_journals)
-            return self.list_of(self.server.journals[key], place, day)
+            return self.list_of(self.server.journals[key], place)
         self.server.asked.append((server, day, place))
         if (special := self.server.next_answer()) is not USUAL:
             return self.send(*special)
         if len(self.server.asked) == 2:
             self.server.before_second()
-        self.list_of(self.server.lists[key] if day == until else [], place, day)
+        self.list_of(self.server.lists[key] if day == until else [], place)
 
-    def list_of(self, rows, place, day):
+    def list_of(self, rows, place):
         total = self.server.total(rows)
         some = rows[place : place + self.server.page]
         if place and total is not None and place >= total:
@@ -68,12 +68,7 @@ class Conversation(JsonConversation):
         if some:
             message = {
                 "status": "ok",
-                "category": "all",
-                "interval": f"{day}:{day}",
-                "funder": "all",
                 "cursor": place or str(place),
-                "count": len(some),
-                "count_new_papers": str(len(some)),
                 "total": None if total is None else str(total),
             }
         self.send(*says({"messages": [message], "collection": some}))
@@ -88,17 +83,13 @@ def row(day, number=1, *, server="biorxiv", **fields):
     return {
         "title": f"Paper {number}",
         "authors": "Roe, K.; Doe, J.",
-        "author_corresponding": "Kim Roe",
-        "author_corresponding_institution": "Example University",
         "doi": doi(day, number),
         "date": str(day),
         "version": "1",
         "type": "new results",
         "license": "cc_by",
         "category": "neuroscience",
-        "jatsxml": f"https://www.example.org/content/early/{number}.source.xml",
         "abstract": f"What paper {number} is about.",
-        "funder": "NA",
         "published": "NA",
         "server": SERVERS[server],
     } | fields
@@ -110,13 +101,6 @@ def publication(day, doi, **fields):
         "preprint_doi": doi,
         "published_doi": "10.1000/bread.1",
         "published_journal": "Journal of Bread",
-        "preprint_platform": "bioRxiv",
         "preprint_title": "As it was once",
-        "preprint_authors": "Roe, K.",
-        "preprint_category": "neuroscience",
-        "preprint_date": "2026-01-01",
         "published_date": str(day),
-        "preprint_abstract": "As it was once.",
-        "preprint_author_corresponding": "Kim Roe",
-        "preprint_author_corresponding_institution": "Example University",
     } | fields

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import strategies as st
 
 from digest.sources.plug import MalformedFeed
-from digest.sources.web import Page, Refused, Unavailable
+from digest.sources.web import Entry, Refused, Unavailable
 from tests.in_memory import web_of
 from tests.loopback import says
 
@@ -89,7 +89,7 @@ class Told:
 
     def get(self, url, params=None, *, cache_for=None):
         noon = datetime(2026, 6, 3, 12, tzinfo=UTC)
-        return Page(url=url, body=self.body, headers={}, fetched_at=noon)
+        return Entry(self.body, headers={}, fetched_at=noon)
 
 
 def found(batches):

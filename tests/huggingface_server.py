@@ -75,23 +75,17 @@ class Conversation(JsonConversation):
 
 
 def row(paper, day):
-    """Return the paper as a row of the day's list, with Hugging Face's own fields beside it."""
+    """Return the paper as a row of the day's list, with some fields that nobody reads."""
     written = f"{paper.get('published', day)}T04:21:09.000Z"  # arXiv's time of submission.
-    by = account("reader")
-    organization = {"_id": _id("example"), "name": "example", "fullname": "Example", "avatar": ""}
     inner = {
         "id": paper["id"],
         "authors": [_author(name) for name in paper.get("authors", [])],
         "publishedAt": written,
         "submittedOnDailyAt": f"{day}T00:00:00.000Z",
         "title": paper["title"],
-        "submittedOnDailyBy": by,
         "summary": paper.get("abstract", ""),
         "upvotes": paper.get("upvotes", 0),
-        "discussionId": _id(paper["id"]),
         "ai_summary": "In short.",
-        "ai_keywords": ["keyword"],
-        "organization": organization,
     }
     for name in ("githubRepo", "githubStars", "projectPage", "withdrawnAt"):
         if name in paper:
@@ -101,37 +95,10 @@ def row(paper, day):
         "publishedAt": written,
         "title": paper["title"],
         "summary": paper.get("abstract", ""),
-        "thumbnail": f"https://cdn-thumbnails.example.org/papers/{paper['id']}.png",
         "numComments": paper.get("numComments", 0),
-        "submittedBy": by,
-        "organization": organization,
-        "isAuthorParticipating": False,
-    }
-
-
-def account(name):
-    return {
-        "_id": _id(name),
-        "avatarUrl": f"https://cdn-avatars.example.org/{name}.png",
-        "isPro": False,
-        "fullname": name.title(),
-        "user": name,
-        "name": name,
-        "type": "user",
     }
 
 
 def _author(name):
     """Return an author as a row has it: hidden where the name is in parentheses."""
-    return {
-        "_id": _id(name),
-        "name": name.strip("()"),
-        "hidden": name.startswith("("),
-        "status": "claimed_verified",
-        "statusLastChangedAt": "2026-01-01T00:00:00.000Z",
-        "user": account("writer"),
-    }
-
-
-def _id(text):
-    return text.encode().hex()[:24].rjust(24, "0")
+    return {"name": name.strip("()"), "hidden": name.startswith("("), "status": "claimed_verified"}

@@ -10,9 +10,9 @@ from django.utils.text import slugify
 
 from digest.models import Paper
 from subscriptions.models import Subscriber, Topic
-from subscriptions.registry import one_by_one
+from subscriptions.registry import composers, one_by_one
 
-__all__ = ["NOW", "one_by_one", "paper", "subscriber", "topic"]
+__all__ = ["NOW", "composed", "one_by_one", "paper", "subscriber", "topic"]
 
 #: A Monday noon. The clock that the doors read stands at it too (see conftest.py).
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -50,3 +50,11 @@ def paper(title=None, abstract="", *, day=None, upvotes=None, now=NOW, **fields)
     return Paper.objects.create(
         title=title, abstract=abstract, upvotes=upvotes, **defaults | fields
     )
+
+
+def composed(letter, now):
+    """Return what one letter says. Raises what its composer yields in its place."""
+    (content,) = composers[letter.kind]([letter], now)
+    if isinstance(content, Exception):
+        raise content
+    return content

@@ -17,7 +17,7 @@ TODAY = NOW.date()
 YESTERDAY = TODAY - DAY
 
 
-def at(day, hour, minute=0):
+def at(day, hour=12, minute=0):
     return datetime(day.year, day.month, day.day, hour, minute, tzinfo=UTC)
 
 

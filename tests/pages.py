@@ -23,9 +23,8 @@ from subscriptions.models import Letter, Move, Subscriber
 from tests import make
 from tests.make import NOW
 
-#: The panel has pages of its own; the gallery is there for developers alone, and at the last, mail
-#: providers post what becomes of letters.
-ELSEWHERE = ("admin/", "letters/", "anymail/")
+#: The panel has pages of its own; at the other, mail providers post what becomes of letters.
+ELSEWHERE = ("admin/", "anymail/")
 
 
 def text_of(response: HttpResponse) -> str:
@@ -182,6 +181,10 @@ def samples() -> list[Sample]:
                 "Edges between nodes\nEdges without nodes",
                 f"Edges between nodes\n{'hello' * 9}",
             )
+        ),
+        *(
+            (f"/library/{preferences}/", sent)
+            for sent in ({"text": "\0"}, {"text": "Edges between nodes", "add": "1"}, {"undo": "9"})
         ),
         (f"/preferences/{preferences}/", {"action": "export"}),
     ]

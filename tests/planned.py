@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from digest import planning
-from digest.models import Digest
+from digest.models import Digest, Observation
 from subscriptions.post import delivery
 from tests import make
 from tests.make import NOW
@@ -19,6 +19,33 @@ def papers_about(subject, count, **fields):
             f"{subject} number {number}", f"We study {subject} on benchmark {number}.", **fields
         )
         make.paper(f"Cooking rice {number}", f"Rice and water in pot {number}.", **fields)
+
+
+def observed(paper, votes):
+    """Note how many upvotes a paper had, by days from today."""
+    Observation.objects.bulk_create(
+        Observation(paper=paper, source="huggingface", day=TODAY + days * DAY, upvotes=count)
+        for days, count in votes.items()
+    )
+
+
+def older(title, votes, age=20, **fields):
+    """Make a paper of so many days ago, with its upvotes by days from today."""
+    fields = {"day": TODAY - age * DAY, "upvotes": max(votes.values(), default=None)} | fields
+    paper = make.paper(title, **fields)
+    observed(paper, votes)
+    return paper
+
+
+#: So many upvotes on days before today: it took off.
+TOOK_OFF = {-9: 5, -1: 300}
+
+
+def crowd():
+    """Papers as old as those of the tests, which gained some upvotes lately, as papers do."""
+    for number in range(8):
+        votes = {-8: 1, -1: 11 + number % 3, 6: 25 + number % 3, 13: 60 + number % 3}
+        older(f"Cooking rice {number}", votes, age=9 + number % 3)
 
 
 def plan_and_send(now):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digest.sources import arxiv_api, arxiv_oai, arxiv_rss, arxiv_text, records
+from digest.sources import arxiv, arxiv_api, arxiv_oai, arxiv_rss, arxiv_text, records
 from digest.sources.arxiv_text import author_names, says_withdrawn
 from digest.sources.plug import MalformedFeed
 from tests import arxiv_server
@@ -93,7 +93,7 @@ def test_a_feed_counts_all_its_items_of_whatever_kind():
     ]
     parsed = arxiv_rss.parse(feed(*papers), "cs")
     assert (parsed.items, len(parsed.records)) == (5, 5)
-    assert (parsed.day, parsed.is_empty, parsed.is_cut) == (DAY, False, False)
+    assert parsed.day == DAY
 
 
 def test_the_day_of_a_feed_is_that_of_its_papers_not_of_its_building():
@@ -111,13 +111,13 @@ def test_an_item_whose_day_is_far_from_that_of_its_feed_is_of_the_feeds_day(far)
 
 def test_an_empty_feed_is_empty_and_has_its_own_day():
     parsed = arxiv_rss.parse(feed(), "cs")
-    assert parsed.is_empty
-    assert (parsed.day, parsed.records) == (DAY, [])
+    assert (parsed.day, parsed.records, parsed.items) == (DAY, [], 0)
 
 
 def test_a_feed_of_two_thousand_entries_may_be_cut():
     papers = [paper(id=f"2606.{number:05}") for number in range(2_000)]
-    assert arxiv_rss.parse(feed(*papers), "cs").is_cut
+    parsed = arxiv_rss.parse(feed(*papers), "cs")
+    assert arxiv._looks(parsed, DAY) == ("incomplete", "It stops at 2000 entries.")
 
 
 def test_the_kind_is_read_from_the_description_where_its_element_is_missing():

@@ -86,15 +86,6 @@ def test_a_row_that_slips_through_while_the_pages_are_read_is_missed(server, run
     assert (len(batch.records), batch.state, batch.missing) == (60, "incomplete", 1)
 
 
-def test_rows_that_are_taken_away_while_the_pages_are_read_are_no_fault(server, run):
-    for number in range(60):
-        server.add(TODAY, number)
-    rows = server.lists["biorxiv", TODAY]
-    server.before_second = lambda: rows.pop()
-    (batch,) = run()
-    assert (len(batch.records), batch.state) == (59, "fresh")
-
-
 def test_the_same_page_again_and_again_is_noticed(server, run):
     rows = [row(TODAY, number) for number in range(30)]
     for _ in range(9):
@@ -105,15 +96,6 @@ def test_the_same_page_again_and_again_is_noticed(server, run):
     assert len(server.asked) == 2
     assert (len(batch.records), batch.state) == (30, "incomplete")
     assert "repeats" in batch.note
-
-
-def test_a_bad_row_that_comes_again_is_one_bad_record(server, run):
-    for number in range(60):
-        server.add(TODAY, number, title="" if number == 29 else "Bread")
-    rows = server.lists["biorxiv", TODAY]
-    server.before_second = lambda: rows.insert(0, row(TODAY, 60))
-    (batch,) = run()
-    assert (len(batch.records), len(batch.bad), batch.missing) == (59, 1, 1)
 
 
 def test_a_page_from_elsewhere_is_noticed(server, run):
@@ -175,13 +157,6 @@ def test_a_list_that_breaks_off_is_kept_and_read_again(server, harvests):
     assert "broke off after 1 page: " in batch.note
 
 
-def test_an_error_that_passes_is_waited_out(server, run, harvests):
-    server.add(TODAY)
-    server.answers.extend([DOWN, (503, {"Retry-After": "40"}, b""), (429, {}, b"")])
-    assert only(run())
-    assert sum(harvests.slept) > 40
-
-
 def test_one_day_that_cannot_be_read_does_not_keep_the_others(server, run):
     for ago in range(3):
         server.add(TODAY - ago * DAY, ago)
@@ -215,9 +190,3 @@ def test_cut_off_at_any_request_it_goes_on_and_knows_the_same_papers(server, run
     server.answers.clear()
     batches += run(since=TODAY - 2 * DAY, cursor=batches[-1].cursor)
     assert len({record.id for record in found(batches)}) == 120
-
-
-@pytest.mark.parametrize("cursor", ["soon", "2026-13-01", "2099-01-01"])
-def test_a_cursor_that_says_nothing_starts_anew(server, run, cursor):
-    run(since=None, cursor=cursor)
-    assert server.asked[0] == ("biorxiv", "2026-06-01", 0)

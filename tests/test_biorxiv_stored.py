@@ -1,6 +1,6 @@
 """What journals published of bioRxiv's and medRxiv's papers, and what becomes of all that."""
 
-from datetime import UTC, date, datetime, time
+from datetime import UTC, datetime, time
 
 import pytest
 
@@ -12,7 +12,7 @@ from tests import biorxiv, biorxiv_server
 from tests.biorxiv import DAY, NOT_A_LIST, TODAY
 from tests.biorxiv_server import publication
 from tests.harvests import found, only
-from tests.loopback import DOWN, USUAL
+from tests.loopback import DOWN
 
 server, harvests = biorxiv.server, biorxiv.harvests
 
@@ -138,13 +138,6 @@ def test_a_later_version_of_a_paper_that_is_known_is_noted_once_and_is_not_new(s
     assert (event.kind, event.note) == ("revised", "version 2")
 
 
-def test_a_later_version_of_a_paper_that_we_never_had_is_not_new(server, harvested):
-    server.add(TODAY, version="3", doi="10.1101/654321")
-    harvested()
-    assert not Paper.objects.new_on(TODAY).exists()
-    assert Paper.objects.get().day == date(2019, 12, 10)
-
-
 def test_a_withdrawal_is_noted(server, harvested):
     server.add(TODAY - DAY)
     harvested(TODAY - DAY)
@@ -188,20 +181,6 @@ def test_a_server_that_is_away_takes_nothing_from_what_is_known(server, harveste
     assert row.state == "failed"
     assert row.said.endswith("It broke off: 127.0.0.1 answered 500.")
     assert Coverage.objects.get(day=TODAY).state == "fresh"
-
-
-def test_a_backfill_that_was_cut_off_goes_on_where_it_was(server, harvested):
-    first = TODAY - 20 * DAY
-    for ago in range(21):
-        server.add(TODAY - ago * DAY, ago)
-    server.answers.extend([USUAL] * 9 + [DOWN] * 8)
-    row = harvested(since=first)
-    assert (row.state, row.cursor) == ("failed", str(first + 9 * DAY))
-    server.asked.clear()
-    row = harvested(since=first)
-    assert (row.state, row.new, row.bad) == ("done", 21, 0)
-    assert server.asked[0] == ("biorxiv", str(first + 9 * DAY), 0)
-    assert Paper.objects.count() == 21
 
 
 def test_both_servers_wait_for_each_others_turns_and_for_no_other_source():

@@ -339,13 +339,14 @@ def test_a_curator_sees_what_a_topic_matches_while_she_writes_it(site, open_page
 
 
 BIBTEX = "@article{k%s,\n  title = {Spätzle number %s},\n  abstract = {%s},\n}\n"
+LINES = "%.0sSpätzle number %s of all\n%s\n"  # The second one is no title.
 ENDNOTE = "%%0 Journal Article\n%%F k%s\n%%T Spätzle number %s\n%%X %s\n\n"
 
 
 @pytest.mark.parametrize(
     ("entry", "encoding"),
-    [(BIBTEX, "utf-8"), (BIBTEX, "cp1252"), (ENDNOTE, "utf-8")],
-    ids=["bibtex", "bibtex-of-old", "endnote"],
+    [(BIBTEX, "utf-8"), (BIBTEX, "cp1252"), (ENDNOTE, "utf-8"), (LINES, "utf-8")],
+    ids=["bibtex", "bibtex-of-old", "endnote", "lines"],
 )
 def test_a_bibliography_is_taken_from_a_file_in_pieces_that_the_server_takes(
     site, open_page, tmp_path, entry, encoding
@@ -357,6 +358,9 @@ def test_a_bibliography_is_taken_from_a_file_in_pieces_that_the_server_takes(
     assert file.stat().st_size > settings.DATA_UPLOAD_MAX_MEMORY_SIZE
     page = open_page(f"{site}/library/{links.token('preferences', reader().public_id)}/")
     page.locator("[type=file]").set_input_files(file)
+    page.get_by_role("heading", name="200 papers found").wait_for()
+    assert not reader().library.exists()
+    page.get_by_role("button", name="Add 200 papers").click()
     page.get_by_text("200 papers are new in your library.").wait_for()
     assert reader().library.filter(title__startswith="Spätzle number ").count() == 200
 
@@ -371,9 +375,61 @@ def test_names_of_a_bibliography_stand_in_no_address_and_coming_back_sends_nothi
     page.on("request", lambda request: asked.append((request.method, request.url)))
     page.locator("[type=file]").set_input_files(file)
     page.get_by_text("1 entry could not be read: secret").wait_for()
+    page.get_by_role("button", name="Add 1 paper").click()
     page.get_by_role("link", name="What was learned").click()
     page.get_by_role("heading", name="What was learned").wait_for()
     page.go_back()
-    page.get_by_role("heading", name="1 paper").wait_for()
-    assert [method for method, _ in asked].count("POST") == 2
+    page.get_by_role("heading", name="1 paper", exact=True).wait_for()
+    page.go_back()
+    page.get_by_role("heading", name="1 paper", exact=True).wait_for()
+    assert [method for method, _ in asked].count("POST") == 3
     assert "secret" not in str(asked)
+
+
+@pytest.mark.parametrize(
+    ("abstract", "count"), [("Hot. " * 600, 300), ("Щи. " * 750, 208)], ids=["ascii", "cyrillic"]
+)
+def test_the_latest_papers_of_a_file_are_shown_and_its_others_counted(
+    site, open_page, tmp_path, abstract, count
+):
+    entry = "TY  - JOUR\r\nTI  - Soups number {0}\r\nPY  - {0}\r\nAB  - {1}\r\nER  - \r\n"
+    file = tmp_path / "library.ris"
+    file.write_bytes("".join(entry.format(y, abstract) for y in range(1500, 1900)).encode())
+    page = open_page(f"{site}/library/{links.token('preferences', reader().public_id)}/")
+    page.locator("[type=file]").set_input_files(file)
+    page.get_by_role("heading", name="400 papers found").wait_for()
+    assert page.get_by_text(f"{400 - count} older ones are left out").is_visible()
+    page.get_by_role("button", name=f"Add {count} papers").click()
+    page.get_by_role("button", name="Undo the last upload").click()
+    page.get_by_text("Your last upload is undone.").wait_for()
+    assert not reader().library.exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (bytes(range(256)) * 3_000, "This is not plain text"),
+        ("On all the soups\n".encode("utf-16"), "This is not plain text"),
+        (b"On all the soups\n" * 600_000, "The file is larger than 10 MB."),
+    ],
+    ids=["binary", "utf-16", "large"],
+)
+def test_a_file_that_is_no_bibliography_is_refused(site, open_page, tmp_path, content, said):
+    file = tmp_path / "picture.bib"
+    file.write_bytes(content)
+    page = open_page(f"{site}/library/{links.token('preferences', reader().public_id)}/")
+    page.locator("[type=file]").set_input_files(file)
+    page.get_by_text(said).wait_for()
+    assert not reader().library.exists()
+
+
+def test_without_scripts_a_pasted_bibliography_is_previewed_and_added(site, open_page):
+    address = f"{site}/library/{links.token('preferences', reader().public_id)}/"
+    page = open_page(address, java_script_enabled=False)
+    page.locator("textarea").fill("On all the soups\r\nOn all the breads")
+    page.get_by_role("button", name="Preview").click()
+    page.get_by_role("link", name="Cancel").click()
+    page.locator("textarea").fill("On all the soups\r\nOn all the breads")
+    page.get_by_role("button", name="Preview").click()
+    page.get_by_role("button", name="Add 2 papers").click()
+    page.get_by_text("2 papers are new in your library.").wait_for()

@@ -7,10 +7,6 @@ from django.core.exceptions import ValidationError
 
 from digest import planning, starter
 from digest.models import Digest
-from digest.ranking.choice import choose
-from digest.ranking.edition import Edition
-from digest.ranking.model import TfidfModel
-from digest.ranking.profile import Interest, Profile
 from subscriptions import links
 from subscriptions.models import Topic
 from tests import make
@@ -105,29 +101,6 @@ def test_a_topic_of_both_mutes_what_its_words_find_in_its_categories(papers):
     assert set(titles) == {"Knots", "Cross-listed operators"}
 
 
-def test_mute_wins_over_follow(papers):
-    topic = category("hep-th")
-    assert picked(interests="knots\nstrings", muted=[topic])[0] == ["Knots"]
-
-
-def test_a_small_category_and_a_large_one_share_the_digest():
-    texts = [f"paper {number:02}" for number in range(40)]
-    model = TfidfModel().fit(texts)
-    edition = Edition.of(
-        model,
-        texts,
-        texts,
-        categories=[("cs.LG", "cs.AI")] * 37 + [("math.GT",)] * 3,
-    )
-    large = Interest("large", "", categories=("cs.LG",))
-    small = Interest("small", "", categories=("math.GT",))
-    (choices,) = choose(model, edition, [Profile((large, small), size=8)], [{0, 37}])
-    assert [choice.topic for choice in choices].count("small") == 2
-    assert [choice.topic for choice in choices].count("large") == 6
-    assert {0, 37}.isdisjoint(choice.paper for choice in choices)
-    assert all(0 < choice.score <= 1 and not choice.terms for choice in choices)
-
-
 @pytest.mark.parametrize("categories", ["cs.LG", {"cs.LG": 1}, [1], [""], [["cs.LG"]]])
 def test_categories_are_a_list_of_names(categories):
     topic = Topic(name="Bread", slug="bread", query="bread", categories=categories)
@@ -188,19 +161,6 @@ def test_her_preferences_show_the_categories_that_she_follows_and_mutes(
     assert 'name="topics" value="arxiv-cs-lg" checked' in page
     assert 'name="mute" value="arxiv-hep-th" checked' in page
     assert page.count(" checked") == 2 + 7  # Every day of the week is chosen, too.
-
-
-def test_a_category_is_followed_and_muted_by_its_slug(client):
-    starter.make_topics()
-    reader = make.subscriber()
-    address = links.preferences_url(reader)
-    client.post(address, {"topics": ["arxiv-cs-lg", "robotics"], "mute": ["arxiv-hep-th"]})
-    stances = reader.preferences.values_list("topic__slug", "stance")
-    assert set(stances) == {
-        ("arxiv-cs-lg", "follow"),
-        ("robotics", "follow"),
-        ("arxiv-hep-th", "mute"),
-    }
 
 
 def test_a_house_without_categories_shows_no_heading_for_them(client):

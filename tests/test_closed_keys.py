@@ -40,7 +40,7 @@ ANSWERED = {"confirm", "move", "unsubscribe"}
 SENT = {
     "preferences": [{"action": action} for action in ("save", "export", "erase", "reset", "move")],
     "learned": [{"learning": "off"}],
-    "library": [{"text": "On graphs"}, {"all": "forget"}],
+    "library": [{"text": "On graphs", "add": "1"}, {"all": "forget"}, {"undo": "1"}],
     "feedback": [{"paper": "2606.1", "value": "more"}],
 }
 

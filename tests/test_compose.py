@@ -115,10 +115,3 @@ def test_the_image_holds_the_code_and_nothing_that_lies_about():
     rooms = {name for name in settings.INSTALLED_APPS if (ROOT / name).is_dir()}
     assert {f"!{name}" for name in rooms | {"config", "templates", "static"}} <= set(kept)
     assert not {"!.env", "!var", "!.git"} & set(kept)
-
-
-def test_the_image_does_not_run_as_root():
-    lines = (ROOT / "Dockerfile").read_text().splitlines()
-    assert lines.index("USER paperboy") > max(
-        number for number, line in enumerate(lines) if line.startswith(("RUN", "COPY", "FROM"))
-    )

@@ -68,6 +68,17 @@ def test_stored_letters_are_byte_for_byte_those_of_their_rows_rendered_alone():
 
 
 @pytest.mark.django_db
+def test_a_letter_names_its_papers_for_the_journal():
+    first, second, folded = make.paper(), make.paper(), make.paper()
+    letter = stored([first, second])
+    pick(letter.digest, folded, leader=letter.digest.picks.get(position=1))
+    (content,) = composed(letter)
+    assert content.item_ids == [first.pk, second.pk, folded.pk]
+    (welcome,) = composed(stored(kind="welcome"))
+    assert welcome.item_ids == []
+
+
+@pytest.mark.django_db
 def test_each_letter_says_what_the_rows_say_at_that_moment():
     paper, topic = make.paper("Graphs"), make.topic("Trees")
     letter = stored([paper], subscriber=make.subscriber(topics=[topic]))

@@ -2,7 +2,6 @@
 
 import time
 
-import psycopg
 import pytest
 from django.db import DataError, NotSupportedError, OperationalError, connection, transaction
 from django.utils import translation
@@ -13,14 +12,9 @@ from subscriptions.post.lines import Lines
 from subscriptions.post.transports import transport_for
 from subscriptions.statements import among, run
 from tests.make import NOW
+from tests.volleys.held import another_session
 
 LONG = "SELECT pg_sleep(0.3)"
-
-
-def another_session():
-    told = connection.get_connection_params()
-    where = {name: told[name] for name in ("host", "port", "user", "dbname")}
-    return psycopg.connect(**where, autocommit=True)
 
 
 @pytest.fixture

@@ -260,11 +260,16 @@ def test_who_moves_to_another_address_keeps_her_distance_to_a_digest_that_was_la
     assert (one.email, one.next_due_at) == ("new@example.org", at(TODAY, 11))
 
 
-def test_the_digest_after_a_first_one_in_the_evening_comes_at_her_hour():
-    make.subscriber(hour=7, wants_quiet_days=True, now=at(TODAY, 22))
-    for now in (at(TODAY, 22), at(TODAY + DAY, 7)):
-        tick(now)
-    assert arrivals() == [(TODAY, at(TODAY, 22)), (TODAY + DAY, at(TODAY + DAY, 7))]
+@pytest.mark.parametrize("changed", [{}, {"hour": 8}])
+def test_the_digest_after_a_first_one_in_the_evening_comes_at_her_hour(changed):
+    """Also where she chooses that hour after the first one."""
+    one = make.subscriber(hour=7, wants_quiet_days=True, now=at(TODAY, 22))
+    tick(at(TODAY, 22))
+    changing.change(one, None, changed, now=at(TODAY, 22, 30))
+    one.refresh_from_db()
+    tick(one.next_due_at)
+    due = at(TODAY + DAY, changed.get("hour", 7))
+    assert arrivals() == [(TODAY, at(TODAY, 22)), (TODAY + DAY, due)]
 
 
 def test_the_digest_after_a_first_one_just_before_her_hour_comes_six_hours_later():
@@ -276,13 +281,3 @@ def test_the_digest_after_a_first_one_just_before_her_hour_comes_six_hours_later
         (TODAY, at(TODAY, 23, 50)),
         (TODAY + DAY, at(TODAY + DAY, 5, 50)),
     ]
-
-
-def test_who_chooses_her_hour_after_a_first_digest_in_the_evening_gets_the_next_at_it():
-    one = make.subscriber(hour=7, wants_quiet_days=True, now=at(TODAY, 22))
-    tick(at(TODAY, 22))
-    changing.change(one, None, {"hour": 8}, now=at(TODAY, 22, 30))
-    one.refresh_from_db()
-    assert one.next_due_at == at(TODAY + DAY, 8)
-    tick(at(TODAY + DAY, 8))
-    assert arrivals() == [(TODAY, at(TODAY, 22)), (TODAY + DAY, at(TODAY + DAY, 8))]

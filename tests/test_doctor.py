@@ -95,6 +95,7 @@ def test_the_disk_is_told_of_where_the_database_does_not_answer(monkeypatch):
         ("DATA_DIR", Path("/no/such"), "data", "wrong", "(No such file or directory): make it"),
         ("SITE_URL", "http://127.0.0.1:8000", "site", "wrong", "add it to ALLOWED_HOSTS"),
         ("ALLOWED_HOSTS", ["x.example"], "site", "wrong", "add it to ALLOWED_HOSTS"),
+        ("ALLOWED_HOSTS", ["*"], "site", "note", "Name your hosts."),
         ("IS_HTTPS", False, "site", "note", "set up TLS"),
         ("TRUSTED_PROXIES", 0, "proxies", "note", "all visitors have the address"),
         ("SECRET_KEY", "short", "secret key", "note", "has 5 characters, and may be guessed"),
@@ -286,8 +287,8 @@ def test_clocks_that_are_apart_are_told(monkeypatch, seconds, grade):
 
 
 def test_a_database_that_may_lose_what_it_confirmed_is_wrong(monkeypatch):
-    monkeypatch.setattr(premises, "_shown", lambda name: "off" if name == "fsync" else "on")
-    monkeypatch.setattr(premises, "_pragma", lambda name: 1)
+    unsafe = {"SHOW fsync": "off", "PRAGMA synchronous": 1}
+    monkeypatch.setattr(premises, "_asked", lambda sql: unsafe.get(sql, "on"))
     grade, said = told("database")
     assert grade == "wrong"
     assert ("switch fsync on" if connection.vendor == "postgresql" else "FULL") in said

@@ -1,7 +1,6 @@
 """Whose day is due, and when the next one is."""
 
-from datetime import UTC, date, datetime, timedelta
-from itertools import pairwise
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -12,7 +11,7 @@ from subscriptions.models import Letter, Subscriber
 from subscriptions.wishes import Wishes
 from tests import make
 from tests.make import NOW
-from tests.planned import TODAY, digests, papers_about, titles
+from tests.planned import TODAY, digests, titles
 
 pytestmark = pytest.mark.django_db
 
@@ -71,37 +70,6 @@ def test_a_day_may_still_be_planned_in_the_grace_after_it():
     assert [(d.day, d.letter.state) for d in digests()] == [(TODAY, "planned")]
 
 
-@pytest.mark.parametrize(
-    ("zones", "longest"),
-    [
-        (["America/New_York", "Asia/Kolkata", "Europe/Berlin"], 36),
-        # Across the date line the date of the last digest is still to come: its day is had already.
-        (["Pacific/Honolulu", "Pacific/Auckland", "Asia/Kolkata"], 54),
-    ],
-)
-def test_moving_between_zones_brings_one_digest_a_date_and_leaves_none_out(zones, longest):
-    papers_about("graphs", 20)
-    reader = make.subscriber(interests="graphs", timezone=zones[-1], hour=7)
-    moment = NOW
-    for zone in zones * 3:
-        for _ in range(30):
-            planning.plan(moment)
-            Letter.objects.filter(state="planned").update(state="accepted", ended_at=moment)
-            moment += timedelta(hours=1)
-        changing.change(reader, Wishes(), {"timezone": zone}, now=moment)
-
-    days = list(Digest.objects.order_by("day").values_list("day", flat=True))
-    sent = list(
-        Letter.objects.filter(state="accepted")
-        .order_by("ended_at")
-        .values_list("ended_at", flat=True)
-    )
-    gaps = [later - earlier for earlier, later in pairwise(sent)]
-    assert len(days) == len(set(days))
-    assert min(gaps) >= timedelta(hours=12)
-    assert max(gaps) <= timedelta(hours=longest)
-
-
 @pytest.mark.parametrize("state", ["skipped", "missed"])
 def test_the_next_digest_keeps_its_distance_to_one_that_was_repeated_however_that_ended(state):
     """It may have arrived."""
@@ -125,13 +93,3 @@ def test_a_digest_that_did_not_come_because_she_confirmed_is_no_first_one(confir
     reader = make.subscriber(hour=NOW.hour, confirmed_at=NOW + confirmed_at)
     letter = Letter(day=NOW.date(), created_at=NOW, left_at=NOW + timedelta(hours=9))
     assert spacing.ends_rest(letter, reader) == letter.left_at + apart
-
-
-def test_dates_of_apia_that_never_were_are_not_planned():
-    reader = make.subscriber(
-        timezone="Pacific/Apia", hour=7, next_due_at=datetime(2011, 12, 29, 17, tzinfo=UTC)
-    )
-    planning.plan(datetime(2011, 12, 29, 18, tzinfo=UTC))
-    reader.refresh_from_db()
-    assert reader.next_due_at == datetime(2011, 12, 30, 17, tzinfo=UTC)  # 07:00 on the 31st.
-    assert [digest.day for digest in digests()] == [date(2011, 12, 29)]

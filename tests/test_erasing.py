@@ -9,17 +9,19 @@ from django.apps import apps
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db import connection
+from django.db import connection, transaction
 from django.urls import reverse
 
 from digest import library, planning, steering, upkeep
 from digest.models import ReaderModel
 from subscriptions import erasing, exporting, links, moving, seals, signup
-from subscriptions.models import Letter, Seal, Subscriber
-from subscriptions.post import delivery, inbound, office
+from subscriptions.models import Letter, Seal, Subscriber, Volley
+from subscriptions.post import delivery, inbound, ledger, office
+from subscriptions.post.compression import decompress
 from subscriptions.wishes import Wishes
 from tests import came_back, make
 from tests.make import NOW
+from tests.post_office.steps import claim, letter_to
 from tests.test_telling import work
 
 pytestmark = pytest.mark.django_db
@@ -222,6 +224,30 @@ def test_nothing_of_her_is_left_in_the_database_or_in_any_file(client, panel, da
         "subscriptions_attempt",
         *(["subscriptions_seal"] if for_good else []),
     }
+
+
+def test_bytes_of_an_email_go_at_once_and_those_that_left_together_with_it_stay():
+    letters = [claim(letter_to(email)) for email in (ADDRESS, "other@example.org")]
+    frozen = {
+        one.pk: ledger.Frozen(b"To: %s\r\n" % one.subscriber.email.encode(), f"<{one.pk}@x>", NOW)
+        for one in letters
+    }
+    with transaction.atomic():
+        arrived, waiting = ledger.fence(letters, frozen, NOW).passed
+    ledger.accept([arrived], ["250 ok"], NOW)
+    ledger.put_back(waiting, NOW)
+    erasing.erase(arrived.subscriber, now=NOW)
+    assert ADDRESS.encode() not in decompress(bytes(Volley.objects.get().mime))
+    assert ledger.frozen_bytes(waiting) == b"To: other@example.org\r\n"
+
+
+@pytest.mark.parametrize(("url", "stay"), [("file:", True), ("smtp://127.0.0.1:25", False)])
+def test_the_page_says_what_stays(client, settings, url, stay):
+    settings.EMAIL_URL = url
+    make.subscriber(ADDRESS)
+    page = act(client, "erase").content.decode()
+    assert "goes by itself within 14 days: numbers of letters" in page
+    assert ("Your letters stay as files" in page) == stay
 
 
 # ---- Seals

@@ -1,7 +1,7 @@
 """What else keeps a paper out of a digest, as its reader is told who asks."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 from django.template.loader import render_to_string
@@ -11,11 +11,10 @@ from digest.models import Pick
 from digest.ranking.verdict import Verdict
 from tests import make
 from tests.make import NOW
-from tests.questions import answer, kitchen, plan_and_send
+from tests.planned import DAY, TODAY, TOOK_OFF, crowd, older
+from tests.questions import answer, kitchen
 
 pytestmark = pytest.mark.django_db
-
-DAY, TODAY = timedelta(days=1), NOW.date()
 
 
 def claims_too_low_a_score(said):
@@ -95,31 +94,9 @@ def test_a_paper_of_which_she_wants_less_is_told_so(client):
     assert "wanted less of" in said
 
 
-@pytest.mark.parametrize("stance", ["follow", "mute"])
-def test_the_end_of_a_title_and_its_beginning_are_no_phrase(stance):
-    kitchen()
-    make.paper("Networks that are no graph", categories=["cs.LG"])
-    topic = make.topic("Phrase", query='"graph networks"')
-    follows = [topic] if stance == "follow" else [make.topic("All", query="", categories=["cs.LG"])]
-    someone = make.subscriber(topics=follows, muted=[topic] if stance == "mute" else [])
-    _, picks = planning.preview(someone, TODAY, NOW)
-    assert len(picks) == (0 if stance == "follow" else 1)
-
-
-def took_off(title):
-    """Make a paper of some weeks ago that took off lately, among others that did not so much."""
-    for number in range(5):
-        rice = make.paper(f"Cooking rice {number}", "Rice and water.", day=TODAY - 9 * DAY)
-        rice.observations.create(source="huggingface", day=TODAY - 9 * DAY, upvotes=1)
-        rice.observations.create(source="huggingface", day=TODAY - DAY, upvotes=12)
-    paper = make.paper(title, day=TODAY - 20 * DAY, upvotes=300)
-    paper.observations.create(source="huggingface", day=TODAY - 9 * DAY, upvotes=5)
-    paper.observations.create(source="huggingface", day=TODAY - DAY, upvotes=300)
-    return paper
-
-
 def test_a_paper_that_gives_its_place_to_a_second_chance_is_not_promised(client):
-    took_off("Graph networks of roads")
+    crowd()
+    older("Graph networks of roads", TOOK_OFF)
     paper = make.paper("Graph networks of cars")
     someone = make.subscriber(interests="graph networks", size=1)
     fitting.fit(NOW)
@@ -129,22 +106,14 @@ def test_a_paper_that_gives_its_place_to_a_second_chance_is_not_promised(client)
 
 
 def test_a_second_chance_that_will_be_there_is_told_so(client):
-    paper = took_off("Graph networks of roads")
+    crowd()
+    paper = older("Graph networks of roads", TOOK_OFF)
     someone = make.subscriber(interests="graph networks")
     fitting.fit(NOW)
     said = answer(client, someone, paper)
     planning.plan(NOW)
     assert Pick.objects.get().paper == paper
     assert not said.startswith("It isn’t new")
-
-
-def test_a_second_chance_that_came_was_had(client):
-    paper = took_off("Graph networks of roads")
-    someone = make.subscriber(interests="graph networks")
-    plan_and_send()
-    said = answer(client, someone, paper)
-    assert said.startswith("You had it on 1 June 2026, in place 1")
-    assert "Taken off since: 300 upvotes (graph networks)" in said
 
 
 def test_east_of_greenwich_what_comes_is_not_told_to_be_old(client, clock):

@@ -100,6 +100,7 @@ def test_no_public_page_holds_a_script_or_a_style_of_its_own(visitor):
         (405, {"path": "/topics/", "method": "POST"}),
         (413, {"path": "/subscribe/", "method": "POST", "headers": {"content-length": "9999999"}}),
         (400, {"path": "/subscribe/", "headers": {"content-type": "text/plain; charset=hex"}}),
+        (400, {"path": "/", "headers": {"content-type": "text/plain; charset*=foo''abc"}}),
         (400, {"path": "/", "headers": {"host": "elsewhere.example"}}),
         (400, {"path": "/subscribe/?%00=a"}),
         (400, {"path": "/subscribe/", "method": "POST"}),

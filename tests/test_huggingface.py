@@ -13,7 +13,7 @@ from digest.sources.records import Record
 from digest.sources.web import Refused, Unavailable
 from tests import huggingface_server
 from tests.harvests import Told, anything, found, harvesting, only, serving
-from tests.huggingface_server import HuggingFaceServer, too_many
+from tests.huggingface_server import HuggingFaceServer
 from tests.loopback import USUAL, says, web_page
 
 TODAY = date(2026, 6, 3)  # A Wednesday.
@@ -146,14 +146,6 @@ def test_a_past_day_that_is_refused_stops_the_run(server, run):
         run(today=TODAY)
 
 
-def test_a_later_page_that_is_refused_is_a_fault(server, run):
-    for number in range(150):
-        server.add(paper(number), TODAY)
-    server.answers.extend([USUAL, (400, {}, b"")])
-    with pytest.raises(Refused):
-        run(since=TODAY)
-
-
 def test_the_empty_lists_of_a_weekend_are_no_fault(server, run):
     friday = MONDAY - timedelta(days=3)
     for day in (friday, MONDAY):
@@ -261,13 +253,6 @@ def test_what_is_no_list_stops_the_run_and_keeps_what_came_before(server, run, a
     assert said in str(error)
     assert len(found(batches)) == 1
     assert batches[-1].cursor == "2026-06-02"
-
-
-def test_too_many_requests_are_waited_out(server, run):
-    server.add(paper(), TODAY)
-    server.answers.append(too_many(12))
-    assert only(run(since=TODAY))
-    assert sum(run.slept) >= 12
 
 
 def test_lists_that_have_not_changed_are_read_though_not_sent_again(server, run):

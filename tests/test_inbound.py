@@ -352,10 +352,9 @@ def test_an_mbox_that_another_program_holds_is_left_for_later(tmp_path):
         "imap://user:password@mail.example.org/INBOX",
     ],
 )
-def test_a_mailbox_that_can_be_none_is_refused_at_the_start(settings, url):
-    settings.BOUNCE_MAILBOX = url
+def test_a_mailbox_that_can_be_none_is_refused(url):
     with pytest.raises(ImproperlyConfigured) as error:
-        mailboxes.check()
+        mailboxes.open_mailbox(url)
     assert "password@" not in str(error.value).replace("user:password@", "")
 
 

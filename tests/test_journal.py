@@ -8,6 +8,7 @@ import signal
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -46,6 +47,18 @@ def test_what_a_dead_owner_left_is_replayed_once(folder):
     killed(folder, entry(1), entry(2))
     assert replayed(folder) == [entry(1), entry(2)]
     assert replayed(folder) == []
+
+
+def test_what_an_email_was_about_is_kept_beside_entries_that_older_versions_read(folder):
+    listed = replace(entry(2), item_ids=["2606.00001", "2606.00002"])
+    quiet = replace(entry(3), item_ids=[])
+    path = killed(folder, entry(1), listed, quiet)
+    assert replayed(folder) == [entry(1), listed, quiet]
+    lines = path.with_suffix(journal.REPLAYED).read_text().splitlines()
+    names = [set(json.loads(line)) for line in lines]
+    fields = {"letter_id", "attempt", "message_id", "reply", "at"}
+    assert [one for one in names if "letter_id" in one] == [fields] * 3
+    assert len(lines) == 4
 
 
 def test_what_a_living_owner_writes_is_left_to_it(folder):
@@ -119,6 +132,8 @@ def line(**changed):
         line(message_id=["1"]),
         line(at="yesterday"),
         line(at="2026-06-01T12:00:00"),
+        b'{"items": 1}',
+        b'{"items": {"<digest.1@paperboy.example>": [1]}}',
     ],
 )
 def test_a_line_that_is_no_entry_hides_no_other(folder, line):

@@ -16,12 +16,11 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import translation
 
-from digest import archive, composing, specimens, wording
-from digest.models import Digest, Paper, Pick
-from subscriptions import links, mail, models
-from subscriptions.models import Subscriber, Topic
-from subscriptions.post import office
-from tests import make, pages, services
+from digest import archive, wording
+from digest.models import Paper
+from subscriptions import links, models, registry
+from subscriptions.models import Letter, Subscriber, Topic
+from tests import emails, make, pages, services
 from tests.make import NOW
 from tests.pages import web_copy_of
 
@@ -39,8 +38,6 @@ ENGLISH = re.compile(
     re.IGNORECASE,
 )
 SAID = ("aria-label", "alt", "title")
-NOTICES = ["confirm", "already", "goodbye", "bounced", "link", "move-old", "move-new"]
-KINDS = [*NOTICES, "welcome", "digest", "quiet", "test"]
 TOKEN_PAGES = [
     "confirm",
     "preferences",
@@ -144,62 +141,16 @@ def test_the_catalog_has_all_messages_of_letters_and_pages_and_no_others(monkeyp
 # ---- Letters
 
 
-def letter_of(kind):
-    """Return what a letter of this kind says to a reader of German."""
-    reader = make.subscriber(language="de", timezone="Europe/Berlin")
-    if kind == "test":
-        with translation.override("de"):
-            return mail.render("test", {})
-    if kind in ("welcome", "digest", "quiet"):
-        return digest_of(reader, kind)
-    return specimens.written(kind, reader, NOW).content
-
-
-def digest_of(reader, kind):
-    digest = stored_digest(reader, papers=4 if kind == "digest" else 0)
-    letter_kind = "welcome" if kind == "welcome" else "digest"
-    (material,) = composing.gather([digest], letter_kind)
-    return composing.content(material)
-
-
-def stored_digest(reader, papers):
-    """Store a digest with papers of all groups, in no language that is English."""
-    letter = office.write(reader, "digest", now=NOW, closes_at=NOW + DAY)
-    digest = Digest.objects.create(
-        subscriber=reader,
-        day=NOW.date(),
-        letter=letter,
-        considered=1043,
-        receipt={"day": "2026-06-01", "announced": 1043, "had": 1040, "is_verified": True},
-    )
-    bases = ["topic", "second", "trend", "new"][:papers]
-    for position, basis in enumerate(bases, start=1):
-        paper = make.paper(
-            f"Graphen {position}",
-            "Wir vergessen Graphen. " * 60,
-            authors=["Ada Beispiel"] * (2 * position),
-            categories=["cs.LG"],
-            upvotes=position * 700,
-            is_sample=position == 1,
-        )
-        pick = Pick.objects.create(
-            digest=digest,
-            subscriber=reader,
-            paper=paper,
-            position=position,
-            score=0.5,
-            basis=basis,
-            topic_name="Graphen" if basis == "topic" else "",
-        )
-        folded = {"paper": make.paper(f"Auch Graphen {position}"), "leader": pick, "score": 0.4}
-        Pick.objects.create(digest=digest, subscriber=reader, basis=basis, **folded)
-    return digest
+@pytest.mark.django_db
+def test_every_kind_of_email_has_a_composer_and_an_example():
+    kinds = {kind for kind, *_ in [*emails.NOTICES.values(), *emails.DIGESTS.values()]}
+    assert registry.composers.keys() == set(Letter.Kind) == kinds
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_german_letter_has_no_english_in_it_and_says_what_it_is(kind):
-    content = letter_of(kind)
+@pytest.mark.parametrize("name", emails.NAMES)
+def test_a_german_letter_has_no_english_in_it_and_says_what_it_is(name):
+    content = emails.written(name, "de")
     assert dict(content.headers)["Content-Language"] == "de"
     assert '<html lang="de">' in content.html
     assert len(content.subject) <= 60
@@ -209,7 +160,7 @@ def test_a_german_letter_has_no_english_in_it_and_says_what_it_is(kind):
 
 @pytest.mark.django_db
 def test_days_hours_and_numbers_are_written_as_germans_write_them():
-    said = letter_of("digest").text.replace("\n", " ")
+    said = emails.written("digest", "de").text.replace("\n", " ")
     assert "Montag, 1. Juni" in said
     assert "um 07:00 Uhr (Zeitzone „Berlin“)" in said
     assert "1.043 Artikel" in said
@@ -250,7 +201,7 @@ def german(client):
 
 def address(page, reader):
     if page == "digest":
-        return web_copy_of(stored_digest(reader, papers=4))
+        return web_copy_of(emails.stored_digest(reader, papers=4))
     if page == "confirm":
         return links.confirm_url(reader)
     purpose = "preferences" if page in ("learned", "saved", "why") else page
@@ -399,7 +350,8 @@ def test_that_she_had_a_paper_is_told_in_german(leader):
 def test_a_welcome_without_papers_says_that_words_have_to_be_english(topics):
     topics = [make.topic(name=name, query=name) for name in topics]
     assert (
-        "auf Englisch" in digest_of(make.subscriber(topics=topics, language="de"), "welcome").text
+        "auf Englisch"
+        in emails.digest_of(make.subscriber(topics=topics, language="de"), "welcome").text
     )
 
 
@@ -430,4 +382,4 @@ def test_what_happened_to_a_saved_paper_is_told_in_her_language():
     reader, paper = make.subscriber(language="de"), make.paper("Graphen")
     reader.feedback.create(paper=paper, value="save", at=NOW)
     paper.events.create(kind="revised", note="v2", at=NOW)
-    assert "Graphen hat eine neue Fassung: v2." in digest_of(reader, "digest").text
+    assert "Graphen hat eine neue Fassung: v2." in emails.digest_of(reader, "digest").text

@@ -7,8 +7,8 @@ import lxml.html
 import pytest
 from django.core.serializers.json import DjangoJSONEncoder
 
-from digest import planning, steering
-from digest.models import Digest, Feedback, Pick, ReaderModel
+from digest import steering
+from digest.models import Feedback, ReaderModel
 from digest.profiles import profiles_of
 from subscriptions import erasing, exporting
 from subscriptions.models import Subscriber
@@ -272,27 +272,6 @@ def test_what_was_learned_is_in_her_export(world):
     ]
 
 
-def test_all_that_is_kept_of_her_steering_is_in_her_export(world):
-    someone = taught(reader(), "more", world["roads"][0])
-    steering.remove_word(someone, "vehicl")
-    exported = json.dumps(exporting.export(someone), cls=DjangoJSONEncoder)
-    assert "vehicles" not in dict(exporting.export(someone)["learned"])
-    assert "vehicles" in exported
-    steering.set_learning(someone, False)
-    off = exporting.export(someone)
-    steering.set_learning(someone, True)
-    assert exporting.export(someone) != off
-
-
-def test_erased_nothing_of_it_is_left(world):
-    someone = taught(reader(), "more", *world["roads"][:3])
-    planning.plan(NOW)
-    erasing.erase(someone, now=NOW)
-    for model in (Feedback, ReaderModel, Pick, Digest, Subscriber):
-        assert not model.objects.exists()
-    assert steering.learn(NOW + DAY) == 0
-
-
 # ---- The page of what was learned
 
 
@@ -301,15 +280,6 @@ def test_the_page_says_that_nothing_was_learned_yet(client):
     assert "Nothing yet. Say more, less or save under a paper" in page
     assert "Learn nothing from me" in page
     assert "Forget all that I said" not in page
-
-
-def test_the_page_says_that_what_was_said_is_being_learned_from(client):
-    someone = reader()
-    say(someone, "save", make.paper("Graphs of roads"))
-    page = text_of(client.get(address("learned", someone)))
-    assert "the words stand here in a few minutes" in page
-    assert "Saved: Graphs of roads" in page
-    assert "Forget all that I said" in page
 
 
 def test_each_thing_that_was_said_can_be_taken_back_by_the_page(client):
@@ -357,32 +327,19 @@ def test_however_much_she_likes_some_words_are_shown_that_count_against(world, m
     assert signs == [True, True, True, False, False]
 
 
-def test_the_page_says_that_learning_is_off_and_how_it_is_switched_on(client):
-    someone = reader(learns=False)
-    page = text_of(client.get(address("learned", someone)))
-    assert "Nothing is learned from what you say of papers" in page
-    assert "Learn from what I say" in page
-
-
 def test_the_panel_among_her_preferences_tells_each_state(client, world):
     someone = reader()
     url = address("preferences", someone)
     assert "Nothing is learned yet" in text_of(client.get(url))
-    taught(someone, "more", world["roads"][0])
-    word = steering.learned_words(someone)[0]["word"]
-    assert f"Learned from what you said of papers: {word}, " in text_of(client.get(url))
+    for value, sign in (("more", ""), ("less", "−")):
+        taught(someone, value, world["roads"][0])
+        word = steering.learned_words(someone)[0]["word"]
+        assert f"Learned from what you said of papers: {sign}{word}," in text_of(client.get(url))
     steering.set_learning(someone, False)
-    assert "Nothing is learned from what you say of papers." in text_of(client.get(url))
-
-
-def test_the_panel_marks_the_words_that_count_against(client, world):
-    someone = reader()
-    say(someone, "less", world["roads"][0])
-    steering.learn(NOW)
-    word = steering.learned_words(someone)[0]
-    assert word["weight"] < 0
-    said = text_of(client.get(address("preferences", someone)))
-    assert f"Learned from what you said of papers: −{word['word']}," in said
+    for page in ("preferences", "learned"):
+        said = text_of(client.get(address(page, someone)))
+        assert "Nothing is learned from what you say of papers" in said
+    assert "Learn from what I say" in said
 
 
 @pytest.mark.parametrize("page", ["learned", "preferences", "why"])
@@ -401,8 +358,6 @@ def test_looking_at_a_page_changes_nothing(client, world, page):
     [
         {},
         {"remove": ""},
-        {"restore": ""},
-        {"learning": ""},
         {"learning": "maybe"},
         {"learning": "ON"},
         {"action": "erase"},

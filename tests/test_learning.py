@@ -112,18 +112,6 @@ def test_who_likes_papers_of_three_fields_gets_no_filler_from_others():
     assert subjects <= {"bread:", "galaxies:", "geometry:"}
 
 
-def test_liked_papers_without_a_known_word_let_nothing_in():
-    past = TODAY - 20 * DAY
-    others(day=past)
-    others()
-    fitting.fit(NOW)
-    someone = make.subscriber(interests="medieval monasteries", size=50)
-    unknown = [make.paper(f"Zzyx{letter}", day=past) for letter in "abc"]
-    taught(someone, "more", Paper.objects.filter(title__startswith="On bread").last(), *unknown)
-    _, picks = planning.preview(someone, TODAY, NOW)
-    assert {pick.paper.title.split()[1] for pick in picks} <= {"bread:"}
-
-
 def test_a_word_of_two_terms_is_said_once():
     seasons = ("spring", "summer", "autumn", "winter")
     *liked, _ = [make.paper(f"GPT4 in {season}", "GPT4 writes verses.") for season in seasons]
@@ -232,16 +220,6 @@ def test_a_word_whose_moment_is_before_the_fit_that_missed_it_is_learned(world):
     steering.learn(NOW + 10 * SECOND)
     say(someone, "less", world["molecules"][0], now=NOW + 9 * SECOND)
     steering.learn(NOW + DAY)
-    assert "atom" in words_of(someone)
-
-
-def test_a_word_said_after_a_tick_that_was_run_as_if_it_were_tomorrow_is_learned(world):
-    """So does who follows README's "A letter in five minutes"."""
-    someone = reader()
-    say(someone, "more", world["roads"][0])
-    call_command("tick", now=TOMORROW)
-    say(someone, "less", world["molecules"][0], now=NOW + 60 * SECOND)
-    call_command("tick", now=TOMORROW + DAY)
     assert "atom" in words_of(someone)
 
 

@@ -341,6 +341,13 @@ def test_papers_leave_room_for_the_news_of_saved_ones():
     assert len(composing.content(material).html.encode()) < 80_000
 
 
+def test_each_news_of_a_saved_paper_is_a_paragraph_of_the_text_part():
+    (material,) = composing.gather([digest_letter(make.paper("Graphs")).digest])
+    material.news = [{"title": f"News {n}", "link": "http://x/", "said": "y."} for n in range(3)]
+    paragraphs = composing.content(material).text.split("\n\n")
+    assert [one.count("News") for one in paragraphs if "News" in one] == [1, 1, 1]
+
+
 def test_threads_that_inline_at_once_write_what_one_alone_does():
     page = "<style>p { color: red } @media (max-width: 9px) { p { margin: 0 !important } }</style>"
     alone = mail.inline_css(f"<html><head>{page}</head><body><p>x</p></body></html>")

@@ -183,7 +183,11 @@ def test_a_move_holds_for_seven_days_and_for_one_side(side):
 
 
 @pytest.mark.parametrize(
-    "page", ["confirm", "preferences", "move", "unsubscribe", "digests", "feedback"]
+    "page",
+    [
+        *("confirm", "preferences", "move", "unsubscribe"),
+        *("digests", "feedback", "learned", "why"),
+    ],
 )
 def test_no_token_is_logged(page):
     token = links.token(page, uuid.uuid4(), NOW)

@@ -133,8 +133,10 @@ def test_the_command_says_what_an_address_looks_like_where_it_was_given_none(typ
         call_command("unlock", "--account", "ada", "--ip", typed)
 
 
-def test_the_command_says_that_there_is_no_such_account(client):
+def test_the_command_says_that_there_is_no_such_account_and_asks_whom_to_unlock(client):
     guess(3)
+    with pytest.raises(CommandError, match="--account NAME"):
+        call_command("unlock")
     with pytest.raises(CommandError, match=r"There is no account called 'adda'\. Nothing"):
         call_command("unlock", account="adda", ip=HERE)
     assert log_in(client).status_code == 429
@@ -145,11 +147,6 @@ def test_the_command_knows_an_account_in_the_spelling_that_it_was_made_with(caps
     guess(3, name="ädä")
     call_command("unlock", account="Ädä")
     assert capsys.readouterr().out == "3 wrong passwords are forgotten.\n"
-
-
-def test_the_command_asks_whom_to_unlock_where_nobody_is_named():
-    with pytest.raises(CommandError, match="--account NAME"):
-        call_command("unlock")
 
 
 def test_who_opens_the_form_itself_comes_to_the_panel(client):

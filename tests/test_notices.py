@@ -139,7 +139,7 @@ def test_each_is_written_in_her_language_or_in_english(monkeypatch, kind, hers, 
     reader = make.subscriber(language=hers, suppressed_at=NOW)
     letter = Letter(subscriber=reader, kind=kind, created_at=NOW)
     with translation.override("fr"):
-        assert registry.composed(letter, NOW) == written
+        assert make.composed(letter, NOW) == written
         assert translation.get_language() == "fr"
 
 
@@ -150,7 +150,7 @@ def test_a_notice_that_cannot_be_written_costs_itself_alone():
     assert isinstance(bad, Exception)
     assert "since 1 June 2026" in " ".join(good.text.split())
     with pytest.raises(type(bad)):
-        registry.composed(letters[0], NOW)
+        make.composed(letters[0], NOW)
 
 
 def test_a_goodbye_that_waited_breaks_no_promise():

@@ -3,6 +3,7 @@
 import gzip
 import os
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from functools import partial
 from pathlib import Path
 
@@ -110,7 +111,8 @@ def ask(tmp_path):
 def put_into_outbox(message_id, *, at, letter_id=1):
     envelope = Envelope("digest@paperboy.example", "reader@example.org", "digest", letter_id, at)
     line = transport_for("file:").open()
-    line.begin(envelope, b"Message-ID: %s\r\n\r\nHello.\r\n" % message_id.encode())
+    mime = f"Date: {format_datetime(at)}\r\nMessage-ID: {message_id}\r\n\r\nHello.\r\n"
+    line.begin(envelope, mime.encode())
     line.finish()
 
 
@@ -130,7 +132,7 @@ def test_the_outbox_tells_which_of_many_names_it_holds(data_dir):
     put_into_outbox("<old@paperboy.example>", at=BEFORE, letter_id=2)
     put_into_outbox("<unasked@paperboy.example>", at=FROZEN, letter_id=3)
     asked = {ID, "<old@paperboy.example>", "<not-there@paperboy.example>"}
-    assert Outbox(data_dir / "outbox").accepted(asked, FROZEN) == {ID}
+    assert Outbox(data_dir / "outbox").accepted(asked, FROZEN) == {ID: FROZEN}
 
 
 #: What a log says that reaches from before the letter to after it, and what that tells.
@@ -425,7 +427,7 @@ def test_an_oracle_that_is_none_is_refused(name, tmp_path):
 def test_the_log_tells_which_of_many_names_it_holds(log, tmp_path):
     log(named(NOW), queued(NOW), named(NOW, "<cut@paperboy.example>", "5A0C3"))
     asked = {ID, "<cut@paperboy.example>", "<not-there@paperboy.example>"}
-    assert PostfixLog(tmp_path / "mail.log").accepted(asked, BEFORE) == {ID}
+    assert PostfixLog(tmp_path / "mail.log").accepted(asked, BEFORE) == {ID: NOW}
 
 
 def test_an_oracle_that_is_asked_nothing_answers_nothing(tmp_path):

@@ -16,8 +16,8 @@ from tests.tables import everything
 
 pytestmark = pytest.mark.django_db
 
-#: Templates of the panel, of letters, and of the gallery, which only developers see.
-ELSEWHERE = ("admin/", "email/", "digest/gallery")
+#: Templates of the panel, and of letters.
+ELSEWHERE = ("admin/", "email/")
 MOST_QUERIES = 15
 SMALL, LARGE = {"width": 360, "height": 800}, {"width": 1280, "height": 900}
 #: What depends on width and colours; all else is the same in every corner.

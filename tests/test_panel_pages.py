@@ -32,12 +32,10 @@ OURS = (
     "admin_logentry_changelist",
     "auth_user_change",
     "digest_digest_change",
-    "digest_digest_promises",
     "index",
     "subscriptions_sending_changelist",
     "subscriptions_sending_stop",
     "subscriptions_subscriber_change",
-    "subscriptions_subscriber_letters",
     "subscriptions_subscriber_pause",
     "subscriptions_topic_change",
     "suppress_selected",
@@ -61,7 +59,7 @@ def shown(client):
     for name, route in sorted(routes()):
         answer = client.get(reverse(f"admin:{name}", kwargs=told(name, route)))
         is_page = answer.status_code == 200 and b"<body" in answer.content
-        if is_page and not name.endswith(("_preview", "_letter")):  # Letters: see test_readers.py.
+        if is_page and not name.endswith("_preview"):  # Letters: see test_readers.py.
             yield name, answer
     asked = {"action": "suppress_selected", "_selected_action": [reader("reader")]}
     url = reverse("admin:subscriptions_subscriber_changelist")
@@ -138,6 +136,20 @@ def test_where_the_keyboard_is_can_be_seen(panel, name):
     reached, unseen = page.evaluate(UNSEEN)
     assert reached > 10
     assert unseen == []
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(("width", "is_open"), [(1279, False), (1280, True), (1281, True)])
+def test_the_menu_is_open_where_there_is_room(panel, width, is_open):
+    page = panel("index", {"width": width, "height": 900})
+    menu, states = page.locator("#nav-sidebar"), ["visible", "hidden"]
+    first, then = states if is_open else reversed(states)
+    menu.wait_for(state=first)
+    page.get_by_text("dock_to_right").click()
+    menu.wait_for(state=then)
+    page.reload()
+    page.wait_for_function("typeof Alpine.$data(document.documentElement).sidebarOpen == 'boolean'")
+    menu.wait_for(state="hidden")  # Because it was closed, or again for want of room.
 
 
 #: How wide the first column is, boxes to tick left aside.

@@ -37,20 +37,6 @@ def test_of_many_words_the_heaviest_are_said_in_her_order():
 
 
 @pytest.mark.parametrize(
-    ("topic", "paper", "said"),
-    [
-        ("low-resource bread", "low resource bread", "low-resource bread"),
-        ("low-resource bread", "a resource for low bread", "low, resource, bread"),
-        ("bread-butter-oven", "bread butter oven", "bread-butter-oven"),
-        ("low resource bread", "low-resource bread", "low resource bread"),
-    ],
-)
-def test_what_she_wrote_with_a_hyphen_is_said_with_it(topic, paper, said):
-    (first,) = choices_of(follow(topic), [paper, "rice"])
-    assert ", ".join(first.terms) == said
-
-
-@pytest.mark.parametrize(
     ("paper", "terms"),
     [
         ("Graph neural networks predict molecules", ("graph neural networks", "molecules")),
@@ -70,32 +56,11 @@ def test_of_a_list_in_her_own_words_the_part_is_said_that_the_paper_is_about():
     assert first.topic == '"sour bread"'
 
 
-def test_of_a_long_list_in_her_own_words_the_part_is_said_too():
-    line = ", ".join([*(f"words of {number}" for number in range(30)), "sour bread"])
-    (first,) = choices_of(Profile((Interest(line[:200], line),)), ["sour bread", "stars"])
-    assert first.topic == "sour bread"
-
-
 @pytest.mark.parametrize("name", ["Baking", "ovens"])
 def test_of_a_topic_with_a_name_the_name_is_said(name):
     baking = Profile((Interest(name, 'ovens, "sour bread"'),))
     (first,) = choices_of(baking, ["sour bread", "stars"])
     assert first.topic == name
-
-
-def test_a_word_that_another_one_says_is_not_said_twice():
-    papers = ["in-context learning of rice", "bread"]
-    (first,) = choices_of(follow("in-context learning"), papers)
-    assert first.terms == ("in-context learning",)
-
-
-def test_a_light_word_comes_with_its_heavy_neighbour():
-    papers = [
-        "rice flour yeast bread oven",
-        *(f"bread {word}" for word in ("rice", "flour", "yeast")),
-    ]
-    (first, *_) = choices_of(follow("bread oven yeast flour rice"), papers)
-    assert first.terms[0] == "bread oven"
 
 
 # ---- Several topics
@@ -278,10 +243,6 @@ def test_what_she_must_not_get_is_no_relative(hide):
     assert not any(choice.relatives for choice in choices)
 
 
-def test_where_the_better_one_is_gone_its_relative_comes():
-    assert set(papers_of(follow("bread oven"), twins(), seen=[0])) == {1, 2}
-
-
 def test_short_texts_are_never_folded():
     papers = ["bread oven yeast"] * 5 + ["rice"]
     assert len(papers_of(follow("bread"), papers)) == 5
@@ -330,26 +291,12 @@ def test_mathematics_trends_beside_language_models():
     assert edition.trends[19] > 5 * edition.trends[0]
 
 
-def test_an_older_paper_needs_more_votes():
-    edition = edition_of(TfidfModel().fit([]), ["p"] * 9, ages=range(9), upvotes=[10] * 9)
-    assert (np.diff(edition.trends) < 0).all()
-    ages, votes = [0] * 5 + [6] * 5, [9, 2, 2, 2, 2, 9, 8, 8, 8, 8]
-    edition = edition_of(TfidfModel().fit([]), ["p"] * 10, ages=ages, upvotes=votes)
-    assert edition.trends[0] > edition.trends[5]
-
-
 def test_nothing_trends_where_nobody_voted():
     model = TfidfModel().fit(TITLES)
     assert not edition_of(model, TITLES).trends.any()
     voted = edition_of(model, TITLES, upvotes=[0, 5, 0, 2, 0, 0, 0, 0, 1]).trends
     assert list(np.flatnonzero(voted)) == [1, 3, 8]
     assert 0 < voted[voted > 0].min() <= voted.max() <= 1
-
-
-def test_who_follows_nothing_gets_what_trends():
-    choices = choices_of(Profile(size=2), upvotes=[0, 5, 0, 90, 0, 0, 0, 0, 20])
-    assert [choice.paper for choice in choices] == [3, 8]
-    assert {choice.basis for choice in choices} == {"trend"}
 
 
 def test_where_nobody_voted_the_newest_come_one_field_after_the_other():

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from digest.ranking.choice import choose
 from digest.ranking.explaining import words_behind_weights
 from digest.ranking.learning import (
     LEAST,
@@ -96,21 +95,6 @@ def test_one_paper_of_another_kind_does_not_lower_the_floor():
     assert with_another.floor > 0.9 * learn(model(), texts("baking", 12)).floor > LEAST * 1.3
 
 
-def test_less_of_one_theme_pushes_it_back_and_leaves_the_topic():
-    themes = {"traffic": (0, 8), "molecule": (8, 16)}
-    papers = [
-        f"graph networks of {theme} {corpora.words(100 * start, 6)} {corpora.words(2000, 6)} "
-        f"{corpora.words(1_000 + 20 * n, 20)}"
-        for theme, (start, end) in themes.items()
-        for n in range(start, end)
-    ]
-    fitted = TfidfModel().fit([*papers, *library()])
-    edition = edition_of(fitted, papers)
-    profile = follow("graph networks", learned=learn(fitted, [], [papers[15]]))
-    (chosen,) = choose(fitted, edition, [profile], [{15}])
-    assert {choice.paper for choice in chosen[:8]} == set(range(8))
-
-
 def test_papers_come_for_what_she_likes_alone_and_say_its_words():
     profile = follow("galaxy", learned=learn(model(), texts("baking")), size=30)
     choices = corpora.choices_of(profile, library(), model=model(), seen=of_subject("stars"))
@@ -174,34 +158,6 @@ def test_the_terms_are_told_without_the_rarest_first():
     assert max(learned.weights) not in learned.weights[:2]
 
 
-def test_terms_that_a_newer_model_does_not_have_are_left_out():
-    learned = learn(model(), texts("baking"))
-    with_more = Learned(
-        (*learned.terms, "qqq"), (*learned.weights, 0.9), learned.liked, learned.floor
-    )
-    editions = [
-        corpora.choices_of(follow("survey", learned=one), library(), model=model())
-        for one in (learned, with_more)
-    ]
-    assert [(c.paper, pytest.approx(c.score, abs=1e-3)) for c in editions[0]] == [
-        (c.paper, c.score) for c in editions[1]
-    ]
-    gone = Learned(("qqq", "zzz"), (0.6, 0.8), 5, 0.2)
-    assert papers_of(follow("bread", learned=gone), library(), model=model()) == papers_of(
-        follow("bread"), library(), model=model()
-    )
-
-
-def test_what_one_reader_teaches_changes_nothing_for_the_others():
-    edition = edition_of(model(), library())
-    plain = [follow("bread"), follow("galaxy, qubit", mutes=["photon"]), Profile()]
-    teaching = [follow("bread", learned=learn(model(), texts("stars"), texts("baking")))]
-    alone = choose(model(), edition, plain, [()] * 3)
-    together = choose(model(), edition, [plain[0], *teaching, *plain[1:]], [()] * 4)
-    assert [together[0], *together[2:]] == alone
-    assert together[1] != together[0]
-
-
 def test_who_said_nothing_has_learned_nothing():
     for learned in (learn(model(), []), learn(model(), ["qqq"], [""])):
         assert learned.terms == ()
@@ -209,11 +165,6 @@ def test_who_said_nothing_has_learned_nothing():
         assert papers_of(profile, library(), model=model()) == papers_of(
             follow("bread, galaxy"), library(), model=model()
         )
-
-
-def test_what_she_taught_is_the_same_each_time():
-    one, other = (learn(model(), texts("baking"), texts("stars")) for _ in range(2))
-    assert one == other
 
 
 def test_muted_is_muted_however_much_it_is_liked():

@@ -219,12 +219,9 @@ def test_what_is_not_clearly_an_acronym_stands_for_itself(papers):
 @pytest.mark.parametrize(
     ("acronym", "before", "long"),
     [
-        ("LLM", "we train large language models", "large language models"),
         ("LSTM", "a long short-term memory", "long short-term memory"),
         ("DNA", "of deoxyribonucleic acid", "deoxyribonucleic acid"),
-        ("AI", "of artificial intelligence", "artificial intelligence"),
         ("TM", "of topic attentive models", "topic attentive models"),
-        ("PPO", "by Proximal  Policy Optimization", "proximal policy optimization"),
         ("SSL", "such self-supervised learning", "self-supervised learning"),
         ("SL", "such self-supervised learning", "self-supervised learning"),
         ("RAG", "the bag", ""),
@@ -305,6 +302,10 @@ def test_no_array_holds_objects():
         assert all(array.dtype.kind in "iuf" for array in arrays.values())
 
 
+def joined(terms):
+    return np.frombuffer("\n".join(terms).encode(), dtype=np.uint8)
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -314,6 +315,7 @@ def test_no_array_holds_objects():
         {"format": np.array(np.inf)},
         {"terms": np.zeros(0, np.uint8)},
         {"terms": np.array([0xFF, 0xFE], np.uint8)},
+        {"terms": lambda terms: joined(terms.tobytes().decode().split("\n")[::-1])},
         {"words": np.zeros(0, np.uint8)},
         {"words": np.full(9, np.nan)},
         {"idf": np.array([1.0])},
@@ -352,14 +354,6 @@ def test_a_model_that_can_not_be_is_refused(damage):
     for name, change in damage.items():
         arrays[name] = change(arrays[name]) if callable(change) else change
     arrays = {name: array for name, array in arrays.items() if array is not None}
-    with pytest.raises(ValueError):  # noqa: PT011, some are refused in numpy's words
-        TfidfModel.from_arrays(arrays)
-
-
-def test_terms_that_are_not_in_order_are_refused():
-    arrays = corpora.model().to_arrays()
-    terms = arrays["terms"].tobytes().decode().split("\n")
-    arrays["terms"] = np.frombuffer("\n".join(terms[::-1]).encode(), dtype=np.uint8)
     with pytest.raises(ValueError):  # noqa: PT011, some are refused in numpy's words
         TfidfModel.from_arrays(arrays)
 

@@ -7,7 +7,6 @@ from digest.ranking.model import TfidfModel
 from digest.ranking.query import MAX_PARTS, MAX_TERMS, parts, queries
 from digest.ranking.tuning import Tuning
 from tests.corpora import (
-    DEFINING,
     choices_of,
     edition_of,
     follow,
@@ -122,40 +121,10 @@ def test_any_part_of_a_topic_will_do_and_the_best_one_counts():
     assert (first.score, first.terms) == (alone.score, alone.terms)
 
 
-def test_of_a_sentence_a_paper_must_have_most_of_what_weighs():
-    assert papers_of(follow("how do graph networks forecast traffic, and bread")) == [0]
-
-
-def test_what_a_paper_lacks_of_a_sentence_it_must_make_up_for_by_its_score():
-    """Both say three of the four words, one of them among many others."""
-    papers = ["bread oven yeast", f"bread oven yeast {words(0, 30)}", "flour", "rice", "sand"]
-    topic = "bread oven yeast flour"
-    assert papers_of(follow(topic), papers) == [0]
-    assert papers_of(follow(topic), [papers[0], f"{papers[1]} flour", *papers[2:]]) == [0, 1]
-
-
-def test_the_longer_a_sentence_is_the_fewer_of_its_words_are_enough():
-    papers = ["bread oven", "flour", "yeast", "rice", "sand"]
-    assert papers_of(follow("bread oven yeast flour"), papers) == []
-    assert papers_of(follow("bread oven yeast flour rice sand"), papers) == [0]
-
-
 def test_words_of_a_wish_are_not_what_it_is_about():
     assert papers_of(follow("I want to know more about papers on protein folding")) == [6]
     assert papers_of(follow("I need to understand and look especially at protein folding")) == [6]
     assert papers_of(follow("Curious: please send me things that deal with protein folding")) == [6]
-
-
-def test_in_two_or_three_words_the_words_of_a_wish_are_the_subject():
-    papers = ["tool use", "tools", "the use of bread", "rice"]
-    assert papers_of(follow("tool use"), papers) == [0]
-    assert [query.terms for query in queries("the best way to use new tools in an oven")] == [
-        ("tool", "oven")
-    ]
-    assert [query.terms for query in queries("new results of methods, recent studies")] == [
-        ("new", "result", "method"),
-        ("recent", "studi"),
-    ]
 
 
 @pytest.mark.parametrize(
@@ -207,20 +176,9 @@ def test_an_address_has_no_words(address):
     assert [query.terms for query in queries(f"{address}; as {address}, on bread")] == [("bread",)]
 
 
-def test_in_a_sentence_an_acronym_is_one_word_among_others():
-    papers = [*DEFINING, "large language models", "rice"]
-    assert 5 not in papers_of(follow("LLM that bake bread in ovens"), papers)
-
-
 def test_where_the_words_stand_together_a_paper_comes_first():
     papers = ["graph oven networks", "oven graph networks", "rice"]
     assert papers_of(follow("graph networks"), papers, ages=[0, 9, 0]) == [1, 0]
-
-
-def test_where_the_words_stand_apart_a_paper_must_say_more_of_them():
-    papers = [f"machine learning translates {words(0, n)}" for n in (10, 20)]
-    papers += [f"machine translation {words(100, 20)}", "rice"]
-    assert papers_of(follow("machine translation"), papers) == [0, 2]
 
 
 def test_below_the_floor_nothing_is_about_the_topic():

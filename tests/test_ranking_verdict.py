@@ -7,7 +7,6 @@ from digest.ranking.choice import DEFAULT, choose
 from digest.ranking.learning import Learned
 from digest.ranking.model import TfidfModel
 from digest.ranking.profile import Interest, Profile
-from digest.ranking.relevance import APART
 from digest.ranking.verdict import Verdict, judge
 from tests import corpora
 from tests.corpora import TITLES, edition_of, follow, library
@@ -40,48 +39,6 @@ def test_what_she_mutes_is_muted_by_the_topic_that_does_it():
     assert verdict(profile, 8).what == "chosen"
 
 
-def test_a_paper_on_the_idea_of_another_is_folded_into_it():
-    long = f"bread bread bread oven {corpora.words(0, 24)}"
-    papers = [*TITLES, long, f"{long} {corpora.word(70)}"]
-    folded = verdict(follow("bread oven", size=3), 10, papers)
-    assert (folded.what, folded.other) == ("folded", 9)
-    assert verdict(follow("bread oven"), 9, papers).what == "chosen"
-
-
-def test_what_better_papers_leave_no_room_for_is_crowded_out():
-    crowded = verdict(follow("neural networks", size=2), 0)
-    assert crowded.what == "crowded"
-    assert crowded.place > 2
-    assert crowded.of == 5
-
-
-def test_what_says_the_words_too_faintly_is_weak():
-    papers = [*TITLES, f"bread {corpora.words(0, 90)}"]
-    weak = verdict(follow("bread"), 9, papers)
-    assert (weak.what, weak.topic) == ("weak", "bread")
-    assert 0 < weak.score < weak.floor == DEFAULT.floor
-
-
-def test_what_says_two_words_apart_would_have_to_score_more():
-    weak = verdict(follow("bread oven"), 1, ["bread oven", f"bread {corpora.words(0, 20)} oven"])
-    assert weak.what == "weak"
-    assert DEFAULT.floor < weak.score < weak.floor
-
-
-def test_what_says_a_sentence_would_have_to_score_as_if_its_words_stood_apart():
-    said = f"bread oven yeast flour {corpora.words(0, 60)}"
-    weak = verdict(follow("bread oven yeast flour"), 1, ["bread oven yeast flour", said, "rice"])
-    assert weak.what == "weak"
-    assert DEFAULT.floor < weak.score < weak.floor == DEFAULT.floor + APART
-
-
-def test_what_lacks_a_word_of_a_sentence_would_have_to_score_more():
-    papers = ["bread oven yeast", f"bread oven yeast {corpora.words(0, 30)}", "flour", "rice"]
-    weak = verdict(follow("bread oven yeast flour"), 1, papers)
-    assert weak.what == "weak"
-    assert DEFAULT.floor < weak.score < weak.floor
-
-
 def test_what_lacks_words_of_the_topic_is_apart_by_these_words():
     apart = verdict(follow("qqq", "Graphs of Proteins"), 0)
     assert (apart.what, apart.topic, apart.missing) == (
@@ -97,13 +54,6 @@ def test_what_it_lacks_is_told_in_her_words_and_in_no_other_way_to_write_them():
     assert verdict(follow('"graphs of proteins"'), 0).missing == ("proteins",)
 
 
-def test_of_many_words_that_it_lacks_the_heaviest_are_told():
-    papers = [*TITLES, f"{corpora.words(0, 9)} bread", corpora.words(9, 9)]
-    apart = verdict(follow(f"bread ovens of {corpora.words(0, 9)}"), 7, papers)
-    assert apart.what == "apart"
-    assert apart.missing == ("ovens", *corpora.words(0, 3).split())
-
-
 def test_of_several_topics_the_nearest_is_told():
     papers = ["bread oven yeast", "rice", "bread", "bread graph"]
     assert verdict(follow("graph bread galaxy", "bread yeast rice"), 0, papers).topic == (
@@ -115,17 +65,6 @@ def test_of_several_topics_the_nearest_is_told():
 def test_what_nothing_that_she_follows_could_be_about_is_unasked(profile):
     papers = ["quark lepton", "bread oven"]
     assert verdict(profile, 0, papers, upvotes=[0, 3]) == Verdict("unasked", floor=DEFAULT.floor)
-
-
-def test_who_follows_nothing_is_told_of_the_place_among_what_trends():
-    profile = Profile(size=1)
-    first, second, third = (
-        verdict(profile, paper, ["quark", "bread", "rice"], upvotes=[0, 3, 9])
-        for paper in (2, 1, 0)
-    )
-    assert (first.what, first.place, first.of) == ("chosen", 1, 2)
-    assert (second.what, second.place) == ("crowded", 2)
-    assert third.what == "unasked"
 
 
 @pytest.mark.parametrize(

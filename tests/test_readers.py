@@ -12,7 +12,6 @@ from typing import NamedTuple
 import pytest
 
 from digest.models import Digest, Feedback, Observation, PaperEvent, Pick
-from subscriptions import registry
 from subscriptions.post import office
 from tests import make, services
 from tests.make import NOW
@@ -122,7 +121,7 @@ def composed(kept, settings):
     def compose(name):
         if name not in kept:
             letter = LETTERS[name]()
-            kept[name] = registry.composed(letter, NOW)
+            kept[name] = make.composed(letter, NOW)
         return kept[name]
 
     return compose

@@ -9,16 +9,15 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from digest import editions, home_page, planning
-from digest.models import Digest
-from subscriptions import signup
+from digest import fitting, planning
+from subscriptions import links, signup
 from subscriptions.admin import acts
 from subscriptions.models import Letter, Subscriber, Topic
-from subscriptions.post import delivery, ledger
 from tests import make
 from tests.make import NOW
 from tests.pages import text_of
 from tests.panel import SUBSCRIBERS, act_on, form_of, page, planned_digest
+from tests.tables import everything
 
 pytestmark = pytest.mark.django_db
 
@@ -201,23 +200,6 @@ def test_her_mailbox_gets_no_more_letters_from_operators_than_from_strangers(pan
     assert reader.letters.filter(kind="link").count() == 3
 
 
-def test_the_day_that_failed_is_planned_anew_and_the_day_that_was_sent_is_not(panel):
-    digest = planned_digest()
-    ledger.end([digest.letter], "failed", "refused: 554 no", NOW)
-    assert "Planned anew: 1." in act_on(panel, digest.subscriber, "plan_anew")
-    digest.letter.refresh_from_db()
-    assert digest.letter.state == "planned"
-    assert LogEntry.objects.get().get_change_message() == "Planned the digest of 2026-06-01 anew."
-    delivery.deliver_due(lambda: NOW)
-    text = text_of(page(panel, digest.subscriber))
-    assert "not planned anew: it was sent on 1 Jun 2026" in text
-    url = reverse("admin:subscriptions_subscriber_plan_anew", args=[digest.subscriber.pk])
-    assert panel.post(url, {"_form_submitted": "on"}).status_code == 403
-    many = {"action": "plan_anew_selected", "_selected_action": [digest.subscriber.pk]}
-    answered = panel.post(reverse(SUBSCRIBERS), many | {"confirmed": "yes"}, follow=True)
-    assert "Not planned anew: 1. It was sent on" in text_of(answered)
-
-
 def select(panel, act, readers):
     """Do it to several readers from the list. Return what the list says then."""
     told = {"action": f"{act}_selected", "_selected_action": [one.pk for one in readers]}
@@ -234,33 +216,43 @@ def test_for_whom_there_is_no_time_is_left_as_he_is_and_it_is_said(panel, monkey
     assert LogEntry.objects.count() == 1
 
 
-def test_papers_of_a_long_time_are_read_once_for_all_whose_day_is_planned_anew(panel, monkeypatch):
-    make.paper("Sparse attention for long documents")
-    long_ago, topic = NOW - timedelta(days=20), make.topic("Sparse attention")
-    readers = [
-        make.subscriber(topics=[topic], confirmed_at=NOW - timedelta(days=40)) for _ in range(3)
-    ]
-    for reader in readers:
-        moments = {"created_at": long_ago, "closes_at": long_ago, "ended_at": long_ago}
-        had = reader.letters.create(kind="digest", state="accepted", day=long_ago.date(), **moments)
-        Digest.objects.create(subscriber=reader, day=had.day, letter=had)
-    planning.plan(NOW)
-    ledger.end(Letter.objects.filter(day=NOW.date()), "failed", "refused: 554 no", NOW)
-    made, make_issue = [], editions._make
-    monkeypatch.setattr(editions, "_make", lambda *told: made.append(told[1]) or make_issue(*told))
-    assert "Planned anew: 3." in select(panel, "plan_anew", readers)
-    assert made == [30]
-    select(panel, "plan_anew", readers)
-    assert editions._name(30) not in editions._last
+def preview_of(panel, reader):
+    return panel.get(reverse("admin:subscriptions_subscriber_preview", args=[reader.pk]))
 
 
-def test_when_many_look_nothing_is_planned_anew_and_it_is_said(panel, monkeypatch):
+@pytest.mark.parametrize(
+    "fields",
+    [{}, {"confirmed": False}, {"unsubscribed_at": NOW}, {"suppressed_at": NOW}],
+    ids=["active", "pending", "unsubscribed", "suppressed"],
+)
+def test_the_preview_of_a_digest_writes_nothing_and_acts_for_nobody(panel, fields):
+    make.paper("Sparse attention for <long> documents")
+    reader = make.subscriber(interests="sparse attention", **fields)
+    fitting.fit(NOW)
+    before = everything()
+    answer = preview_of(panel, reader)
+    assert "Sparse attention for &lt;long&gt; documents" in answer.text
+    for purpose in ("preferences", "unsubscribe", "feedback"):
+        assert links.token(purpose, reader.public_id) not in answer.text
+    policy = set(answer["Content-Security-Policy"].split("; "))
+    assert {"sandbox", "default-src 'none'", "frame-ancestors 'self'"} <= policy
+    assert everything() == before
+
+
+def test_the_preview_of_a_day_that_was_planned_is_the_digest_that_was_planned(panel):
     digest = planned_digest()
-    ledger.end([digest.letter], "failed", "refused: 554 no", NOW)
-    monkeypatch.setattr(home_page, "PATIENCE", 0)
-    with home_page.turn(), home_page.turn():
-        assert "Many are looking" in select(panel, "plan_anew", [digest.subscriber])
-    assert "Planned anew: 1." in select(panel, "plan_anew", [digest.subscriber])
+    make.paper("Sparse attention that came later")
+    text = preview_of(panel, digest.subscriber).text
+    assert "Sparse attention for &lt;long&gt; documents" in text
+    assert "came later" not in text
+
+
+def test_the_preview_says_why_there_is_none(panel):
+    make.paper("Bread")
+    reader = make.subscriber(interests="graphs")
+    assert "There is no model yet." in preview_of(panel, reader).text
+    fitting.fit(NOW)
+    assert preview_of(panel, reader).text == "Today's digest has no papers."
 
 
 def test_her_page_tells_day_by_day_what_she_got_and_why_nothing_came(panel):

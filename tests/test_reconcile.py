@@ -1,19 +1,20 @@
 """After a restored backup: what left in the lost hours stays so, and nothing else is touched."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
 from django.core.management import CommandError, call_command
 
 from digest import planning
-from digest.models import Digest, Pick
+from digest.models import Digest, Paper, Pick
 from subscriptions import mail, registry, signup
 from subscriptions.models import Letter, LetterEvent, LetterFact, Subscriber
 from subscriptions.post import delivery, ledger, message_ids, sending, sweeper
 from subscriptions.post import reconcile as reconciling
 from subscriptions.post.clock import running_from
 from subscriptions.post.journal import Entry, Journal
-from subscriptions.post.reconcile import Refused, reconcile
+from subscriptions.post.reconcile import Evidence, Refused, reconcile
 from subscriptions.signup import Door
 from tests import make
 from tests.make import NOW
@@ -46,7 +47,9 @@ def composed(monkeypatch):
     """Compose in a word what takes templates elsewhere."""
 
     def compose(letter, now):
-        return mail.Content.of("Papers", "Hello.\n", "<p>Hello.</p>", mail.headers("digest", "x"))
+        headers = mail.headers("digest", "x")
+        content = mail.Content.of("Papers", "Hello.\n", "<p>Hello.</p>", headers)
+        return replace(content, item_ids=[pick.paper_id for pick in letter.digest.picks.all()])
 
     for kind in ("digest", "welcome"):
         monkeypatch.setitem(registry.composers, kind, make.one_by_one(compose))
@@ -103,6 +106,53 @@ def test_letters_whose_rows_were_lost_do_not_leave_again(sent):
     assert [one.became for one in LetterEvent.objects.all()] == ["accepted"] * 3
 
 
+@pytest.mark.parametrize("lacks_papers", [False, True])
+def test_papers_that_were_sent_in_lost_hours_do_not_come_again(sent, lacks_papers):
+    readers(2)
+    run()
+    restore(lose_rows)
+    papers = list(Paper.objects.all())
+    if lacks_papers:
+        Paper.objects.all().delete()
+    reconcile(LATER, BACKUP)
+    if lacks_papers:
+        Paper.objects.bulk_create(papers)  # They are harvested again.
+    new = make.paper("Graphs of the next day", day=(NOW + DAY).date())
+    resume()
+    run(NOW + DAY)
+    next_day = Pick.objects.filter(digest__day=new.day)
+    assert [pick.paper for pick in next_day] == [new, new]
+
+
+def test_papers_that_the_journal_names_are_picks_of_the_lost_day(settings):
+    with MailServer() as server:
+        settings.EMAIL_URL = server.url
+        readers(2)
+        run()
+    had = set(Pick.objects.values_list("subscriber", "paper"))
+    restore(lose_rows)
+    assert reconcile(LATER, BACKUP).unlisted == 0
+    assert set(Pick.objects.values_list("subscriber", "paper")) == had
+    assert not Digest.objects.filter(recovered__isnull=False).exists()
+
+
+def test_of_a_journal_without_items_what_was_new_is_not_picked_again(settings, data_dir):
+    """An older version wrote it."""
+    settings.EMAIL_URL = "smtp://127.0.0.1:1"
+    (reader,) = readers(1)
+    planning.plan(NOW)
+    name = message_ids.of(Letter.objects.get())
+    journal = Journal(data_dir / "journal")
+    journal.write([Entry(1, 1, name, "250 ok", NOW.isoformat())])
+    journal.leave()
+    restore(lose_rows)
+    assert reconcile(NOW + DAY, BACKUP).unlisted == 1
+    assert Digest.objects.get().recovered == {"until": "2026-06-01"}
+    new = make.paper("Graphs of the next day", day=(NOW + DAY).date())
+    _, planned = planning.preview(reader, new.day, NOW + DAY)
+    assert [pick.paper_id for pick in planned] == [new.pk]
+
+
 def test_without_it_they_would(sent):
     """What the other tests prevent does happen."""
     readers(3)
@@ -129,7 +179,7 @@ def test_letters_that_waited_in_the_backup_do_not_leave_again(sent):
 
 def next_day_passes():
     """Plan and sweep on the next day, as beat and cron do whether or not sending is stopped."""
-    make.paper("Graphs of the next day")
+    make.paper("Graphs of the next day", day=(NOW + DAY).date())
     planning.plan(NOW + DAY)
     sweeper.sweep(NOW + DAY)
 
@@ -290,7 +340,8 @@ def test_a_reader_who_is_erased_meanwhile_stays_so(sent):
     restore(lose_rows)
     lost = reconciling._lost_days(BACKUP, LATER)
     Subscriber.objects.filter(pk=one.pk).delete()
-    reconciling._write_down({name: day for name, day in lost.items() if day.day == NOW.date()}, NOW)
+    known = {name: Evidence(NOW) for name, day in lost.items() if day.day == NOW.date()}
+    reconciling._write_down({name: lost[name] for name in known}, known, NOW)
     assert Letter.objects.get().subscriber == other
 
 

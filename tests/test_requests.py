@@ -1,5 +1,8 @@
 """Requests that no page could read."""
 
+import encodings
+import time
+
 import pytest
 from django.core.files.uploadhandler import MemoryFileUploadHandler
 from django.test import Client
@@ -9,10 +12,10 @@ from subscriptions.models import Subscriber
 pytestmark = pytest.mark.django_db
 
 
-def in_parts(charset="", disposition='form-data; name="email"'):
+def in_parts(parameters="", disposition='form-data; name="email"'):
     """Return a body in multipart, with its content type, for Client.generic."""
     body = f"--b\r\nContent-Disposition: {disposition}\r\n\r\nyou@example.org\r\n--b--\r\n"
-    return {"data": body, "content_type": f"multipart/form-data; boundary=b{charset}"}
+    return {"data": body, "content_type": f"multipart/form-data; boundary=b{parameters}"}
 
 
 @pytest.fixture
@@ -21,18 +24,48 @@ def visitor():
     return Client(raise_request_exception=False)
 
 
-@pytest.mark.parametrize("charset", ["", "; charset=utf-8", "; charset=UTF8", "; charset=klingon"])
-def test_a_form_in_parts_is_read(visitor, charset):
-    assert visitor.generic("POST", "/subscribe/", **in_parts(charset)).status_code == 200
+@pytest.mark.parametrize("parameters", ["", "; charset=utf-8", '; Charset="UTF8"', "; x*=y''z"])
+def test_a_form_in_parts_is_read(visitor, parameters):
+    assert visitor.generic("POST", "/subscribe/", **in_parts(parameters)).status_code == 200
     assert Subscriber.objects.get().email == "you@example.org"
 
 
-@pytest.mark.parametrize("charset", ["hex", "idna", "zlib", "undefined", "utf-16", "punycode"])
+def test_an_encoded_form_that_names_its_charset_is_read(visitor):
+    form = "application/x-www-form-urlencoded; charset=UTF-8"
+    response = visitor.generic("POST", "/subscribe/", "email=you@example.org", form)
+    assert response.status_code == 200
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        *["; charset=hex", "; charset=idna", "; charset=utf-16", "; charset=klingon"],
+        *["; charset*=utf-8''a%00b", "; charset*=foo''abc", "; charset*0=he; charset*1=x"],
+        f"; a={'b' * 12_000}",
+    ],
+    ids=lambda parameters: parameters[:30],
+)
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_text_by_an_odd_codec_is_refused(visitor, method, charset):
-    response = visitor.generic(method, "/subscribe/", **in_parts(f"; charset={charset}"))
+def test_text_by_an_odd_codec_is_refused(visitor, method, parameters):
+    response = visitor.generic(method, "/subscribe/?a=b", **in_parts(parameters))
     assert response.status_code == 400
     assert not Subscriber.objects.exists()
+
+
+def test_no_codec_that_a_visitor_names_is_looked_up(visitor):
+    for n in range(20):
+        visitor.get("/nowhere/", headers={"content-type": f"text/plain; charset=klingon{n}"})
+    names = "".join(f"; a*=klingon-of-a-part{n}''b" for n in range(20))
+    parts = in_parts(disposition=f'form-data; name="email"{names}')
+    assert visitor.generic("POST", "/subscribe/", **parts).status_code == 400
+    assert not [name for name in encodings._cache if name.startswith("klingon")]
+
+
+def test_a_codec_that_takes_seconds_takes_none(visitor):
+    header = {"content-type": "text/plain; charset=punycode"}
+    begun = time.process_time()
+    visitor.get("/nowhere/", query_params={"q": "-" + "a" * 240_000}, headers=header)
+    assert time.process_time() - begun < 0.5
 
 
 @pytest.mark.parametrize("kind", ["multipart/form-data; boundary=b", "text/plain", ""])

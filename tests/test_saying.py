@@ -169,27 +169,12 @@ def test_all_that_she_said_can_be_taken_back_on_one_page_or_the_next(client, mon
     assert 'rel="next" href="?page=2"' in first.content.decode()
 
 
-def test_what_one_says_is_hers_alone_and_of_that_paper():
-    one, other = reader(), reader()
-    paper, another = make.paper("Bread"), make.paper("Roads")
-    say(one, "save", paper)
-    said = [steering.said(*asked) for asked in ((one, paper), (other, paper), (one, another))]
-    assert said == ["save", "", ""]
-    assert list(steering.saved(other)) == []
-
-
-def test_who_said_nothing_is_not_asked_to_take_it_back(client):
+def test_what_was_never_said_is_not_offered_to_be_taken_back_and_taking_it_back_is_no_news(client):
     paper, someone = make.paper(), reader()
-    asked = {"paper": paper.pk, "value": "clear"}
-    page = text_of(client.get(address("feedback", someone), asked))
+    before, sent = everything(), {"paper": paper.pk, "value": "clear"}
+    page = text_of(client.get(address("feedback", someone), sent))
     assert "Take it back" not in page
     assert "More, less or save" in page
-
-
-def test_taking_back_what_was_never_said_is_no_news(client):
-    paper, someone = make.paper(), reader()
-    before = everything()
-    sent = {"paper": paper.pk, "value": "clear"}
     assert client.post(address("feedback", someone), sent).status_code == 200
     assert everything() == before
 

@@ -271,8 +271,13 @@ def test_a_letter_that_waits_tells_what_for():
     assert status.of_letter(waiting, NOW).startswith("It waits: sending was stopped")
 
 
-def test_every_state_and_every_fact_has_words():
-    assert set(status.TOLD) == set(Letter.State)
+@pytest.mark.parametrize("state", Letter.State)
+def test_every_state_has_words(state):
+    moments = dict.fromkeys(["lease_until", "left_at", "ended_at"], NOW)
+    assert status.of_letter(letter(state=state, **moments), NOW)
+
+
+def test_every_fact_has_words():
     assert set(status.FACTS) == set(LetterFact.Kind)
 
 

@@ -1,6 +1,7 @@
 """The whole service as one process: its port, its web server, and how it stops."""
 
 import email.policy
+import http.client
 import os
 import re
 import signal
@@ -86,6 +87,7 @@ def test_serve_takes_a_stranger_from_sign_up_to_her_digest(tmp_path):
         wait_for(lambda: answers(port), 60)
         assert refuses_a_large_body(port)
         assert sends_no_body_for_head(port)
+        assert refuses_odd_codecs(port)
         with slow_clients(port, 40):  # Many more than it has threads.
             wishes = {"email": "stranger@example.org", "interests": "graph neural networks"}
             post(port, "/subscribe/", **wishes)
@@ -101,12 +103,31 @@ def test_serve_takes_a_stranger_from_sign_up_to_her_digest(tmp_path):
             os.killpg(service.pid, signal.SIGKILL)
             service.wait()
         log.close()
-    assert "stranger@example.org" not in (tmp_path / "log").read_text()
+    said = (tmp_path / "log").read_text()
+    assert "stranger@example.org" not in said
+    assert "Traceback" not in said
     with closing(sqlite3.connect(tmp_path / "paperboy.sqlite3")) as database:
         seen = database.execute(
             "SELECT DISTINCT ip FROM subscriptions_consent WHERE ip IS NOT NULL"
         )
         assert seen.fetchall() == [("198.51.100.9",)]
+
+
+def test_gunicorn_refuses_odd_codecs(tmp_path):
+    port = free_port()
+    command = ["gunicorn", "config.wsgi", "--bind", f"127.0.0.1:{port}", "--no-control-socket"]
+    environment = {"PATH": os.environ["PATH"], "DATA_DIR": str(tmp_path)}
+    with (tmp_path / "log").open("wb") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", *command], cwd=ROOT, env=environment, stdout=log, stderr=log
+        )
+    try:
+        wait_for(lambda: not is_free(port), 30)
+        assert refuses_odd_codecs(port)
+    finally:
+        server.terminate()
+        server.wait()
+    assert "Traceback" not in (tmp_path / "log").read_text()
 
 
 def test_what_serve_answers_to_head_has_no_body_and_is_closed_all_the_same(rf):
@@ -160,6 +181,28 @@ def sends_no_body_for_head(port):
         with connection.makefile("rb") as answers:
             _, _, rest = answers.read().partition(b"\r\n\r\n")
     return rest.startswith(b"HTTP/1.1 200 ") and rest.endswith(b"\r\n\r\n")
+
+
+def refuses_odd_codecs(port):
+    """Return whether requests that name a codec are refused, by the application or the server."""
+    for content_type, query in [
+        *[("text/plain; charset=hex", "a"), ("text/plain; charset=klingon", "a")],
+        *[("text/plain; charset*=utf-8''a%00b", ""), ("text/plain; charset*=foo''abc", "")],
+        ("text/plain; charset=punycode", "-" + "a" * 3_000),
+    ]:
+        status, headers = get(port, f"/?q={query}", content_type)
+        if status != 400 or "Content-Security-Policy" not in headers:
+            return False
+    assert get(port, "/", "a" * 12_000)[0] in (400, 431)
+    assert get(port, "/?q=" + "a" * 20_000, "")[0] in (414, 431)
+    return get(port, "/robots.txt", "text/plain; charset=utf-8")[0] == 200
+
+
+def get(port, path, content_type):
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
+        connection.request("GET", path, headers={"Content-Type": content_type})
+        answer = connection.getresponse()
+        return answer.status, answer.headers
 
 
 @contextmanager

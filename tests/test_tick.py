@@ -66,26 +66,22 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(outbox, capsys):
 
 
 @pytest.mark.django_db
-def test_while_sending_is_stopped_a_dry_run_plans_and_delivers_nothing(capsys):
+@pytest.mark.parametrize(
+    ("halt", "planned"),
+    [
+        (lambda: sending.stop("Ada", NOW), "no digest would be planned."),
+        (lambda: sending.trip("unreachable", "away", NOW), "1 digest would be planned, 0 would"),
+    ],
+    ids=["sending is stopped", "the mail server is away"],
+)
+def test_while_nothing_can_be_sent_a_dry_run_delivers_nothing(capsys, halt, planned):
     make.paper("Graphs")
     make.subscriber(interests="graphs")
     write_confirmation()
-    sending.stop("Ada", NOW)
+    halt()
     call_command("tick", now=NOW, dry_run=True)
     said = capsys.readouterr().out
-    assert "1 subscriber is due: no digest would be planned." in said
-    assert "1 letter that waits already would go on waiting." in said
-
-
-@pytest.mark.django_db
-def test_while_the_mail_server_is_away_a_dry_run_plans_but_delivers_nothing(capsys):
-    make.paper("Graphs")
-    make.subscriber(interests="graphs")
-    write_confirmation()
-    sending.trip("unreachable", "the mail server is away", NOW)
-    call_command("tick", now=NOW, dry_run=True)
-    said = capsys.readouterr().out
-    assert "1 subscriber is due: 1 digest would be planned, 0 would" in said
+    assert f"1 subscriber is due: {planned}" in said
     assert "1 letter that waits already would go on waiting." in said
 
 

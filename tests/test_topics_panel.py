@@ -1,21 +1,18 @@
-"""Topics in the panel: what matches while one is written, who follows, and two that become one."""
+"""Topics in the panel: what matches while one is written, who follows, and what was merged."""
 
 from datetime import timedelta
 
 import pytest
-from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 
 from digest import fitting, home_page
 from digest.models import FittedModel
-from subscriptions import merging
-from subscriptions.models import Topic, TopicPreference
+from subscriptions.models import Topic
 from tests import make
 from tests.make import NOW
 from tests.pages import text_of
-from tests.test_merging import preferences_of
 
 pytestmark = pytest.mark.django_db
 
@@ -216,76 +213,9 @@ def test_what_a_reader_wrote_is_shown_to_who_may_see_readers():
         assert panel.get(url).status_code == (200 if is_shown else 404)
 
 
-# ---- Two that become one
-
-
-def merge(panel, topics, into=None, **sent):
-    data = {"action": "merge_selected", "_selected_action": [topic.pk for topic in topics]}
-    if into is not None:
-        data["into"] = into.pk
-    return panel.post(TOPICS, data | sent)
-
-
-def test_a_merge_says_what_will_happen_and_waits_for_a_yes(panel):
-    old, stays = make.topic("Old"), make.topic("Stays")
-    make.subscriber(topics=[old])
-    make.subscriber(topics=[old], muted=[stays])
-    for _ in range(3):
-        make.subscriber(topics=[stays])
-    response = merge(panel, [old, stays])
-    assert response.context["form"]["into"].value() == stays.pk
-    text = text_of(merge(panel, [old, stays], stays))
-    assert "Old : 2 follow it and 0 mute it" in text
-    assert "1 of them have both topics" in text
-    assert "1 follow one and mute the other" in text
-    merge(panel, [old, stays], stays, confirmed=old.pk)  # Another was chosen after that was read.
-    assert Topic.objects.curated().count() == 2
-    assert TopicPreference.objects.filter(topic=old).count() == 2
-
-
-def test_followers_move_and_the_stronger_of_two_stances_is_kept(panel):
-    old, stays = make.topic("Old"), make.topic("Stays")
-    alone = make.subscriber(topics=[old])
-    muting = make.subscriber(muted=[old])
-    both = make.subscriber(topics=[old, stays])
-    both.preferences.filter(topic=old).update(weight=3)
-    mutes_old = make.subscriber(topics=[stays], muted=[old])
-    mutes_new = make.subscriber(topics=[old], muted=[stays])
-    response = merge(panel, [old], stays, confirmed=stays.pk)
-    assert response.url == change_page(stays)
-    assert preferences_of(alone) == [("Stays", "follow", 1)]
-    assert preferences_of(muting) == [("Stays", "mute", 1)]
-    assert preferences_of(both) == [("Stays", "follow", 3)]
-    assert preferences_of(mutes_old) == [("Stays", "mute", 1)]
-    assert preferences_of(mutes_new) == [("Stays", "mute", 1)]
-    told = [(str(entry), entry.get_change_message()) for entry in LogEntry.objects.all()]
-    assert {message for _, message in told} == {"Merged into “Stays”.", "Took in “Old”."}
-    assert "Old" not in text_of(panel.get(TOPICS)).replace("Took in “Old”", "")
-    assert "Old Stays Old" in text_of(panel.get(TOPICS, {"owner": "merged"}))
-
-
-def test_readers_own_topics_are_no_part_of_a_merge(panel):
-    reader, house = make.subscriber(interests="bread"), make.topic("Bread")
-    own = Topic.objects.get(owner=reader)
-    data = {"action": "merge_selected", "_selected_action": [own.pk], "into": house.pk}
-    response = panel.post(f"{TOPICS}?owner=all", data | {"confirmed": house.pk}, follow=True)
-    assert "Readers&#x27; own topics" in response.content.decode()
-    with pytest.raises(merging.NoSuchTopic):
-        merging.merge([house], own)
-    merging.merge([own], house)
-    assert preferences_of(reader) == [("bread", "follow", 1)]
-
-
-def test_only_who_may_delete_topics_merges_them():
-    old, stays = make.topic("Old"), make.topic("Stays")
-    merge(panel_of("view_topic", "change_topic"), [old], stays, confirmed=stays.pk)
-    assert Topic.objects.curated().count() == 2
-    merge(panel_of("change_topic", "delete_topic"), [old], stays, confirmed=stays.pk)
-    assert Topic.objects.curated().get() == stays
-
-
 def test_what_was_merged_can_be_seen_and_not_changed(panel):
-    old, stays = make.topic("Old"), make.topic("Stays")
-    merging.merge([old], stays)
+    old = make.topic("Old", merged_into=make.topic("Stays"))
+    assert "Old Stays Old" in text_of(panel.get(TOPICS, {"owner": "merged"}))
+    assert "Old" not in text_of(panel.get(TOPICS))
     assert "Stays" in text_of(panel.get(change_page(old)))
     assert panel.post(change_page(old), {"name": "x"}).status_code == 403

@@ -8,35 +8,26 @@ from threading import Event
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
+from django.core import signing
 from django.db import IntegrityError, connection
 from django.db.models.sql import DeleteQuery
 from django.test import Client
 from django.urls import reverse
 
-from digest.models import Digest, Pick
-from subscriptions import changing, erasing, forms, links, merging, signup
+from subscriptions import changing, erasing, forms, links, signup
 from subscriptions.models import Letter, Sending, Subscriber, Topic, TopicPreference
 from subscriptions.wishes import Wishes
 from tests import make
 from tests.make import NOW
 from tests.panel import form_of
-from tests.promised import broken
-from tests.test_replanning import LATER, State, ended
-from tests.test_replanning import reader as reader_with_digest
 from tests.threads import at_once, errors_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 rounds = pytest.mark.usefixtures("again")
-PACK = """format = 1
-[[topic]]
-slug = "reefs"
-name = "Reefs"
-query = "coral reefs"
-[[topic]]
-slug = "graphs"
-name = "Graphs"
-query = "graph networks"
+PACK = """
+- {slug: reefs, name: Reefs, query: coral reefs}
+- {slug: graphs, name: Graphs, query: graph networks}
 """
 
 
@@ -58,14 +49,10 @@ class Operator:
         assert answer.status_code < 500, answer.exc_info
         return answer.status_code
 
-    def merge(self, topics, into):
-        sent = {"action": "merge_selected", "_selected_action": [one.pk for one in topics]}
-        url = reverse("admin:subscriptions_topic_changelist")
-        return self.send(url, sent | {"into": into.pk, "confirmed": into.pk})
-
     def take_in(self, pack):
-        url = reverse("admin:subscriptions_topic_import_pack")
-        return self.send(url, {"pack": pack, "confirmed": "yes"})
+        sent = {"import_file_name": signing.dumps(pack, salt="import"), "format": "0"}
+        url = reverse("admin:subscriptions_topic_process_import")
+        return self.send(url, sent | {"original_file_name": "topics.yaml"})
 
 
 @pytest.fixture(params=[0, *(pytest.param(one, marks=pytest.mark.nightly) for one in range(1, 9))])
@@ -91,28 +78,6 @@ def trail():
     return [entry.get_change_message() for entry in LogEntry.objects.order_by("pk")]
 
 
-def test_two_plan_the_same_day_anew_and_it_is_planned_once(ada, bob, clock):
-    subscriber = reader_with_digest()
-    ended(subscriber, State.FAILED, "refused: no")
-    clock.now = LATER
-    both(*(partial(one.act, subscriber, "plan_anew") for one in (ada, bob)))
-    assert Letter.objects.get().state == "planned"
-    assert Pick.objects.count() == 2
-    assert trail() == ["Planned the digest of 2026-06-01 anew."]
-    assert broken(LATER) == {}
-
-
-@rounds
-def test_one_erases_a_reader_while_another_plans_her_day_anew(ada, bob, clock):
-    subscriber = reader_with_digest()
-    ended(subscriber, State.FAILED, "refused: no")
-    clock.now = LATER
-    both(partial(ada.act, subscriber, "plan_anew"), partial(bob.act, subscriber, "erase"))
-    assert not Subscriber.objects.exists()
-    assert not Digest.objects.exists()
-    assert_forgotten()
-
-
 def assert_forgotten():
     rows = [str(row) for row in LogEntry.objects.values_list("object_repr", "change_message")]
     assert not [row for row in rows if "@example.org" in row]
@@ -136,30 +101,24 @@ def test_one_erases_a_reader_while_another_does_something_else_to_her(ada, bob, 
     assert LogEntry.objects.filter(action_flag=3).count() == 1
 
 
-def test_who_was_erased_before_an_act_is_told_of_and_nothing_else_happens(ada, monkeypatch):
+@pytest.mark.parametrize("is_before", [True, False])
+def test_who_was_erased_before_or_after_an_act_is_not_named_in_the_trail(
+    ada, monkeypatch, is_before
+):
     subscriber, pause = make.subscriber("reader@example.org"), changing.pause
 
-    def erase_first(whom, until, *, now):
-        erasing.erase(whom, now=now)
-        return pause(whom, until, now=now)
-
-    monkeypatch.setattr(changing, "pause", erase_first)
-    ada.act(subscriber, "pause", until="2026-06-20")
-    page = ada.client.get(reverse("admin:subscriptions_subscriber_changelist"))
-    assert "Not paused: 1. They were erased meanwhile." in page.content.decode()
-    assert not LogEntry.objects.exists()
-
-
-def test_who_was_erased_before_the_trail_told_of_her_is_not_named_there(ada, monkeypatch):
-    subscriber, pause = make.subscriber("reader@example.org"), changing.pause
-
-    def erase_after(whom, until, *, now):
+    def pause_and_erase(whom, until, *, now):
+        if is_before:
+            erasing.erase(whom, now=now)
         is_paused = pause(whom, until, now=now)
-        erasing.erase(whom, now=now)
+        if not is_before:
+            erasing.erase(whom, now=now)
         return is_paused
 
-    monkeypatch.setattr(changing, "pause", erase_after)
+    monkeypatch.setattr(changing, "pause", pause_and_erase)
     ada.act(subscriber, "pause", until="2026-06-20")
+    page = ada.client.get(reverse("admin:subscriptions_subscriber_changelist")).content.decode()
+    assert ("Not paused: 1. They were erased meanwhile." in page) is is_before
     assert not LogEntry.objects.exists()
 
 
@@ -244,30 +203,6 @@ def test_a_reader_changes_her_topics_while_her_page_is_saved(ada):
 
 
 @rounds
-def test_two_merge_topics_crosswise_and_one_stays_with_all_readers(ada, bob):
-    first, second = make.topic("First"), make.topic("Second")
-    readers = [make.subscriber(topics=[first]) for _ in range(20)]
-    readers += [make.subscriber(topics=[first, second]) for _ in range(20)]
-    readers += [make.subscriber(topics=[second]) for _ in range(20)]
-    both(partial(ada.merge, [first], second), partial(bob.merge, [second], first))
-    merging.move_followers()
-    stays = Topic.objects.curated().get()
-    assert [[one.topic for one in each.preferences.all()] for each in readers] == 60 * [[stays]]
-
-
-@rounds
-def test_two_merge_topics_in_a_row_and_the_last_has_all_readers(ada, bob):
-    first, second, third = (make.topic(name) for name in ("First", "Second", "Third"))
-    readers = [make.subscriber(topics=[one]) for one in 20 * [first, second, third]]
-    both(partial(ada.merge, [first], second), partial(bob.merge, [second], third))
-    merging.move_followers()
-    topics = {one.topic for each in readers for one in each.preferences.all()}
-    assert topics == set(Topic.objects.curated()) - (set() if first in topics else {first})
-    assert sum(each.preferences.count() for each in readers) == 60
-    assert not Topic.objects.merged().filter(preferences__isnull=False).exists()
-
-
-@rounds
 def test_two_take_the_same_pack_in_and_each_topic_is_there_once(ada, bob):
     both(*(partial(one.take_in, PACK) for one in (ada, bob)))
     assert sorted(Topic.objects.values_list("slug", flat=True)) == ["graphs", "reefs"]
@@ -276,20 +211,11 @@ def test_two_take_the_same_pack_in_and_each_topic_is_there_once(ada, bob):
 
 @rounds
 def test_two_take_in_packs_that_change_the_same_topics_the_other_way_round(ada, bob):
-    parts = PACK.split("[[topic]]")
     for slug in ("reefs", "graphs"):
         make.topic(slug)
-    other = "[[topic]]".join([parts[0], parts[2], parts[1]]).replace("coral", "blue")
+    other = "\n".join(reversed(PACK.splitlines())).replace("coral", "blue")
     both(partial(ada.take_in, PACK), partial(bob.take_in, other))
     assert Topic.objects.get(slug="reefs").query in ("coral reefs", "blue reefs")
-
-
-@rounds
-def test_one_takes_in_a_pack_while_another_merges_a_topic_of_it(ada, bob):
-    reefs, stays = make.topic("Reefs"), make.topic("Stays")
-    both(partial(ada.take_in, PACK), partial(bob.merge, [reefs], stays))
-    reefs.refresh_from_db()
-    assert reefs.merged_into == stays
 
 
 @rounds

@@ -32,13 +32,10 @@ class CategoriesField(forms.CharField):
         return ", ".join(value) if isinstance(value, list) else value
 
     def clean(self, value):
-        names = [name.strip() for name in super().clean(value).split(",")]
-        names = [name for name in names if name]
-        if unknown := [name for name in names if not taxonomy.named(name)]:
-            raise forms.ValidationError(
-                f"arXiv has no category called {', '.join(unknown)}. They are like cs.LG, stat.ML."
-            )
-        return list(dict.fromkeys(taxonomy.NAMES[name.lower()] for name in names))
+        try:
+            return taxonomy.listed(super().clean(value).split(","))
+        except ValueError as error:
+            raise forms.ValidationError(str(error)) from error
 
     def has_changed(self, initial, data):
         return super().has_changed(self.prepare_value(initial), data)

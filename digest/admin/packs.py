@@ -1,105 +1,92 @@
-"""The panel's pages for packs of topics: a file out, and one in, looked at before it is applied."""
+"""The panel's export and import of topics: django-import-export, in Unfold's pages."""
 
 from django import forms
 from django.contrib import messages
-from django.contrib.admin.models import ADDITION, CHANGE, LogEntry
-from django.http import HttpResponse
+from django.core import signing
+from django.core.exceptions import SuspiciousOperation
+from django.db import transaction
 from django.shortcuts import redirect
-from django.template.response import TemplateResponse
-from unfold.widgets import UnfoldAdminFileFieldWidget
+from import_export.admin import ExportActionMixin, ImportMixin
+from import_export.forms import ConfirmImportForm
+from import_export.tmp_storages import BaseStorage
+from unfold.contrib.import_export.forms import ExportForm, ImportForm
 
 from digest import packs
-from subscriptions.admin.parts import badge
-
-TONES = {"new": "good", "changed": "open", "same": "quiet", "refused": "bad"}
-LONGEST = 120  # Characters of a value that are shown.
 
 
-class PackForm(forms.Form):
-    """A pack as a file, or as the text that was looked at and is to be applied."""
+class SignedStorage(BaseStorage):
+    """Keeps the file between the two steps of an import in the page's form, signed.
 
-    file = forms.FileField(required=False, label="File", widget=UnfoldAdminFileFieldWidget)
-    pack = forms.CharField(required=False, strip=False, widget=forms.HiddenInput)
+    So any process of the web server can do the second step, and nothing is left behind.
+    """
 
-    def clean(self):
-        data = super().clean()
-        if data.get("file"):
-            data["content"] = data["file"].read()
-        elif data.get("pack"):
-            data["content"] = data["pack"].encode()
-        elif not self.errors:
-            raise forms.ValidationError("Choose a file first.")
-        return data
+    def save(self, data):
+        self.name = signing.dumps(data.decode("latin-1"), salt="import", compress=True)
 
-
-def export(topics):
-    """Answer with a file of these topics of the house."""
-    text = packs.written(topics.curated().order_by("slug"))
-    name = 'attachment; filename="topics.toml"'
-    return HttpResponse(text, "application/toml", headers={"Content-Disposition": name})
-
-
-def page(admin, request):
-    """Say what a pack would change; change it when that is meant."""
-    is_sent = request.method == "POST"
-    form = PackForm(request.POST, request.FILES) if is_sent else PackForm()
-    context = {
-        **admin.admin_site.each_context(request),
-        "title": "Import topics",
-        "opts": admin.opts,
-        "form": form,
-        "largest": packs.LARGEST,
-    }
-    if is_sent and form.is_valid():
-        content = form.cleaned_data["content"]
+    def read(self):
         try:
-            if request.POST.get("confirmed"):
-                return _apply(admin, request, content)
-            context |= _preview(content)
-        except packs.Unreadable as reason:
-            form.add_error(None, str(reason))
-    return TemplateResponse(request, "admin/subscriptions/topic/import.html", context)
+            return signing.loads(self.name, salt="import").encode("latin-1")
+        except signing.BadSignature:
+            raise SuspiciousOperation("This file was not looked at before.") from None
+
+    def remove(self):
+        pass
 
 
-def _preview(content):
-    entries = packs.read(content)
-    return {
-        "pack": content.decode("utf-8-sig"),
-        "counts": _counted(entries),
-        "would_change": any(entry.state in ("new", "changed") for entry in entries),
-        "table": {
-            "headers": ["Topic", "What", "Why or what changes", "Where"],
-            "rows": [
-                [entry.slug, badge(entry.state, TONES[entry.state]), _told(entry), entry.where]
-                for entry in entries
-                if entry.state != "same"
-            ],
-        },
-    }
+class FileForm(ImportForm):
+    def clean_import_file(self):
+        file = self.cleaned_data["import_file"]
+        if file.size > packs.MAX_BYTES:
+            raise forms.ValidationError(f"The file is larger than {packs.MAX_BYTES:,} bytes.")
+        try:
+            packs.format_of(file.name)
+        except ValueError as error:
+            raise forms.ValidationError(str(error)) from error
+        return file
 
 
-def _counted(entries):
-    states = [entry.state for entry in entries]
-    return ", ".join(f"{states.count(state)} {state}" for state in TONES)
+class ConfirmForm(ConfirmImportForm):
+    format = forms.ChoiceField(
+        choices=[(str(number), number) for number in range(len(packs.FORMATS))],
+        widget=forms.HiddenInput,
+    )
+    resource = None
 
 
-def _told(entry):
-    if entry.state == "new":
-        return entry.topic.name
-    changes = [f"{key}: {_short(was)} → {_short(now)}" for key, (was, now) in entry.changes.items()]
-    return entry.reason or "; ".join(changes)
+class Packs(ImportMixin, ExportActionMixin):
+    """For the page of topics."""
 
+    resource_classes = [packs.TopicResource]
+    formats = packs.FORMATS
+    import_form_class = FileForm
+    confirm_form_class = ConfirmForm
+    export_form_class = ExportForm
+    tmp_storage_class = SignedStorage
+    import_export_change_list_template = "admin/import_export/change_list_import_export.html"
+    show_change_form_export = False
 
-def _short(value):
-    text = ", ".join(value) if isinstance(value, list) else str(value)
-    return f"“{text[:LONGEST]}{'…' if len(text) > LONGEST else ''}”"
+    def has_import_permission(self, request):
+        return self.has_add_permission(request) and self.has_change_permission(request)
 
+    def has_export_permission(self, request):
+        return self.has_view_permission(request)
 
-def _apply(admin, request, content):
-    entries = packs.apply(content)
-    for state, flag in (("new", ADDITION), ("changed", CHANGE)):
-        topics = [entry.topic for entry in entries if entry.state == state]
-        if topics:
-            LogEntry.objects.log_actions(request.user.pk, topics, flag, "Imported from a file.")
-    admin.message_user(request, f"Imported: {_counted(entries)}.", messages.SUCCESS)
-    return redirect("admin:subscriptions_topic_changelist")
+    def get_valid_export_item_pks(self, request):
+        return self.get_queryset(request).values_list("pk", flat=True)
+
+    def get_import_data_kwargs(self, **kwargs):
+        return super().get_import_data_kwargs(**kwargs) | {"rollback_on_validation_errors": True}
+
+    def process_import(self, request, **kwargs):
+        with transaction.atomic():  # The trail says what was done, and nothing else.
+            return super().process_import(request, **kwargs)
+
+    def process_result(self, result, request):
+        if result.has_errors() or result.has_validation_errors():
+            said = "Somebody changed topics at this moment, so nothing was imported. Try again."
+            self.message_user(request, said, messages.ERROR)
+            return redirect("admin:subscriptions_topic_import")
+        return super().process_result(result, request)
+
+    def add_data_read_fail_error_to_form(self, form, e):
+        form.add_error("import_file", f"The file cannot be read: {e}")

@@ -7,29 +7,25 @@ from django.db.models import Window
 from django.db.models.functions import Lag
 from django.utils.html import format_html
 from django.utils.text import Truncator
-from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import BooleanRadioFilter, RangeDateFilter
-from unfold.decorators import action, display
+from unfold.decorators import display
 
-from digest.admin import replays
 from digest.admin.parts import link_out
 from digest.models import FittedModel, Observation, Paper, PaperEvent
 from subscriptions.admin.pages import Page, PagedFormSet
-from subscriptions.admin.parts import Large, ReadOnly, badge, wide
+from subscriptions.admin.parts import Large, ReadOnly, Rows, badge, wide
 
 #: How an id begins: 2506.04235, math/0309136, biorxiv:…
 ID = re.compile(r"\d{4}\.\d*|[a-z.-]+/\d+|[a-z]+:\S+")
 
 
-class EventInline(ReadOnly, TabularInline):
+class EventInline(Rows):
     model = PaperEvent
     fields = ["at", "kind", "note"]
     verbose_name_plural = "what happened"
-    show_title = False
-    extra = 0
 
 
-class ObservationInline(ReadOnly, TabularInline):
+class ObservationInline(Rows):
     """How popular the paper was, the newest day first, each with the change since the one before.
 
     The change is computed by the database, since a page shows ten rows and the first of them needs
@@ -40,10 +36,8 @@ class ObservationInline(ReadOnly, TabularInline):
     fields = ["day", "source", "upvotes_said", "comments_said", "stars_said"]
     readonly_fields = ["upvotes_said", "comments_said", "stars_said"]
     ordering = ["-day", "source"]
-    show_title = False
     formset = PagedFormSet
     per_page = 10
-    extra = 0
 
     def get_queryset(self, request):
         def before(name):
@@ -85,6 +79,10 @@ def _with_change(observation, name):
     )
 
 
+LATER = ["version", "withdrawn", "code", "journal_ref", "doi", "comments", "license"]
+FACTS = ["id", "day", "day_is_estimate", "upvotes", "sample", "changed_at", "picked"]
+
+
 @admin.register(Paper)
 class PaperAdmin(Large, ReadOnly, Page):
     """What sources said. A change by hand would be undone by the next harvest."""
@@ -99,37 +97,10 @@ class PaperAdmin(Large, ReadOnly, Page):
     search_fields = ["title", "id"]
     search_help_text = "Words of a title, or an id or its beginning"
     sortable_by = ["day", "id"]
-    list_per_page = 50
     fieldsets = [
         (None, {"fields": ["title", "abstract", "byline", "areas", "where"]}),
-        (
-            "What became of it",
-            {
-                "fields": [
-                    "version",
-                    "withdrawn",
-                    "code",
-                    "journal_ref",
-                    "doi",
-                    "comments",
-                    "license",
-                ]
-            },
-        ),
-        (
-            "Facts",
-            {
-                "fields": [
-                    "id",
-                    "day",
-                    "day_is_estimate",
-                    "upvotes",
-                    "sample",
-                    "changed_at",
-                    "picked",
-                ]
-            },
-        ),
+        ("What became of it", {"fields": LATER}),
+        ("Facts", {"fields": FACTS}),
     ]
 
     def get_search_results(self, request, queryset, search_term):
@@ -182,8 +153,3 @@ class PaperAdmin(Large, ReadOnly, Page):
 @admin.register(FittedModel)
 class FittedModelAdmin(ReadOnly, Page):
     list_display = ["fitted_at", "documents", "terms", "name"]
-    actions_list = ["replay"]
-
-    @action(description="Replay", permissions=["view"], url_path="replay", icon="replay")
-    def replay(self, request):
-        return replays.page(self, request)

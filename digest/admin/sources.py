@@ -93,16 +93,7 @@ class CoverageAdmin(ReadOnly, Page):
     search_help_text = "A category, or a part of one"
     date_hierarchy = "day"
     list_per_page = 50
-    fields = [
-        "day",
-        "source",
-        "category",
-        "state_said",
-        "announced",
-        "had",
-        "note",
-        "checked_at",
-    ]
+    fields = ["day", "source", "category", "state_said", "announced", "had", "note", "checked_at"]
 
     @display(description="List", ordering="category")
     def what(self, row):

@@ -9,44 +9,35 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
 
-from digest import alarms, coverage, health
+from digest import alarms, coverage, health, heartbeats, promises
 from digest.admin import plots
 from digest.admin.parts import may_open
 from digest.admin.sources import harvest_badge
-from digest.models import FittedModel, Paper, Tally
+from digest.models import Alarm, FittedModel, Paper, Tally
 from subscriptions.admin.parts import LETTER_TONES, SUBSCRIBER_TONES, badge
 from subscriptions.models import Letter, Subscriber, Topic
 from subscriptions.post import retention, status
 
 CARDS = {"sources", "subscribers", "letters", "papers", "ranking"}
-#: What one needs to be shown each part.
-RIGHTS = {
-    "alarms": "digest.view_alarm",
-    "sending": "digest.view_figures",
-    "sources": "digest.view_harvest",
-    "subscribers": "digest.view_figures",
-    "letters": "digest.view_figures",
-    "papers": "digest.view_paper",
-    "ranking": "digest.view_fittedmodel",
-    "plots": "digest.view_figures",
-}
 
 
 def dashboard(request, context):
     """Give the panel's first page what happened today. Named in settings.UNFOLD."""
     now = timezone.now()
     today = timezone.localdate(now)
-    parts = {
-        "alarms": lambda: _alarms(now),
-        "sending": lambda: status.of_sending(now),
-        "sources": lambda: _sources_card(now),
-        "subscribers": lambda: _subscribers_card(now),
-        "letters": lambda: _letters_card(today),
-        "papers": lambda: _papers_card(today),
-        "ranking": _ranking_card,
-        "plots": lambda: _plots(request, today),
+    figures = "digest.view_figures"
+    parts = {  # Each with what one needs to be shown it.
+        "alarms": ("digest.view_alarm", lambda: _alarms(now)),
+        "sending": (figures, lambda: status.of_sending(now)),
+        "invariants": (figures, lambda: _invariants(request.user)),
+        "sources": ("digest.view_harvest", lambda: _sources_card(now)),
+        "subscribers": (figures, lambda: _subscribers_card(now)),
+        "letters": (figures, lambda: _letters_card(today)),
+        "papers": ("digest.view_paper", lambda: _papers_card(today)),
+        "ranking": ("digest.view_fittedmodel", _ranking_card),
+        "plots": (figures, lambda: _plots(request, today)),
     }
-    seen = {name: make() for name, make in parts.items() if request.user.has_perm(RIGHTS[name])}
+    seen = {name: make() for name, (right, make) in parts.items() if request.user.has_perm(right)}
     for card in CARDS & seen.keys():
         for row in seen[card]["rows"]:
             row["url"] = row["url"] if may_open(request.user, row["url"]) else ""
@@ -56,6 +47,23 @@ def dashboard(request, context):
 
 def _alarms(now):
     return [one for one in alarms.known(now) if one.name not in ("stopped", "breaker")]
+
+
+def _invariants(user):
+    """Return what the last checks found. Each violation has some of its rows, where one may see."""
+    violations = []
+    for alarm in Alarm.objects.standing().filter(name="promises"):
+        count, kind, numbers = promises.SAID.search(alarm.said).groups()
+        said = f"{count} {kind}{' violates' if count == '1' else 's violate'} “{alarm.subject}”"
+        url, rows = f"admin:subscriptions_{kind}_change", []
+        if user.has_perm(f"subscriptions.view_{kind}"):
+            rows = [(number, reverse(url, args=[number])) for number in numbers.split(", ")]
+        violations.append({"said": said, "rows": rows})
+    return {
+        "count": len(promises.PROMISES),
+        "checked_at": heartbeats.last(heartbeats.INVARIANTS),
+        "violations": violations,
+    }
 
 
 def _plots(request, today):
@@ -76,7 +84,11 @@ def _sources_card(now):
     rows = [_source_row(source, run, now) for source, run in health.last_harvests().items()]
     receipt = coverage.receipt(now)
     if receipt is None:
-        return {"said": _no_receipt(now), "rows": rows}
+        said = "arXiv is not among the sources"
+        if "arxiv" in settings.SOURCES:
+            day = date_format(coverage.expected_day(now))
+            said = f"arXiv's list of {day} was not asked for yet"
+        return {"said": said, "rows": rows}
     day = f"day_from={receipt.day}&day_to={receipt.day}"
     url = f"{reverse('admin:digest_coverage_changelist')}?source=arxiv&{day}"
     is_whole = receipt.is_verified
@@ -85,16 +97,7 @@ def _sources_card(now):
     said = f"{said}: arXiv, {date_format(receipt.day)}"
     if not (receipt.announced or is_whole):  # Nobody knows yet how many there are.
         said = f"arXiv's list of {date_format(receipt.day)} has not come in"
-    return {
-        "said": said,
-        "rows": [_row(state, "Coverage", url), *rows],
-    }
-
-
-def _no_receipt(now):
-    if "arxiv" not in settings.SOURCES:
-        return "arXiv is not among the sources"
-    return f"arXiv's list of {date_format(coverage.expected_day(now))} was not asked for yet"
+    return {"said": said, "rows": [_row(state, "Coverage", url), *rows]}
 
 
 def _source_row(source, run, now):

@@ -15,7 +15,7 @@ from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from digest.admin import followers, matching, merging, packs
+from digest.admin import followers, matching, packs
 from subscriptions.admin.pages import Page
 from subscriptions.admin.parts import Large, LargeChangeList, wide
 from subscriptions.models import Topic
@@ -66,26 +66,21 @@ class TopicForm(forms.ModelForm):
         return super().is_valid() and LOOK not in self.data
 
     def clean(self):
-        data = super().clean()
-        if not self.errors and data.get("is_offered"):
-            self._must_be_told_apart(data["name"])
-            self._must_find_something(data["query"], data["categories"])
-        return data
-
-    def _must_be_told_apart(self, name):
-        others = Topic.objects.offered().exclude(pk=self.instance.pk)
-        if others.filter(name__iexact=name).exists():
-            self.add_error("name", "Another topic that is offered has this name.")
-
-    def _must_find_something(self, query, categories):
         from digest.ranking.query import queries
 
-        if query.strip() and not categories and not queries(query):
+        data = super().clean()
+        if self.errors or not data.get("is_offered"):
+            return data
+        others = Topic.objects.offered().exclude(pk=self.instance.pk)
+        if others.filter(name__iexact=data["name"]).exists():
+            self.add_error("name", "Another topic that is offered has this name.")
+        if data["query"].strip() and not data["categories"] and not queries(data["query"]):
             said = (
                 "There is nothing to look for in this query: words that nearly every paper has, "
                 "single letters, numbers, signs and addresses are not looked for."
             )
             self.add_error("query", said)
+        return data
 
 
 class TopicChangeList(LargeChangeList):
@@ -95,7 +90,7 @@ class TopicChangeList(LargeChangeList):
 
 
 @admin.register(Topic)
-class TopicAdmin(Large, Page):
+class TopicAdmin(packs.Packs, Large, Page):
     form = TopicForm
     list_display = ["name", "short_query", "is_offered", "followers", "muted_by"]
     list_filter = [OwnerFilter]
@@ -106,9 +101,6 @@ class TopicAdmin(Large, Page):
     prepopulated_fields = {"slug": ["name"]}
     fields = ["name", "slug", "query", "categories", "description", "is_offered"]
     formfield_overrides = {models.TextField: {"widget": UnfoldAdminTextareaWidget({"rows": 4})}}
-    list_per_page = 50
-    actions = ["merge_selected", "export_selected"]
-    actions_list = ["import_pack", "export_all"]
     actions_detail = ["readers"]
     change_form_outer_after_template = "admin/subscriptions/topic/matches.html"
 
@@ -138,13 +130,6 @@ class TopicAdmin(Large, Page):
 
     def has_delete_permission(self, request, obj=None):
         return _is_curated(obj) and super().has_delete_permission(request, obj)
-
-    def has_merge_permission(self, request):
-        """Merging ends a topic: who may not delete one may not merge it."""
-        return self.has_change_permission(request) and self.has_delete_permission(request)
-
-    def has_import_permission(self, request):
-        return self.has_add_permission(request) and self.has_change_permission(request)
 
     def get_fields(self, request, obj=None):
         if obj is not None and obj.owner_id is not None:
@@ -191,22 +176,6 @@ class TopicAdmin(Large, Page):
         if topic is None:
             return self.has_add_permission(request)
         return self.has_change_permission(request, topic)
-
-    @action(description="Merge into another topic…", permissions=["merge"])
-    def merge_selected(self, request, queryset):
-        return merging.page(self, request, queryset)
-
-    @action(description="Export to a file", permissions=["view"])
-    def export_selected(self, request, queryset):
-        return packs.export(queryset)
-
-    @action(description="Export", permissions=["view"], url_path="export", icon="download")
-    def export_all(self, request):
-        return packs.export(Topic.objects.all())
-
-    @action(description="Import", permissions=["import"], url_path="import", icon="upload")
-    def import_pack(self, request):
-        return packs.page(self, request)
 
     @action(description="Followers", permissions=["view"], url_path="followers", icon="group")
     def readers(self, request, object_id):

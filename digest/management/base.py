@@ -31,16 +31,13 @@ class Command(BaseCommand):
 
     def execute(self, *args, **options):
         with database_told(), disk_told():
-            return self._execute(*args, **options)
-
-    def _execute(self, *args, **options):
-        if settings.IS_PUBLIC or options.get("dry_run"):
-            if reasons := health.reasons_not_ready(in_full=True):
-                raise CommandError(" ".join(reasons))
-        else:
-            with upgrading.alone_with_file():
-                call_command("migrate", interactive=False, verbosity=0)
-        return super().execute(*args, **options)
+            if settings.IS_PUBLIC or options.get("dry_run"):
+                if reasons := health.reasons_not_ready(in_full=True):
+                    raise CommandError(" ".join(reasons))
+            else:
+                with upgrading.alone_with_file():
+                    call_command("migrate", interactive=False, verbosity=0)
+            return super().execute(*args, **options)
 
 
 @contextmanager

@@ -43,6 +43,12 @@ class Digest(models.Model):
     since = models.DateField(
         null=True, blank=True, help_text="The day of her last one, where days of hers lie between."
     )
+    recovered = models.JSONField(
+        null=True,
+        blank=True,
+        help_text="After a restored backup, which papers it had besides its picks: `papers`, the "
+        "ids of those that were not here, or `until`, the last day of those that it may have had.",
+    )
 
     objects = DigestQuerySet.as_manager()
 
@@ -51,6 +57,13 @@ class Digest(models.Model):
         permissions = [("view_figures", "Can view counts of readers, digests and letters")]
         constraints = [
             models.UniqueConstraint(fields=["subscriber", "day"], name="one_digest_a_day"),
+        ]
+        indexes = [
+            models.Index(
+                fields=["subscriber"],
+                condition=Q(recovered__isnull=False),
+                name="digests_recovered",
+            ),
         ]
 
     def __str__(self):

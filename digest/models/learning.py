@@ -62,6 +62,21 @@ class LibraryPaper(models.Model):
         return self.title
 
 
+class LibraryUpload(models.Model):
+    """The last upload that added papers to a library, as long as it can be undone."""
+
+    subscriber = models.OneToOneField(
+        Subscriber, on_delete=models.DB_CASCADE, related_name="library_upload"
+    )
+    added = models.JSONField(help_text="Identities of the papers that it added.")
+    displaced = models.JSONField(
+        help_text="Papers that it replaced by ones with an abstract, or by later ones."
+    )
+
+    def __str__(self):
+        return f"Last upload of {self.subscriber_id}"
+
+
 class ReaderModelQuerySet(models.QuerySet):
     def outdated(self, now):
         """Those to be fitted: something was said since they were, or it is too long ago."""

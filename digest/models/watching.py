@@ -57,10 +57,8 @@ class Alarm(models.Model):
         ordering = ["-raised_at", "-pk"]
         constraints = [
             models.UniqueConstraint(
-                fields=["name", "subject"],
-                condition=Q(ended_at=None),
-                name="one_alarm_at_a_time",
-            ),
+                fields=["name", "subject"], condition=Q(ended_at=None), name="one_alarm_at_a_time"
+            )
         ]
 
     def __str__(self):

@@ -144,12 +144,7 @@ class ArXiv:
             return Batch([], category=category, state="incomplete", note=note), error
         state, note = _looks(feed, calendar.latest_announcement_day(today))
         batch = Batch(
-            feed.records,
-            feed.bad,
-            day=feed.day,
-            category=category,
-            state=state,
-            note=note,
+            feed.records, feed.bad, day=feed.day, category=category, state=state, note=note
         )
         return batch, None
 
@@ -168,22 +163,20 @@ class ArXiv:
     def _listed(self, web, place, known, expected):
         """Yield the lists from here on. `expected` is a day of which the feeds should know all."""
         while place:
-            after = self._list_after(place)
+            rest = self._lists[self._lists.index(place.category) + 1 :]
+            after = replace(place, begin=place.start, category=rest[0], token="") if rest else None
             for page, ahead in self._pages(web, place):
                 cursor = ahead if ahead and ahead.token else after
                 yield _compared(page, known, expected, str(cursor or ""), goes_round=not ahead)
             place = after
-
-    def _list_after(self, place):
-        rest = self._lists[self._lists.index(place.category) + 1 :]
-        return replace(place, begin=place.start, category=rest[0], token="") if rest else None
 
     def _pages(self, web, place) -> Iterator[tuple[Page, Place | None]]:
         """Yield each page with the place after it; None where the list only goes round."""
         tokens, before, began_anew = set(), None, set()
         while True:
             try:
-                page = arxiv_oai.parse(web.get(self.oai, _question(place)).body)
+                asked = arxiv_oai.question(place.begin, place.category, place.token)
+                page = arxiv_oai.parse(web.get(self.oai, asked).body)
             except ExpiredToken:
                 if not place.token or place.begin in began_anew:
                     raise MalformedFeed("OAI-PMH refuses the tokens that it gives") from None
@@ -203,17 +196,13 @@ class ArXiv:
                 return
 
 
-def _question(place):
-    return arxiv_oai.question(place.begin, place.category, place.token)
-
-
 def _looks(feed, expected):
     """Return the state of a feed when the listing of the expected day should be there; and why."""
-    if feed.is_empty:
+    if not feed.items:
         return "empty", ""
     if feed.day is None or feed.day < expected:
         return "stale", f"It should show {expected}, but shows {feed.day or 'no day'}."
-    if feed.is_cut:
+    if feed.items >= arxiv_rss.MOST:
         return "incomplete", f"It stops at {feed.items} entries."
     return "fresh", ""
 

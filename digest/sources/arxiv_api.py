@@ -16,7 +16,8 @@ MOST = 100  # Ids in one request.
 def questions(ids: list[str]) -> list[dict[str, str]]:
     """Return the parameters of the requests that ask for these papers. Only arXiv's ids count:
     one that is none would spoil its whole request."""
-    known = sorted({identity for identity in ids if _is_arxivs(identity)})
+    kinds = (records.NEW_ID, records.OLD_ID)
+    known = sorted({one for one in ids if any(kind.fullmatch(one) for kind in kinds)})
     return [
         {"id_list": ",".join(some), "max_results": str(len(some))} for some in batched(known, MOST)
     ]
@@ -51,6 +52,9 @@ def _record(entry: Element) -> Record:
     if not title:
         raise BadRecord("no title")
     authors = [markup.text(author, f"{ATOM}name") for author in entry.iterfind(f"{ATOM}author")]
+    # The primary category first. The terms hold classes of ACM and MSC as well.
+    named = [*entry.iterfind(f"{ARXIV}primary_category"), *entry.iterfind(f"{ATOM}category")]
+    terms = [element.get("term", "") for element in named]
     return Record(
         id=identity,
         title=title,
@@ -58,7 +62,7 @@ def _record(entry: Element) -> Record:
         day=_listing_day(told("published", 40)),
         day_is_estimate=True,
         authors=records.names(authors),
-        categories=taxonomy.merged(_categories(entry)),
+        categories=[term for term in taxonomy.merged(terms) if term in taxonomy.CATEGORIES],
         url=arxiv_text.address(identity),
         version=arxiv_text.version_of(versioned),
         is_withdrawn=arxiv_text.says_withdrawn(title, comments, abstract),
@@ -68,13 +72,6 @@ def _record(entry: Element) -> Record:
     )
 
 
-def _categories(entry):
-    """Return arXiv's own, the primary one first. The terms hold classes of ACM and MSC as well."""
-    terms = [element.get("term", "") for element in entry.iterfind(f"{ARXIV}primary_category")]
-    terms += [element.get("term", "") for element in entry.iterfind(f"{ATOM}category")]
-    return [term for term in terms if taxonomy.canonical(term) in taxonomy.CATEGORIES]
-
-
 def _listing_day(published):
     """Return the day on which what was submitted then was announced, if all went as usual."""
     try:
@@ -82,7 +79,3 @@ def _listing_day(published):
         return calendar.announcement_of(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
     except (ValueError, OverflowError):
         return None
-
-
-def _is_arxivs(identity):
-    return bool(records.NEW_ID.fullmatch(identity) or records.OLD_ID.fullmatch(identity))

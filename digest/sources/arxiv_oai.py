@@ -4,6 +4,7 @@
 is read as well: there `created` is the day of the latest version.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from email.utils import parsedate_to_datetime
@@ -58,7 +59,12 @@ def parse(body: bytes) -> Page:
     if root.tag != f"{OAI}OAI-PMH":
         raise MalformedFeed("this is XML, but no answer of OAI-PMH")
     if (error := root.find(f"{OAI}error")) is not None:
-        return _error(error.get("code", ""), error.text or "")
+        code, said = error.get("code", ""), error.text or ""
+        if code == "noRecordsMatch":
+            return Page()
+        if code == "badResumptionToken":
+            raise ExpiredToken(said)
+        raise MalformedFeed(f"OAI-PMH answers {code}: {records.plain(said, 200)}")
     listed = root.find(f"{OAI}ListRecords")
     if listed is None:
         raise MalformedFeed("this OAI-PMH answer holds no list")
@@ -68,17 +74,11 @@ def parse(body: bytes) -> Page:
     return page
 
 
-def _error(code, said):
-    if code == "noRecordsMatch":
-        return Page()
-    if code == "badResumptionToken":
-        raise ExpiredToken(said)
-    raise MalformedFeed(f"OAI-PMH answers {code}: {records.plain(said, 200)}")
-
-
 def _read(element: Element, page: Page) -> None:
     header = element.find(f"{OAI}header")
-    name = _name(header)
+    name = header.findtext(f"{OAI}identifier", "") if header is not None else ""
+    name = records.plain(name.replace(markup.BROKEN, "?"), 80)
+    name = name.removeprefix("oai:arXiv.org:") or "a record"
     try:
         if header is not None and header.get("status") == "deleted":
             page.deleted.append(records.canonical_id(name))
@@ -86,8 +86,9 @@ def _read(element: Element, page: Page) -> None:
             page.records.append(_record(element))
     except BadRecord as error:
         page.bad.append(f"{name}: {error}")
-    if stamp := _datestamp(header):
-        page.datestamps.append(stamp)
+    with suppress(ValueError, AttributeError):
+        stamp = header.findtext(f"{OAI}datestamp", "").strip()[:10]
+        page.datestamps.append(date.fromisoformat(stamp))
 
 
 def _record(element):
@@ -164,17 +165,13 @@ def _listing_day(submitted, identity):
 
     Where checks took longer, its id tells: it was given in the month of the announcement.
     """
+    read = datetime.fromisoformat if submitted[:4].isdigit() else parsedate_to_datetime
     try:
-        moment = _moment(submitted)
-        day = calendar.announcement_of(moment)
+        moment = read(submitted)
+        day = calendar.announcement_of(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
     return max(day, records.month_of(identity) or day)
-
-
-def _moment(text):
-    moment = datetime.fromisoformat(text) if text[:4].isdigit() else parsedate_to_datetime(text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _is_withdrawn(last_version, common):
@@ -187,16 +184,3 @@ def _is_withdrawn(last_version, common):
 
 def _says_withdrawn(common):
     return arxiv_text.says_withdrawn(common["title"], common["comments"], common["abstract"])
-
-
-def _datestamp(header):
-    try:
-        return date.fromisoformat(header.findtext(f"{OAI}datestamp", "").strip()[:10])
-    except (ValueError, AttributeError):
-        return None
-
-
-def _name(header):
-    name = header.findtext(f"{OAI}identifier", "") if header is not None else ""
-    name = records.plain(name.replace(markup.BROKEN, "?"), 80)
-    return name.removeprefix("oai:arXiv.org:") or "a record"

@@ -16,7 +16,7 @@ DC = "{http://purl.org/dc/elements/1.1/}"
 ARXIV = "{http://arxiv.org/schemas/atom}"
 KINDS = ("new", "cross", "replace", "replace-cross")
 A_WEEK = timedelta(days=7)
-MOST = 2_000  # Items in a feed; arXiv leaves out the rest.
+MOST = 2_000  # Items in a feed; arXiv leaves out the rest, so that papers may be missing.
 
 
 @dataclass(frozen=True)
@@ -29,15 +29,6 @@ class Feed:
     bad: list[str]
     items: int
 
-    @property
-    def is_empty(self):
-        return self.items == 0
-
-    @property
-    def is_cut(self):
-        """Whether the feed is as long as it may be, so that papers may be missing."""
-        return self.items >= MOST
-
 
 def parse(body: bytes, category: str) -> Feed:
     """Return the feed, or raise MalformedFeed. What is wrong with one item is in `bad`."""
@@ -48,22 +39,19 @@ def parse(body: bytes, category: str) -> Feed:
     if channel.findtext("title", "").startswith("Feed error"):
         said = records.plain(channel.findtext("description", ""), 200)
         raise MalformedFeed(f"arXiv answers: {said}")
-    channel_day = _day(channel.findtext("pubDate", ""))
     items = channel.findall("item")
-    feed_day = _feed_day(items) or channel_day
+    # The day that most items carry: one with a wrong date doesn't date the feed.
+    days = Counter(day for item in items if (day := _day(item.findtext("pubDate", ""))))
+    feed_day = max(days, key=days.get, default=_day(channel.findtext("pubDate", "")))
     good, bad = [], []
     for item in items:
         try:
             good.append(_record(item, feed_day))
         except BadRecord as error:
-            bad.append(f"{_name(item)}: {error}")
-    return Feed(
-        category=category,
-        day=feed_day,
-        records=good,
-        bad=bad,
-        items=len(items),
-    )
+            name = item.findtext("guid") or item.findtext("link") or "an item"
+            name = records.plain(name.replace(markup.BROKEN, "?"), 80)
+            bad.append(f"{name.removeprefix('oai:arXiv.org:')}: {error}")
+    return Feed(category, feed_day, good, bad, len(items))
 
 
 def _record(item: Element, feed_day: date | None) -> Record:
@@ -75,7 +63,9 @@ def _record(item: Element, feed_day: date | None) -> Record:
         raise BadRecord("no title")
     kind = _kind(item)
     # What is no news was announced before: the feed tells the day of its cross-list or revision.
-    day = _announced(markup.text(item, "pubDate"), feed_day) if kind == "new" else None
+    day = _day(markup.text(item, "pubDate")) if kind == "new" else None
+    if kind == "new" and not (day and feed_day and abs(day - feed_day) <= A_WEEK):
+        day = feed_day  # Far from that of the feed, it is a mistake.
     abstract = markup.text(item, "description").partition("Abstract:")[2]
     abstract = records.plain(abstract, records.MAX_ABSTRACT)
     categories = records.names([category.text or "" for category in item.findall("category")])
@@ -105,27 +95,9 @@ def _kind(item):
     return said[1] if said and said[1] in KINDS else ""
 
 
-def _announced(text, feed_day):
-    """Return an item's own day, or that of its feed where it is far from that: a mistake."""
-    day = _day(text)
-    is_near = day and feed_day and abs(day - feed_day) <= A_WEEK
-    return day if is_near else feed_day
-
-
-def _feed_day(items):
-    """Return the day that most items carry: one with a wrong date doesn't date the feed."""
-    days = Counter(day for item in items if (day := _day(item.findtext("pubDate", ""))))
-    return days.most_common(1)[0][0] if days else None
-
-
 def _day(text):
     try:
         moment = parsedate_to_datetime(text)
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(EASTERN).date()
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
-
-
-def _name(item):
-    name = item.findtext("guid") or item.findtext("link") or "an item"
-    return records.plain(name.replace(markup.BROKEN, "?"), 80).removeprefix("oai:arXiv.org:")

@@ -97,6 +97,19 @@ def read(text: str) -> Bibliography:
     return Bibliography([*records.values()], bad, unread)
 
 
+def ris(record: Record) -> str:
+    """Return a record as an entry of RIS, of which `read` makes the same record."""
+    is_arxiv = not record.id.startswith("title:")
+    said = {
+        "TY": "GEN",
+        "TI": record.title,
+        "AB": record.abstract,
+        "PY": str(record.day.year) if record.day and record.day != month_of(record.id) else "",
+        "UR": f"https://arxiv.org/abs/{record.id}" if is_arxiv else "",
+    }
+    return "".join(f"{tag}  - {value}\n" for tag, value in said.items() if value) + "ER  - \n"
+
+
 def _entries(text) -> Iterator[Entry]:
     if BIBTEX.search(text):
         return _of_bibtex(text)

@@ -14,8 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from digest.sources import arxiv_text, highwire, records
-from digest.sources.answers import from_json, text_of
-from digest.sources.daily import DAYS_AGAIN, Listing, day_of, listed_on
+from digest.sources.daily import DAYS_AGAIN, Listing, day_of, from_json, listed_on, text_of
 from digest.sources.plug import Batch, MalformedFeed
 from digest.sources.records import PUBLISHED, BadRecord, Record
 from digest.sources.web import Refused, Unavailable, Web
@@ -205,10 +204,7 @@ def _joined(one: Record, other: Record) -> Record:
     """Return two versions of a paper as one record: the later, of the day of the earlier."""
     first, last = sorted((one, other), key=lambda record: record.version or 0)
     return replace(
-        last,
-        day=first.day,
-        day_is_estimate=first.day_is_estimate,
-        announced_as=first.announced_as,
+        last, day=first.day, day_is_estimate=first.day_is_estimate, announced_as=first.announced_as
     )
 
 
@@ -276,7 +272,10 @@ def _record(row, server, day) -> Record:
         url=f"https://doi.org/{doi}",
         version=version if version and version < MAX_VERSION else None,
         announced_as="new" if is_first else "replace",
-        is_withdrawn=_is_withdrawn(row, title, abstract),
+        # A withdrawal is a version that says so, in place of its kind or of its abstract.
+        is_withdrawn="withdrawn" in text_of(row, "type").lower()
+        or bool(WITHDRAWAL.match(abstract))
+        or arxiv_text.says_withdrawn(title, abstract),
         doi=_doi(text_of(row, "published")) or doi,  # As of arXiv's papers: where it came out.
         license=LICENCES.get(text_of(row, "license").lower(), ""),
     )
@@ -331,12 +330,3 @@ def _turned(name):
     given = [part for part in parts[1:] if part.casefold() not in arxiv_text.SUFFIXES]
     # Of more, nobody knows which is which.
     return " ".join([*given, parts[0], *suffixes]) if len(given) < 2 else name
-
-
-def _is_withdrawn(row, title, abstract):
-    """A withdrawal is a version that says so, in place of its kind or of its abstract."""
-    return (
-        "withdrawn" in text_of(row, "type").lower()
-        or bool(WITHDRAWAL.match(abstract))
-        or arxiv_text.says_withdrawn(title, abstract)
-    )

@@ -14,27 +14,20 @@ ONE_DAY = timedelta(days=1)
 
 # As arXiv announced them; they follow no rule. Those of 2027 are not known yet: add them here. On
 # the day after a holiday that isn't listed, the feeds look empty for no reason.
-HOLIDAYS = frozenset(
-    map(
-        date.fromisoformat,
-        [
-            *("2025-01-01", "2025-01-20", "2025-06-19", "2025-07-04", "2025-09-01"),
-            *("2025-11-27", "2025-12-25", "2025-12-30"),
-            *("2026-01-01", "2026-01-19", "2026-06-19", "2026-07-03", "2026-09-07"),
-            *("2026-11-26", "2026-12-25", "2026-12-29", "2026-12-31"),
-        ],
+HOLIDAYS = {
+    date.fromisoformat(day)
+    for day in (
+        *("2025-01-01", "2025-01-20", "2025-06-19", "2025-07-04", "2025-09-01"),
+        *("2025-11-27", "2025-12-25", "2025-12-30"),
+        *("2026-01-01", "2026-01-19", "2026-06-19", "2026-07-03", "2026-09-07"),
+        *("2026-11-26", "2026-12-25", "2026-12-29", "2026-12-31"),
     )
-)
-
-
-def is_holiday(day: date) -> bool:
-    """Return whether arXiv keeps this day free: nothing closes, nothing is announced."""
-    return day in HOLIDAYS
+}
 
 
 def is_announcement_day(day: date) -> bool:
     """Return whether a listing carries this date."""
-    return _is_weekday(day) and not is_holiday(_weekday_before(day))
+    return _is_weekday(day) and _weekday_from(day, -ONE_DAY) not in HOLIDAYS
 
 
 def latest_announcement_day(day: date) -> date:
@@ -50,24 +43,18 @@ def announcement_of(submitted: datetime) -> date:
     day = moment.date()
     if moment.time() >= CLOSES:
         day += ONE_DAY
-    while not _is_weekday(day) or is_holiday(day):
+    while not _is_weekday(day) or day in HOLIDAYS:
         day += ONE_DAY
-    return _weekday_after(day)
+    return _weekday_from(day, ONE_DAY)
 
 
 def _is_weekday(day):
     return day.weekday() < 5
 
 
-def _weekday_before(day):
-    day -= ONE_DAY
+def _weekday_from(day, step):
+    """Return the next weekday after this day, or the last one before it."""
+    day += step
     while not _is_weekday(day):
-        day -= ONE_DAY
-    return day
-
-
-def _weekday_after(day):
-    day += ONE_DAY
-    while not _is_weekday(day):
-        day += ONE_DAY
+        day += step
     return day

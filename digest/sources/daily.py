@@ -1,9 +1,13 @@
-"""What sources have in common that have a list for each day, in pages."""
+"""What sources have in common that have a list for each day, in pages of JSON.
 
+JSON is read within limits: no broken bytes, no endless nesting, no endless number.
+"""
+
+import json
 from datetime import date, timedelta
 
-from digest.sources.plug import Batch
-from digest.sources.records import Record
+from digest.sources.plug import Batch, MalformedFeed
+from digest.sources.records import BadRecord, Record
 
 DAYS_AGAIN = 3  # Lists are amended for days, and votes come in: so many of the last are read again.
 A_WEEK = timedelta(days=7)
@@ -65,3 +69,26 @@ def listed_on(said, day: date) -> date:
     except ValueError:
         return day
     return listed if day - A_WEEK <= listed <= day else day
+
+
+def from_json(body: bytes, whose: str):
+    """Return what JSON says, or raise MalformedFeed, which names the one whose it is."""
+    try:
+        return json.loads(body.decode(), parse_int=_whole_number)
+    except UnicodeDecodeError:
+        raise MalformedFeed(f"what {whose} sent is not valid UTF-8") from None
+    except (ValueError, RecursionError):
+        raise MalformedFeed(f"{whose} sent something that is not JSON") from None
+
+
+def text_of(row: dict, name: str) -> str:
+    """Return a text that a row has, empty where it has none. Raise BadRecord if it's no text."""
+    value = row.get(name) or ""
+    if not isinstance(value, str):
+        raise BadRecord(f"{name} is no text")
+    return value
+
+
+def _whole_number(digits):
+    """Python refuses whole numbers of thousands of digits, which would cost us the whole answer."""
+    return int(digits) if len(digits) < 20 else float(digits)

@@ -7,7 +7,6 @@ import gzip
 import json
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import date
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -140,7 +139,11 @@ def _count(value):
 
 
 def _lines(path, on_bytes) -> Iterator[tuple[int, bytes]]:
-    with _opened(path) as (file, raw):
+    """Yield the numbered lines of a plain or gzipped file, whatever its name says."""
+    with open(path, "rb") as raw:
+        is_gzip = raw.read(2) == b"\x1f\x8b"
+        raw.seek(0)
+        file = gzip.GzipFile(fileobj=raw) if is_gzip else raw
         before = 0
         for number in range(1, 2**63):
             try:
@@ -156,16 +159,3 @@ def _lines(path, on_bytes) -> Iterator[tuple[int, bytes]]:
             on_bytes(raw.tell() - before)
             before = raw.tell()
             yield number, line
-
-
-@contextmanager
-def _opened(path):
-    """Open a plain or gzipped file, whatever its name says; give its bytes and the file itself."""
-    with open(path, "rb") as raw:
-        is_gzip = raw.read(2) == b"\x1f\x8b"
-        raw.seek(0)
-        if is_gzip:
-            with gzip.GzipFile(fileobj=raw) as file:
-                yield file, raw
-        else:
-            yield raw, raw

@@ -63,8 +63,9 @@ def spelt(text: str) -> str:
     >>> spelt("TGF-{beta} rose by [~]5 {+/-} 1, in AO_SCPLOWTPC_SCPLOW too")
     'TGF-β rose by ∼5 ± 1, in ATP too'
     """
-    for start, end in CUT:
-        text = _without(text, start, end)
+    for start, end in CUT:  # Each end is looked for in its own part alone.
+        first, *others = text.split(start)
+        text = first + "".join(one.partition(end)[2] if end in one else one for one in others)
     for mark, said in MARKS:
         text = mark.sub(said, text)
     return NAME.sub(_sign, text)
@@ -79,13 +80,6 @@ def abstract(text: str) -> str:
     text = spelt(text)
     own = OF_ABSTRACT.match(text)
     return HEADING.sub(r"\1: ", text[own.end() :] if own else text)
-
-
-def _without(text, start, end):
-    """Take out what stands between marks. Each is looked for in its own part alone."""
-    first, *others = text.split(start)
-    kept = [part.partition(end)[2] if end in part else part for part in others]
-    return "".join([first, *kept])
 
 
 def _sign(found):

@@ -10,11 +10,10 @@ from datetime import date, timedelta
 from urllib.parse import parse_qs, urljoin, urlsplit
 
 from digest.sources import records
-from digest.sources.answers import from_json, text_of
-from digest.sources.daily import DAYS_AGAIN, Listing, day_of, listed_on
+from digest.sources.daily import DAYS_AGAIN, Listing, day_of, from_json, listed_on, text_of
 from digest.sources.plug import Batch, MalformedFeed
 from digest.sources.records import BadRecord, Record
-from digest.sources.web import Page, Refused, Unavailable, Web
+from digest.sources.web import Entry, Refused, Unavailable, Web
 
 PAGE_SIZE = 100  # The most that the endpoint gives at once.
 MAX_PAGES = 10  # Of one day. The longest list known to us had 92 papers.
@@ -57,13 +56,14 @@ class HuggingFace:
             answer = self._ask(web, listing.day, listing.pages, today)
             rows = _rows(answer.body) if answer else []
             is_again = not listing.add(rows)
-            link = _next_link(answer) if rows else ""
+            links = LINK.findall(answer.headers.get("link", "")) if rows else []
+            link = next((address for address, says in links if IS_NEXT.search(says)), "")
             if link:
                 listing.trouble = self._trouble(link, listing, is_again)
             if not link or listing.trouble:
                 return
 
-    def _ask(self, web, day, page, today) -> Page | None:
+    def _ask(self, web, day, page, today) -> Entry | None:
         """Return a page of the day's list, or None where Hugging Face has not begun the day."""
         params = {"date": day.isoformat(), "limit": str(PAGE_SIZE), "p": str(page)}
         try:
@@ -79,22 +79,16 @@ class HuggingFace:
 
         Only its number is taken from the link, so that no link leads anywhere else.
         """
-        query = self._query_of(link)
-        if query is None:
-            return f"The next page of {listing.day} is said to be elsewhere: {link[:200]!r}."
-        if query.get("p") != [str(listing.pages)]:
-            return f"After {listing.pages_read} of {listing.day} comes a wrong one: {link[:200]!r}."
-        return listing.endless(is_again, MAX_PAGES)
-
-    def _query_of(self, link):
-        """Return what the link asks of our own address, or None where it leads elsewhere."""
         own = urlsplit(self.address)
         try:
             parts = urlsplit(urljoin(self.address, link))
         except ValueError:
-            return None
-        is_ours = (parts.scheme, parts.netloc, parts.path) == (own.scheme, own.netloc, own.path)
-        return parse_qs(parts.query) if is_ours else None
+            parts = None
+        if not parts or parts[:3] != own[:3]:
+            return f"The next page of {listing.day} is said to be elsewhere: {link[:200]!r}."
+        if parse_qs(parts.query).get("p") != [str(listing.pages)]:
+            return f"After {listing.pages_read} of {listing.day} comes a wrong one: {link[:200]!r}."
+        return listing.endless(is_again, MAX_PAGES)
 
 
 class _Listing(Listing):
@@ -112,12 +106,6 @@ class _Listing(Listing):
                 self.bad.append(f"{name}: {error}")
         self.pages += 1
         return len(self.found) + len(self.bad) > before
-
-
-def _next_link(answer):
-    """Return the address that the Link header calls the next one, or nothing."""
-    links = LINK.findall(answer.headers.get("link", ""))
-    return next((address for address, says in links if IS_NEXT.search(says)), "")
 
 
 def _rows(body):

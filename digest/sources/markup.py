@@ -23,12 +23,15 @@ def parse(body: bytes) -> Element:
     """
     if body.lstrip()[:15].lower().startswith((b"<!doctype html", b"<html")):
         raise MalformedFeed("a web page came instead of XML")
-    body = _as_utf8(body)
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        body = body.decode(errors="replace").replace("\ufffd", BROKEN).encode()
     try:
         try:
             return _tree(body)
-        except expat.ExpatError:
-            return _tree(_mended(body))
+        except expat.ExpatError:  # What it forbids made text: one bad title costs no list.
+            return _tree(AMPERSAND.sub(_text_of, FORBIDDEN.sub(b" ", body)))
     except expat.ExpatError as error:
         raise MalformedFeed(f"the XML is broken: {error}") from None
 
@@ -70,11 +73,6 @@ def _in_braces(name):
     return f"{{{name}" if "}" in name else name
 
 
-def _mended(body):
-    """Return the XML with what it forbids made text, so that one bad title costs no list."""
-    return AMPERSAND.sub(_text_of, FORBIDDEN.sub(b" ", body))
-
-
 def _text_of(found):
     if found[0] == b"&":
         return b"&amp;"
@@ -95,11 +93,3 @@ class _ShallowTree(TreeBuilder):
     def end(self, tag):
         self.depth -= 1
         super().end(_in_braces(tag))
-
-
-def _as_utf8(body):
-    try:
-        body.decode()
-    except UnicodeDecodeError:
-        return body.decode(errors="replace").replace("\ufffd", BROKEN).encode()
-    return body

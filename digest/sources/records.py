@@ -13,18 +13,14 @@ import re
 import unicodedata
 from dataclasses import dataclass, field
 from datetime import date
-from functools import lru_cache
 from urllib.parse import urlsplit
 
-from digest.sources.latex import formulas
-from digest.sources.latex.prose import without_latex
+from digest.sources.latex import without_latex
 from digest.sources.typography import typeset
 
 MAX_TITLE = 1_000
 MAX_ABSTRACT = 20_000
 MAX_NAMES = 3_000
-SHORT = 100  # Characters; 99 of 100 formulas in abstracts have fewer.
-MAX_LATEX = 5_000  # Characters; the most that was seen in an abstract is 700.
 
 MAX_ID = 100
 NEW_ID = re.compile(r"(\d{4}\.\d{4,5})(v\d+)?", re.ASCII)
@@ -153,9 +149,8 @@ def readable(text: str) -> str:
     >>> readable("$\\\\alpha$-stable processes")
     'α-stable processes'
     """
-    pieces = _Pieces()
     for _ in range(ROUNDS):
-        said = _read(text, pieces)
+        said = _read(text)
         if said == text or not READ.search(said):
             return said
         text = said
@@ -168,7 +163,7 @@ def _without_marks(text):
     return " ".join(typeset(" ".join(words)).split())
 
 
-def _read(text, pieces):
+def _read(text):
     if not text.isprintable():  # As texts with controls are: their pattern is slow to search.
         text = CONTROLS.sub(" ", text)
     if "&" in text:
@@ -177,7 +172,7 @@ def _read(text, pieces):
     if "<" in text:
         text = _without_tags(LINE_BREAK.sub(" ", text))
     if LATEX.search(text):
-        text = without_latex(text, pieces.convert)
+        text = without_latex(text)
     text = typeset(text)
     return " ".join(unicodedata.normalize("NFC", text).split())
 
@@ -196,31 +191,6 @@ def _without_tags(text):
         kept.append(text[at:start])
         at = end
     return "".join([*kept, text[at:]])
-
-
-class _Pieces:
-    """Converts the LaTeX of one text; when that is more than any honest text has, less well."""
-
-    def __init__(self):
-        self.left = MAX_LATEX
-
-    def convert(self, latex, is_formula):
-        """Return the piece of LaTeX as text. Short ones come again and again: remembered."""
-        self.left -= len(latex)
-        if self.left < 0:
-            return formulas.bare(latex)
-        return (_short_to_text if len(latex) <= SHORT else _to_text)(latex, is_formula)
-
-
-def _to_text(latex, is_formula):
-    try:
-        return formulas.formula(latex) if is_formula else formulas.words(latex)
-    except Exception:  # The library raises many kinds at broken LaTeX.
-        return formulas.bare(latex)
-
-
-# A few MB, since each entry is short: what a source sends must not fill the memory.
-_short_to_text = lru_cache(maxsize=20_000)(_to_text)
 
 
 def names(values) -> list[str]:

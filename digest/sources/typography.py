@@ -6,60 +6,43 @@ a few hundred characters.
 
 import re
 
-from digest.sources.latex.scripts import lowered, raised
+from digest.sources.latex import HIGH, LOW
 
 ADDRESS = re.compile(r"((?:https?://|www\.)[^\s<>\"“”]+)")
 MARKDOWN_LINK = re.compile(r"\[([^\[\]]{1,200})\]\((https?://[^\s()]{1,500})\)")
 TIE_BEFORE_ADDRESS = re.compile(r"~(?=https?://)")
 LETTER = r"[^\W\d_¹²³⁰-ₜ]"
 
-#: By the sign without which there is nothing to do.
-REPLACED = {
-    "*": [
-        (r"(?<![\w*)])\*\*([^*\s](?:[^*]{0,300}[^*\s])?)\*\*", r"\1"),
-        (rf"(?<![\w*)])\*({LETTER}(?:[^*]{{0,200}}[^*\s])?)\*(?![\w*])", r"\1"),
-    ],
-    "``": [
-        (r"``([^`\s](?:[^`'\"]|'(?!'))*)(?:''|\"|”|``(?!\w))", r"“\1”"),
-        (r"``", "“"),
-    ],
-    "''": [
-        (r"(?<![\w'’])''([^`\s](?:[^`'\"]|'(?!'))*)(?:''|\"|”)", r"“\1”"),
-        # What closes; not the second derivative f''.
-        (r"(?<=\S)(?<!\b\w)''(?!\w)|(?<=\s)''(?=\s)", "”"),
-    ],
-    "`": [
-        (r"(?<=\w)`(?=\w)|(?<!\w)`(?=\d\d\b)", "’"),
-        (r"(?<![\w`])`([^`\s](?:[^`']|'(?=\w)){0,200})['`](?!\w)", r"‘\1’"),
-    ],
-    "--": [
-        (r"\s?(?<!-)---(?!-)\s?", " — "),
-        (r"(?<=[^\s\-<!])--(?![->])|(?<=\s)--(?=[\s\d])|(?<=\()--(?=\d)", "–"),
-    ],
-    # A tie holds two words together, or a number and its unit; else it says "about".
-    "~": [
-        (rf"(?<={LETTER}{{2}})~(?=[\s\w(\[“‘↑↓])|(?<=[.,:;)\]}}%’”×°¢])~(?=[\w(\[“‘])", " "),
-        (rf"(?<=\d)~(?={LETTER})|(?<=\d{LETTER})~(?={LETTER}|\()|(?<=&{LETTER})~(?=\d)", " "),
-        (rf"(?<!\w\w)(?<={LETTER})~(?=[a-z]{{2}})|(?<=[–—])~|~(?=[–—])", " "),
-        (r"(?<=\s)~(?=[a-z]{3}|\([A-Z]{2})|(?<=\d)~(?=%)", ""),
-    ],
-    "^": [
-        (r"\^circ\b", "°"),
-        (r"(?<=[^\W_])\^([+-]?\d+)(?![\d.]*\d|/\d)", lambda power: raised(power[1])),
-    ],
-    # CO_2, but no file_2: that may be its name.
-    "_": [
-        (
-            rf"(?<![\w/.@#-])({LETTER}|CO)_(\d{{1,2}})(?!\w|\.\d)",
-            lambda name: name[1] + lowered(name[2]),
-        )
-    ],
-    " ": [(r"(?<=[\w)\]”’%°]) (?=[,;.](?:\s|$))", "")],
-}
+#: The sign without which there is nothing to do, what is replaced, and by what.
 PATTERNS = [
     (sign, re.compile(pattern), said)
-    for sign, replaced in REPLACED.items()
-    for pattern, said in replaced
+    for sign, pattern, said in [
+        ("*", r"(?<![\w*)])\*\*([^*\s](?:[^*]{0,300}[^*\s])?)\*\*", r"\1"),
+        ("*", rf"(?<![\w*)])\*({LETTER}(?:[^*]{{0,200}}[^*\s])?)\*(?![\w*])", r"\1"),
+        ("``", r"``([^`\s](?:[^`'\"]|'(?!'))*)(?:''|\"|”|``(?!\w))", r"“\1”"),
+        ("``", r"``", "“"),
+        ("''", r"(?<![\w'’])''([^`\s](?:[^`'\"]|'(?!'))*)(?:''|\"|”)", r"“\1”"),
+        # What closes; not the second derivative f''.
+        ("''", r"(?<=\S)(?<!\b\w)''(?!\w)|(?<=\s)''(?=\s)", "”"),
+        ("`", r"(?<=\w)`(?=\w)|(?<!\w)`(?=\d\d\b)", "’"),
+        ("`", r"(?<![\w`])`([^`\s](?:[^`']|'(?=\w)){0,200})['`](?!\w)", r"‘\1’"),
+        ("--", r"\s?(?<!-)---(?!-)\s?", " — "),
+        ("--", r"(?<=[^\s\-<!])--(?![->])|(?<=\s)--(?=[\s\d])|(?<=\()--(?=\d)", "–"),
+        # A tie holds two words together, or a number and its unit; else it says "about".
+        ("~", rf"(?<={LETTER}{{2}})~(?=[\s\w(\[“‘↑↓])|(?<=[.,:;)\]}}%’”×°¢])~(?=[\w(\[“‘])", " "),
+        ("~", rf"(?<=\d)~(?={LETTER})|(?<=\d{LETTER})~(?={LETTER}|\()|(?<=&{LETTER})~(?=\d)", " "),
+        ("~", rf"(?<!\w\w)(?<={LETTER})~(?=[a-z]{{2}})|(?<=[–—])~|~(?=[–—])", " "),
+        ("~", r"(?<=\s)~(?=[a-z]{3}|\([A-Z]{2})|(?<=\d)~(?=%)", ""),
+        ("^", r"\^circ\b", "°"),
+        ("^", r"(?<=[^\W_])\^([+-]?\d+)(?![\d.]*\d|/\d)", lambda power: power[1].translate(HIGH)),
+        # CO_2, but no file_2: that may be its name.
+        (
+            "_",
+            rf"(?<![\w/.@#-])({LETTER}|CO)_(\d{{1,2}})(?!\w|\.\d)",
+            lambda name: name[1] + name[2].translate(LOW),
+        ),
+        (" ", r"(?<=[\w)\]”’%°]) (?=[,;.](?:\s|$))", ""),
+    ]
 ]
 SIGNS = re.compile(r"[`~^_*]|--|''|\]\(| [,;.](?:\s|$)")
 

@@ -9,7 +9,6 @@ in time, however slowly the other side speaks.
 import ipaddress
 import re
 import socket
-import ssl
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -57,21 +56,11 @@ class Unavailable(Exception):
 
 
 @dataclass(frozen=True)
-class Page:
+class Entry:
     """An answer. `fetched_at` is when the source last vouched for it, by sending it or by 304."""
 
-    url: str
     body: bytes
     headers: dict[str, str]  # Names in lower case.
-    fetched_at: datetime
-
-
-@dataclass(frozen=True)
-class Entry:
-    """An answer, kept."""
-
-    body: bytes
-    headers: dict[str, str]
     fetched_at: datetime
 
 
@@ -132,7 +121,7 @@ class Web:
         params: Mapping[str, str] | None = None,
         *,
         cache_for: timedelta = timedelta(0),
-    ) -> Page:
+    ) -> Entry:
         """Return what is there. What was fetched less than `cache_for` ago is not asked for again.
 
         Raises Refused or Unavailable, with the reason in plain words.
@@ -140,16 +129,18 @@ class Web:
         url = _with_params(url, params or {})
         kept = self.cache.get(url)
         if kept and timedelta(0) <= self.now() - kept.fetched_at < cache_for:
-            return Page(url, kept.body, kept.headers, kept.fetched_at)
+            return kept
         answer = self._ask(url, _conditions(kept.headers if kept else {}))
         if answer.status == 304 and kept:
             entry = Entry(kept.body, {**kept.headers, **answer.headers}, self.now())
             self.cache.put(url, entry)
-            return Page(url, entry.body, entry.headers, entry.fetched_at)
+            return entry
         entry = Entry(answer.body, answer.headers, self.now())
-        if _is_worth_keeping(answer, cache_for):
+        # Where the end of the body is not marked, nobody knows that it is whole.
+        is_whole = "content-length" in answer.headers or "transfer-encoding" in answer.headers
+        if is_whole and (cache_for or _conditions(answer.headers)):
             self.cache.put(url, entry)
-        return Page(url, entry.body, entry.headers, entry.fetched_at)
+        return entry
 
     def _ask(self, url, conditions):
         """Ask until there is an answer, with growing pauses. The gate is free while we wait."""
@@ -220,7 +211,10 @@ class Web:
                 raise Unavailable(f"the connection to {host} failed: {error}") from error
 
     def _read(self, response) -> _Answer:
-        headers = _headers(response.headers)
+        headers: dict[str, str] = {}
+        for name, value in response.headers:
+            key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+            headers[key] = f"{headers[key]}, {text}" if key in headers else text
         if response.status != 200:
             return _Answer(response.status, headers)  # Its body is of no use to us.
         length = headers.get("content-length", "")
@@ -318,9 +312,7 @@ def _left(deadline, too_late):
     return left
 
 
-@only_once
-def _ssl_context() -> ssl.SSLContext:
-    return httpcore2.default_ssl_context()
+_ssl_context = only_once(httpcore2.default_ssl_context)
 
 
 def _addresses(host):
@@ -361,14 +353,6 @@ def _joined(url, location):
         raise Refused(f"{url} redirects to {location[:200]!r}, which is no address") from None
 
 
-def _headers(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    headers: dict[str, str] = {}
-    for name, value in pairs:
-        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
-        headers[key] = f"{headers[key]}, {text}" if key in headers else text
-    return headers
-
-
 def _unpacked(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """Yield what gzip members hold, in small pieces. Raises zlib.error where they break off."""
     member = zlib.decompressobj(31)
@@ -391,12 +375,6 @@ def _conditions(headers: Mapping[str, str]) -> dict[str, str]:
         for asking, told in names.items()
         if told in headers and headers[told].isascii()
     }
-
-
-def _is_worth_keeping(answer, cache_for):
-    """Where the end of the body is not marked, nobody knows that it is whole: don't keep it."""
-    is_whole = "content-length" in answer.headers or "transfer-encoding" in answer.headers
-    return is_whole and bool(cache_for or _conditions(answer.headers))
 
 
 def _retry_after(answer, now) -> float | None:

@@ -27,10 +27,6 @@ GONE = "They were erased meanwhile."
 SECONDS = 10  # Then no further one is begun with: whoever pressed the button waits.
 
 
-class LeftAlone(Exception):
-    """Nothing was done to this one. Says why, in a sentence, or nothing."""
-
-
 def log_change(panel, request, subscriber, note):
     """Note it in the trail, under her lock: who was erased since is not named there any more."""
     with transaction.atomic():
@@ -41,8 +37,8 @@ def log_change(panel, request, subscriber, note):
 @dataclass(frozen=True, kw_only=True)
 class Act:
     """`do` takes a subscriber, what the form says, and the moment; it returns what the trail notes
-    of it, or raises LeftAlone. `fits` says whether there is anything to do to one. What is kept
-    from one to the next, `afterwards` lets go.
+    of it, or None where nothing was done: `left_alone` says why. `fits` says whether there is
+    anything to do to one.
     """
 
     name: str
@@ -51,12 +47,12 @@ class Act:
     consequence: str
     icon: str
     done: str
-    do: Callable[[Subscriber, dict, datetime], str]
+    do: Callable[[Subscriber, dict, datetime], str | None]
     fits: Callable[[Subscriber, datetime], bool]
+    left_alone: str = ""
     permission: str = CHANGE
     form: type[BaseDialogForm] = BaseDialogForm
     log: Callable = log_change
-    afterwards: Callable[[], None] | None = None
     variant: ActionVariant = ActionVariant.PRIMARY
     leads_to_list: bool = False
 
@@ -142,11 +138,22 @@ def _selected(act):
 
 def _carry_out(panel, request, act, queryset, told) -> None:
     """Do it to each, note it in the trail, and say to how many, and why not to the others."""
-    try:
-        count, reasons, late = _do_to_each(panel, request, act, queryset, told)
-    finally:
-        if act.afterwards:
-            act.afterwards()
+    now, ends = timezone.now(), time.monotonic() + SECONDS
+    count, reasons, late = 0, [], 0
+    for subscriber in queryset:
+        if (count or reasons) and time.monotonic() > ends:
+            late += 1
+            continue
+        try:
+            note = act.do(subscriber, told, now)
+        except Subscriber.DoesNotExist:
+            reasons.append(GONE)
+            continue
+        if note is None:
+            reasons.append(act.left_alone)
+        else:
+            act.log(panel, request, subscriber, note)
+            count += 1
     if count:
         panel.message_user(request, f"{act.done}: {count}.", messages.SUCCESS)
     if reasons:
@@ -156,23 +163,3 @@ def _carry_out(panel, request, act, queryset, told) -> None:
     if late:
         words = f"There was no time for {late} more, who are as they were: select them again."
         panel.message_user(request, words, messages.WARNING)
-
-
-def _do_to_each(panel, request, act, queryset, told) -> tuple[int, list[str], int]:
-    """Return to how many it was done, why not to others, and for how many there was no time."""
-    now, ends = timezone.now(), time.monotonic() + SECONDS
-    count, reasons, late = 0, [], 0
-    for subscriber in queryset:
-        if (count or reasons) and time.monotonic() > ends:
-            late += 1
-            continue
-        try:
-            note = act.do(subscriber, told, now)
-        except LeftAlone as reason:
-            reasons.append(str(reason))
-        except Subscriber.DoesNotExist:
-            reasons.append(GONE)
-        else:
-            act.log(panel, request, subscriber, note)
-            count += 1
-    return count, reasons, late

@@ -31,27 +31,23 @@ def asks_first(words, form=BaseDialogForm, variant=ActionVariant.PRIMARY, **opti
             if to := response.headers.get("HX-Redirect"):  # Which only that script follows.
                 response.status_code, response["Location"] = 302, to
                 return response
-            sent = form(data=request.POST or None, request=request, **whom)
-            return _page(panel, request, dialog | {"variant": variant.value}, sent, **whom)
+            page = f"admin:{panel.opts.app_label}_{panel.opts.model_name}"
+            question, back = dialog["title"], resolve_url(f"{page}_changelist")
+            if object_id := whom.get("object_id"):
+                question = f"{question} {panel.get_object(request, object_id)}"
+                back = resolve_url(f"{page}_change", object_id)
+            context = {
+                **panel.admin_site.each_context(request),
+                "title": words["title"],
+                "opts": panel.opts,
+                "question": question,
+                "consequence": words["consequence"],
+                "form": form(data=request.POST or None, request=request, **whom),
+                "variant": variant.value,
+                "back": back,
+            }
+            return TemplateResponse(request, "admin/asked.html", context)
 
         return asked
 
     return asking
-
-
-def _page(panel, request, dialog, form, object_id=None):
-    whom = panel.get_object(request, object_id) if object_id else ""
-    page = f"admin:{panel.opts.app_label}_{panel.opts.model_name}"
-    context = {
-        **panel.admin_site.each_context(request),
-        "title": dialog["form_submit_text"],
-        "opts": panel.opts,
-        "question": f"{dialog['title']} {whom}".strip(),
-        "consequence": dialog["description"],
-        "form": form,
-        "variant": dialog["variant"],
-        "back": resolve_url(f"{page}_change", object_id)
-        if object_id
-        else resolve_url(f"{page}_changelist"),
-    }
-    return TemplateResponse(request, "admin/asked.html", context)

@@ -1,6 +1,8 @@
 """What can be done to a reader in this room: in words for who is asked, and the verb for each."""
 
+import tomllib
 from datetime import timedelta
+from pathlib import Path
 
 from django import forms
 from django.contrib.admin.models import DELETION, LogEntry
@@ -14,24 +16,12 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 
 from subscriptions import changing, correspondence, erasing, limits, operating, signup
 from subscriptions.admin import acts
-from subscriptions.admin.acts import Act, LeftAlone
+from subscriptions.admin.acts import Act
 from subscriptions.forms import LAST_PAUSE
 from subscriptions.models import Subscriber
 
 DOOR = signup.Door(via="admin panel")
-WHO_IS_ASKED = (
-    "Only those are asked whose letters came back, and once in 7 days; nobody after a complaint, "
-    "or after leaving."
-)
-WHO_IS_REMINDED = (
-    "Only those are who asked in the last 7 days and have not confirmed, at most once in ten "
-    "minutes, and no mailbox more often than a stranger could have it."
-)
-WHO_GETS_LINKS = (
-    "Only those get one who have confirmed and to whom letters go, at most once in ten minutes, "
-    "and no mailbox more often than a stranger could have it."
-)
-WHO_PAUSES = "Only those pause who get digests, until a day that is still to come for them."
+TOLD = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
 
 
 class PauseForm(BaseDialogForm):
@@ -54,59 +44,22 @@ class SuppressForm(BaseDialogForm):
     )
 
 
-def _pause(subscriber, told, now):
-    _insist(changing.pause(subscriber, told["until"], now=now), WHO_PAUSES)
-    return f"Paused until {date_format(told['until'])}."
+ACTS: list[Act] = []
 
 
-def _resume(subscriber, told, now):
-    _insist(changing.resume(subscriber, now=now), "They did not pause.")
-    return "Ended the pause."
+def _act(**described):
+    """Make a function an act of its name, in the words of deeds.toml.
 
+    The function returns what the trail notes, or None where nothing was done.
+    """
 
-def _ask_to_confirm(subscriber, told, now):
-    may = limits.may_write_to("sign-up", subscriber.email, now)
-    _insist(may and operating.ask_to_confirm(subscriber, now=now), WHO_IS_REMINDED)
-    return "Sent the confirmation again."
+    def described_as(do):
+        words = TOLD[do.__name__]
+        words |= {"consequence": words["consequence"].format(**words)}
+        ACTS.append(Act(name=do.__name__, do=do, **words, **described))
+        return do
 
-
-def _send_link(subscriber, told, now):
-    may = limits.may_write_to("lost link", subscriber.email, now)
-    _insist(may and correspondence.send_link(subscriber.email, now=now), WHO_GETS_LINKS)
-    return "Sent the link to the preferences."
-
-
-def _ask(subscriber, told, now):
-    _insist(operating.ask_if_right(subscriber, now=now), WHO_IS_ASKED)
-    return "Asked whether the address is right."
-
-
-def _suppress(subscriber, told, now):
-    _insist(
-        operating.suppress(subscriber, told["reason"], now=now), "An operator decided so before."
-    )
-    return f"Kept letters from the address: {told['reason']}"
-
-
-def _lift(subscriber, told, now):
-    said = f"{subscriber.get_suppressed_by_display()}: {subscriber.suppressed_reason}"
-    _insist(operating.lift(subscriber, now=now), "Letters go to them anyway.")
-    return f"Let letters go again, in spite of: {said}"
-
-
-def _unsubscribe(subscriber, told, now):
-    signup.unsubscribe(subscriber.public_id, door=DOOR, now=now)
-    return "Unsubscribed."
-
-
-def _erase(subscriber, told, now):
-    _insist(erasing.erase(subscriber, now=now), acts.GONE)
-    return "Erased."
-
-
-def _insist(happened, why):
-    if not happened:
-        raise LeftAlone(why)
+    return described_as
 
 
 def _log_by_number(panel, request, subscriber, note):
@@ -124,112 +77,68 @@ def _is(*states):
     return lambda subscriber, now: subscriber.state_at(now) in states
 
 
-ACTS = [
-    Act(
-        name="pause",
-        title="Pause",
-        question="No digest is sent, until the day that you choose, to:",
-        consequence="No digest comes before that day, and one that waits is called off. On that "
-        "day the best of what came meanwhile does. They can end the pause themselves.",
-        icon="pause_circle",
-        done="Paused",
-        do=_pause,
-        fits=_is("active", "paused"),
-        form=PauseForm,
-    ),
-    Act(
-        name="resume",
-        title="End the pause",
-        question="Digests are sent again to:",
-        consequence="The next digest comes at their hour, and none for a day that had one.",
-        icon="play_circle",
-        done="Ended the pause of",
-        do=_resume,
-        fits=_is("paused"),
-    ),
-    Act(
-        name="ask_to_confirm",
-        title="Ask again to confirm",
-        question="The letter that asks to confirm is sent once more to:",
-        consequence=f"Its link holds for 7 days from now. {WHO_IS_REMINDED}",
-        icon="forward_to_inbox",
-        done="Asked again",
-        do=_ask_to_confirm,
-        fits=_is("pending"),
-    ),
-    Act(
-        name="send_link",
-        title="Send the link",
-        question="The link to their preferences is sent to:",
-        consequence="It goes by mail to the address itself, and nobody else sees it. "
-        f"{WHO_GETS_LINKS}",
-        icon="link",
-        done="Sent the link to",
-        do=_send_link,
-        fits=lambda one, now: one.confirmed_at is not None and one.suppressed_at is None,
-    ),
-    Act(
-        name="ask",
-        title="Ask whether the address is right",
-        question="Asked by a letter, whether it arrives:",
-        consequence=f"Who confirms gets the digest again. {WHO_IS_ASKED}",
-        icon="contact_mail",
-        done="Asked",
-        do=_ask,
-        fits=lambda one, now: one.may_vouch(now),
-    ),
-    Act(
-        name="lift",
-        title="Let letters go again",
-        question="Digests are sent again to:",
-        consequence="What came back, was reported, or was decided here keeps no letter from them "
-        "any more. Where the address is still none, the next letter comes back too; after a "
-        "complaint, be sure that it is her own wish.",
-        icon="outgoing_mail",
-        done="Let letters go again to",
-        do=_lift,
-        fits=_is("suppressed"),
-    ),
-    Act(
-        name="suppress",
-        title="Keep letters from her",
-        question="No letter of any kind is sent any more to:",
-        consequence="Letters that wait are called off, and none says so. Signing up, or asking for "
-        "a lost link, brings none either, and only an operator takes it back. Who asks for no more "
-        "letters is better unsubscribed.",
-        icon="block",
-        done="Kept letters from",
-        do=_suppress,
-        fits=lambda one, now: one.suppressed_by != Subscriber.Suppression.OPERATOR,
-        form=SuppressForm,
-        variant=ActionVariant.DANGER,
-    ),
-    Act(
-        name="unsubscribe",
-        title="Unsubscribe",
-        question="No more digests are sent to:",
-        consequence="Letters that wait are called off, and one last letter says so, with a link to "
-        "undo it. The record of consent stays, and the address may sign up again.",
-        icon="unsubscribe",
-        done="Unsubscribed",
-        do=_unsubscribe,
-        fits=lambda one, now: one.unsubscribed_at is None,
-        variant=ActionVariant.DANGER,
-    ),
-    Act(
-        name="erase",
-        title="Erase",
-        question="All that is kept is deleted for:",
-        consequence="Wishes, consents, letters and digests go with the address, for good. Who asks "
-        "for no more letters is better unsubscribed: that is remembered. Of an address from which "
-        "letters came back or were reported, a seal stays.",
-        icon="delete_forever",
-        done="Erased",
-        do=_erase,
-        fits=lambda one, now: True,
-        permission=acts.ERASE,
-        log=_log_by_number,
-        variant=ActionVariant.DANGER,
-        leads_to_list=True,
-    ),
-]
+@_act(fits=_is("active", "paused"), form=PauseForm)
+def pause(subscriber, told, now):
+    if changing.pause(subscriber, told["until"], now=now):
+        return f"Paused until {date_format(told['until'])}."
+
+
+@_act(fits=_is("paused"))
+def resume(subscriber, told, now):
+    if changing.resume(subscriber, now=now):
+        return "Ended the pause."
+
+
+@_act(fits=_is("pending"))
+def ask_to_confirm(subscriber, told, now):
+    may = limits.may_write_to("sign-up", subscriber.email, now)
+    if may and operating.ask_to_confirm(subscriber, now=now):
+        return "Sent the confirmation again."
+
+
+@_act(fits=lambda one, now: one.confirmed_at is not None and one.suppressed_at is None)
+def send_link(subscriber, told, now):
+    may = limits.may_write_to("lost link", subscriber.email, now)
+    if may and correspondence.send_link(subscriber.email, now=now):
+        return "Sent the link to the preferences."
+
+
+@_act(fits=lambda one, now: one.may_vouch(now))
+def ask(subscriber, told, now):
+    if operating.ask_if_right(subscriber, now=now):
+        return "Asked whether the address is right."
+
+
+@_act(fits=_is("suppressed"))
+def lift(subscriber, told, now):
+    said = f"{subscriber.get_suppressed_by_display()}: {subscriber.suppressed_reason}"
+    if operating.lift(subscriber, now=now):
+        return f"Let letters go again, in spite of: {said}"
+
+
+@_act(
+    fits=lambda one, now: one.suppressed_by != Subscriber.Suppression.OPERATOR,
+    form=SuppressForm,
+    variant=ActionVariant.DANGER,
+)
+def suppress(subscriber, told, now):
+    if operating.suppress(subscriber, told["reason"], now=now):
+        return f"Kept letters from the address: {told['reason']}"
+
+
+@_act(fits=lambda one, now: one.unsubscribed_at is None, variant=ActionVariant.DANGER)
+def unsubscribe(subscriber, told, now):
+    signup.unsubscribe(subscriber.public_id, door=DOOR, now=now)
+    return "Unsubscribed."
+
+
+@_act(
+    fits=lambda one, now: True,
+    permission=acts.ERASE,
+    log=_log_by_number,
+    variant=ActionVariant.DANGER,
+    leads_to_list=True,
+)
+def erase(subscriber, told, now):
+    if erasing.erase(subscriber, now=now):
+        return "Erased."

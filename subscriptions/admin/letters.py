@@ -3,7 +3,6 @@
 from django.contrib import admin
 from django.urls import reverse
 from django.utils import timezone
-from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 
@@ -15,6 +14,7 @@ from subscriptions.admin.parts import (
     LetterDayFilter,
     LetterStateFilter,
     ReadOnly,
+    Rows,
     fact_badge,
     letter_badge,
     link,
@@ -27,37 +27,30 @@ from subscriptions.models import Letter, LetterEvent, LetterFact
 from subscriptions.post import message_ids, status
 
 
-class EventInline(ReadOnly, TabularInline):
+class EventInline(Rows):
     model = LetterEvent
     fields = ["at", "was", "became", "attempt", "note"]
     verbose_name_plural = "what happened"
-    show_title = False
-    extra = 0
 
 
-class FactInline(ReadOnly, TabularInline):
+class FactInline(Rows):
     model = LetterFact
     fields = ["noted_at", "kind_said", "grade", "status", "said", "via", "at"]
     readonly_fields = ["kind_said"]
     verbose_name_plural = "what came back"
-    show_title = False
-    extra = 0
 
     @display(description="What")
     def kind_said(self, fact):
         return fact_badge(fact)
 
 
+MOMENTS = ["created_at", "next_try_at", "lease_until", "left_at", "closes_at", "ended_at"]
+TRIES = ["attempt", "stumbles", "repeats", "stage", "last_reply"]
+
+
 @admin.register(Letter)
 class LetterAdmin(Large, ReadOnly, Page):
-    list_display = [
-        "whose",
-        "state_said",
-        "why",
-        "attempt",
-        "created_at",
-        "ended_at",
-    ]
+    list_display = ["whose", "state_said", "why", "attempt", "created_at", "ended_at"]
     list_filter = [
         ("kind", ChoicesDropdownFilter),
         ("state", LetterStateFilter),
@@ -69,28 +62,10 @@ class LetterAdmin(Large, ReadOnly, Page):
     search_fields = ["subscriber__email"]
     search_help_text = "An email address, or a part of one, or a whole Message-ID"
     ordering = ["-pk"]
-    list_per_page = 50
     inlines = [FactInline, EventInline]
     fieldsets = [
         (None, {"fields": ["subscriber", "kind", "day", "state_said", "told"]}),
-        (
-            "Delivery",
-            {
-                "fields": [
-                    "created_at",
-                    "next_try_at",
-                    "lease_until",
-                    "left_at",
-                    "closes_at",
-                    "ended_at",
-                    "attempt",
-                    "stumbles",
-                    "repeats",
-                    "stage",
-                    "last_reply",
-                ]
-            },
-        ),
+        ("Delivery", {"fields": [*MOMENTS, *TRIES]}),
         ("The message", {"fields": ["message_id", "frozen_at", "mime_size"]}),
     ]
 
@@ -145,7 +120,6 @@ class LetterFactAdmin(Large, ReadOnly, Page):
     list_select_related = ["letter__subscriber"]
     search_fields = ["said"]
     search_help_text = "An email address with its @, or a mail server's words"
-    list_per_page = 50
 
     def get_search_results(self, request, queryset, search_term):
         """Find the facts about a reader's letters, or those that say why one came back."""

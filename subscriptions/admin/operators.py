@@ -60,7 +60,10 @@ class OperatorAdmin(UserAdmin, Page):
     def formfield_for_manytomany(self, db_field, request, **kwargs):
         """Offer the roles as boxes to tick, and none that holds more than who gives it has."""
         if db_field.name == "groups":
-            kwargs["queryset"] = _grantable(request.user)
+            kwargs["queryset"] = Group.objects.all()
+            if not request.user.is_superuser:
+                beyond = Permission.objects.exclude(pk__in=_rights(request.user))
+                kwargs["queryset"] = Group.objects.exclude(permissions__in=beyond)
             kwargs["widget"] = UnfoldAdminCheckboxSelectMultipleWidget()
             field = super().formfield_for_manytomany(db_field, request, **kwargs)
             field.label, field.help_text = "Roles", ROLES_SAID
@@ -98,11 +101,3 @@ def _rights(user) -> set[int]:
     """Return the numbers of her permissions. Django says none of one who is locked out."""
     hers = Permission.objects.filter(Q(user=user) | Q(group__user=user))
     return set(hers.values_list("pk", flat=True))
-
-
-def _grantable(user):
-    """Return the groups with nothing that this user lacks."""
-    if user.is_superuser:
-        return Group.objects.all()
-    beyond = Permission.objects.exclude(pk__in=_rights(user))
-    return Group.objects.exclude(permissions__in=beyond)

@@ -9,7 +9,7 @@ import re
 from django.contrib import messages
 from django.contrib.admin import helpers
 from django.contrib.admin.options import IncorrectLookupParameters
-from django.contrib.admin.views.main import ERROR_FLAG
+from django.contrib.admin.views.main import ERROR_FLAG, SEARCH_VAR
 from django.core.exceptions import ValidationError
 from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import RangeDateFilter
@@ -19,6 +19,8 @@ from subscriptions.races import once_more
 
 #: A year, month or day that Django's hierarchy of dates can reckon with: it looks at the next, too.
 PART_OF_A_DATE = re.compile(r"(?!9999)[0-9]{1,4}")
+#: Longer than any title. SQLite refuses a query of a thousand words, or a word of 50,000 letters.
+MAX_SEARCH_LENGTH = 400
 
 
 class Page(ModelAdmin):
@@ -46,14 +48,17 @@ class Page(ModelAdmin):
         return told
 
     def changelist_view(self, request, extra_context=None):
-        """Show all where an address asked for what isn't there, and say so.
+        """Show all where an address asked for what isn't there or for too much, and say so.
 
         Django leads such a one to the list as it is, and takes a second one for a broken database.
         """
-        if ERROR_FLAG in request.GET:
-            request.GET = request.GET.copy()
-            del request.GET[ERROR_FLAG]
+        request.GET = request.GET.copy()
+        if request.GET.pop(ERROR_FLAG, None):
             messages.warning(request, "What was asked for isn't in this list. It begins here.")
+        if len(request.GET.get(SEARCH_VAR, "")) > MAX_SEARCH_LENGTH:
+            del request.GET[SEARCH_VAR]
+            said = f"Search for at most {MAX_SEARCH_LENGTH} characters. This list is not searched."
+            messages.warning(request, said)
         return super().changelist_view(request, extra_context)
 
     def response_action(self, request, queryset, **kwargs):

@@ -15,6 +15,7 @@ from django.urls import reverse
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.text import Truncator
+from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateFilter
 from unfold.utils import parse_date_str
 from unfold.views import ChangeList
@@ -72,6 +73,13 @@ class ReadOnly:
         )
 
 
+class Rows(ReadOnly, TabularInline):
+    """A table on the page of what its rows belong to."""
+
+    show_title = False
+    extra = 0
+
+
 # ---- Lists of tables that grow
 
 
@@ -119,6 +127,7 @@ class Large:
     """For lists of tables that grow without end. `sortable_by` names columns that are quick."""
 
     paginator = FirstPages
+    list_per_page = 50
     show_full_result_count = False
     sortable_by = []
 

@@ -43,6 +43,8 @@ class SendingAdmin(ReadOnly, Page):
             raise PermissionDenied
         now = timezone.now()
         stands = status.of_sending(now)
+        letters = reverse("admin:subscriptions_letter_changelist")
+        kind = get_content_type_for_model(Sending)
         context = {
             **self.admin_site.each_context(request),
             "title": "Sending",
@@ -50,12 +52,12 @@ class SendingAdmin(ReadOnly, Page):
             "stands": stands,
             "queues": [
                 {"name": badge(queue.label, LETTER_TONES[queue.state]), "note": queue.said}
-                | {"count": f"{queue.count:,}", "url": _letters_in(queue.state)}
+                | {"count": f"{queue.count:,}", "url": f"{letters}?state__exact={queue.state}"}
                 for queue in status.queues(now)
             ],
             "slowed": status.slowed(now),
             "switch": self._switch(stands) if self.has_switch_permission(request) else [],
-            "history": self._history(),
+            "history": LogEntry.objects.filter(content_type=kind).select_related("user")[:10],
         }
         return TemplateResponse(request, "admin/subscriptions/sending/page.html", context)
 
@@ -85,11 +87,3 @@ class SendingAdmin(ReadOnly, Page):
         self.log_change(request, sending.current(), words)
         self.message_user(request, words, messages.SUCCESS)
         return go_to("admin:subscriptions_sending_changelist")
-
-    def _history(self):
-        kind = get_content_type_for_model(Sending)
-        return LogEntry.objects.filter(content_type=kind).select_related("user")[:10]
-
-
-def _letters_in(state):
-    return f"{reverse('admin:subscriptions_letter_changelist')}?state__exact={state}"

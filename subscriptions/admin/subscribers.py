@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from unfold.admin import TabularInline
-from unfold.contrib.filters.admin import DropdownFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 from unfold.decorators import display
 from unfold.enums import ActionVariant
 
@@ -24,7 +24,7 @@ from subscriptions.admin.pages import Page, PagedFormSet
 from subscriptions.admin.parts import (
     SUBSCRIBER_TONES,
     Large,
-    ReadOnly,
+    Rows,
     badge,
     count_of,
     letter_badge,
@@ -43,6 +43,9 @@ from subscriptions.models import (
 #: What speaks against writing to somebody, and how many of it her page shows.
 AGAINST = (LetterFact.Kind.BOUNCED, LetterFact.Kind.COMPLAINED)
 FACTS_SHOWN = 10
+
+DELIVERY = ["timezone", "hour", "days", "size", "paused_until", "language"]
+HISTORY = ["asked_at", "confirmed_at", "unsubscribed_at", "suppression", "came_back"]
 
 
 class StateFilter(DropdownFilter):
@@ -90,22 +93,18 @@ class PreferenceInline(TabularInline):
         return super().get_queryset(request).order_by("pk")
 
 
-class ConsentInline(ReadOnly, TabularInline):
+class ConsentInline(Rows):
     model = Consent
     fields = ["act", "at", "via", "ip", "wording"]
     verbose_name_plural = "record of consent"
-    show_title = False
-    extra = 0
 
 
-class LetterInline(ReadOnly, TabularInline):
+class LetterInline(Rows):
     model = Letter
     fields = ["letter", "day", "state_said", "reason", "created_at", "ended_at"]
     readonly_fields = ["letter", "state_said"]
-    show_title = False
     formset = PagedFormSet
     per_page = 10
-    extra = 0
 
     @display(description="Letter")
     def letter(self, letter):
@@ -117,67 +116,28 @@ class LetterInline(ReadOnly, TabularInline):
         return letter_badge(letter)
 
 
-class SuppressionFilter(DropdownFilter):
-    title = "suppressed by"
-    parameter_name = "suppressed"
-
-    def lookups(self, request, model_admin):
-        return Subscriber.Suppression.choices
-
-    def queryset(self, request, queryset):
-        return queryset.filter(suppressed_by=self.value()) if self.value() else queryset
-
-
 @admin.register(Subscriber)
 @equip(*deeds.ACTS)
 class SubscriberAdmin(Large, Page):
     """Nobody is added by hand: consent must be the person's own, so it begins at the form."""
 
     list_display = ["address", "state", "hours", "follows", "next_due_at", "last_letter"]
-    list_filter = [StateFilter, SuppressionFilter]
-    list_filter_options = {"state": {"horizontal": True}, "suppressed": {"horizontal": True}}
+    list_filter = [StateFilter, ("suppressed_by", ChoicesDropdownFilter)]
+    list_filter_options = {"state": {"horizontal": True}, "suppressed_by": {"horizontal": True}}
     search_fields = ["email"]
     search_help_text = "An email address, or a part of one"
     ordering = ["-pk"]
     sortable_by = ["address", "hours", "next_due_at"]
-    list_per_page = 50
     list_disable_select_all = True
     actions = []
     change_form_outer_before_template = "admin/subscriptions/subscriber/acts.html"
     inlines = [PreferenceInline, ConsentInline, LetterInline]
     fieldsets = [
         (None, {"fields": ["address", "state", "next_due_at"]}),
-        (
-            "Settings",
-            {
-                "fields": [
-                    "timezone",
-                    "hour",
-                    "days",
-                    "size",
-                    "paused_until",
-                    "language",
-                    "wants_quiet_days",
-                    "learns",
-                ]
-            },
-        ),
-        (
-            "History",
-            {"fields": ["asked_at", "confirmed_at", "unsubscribed_at", "suppression", "came_back"]},
-        ),
+        ("Settings", {"fields": [*DELIVERY, "wants_quiet_days", "learns"]}),
+        ("History", {"fields": HISTORY}),
     ]
-    readonly_fields = [
-        "address",
-        "state",
-        "days",
-        "next_due_at",
-        "asked_at",
-        "confirmed_at",
-        "unsubscribed_at",
-        "suppression",
-        "came_back",
-    ]
+    readonly_fields = ["address", "state", "days", "next_due_at", *HISTORY]
 
     def get_queryset(self, request):
         follows = TopicPreference.objects.filter(stance=TopicPreference.Stance.FOLLOW)

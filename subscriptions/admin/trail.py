@@ -57,7 +57,6 @@ class TrailAdmin(Large, ReadOnly, Page):
     search_fields = ["user__username", "object_repr", "change_message"]
     search_help_text = "A name, an address, or words of what was done"
     ordering = ["-pk"]
-    list_per_page = 50
     fields = ["action_time", "user", "act", "what", "told"]
 
     @display(description="Act")

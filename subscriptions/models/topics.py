@@ -10,6 +10,7 @@ from subscriptions.models.subscribers import Subscriber
 
 #: How the slugs of those topics begin that are arXiv's categories.
 ARXIV = "arxiv-"
+MAX_QUERY_LENGTH = 2000
 
 
 class TopicQuerySet(models.QuerySet):
@@ -76,7 +77,7 @@ class Topic(models.Model):
     name = models.CharField(max_length=200)
     slug = models.SlugField(max_length=80, null=True, blank=True, unique=True)
     query = models.TextField(
-        max_length=2000,
+        max_length=MAX_QUERY_LENGTH,
         blank=True,
         help_text="What its papers are about: words, phrases, whole sentences. Commas part them.",
     )
@@ -107,7 +108,7 @@ class Topic(models.Model):
                 | Q(owner__isnull=False, slug__isnull=True),
                 name="curated_topics_have_a_slug",
                 violation_error_message="A topic of the house needs a slug.",
-            ),
+            )
         ]
 
     def __str__(self):
@@ -119,6 +120,13 @@ class Topic(models.Model):
         return self.merged_into or self
 
     def clean(self):
+        for field in ("name", "description"):
+            if not getattr(self, field).isprintable():
+                raise ValidationError({field: "This must be one line, without control characters."})
+        if "\0" in self.query:
+            raise ValidationError({"query": "Null characters are not allowed."})
+        if len(self.query) > MAX_QUERY_LENGTH:
+            raise ValidationError({"query": f"This has more than {MAX_QUERY_LENGTH} characters."})
         self.categories = self.categories or []  # An emptied field of a form says None.
         if not isinstance(self.categories, list) or not all(
             isinstance(category, str) and category for category in self.categories

@@ -227,8 +227,9 @@ class Books:
 
 
 def _entry(one, moment):
-    letter = one.letter
-    return Entry(letter.id, letter.attempt, one.frozen.message_id, one.verdict.reply, moment)
+    letter, frozen = one.letter, one.frozen
+    said = frozen.message_id, one.verdict.reply, moment, frozen.item_ids
+    return Entry(letter.id, letter.attempt, *said)
 
 
 def _wait_briefly():

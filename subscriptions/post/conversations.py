@@ -132,14 +132,13 @@ class Conversations:
         """See how far the letter on a line is."""
         if (one := self.hand.busy.get(line)) is None:
             return
-        if line.verdict is not None:
-            del self.hand.busy[line]
-            self._judge(one, line.verdict)
-        elif line.state == "fence":
-            del self.hand.busy[line]
+        verdict = line.verdict
+        if verdict is None and line.state != "fence":
+            return
+        del self.hand.busy[line]
+        if verdict is None:
             self.hand.at_fence.append(one)
-
-    def _judge(self, one, verdict):
+            return
         if verdict.about == "line":  # A used one, gone by now: each is lost once at most.
             self.hand.composed.insert(0, one)
             return

@@ -109,7 +109,8 @@ class Round:
         if reason := state.why_not(now):
             logger.warning("nothing is sent: %s", reason)
             return False
-        if not Letter.objects.due(now).filter(**self._ours()).exists():
+        due = Letter.objects.due(now)
+        if not (due if self.ids is None else due.filter(pk__in=self.ids)).exists():
             return False
         if state.failures and not sending.take_trial(now):
             return False  # Another worker tries.
@@ -120,9 +121,6 @@ class Round:
             sending.trip(trouble.kind, str(trouble), now, is_trial=self.hand.is_trial)
             return False
         return True
-
-    def _ours(self):
-        return {} if self.ids is None else {"pk__in": self.ids}
 
     def _turns(self):
         """Do the next of everything, again and again, until nothing is in hand.

@@ -34,17 +34,13 @@ class Desk:
         self.is_patient = connection.vendor == "postgresql" and not connection.in_atomic_block
         self._job: greenlet | None = None
         self._then: Then | None = None
-        self._waits_for: tuple[int, int] | None = None
+        #: For which descriptor the job waits, and for what, as a selector says it.
+        self.waits_for: tuple[int, int] | None = None
         self._patient_until = 0.0
 
     @property
     def is_free(self) -> bool:
         return self._job is None
-
-    @property
-    def waits_for(self) -> tuple[int, int] | None:
-        """Return for which descriptor the job waits, and for what, as a selector says it."""
-        return self._waits_for
 
     def give(self, job: Callable[[], Any], then: Then) -> None:
         """Have a job done by a desk that is free. `then` gets what came of it."""
@@ -55,14 +51,14 @@ class Desk:
 
     def ready(self, events: int) -> None:
         """Go on with the job: what it waits for is there."""
-        self._waits_for = None
+        self.waits_for = None
         self._go_on(events)
 
     def close(self) -> None:
         """Bring the job under way to its end, or break it off where the database is silent."""
         with selectors.DefaultSelector() as selector:
-            while self._waits_for is not None:
-                descriptor, events = self._waits_for
+            while self.waits_for is not None:
+                descriptor, events = self.waits_for
                 selector.register(descriptor, events)
                 found = selector.select(max(0.0, self._patient_until - time.monotonic()))
                 selector.unregister(descriptor)
@@ -76,9 +72,9 @@ class Desk:
 
         Whether the network loses what is said, or the server hangs: nobody else would tell us.
         """
-        if self._waits_for is None or time.monotonic() < self._patient_until:
+        if self.waits_for is None or time.monotonic() < self._patient_until:
             return
-        self._waits_for = None
+        self.waits_for = None
         connection.close()
         self._take(self._job.throw(OperationalError("the database is silent")))
 
@@ -90,7 +86,7 @@ class Desk:
             then, self._job, self._then = self._then, None, None
             then(came_of)
         else:
-            self._waits_for = came_of
+            self.waits_for = came_of
             self._patient_until = time.monotonic() + SILENT_SECONDS
 
 

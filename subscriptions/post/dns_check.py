@@ -1,19 +1,23 @@
-"""What DNS says of our letters, against what it should say: a grade for each record."""
+"""What DNS says of our emails, against what it should say: a grade for each record.
+
+SPF (RFC 7208) names the servers that send for a domain. DMARC (RFC 9989) says what receivers do
+with an email for which neither SPF nor a signature (DKIM) vouches.
+"""
 
 import re
 from collections.abc import Callable, Iterator
+from ipaddress import ip_address
+from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import dns.exception
 import dns.resolver
 from django.conf import settings
 
-from subscriptions.post import dns_records
-from subscriptions.post.dns_records import Record
+from subscriptions import mail
 
 SECONDS = 3  # For one question. After one that nobody answered, no other is asked.
-POLICIES = ("none", "quarantine", "reject")
-REMOVED = ("pct", "rf", "ri")  # By RFC 9989 from RFC 7489.
-MAX_LABELS = 7  # From longer names, the walk to the parents jumps to this (RFC 9989, 4.10).
+UNANSWERED = (dns.exception.DNSException, OSError)
 
 #: The name of its record in DNS is the mail server's own (its selector), so it can't be asked for.
 SIGNED_ELSEWHERE = (
@@ -22,10 +26,16 @@ SIGNED_ELSEWHERE = (
     "says dkim=pass, and names both in h= of its DKIM-Signature (docs/mail.md)."
 )
 ALL = re.compile(r"\s([-+~?]?)all(?=\s|$)", re.IGNORECASE)
+IS_SPF = re.compile(r"v=spf1(\s|$)", re.IGNORECASE)
+IS_DMARC = re.compile(r"v\s*=\s*DMARC1\s*(;|$)")
 
 
-class Unanswered(Exception):
-    """DNS can't be asked. Says why."""
+class Record(NamedTuple):
+    """A TXT record to publish, and what only the operator can know about it."""
+
+    name: str
+    text: str
+    hint: str = ""
 
 
 class Dns:
@@ -33,36 +43,28 @@ class Dns:
 
     def __init__(self, resolver: dns.resolver.Resolver):
         self.resolver = resolver
-        self.trouble = ""
+        self.timeout: dns.exception.Timeout | None = None
 
-    def texts(self, name: str) -> list[str]:
-        """Return the texts of this name's TXT records. Raises Unanswered."""
-        texts = (b"".join(record.strings).decode("utf-8", "replace") for record in self._ask(name))
-        return ["".join(filter(str.isprintable, text)) for text in texts]  # For a terminal.
-
-    def takes_mail(self, name: str) -> bool:
-        """Return whether mail can be sent to this domain (RFC 5321, 5.1; RFC 7505).
-
-        Raises Unanswered.
-        """
-        if servers := list(self._ask(name, "MX")):
-            return any(len(server.exchange.labels) > 1 for server in servers)
-        return any(True for kind in ("A", "AAAA") for _ in self._ask(name, kind))
-
-    def _ask(self, name, kind="TXT"):
-        """Return the records of this kind: none, where there are none. Raises Unanswered."""
-        if self.trouble:
-            raise Unanswered(self.trouble)
+    def ask(self, name: str, kind: str) -> list:
+        """Return the records of this kind. Raises UNANSWERED."""
+        if self.timeout is not None:
+            raise self.timeout
         lifetime = min(SECONDS, self.resolver.lifetime)
         try:
-            return self.resolver.resolve(f"{name}.", kind, lifetime=lifetime)
+            return list(self.resolver.resolve(f"{name}.", kind, lifetime=lifetime))
         except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
             return []
         except dns.exception.Timeout:
-            self.trouble = "nobody answered in time"
-        except (dns.exception.DNSException, OSError) as error:
-            raise Unanswered(str(error)) from None  # Of this name alone.
-        raise Unanswered(self.trouble)
+            self.timeout = dns.exception.Timeout("nobody answered in time")
+            raise self.timeout from None
+
+    def texts(self, name: str, pattern: re.Pattern) -> list[str]:
+        """Return the TXT records that begin so, fit for a terminal. Raises UNANSWERED."""
+        found = (
+            b"".join(record.strings).decode("utf-8", "replace") for record in self.ask(name, "TXT")
+        )
+        texts = ("".join(filter(str.isprintable, text)) for text in found)
+        return [text for text in texts if pattern.match(text)]
 
 
 def system_resolver() -> dns.resolver.Resolver:
@@ -73,24 +75,35 @@ def system_resolver() -> dns.resolver.Resolver:
         return dns.resolver.Resolver(configure=False)
 
 
+def domains() -> list[str]:
+    """Return the domains that our emails are from, that of digests first."""
+    kinds = ("digest", "confirm")
+    return list(dict.fromkeys(mail.from_address(kind).domain.lower() for kind in kinds))
+
+
 def examine(resolver: dns.resolver.Resolver) -> Iterator[tuple[str, str, str]]:
-    """Yield for each record which it is, its grade (ok, note, wrong), and what is said of it."""
-    asked, domains = Dns(resolver), dns_records.domains()
-    for domain in domains:
-        yield "SPF", *_answer(_spf, dns_records.spf(domain), asked)
+    """Yield the name, the grade (ok, note, wrong) and the finding for each record."""
+    asked = Dns(resolver)
+    for domain in domains():
+        yield "SPF", *_answer(_judge_spf, spf(domain), asked)
     if settings.EMAIL_URL.startswith("smtp"):
         yield "DKIM", "note", SIGNED_ELSEWHERE
-    for domain in domains:
-        yield "DMARC", *_answer(_dmarc, dns_records.dmarc(domain), asked)
+    for domain in domains():
+        yield "DMARC", *_answer(_judge_dmarc, dmarc(domain), asked)
 
 
 def where_bounces_come(domain: str, resolver: dns.resolver.Resolver) -> tuple[str, str]:
-    """Return a grade, and what is said, of whether letters can come back to this domain."""
+    """Return a grade and a sentence: whether this domain takes mail (RFC 5321, 5.1; RFC 7505)."""
+    asked = Dns(resolver)
     try:
-        if Dns(resolver).takes_mail(domain):
-            return "ok", f"{domain} takes mail"
-    except Unanswered as reason:
+        if servers := asked.ask(domain, "MX"):
+            takes_mail = any(len(server.exchange.labels) > 1 for server in servers)
+        else:
+            takes_mail = bool(asked.ask(domain, "A") or asked.ask(domain, "AAAA"))
+    except UNANSWERED as reason:
         return "note", f"DNS can't be asked whether {domain} takes mail: {reason}."
+    if takes_mail:
+        return "ok", f"{domain} takes mail"
     return "wrong", (
         f"letters come back to {domain}, which has no MX record and no address: nothing is ever "
         f"known of those that don't arrive. Publish an MX, or set BOUNCE_ADDRESS to another domain."
@@ -98,91 +111,99 @@ def where_bounces_come(domain: str, resolver: dns.resolver.Resolver) -> tuple[st
 
 
 def _answer(judge: Callable, record: Record, asked: Dns) -> tuple[str, str]:
-    """Return the grade and what is said, with the record to publish where not all is well."""
+    """Return the grade and the finding, with the record to publish where not all is well."""
     try:
-        grade, said = judge(record, asked)
-    except Unanswered as reason:
+        grade, said = judge(record.name, asked)
+    except UNANSWERED as reason:
         grade, said = "note", f"DNS can't be asked: {reason}. This should be there:"
     if grade == "ok":
         return grade, said
     if grade == "wrong" and settings.EMAIL_URL.startswith("file:"):
-        grade = "note"  # No letter leaves.
-    return grade, "\n    ".join(filter(None, (said, str(record), record.hint)))
-
-
-# ---- The records, one by one
-
-
-def _spf(record, asked):
-    texts = [text for text in asked.texts(record.name) if re.match(r"v=spf1(\s|$)", text, re.I)]
-    if problem := _not_one(texts, record.name):
-        return "wrong", problem
-    (text,) = texts
-    others = ALL.search(text)
-    if others is None and "redirect=" not in text.lower():
-        return "wrong", f"{record.name} doesn't say that all others may not send: “{text}”."
-    if others is not None and others[1] in ("", "+", "?"):
-        return "wrong", f"{record.name} lets anybody send ({others[0].strip()}): “{text}”."
-    return "ok", f"{record.name}: “{text}”"
-
-
-def _dmarc(record, asked):
-    name, texts = _dmarc_in_force(record.name, asked)
-    if problem := _not_one(texts, name):
-        return "wrong", problem
-    (text,) = texts
-    tags = _tags(text)
-    policy = tags.get("p", "").lower()
-    if name != record.name:
-        policy = tags.get("sp", policy).lower()
-    if policy not in POLICIES:
-        return "wrong", f"{name} has no policy (p=) that exists: “{text}”."
-    if policy == "none":
-        return "note", f"{name} only watches: “{text}”. When its reports are good, publish:"
-    if gone := [tag for tag in REMOVED if tag in tags]:
-        return "note", f"{name}: {', '.join(gone)} means nothing since RFC 9989: “{text}”."
-    return "ok", f"{name}: “{text}”"
+        grade = "note"  # No email leaves.
+    line = f'{record.name}. TXT "{record.text}"'  # As a zone file has it.
+    return grade, "\n    ".join(filter(None, (said, line, record.hint)))
 
 
 def _not_one(texts, name):
-    if not texts:
-        return f"{name} has none. Publish:"
-    if len(texts) > 1:
-        return f"{name} has {len(texts)}, of which receivers use none. Publish one:"
-    return ""
+    many = f"{name} has {len(texts)}, of which receivers use none. Publish one:"
+    return "wrong", many if texts else f"{name} has none. Publish:"
 
 
-def _dmarc_in_force(name, asked):
-    """Return where the policy for this name is, and its texts (RFC 9989, 4.10).
+# ---- SPF
 
-    Its own comes first, then that of its organisation: the shortest parent that has one, as far as
-    none says that it is (psd=n), or that it only hands out domains to others (psd=y).
-    """
-    found = name, _dmarc_texts(name, asked)
-    if found[1]:
-        return found
-    for parent in _parents(name.removeprefix("_dmarc.")):
-        texts = _dmarc_texts(f"_dmarc.{parent}", asked)
-        psd = _tags(texts[0]).get("psd", "u").lower() if len(texts) == 1 else None
-        if psd == "y":
+
+def spf(domain: str) -> Record:
+    """Return who may send for this domain, as far as EMAIL_URL tells."""
+    server, site = (urlsplit(url).hostname or "" for url in (settings.EMAIL_URL, settings.SITE_URL))
+    address = _address(server)
+    hint = ""
+    if address is not None and address.is_global:
+        sender = f"ip{address.version}:{address}"
+    elif address is None and "." in server:
+        # Under public suffixes of two labels (co.uk), strangers look like one organisation.
+        if server.lower().split(".")[-2:] == domain.lower().split(".")[-2:]:
+            sender, hint = f"a:{server}", f"If {server} hands on to others, name those."
+        else:
+            sender = "include:NAME"
+            hint = f"NAME is what those who run {server} tell you to include."
+    elif _address(site) is None and "." in site:  # The server is on this machine, or near it.
+        sender, hint = (
+            f"a:{site}",
+            f"If letters leave from another machine than {site}, name that one.",
+        )
+    else:
+        sender, hint = "ip4:ADDRESS", "ADDRESS is the one from which your mail server sends."
+    return Record(domain, f"v=spf1 {sender} -all", hint)
+
+
+def _address(host):
+    try:
+        return ip_address(host)
+    except ValueError:
+        return None
+
+
+def _judge_spf(name, asked):
+    texts = asked.texts(name, IS_SPF)
+    if len(texts) != 1:
+        return _not_one(texts, name)
+    others = ALL.search(texts[0])
+    if others is None and "redirect=" not in texts[0].lower():
+        return "wrong", f"{name} doesn't say that all others may not send: “{texts[0]}”."
+    if others is not None and others[1] in ("", "+", "?"):
+        return "wrong", f"{name} lets anybody send ({others[0].strip()}): “{texts[0]}”."
+    return "ok", f"{name}: “{texts[0]}”"
+
+
+# ---- DMARC
+
+
+def dmarc(domain: str) -> Record:
+    """Return the policy to put aside emails for which neither SPF nor DKIM vouches."""
+    return Record(
+        f"_dmarc.{domain}",
+        f"v=DMARC1; p=quarantine; rua=mailto:postmaster@{domain}",
+        "Receivers send daily reports to the address after rua=: name one that you read.",
+    )
+
+
+def _judge_dmarc(name, asked):
+    """Judge the domain's own policy, or else that of its organisation: the shortest parent's."""
+    own = name
+    texts = asked.texts(name, IS_DMARC)
+    labels = name.split(".")
+    for count in range(2, len(labels) - 1):
+        if texts:
             break
-        if psd:
-            found = f"_dmarc.{parent}", texts
-        if psd == "n":
-            break
-    return found
-
-
-def _dmarc_texts(name, asked):
-    return [text for text in asked.texts(name) if re.match(r"v\s*=\s*DMARC1\s*(;|$)", text)]
-
-
-def _parents(domain):
-    labels = domain.split(".")
-    return [".".join(labels[n:]) for n in range(max(1, len(labels) - MAX_LABELS), len(labels))]
-
-
-def _tags(text):
-    """Return the tags of a DMARC record: `v=DMARC1; p=none`."""
-    pairs = (pair.partition("=") for pair in text.split(";") if "=" in pair)
-    return {name.strip().lower(): "".join(value.split()) for name, _, value in pairs}
+        name = ".".join(["_dmarc", *labels[-count:]])
+        texts = asked.texts(name, IS_DMARC)
+    if len(texts) != 1:
+        return _not_one(texts, own)
+    pairs = (pair.partition("=") for pair in texts[0].split(";") if "=" in pair)
+    tags = {tag.strip().lower(): "".join(value.split()).lower() for tag, _, value in pairs}
+    policy = tags.get("p", "") if name == own else tags.get("sp", tags.get("p", ""))
+    if policy not in ("none", "quarantine", "reject"):
+        return "wrong", f"{name} has no policy (p=) that exists: “{texts[0]}”."
+    if policy == "none":
+        return "note", f"{name} only watches: “{texts[0]}”. When its reports are good, publish:"
+    return "ok", f"{name}: “{texts[0]}”"

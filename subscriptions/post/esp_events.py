@@ -51,7 +51,7 @@ def reports_in(request, esp: Esp, now: datetime) -> list[Report]:
     What tells nothing of a letter's fate, such as that it was opened, is left out.
     """
     try:
-        view = VIEWS[esp.name]()
+        view = _view(esp)
         view.setup(request)
         view.run_validators(request)
         _refuse_stale(request, esp, now)
@@ -73,7 +73,7 @@ def check(esp: Esp) -> None:
     if settings.WEBHOOK_SECRET and ":" not in settings.WEBHOOK_SECRET:
         raise ImproperlyConfigured("WEBHOOK_SECRET must say USER:PASSWORD.")
     try:
-        VIEWS[esp.name]()
+        _view(esp)
         if esp.name == "resend":
             _key_of_resend()
     except ValueError:
@@ -119,10 +119,6 @@ def _moment(said) -> datetime:
     return datetime.fromtimestamp(float(said), UTC)
 
 
-def _password() -> dict:
-    return {"webhook_secret": settings.WEBHOOK_SECRET or []}
-
-
 class Resend(resend.ResendTrackingWebhookView):
     """Its signature is checked above."""
 
@@ -131,18 +127,6 @@ class Resend(resend.ResendTrackingWebhookView):
     def __init__(self, **kwargs):
         self._svix_webhook = None
         super(resend.SvixWebhookValidationMixin, self).__init__(**kwargs)
-
-
-def _mailgun():
-    key = settings.WEBHOOK_SIGNING_KEY
-    return mailgun.MailgunTrackingWebhookView(webhook_signing_key=key, **_password())
-
-
-def _sendgrid():
-    key = settings.WEBHOOK_SIGNING_KEY
-    return sendgrid.SendGridTrackingWebhookView(
-        tracking_webhook_verification_key=key, **_password()
-    )
 
 
 class Ses(amazon_ses.AmazonSESTrackingWebhookView):
@@ -160,14 +144,24 @@ class Ses(amazon_ses.AmazonSESTrackingWebhookView):
         urlopen(url, timeout=CONFIRM_SECONDS).close()  # noqa: S310
 
 
-VIEWS = {
-    "postmark": lambda: postmark.PostmarkTrackingWebhookView(**_password()),
-    "mailgun": _mailgun,
-    "sendgrid": _sendgrid,
-    "brevo": lambda: brevo.BrevoTrackingWebhookView(**_password()),
-    "resend": lambda: Resend(**_password()),
-    "ses": lambda: Ses(**_password()),
-}
+def _view(esp):
+    """Return anymail's view of the provider's events, with the secrets of the settings."""
+    secret = {"webhook_secret": settings.WEBHOOK_SECRET or []}
+    key = settings.WEBHOOK_SIGNING_KEY
+    match esp.name:
+        case "postmark":
+            return postmark.PostmarkTrackingWebhookView(**secret)
+        case "mailgun":
+            return mailgun.MailgunTrackingWebhookView(webhook_signing_key=key, **secret)
+        case "sendgrid":
+            secret["tracking_webhook_verification_key"] = key
+            return sendgrid.SendGridTrackingWebhookView(**secret)
+        case "brevo":
+            return brevo.BrevoTrackingWebhookView(**secret)
+        case "resend":
+            return Resend(**secret)
+        case "ses":
+            return Ses(**secret)
 
 
 # ---- What it tells
@@ -206,13 +200,18 @@ def _report(event, esp) -> Report | None:
         return None
     said = event.mta_response or event.description or ""
     status = status_in(said)
-    letter_id, message_id = _letter(event)
+    letter_id, message_id = esps.marked(event.metadata or {})
+    message_id = message_id or str(event.message_id or "")
+    if not message_ids.is_ours(message_id):  # Others may mark theirs with numbers, too.
+        letter_id, message_id = None, ""
+    own = event.event_id or f"{letter_id} {message_id} {event.message_id} {event.timestamp}"
+    name = f"{esp.name}\n{event.event_type}\n{own}".encode("utf-8", "replace")
     at = event.timestamp  # Not all say in which zone.
     return Report(
         kind=kind,
         addresses=(),
         message_id=message_id,
-        name=_name(event, esp, letter_id, message_id),
+        name=hashlib.sha256(name).hexdigest(),
         via=esp.name,
         grade=_grade(event, esp, status) if kind == "bounced" else "",
         status=status,
@@ -230,21 +229,3 @@ def _grade(event, esp, status) -> str:
     if event.event_type == EventType.REJECTED:
         return "hard" if gone_before else "policy"
     return "hard" if GONE[esp.name](event.esp_event) else "soft"
-
-
-def _letter(event) -> tuple[int | None, str]:
-    """Return the number and the Message-ID of the letter, as we had marked it.
-
-    Others may mark theirs with numbers too, so a number alone is none. Where no mark came with the
-    event, its Message-ID is the provider's, or ours.
-    """
-    letter_id, message_id = esps.marked(event.metadata or {})
-    message_id = message_id or str(event.message_id or "")
-    return (letter_id, message_id) if message_ids.is_ours(message_id) else (None, "")
-
-
-def _name(event, esp, letter_id, message_id) -> str:
-    """Return what tells this event from others: its own id, where the provider gives it one."""
-    own = event.event_id or f"{letter_id} {message_id} {event.message_id} {event.timestamp}"
-    told = f"{esp.name}\n{event.event_type}\n{own}"
-    return hashlib.sha256(told.encode("utf-8", "replace")).hexdigest()

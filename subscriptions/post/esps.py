@@ -5,9 +5,11 @@ what they are handed over SMTP, so each email carries its mark in a header that 
 every event about it.
 """
 
+import tomllib
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -15,20 +17,13 @@ from django.conf import settings
 
 @dataclass(frozen=True)
 class Esp:
-    """A mail provider.
-
-    Attributes:
-        name: As it stands in the address that the provider posts to.
-        hosts: Pattern of its SMTP servers' names.
-        email_url: What EMAIL_URL says to send through it.
-        headers: Name and value of each header. %s stands for the email's mark.
-    """
+    """A mail provider, as esps.toml describes it."""
 
     name: str
     title: str
     hosts: str
     email_url: str
-    headers: tuple[tuple[str, str], ...]
+    headers: list[list[str]]
     signs_events: bool = False
 
     @property
@@ -38,70 +33,8 @@ class Esp:
 
 
 ESPS = {
-    esp.name: esp
-    for esp in (
-        Esp(
-            "postmark",
-            "Postmark",
-            hosts="*.postmarkapp.com",
-            email_url="smtp://TOKEN:TOKEN@smtp.postmarkapp.com:587?tls=starttls",
-            headers=(
-                ("X-PM-Metadata-letter", "%s"),
-                ("X-PM-KeepID", "true"),  # The Message-ID stays.
-                ("X-PM-TrackOpens", "false"),
-                ("X-PM-TrackLinks", "None"),
-            ),
-        ),
-        Esp(
-            "mailgun",
-            "Mailgun",
-            hosts="*.mailgun.org",
-            email_url="smtp://postmaster%40DOMAIN:PASSWORD@smtp.mailgun.org:587?tls=starttls",
-            headers=(("X-Mailgun-Variables", '{"letter": "%s"}'), ("X-Mailgun-Track", "no")),
-            signs_events=True,
-        ),
-        Esp(
-            "sendgrid",
-            "SendGrid",
-            hosts="*.sendgrid.net",
-            email_url="smtp://apikey:KEY@smtp.sendgrid.net:587?tls=starttls",
-            headers=(
-                (
-                    "X-SMTPAPI",
-                    '{"unique_args": {"letter": "%s"}, "filters": {'
-                    '"clicktrack": {"settings": {"enable": 0}}, '
-                    '"opentrack": {"settings": {"enable": 0}}}}',
-                ),
-            ),
-            signs_events=True,
-        ),
-        Esp(
-            "brevo",
-            "Brevo",
-            hosts="*.brevo.com",
-            email_url="smtp://LOGIN:SMTP_KEY@smtp-relay.brevo.com:587?tls=starttls",
-            headers=(("X-Mailin-custom", '{"letter": "%s"}'),),
-        ),
-        Esp(
-            "resend",
-            "Resend",
-            hosts="*.resend.com",
-            email_url="smtp://resend:KEY@smtp.resend.com:587?tls=starttls&connections=2",
-            headers=(
-                ("X-Metadata", '{"letter": "%s"}'),
-                # Resend delivers only the first of several emails with the same key.
-                ("Resend-Idempotency-Key", "%s"),
-            ),
-            signs_events=True,
-        ),
-        Esp(
-            "ses",
-            "Amazon SES",
-            hosts="email-smtp*.amazonaws.com",
-            email_url="smtp://USER:PASSWORD@email-smtp.REGION.amazonaws.com:587?tls=starttls",
-            headers=(("X-Metadata", '{"letter": "%s"}'),),
-        ),
-    )
+    name: Esp(name, **told)
+    for name, told in tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8")).items()
 }
 
 

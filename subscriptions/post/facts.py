@@ -1,6 +1,7 @@
 """What came to be known of letters after they left, and how much came back that told of none."""
 
 from collections.abc import Collection
+from datetime import datetime
 
 from django.db import models
 from django.db.models import F, Q
@@ -119,8 +120,8 @@ def told_of(letter_ids: Collection[int]) -> set[int]:
     return set(facts.values_list("letter_id", flat=True))
 
 
-def names_told_of(message_ids: Collection[str], since) -> set[str]:
-    """Return those of these Message-IDs of which anything came back since then."""
-    facts = LetterFact.objects.filter(noted_at__gte=since)
-    names = facts.values_list(Coalesce("letter__message_id", "message_id"), flat=True)
-    return set(names).intersection(message_ids)
+def names_told_of(message_ids: Collection[str], since) -> dict[str, datetime]:
+    """Return those of these Message-IDs of which anything came back since then, and when it did."""
+    facts = LetterFact.objects.filter(noted_at__gte=since).order_by("-noted_at")
+    names = facts.values_list(Coalesce("letter__message_id", "message_id"), "noted_at")
+    return {name: at for name, at in names if name in message_ids}

@@ -13,9 +13,9 @@ import os
 import re
 import secrets
 import socket
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -29,17 +29,22 @@ OPEN = ".jsonl"
 REPLAYED = ".replayed"
 UNBORN = ".new"  # Not locked yet, and no business of those who replay.
 REPLY_CHARACTERS = 300
+ITEMS = "items"  # The only key of a line that holds the `item_ids` of the entries after it.
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One acceptance: by which attempt, in whose words, and when (ISO 8601, with zone)."""
+    """One acceptance: by which attempt, in whose words, and when (ISO 8601, with zone).
+
+    `item_ids` name what the email was about, as its composer did; None where that is unknown.
+    """
 
     letter_id: int
     attempt: int
     message_id: str
     reply: str
     at: str
+    item_ids: Sequence[str] | None = None
 
 
 class Unrecorded(Exception):
@@ -74,7 +79,7 @@ class Journal:
         Raises OSError where that failed, as on a full disk; some of them may be there all the same.
         The caller records them in the database as ever, and tells the operator.
         """
-        lines = b"".join(_line(entry) for entry in entries)
+        lines = b"".join(_lines(entries))
         if self._is_torn:
             lines = b"\n" + lines
         self._is_used = self._is_torn = True
@@ -139,15 +144,18 @@ def accepted_ids(
     """Return the Message-IDs of all that was accepted from `since` on, replayed or not, or `of`
     files with such an ending alone.
     """
-    found = set()
+    return {entry.message_id for entry in accepted(folder, since, of=of)}
+
+
+def accepted(
+    folder: Path, since: datetime, *, of: Collection[str] = (OPEN, REPLAYED)
+) -> Iterator[Entry]:
+    """Yield the entries from `since` on, as `accepted_ids` finds them."""
     for path in [path for ending in of for path in folder.glob(f"*{ending}")]:
         with suppress(FileNotFoundError), _open_or_replayed(path) as file:
-            found |= {
-                entry.message_id
-                for entry in _entries(file, path)
-                if datetime.fromisoformat(entry.at) >= since
-            }
-    return found
+            for entry in _entries(file, path):
+                if datetime.fromisoformat(entry.at) >= since:
+                    yield entry
 
 
 def purge(folder: Path, before: datetime) -> int:
@@ -175,10 +183,18 @@ def _sync(folder):
         os.close(descriptor)
 
 
-def _line(entry):
-    """Return the entry as a line. Some servers repeat the address in what they say: not here."""
-    reply = without_addresses(entry.reply)[:REPLY_CHARACTERS]
-    return json.dumps(vars(entry) | {"reply": reply}).encode() + b"\n"
+def _lines(entries) -> Iterator[bytes]:
+    """Yield the entries as lines. Some servers repeat the address in what they say: not here.
+
+    The `item_ids` of all are in a line before them. A process of an older version skips that line;
+    it would skip an entry with a field that it does not know.
+    """
+    if items := {one.message_id: one.item_ids for one in entries if one.item_ids is not None}:
+        yield json.dumps({ITEMS: items}).encode() + b"\n"
+    for entry in entries:
+        told = vars(entry) | {"reply": without_addresses(entry.reply)[:REPLY_CHARACTERS]}
+        del told["item_ids"]
+        yield json.dumps(told).encode() + b"\n"
 
 
 def _open_if_free(path, stack):
@@ -200,15 +216,28 @@ def _open_or_replayed(path):
 
 def _entries(file, path) -> Iterator[Entry]:
     """Yield the entries of a file. A torn line was never told to anybody as written."""
+    item_ids: dict[str, list[str]] = {}
     for line in file:
         try:
-            entry = Entry(**json.loads(line))
+            told = json.loads(line)
+            if isinstance(told, dict) and told.keys() == {ITEMS}:
+                item_ids = _items(told[ITEMS])
+                continue
+            entry = Entry(**told)
             if not _is_ours(entry):
                 raise ValueError
-            yield entry
+            yield replace(entry, item_ids=item_ids.get(entry.message_id)) if item_ids else entry
         except (ValueError, TypeError):
             if line.strip():
                 logger.warning("the journal %s holds a torn line", path.name)
+
+
+def _items(told) -> dict[str, list[str]]:
+    """Return what a line says of items. Raises ValueError or TypeError where it is torn."""
+    items = dict(told)
+    if not all(isinstance(one, str) for ids in items.values() for one in ids):
+        raise ValueError
+    return items
 
 
 def _is_ours(entry):

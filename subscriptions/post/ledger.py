@@ -8,7 +8,7 @@ overtaken while asleep finds it changed, and can change nothing. rows.py has the
 import logging
 import zlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -180,11 +180,14 @@ def why_unwanted(letter: Letter, subscriber: Subscriber, now) -> str:
 
 @dataclass(frozen=True)
 class Frozen:
-    """A letter's bytes, and under which name and moment they were made."""
+    """A letter's bytes, under which name and moment they were made, and the `item_ids` of their
+    content, which aren't kept with them.
+    """
 
     mime: bytes
     message_id: str
     frozen_at: datetime
+    item_ids: Sequence[str] | None = None
 
 
 @dataclass
@@ -227,8 +230,8 @@ def _freeze_and_pass(letters, frozen, now) -> list[Letter]:
     on is the same, however often.
     """
     marks = {"lease_until": now + LEASE, "left_at": now}
-    again = [letter for letter in letters if letter.volley_id is not None]
-    fresh = [letter for letter in letters if letter.volley_id is None]
+    again = [letter for letter in letters if letter.mime_size]
+    fresh = [letter for letter in letters if not letter.mime_size]
     passed = move(again, State.TRANSMITTING, now, **marks)
     if not fresh:
         return passed
@@ -272,7 +275,7 @@ def frozen_bytes(letter: Letter) -> bytes:
 def accept(letters: Sequence[Letter], replies: Sequence[str], now: datetime) -> list[Letter]:
     """End letters past the fence as accepted, in the server's words. Return those that moved."""
     each = [{"last_reply": reply[:300]} for reply in replies]
-    facts = {"ended_at": now, "reason": "", "stage": "dot", "volley": None}
+    facts = {"ended_at": now, "reason": "", "stage": "dot"}
     return move(letters, State.ACCEPTED, now, each=each, **facts)
 
 
@@ -295,9 +298,7 @@ def end(
     is_sure = state != State.ACCEPTED and was != State.UNCERTAIN
     reason = reason[:300]
     with transaction.atomic(savepoint=False):
-        ended = move(
-            letters, state, now, note=reason, reason=reason, ended_at=now, volley=None, **facts
-        )
+        ended = move(letters, state, now, note=reason, reason=reason, ended_at=now, **facts)
         if surely_never_left is None:
             never_left = [letter.id for letter in ended if is_sure and letter.repeats == 0]
         else:
@@ -308,14 +309,33 @@ def end(
     return ended
 
 
-def drop_volleys(now: datetime, older_than: timedelta) -> int:
+def drop_volleys() -> int:
     """Drop the bytes that no letter needs any more. Return how many volleys went.
 
-    Those of a moment ago stay, whose letters another transaction may be about to write.
+    A volley and its letters are written in one transaction, so that none is seen without them.
     """
     needed = Letter.objects.open().exclude(volley=None).values("volley_id")
-    old = Volley.objects.filter(created_at__lt=now - older_than).exclude(pk__in=needed)
-    return old.delete()[0]
+    return Volley.objects.exclude(pk__in=needed).delete()[0]
+
+
+def erase_bytes(letters: Collection[Letter]) -> None:
+    """Overwrite the bytes of letters, in the caller's transaction, whether or not they have ended.
+
+    Those of others in the same volleys stay where they are: they may have to be sent again.
+    """
+    volleys = {letter.volley_id for letter in letters if letter.mime_size}
+    for volley in Volley.objects.select_for_update().filter(pk__in=volleys).order_by("pk"):
+        try:
+            mime = bytearray(decompress(bytes(volley.mime)))
+        except ValueError:  # Damaged: nothing in it can be sent again.
+            volley.delete()
+            continue
+        for letter in letters:
+            if letter.volley_id == volley.pk:
+                end = letter.mime_at + letter.mime_size
+                mime[letter.mime_at : end] = bytes(letter.mime_size)
+        volley.mime = compress([bytes(mime)])
+        volley.save(update_fields=["mime"])
 
 
 # ---- Back to waiting
@@ -325,30 +345,6 @@ def put_back(letter: Letter, now: datetime, *, until: datetime | None = None, **
     """Let a letter that surely did not leave wait for its next try. Raises Overtaken."""
     until = max(until or now, next_try(letter, now))
     _or_overtaken(move([letter], State.PLANNED, now, next_try_at=until, **facts))
-
-
-def reopen(letter: Letter, kind: str, now: datetime, note: str) -> None:
-    """Let a letter that surely never left be written anew, as of this kind. Raises Overtaken.
-
-    Its bytes and what was said to them are forgotten; its attempts go on being counted, so that who
-    was overtaken stays so. One that broke again and again goes on travelling alone.
-    """
-    unwritten = {"message_id": "", "frozen_at": None, "mime_at": 0, "mime_size": 0, "left_at": None}
-    unsaid = {"reason": "", "ended_at": None, "stage": "", "last_reply": ""}
-    stumbles = min(letter.stumbles, SUSPECT)
-    _or_overtaken(
-        move(
-            [letter],
-            State.PLANNED,
-            now,
-            note=note,
-            kind=kind,
-            next_try_at=now,
-            stumbles=stumbles,
-            **unwritten,
-            **unsaid,
-        )
-    )
 
 
 def release(letters: Sequence[Letter], now: datetime, note: str) -> list[Letter]:

@@ -24,6 +24,17 @@ class Volley(models.Model):
         return f"Volley {self.pk}"
 
 
+class LetterState(models.TextChoices):
+    PLANNED = "planned", "waiting"
+    CLAIMED = "claimed", "being written"
+    TRANSMITTING = "transmitting", "past the fence"
+    UNCERTAIN = "uncertain", "nobody knows yet whether it arrived"
+    ACCEPTED = "accepted", "sent"
+    SKIPPED = "skipped", "not sent"
+    FAILED = "failed", "could not be sent"
+    MISSED = "missed", "its day ended first"
+
+
 class LetterQuerySet(models.QuerySet):
     def open(self):
         """Those whose story has not ended."""
@@ -46,16 +57,7 @@ class Letter(models.Model):
         LINK = "link"
         MOVE = "move"
 
-    class State(models.TextChoices):
-        PLANNED = "planned", "waiting"
-        CLAIMED = "claimed", "being written"
-        TRANSMITTING = "transmitting", "past the fence"
-        UNCERTAIN = "uncertain", "nobody knows yet whether it arrived"
-        ACCEPTED = "accepted", "sent"
-        SKIPPED = "skipped", "not sent"
-        FAILED = "failed", "could not be sent"
-        MISSED = "missed", "its day ended first"
-
+    State = LetterState
     OPEN = (State.PLANNED, State.CLAIMED, State.TRANSMITTING, State.UNCERTAIN)
     #: How the reason of one begins that failed, and may have arrived all the same.
     UNKNOWN = "unknown"
@@ -125,28 +127,14 @@ class Letter(models.Model):
                 name="one_letter_a_day",
             ),
             models.CheckConstraint(
-                condition=Q(
-                    state__in=[
-                        "planned",
-                        "claimed",
-                        "transmitting",
-                        "uncertain",
-                        "accepted",
-                        "skipped",
-                        "failed",
-                        "missed",
-                    ]
-                ),
-                name="letter_state_known",
+                condition=Q(state__in=LetterState.values), name="letter_state_known"
             ),
         ]
         # No index knows the state, nor anything else that the claim and the fence change: so
         # PostgreSQL writes the row anew on its page, and no entry into any index (HOT).
         indexes = [
             models.Index(
-                fields=["next_try_at", "id"],
-                condition=Q(ended_at=None),
-                name="letters_under_way",
+                fields=["next_try_at", "id"], condition=Q(ended_at=None), name="letters_under_way"
             ),
             # Somebody waits in front of a screen for these: they pass the digests.
             models.Index(

@@ -56,13 +56,14 @@ class Line(Protocol):
     verdict: Verdict | None
     #: time.monotonic() since when the other side owes us an answer, or reads nothing.
     waiting_since: float
-    wants_write: bool
+    wants_write: bool = False
 
     def fileno(self) -> int | None:
         """What a selector watches; None where nothing has to be waited for, or is any longer."""
 
     def is_fresh(self, now: float) -> bool:
         """Return whether it is free and to be trusted with a letter; close it if it is not."""
+        return self.state == "free"
 
     def begin(self, envelope: Envelope, mime: bytes) -> None:
         """Start on a letter: busy, and at the fence once the other side has all but the last."""

@@ -12,11 +12,9 @@ import os
 import re
 import ssl
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from django.conf import settings
@@ -41,18 +39,10 @@ class Trouble(Exception):
     """The mailbox can't be used. Says why, in words that hold no password."""
 
 
-class Mailbox(Protocol):
-    def open(self):
-        """Return a context manager that yields the mailbox, ready. Raises Trouble."""
-
-    def messages(self) -> Iterator[tuple[object, bytes]]:
-        """Yield messages, each with what it is called in here, cut off at MOST_OCTETS."""
-
-    def remove(self, name) -> None:
-        """Let a message go for good."""
-
-    def put_by(self, name) -> None:
-        """Move a message to where the useless ones are."""
+#: Each has `open`, a context manager that raises Trouble; `messages`, which yields a name and the
+#: bytes of each message, cut off at MOST_OCTETS; `remove`, which deletes one by its name; and
+#: `put_by`, which moves one to the useless ones.
+type Mailbox = Maildir | Mbox | Imap
 
 
 def empty(box: Mailbox, now) -> Counter[str]:
@@ -63,25 +53,18 @@ def empty(box: Mailbox, now) -> Counter[str]:
     counts: Counter[str] = Counter()
     with box.open():
         for name, mime in box.messages():
-            outcome = _receive(mime, now)
+            try:
+                outcome = inbound.receive(mime, now)
+            except OperationalError as error:
+                if not is_of_a_lock(error):
+                    raise
+                outcome = HELD  # Somebody has its reader's row: it stays for the next time.
             if outcome != HELD:
                 (box.remove if outcome in TELLING else box.put_by)(name)
             counts[outcome] += 1
             if counts.total() >= MOST:
                 break
     return counts
-
-
-def _receive(mime, now) -> str:
-    """Record what a message reports. Where somebody holds the row of its reader, it stays for the
-    next time, and keeps no other waiting.
-    """
-    try:
-        return inbound.receive(mime, now)
-    except OperationalError as error:
-        if not is_of_a_lock(error):
-            raise
-        return HELD
 
 
 def empty_ours(now) -> None:
@@ -107,12 +90,6 @@ def open_mailbox(url: str) -> Mailbox:
         "BOUNCE_MAILBOX is none that we can read. It may be maildir:/home/bounces/Maildir, "
         "mbox:/var/mail/bounces, or imaps://user:password@mail.example.org/INBOX."
     )
-
-
-def check() -> None:
-    """Refuse, at the start, a mailbox that can't be one."""
-    if settings.BOUNCE_MAILBOX:
-        open_mailbox(settings.BOUNCE_MAILBOX)
 
 
 # ---- On this machine

@@ -10,8 +10,8 @@ from datetime import UTC, date, datetime
 from uuid import UUID
 
 from django.conf import settings
+from django.utils.crypto import salted_hmac
 
-from subscriptions.mac import seal
 from subscriptions.models import Letter
 
 SALT = "subscriptions.post.message_id"
@@ -60,5 +60,5 @@ def _made_here(message_id) -> re.Match | None:
 
 
 def _name(kind, told, day):
-    opaque = seal(SALT, f"{kind} {told}")
+    opaque = salted_hmac(SALT, f"{kind} {told}", algorithm="sha256").hexdigest()
     return f"<{kind}.{day}.{opaque[:32]}@{settings.MAIL_DOMAIN}>"

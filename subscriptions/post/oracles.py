@@ -9,6 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.parser import BytesHeaderParser
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -41,8 +42,10 @@ class Oracle(Protocol):
     def look_up(self, questions: Collection[Question]) -> dict[str, Answer]:
         """Return, for each Message-ID, whether any attempt of that letter arrived."""
 
-    def accepted(self, message_ids: Collection[str], since: datetime) -> set[str]:
-        """Return those of these Message-IDs that surely arrived, of letters frozen since then."""
+    def accepted(self, message_ids: Collection[str], since: datetime) -> dict[str, datetime | None]:
+        """Return those of these Message-IDs that surely arrived, of letters frozen since then, each
+        with a moment by which it had been written, where that is known.
+        """
 
 
 class NoOracle:
@@ -52,7 +55,7 @@ class NoOracle:
         return {question.message_id: "unknown" for question in questions}
 
     def accepted(self, message_ids, since):
-        return set()
+        return {}
 
 
 class Outbox:
@@ -72,15 +75,14 @@ class Outbox:
         }
 
     def accepted(self, message_ids, since):
-        first = stamp(since)
-        files = (file for file in self.folder.glob("*-*-*.eml") if file.name.split("-")[1] >= first)
-        return {name for file in files if (name := _name_in(file)) in message_ids}
-
-
-def _name_in(file):
-    """Return the Message-ID of a letter."""
-    with file.open("rb") as letter:
-        return (BytesHeaderParser().parse(letter)["Message-ID"] or "").strip()
+        first, found = stamp(since), {}
+        for file in self.folder.glob("*-*-*.eml"):
+            if file.name.split("-")[1] >= first:
+                with file.open("rb") as letter:
+                    headers = BytesHeaderParser().parse(letter)
+                if (name := (headers["Message-ID"] or "").strip()) in message_ids:
+                    found[name] = parsedate_to_datetime(headers["Date"])
+        return found
 
 
 class PostfixLog:
@@ -106,7 +108,7 @@ class PostfixLog:
 
     def accepted(self, message_ids, since):
         traces = postfix_log.read(self.path, message_ids, since).traces
-        return {message_id for message_id, trace in traces.items() if trace.is_queued}
+        return {name: trace.queued_at for name, trace in traces.items() if trace.is_queued}
 
 
 def _answer(question, reading) -> Answer:

@@ -53,6 +53,7 @@ class Trace:
     """What the log says of one Message-ID."""
 
     is_queued: bool = False
+    queued_at: datetime | None = None  # As the log has it, which may be no moment.
     open: set[bytes] = field(default_factory=set)  # Queue files of which nothing more is told.
     canceled_at: datetime | None = None
 
@@ -83,7 +84,7 @@ class Reading:
         elif daemon == b"cleanup":
             self._take_cleanup(line, log)
         elif daemon in QUEUE_MANAGERS:
-            self._take_qmgr(line)
+            self._take_qmgr(line, log)
 
     def _take_smtpd(self, line, log):
         if begun := BEGUN.match(line["said"]):
@@ -98,9 +99,10 @@ class Reading:
         elif named := NAMED.match(line["said"]):
             self._name(*named.groups())
 
-    def _take_qmgr(self, line):
+    def _take_qmgr(self, line, log):
         if (queued := QUEUED.match(line["said"])) and (trace := self._traced.get(queued[1])):
             trace.is_queued = True
+            trace.queued_at = trace.queued_at or log.moment_of(line)
 
     def _name(self, queue_id, message_id):
         self._traced.pop(queue_id, None)

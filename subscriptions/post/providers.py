@@ -105,7 +105,8 @@ def allot(letters: list, now, waiting: Counter[str] | None = None) -> Allotment:
             allotment.allowed.append(letter)
         else:
             waiting[name] += 1
-            allotment.put_off.append((letter, _when(row, waiting[name], now)))
+            turn = min(MINUTE * waiting[name] / (row.limit() or FREE_PACE), LOOK_AGAIN)
+            allotment.put_off.append((letter, max(now, row.held_until or now) + turn))
     Provider.objects.bulk_update(counted.values(), ["allowance", "counted_at"])
     return allotment
 
@@ -164,9 +165,3 @@ def _takes(row, now) -> bool:
         return False
     row.allowance -= 1
     return True
-
-
-def _when(row, place, now) -> datetime:
-    """Return when the letter that stands at this place among those that wait has its turn."""
-    begin = max(now, row.held_until or now)
-    return begin + min(MINUTE * place / (row.limit() or FREE_PACE), LOOK_AGAIN)

@@ -6,7 +6,7 @@ reader and lost day, and looked for where the database is not: in the acceptance
 the oracle. What they know is written down as accepted.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import batched, groupby
@@ -35,13 +35,25 @@ class Refused(Exception):
 class Found:
     """How many letters turned out to have left: those that waited, and those without a row.
 
-    `goodbyes` are letters without a row to readers who had unsubscribed, whoever they are.
+    Of the latter, so many are `unlisted`: the journal lacks what they were about. `goodbyes` are
+    letters without a row to readers who had unsubscribed, whoever they are.
     """
 
     since: datetime
     waiting: int
     lost: int
+    unlisted: int
     goodbyes: int
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of an email that left, besides that it did: a moment by which it was written,
+    and what it was about (see mail.Content), None where either is unknown.
+    """
+
+    written_by: datetime | None
+    item_ids: Sequence[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -62,13 +74,15 @@ def reconcile(now: datetime, since: datetime | None = None, *, dry_run: bool = F
         raise Refused("Letters may leave at any moment. Stop sending first, then reconcile.")
     since = since or _last_event()
     waiting = _known(_waiting(since), since)
-    lost = _known(_lost_days(since, now), since)
+    days = _lost_days(since, now)
+    lost = _known(days, since)
     if not dry_run:
-        _write_down(lost, now)
+        _write_down({message_id: days[message_id] for message_id in lost}, lost, now)
         # Read again: to look takes long, and meanwhile days are planned, and claims let go of.
         there = _waiting(since)
         _accept({name: there[name] for name in {**waiting, **lost} if name in there}, now)
-    return Found(since, len(waiting), len(lost), _goodbyes(since))
+    unlisted = sum(evidence.item_ids is None for evidence in lost.values())
+    return Found(since, len(waiting), len(lost), unlisted, _goodbyes(since))
 
 
 def _last_event() -> datetime:
@@ -118,16 +132,17 @@ def _days(subscriber, since, now) -> list[date]:
     return [first + timedelta(days=n) for n in range((last - first).days + 1)]
 
 
-def _known(expected: dict, since) -> dict:
-    """Return those of whose arrival there is evidence."""
-    ids = _accepted(expected.keys(), since - SLACK)
-    return {message_id: expected[message_id] for message_id in expected if message_id in ids}
-
-
-def _accepted(message_ids: Collection[str], since) -> set[str]:
-    noted = journal.accepted_ids(sweeper.folder_of_journals(), since)
-    told = facts.names_told_of(message_ids, since)
-    return noted.intersection(message_ids) | told | oracles.ours().accepted(message_ids, since)
+def _known(message_ids: Collection[str], since) -> dict[str, Evidence]:
+    """Return the evidence of those that arrived."""
+    since -= SLACK
+    told = facts.names_told_of(message_ids, since) | oracles.ours().accepted(message_ids, since)
+    found = {message_id: Evidence(at) for message_id, at in told.items()}
+    for entry in journal.accepted(sweeper.folder_of_journals(), since):
+        name = entry.message_id
+        # The entry of bytes that were sent once more has no items.
+        if name in message_ids and (name not in found or entry.item_ids is not None):
+            found[name] = Evidence(datetime.fromisoformat(entry.at), entry.item_ids)
+    return found
 
 
 def _goodbyes(since) -> int:
@@ -148,13 +163,13 @@ def _accept(waiting: dict[str, Letter], now) -> None:
             ledger.end(letters, State.ACCEPTED, REASON, now, each=names)
 
 
-def _write_down(lost: dict[str, LostDay], now) -> None:
+def _write_down(lost: dict[str, LostDay], known: dict[str, Evidence], now) -> None:
     for some in batched(lost.items(), CHUNK, strict=False):
         with transaction.atomic():
-            _write_some(dict(some), now)
+            _write_some(dict(some), known, now)
 
 
-def _write_some(lost, now):
+def _write_some(lost, known, now):
     """Write the letters of days that nobody has planned meanwhile: planning takes this lock too."""
     readers = {one.subscriber.pk for one in lost.values()}
     here = {
@@ -175,7 +190,7 @@ def _write_some(lost, now):
         for letter in letters
     )
     for add in registry.on_reconciled:
-        add(letters)
+        add(letters, known)
 
 
 def _letter(message_id, lost, now):

@@ -27,37 +27,37 @@ def of_verdict(verdict: Verdict, message_id: str, recipient: str, *, is_trial: b
     """Return what writes down what became of a letter on its line."""
     facts = {"stage": verdict.stage, "last_reply": verdict.reply[:300]}
 
-    def accepted(letter, now):
-        sweeper.accept_late(letter.pk, letter.attempt, message_id, verdict.reply, now)
+    def record(letter, now):
+        match verdict.answer:
+            case "accepted":
+                sweeper.accept_late(letter.pk, letter.attempt, message_id, verdict.reply, now)
+            case "refused":
+                if verdict.about == "address":
+                    subscriber_id = letter.subscriber_id
+                    suppression.suppress_bounced(subscriber_id, recipient, verdict.reply, now)
+                reason = f"{Letter.REFUSED}: {verdict.reply}"
+                if not ledger.end([letter], State.FAILED, reason, now, **facts):
+                    raise Overtaken
+            case "deferred":
+                until = _back_off(verdict, recipient, now, is_trial)
+                ledger.put_back(letter, now, until=until, note=verdict.reply, **facts)
+            case "unknown":
+                sweeper.doubt(letter, now, note=verdict.reply, **facts)
 
-    def refused(letter, now):
-        if verdict.about == "address":
-            suppression.suppress_bounced(letter.subscriber_id, recipient, verdict.reply, now)
-        reason = f"{Letter.REFUSED}: {verdict.reply}"
-        if not ledger.end([letter], State.FAILED, reason, now, **facts):
-            raise Overtaken
-
-    def deferred(letter, now):
-        until = None
-        if verdict.about == "provider":
-            until = providers.slow_down(providers.provider_of(recipient), verdict.reply, now)
-        if verdict.about == "us":
-            sending.trip(_trouble(verdict), verdict.reply, now, is_trial=is_trial)
-        elif is_trial and verdict.stage == "rcpt" and verdict.reply.startswith("4"):
-            sending.mend()  # It let us in, and speaks of this recipient: it may be greylisting all.
-        ledger.put_back(letter, now, until=until, note=verdict.reply, **facts)
-
-    def unknown(letter, now):
-        sweeper.doubt(letter, verdict.reply, now, **facts)
-
-    acts = {"accepted": accepted, "refused": refused, "deferred": deferred, "unknown": unknown}
-    return acts[verdict.answer]
+    return record
 
 
-def _trouble(verdict):
-    """Return what keeps all letters: a server that is away or busy, or that doesn't let us in."""
-    passes = verdict.reply.startswith("4") or verdict.stage == "connect"
-    return "unreachable" if passes else "auth"
+def _back_off(verdict, recipient, now, is_trial) -> datetime | None:
+    """Slow down the provider, or all sending. Return until when the provider takes nothing."""
+    if verdict.about == "provider":
+        return providers.slow_down(providers.provider_of(recipient), verdict.reply, now)
+    if verdict.about == "us":
+        passes = verdict.reply.startswith("4") or verdict.stage == "connect"
+        trouble = "unreachable" if passes else "auth"
+        sending.trip(trouble, verdict.reply, now, is_trial=is_trial)
+    elif is_trial and verdict.stage == "rcpt" and verdict.reply.startswith("4"):
+        sending.mend()  # It let us in, and speaks of this recipient: it may be greylisting all.
+    return None
 
 
 def of_withdrawal(reason: str) -> Act:
@@ -76,19 +76,14 @@ def of_withdrawal(reason: str) -> Act:
 def of_failed_writing(error: Exception) -> Act:
     """Return what is done about a letter whose bytes could not be made."""
 
-    def nothing_to_say(letter, now):
-        ledger.end([letter], State.SKIPPED, str(error) or "nothing to say", now)
+    def record(letter, now):
+        if isinstance(error, mail.NothingToSay):
+            ledger.end([letter], State.SKIPPED, str(error) or "nothing to say", now)
+        elif isinstance(error, ImproperlyConfigured | Error):  # Not the letter's fault.
+            logger.error("letter %s: waits until this is mended: %s", letter.pk, error)
+            ledger.put_back(letter, now, note=str(error))
+        else:
+            logger.error("letter %s: attempt %s broke", letter.pk, letter.attempt, exc_info=error)
+            ledger.stumble(letter, now, f"{type(error).__name__} in composing")
 
-    def wait(letter, now):
-        logger.error("letter %s: waits until this is mended: %s", letter.pk, error)
-        ledger.put_back(letter, now, note=str(error))
-
-    def stumble(letter, now):
-        logger.error("letter %s: attempt %s broke", letter.pk, letter.attempt, exc_info=error)
-        ledger.stumble(letter, now, f"{type(error).__name__} in composing")
-
-    if isinstance(error, mail.NothingToSay):
-        return nothing_to_say
-    if isinstance(error, ImproperlyConfigured | Error):  # Not the letter's fault.
-        return wait
-    return stumble
+    return record

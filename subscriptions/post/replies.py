@@ -120,9 +120,8 @@ class ReplyParser:
         elif int(code) != self._code:
             return self._lose(line)
         self._lines.append(text)
-        return None if mark == b"-" else self._complete()
-
-    def _complete(self):
+        if mark == b"-":
+            return None
         text = b"\n".join(self._lines).decode("utf-8", "replace")
         self._lines = []
         return Reply(self._code, text)
@@ -140,21 +139,17 @@ def judge(stage: str, reply: Reply) -> tuple[str, str]:
     After the dot, nonsense means that nobody knows.
     """
     match reply.code // 100:
+        case 5 if reply.code in UNPROVEN or stage == "auth":
+            return "deferred", "us"
+        case 5 if stage not in REFUSING_STAGES:
+            return "deferred", ""
         case 5:
-            return _judge_no(stage, reply)
+            return "refused", "address" if reply.enhanced in BAD_ADDRESS else ""
         case 4:
             return "deferred", _whom_it_is_about(stage, reply)
     if stage != "dot":
         return "deferred", ""
     return "accepted" if reply.code in GO_ON["dot"] else "unknown", ""
-
-
-def _judge_no(stage, reply):
-    if reply.code in UNPROVEN or stage == "auth":
-        return "deferred", "us"
-    if stage not in REFUSING_STAGES:
-        return "deferred", ""
-    return "refused", "address" if reply.enhanced in BAD_ADDRESS else ""
 
 
 def _whom_it_is_about(stage, reply):

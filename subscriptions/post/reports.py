@@ -6,6 +6,7 @@ in returns.py.
 """
 
 import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +14,8 @@ from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import Compat32
 from email.utils import getaddresses, parsedate_to_datetime
+
+from flufl.bounce import scan_message
 
 from subscriptions.post.replies import grade_of, status_in, without_addresses
 
@@ -22,6 +25,13 @@ MOST_GROUPS = 50
 MOST_ADDRESSES = 20
 FIELD_CHARACTERS = 2_000
 SAID_CHARACTERS = 300
+
+#: A bounce in words is read so far: patterns that search a line take the square of its length.
+WORDS_OCTETS, LINE_OCTETS = 50_000, 300
+MAIL_SERVER = re.compile("mailer-?daemon|postmaster", re.IGNORECASE)
+STATUS_IN_WORDS = re.compile(rb".*(?:#|\b[45][0-9]{2}[ -])([45]\.[0-9]{1,3}\.[0-9]{1,3})\b.*")
+MAY_PASS = re.compile(rb"time-?d?[ -]?out|full|quota|temporar|try again|too long", re.IGNORECASE)
+COPY = re.compile(rb"^-{3,} ", re.MULTILINE)  # Where the copy of the letter begins.
 
 #: Where a mail server notes to which address it was that a message came.
 ADDRESSED_IN = ("X-Original-To", "Delivered-To", "Envelope-To", "X-Envelope-To", "To")
@@ -101,6 +111,8 @@ def read(mime: bytes, recipients: tuple[str, ...] = ()) -> Report:
                 return _delivery_report(message, part, returned, addresses)
             case "message/feedback-report":
                 return _complaint(message, part, returned, addresses)
+    if bounce := _bounce_in_words(message, mime[:WORDS_OCTETS], addresses):
+        return bounce
     raise NoReport("autoreply" if _is_by_machine(message) else "no-report")
 
 
@@ -163,6 +175,41 @@ def _status(group) -> str:
 def _diagnosis(group) -> str:
     kind, semicolon, said = _text(group, "Diagnostic-Code").partition(";")
     return said if semicolon else kind
+
+
+# ---- Bounces in words
+
+
+def _bounce_in_words(message, mime, addresses) -> Report | None:
+    """Return what a bounce without a delivery report tells, such as one of qmail or an older Exim.
+
+    It has no Message-ID, so it counts only for a letter that its signed address names.
+    """
+    sender = "".join(_addresses(message, ["From"])[:1])
+    if not MAIL_SERVER.fullmatch(sender.partition("@")[0]):
+        return None  # Whoever answers for a person, or for a list, may quote anything.
+    mime = b"\n".join(line[:LINE_OCTETS] for line in mime.splitlines())
+    try:
+        failed = scan_message(message_from_bytes(mime, policy=POLICY))
+    except Exception:  # The library reads what strangers wrote with two dozen parsers.
+        return None
+    if not failed:
+        return None
+    said = COPY.split(mime, maxsplit=1)[0]
+    told = STATUS_IN_WORDS.search(said)
+    status = told[1].decode() if told else ""
+    without_status = "soft" if MAY_PASS.search(said) else "hard"
+    return Report(
+        kind="bounced",
+        addresses=addresses[:MOST_ADDRESSES],
+        message_id="",
+        name=_name(message, "bounced", status),
+        via="mail",
+        grade=grade_of(status) if status else without_status,
+        status=status,
+        said=cleaned(told[0].decode("ascii", "replace")) if told else "named by a bounce in words",
+        at=_moment(_text(message, "Date")),
+    )
 
 
 # ---- Complaints

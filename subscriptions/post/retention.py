@@ -4,7 +4,6 @@ Only what has ended goes, a batch at a time, each in a short transaction of its 
 waits and a purge that dies is gone on with. Letters' bytes go by themselves: see sweeper.py.
 """
 
-from dataclasses import dataclass
 from datetime import timedelta
 
 from django.conf import settings
@@ -25,17 +24,7 @@ SLACK = timedelta(hours=1)  # By so much, the order of numbers and that of momen
 State = Letter.State
 
 
-@dataclass(frozen=True)
-class Purged:
-    """How much was thrown away."""
-
-    events: int
-    letters: int
-    journals: int
-    facts: int = 0
-
-
-def purge(now) -> Purged:
+def purge(now) -> dict[str, int]:
     """Throw away what is older than the operator keeps it. Return how much it was.
 
     A letter's events go together, so that those that are there tell its whole story. What hangs on
@@ -43,12 +32,12 @@ def purge(now) -> Purged:
     """
     unreadable.purge(now - unreadable.KEEP)
     Provider.objects.filter(counted_at__lt=now - KEEP_PROVIDERS).delete()
-    return Purged(
-        events=_purge_events(now - settings.KEEP_EVENTS),
-        letters=_purge_letters(now - settings.KEEP_LETTERS),
-        journals=journal.purge(folder_of_journals(), now - KEEP_JOURNALS),
-        facts=_purge_facts(now - settings.KEEP_EVENTS),
-    )
+    return {
+        "events": _purge_events(now - settings.KEEP_EVENTS),
+        "letters": _purge_letters(now - settings.KEEP_LETTERS),
+        "journals": journal.purge(folder_of_journals(), now - KEEP_JOURNALS),
+        "facts": _purge_facts(now - settings.KEEP_EVENTS),
+    }
 
 
 def first_since(model, field: str, moment) -> int:
@@ -103,9 +92,22 @@ def _purge_facts(before) -> int:
 
 
 def _purge_letters(before) -> int:
-    """Delete letters that ended before then, and that nobody's next letter is reckoned from."""
+    """Delete letters that ended before then, and that nobody's next letter is reckoned from.
+
+    These are letters of no day, and those of a day that have a successor: a reader's last day is
+    planned from, the last that she was told of says that she is no new reader, and the last that
+    was sent which news she has had.
+    """
+    newer = Letter.objects.filter(subscriber=OuterRef("subscriber"), day__gt=OuterRef("day"))
+    sent, told = newer.filter(state=State.ACCEPTED), newer.exclude(state=State.MISSED)
+    is_dispensable = (
+        Q(day=None)
+        | Q(Exists(sent), state=State.ACCEPTED)
+        | Q(Exists(told), state__in=[State.SKIPPED, State.FAILED])
+        | Q(Exists(newer), state=State.MISSED)
+    )
     old = Letter.objects.filter(pk__lt=first_since(Letter, "created_at", before))
-    old = old.filter(_is_dispensable(), ended_at__lt=before).order_by("pk")
+    old = old.filter(is_dispensable, ended_at__lt=before).order_by("pk")
     gone = seen = 0
     for _ in range(MOST):
         with transaction.atomic():
@@ -118,19 +120,3 @@ def _purge_letters(before) -> int:
             break
         seen = ids[-1]
     return gone
-
-
-def _is_dispensable():
-    """Return the condition for letters of no day, and for those of a day that have a successor.
-
-    A reader's last day is planned from, the last that she was told of says that she is no new
-    reader, and the last that was sent which news she has had.
-    """
-    newer = Letter.objects.filter(subscriber=OuterRef("subscriber"), day__gt=OuterRef("day"))
-    sent, told = newer.filter(state=State.ACCEPTED), newer.exclude(state=State.MISSED)
-    return (
-        Q(day=None)
-        | Q(Exists(sent), state=State.ACCEPTED)
-        | Q(Exists(told), state__in=[State.SKIPPED, State.FAILED])
-        | Q(Exists(newer), state=State.MISSED)
-    )

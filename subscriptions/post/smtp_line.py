@@ -109,11 +109,9 @@ class SmtpLine:
             self._read()  # What was said before the rest is sent is no answer to it.
         if self._unsent:
             self._write()
-        if self.state in ("busy", "answering") and self._is_late(now):
+        is_owed = self.state in ("busy", "answering")
+        if is_owed and now - self.waiting_since > SECONDS[self._stage]:
             self._lose("the mail server did not answer in time", is_closed=False)
-
-    def _is_late(self, now):
-        return now - self.waiting_since > SECONDS[self._stage]
 
     def _say(self, words):
         """Send, unless there is an answer to what was not asked yet."""
@@ -134,17 +132,13 @@ class SmtpLine:
             self.wants_write = not isinstance(error, ssl.SSLWantReadError)
             return
         except OSError as error:
-            self._end_unheard(_why(error))
+            self._read()  # The server may have said why it hung up, which tells more.
+            if self.state != "closed":
+                self._lose(_why(error))
             return
         self.wants_write = False
         if self._stage == "body":
             self.state = "fence"
-
-    def _end_unheard(self, why):
-        """The server hung up on us: it may have said why, which tells more than our error."""
-        self._read()
-        if self.state != "closed":
-            self._lose(why)
 
     def _read(self):
         try:

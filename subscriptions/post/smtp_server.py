@@ -46,9 +46,9 @@ class SmtpTransport:
         self.connections = server.connections
 
     @cached_property
-    def _trusted(self):
-        """Reading the certificates that we trust takes longer than connecting does."""
-        return trusted_by(self.server)
+    def _trusted(self) -> ssl.SSLContext | None:
+        """Whose certificates we believe. Reading them takes longer than connecting does."""
+        return None if self.server.tls == "none" else ssl.create_default_context()
 
     def open(self) -> SmtpLine:
         """Return a line. Blocks, a few minutes at worst. Raises NoLine."""
@@ -74,8 +74,19 @@ def parse_server(url: str) -> SmtpServer:
         raise ImproperlyConfigured(
             f"EMAIL_URL knows tls and connections behind its ?, not {', '.join(sorted(unknown))}."
         )
-    tls = _tls(parts.scheme, port, options)
-    _refuse_to_tell(parts, tls)
+    implied = "implicit" if parts.scheme == "smtps" or port == 465 else "none"
+    if implied == "none" and port == 587:
+        implied = "starttls"
+    tls = options.get("tls", [implied])[0]
+    if tls not in PORTS:
+        raise ImproperlyConfigured(
+            f"EMAIL_URL: tls must be none, starttls or implicit, not {tls!r}."
+        )
+    if tls == "none" and parts.password and not is_here(parts.hostname):
+        raise ImproperlyConfigured(
+            "EMAIL_URL: a password is never sent to another machine without TLS; "
+            "add ?tls=starttls or ?tls=implicit."
+        )
     said = options.get("connections", [str(CONNECTIONS)])[0]
     if not said.isdecimal() or not 1 <= int(said) <= MOST_CONNECTIONS:
         raise ImproperlyConfigured(
@@ -91,36 +102,11 @@ def parse_server(url: str) -> SmtpServer:
     )
 
 
-def _tls(scheme, port, options):
-    implied = "implicit" if scheme == "smtps" or port == 465 else "none"
-    if implied == "none" and port == 587:
-        implied = "starttls"
-    tls = options.get("tls", [implied])[0]
-    if tls not in PORTS:
-        raise ImproperlyConfigured(
-            f"EMAIL_URL: tls must be none, starttls or implicit, not {tls!r}."
-        )
-    return tls
-
-
-def _refuse_to_tell(parts, tls):
-    if tls == "none" and parts.password and not is_here(parts.hostname):
-        raise ImproperlyConfigured(
-            "EMAIL_URL: a password is never sent to another machine without TLS; "
-            "add ?tls=starttls or ?tls=implicit."
-        )
-
-
 def is_here(host: str | None) -> bool:
     """Return whether a host is this machine, to which a password may go in the clear."""
     with suppress(ValueError):
         return ip_address(host or "").is_loopback
     return host == "localhost"
-
-
-def trusted_by(server: SmtpServer) -> ssl.SSLContext | None:
-    """Return whose certificates we believe, where any are asked for (OpenSSL's SSL_CERT_FILE)."""
-    return None if server.tls == "none" else ssl.create_default_context()
 
 
 def connect(
@@ -130,7 +116,9 @@ def connect(
 
     Where TLS is told, nothing but EHLO and STARTTLS is ever said in plain text.
     """
-    client = _client(server, trusted)
+    kind = _TlsClient if server.tls == "implicit" else _Client
+    client = kind(_our_name(), trusted)
+    client._host = server.host  # smtplib checks the certificate by it, also after STARTTLS.
     try:
         client.enter(server)
     except (OSError, smtplib.SMTPException, UnicodeError) as error:
@@ -147,14 +135,6 @@ def check(server: SmtpServer) -> NoLine | None:
     except NoLine as none:
         return none
     return None
-
-
-def _client(server, trusted):
-    kind = _TlsClient if server.tls == "implicit" else _Client
-    client = kind(_our_name(), trusted)
-    # smtplib checks the certificate against this name, also after STARTTLS.
-    client._host = server.host
-    return client
 
 
 @cache
@@ -198,20 +178,17 @@ class _Staged:
         """
         seconds = CONNECT_SECONDS if self.stage == "connect" else COMMAND_SECONDS
         replies = ReplyParser()
-        reply = self._next_reply(replies, time.monotonic() + seconds)
-        if replies.has_more() or not reply.code:
-            raise smtplib.SMTPException(f"it answered what makes no sense: {reply}")
-        self.sock.settimeout(COMMAND_SECONDS)
-        return reply.code, reply.text.encode()
-
-    def _next_reply(self, replies, deadline):
+        deadline = time.monotonic() + seconds
         while (reply := replies.take()) is None:
             self.sock.settimeout(max(deadline - time.monotonic(), 0.001))
             data = self.sock.recv(READ_BYTES)
             if not data:
                 raise smtplib.SMTPServerDisconnected("it hung up")
             replies.feed(data)
-        return reply
+        if replies.has_more() or not reply.code:
+            raise smtplib.SMTPException(f"it answered what makes no sense: {reply}")
+        self.sock.settimeout(COMMAND_SECONDS)
+        return reply.code, reply.text.encode()
 
 
 class _Client(_Staged, smtplib.SMTP):

@@ -28,7 +28,6 @@ logger = logging.getLogger(__name__)
 HOLD = timedelta(minutes=15)  # Longer than servers keep a silent connection open.
 CHUNK = 500
 MOST = 20  # Chunks of one kind in one sweep: the next comes in a minute.
-KEEP_VOLLEYS = timedelta(hours=1)
 FORGOTTEN = "the database had forgotten that it left"
 
 State = Letter.State
@@ -47,14 +46,15 @@ def sweep(now) -> None:
         _each_chunk(late.filter(state=State.PLANNED), _miss, now)
         _each_chunk(late.filter(state=State.CLAIMED, lease_until__lte=now), _miss, now)
     expired = there.filter(lease_until__lte=now)
-    _each_chunk(expired.filter(state=State.CLAIMED), _stumble, now)
-    _each_chunk(expired.filter(state=State.TRANSMITTING), _doubt_silent, now)
+    _each_chunk(expired.filter(state=State.CLAIMED), partial(_each, ledger.stumble), now)
+    silent = expired.filter(state=State.TRANSMITTING)
+    _each_chunk(silent, partial(_each, partial(doubt, note="no answer")), now)
     waited = there.filter(state=State.UNCERTAIN, next_try_at__lte=now).select_related("subscriber")
     _each_chunk(waited, partial(_after_hold, noted=_noted(waited)), now)
-    ledger.drop_volleys(now, KEEP_VOLLEYS)
+    ledger.drop_volleys()
 
 
-def doubt(letter: Letter, note: str, now, **facts) -> None:
+def doubt(letter: Letter, now, *, note: str, **facts) -> None:
     """Hold a letter of which nobody knows whether it arrived. Raises Overtaken."""
     if not ledger.move([letter], State.UNCERTAIN, now, note=note, next_try_at=now + HOLD, **facts):
         raise Overtaken
@@ -99,17 +99,15 @@ def _replay_journals(now) -> set[int]:
             unrecorded.update(_held(entry.letter_id for entry in some))
             for entry in some:
                 if entry.letter_id not in unrecorded:
-                    _record(entry, now)
+                    with _by_itself(f"letter {entry.letter_id}"):
+                        accept_late(
+                            entry.letter_id, entry.attempt, entry.message_id, entry.reply, now
+                        )
         if count := sum(entry.letter_id in unrecorded for entry in entries):
             raise journal.Unrecorded(f"the rows of {count} letters are held")
 
     journal.replay(folder_of_journals(), record)
     return unrecorded
-
-
-def _record(entry: journal.Entry, now):
-    with _by_itself(f"letter {entry.letter_id}"):
-        accept_late(entry.letter_id, entry.attempt, entry.message_id, entry.reply, now)
 
 
 def folder_of_journals() -> Path:
@@ -159,16 +157,10 @@ def _miss(letters, now):
         ledger.end(letters, State.MISSED, "its day ended first", now)
 
 
-def _stumble(letters, now):
+def _each(act, letters, now):
     for letter in letters:
         with _by_itself(f"letter {letter.pk}"):
-            ledger.stumble(letter, now)
-
-
-def _doubt_silent(letters, now):
-    for letter in letters:
-        with _by_itself(f"letter {letter.pk}"):
-            doubt(letter, "no answer", now)
+            act(letter, now)
 
 
 def _after_hold(letters, now, *, noted: set[str]):
@@ -219,7 +211,9 @@ def _ask(letters) -> dict[str, oracles.Answer]:
 
 
 def _act_on(answer, letter, now):
-    reason = _why_not_again(letter, now)
+    reason = "its day ended first"
+    if letter.closes_at > now:
+        reason = ledger.why_unwanted(letter, letter.subscriber, now)
     if answer == "yes":
         ledger.end([letter], State.ACCEPTED, "", now, last_reply=ledger.KNOWN)
     elif answer == "no" and reason:  # It surely did not arrive, and must not any more.
@@ -236,9 +230,3 @@ def _act_on(answer, letter, now):
         logger.error("letter %s: nobody knows whether it arrived", letter.pk)
         reason = f"{Letter.UNKNOWN}: the mail server never answered"
         ledger.end([letter], State.FAILED, reason, now)
-
-
-def _why_not_again(letter, now) -> str:
-    if letter.closes_at <= now:
-        return "its day ended first"
-    return ledger.why_unwanted(letter, letter.subscriber, now)

@@ -77,24 +77,16 @@ class Transactions:
         self.desk.give(lambda: self.books.settle(batch, is_trial=is_trial), self._take_over_settled)
 
     def can_settle(self) -> bool:
-        """Return whether a settlement would begin now."""
-        return self.desk.is_free and self._is_time()
-
-    def _is_time(self) -> bool:
-        """Return whether it is worth while to settle what has gathered."""
-        now = time.monotonic()
-        is_held_due = bool(self.hand.held) and now >= self._look_again_at
-        has_news = self.hand.answered or self.hand.at_fence or is_held_due
-        if not has_news or now < self._database_again_at:
+        """Return whether a settlement would begin now: it is worth while, and the desk is free."""
+        hand, now = self.hand, time.monotonic()
+        is_held_due = bool(hand.held) and now >= self._look_again_at
+        has_news = hand.answered or hand.at_fence or is_held_due
+        if not self.desk.is_free or not has_news or now < self._database_again_at:
             return False
         if now - self._settled_at > GATHER_SECONDS:
             return True
-        return not (self._more_will_begin() or self.lines.is_prompt())
-
-    def _more_will_begin(self) -> bool:
-        """Return whether more letters will be on their lines in a moment."""
-        may_come = bool(self.hand.composed) or not self.hand.unwritten.is_done
-        return may_come and self.lines.has_free()
+        may_come = bool(hand.composed) or not hand.unwritten.is_done
+        return not ((may_come and self.lines.has_free()) or self.lines.is_prompt())
 
     def _take_over_settled(self, came_of):
         """Take over what a settlement has made true."""
@@ -168,17 +160,13 @@ class Transactions:
                 came_of.result()
                 self._failing_since = None
             except Error as error:
-                self._record_later(error, time.monotonic() - began_at)
+                # Somebody may hold the row. Whether the database is away is seen as soon as there
+                # is anything else to do there, which has as much of its time.
+                now = time.monotonic()
+                self._bear(error, now)
+                self._record_again_at = now + max(RECORD_AGAIN_SECONDS, now - began_at)
 
         self.desk.give(lambda: self.books.record(outcomes), after)
-
-    def _record_later(self, error, seconds):
-        """Let what is rare wait: somebody may hold the row. Whether the database is away is seen
-        as soon as there is anything else to do there, which has as much of its time.
-        """
-        now = time.monotonic()
-        self._bear(error, now)
-        self._record_again_at = now + max(RECORD_AGAIN_SECONDS, seconds)
 
     # ---- Claim
 

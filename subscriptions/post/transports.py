@@ -42,14 +42,12 @@ class FileTransport:
         return FileLine(Path(settings.DATA_DIR) / "outbox")
 
 
-class FileLine:
+class FileLine(Line):
     """Puts letters into the outbox: the very bytes that SMTP would carry.
 
     The name says which letter it is, so that a repeat falls on the same file. Nothing has to be
     waited for.
     """
-
-    wants_write = False
 
     def __init__(self, outbox: Path):
         self.outbox = outbox
@@ -57,12 +55,6 @@ class FileLine:
         self.verdict: Verdict | None = None
         self.waiting_since = 0.0
         self._draft: Path | None = None
-
-    def fileno(self) -> None:
-        return None
-
-    def is_fresh(self, now: float) -> bool:
-        return self.state == "free"
 
     def begin(self, envelope: Envelope, mime: bytes) -> None:
         self._target = self.outbox / file_name(envelope)
@@ -74,13 +66,21 @@ class FileLine:
         self.state = "fence"
 
     def finish(self) -> None:
-        self._end(_put_in_place(self._draft, self._target, self._mime))
+        target = self._target
+        try:
+            os.replace(self._draft, target)
+            folder = os.open(target.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)  # The name says later that the letter was sent.
+            finally:
+                os.close(folder)
+            verdict = Verdict("accepted", "file", target.name)
+        except OSError as error:
+            verdict = _judge(self._draft, target, self._mime, error)
+        self._end(verdict)
 
     def withdraw(self) -> None:
         self._end(None)
-
-    def pump(self, now: float) -> None:
-        """Nothing is under way."""
 
     def close(self) -> None:
         if self.state == "fence":
@@ -96,7 +96,10 @@ class FileLine:
 def _write_draft(outbox: Path, mime: bytes) -> Path:
     """Bring the bytes to the disk, under a name that is no letter's. Raises OSError."""
     outbox.mkdir(parents=True, exist_ok=True)
-    _sweep_drafts(outbox)
+    for draft in outbox.glob(f"{DRAFT}*"):  # Of workers that were killed.
+        with suppress(OSError):  # Another worker sweeps too.
+            if draft.stat().st_mtime < time.time() - DRAFT_SECONDS:
+                draft.unlink()
     descriptor, name = tempfile.mkstemp(dir=outbox, prefix=DRAFT)
     try:
         with open(descriptor, "wb") as file:
@@ -107,32 +110,6 @@ def _write_draft(outbox: Path, mime: bytes) -> Path:
         _remove(Path(name))
         raise
     return Path(name)
-
-
-def _sweep_drafts(outbox):
-    """Remove what was left by workers that were killed."""
-    for draft in outbox.glob(f"{DRAFT}*"):
-        with suppress(OSError):  # Another worker sweeps too.
-            if draft.stat().st_mtime < time.time() - DRAFT_SECONDS:
-                draft.unlink()
-
-
-def _put_in_place(draft, target, mime):
-    try:
-        os.replace(draft, target)
-        _sync(target.parent)
-    except OSError as error:
-        return _judge(draft, target, mime, error)
-    return Verdict("accepted", "file", target.name)
-
-
-def _sync(folder):
-    """Bring the name to the disk too: it is what says later that the letter was sent."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _judge(draft, target, mime, error):

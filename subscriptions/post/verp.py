@@ -10,10 +10,9 @@ from functools import cache
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from django.utils.crypto import constant_time_compare
+from django.utils.crypto import constant_time_compare, salted_hmac
 
 from subscriptions import mail
-from subscriptions.mac import seal
 
 SALT = "subscriptions.post.verp"
 SIGNS = 16  # Hexadecimal digits of the signature: 64 bits.
@@ -96,9 +95,9 @@ def _extension(address):
 
 def _is_signed(stamp, signature):
     """Return whether we signed it, with the key that we have or with one that we had."""
-    keys = ["", *settings.SECRET_KEY_FALLBACKS]
+    keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
     return any(constant_time_compare(signature, _sign(stamp, key)) for key in keys)
 
 
-def _sign(stamp, secret=""):
-    return seal(SALT, stamp, secret)[:SIGNS]
+def _sign(stamp, secret=None):
+    return salted_hmac(SALT, stamp, secret, algorithm="sha256").hexdigest()[:SIGNS]

@@ -23,7 +23,7 @@ def in_order(letters: Sequence[Letter]) -> list[Letter]:
 
 def _place(letter):
     """Letters of one kind and language are made together."""
-    return not letter.volley_id, letter.kind, letter.subscriber.language
+    return not letter.mime_size, letter.kind, letter.subscriber.language
 
 
 def write_out(letters: Sequence[Letter], now: datetime) -> Iterator[list[Written]]:
@@ -32,8 +32,8 @@ def write_out(letters: Sequence[Letter], now: datetime) -> Iterator[list[Written
     What they are made of is read at once, and each is made when it is asked for. One that passed
     the fence before has the bytes that it had then. The letters are `in_order`.
     """
-    before = [(letter, _frozen_before(letter)) for letter in letters if letter.volley_id]
-    fresh = [letter for letter in letters if not letter.volley_id]
+    before = [(letter, _frozen_before(letter)) for letter in letters if letter.mime_size]
+    fresh = [letter for letter in letters if not letter.mime_size]
     some: list[Iterable[list[Written]]] = [[before]]
     for kind, alike in groupby(fresh, lambda letter: letter.kind):
         alike = list(alike)
@@ -45,7 +45,8 @@ def freeze(letter: Letter, content: mail.Content, now: datetime) -> Frozen:
     """Return the letter's bytes: whatever is sent once they passed the fence is the same."""
     message_id = letter.message_id or message_ids.of(letter)
     mime = mail.as_bytes(content, to=letter.recipient, message_id=message_id, date=now)
-    return Frozen(esps.headers(letter.pk, message_id) + mime, message_id, now)
+    mime = esps.headers(letter.pk, message_id) + mime
+    return Frozen(mime, message_id, now, content.item_ids)
 
 
 def _contents(kind, letters, now) -> Iterator[mail.Content | Exception]:

@@ -1,6 +1,9 @@
 """How the service is: strangers learn that something is wrong, and operators what."""
 
+import resource
+
 import pytest
+from django.db import connection
 
 from digest import alarms
 from subscriptions.post import sending
@@ -26,6 +29,22 @@ def test_strangers_learn_that_something_is_wrong_and_no_more(client, roomy):
         "A promise is not kept.",
         "A disk is nearly full.",
     ]
+
+
+def test_an_embedded_database_that_can_not_be_written_is_not_ready(client):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, limits[1]))  # As a full disk does.
+    try:
+        response = client.get("/healthz/")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    if connection.vendor == "postgresql":  # Its disk is another.
+        assert response.status_code == 200
+        return
+    assert response.status_code == 503
+    (said,) = response.json()["reasons"]
+    assert said == "Nothing can be saved, and no letters leave: File too large."
+    assert client.get("/healthz/").status_code == 200
 
 
 def test_operators_learn_all_of_it(panel):

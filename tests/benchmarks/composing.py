@@ -21,7 +21,8 @@ import resource
 import statistics
 import tempfile
 import time
-from datetime import UTC, date, datetime
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from itertools import batched, pairwise
 
 import django
@@ -47,6 +48,7 @@ def main():
 
 
 def measure(options):
+    from digest import composing
     from subscriptions.models import Letter
 
     letters = list(Letter.objects.select_related("subscriber").filter(day=DAY).order_by("pk"))
@@ -59,33 +61,26 @@ def measure(options):
         ("most blocks known, other readers", letters[half:]),
         ("the same letters again", letters[half:]),
     ):
-        print(f"{name}: {Timing(some)}")
+        print(f"{name}: {timing(some)}")
     usual = timed(alone, letters[:SAMPLE])
     print(f"rendered and inlined each alone: {usual:,.0f} µs a letter")
-    assert [alone(letter) for letter in letters[:3]] == list(composed(letters[:3]))
+    some = letters[:3]
+    together = map(mime, some, composing.compose(some, NOW))
+    assert [alone(letter) for letter in some] == list(together)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"peak memory {peak:,.0f} MB")
 
 
-class Timing:
-    """The CPU that each part takes for the letters, a volley at a time, and the wall time of all.
+def timing(letters) -> str:
+    """Tell the CPU that each part takes for the letters, a volley at a time, and the wall time.
 
     Of the volleys the median is told and the best, which other work on the machine disturbs least.
     """
+    from digest import composing
 
-    def __init__(self, letters):
-        gc.collect()
-        self.octets, self.volleys = 0, []
-        began = time.perf_counter()
-        for volley in batched(letters, VOLLEY):
-            self.volleys.append(self._composed(volley))
-        self.wall = (time.perf_counter() - began) / len(letters) * 1e6
-        self.octets //= len(letters)
-
-    def _composed(self, volley):
-        """Return the microseconds of CPU a letter: for reading, filling, and making its bytes."""
-        from digest import composing
-
+    gc.collect()
+    octets, volleys, began = 0, [], time.perf_counter()
+    for volley in batched(letters, VOLLEY):
         moments = [time.process_time()]
         materials = composing.gathered(volley)
         moments.append(time.process_time())
@@ -93,17 +88,16 @@ class Timing:
         moments.append(time.process_time())
         mimes = [mime(*pair) for pair in zip(volley, contents, strict=True)]
         moments.append(time.process_time())
-        self.octets += sum(map(len, mimes))
-        return [(after - before) / len(volley) * 1e6 for before, after in pairwise(moments)]
-
-    def __str__(self):
-        parts = [statistics.median(spent) for spent in zip(*self.volleys, strict=True)]
-        best = min(map(sum, self.volleys))
-        return (
-            f"{sum(parts):.0f} µs of CPU a letter (reading {parts[0]:.0f}, filling {parts[1]:.0f}, "
-            f"bytes {parts[2]:.0f}), best volley {best:.0f}, wall {self.wall:.0f}, "
-            f"{self.octets:,} octets each"
-        )
+        octets += sum(map(len, mimes))
+        spent = [(after - before) / len(volley) * 1e6 for before, after in pairwise(moments)]
+        volleys.append(spent)
+    wall = (time.perf_counter() - began) / len(letters) * 1e6
+    parts = [statistics.median(spent) for spent in zip(*volleys, strict=True)]
+    return (
+        f"{sum(parts):.0f} µs of CPU a letter (reading {parts[0]:.0f}, filling {parts[1]:.0f}, "
+        f"bytes {parts[2]:.0f}), best volley {min(map(sum, volleys)):.0f}, wall {wall:.0f}, "
+        f"{octets // len(letters):,} octets each"
+    )
 
 
 def timed(act, things):
@@ -121,13 +115,6 @@ def mime(letter, content):
     return mail.as_bytes(content, to=letter.subscriber.email, message_id=message_id, date=NOW)
 
 
-def composed(letters):
-    from digest import composing
-
-    for letter, content in zip(letters, composing.compose(letters, NOW), strict=True):
-        yield mime(letter, content)
-
-
 def alone(letter):
     from digest import composing
     from tests import letters_alone
@@ -139,23 +126,18 @@ def alone(letter):
 # ---- What is stored
 
 
-class database:
-    """A database that is there for this run."""
+@contextmanager
+def database():
+    """Let a database be there for this run."""
+    from django.db import connection
 
-    def __enter__(self):
-        from django.db import connection
-
-        self.folder = tempfile.TemporaryDirectory()
+    with tempfile.TemporaryDirectory() as folder:
         if connection.vendor == "sqlite":
-            connection.settings_dict["TEST"]["NAME"] = f"{self.folder.name}/benchmark.sqlite3"
-        self.usual = connection.settings_dict["NAME"]
+            connection.settings_dict["TEST"]["NAME"] = f"{folder}/benchmark.sqlite3"
+        usual = connection.settings_dict["NAME"]
         connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
-
-    def __exit__(self, *error):
-        from django.db import connection
-
-        connection.creation.destroy_test_db(self.usual, verbosity=0)
-        self.folder.cleanup()
+        yield
+        connection.creation.destroy_test_db(usual, verbosity=0)
 
 
 def read(path):
@@ -190,17 +172,21 @@ def store(papers, count, size):
     readers = Subscriber.objects.bulk_create(
         Subscriber(email=f"r{n}@example.org", asked_at=NOW, confirmed_at=NOW) for n in range(count)
     )
-    letters = Letter.objects.bulk_create(
-        Letter(subscriber=one, kind="digest", day=DAY, created_at=NOW, closes_at=NOW)
-        for one in readers
-    )
-    digests = Digest.objects.bulk_create(
-        Digest(
-            subscriber=reader, day=DAY, letter=letter, considered=PAPERS - n % 50, receipt=RECEIPT
+    for day in (DAY - timedelta(days=1), DAY):  # What they heard before counts as well.
+        letters = Letter.objects.bulk_create(
+            Letter(subscriber=one, kind="digest", day=day, created_at=NOW, closes_at=NOW)
+            for one in readers
         )
-        for n, (reader, letter) in enumerate(zip(readers, letters, strict=True))
-    )
-    _store_past(readers)
+        digests = Digest.objects.bulk_create(
+            Digest(
+                subscriber=letter.subscriber,
+                day=day,
+                letter=letter,
+                considered=PAPERS - n % 50,
+                receipt=RECEIPT,
+            )
+            for n, letter in enumerate(letters)
+        )
     draw = random.Random(5)
     found = [draw.sample(papers, 10) for _ in topics]
     weights = [1 / place for place in range(1, len(topics) + 1)]
@@ -227,21 +213,6 @@ def store(papers, count, size):
         ]
     TopicPreference.objects.bulk_create(preferences)
     Pick.objects.bulk_create(picks)
-
-
-def _store_past(readers):
-    """Store what each reader heard before, a day earlier."""
-    from digest.models import Digest
-    from subscriptions.models import Letter
-
-    day = date.fromordinal(DAY.toordinal() - 1)
-    letters = Letter.objects.bulk_create(
-        Letter(subscriber=one, kind="digest", day=day, created_at=NOW, closes_at=NOW)
-        for one in readers
-    )
-    Digest.objects.bulk_create(
-        Digest(subscriber=letter.subscriber, day=day, letter=letter) for letter in letters
-    )
 
 
 if __name__ == "__main__":

@@ -6,11 +6,13 @@ own. So their digests are different choices of several hundred papers, as on a r
 
 import os
 import random
+import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 
 import django
+import psutil
 import psycopg
 
 from tests.services import POSTGRESQL
@@ -48,6 +50,8 @@ def set_up(url: str, folder: str, site_url: str, **more: str) -> None:
 
 def load(papers, letters: int, picks: int, now: datetime) -> None:
     """Write down so many digests of `picks` papers at most, all of them due now."""
+    from django.db import connection
+
     from digest import planning
     from digest.models import Paper
 
@@ -56,7 +60,10 @@ def load(papers, letters: int, picks: int, now: datetime) -> None:
     Paper.objects.bulk_create(papers)
     _readers(papers, letters, picks, now)
     planning.plan(now)
-    _settle_down()
+    # What the database does by itself within a minute: nobody is to pay for the loading.
+    with connection.cursor() as cursor:
+        for statement in ("SET statement_timeout = 0", "VACUUM ANALYZE", "CHECKPOINT"):
+            cursor.execute(statement)
 
 
 def _readers(papers, count, size, now):
@@ -80,7 +87,7 @@ def _readers(papers, count, size, now):
 
 
 def _preferences(readers, papers, draw):
-    from subscriptions.models import Topic
+    from subscriptions.models import Topic, TopicPreference
 
     topics = Topic.objects.bulk_create(
         Topic(name=query, slug=f"topic-{number}", query=query)
@@ -95,22 +102,10 @@ def _preferences(readers, papers, draw):
     for reader in readers:
         mine = {topic.pk for topic in _by_zipf(draw, topics, EACH)}
         follows += [(reader.pk, topic) for topic in sorted(mine)]
-    _copy_preferences(follows)
-
-
-def _copy_preferences(follows):
-    """Write who follows what: by COPY, since there are several for each reader."""
-    from django.db import connection
-
-    from subscriptions.models import TopicPreference
-
-    sql = (
-        f"COPY {TopicPreference._meta.db_table} (subscriber_id, topic_id, stance, weight) "
-        f"FROM STDIN"
+    TopicPreference.objects.bulk_create(
+        [TopicPreference(subscriber_id=reader, topic_id=topic) for reader, topic in follows],
+        batch_size=BATCH,
     )
-    with connection.cursor() as cursor, cursor.copy(sql) as copy:
-        for reader, topic in follows:
-            copy.write_row((reader, topic, "follow", 1.0))
 
 
 def _queries(papers, count, draw):
@@ -128,11 +123,23 @@ def _by_zipf(draw, things, count):
     return draw.choices(things, [1 / place for place in range(1, len(things) + 1)], k=count)
 
 
-def _settle_down():
-    """Do what the database does by itself within a minute, so that nobody pays for the loading."""
-    from django.db import connection
+def cpu_of(process) -> float:
+    """Return the seconds of CPU that a process and its children have taken."""
+    times = [one.cpu_times() for one in (process, *process.children(recursive=True))]
+    return sum(one.user + one.system for one in times)
 
-    with connection.cursor() as cursor:
-        cursor.execute("SET statement_timeout = 0")
-        cursor.execute("VACUUM ANALYZE")
-        cursor.execute("CHECKPOINT")
+
+#: What each process of PostgreSQL had spent when last seen: a session may end before the run does.
+_spent_by: dict[int, float] = {}
+
+
+def cpu_of_postgresql() -> float:
+    """Return what was spent by the processes that serve this database, or all databases."""
+    name = os.environ["DATABASE_URL"].rpartition("/")[2]
+    ours = re.compile(rf"{name}|walwriter|checkpointer|background writer")
+    for process in psutil.process_iter(["name", "cmdline"]):
+        words = process.info["cmdline"] or []  # None: it ended a moment ago.
+        if process.info["name"] == "postgres" and ours.search(" ".join(words)):
+            with suppress(psutil.NoSuchProcess):
+                _spent_by[process.pid] = cpu_of(process)
+    return sum(_spent_by.values())

@@ -22,14 +22,15 @@ import tempfile
 import time
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
-from urllib.parse import urlencode
+from urllib.parse import quote_plus
 
-import psutil
-import psycopg
+from django.core.management import call_command
 
 from tests.benchmarks import due_day, panel_rows, site
 
 LIST, DASHBOARD = 0.2, 0.5  # Seconds.
+USUAL = {"readers": 100_000, "days": 365, "papers": 100_000, "times": 10}
+USUAL |= {"pick-days": 2, "event-days": 2, "fact-days": 30}
 
 
 def main():
@@ -37,35 +38,24 @@ def main():
     base = nullcontext(options.database) if options.database else due_day.database()
     with base as url, tempfile.TemporaryDirectory() as folder:
         due_day.set_up(url, folder, f"http://127.0.0.1:{site.PORT}", EMAIL_URL="file:")
-        make_tables()
+        call_command("migrate", verbosity=0)
         cookie = log_in()
         load(options)
         paths = pages()
         with site.server() as process:
-            slow = measure(paths, cookie, options.times, Meter(process, url))
+            slow = measure(paths, cookie, options.times, process)
     sys.exit(slow)
 
 
 def _options():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--readers", type=int, default=100_000)
-    parser.add_argument("--days", type=int, default=365)
-    parser.add_argument("--papers", type=int, default=100_000)
-    parser.add_argument("--pick-days", type=int, default=2)
-    parser.add_argument("--event-days", type=int, default=2)
-    parser.add_argument("--fact-days", type=int, default=30)
-    parser.add_argument("--times", type=int, default=10)
+    for name, usual in USUAL.items():
+        parser.add_argument(f"--{name}", type=int, default=usual)
     parser.add_argument("--database", help="A PostgreSQL database that is kept.")
     return parser.parse_args()
 
 
 # ---- What there is
-
-
-def make_tables():
-    from django.core.management import call_command
-
-    call_command("migrate", verbosity=0)
 
 
 def load(options):
@@ -76,10 +66,8 @@ def load(options):
 
     now = timezone.now()
     if not Letter.objects.exists():
-        names = ("readers", "days", "papers", "pick_days", "event_days", "fact_days")
-        size = panel_rows.Size(**{name: getattr(options, name) for name in names})
         midnight = datetime(now.year, now.month, now.day, tzinfo=UTC)
-        panel_rows.fill(size, now.date(), midnight)
+        panel_rows.fill(options, now.date(), midnight)
     started, days = time.perf_counter(), 0
     while (counted := tallies.count(now)) > 1:
         days += counted
@@ -110,73 +98,44 @@ def pages() -> list[str]:
     from subscriptions.models import Letter
 
     today = timezone.now().date()
-    week = {"day_from": today - timedelta(days=106), "day_to": today - timedelta(days=100)}
+    begin, end = today - timedelta(days=106), today - timedelta(days=100)
+    week, month = f"day_from={begin}&day_to={end}", today - timedelta(days=20)
     letter = Letter.objects.filter(day__isnull=False).order_by("-pk")[1_000]
+    reader = "q=reader77777%40mail17.example.org"
+    states = [f"state__exact={state}" for state in ("failed", "accepted", "planned")]
     asked = {
-        "": [{}, {"days": 90}, {"days": 364}],
+        "": ["", "days=90", "days=364"],
         "subscriptions/subscriber/": [
-            {},
-            {"state": "active"},
-            {"state": "suppressed"},
-            {"q": "reader77777@"},
-            {"q": "nobody"},
-            {"p": 40},
-            {"o": "1"},
+            *("", "state=active", "state=suppressed", "q=reader77777%40", "q=nobody", "p=40", "o=1")
         ],
-        "subscriptions/topic/": [{}, {"owner": "readers"}, {"q": "graph"}, {"o": "-4"}],
+        "subscriptions/topic/": ["", "owner=readers", "q=graph", "o=-4"],
         "subscriptions/letter/": [
-            {},
-            {"state__exact": "failed"},
-            {"state__exact": "accepted"},
-            {"state__exact": "planned"},
-            {"kind__exact": "confirm"},
-            {"kind__exact": "move"},
-            week,
-            {"state__exact": "skipped"} | week,
-            {"q": "reader77777@mail17.example.org"},
-            {"q": "reader777"},
-            {"q": "nobody@"},
-            {"q": letter.message_id},
-            {"p": 40},
-            {"o": "1"},
+            *("", *states, "kind__exact=confirm", "kind__exact=move"),
+            *(week, f"state__exact=skipped&{week}", reader, "q=reader777", "q=nobody%40"),
+            *(f"q={quote_plus(letter.message_id)}", "p=40", "o=1"),
         ],
         "subscriptions/letterfact/": [
-            {},
-            {"kind__exact": "complained"},
-            {"kind__exact": "delayed"},
-            {"grade__exact": "policy"},
-            {"noted_at_from": today - timedelta(days=20)},
-            {"q": "reader77777@mail17.example.org"},
-            {"q": "no such user"},
-            {"p": 40},
+            *("", "kind__exact=complained", "kind__exact=delayed", "grade__exact=policy"),
+            *(f"noted_at_from={month}", reader, "q=no+such+user", "p=40"),
         ],
-        "subscriptions/seal/": [{}],
-        "subscriptions/sending/": [{}],
+        "subscriptions/seal/": [""],
+        "subscriptions/sending/": [""],
         "digest/digest/": [
-            {},
-            {"letter__state__exact": "failed"},
-            {"letter__state__exact": "planned"},
-            week,
-            {"q": "reader77777@mail17.example.org"},
-            {"p": 40},
+            *("", "letter__state__exact=failed", "letter__state__exact=planned"),
+            *(week, reader, "p=40"),
         ],
         "digest/paper/": [
-            {},
-            {"day_from": week["day_from"], "day_to": week["day_to"]},
-            {"is_withdrawn__exact": 1},
-            {"q": "privacy"},
-            {"q": "nothing of the kind at all"},
-            {"p": 40},
-            {"o": "1"},
+            *("", week, "is_withdrawn__exact=1", "q=privacy", "q=nothing+of+the+kind+at+all"),
+            *("p=40", "o=1"),
         ],
-        "digest/fittedmodel/": [{}],
-        "digest/harvest/": [{}, {"source": "arxiv"}, {"p": 20}],
-        "digest/coverage/": [{}, {"state__exact": "stalled"}, {"q": "area-7"}, {"p": 20}],
-        "auth/user/": [{}],
-        "admin/logentry/": [{}, {"q": "nobody"}],
+        "digest/fittedmodel/": [""],
+        "digest/harvest/": ["", "source=arxiv", "p=20"],
+        "digest/coverage/": ["", "state__exact=stalled", "q=area-7", "p=20"],
+        "auth/user/": [""],
+        "admin/logentry/": ["", "q=nobody"],
     }
     return [
-        f"/admin/{page}{'?' if query else ''}{urlencode(query)}"
+        f"/admin/{page}{query and '?'}{query}"
         for page, queries in asked.items()
         for query in queries
     ]
@@ -185,9 +144,13 @@ def pages() -> list[str]:
 # ---- What is measured
 
 
-def measure(paths, cookie, times, cpu) -> bool:
+def measure(paths, cookie, times, process) -> bool:
     """Tell how long each page takes. Return whether one takes too long."""
     site.asyncio.run(site.until_up())
+
+    def cpu():
+        return due_day.cpu_of(process) + due_day.cpu_of_postgresql()
+
     for _ in range(8):  # To each process some.
         ask("/admin/digest/fittedmodel/", cookie)
     print(f"\n{'first':>8}{'median':>8}{'worst':>8}{'CPU':>8} ms     kB  page")
@@ -204,26 +167,6 @@ def measure(paths, cookie, times, cpu) -> bool:
         print("".join(f"{one:8.0f}" for one in told), end="")
         print(f"{size / 1e3:10.0f}  {path}{'  TOO SLOW' if is_slow else ''}", flush=True)
     return slow
-
-
-class Meter:
-    """The seconds of CPU that the web server and its database's processes have taken.
-
-    Those that have ended meanwhile are counted as they were last seen.
-    """
-
-    def __init__(self, web, url):
-        self.web, self.url, self.seen = web, url, {}
-
-    def __call__(self) -> float:
-        sql = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> %s"
-        with psycopg.connect(self.url, autocommit=True) as server:
-            pids = server.execute(sql, [server.info.backend_pid]).fetchall()
-        processes = [psutil.Process(pid) for (pid,) in pids if psutil.pid_exists(pid)]
-        for one in [self.web, *self.web.children(recursive=True), *processes]:
-            times = one.cpu_times()
-            self.seen[one.pid] = times.user + times.system
-        return sum(self.seen.values())
 
 
 def ask(path, cookie) -> tuple[float, int]:

@@ -6,7 +6,6 @@ gets hers at the same moment of each day.
 
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 BIG = ("digest_pick", "digest_digest", "subscriptions_letter")  # Those that refer come first.
 
@@ -161,54 +160,44 @@ FROM generate_series(0, 89) AS n, generate_series(1, 20) AS k
 """
 
 
-@dataclass(frozen=True)
-class Size:
-    """How much is made: the last days' picks, events and facts, and all days' letters."""
-
-    readers: int
-    days: int
-    papers: int
-    pick_days: int
-    event_days: int
-    fact_days: int
-
-
-def fill(size: Size, today, midnight) -> None:
-    """Write the rows down, and tell how long it took."""
+def fill(options, today, midnight) -> None:
+    """Write the rows down, and tell how long it took: all days' letters, and of picks, events and
+    facts those of the last days.
+    """
     from django.db import connection
 
     from digest import starter
 
     starter.make_topics()
-    values = {"readers": size.readers, "days": size.days, "papers": size.papers, "today": today}
-    values["midnight"] = midnight
+    values = vars(options) | {"today": today, "midnight": midnight}
     with connection.cursor() as cursor:
         for setting in ("statement_timeout = 0", "maintenance_work_mem = '1GB'"):
             cursor.execute(f"SET {setting}")
         cursor.execute("SET synchronous_commit = off")
         cursor.execute("SET session_replication_role = replica")  # No look at what is referred to.
-        for name in ("READERS", "OWN_TOPICS", "PREFERENCES", "CONSENTS", "PAPERS", "FEEDBACK"):
-            _told(name.lower(), lambda name=name: cursor.execute(globals()[name], values))
-        cursor.execute(HARVESTS, values)
-        cursor.execute(COVERAGE, values)
+        for statement in (READERS, OWN_TOPICS, PREFERENCES, CONSENTS, PAPERS, FEEDBACK, HARVESTS):
+            _execute(cursor, statement, values)
+        _execute(cursor, COVERAGE, values)
         cursor.execute(TRAIL)
         with _without_indexes(cursor):
-            _fill_days(cursor, size, values)
-        _count_on(cursor)
+            _fill_days(cursor, options, values)
+        for table in ("subscriptions_subscriber", "subscriptions_letter", "digest_digest"):
+            last = f"(SELECT max(id) FROM {table})"  # New rows are numbered after ours.
+            cursor.execute(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), {last})")
         cursor.execute("SET session_replication_role = DEFAULT")
-        _told("vacuumed", lambda: cursor.execute("VACUUM ANALYZE"))
+        _execute(cursor, "VACUUM ANALYZE")
 
 
-def _fill_days(cursor, size, values):
+def _fill_days(cursor, options, values):
     first = 0
     started = time.perf_counter()
-    for number in range(size.days):
-        back = size.days - 1 - number
+    for number in range(options.days):
+        back = options.days - 1 - number
         cursor.execute("SELECT %s::date - %s", [values["today"], back])
         values |= {"first": first, "number": number, "day": cursor.fetchone()[0]}
         parts = [LETTERS, OTHER_LETTERS, DIGESTS]
-        parts += [PICKS] * (back < size.pick_days) + [EVENTS] * (back < size.event_days)
-        parts += [FACTS] * (back < size.fact_days)
+        parts += [PICKS] * (back < options.pick_days) + [EVENTS] * (back < options.event_days)
+        parts += [FACTS] * (back < options.fact_days)
         for part in parts:
             cursor.execute(part, values)
         cursor.execute("SELECT max(id) FROM subscriptions_letter")
@@ -235,18 +224,11 @@ def _without_indexes(cursor):
     yield
     for name, table, constraint, definition, rule in indexes:
         made = f"ALTER TABLE {table} ADD CONSTRAINT {name} {rule}" if constraint else definition
-        _told(name, lambda made=made: cursor.execute(made))
+        _execute(cursor, made)
 
 
-def _count_on(cursor):
-    """Let new rows be numbered after ours."""
-    for table in ("subscriptions_subscriber", "subscriptions_letter", "digest_digest"):
-        cursor.execute(
-            f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), (SELECT max(id) FROM {table}))"
-        )
-
-
-def _told(what, act):
+def _execute(cursor, statement, values=None):
     started = time.perf_counter()
-    act()
+    cursor.execute(statement, values)
+    what = " ".join(statement.split()[:3])
     print(f"{what}: {time.perf_counter() - started:.0f} s", flush=True)

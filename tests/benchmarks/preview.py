@@ -105,22 +105,9 @@ def measure(count):
     for name, some in (("first", broad), ("again", broad)):
         for one in some:
             print(f"{one['interests']!r}, {name}: {told(*timed(one))}")
-    times = [timed(one) for one in asked[1:]]
-    cpu, wall = zip(*times, strict=True)
-    print(
-        f"{len(times)} questions: {told(statistics.median(cpu), statistics.median(wall))} in half,"
-    )
-    print(
-        f"  {told(ninety_fifth(cpu), ninety_fifth(wall))} in 95 %, {told(max(cpu), max(wall))} most"
-    )
     print(f"as much as is looked at: {told(*timed(most))}")
-    changes = [compared(one) for one in readers(count // 3)]
-    cpu, wall = zip(*changes, strict=True)
-    print(
-        f"{len(changes)} changes of a reader's five topics: "
-        f"{told(statistics.median(cpu), statistics.median(wall))} in half, "
-        f"{told(ninety_fifth(cpu), ninety_fifth(wall))} in 95 %"
-    )
+    summarize("questions", [timed(one) for one in asked[1:]])
+    summarize("changes of a reader's five topics", [compared(one) for one in readers(count // 3)])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"peak memory {peak:,.0f} MB, fitting included")
 
@@ -176,8 +163,13 @@ def compared(reader):
     return time.process_time() - cpu, time.perf_counter() - wall
 
 
-def ninety_fifth(times):
-    return statistics.quantiles(times, n=20)[-1]
+def summarize(what, times):
+    cpu, wall = zip(*times, strict=True)
+    print(f"{len(times)} {what}:")
+    for share, place in (("half", 9), ("95 %", 18)):
+        some = (statistics.quantiles(each, n=20)[place] for each in (cpu, wall))
+        print(f"  {told(*some)} in {share}")
+    print(f"  {told(max(cpu), max(wall))} at most")
 
 
 def told(cpu, wall):

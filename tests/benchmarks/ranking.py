@@ -6,7 +6,7 @@ PAPERS is a file as `import_papers` reads it; its last days are the new papers. 
 topics each, drawn by Zipf's law from 5,000 query texts (openings and middles of titles); a tenth
 has a model of her own, learned from 20 papers. They are made shard by shard, as planning reads
 them, and ranked to the top ten with the topic and the three words behind each, by as many processes
-as there are cores, as workers do. The usual way ranks a sample, reader by reader.
+as there are cores, as workers do.
 """
 
 import argparse
@@ -19,9 +19,6 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.metrics.pairwise import cosine_similarity
-from sklearn.svm import LinearSVC
 
 from digest.ranking.choice import DEFAULT, choose
 from digest.ranking.edition import Edition
@@ -37,7 +34,6 @@ NEW = 2_000
 TOPICS = 5
 LIKED = 20
 TASTES = 1_000  # Different sets of liked papers; each reader's weights are hers all the same.
-SAMPLE = 200
 
 
 @dataclass(frozen=True)
@@ -132,26 +128,6 @@ def peak():
     return private / 1024
 
 
-def usual(world, texts, readers):
-    """Rank reader by reader: return seconds a reader by cosine, and by a LinearSVC."""
-    vectorizer = TfidfVectorizer(stop_words="english", sublinear_tf=True)
-    corpus = vectorizer.fit_transform(texts[:-NEW][-20_000:])
-    new = vectorizer.transform(texts[-NEW:])
-    sample = next(shards(world, 0, SHARD))[:SAMPLE]
-    started = time.perf_counter()
-    for profile in sample:
-        queries = vectorizer.transform([interest.query for interest in profile.follows])
-        np.argsort(-cosine_similarity(queries, new).max(axis=0))[:10]
-    by_cosine = (time.perf_counter() - started) / len(sample)
-    rng = np.random.default_rng(1)
-    started = time.perf_counter()
-    for _ in sample[:20]:
-        liked = np.zeros(corpus.shape[0], dtype=int)
-        liked[rng.choice(len(liked), LIKED, replace=False)] = 1
-        np.argsort(-LinearSVC(C=0.4).fit(corpus, liked).decision_function(new))[:10]
-    return by_cosine, (time.perf_counter() - started) / 20
-
-
 def fit(texts, count):
     """Fit over `count` abstracts: those that there are, repeated with variations."""
     rng = np.random.default_rng(2)
@@ -194,20 +170,12 @@ def main():
         f"papers in {time.perf_counter() - started:.1f} s"
     )
     shared = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    per_reader = 0
     for readers in (options.readers // 10, options.readers):
         seconds, picks, mb = ranked(readers, options.processes)
-        per_reader = seconds / readers
         print(
             f"{readers:,} readers, {len(WORLD.edition):,} papers: {seconds:.1f} s, {picks:,} picks,"
             f" {mb + shared:,.0f} MB ({shared:,.0f} of them shared)"
         )
-    by_cosine, by_svc = usual(WORLD, texts, options.readers)
-    print(
-        f"the usual way, a reader: {by_cosine * 1e3:.1f} ms by cosine_similarity "
-        f"({by_cosine / per_reader:,.0f} times as long), {by_svc * 1e3:.0f} ms by a LinearSVC "
-        f"({by_svc / per_reader:,.0f} times)"
-    )
 
 
 if __name__ == "__main__":

@@ -83,13 +83,13 @@ def load(options):
     store_readers(options.readers, now)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
-    for what in ("fitted, and the archive written", "the archive written anew"):
+    for make in (archive.renew, archive.write):  # Fitted and written, then written anew.
         started = time.process_time()
-        archive.renew(now) if "fitted" in what else archive.write(now)
+        make(now)
         row = archive.ArchiveFile.objects.first()
         print(
-            f"{what}: {time.process_time() - started:.1f} s of CPU, {row.papers:,} papers, "
-            f"{row.size / 1e6:.0f} MB, {row.model.terms:,} terms; "
+            f"archive.{make.__name__}: {time.process_time() - started:.1f} s of CPU, "
+            f"{row.papers:,} papers, {row.size / 1e6:.0f} MB, {row.model.terms:,} terms; "
             f"at most {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3:.0f} MB of memory"
         )
     connection.close()
@@ -148,7 +148,8 @@ def store_readers(count, now):
 def addresses(count) -> dict[str, list[str]]:
     """Return what is asked for, kind by kind."""
     from digest.models import Paper
-    from subscriptions.models import Topic
+    from subscriptions import links
+    from subscriptions.models import Subscriber, Topic
 
     chance = random.Random(9)
     papers = list(Paper.objects.values_list("pk", "title", "day"))
@@ -165,21 +166,14 @@ def addresses(count) -> dict[str, list[str]]:
         "topics": ["/topics/"] * count,
         "feed": [f"/topics/{chance.choice(by_subject)}/feed/" for _ in range(count)],
         "day": [f"/days/{chance.choice(days)}/" for _ in range(count)],
-        "preferences": [f"/preferences/{token}/" for token in tokens(count)],
+        "preferences": [
+            f"/preferences/{links.token('preferences', one)}/"
+            for one in Subscriber.objects.values_list("public_id", flat=True)[:count]
+        ],
     }
-    mixed = [chance.choice(kinds[kind]) for kind in ("home", "topic", "paper", "search")]
     asked = [kinds[kind] for kind in ("home", "topic", "paper", "search")]
-    kinds["mixed"] = mixed + [chance.choice(chance.choice(asked)) for _ in range(count - 4)]
+    kinds["mixed"] = [chance.choice(chance.choice(asked)) for _ in range(count)]
     return kinds
-
-
-def tokens(count):
-    """Yield the tokens of so many readers, each her own."""
-    from subscriptions import links
-    from subscriptions.models import Subscriber
-
-    for one in Subscriber.objects.values_list("public_id", flat=True)[:count]:
-        yield links.token("preferences", one)
 
 
 def words_of(title, chance):
@@ -208,12 +202,9 @@ def tell_queries(kinds) -> int:
             caches["pages"].clear()
             caches["default"].clear()
             started = time.process_time()
-            client.get(path)
-            seconds.append(time.process_time() - started)
             with CaptureQueriesContext(connection) as asked:
-                caches["pages"].clear()
-                caches["default"].clear()
                 assert client.get(path).status_code == 200, path
+            seconds.append(time.process_time() - started)
             counts.append(len(asked))
         most = max(most, *counts)
         print(f"{kind:10}{max(counts):7}{statistics.median(seconds) * 1e3:7.1f} ms")
@@ -247,20 +238,17 @@ def measure(kinds, clients, process) -> float:
     print(f"\n{clients} clients{'p50':>7}{'p95':>8}{'p99':>8} ms  pages/s  CPU ms a page")
     slowest = 0.0
     for kind, paths in kinds.items():
-        started, before = time.perf_counter(), cpu_of(process)
+        started, before = (
+            time.perf_counter(),
+            due_day.cpu_of(process),
+        )
         seconds = sorted(asyncio.run(ask(paths, clients)))
         rate = len(paths) / (time.perf_counter() - started)
         p50, p95, p99 = (seconds[int(len(seconds) * part)] * 1e3 for part in (0.5, 0.95, 0.99))
-        cpu = (cpu_of(process) - before) / len(paths) * 1e3
+        cpu = (due_day.cpu_of(process) - before) / len(paths) * 1e3
         print(f"{kind:10}{p50:8.1f}{p95:8.1f}{p99:8.1f}{rate:12.0f}{cpu:10.1f}")
         slowest = max(slowest, p95 / 1e3 if kind not in PERSONAL else 0)
     return slowest
-
-
-def cpu_of(process) -> float:
-    """Return the seconds of CPU that a process and its children have taken."""
-    times = [one.cpu_times() for one in (process, *process.children(recursive=True))]
-    return sum(one.user + one.system for one in times)
 
 
 async def until_up():

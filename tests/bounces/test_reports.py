@@ -79,32 +79,25 @@ def test_one_of_those_behind_a_shared_address_may_be_gone(reader, letter):
     assert (fact.kind, fact.grade) == ("bounced", "soft")
 
 
-def test_a_letter_without_an_address_of_its_own_is_known_by_its_name(settings, reader, letter):
+@pytest.mark.parametrize(
+    "options", [{}, {"returned": "text/rfc822-headers"}, {"returned": "message/rfc822-headers"}]
+)
+def test_a_letter_without_an_address_of_its_own_is_known_by_its_name_in_its_header(
+    settings, reader, letter, options
+):
     settings.RECIPIENT_DELIMITER = ""
-    receive(report("bounces@paperboy.example", message_id=letter.message_id))
+    receive(report("bounces@paperboy.example", message_id=letter.message_id, **options))
     assert state_of(reader) == "bounced"
 
 
-@pytest.mark.parametrize("returned", ["text/rfc822-headers", "message/rfc822-headers"])
-def test_the_header_of_a_letter_is_enough_to_know_it(settings, reader, letter, returned):
-    settings.RECIPIENT_DELIMITER = ""
-    mime = report("bounces@x.example", message_id=letter.message_id, returned=returned)
-    receive(mime)
-    assert state_of(reader) == "bounced"
-
-
-def test_what_letters_wait_are_called_off(reader, letter):
-    waiting = office.write(reader, "goodbye", now=NOW, closes_at=NOW + DAY)
+def test_what_letters_wait_are_called_off_and_those_to_others_go_on(reader, letter):
+    options = {"now": NOW, "closes_at": NOW + DAY}
+    hers = office.write(reader, "goodbye", **options)
+    another = office.write(make.subscriber(), "link", **options)
     receive(report(address_of(letter)))
-    waiting.refresh_from_db()
-    assert (waiting.state, waiting.reason) == (Letter.State.SKIPPED, "suppressed")
-
-
-def test_letters_to_others_go_on(reader, letter):
-    waiting = office.write(make.subscriber(), "link", now=NOW, closes_at=NOW + DAY)
-    receive(report(address_of(letter)))
-    waiting.refresh_from_db()
-    assert waiting.state == Letter.State.PLANNED
+    for waiting, ended in ((hers, ("skipped", "suppressed")), (another, ("planned", ""))):
+        waiting.refresh_from_db()
+        assert (waiting.state, waiting.reason) == ended
 
 
 def test_the_envelope_says_to_which_letter_it_came_back(reader, letter):

@@ -54,45 +54,28 @@ def _like(real, seconds):
     return timedelta(seconds=seconds) if isinstance(real, timedelta) else seconds
 
 
-def _any(first, *_):
-    return bool(first)
-
-
-def _has_accepted(books, accepted):
-    return bool(accepted)
-
-
-#: Point -> (module, function, before or after it, for which arguments).
+CONVERSATIONS = "subscriptions.post.conversations", "Conversations"
+LEDGER, BOOKS = ("subscriptions.post.ledger",), ("subscriptions.post.books", "Books")
+#: Point -> (module and class, function, before or after it, for which arguments).
 POINTS = {
-    "after_claim": (
-        "subscriptions.post.conversations",
-        "Conversations.compose",
-        "before",
-        lambda c: not c.hand.unwritten.is_done,
-    ),
-    "in_claim": ("subscriptions.post.ledger", "claim", "after", _any),
-    "hint_taken": ("subscriptions.post.delivery", "deliver_due", "before", _any),
-    "before_fence": ("subscriptions.post.ledger", "fence", "before", _any),
-    "after_fence": (
-        "subscriptions.post.conversations",
-        "Conversations.send_dots",
-        "before",
-        lambda c: c.hand.past_fence,
-    ),
-    "after_250": ("subscriptions.post.books", "Books._write_journal", "before", _has_accepted),
-    "after_journal": ("subscriptions.post.books", "Books._write_journal", "after", _has_accepted),
-    "before_commit": ("subscriptions.post.ledger", "accept", "after", _any),
+    "after_claim": (CONVERSATIONS, "compose", "before", lambda c: not c.hand.unwritten.is_done),
+    "in_claim": (LEDGER, "claim", "after", lambda now, *_: True),
+    "hint_taken": (("subscriptions.post.delivery",), "deliver_due", "before", lambda *_: True),
+    "before_fence": (LEDGER, "fence", "before", lambda letters, *_: letters),
+    "after_fence": (CONVERSATIONS, "send_dots", "before", lambda c: c.hand.past_fence),
+    "after_250": (BOOKS, "_write_journal", "before", lambda books, accepted: accepted),
+    "after_journal": (BOOKS, "_write_journal", "after", lambda books, accepted: accepted),
+    "before_commit": (LEDGER, "accept", "after", lambda letters, *_: letters),
 }
 
 
 def plant(order: str) -> None:
     """Let the process die (or stop, with `:stop`) at a point, so often."""
     point, times, *how = order.split(":")
-    module_name, path, when, applies = POINTS[point]
-    owner = importlib.import_module(module_name)
-    *through, name = path.split(".")
-    for step in through:
-        owner = getattr(owner, step)
+    (module, *cls), name, when, applies = POINTS[point]
+    owner = importlib.import_module(module)
+    if cls:
+        owner = getattr(owner, *cls)
     function = getattr(owner, name)
     number = signal.SIGSTOP if how == ["stop"] else signal.SIGKILL
 

@@ -6,7 +6,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from contextlib import suppress
+from datetime import date
 from pathlib import Path
 from uuid import uuid4
 
@@ -21,7 +23,8 @@ from tests.faults.ports import free_port
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAPERS = 12
 PICKS = 3
-SECRET = "of-these-tests-alone"
+WORDS = ["graph", "protein", "galaxy", "market", "robot", "vaccine", "glacier", "grammar", "comet"]
+SECRET = "a-secret-of-these-tests-and-of-nothing-else"
 REST = ("accepted", "skipped", "failed", "missed")
 
 #: Readers who are due, each with a digest of today that is planned. Every paper goes to many.
@@ -185,6 +188,12 @@ class House:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
+    def import_papers(self, first: int, count: int, day: date) -> None:
+        """Store so many papers of a day, numbered from `first` on."""
+        file = self.folder / "more.jsonl"
+        write_papers(file, range(first, first + count), date=str(day))
+        self.manage("import_papers", str(file))
+
     def close(self) -> None:
         for name in list(self.running):
             self.signal(name, signal.SIGCONT)
@@ -310,6 +319,16 @@ def make_template(postgres: Postgres, folder: Path) -> str:
     return template
 
 
+def write_papers(file: Path, numbers: Iterable[int], **fields: str) -> None:
+    """Write papers as `import_papers` reads them, of which no two are on the same idea."""
+    rows = []
+    for n in numbers:
+        first, second = WORDS[n % len(WORDS)], WORDS[(n // 9 + n + 1) % len(WORDS)]
+        texts = {"title": f"On {first} and {second}, part {n}", "abstract": f"Each {first}."}
+        rows.append({"id": f"2606.{n:05}"} | texts | fields)
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
 def fill(folder: Path, **where: str) -> None:
     """Make the tables and store a few papers, where the environment says."""
     environment = os.environ | {
@@ -318,15 +337,7 @@ def fill(folder: Path, **where: str) -> None:
         "DATA_DIR": str(folder / "data"),
     }
     papers = folder / "papers.jsonl"
-    papers.write_text(
-        "".join(
-            json.dumps(
-                {"id": f"2606.{n:05}", "title": f"On graphs, part {n}", "abstract": "Graphs."}
-            )
-            + "\n"
-            for n in range(PAPERS)
-        )
-    )
+    write_papers(papers, range(PAPERS))
     today = time.strftime("%Y-%m-%d", time.gmtime())
     for command in (["migrate"], ["import_papers", str(papers), "--shift-to", today]):
         subprocess.run(

@@ -3,8 +3,7 @@
 An order stands before the recipient's plus, or comes from a plan that is drawn for each
 conversation: `450-rcpt` answers 450 at that stage, `drop-dot` keeps the letter and hangs up without
 an answer, `lose-dot` hangs up and throws it away, `slow-dot` answers after a while, `garble-dot`
-keeps it and answers nonsense, `drop-data` hangs up, `drop-after` hangs up behind its 250. With
-`-once`, the order holds for the first conversation of its recipient alone.
+keeps it and answers nonsense, `drop-data` hangs up, `drop-after` hangs up behind its 250.
 """
 
 import hashlib
@@ -26,6 +25,7 @@ import psutil
 
 EHLO = b"250-mail.example.org\r\n250-PIPELINING\r\n250-ENHANCEDSTATUSCODES\r\n250 8BITMIME\r\n"
 MESSAGE_ID = re.compile(rb"(?mi)^Message-ID:\s*(\S+)")
+PAPER = re.compile(rb'data-paper-id=3D"([^"]+)"')
 SLOW_SECONDS = 1.0
 
 
@@ -37,6 +37,7 @@ class Arrival:
     message_id: str
     sha256: str
     dot_at: float  # time.time()
+    papers: frozenset[bytes]
 
 
 class MailServer(socketserver.ThreadingTCPServer):
@@ -55,7 +56,6 @@ class MailServer(socketserver.ThreadingTCPServer):
         self.at_greeting: Callable[[], None] = lambda: None
         self.at_dot: Callable[[str], None] = lambda recipient: None
         self.log: Path | None = None  # Where to write what was taken, as Postfix does.
-        self._told: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
         threading.Thread(target=self.serve_forever, args=(0.2,), daemon=True).start()
@@ -71,15 +71,16 @@ class MailServer(socketserver.ThreadingTCPServer):
         """Return how often each letter arrived, by its Message-ID."""
         return Counter(arrival.message_id for arrival in self.arrived)
 
+    def papers_twice(self) -> set[tuple[str, bytes]]:
+        """Return which papers came to a recipient in two letters, copies aside."""
+        letters = {arrival.message_id: arrival for arrival in self.arrived}.values()
+        had = Counter((one.recipient, paper) for one in letters for paper in one.papers)
+        return {pair for pair, count in had.items() if count > 1}
+
     def order_for(self, recipient: str) -> str:
         """Return what is to be done with the next letter to this recipient."""
         order, plus, _ = recipient.partition("@")[0].rpartition("+")
-        order = order if plus else self.plan(recipient)
-        if order.endswith("-once"):
-            with self._lock:
-                self._told[recipient] += 1
-                return order.removesuffix("-once") if self._told[recipient] == 1 else ""
-        return order
+        return order if plus else self.plan(recipient)
 
     def strike(self, point: str, client_port: int, say: Callable = lambda: None) -> None:
         """Say something and, if that was asked for, kill the client before it can hear it."""
@@ -193,7 +194,9 @@ class Conversation(socketserver.StreamRequestHandler):
     def keep(self, mime, dot_at):
         found = MESSAGE_ID.search(mime)
         digest = hashlib.sha256(mime).hexdigest()
-        arrival = Arrival(self.recipient, found[1].decode() if found else "", digest, dot_at)
+        papers = frozenset(PAPER.findall(mime.replace(b"=\r\n", b"")))
+        name = found[1].decode() if found else ""
+        arrival = Arrival(self.recipient, name, digest, dot_at, papers)
         self.server.arrived.append(arrival)
         queue_id = f"4g{len(self.server.arrived):09d}z{self.client_address[1]}"
         self.server.write_log("cleanup", f"{queue_id}: message-id={arrival.message_id}")

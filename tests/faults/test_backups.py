@@ -1,18 +1,21 @@
 """A backup made while letters leave is put back, and what left since is found (fault 49).
 
-By the very commands of docs/backup.md. Nobody gets none, and nobody gets two.
+By the very commands of docs/backup.md. Nobody gets none, and nobody gets two; nor does a paper come
+twice on the days after.
 """
 
 import os
+import shutil
 import subprocess
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from tests import services
 from tests.faults.house import LETTERS, PEOPLE, PICKS
 from tests.faults.invariants import weigh
+from tests.faults.test_crashes import consult_log, give_times
 
 pytestmark = pytest.mark.services
 
@@ -35,14 +38,19 @@ def dumped(house, postgres):
         run(pg_dump, "--format=custom", f"--file={file}", house.environment["DATABASE_URL"])
 
     def restore():
-        house.environment["DATABASE_URL"] = postgres.make("restored", "template0")
+        house.environment["DATABASE_URL"] = postgres.make(f"{house.database}_restored", "template0")
         run(pg_restore, "--no-owner", f"--dbname={house.environment['DATABASE_URL']}", file)
 
     return dump, restore
 
 
-def test_a_backup_of_letters_under_way_gives_nobody_none_or_two(house, mail, dumped):
+@pytest.mark.parametrize("known_by", ["journal", "log"])
+def test_a_backup_of_letters_under_way_gives_nobody_none_or_two(house, mail, dumped, known_by):
     dump, restore = dumped
+    give_times(house)
+    if known_by == "log":
+        consult_log(house)
+    house.environment["FAULT_AT"] = "after_journal:2"
     house.invite(HAS_GONE)
     with house.connect() as connection:
         people = {"address": "later@host-%s.example.org", "first": 101, "last": 110}
@@ -58,11 +66,14 @@ def test_a_backup_of_letters_under_way_gives_nobody_none_or_two(house, mail, dum
 
     mail.at_dot = once_some_have_left
     house.deliver()
+    today = datetime.now(UTC).date()
+    house.import_papers(100, 5, today)  # Which the backup lacks.
     with house.connect() as connection:
         connection.execute(LETTERS, {"picks": PICKS})
     house.deliver()
     assert moments
-    assert len(mail.arrived) == HAS_GONE + 10
+    assert house.struck("after_journal") == 2
+    assert len(mail.copies()) == HAS_GONE + 10
     house.kill("passes")
 
     restore()
@@ -70,13 +81,25 @@ def test_a_backup_of_letters_under_way_gives_nobody_none_or_two(house, mail, dum
     assert before.get("accepted", 0) < HAS_GONE, before
     assert sum(before.values()) == HAS_GONE, before
     house.manage("sending", "stop")
+    if known_by == "log":
+        shutil.rmtree(house.folder / "data" / "journal")
     said = house.manage("reconcile", "--since", moments[0].isoformat())
     assert "of days without a letter, 10." in said
+    assert ("Which papers 10 of these had is unknown." in said) == (known_by == "log")
     house.manage("sending", "resume")
     with house.connect() as connection:
         connection.execute("UPDATE subscriptions_subscriber SET next_due_at = now()")
     house.manage("tick")
     house.deliver()
-    outcome = weigh(house)  # Which papers the lost digests had, nobody knows.
+    outcome = weigh(house)
     assert (outcome.accepted, outcome.arrived) == (HAS_GONE + 10, HAS_GONE + 10)
-    assert len(mail.arrived) == HAS_GONE + 10
+    assert len(mail.copies()) == HAS_GONE + 10
+
+    house.import_papers(100, 5, today)  # They are harvested again,
+    house.import_papers(200, 5, today + timedelta(days=1))  # and others of the next day.
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    with house.connect() as connection:
+        connection.execute("UPDATE subscriptions_subscriber SET next_due_at = %s", [tomorrow])
+    house.manage("tick", "--now", (tomorrow + timedelta(minutes=1)).isoformat())
+    assert len(mail.copies()) == 2 * (HAS_GONE + 10)
+    assert mail.papers_twice() == set()

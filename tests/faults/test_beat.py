@@ -50,15 +50,6 @@ def test_hours_without_beat_are_noticed_and_made_up_for(late):
     assert SILENT not in degraded(late)
 
 
-def test_beat_works_where_its_file_cannot_be_written(late):
-    celery = "celery -A tests.faults.app beat --max-interval 1 --schedule /proc/beat-schedule"
-    late.start("worker")
-    late.start("beat", *celery.split())
-    late.wait_for("letters", 60, lambda: len(late.mail.arrived) == PEOPLE)
-    late.rest()
-    assert_each_got_one(late)
-
-
 def test_a_pass_by_cron_needs_neither_beat_nor_worker_nor_redis(late):
     late.redis.kill()
     began = time.monotonic()

@@ -65,16 +65,10 @@ def grow(house, count):
     return before, look()
 
 
-def test_tasks_leave_nothing_behind_in_redis(at_work):
+@pytest.mark.parametrize("count", [200, pytest.param(10_000, marks=pytest.mark.nightly)])
+def test_tasks_leave_nothing_behind_in_redis(at_work, count):
     """Fault 39."""
-    (keys, memory), (keys_after, memory_after) = grow(at_work, 200)
-    assert keys_after == keys
-    assert memory_after < memory + 200_000
-
-
-@pytest.mark.nightly
-def test_ten_thousand_tasks_leave_nothing_behind_in_redis(at_work):
-    (keys, memory), (keys_after, memory_after) = grow(at_work, 10_000)
+    (keys, memory), (keys_after, memory_after) = grow(at_work, count)
     assert keys_after == keys
     assert memory_after < memory + 200_000
 

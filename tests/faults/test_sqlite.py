@@ -16,6 +16,7 @@ import pytest
 from tests.faults.house import PICKS, REST, ROOT, SECRET, House, fill
 from tests.faults.invariants import check
 from tests.faults.ports import free_port
+from tests.faults.test_crashes import consult_log
 from tests.faults.test_leaving import is_up, leave
 
 pytestmark = pytest.mark.services
@@ -83,20 +84,7 @@ class SmallHouse(House):
 def add_reader(connection, email, now, papers):
     """Add a reader with a planned digest of three papers."""
     moment, day = str(now)[:26], str(now.date())
-    reader = insert(
-        connection,
-        "subscriptions_subscriber",
-        email=email,
-        public_id=uuid.uuid4().hex,
-        timezone="UTC",
-        hour=7,
-        size=10,
-        language="en",
-        learns=1,
-        asked_at=moment,
-        asked_for="{}",
-        confirmed_at=moment,
-    )
+    reader = add_subscriber(connection, email, moment)
     letter = insert(
         connection,
         "subscriptions_letter",
@@ -137,6 +125,25 @@ def add_reader(connection, email, now, papers):
             basis="trend",
             terms="[]",
         )
+
+
+def add_subscriber(connection, email, moment, size=10, **fields):
+    """Add an active subscriber. Return the row's number."""
+    return insert(
+        connection,
+        "subscriptions_subscriber",
+        email=email,
+        public_id=uuid.uuid4().hex,
+        timezone="UTC",
+        hour=7,
+        size=size,
+        language="en",
+        learns=1,
+        asked_at=moment,
+        asked_for="{}",
+        confirmed_at=moment,
+        **fields,
+    )
 
 
 def insert(connection, table, **values):
@@ -232,6 +239,50 @@ def test_a_worker_that_dies_at_its_worst_moment_loses_nothing_on_sqlite(small, p
     assert is_whole(small)
     outcome = check(small, has_oracle=False)
     assert outcome.accepted + outcome.unknown == 20
+
+
+def test_no_paper_comes_twice_after_a_copy_was_put_back(small):
+    """Fault 49. Some letters are in the journal, others only in a log: a worker died in between."""
+    consult_log(small)
+    small.environment |= {"EMAIL_URL": small.mail.url(connections=4), "FAULT_AT": "after_250:1"}
+    now = datetime.now(UTC)
+    today, tomorrow = now.date(), now + timedelta(days=1)
+    with sqlite3.connect(small.file) as connection:
+        for number in range(12):
+            moment = str(now)[:26]
+            due = {"size": 14, "next_due_at": moment}
+            add_subscriber(connection, f"r{number}@example.org", moment, **due)
+    connection.close()
+    copy = small.folder / "copy.sqlite3"
+    small.manage("backup", str(copy))
+    small.import_papers(100, 5, today)  # Which the copy lacks.
+
+    def is_at_rest():
+        small.tick()
+        return small._open() == 0
+
+    small.start("tick", sys.executable, "-m", "tests.faults.tick", "plan")
+    small.running.pop("tick").wait(60)
+    assert small.struck("after_250") == 1
+    small.wait_for("rest", 60, is_at_rest)
+    assert len(small.mail.copies()) == 12
+    lacked = {f"2606.{number:05}".encode() for number in range(100, 105)}
+    assert any(lacked & arrival.papers for arrival in small.mail.arrived)
+
+    shutil.copy(copy, small.file)
+    for ending in ("-wal", "-shm"):
+        small.file.with_name(small.file.name + ending).unlink(missing_ok=True)
+    small.manage("sending", "stop")
+    said = small.manage("reconcile", "--since", now.isoformat())
+    assert "of days without a letter, 12." in said
+    assert "is unknown" in said
+    small.manage("sending", "resume")
+    small.import_papers(100, 5, today)  # They are harvested again,
+    small.import_papers(200, 5, tomorrow.date())  # and others of the next day.
+    small.ask("UPDATE subscriptions_subscriber SET next_due_at = ?", str(tomorrow)[:26])
+    small.manage("tick", "--now", (tomorrow + timedelta(minutes=1)).isoformat())
+    assert len(small.mail.copies()) == 24
+    assert small.mail.papers_twice() == set()
 
 
 def write_hard(small, seconds, people):

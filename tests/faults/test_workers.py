@@ -144,39 +144,33 @@ def test_a_letter_that_takes_all_memory_costs_itself_alone(house):
     assert len(house.mail.arrived) == 99
 
 
-@pytest.mark.nightly
-def test_a_letter_that_is_never_done_is_found_by_the_time_limit_and_the_others_are_sent(house):
-    """Fault 12: the soft limit ends each round that meets it, and the worker lives."""
-    sleep_over(house, QUICK, task_soft_time_limit=2)
-    house.start("beat")
-    house.rest()
-    assert "Hard time limit" not in house.said("worker")
-    letter = fate(house)
-    assert (letter["state"], letter["attempt"]) == ("failed", 5)
-    assert check(house).accepted == 7
+HARD = {"task_time_limit": 2, "task_soft_time_limit": None}
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("acknowledged", [True, False])
-def test_a_worker_that_is_killed_at_its_time_limit_loses_no_letter(house, acknowledged):
-    """Fault 12: the message is gone by then, whatever is said about it; the letters are not."""
-    limits = {"task_time_limit": 2, "task_soft_time_limit": None}
-    sleep_over(house, QUICK, **limits, task_acks_on_timeout=acknowledged)
-    house.start("beat")
-    house.rest()
-    assert "Hard time limit" in house.said("worker")
-    letter = fate(house)
-    assert (letter["state"], letter["attempt"]) == ("failed", 5)
-    assert check(house).accepted == 7
-
-
-def sleep_over(house, times, **limits):
-    """Start a worker that falls asleep over one letter of eight."""
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"task_soft_time_limit": 2},
+        HARD | {"task_acks_on_timeout": True},
+        HARD | {"task_acks_on_timeout": False},
+    ],
+)
+def test_a_letter_that_is_never_done_is_found_by_the_time_limit_and_no_other_is_lost(house, limits):
+    """Fault 12: the soft limit ends each round that meets it, and the worker lives; by the hard one
+    it is killed, and the message is gone, whatever is said about it.
+    """
     house.environment |= {
         "FAULT_POISON": f"of-{SICK}:sleeps",
-        "FAULT_TIMES": json.dumps(times),
+        "FAULT_TIMES": json.dumps(QUICK),
         "FAULT_CELERY": json.dumps(limits),
     }
     house.invite(8)
     house.poison(SICK, title="Slow")
     house.start_workers("worker")
+    house.start("beat")
+    house.rest()
+    assert ("Hard time limit" in house.said("worker")) is ("task_time_limit" in limits)
+    letter = fate(house)
+    assert (letter["state"], letter["attempt"]) == ("failed", 5)
+    assert check(house).accepted == 7

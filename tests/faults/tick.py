@@ -1,7 +1,7 @@
 """Passes of delivery in a process of its own, with the short times and faults of app.py.
 
-`python -m tests.faults.tick` is one, as cron makes it; with `rest`, another follows until no letter
-is open.
+`python -m tests.faults.tick` is one, as cron makes it; with `plan`, of what is due as well; with
+`rest`, another follows until no letter is open.
 """
 
 import sys
@@ -17,6 +17,10 @@ def main():
     from subscriptions.post import clock, delivery, sweeper
 
     app.set_current()
+    if "plan" in sys.argv:
+        from digest import planning
+
+        planning.plan(clock.of_database())
     while True:
         sweeper.sweep(clock.of_database())
         delivery.deliver_due(clock.of_database)

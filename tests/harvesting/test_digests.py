@@ -6,7 +6,6 @@ import pytest
 
 from digest import history, planning, steering
 from digest.models import Digest, Feedback
-from subscriptions import registry
 from subscriptions.models import Letter, Subscriber
 from tests import came_back, make
 from tests.harvesting.announced import at, run
@@ -27,7 +26,7 @@ def test_digests_wait_for_the_list_an_hour_at_most_and_then_say_what_is_missing(
     assert planning.plan(due + timedelta(minutes=59)).letters == 0
     assert planning.plan(due + timedelta(minutes=60)).letters == 1
     digest = Digest.objects.get(subscriber=reader, day=days[1])
-    text = " ".join(registry.composed(digest.letter, due).text.split())
+    text = " ".join(make.composed(digest.letter, due).text.split())
     assert "Of arXiv’s list of Tuesday, 2 June, only 6 papers had come in" in text
 
 
@@ -40,7 +39,7 @@ def test_digests_that_wait_go_out_as_soon_as_the_list_is_here(server, days):
     run(server, days[1], hour=7)
     assert planning.plan(due + timedelta(minutes=1)).letters == 1
     digest = Digest.objects.order_by("pk").last()
-    text = " ".join(registry.composed(digest.letter, due).text.split())
+    text = " ".join(make.composed(digest.letter, due).text.split())
     assert "arXiv announced 9 papers on Tuesday, 2 June; 9 of them were looked at" in text
 
 
@@ -84,7 +83,7 @@ def test_what_happened_to_saved_papers_is_told_once_in_the_next_digest(server, d
         moment = at(day, 9)
         planning.plan(moment)
         letter = Letter.objects.get(subscriber=reader, day=day)
-        said.append(registry.composed(letter, moment).text)
+        said.append(make.composed(letter, moment).text)
         letter.state, letter.frozen_at, letter.ended_at = "accepted", moment, moment
         letter.save()
         server.days[days[2]] = [p for p in server.days[days[2]] if p.get("kind") != "replace"]

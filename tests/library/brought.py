@@ -28,8 +28,14 @@ def address(reader):
     return reverse("library", args=[links.token("preferences", reader.public_id)])
 
 
+def look(client, reader, text, **more):
+    """Return the page that shows what a bibliography would add."""
+    return client.post(address(reader), {"text": text} | more)
+
+
 def paste(client, reader, text):
-    return client.post(address(reader), {"text": text}, follow=True)
+    """Add a bibliography, as its preview does."""
+    return client.post(address(reader), {"text": text, "add": "1"}, follow=True)
 
 
 def known_to(reader):

@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from digest import fitting, planning, steering
-from digest.models import Pick, ReaderModel
+from digest import fitting, library, planning, steering
+from digest.models import LibraryUpload, Pick, ReaderModel
 from digest.ranking.learning import learn
 from subscriptions import links
 from subscriptions.post import delivery
@@ -76,13 +76,16 @@ def test_how_near_new_papers_must_be_is_measured_by_whole_papers():
     assert mixed == pytest.approx(of_whole, abs=0.1)
 
 
-def test_switched_off_and_on_again_it_is_learned_from_again():
+def test_what_an_upload_taught_is_gone_when_it_is_undone():
     reader = taught()
-    steering.set_learning(reader, False)
-    assert steering.learned_words(reader) == []
-    steering.set_learning(reader, True)
+    before = ReaderModel.objects.values("words", "weights", "liked", "floor").get()
+    roads = theme(ROADS, 6, 6, day=NOW.date() - timedelta(days=20))
+    library.add(reader, "\n".join(paper.title for paper in roads), NOW)
     steering.learn(NOW)
-    assert steering.learned_words(reader)
+    assert ReaderModel.objects.values("words", "weights", "liked", "floor").get() != before
+    library.undo(reader, LibraryUpload.objects.get().pk)
+    steering.learn(NOW)
+    assert ReaderModel.objects.values("words", "weights", "liked", "floor").get() == before
 
 
 def test_what_is_said_of_new_papers_is_heard_beside_a_large_library():

@@ -4,6 +4,8 @@ import time
 from datetime import date
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from digest import citations
 from digest.sources import bibliographies
@@ -40,11 +42,6 @@ def test_bibtex_is_read_with_its_latex_made_plain():
         "A second work on noodles",
         date(2024, 1, 1),
     )
-
-
-def test_a_date_tells_the_year_as_well():
-    (one,) = read("@online{one, title = {On soups}, date = {2021-05-06}}")
-    assert one.day == date(2021, 1, 1)
 
 
 def test_ris_is_read_over_several_lines():
@@ -90,11 +87,6 @@ def test_what_she_takes_from_here_can_be_brought_here(written, title):
     assert (one.id, one.title, one.abstract) == (paper.pk, paper.title, paper.abstract)
 
 
-def test_a_subtitle_belongs_to_the_title():
-    (one,) = read("@book{k, title = {On all soups}, subtitle = {And some {{Breads}}}}")
-    assert one.title == "On all soups: And some Breads"
-
-
 @pytest.mark.parametrize(
     "said",
     [
@@ -116,22 +108,30 @@ def test_other_numbers_are_none_of_arxiv(said):
     assert one.id.startswith("title:")
 
 
-def test_what_ris_says_by_two_tags_is_read_once():
-    (one,) = read("TY  - JOUR\nT1  - Soup\nTI  - Soup\nAB  - Hot.\nN2  - Hot.\nER  - \n")
-    assert (one.title, one.abstract) == ("Soup", "Hot.")
-
-
-def test_of_several_addresses_in_ris_that_of_arxiv_counts():
-    (one,) = read(
-        "TY  - JOUR\nTI  - Soup\nL1  - https://x.example/a.pdf\nUR  - https://x.example\n"
-        "UR  - https://arxiv.org/abs/2402.00001\nUR  - https://y.example\nER  - \n"
-    )
-    assert one.id == "2402.00001"
-
-
-def test_a_book_in_ris_has_a_title():
-    (one,) = read("TY  - BOOK\nBT  - All of the soups\nER  - \n")
-    assert one.title == "All of the soups"
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("@online{a, title = {On soups}, date = {2021-05-06}}", {"day": date(2021, 1, 1)}),
+        (
+            "@book{k, title = {On all soups}, subtitle = {And some {{Breads}}}}",
+            {"title": "On all soups: And some Breads"},
+        ),
+        (
+            "TY  - JOUR\nT1  - Soup\nTI  - Soup\nAB  - Hot.\nN2  - Hot.\nER  - \n",
+            {"title": "Soup", "abstract": "Hot."},
+        ),
+        (
+            "TY  - JOUR\nTI  - Soup\nL1  - https://x.example/a.pdf\nUR  - https://x.example\n"
+            "UR  - https://arxiv.org/abs/2402.00001\nUR  - https://y.example\nER  - \n",
+            {"id": "2402.00001"},
+        ),
+        ("TY  - BOOK\nBT  - All of the soups\nER  - \n", {"title": "All of the soups"}),
+    ],
+    ids=["date", "subtitle", "two tags", "addresses", "book"],
+)
+def test_what_an_entry_says_in_odd_places_is_read(text, told):
+    (one,) = read(text)
+    assert {name: getattr(one, name) for name in told} == told
 
 
 def test_what_pubmed_saves_is_read():
@@ -200,6 +200,25 @@ def test_without_any_markup_each_line_is_a_title_or_an_id_of_arxiv():
     assert ids[1:] == ["1706.03762", "2106.09685"]
     assert told.bad == 2
     assert told.unread == ["hello", "x y z " * 50]
+
+
+@given(
+    st.text(max_size=40), st.text(max_size=40), st.sampled_from(["", "2402.00001", "math/0309136"])
+)
+@example("Costs of \\$5 and \\$6", "x\u2028TY  - JOUR", "")
+@example("", "TI  - Soup", "2402.00001")
+def test_what_is_read_can_be_written_and_read_again(title, abstract, number):
+    said = (("title", title), ("abstract", abstract), ("eprint", number))
+    entry = ", ".join(f"{name} = {{{value}}}" for name, value in said)
+    records = read(f"@misc{{k, {entry}}}")
+    assert read("".join(map(bibliographies.ris, records))) == records
+
+
+def test_a_year_and_a_month_are_written_and_read_again():
+    records = read(
+        f"{BIBTEX}{RIS}@misc{{k, title = {{Of 1999}}, eprint = {{2402.1}}, year = 1999}}"
+    )
+    assert read("".join(map(bibliographies.ris, records))) == records
 
 
 MEDLINE = "PMID- 1\nTI  - On soups\nAB  - They are\n      hot.\n\n"

@@ -22,9 +22,8 @@ def composed(monkeypatch):
 
     def compose(letter, now):
         calls.append(letter.pk)
-        return mail.Content.of(
-            "Papers", "Hello.\n.\n..dots\n", "<p>Hello.</p>", mail.headers("digest", "http://x/")
-        )
+        headers = mail.headers("digest", "http://x/")
+        return mail.Content.of("Papers", "Hello.", "<p>Hello.</p>", headers)
 
     monkeypatch.setitem(registry.composers, "digest", make.one_by_one(compose))
     return calls

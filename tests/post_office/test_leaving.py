@@ -18,7 +18,6 @@ from tests.post_office.steps import (
     letter_to,
     pass_fence,
     past_the_fence,
-    states,
 )
 from tests.threads import at_once, errors_of
 
@@ -41,6 +40,7 @@ def test_the_fence_looks_itself_whether_a_digest_is_still_wanted(fields, reason)
     assert not pass_fence(letter)
     letter.refresh_from_db()
     assert (letter.state, letter.reason) == ("skipped", reason)
+    assert not Pick.objects.exists()
 
 
 LEFT = {"unsubscribed_at": NOW, "next_due_at": None}
@@ -86,41 +86,6 @@ def test_papers_of_a_letter_that_is_being_repeated_stay_hers_when_she_leaves():
     letter.refresh_from_db()
     assert letter.state == "skipped"
     assert Pick.objects.count() == 1
-
-
-def test_who_unsubscribes_between_planning_and_sending_gets_nothing(server, composed):
-    letter = letter_to()
-    signup.unsubscribe(letter.subscriber.public_id, door=DOOR, now=NOW)
-
-    assert office.deliver(letter.pk, NOW) is False
-
-    letter.refresh_from_db()
-    assert (letter.state, letter.reason) == ("skipped", "unsubscribed")
-    assert server.accepted == []
-    assert not Pick.objects.exists()
-
-
-def test_who_unsubscribes_while_the_server_reads_is_not_sent_the_dot(server, composed, monkeypatch):
-    letter = letter_to()
-    fence = ledger.fence
-
-    def leave_and_pass(letters, frozen, now):
-        signup.unsubscribe(letter.subscriber.public_id, door=DOOR, now=NOW)
-        return fence(letters, frozen, now)
-
-    monkeypatch.setattr(ledger, "fence", leave_and_pass)
-    assert office.deliver(letter.pk, NOW) is False
-
-    letter.refresh_from_db()
-    assert letter.state == "skipped"
-    assert "transmitting" not in states(letter)
-    assert server.accepted == []
-
-
-def test_who_unsubscribes_past_the_fence_is_told_that_one_may_be_on_its_way(server, composed):
-    letter = letter_to()
-    assert pass_fence(claim(letter))
-    assert signup.unsubscribe(letter.subscriber.public_id, door=DOOR, now=NOW) == 1
 
 
 @pytest.mark.django_db(transaction=True)

@@ -168,7 +168,7 @@ def test_bytes_are_kept_while_their_letter_waits_and_dropped_once_it_has_ended()
     letter.refresh_from_db()
     assert ledger.frozen_bytes(letter).endswith(b"Hello.\r\n")
     ledger.end([letter], Letter.State.SKIPPED, "paused", hours[0])
-    office.sweep(hours[1])
+    office.sweep(hours[0])
     assert not Volley.objects.exists()
 
 
@@ -228,14 +228,6 @@ def test_letters_that_pass_the_fence_together_have_each_their_own_bytes_again():
         assert (letter.state, ledger.frozen_bytes(letter)) == ("transmitting", own)
 
 
-def test_bytes_whose_letters_are_about_to_be_written_are_not_dropped():
-    Volley.objects.create(created_at=NOW, mime=b"")
-    ledger.drop_volleys(NOW + MINUTE, older_than=MINUTE)
-    assert Volley.objects.exists()
-    ledger.drop_volleys(NOW + 2 * MINUTE, older_than=MINUTE)
-    assert not Volley.objects.exists()
-
-
 @pytest.mark.parametrize("minutes", [1, 300])
 def test_a_letter_waits_for_its_provider_and_for_its_own_turn_whichever_is_longer(minutes):
     letter = letter_to(attempt=3)  # The next wait is an hour.
@@ -245,22 +237,6 @@ def test_a_letter_waits_for_its_provider_and_for_its_own_turn_whichever_is_longe
     own = ledger.next_try(letter, NOW)
     assert own >= NOW + 60 * MINUTE
     assert letter.next_try_at == max(own, NOW + minutes * MINUTE)
-
-
-def test_a_letter_that_is_written_anew_has_tries_left_and_is_told_as_one_that_never_left():
-    letter = letter_to(state="failed", stumbles=4, left_at=NOW, ended_at=NOW, message_id="<x@y>")
-    ledger.reopen(letter, "digest", NOW, "planned anew")
-    letter.refresh_from_db()
-    assert (letter.stumbles, letter.left_at, letter.message_id) == (ledger.SUSPECT, None, "")
-    assert ledger.suspects(NOW) == [letter.pk]
-
-
-def test_who_would_have_a_letter_written_anew_that_another_has_changed_is_overtaken():
-    letter = letter_to(state="failed", ended_at=NOW)
-    Letter.objects.update(state="accepted")
-    with pytest.raises(ledger.Overtaken):
-        ledger.reopen(letter, "digest", NOW, "planned anew")
-    assert Letter.objects.get().state == "accepted"
 
 
 def test_a_server_may_think_for_its_ten_minutes_however_late_the_fence_was_passed(composed):

@@ -6,14 +6,14 @@ import pytest
 
 from digest import planning
 from digest.models import Pick
-from subscriptions import registry, signup
+from subscriptions import registry
 from subscriptions.models import Letter, Subscriber
 from subscriptions.post import ledger, office, sweeper
 from subscriptions.post.journal import Entry, Journal
 from subscriptions.post.line import Envelope
 from subscriptions.post.transports import transport_for
 from tests.make import NOW
-from tests.post_office.steps import DOOR, MINUTE, claim, due, letter_to, pass_fence, past_the_fence
+from tests.post_office.steps import MINUTE, claim, due, letter_to, pass_fence, past_the_fence
 
 pytestmark = pytest.mark.django_db
 
@@ -90,25 +90,21 @@ def doubted(repeats, **fields):
 
 
 @pytest.mark.parametrize("repeats", [0, 1])
-def test_who_has_left_is_not_sent_again_what_did_not_arrive_and_a_repeats_papers_stay_hers(
-    composed, repeats
+@pytest.mark.parametrize(
+    ("left_at", "stumbles", "state", "reason"),
+    [
+        (NOW, 0, "skipped", "unsubscribed"),
+        (None, ledger.MAX_STUMBLES - 1, "failed", "broken: the mail server does not have it"),
+    ],
+)
+def test_what_did_not_arrive_is_given_up_at_last_and_a_repeats_papers_stay_hers(
+    composed, repeats, left_at, stumbles, state, reason
 ):
-    letter = doubted(repeats)
-    Subscriber.objects.update(unsubscribed_at=NOW)
+    letter = doubted(repeats, stumbles=stumbles)
+    Subscriber.objects.update(unsubscribed_at=left_at)
     office.sweep(NOW + 30 * MINUTE)
     letter.refresh_from_db()
-    assert (letter.state, letter.reason) == ("skipped", "unsubscribed")
-    assert Pick.objects.count() == repeats
-
-
-@pytest.mark.parametrize("repeats", [0, 1])
-def test_what_surely_never_arrived_is_given_up_at_last_and_a_repeats_papers_stay_hers(
-    composed, repeats
-):
-    letter = doubted(repeats, stumbles=ledger.MAX_STUMBLES - 1)
-    office.sweep(NOW + 30 * MINUTE)
-    letter.refresh_from_db()
-    assert (letter.state, letter.reason) == ("failed", "broken: the mail server does not have it")
+    assert (letter.state, letter.reason) == (state, reason)
     assert Pick.objects.count() == repeats
 
 
@@ -153,18 +149,6 @@ def test_a_worker_that_dies_between_claim_and_send_loses_nothing(server, compose
     assert len(server.accepted) == 1
 
 
-def test_a_sweeper_that_comes_late_leaves_the_next_claim_alone(composed):
-    letter = letter_to()
-    seen = claim(letter)  # As a sweeper read it, before another came first.
-    office.sweep(NOW + 20 * MINUTE)
-    claim(letter, NOW + 40 * MINUTE)
-
-    with pytest.raises(ledger.Overtaken):
-        ledger.stumble(seen, NOW + 40 * MINUTE)
-    letter.refresh_from_db()
-    assert (letter.state, letter.attempt) == ("claimed", 2)
-
-
 def test_that_a_letter_may_have_arrived_is_remembered_however_its_attempts_break():
     """Else its papers would be given back, and come once more."""
     letter = claim(letter_to(repeats=1))
@@ -183,15 +167,6 @@ def test_a_worker_that_dies_past_the_fence_leaves_a_letter_that_is_repeated(serv
     office.sweep(NOW + 30 * MINUTE)
     assert office.deliver(letter.pk, NOW + 30 * MINUTE) is True
     assert len(server.accepted) == 1
-
-
-def test_an_uncertain_letter_of_who_unsubscribed_is_never_repeated(server, composed):
-    letter = letter_to("drop-dot@example.org")
-    office.deliver(letter.pk, NOW)
-    signup.unsubscribe(letter.subscriber.public_id, door=DOOR, now=NOW)
-    office.sweep(NOW + timedelta(hours=1))
-    letter.refresh_from_db()
-    assert letter.state == "failed"
 
 
 def test_a_letter_whose_day_has_ended_is_missed_and_its_papers_come_the_next_day(server, composed):

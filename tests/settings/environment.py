@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 PUBLIC = {
     "SITE_URL": "https://papers.example.org",
-    "SECRET_KEY": "a secret",
+    "SECRET_KEY": "a secret of more than 32 characters",
     "ALLOWED_HOSTS": "papers.example.org",
 }
 DATABASE = {"DATABASE_URL": "postgres://you@127.0.0.1/papers"}

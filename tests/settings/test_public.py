@@ -25,6 +25,13 @@ def test_a_public_installation_without_a_key_or_its_hosts_is_refused(
         read_settings(**environment)
 
 
+@pytest.mark.parametrize("public", [PUBLIC, PUBLIC | DATABASE])
+def test_a_public_installation_with_a_short_key_is_refused(read_settings, public):
+    with pytest.raises(ImproperlyConfigured, match=r"shorter than 32.*token_urlsafe.*FALLBACKS"):
+        read_settings(**public | {"SECRET_KEY": "k" * 31})
+    assert read_settings(**public | {"SECRET_KEY": "k" * 32})["SECRET_KEY"] == "k" * 32
+
+
 def test_an_https_address_in_capitals_is_public_too(read_settings):
     with pytest.raises(ImproperlyConfigured, match="SECRET_KEY is not set"):
         read_settings(SITE_URL="HTTPS://papers.example.org")

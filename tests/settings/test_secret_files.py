@@ -8,7 +8,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 def test_what_is_secret_may_stand_in_files(read_settings, tmp_path):
     told = {
-        "SECRET_KEY": "a secret",
+        "SECRET_KEY": "a secret of more than 32 characters",
         "SECRET_KEY_FALLBACKS": "an old one\nan older one\n",
         "DATABASE_URL": "postgres://you:hush@db.example.org/papers",
         "EMAIL_URL": "smtp://you:hush@mail.example.org:587",
@@ -20,7 +20,7 @@ def test_what_is_secret_may_stand_in_files(read_settings, tmp_path):
         (tmp_path / name).write_text(f"{said}\n")
         files[f"{name}_FILE"] = str(tmp_path / name)
     settings = read_settings(ALLOWED_HOSTS="papers.example.org", **files)
-    assert settings["SECRET_KEY"] == "a secret"
+    assert settings["SECRET_KEY"] == told["SECRET_KEY"]
     assert settings["SECRET_KEY_FALLBACKS"] == ["an old one", "an older one"]
     assert settings["DATABASES"]["default"]["PASSWORD"] == "hush"
     assert settings["EMAIL_URL"] == told["EMAIL_URL"]

@@ -60,6 +60,16 @@ def pair(extensions=frozenset({"pipelining"})):
         yield SmtpLine(ours, extensions), theirs
 
 
+@contextmanager
+def at_fence():
+    """Return a line that has said all of a letter but its dot, and the server's end of it."""
+    with pair() as (line, server):
+        line.begin(envelope(), MIME)
+        server.sendall(b"250 ok\r\n250 ok\r\n354 go on\r\n")
+        pump(line)
+        yield line, server
+
+
 def wait_for(condition):
     deadline = time.monotonic() + 3
     while not condition() and time.monotonic() < deadline:

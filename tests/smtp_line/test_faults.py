@@ -13,6 +13,7 @@ from tests.smtp_line.conversation import (
     COMMANDS,
     MIME,
     STAGES,
+    at_fence,
     deliver,
     envelope,
     judged,
@@ -29,25 +30,10 @@ def test_4yz_is_for_later(server, line, stage):
 
 
 @pytest.mark.parametrize("stage", ["rcpt", "data", "dot"])
-def test_421_is_about_the_provider_once_it_has_the_address(server, line, stage):
-    assert judged(deliver(line, f"421-{stage}")) == ("deferred", stage, "provider")
-
-
-@pytest.mark.parametrize("stage", ["rcpt", "data", "dot"])
 def test_5yz_is_for_ever(server, line, stage):
     assert judged(deliver(line, f"550-{stage}")) == ("refused", stage, "address")
     assert line.state == "closed"
     assert server.accepted == []
-
-
-def test_a_sender_that_is_refused_is_no_end_of_a_letter(server, line):
-    assert judged(deliver(line, "550-mail")) == ("deferred", "mail", "")
-
-
-@pytest.mark.parametrize("code", [530, 534, 535, 538])
-@pytest.mark.parametrize("stage", STAGES)
-def test_having_to_log_in_is_about_us(server, line, stage, code):
-    assert judged(deliver(line, f"{code}-{stage}")) == ("deferred", stage, "us")
 
 
 @pytest.mark.parametrize("how", ["drop", "reset", "garble", "204"])
@@ -89,10 +75,7 @@ def test_each_answer_has_a_time_of_its_own_though_all_was_said_together():
 
 
 def test_the_time_that_a_letter_waits_at_the_fence_is_not_the_servers(impatient):
-    with pair() as (line, server):
-        line.begin(envelope(), MIME)
-        server.sendall(b"250 ok\r\n250 ok\r\n354 go on\r\n")
-        pump(line)
+    with at_fence() as (line, _):
         fill(line._sock)
         time.sleep(0.2)
         line.pump(time.monotonic())
@@ -141,10 +124,7 @@ def test_an_answer_before_the_dot_is_no_acceptance(server, line):
 @pytest.mark.parametrize("then", ["waits", "reads on", "hangs up"])
 @pytest.mark.parametrize("code", [250, 421, 550])
 def test_an_answer_while_the_dot_waits_in_our_hands_is_none_to_it(code, then):
-    with pair() as (line, server):
-        line.begin(envelope(), MIME)
-        server.sendall(b"250 ok\r\n250 ok\r\n354 go on\r\n")
-        pump(line)
+    with at_fence() as (line, server):
         fill(line._sock)
         line.finish()
         assert (line.state, line.wants_write) == ("answering", True)
@@ -167,10 +147,7 @@ def fill(sock):
 
 
 def test_half_an_answer_before_the_dot_is_no_acceptance():
-    with pair() as (line, server):
-        line.begin(envelope(), MIME)
-        server.sendall(b"250 ok\r\n250 ok\r\n354 go on\r\n")
-        pump(line)
+    with at_fence() as (line, server):
         server.sendall(b"250-early\r\n")
         line.finish()
         assert judged(line.verdict) == ("deferred", "body", "")
@@ -252,10 +229,7 @@ def test_a_letter_is_refused_and_a_body_is_asked_for_all_the_same(replies, expec
 
 
 def test_a_line_that_is_closed_amid_a_letter_says_nothing_that_would_be_its_body():
-    with pair() as (line, server):
-        line.begin(envelope(), MIME)
-        server.sendall(b"250 ok\r\n250 ok\r\n354 go on\r\n")
-        pump(line)
+    with at_fence() as (line, server):
         line.close()
         assert drain(server).endswith(b"DATA\r\n" + MIME)
 

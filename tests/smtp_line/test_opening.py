@@ -93,8 +93,12 @@ def test_faults_mean_the_same_over_tls(tls_server, trusted, opened, stage, how):
 
 
 def refusal(server, **fields):
+    return refused_by(transport(server, **fields))
+
+
+def refused_by(transport):
     with pytest.raises(NoLine) as refused:
-        transport(server, **fields).open()
+        transport.open()
     return refused.value
 
 
@@ -107,9 +111,7 @@ def test_a_certificate_that_nobody_vouches_for_gets_no_letter_and_no_password(tl
 
 def test_a_certificate_for_another_name_is_refused(tls_server, trusted):
     server = SmtpServer("localhost", tls_server.server_address[1], tls_server.told)
-    with pytest.raises(NoLine) as refused:
-        SmtpTransport(server).open()
-    assert refused.value.kind == "tls"
+    assert refused_by(SmtpTransport(server)).kind == "tls"
 
 
 def test_without_starttls_nothing_is_said_in_plain_text(server):
@@ -226,9 +228,7 @@ def test_a_server_without_ehlo_is_greeted_with_helo(server, opened):
 
 @pytest.mark.parametrize("host", ["x" * 64 + ".example.org", "a..b"])
 def test_a_host_that_no_name_can_have_is_not_reached(host):
-    with pytest.raises(NoLine) as refused:
-        SmtpTransport(SmtpServer(host, 25)).open()
-    assert refused.value.kind == "unreachable"
+    assert refused_by(SmtpTransport(SmtpServer(host, 25))).kind == "unreachable"
 
 
 def test_the_dot_does_not_wait_for_the_server_to_acknowledge_the_body(server):
@@ -240,9 +240,7 @@ def test_the_dot_does_not_wait_for_the_server_to_acknowledge_the_body(server):
 def test_nobody_listening_is_not_reached():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = taken.getsockname()
-    with pytest.raises(NoLine) as refused:
-        SmtpTransport(SmtpServer(*address)).open()
-    assert refused.value.kind == "unreachable"
+    assert refused_by(SmtpTransport(SmtpServer(*address))).kind == "unreachable"
 
 
 def test_a_mail_server_that_greets_us_well_checks_out(server):

@@ -19,26 +19,18 @@ from tests.smtp_line.conversation import (
 )
 
 
-def test_after_a_refused_letter_the_next_one_has_a_line_of_its_own(server, opened):
-    assert deliver(opened(server), "550-rcpt").answer == "refused"
-    assert deliver(opened(server)).answer == "accepted"
-    assert server.connected == 2
-
-
-def test_a_refused_letter_takes_its_leave_where_the_server_reads_commands():
-    with pair() as (line, server):
+@pytest.mark.parametrize(
+    ("extensions", "said"),
+    [
+        ({"pipelining"}, b"250 ok\r\n550 5.1.1 no\r\n554 no valid recipients\r\n"),
+        ({}, b"550 5.1.1 no\r\n"),  # Commands go out one by one.
+    ],
+)
+def test_a_refused_letter_takes_its_leave_where_the_server_reads_commands(extensions, said):
+    with pair(frozenset(extensions)) as (line, server):
         line.begin(envelope(), MIME)
         server.recv(1_000)
-        server.sendall(b"250 ok\r\n550 5.1.1 no\r\n554 no valid recipients\r\n")
-        pump(line)
-        assert server.recv(1_000) == b"QUIT\r\n"
-
-
-def test_a_refused_letter_takes_its_leave_where_commands_go_out_one_by_one():
-    with pair(frozenset()) as (line, server):
-        line.begin(envelope(), MIME)
-        server.recv(1_000)
-        server.sendall(b"550 5.1.1 no\r\n")
+        server.sendall(said)
         pump(line)
         assert server.recv(1_000) == b"QUIT\r\n"
 
@@ -139,24 +131,23 @@ def test_a_used_line_that_was_closed_meanwhile_says_nothing_of_the_letter(said, 
 
 
 @pytest.mark.parametrize(
-    ("reply", "about"), [(b"452 4.3.1 no space\r\n", "us"), (b"550 no\r\n", "")]
+    ("said", "then", "expected"),
+    [
+        (b"452 4.3.1 no space\r\n", "stays", ("deferred", "mail", "us")),
+        (b"550 no\r\n", "stays", ("deferred", "mail", "")),
+        (b"250 ok\r\n421 4.7.0 slow down\r\n", "stays", ("deferred", "rcpt", "provider")),
+        (b"250 ok\r\n", "hangs up", ("deferred", "rcpt", "")),
+    ],
 )
-def test_a_used_line_that_stays_open_has_an_answer_of_its_own(reply, about):
+def test_a_used_line_that_answers_says_something_of_the_letter(said, then, expected):
     with pair() as (line, server):
         used(line, server)
         line.begin(envelope(), MIME)
-        server.sendall(reply)
+        server.sendall(said)
+        if then == "hangs up":
+            server.close()
         pump(line)
-        assert judged(line.verdict) == ("deferred", "mail", about)
-
-
-def test_a_provider_that_wants_us_slower_is_heard_on_a_used_line_too():
-    with pair() as (line, server):
-        used(line, server)
-        line.begin(envelope(), MIME)
-        server.sendall(b"250 ok\r\n421 4.7.0 slow down\r\n")
-        pump(line)
-        assert judged(line.verdict) == ("deferred", "rcpt", "provider")
+        assert judged(line.verdict) == expected
 
 
 def test_a_used_line_on_which_nothing_is_heard_is_no_reason_to_hurry(impatient):

@@ -10,7 +10,6 @@ from subscriptions.post import sending, sweeper
 from tests.make import NOW
 from tests.volleys.thirty import (
     MANY,
-    MINUTE,
     ODD,
     deliver,
     digest_to,
@@ -101,20 +100,6 @@ def test_a_server_that_hangs_up_amid_the_body_is_offered_that_letter_later(serve
     assert deliver()["accepted"] == MANY
     letter.refresh_from_db()
     assert (letter.state, letter.attempt) == ("planned", 1)
-
-
-def test_a_doubted_letter_among_thirty_is_repeated_alone_with_the_same_bytes(server):
-    letter = digests("drop-dot@elsewhere.example")
-    seen = []
-    server.before_dot_reply = seen.append
-    deliver()
-    for minute in (16, 17):
-        sweeper.sweep(NOW + minute * MINUTE)
-        deliver(NOW + minute * MINUTE)
-    letter.refresh_from_db()
-    assert (letter.state, letter.repeats, letter.attempt) == ("uncertain", 1, 2)
-    assert len(seen) == MANY + 2
-    assert len(server.accepted) == MANY
 
 
 @pytest.mark.parametrize("how", ["garble", "drop", "silent", "endless", "550"])

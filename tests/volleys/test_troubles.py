@@ -25,6 +25,7 @@ from subscriptions.post.journal import Entry, Journal
 from subscriptions.statements import run
 from tests.faults.proxy import Proxy
 from tests.make import NOW
+from tests.post_office.steps import note_in_a_dead_workers_journal
 from tests.volleys.held import HOLD, another_session, hold, on_postgresql
 from tests.volleys.thirty import (
     LATER,
@@ -39,6 +40,10 @@ from tests.volleys.thirty import (
 )
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def acceptance_of(letter):
+    return Entry(letter.pk, 1, "<m@x>", "250 ok", NOW.isoformat())
 
 
 def test_a_server_that_is_slow_to_greet_gets_its_trial(server, monkeypatch):
@@ -220,9 +225,7 @@ def test_a_row_that_is_held_keeps_no_other_letter_from_being_swept(is_journaled)
     letter = digests(odd=ODD, count=4)
     Letter.objects.update(state="transmitting", lease_until=NOW, attempt=1, message_id="<m@x>")
     if is_journaled:
-        journal = Journal(sweeper.folder_of_journals())
-        journal.write([Entry(letter.pk, 1, "<m@x>", "250 ok", NOW.isoformat())])
-        journal.leave()
+        note_in_a_dead_workers_journal(acceptance_of(letter))
     seen = hold(ODD, 7)
     sweeper.sweep(NOW + MINUTE)
     assert states() == {"uncertain": 4, "transmitting": 1}
@@ -241,11 +244,8 @@ def test_a_row_that_is_held_keeps_no_other_acceptance_in_the_journals(files, mon
     Letter.objects.update(state="uncertain", next_try_at=NOW, attempt=1, message_id="<m@x>")
     names = iter(("first", "second"))
     monkeypatch.setattr(journal, "_name", lambda: next(names))
-    entries = [Entry(one.pk, 1, "<m@x>", "250 ok", NOW.isoformat()) for one in (held, other)]
-    for some in batched(entries, 2 // files, strict=True):
-        dead = Journal(sweeper.folder_of_journals())
-        dead.write(some)
-        dead.leave()
+    for some in batched((held, other), 2 // files, strict=True):
+        note_in_a_dead_workers_journal(*map(acceptance_of, some))
     with another_session() as session:
         session.execute(HOLD, [ODD])
         sweeper.sweep(NOW + MINUTE)
@@ -259,9 +259,7 @@ def test_an_acceptance_is_recorded_while_somebody_writes_down_a_fact_of_its_lett
     """Whose row then must not be deleted, which keeps nobody from changing it."""
     letter = digest_to(ODD)
     Letter.objects.update(state="uncertain", next_try_at=NOW, attempt=1, message_id="<m@x>")
-    dead = Journal(sweeper.folder_of_journals())
-    dead.write([Entry(letter.pk, 1, "<m@x>", "250 ok", NOW.isoformat())])
-    dead.leave()
+    note_in_a_dead_workers_journal(acceptance_of(letter))
     with another_session() as session:
         session.execute("SELECT 1 FROM subscriptions_letter FOR KEY SHARE")
         sweeper.sweep(NOW + MINUTE)
@@ -271,9 +269,7 @@ def test_an_acceptance_is_recorded_while_somebody_writes_down_a_fact_of_its_lett
 def test_what_was_held_as_the_journals_were_read_is_judged_by_no_sweep_before(monkeypatch):
     letter = digest_to(ODD)
     Letter.objects.update(state="uncertain", next_try_at=NOW, attempt=1, message_id="<m@x>")
-    dead = Journal(sweeper.folder_of_journals())
-    dead.write([Entry(letter.pk, 1, "<m@x>", "250 ok", NOW.isoformat())])
-    dead.leave()
+    note_in_a_dead_workers_journal(acceptance_of(letter))
     held, once = rows.held, iter([{letter.pk}])
     monkeypatch.setattr(rows, "held", lambda ids: next(once, None) or held(ids))
     for state in ("uncertain", "accepted"):
@@ -285,7 +281,7 @@ def test_what_a_worker_that_is_halted_has_noted_is_not_sent_again():
     """It lives, so its journal is not replayed: it may stand still for hours before it goes on."""
     letter, other = digest_to(ODD), digest_to("reader@example.org")
     halted = Journal(sweeper.folder_of_journals())
-    halted.write([Entry(letter.pk, 1, "<m@x>", "250 ok", NOW.isoformat())])
+    halted.write([acceptance_of(letter)])
     for one, name in ((letter, "<m@x>"), (other, "<other@x>")):
         Letter.objects.filter(pk=one.pk).update(
             state="uncertain", next_try_at=NOW, attempt=1, message_id=name
@@ -388,26 +384,6 @@ def test_what_is_being_claimed_as_the_server_locks_us_out_is_let_go_of(server, m
     late = Letter.objects.filter(pk__in=claimed[1])
     assert set(late.values_list("state", "attempt", "last_reply")) == {("planned", 1, "")}
     assert states() == {"accepted": 10, "planned": 50}
-
-
-@on_postgresql
-def test_a_migration_beside_a_worker_costs_no_letter_its_attempt(server, written):
-    """What prepared statements read changes its type."""
-    run("CREATE TABLE changing (number integer)")
-    seen = []
-
-    def migrate_once(letter):
-        run("SELECT number FROM changing")
-        if len(seen) == 5:
-            with another_session() as other:
-                other.execute("ALTER TABLE changing ALTER number TYPE bigint")
-        seen.append(letter)
-
-    written["all"] = migrate_once
-    digests(count=30)
-    deliver(NOW + MINUTE)
-    run("DROP TABLE changing")
-    assert set(Letter.objects.values_list("state", "attempt")) == {("accepted", 1)}
 
 
 @pytest.fixture

@@ -26,22 +26,17 @@ class Command(BaseCommand):
         database = Path(connection.settings_dict["NAME"]).resolve()
         if not database.exists():
             raise CommandError(f"There is no database yet in {database.parent}.")
-        _make(file)
+        try:  # Only its owner can read it, and it must not be there yet.
+            os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        except FileExistsError:
+            raise CommandError(f"{file} is there already.") from None
+        except OSError as error:
+            raise CommandError(f"{file} can't be written: {error.strerror}.") from None
         _copy(database, file)
         self.stdout.write(
             f"The database is in {file}, {file.stat().st_size / 10**6:.1f} MB. Keep the secret key "
             f"with it, in another place: links in letters are signed with it."
         )
-
-
-def _make(file):
-    """Make the file, which only its owner can read, and which must not be there yet."""
-    try:
-        os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-    except FileExistsError:
-        raise CommandError(f"{file} is there already.") from None
-    except OSError as error:
-        raise CommandError(f"{file} can't be written: {error.strerror}.") from None
 
 
 def _copy(database, file):

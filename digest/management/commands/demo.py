@@ -39,18 +39,15 @@ class Command(base.Command):
     def _set_up(self, port):
         """Make what is missing. Of two that begin at once, the second finds what the first made."""
         embedded.use_port(port)
-        with upgrading.alone_with_file():
-            self._make()
-
-    def _make(self):
-        now = timezone.now()
         self.sent = 0
-        self._prepare(now)
-        subscriber = self._subscribe(now)
-        self._deliver(subscriber, now)
-        tallies.count(now)  # For the panel's plots, which a worker would begin in some minutes.
-        self._say("Her preferences", links.preferences_url(subscriber))
-        self._say("Admin panel", f"{settings.SITE_URL}/admin/, {accounts.how_to_log_in()}")
+        with upgrading.alone_with_file():
+            now = timezone.now()
+            self._prepare(now)
+            subscriber = self._subscribe(now)
+            self._deliver(subscriber, now)
+            tallies.count(now)  # For the panel's plots, which a worker would begin in some minutes.
+            self._say("Her preferences", links.preferences_url(subscriber))
+            self._say("Admin panel", f"{settings.SITE_URL}/admin/, {accounts.how_to_log_in()}")
 
     def _prepare(self, now):
         self._say("Database", settings.DATABASES["default"]["NAME"])
@@ -67,18 +64,16 @@ class Command(base.Command):
 
         She is pending where an earlier run was killed between the two.
         """
-        subscriber = Subscriber.objects.at(ADDRESS).first() or self._sign_up(now)
+        subscriber = Subscriber.objects.at(ADDRESS).first()
+        if subscriber is None:  # Her letter goes to the outbox, or wherever letters go.
+            wishes = Wishes(follow=list(Topic.objects.filter(slug__in=TOPICS)), interests=INTERESTS)
+            letter = signup.subscribe(ADDRESS, wishes, timezone="UTC", hour=7, door=DOOR, now=now)
+            self.sent += office.deliver(letter.pk, now)
+            subscriber = Subscriber.objects.at(ADDRESS).get()
         if subscriber.state_at(now) == "pending":
             signup.confirm(subscriber, subscriber.asked_at, door=DOOR, now=now)
             self._say("Subscriber", f"{ADDRESS}, signed up and confirmed")
         return Subscriber.objects.get(pk=subscriber.pk)
-
-    def _sign_up(self, now):
-        """Her letter goes to the outbox, or wherever letters go."""
-        wishes = Wishes(follow=list(Topic.objects.filter(slug__in=TOPICS)), interests=INTERESTS)
-        letter = signup.subscribe(ADDRESS, wishes, timezone="UTC", hour=7, door=DOOR, now=now)
-        self.sent += office.deliver(letter.pk, now)
-        return Subscriber.objects.at(ADDRESS).get()
 
     def _deliver(self, subscriber, now):
         """Plan and deliver today's digest now, whatever her hour; the day comes only once."""

@@ -10,7 +10,6 @@ from rich.text import Text
 from digest import composing, planning
 from digest.counts import counted
 from digest.management import base
-from digest.models import Digest
 from subscriptions import mail, schedule
 from subscriptions.models import Subscriber
 
@@ -29,12 +28,10 @@ class Command(base.Command):
             raise CommandError("There is no subscriber with this address.")
         now = timezone.now()
         on = date or schedule.local_day(now, subscriber.zone)
-        digest = Digest.objects.filter(subscriber=subscriber, day=on).first()
-        if digest is not None:
-            picks = list(digest.picks.whole())
+        digest, picks = planning.digest_of(subscriber, on, now)
+        if digest.pk:
             note = f"as it was planned; its letter: {digest.letter.said}"
         else:
-            digest, picks = planning.preview(subscriber, on, now)
             note = "as it would be now; nothing is planned for this day yet"
         self._show(digest, picks, note)
         if output is not None:

@@ -41,31 +41,21 @@ class Command(BaseCommand):
             has_database &= (finding.what, finding.grade) != ("database", "wrong")
             self.stdout.write(f"{SIGNS[finding.grade]} {finding.what + ':':<13} {finding.said}")
         if check_promises and has_database:
-            wrong += self._check_promises(now)
+            for promised in promises.examine(now):
+                wrong += promised.count > 0
+                sign = SIGNS["wrong" if promised.count else "ok"]
+                self.stdout.write(f"{sign} {promised.promise.sentence}: {promised.said}")
         if send_to:
             wrong += not self._send(send_to, now)
-        if sound_alarm:
-            wrong += not self._sound()
+        if sound_alarm:  # What goes wrong is in the log.
+            is_told = bool(settings.ALARM_WEBHOOK) and alarms.send(["[test] Nothing is wrong."])
+            wrong += not is_told
+            said = "told" if is_told else "not told: see ALARM_WEBHOOK, and the log"
+            self.stdout.write(f"{SIGNS['ok' if is_told else 'wrong']} {'test alarm:':<13} {said}")
         if wrong:
             raise CommandError(
                 f"{wrong} thing{'s need' if wrong > 1 else ' needs'} doing.", returncode=1
             )
-
-    def _check_promises(self, now):
-        """Return how many are broken."""
-        broken = 0
-        for finding in promises.examine(now):
-            broken += finding.count > 0
-            sign = SIGNS["wrong" if finding.count else "ok"]
-            self.stdout.write(f"{sign} {finding.promise.sentence}: {finding.said}")
-        return broken
-
-    def _sound(self):
-        """Tell the webhook of nothing. What goes wrong is in the log."""
-        is_told = bool(settings.ALARM_WEBHOOK) and alarms.send(["[test] Nothing is wrong."])
-        said = "told" if is_told else "not told: see ALARM_WEBHOOK, and the log"
-        self.stdout.write(f"{SIGNS['ok' if is_told else 'wrong']} {'test alarm:':<13} {said}")
-        return is_told
 
     def _send(self, address, now):
         """Send a test letter past the post office, which knows no such subscriber."""

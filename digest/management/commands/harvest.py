@@ -17,8 +17,15 @@ class Command(base.Command):
     def handle(self, *, sources, since, **options):
         from digest import archive, harvest
 
+        known = ", ".join(harvest.SOURCES)
+        if unknown := set(sources) - set(harvest.SOURCES):
+            raise CommandError(
+                f"There is no source {', '.join(sorted(unknown))}. There are: {known}."
+            )
+        if not sources and not settings.SOURCES:
+            raise CommandError(f"SOURCES is empty. Name one here: {known}.")
         failed, new = [], 0
-        for name in _asked(sources, list(harvest.SOURCES)):
+        for name in sources or settings.SOURCES:
             self.stdout.write(f"Asking {name}, which may take minutes.")
             source = harvest.SOURCES[name]()
             row = harvest.run(source, harvest.web_for(source), since=since)
@@ -31,14 +38,3 @@ class Command(base.Command):
             self.stdout.write(f"Ranking fitted on {model.said}.")
         if failed:
             raise CommandError(f"Not read to the end: {', '.join(failed)}. Run it again to go on.")
-
-
-def _asked(named, known) -> list[str]:
-    """Return the sources to be asked. Raises CommandError for what is none."""
-    if unknown := set(named) - set(known):
-        raise CommandError(
-            f"There is no source {', '.join(sorted(unknown))}. There are: {', '.join(known)}."
-        )
-    if not named and not settings.SOURCES:
-        raise CommandError(f"SOURCES is empty. Name one here: {', '.join(known)}.")
-    return named or settings.SOURCES

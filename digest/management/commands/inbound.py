@@ -49,7 +49,10 @@ class Command(base.Command):
             self._empty_mailbox()
         else:
             told = (*recipient, *(os.environ[name] for name in ENVELOPE if name in os.environ))
-            self.stdout.write(inbound.receive(_read_all(sys.stdin.buffer), timezone.now(), told))
+            mime = sys.stdin.buffer.read(MOST_OCTETS)  # As much as is ever looked at.
+            while sys.stdin.buffer.read(CHUNK):  # Whoever writes it must get done.
+                pass
+            self.stdout.write(inbound.receive(mime, timezone.now(), told))
 
     def _empty_mailbox(self):
         if not settings.BOUNCE_MAILBOX:
@@ -60,11 +63,3 @@ class Command(base.Command):
         except mailboxes.Trouble as trouble:
             raise CommandError(f"{trouble}.") from None
         self.stdout.write(", ".join(f"{n} {what}" for what, n in counts.items()) or "nothing")
-
-
-def _read_all(stream) -> bytes:
-    """Return as much as is ever looked at, and read the rest: whoever writes it must get done."""
-    mime = stream.read(MOST_OCTETS)
-    while stream.read(CHUNK):
-        pass
-    return mime

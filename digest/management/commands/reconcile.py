@@ -31,6 +31,11 @@ class Command(base.Command):
             f"Looked for what left since {found.since:%Y-%m-%d %H:%M} UTC. Of the letters that "
             f"wait, {found.waiting} had left; of days without a letter, {found.lost}."
         )
+        if found.unlisted:
+            self.stdout.write(
+                f"Which papers {found.unlisted} of these had is unknown. Their readers don't get "
+                f"any paper that was new by then."
+            )
         if found.goodbyes:
             whom = counted(found.goodbyes, "reader")
             self.stdout.write(

@@ -6,8 +6,7 @@ from contextlib import suppress
 from django.conf import settings
 from django.utils import timezone
 
-from digest import embedded, starter
-from digest.counts import counted
+from digest import embedded, upgrading
 from digest.management import base
 
 
@@ -20,8 +19,7 @@ class Command(base.Command):
     def handle(self, *, port, **options):
         with base.listening(port) as listener:
             embedded.use_port(port)
-            if made := starter.make_topics():
-                self.stdout.write(f"Made {counted(made, 'starter topic')}.")
+            upgrading.prepare_topics(self.stdout.write)
             serve(listener, self.stdout)
 
 

@@ -34,7 +34,10 @@ class Command(base.Command):
 
     def _plan(self, now):
         if not Subscriber.objects.due(now).exists():
-            self.stdout.write(f"Nobody is due.{_when_next()}")
+            wanting = Subscriber.objects.wanting().filter(next_due_at__isnull=False)
+            due = wanting.order_by("next_due_at").values_list("next_due_at", flat=True).first()
+            then = f" The next is at {due:%Y-%m-%d %H:%M} UTC." if due else ""
+            self.stdout.write(f"Nobody is due.{then}")
             return
         from digest import planning  # numpy's import, which an idle minute need not pay.
 
@@ -76,10 +79,3 @@ def _would_be_planned(now) -> str:
         digests += sum(bool(due.papers) for due in dues)
         quiet += sum(not due.papers for due in dues)
     return f"{counted(digests, 'digest')} would be planned, {quiet} would have nothing to say"
-
-
-def _when_next():
-    """Return when the next subscriber is due, as a sentence."""
-    moments = Subscriber.objects.wanting().filter(next_due_at__isnull=False)
-    moment = moments.order_by("next_due_at").values_list("next_due_at", flat=True).first()
-    return f" The next is at {moment:%Y-%m-%d %H:%M} UTC." if moment else ""

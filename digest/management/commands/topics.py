@@ -1,4 +1,4 @@
-"""`manage.py topics export|import FILE`: packs of topics, as the panel reads and writes them."""
+"""`manage.py topics export|import FILE`: topics as a file, as the panel reads and writes it."""
 
 from pathlib import Path
 
@@ -7,51 +7,66 @@ from django.core.management.base import CommandError
 from digest import packs
 from digest.counts import counted
 from digest.management import base
-from subscriptions.models import Topic
-
-SAID = {"new": "new", "changed": "changed", "same": "as they are", "refused": "refused"}
 
 
 class Command(base.Command):
-    help = "Write the topics of the house to a file (TOML), or make and change topics by one."
+    help = "Write the topics of the house to a file (YAML, JSON or CSV), or import them from one."
 
     def add_arguments(self, parser):
         verbs = parser.add_subparsers(dest="verb", required=True)
         out = verbs.add_parser("export", help="Write all topics of the house to a new file.")
         out.add_argument("file", type=Path)
-        into = verbs.add_parser("import", help="Make and change topics as a file says.")
+        into = verbs.add_parser("import", help="Add and change topics as a file says.")
         into.add_argument("file", type=Path)
         into.add_argument("--dry-run", action="store_true", help="Say what would change.")
 
     def handle(self, *, verb, file, dry_run=False, **options):
         try:
+            form = packs.format_of(file.name)
             if verb == "export":
-                self._export(file)
+                topics = packs.TopicResource().export()
+                with file.open("x", encoding="utf-8", newline="") as out:
+                    out.write(form.export_data(topics))
+                self.stdout.write(f"Written to {file}: {counted(len(topics), 'topic')}.")
             else:
-                self._import(file, dry_run)
+                self._import(file, form, dry_run)
         except OSError as error:
             raise CommandError(f"{file}: {error.strerror or error}.") from error
-        except packs.Unreadable as error:
+        except ValueError as error:
             raise CommandError(f"{file}: {error}") from error
 
-    def _export(self, file):
-        topics = list(Topic.objects.curated().order_by("slug"))
-        with file.open("x", encoding="utf-8") as out:
-            out.write(packs.written(topics))
-        self.stdout.write(f"Written to {file}: {counted(len(topics), 'topic')}.")
+    def _import(self, file, form, dry_run):
+        with file.open("rb") as content:
+            text = content.read(packs.MAX_BYTES + 1)
+        if len(text) > packs.MAX_BYTES:
+            raise ValueError(f"The file is larger than {packs.MAX_BYTES:,} bytes.")
+        try:
+            dataset = form.create_dataset(text)
+        except Exception as error:  # Each format has its own.
+            raise ValueError(f"The file cannot be read: {error}") from error
+        result = packs.TopicResource().import_data(
+            dataset, dry_run=dry_run, rollback_on_validation_errors=True
+        )
+        for row in result:
+            if row.is_new() or row.is_update():
+                self.stdout.write(f"{row.import_type}: {row.object_repr}")
+        self._tell_errors(file, result)
+        new, changed = result.totals["new"], result.totals["update"]
+        written = " Nothing was written." if dry_run else ""
+        same = result.totals["skip"]
+        self.stdout.write(f"{new} new, {changed} changed, {same} as they are.{written}")
 
-    def _import(self, file, dry_run):
-        with file.open("rb") as lines:
-            content = lines.read(packs.LARGEST + 1)
-        entries = (packs.read if dry_run else packs.apply)(content)
-        for entry in entries:
-            if entry.state in ("new", "changed"):
-                keys = f" ({', '.join(entry.changes)})" if entry.changes else ""
-                self.stdout.write(f"{entry.state}: {entry.slug}{keys}")
-            elif entry.state == "refused":
-                self.stderr.write(f"{file}, {entry.where}: {entry.reason}. Refused.")
-        states = [entry.state for entry in entries]
-        told = ", ".join(f"{states.count(state)} {said}" for state, said in SAID.items())
-        self.stdout.write(f"{told}.{' Nothing was written.' if dry_run else ''}")
-        if "refused" in states:
-            raise CommandError("Not all topics could be read: see above.")
+    def _tell_errors(self, file, result):
+        for error in result.base_errors:
+            raise CommandError(f"{file}: {error.error}")
+        told = [
+            f"topic {row.number}, {name.replace('__all__', 'in all')}: {' '.join(said)}"
+            for row in result.invalid_rows
+            for name, said in row.error_dict.items()
+        ]
+        for number, errors in result.row_errors():
+            told += [f"topic {number}: {error.error}" for error in errors]
+        for said in told:
+            self.stderr.write(f"{file}, {said}")
+        if told:
+            raise CommandError("Nothing was imported: see above.")

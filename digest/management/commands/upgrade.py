@@ -2,8 +2,7 @@
 
 from django.core.management.base import BaseCommand
 
-from digest import starter, upgrading
-from digest.counts import counted
+from digest import upgrading
 from digest.management import base
 
 
@@ -15,6 +14,5 @@ class Command(BaseCommand):
     def handle(self, **options):
         with base.database_told():
             upgrading.migrate(self.stdout.write)
-        if made := starter.make_topics():
-            self.stdout.write(f"Made {counted(made, 'starter topic')}.")
+            upgrading.prepare_topics(self.stdout.write)
         self.stdout.write("The database is ready for this version.")

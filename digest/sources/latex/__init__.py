@@ -1,1 +1,0 @@
-"""LaTeX, read: what it marks goes, what it says stays. The door is `prose.without_latex`."""

@@ -1,0 +1,239 @@
+"""An installation of commit 6bbade4 upgrades: nothing is lost, and its processes go on beside it.
+
+The functions of that commit made the data: the first line of the file has its secret key and
+tokens of its emails, the others have the columns and rows of each table.
+"""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.core.management import call_command
+from django.core.management.color import no_style
+from django.db import connection, transaction
+from django.db.migrations.executor import MigrationExecutor
+
+from digest import planning, steering
+from digest.models import LibraryPaper, Pick
+from subscriptions import seals, signup
+from subscriptions.models import Letter, Subscriber, Topic
+from subscriptions.post import delivery, office
+from subscriptions.wishes import Wishes
+from tests import make
+from tests.make import NOW
+from tests.test_migrations import INSTALLED
+
+pytestmark = pytest.mark.django_db
+
+FILE = Path(__file__).parent / "data" / "installation-6bbade4.jsonl"
+FACTS, *LINES = map(json.loads, FILE.read_text(encoding="utf-8").splitlines())
+TOKENS = FACTS["tokens"]
+STATES = {
+    **dict.fromkeys(["active", "german", "merged", "unmoved", "moving"], "active"),
+    **dict.fromkeys(["planned", "claimed", "transmitting", "uncertain"], "active"),
+    **dict.fromkeys(["retried", "failed"], "active"),
+    **{"paused": "paused", "pending": "pending", "gone": "unsubscribed"},
+    **{"returning": "unsubscribed", "bounced": "suppressed", "complained": "suppressed"},
+}
+WAITING = ["planned", "claimed", "retried"]  # Surely not sent at 6bbade4.
+UNCERTAIN = ["transmitting", "uncertain"]
+
+
+def tables():
+    """Return the columns and rows of each table in the file, by the names of their models."""
+    found, rows = {}, []
+    for line in LINES:
+        if isinstance(line, dict):
+            rows = []
+            found[line["model"]] = (line["fields"], rows)
+        else:
+            rows.append(line)
+    return found
+
+
+def columns():
+    """Return each table's columns: whether an INSERT may leave the column out."""
+    with connection.cursor() as cursor:
+        return {
+            table: {
+                column.name: bool(column.null_ok or column.default is not None)
+                for column in connection.introspection.get_table_description(cursor, table)
+            }
+            for table in connection.introspection.table_names(cursor)
+        }
+
+
+def load(apps):
+    models = []
+    with transaction.atomic():
+        for label, (names, rows) in tables().items():
+            model = apps.get_model(label)
+            fields = {field.attname: field for field in model._meta.concrete_fields}
+            model.objects.bulk_create(
+                model(
+                    **{name: fields[name].to_python(v) for name, v in zip(names, row, strict=True)}
+                )
+                for row in rows
+            )
+            models.append(model)
+    with connection.cursor() as cursor:
+        for statement in connection.ops.sequence_reset_sql(no_style(), models):
+            cursor.execute(statement)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def old_columns(django_db_setup, django_db_blocker, tmp_path_factory):
+    """Build the installation in a file or schema of its own, upgrade it, and use it instead of the
+    tests' database. Return the columns that it had before.
+    """
+    with django_db_blocker.unblock(), pytest.MonkeyPatch.context() as patch:
+        if connection.vendor == "sqlite":
+            file = tmp_path_factory.mktemp("installation") / "paperboy.sqlite3"
+            patch.setitem(connection.settings_dict, "NAME", str(file))
+        else:
+            with connection.cursor() as cursor:
+                cursor.execute("DROP SCHEMA IF EXISTS installation CASCADE")
+                cursor.execute("CREATE SCHEMA installation")
+            options = connection.settings_dict["OPTIONS"]
+            ours = f"{options['options']} -c search_path=installation"
+            patch.setitem(options, "options", ours)
+        connection.close()
+        executor = MigrationExecutor(connection)
+        leaves = executor.loader.graph.leaf_nodes()
+        state = executor.migrate([(app, INSTALLED.get(app, name)) for app, name in leaves])
+        load(state.apps)
+        before = columns()
+        call_command("upgrade")
+        yield before
+        connection.close()
+
+
+@pytest.fixture(autouse=True)
+def secret(settings):
+    settings.SECRET_KEY = FACTS["secret_key"]
+
+
+def subscriber(name):
+    return Subscriber.objects.get(email=f"{name}@example.org")
+
+
+def pass_time(clock, until):
+    """Let a worker pass every ten minutes."""
+    while clock.now < until:
+        clock.now += timedelta(minutes=10)
+        planning.plan(clock.now)
+        office.sweep(clock.now)
+        delivery.deliver_due(lambda: clock.now)
+
+
+def sent_to(outbox):
+    """Return the names of those to whom emails went, each as often as it got one, sorted."""
+    return sorted(letter["To"].partition("@")[0] for letter in outbox())
+
+
+def test_processes_of_the_old_version_find_their_tables_and_may_leave_out_what_is_new(old_columns):
+    now = columns()
+    for table, before in old_columns.items():
+        assert before.keys() <= now[table].keys(), table
+        for column, is_optional in now[table].items():
+            assert is_optional or before.get(column) is False, (table, column)
+
+
+def test_every_row_is_there():
+    from django.apps import apps
+
+    counts = {label: apps.get_model(label).objects.count() for label in tables()}
+    assert counts == {label: len(rows) for label, (_, rows) in tables().items()}
+
+
+def test_each_subscriber_is_in_the_same_state_with_the_same_settings():
+    readers = Subscriber.objects.all()
+    assert {one.email: one.state_at(NOW) for one in readers} == {
+        f"{name}@example.org": state for name, state in STATES.items()
+    }
+    stances = subscriber("active").preferences.values_list("topic__name", "stance", "weight")
+    assert set(stances) == {
+        ("Graph networks", "follow", 2.5),
+        ("cs.LG: Machine Learning", "follow", 1.0),
+        ("sour bread", "follow", 1.0),
+        ("Sea ice", "mute", 1.0),
+    }
+    german = subscriber("german")
+    settings = (german.timezone, german.hour, german.weekdays, german.language)
+    assert settings == ("Europe/Berlin", 18, 0b0011111, "de")
+
+
+def test_what_a_subscriber_said_and_what_was_learned_is_kept():
+    active = subscriber("active")
+    assert sorted(active.feedback.values_list("value", flat=True)) == ["less", "more", "save"]
+    assert LibraryPaper.objects.filter(subscriber=active).count() == 2
+    assert "bread" in [word["word"] for word in steering.learned_words(active)]
+    assert [word["word"] for word in steering.removed_words(active)] == ["part"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "follower"),
+    [("old-corals", "coral-reefs", "merged"), ("polar-seas", "sea-ice", "unmoved")],
+)
+def test_a_merged_topic_leads_to_the_one_that_stays(client, old, new, follower):
+    assert client.get(f"/topics/{old}/").headers["Location"].endswith(f"/topics/{new}/")
+    assert not Topic.objects.curated().filter(slug=old).exists()
+    assert [topic.slug for topic in subscriber(follower).topics.all()] == [new]
+
+
+@pytest.mark.parametrize(
+    ("address", "name", "state"),
+    [
+        (f"/unsubscribe/{TOKENS['unsubscribe']}/", "active", "unsubscribed"),
+        (f"/confirm/{TOKENS['confirm']}/", "pending", "active"),
+        (f"/confirm/{TOKENS['return']}/", "returning", "active"),
+        (f"/confirm/{TOKENS['goodbye']}/", "gone", "active"),
+        (f"/move/{TOKENS['move']}/", "moved", "active"),
+    ],
+)
+def test_links_of_old_emails_do_what_they_did(client, address, name, state):
+    assert client.get(address).status_code == 200
+    assert client.post(address).status_code in (200, 302)
+    assert subscriber(name).state_at(NOW) == state
+    assert name != "moved" or not Subscriber.objects.filter(email__startswith="moving").exists()
+
+
+def test_links_to_pages_of_old_emails_open(client):
+    page = client.get(f"/preferences/{TOKENS['preferences']}/").content.decode()
+    assert "sour bread" in page
+    assert client.get(f"/digests/{TOKENS['digests']}/").status_code == 200
+    sent = {"paper": "2606.00001", "value": "more"}
+    client.post(f"/feedback/{TOKENS['feedback']}/", sent)
+    assert subscriber("active").feedback.get(paper="2606.00001").value == "more"
+
+
+def test_an_address_that_must_not_be_written_to_is_still_known():
+    assert seals.is_kept("erased@example.org", NOW)
+    for name in ("erased", "complained"):
+        door = signup.Door("test")
+        options = {"timezone": "UTC", "hour": 7, "door": door, "now": NOW}
+        assert signup.subscribe(f"{name}@example.org", Wishes(), **options) is None
+
+
+def test_open_letters_are_sent_once_and_the_next_day_brings_the_next_digest(clock, outbox):
+    pass_time(clock, NOW + timedelta(hours=8))
+    assert sent_to(outbox) == sorted(WAITING + UNCERTAIN)
+    for letter in outbox():
+        name = letter["To"].partition("@")[0]
+        frozen = f"Frozen at 6bbade4 for {name}." in letter.as_string()
+        assert frozen is (name in UNCERTAIN)
+    assert not Letter.objects.open().exists()
+    ends = Letter.objects.filter(day=NOW.date()).values_list("subscriber__email", "state")
+    assert [email for email, state in ends if state != "accepted"] == ["failed@example.org"]
+
+    for number, what in enumerate(["graph networks", "coral reefs", "sea ice"], start=1):
+        make.paper(f"More on {what}", id=f"2606.1{number}", now=NOW + timedelta(hours=12))
+    pass_time(clock, NOW + timedelta(days=1, hours=5))
+    day = NOW.date() + timedelta(days=1)
+    names = [name for name, state in STATES.items() if state == "active"]
+    assert sent_to(outbox) == sorted(WAITING + UNCERTAIN + names)
+    states = Letter.objects.filter(day=day).values_list("state", flat=True)
+    assert list(states) == len(names) * ["accepted"]
+    picks = Pick.objects.filter(digest__day=day, subscriber=subscriber("unmoved"))
+    assert "More on sea ice" in picks.values_list("paper__title", flat=True)
