@@ -10,7 +10,7 @@ import pytest
 from digest import arrays
 from digest.ranking import archiving, searching, text
 from digest.ranking import corpus as corpora
-from digest.ranking.archive import Archive, widened
+from digest.ranking.archive import Archive
 from digest.ranking.archiving import Facts, Texts, arrays_of
 from digest.ranking.choice import matches
 from digest.ranking.corpus import Corpus
@@ -327,12 +327,6 @@ def test_papers_like_a_paper_are_about_the_same(archive, papers):
     assert len(hits) == 5
     about = [titles(archive, papers, [one])[0] + papers[one].abstract for one in hits.papers]
     assert all("molecule" in said or "graph" in said for said in about)
-
-
-def test_numbers_of_16_bits_are_the_same_in_32():
-    every = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
-    finite = every[np.isfinite(every)]
-    assert widened(finite).tobytes() == finite.astype(np.float32).tobytes()
 
 
 def test_a_paper_is_where_its_id_says(archive, papers):

@@ -70,12 +70,6 @@ def test_whoever_publishes_what_is_printed_is_done(server):
     assert set(grades(server).values()) == {"ok"}
 
 
-def test_records_that_other_services_want_do_not_matter(server):
-    server.zone[DOMAIN] += ["example-verification=1", "v=spf10 is none"]
-    server.zone[f"_dmarc.{DOMAIN}"] += ["example-verification=1"]
-    assert set(grades(server).values()) == {"ok"}
-
-
 def test_while_letters_stay_in_the_outbox_no_record_is_wrong(server, settings):
     server.zone, settings.EMAIL_URL = {}, "file:"
     assert set(grades(server).values()) == {"note"}
@@ -116,14 +110,6 @@ def test_no_question_waits_longer_than_three_seconds(server, monkeypatch):
     assert time.monotonic() - started < 2
 
 
-@pytest.mark.parametrize("rcode", [dns.rcode.SERVFAIL, dns.rcode.REFUSED])
-def test_a_broken_server_is_a_note(server, rcode):
-    server.broken = dict.fromkeys(server.zone, rcode)
-    grade, said = told(server, "DMARC")
-    assert grade == "note"
-    assert "DNS can't be asked" in said
-
-
 def test_a_name_that_cannot_be_asked_about_hides_no_other(server):
     server.broken = {DOMAIN: dns.rcode.SERVFAIL}
     assert grades(server) == {"SPF": "note", "DMARC": "ok"}
@@ -132,11 +118,6 @@ def test_a_name_that_cannot_be_asked_about_hides_no_other(server):
 def test_what_a_terminal_would_obey_is_not_printed(server):
     server.zone[DOMAIN] = ["v=spf1 \\027[2J\\027]0;owned\\007 -all"]
     assert all(said.isprintable() for _, _, said in dns_check.examine(server.resolver))
-
-
-def test_a_machine_without_dns_is_a_note():
-    findings = list(dns_check.examine(dns.resolver.Resolver(configure=False)))
-    assert [grade for _, grade, _ in findings] == ["note"] * 3
 
 
 # ---- SPF
@@ -149,7 +130,6 @@ def test_a_machine_without_dns_is_a_note():
         "v=spf1 include:spf.example.net ~all",
         "V=SPF1 MX -ALL",
         "v=spf1 redirect=_spf.example.net",
-        "v=spf1 a:small.example.org -all exp=why.example.org",
     ],
 )
 def test_an_spf_record_that_ends_the_list_is_good(server, text):
@@ -161,13 +141,11 @@ def test_an_spf_record_that_ends_the_list_is_good(server, text):
     ("texts", "why"),
     [
         (["v=spf1 mx +all"], "lets anybody send (+all)"),
-        (["v=spf1 mx all"], "lets anybody send (all)"),
         (["v=spf1 mx ?all"], "lets anybody send (?all)"),
         (["v=spf1 a:all.example.org"], "doesn't say that all others may not send"),
         (["v=spf1 include:mail.all"], "doesn't say that all others may not send"),
         (["v=spf1"], "doesn't say that all others may not send"),
         (["v=spf1 mx -all", "v=spf1 a -all"], "has 2, of which receivers use none"),
-        (["v=spf2.0/pra mx -all"], "has none"),
         ([], "has none"),
     ],
 )
@@ -186,9 +164,7 @@ def test_an_spf_record_that_stops_nobody_is_wrong(server, texts, why):
         ("smtp://u:p@smtp.example.net:587", "", "include:NAME", "smtp.example.net tell you"),
         ("smtp://9.9.9.9", "", "ip4:9.9.9.9", ""),
         ("smtp://[2620:fe::fe]:25", "", "ip6:2620:fe::fe", ""),
-        ("smtp://localhost", "https://papers.example.org", "a:papers.example.org", "another"),
         ("smtp://127.0.0.1", "https://papers.example.org", "a:papers.example.org", "another"),
-        ("smtp://postfix:25", "https://papers.example.org", "a:papers.example.org", "another"),
         ("smtp://10.0.0.7", "http://127.0.0.1:8000", "ip4:ADDRESS", "your mail server sends"),
         ("file:", "http://localhost:8000", "ip4:ADDRESS", "your mail server sends"),
     ],
@@ -210,10 +186,8 @@ def test_who_sends_is_taken_from_the_mail_server(settings, email_url, site_url, 
         (["v=DMARC1;p=Quarantine;"], "ok", ""),
         (["v=DMARC1; p=none; rua=mailto:you@example.org"], "note", "only watches"),
         (["v=DMARC1; p=block"], "wrong", "has no policy (p=) that exists"),
-        (["v=DMARC1; rua=mailto:you@example.org"], "wrong", "has no policy (p=) that exists"),
         (["v=DMARC1; p=reject", "v=DMARC1; p=none"], "wrong", "has 2, of which receivers use none"),
         (["v=dmarc1; p=reject"], "wrong", "has none"),
-        (["p=reject; v=DMARC1"], "wrong", "has none"),
         ([], "wrong", "has none"),
     ],
 )
@@ -245,12 +219,6 @@ def test_a_domain_without_a_policy_has_that_of_its_organisation(
     given, said = told(server, "DMARC")
     assert given == grade
     assert said.startswith(where)
-
-
-def test_a_domains_own_policy_comes_before_its_organisations(server):
-    server.zone["_dmarc.example.org"] = ["v=DMARC1; p=none"]
-    assert told(server, "DMARC")[0] == "ok"
-    assert "_dmarc.example.org" not in server.asked
 
 
 # ---- Where letters come back to

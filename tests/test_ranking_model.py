@@ -8,12 +8,9 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline
 
 from digest.ranking import text
 from digest.ranking.acronyms import long_form
-from digest.ranking.corpus import Corpus
 from digest.ranking.model import TfidfModel
 from tests import corpora
 from tests.corpora import DEFINING, TITLES, edition_of, follow
@@ -40,28 +37,11 @@ def test_a_clone_has_the_parameters_and_learns_the_same():
     assert model.components_.shape[1] == 12
 
 
-def test_fit_and_transform_in_one_is_the_one_after_the_other():
-    together = TfidfModel().fit_transform(TITLES)
-    assert np.array_equal(together.toarray(), TfidfModel().fit(TITLES).transform(TITLES).toarray())
-
-
 def test_a_parameter_that_there_is_not_is_refused():
     model = TfidfModel().set_params(idf_power=3.0)
     assert model.idf_power == 3.0
     with pytest.raises(ValueError, match="fit_intercept"):
         model.set_params(fit_intercept=True)
-
-
-def test_the_model_is_a_step_of_a_pipeline():
-    is_baking = [place in corpora.of_subject("baking") for place in range(len(corpora.library()))]
-    pipeline = Pipeline([("tfidf", TfidfModel()), ("classifier", LogisticRegression(C=100))])
-    pipeline.set_params(tfidf__idf_power=1.0).fit(corpora.library(), is_baking)
-    assert pipeline["tfidf"].idf_power == 1.0
-    assert list(pipeline.predict(["bread and dough", "galaxy and quasar"])) == [True, False]
-
-
-def test_the_model_is_the_last_step_of_a_pipeline():
-    assert Pipeline([("tfidf", TfidfModel())]).fit(TITLES).transform(TITLES).shape[0] == len(TITLES)
 
 
 # ---- What it learns
@@ -87,35 +67,11 @@ def test_a_power_of_idf_lets_a_rare_word_tell_more():
     assert shares[0] > 1
 
 
-def test_rows_have_unit_length_or_none():
-    lengths = np.linalg.norm(corpora.model().transform(["bread", "zz", ""]).toarray(), axis=1)
-    assert lengths == pytest.approx([1, 0, 0])
-
-
 def test_words_that_keep_the_same_company_are_near_in_the_latent_space():
     model = corpora.model()
     bread, flour, galaxy = corpora.model().latent(model.transform(["bread", "flour", "galaxy"]))
     assert bread @ flour > 5 * abs(bread @ galaxy)
     assert model.components_.shape[1] == len(model.explained_) == len(corpora.library()) // 7
-
-
-def test_documents_are_read_once_in_whatever_they_come():
-    model = TfidfModel().fit(document for document in corpora.library())
-    assert np.array_equal(model.terms_, corpora.model().terms_)
-    assert model.n_documents_ == len(corpora.library())
-
-
-def test_the_first_line_counts_twice_where_it_is_there_twice_and_is_read_once(monkeypatch):
-    read = []
-    reading = text.reading
-    monkeypatch.setattr(text, "reading", lambda line: read.append(line) or reading(line))
-    corpus = Corpus()
-    for document in ("k-means\nk-means\nof bread", "k-means of bread"):
-        corpus.read(document)
-    assert read == ["k-means", "of bread", "", "k-means of bread"]
-    terms, counts = corpus.columns(limit=9)
-    assert terms == ["bread", "kmean", "mean"]
-    assert counts.toarray().tolist() == [[1, 2, 2], [1, 1, 1]]
 
 
 @pytest.mark.parametrize("times", [1, 12], ids=["more words", "more papers"])
@@ -130,15 +86,6 @@ def test_the_latent_directions_are_those_of_the_whole_decomposition(times):
     assert model.explained_[:n] == pytest.approx(values[:n] ** 2 / len(once), rel=0.01)
     alike = (directions[:n] * model.components_.T[:n]).sum(axis=1)
     assert np.abs(alike) == pytest.approx(1, abs=0.01)
-
-
-def test_directions_in_which_nothing_lies_have_no_length():
-    words = [f"{a}{b}{c}" for a in "bcdfg" for b in "ae" for c in "klm"]
-    model = TfidfModel().fit([" ".join(words)] * 150 + [" ".join(words[:8])] * 150)
-    lengths = np.linalg.norm(model.components_, axis=0)
-    assert len(lengths) > 10
-    assert lengths[:2] == pytest.approx(1, abs=0.01)
-    assert (lengths[2:] < 0.01).all()
 
 
 def test_fitting_again_learns_the_same_to_the_last_bit():

@@ -206,15 +206,6 @@ def test_a_file_of_many_megabytes_is_turned_away_unread():
     assert upload(panel_of(), b"#" * 50_000_000).status_code == 413
 
 
-def test_a_file_lies_nowhere_between_the_two_steps(tmp_path, settings, monkeypatch):
-    settings.FILE_UPLOAD_TEMP_DIR = str(tmp_path / "nowhere")
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    panel = panel_of()
-    response = upload(panel, REEFS + "#" * 400_000)
-    assert list(tmp_path.iterdir()) == []
-    assert "1 new" in text_of(confirm(panel, response))
-
-
 def test_only_a_file_that_was_looked_at_is_imported():
     panel = panel_of()
     response = upload(panel, REEFS)

@@ -90,12 +90,6 @@ def test_a_preview_lists_what_would_be_added_and_adds_nothing(client):
     assert known_to(reader) == titles
 
 
-def test_a_preview_folds_away_all_but_the_first_titles(client, monkeypatch):
-    monkeypatch.setattr(library, "SHOWN", 1)
-    page = words_of(look(client, make.subscriber(), BIBTEX))
-    assert "1 more Spätzle" in page
-
-
 def test_a_preview_tells_what_is_known_and_offers_to_add_what_is_new_alone(client):
     reader = make.subscriber()
     paste(client, reader, BIBTEX)
@@ -105,17 +99,6 @@ def test_a_preview_tells_what_is_known_and_offers_to_add_what_is_new_alone(clien
     page = lxml.html.fromstring(look(client, reader, BIBTEX).content)
     assert "No paper is new" in page.text_content()
     assert not page.xpath("//main//button")
-
-
-def test_a_preview_tells_what_would_be_left_out_and_what_would_leave(client, monkeypatch):
-    monkeypatch.setattr(library, "MOST", 3)
-    reader = make.subscriber()
-    paste(client, reader, entries_of(2020, 2021, 2022))
-    page = words_of(look(client, reader, entries_of(1990, 2023, 2024)))
-    assert "1 older one is left out: the 3 latest are kept." in page
-    assert "2 older papers are removed from your library" in page
-    assert look(client, reader, entries_of(1990)).status_code == 200
-    assert reader.library.count() == 3
 
 
 # ---- Undo
@@ -177,13 +160,6 @@ def test_what_was_taken_out_stays_out_when_the_upload_is_undone(client):
     client.post(address(reader), {"paper": soups.pk})
     undo(client, reader)
     assert list(reader.library.values_list("title", "abstract")) == [("On all the breads", "")]
-
-
-def test_where_all_of_an_upload_was_taken_out_there_is_nothing_to_undo(client):
-    reader = make.subscriber()
-    paste(client, reader, "On all the soups")
-    client.post(address(reader), {"paper": reader.library.get().pk})
-    assert "Undo" not in words_of(client.get(address(reader)))
 
 
 @pytest.mark.django_db(transaction=True)
