@@ -276,7 +276,7 @@ def test_erasing_leaves_every_row_of_another(client):
     for one in (reader, other):
         digest_of(one)
     erased = client.post(url("preferences", reader), {"action": "erase"})
-    assert "Everything is erased" in text_of(erased)
+    assert "Your data is erased" in text_of(erased)
     assert Subscriber.objects.get() == other
     assert (stances(other), other.letters.count()) == ({"cake": "follow"}, 1)
     assert other.picks.count() == 1
