@@ -129,5 +129,5 @@ def format_of(name: str):
         case ".csv":
             return base_formats.CSV("utf-8-sig")
         case ".toml":
-            raise ValueError(f"TOML is no longer read: export the topics in YAML; {CONVERT}.")
+            raise ValueError(f"TOML is no longer a format of topics: use YAML; {CONVERT}.")
     raise ValueError("The name of a file of topics ends with .yaml, .json or .csv.")

@@ -98,6 +98,7 @@ function begin(chooser, progress) {
   chooser.addEventListener("change", async () => {
     const [file] = chooser.files;
     if (!file) return;
+    document.getElementById("said")?.remove(); // It was about what was sent before.
     tell(form.dataset.reading, false);
     const problem = await take(file).catch(() => form.dataset.failed);
     if (problem) tell(problem, true);

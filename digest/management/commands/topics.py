@@ -47,10 +47,10 @@ class Command(base.Command):
         result = packs.TopicResource().import_data(
             dataset, dry_run=dry_run, rollback_on_validation_errors=True
         )
+        self._tell_errors(file, result)
         for row in result:
             if row.is_new() or row.is_update():
                 self.stdout.write(f"{row.import_type}: {row.object_repr}")
-        self._tell_errors(file, result)
         new, changed = result.totals["new"], result.totals["update"]
         written = " Nothing was written." if dry_run else ""
         same = result.totals["skip"]
@@ -58,7 +58,7 @@ class Command(base.Command):
 
     def _tell_errors(self, file, result):
         for error in result.base_errors:
-            raise CommandError(f"{file}: {error.error}")
+            raise CommandError(f"{file}: {error.error} Nothing was imported.")
         told = [
             f"topic {row.number}, {name.replace('__all__', 'in all')}: {' '.join(said)}"
             for row in result.invalid_rows
