@@ -29,6 +29,7 @@ OPEN = ".jsonl"
 REPLAYED = ".replayed"
 UNBORN = ".new"  # Not locked yet, and no business of those who replay.
 REPLY_CHARACTERS = 300
+MAX_ITEMS = 1_000  # Of one email.
 ITEMS = "items"  # The only key of a line that holds the `item_ids` of the entries after it.
 
 
@@ -227,7 +228,7 @@ def _entries(file, path) -> Iterator[Entry]:
             if not _is_ours(entry):
                 raise ValueError
             yield replace(entry, item_ids=item_ids.get(entry.message_id)) if item_ids else entry
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError, RecursionError):
             if line.strip():
                 logger.warning("the journal %s holds a torn line", path.name)
 
@@ -235,8 +236,9 @@ def _entries(file, path) -> Iterator[Entry]:
 def _items(told) -> dict[str, list[str]]:
     """Return what a line says of items. Raises ValueError or TypeError where it is torn."""
     items = dict(told)
-    if not all(isinstance(one, str) for ids in items.values() for one in ids):
-        raise ValueError
+    for ids in items.values():
+        if len(ids) > MAX_ITEMS or not all(isinstance(one, str) and one.isascii() for one in ids):
+            raise ValueError
     return items
 
 
@@ -245,6 +247,8 @@ def _is_ours(entry):
         _is_number(entry.letter_id)
         and _is_number(entry.attempt)
         and isinstance(entry.message_id, str)
+        and isinstance(entry.reply, str)
+        and entry.item_ids is None  # They have a line of their own.
         and datetime.fromisoformat(entry.at).tzinfo is not None
     )
 
