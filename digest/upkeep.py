@@ -54,5 +54,6 @@ def purge(now) -> None:
     moving.purge(now)
     erasing.forget_unconfirmed(now - UNCONFIRMED, now)
     erasing.forget_unanswered(now - UNCONFIRMED)
+    erasing.empty_log()
     import_module(settings.SESSION_ENGINE).SessionStore.clear_expired()
     files.forget_strays(now)

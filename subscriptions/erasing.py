@@ -30,7 +30,7 @@ def erase(subscriber: Subscriber, *, now, for_good: bool = False) -> bool:
         else:
             _seal_if_suppressed(subscriber, now)
         _erase(subscriber)
-        transaction.on_commit(_empty_log, robust=True)
+        transaction.on_commit(empty_log, robust=True)
         return True
 
 
@@ -86,12 +86,12 @@ def _seal_if_suppressed(subscriber, now):
         seals.keep(subscriber.email, subscriber.suppressed_by or seals.Why.COMPLAINED, now)
 
 
-def _empty_log():
+def empty_log():
     """Leave no erased address in SQLite's log, where it would stand until that is written over.
 
-    Readers and writers that are busy aren't waited for: then the log is emptied later.
+    Readers and writers that are busy aren't waited for: then the hourly clean-up empties the log.
     """
-    if connection.vendor != "sqlite":
+    if connection.vendor != "sqlite" or connection.in_atomic_block:
         return
     with connection.cursor() as cursor:
         (waits,) = cursor.execute("PRAGMA busy_timeout").fetchone()

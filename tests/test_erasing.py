@@ -1,6 +1,8 @@
 """What is kept about a reader goes with her: all of it in a file, none of it left here."""
 
 import json
+import sqlite3
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -224,6 +226,21 @@ def test_nothing_of_her_is_left_in_the_database_or_in_any_file(client, panel, da
         "subscriptions_attempt",
         *(["subscriptions_seal"] if for_good else []),
     }
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_a_busy_reader_kept_in_the_log_goes_with_the_hourly_clean_up():
+    if connection.vendor != "sqlite":
+        pytest.skip("about the log of SQLite")
+    file = Path(connection.settings_dict["NAME"])
+    subscriber = make.subscriber(ADDRESS)
+    with closing(sqlite3.connect(file)) as busy:
+        busy.execute("BEGIN")
+        busy.execute("SELECT count(*) FROM subscriptions_subscriber").fetchone()
+        erasing.erase(subscriber, now=NOW)
+        assert files_with(ADDRESS, file.parent)
+    upkeep.purge(NOW)
+    assert not files_with(ADDRESS, file.parent)
 
 
 def test_bytes_of_an_email_go_at_once_and_those_that_left_together_with_it_stay():
