@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import date
 from itertools import chain, islice
 
+from digest.sources import latex
 from digest.sources.records import (
     MAX_TITLE,
     BadRecord,
@@ -27,6 +28,7 @@ MAX_ABSTRACT = 3_000  # Characters: what a paper is about is said by then.
 LEAST_WORDS = 3  # Of a line that is a title.
 LONGEST_LINE = 300
 NAMED = 3  # So many entries that could not be read are named.
+MAX_MARKS = 20_000  # Of LaTeX, in one text: reading more would take many seconds.
 MOST_ENTRIES = 10_000  # Of one text: its length allows no more, but of rubbish, which takes memory.
 BIBTEX = re.compile(r"^[ \t]*@[ \t]*\w+[ \t]*[{(]", re.MULTILINE)
 BEGINNING = re.compile(r"@[ \t]*\w+[ \t]*[{(]")  # Of an entry, also of a second one in a line.
@@ -86,8 +88,13 @@ class Bibliography:
 def read(text: str) -> Bibliography:
     """Return what a bibliography tells of, whichever of the formats it is in."""
     records: dict[str, Record] = {}
-    bad, unread = 0, []
+    bad, unread, left = 0, [], MAX_MARKS
     for name, fields in _entries(text.lstrip("\ufeff")):
+        told = (fields.get("title", ""), fields.get("abstract", ""))
+        left -= sum(len(latex.MARKS.findall(one)) for one in told)
+        if left < 0:
+            told = (latex.MARKS.sub(" ", one) for one in told)
+            fields |= zip(("title", "abstract"), told, strict=True)
         record = _record(fields)
         if record is None:
             bad += 1

@@ -13,6 +13,7 @@ from pylatexenc.latex2text import LatexNodes2Text, MacroTextSpec, SpecialsTextSp
 from pylatexenc.latexwalker import LatexGroupNode, LatexMacroNode, LatexToken
 from pylatexenc.macrospec import MacroSpec, MacroStandardArgsParser, SpecialsSpec
 
+MARKS = re.compile(r"[\\{}^_]")
 MAX_MARKS = 1_000  # Backslashes, braces and scripts. Each takes up to 0.1 ms.
 HIGH = str.maketrans("0123456789+-=()in", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁱⁿ")
 LOW = str.maketrans(
@@ -195,7 +196,7 @@ def without_latex(text: str) -> str:
         latex = re.sub(pattern, replacement, latex)
     latex = FORMULA.sub(_delimited, latex)
     try:
-        if len(re.findall(r"[\\{}^_]", latex)) > MAX_MARKS:
+        if len(MARKS.findall(latex)) > MAX_MARKS:
             raise ValueError("This is no text of a paper.")
         walker = _Walker(latex, latex_context=PARSED, tolerant_parsing=True)
         return READER.nodelist_to_text(walker.get_latex_nodes()[0])

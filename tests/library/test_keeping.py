@@ -1,5 +1,6 @@
 """What is kept of it, shown, and taken out again."""
 
+import time
 from functools import partial
 
 import lxml.html
@@ -57,6 +58,14 @@ def test_what_is_no_text_is_refused_with_the_formats_that_are_read(client, text)
 def test_a_nul_is_told_by_what_stands_before_it(client):
     page = words_of(look(client, make.subscriber(), "@misc{a, title = {On all\0 soups}}"))
     assert "a control character after “@misc{a, title = {On all”" in page
+
+
+def test_a_library_of_formulas_is_read_in_seconds():
+    entry = "@misc{{x{}, title = {{Soup {} of {}}}}}".format
+    text = "\n".join(entry(n, n, r"$\frac{a}{b}$" * 40) for n in range(1_500))
+    started = time.process_time()
+    assert len(bibliographies.read(text).records) == 1_500
+    assert time.process_time() - started < 10
 
 
 def test_a_control_character_from_a_pdf_spoils_nothing(client):
