@@ -19,6 +19,7 @@ from digest.sources import taxonomy
 from subscriptions.models import Topic
 
 MAX_BYTES = 500_000
+MAX_HEADERS = 50
 CONVERT = "docs/extending.md says how to convert one that came from elsewhere"
 
 
@@ -88,7 +89,10 @@ class Records:
         records = self.load(content.decode(self.encoding))
         if not isinstance(records, list) or not all(isinstance(one, dict) for one in records):
             raise ValueError("It holds no list of topics.")
+        json.dumps(records, ensure_ascii=False, default=str).encode()  # Half a character is none.
         headers = list(dict.fromkeys(key for record in records for key in record))
+        if len(headers) > MAX_HEADERS:
+            raise ValueError(f"Its topics have more than {MAX_HEADERS} fields.")
         rows = [[record.get(header) for header in headers] for record in records]
         return tablib.Dataset(*rows, headers=headers)
 
