@@ -26,9 +26,10 @@ ALIAS_DOMAINS = {
 MAIN_DOMAINS = {alias: main for main, aliases in ALIAS_DOMAINS.items() for alias in aliases.split()}
 #: Fastmail delivers tag@you.fastmail.com to you@fastmail.com, at all of its domains.
 SUBDOMAIN_ADDRESS = re.compile(
-    r"(?:.+\.)?([^.]+)\.(fastmail\.[a-z.]+|(?:123mail|speedymail)\.org|(?:airpost|ml1|warpmail)\.net|"
-    r"eml\.cc|fmail\.co\.uk|mm\.st|sent\.(?:as|at|com)|(?:fmgirl|fmguy|mailbolt|mailcan|mailhaven|"
-    r"mailmight|myfastmail|proinbox|promessage|rushpost|xsmail)\.com)"
+    r"(?:.+\.)?([^.]+)\.(fastmail\.[a-z.]+|(?:123mail|imapmail|mailworks|speedymail)\.org|f-m\.fm|"
+    r"(?:airpost|ftml|mailc|mailforce|mailsent|ml1|ownmail|speedpost|warpmail)\.net|fea\.st|"
+    r"(?:eml|imap)\.cc|fmail\.co\.uk|mm\.st|sent\.(?:as|at|com)|(?:emailplus|fmgirl|fmguy|mailbolt|"
+    r"mailcan|mailhaven|mailmight|myfastmail|proinbox|promessage|rushpost|xsmail)\.(?:com|org))"
 )
 #: Yahoo has names without hyphens, and disposable addresses such as name-tag@yahoo.com.
 HYPHEN_TAGS = re.compile(r"yahoo\.[a-z.]+|(?:myyahoo|rocketmail|y7mail|ymail)\.com")
