@@ -151,6 +151,6 @@ def transport_for(url: str) -> Transport:
             f"EMAIL_URL={esp.email_url}, with the user and password of its SMTP settings."
         )
     raise ImproperlyConfigured(
-        f"EMAIL_URL begins with {scheme or url!r}, which is no transport of ours. It may be "
-        f"file: or smtp://user:password@host:port?tls=starttls."
+        "EMAIL_URL is no transport of ours. It may be file: or "
+        "smtp://user:password@host:port?tls=starttls."
     )
