@@ -6,3 +6,27 @@ from digest.models.harvests import Coverage, Harvest, Response, Turn
 from digest.models.learning import Feedback, LibraryPaper, LibraryUpload, ReaderModel
 from digest.models.papers import Observation, Paper, PaperEvent, days_of_new, number_of
 from digest.models.watching import Alarm, Pulse, Tally
+
+__all__ = [
+    "NOTHING_TO_SAY",
+    "Alarm",
+    "ArchiveFile",
+    "Coverage",
+    "Digest",
+    "Feedback",
+    "FittedModel",
+    "Harvest",
+    "LibraryPaper",
+    "LibraryUpload",
+    "Observation",
+    "Paper",
+    "PaperEvent",
+    "Pick",
+    "Pulse",
+    "ReaderModel",
+    "Response",
+    "Tally",
+    "Turn",
+    "days_of_new",
+    "number_of",
+]

@@ -8,3 +8,25 @@ from subscriptions.post.facts import LetterFact, UselessMail
 from subscriptions.post.letters import Letter, LetterEvent, Volley
 from subscriptions.post.providers import Provider
 from subscriptions.post.sending import Sending
+
+__all__ = [
+    "Attempt",
+    "Consent",
+    "Letter",
+    "LetterEvent",
+    "LetterFact",
+    "Move",
+    "Provider",
+    "Seal",
+    "Sending",
+    "Subscriber",
+    "Topic",
+    "TopicPreference",
+    "UselessMail",
+    "Volley",
+    "arxiv_slug",
+    "known_zone",
+    "languages",
+    "sayable",
+    "zone_names",
+]
