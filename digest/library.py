@@ -119,7 +119,7 @@ def undo(subscriber, upload_id: int) -> bool:
 
 
 def take_out(subscriber, which) -> None:
-    """Forget these papers of her library. Raises Subscriber.DoesNotExist as `add` does."""
+    """Take these papers out of the library. Raises Subscriber.DoesNotExist as `add` does."""
     with transaction.atomic():
         subscriber.locked()
         identities = {*which.values_list("identity", flat=True)}
@@ -132,7 +132,7 @@ def take_out(subscriber, which) -> None:
 
 
 def forget(subscriber) -> None:
-    """Forget her library. Raises Subscriber.DoesNotExist as `add` does."""
+    """Forget the library. Raises Subscriber.DoesNotExist as `add` does."""
     with transaction.atomic():
         take_out(subscriber, subscriber.library.all())
         _forget_upload(subscriber)
@@ -259,7 +259,7 @@ def _changed(request, subscriber, token):
 def _preview(request, subscriber, token):
     """Show what a text would add, and what a script says of the file from which it made the text.
 
-    The answer to the form is the page itself: what it names is hers, and an address stands in logs.
+    The answer to the form is the page itself: what it names is private, and logs hold addresses.
     """
     sent = request.POST
     changes = preview(subscriber, sent["text"], timezone.now())

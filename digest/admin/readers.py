@@ -1,4 +1,4 @@
-"""The panel's page for a reader: what she got and why, and the digest that she would get now."""
+"""The panel's page of a subscriber's last digests, and a preview of the next one."""
 
 import uuid
 from copy import copy
