@@ -325,7 +325,8 @@ CELERY_BROKER_TRANSPORT_OPTIONS = (
         "socket_connect_timeout": 5,
         "socket_keepalive": True,
         "health_check_interval": 25,
-        "retry_on_timeout": True,
+        # No retry by redis-py: where Redis comes back at once, it would connect anew inside the
+        # worker's event loop and wait there for ever. kombu connects anew by itself.
     }
     if CELERY_BROKER_URL.startswith(("redis:", "rediss:"))
     else {"polling_interval": 0.2}

@@ -106,7 +106,6 @@ def _queue_lengths():
     options = {"socket_timeout": BROKER_SECONDS, "socket_connect_timeout": BROKER_SECONDS}
     names = {route["queue"] for route in settings.CELERY_TASK_ROUTES.values()}
     names.add(settings.CELERY_TASK_DEFAULT_QUEUE)
-    options |= {"retry_on_timeout": False}
     with current_app.connection_for_read(transport_options=options) as connection:
         try:
             connection.ensure_connection(max_retries=0, timeout=BROKER_SECONDS)

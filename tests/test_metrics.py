@@ -234,7 +234,6 @@ def test_a_broker_that_says_nothing_is_asked_once(monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
         app = Celery("mute", broker=url, set_as_current=False)
-        app.conf.broker_transport_options = {"retry_on_timeout": True}  # As for all else.
         monkeypatch.setattr(metrics, "current_app", app)
         monkeypatch.setattr(metrics, "BROKER_SECONDS", 0.2)
         assert figures()["paperboy_broker_up"] == 0
