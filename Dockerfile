@@ -7,7 +7,7 @@ FROM base AS build
 RUN pip install --no-cache-dir uv
 ENV UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1 UV_PYTHON_DOWNLOADS=never
 COPY pyproject.toml .
-# As "--group esp", which the signatures of SendGrid's events need.
+# "--group esp" checks the signatures of SendGrid's events; "--group semantic" runs SEMANTIC_MODEL.
 ARG EXTRA=
 RUN uv sync --no-dev --no-cache $EXTRA
 COPY . .

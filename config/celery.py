@@ -72,6 +72,7 @@ app.conf.beat_schedule = {
     "learn from what readers said of papers": _at("*/5", "digest.tasks.learn_from_feedback", 240),
     "see what is wrong": _every_minute("digest.tasks.watch"),
     "let new papers be found": _at("4-59/10", "digest.tasks.keep_archive", 540),
+    "embed new papers": _at("2-59/5", "digest.tasks.embed_new_papers", 240),
     "read what came back by mail": _at("3-59/5", "digest.tasks.read_what_came_back", 240),
     "see that the promises are kept": _at("2-59/5", "digest.tasks.check_promises", 240),
     "see that older letters keep them": _at(37, "digest.tasks.check_older_promises", 3000),

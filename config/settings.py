@@ -255,13 +255,15 @@ SILENCED_SYSTEM_CHECKS = ["mail.W001"]
 
 # ---- The digest
 
-NEW_DAYS = env.whole_number("NEW_DAYS", 7)  # A paper is new for so many days.
+NEW_DAYS = env.whole_number("NEW_DAYS", 7)  # Papers of so many days go into a first digest.
 if KEEP_LETTERS.days < NEW_DAYS:
     raise ImproperlyConfigured(
         f"NEW_DAYS is {NEW_DAYS}: above KEEP_LETTERS_DAYS, readers would get papers again."
     )
 CORPUS_DAYS = env.whole_number("CORPUS_DAYS", 90)  # The model is fitted on so many.
-RANKING = env.numbers("RANKING", "floor=0.2")  # Changes to digest.ranking.tuning.Tuning.
+RANKING = env.numbers("RANKING", "cut=4")  # Changes to digest.ranking.parameters.Parameters.
+# The model of sentence embeddings: none, a folder, or a name on the Hugging Face Hub.
+SEMANTIC_MODEL = env.text("SEMANTIC_MODEL")
 
 # ---- The sources
 

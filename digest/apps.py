@@ -17,7 +17,7 @@ class DigestConfig(AppConfig):
 
         _refuse_unknown_sources()
         _refuse_unknown_categories()
-        _refuse_unknown_tuning()
+        _refuse_unknown_parameters()
         post_migrate.connect(roles.keep, sender=self)
         registry.composers["digest"] = composing.compose
         registry.composers["welcome"] = composing.compose
@@ -57,11 +57,11 @@ def _refuse_unknown_categories():
             )
 
 
-def _refuse_unknown_tuning():
+def _refuse_unknown_parameters():
     """Planning, the search and each paper's page would fail on it, one by one."""
-    from digest.ranking.tuning import Tuning
+    from digest.ranking.parameters import Parameters
 
     try:
-        Tuning.of(settings.RANKING)
+        Parameters.of(settings.RANKING)
     except ValueError as error:
         raise ImproperlyConfigured(f"RANKING: {error}.") from None

@@ -16,7 +16,7 @@ from django.utils import translation
 from django.utils.safestring import mark_safe
 from django.utils.translation import gettext as _
 
-from digest import excerpts, wording
+from digest import wording
 from digest.models import number_of
 from subscriptions import mail, plaintext
 from subscriptions.stencil import Skeleton, Stencil, escaped, gap, hole, html_line, text_line
@@ -45,14 +45,14 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Form:
-    """How much room a paper has: columns of its summary and its title, how many relatives are
-    named, and whether one link has to do to steer with, where there are three.
+    """How much room a paper has: columns of its title, how many relatives are named, whether one
+    link has to do to steer with, where there are three, and whether its summary is there.
     """
 
-    summary: int
     title: int = 240
     relatives: int = 3
     is_tight: bool = False
+    has_summary: bool = True
 
 
 @dataclass(frozen=True)
@@ -154,8 +154,8 @@ class Told(NamedTuple):
         words = {
             "position": str(pick.position),
             "title": plaintext.shortened(paper.title, form.title),
-            "authors": wording.authors(paper.authors) if form.summary else "",
-            "summary": excerpts.excerpt(paper.abstract, form.summary, _sentence_for(pick, form)),
+            "authors": wording.authors(paper.authors) if form.has_summary else "",
+            "summary": _summary(pick, form),
             "origin": plaintext.one_line(wording.origin(paper)),
             "facts": wording.facts(pick),
             "on_same_idea": wording.on_same_idea(len(relatives), form.relatives),
@@ -165,6 +165,7 @@ class Told(NamedTuple):
             "paper_id": paper.pk,
             "link": paper.link,
             "github": paper.github,
+            "project": "" if form.is_tight else (paper.hugging_face or {}).get("project_page", ""),
             "say_url": say_url,
         }
         for number, one in enumerate(relatives[: form.relatives]):
@@ -302,14 +303,12 @@ def _shown(pick, form):
         pick.basis in wording.TOLD_BY_VOTES,
         pick.paper.printed,
         _told_of(pick.folded),
-        _sentence_for(pick, form),
+        _summary(pick, form),
     )
 
 
-def _sentence_for(pick, form):
-    """Return the position of the sentence that is quoted for the sake of the reason."""
-    paper = pick.paper
-    return excerpts.sentence_for(paper.title, paper.abstract, pick.terms, form.summary)
+def _summary(pick, form):
+    return wording.summary(pick.paper, pick.terms) if form.has_summary else ""
 
 
 def _key(where, pick):
@@ -321,6 +320,7 @@ def _key(where, pick):
         _told_of(pick.folded),
         pick.basis,
         pick.topic_name,
+        pick.group,
         tuple(pick.terms),
     )
 

@@ -96,6 +96,7 @@ def _parts() -> list[tuple[str, Callable]]:
         ("bounces", _bounces),
         ("model", _model),
         ("archive", _archive),
+        ("embeddings", _embeddings),
         ("papers", _papers),
         ("topics", _topics),
         ("sources", premises.sources),
@@ -297,30 +298,53 @@ def _events_address(esp):
 
 
 def _model(now):
-    from digest import fitting
+    from digest.indexing import model_store
+    from digest.ranking.parameters import OLD
 
+    if old := sorted(settings.RANKING.keys() & OLD):
+        return "note", f"RANKING has {', '.join(old)}, which changes nothing any more: remove it."
     row = FittedModel.objects.first()
     if row is None:
         return "note", "none yet: the first planning fits one."
     try:
-        fitting.load(row)
-    except fitting.Damaged as reason:
+        model_store.load(row)
+    except model_store.Damaged as reason:
         return "note", f"{reason}; a worker fits it anew within ten minutes."
     return "ok", f"of {row.fitted_at:%Y-%m-%d %H:%M} UTC, {row.said}"
 
 
 def _archive(now):
-    from digest import archive
+    from digest.indexing import index_store
 
     row = ArchiveFile.objects.first()
     if row is None:
         return "note", "none yet: a worker writes it within ten minutes; the search waits for it."
     try:
-        archive.load(row)
-    except archive.Damaged as reason:
+        index_store.load(row)
+    except index_store.Damaged as reason:
         return "note", f"{reason}; a worker writes it anew within ten minutes."
     said = f"of {row.written_at:%Y-%m-%d %H:%M} UTC, {counted(row.papers, 'paper')}"
     return "ok", f"{said}, {row.size / 1e6:.1f} MB to search in"
+
+
+def _embeddings(now):
+    from digest.indexing import embeddings
+    from digest.indexing.encoder import EncoderError
+
+    if not settings.SEMANTIC_MODEL:
+        return "ok", "off: papers are ranked by their words. SEMANTIC_MODEL switches them on."
+    try:
+        model = embeddings.load()
+    except EncoderError as error:
+        return "wrong", f"{error} Papers are ranked without. `manage.py embed` tries again."
+    papers = Paper.objects.filter(day__gte=embeddings.window(now)).count()
+    missing = embeddings.missing(model, embeddings.window(now)).count()
+    said = (
+        f"{papers - missing} of {counted(papers, 'paper')} of the last {settings.CORPUS_DAYS} days"
+    )
+    if missing:
+        return "note", f"{said}; workers compute the others, or `manage.py embed` at once."
+    return "ok", said
 
 
 def _papers(now):

@@ -1,21 +1,24 @@
-"""Which papers go into whose digest: ranked for her, none that she has had or brought along."""
+"""Which papers go into whose digest: ranked for each, none that they have had or brought along."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
+import numpy as np
 from django.conf import settings
 from django.db.models import Exists, OuterRef
 
-from digest.editions import Issue, after, second_chances
-from digest.models import Digest, LibraryPaper, Paper, Pick
+from digest.indexing.candidates import Window, counts_of, second_chances
+from digest.models import Digest, Feedback, LibraryPaper, Pick
 from digest.profiles import profiles_of
-from digest.ranking.choice import Choice, choose
-from digest.ranking.profile import Profile
-from digest.ranking.tuning import Tuning
+from digest.ranking.parameters import Parameters
+from digest.ranking.profile import NAME as MAX_NAME
+from digest.ranking.selection import GROUPS, Choice, choose
 from subscriptions.models import Subscriber
 
 SECOND_EVERY = 7  # Days: a second chance comes at most so often.
+REMEMBERED = 30  # So many of the latest papers that a subscriber likes may be named in reasons.
 
 
 @dataclass(frozen=True)
@@ -27,41 +30,87 @@ class Planned:
     relatives: tuple[str, ...] = ()
     is_second: bool = False
 
+    @property
+    def group(self) -> str:
+        return self.choice.group
 
-def planned_for(subscriber: Subscriber, issue: Issue) -> list[Planned]:
-    """Return the papers that she would get of this issue."""
-    ((planned, _),) = rank([subscriber], issue)
+
+def planned_for(subscriber: Subscriber, window: Window, new: datetime | None) -> list[Planned]:
+    """Return the papers that the subscriber would get of these, new after this moment."""
+    ((planned, _),) = rank([subscriber], window, [new])
     return planned
 
 
-def rank(subscribers: list[Subscriber], issue: Issue) -> list[tuple[list[Planned], int]]:
-    """Return, for each subscriber, her papers and how many were new to her.
+def rank(
+    subscribers: list[Subscriber], window: Window, new: Sequence[datetime | None]
+) -> list[tuple[list[Planned], int]]:
+    """Return, for each subscriber, their papers and how many were new to them.
 
-    Asks a constant number of queries for each day until which papers may have been sent.
+    Papers are new to each that came in after a moment; all are where there is None. Asks a constant
+    number of queries for each day until which papers may have been sent.
     """
     recovered = Recovered.of(subscribers)
     together = defaultdict(list)
-    for subscriber in subscribers:
-        together[recovered.until.get(subscriber.pk)].append(subscriber)
+    for subscriber, moment in zip(subscribers, new, strict=True):
+        since = 0 if moment is None else window.since(moment)
+        together[recovered.until.get(subscriber.pk)].append((subscriber, since))
     ranked = {}
     for until, some in together.items():
-        ranked |= zip([one.pk for one in some], _rank(some, issue, recovered, until), strict=True)
+        alone, since = map(list, zip(*some, strict=True))
+        digests = _rank(alone, window, since, recovered, until)
+        ranked |= zip([one.pk for one in alone], digests, strict=True)
     return [ranked[subscriber.pk] for subscriber in subscribers]
 
 
-def _rank(subscribers, whole, recovered, until):
-    """Rank for those who may have had all papers of an issue `until` this day."""
-    issue = after(whole, until) if until else whole
+def _rank(subscribers, window, since, recovered, until):
+    """Rank for those who may have had all papers that are dated `until` this day."""
+    second = second_chances(window)
+    if until:
+        window, second = window.after(until), second.after(until)
     profiles = profiles_of(subscribers)
-    hidden = _seen_of(subscribers, issue, recovered)
-    tuning = Tuning.of(settings.RANKING)
-    chosen = choose(issue.model, issue.edition, profiles, hidden, tuning)
-    planned = [[_planned(choice, issue) for choice in choices] for choices in chosen]
-    seconds = _second_chances(subscribers, profiles, whole, tuning, recovered)
-    return [
-        ([*papers[: profile.size - len(second)], *second], len(issue.ids) - len(places))
-        for papers, second, profile, places in zip(planned, seconds, profiles, hidden, strict=True)
+    hidden = _seen(subscribers, window, recovered)
+    parameters = Parameters.of(settings.RANKING)
+    chosen = choose(window.model, window.papers, profiles, hidden, parameters, since=since)
+    planned = [
+        [_planned(choice, window) for choice in choices if not _is_too_old(choice, window)]
+        for choices in chosen
     ]
+    seconds = _second_chances(subscribers, profiles, window, second, parameters, recovered)
+    filled = list(map(_filled, planned, seconds, profiles))
+    _name_likes(subscribers, filled, window)
+    counts = map(considered, [window] * len(since), since, hidden)
+    return zip(filled, counts, strict=True)
+
+
+def considered(window: Window, since: int, hidden: set[int], stop: int | None = None) -> int:
+    """Return how many papers between two positions may come, all but the hidden ones."""
+    new = slice(since, stop)
+    first, last, _ = new.indices(len(window.papers))
+    had = sum(first <= place < last for place in hidden)
+    return last - first - int(window.papers.is_withdrawn[new].sum()) - had
+
+
+def has_news[T: Choice | Planned](chosen: list[T]) -> bool:
+    """Return whether any of these is new. Without one, no digest is sent: what was passed over and
+    near misses accompany new papers, and alone would be filler. They may come another day.
+    """
+    return any(one.group == GROUPS[0] for one in chosen)
+
+
+def _is_too_old(choice: Choice, window: Window) -> bool:
+    """Return whether nobody missed the paper: it is of an archive that was imported meanwhile."""
+    return choice.group == "missed" and window.papers.ages[choice.paper] > settings.NEW_DAYS
+
+
+def _filled(planned: list[Planned], seconds: list[Planned], profile) -> list[Planned]:
+    """Return the papers of a digest in its order, a second chance among those it had missed."""
+    if len(planned) == profile.size:
+        without = planned[: profile.size - len(seconds)]
+        planned = without if has_news(without) else planned
+    if not has_news(planned):
+        return []
+    room = profile.size - len(planned)
+    return sorted([*planned, *seconds[:room]], key=lambda one: GROUPS.index(one.group))
 
 
 @dataclass(frozen=True)
@@ -84,63 +133,60 @@ class Recovered:
         return cls(ids, until)
 
 
-def seen_by(subscribers: list[Subscriber], issue: Issue) -> list[set[int]]:
-    """Return, for each subscriber, where the papers stand that must not come again."""
-    return _seen_of(subscribers, issue, Recovered.of(subscribers))
+def seen_by(subscriber: Subscriber, window: Window) -> set[int]:
+    """Return where the papers stand that must not come again to the subscriber."""
+    recovered = Recovered.of([subscriber])
+    (seen,) = _seen([subscriber], window, recovered)
+    if until := recovered.until.get(subscriber.pk):
+        seen |= window.places_of(window.after(until).papers.withdrawn)
+    return seen
 
 
-def _seen_of(subscribers, issue, recovered):
-    since = issue.day - timedelta(days=issue.days)
-    return _seen(subscribers, issue, recovered, day__gte=since)
-
-
-def _planned(choice, issue, *, is_second=False):
-    relatives = tuple(issue.ids[place] for place in choice.relatives)
-    return Planned(issue.ids[choice.paper], choice, relatives, is_second)
+def _planned(choice, window, *, is_second=False):
+    relatives = tuple(window.papers.ids[place] for place in choice.relatives)
+    return Planned(window.papers.ids[choice.paper], choice, relatives, is_second)
 
 
 def _second_chances(
-    subscribers, profiles: list[Profile], issue, tuning, recovered
+    subscribers, profiles, window, second, parameters, recovered
 ) -> list[list[Planned]]:
     """Return, for each subscriber, the paper that took off since it was new, or none.
 
-    One of those that she would have got now, and has never had; and none so soon after another.
+    One of those that they would have got now, and have never had; and none so soon after another.
     """
-    second = second_chances(issue)
-    if not second.ids:
+    if not second.papers.ids:
         return [[] for _ in subscribers]
-    since = issue.day - timedelta(days=SECOND_EVERY)
+    since = window.day - timedelta(days=SECOND_EVERY)
     recent = Pick.objects.filter(
         subscriber__in=subscribers, basis=Pick.Basis.SECOND, digest__day__gt=since
     )
     had_one = set(recent.values_list("subscriber_id", flat=True))
-    still_new = second.places_of(issue.ids)
-    seen = _seen(subscribers, second, recovered, pk__in=second.ids)
-    hidden = [had | still_new for had in seen]
-    chosen = choose(
-        second.model, second.edition, [replace(one, size=1) for one in profiles], hidden, tuning
-    )
+    still_new = second.places_of(window.papers.ids)
+    hidden = [had | still_new for had in _seen(subscribers, second, recovered)]
+    single = [replace(one, size=1, wants_near=False) for one in profiles]
+    chosen = choose(second.model, second.papers, single, hidden, parameters)
     return [
         []
         if one.pk in had_one
-        else [_planned(choice, second, is_second=True) for choice in choices]
+        else [
+            _planned(replace(choice, group="missed"), second, is_second=True) for choice in choices
+        ]
         for one, choices in zip(subscribers, chosen, strict=True)
     ]
 
 
-def _seen(subscribers, issue, recovered, **among) -> list[set[int]]:
-    """Return, for each subscriber, where the papers stand that she has had or brought along,
-    `among` some, or under other ids, however long ago.
+def _seen(subscribers, window, recovered) -> list[set[int]]:
+    """Return, for each subscriber, where the papers stand that they have had or brought along, also
+    under other ids, however long ago.
     """
     picks = Pick.objects.filter(subscriber__in=subscribers)
     library = LibraryPaper.objects.filter(subscriber__in=subscribers)
     # Asked of each row: joined or of a list, SQLite would seek every paper for every reader, once
     # it knows by ANALYZE how large its tables are.
-    papers = Paper.objects.filter(**among)
-    theirs = picks.filter(Exists(papers.filter(pk=OuterRef("paper"))))
-    known = library.filter(Exists(papers.filter(pk=OuterRef("identity"))))
+    theirs = picks.filter(Exists(window.rows.filter(pk=OuterRef("paper"))))
+    known = library.filter(Exists(window.rows.filter(pk=OuterRef("identity"))))
     # Apart: joined by OR, all picks that they ever had would be read.
-    others = list(issue.edition.aliases)
+    others = list(window.papers.aliases)
     rows = _pairs(theirs, "paper_id").union(
         _pairs(picks.filter(paper__in=others), "paper_id"),
         _pairs(known, "identity"),
@@ -150,12 +196,42 @@ def _seen(subscribers, issue, recovered, **among) -> list[set[int]]:
     had = defaultdict(set)
     for subscriber_id, paper_id in rows.order_by():  # The model's order is none of a union's.
         had[subscriber_id].add(paper_id)
-    for subscriber in subscribers:
-        had[subscriber.pk] |= recovered.ids.get(subscriber.pk, set())
-        if until := recovered.until.get(subscriber.pk):
-            had[subscriber.pk].update(issue.ids[: issue.begins_after(until)])
-    return [issue.places_of(had[subscriber.pk]) for subscriber in subscribers]
+    return [window.places_of(had[one.pk] | recovered.ids.get(one.pk, set())) for one in subscribers]
 
 
 def _pairs(rows, paper):
     return rows.order_by().values_list("subscriber_id", paper)
+
+
+def _name_likes(subscribers, planned: list[list[Planned]], window) -> None:
+    """Give the papers that are there for what a subscriber taught, as their topic, the title of the
+    most similar paper that they saved or liked.
+    """
+    learned = {}  # The places of these papers in each one's digest.
+    for subscriber, digest in zip(subscribers, planned, strict=True):
+        places = [
+            place
+            for place, one in enumerate(digest)
+            if one.choice.basis == "learned" and not one.is_second
+        ]
+        if places:
+            learned[subscriber.pk] = digest, places
+    if not learned:
+        return
+    liked = defaultdict(list)
+    said = Feedback.objects.filter(subscriber__in=[*learned])
+    said = said.exclude(value=Feedback.Value.LESS).order_by("-at", "-pk")
+    for pk, paper, title in said.values_list("subscriber_id", "paper_id", "paper__title"):
+        if len(liked[pk]) < REMEMBERED:
+            liked[pk].append((paper, title[:MAX_NAME]))
+    rows = dict.fromkeys(paper for some in liked.values() for paper, _ in some)
+    rows = {paper: row for row, paper in enumerate(rows)}
+    vectors = window.model.vectors(counts_of([*rows]))
+    for pk, titles in liked.items():
+        digest, places = learned[pk]
+        theirs = vectors[np.array([rows[paper] for paper, _ in titles])]
+        picked = window.papers.vectors[np.array([digest[place].choice.paper for place in places])]
+        nearest = theirs.similarity(picked).argmax(axis=1)
+        for place, best in zip(places, nearest.tolist(), strict=True):
+            choice = replace(digest[place].choice, topic=titles[best][1])
+            digest[place] = replace(digest[place], choice=choice)

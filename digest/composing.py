@@ -31,10 +31,10 @@ from subscriptions.stencil import filled_token, hole, html_line, stand_in, text_
 MAX_PAPERS = 70_000
 #: From roomy to tight. A digest gets the first with which it stays below.
 FORMS = [
-    *(Form(columns) for columns in (420, 300, 200, 120, 60)),
-    Form(60, is_tight=True),
-    Form(60, title=120, relatives=1, is_tight=True),
-    Form(0, title=120, relatives=0, is_tight=True),
+    Form(),
+    Form(is_tight=True),
+    Form(title=120, relatives=1, is_tight=True),
+    Form(title=120, relatives=0, is_tight=True, has_summary=False),
 ]
 #: What the links are for that each letter has.
 READERS = ("preferences", "unsubscribe")
@@ -202,7 +202,7 @@ def _of_picks(material, say) -> dict[str, str]:
     brought = {pick.topic_name for pick in picks}
     topics = sorted(material.topics, key=lambda name: name not in brought)
     best, *others = [pick.paper for pick in picks[:4]]
-    texts = tuple([paper.title for paper in others]) or (best.abstract,)
+    texts = tuple([paper.title for paper in others]) or (wording.summary(best),)
     lines = {
         "subject": say(wording.subject, best.title, len(picks) - 1),
         "preheader": wording.preheader(texts),
@@ -331,7 +331,7 @@ def _papers(picks, room, token, place):
 def _laid(picks, entries, token, place):
     texts, htmls, group = [], [], None
     for pick, entry in zip(picks, entries, strict=True):
-        if (name := wording.group(pick.basis)) != group:
+        if (name := wording.group(pick.basis, pick.group)) != group:
             group, heading = name, blocks.heading(name, place)
             texts += (BLANK_LINE, *heading.text.lay({}))
             htmls += (NEXT_LINE, *heading.html.lay({}))

@@ -1,14 +1,17 @@
 """Who is due: for which local day, which days ended before, and when she had her last digest."""
 
 from dataclasses import dataclass, field
-from datetime import UTC, date, timedelta
+from datetime import date, datetime, timedelta
 
+from django.conf import settings
 from django.db.models import F, OuterRef, Q, Subquery
 
 from digest.choosing import Planned
+from digest.indexing.candidates import start_of
 from digest.models import Digest
 from subscriptions import schedule
-from subscriptions.models import Letter, Subscriber
+from subscriptions.models import Subscriber
+from subscriptions.post import reconcile
 
 
 @dataclass
@@ -48,34 +51,44 @@ def _after(day, subscriber):
     return schedule.first_due(day + timedelta(days=1), *hers)
 
 
-def last_days(subscribers: list[Subscriber], before: date) -> list[date | None]:
-    """Return the day of each one's last digest before that day, None where she has had none.
+def last_completed(
+    subscribers: list[Subscriber], before: date
+) -> list[tuple[date, datetime] | None]:
+    """Return each one's last completed day before that day, and the moment at which it was planned.
+    None where there is none.
 
-    What was before she signed up anew is of another time. To take a leaving back, or to confirm
-    another address, begins none.
+    What was before a subscriber signed up anew is of another time. To take a leaving back, or to
+    confirm another address, begins none.
     """
     began_at = F("subscriber__began_at")
-    had = Digest.objects.ranked().filter(subscriber=OuterRef("pk"), day__lt=before)
+    had = Digest.objects.completed().filter(subscriber=OuterRef("pk"), day__lt=before)
     had = had.filter(Q(subscriber__began_at=None) | Q(letter__created_at__gte=began_at))
-    last = Subquery(had.order_by("-day").values("day")[:1])
-    found = Subscriber.objects.filter(pk__in=[one.pk for one in subscribers])
-    lasts = dict(found.values_list("pk", last))
+    last = had.order_by("-day")
+    found = Subscriber.objects.filter(pk__in=[one.pk for one in subscribers]).annotate(
+        last_day=Subquery(last.values("day")[:1]),
+        planned_at=Subquery(last.values("letter__created_at")[:1]),
+        reason=Subquery(last.values("letter__reason")[:1]),
+    )
+    rows, lasts = found.values_list("pk", "last_day", "planned_at", "reason"), {}
+    for pk, day, planned_at, reason in rows.exclude(last_day=None):
+        if (
+            reason == reconcile.REASON
+        ):  # It was written down later: nobody knows when it was planned.
+            planned_at = start_of(day) - timedelta(days=1)
+        lasts[pk] = day, planned_at
     return [lasts.get(one.pk) for one in subscribers]
 
 
-def written_on(subscribers: list[Subscriber], days: list[date | None]) -> list[date | None]:
-    """Return on which day of UTC each one's digest of that day was written: papers are of days of
-    UTC, and hers may have been the day before or after. Who has had none waits for it since she
-    confirmed.
+def new_after(subscriber: Subscriber, planned_at: datetime | None, now) -> datetime | None:
+    """Return after which moment papers are new that came in, where the subscriber's last completed
+    day was planned at that one. None means a first digest, with all papers of the last NEW_DAYS.
+
+    Of a subscriber who has waited longer for the first one, what came in since they confirmed is
+    new: nothing is lost to who was paused, or could get no email.
     """
-    letters = Letter.objects.filter(subscriber__in=subscribers, day__in={*days} - {None})
-    written = letters.order_by().values_list("subscriber_id", "day", "created_at")
-    found = {(pk, day): at for pk, day, at in written}
-    moments = [
-        found.get((one.pk, day)) if day else one.began_at or one.confirmed_at
-        for one, day in zip(subscribers, days, strict=True)
-    ]
-    return [moment and schedule.local_day(moment, UTC) for moment in moments]
+    began_at = subscriber.began_at or subscriber.confirmed_at
+    is_long_ago = began_at is not None and began_at < now - timedelta(days=settings.NEW_DAYS)
+    return began_at if planned_at is None and is_long_ago else planned_at
 
 
 def since_last(subscriber: Subscriber, last: date | None, day: date) -> date | None:

@@ -7,12 +7,13 @@ from datetime import date
 
 from django.conf import settings
 
-from digest import choosing, editions, fitting, planning, titles, wording
+from digest import choosing, planning, titles, wording
 from digest.aliases import aliases_of
+from digest.indexing import candidates, model_store
 from digest.models import Paper, Pick
 from digest.profiles import profiles_of
-from digest.ranking.tuning import Tuning
-from digest.ranking.verdict import Verdict, judge
+from digest.ranking.diagnosis import Verdict, judge
+from digest.ranking.parameters import Parameters
 from digest.sources.biorxiv import SERVERS
 from digest.sources.records import canonical_id
 from subscriptions.plaintext import shortened
@@ -102,44 +103,47 @@ def ask(subscriber, asked: str, day: date, now) -> Answer:
     works = [paper.pk, *aliases_of(Paper.objects.filter(pk=paper.pk))]
     picks = Pick.objects.filter(subscriber=subscriber, paper__in=works).order_by("pk")
     pick = picks.select_related("digest", "digest__letter", "paper", "leader__paper").first()
-    until, days = planning.new_to(subscriber, day, now)
-    days = min(days, editions.LONGER[0])  # Those of a month take too long to read for a page.
-    is_new = Paper.objects.new_on(until, days).filter(pk=paper.pk).exists()
-    answer = Answer(paper, pick, is_new=is_new, day=day)
+    answer = Answer(paper, pick, day=day)
     if pick is not None or paper.is_withdrawn:
         return answer
+    until, new, _ = planning.new_to(subscriber, day, now)
+    # Those of a month take too long to read for a page.
+    days = min(candidates.days_back(until, new), candidates.LONGER[0])
     try:
-        issue = editions.for_page(until, days)
-    except fitting.NotFitted:
-        return answer
-    verdict = _verdict(subscriber, issue, paper, is_new=is_new)
+        window = candidates.for_digests(model_store.in_use(), until, days)
+    except model_store.NotFitted:
+        return replace(answer, is_new=True)
+    answer = replace(answer, is_new=paper.pk in window.places)
+    verdict = _verdict(subscriber, window, new, paper)
     if verdict is None or verdict.other < 0:
         return replace(answer, verdict=verdict)
-    other = Paper.objects.filter(pk=issue.ids[verdict.other]).first()
+    other = Paper.objects.filter(pk=window.papers.ids[verdict.other]).first()
     return replace(answer, verdict=verdict, other=other) if other else answer
 
 
-def _verdict(subscriber, issue, paper, *, is_new) -> Verdict | None:
-    """Return what the ranking says of a paper that she has not had, None where it can't."""
-    planned = choosing.planned_for(subscriber, issue)
+def _verdict(subscriber, window, new, paper) -> Verdict | None:
+    """Return what the ranking says of a paper that they have not had, None of one that is old."""
+    planned = choosing.planned_for(subscriber, window, new)
     if any(one.is_second and one.paper == paper.pk for one in planned):
         return Verdict("second")
-    if not is_new or paper.pk not in issue.places:  # So new that the archive is without it.
+    place = window.places.get(paper.pk)
+    if place is None:
         return None
-    (profile,), (seen,) = profiles_of([subscriber]), choosing.seen_by([subscriber], issue)
-    place, tuning = issue.places[paper.pk], Tuning.of(settings.RANKING)
-    verdict = told(judge(issue.model, issue.edition, profile, seen, place, tuning))
+    (profile,), seen = profiles_of([subscriber]), choosing.seen_by(subscriber, window)
+    parameters, since = Parameters.of(settings.RANKING), window.since(new) if new else 0
+    verdict = told(judge(window.model, window.papers, profile, seen, place, parameters, since))
     if verdict.what == "chosen" and all(one.paper != paper.pk for one in planned):
-        return replace(verdict, what="crowded")  # By a second chance, which had its place.
+        # A second chance has its place, or what was passed over waits for a day with new papers.
+        return replace(verdict, what="crowded" if planned else "passed")
     return verdict
 
 
 def told(verdict: Verdict) -> Verdict:
     """Return a verdict as it is said: its topic cut, for some paste a whole abstract; its score,
-    where it is too low, less than the floor in print too.
+    where it is too low, less than the cut in print too.
     """
     verdict = replace(verdict, topic=shortened(verdict.topic, wording.TOPIC))
     if verdict.what != "weak":
         return verdict
-    score, least = round(100 * verdict.score, 6), round(100 * verdict.floor, 6)
-    return replace(verdict, score=math.floor(score) / 100, floor=math.ceil(least) / 100)
+    score, least = round(100 * verdict.score, 6), round(100 * verdict.cut, 6)
+    return replace(verdict, score=math.floor(score) / 100, cut=math.ceil(least) / 100)

@@ -83,13 +83,14 @@ def _newest(today):
 
 def _rehearsed(wishes, now):
     # The model and numpy, which only pages that rank pay.
-    from digest import fitting, rehearsal
+    from digest import rehearsal
+    from digest.indexing import model_store
     from digest.profiles import wished
 
     try:
         with turn():
             told = rehearsal.rehearse(wished(wishes, SIZE), now)
-    except fitting.NotFitted:
+    except model_store.NotFitted:
         return _preview(is_early=True)
     today, *before = told.days
     return _preview(

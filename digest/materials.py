@@ -19,7 +19,7 @@ from subscriptions.statements import among, run
 #: What a letter shows of a paper, in the order of the model.
 PAPER = (
     *("id", "title", "abstract", "authors", "categories"),
-    *("upvotes", "url", "github", "is_sample"),
+    *("upvotes", "url", "comments", "github", "hugging_face", "is_sample"),
 )
 
 # JSON stays text on both databases, by which what was seen before is known again.
@@ -28,7 +28,7 @@ SQL_DIGESTS = """
     FROM digest_digest WHERE letter_id AMONG
 """
 SQL_PICKS = """
-    SELECT id, leader_id, subscriber_id, position, paper_id, basis, topic_name, terms
+    SELECT id, leader_id, subscriber_id, position, paper_id, basis, topic_name, terms, "group"
     FROM digest_pick WHERE digest_id AMONG ORDER BY position, id
 """
 #: With the stars that a paper's code had when last looked at.
@@ -71,6 +71,7 @@ class Choice(NamedTuple):
     topic_name: str
     terms: tuple[str, ...]
     folded: Sequence[Paper]
+    group: str | None = None
 
     Basis, why, reason = Pick.Basis, Pick.why, Pick.reason
 
@@ -200,17 +201,19 @@ def _stored_picks(digests):
         else:
             relatives[leader_id].append(papers[paper_id])
     picks = defaultdict(list)
-    for pk, reader_id, position, paper, (basis, topic, terms) in leading:
+    for pk, reader_id, position, paper, (basis, topic, terms, group) in leading:
         folded = relatives.get(pk, ())
-        picks[reader_id].append(Choice(position, paper, basis, topic, _terms(terms), folded))
+        choice = Choice(position, paper, basis, topic, _terms(terms), folded, group)
+        picks[reader_id].append(choice)
     return picks
 
 
 @lru_cache(10_000)
 def _paper(row):
     """Return the paper of a row: one object for many letters, until anything of it changes."""
-    pk, title, abstract, authors, categories, *others, stars = row
-    values = [pk, title, abstract, json.loads(authors), json.loads(categories), *others]
+    pk, title, abstract, authors, categories, *others, theirs, is_sample, stars = row
+    lists = json.loads(authors), json.loads(categories)
+    values = [pk, title, abstract, *lists, *others, json.loads(theirs or "null"), is_sample]
     paper = Paper.from_db(None, PAPER, values)
     paper.stars = stars
     return paper

@@ -22,14 +22,16 @@ def difference(subscriber, wishes, settings, now) -> str:
     settings, as HTML.
     """
     # The model and numpy, which only pages that rank pay.
-    from digest import fitting, rehearsal
+    from digest import rehearsal
+    from digest.indexing import model_store
     from digest.profiles import wished
 
-    changed = wished(wishes, settings.get("size", subscriber.size), subscriber)
+    size, near = settings.get("size", subscriber.size), settings.get("wants_near")
+    changed = wished(wishes, size, subscriber, wants_near=near)
     try:
         with home_page.turn():
             found = rehearsal.compare(subscriber, changed, now, weekdays=settings.get("weekdays"))
-    except fitting.NotFitted:
+    except model_store.NotFitted:
         return render_to_string("digest/_difference.html", {"is_early": True})
     except home_page.Busy:
         return render_to_string("digest/_difference.html", {"is_busy": True})
@@ -50,9 +52,10 @@ def alike(subscriber, now) -> str:
     Nothing where she taught nothing yet, or papers can't be ranked yet.
     """
     # The model and numpy, which only pages that rank pay.
-    from digest import fitting, rehearsal
+    from digest import rehearsal
+    from digest.indexing import model_store
     from digest.profiles import profiles_of
-    from digest.ranking.learning import ENOUGH
+    from digest.ranking.relevance_feedback import ENOUGH
 
     (profile,) = profiles_of([subscriber])
     if profile.learned is None:
@@ -63,7 +66,7 @@ def alike(subscriber, now) -> str:
     try:
         with home_page.turn():
             found = rehearsal.rehearse(hers, now, steering.known_to(subscriber))
-    except fitting.NotFitted:
+    except model_store.NotFitted:
         return ""
     except home_page.Busy:
         return render_to_string("digest/_alike.html", {"is_busy": True})

@@ -34,7 +34,7 @@ FIRST_DAY = date(1900, 1, 1)
 @same_for_all()
 def paper(request, identity):
     """A paper, where to read it, what happened to it, and others like it."""
-    from digest import searching  # numpy, which only pages that rank pay.
+    from digest.indexing import search  # numpy, which only pages that rank pay.
 
     try:
         found = Paper.objects.get(pk=identity)
@@ -47,7 +47,7 @@ def paper(request, identity):
     events = list(found.events.all()) if found.may_have_news else []
     context = {
         "paper": found,
-        "alike": searching.like(found),
+        "alike": search.like(found),
         "events": [_told(event) for event in events],
         "is_told": any(event.note == found.journal_ref for event in events),
         "fields": [
@@ -140,21 +140,22 @@ def latest(topic: Topic) -> list[Paper] | None:
 
     Each has the words that weighed most as `terms`. None where nothing is fitted yet.
     """
-    from digest import editions, fitting
+    from digest.indexing import candidates, model_store
     from digest.profiles import interest_of
-    from digest.ranking.choice import matches
-    from digest.ranking.tuning import Tuning
+    from digest.ranking.parameters import Parameters
+    from digest.ranking.selection import matches
 
     try:
-        issue = editions.window(timezone.localdate(), editions.BACK)
-    except fitting.NotFitted:
+        window = candidates.for_pages(timezone.localdate())
+    except model_store.NotFitted:
         return None
-    tuning = Tuning.of(settings.RANKING)
-    choices = matches(issue.model, issue.edition, interest_of(topic), SHOWN, tuning)
-    rows = Paper.objects.order_by().in_bulk([issue.ids[choice.paper] for choice in choices])
+    parameters = Parameters.of(settings.RANKING)
+    choices = matches(window.model, window.papers, interest_of(topic), SHOWN, parameters)
+    ids = [window.papers.ids[choice.paper] for choice in choices]
+    rows = Paper.objects.order_by().in_bulk(ids)
     papers = []
-    for choice in choices:
-        if paper := rows.get(issue.ids[choice.paper]):
+    for paper_id, choice in zip(ids, choices, strict=True):
+        if paper := rows.get(paper_id):
             paper.terms = choice.terms
             papers.append(paper)
     return sorted(papers, key=lambda paper: -paper.day.toordinal())
@@ -203,7 +204,7 @@ def search(request):
 
     The name of a category, such as "cs.CL", means its papers, as it does in a topic.
     """
-    from digest import searching
+    from digest import search_page
 
     asked, newest = request.GET.get("q", ""), request.GET.get("order") == "new"
     if len(meant := taxonomy.meant(asked)) == 1:
@@ -212,7 +213,7 @@ def search(request):
             return redirect("topic", slug)
     number = request.GET.get("page", "")
     page = int(number) if number.isdecimal() and len(number) < 4 else 1
-    found = searching.find(asked, page=max(page, 1), newest=newest)
+    found = search_page.find(asked, page=max(page, 1), newest=newest)
     context = {
         "found": found,
         "unheard": wording.names(found.unheard),
@@ -222,7 +223,7 @@ def search(request):
         "newest_address": _search_for(found.asked, newest=True),
         # Followed as words, a name would bring nothing of what it found.
         "follow": urlencode({"interests": ("author: " if found.is_name else "") + found.asked}),
-        "longest": searching.LONGEST,
+        "longest": search_page.LONGEST,
     }
     return render(request, "digest/search.html", context)
 

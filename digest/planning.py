@@ -5,8 +5,8 @@ again (UNIQUE(subscriber, day)), and who was planned is no longer due. Ranking i
 the transaction that writes; what changed in between is left for the next pass. A lease keeps two
 from ranking the same, and no more than that hangs on it.
 
-Papers are new to who has had no digest for a while also where they are older than a week: days on
-which she paused, or wants none, or none could leave, cost her no paper (see editions.days_back).
+Papers are new to a subscriber that came in since their last completed day was planned: days on
+which they paused, or want none, or none could leave, cost them no paper (see due.new_after).
 
 Nobody gets two digests in a row: of several days on which nothing ran, only the last is planned,
 and what is late makes way, or is kept at a distance (see rests).
@@ -16,7 +16,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import batched
 
 from django.conf import settings
@@ -25,8 +25,9 @@ from django.db.models import Exists, OuterRef, Q
 
 from digest import coverage
 from digest.choosing import rank
-from digest.due import Due, due_of, last_days, save_moments, since_last, still_due, written_on
-from digest.editions import days_back, forget_longer, issue_of
+from digest.due import Due, due_of, last_completed, new_after, save_moments, since_last, still_due
+from digest.indexing import model_store
+from digest.indexing.candidates import days_back, for_digests, forget_longer, note_arrivals
 from digest.leases import Lease
 from digest.models import NOTHING_TO_SAY, Digest, Paper, Pick
 from digest.spacing import close_older, rested, still_rested
@@ -79,6 +80,7 @@ def plan(now) -> Plan:
 def _plan(lease, now):
     total = Plan()
     close_older(now)
+    note_arrivals(schedule.local_day(now, UTC), now)
     for shard in shards(now):
         if not lease.renew():
             logger.warning("the lease of planning ran out; another has taken over")
@@ -114,17 +116,19 @@ def propose(subscribers: list[Subscriber], now, *, may_store=True) -> list[Due]:
     wanted = [due for due in dues if due.day is not None]
     if not wanted:
         return dues
-    readers = [due.subscriber for due in wanted]
-    lasts = last_days(readers, max(due.day for due in wanted))
+    lasts = last_completed([due.subscriber for due in wanted], max(due.day for due in wanted))
+    model = model_store.current(now, may_store=may_store)
     today = schedule.local_day(now, UTC)
     together = defaultdict(list)
-    for due, last, on in zip(wanted, lasts, written_on(readers, lasts), strict=True):
-        due.since = since_last(due.subscriber, last, due.day)
-        together[max(days_back(due.day, last), days_back(today, on))].append(due)
-    for days in sorted(together):
-        issue = issue_of(today, now, days=days, may_store=may_store)
-        ranked = rank([due.subscriber for due in together[days]], issue)
-        for due, (papers, considered) in zip(together[days], ranked, strict=True):
+    for due, last in zip(wanted, lasts, strict=True):
+        last_day, planned_at = last or (None, None)
+        due.since = since_last(due.subscriber, last_day, due.day)
+        new = new_after(due.subscriber, planned_at, now)
+        together[days_back(today, new)].append((due, new))
+    for days, some in sorted(together.items()):
+        window = for_digests(model, today, days)
+        ranked = rank([due.subscriber for due, _ in some], window, [new for _, new in some])
+        for (due, _), (papers, considered) in zip(some, ranked, strict=True):
             due.papers, due.considered = papers, considered
     return dues
 
@@ -139,11 +143,11 @@ def digest_of(subscriber: Subscriber, day: date, now) -> tuple[Digest, list[Pick
 
 def preview(subscriber: Subscriber, day: date, now) -> tuple[Digest, list[Pick]]:
     """Return the digest that she would get on this day, with its picks. Writes nothing."""
-    until, days = new_to(subscriber, day, now)
-    issue = issue_of(until, now, days=days, may_store=False)
-    ((planned, considered),) = rank([subscriber], issue)
+    until, new, last_day = new_to(subscriber, day, now)
+    window = for_digests(model_store.current(now, may_store=False), until, days_back(until, new))
+    ((planned, considered),) = rank([subscriber], window, [new])
     forget_longer()
-    since = since_last(subscriber, *last_days([subscriber], day), day)
+    since = since_last(subscriber, last_day, day)
     digest = Digest(subscriber=subscriber, day=day, considered=considered, since=since)
     picks = list(_leaders(planned, digest))
     papers = Paper.objects.in_bulk(
@@ -155,16 +159,15 @@ def preview(subscriber: Subscriber, day: date, now) -> tuple[Digest, list[Pick]]
     return digest, picks
 
 
-def new_to(subscriber: Subscriber, day: date, now) -> tuple[date, int]:
-    """Return which papers are new to her on her local `day`: on which day, and of how many days.
-
-    Today it is the day of UTC.
+def new_to(subscriber: Subscriber, day: date, now) -> tuple[date, datetime | None, date | None]:
+    """Return which papers are new to the subscriber on their local `day`: until which day of UTC
+    they are dated, and after when they came in (see due.new_after); and their last completed day.
     """
-    lasts = last_days([subscriber], day)
-    (last,), (on,) = lasts, written_on([subscriber], lasts)
+    (last,) = last_completed([subscriber], day)
+    last_day, planned_at = last or (None, None)
     is_today = day == schedule.local_day(now, subscriber.zone)
     until = schedule.local_day(now, UTC) if is_today else day
-    return until, max(days_back(day, last), days_back(until, on))
+    return until, new_after(subscriber, planned_at, now), last_day
 
 
 def _write_down(dues, receipt, now):
@@ -251,6 +254,7 @@ def write_picks(planned):
                 score=leader.score,
                 basis=leader.basis,
                 topic_name=leader.topic_name,
+                group=leader.group,
             )
             for leader, one in zip(leaders, everything, strict=True)
             for paper in one.relatives
@@ -269,5 +273,6 @@ def _leaders(planned, digest):
             score=one.choice.score,
             basis=Pick.Basis.SECOND if one.is_second else one.choice.basis,
             topic_name=one.choice.topic,
+            group=one.group,
             terms=list(one.choice.terms),
         )

@@ -8,8 +8,8 @@ from django.db.models import Exists, OuterRef
 
 from digest.models import LibraryPaper, ReaderModel
 from digest.ranking.authors import asked_for
-from digest.ranking.learning import Learned
 from digest.ranking.profile import Interest, Profile
+from digest.ranking.relevance_feedback import Learned
 from digest.sources import taxonomy
 from subscriptions.models import Subscriber, Topic, TopicPreference
 from subscriptions.wishes import Wishes
@@ -41,12 +41,19 @@ def profiles_of(subscribers: list[Subscriber]) -> list[Profile]:
             tuple(mutes[one.pk]),
             one.size,
             *taught.get(one.pk, (None, False)),
+            one.wants_near,
         )
         for one in subscribers
     ]
 
 
-def wished(wishes: Wishes, size: int, subscriber: Subscriber | None = None) -> Profile:
+def wished(
+    wishes: Wishes,
+    size: int,
+    subscriber: Subscriber | None = None,
+    *,
+    wants_near: bool | None = None,
+) -> Profile:
     """Return what the ranking would know of one who wishes for this: stored nowhere.
 
     Of a `subscriber` who would change to it, what she taught and the weights of her topics stay.
@@ -68,7 +75,8 @@ def wished(wishes: Wishes, size: int, subscriber: Subscriber | None = None) -> P
     follows, mutes = [], []
     for key, (topic, is_muted) in stances.items():
         (mutes if is_muted else follows).append(interest_of(topic, known.get(key, 1.0)))
-    return replace(stored, follows=tuple(follows), mutes=tuple(mutes), size=size)
+    near = stored.wants_near if wants_near is None else wants_near
+    return replace(stored, follows=tuple(follows), mutes=tuple(mutes), size=size, wants_near=near)
 
 
 def interest_of(topic: Topic, weight: float = 1.0) -> Interest:

@@ -1,38 +1,46 @@
 """What someone's digests would have been today and on the last days, for wishes stored nowhere.
 
-Each day is ranked as planning ranks it, with the papers as they are known now and a memory of its
-own: what one day had, no later day has again. Second chances aside, they are the very digests.
-Nothing is written, and no model is fitted: where there is none, fitting.NotFitted is raised.
+Each day is ranked as planning ranks it, as if each paper had come in on the day it is dated, and
+with a memory of its own: what one day had, no later day has again. Second chances and late papers
+aside, they are the very digests. Nothing is written, and no model is fitted: where there is none,
+model_store.NotFitted is raised.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, timedelta
-from itertools import chain
+from itertools import chain, pairwise
 
+import numpy as np
 from django.conf import settings
 from django.db.models import Q
 
-from digest import archive, editions
+from digest.choosing import considered, has_news
+from digest.indexing import candidates, index_store
+from digest.indexing.candidates import Window
+from digest.indexing.index import Index, name_words
+from digest.indexing.search import by_author
 from digest.models import Paper, Pick
 from digest.profiles import profiles_of
 from digest.ranking.authors import SUFFIXES, asked_for
-from digest.ranking.choice import Choice, choose
-from digest.ranking.explaining import words_unheard
-from digest.ranking.model import ABSENT, TfidfModel
+from digest.ranking.model import word_column
+from digest.ranking.parameters import Parameters
 from digest.ranking.profile import Interest, Profile
-from digest.ranking.query import operators, queries
-from digest.ranking.searching import MAX_NAME, by_author
+from digest.ranking.query import lines, queries
+from digest.ranking.reasons import unknown_words
+from digest.ranking.selection import Choice, choose
 from digest.ranking.stopwords import FILLERS, STOP_WORDS
-from digest.ranking.tokens import name_words
-from digest.ranking.tuning import Tuning
+from digest.wording import operators
 from subscriptions import schedule
 from subscriptions.models import Subscriber
 
 #: So much of someone's words is looked at. Whoever wants more waits for her letter: pages must
 #: answer at once, whatever is written into them.
 MOST_CHARACTERS, MOST_QUERIES, MOST_TERMS = 6_000, 100, 600
+MAX_NAME = 6  # Words of an author's name.
 NO_NAMES = STOP_WORDS | FILLERS
+
+type IsKnown = Callable[[Sequence[str]], np.ndarray]
 
 
 @dataclass
@@ -82,9 +90,9 @@ class Difference:
     strangers: Sequence[str] = ()
 
 
-def last_issues(now) -> list[editions.Issue]:
-    """Return the papers that are new today, and on each of the days before. See issues_until."""
-    return editions.issues_until(schedule.local_day(now, UTC), editions.BACK)
+def last_window(now) -> Window:
+    """Return the papers that are new today, or were on one of the days before."""
+    return candidates.for_pages(schedule.local_day(now, UTC))
 
 
 def rehearse(profile: Profile, now, known: Collection[str] = ()) -> Rehearsal:
@@ -93,11 +101,11 @@ def rehearse(profile: Profile, now, known: Collection[str] = ()) -> Rehearsal:
     Asks five queries at most where there is an archive, and eight without.
     """
     profile, is_cut = bounded(profile)
-    issues = last_issues(now)
-    ranked = _ranked(profile, issues, known)
+    window = last_window(now)
+    ranked = _ranked(profile, window, now, known, is_first=True)
     papers = Paper.objects.in_bulk({one for day in ranked for one in day.papers})
     days = [_as_digest(day, papers) for day in reversed(ranked)]
-    return Rehearsal(days, is_cut, *_told(profile, issues[-1].model))
+    return Rehearsal(days, is_cut, *_told(profile, window.model))
 
 
 def compare(
@@ -109,34 +117,43 @@ def compare(
     What she had before the first of them is hidden on both sides, and not what she had since: that
     was chosen for what she has set now.
     """
-    issues = last_issues(now)
-    before = Pick.objects.filter(subscriber=subscriber, digest__day__lt=issues[0].day)
-    lately = Q(paper__day__gte=issues[0].day - timedelta(days=settings.NEW_DAYS))
-    recent = before.filter(lately | Q(paper__in=issues[0].edition.aliases))
+    window = last_window(now)
+    first = window.day - timedelta(days=candidates.BACK)
+    before = Pick.objects.filter(subscriber=subscriber, digest__day__lt=first)
+    lately = Q(paper__day__gte=first - timedelta(days=settings.NEW_DAYS))
+    recent = before.filter(lately | Q(paper__in=window.papers.aliases))
     had = set(recent.values_list("paper_id", flat=True))
     (profile,) = profiles_of([subscriber])
     profile, is_cut = bounded(profile)
     changed, also_cut = bounded(changed)
     weekdays = weekdays or subscriber.weekdays
-    now_has = _ranked(profile, _on(subscriber.weekdays, issues), had)
+    now_has = _ranked(profile, window, now, had, subscriber.weekdays)
     is_same = (changed, weekdays) == (profile, subscriber.weekdays)
-    then_has = now_has if is_same else _ranked(changed, _on(weekdays, issues), had)
+    then_has = now_has if is_same else _ranked(changed, window, now, had, weekdays)
     added, removed = _beyond(then_has, now_has), _beyond(now_has, then_has)
     papers = Paper.objects.in_bulk([*added, *removed])
     return Difference(
         [_pick(choice, papers[one]) for one, choice in added.items() if one in papers],
         [_pick(choice, papers[one]) for one, choice in removed.items() if one in papers],
         is_cut or also_cut,
-        *_told(changed, issues[-1].model),
+        *_told(changed, window.model),
     )
 
 
 def _told(profile, model):
-    """Return what is told of her words, as a Rehearsal and a Difference have it."""
-    named = authors(profile, model)
-    lacking = unheard(profile, model, named)
+    """Return what is told of their words, as a Rehearsal and a Difference have it."""
+    index = index_store.current()
+    known = model.documents_.indices if index is None else None
+
+    def is_known(terms):
+        if index is not None:
+            return index.has_words(terms)
+        return np.isin([word_column(term) for term in terms], known)
+
+    named = authors(profile, index, is_known)
+    lacking = unheard(profile, is_known, named)
     called = list(dict.fromkeys(named.values()))
-    return wordless(profile), lacking, unobeyed(profile), called, strangers(profile)
+    return wordless(profile), lacking, unobeyed(profile), called, strangers(profile, index)
 
 
 def wordless(profile: Profile) -> list[str]:
@@ -145,13 +162,14 @@ def wordless(profile: Profile) -> list[str]:
     return [one.name for one in asked if one.query.strip() and not queries(one.query)]
 
 
-def unheard(profile: Profile, model: TfidfModel, named: Collection[str]) -> list[str]:
-    """Return the words of her own lines that no paper of the model says. Mostly they are misspelt,
-    or in another language than papers.
+def unheard(profile: Profile, is_known: IsKnown, named: Collection[str]) -> list[str]:
+    """Return the words of their own lines that no paper says. Mostly they are misspelt, or in
+    another language than papers.
 
     Of what is `named` as an author it is told already that words are not the way to find it.
     """
-    words = (words_unheard(model.columns, text, named) for text in _own(profile.follows))
+    parts = [line for text in _own(profile.follows) for line in lines(text) if line not in named]
+    words = (unknown_words(is_known, line) for line in parts)
     return list(dict.fromkeys(chain.from_iterable(words)))
 
 
@@ -165,57 +183,41 @@ def unobeyed(profile: Profile) -> list[str]:
     return list(dict.fromkeys(said))
 
 
-def authors(profile: Profile, model: TfidfModel) -> dict[str, str]:
-    """Return the names for which she asks as words, though an author of the archive is called
-    exactly so, by the parts of her lines that have them.
+def authors(profile: Profile, index: Index | None, is_known: IsKnown) -> dict[str, str]:
+    """Return the names for which they ask as words, though an author is called exactly so, by the
+    lines that have them.
 
-    One word is a name where no paper of the model says it.
+    One word is a name where no paper says it.
     """
-    parts = dict.fromkeys(one.part for text in _own(profile.follows) for one in queries(text))
-    may_be = {part: names for part in parts if (names := _names_in(part, model))}
-    papers = archive.current() if may_be else None
-    if papers is None:
+    if index is None:
         return {}
-    return {
-        part: called[0]
-        for part, names in may_be.items()
-        if (called := [name for name in names if _is_author(papers, name)])
-    }
+    parts = dict.fromkeys(line for text in _own(profile.follows) for line in lines(text))
+    named = {}
+    for part in parts:
+        # As it is, and without words that say nothing: "recent papers by Emmy Noether".
+        rest = [word for word in part.split() if not NO_NAMES.issuperset(name_words(word))]
+        for name in (part, " ".join(rest)):
+            size = len(name_words(name))
+            is_one_word = size == 1 and unknown_words(is_known, name)
+            if (is_one_word and index.has_name(name)) or (
+                1 < size <= MAX_NAME and by_author(index, name)
+            ):
+                named.setdefault(part, name)
+    return named
 
 
-def _names_in(part, model):
-    """Return the names that a part of a line may be: as it is, and without words that say nothing,
-    as "recent papers by Emmy Noether".
-    """
-    name = " ".join(word for word in part.split() if not NO_NAMES.issuperset(name_words(word)))
-    sizes = {said: len(name_words(said)) for said in (part, name)}
-    return [
-        said
-        for said, size in sizes.items()
-        if 1 < size <= MAX_NAME or (size == 1 and words_unheard(model.columns, said))
-    ]
-
-
-def _is_author(papers, name):
-    words = name_words(name)
-    if len(words) == 1:
-        return bool((papers.columns_of_names(words) != ABSENT).all())
-    return len(by_author(papers, name)[0]) > 0
-
-
-def strangers(profile: Profile) -> list[str]:
-    """Return the words of names for which she asks that no author of the archive has in hers.
+def strangers(profile: Profile, index: Index | None) -> list[str]:
+    """Return the words of names for which they ask that no author has in theirs.
 
     Mostly they are misspelt, or a title: "Prof." A name of which each word is somebody's is not
     told.
     """
+    if index is None:
+        return []
     names = [name for one in profile.follows if asked_for(one.name) for name in one.authors]
     said = dict.fromkeys(word.strip(",.") for name in names for word in name.split())
     may_be = [word for word in said if word.casefold() not in SUFFIXES]
-    papers = archive.current() if may_be else None
-    if papers is None:
-        return []
-    return [one for one in may_be if (papers.columns_of_names(name_words(one)) == ABSENT).any()]
+    return [word for word in may_be if not index.has_name(word)]
 
 
 def _own(interests):
@@ -246,38 +248,54 @@ def bounded(profile: Profile) -> tuple[Profile, bool]:
 class _Ranked:
     """One day's choices, and the ids of the papers at the positions that they name."""
 
-    issue: editions.Issue
+    day: date
+    ids: Sequence[str]
     considered: int
     choices: list[Choice]
 
     def named(self, choice):
         """Return the papers of a choice: its own, and those folded into it."""
-        return [self.issue.ids[place] for place in (choice.paper, *choice.relatives)]
+        return [self.ids[place] for place in (choice.paper, *choice.relatives)]
 
     @property
     def papers(self):
         return [one for choice in self.choices for one in self.named(choice)]
 
 
-def _on(weekdays, issues):
-    """Return the issues of these days of the week."""
-    return [issue for issue in issues if schedule.is_wanted(issue.day, weekdays)]
-
-
-def _ranked(profile, issues, had=()) -> list[_Ranked]:
-    """Return what is chosen, the earliest day first."""
-    tuning, shown, ranked = Tuning.of(settings.RANKING), set(had), []
-    for issue in issues:
-        hidden = issue.places_of(shown)
-        (choices,) = choose(issue.model, issue.edition, [profile], [hidden], tuning)
-        ranked.append(_Ranked(issue, len(issue.ids) - len(hidden), choices))
+def _ranked(
+    profile, window, now, had, weekdays=schedule.EVERY_DAY, *, is_first=False
+) -> list[_Ranked]:
+    """Return what is chosen on these days of the week, the earliest first: as a first digest, or as
+    one after that of the day before it.
+    """
+    parameters, shown, ranked = Parameters.of(settings.RANKING), set(had), []
+    days = [window.day - timedelta(days=ago) for ago in reversed(range(2 * candidates.BACK + 1))]
+    wanted = [day for day in days if schedule.is_wanted(day, weekdays)]
+    for previous, day in pairwise(wanted):
+        if day < window.day - timedelta(days=candidates.BACK):
+            continue
+        start = window.begin(day - timedelta(days=settings.NEW_DAYS))
+        # Tomorrow's papers are new today, not on the days before: nobody had them yet.
+        stop = window.begin(day + timedelta(days=1)) if day < window.day else len(window.papers)
+        since = window.since(now - (window.day - previous))
+        if is_first and not ranked:
+            since = start
+        hidden = window.places_of(shown)
+        (choices,) = choose(
+            *(window.model, window.papers, [profile], [hidden], parameters),
+            since=[since],
+            among=slice(start, stop),
+        )
+        count = considered(window, since, hidden, stop)
+        choices = choices if has_news(choices) else []
+        ranked.append(_Ranked(day, window.papers.ids, count, choices))
         shown.update(ranked[-1].papers)
     return ranked
 
 
 def _as_digest(ranked, papers) -> Day:
     """Return the day as its digest would be stored. A paper that is gone meanwhile has no place."""
-    day = Day(ranked.issue.day, ranked.considered)
+    day = Day(ranked.day, ranked.considered)
     for choice in ranked.choices:
         paper, *relatives = (papers.get(one) for one in ranked.named(choice))
         if paper is None:
@@ -296,6 +314,7 @@ def _pick(choice, paper, position=None) -> Pick:
         score=choice.score,
         basis=choice.basis,
         topic_name=choice.topic,
+        group=choice.group,
         terms=list(choice.terms),
     )
 
@@ -305,7 +324,5 @@ def _beyond(some, others) -> dict[str, Choice]:
     of, by these papers.
     """
     told = {one for day in others for one in day.papers}
-    leading = {
-        day.issue.ids[choice.paper]: choice for day in reversed(some) for choice in day.choices
-    }
+    leading = {day.ids[one.paper]: one for day in reversed(some) for one in day.choices}
     return {one: choice for one, choice in leading.items() if one not in told}

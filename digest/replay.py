@@ -10,11 +10,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 
-from digest.editions import Issue
+from digest.choosing import has_news
+from digest.indexing.candidates import Window
 from digest.models import Paper
 from digest.profiles import profiles_of
-from digest.ranking.choice import choose
-from digest.ranking.tuning import Tuning
+from digest.ranking.parameters import Parameters
+from digest.ranking.selection import choose
 from subscriptions.models import Subscriber
 
 
@@ -61,19 +62,22 @@ class Total:
 
 
 def replay(
-    now: Tuning, then: Tuning, issues: Iterable[Issue], subscribers: list[Subscriber]
+    now: Parameters, then: Parameters, windows: Iterable[Window], subscribers: list[Subscriber]
 ) -> Iterator[Day]:
-    """Yield each day, the earliest first, ranked with the settings of `now` and of `then`."""
+    """Yield each day, the earliest first, ranked with the settings of `now` and of `then`.
+
+    Each has the papers that are new to those who had the digest of the day before.
+    """
     profiles = profiles_of(subscribers)
     shown: dict[str, list[set[str]]] = {
         side: [set() for _ in subscribers] for side in ("now", "then")
     }
-    for issue in issues:
+    for window in windows:
         picked = {
-            side: _picked(issue, profiles, shown[side], tuning)
-            for side, tuning in (("now", now), ("then", then))
+            side: _picked(window, profiles, shown[side], parameters)
+            for side, parameters in (("now", now), ("then", then))
         }
-        yield _compared(issue.day, picked["now"], picked["then"])
+        yield _compared(window.day, picked["now"], picked["then"])
 
 
 def summed(days: list[Day]) -> Total:
@@ -114,14 +118,16 @@ def some_readers(limit: int) -> list[Subscriber]:
     return list(subscribers.filter(pk__in=ids[::step]).order_by("pk"))
 
 
-def _picked(issue, profiles, shown, tuning):
+def _picked(window, profiles, shown, parameters):
     """Return the papers of each reader's digest, and note them as shown."""
-    seen = [issue.places_of(had) for had in shown]
-    chosen = choose(issue.model, issue.edition, profiles, seen, tuning)
-    picked = []
+    seen = [window.places_of(had) for had in shown]
+    since = [window.begin(window.day)] * len(profiles)
+    chosen = choose(window.model, window.papers, profiles, seen, parameters, since=since)
+    picked, ids = [], window.papers.ids
     for had, choices in zip(shown, chosen, strict=True):
-        papers = [issue.ids[choice.paper] for choice in choices]
-        had.update(papers, *([issue.ids[n] for n in choice.relatives] for choice in choices))
+        choices = choices if has_news(choices) else []
+        papers = [ids[choice.paper] for choice in choices]
+        had.update(papers, *([ids[n] for n in choice.relatives] for choice in choices))
         picked.append(papers)
     return picked
 

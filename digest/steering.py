@@ -84,12 +84,16 @@ def set_learning(subscriber, wanted: bool) -> None:
 
 
 def learned_words(subscriber) -> list[dict]:
-    """Return what was learned, in the order to tell it: each with its term, word and weight."""
+    """Return what was learned, in the order to tell it: each word with one of its terms, and its
+    weight.
+    """
     row = ReaderModel.objects.filter(subscriber=subscriber).first()
     if row is None:
         return []
-    rows = zip(row.terms, row.words, row.weights, strict=True)
-    words = [{"term": term, "word": word, "weight": weight} for term, word, weight in rows]
+    said = {}  # Several terms that are written as one, as "voice conversion", are told once.
+    for term, word, weight in zip(row.terms, row.words, row.weights, strict=True):
+        said.setdefault(word, {"term": term, "word": word, "weight": weight})
+    words = list(said.values())
     # Those against weigh less: among all, she would not see that "less" was heard.
     hers = [word for word in words if word["weight"] >= 0]
     against = [word for word in words if word["weight"] < 0][: max(AGAINST, SHOWN - len(hers))]
@@ -100,18 +104,23 @@ def removed_words(subscriber) -> list[dict]:
     """Return what she took out: each with its term and word."""
     row = ReaderModel.objects.filter(subscriber=subscriber).first()
     removed = row.removed if row else {}
-    return [{"term": term, "word": word} for term, word in removed.items()]
+    return [
+        {"term": term, "word": word} for word, term in {w: t for t, w in removed.items()}.items()
+    ]
 
 
 def remove_word(subscriber, term: str) -> None:
-    """Take a term out of what was learned, at once and for good. Another one changes nothing."""
+    """Take a term, and those that are written as one with it, out of what was learned, at once and
+    for good. Another one changes nothing.
+    """
     with _locked(subscriber) as row:
         if row is None or term not in row.terms:
             return
-        place = row.terms.index(term)
-        row.removed[term] = row.words[place]
-        for values in (row.terms, row.words, row.weights):
-            del values[place]
+        word = row.words[row.terms.index(term)]
+        rows = list(zip(row.terms, row.words, row.weights, strict=True))
+        row.removed |= {one: said for one, said, _ in rows if said == word}
+        kept = [one for one in rows if one[1] != word]
+        row.terms, row.words, row.weights = ([one[n] for one in kept] for n in range(3))
         row.said += 1
         row.save()
 
@@ -121,7 +130,8 @@ def restore_word(subscriber, term: str) -> None:
     with _locked(subscriber) as row:
         if row is None or term not in row.removed:
             return
-        del row.removed[term]
+        word = row.removed[term]
+        row.removed = {one: said for one, said in row.removed.items() if said != word}
         row.said += 1
         row.save()
 
@@ -147,15 +157,14 @@ def learn(now) -> int:
 
 
 def _fit(rows, now):
-    from digest import fitting  # The model and numpy, which only workers pay.
-    from digest.ranking.learning import learn as learn_from
+    from digest.indexing import model_store  # The model and numpy, which only workers pay.
+    from digest.ranking import relevance_feedback
 
-    model = fitting.current(now)
+    model = model_store.current(now)
     spoken = _feedback([row.subscriber_id for row in rows])
     papers = Paper.objects.filter(pk__in={paper for said in spoken.values() for paper, _ in said})
     told = papers.values_list("pk", "title", "abstract")
-    texts = {pk: fitting.document(title, abstract) for pk, title, abstract in told}
-    words = dict(zip(model.terms_.tolist(), model.words_.tolist(), strict=True))
+    texts = {pk: model_store.document(title, abstract) for pk, title, abstract in told}
     fitted = 0
     for row in rows:
         said = spoken.get(row.subscriber_id, [])
@@ -164,14 +173,14 @@ def _fit(rows, now):
         liked = [text for text, value in said if value != Feedback.Value.LESS]
         # All readers' at once would be very many.
         known = LibraryPaper.objects.filter(subscriber=row.subscriber_id)
-        library = [fitting.document(*said) for said in known.values_list("title", "abstract")]
-        learned = learn_from(model, liked, disliked, list(row.removed), library)
+        library = [model_store.document(*said) for said in known.values_list("title", "abstract")]
+        learned = relevance_feedback.learn(model, liked, disliked, list(row.removed), library)
         # Not where she said more since the rows were read: that is outdated still.
         fitted += ReaderModel.objects.filter(pk=row.pk, said=row.said).update(
             learned=row.said,
             fitted_at=now,
             terms=list(learned.terms),
-            words=[words[term] for term in learned.terms],
+            words=relevance_feedback.written(model, learned.terms),
             weights=list(learned.weights),
             liked=learned.liked,
             floor=learned.floor if learned.floor < 1e9 else None,

@@ -19,7 +19,7 @@ from digest.sources.records import PUBLISHED, Record
 
 BATCH = 1_000
 TEXTS = ("title", "abstract", "url", "comments", "journal_ref", "doi", "license", "github")
-LISTS = ("authors", "categories")
+LISTS = ("authors", "categories", "hugging_face")
 FACTS = (*TEXTS, *LISTS)
 FIELDS = [
     *FACTS,

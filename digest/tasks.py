@@ -28,22 +28,31 @@ def harvest_due_sources():
 @shared_task
 def harvest_source(name):
     """Ask one source, unless somebody is at it, and fit the ranking to what is new."""
-    from digest import archive, harvest
+    from digest import harvest
+    from digest.indexing import index_store
 
     if not harvest.may_begin(name, timezone.now()):
         return
     source = harvest.SOURCES[name]()
     row = harvest.run(source, harvest.web_for(source))
     if row.new or row.changed:
-        archive.renew(timezone.now())
+        index_store.renew(timezone.now())
 
 
 @shared_task
 def keep_archive():
     """Let what came in lately be found, whoever stored it."""
-    from digest import archive
+    from digest.indexing import index_store
 
-    archive.refresh(timezone.now())
+    index_store.refresh(timezone.now())
+
+
+@shared_task
+def embed_new_papers():
+    """Compute missing sentence embeddings, for four minutes at most."""
+    from digest.indexing import embeddings
+
+    embeddings.embed_missing(timezone.now(), seconds=240)
 
 
 @shared_task
@@ -116,5 +125,7 @@ def count_days():
 def throw_old_away():
     """Throw away what is too old."""
     from digest import upkeep
+    from digest.indexing import embeddings
 
     upkeep.purge(timezone.now())
+    embeddings.delete_refused()

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.contrib.admin.models import LogEntry
 from django.db.models import Model
 
-from digest import files
+from digest.indexing import file_storage
 from digest.models import Alarm, Coverage, Harvest, Observation, Response
 from subscriptions import erasing, limits, moving, seals
 from subscriptions.post import retention
@@ -56,4 +56,4 @@ def purge(now) -> None:
     erasing.forget_unanswered(now - UNCONFIRMED)
     erasing.empty_log()
     import_module(settings.SESSION_ENGINE).SessionStore.clear_expired()
-    files.forget_strays(now)
+    file_storage.forget_strays(now)

@@ -28,9 +28,9 @@ def warm_beside() -> None:
 
 
 def _stay_warm():
-    issues = None
+    window = None
     while True:
-        issues = warm(issues)
+        window = warm(window)
         connections.close_all()
         sleep(EACH_MINUTE)
 
@@ -50,14 +50,15 @@ def warm(last=None):
 
 
 def _warmed(last):
-    from digest import fitting, rehearsal, searching
+    from digest import rehearsal, search_page
+    from digest.indexing import model_store
 
     try:
-        issues = rehearsal.last_issues(timezone.now())
-    except fitting.NotFitted:
+        window = rehearsal.last_window(timezone.now())
+    except model_store.NotFitted:
         return None
-    if issues is not last:  # Ask as a visitor would.
+    if window is not last:  # Ask as a visitor would.
         for topic in Topic.objects.curated()[:1]:
             home_page.part_for(WishesForm(QueryDict(f"topics={topic.slug}")), timezone.now())
-            searching.find(topic.query)
-    return issues
+            search_page.find(topic.query)
+    return window

@@ -15,8 +15,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from digest.ranking.authors import asked_for
+from digest.ranking.query import QUOTED, QUOTES, SHORT_TEXT
 from digest.ranking.stopwords import STOP_WORDS
 from digest.sources.records import readable
+from digest.summary import summary as sentence_of
 from subscriptions import dates
 from subscriptions.plaintext import columns, one_line, shortened
 
@@ -30,8 +32,31 @@ TOPICS = 240  # Columns of the names of all topics.
 #: How the subjects of answers begin: a title that begins so must not look like one.
 REPLY = re.compile(r"[\W_]*(re|fwd?|aw|wg|sv|vs|tr|antw)\s?(\[\d+\])?\s*[:：]", re.IGNORECASE)
 WORDS = re.compile(r"[^\W\d_]+")
+#: What authors write of a paper that is not accepted, or of another version of it.
+NOT_ACCEPTED = re.compile(r"(?i)\b(?:earlier|exten[ds]|(?:in|under) review|not|prev|revis|submi)")
+#: "Accepted at NeurIPS 2025", or a conference with its year and no more than how it is there.
+ACCEPTED = re.compile(
+    r"\b(?i:(?:accepted|to appear|(?:to be )?published)"
+    r"(?: for (?:oral |poster )?(?:presentation|publication))?(?: as (?:an? )?[\w-]+(?: \w+)?)?"
+    r" (?:at|by|for|in|to)(?: the)?) ((?>[A-Z\d][\w’'&/+-]*"
+    r"(?: (?:(?:&|and|at|for|in|of|on|the) ){0,2}[A-Z\d][\w’'&/+-]*)*))(?!\.)"
+    r"|(?:\A|[,.:]) *((?!AMS|MSC)[A-Z]+[A-Za-z]*[A-Z]+ 20\d\d"
+    r"(?: \(?(?i:findings|main|oral|poster|spotlight)\)?)?)(?= *(?:[,.:]|\Z))"
+)
 #: Whose reason is the votes, which are not told again.
 TOLD_BY_VOTES = ("trend", "second")
+#: What other search engines obey, and nothing does here: in capitals, before something.
+OPERATOR = re.compile(r"(?<=\S\s)(?:AND|OR)(?=\s\S)|\bNOT(?=\s\S|\()")
+#: And how a few words say NOT; in a sentence, most of these say something of the subject.
+BUT = re.compile(
+    r"(?:[,;]\s*(?:but\s+)?|\bbut\s+)(?:not?|except|excluding|without)\s+\w|\s(?:except|excluding)\s+\w",
+    re.IGNORECASE,
+)
+FEW_WORDS = 8
+#: What leaves something out in a wish of any length.
+BUT_NOT = re.compile(
+    r"\bbut\s+(?:not?|nothing)\s+(?!only\b)\w|[\s,;](?:except|excluding)\s+\w", re.IGNORECASE
+)
 
 
 def authors(names: list[str]) -> str:
@@ -58,17 +83,39 @@ def origin(paper) -> str:
     return host or (_("no link known") if kind == "title" else kind)
 
 
+def summary(paper, interest: Sequence[str] = ()) -> str:
+    """Return what a paper does or finds: a sentence of its abstract or, where none is short enough,
+    the summary of Hugging Face. `interest` are the words that a subscriber looks for.
+    """
+    said = sentence_of(paper.title, paper.abstract, interest)
+    theirs = (paper.hugging_face or {}).get("summary", "")
+    return one_line(said) if said or not theirs else _("Summary by Hugging Face: %s") % theirs
+
+
 def facts(pick) -> str:
-    """Return what else is known of a paper: fields, votes, stars, and whether it is a sample."""
+    """Return what else is known of a paper: fields, votes, stars, where it was accepted, whose it
+    is, and whether it is a sample.
+    """
     paper = pick.paper
     known = [", ".join(paper.fields[:4])]
     if paper.upvotes and pick.basis not in TOLD_BY_VOTES:
         known.append(upvotes(paper.upvotes))
     if paper.stars:
         known.append(ngettext("%s star", "%s stars", paper.stars) % grouped(paper.stars))
+    known += [venue(paper), (paper.hugging_face or {}).get("organization")]
     if paper.is_sample:
         known.append(_("sample paper"))
     return " · ".join(filter(None, known))
+
+
+def venue(paper) -> str:
+    """Return where it is accepted, as its authors write; nothing where that is in doubt."""
+    ends = r";|(?:(?<=[a-z]{5})|(?<=\d{4})|(?<=\)))\.(?: (?![A-Z]\.)|$)"
+    for part in re.split(ends, paper.comments):
+        name = (found := ACCEPTED.search(part)) and (found[1] or found[2])
+        if name and len(re.findall("[A-Z]", name)) > 1 and not NOT_ACCEPTED.search(part):
+            return _("accepted at %s") % shortened(name, 80)
+    return ""
 
 
 def upvotes(count: int) -> str:
@@ -113,20 +160,31 @@ def left_out(count: int) -> str:
     )
 
 
-def group(basis: str) -> str:
-    """Return the name of the group in which a paper stands that is in a letter on this basis."""
-    return basis if basis in ("second", "trend", "new") else "own"
+def group(basis: str, group: str | None) -> str:
+    """Return the name of the heading under which a pick stands."""
+    if group in ("missed", "near") or basis == "second":
+        return group or "missed"
+    return basis if basis in ("trend", "new") else "own"
 
 
 def heading(group: str) -> str:
     """Return what stands over a group of papers."""
-    headings = {"second": _("A second chance"), "trend": _("Trending"), "new": _("New")}
+    headings = {
+        "missed": _("You may have missed"),
+        "near": _("Close to your interests"),
+        "trend": _("Trending"),
+        "new": _("New"),
+    }
     return headings.get(group) or _("For you")
 
 
-def why(basis: str, topic: str, terms: Sequence[str], votes: int, area: str) -> str:
+def why(
+    basis: str, topic: str, terms: Sequence[str], votes: int, area: str, group: str | None = None
+) -> str:
     """Return the reason for which a paper is in a letter, as it is said to the reader."""
-    return shortened(_why(basis, topic, terms, votes, area), WHY)
+    reason = _why(basis, topic, terms, votes, area)
+    # Translators: why a paper is in a letter: it is nearly about a topic, of which it has a word.
+    return shortened(_("Close to %s") % reason if group == "near" else reason, WHY)
 
 
 def _why(basis, topic, terms, votes, area):
@@ -141,6 +199,9 @@ def _why(basis, topic, terms, votes, area):
         said = _words_of(words)
         is_more = said and said != _words_of(topic)
         return f"{shortened(topic, TOPIC)}: {words}" if is_more else topic
+    if basis == "learned" and topic:
+        said = _("Like “%s”, which you chose") % shortened(topic, TOPIC)
+        return f"{said}: {words}" if words else said
     if basis == "learned":
         return _("Like what you chose: %s") % words if words else _("Like what you chose")
     if basis == "second":
@@ -175,15 +236,10 @@ def quiet_subject() -> str:
 def preheader(texts: Sequence[str]) -> str:
     """Return what an inbox shows after the subject, which is the first paper's title already.
 
-    That is the next titles, or the first paper's abstract where it is the only one.
+    That is the next titles, or the first paper's summary where it is the only one.
     """
-    said = ""
-    for text in texts:
-        said = f"{said} · {text}" if said else text
-        if len(said) > PREHEADER:
-            return shortened(said[: 4 * PREHEADER], PREHEADER)
     last = _("New research papers, each with the reason why it is here")
-    return shortened(f"{said} · {last}" if said else last, PREHEADER)
+    return shortened(" · ".join([*filter(None, texts), last])[: 4 * PREHEADER], PREHEADER)
 
 
 def told(event) -> dict:
@@ -341,3 +397,21 @@ def receipt(day: str, announced: int, had: int, is_verified: bool) -> str:
         )
         % said
     )
+
+
+def operators(topic: str) -> list[str]:
+    """Return what a topic's text has of AND, OR and NOT, each once and in order.
+
+    >>> operators("graphs OR molecules"), operators('"AND gates", schedules of the OR')
+    (['OR'], [])
+    >>> operators("graphs, but not molecules"), operators("not only graphs")
+    (['NOT'], [])
+    >>> operators("how robots learn from videos of people, but not how cars are driven")
+    ['NOT']
+    """
+    unquoted = QUOTED.sub("x", topic.translate(QUOTES))
+    found = OPERATOR.findall(unquoted)
+    is_few = len(unquoted.split()) <= FEW_WORDS
+    if (BUT if is_few else BUT_NOT).search(unquoted) and len(unquoted) <= SHORT_TEXT:
+        found.append("NOT")
+    return list(dict.fromkeys(found))

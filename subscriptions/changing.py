@@ -16,8 +16,8 @@ Kind = Letter.Kind
 def change(subscriber: Subscriber, wishes: Wishes | None, settings: dict, *, now) -> None:
     """Replace what she reads, where wishes are given; set the given settings.
 
-    These are timezone, hour, weekdays, size, language, wants_quiet_days and paused_until, by the
-    names of Subscriber's fields.
+    These are timezone, hour, weekdays, size, language, wants_quiet_days, wants_near and
+    paused_until, by the names of Subscriber's fields.
     """
     with transaction.atomic():
         subscriber = subscriber.locked()

@@ -226,6 +226,14 @@ class PreferencesForm(PageForm):
         label=_("On days without papers"),
         error_messages={"invalid_choice": _("Please choose one of the two.")},
     )
+    near = forms.TypedChoiceField(
+        choices=[("no", _("Leave them out")), ("yes", _("Show up to three near misses"))],
+        coerce=lambda answer: answer == "yes",
+        empty_value=None,
+        required=False,
+        label=_("Close to your interests"),
+        error_messages={"invalid_choice": _("Please choose one of the two.")},
+    )
     language = language_field()
 
     def clean_timezone(self):
@@ -258,6 +266,7 @@ class PreferencesForm(PageForm):
                 "size": subscriber.size,
                 "language": subscriber.letter_language,
                 "quiet": "yes" if subscriber.wants_quiet_days else "no",
+                "near": "yes" if subscriber.wants_near else "no",
                 "pause_until": subscriber.paused_until,
             }
         )
@@ -293,6 +302,8 @@ class PreferencesForm(PageForm):
             given["weekdays"] = data["days"]
         if data["quiet"] is not None:
             given["wants_quiet_days"] = data["quiet"]
+        if data["near"] is not None:
+            given["wants_near"] = data["near"]
         if "pause_until" in self.data:
             given["paused_until"] = data["pause_until"]
         return given

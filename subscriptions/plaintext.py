@@ -6,7 +6,6 @@ begins a line so, wherever it is broken.
 
 import re
 import unicodedata
-from itertools import pairwise
 
 COLUMNS = 76  # RFC 5322 (2.1.1) asks for less than 78. Web addresses alone may be longer.
 HANG = "    "
@@ -23,12 +22,6 @@ UNSEEN = re.compile(
 )
 #: Among these are all characters that take two columns. Dashes, quotes and arrows are not.
 MAYBE_WIDE = re.compile("[\u1100-\u1fff\u2300-\U0010ffff]")
-#: Where a sentence ends, and not an abbreviation: "et al. (2026)", "e.g. this", "Fig. 3". It begins
-#: with the character, which is looked for fast; what stands before that is seldom asked.
-SENTENCE_END = re.compile(
-    r"[.!?。！？](?:"
-    r"(?<![A-Z].)(?<!al.)(?<!e\.g.)(?<!i\.e.)(?<!Fig.)(?<!vs.)['\"”)]*(?=\s+[^a-z\s])|(?<=[。！？]))"
-)
 
 
 def cleaned(text: str) -> str:
@@ -55,30 +48,6 @@ def shortened(text: str, limit: int) -> str:
     if space and len(at_word) > len(head) // 2:  # One endless word is cut where it must be.
         head = at_word
     return head.rstrip(" ,;:.–—-(") + "…"
-
-
-def summary(text: str, limit: int) -> str:
-    """Return the first sentences of the text that fit into `limit` columns.
-
-    Where they are less than half of it, the next one is begun, and cut after a word.
-    """
-    text = one_line(text) if limit else ""
-    if columns(text) <= limit:
-        return text
-    head = text[: fitting(text, limit)]
-    ends = [found.end() for found in SENTENCE_END.finditer(text, 0, len(head) + 2)]
-    ends = [end for end in ends if end <= len(head)]
-    if ends and ends[-1] * 2 >= len(head):
-        return text[: ends[-1]]
-    return shortened(text, limit)
-
-
-def sentences(text: str) -> list[str]:
-    """Return the sentences of a text, each on one line, the space between them gone."""
-    text = one_line(text)
-    ends = [found.end() for found in SENTENCE_END.finditer(text)]
-    cut = pairwise([0, *ends, len(text)])
-    return [said for said in (text[start:end].strip() for start, end in cut) if said]
 
 
 def wrapped(text: str) -> str:

@@ -25,12 +25,13 @@ hypothesis.settings.load_profile("unhurried")
 
 #: Module caches that would carry one test's papers into the next.
 CACHES = [
-    ("digest.fitting", "_loaded", None),
-    ("digest.fitting", "_told_of", 0),
-    ("digest.archive", "_loaded", None),
-    ("digest.archive", "_refused", {}),
-    ("digest.archive", "_noticed", 0.0),
-    ("digest.editions", "_last", {}),
+    ("digest.indexing.model_store", "_loaded", None),
+    ("digest.indexing.model_store", "_told_of", 0),
+    ("digest.indexing.index_store", "_loaded", None),
+    ("digest.indexing.index_store", "_refused", {}),
+    ("digest.indexing.index_store", "_noticed", 0.0),
+    ("digest.indexing.search", "_model", (0.0, None)),
+    ("digest.indexing.candidates", "_last", {}),
 ]
 MOST_PROCESSES = 8  # Of some 400 MB each. With more, all would wait for the longest files anyway.
 #: Files and folders that take longest. What begins with them ends sooner, on several processes.

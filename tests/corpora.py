@@ -1,43 +1,30 @@
-"""Papers made of words, for tests of the ranking, and short ways to ask for a choice."""
+"""Synthetic papers for tests of the ranking, and short ways to ask for a digest of them."""
 
 import random
 from functools import cache
 
-from digest.ranking.choice import choose
-from digest.ranking.edition import Edition
+import numpy as np
+
+from digest.ranking.candidates import CandidateSet
 from digest.ranking.model import TfidfModel
 from digest.ranking.profile import Interest, Profile
+from digest.ranking.selection import DEFAULT, choose
 
-TITLES = [
-    "Graph neural networks for traffic forecasting on road networks",
-    "A survey of graph neural networks",
-    "Neural networks for images",
-    "Neural networks and their images",
-    "Training neural networks on images",
-    "Diffusion models generate molecular graphs",
-    "Protein folding with language models",
-    "Bayesian statistics of bread",
-    "Large language models reason about bread",
-]
-
-#: Papers that define an acronym, often enough for it to stand for its words from then on.
-DEFINING = [
-    f"Large language models (LLMs) in {place}" for place in ("cars", "pots", "law", "bed", "art")
-]
-
-#: Of each subject, the words that tests ask for. It has as many made-up ones that none asks for.
+#: The words of each subject. A paper has some of its subject, and others that any paper may have.
 SUBJECTS = {
     "baking": "bread flour yeast oven crust dough",
     "stars": "galaxy redshift quasar supernova telescope nebula",
     "graphs": "graph vertex clique spectral coloring planar",
-    "molecules": "protein ligand enzyme peptide folding binding",
+    "molecules": "molecular ligand enzyme peptide folding binding",
     "language": "language translation grammar corpus dialogue speech",
     "markets": "auction bidder price equity portfolio volatility",
-    "quantum": "qubit entanglement photon decoherence spin lattice",
+    "cells": "cell tumor antigen receptor cytokine immune",
     "climate": "rainfall monsoon drought glacier aerosol ocean",
 }
-EACH = 15  # Papers of a subject: together enough for a latent part and for feedback.
-COMMON = ["survey", "theory", "experiment", "measurement", "simulation", "algorithm"]
+N_OTHERS = 100  # Subjects of made-up words, that no test asks for.
+N_PAPERS = 3_200  # Enough that nothing of the rule for young installations is at work.
+DEFINITION = "large language models (LLMs)"
+EVERYTHING = Interest("everything", "", categories=("all",))
 
 
 def word(number):
@@ -49,67 +36,71 @@ def words(first, count):
     return " ".join(word(number) for number in range(first, first + count))
 
 
-def paper(subject, number):
-    """Return the text of one paper of a subject, always the same: some 20 different words."""
+def paper(title, abstract="", length=30):
+    """Return the text of a paper, its abstract filled up with words that any paper may have."""
+    draw = random.Random(f"{title} {abstract}")
+    rest = [word(int(1_000 * draw.random() ** 2)) for _ in range(length)]
+    return f"{title}\n{title}\n{abstract}. {' '.join(rest)}"
+
+
+def of_subject(subject, number):
+    """Return the text of a paper of a subject, always the same."""
     draw = random.Random(f"{subject} {number}")
-    place = list(SUBJECTS).index(subject)
-    said = SUBJECTS[subject].split()
-    title = draw.sample(said, 2)
-    abstract = draw.sample(said, 3) + draw.sample(COMMON, 3)
-    abstract += draw.sample([word(100 * place + n) for n in range(12)], 6)
-    abstract += [word(1_000 + 1_000 * place + 10 * number + n) for n in range(8)]
-    draw.shuffle(abstract)
-    return f"{' '.join(title)}\n{' '.join(abstract)}"
+    place = [*SUBJECTS, *range(N_OTHERS)].index(subject)
+    said = SUBJECTS[subject].split() if subject in SUBJECTS else words(2_000 + 6 * place, 6).split()
+    title = " ".join([*draw.sample(said, 2), word(draw.randrange(1_000))])
+    return paper(title, " ".join(draw.sample(said, 4)))
 
 
 @cache
 def library():
-    """Return the texts of all subjects' papers, subject after subject."""
-    return [paper(subject, number) for subject in SUBJECTS for number in range(EACH)]
-
-
-def of_subject(subject):
-    """Return where the papers of a subject stand in the library."""
-    first = list(SUBJECTS).index(subject) * EACH
-    return range(first, first + EACH)
+    """Return the texts of N_PAPERS, the subjects in turn."""
+    subjects = [*SUBJECTS, *range(N_OTHERS)]
+    papers = [of_subject(subjects[n % len(subjects)], n) for n in range(N_PAPERS)]
+    papers[20::400] = [paper(f"How {DEFINITION} see it", f"{n}") for n in range(8)]
+    return papers
 
 
 @cache
 def model():
-    """Return the model that is fitted on the library: with a latent part."""
     return TfidfModel().fit(library())
 
 
-def edition_of(model, papers, ids=None, **known):
-    """Return the papers as an edition. They are named by their places where they have no ids."""
-    return Edition.of(model, ids or [f"{n:03}" for n in range(len(papers))], papers, **known)
+def candidates_of(papers, fitted=None, ids=None, **known):
+    """Return papers as candidates. They are named by their positions where they have no ids."""
+    count = len(papers)
+    facts = {"ages": [0] * count, "upvotes": [0] * count, "categories": [("all",)] * count} | known
+    facts |= {name: np.array(facts[name]) for name in ("ages", "upvotes")}
+    return CandidateSet(
+        ids or [f"{n:03}" for n in range(count)],
+        (fitted or model()).read(papers),
+        texts_of=lambda some: [papers[int(one)] for one in some],
+        **facts,
+    )
 
 
-def follow(*topics, mutes=(), size=10, learned=None):
-    """Return the profile of who follows and mutes these texts."""
-    follows = tuple(Interest(topic, topic) for topic in topics)
-    return Profile(follows, tuple(Interest(mute, mute) for mute in mutes), size, learned)
+def follow(*lines, mutes=(), **settings):
+    """Return the profile of a subscriber who follows and mutes these texts."""
+    follows, muted = (tuple(Interest(one, one) for one in some) for some in (lines, mutes))
+    return Profile(follows, muted, **settings)
 
 
-def choices_of(profile, papers=TITLES, *, seen=(), model=None, **known):
-    """Return what one reader is given of the papers, on which the model is fitted by default."""
-    model = model or TfidfModel().fit(papers)
-    (choices,) = choose(model, edition_of(model, papers, **known), [profile], [set(seen)])
+def choices_of(profile, papers, *, fitted=None, seen=(), since=0, among=slice(None), **known):
+    """Return the digest of one subscriber."""
+    model_, parameters = fitted or model(), known.pop("parameters", DEFAULT)
+    candidates = candidates_of(papers, model_, **known)
+    (choices,) = choose(
+        model_, candidates, [profile], [seen], parameters, since=[since], among=among
+    )
     return choices
 
 
-def papers_of(profile, papers=TITLES, **known):
-    """Return which papers one reader is given, best first, as their places."""
+def papers_of(profile, papers, **known):
+    """Return the positions of the papers of one subscriber's digest."""
     return [choice.paper for choice in choices_of(profile, papers, **known)]
 
 
-def everything(weight=1.0):
-    """Return an interest in the category of all papers."""
-    return Interest("everything", "", weight, ("all",))
-
-
 def unmuted(papers, *mutes):
-    """Return which papers are left to who follows all of them and mutes these texts."""
-    profile = Profile((everything(),), follow(mutes=mutes).mutes, len(papers))
-    places = papers_of(profile, papers, categories=[("all",)] * len(papers))
-    return [papers[place] for place in sorted(places)]
+    """Return which papers are left to a subscriber who follows all of them and mutes these."""
+    profile = Profile((EVERYTHING,), follow(mutes=mutes).mutes, len(papers))
+    return [papers[place] for place in sorted(papers_of(profile, papers))]

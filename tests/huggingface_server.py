@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from tests.loopback import USUAL, JsonConversation, LoopbackServer
 
 PATH = "/api/daily_papers"
+THEIRS = ("ai_summary", "ai_keywords", "organization", "projectPage")
 POLICY = '"fixed window";"api";q=500;w=300'
 
 
@@ -85,9 +86,8 @@ def row(paper, day):
         "title": paper["title"],
         "summary": paper.get("abstract", ""),
         "upvotes": paper.get("upvotes", 0),
-        "ai_summary": "In short.",
     }
-    for name in ("githubRepo", "githubStars", "projectPage", "withdrawnAt"):
+    for name in ("githubRepo", "githubStars", "withdrawnAt", *THEIRS):
         if name in paper:
             inner[name] = paper[name]
     return {

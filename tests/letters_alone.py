@@ -26,7 +26,7 @@ def alone(material, form=composing.FORMS[0]) -> mail.Content:
 def _papers(material, tokens, form):
     """Return the headings and papers as their templates render them."""
     found = []
-    for name, some in groupby(material.picks, lambda pick: wording.group(pick.basis)):
+    for name, some in groupby(material.picks, lambda pick: wording.group(pick.basis, pick.group)):
         found.append(blocks.markup("group", {"name": wording.heading(name)}))
         for pick in some:
             url = composing.say_url(tokens["feedback"], pick.paper_id)

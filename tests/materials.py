@@ -42,6 +42,7 @@ TEXTS = st.lists(
     st.one_of(st.sampled_from(TRAPS), st.text(max_size=40), st.characters()), max_size=6
 ).map(" ".join)
 FULL = TEXTS.map(lambda text: f"{text} x")
+NAMES = FULL.map(plaintext.one_line)
 #: None, plain ones, and ones that an attribute can't have as they are.
 ADDRESSES = st.sampled_from(
     [
@@ -67,6 +68,10 @@ def picks(draw, digest, position):
         upvotes=draw(st.sampled_from([None, 0, 1, 1234])),
         url=draw(ADDRESSES),
         github=draw(ADDRESSES),
+        comments=draw(st.sampled_from(["", "Accepted at NeurIPS 2025"])),
+        hugging_face=draw(
+            st.none() | st.fixed_dictionaries({"project_page": ADDRESSES, "organization": NAMES})
+        ),
     )
     paper.stars = draw(st.sampled_from([None, 1, 5000]))
     pick = Pick(
@@ -75,6 +80,7 @@ def picks(draw, digest, position):
         paper=paper,
         position=position,
         basis=draw(st.sampled_from(Pick.Basis.values)),
+        group=draw(st.sampled_from([None, *Pick.Group.values])),
         topic_name=draw(FULL),
         terms=draw(st.lists(FULL, max_size=3)),
     )
@@ -119,7 +125,7 @@ def receipt(verified):
     return {"day": "2026-06-01", "announced": 1043, "had": 1040, "is_verified": verified}
 
 
-NEWS = {"title": FULL.map(plaintext.one_line), "link": st.just("http://x/"), "said": st.just("y.")}
+NEWS = {"title": NAMES, "link": st.just("http://x/"), "said": st.just("y.")}
 
 
 def material_of(titles, pk=1):

@@ -16,7 +16,8 @@ from django.test import Client, RequestFactory
 from django.urls import URLResolver, get_resolver, resolve
 
 from config import errors, policies
-from digest import archive, planning
+from digest import planning
+from digest.indexing import index_store
 from digest.models import Digest, LibraryPaper, Paper, PaperEvent, ReaderModel
 from subscriptions import limits, links, moving, views
 from subscriptions.models import Letter, Move, Subscriber
@@ -103,7 +104,7 @@ def furnish() -> None:
     settled = make.subscriber("settled@example.org", moved_at=NOW)
     done = dict.fromkeys(["asked_at", "old_agreed_at", "new_agreed_at", "done_at"], NOW)
     Move.objects.create(subscriber=settled, new_email=settled.email, **done)
-    archive.renew(NOW)
+    index_store.renew(NOW)
     planning.plan(NOW)
     pick, saved = Digest.objects.get(subscriber=reader).picks.leading()[:2]
     reader.feedback.create(paper=pick.paper, value="more", at=NOW)

@@ -32,6 +32,7 @@ def observed(paper, votes):
 def older(title, votes, age=20, **fields):
     """Make a paper of so many days ago, with its upvotes by days from today."""
     fields = {"day": TODAY - age * DAY, "upvotes": max(votes.values(), default=None)} | fields
+    fields.setdefault("came_in_at", NOW - age * DAY)
     paper = make.paper(title, **fields)
     observed(paper, votes)
     return paper

@@ -79,6 +79,11 @@ def vnu() -> str:
     return os.environ.get("VNU_JAR", "")
 
 
+def semantic_model() -> Path:
+    """Return the folder of the sentence embedding model that .ci/test-model made."""
+    return Path(os.environ.get("SEMANTIC_TEST_MODEL", "none"))
+
+
 SERVICES = {
     "playwright": (
         partial(module, "playwright"),
@@ -91,6 +96,10 @@ SERVICES = {
     "axe": (
         partial(module, "axe_playwright_python"),
         "axe-core is not installed: uv sync --group browser",
+    ),
+    "semantic": (
+        lambda: module("onnxruntime") and (semantic_model() / "model.onnx").is_file(),
+        "no sentence embeddings: uv sync --group semantic, and see .ci/test-model",
     ),
     "postgresql": (postgresql, f"no PostgreSQL that trusts {POSTGRESQL}"),
     "redis": (redis, "no Redis at 127.0.0.1:6379"),

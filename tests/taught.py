@@ -4,7 +4,8 @@ from datetime import timedelta
 
 from django.urls import reverse
 
-from digest import fitting, planning, steering
+from digest import planning, steering
+from digest.indexing import model_store
 from digest.models import ReaderModel
 from subscriptions import links
 from subscriptions.models import Subscriber
@@ -25,7 +26,7 @@ def two_themes():
         "roads": theme(ROADS, 0, 6, day=past),
         "new": theme(MOLECULES, 6, 7) + theme(ROADS, 6, 7),
     }
-    fitting.fit(NOW)
+    model_store.fit(NOW)
     return world
 
 

@@ -11,7 +11,8 @@ from django.contrib.admin.models import LogEntry
 
 import digest.models as ours
 import subscriptions.models as theirs
-from digest import about, archive, checkup
+from digest import about, checkup
+from digest.indexing import index_store
 from subscriptions import links
 from subscriptions.models import Subscriber
 from tests import make
@@ -42,8 +43,8 @@ PARTS = {
 #: Tables that know no reader: papers, where they come from, and how the service is.
 NOBODYS = {
     *(ours.Alarm, ours.ArchiveFile, ours.Coverage, ours.FittedModel, ours.Harvest),
-    *(ours.Observation, ours.Paper, ours.PaperEvent, ours.Pulse, ours.Response, ours.Tally),
-    *(ours.Turn, theirs.Sending, theirs.UselessMail),
+    *(ours.Observation, ours.Paper, ours.PaperEmbedding, ours.PaperEvent, ours.Pulse),
+    *(ours.Response, ours.Tally, ours.Turn, theirs.Sending, theirs.UselessMail),
 }
 
 
@@ -145,7 +146,7 @@ def days(count):
 
 def test_what_a_visitor_searches_for_or_tries_out_is_written_down_nowhere(client, data_dir):
     make.paper("Graph networks")
-    archive.renew(NOW)
+    index_store.renew(NOW)
     for path in ("/search/?q=zarquon", "/?interests=zarquon"):
         assert b"zarquon" in client.get(path).content
     assert "zarquon" not in repr(everything())

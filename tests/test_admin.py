@@ -6,7 +6,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.urls import reverse
 
-from digest import fitting, planning
+from digest import planning
+from digest.indexing import model_store
 from digest.models import Coverage, Harvest
 from subscriptions import signup
 from subscriptions.admin.parts import SUBSCRIBER_TONES
@@ -131,7 +132,7 @@ def test_a_topics_page_tells_which_new_papers_match_and_by_which_words(panel):
     make.paper("Attention that is sparse for <long> documents")
     make.paper("Sparse attention last month", day=date(2026, 5, 1))
     make.paper("Bread and butter")
-    fitting.fit(NOW)
+    model_store.fit(NOW)
     html = page(panel, make.topic("Sparse attention")).content.decode()
     assert "Attention that is sparse for &lt;long&gt; documents" in html
     assert "Sparse, attention" in html

@@ -5,8 +5,9 @@ from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from digest import archive, editions, explanations, fitting, library, planning, rehearsal
+from digest import explanations, library, planning, rehearsal
 from digest.aliases import aliases_of
+from digest.indexing import candidates, index_store, model_store
 from digest.models import Paper, Pick
 from digest.ranking.profile import Interest, Profile
 from subscriptions.models import Topic
@@ -227,11 +228,11 @@ def test_what_took_off_has_no_second_chance_where_it_is_new_under_its_other_id(c
 def test_planning_asks_as_many_queries_for_many_readers_as_for_one():
     earlier()
     on_arxiv()
-    fitting.fit(NOW)
+    model_store.fit(NOW)
     asked = []
     for readers in (1, 5):
         someone = [reader() for _ in range(readers)]
-        editions._last.clear()
+        candidates._last.clear()
         with CaptureQueriesContext(connection) as queries:
             planning.propose(someone, NOW)
         asked.append(len(queries))
@@ -244,7 +245,11 @@ def test_planning_asks_as_many_queries_for_many_readers_as_for_one():
 @pytest.fixture(params=["texts", "archive"])
 def ranked_of(request):
     """Return what makes pages rank by what is stored by now, of texts or of the archive."""
-    return (lambda: archive.renew(NOW)) if request.param == "archive" else lambda: fitting.fit(NOW)
+    return (
+        (lambda: index_store.renew(NOW))
+        if request.param == "archive"
+        else lambda: model_store.fit(NOW)
+    )
 
 
 def test_asked_why_it_does_not_come_the_day_is_told_on_which_she_had_it(ranked_of):

@@ -6,7 +6,8 @@ import lxml.html
 import pytest
 from django.urls import reverse
 
-from digest import fitting, home_page, library, steering
+from digest import home_page, library, steering
+from digest.indexing import model_store
 from digest.models import FittedModel, Paper
 from subscriptions import links
 from tests import make
@@ -25,7 +26,7 @@ def roads():
     theme(MOLECULES, 0, 6, day=PAST)
     theme(MOLECULES, 6, 7)
     known, new = theme(ROADS, 0, 6, day=PAST), theme(ROADS, 6, 7)
-    fitting.fit(NOW)
+    model_store.fit(NOW)
     return known + new
 
 

@@ -1,5 +1,6 @@
 """Who follows an author gets what she writes, and who mutes one gets none of it."""
 
+from dataclasses import replace
 from datetime import timedelta
 from itertools import permutations
 
@@ -7,15 +8,18 @@ import lxml.html
 import pytest
 from django.utils import translation
 
-from digest import archive, editions, planning, searching
+from digest import planning, rehearsal, search_page
+from digest.indexing import candidates, index_store
+from digest.indexing.index import MAX_AUTHORS
 from digest.models import Pick
 from digest.profiles import wished
 from digest.ranking import authors
 from digest.ranking.authors import asked_for, is_called
-from digest.ranking.choice import choose
-from digest.ranking.tokens import MOST_AUTHORS
+from digest.ranking.profile import Interest, Profile
+from digest.ranking.selection import choose
 from subscriptions.wishes import Wishes
 from tests import make
+from tests.corpora import choices_of, paper, papers_of, word
 from tests.make import NOW
 
 pytestmark = pytest.mark.django_db
@@ -34,7 +38,7 @@ def papers():
             categories=["cs.LG" if number == 3 else "math.RA"],
             upvotes=number,
         )
-    archive.renew(NOW)
+    index_store.renew(NOW)
 
 
 def planned(reader):
@@ -166,18 +170,35 @@ def test_a_muted_author_wins_over_all_that_is_followed():
     assert not any("Noether, E." in pick.paper.authors for pick in picks)
 
 
+def test_an_authors_papers_come_whole_and_in_the_categories_alone():
+    names = [["Emmy Noether"], ["E. Noether", "K. Gödel"], ["Fritz Noether"], []] * 6
+    known = {
+        "authors_of": lambda ids: names,
+        "categories": [("a",)] * 12 + [("b",)] * 12,
+    }
+    texts = [paper(f"Graph networks {word(n)}") for n in range(24)]
+    hers = Interest("Hers", "", authors=("Emmy Noether", "K. Gödel"))
+    choices = choices_of(Profile((hers,), size=24), texts, **known)
+    assert {one.paper for one in choices} == {n for n in range(24) if n % 4 < 2}
+    assert {one.score for one in choices} == {1}
+    assert {one.topic for one in choices} == {"Hers"}
+    in_a = replace(hers, categories=("a",))
+    assert all(n < 12 for n in papers_of(Profile((in_a,), size=24), texts, **known))
+    everything = Interest("all", "", categories=("a", "b"))
+    left = papers_of(Profile((everything,), (hers,), 24), texts, **known)
+    assert {n % 4 for n in left} == {2, 3}
+
+
 def test_previews_know_authors_as_planning_does(django_assert_max_num_queries):
     papers()
     profile = wished(Wishes(interests=["author: Emmy Noether"]), 10)
-    issue = editions.issues_until(NOW.date(), editions.BACK)[-1]
-    (there,) = choose(issue.model, issue.edition, [profile], [()])
-    new = editions.issue_of(NOW.date(), NOW)
-    (here,) = choose(new.model, new.edition, [profile], [()])
-    ids = [issue.ids[one.paper] for one in there]
-    assert ids == [new.ids[one.paper] for one in here]
-    assert len(ids) == 2
+    there = rehearsal.rehearse(profile, NOW).days[0].picks
+    here = planned(make.subscriber(interests="author: Emmy Noether"))
+    assert [one.paper for one in there] == [one.paper for one in here]
+    assert len(here) == 2
+    window = candidates.for_pages(NOW.date())
     with django_assert_max_num_queries(0):  # Read once, whoever is asked for next.
-        choose(issue.model, issue.edition, [wished(Wishes(interests=["au: Gödel"]), 9)], [()])
+        choose(window.model, window.papers, [wished(Wishes(interests=["au: Gödel"]), 9)], [()])
 
 
 def test_a_paper_of_an_earlier_day_is_an_authors_in_the_preview_of_that_day():
@@ -185,23 +206,20 @@ def test_a_paper_of_an_earlier_day_is_an_authors_in_the_preview_of_that_day():
     # So that the papers of the last days don't begin where those of all days do.
     make.paper("Older", "Things.", authors=["Kurt Gödel"], day=NOW.date() - timedelta(9))
     make.paper("Invariant", "Variational", authors=["E Noether"], day=NOW.date() - timedelta(3))
-    archive.renew(NOW)
+    index_store.renew(NOW)
     profile = wished(Wishes(interests=["author: Emmy Noether"]), 10)
-    found = [
-        len(choose(one.model, one.edition, [profile], [()])[0])
-        for one in editions.issues_until(NOW.date(), 4)
-    ]
-    assert found == [0, 1, 1, 1, 3]
+    found = [len(day.picks) for day in reversed(rehearsal.rehearse(profile, NOW).days)]
+    assert found == [0, 0, 0, 0, 1, 0, 0, 2]
 
 
 def test_a_search_for_an_author_finds_her_papers_alone():
     papers()
     make.paper("Of Kurt Gödel", "A life.", authors=["Ada Lovelace"])
-    archive.renew(NOW)
-    found = searching.find("author: Gödel, Kurt")
+    index_store.renew(NOW)
+    found = search_page.find("author: Gödel, Kurt")
     assert (found.asked, found.count) == ("author: Gödel, Kurt", 2)
     assert all("<mark>Kurt Gödel</mark>" in result.byline for result in found.results)
-    assert searching.find("author: Ada Lovelace; Kurt Gödel").count == 3
+    assert search_page.find("author: Ada Lovelace; Kurt Gödel").count == 3
 
 
 def test_only_names_that_the_search_knows_lead_to_it(client):
@@ -212,14 +230,14 @@ def test_only_names_that_the_search_knows_lead_to_it(client):
     page = lxml.html.fromstring(client.get(paper.get_absolute_url()).content)
     byline = page.xpath("//details/*[@class='byline']")[0]
     assert byline.text_content().strip() == ", ".join(names)
-    assert len(byline.xpath("a")) == MOST_AUTHORS < len(names)
+    assert len(byline.xpath("a")) == MAX_AUTHORS < len(names)
 
 
 def test_a_name_of_many_words_is_found_where_the_page_of_a_paper_leads():
     name = "María de los Ángeles García de la Torre"
     make.paper("On vowels", authors=[name])
     papers()
-    assert searching.find(f"author: {name}").count == 1
+    assert search_page.find(f"author: {name}").count == 1
 
 
 def test_the_page_of_a_paper_leads_to_what_else_its_authors_wrote_and_from_there_to_following(

@@ -7,7 +7,8 @@ import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
 
-from digest import archive, fitting, planning, starter
+from digest import planning, starter
+from digest.indexing import index_store, model_store
 from digest.models import Digest, Paper
 from subscriptions import links
 from subscriptions.models import Subscriber, Topic
@@ -188,7 +189,7 @@ def test_what_a_change_would_bring_hides_no_field_that_has_the_focus(site, open_
 
 def test_the_button_that_shows_a_digest_hides_no_topic_that_has_the_focus(site, open_page):
     make.paper("Sour bread of the day before", day=NOW.date() - DAY)
-    fitting.fit(NOW)
+    model_store.fit(NOW)
     page = open_page(f"{site}/", size=(1280, 700))
     words = page.get_by_label("Your own words")
     assert hidden_on_the_way(page, words, 18) == []
@@ -199,7 +200,7 @@ def test_the_button_that_shows_a_digest_hides_no_topic_that_has_the_focus(site, 
 
 def test_a_paper_of_a_day_before_looks_like_one_of_today(site, open_page):
     make.paper("Sour bread of the day before", day=NOW.date() - DAY)
-    fitting.fit(NOW)
+    model_store.fit(NOW)
     page = open_page(f"{site}/?interests=sour+bread")
     title = """(title) => ["fontFamily", "margin"].map((name) => getComputedStyle(title)[name])"""
     today, before = page.locator("#digest .paper-title").all()
@@ -218,7 +219,7 @@ def test_who_unfolds_all_authors_reads_each_once(site, open_page):
 
 
 def test_on_paper_all_is_dark_on_light_and_says_where_it_is(site, open_page):
-    archive.renew(NOW)
+    index_store.renew(NOW)
     paper = Paper.objects.first()
     after = "(one) => getComputedStyle(one, '::after').content"
     for path, link in [
@@ -256,7 +257,7 @@ BURST = """() => {
 @pytest.mark.parametrize("language", ["en", "de"])
 def test_who_reads_at_twice_the_size_scrolls_nothing_sideways(site, open_page, language, width):
     Paper.objects.update(upvotes=81)
-    archive.renew(NOW)  # A paper's page has others like it.
+    index_store.renew(NOW)  # A paper's page has others like it.
     wishes = f"/preferences/{links.token('preferences', reader().public_id)}/"
     paper = Paper.objects.filter(title__startswith="Graph").first()
     for path in ("/", "/topics/", wishes, paper.get_absolute_url(), "/search/?q=graph"):
@@ -268,7 +269,7 @@ def test_who_reads_at_twice_the_size_scrolls_nothing_sideways(site, open_page, l
 
 @pytest.mark.parametrize(("width", "is_beside"), [(360, False), (1280, True)])
 def test_papers_like_one_stand_beside_it_where_both_have_room(site, open_page, width, is_beside):
-    archive.renew(NOW)
+    index_store.renew(NOW)
     paper = Paper.objects.filter(title__startswith="Graph").first()
     page = open_page(site + paper.get_absolute_url(), size=(width, 640))
     whole, alike = (page.locator(part).bounding_box() for part in (".whole", ".alike"))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from digest import fitting
+from digest.indexing import model_store
 from digest.models import Digest
 from subscriptions import links
 from tests import make
@@ -16,7 +16,7 @@ def reader():
     for number in range(3):
         make.paper(f"Graph networks, part {number}", "Graph networks learn on graphs.")
         make.paper(f"Proteins that fold, part {number}", "Protein folding in cells.")
-    fitting.fit(NOW)
+    model_store.fit(NOW)
     return make.subscriber(interests="graph networks")
 
 

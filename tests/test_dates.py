@@ -7,7 +7,8 @@ import pytest
 from django.template import engines
 from django.utils import translation
 
-from digest import fitting, planning, wording
+from digest import planning, wording
+from digest.indexing import model_store
 from subscriptions import dates, plaintext
 from subscriptions.post import delivery
 from tests import make
@@ -57,7 +58,7 @@ def test_the_plain_text_has_spaces_alone(language):
 @pytest.mark.parametrize(("language", "said"), [("en", "1_June"), ("de", "1._Juni")])
 def test_a_letter_and_its_page_keep_a_date_on_one_line(client, outbox, language, said):
     paper = make.paper("Graph networks")
-    fitting.fit(NOW)
+    model_store.fit(NOW)
     make.subscriber("ada@example.org", interests="graph networks", language=language)
     planning.plan(NOW)
     delivery.deliver_due(lambda: NOW)

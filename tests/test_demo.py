@@ -10,7 +10,7 @@ from digest.models import Digest, Paper
 from subscriptions import signup
 from subscriptions.models import Subscriber, Topic
 from subscriptions.wishes import Wishes
-from tests import services
+from tests import make, services
 from tests.make import NOW
 
 
@@ -38,14 +38,18 @@ def test_the_demo_goes_on_where_it_was_killed_before_she_confirmed(outbox):
 
 
 @pytest.mark.django_db
-def test_the_demo_again_sends_nothing_more_that_day_and_on_another_its_digest(outbox, clock):
+def test_the_demo_again_sends_a_digest_only_on_a_day_that_brings_something_new(outbox, clock):
     call_command("demo", no_serve=True)
     first = [letter["Message-ID"] for letter in outbox()]
     call_command("demo", no_serve=True)
     assert [letter["Message-ID"] for letter in outbox()] == first
     clock.now = NOW + timedelta(days=1)
     call_command("demo", no_serve=True)
-    assert Digest.objects.count() == 2
+    assert [letter["Message-ID"] for letter in outbox()] == first
+    clock.now = NOW + timedelta(days=2)
+    make.paper(demo.INTERESTS[0].capitalize(), day=clock.now.date())
+    call_command("demo", no_serve=True)
+    assert Digest.objects.count() == 3
     assert len(outbox()) == 3
 
 
@@ -77,16 +81,15 @@ def test_starter_topics_are_made_once_and_never_over_what_the_house_has():
 @services.once
 @pytest.mark.django_db
 def test_each_starter_topic_finds_papers_among_the_samples():
-    from digest import editions
-    from digest.ranking import choice
+    from digest.indexing import candidates, model_store
+    from digest.ranking.profile import Interest
+    from digest.ranking.selection import matches
 
     call_command("demo", no_serve=True)
     Paper.objects.update(day=NOW.date(), changed_at=NOW + timedelta(seconds=1))
-    issue = editions.issue_of(NOW.date(), NOW)
+    window = candidates.announced(model_store.in_use(), NOW.date())
     found = {
-        topic.slug: len(
-            choice.matches(issue.model, issue.edition, choice.Interest("", topic.query), 50)
-        )
+        topic.slug: len(matches(window.model, window.papers, Interest("", topic.query), 50))
         for topic in Topic.objects.curated().filter(categories=[])
     }
     assert min(found.values()) >= 1, found

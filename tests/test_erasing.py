@@ -52,6 +52,7 @@ def a_life(client, panel):
     reader = Subscriber.objects.get()
     client.post(links.confirm_url(reader))
     for now in (NOW, NOW + DAY):
+        make.paper(f"Graph networks of day {now.day}")
         planning.plan(now)
         delivery.deliver_due(lambda now=now: now)
     act(client, topics=topic.slug, interests="graph networks\nspiking neurons", mute=[], size="3")

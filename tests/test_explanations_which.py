@@ -9,7 +9,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from digest import explanations, fitting, planning
+from digest import explanations, planning
+from digest.indexing import model_store
 from digest.sources.records import MAX_TITLE
 from tests import make
 from tests.make import NOW
@@ -192,7 +193,7 @@ def test_the_longest_title_has_room_in_the_index():
 def test_hostile_questions_are_answered_and_write_nothing(client, asked):
     kitchen(2)
     someone = make.subscriber(interests="graph networks")
-    fitting.fit(NOW)
+    model_store.fit(NOW)
     before = everything()
     response = ask(client, someone, asked)
     assert response.status_code in (200, 400)
@@ -240,7 +241,7 @@ def test_papers_and_topics_that_are_markup_stay_text_in_every_answer(client):
     hostile = "<script>alert(1)</script> graph networks"
     paper = make.paper(hostile)
     other = make.paper("<script>alert(2)</script> graph")
-    fitting.fit(NOW)
+    model_store.fit(NOW)
     topic = make.topic("<script>alert(3)</script>", query="graph networks", slug="x")
     follows = make.subscriber(topics=[topic])
     lacks = make.subscriber(interests="<b>graph</b> <script>alert(4)</script>")

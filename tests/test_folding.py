@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from digest import planning
-from digest.models import Digest, Pick
+from digest.models import Digest, Paper, Pick
 from subscriptions import changing, exporting
 from subscriptions.models import Letter
 from subscriptions.post import office
@@ -206,6 +206,7 @@ def test_who_had_one_of_them_gets_the_other_alone_and_who_had_none_gets_both(ali
     had = reader()
     plan_and_send(NOW)
     Pick.objects.filter(paper=relative).delete()
+    Paper.objects.filter(pk=relative.pk).update(came_in_at=None)  # It came in late.
     fresh = make.subscriber(interests="graph networks", next_due_at=NOW + DAY)
     planning.plan(NOW + DAY)
     (again,) = Pick.objects.filter(subscriber=had, digest__day=TODAY + DAY)

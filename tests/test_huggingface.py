@@ -68,6 +68,28 @@ def test_what_a_row_tells_of_a_paper_becomes_a_record(server, run):
     )
 
 
+@pytest.mark.parametrize(
+    ("told", "known"),
+    [
+        ({"ai_summary": "It <b>rises</b>.\x07"}, {"summary": "It rises."}),
+        ({"ai_summary": "Bread " * 500}, {"summary": "Bread " * 99 + "Bread…"}),
+        ({"ai_keywords": ["rye", 7, " ", *"abcdefghij"]}, {"keywords": ["rye", *"abcdefghi"]}),
+        ({"ai_keywords": {"rye": 1}}, None),
+        ({"organization": {"name": "b", "fullname": "Bakers"}}, {"organization": "Bakers"}),
+        ({"organization": {"name": "bakers"}}, {"organization": "bakers"}),
+        ({"organization": "Bakers"}, None),
+        ({"projectPage": "https://example.org/~b"}, {"project_page": "https://example.org/~b"}),
+        ({"projectPage": "javascript:alert(1)"}, None),
+        ({"ai_summary": None, "ai_keywords": None, "organization": None}, None),
+    ],
+)
+def test_what_hugging_face_says_of_a_paper_by_itself_is_kept_as_plain_text(
+    server, run, told, known
+):
+    server.add(paper(**told), TODAY)
+    assert only(run()).hugging_face == known
+
+
 def test_the_lists_of_the_last_three_days_are_read_again(server, run):
     run()
     assert server.asked == [("2026-06-01", 0), ("2026-06-02", 0), ("2026-06-03", 0)]

@@ -16,7 +16,8 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import translation
 
-from digest import archive, wording
+from digest import wording
+from digest.indexing import index_store
 from digest.models import Paper
 from subscriptions import links, models, registry
 from subscriptions.models import Letter, Subscriber, Topic
@@ -243,7 +244,7 @@ def test_where_there_is_nothing_yet_that_is_told_in_german(german, url):
 )
 def test_who_types_on_a_german_page_is_told_that_papers_are_in_english(german, url):
     make.paper("Graph networks")
-    archive.renew(NOW)
+    index_store.renew(NOW)
     assert "auf Englisch" in german(url).content.decode()
 
 
@@ -316,13 +317,13 @@ def test_she_agrees_to_the_words_that_she_was_shown(german):
     assert consent.wording in page
 
 
-VERDICTS = "chosen second muted folded crowded weak scattered elsewhere disliked apart unasked"
+VERDICTS = "chosen second seen muted folded crowded passed weak unquoted elsewhere disliked unasked"
 
 
 @pytest.mark.parametrize("what", VERDICTS.split())
 def test_why_a_paper_is_there_or_not_is_told_in_german(what):
     paper = {"title": "Graphen", "day": NOW.date()}
-    verdict = {"what": what, "score": 0.5, "floor": 1234.5, "place": 3, "of": 9, "topic": "Brot"}
+    verdict = {"what": what, "score": 0.5, "cut": 1234.5, "place": 3, "of": 9, "topic": "Brot"}
     answer = {"paper": paper, "other": paper, "is_new": True}
     with translation.override("de"):
         page = render_to_string(
@@ -330,9 +331,7 @@ def test_why_a_paper_is_there_or_not_is_told_in_german(what):
             {"token": "x", "answer": answer | {"verdict": verdict | {"missing": ["Mehl"]}}},
         )
     assert english(words(page)) == []
-    assert ("0,50" in page) == (
-        what in {"chosen", "folded", "crowded", "weak", "disliked", "apart"}
-    )
+    assert ("0,50" in page) == (what in {"chosen", "folded", "crowded", "weak", "disliked"})
 
 
 @pytest.mark.parametrize("leader", [None, {"paper": {"title": "Brot"}}])

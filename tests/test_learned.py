@@ -263,8 +263,8 @@ def test_what_was_learned_is_in_her_export(world):
     someone = taught(reader(), "more", world["roads"][0])
     taught(reader(), "more", world["molecules"][0])
     exported = json.loads(json.dumps(exporting.export(someone), cls=DjangoJSONEncoder))
-    learned = dict(exported["learned"])
-    assert list(learned.values()) == list(weights_of(someone).values())
+    learned, weights = map(list, zip(*exported["learned"], strict=True))
+    assert weights == list(weights_of(someone).values())
     assert "vehicles" in learned
     assert "drug" not in learned
     assert exported["feedback"] == [

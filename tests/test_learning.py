@@ -7,7 +7,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from config.celery import app
-from digest import fitting, planning, steering, tasks
+from digest import planning, steering, tasks
+from digest.indexing import model_store
 from digest.models import Digest, Paper, Pick, ReaderModel
 from subscriptions import links
 from tests import make
@@ -37,11 +38,11 @@ world = pytest.fixture(two_themes)
 
 
 def test_tomorrows_digest_has_more_of_what_she_wants_more_of(world):
-    twin, someone = reader(), reader()
+    twin, someone = reader(size=10), reader(size=10)
     planning.plan(NOW)
     first = Digest.objects.get(subscriber=someone)
     liked = [pick.paper for pick in first.picks.whole() if themes([pick]) == "r"]
-    assert 0 < len(liked) < 5, "The corpus is to have both themes in today's digest."
+    assert 0 < len(liked) < 10, "The corpus is to have both themes in today's digest."
     say(someone, "more", liked[0])
     assert steering.learn(NOW + SECOND) == 1
     theme(MOLECULES, 0, 6, day=TODAY + DAY)
@@ -52,17 +53,17 @@ def test_tomorrows_digest_has_more_of_what_she_wants_more_of(world):
         themes(Digest.objects.get(subscriber=one, day=TODAY + DAY).picks.whole())
         for one in (someone, twin)
     )
-    assert hers == "rrrrr"
-    assert "m" in twins
+    assert hers[:5] == "rrrrr"
+    assert "m" in twins[:5]
 
 
 def test_tomorrows_digest_has_less_of_what_she_wants_less_of(world):
     someone = reader()
     before = themes_of(someone)
-    assert "m" in before
     taught(someone, "less", world["molecules"][0])
-    assert "m" not in themes_of(someone)
-    assert "r" in themes_of(someone)
+    assert themes_of(someone).count("m") < before.count("m")
+    taught(someone, "less", *world["molecules"][1:4])
+    assert themes_of(someone) == "rrrrr"
 
 
 def test_what_is_saved_teaches_like_more(world):
@@ -92,7 +93,8 @@ def test_from_three_papers_on_what_is_like_them_comes_without_a_topic(world):
     _, picks = planning.preview(three, TODAY, NOW)
     assert picks
     assert {pick.basis for pick in picks} == {"learned"}
-    assert picks[0].why.startswith("Like what you chose: ")
+    liked = [f"Like “{paper.title[:40]}" for paper in world["molecules"][:3]]
+    assert picks[0].why.startswith(tuple(liked))
     assert set(themes(picks)) == {"m"}
 
 
@@ -100,7 +102,7 @@ def test_who_likes_papers_of_three_fields_gets_no_filler_from_others():
     past = TODAY - 20 * DAY
     others(day=past)
     others()
-    fitting.fit(NOW)
+    model_store.fit(NOW)
     someone = make.subscriber(interests="medieval monasteries", size=50)
     liked = [
         Paper.objects.filter(day=past, title__startswith=f"On {subject}").first()
@@ -227,7 +229,7 @@ def test_a_ranking_fitted_anew_meanwhile_breaks_nothing(world):
     someone = taught(reader(), "more", *world["roads"][:3])
     Paper.objects.exclude(day=TODAY).exclude(feedback__isnull=False).delete()
     say(someone, "less", world["roads"][0], now=NOW + 5 * SECOND)
-    with once_before('UPDATE "digest_readermodel"', lambda: fitting.fit(NOW)):
+    with once_before('UPDATE "digest_readermodel"', lambda: model_store.fit(NOW)):
         assert steering.learn(NOW + 5 * SECOND) == 1
     assert "r" in themes_of(someone)
     planning.plan(NOW)
@@ -238,7 +240,7 @@ def test_a_ranking_that_knows_none_of_her_words_leaves_her_topics(world):
     someone = taught(reader(), "more", world["roads"][0])
     Paper.objects.all().delete()
     make.paper("Graph neural networks")
-    fitting.fit(NOW)
+    model_store.fit(NOW)
     assert len(picks_of(someone)) == 1
 
 

@@ -100,6 +100,12 @@ def test_both_parts_tell_of_each_paper_with_the_reason(digest):
         authors=["Ada Example", "Bo Example"],
         categories=["cs.LG", "68T05"],
         upvotes=12,
+        comments="Accepted at NeurIPS 2026",
+        hugging_face={
+            "summary": "Their words.",
+            "organization": "Bread & Co",
+            "project_page": "https://example.org/a?b&c",
+        },
     )
     letter = digest(paper)
     for said in (
@@ -107,12 +113,23 @@ def test_both_parts_tell_of_each_paper_with_the_reason(digest):
         "Ada Example, Bo Example",
         "Why: Graph learning: graph, node",
         "We let graphs forget.",
-        "cs.LG · 12 upvotes",
+        "cs.LG · 12 upvotes · accepted at NeurIPS 2026 · Bread & Co",
+        "Project page",
     ):
-        assert said in text_of(letter)
+        assert said in " ".join(text_of(letter).split())
         assert said in shown(letter)
     assert paper.link in text_of(letter)
+    assert "Project page: https://example.org/a?b&c\n" in text_of(letter)
+    assert "Their words" not in shown(letter)
     assert "68T05" not in shown(letter)
+
+
+def test_where_no_sentence_is_short_enough_both_parts_have_the_summary_of_hugging_face(digest):
+    theirs = {"summary": "Graphs < trees."}
+    letter = digest(make.paper("Graphs", "so it goes " * 40, hugging_face=theirs))
+    for part in (text_of(letter), shown(letter)):
+        assert "Summary by Hugging Face: Graphs < trees." in part
+        assert "so it goes" not in part
 
 
 def test_what_is_markup_in_a_title_is_shown_as_text_in_both_parts(digest):

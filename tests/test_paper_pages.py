@@ -6,7 +6,8 @@ import lxml.etree
 import lxml.html
 import pytest
 
-from digest import archive, planning
+from digest import planning
+from digest.indexing import index_store
 from digest.models import Paper, PaperEvent
 from subscriptions import links
 from subscriptions.models import Letter
@@ -32,8 +33,14 @@ def test_the_page_of_a_paper_tells_all_that_is_known_of_it(client):
         github="https://github.com/example/roads",
         journal_ref="Journal of Roads 7",
         doi="10.1000/x?y",
-        comments="12 pages",
+        comments="12 pages. Accepted at NeurIPS 2026",
         version=2,
+        hugging_face={
+            "summary": "Roads <b>are</b> graphs.",
+            "keywords": ["roads", "graphs"],
+            "organization": "Road Lab",
+            "project_page": "https://example.org/roads",
+        },
     )
     PaperEvent.objects.create(paper=paper, kind="revised", note="version 2", at=NOW)
     PaperEvent.objects.create(paper=paper, kind="code", note=paper.github, at=NOW)
@@ -41,11 +48,14 @@ def test_the_page_of_a_paper_tells_all_that_is_known_of_it(client):
     said = " ".join(page.xpath("//main")[0].text_content().split())
     for told in ("Ada Example, Bo Example", "1,234 upvotes", "has a new version: v2", "12 pages"):
         assert told in said
+    assert "Summary by Hugging Face Roads <b>are</b> graphs. Keywords: roads, graphs" in said
+    assert "accepted at NeurIPS 2026 Road Lab" in said
     where = page.xpath("//main//@href")
     assert {
         "https://arxiv.org/abs/2606.04235",
         "https://arxiv.org/pdf/2606.04235",
         "https://github.com/example/roads",
+        "https://example.org/roads",
         "https://doi.org/10.1000/x%3Fy",
         "/topics/arxiv-cs-lg/",
         f"/days/{TODAY}/",
@@ -76,7 +86,7 @@ def test_the_page_of_a_preprint_names_its_field_and_leads_to_its_doi(client, fie
 )
 def test_a_link_to_a_preprint_server_has_its_name(client, identity, url, named):
     paper = make.paper("Graphs of roads", id=identity, url=url)
-    archive.renew(NOW)
+    index_store.renew(NOW)
     page = page_of(client, paper.get_absolute_url())
     link = page.xpath("//main//a[@class='button']")[0]
     assert link.text_content() == (f"Read it at {named}" if named else "Read it")
@@ -96,7 +106,7 @@ def test_others_like_a_paper_stand_beside_it(client):
     paper = make.paper("Graph networks of roads", "Roads are graphs of junctions.")
     other = make.paper("Roads and their graphs", "Junctions of roads.")
     make.paper("Bread", "How to bake it.")
-    archive.renew(NOW)
+    index_store.renew(NOW)
     page = page_of(client, paper.get_absolute_url())
     assert page.xpath("//*[@class='titles']//@href") == [other.get_absolute_url()]
 
@@ -154,7 +164,7 @@ def test_a_topic_shows_its_latest_papers_by_day(client):
     new = make.paper("Graph networks of today")
     make.paper("Graph networks of long ago", day=TODAY - 40 * DAY)
     make.paper("Bread")
-    archive.renew(NOW)
+    index_store.renew(NOW)
     page = page_of(client, "/topics/graph-networks/")
     assert titles(page) == [new.title, old.title]
     assert page.xpath("//*[@class='why']/mark/text()") == ["Graph networks"] * 2
@@ -171,7 +181,7 @@ def test_a_topic_without_papers_or_without_a_model_says_so(client):
     make.topic("Graph networks")
     assert "No papers have been read yet" in client.get("/topics/graph-networks/").content.decode()
     make.paper("Bread")
-    archive.renew(NOW)
+    index_store.renew(NOW)
     assert (
         "No paper of the last two weeks" in client.get("/topics/graph-networks/").content.decode()
     )
@@ -188,7 +198,7 @@ def test_the_feed_of_a_topic_is_atom(client):
     paper = make.paper(
         ODD, "A <b> of networks.", authors=["Ada Example", "Bo"], categories=["cs.LG"], upvotes=3
     )
-    archive.renew(NOW)
+    index_store.renew(NOW)
     feed = feed_of(client, "/topics/graphs/feed/")
     assert texts(feed, "a:title/text()") == ["Graph networks · Paperboy"]
     assert texts(feed, "a:link[@rel='self']/@href") == ["http://127.0.0.1:8000/topics/graphs/feed/"]
@@ -205,7 +215,7 @@ def test_the_feed_of_a_topic_is_atom(client):
 def test_a_new_version_makes_an_entry_new_and_a_vote_does_not(client):
     make.topic("Graph networks")
     paper = make.paper("Graph networks")
-    archive.renew(NOW)
+    index_store.renew(NOW)
     before = client.get("/topics/graph-networks/feed/").content
     Paper.objects.update(upvotes=99)
     PaperEvent.objects.create(paper=paper, kind="code", note="https://example.org", at=NOW)
@@ -219,7 +229,7 @@ def test_no_character_that_anyone_has_written_breaks_a_feed(client):
     make.paper("Graph \x01networks", "On \ufffe graphs.\x0b", authors=["A\x08da"], id="x:1")
     topic = make.topic("Graph networks", description="All \x02 graphs")
     reader = make.subscriber(interests="graph \x1bnetworks")
-    archive.renew(NOW)
+    index_store.renew(NOW)
     planning.plan(NOW)
     Letter.objects.update(state="accepted", ended_at=NOW)
     token = links.token("feed", reader.public_id)

@@ -4,7 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from digest import fitting, planning
+from digest import planning
+from digest.indexing import model_store
 from digest.models import Paper, Pick
 from tests import make
 from tests.make import NOW
@@ -55,7 +56,7 @@ def test_no_papers_at_all_break_nothing():
     make.subscriber(interests="graphs")
     make.subscriber()
     assert planning.plan(NOW).letters == 2
-    assert fitting.current(NOW).n_documents_ == 0
+    assert len(model_store.current(NOW).days_) == 0
 
 
 def test_who_follows_nothing_gets_what_trends_most_upvotes_first():
@@ -98,8 +99,8 @@ def test_a_muted_word_never_appears():
 
 
 def test_papers_older_than_a_week_are_not_new():
-    make.paper("Graphs of old", day=TODAY - timedelta(days=7))
-    make.paper("Graphs of the week", day=TODAY - timedelta(days=6))
+    make.paper("Graphs of old", day=TODAY - timedelta(days=8))
+    make.paper("Graphs of the week", day=TODAY - timedelta(days=7))
     make.subscriber(interests="graphs")
     planning.plan(NOW)
     assert titles(digests()[0]) == ["Graphs of the week"]

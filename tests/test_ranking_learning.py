@@ -1,193 +1,164 @@
-"""What a reader likes and dislikes: what is learned of it, and what it does to her papers."""
+"""What subscribers like and dislike: what is learned of it, and what it does to their papers."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy import sparse
 
-from digest.ranking.explaining import words_behind_weights
-from digest.ranking.learning import (
-    LEAST,
-    RIDGE,
-    WEIGHTS,
-    Learned,
-    learn,
-    learned_scores,
-    vectors_of,
-)
 from digest.ranking.model import TfidfModel
-from digest.ranking.profile import Interest, Profile
-from tests import corpora
-from tests.corpora import EACH, edition_of, follow, library, model, of_subject, papers_of
+from digest.ranking.profile import Profile
+from digest.ranking.relevance_feedback import FEW, MAX_TERMS, Learned, learn, learned_scores
+from tests.corpora import (
+    EVERYTHING,
+    choices_of,
+    follow,
+    library,
+    model,
+    of_subject,
+    paper,
+    papers_of,
+    word,
+    words,
+)
 
-EVERYTHING = Interest("everything", "", categories=("all",))
+BAKING, STARS, OTHER = (
+    [of_subject(subject, 10_000 + n) for n in range(12)] for subject in ("baking", "stars", 7)
+)
+PAPERS = OTHER + STARS + BAKING  # Nothing is for baking but what is learned.
+ARE_BAKING = {*range(24, 36)}
 
 
-def texts(subject, count=6):
-    return [library()[place] for place in list(of_subject(subject))[:count]]
+def liked(count, subject="baking"):
+    return [of_subject(subject, 20_000 + n) for n in range(count)]
 
 
 def ranked(learned=None):
-    """Return the papers of the library in the order of who follows the category of them all."""
-    profile = Profile((EVERYTHING,), (), len(library()), learned)
-    return papers_of(profile, library(), model=model(), categories=[("all",)] * len(library()))
-
-
-def place_of(subject, order):
-    """Return the mean place of a subject's papers, those that are missing at the end."""
-    return np.mean([order.index(p) if p in order else len(library()) for p in of_subject(subject)])
+    """Return all papers in the order of a subscriber who follows the category of them all."""
+    return papers_of(Profile((EVERYTHING,), (), len(PAPERS), learned), PAPERS)
 
 
 def test_what_is_liked_brings_its_like_to_the_front():
-    assert place_of("stars", ranked()) > 30
-    order = ranked(learn(model(), texts("stars")))
-    assert set(order[:EACH]) == set(of_subject("stars"))
+    assert set(ranked()[:12]) != ARE_BAKING
+    assert set(ranked(learn(model(), liked(6)))[:12]) == ARE_BAKING
 
 
-def test_what_is_disliked_is_pushed_back():
-    order = ranked(learn(model(), [], texts("baking")))
-    assert place_of("baking", order) > len(library()) - EACH
-    assert {*range(len(library()))} - {*of_subject("baking")} <= {*order}
+def test_what_is_disliked_goes_and_the_rest_of_the_topic_stays():
+    left = set(ranked(learn(model(), [], liked(6))))
+    assert len(left & ARE_BAKING) < 6
+    assert left >= {*range(24)}
 
 
 def test_likes_and_dislikes_work_together():
-    learned = learn(model(), texts("stars"), texts("baking"))
-    order = ranked(learned)
-    assert set(order[:EACH]) == set(of_subject("stars"))
-    assert place_of("baking", order) > place_of("baking", ranked(learn(model(), texts("stars"))))
+    order = ranked(learn(model(), liked(6, "stars"), liked(6)))
+    assert set(order[:12]) == {*range(12, 24)}
+    assert len(set(order) & ARE_BAKING) < 6
 
 
 def test_what_a_disliked_paper_shares_with_the_liked_ones_is_no_reason_against_it():
-    small = TfidfModel().fit(["bread oven", "bread graph clique", "bread", "rice"])
-    both = learn(small, ["bread oven"], ["bread graph clique"])
-    weights = dict(zip(both.terms, both.weights, strict=True))
-    alone = learn(small, ["bread oven"])
-    liked = dict(zip(alone.terms, alone.weights, strict=True))
-    assert weights["graph"] < 0
-    assert weights["bread"] / weights["oven"] == pytest.approx(liked["bread"] / liked["oven"], 1e-3)
+    learned = learn(model(), [paper("Bread ovens")] * 3, [paper("Bread graphs", "A clique")])
+    weights = dict(zip(learned.terms, learned.weights, strict=True))
+    assert weights["cliqu"] < 0 < weights["bread"]
 
 
-def test_what_she_dislikes_falls_below_the_floor_of_her_topic():
-    papers = [f"tensor {corpora.word(n)}" for n in range(40)]
-    papers += [corpora.words(100 + 2 * n, 2) for n in range(60)]
-    learned = Learned((corpora.word(3), corpora.word(999)), (-0.15, 1.0), 1)
-    fitted = TfidfModel().fit([*papers, corpora.word(999)])
-    profile = follow("tensor", size=40, learned=learned)
-    chosen = papers_of(profile, papers, model=fitted)
-    assert set(chosen) == {*range(40)} - {3}
+def test_from_three_likes_on_papers_come_for_them_alone_and_say_their_words():
+    few, enough = (learn(model(), liked(count)) for count in (2, 3))
+    assert few.floor == np.inf
+    assert choices_of(follow("qqq", learned=few), PAPERS) == []
+    choices = choices_of(follow("qqq", learned=enough), PAPERS)
+    assert len(choices) >= 5
+    assert {one.paper for one in choices} <= ARE_BAKING
+    for one in choices:
+        assert (one.basis, one.topic) == ("learned", "")
+        assert set(" ".join(one.terms).split()) <= set(PAPERS[one.paper].replace(".", "").split())
+        assert one.terms
 
 
-def test_what_many_papers_have_in_common_is_taken_down_as_a_ridge_does():
-    """w = q - V diag(e / (e + λ)) Vᵀ q, beside the latent similarity."""
-    vectors = vectors_of(model(), [learn(model(), texts("baking"))])
-    edition = edition_of(model(), library())
-    profile = model().latent(vectors)[0]
-    kept = RIDGE / (model().explained_ + RIDGE)
-    of_words = (edition.vectors @ vectors.T).toarray().ravel() - edition.latent @ profile
-    ridge = of_words + edition.latent @ (kept * profile)
-    cosine = edition.directions @ profile / np.linalg.norm(profile)
-    for liked, share in ((1, 0.8), (6, 0.3), (600, 0.201)):
-        (scores,) = learned_scores(model(), edition, vectors, np.array([liked]))
-        assert scores == pytest.approx((ridge + share * cosine) / (1 + share), abs=1e-4)
+def test_papers_unlike_what_is_liked_do_not_come_on_a_week_without_any():
+    learned = learn(model(), liked(10))
+    assert papers_of(follow("qqq", learned=learned), OTHER + STARS) == []
 
 
-def test_one_paper_of_another_kind_does_not_lower_the_floor():
-    with_another = learn(model(), [*texts("baking", 12), *texts("stars", 1)])
-    assert with_another.floor > 0.9 * learn(model(), texts("baking", 12)).floor > LEAST * 1.3
+def test_the_floor_is_what_few_old_papers_reach():
+    learned = learn(model(), liked(5))
+    scores = learned_scores(model(), model().background(), [learned])[0]
+    assert 5 <= (scores >= learned.floor).sum() <= 0.01 * len(scores)
 
 
-def test_papers_come_for_what_she_likes_alone_and_say_its_words():
-    profile = follow("galaxy", learned=learn(model(), texts("baking")), size=30)
-    choices = corpora.choices_of(profile, library(), model=model(), seen=of_subject("stars"))
-    learned = [choice for choice in choices if choice.basis == "learned"]
-    assert len(set(of_subject("baking")[6:]) & {choice.paper for choice in learned}) >= 4
-    for choice in learned:
-        assert not choice.topic
-        assert choice.terms
-        assert set(" ".join(choice.terms).split()) <= set(library()[choice.paper].split())
+def test_one_paper_of_another_kind_hardly_lowers_the_floor():
+    with_another = learn(model(), liked(11) + liked(1, "stars"))
+    assert with_another.floor > 0.8 * learn(model(), liked(12)).floor
 
 
-def test_what_a_reader_likes_is_said_as_the_paper_says_it():
-    papers = ["the crust of bread", "bread and its crust", "bread has yeast, and a crust"]
-    edition = edition_of(model(), papers)
-    weights = np.zeros((3, len(model().terms_)))
-    weights[:, model().columns(["bread", "crust"])] = [2, 1]
-    said = words_behind_weights(model(), edition, sparse.csr_matrix(weights), np.arange(3))
-    assert said == [("crust bread",), ("bread crust",), ("bread", "crust")]
-
-
-def test_two_likes_bring_nothing_on_their_own_account():
-    two = learn(model(), texts("baking", 2))
-    assert two.floor == np.inf
-    assert learn(model(), texts("baking", 3)).floor < 1
-    chosen = corpora.choices_of(follow("galaxy", learned=two), library(), model=model())
-    assert {choice.basis for choice in chosen} == {"topic"}
-
-
-def test_a_like_of_her_likes_reaches_the_floor_and_a_stranger_does_not():
-    learned = learn(model(), texts("baking", 10))
-    profile = follow("qqq", size=120, learned=learned)
-    chosen = papers_of(profile, library(), model=model(), seen=of_subject("baking")[:10])
-    assert set(of_subject("baking")[10:]) & set(chosen)
-    assert set(chosen) <= set(of_subject("baking"))
+def test_the_common_is_taken_down_the_more_the_more_papers_are_liked():
+    """By n / (n + FEW): that is half of it at three papers, and nearly all at a thousand."""
+    one = learn(model(), liked(5))
+    papers = model().read(BAKING)
+    bare = {n: replace(one, liked=n) for n in (1, FEW, 1_000)}
+    shares = {n: 0.2 + 0.6 / n for n in bare}
+    raw = {n: learned_scores(model(), papers, [bare[n]])[0] * (1 + shares[n]) for n in bare}
+    cosine = (raw[1] - raw[FEW]).mean()
+    assert raw[1].mean() > raw[FEW].mean() > raw[1_000].mean()
+    assert cosine > 0
 
 
 def test_a_removed_term_is_out_of_weights_and_reasons():
     removed = {"bread", "flour"}
-    whole, without = learn(model(), texts("baking")), learn(model(), texts("baking"), (), removed)
-    assert set(whole.terms) - set(without.terms) == removed
+    whole, without = (learn(model(), liked(6), (), some) for some in ((), removed))
+    assert removed <= set(whole.terms)
+    assert not removed & set(without.terms)
     assert np.linalg.norm(without.weights) == pytest.approx(1, abs=1e-3)
-    choices = corpora.choices_of(follow("qqq", learned=without, size=30), library(), model=model())
+    choices = choices_of(follow("qqq", learned=without), PAPERS)
     assert choices
-    assert not any(removed & set(choice.terms) for choice in choices)
+    assert not any(removed & set(" ".join(one.terms).split()) for one in choices)
+
+
+def test_fillers_of_abstracts_are_not_learned():
+    """A word that abstracts say often and titles never is no subject."""
+    texts = [f"{text} roughly obtain" if n % 9 == 0 else text for n, text in enumerate(library())]
+    fitted = TfidfModel().fit(texts)
+    learned = learn(fitted, [f"{text} roughly obtain" for text in liked(5)])
+    assert "bread" in learned.terms
+    assert not {"rough", "obtain"} & set(learned.terms)
 
 
 def test_the_heaviest_terms_are_kept_and_no_more():
-    liked = [" ".join([corpora.word(n), corpora.words(500, 400)]) for n in range(4)]
-    wide = TfidfModel().fit([*liked, *library()])
-    learned = learn(wide, [f"{liked[0]} {'bread ' * 50}", *texts("baking", 1)])
-    assert len(learned.terms) == len(learned.weights) == WEIGHTS == 300
-    assert "bread" in learned.terms
+    texts = [f"{words(10 * n, 40)}\n{words(10 * n, 40)}" for n in range(60)] * 2
+    learned = learn(TfidfModel().fit(texts), texts)
+    assert len(learned.terms) == len(learned.weights) == MAX_TERMS
 
 
-def test_the_terms_are_told_without_the_rarest_first():
-    """The rarest weighs the most, and says the least of what she likes."""
-    liked = [f"bread oven {corpora.word(n)}" for n in range(3)]
-    fitted = TfidfModel().fit(liked + ["bread", "oven", "the bread oven"] * 3)
-    learned = learn(fitted, liked)
-    assert learned.terms[:2] == ("bread", "oven")
-    assert max(learned.weights) not in learned.weights[:2]
-
-
-def test_who_said_nothing_has_learned_nothing():
-    for learned in (learn(model(), []), learn(model(), ["qqq"], [""])):
-        assert learned.terms == ()
-        profile = follow("bread, galaxy", learned=learned)
-        assert papers_of(profile, library(), model=model()) == papers_of(
-            follow("bread, galaxy"), library(), model=model()
-        )
+@pytest.mark.parametrize(("some", "others"), [([], []), (["qqq"], [""]), (["", "the of"], [])])
+def test_who_said_nothing_has_learned_nothing(some, others):
+    learned = learn(model(), some, others)
+    assert learned.terms == ()
+    assert papers_of(follow("bread oven", learned=learned), PAPERS) == papers_of(
+        follow("bread oven"), PAPERS
+    )
 
 
 def test_muted_is_muted_however_much_it_is_liked():
-    learned = learn(model(), texts("baking", 10))
-    profile = follow("galaxy", mutes=["bread", "dough"], size=120, learned=learned)
-    chosen = papers_of(profile, library(), model=model())
-    assert not any({"bread", "dough"} & set(library()[place].split()) for place in chosen)
-    assert set(of_subject("baking")) & set(chosen)
+    learned = learn(model(), liked(10))
+    chosen = papers_of(follow("galaxy", mutes=["bread", "dough"], learned=learned), PAPERS)
+    assert set(chosen) & ARE_BAKING
+    assert not any({"bread", "dough"} & set(PAPERS[n].lower().split()) for n in chosen)
 
 
-def test_papers_with_nothing_in_common_with_what_she_likes_do_not_come():
-    papers = ["bread oven", "galaxy quasar", "qubit photon", "auction bidder", "rainfall drought"]
-    learned = learn(TfidfModel().fit(papers), papers[:3])
-    chosen = corpora.choices_of(follow("qqq", learned=learned), papers, seen=range(3))
-    assert chosen == []
+def test_what_is_liked_comes_first_among_the_papers_of_a_topic():
+    papers = [paper(f"Bread oven {word(n)}", f"Bread {word(n)}") for n in range(30)]
+    learned = learn(model(), [papers[29]])
+    assert papers_of(follow("bread oven", size=9, learned=learned), papers)[0] == 29
 
 
-def test_what_she_likes_comes_first_however_many_papers_her_topic_has():
-    papers = [f"tensor {corpora.word(n)}" for n in range(40)]
-    papers += [corpora.words(100 + 2 * n, 2) for n in range(60)]
-    ages = range(len(papers))
-    learned = learn(TfidfModel().fit(papers), [corpora.word(39)])
-    assert papers_of(follow("tensor", size=40), papers, ages=ages)[-1] == 39
-    for size in (1, 40):
-        profile = follow("tensor", size=size, learned=learned)
-        assert papers_of(profile, papers, ages=ages)[0] == 39
+def test_words_of_an_older_model_that_this_one_does_not_know_do_no_harm():
+    learned = Learned(("hyperkahl", "bread", "oven", "flour"), (0.9, 0.5, 0.5, 0.4), 5, 0.1)
+    choices = choices_of(follow("qqq", learned=learned), PAPERS)
+    assert {one.paper for one in choices} <= ARE_BAKING
+    assert choices
+
+
+def test_a_large_library_counts_as_ten_likes():
+    learned = learn(model(), liked(5), library=liked(200, "stars"))
+    weights = dict(zip(learned.terms, learned.weights, strict=True))
+    heaviest = max(learned.weights)
+    assert max(weights.get(term, 0) for term in ("bread", "oven", "flour")) > heaviest / 4
+    assert learned.liked == 205

@@ -1,4 +1,4 @@
-"""Text becomes terms, and terms become the reader's own words again."""
+"""Text becomes terms, and terms become the subscriber's own words again."""
 
 import sys
 import time
@@ -6,11 +6,10 @@ from functools import partial
 
 import pytest
 import Stemmer
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from digest.ranking import text
-from digest.ranking.query import queries
 from tests import corpora
 from tests.threads import at_once
 
@@ -76,7 +75,7 @@ def test_two_ways_to_write_it_are_the_same_terms(one, other):
     ("said", "terms"),
     [
         ("k-means", ["kmean", "mean"]),
-        ("in-context learning", ["incontext", "learn", "context"]),
+        ("in-context learning", ["context", "learn"]),
         ("U-Net", ["unet", "net"]),
         ("GPT-4", ["gpt", "gpt4"]),
         ("COVID-19", ["covid", "covid19"]),
@@ -141,36 +140,8 @@ def test_terms_come_in_order_and_as_often_as_they_are_said():
         ("graphs and a graph", "graph", "graphs"),
     ],
 )
-def test_a_term_is_said_in_the_readers_own_words(said, term, word):
+def test_a_term_is_told_as_the_subscriber_wrote_it(said, term, word):
     assert text.as_written(said)[term] == word
-
-
-@pytest.mark.parametrize(
-    "same",
-    [
-        "network networks",
-        "class classes",
-        "bias biases",
-        "analysis analyses",
-        "LLM LLMs",
-        "tumour tumors",
-        "modelling modeling",
-        "pre-training pretraining",
-        "Schr\u00f6dinger Schrodinger",
-    ],
-)
-def test_number_and_spelling_leave_a_word_what_it_is(same):
-    one, other = (text.forms(text.words(word)) for word in same.split())
-    assert one == other != []
-
-
-@pytest.mark.parametrize(
-    "different",
-    ["conformal conformation", "generative generation", "university universe", "model modeling"],
-)
-def test_words_of_one_stem_are_told_apart(different):
-    one, other = (text.forms([word]) for word in different.split())
-    assert one != other
 
 
 LETTERS = st.sampled_from(
@@ -184,25 +155,6 @@ def test_every_term_of_any_text_maps_back_to_a_word(said):
     written = text.as_written(said)
     assert set(text.terms(said)) <= set(written)
     assert all(written.values())
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.lists(LETTERS, max_size=25).map("".join))
-@example("V-JEPA2")
-@example("V-JEPA-2")
-def test_every_term_of_any_text_has_a_form(said):
-    words = text.words(said)
-    assert len(text.stems(words)) == len(text.forms(words))
-    assert all(text.forms(words))
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.lists(LETTERS, max_size=25).map("".join))
-@example("V-JEPA2")
-@example("V-JEPA-2")
-def test_every_term_of_any_query_maps_back_to_a_word(said):
-    for query in queries(said):
-        assert set(query.terms) <= set(text.as_written(query.text))
 
 
 HOSTILE = [*'aAéα1-\\${}",_~“ \n\u0301ﷺ']

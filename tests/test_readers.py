@@ -239,7 +239,7 @@ def test_groups_and_papers_are_headings(composed, show):
     headings = [(node.level, node.name) for node in nodes if node.role == "heading"]
     assert headings == [
         (1, "Monday, 1\u00a0June"),
-        (2, "A second chance"),
+        (2, "You may have missed"),
         (3, "1. A second look"),
         (2, "For you"),
         (3, "2. Graphs"),

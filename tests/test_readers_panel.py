@@ -9,7 +9,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from digest import fitting, planning
+from digest import planning
+from digest.indexing import model_store
 from subscriptions import links, signup
 from subscriptions.admin import acts
 from subscriptions.models import Letter, Subscriber, Topic
@@ -228,7 +229,7 @@ def preview_of(panel, reader):
 def test_the_preview_of_a_digest_writes_nothing_and_acts_for_nobody(panel, fields):
     make.paper("Sparse attention for <long> documents")
     reader = make.subscriber(interests="sparse attention", **fields)
-    fitting.fit(NOW)
+    model_store.fit(NOW)
     before = everything()
     answer = preview_of(panel, reader)
     assert "Sparse attention for &lt;long&gt; documents" in answer.text
@@ -251,7 +252,7 @@ def test_the_preview_says_why_there_is_none(panel):
     make.paper("Bread")
     reader = make.subscriber(interests="graphs")
     assert "There is no model yet." in preview_of(panel, reader).text
-    fitting.fit(NOW)
+    model_store.fit(NOW)
     assert preview_of(panel, reader).text == "Today's digest has no papers."
 
 

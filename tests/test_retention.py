@@ -277,6 +277,7 @@ STAYS = {
     "subscriptions.Topic": "curated ones by hand; a reader's own go with her",
     "subscriptions.TopicPreference": "goes with its reader",
     "digest.Paper": "for ever: what was sent is shown, and known not to be new",
+    "digest.PaperEmbedding": "one for each paper at most",
     "digest.PaperEvent": "for ever: a handful for each paper, part of what is known of it",
     "digest.Turn": "a row for each source and each lease",
     "digest.Pulse": "a row for each thing that should happen again and again, and for each key",

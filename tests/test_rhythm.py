@@ -11,7 +11,8 @@ from django.test.utils import CaptureQueriesContext
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digest import editions, planning, promises
+from digest import planning, promises
+from digest.indexing import candidates
 from digest.models import Digest, Pick
 from subscriptions import changing, links, moving, schedule, signup
 from subscriptions.models import Letter, Subscriber
@@ -160,20 +161,21 @@ def test_who_is_not_due_for_weeks_is_found_unless_she_pauses():
 
 @pytest.mark.parametrize(
     ("gap", "days"),
-    [(None, 7), (-1, 7), (1, 7), (6, 7), (7, 14), (13, 14), (14, 30), (29, 30), (400, 30)],
+    [(None, 0), (-1, 7), (1, 7), (7, 7), (8, 14), (14, 14), (15, 30), (30, 30), (400, 30)],
 )
 def test_few_lengths_of_time_hold_all_that_came_since_her_last_digest(settings, gap, days):
-    last = None if gap is None else TODAY - gap * DAY
-    assert editions.days_back(TODAY, last) == days
+    new = None if gap is None else at(TODAY - gap * DAY, 7)
+    assert candidates.days_back(TODAY, new) == days
     settings.NEW_DAYS = 45  # Then nothing is longer.
-    assert editions.days_back(TODAY, last) == 45
+    assert candidates.days_back(TODAY, new) == (days and 45)
 
 
 def test_a_weekly_reader_loses_no_paper_of_the_week():
     """Also those of her last digest's own day, which came in after it had left."""
     one = reader(weekdays=MONDAYS, next_due_at=at(TODAY, 7), size=50)
     had(one, TODAY - 7 * DAY)
-    papers = [make.paper(f"Graph networks {n}", day=TODAY - n * DAY).pk for n in range(16)]
+    days = [TODAY - n * DAY for n in range(16)]
+    papers = [make.paper(f"Graphs {n.day}", day=n, came_in_at=at(n, 8)).pk for n in days]
     planning.plan(at(TODAY, 7))
     picked = set(Pick.objects.values_list("paper", flat=True))
     assert set(papers[:8]) <= picked
@@ -229,7 +231,8 @@ def test_who_pauses_before_her_first_digest_has_left_loses_no_paper_either(moves
     if moves:
         move(one, TODAY - DAY)
     paper = make.paper("Graph networks in the gap", day=TODAY - 10 * DAY)
-    older = make.paper("Graph networks of before", day=TODAY - 21 * DAY)
+    before = TODAY - 21 * DAY
+    older = make.paper("Graph networks of before", day=before, came_in_at=at(before, 8))
     live(TODAY, 1)
     digest = Digest.objects.get(day=TODAY)
     assert digest.since is None  # She had none that it could be compared with.
@@ -243,7 +246,7 @@ def test_who_pauses_before_her_first_digest_has_left_loses_no_paper_either(moves
         ("missed", "its day ended first", TODAY - 3 * DAY),
         ("failed", "refused: 550", TODAY - 3 * DAY),
         ("skipped", "paused", TODAY - 3 * DAY),
-        ("failed", "unknown: the mail server never answered", None),
+        ("failed", "unknown: the mail server never answered", TODAY - 3 * DAY),
         ("accepted", "", None),
     ],
 )
@@ -326,26 +329,26 @@ def test_who_leaves_begins_anew_by_a_sign_up_and_by_nothing_else(acts, since):
     for number, act in enumerate(acts):
         act(one, TODAY - (len(acts) - number) * DAY)
     live(TODAY, 2)
-    first = one.digests.ranked().filter(day__gt=TODAY - 20 * DAY).earliest("day")
+    first = one.digests.completed().filter(day__gt=TODAY - 20 * DAY).earliest("day")
     assert (first.since, first.picks.count()) == (since, 0 if since is None else 1)
 
 
 def test_readers_with_gaps_of_all_lengths_are_planned_together_and_share_editions(monkeypatch):
-    made, make_issue = [], editions._make
+    made, make_window = [], candidates._make
     monkeypatch.setattr(
-        editions,
-        "_make",
-        lambda day, days, *rest: made.append(days) or make_issue(day, days, *rest),
+        candidates, "_make", lambda *told: made.append(told[2]) or make_window(*told)
     )
     for number in range(40):
-        make.paper(f"Graph networks {number}", day=TODAY - number * DAY)
+        day = TODAY - number * DAY
+        make.paper(f"Graph networks {number}", day=day, came_in_at=at(day, 8))
     for gap in range(1, 36):
         had(reader(interests="graph networks", size=50), TODAY - gap * DAY)
     assert planning.plan(NOW).letters == 35
     assert [made.count(days) for days in (7, 14, 30)] == [1, 1, 1]
-    assert not {"new of 14 days", "new of 30 days"} & editions._last.keys()  # Let go.
-    counts = dict(Pick.objects.values_list("subscriber_id").annotate(n=Count("pk")))
-    assert set(counts.values()) == {7, 14, 30}
+    assert not {"arrived in 14 days", "arrived in 30 days"} & candidates._last.keys()  # Let go.
+    new = Pick.objects.filter(group="new")
+    counts = dict(new.values_list("subscriber_id").annotate(n=Count("pk")))
+    assert set(counts.values()) == {min(gap + 1, 31) for gap in range(1, 36)}
 
 
 def test_a_second_chance_is_none_where_it_is_still_new():

@@ -15,7 +15,8 @@ from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 from django.utils import timezone
 
-from digest import archive, samples, storing
+from digest import samples, storing
+from digest.indexing import index_store
 from digest.models import ArchiveFile, FittedModel, Observation, Paper, PaperEvent
 from digest.sources.records import Record
 from tests.make import NOW
@@ -77,6 +78,17 @@ def test_what_a_later_record_does_not_know_is_kept():
     assert paper.changed_at == later
     assert (paper.title, paper.abstract, paper.authors) == ("New title", "Abstract", ["A. One"])
     assert (paper.day, paper.day_is_estimate) == (date(2025, 6, 7), False)
+
+
+def test_what_hugging_face_says_is_kept_when_another_source_tells_of_the_paper():
+    said = {"summary": "It rises.", "keywords": ["rye"]}
+    for first, second in ((said, None), (None, said)):
+        records = (
+            Record("2606.00001", "Bread", hugging_face=first),
+            Record("2606.00002", "Rye", hugging_face=second),
+        )
+        storing.store(records, now=NOW)
+    assert [paper.hugging_face for paper in Paper.objects.order_by("pk")] == [said, said]
 
 
 def test_a_withdrawn_paper_that_comes_back_as_a_new_version_is_withdrawn_no_more():
@@ -212,7 +224,7 @@ def test_a_file_that_tells_nothing_new_leaves_the_ranking_as_it_is(tmp_path, cap
     assert list(FittedModel.objects.values()) == fitted
     fit, *told = [line for line in capsys.readouterr().out.splitlines() if "anking" in line]
     assert fit == "Fitting the ranking …"
-    assert told == ["Ranking fitted on 2 papers, 2 terms."] * 2
+    assert told == ["Ranking fitted on 2 papers, 1 term."] * 2
     call_command("import_papers", lines(tmp_path / "new.jsonl", {"title": "Butter"}))
     assert FittedModel.objects.first().documents == 3
 
@@ -225,7 +237,7 @@ def test_what_an_import_stored_that_was_cut_off_is_fitted_by_the_next(tmp_path):
     assert FittedModel.objects.first().documents == 3
     default_storage.delete(ArchiveFile.objects.first().name)
     call_command("import_papers", path)
-    assert archive.is_current()
+    assert index_store.is_current()
 
 
 def test_a_file_without_a_paper_in_it_is_no_success(tmp_path):

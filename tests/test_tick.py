@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from django.core.management import CommandError, call_command
 
-from digest import fitting
+from digest.indexing import model_store
 from digest.models import Digest
 from subscriptions.models import Letter
 from subscriptions.post import office, sending
@@ -61,7 +61,7 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(outbox, capsys):
     call_command("tick", now=NOW, dry_run=True)
     assert "2 subscribers are due: 1 digest would be planned, 1 would" in capsys.readouterr().out
     assert not Digest.objects.exists()
-    assert not fitting.FittedModel.objects.exists()
+    assert not model_store.FittedModel.objects.exists()
     assert outbox() == []
 
 

@@ -7,7 +7,8 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 
-from digest import fitting, home_page
+from digest import home_page
+from digest.indexing import model_store
 from digest.models import FittedModel
 from subscriptions.models import Topic
 from tests import make
@@ -43,7 +44,7 @@ def papers():
         make.paper(f"Sparse attention {n}", "Of attention.", categories=["cs.LG"])
     make.paper("Bread and butter", "Of bread.", categories=["cs.CL"])
     make.paper("Old bread", day=NOW.date() - timedelta(days=60))
-    fitting.fit(NOW)
+    model_store.fit(NOW)
 
 
 def change_page(topic):

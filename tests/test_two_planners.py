@@ -6,7 +6,8 @@ import uuid
 import pytest
 from django.db.models.functions import Now
 
-from digest import fitting, planning
+from digest import planning
+from digest.indexing import model_store
 from digest.leases import Lease
 from digest.models import Digest, Pick, Turn
 from subscriptions.models import Letter, Subscriber
@@ -78,7 +79,7 @@ def test_a_planner_on_another_connection_returns_at_once_while_one_is_ranking(mo
     make.paper("Graph networks")
     for _ in range(5):
         reader(interests="graph networks")
-    fitting.fit(NOW)
+    model_store.fit(NOW)
     ranks, is_done = threading.Event(), threading.Event()
     propose = planning.propose
 
@@ -108,7 +109,7 @@ def test_two_who_ranked_the_same_write_every_day_once():
     """As where a planner slept through the end of its lease: nothing hangs on it."""
     make.paper("Graph networks")
     readers = [reader(interests="graph networks") for _ in range(30)]
-    fitting.fit(NOW)
+    model_store.fit(NOW)
 
     have_ranked = threading.Barrier(2)
 

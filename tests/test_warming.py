@@ -4,7 +4,8 @@ import pytest
 from django.db import OperationalError
 from django.http import QueryDict
 
-from digest import archive, home_page, rehearsal, starter, warming
+from digest import home_page, rehearsal, starter, warming
+from digest.indexing import index_store
 from digest.models import FittedModel
 from subscriptions.forms import WishesForm
 from tests import make
@@ -21,22 +22,22 @@ def papers():
 
 
 def test_the_first_visitor_waits_for_nothing_that_could_have_been_ready(papers, monkeypatch):
-    archive.renew(NOW)
+    index_store.renew(NOW)
     made = warming.warm()
-    monkeypatch.setattr(archive, "load", None)
-    assert rehearsal.last_issues(NOW) is made
+    monkeypatch.setattr(index_store, "load", None)
+    assert rehearsal.last_window(NOW) is made
     part = home_page.part_for(WishesForm(QueryDict("interests=robots")), NOW)
     assert "Robots that grasp" in part
 
 
 def test_what_is_ready_is_made_once_and_made_anew_for_new_papers(papers, monkeypatch):
-    archive.renew(NOW)
+    index_store.renew(NOW)
     made, tried = warming.warm(), []
-    monkeypatch.setattr("digest.searching.find", tried.append)
+    monkeypatch.setattr("digest.search_page.find", tried.append)
     assert warming.warm(made) is made
     assert tried == []
     make.paper("Robots that walk", "A robot walks.")
-    archive.write(NOW)
+    index_store.write(NOW)
     assert warming.warm(made) is not made
     assert len(tried) == 1
 
@@ -52,7 +53,7 @@ def test_nothing_that_breaks_here_reaches_anyone(papers, monkeypatch, caplog, er
     def broken(now):
         raise error
 
-    archive.renew(NOW)
-    monkeypatch.setattr(rehearsal, "last_issues", broken)
+    index_store.renew(NOW)
+    monkeypatch.setattr(rehearsal, "last_window", broken)
     assert warming.warm() is None
     assert ("can't be made ready" in caplog.text) is said

@@ -24,6 +24,31 @@ def test_a_letter_says_where_a_paper_is_from_in_a_word(identity, url, said):
     assert wording.origin(Paper(id=identity, url=url)) == said
 
 
+#: Comments of authors, with the venue in braces.
+ACCEPTED = (
+    "Accepted at {NeurIPS 2025}|10 pages, 5 figures. To appear in {ICML 2025}.|8 pages, {ICRA 2026}"
+    "|Accepted to {Findings of EMNLP 2025}; code at https://a.b|{CVPR 2025 (Oral)}"
+    "|accepted as a conference paper at {ICLR 2026}, 9 pages|Accepted by {AAAI 2026} as an oral"
+    "|Accepted for publication in {Physical Review D}|Accepted, {ICML 2025 Spotlight}"
+    "|Published in the {Journal of Bread and Rye} (JBR), 2025"
+)
+IN_DOUBT = (
+    "|12 pages, 3 figures|ICLR 2026 submission|Submitted to NeurIPS 2025|Under review at ICLR 2026"
+    "|Not accepted at ICML 2025|Accepted with minor revisions at JMLR|Accepted in March 2025"
+    "|Extended version of a paper accepted at ICML 2025|Previous version accepted at ICML 2025"
+    "|To appear in 2026|Accepted for publication|Accepted for Oral presentation|MSC 2020: 68T07"
+    "|Accepted to the main conference|Accepted by Phys. Rev. D|Accepted to Astrophys. J."
+    "|We thank ICML 2025 and all others"
+)
+
+
+@pytest.mark.parametrize("comments", [*ACCEPTED.split("|"), *IN_DOUBT.split("|")])
+def test_a_paper_is_accepted_where_its_authors_say_so_and_nowhere_in_doubt(comments):
+    _, _, venue = comments.rstrip("}").partition("{")
+    said = Paper(comments=comments.replace("{", "").replace("}", "")).venue()
+    assert said == (f"accepted at {venue.partition('}')[0]}" if venue else "")
+
+
 @pytest.mark.parametrize(
     ("had", "said"),
     [

@@ -65,50 +65,52 @@ def told(sent: QueryDict | None, saved: Topic | None) -> dict:
 
 
 def _matched(topic, saved):
-    from digest.editions import BACK, issues_until  # The model, which only pages that rank pay.
-    from digest.fitting import NotFitted
+    # The model, which only pages that rank pay.
+    from digest.indexing.candidates import announced
+    from digest.indexing.model_store import NotFitted, in_use
 
     try:
         with home_page.turn():
-            # The days that the site's previews look at, too: their papers are read once.
-            issue = issues_until(schedule.local_day(timezone.now(), UTC), BACK)[-1]
-            return _looked(issue, topic, saved)
+            window = announced(in_use(), schedule.local_day(timezone.now(), UTC))
+            return _looked(window, topic, saved)
     except home_page.Busy:
         return {"refused": ["Many are looking in this moment. Please try again."]}
     except NotFitted:
         return {"refused": ["No model has been fitted yet. The first harvest or import makes one."]}
 
 
-def _looked(issue, topic, saved):
+def _looked(window, topic, saved):
     from digest.profiles import interest_of
-    from digest.ranking.choice import matches
-    from digest.ranking.finding import find
-    from digest.ranking.query import operators, queries
-    from digest.ranking.tuning import Tuning
+    from digest.ranking.parameters import Parameters
+    from digest.ranking.query import queries
+    from digest.ranking.retrieval import find
+    from digest.ranking.selection import matches
+    from digest.wording import operators
 
-    tuning, interest = Tuning.of(settings.RANKING), interest_of(topic)
-    choices = matches(issue.model, issue.edition, interest, SHOWN, tuning)
+    parameters, interest = Parameters.of(settings.RANKING), interest_of(topic)
+    ids = window.papers.ids
+    choices = matches(window.model, window.papers, interest, SHOWN, parameters)
     interests = [interest, interest_of(saved)] if saved else [interest]
     found, *before = (
-        [issue.ids[paper] for paper in one.papers]
-        for one in find(issue.model, issue.edition, interests, tuning)
+        [ids[paper] for paper in one.papers[one.margins >= 0]]
+        for one in find(window.model, window.papers, interests, parameters)
     )
     return {
-        "table": _table(issue, choices),
+        "table": _table(ids, choices),
         "count": len(found),
         "is_wordless": bool(interest.query.strip()) and not queries(interest.query),
         "unobeyed": operators(interest.query),
-        "considered": len(issue.ids),
+        "considered": len(ids),
         "days": settings.NEW_DAYS,
         "change": _change(found, before[0]) if before else None,
     }
 
 
-def _table(issue, choices):
-    papers = Paper.objects.in_bulk([issue.ids[choice.paper] for choice in choices])
+def _table(ids, choices):
+    papers = Paper.objects.in_bulk([ids[choice.paper] for choice in choices])
     rows = []
     for choice in choices:
-        if (paper := papers.get(issue.ids[choice.paper])) is None:  # Gone meanwhile.
+        if (paper := papers.get(ids[choice.paper])) is None:  # Gone meanwhile.
             continue
         day = {"content": date_format(paper.day), "class": "whitespace-nowrap"}
         why = ", ".join(choice.terms) or "its categories"

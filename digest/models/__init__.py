@@ -4,7 +4,13 @@ from digest.models.digests import NOTHING_TO_SAY, Digest, Pick
 from digest.models.files import ArchiveFile, FittedModel
 from digest.models.harvests import Coverage, Harvest, Response, Turn
 from digest.models.learning import Feedback, LibraryPaper, LibraryUpload, ReaderModel
-from digest.models.papers import Observation, Paper, PaperEvent, days_of_new, number_of
+from digest.models.papers import (
+    Observation,
+    Paper,
+    PaperEmbedding,
+    PaperEvent,
+    number_of,
+)
 from digest.models.watching import Alarm, Pulse, Tally
 
 __all__ = [
@@ -20,6 +26,7 @@ __all__ = [
     "LibraryUpload",
     "Observation",
     "Paper",
+    "PaperEmbedding",
     "PaperEvent",
     "Pick",
     "Pulse",
@@ -27,6 +34,5 @@ __all__ = [
     "Response",
     "Tally",
     "Turn",
-    "days_of_new",
     "number_of",
 ]

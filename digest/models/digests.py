@@ -18,12 +18,10 @@ class DigestQuerySet(models.QuerySet):
         """Those whose subscriber heard something of that day, or knows that it was quiet."""
         return self.exclude(letter__state=Letter.State.MISSED)
 
-    def ranked(self):
-        """Those for which papers were chosen and not given back: the next one begins after them."""
+    def completed(self):
+        """Those that were accepted or had nothing to send: what was new then is new no more."""
         quiet = Q(letter__state=Letter.State.SKIPPED, letter__reason=NOTHING_TO_SAY)
-        unknown = Q(letter__state=Letter.State.FAILED, letter__reason__startswith=Letter.UNKNOWN)
-        left = Q(letter__state__in=[*Letter.OPEN, Letter.State.ACCEPTED])
-        return self.filter(left | quiet | unknown)
+        return self.filter(quiet | Q(letter__state=Letter.State.ACCEPTED))
 
 
 class Digest(models.Model):
@@ -100,6 +98,11 @@ class Pick(models.Model):
         NEW = "new", "new in its field"
         SECOND = "second", "a second chance"
 
+    class Group(models.TextChoices):
+        NEW = "new", "new"
+        MISSED = "missed", "you may have missed"
+        NEAR = "near", "close to your interests"
+
     digest = models.ForeignKey(Digest, on_delete=models.CASCADE, related_name="picks")
     subscriber = models.ForeignKey(Subscriber, on_delete=models.CASCADE, related_name="picks")
     paper = models.ForeignKey(Paper, on_delete=models.CASCADE, related_name="picks")
@@ -113,6 +116,9 @@ class Pick(models.Model):
     basis = models.CharField(max_length=8, choices=Basis)
     topic_name = models.CharField(max_length=200, blank=True)
     terms = models.JSONField(default=list, blank=True, help_text="The words that weighed most.")
+    group = models.CharField(
+        max_length=6, choices=Group, blank=True, db_default="", help_text="New where none is given."
+    )
 
     objects = PickQuerySet.as_manager()
 
@@ -142,6 +148,12 @@ class Pick(models.Model):
         return [relative.paper for relative in self.relatives.all()]
 
     @property
+    def heading(self):
+        """Return what stands over its group, nothing over new papers."""
+        group = wording.group(self.basis, self.group)
+        return wording.heading(group) if group in ("missed", "near") else ""
+
+    @property
     def why(self):
         """Return the reason as it is said to the reader."""
         return wording.why(*self.reason)
@@ -151,4 +163,4 @@ class Pick(models.Model):
         """Return what the reason is made of, by wording.why."""
         areas = self.paper.fields[:1] if self.basis == self.Basis.NEW else []
         votes = self.paper.upvotes or 0
-        return self.basis, self.topic_name, tuple(self.terms), votes, "".join(areas)
+        return self.basis, self.topic_name, tuple(self.terms), votes, "".join(areas), self.group

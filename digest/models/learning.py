@@ -87,7 +87,7 @@ class ReaderModelQuerySet(models.QuerySet):
 class ReaderModel(models.Model):
     """What one reader's more, less and saved teach the ranking: words with weights.
 
-    See digest.ranking.learning. Fitted apart from the minute in which her digest is planned.
+    See digest.ranking.relevance_feedback. Fitted apart from the planning of digests.
     """
 
     FRESH = timedelta(days=14)  # The corpus moves on, and the weights of words with it.

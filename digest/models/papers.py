@@ -42,24 +42,14 @@ def _address_of_papers():
     return reverse("paper", args=["-"]).removesuffix("-/")
 
 
-def days_of_new(first, last):
-    """Return the first and the last day of papers that are new on one of these days."""
-    return first - timedelta(days=settings.NEW_DAYS - 1), last + timedelta(days=1)
-
-
 class PaperQuerySet(models.QuerySet):
-    def new_on(self, day, days=None):
-        """Those that are new on this day: of the last NEW_DAYS days, or of so many, and none of
-        after tomorrow.
+    def new_on(self, day, back=0):
+        """Those dated within NEW_DAYS of this day, or of one of the days `back`.
 
         Tomorrow's are in, because the day has begun already somewhere.
         """
-        more = (days or settings.NEW_DAYS) - settings.NEW_DAYS
-        return self.new_between(day - timedelta(days=more), day)
-
-    def new_between(self, first, last):
-        """Those that are new on one of these days."""
-        return self.filter(day__range=days_of_new(first, last))
+        first = day - timedelta(days=settings.NEW_DAYS + back)
+        return self.filter(day__range=(first, day + timedelta(days=1)))
 
     def with_stars(self):
         """Those with the stars that their code had when last looked at."""
@@ -89,11 +79,18 @@ class Paper(models.Model):
     doi = models.CharField("DOI", max_length=300, blank=True)
     license = models.CharField(max_length=300, blank=True)
     github = models.URLField("code", max_length=500, blank=True)
+    #: Its `summary`, `keywords`, `organization` and `project_page` there, those that are known.
+    hugging_face = models.JSONField("from Hugging Face", null=True, blank=True)
     is_sample = models.BooleanField("sample", default=False)
+    came_in_at = models.DateTimeField(
+        null=True, blank=True, help_text="When planning first saw it. Until then it is new to all."
+    )
     changed_at = models.DateTimeField(db_index=True)
 
     #: Of its code, when last looked at. It is kept as an observation, and set by who shows it.
     stars = None
+
+    summary, venue = wording.summary, wording.venue
 
     objects = PaperQuerySet.as_manager()
 
@@ -162,8 +159,8 @@ class Paper(models.Model):
         """Return a number for all that a letter shows of it: the same where it shows the same."""
         names, areas = tuple(self.authors), tuple(self.categories)
         counts = self.upvotes, self.stars, self.is_sample
-        texts = self.pk, self.title, self.abstract, self.link, self.github
-        return number_of((*texts, names, areas, *counts))
+        texts = self.pk, self.title, self.abstract, self.link, self.github, self.comments
+        return number_of((*texts, names, areas, *counts, str(self.hugging_face)))
 
     @property
     def byline(self):
@@ -218,3 +215,18 @@ class PaperEvent(models.Model):
 
     def __str__(self):
         return f"{self.paper_id} {self.get_kind_display()}"
+
+
+class PaperEmbedding(models.Model):
+    """The sentence embedding of a paper's title and abstract: see digest/indexing/embeddings.py."""
+
+    # The database's: the version before, which doesn't know this table, deletes papers, too.
+    paper = models.OneToOneField(
+        Paper, on_delete=models.DB_CASCADE, primary_key=True, related_name="embedding"
+    )
+    model = models.CharField(max_length=16, help_text="The identity of the model.")
+    changed_at = models.DateTimeField(help_text="As the paper had it when it was read.")
+    vector = models.BinaryField(help_text="Of unit length: float16, little endian.")
+
+    def __str__(self):
+        return f"{self.paper_id} by {self.model}"

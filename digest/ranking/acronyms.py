@@ -6,6 +6,7 @@ abbreviation definitions in biomedical text".
 
 import re
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 
 from digest.ranking import text
 
@@ -40,12 +41,16 @@ class Definitions:
             if len(terms) == 1 and len(stands_for) > 1 and terms[0] not in stands_for:
                 self._found[terms[0]][stands_for] += 1
 
-    def agreed(self) -> dict[str, tuple[str, ...]]:
-        """Return the term of each acronym that is defined often and in one way, with its terms."""
+    def agreed(self, usual: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+        """Return the term of each acronym that is defined often and in one way, with its terms.
+
+        Without those that `usual` says are mostly written as words.
+        """
         agreed = {}
         for acronym, counts in sorted(self._found.items()):
             long, count = min(counts.items(), key=lambda item: (-item[1], item[0]))
-            if count >= DEFINITIONS and count >= AGREED * counts.total():
+            is_common = count >= DEFINITIONS and count >= AGREED * counts.total()
+            if is_common and usual.get(acronym, "").rstrip("s").isupper():
                 agreed[acronym] = long
         return agreed
 

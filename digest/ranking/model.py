@@ -1,327 +1,367 @@
-"""The TF-IDF model with a latent part: fitted on the corpus, it turns texts into vectors.
+"""The fitted model: TF-IDF over words and bigrams, with latent semantic analysis.
 
-Fitting uses scikit-learn; reading texts doesn't, so that a web process needs not import it.
+A feature is a word's stem or a pair of neighbouring stems, known by a hash of 31 bits (even for
+words, odd for pairs), so that counts do not depend on what a model was fitted on. Fitting uses
+scikit-learn; reading texts does not, so that a web process need not import it.
 """
 
-import inspect
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any, Self
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from itertools import chain, pairwise
+from typing import Self
+from zlib import crc32
 
 import numpy as np
 from scipy import sparse
 
 from digest.ranking import text
-from digest.ranking.corpus import Corpus
+from digest.ranking.acronyms import Definitions
 
-#: Of what a stored model consists, so that an older one is not misread.
-FORMAT = 2
-#: Fewer dimensions than these say nothing: a small corpus has no latent part.
-LEAST_DIMENSIONS = 10
-OVERSAMPLED = 10  # So many more are looked for, so that the last of them are right.
-ITERATIONS = 3  # So often they are drawn nearer to where the papers lie.
-NOTHING = 1e-6  # Of the longest direction's square.
-ABSENT = -1
+#: Of what a stored model consists and how texts are read. Others are refused and fitted anew.
+FORMAT = 3
+MAX_DOCUMENTS = 20_000  # More cost memory and time, and gain little.
+MIN_BACKGROUND = 3_000  # Fewer do not tell how rare a score is.
+IDF_POWER = 1.25  # A rare word says more than its logarithm.
+N_COMPONENTS = 256
+DOCUMENTS_A_COMPONENT = 7  # A small corpus has fewer latent dimensions,
+MIN_COMPONENTS = 10  # and a very small one none.
+BIGRAMS, LATENT = 0.5, 0.5  # Weights beside the cosine of the words.
+MAX_SIMILARITY = 1 + BIGRAMS + LATENT
+TITLED = 0.5  # Titles have a subject so often, of how often they have any word, at least.
+WIDTH = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """Texts as the model sees them.
+
+    Attributes
+    ----------
+    features : csr_matrix (n_texts, WIDTH)
+        Words of unit length, and bigrams of length √BIGRAMS.
+    latent : ndarray (n_texts, n_components)
+        The words in the latent space.
+    """
+
+    features: sparse.csr_matrix
+    latent: np.ndarray
+
+    def __len__(self) -> int:
+        return self.features.shape[0]
+
+    def __getitem__(self, rows: slice | np.ndarray) -> "Vectors":
+        return Vectors(self.features[rows], self.latent[rows])
+
+    def weights_of(self, row: int) -> dict[int, float]:
+        """Return the features of one text, and what each weighs."""
+        start, end = self.features.indptr[row : row + 2]
+        some = self.features.indices[start:end], self.features.data[start:end]
+        return dict(zip(*(part.tolist() for part in some), strict=True))
+
+    @cached_property
+    def directions(self) -> np.ndarray:
+        """The latent vectors in unit length, (n_texts, n_components)."""
+        return unit(self.latent)
+
+    @cached_property
+    def columns(self) -> "Columns":
+        return Columns(self)
+
+    def similarity(self, queries: "Vectors") -> np.ndarray:
+        """Return the similarity of each query to each text, up to MAX_SIMILARITY.
+
+        Shape (n_queries, n_texts).
+        """
+        scores = (self.columns.narrowed(queries.features) @ self.columns.by_feature).toarray()
+        scores += (LATENT * queries.directions) @ self.directions.T
+        return scores
+
+
+class Columns:
+    """The features of some texts by column. `used` (n_used,) are the features that they have."""
+
+    def __init__(self, vectors: Vectors) -> None:
+        features = vectors.features
+        self.used, columns = np.unique(features.indices, return_inverse=True)
+        shape = features.shape[0], len(self.used)
+        self.by_text = sparse.csr_matrix((features.data, columns, features.indptr), shape=shape)
+        self.by_feature = self.by_text.T.tocsr()
+
+    def mixed(self, shares: sparse.csr_matrix) -> sparse.csr_matrix:
+        """Return sums of the texts, each with its share (n_sums, n_texts), as (n_sums, WIDTH)."""
+        mixed = (shares @ self.by_text).tocsr()
+        mixed.sort_indices()
+        parts = mixed.data, self.used[mixed.indices], mixed.indptr
+        return sparse.csr_matrix(parts, shape=(shares.shape[0], WIDTH))
+
+    def narrowed(self, features: sparse.csr_matrix) -> sparse.csr_matrix:
+        """Return rows of features with these columns alone, (n_rows, n_used)."""
+        return narrowed(features, self.used)
+
+    def having(self, columns: np.ndarray) -> np.ndarray:
+        """Return which texts have these features, (n_columns, n_texts)."""
+        having = np.zeros((len(columns), self.by_text.shape[0]), dtype=bool)
+        places, known = find(self.used, columns)
+        for row in np.flatnonzero(known).tolist():
+            start, end = self.by_feature.indptr[places[row] : places[row] + 2]
+            having[row, self.by_feature.indices[start:end]] = True
+        return having
 
 
 class TfidfModel:
-    """TF-IDF and latent semantic analysis, in scikit-learn's conventions.
+    """TF-IDF and latent semantic analysis (Deerwester et al., 1990).
 
-    Term frequencies are sublinear, and idf (smoothed, as in scikit-learn) is raised to `idf_power`:
-    a rare word tells more than its logarithm. The latent part is a truncated SVD of the documents
-    (Deerwester et al., 1990), of up to `n_components` dimensions.
+    Term frequencies are sublinear; idf is smoothed as in scikit-learn, and that of words raised to
+    IDF_POWER.
 
-    Learned in `fit`: `terms_` (n_terms,), the stems in order of their columns; `words_` (n_terms,),
-    for each the word that people write most often; `idf_` (n_terms,), and `weights_` (n_terms,),
-    its power; `components_` (n_latent, n_dimensions), the latent directions over the columns
-    `latent_terms_` (n_latent,); `explained_` (n_dimensions,), their share of the documents' squared
-    length; `acronyms_`, term -> the terms that it stands for; `n_documents_`.
+    Attributes
+    ----------
+    columns_, idf_ : ndarray (n_features,)
+        The features that two documents have at least, rising, and the idf of each.
+    stems_, words_ : ndarray of str (n_words,)
+        The known words in the order of their columns, and how each is mostly written.
+    subjects_ : ndarray of bool (n_words,)
+        Whether titles say a word often enough to be a subject: "roughly" and "obtain" are none.
+    components_ : ndarray (n_words, n_components)
+    explained_ : ndarray (n_components,)
+        The share of the documents' squared length along each latent direction.
+    acronyms_ : dict
+        The stem of an acronym -> the stems that it stands for.
+    documents_ : csr_matrix (n_documents, WIDTH)
+        What the documents say, counted: scores are compared with theirs.
+    days_ : ndarray (n_documents,)
+        When they were published, rising.
     """
 
-    def __init__(
-        self,
-        *,
-        idf_power: float = 1.5,
-        n_components: int = 256,
-        max_terms: int = 500_000,
-        max_sample: int = 30_000,
-        random_state: int = 0,
-    ) -> None:
-        """`max_sample`: of so many documents, evenly spread, the latent part is learned."""
-        self.idf_power = idf_power
-        self.n_components = n_components
-        self.max_terms = max_terms
-        self.max_sample = max_sample
-        self.random_state = random_state
+    def fit(self, documents: Sequence[str], days: Sequence[int] | None = None) -> Self:
+        """Learn from texts, of many from MAX_DOCUMENTS evenly spread.
 
-    # ---- scikit-learn's conventions, without its import
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the parameters of the constructor. None is an estimator, so `deep` is idle."""
-        return {name: getattr(self, name) for name in self._parameters()}
-
-    def set_params(self, **params: Any) -> Self:
-        """Set parameters of the constructor. Raises ValueError for one that it doesn't have."""
-        for name, value in params.items():
-            if name not in self._parameters():
-                raise ValueError(f"{name!r} is no parameter of TfidfModel")
-            setattr(self, name, value)
-        return self
-
-    @classmethod
-    def _parameters(cls) -> list[str]:
-        return [name for name in inspect.signature(cls).parameters]
-
-    def __sklearn_tags__(self) -> Any:
-        from sklearn.utils import InputTags, Tags, TargetTags, TransformerTags
-
-        return Tags(
-            estimator_type=None,
-            target_tags=TargetTags(required=False),
-            transformer_tags=TransformerTags(preserves_dtype=[]),
-            input_tags=InputTags(string=True, two_d_array=False),
-        )
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "terms_")
-
-    def fit_transform(self, documents: Sequence[str], y: object = None) -> sparse.csr_matrix:
-        return self.fit(documents).transform(documents)
-
-    # ---- Fitting
-
-    def fit(self, documents: Iterable[str], y: object = None) -> Self:
-        """Learn from the documents, read once. Without any word, the model has no columns.
-
-        A line that comes twice at the beginning of a document is its title.
+        A text is lines: the title, the title again, the abstract. `days` must not fall.
         """
-        corpus = Corpus()
-        for document in documents:
-            corpus.read(document)
-        return self.fit_read(corpus)
-
-    def fit_read(self, corpus: Corpus) -> Self:
-        """Learn from papers that are read already."""
-        self.n_documents_ = len(corpus)
-        terms, counts = corpus.columns(self.max_terms)
-        usual = corpus.usual()
-        self.terms_ = np.array(terms, dtype=str)
-        self.words_ = np.array([usual[term] for term in terms], dtype=str)
-        self.idf_ = _idf(counts)
-        self.acronyms_ = corpus.acronyms(usual)
-        self._ready()
-        vectors = self._weighted(_every(counts, self.max_sample))
-        del counts, usual  # The latent part needs as much memory again.
-        self._fit_latent(vectors)
+        count = min(len(documents), MAX_DOCUMENTS)
+        spread = np.linspace(0, len(documents) - 1, count).astype(int)
+        some = [documents[place] for place in spread.tolist()]
+        self.days_ = np.zeros(count, int) if days is None else np.array(days, int)[spread]
+        read = [stems_of(document) for document in some]
+        self.documents_ = counted(read)
+        columns, having = np.unique(self.documents_.indices, return_counts=True)
+        self.columns_, having = columns[having > 1], having[having > 1]
+        titled, known = find(self.columns_, counted(lines[:1] for lines in read).indices)
+        titled = np.bincount(titled[known], minlength=len(having))
+        usual_share = TITLED * titled.sum() / max(int(having.sum()), 1)
+        self.subjects_ = (1 + titled >= usual_share * having)[self.columns_ % 2 == 0]
+        self.idf_ = (np.log((1 + count) / (1 + having)) + 1).astype(np.float32)
+        stems = {stem for lines in read for line in lines for stem in line}
+        said = {word_column(stem): stem for stem in sorted(stems)}
+        self.stems_ = np.array([said[column] for column in self._word_columns.tolist()], dtype=str)
+        usual = text.usual_words(some)
+        self.words_ = np.array([usual.get(stem, stem) for stem in self.stems_.tolist()], dtype=str)
+        definitions = Definitions()
+        for document in some:
+            definitions.read(document)
+        self.acronyms_ = definitions.agreed(usual)
+        self._fit_latent()
         return self
 
-    def _fit_latent(self, vectors: sparse.csr_matrix) -> None:
-        """Learn the latent directions of the rows. A term of one document alone has no part."""
-        having = np.asarray((vectors != 0).sum(axis=0)).ravel()
-        self.latent_terms_ = np.flatnonzero(having > 1).astype(np.int32)
-        shared = vectors[:, self.latent_terms_]
-        del vectors
-        n_dimensions = min(self.n_components, shared.shape[0] // 7, shared.shape[1] - 1)
-        if n_dimensions < LEAST_DIMENSIONS:
-            self._without_latent()
+    def _fit_latent(self) -> None:
+        words = self.known_words(self._weighted(self.documents_))
+        size = min(N_COMPONENTS, words.shape[0] // DOCUMENTS_A_COMPONENT, words.shape[1] - 1)
+        self.components_ = np.zeros((words.shape[1], 0), np.float32)
+        self.explained_ = np.zeros(0, np.float32)
+        if size < MIN_COMPONENTS:
             return
-        squares, directions = _principal(shared, n_dimensions, self.random_state)
-        # Stored in half precision, so that a model which was stored ranks as the one just fitted.
-        self.components_ = np.ascontiguousarray(directions.astype(np.float16), dtype=np.float32)
-        self.explained_ = (squares / shared.shape[0]).astype(np.float32)
+        from sklearn.utils.extmath import randomized_svd
 
-    def _without_latent(self) -> None:
-        self.latent_terms_ = np.zeros(0, dtype=np.int32)
-        self.components_ = np.zeros((0, 0), dtype=np.float32)
-        self.explained_ = np.zeros(0, dtype=np.float32)
-
-    def _ready(self) -> None:
-        self._columns = {str(term): column for column, term in enumerate(self.terms_)}
-        self.weights_ = (self.idf_**self.idf_power).astype(np.float32)
+        _, lengths, directions = randomized_svd(words, size, n_iter=3, random_state=0)
+        # Stored in half precision, so that a stored model ranks as the one just fitted.
+        self.components_ = np.ascontiguousarray(directions.T.astype(np.float16), np.float32)
+        self.explained_ = (lengths**2 / words.shape[0]).astype(np.float32)
 
     # ---- Reading texts
 
-    def transform(self, documents: Iterable[str]) -> sparse.csr_matrix:
-        """Return the documents as rows of unit length, shape (n_documents, n_terms), float32.
+    def read(self, documents: Iterable[str]) -> Vectors:
+        """Return texts as vectors. One without a term is a row of zeros."""
+        return self.vectors(counted(map(stems_of, documents)))
 
-        A document without a known term is a row of zeros.
+    def vectors(self, counts: sparse.csr_matrix) -> Vectors:
+        """Return counted texts as vectors."""
+        features = self._weighted(counts)
+        return Vectors(features, self.latent(features))
+
+    def latent(self, features: sparse.csr_matrix) -> np.ndarray:
+        """Return the words of weighted features in the latent space, (n_texts, n_components)."""
+        return np.asarray(self.known_words(features) @ self.components_)
+
+    def known_words(self, features: sparse.csr_matrix) -> sparse.csr_matrix:
+        """Return the words that the model knows of features, (n_texts, n_words)."""
+        return narrowed(features, self._word_columns)
+
+    def idf(self, columns: np.ndarray) -> np.ndarray:
+        """Return the idf of features: of unknown ones, as if one document had them."""
+        places, known = find(self.columns_, columns)
+        rarest = np.float32(np.log((1 + self.documents_.shape[0]) / 2) + 1)
+        idf = np.full(columns.shape, rarest)
+        idf[known] = self.idf_[places[known]]
+        return idf
+
+    def directions(self, columns: np.ndarray) -> np.ndarray:
+        """Return where words lie in the latent space, (n_columns, n_components).
+
+        Of unit length; zeros where a word is unknown.
         """
-        return self.transform_terms(map(self.read, documents))
+        places, known = find(self._word_columns, columns)
+        directions = np.zeros((len(columns), self.components_.shape[1]), np.float32)
+        directions[known] = unit(self.components_[places[known]])
+        return directions
 
-    def read(self, document: str) -> list[str]:
-        """Return the terms of a document in order. An acronym brings along what it stands for."""
-        return self.in_full(text.terms(document))
+    def word(self, stem: str) -> str:
+        """Return how a stem is mostly written, or the stem of an unknown word."""
+        (place,), (known,) = find(self._word_columns, np.array([word_column(stem)]))
+        return str(self.words_[place]) if known else stem
 
-    def in_full(self, terms: list[str]) -> list[str]:
-        """Return the terms with what each acronym among them stands for, told once, after it."""
-        for acronym in self.acronyms_.keys() & set(terms):
-            place = terms.index(acronym) + 1
-            terms[place:place] = self.acronyms_[acronym]
-        return terms
+    def background(self, before: int | None = None) -> Vectors:
+        """Return the documents from before a day; all of them where those are too few."""
+        count = 0 if before is None else int(np.searchsorted(self.days_, before))
+        return self._documents if count < MIN_BACKGROUND else self._before(count)
 
-    def transform_terms(self, documents: Iterable[Sequence[str]]) -> sparse.csr_matrix:
-        """Return documents that are terms already, as `transform` does."""
-        columns, counts, ends = array("i"), array("i"), [0]
-        find = self._columns.get
-        for terms in documents:
-            for term, count in Counter(terms).items():
-                column = find(term)
-                if column is not None:
-                    columns.append(column)
-                    counts.append(count)
-            ends.append(len(columns))
-        return self._weighted(_csr(columns, counts, ends, len(self.terms_)))
+    @cached_property
+    def _documents(self) -> Vectors:
+        return self.vectors(self.documents_)
 
-    def latent(self, vectors: sparse.csr_matrix) -> np.ndarray:
-        """Return where rows lie in the latent space, shape (n_rows, n_dimensions), float32."""
-        if not len(self.explained_):
-            return np.zeros((vectors.shape[0], 0), dtype=np.float32)
-        return np.asarray(vectors[:, self.latent_terms_] @ self.components_)
+    @lru_cache(maxsize=2)  # noqa: B019, one model lives as long as the process
+    def _before(self, count: int) -> Vectors:
+        return self._documents[:count]
 
-    def columns(self, terms: Iterable[str]) -> np.ndarray:
-        """Return the column of each term, ABSENT for one that the corpus doesn't have."""
-        find = self._columns.get
-        return np.array([find(term, ABSENT) for term in terms], dtype=np.int64)
+    @cached_property
+    def word_weights(self) -> np.ndarray:
+        """What the known words weigh, (n_words,)."""
+        return self.idf_[self.columns_ % 2 == 0] ** IDF_POWER
 
-    def beginning_with(self, start: str) -> list[int]:
-        """Return the columns of the terms that begin so."""
-        first = int(np.searchsorted(self.terms_, start))
-        last = int(np.searchsorted(self.terms_, start + chr(0x10FFFF)))
-        return list(range(first, last))
+    @cached_property
+    def _word_columns(self) -> np.ndarray:
+        return self.columns_[self.columns_ % 2 == 0]
 
     def _weighted(self, counts: sparse.csr_matrix) -> sparse.csr_matrix:
-        """Return counts as weights: rows of unit length, or of zeros."""
-        return unit_rows(weighted(counts, self.weights_))
+        idf = self.idf(counts.indices)
+        power = np.where(counts.indices % 2, 1, IDF_POWER)
+        data = ((1 + np.log(counts.data)) * idf**power).astype(np.float32)
+        return normalized(sparse.csr_matrix((data, counts.indices, counts.indptr), counts.shape))
 
     # ---- Storing
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Return what was learned, as arrays without objects."""
+        acronyms = [" ".join((acronym, *long)) for acronym, long in self.acronyms_.items()]
         return {
             "format": np.array(FORMAT),
-            "idf_power": np.array(self.idf_power),
-            "terms": packed(self.terms_.tolist()),
-            "words": packed(self.words_.tolist()),
+            "columns": self.columns_,
             "idf": self.idf_,
-            "n_documents": np.array(self.n_documents_),
-            "acronyms": packed([" ".join((a, *long)) for a, long in self.acronyms_.items()]),
-            "latent_terms": self.latent_terms_,
+            "stems": packed(self.stems_.tolist()),
+            "words": packed(self.words_.tolist()),
             "components": self.components_.astype(np.float16),
             "explained": self.explained_,
+            "acronyms": packed(acronyms),
+            "subjects": self.subjects_,
+            "indices": self.documents_.indices,
+            "counts": self.documents_.data.astype(np.uint8),
+            "ends": self.documents_.indptr,
+            "days": self.days_,
         }
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray]) -> Self:
         """Return the model that `to_arrays` told of. Raises ValueError for what it can't be."""
         try:
-            return cls._from_arrays(arrays)
+            if int(arrays["format"]) != FORMAT:
+                raise ValueError(f"a model of format {arrays['format']}, where {FORMAT} is wanted")
+            model = cls()
+            model.columns_, model.idf_ = arrays["columns"], arrays["idf"]
+            model.stems_, model.words_ = unpacked(arrays["stems"]), unpacked(arrays["words"])
+            model.components_ = arrays["components"].astype(np.float32)
+            model.explained_, model.days_ = arrays["explained"], arrays["days"]
+            model.subjects_ = arrays["subjects"]
+            lines = map(str.split, unpacked(arrays["acronyms"]).tolist())
+            model.acronyms_ = {acronym: tuple(long) for acronym, *long in lines}
+            parts = arrays["counts"].astype(np.float32), arrays["indices"], arrays["ends"]
+            model.documents_ = sparse.csr_matrix(parts, shape=(len(arrays["days"]), WIDTH))
+            model._check()
         except (TypeError, KeyError, IndexError, OverflowError) as error:
             raise ValueError(f"no arrays of a model: {error}") from error
-
-    @classmethod
-    def _from_arrays(cls, arrays: dict[str, np.ndarray]) -> Self:
-        if int(arrays["format"]) != FORMAT:
-            raise ValueError(f"a model of format {arrays['format']}, where {FORMAT} is wanted")
-        model = cls(idf_power=float(arrays["idf_power"]))
-        model.terms_, model.words_ = unpacked(arrays["terms"]), unpacked(arrays["words"])
-        model.idf_ = np.asarray(arrays["idf"], dtype=np.float32)
-        model.n_documents_ = int(arrays["n_documents"])
-        acronyms = (line.split() for line in unpacked(arrays["acronyms"]).tolist())
-        model.acronyms_ = {acronym: tuple(long) for acronym, *long in acronyms}
-        model.latent_terms_ = np.asarray(arrays["latent_terms"], dtype=np.int32)
-        model.components_ = np.ascontiguousarray(arrays["components"], dtype=np.float32)
-        model.explained_ = np.asarray(arrays["explained"], dtype=np.float32)
-        model._check()
-        model._ready()
         return model
 
     def _check(self) -> None:
-        n_terms = len(self.terms_)
-        latent = self.latent_terms_
-        fits = (
-            self.words_.shape == self.idf_.shape == (n_terms,)
-            and latent.ndim == self.explained_.ndim == 1
-            and self.components_.shape == (len(latent), len(self.explained_))
-            and (not len(latent) or 0 <= latent.min() <= latent.max() < n_terms)
-            and bool((self.terms_[:-1] < self.terms_[1:]).all())
-        )
-        can_be = (
-            0 <= self.idf_power <= 10
-            and self.n_documents_ >= 0
-            and bool(((self.idf_ >= 0) & (self.idf_ < 100)).all())
-            and bool((self.explained_ >= 0).all())
-            and bool(np.isfinite(self.components_).all() and np.isfinite(self.explained_).all())
-        )
-        if not fits or not can_be:
+        n_words = len(self._word_columns)
+        self.documents_.check_format(full_check=True)
+        if not (
+            self.idf_.shape == self.columns_.shape
+            and self.stems_.shape == self.words_.shape == self.subjects_.shape == (n_words,)
+            and self.components_.shape == (n_words, len(self.explained_))
+        ):
             raise ValueError("a model whose parts don't fit each other")
 
 
-def _csr(columns: array, counts: array, ends: list[int], width: int) -> sparse.csr_matrix:
-    """Return the rows as a matrix of their own, shape (len(ends) - 1, width)."""
-    data = np.array(counts, dtype=np.float32)
-    indices = np.array(columns, dtype=np.int32)
-    matrix = sparse.csr_matrix((data, indices, np.array(ends)), shape=(len(ends) - 1, width))
-    matrix.sort_indices()
-    return matrix
+def stems_of(document: str) -> list[list[str]]:
+    """Return the stems of each line of a text, in order."""
+    return [text.terms(line) for line in document.splitlines()]
 
 
-def _idf(counts: sparse.csr_matrix) -> np.ndarray:
-    if not counts.shape[1]:
-        return np.zeros(0, dtype=np.float32)
-    from sklearn.feature_extraction.text import TfidfTransformer
-
-    return TfidfTransformer(norm=None).fit(counts).idf_.astype(np.float32)
-
-
-def _every(rows: sparse.csr_matrix, limit: int) -> sparse.csr_matrix:
-    """Return all rows, or `limit` of them, evenly spread."""
-    if rows.shape[0] <= limit:
-        return rows
-    return rows[np.linspace(0, rows.shape[0] - 1, limit).astype(int)]
-
-
-def _principal(
-    rows: sparse.csr_matrix, n_dimensions: int, random_state: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the squares of the largest singular values, falling, and the directions that go with
-    them, (n_columns, n_dimensions).
-
-    As scikit-learn's randomized_svd (Halko et al., 2011), but for the rows' side, which it finds in
-    a wide matrix and nobody asks for: that takes longer than all else, and most memory.
-    """
-    from sklearn.utils.extmath import randomized_range_finder
-
-    is_wide = rows.shape[0] < rows.shape[1]
-    basis = randomized_range_finder(
-        rows.T if is_wide else rows,
-        size=n_dimensions + OVERSAMPLED,
-        n_iter=ITERATIONS,
-        random_state=random_state,
-    )
-    small = rows @ basis if is_wide else rows.T @ basis
-    squares, turned = np.linalg.eigh((small.T @ small).astype(float))
-    largest = slice(None, -n_dimensions - 1, -1)  # They rise.
-    squares, turned = np.maximum(squares[largest], 0), turned[:, largest].astype(np.float32)
-    if is_wide:
-        return squares, basis @ turned
-    # Where nothing lies, rounding errors alone would be stretched to a direction.
-    lengths = np.sqrt(np.maximum(squares, NOTHING * squares[0])).astype(np.float32)
-    return squares, small @ turned / lengths
+def counted(documents: Iterable[Sequence[Sequence[str]]]) -> sparse.csr_matrix:
+    """Return how often texts, as lines of stems, have each feature, (n_texts, WIDTH)."""
+    columns, counts, ends = array("i"), array("B"), array("q", [0])
+    for lines in documents:
+        words = Counter(map(word_column, chain.from_iterable(lines)))
+        words.update(bigram_column(*pair) for line in lines for pair in pairwise(line))
+        for column, count in sorted(words.items()):
+            columns.append(column)
+            counts.append(min(count, 255))
+        ends.append(len(columns))
+    parts = np.array(counts, np.float32), np.array(columns, np.int32), np.array(ends)
+    return sparse.csr_matrix(parts, shape=(len(ends) - 1, WIDTH))
 
 
-def weighted(counts: sparse.csr_matrix, weights: np.ndarray) -> sparse.csr_matrix:
-    """Return counts as weights, not yet of unit length."""
-    data = ((1 + np.log(counts.data)) * weights[counts.indices]).astype(np.float32)
-    return sparse.csr_matrix((data, counts.indices, counts.indptr), shape=counts.shape)
+@lru_cache(500_000)
+def word_column(stem: str) -> int:
+    return crc32(stem.encode()) >> 2 << 1
 
 
-def unit_rows(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
-    """Return the rows scaled to unit length, float32. Rows of zeros stay."""
-    lengths = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1)).ravel())
-    per_entry = np.repeat(np.where(lengths > 0, lengths, 1), np.diff(matrix.indptr))
-    data = (matrix.data / per_entry).astype(np.float32)
-    return sparse.csr_matrix((data, matrix.indices, matrix.indptr), shape=matrix.shape)
+def bigram_column(first: str, second: str) -> int:
+    return crc32(f"{first} {second}".encode()) >> 2 << 1 | 1
+
+
+def find(rising: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return where each wanted number stands among rising ones, or might, and whether it does."""
+    if not len(rising):
+        return np.zeros(wanted.shape, int), np.zeros(wanted.shape, bool)
+    # Of one type, since numpy would copy all the rising numbers to compare them with another.
+    places = np.searchsorted(rising, wanted.astype(rising.dtype, copy=False))
+    return places, rising.take(places, mode="clip") == wanted
+
+
+def narrowed(features: sparse.csr_matrix, columns: np.ndarray) -> sparse.csr_matrix:
+    """Return rows with some columns alone, given in rising order, (n_rows, n_columns)."""
+    places, known = find(columns, features.indices)
+    ends = np.concatenate([[0], np.cumsum(known)])[features.indptr]
+    shape = features.shape[0], len(columns)
+    return sparse.csr_matrix((features.data[known], places[known], ends), shape=shape)
+
+
+def normalized(features: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Return rows with their words in unit length, and their bigrams of length √BIGRAMS."""
+    rows = np.repeat(np.arange(features.shape[0]), np.diff(features.indptr))
+    groups = 2 * rows + features.indices % 2
+    squares = np.bincount(groups, features.data**2, 2 * features.shape[0]).astype(float)
+    squares[1::2] /= BIGRAMS
+    data = (features.data / np.sqrt(np.where(squares > 0, squares, 1))[groups]).astype(np.float32)
+    return sparse.csr_matrix((data, features.indices, features.indptr), features.shape)
+
+
+def unit(rows: np.ndarray) -> np.ndarray:
+    """Return the rows scaled to unit length. Rows of zeros stay."""
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows / np.where(lengths > 0, lengths, 1)
 
 
 def packed(words: list[str]) -> np.ndarray:

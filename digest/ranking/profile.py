@@ -1,15 +1,15 @@
-"""A reader, as the ranking knows her."""
+"""A subscriber, as the ranking knows them."""
 
 from dataclasses import dataclass
 
-from digest.ranking.learning import Learned
+from digest.ranking.relevance_feedback import Learned
 
 NAME = 200  # Characters of what an interest is called.
 
 
 @dataclass(frozen=True)
 class Interest:
-    """What a reader follows or mutes: a name to say, and a text to look for, in some categories.
+    """What a subscriber follows or mutes: a name, and a text to look for in some categories.
 
     Without categories, in all; without a text, all papers of the categories, or those in them that
     one of the `authors` wrote.
@@ -23,15 +23,16 @@ class Interest:
 
     @property
     def is_own_words(self) -> bool:
-        """Return whether it is called what it looks for, as a reader's own words are."""
+        """Whether it is called what it looks for, as a subscriber's own words are."""
         return self.name == self.query[:NAME]
 
 
 @dataclass(frozen=True)
 class Profile:
-    """One reader: what she follows and mutes, how many papers she wants, and what she taught.
+    """One subscriber: what they follow and mute, how many papers they want, and what they taught.
 
-    Of one who follows nothing, but `is_known` by what she taught, that alone is looked for.
+    Of one who follows nothing, but `is_known` by what they taught, that alone is looked for.
+    `wants_near`: near misses fill a digest that has room.
     """
 
     follows: tuple[Interest, ...] = ()
@@ -39,3 +40,4 @@ class Profile:
     size: int = 10
     learned: Learned | None = None
     is_known: bool = False
+    wants_near: bool = False

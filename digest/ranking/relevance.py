@@ -1,4 +1,9 @@
-"""How much each paper is about each query, for all queries at once."""
+"""How much papers are about the lines that people write, and whether they are at all.
+
+What a score means differs from line to line, so it is compared with the scores of older papers, the
+background: send what is rare among them. Pseudo-relevance feedback (Rocchio, 1971) adds the words
+of the background's best papers to a line, so that no new paper boosts itself.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,134 +11,132 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from digest.ranking.edition import Edition, unit
-from digest.ranking.model import ABSENT, TfidfModel, unit_rows
-from digest.ranking.query import SHORT, Query
-from digest.ranking.tuning import Tuning
+from digest.ranking.candidates import CandidateSet
+from digest.ranking.model import (
+    MIN_BACKGROUND,
+    TfidfModel,
+    Vectors,
+    bigram_column,
+    counted,
+    find,
+    normalized,
+    unit,
+    word_column,
+)
+from digest.ranking.parameters import Parameters
+from digest.ranking.query import Query
 
-#: A query of up to SHORT terms must be had whole: "neural networks" is not about graph neural
-#: networks. Of a sentence of n terms, a paper must have COVERAGE / n of what its LONG heaviest
-#: weigh, 65 % of four and of a longer one less, and make up by its score for what is lacking.
-COVERAGE = 2.6
-LONG = 4
-LACKING = 0.3
-#: Where a short query's words stand together, a score counts about so many times; where they
-#: don't, as those of a sentence, it must be higher by so much: "machine learning for translating"
-#: is another subject.
-TOGETHER = 1.25
-APART = 0.05
-#: Whose words are taken to be the query's as well: the best papers, where there are many.
-BEST = 5
-ENOUGH = 100
+BEST = 8  # So many papers of the background tell further words.
+FURTHER = 600  # Words and bigrams that they tell, the heaviest.
+RAREST = 500  # How many papers of the background score more is counted up to here.
+#: Taken for the rarity while the background is too small to tell. The fewer papers there are, the
+#: fewer are wrong: FEWEST less the logarithm of their number, within these bounds.
+FEWEST, UNTOLD = 4.5, (2.2, 3.2)
+PAIRS = 0.3  # What a line's bigram counts beside its words, where its coverage is told.
 
 
 @dataclass(frozen=True)
 class Relevance:
-    """`scores` in [0, 1], and `is_about`. Why not, where it is not: which papers have `enough` of
-    the words, and the score that is `wanted`. All are of the shape (n_queries, n_papers).
+    """The papers that may be about a line: their scores, and how far each is above the cut.
+
+    Three arrays of one length.
     """
 
+    papers: np.ndarray
     scores: np.ndarray
-    is_about: np.ndarray
-    enough: np.ndarray
-    wanted: np.ndarray
+    margins: np.ndarray
 
 
-def relevance(
-    model: TfidfModel, edition: Edition, queries: Sequence[Query], tuning: Tuning
-) -> Relevance:
-    """Return how much each paper is about each query, and whether it is at all.
-
-    The score is the cosine of the words, the cosine in the latent space, and both again for the
-    words of the best papers so far (Rocchio's pseudo-relevance feedback), weighted and divided by
-    what they can come to.
-    """
-    vectors = model.transform_terms(query.terms for query in queries)
-    scores = similarity(edition, vectors, model.latent(vectors), tuning)
-    # Rounded, since the last bits depend on what else is asked for.
-    scores = np.round(_expanded(model, edition, scores, tuning), 5)
-    enough, lacking = coverage(model, edition, queries)
-    wanted = tuning.floor + LACKING * lacking
-    for row, query in enumerate(queries):
-        if query.is_short:
-            together = edition.says([query.terms], np.flatnonzero(enough[row]))
-            scores[row, together] = 1 - (1 - scores[row, together]) ** TOGETHER
-            wanted[row, ~together] += APART
-        elif query.is_sentence:
-            wanted[row] += APART
-    is_about = enough & (scores >= wanted)
-    for row, query in enumerate(queries):
-        if query.is_literal:  # Last, since texts are looked at.
-            is_about[row] &= edition.says_as_written(query, np.flatnonzero(is_about[row]))
-    return Relevance(scores, is_about, enough, wanted)
+def vectors_of(model: TfidfModel, queries: Sequence[Query]) -> Vectors:
+    return model.vectors(counted([query.terms] for query in queries))
 
 
-def similarity(
-    edition: Edition, vectors: sparse.csr_matrix, latent: np.ndarray, tuning: Tuning
-) -> np.ndarray:
-    """Return the similarity of rows and papers, shape (n_rows, n_papers), in [0, 1]."""
-    words = (vectors @ edition.columns).toarray()
-    if not latent.shape[1]:
-        return np.clip(words, 0, 1)
-    both = words + tuning.latent * (unit(latent) @ edition.directions.T)
-    return np.clip(both / (1 + tuning.latent), 0, 1)
-
-
-def _expanded(
-    model: TfidfModel, edition: Edition, scores: np.ndarray, tuning: Tuning
-) -> np.ndarray:
-    """Return the scores with those of the words of each query's best papers.
+def expanded(background: Vectors, queries: Vectors) -> tuple[Vectors, np.ndarray]:
+    """Return queries with the words of the background's best papers, and their scores there.
 
     The surer the best paper, the more they count: what finds nothing is not drawn away.
     """
-    if not tuning.expansion or len(edition) < ENOUGH:
-        return scores
-    # Of equals, the better ranked: no order of the papers changes what is found.
-    best = np.argpartition(edition.rank * 1e-12 - scores, BEST, axis=1)[:, :BEST]
-    weights = np.take_along_axis(scores, best, axis=1) ** 2
+    scores = background.similarity(queries)
+    if len(background) <= BEST:
+        return queries, scores
+    best = np.argpartition(-scores, BEST, axis=1)[:, :BEST]
+    first = np.maximum(np.take_along_axis(scores, best, axis=1), 0)
     ends = np.arange(0, best.size + 1, BEST)
-    rows = sparse.csr_matrix((weights.ravel(), best.ravel(), ends), shape=scores.shape)
-    words = unit_rows((rows @ edition.vectors).tocsr())
-    further = similarity(edition, words, model.latent(words), tuning)
-    share = tuning.expansion * scores.max(axis=1, keepdims=True)
-    return (scores + share * further) / (1 + share)
+    rows = sparse.csr_matrix((first.ravel() ** 2, best.ravel(), ends), shape=scores.shape)
+    further = normalized(_heaviest(background.columns.mixed(rows)))
+    sure = first.max(axis=1, keepdims=True)
+    further.data *= np.repeat(sure, np.diff(further.indptr)).astype(np.float32)
+    features = normalized((queries.features + further).tocsr())
+    latent = queries.directions + sure * unit(rows @ background.directions)
+    wider = Vectors(features, latent)
+    return wider, background.similarity(wider)
+
+
+def _heaviest(features: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Return rows of features with the FURTHER heaviest of each alone."""
+    least = [
+        np.partition(row, -FURTHER)[-FURTHER] if len(row) > FURTHER else 0
+        for row in np.split(features.data, features.indptr[1:-1])
+    ]
+    kept = features.data >= np.repeat(least, np.diff(features.indptr))
+    ends = np.concatenate([[0], np.cumsum(kept)])[features.indptr]
+    parts = features.data[kept], features.indices[kept], ends
+    return sparse.csr_matrix(parts, shape=features.shape)
+
+
+def scores_of(
+    model: TfidfModel, candidates: CandidateSet, queries: Sequence[Query], parameters: Parameters
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the scores of all candidates for each query, and how rare each is.
+
+    Both are of the shape (n_queries, n_candidates). Rarity is the negative logarithm of the share
+    of the background that scores as much.
+    """
+    background = model.background(candidates.first_day)
+    wider, usual = expanded(background, vectors_of(model, queries))
+    scores = np.round(candidates.vectors.similarity(wider), 5)
+    rarity = np.full(scores.shape, np.clip(FEWEST - np.log10(1 + len(background)), *UNTOLD))
+    if len(background) >= MIN_BACKGROUND:
+        top = np.sort(np.partition(usual.round(5), -RAREST, axis=1)[:, -RAREST:], axis=1)
+        above = RAREST - np.array([*map(np.searchsorted, top, scores)])
+        rarity = np.log10((1 + len(background)) / (1 + above))
+    if candidates.embeddings is not None:
+        scores += parameters.semantic * candidates.semantic(query.text for query in queries)
+    return scores, rarity
+
+
+def relevance(
+    model: TfidfModel, candidates: CandidateSet, queries: Sequence[Query], parameters: Parameters
+) -> list[Relevance]:
+    """Return the papers that are about each query, or nearly so."""
+    scores, rarity = scores_of(model, candidates, queries, parameters)
+    margins = scores + rarity - parameters.cut - parameters.semantic_cut * candidates.has_embedding
+    found = []
+    for query, score, margin in zip(queries, scores, margins, strict=True):
+        papers = np.flatnonzero(margin >= -1 - parameters.near)
+        above = margin[papers] + coverage(model, candidates, query, papers)
+        papers, above = papers[above >= -parameters.near], above[above >= -parameters.near]
+        if query.quotes:
+            said = candidates.say(query, papers)
+            papers, above = papers[said], above[said]
+        found.append(Relevance(papers, score[papers], above))
+    return found
 
 
 def coverage(
-    model: TfidfModel, edition: Edition, queries: Sequence[Query]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return which papers have enough of a query's terms, and which share of them is lacking.
+    model: TfidfModel, candidates: CandidateSet, query: Query, papers: np.ndarray
+) -> np.ndarray:
+    """Return how much of a query these papers say, in [0, 1], shape (n_papers,).
 
-    Both are of the shape (n_queries, n_papers).
+    Of a word that a paper does not have, so much is said as the paper is near to it in the latent
+    space. Of two words that stand side by side in many papers, the same is expected.
     """
-    distinct = [query.distinct for query in queries]
-    found = [model.columns(terms) for terms in distinct]
-    idf = idf_of(model)
-    most = [np.sort(idf[columns])[-LONG:].sum() for columns in found]
-    n_terms = np.array([len(terms) for terms in distinct])[:, None]
-    rows = np.repeat(np.arange(len(queries)), [len(columns) for columns in found])
-    columns = np.concatenate(found)
-    known = columns != ABSENT
-    rows, columns = rows[known], columns[known]
-    shape = (len(queries), len(model.terms_))
-    having = sparse.csr_matrix((np.ones(len(rows), np.float32), (rows, columns)), shape=shape)
-    weighing = sparse.csr_matrix((model.idf_[columns], (rows, columns)), shape=shape)
-    shared = (having @ edition.presence).toarray()
-    covered = (weighing @ edition.presence).toarray() / np.maximum(most, 1e-9)[:, None]
-    is_whole = (shared >= n_terms) & (n_terms > 0)
-    enough = is_whole | (n_terms > SHORT) & (covered * n_terms >= COVERAGE)
-    return enough, np.where(is_whole, 0, np.clip(1 - covered, 0, 1))
-
-
-def idf_of(model: TfidfModel) -> np.ndarray:
-    """Return the idf of each term, and at ABSENT that of one that no paper has: the most."""
-    return np.append(model.idf_, np.log(1 + model.n_documents_) + 1)
-
-
-def combined(topics: np.ndarray, own: np.ndarray, tuning: Tuning) -> np.ndarray:
-    """Return the scores of papers for one reader, from those of her topics and her own model.
-
-    `topics` (n_topics, n_papers) or (n_topics,), `own` of the same shape without the topics.
-    """
-    best = topics.max(axis=0)
-    return best + tuning.further * (topics.sum(axis=0) - best) + tuning.learned * own
+    words = query.distinct
+    pairs = dict.fromkeys(zip(query.terms, query.terms[1:], strict=False))
+    columns = np.array([*map(word_column, words), *(bigram_column(*pair) for pair in pairs)])
+    weights = model.idf(columns)
+    weights[len(words) :] *= PAIRS * find(model.columns_, columns[len(words) :])[1]
+    said = candidates.vectors.columns.having(columns)[:, papers].astype(np.float32)
+    near = model.directions(columns[: len(words)]) @ candidates.vectors.directions[papers].T
+    said[: len(words)] = np.maximum(said[: len(words)], np.clip(2 * near, 0, 1))
+    return weights @ said / max(float(weights.sum()), 1e-9)

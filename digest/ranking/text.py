@@ -7,7 +7,8 @@ matter: "Graph-based" and "graph based" have the same terms, and so have "pre-tr
 
 import re
 import unicodedata
-from functools import lru_cache
+from collections import Counter
+from collections.abc import Iterable
 
 import Stemmer
 
@@ -16,10 +17,8 @@ from digest.ranking.stopwords import STOP_WORDS
 #: What counts as one character of a kind, in expressions.
 LETTER, HYPHEN, APOSTROPHE = r"[^\W\d_]", r"[-\u2010\u2011]", r"['\u2019]"
 WORD = re.compile(r"[^\W_]{2,}")
-ACRONYM = re.compile(r"\b[A-Z][A-Z0-9]+(?=s?\b)")
+WRITTEN = re.compile(rf"[^\W\d_][^\W_]+(?:{HYPHEN}[^\W_]+)*")
 HYPHENATED = re.compile(rf"(?<![^\W_])[^\W_]+(?:{HYPHEN}[^\W_]+)+")
-#: Words of one letter as well, and numbers, also one that ends a word: of GPT4, not of R1 and 3D.
-SYMBOL = re.compile(r"[^\W\d_]{2,}|\d+(?:\.\d+)*(?![^\W_])|[^\W_]+")
 MAX_WORD = 40  # Longer ones are no words; they would only fill the vocabulary.
 #: Said of everything, and about nothing: its words would look like a subject.
 STATE_OF_THE_ART = re.compile(r"state[-\s]+of[-\s]+the[-\s]+art")
@@ -157,40 +156,9 @@ def folded(text: str) -> str:
     return text.translate(HYPHENS).translate(UNACCENTED)
 
 
-def hyphenated(text: str) -> list[str]:
-    """Return what hyphens join in a text, such as "k-means"."""
-    # Most words have none, and to split at spaces is faster than to look at each letter.
-    return HYPHENATED.findall(" ".join([w for w in text.split() if "-" in w or not w.isascii()]))
-
-
 def stems(words: list[str]) -> list[str]:
     """Return the terms of folded words, in order. Stop words and numbers have none."""
     return " ".join(map(_stems.__getitem__, words)).split()
-
-
-def term(word: str) -> str:
-    """Return the term of one word, or the word where it is a letter; nothing for a stop word."""
-    return word if len(word) == 1 else " ".join(stems(words(word, of_query=True)))
-
-
-def forms(words: list[str]) -> list[str]:
-    """Return how folded words are written, in order, for each term that they have.
-
-    One in the singular and in the plural, in British and in American spelling, is the same.
-    """
-    return [form for word in words for form in _forms(word)]
-
-
-@lru_cache(100_000)
-def _forms(word: str) -> tuple[str, ...]:
-    if not _stems[word].strip():
-        return ()
-    if numbered := NUMBERED.fullmatch(word):
-        return *_forms(numbered[1]), word
-    spelled = _spelled(word)
-    # Of words with one stem, these endings tell the number alone.
-    singular = spelled.rstrip("es") or spelled
-    return ((f"{singular[:-1]}i" if singular[-1] == "y" else singular).replace("ll", "l"),)
 
 
 def terms(text: str) -> list[str]:
@@ -213,6 +181,26 @@ def as_written(text: str) -> dict[str, str]:
     return said
 
 
+def usual_words(texts: Iterable[str]) -> dict[str, str]:
+    """Return, for each stem, the word that texts mostly write for it, with its hyphens.
+
+    In lower case, but for acronyms.
+    """
+    counts: Counter[str] = Counter()
+    for said in texts:
+        counts.update(WRITTEN.findall(said))
+    forms: Counter[tuple[str, str]] = Counter()
+    for word, count in counts.items():
+        stems = terms(word)
+        if len(stems) == 1 or (stems and word[-1].isdigit()):
+            is_acronym = sum(map(str.isupper, word)) > 1
+            forms[stems[-1], word if is_acronym else word.lower()] += count
+    usual: dict[str, str] = {}
+    for (stem, word), _ in sorted(forms.items(), key=lambda item: (-item[1], item[0])):
+        usual.setdefault(stem, word)
+    return usual
+
+
 def _without_latex(text: str) -> str:
     text = ACCENT_COMMAND.sub(lambda found: found[1] or found[2], text)
     text = LETTER_COMMAND.sub(r"\1", FONT_COMMAND.sub("", text))
@@ -224,17 +212,18 @@ def _joined(text: str) -> tuple[str, list[str]]:
     """Return the text without hyphens ("pretraining", "gpt4", else two words), and what stands
     alone besides.
 
-    Of "k-means" and "in-context", whose first word alone is no term, both become one word; the
-    second, as a paper says it, stands alone as well.
+    Of "k-means", whose first word alone is no term, both become one word; the second, as a paper
+    says it, stands alone as well.
     """
     joined, *pieces = text.split("-")
     said, alone = [joined], []
     for piece in pieces:
         last = LAST_WORD.search(said[-1][-16:])
         word = last[0] if last else ""
-        if word in PREFIXES and FIRST_WORD.match(piece):
+        first = FIRST_WORD.match(piece)
+        if word in PREFIXES and first:
             said.append(piece)
-        elif (len(word) == 1 or word in STOP_WORDS) and (first := FIRST_WORD.match(piece)):
+        elif len(word) == 1 and first:
             said.append(piece)
             alone.append(first[0])
         elif (ONE_LETTER if word.isdecimal() else FIRST_NUMBER).match(piece):

@@ -18,6 +18,7 @@ from digest.sources.web import Entry, Refused, Unavailable, Web
 PAGE_SIZE = 100  # The most that the endpoint gives at once.
 MAX_PAGES = 10  # Of one day. The longest list known to us had 92 papers.
 MAX_ROWS = 10 * PAGE_SIZE  # In one answer, whatever was asked for.
+MAX_SUMMARY, MAX_KEYWORDS, MAX_NAME = 600, 10, 80
 LINK = re.compile(r"<([^<>]*)>([^<>]*)")
 IS_NEXT = re.compile(r';\s*rel\s*=\s*"?next\b', re.IGNORECASE)
 
@@ -147,7 +148,22 @@ def _record(row, day) -> Record:
         github=records.web_address(text_of(paper, "githubRepo")),
         github_stars=_count(paper, "githubStars"),
         num_comments=_count(paper, "numComments") if comments is None else comments,
+        hugging_face=_theirs(paper, row) or None,
     )
+
+
+def _theirs(paper, row) -> dict[str, str | list[str]]:
+    """Return what Hugging Face says of the paper by itself, as far as it says anything."""
+    organization = paper.get("organization") or row.get("organization")
+    organization = organization if isinstance(organization, dict) else {}
+    name = text_of(organization, "fullname") or text_of(organization, "name")
+    said = {
+        "summary": records.plain(text_of(paper, "ai_summary"), MAX_SUMMARY),
+        "keywords": records.names(paper.get("ai_keywords"))[:MAX_KEYWORDS],
+        "organization": records.plain(name, MAX_NAME),
+        "project_page": records.web_address(text_of(paper, "projectPage")),
+    }
+    return {name: value for name, value in said.items() if value}
 
 
 def _authors(paper):

@@ -82,6 +82,7 @@ class Record:
     license: str = ""
     github: str = ""
     github_stars: int | None = None
+    hugging_face: dict[str, str | list[str]] | None = None
     num_comments: int | None = None
 
 

@@ -134,7 +134,7 @@ class SubscriberAdmin(Large, Page):
     inlines = [PreferenceInline, ConsentInline, LetterInline]
     fieldsets = [
         (None, {"fields": ["address", "state", "next_due_at"]}),
-        ("Settings", {"fields": [*DELIVERY, "wants_quiet_days", "learns"]}),
+        ("Settings", {"fields": [*DELIVERY, "wants_quiet_days", "wants_near", "learns"]}),
         ("History", {"fields": HISTORY}),
     ]
     readonly_fields = ["address", "state", "days", "next_due_at", *HISTORY]

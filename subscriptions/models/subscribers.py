@@ -135,6 +135,12 @@ class Subscriber(models.Model):
     wants_quiet_days = models.BooleanField(
         "wants quiet days", default=False, help_text="A short letter also on days without papers."
     )
+    wants_near = models.BooleanField(
+        "wants near misses",
+        default=False,
+        db_default=False,
+        help_text="Up to three papers close to her interests, where a digest has room.",
+    )
     learns = models.BooleanField(
         "learns from feedback", default=True, help_text="Whether what she says of papers steers."
     )

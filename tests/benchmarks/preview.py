@@ -47,14 +47,15 @@ def main():
 
 def store(path, count, a_day):
     """Store papers, the topics of the house, a model and its archive."""
-    from digest import archive, starter
+    from digest import starter
+    from digest.indexing import index_store
     from digest.models import Paper
 
     started = time.process_time()
     Paper.objects.bulk_create(laid_over_days(path, count, a_day), batch_size=2_000)
     starter.make_topics()
     print(f"{count:,} papers stored on {settings.DATABASES['default']['ENGINE']}", end=", ")
-    archive.renew(NOW)
+    index_store.renew(NOW)
     print(f"fitted and archived in {time.process_time() - started:.0f} s of CPU")
 
 

@@ -4,7 +4,7 @@
 
 PAPERS is a file as `import_papers` reads it; its last days are the new papers. Readers have five
 topics each, drawn by Zipf's law from 5,000 query texts (openings and middles of titles); a tenth
-has a model of her own, learned from 20 papers. They are made shard by shard, as planning reads
+has an own model, learned from 20 papers. They are made shard by shard, as planning reads
 them, and ranked to the top ten with the topic and the three words behind each, by as many processes
 as there are cores, as workers do.
 """
@@ -20,12 +20,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from digest.ranking.choice import DEFAULT, choose
-from digest.ranking.edition import Edition
-from digest.ranking.finding import find
-from digest.ranking.learning import learn
+from digest.ranking.candidates import CandidateSet
 from digest.ranking.model import TfidfModel
 from digest.ranking.profile import Interest, Profile
+from digest.ranking.relevance_feedback import learn
+from digest.ranking.retrieval import find
+from digest.ranking.selection import DEFAULT, choose
 from digest.ranking.text import terms
 
 SHARD = 2_000  # As planning.SHARD.
@@ -33,7 +33,7 @@ QUERIES = 5_000
 NEW = 2_000
 TOPICS = 5
 LIKED = 20
-TASTES = 1_000  # Different sets of liked papers; each reader's weights are hers all the same.
+TASTES = 1_000  # Different sets of liked papers; each reader has the weights alone all the same.
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class World:
     """What all readers share."""
 
     model: TfidfModel
-    edition: Edition
+    candidates: CandidateSet
     interests: list[Interest]
     tastes: list
 
@@ -58,14 +58,23 @@ def world_of(texts) -> World:
     new = texts[-NEW:]
     names = [f"{number:05}" for number in range(len(new))]
     votes = rng.poisson(2, len(new)) * (rng.random(len(new)) < 0.2)
-    edition = Edition.of(model, names, new, ages=rng.integers(0, 7, len(new)), upvotes=votes)
+    nothing = [()] * len(new)
+    ages = rng.integers(0, 7, len(new))
+    candidates = CandidateSet(
+        names,
+        model.read(new),
+        ages,
+        votes,
+        nothing,
+        texts_of=lambda ids: [new[int(one)] for one in ids],
+    )
     interests = [Interest(query, query) for query in queries_of(texts, rng)]
     chosen = [rng.choice(len(texts) - NEW, LIKED, replace=False) for _ in range(TASTES)]
     tastes = [
         learn(model, [texts[n] for n in some[:15]], [texts[n] for n in some[15:]])
         for some in chosen
     ]
-    return World(model, edition, interests, tastes)
+    return World(model, candidates, interests, tastes)
 
 
 def queries_of(texts, rng):
@@ -105,7 +114,7 @@ def rank(span):
     """Rank for the readers of a span; return how many papers they got and this process's peak."""
     picks = 0
     for profiles in shards(WORLD, *span):
-        for choices in choose(WORLD.model, WORLD.edition, profiles, [()] * len(profiles)):
+        for choices in choose(WORLD.model, WORLD.candidates, profiles, [()] * len(profiles)):
             picks += len(choices)
     return picks, peak()
 
@@ -144,7 +153,7 @@ def fit(texts, count):
     seconds = time.perf_counter() - started
     mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
-        f"fit: {count:,} abstracts, {len(model.terms_):,} terms, {seconds:.1f} s, "
+        f"fit: {count:,} abstracts, {len(model.columns_):,} features, {seconds:.1f} s, "
         f"{mb:,.0f} MB in all"
     )
 
@@ -164,16 +173,16 @@ def main():
     global WORLD
     WORLD = world_of(texts)
     started = time.perf_counter()
-    find(WORLD.model, WORLD.edition, WORLD.interests, DEFAULT)
+    find(WORLD.model, WORLD.candidates, WORLD.interests, DEFAULT)
     print(
-        f"the edition, once for all readers: {QUERIES:,} topics against {len(WORLD.edition):,} "
+        f"the edition, once for all readers: {QUERIES:,} topics against {len(WORLD.candidates):,} "
         f"papers in {time.perf_counter() - started:.1f} s"
     )
     shared = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     for readers in (options.readers // 10, options.readers):
         seconds, picks, mb = ranked(readers, options.processes)
         print(
-            f"{readers:,} readers, {len(WORLD.edition):,} papers: {seconds:.1f} s, {picks:,} picks,"
+            f"{readers:,} readers, {NEW:,} papers: {seconds:.1f} s, {picks:,} picks,"
             f" {mb + shared:,.0f} MB ({shared:,.0f} of them shared)"
         )
 

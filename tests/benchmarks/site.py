@@ -74,7 +74,8 @@ def load(options):
     from django.db import connection
     from django.utils import timezone
 
-    from digest import archive, starter
+    from digest import starter
+    from digest.indexing import index_store
 
     call_command("migrate", verbosity=0)
     starter.make_topics()
@@ -83,10 +84,10 @@ def load(options):
     store_readers(options.readers, now)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
-    for make in (archive.renew, archive.write):  # Fitted and written, then written anew.
+    for make in (index_store.renew, index_store.write):  # Fitted and written, then written anew.
         started = time.process_time()
         make(now)
-        row = archive.ArchiveFile.objects.first()
+        row = index_store.ArchiveFile.objects.first()
         print(
             f"archive.{make.__name__}: {time.process_time() - started:.1f} s of CPU, "
             f"{row.papers:,} papers, {row.size / 1e6:.0f} MB, {row.model.terms:,} terms; "

@@ -5,7 +5,8 @@ from datetime import timedelta
 import lxml.html
 from django.urls import reverse
 
-from digest import fitting, library, steering
+from digest import library, steering
+from digest.indexing import model_store
 from subscriptions import links
 from tests import make
 from tests.make import NOW
@@ -54,7 +55,7 @@ def taught(count=12):
     others(day=past)
     theme(ROADS, 0, 6, day=past)
     known = theme(MOLECULES, 0, count, day=past)
-    fitting.fit(NOW)
+    model_store.fit(NOW)
     reader = make.subscriber(size=3)
     entries = [f"@misc{{k, title = {{{p.title}}}, abstract = {{{p.abstract}}}}}" for p in known]
     library.add(reader, "\n".join(entries), NOW)

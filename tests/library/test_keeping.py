@@ -8,7 +8,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from digest import fitting, library, planning, steering, tasks
+from digest import library, planning, steering, tasks
+from digest.indexing import model_store
 from digest.models import LibraryPaper, LibraryUpload, Pick, ReaderModel
 from digest.sources import bibliographies
 from subscriptions import erasing, exporting, links
@@ -237,7 +238,7 @@ def test_our_papers_say_what_a_bibliography_does_not():
 
 def test_what_is_in_her_library_is_not_sent_and_the_page_says_why(client):
     by_id, by_title, new = (make.paper(title) for title in ("Soup", "On all soups", "Hot soup"))
-    fitting.fit(NOW)
+    model_store.fit(NOW)
     reader = make.subscriber(interests="soup")
     other = make.subscriber(interests="soup")
     library.add(

@@ -4,12 +4,12 @@ from datetime import timedelta
 
 import pytest
 
-from digest import fitting, library, planning, steering
+from digest import library, planning, steering
+from digest.indexing import model_store
 from digest.models import LibraryUpload, Pick, ReaderModel
-from digest.ranking.learning import learn
 from subscriptions import links
 from subscriptions.post import delivery
-from tests import corpora, make
+from tests import make
 from tests.library.brought import taught, words_of
 from tests.make import NOW
 from tests.themes import MOLECULES, ROADS, others, theme
@@ -60,20 +60,10 @@ def test_who_said_more_ten_times_and_brought_no_library_gets_what_trends_as_befo
     for paper in theme(MOLECULES, 0, 12, day=NOW.date() - timedelta(days=20)):
         steering.say(reader, paper, "more", NOW)
     trending = make.paper("Roads that trend", "Cars and roads.", upvotes=900)
-    fitting.fit(NOW)
+    model_store.fit(NOW)
     steering.learn(NOW)
     planning.plan(NOW)
     assert Pick.objects.filter(subscriber=reader, paper=trending).exists()
-
-
-def test_how_near_new_papers_must_be_is_measured_by_whole_papers():
-    model = corpora.model()
-    baking = [corpora.library()[place] for place in corpora.of_subject("baking")]
-    titles = [f"{text.splitlines()[0]}\n" * 2 for text in baking]
-    of_whole = learn(model, library=baking, liked=[]).floor
-    assert learn(model, library=titles, liked=[]).floor < of_whole
-    mixed = learn(model, library=baking + titles, liked=[]).floor
-    assert mixed == pytest.approx(of_whole, abs=0.1)
 
 
 def test_what_an_upload_taught_is_gone_when_it_is_undone():
@@ -86,20 +76,6 @@ def test_what_an_upload_taught_is_gone_when_it_is_undone():
     library.undo(reader, LibraryUpload.objects.get().pk)
     steering.learn(NOW)
     assert ReaderModel.objects.values("words", "weights", "liked", "floor").get() == before
-
-
-def test_what_is_said_of_new_papers_is_heard_beside_a_large_library():
-    model = corpora.model()
-    stars, baking = (
-        [corpora.library()[place] for place in corpora.of_subject(subject)]
-        for subject in ("stars", "baking")
-    )
-    learned = learn(model, baking[:5], library=stars * 20)
-    words = dict(zip(learned.terms, learned.weights, strict=True))
-    alone = learn(model, baking[:5])
-    of_baking = set(alone.terms[:5])
-    heaviest = max(abs(weight) for weight in learned.weights)
-    assert max(words.get(term, 0) for term in of_baking) > heaviest / 4
 
 
 def test_her_preferences_say_what_was_learned_from_and_lead_to_her_library(client):

@@ -58,7 +58,7 @@ def test_a_variable_that_is_gone_is_refused_with_what_to_do(read_settings, name)
     ("name", "value", "sentence"),
     [
         ("EMAIL_URL", "gopher:", "EMAIL_URL is no transport of ours."),
-        ("RANKING", "flor=0.2", "RANKING: flor is no setting"),
+        ("RANKING", "ct=4", "RANKING: ct is no setting"),
     ],
 )
 def test_what_makes_no_sense_is_refused_before_anything_is_lost_to_it(
@@ -105,8 +105,8 @@ def begin(read_settings, settings):
         ("SITE_URL", 'https://a.example"><x', "SITE_URL must be written as links are (an intern"),
         ("DEFAULT_FROM_EMAIL", "d@bücher.example", "DEFAULT_FROM_EMAIL: 'd@bücher.example' is no"),
         ("DEFAULT_FROM_EMAIL", "Foo <foo bar@b.example>", "DEFAULT_FROM_EMAIL: 'Foo <foo bar@b"),
-        ("RANKING", "flor=0.2", "RANKING: flor is no setting; there are duplicate, expansion,"),
-        ("RANKING", "floor=20", "RANKING: floor must be a number from 0 to 10, not 20.0."),
+        ("RANKING", "ct=4", "RANKING: ct is no setting; there are cut, duplicate, learned,"),
+        ("RANKING", "cut=20", "RANKING: cut must be a number from 0 to 10, not 20.0."),
         ("SOURCES", "arxiv,pubmed", "SOURCES names pubmed; there are arxiv, huggingface,"),
         (
             "ARXIV_CATEGORIES",

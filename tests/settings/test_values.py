@@ -23,7 +23,7 @@ from tests.settings.environment import PUBLIC
         ("PROVIDER_RATES", "google", "PROVIDER_RATES must be like google=600, with a number"),
         ("PROVIDER_RATES", "google=0", "PROVIDER_RATES must be letters a minute, and more than"),
         ("PROVIDER_RATES", "google=nan", "PROVIDER_RATES must be letters a minute, and more than"),
-        ("RANKING", "floor", "RANKING must be like floor=0.2, with a number"),
+        ("RANKING", "cut", "RANKING must be like cut=4, with a number"),
         ("METRICS_TOKEN", "short", "METRICS_TOKEN is too short: make one of 16 characters"),
         ("DEBUG", "maybe", "DEBUG must be 1 or 0, not 'maybe'."),
         ("LIMITS", "network=0", "LIMITS must be whole numbers above zero for network, all,"),

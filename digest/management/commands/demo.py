@@ -5,7 +5,8 @@ from pathlib import Path
 from django.conf import settings
 from django.utils import timezone
 
-from digest import accounts, archive, embedded, planning, samples, starter, tallies, upgrading
+from digest import accounts, embedded, planning, samples, starter, tallies, upgrading
+from digest.indexing import index_store
 from digest.management import base
 from digest.management.commands import serve
 from digest.models import Digest
@@ -56,7 +57,7 @@ class Command(base.Command):
         self._say("Topics", f"{Topic.objects.curated().count()}, arXiv's categories among them")
         count = samples.lay_out(timezone.localdate(now), now)
         self._say("Papers", f"{count} real papers as samples, over the last {samples.DAYS} days")
-        model = archive.renew(now)
+        model = index_store.renew(now)
         self._say("Ranking", f"fitted on {model.said}")
 
     def _subscribe(self, now):

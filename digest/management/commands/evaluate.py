@@ -10,18 +10,19 @@ from dataclasses import dataclass
 from itertools import batched
 from pathlib import Path
 
+import numpy as np
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from rich.progress import track
 
-from digest.fitting import document
+from digest import evaluation
+from digest.indexing.model_store import document
 from digest.management import base
-from digest.ranking import evaluation
-from digest.ranking.edition import Edition
-from digest.ranking.learning import learn
+from digest.ranking.candidates import CandidateSet
 from digest.ranking.model import TfidfModel
+from digest.ranking.parameters import Parameters
 from digest.ranking.profile import Interest, Profile
-from digest.ranking.tuning import Tuning
+from digest.ranking.relevance_feedback import learn
 
 READERS = 256  # So many at a time: their scores are dense.
 
@@ -70,7 +71,7 @@ class Command(BaseCommand):
         started = time.perf_counter()
         data = Folder.read(folder)
         model = TfidfModel().fit(data.corpus())
-        rankings = self._rank(data, model, Tuning.of(settings.RANKING))
+        rankings = self._rank(data, model, Parameters.of(settings.RANKING))
         relevant = [reader.get("relevant") or {} for reader in data.readers]
         metrics = evaluation.measure(rankings, relevant)
         self._tell(metrics, time.perf_counter() - started)
@@ -79,10 +80,10 @@ class Command(BaseCommand):
                 for reader, ranked in zip(data.readers, rankings, strict=True):
                     file.write(json.dumps({"id": reader["id"], "ranking": ranked}) + "\n")
 
-    def _rank(self, data, model, tuning):
+    def _rank(self, data, model, parameters):
         names = list(dict.fromkeys(data.new + [c for r in data.readers for c in _candidates(r)]))
         names = [name for name in names if name in data.texts]
-        edition = Edition.of(model, names, [data.texts[name] for name in names])
+        candidates = _candidate_set(model, names, [data.texts[name] for name in names])
         place = {name: number for number, name in enumerate(names)}
         everyone = [place[name] for name in data.new] or list(range(len(names)))
         rankings = []
@@ -90,7 +91,7 @@ class Command(BaseCommand):
         for block in track(blocks, "Ranking", disable=not sys.stderr.isatty()):
             profiles = [_profile(reader, data.texts, model) for reader in block]
             for reader, scores in zip(
-                block, evaluation.scores(model, edition, profiles, tuning), strict=True
+                block, evaluation.scores(model, candidates, profiles, parameters), strict=True
             ):
                 mine = [place[name] for name in _candidates(reader) if name in place]
                 best = evaluation.ranking(scores, mine or everyone)
@@ -135,12 +136,30 @@ def _name(record, where):
     return str(record["id"])
 
 
+def _candidate_set(model, names, texts):
+    """Return the papers as candidates, with embeddings where SEMANTIC_MODEL is set."""
+    semantic = {}
+    if settings.SEMANTIC_MODEL:
+        from digest.indexing import embeddings
+        from digest.indexing.encoder import EncoderError, paper_text
+
+        try:
+            encoder = embeddings.load(download=True, threads=0)
+        except EncoderError as error:
+            raise CommandError(error) from error
+        papers = [paper_text(*text.split("\n")[1:]) for text in texts]
+        semantic = {"embeddings": encoder.encode(papers), "encode": encoder.encode}
+    nothing = np.zeros(len(names))
+    categories = [()] * len(names)
+    return CandidateSet(names, model.read(texts), nothing, nothing, categories, **semantic)
+
+
 def _candidates(reader):
     return [str(name) for name in reader.get("candidates") or []]
 
 
 def _profile(reader, texts, model):
-    """Return a reader as the ranking knows her, who doesn't tell what is relevant."""
+    """Return a reader as the ranking knows them: without what is relevant."""
     liked = [texts[str(name)] for name in reader.get("liked") or [] if str(name) in texts]
     disliked = [texts[str(name)] for name in reader.get("disliked") or [] if str(name) in texts]
     return Profile(

@@ -15,7 +15,8 @@ class Command(base.Command):
         parser.add_argument("--since", type=base.day, help="Fetch all from this day on.")
 
     def handle(self, *, sources, since, **options):
-        from digest import archive, harvest
+        from digest import harvest
+        from digest.indexing import index_store
 
         known = ", ".join(harvest.SOURCES)
         if unknown := set(sources) - set(harvest.SOURCES):
@@ -34,7 +35,7 @@ class Command(base.Command):
             if row.state != row.State.DONE:
                 failed.append(name)
         if new:
-            model = archive.renew(timezone.now())
+            model = index_store.renew(timezone.now())
             self.stdout.write(f"Ranking fitted on {model.said}.")
         if failed:
             raise CommandError(f"Not read to the end: {', '.join(failed)}. Run it again to go on.")

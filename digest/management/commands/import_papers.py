@@ -11,8 +11,9 @@ from django.utils import timezone
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from digest import archive, storing
+from digest import storing
 from digest.counts import counted
+from digest.indexing import index_store
 from digest.management import base
 from digest.models import FittedModel
 from digest.sources import files
@@ -42,10 +43,10 @@ class Command(base.Command):
         shift = self._shift(paths, shift_to)
         broken = [path for path in paths if not self._import(path, now, shift)]
         row = FittedModel.objects.first()
-        if self.has_changed or not archive.is_current():
+        if self.has_changed or not index_store.is_current():
             self.stdout.write("Fitting the ranking …")
             with base.writing(settings.MEDIA_ROOT):
-                row = archive.renew(now)
+                row = index_store.renew(now)
         self.stdout.write(f"Ranking fitted on {row.said}.")
         if broken:
             raise CommandError(f"Not read to the end: {', '.join(str(path) for path in broken)}.")

@@ -1,4 +1,4 @@
-"""`manage.py replay floor=0.2`: how digests would change, before a setting is switched on."""
+"""`manage.py replay cut=4.2`: how digests would change, before a setting is switched on."""
 
 from datetime import timedelta
 
@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from digest.management import base
-from digest.ranking.tuning import Tuning
+from digest.ranking.parameters import Parameters
 
 
 class Command(base.Command):
@@ -24,20 +24,22 @@ class Command(base.Command):
         parser.add_argument("--readers", type=int, default=500, help="So many, evenly spread.")
 
     def handle(self, *, changes, days, until, readers, **options):
-        from digest import editions, replay  # The model and numpy.
+        from digest import replay  # The model and numpy.
+        from digest.indexing import candidates, model_store
 
         if days < 1 or readers < 1:
             raise CommandError("At least one day and one reader are wanted.")
         try:
-            now = Tuning.of(settings.RANKING)
-            then = Tuning.of(settings.RANKING | dict(map(_change, changes)))
+            now = Parameters.of(settings.RANKING)
+            then = Parameters.of(settings.RANKING | dict(map(_change, changes)))
         except ValueError as error:
             raise CommandError(str(error)) from error
         at = timezone.now()
         until = until or timezone.localdate(at)
         each = (until - timedelta(days=back) for back in reversed(range(days)))
-        issues = (editions.issue_of(day, at, may_store=False) for day in each)
-        found = list(replay.replay(now, then, issues, replay.some_readers(readers)))
+        model = model_store.current(at, may_store=False)
+        windows = (candidates.announced(model, day) for day in each)
+        found = list(replay.replay(now, then, windows, replay.some_readers(readers)))
         self._tell(found, replay.summed(found), replay.titles)
         self.stdout.write(f"Nothing was written. To switch it on: RANKING={','.join(changes)}")
 
@@ -65,4 +67,4 @@ def _change(text):
     try:
         return name.strip(), float(number)
     except ValueError:
-        raise CommandError(f"{text!r} is not like floor=0.2") from None
+        raise CommandError(f"{text!r} is not like cut=4.2") from None

@@ -1,0 +1,1 @@
+"""What is computed from all papers, stored, and loaded by the processes that rank."""

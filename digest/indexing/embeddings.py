@@ -1,0 +1,194 @@
+"""Sentence embeddings of papers: computed in the background, stored as rows, read as arrays.
+
+Without SEMANTIC_MODEL, or if its model cannot be used, there are none, and all else goes on.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from datetime import date, timedelta
+from functools import lru_cache
+from itertools import batched
+from pathlib import Path
+from time import monotonic
+
+import numpy as np
+from django.conf import settings
+from django.db import IntegrityError
+from django.db.models import Exists, OuterRef
+from django.utils import timezone
+
+from digest.indexing.encoder import Encoder, EncoderError, paper_text
+from digest.leases import Lease
+from digest.models import Paper, PaperEmbedding
+from digest.models.papers import PaperQuerySet
+
+logger = logging.getLogger(__name__)
+
+STORED = np.dtype("<f2")
+LENGTH_TOLERANCE = 0.01  # A stored vector may be so much longer or shorter than 1.
+BATCH = 32  # Papers whose vectors are computed and committed together.
+LISTED = 1_000  # Papers after which those that came in meanwhile are looked for.
+READ = 2_000  # Rows read by one query.
+LEASE = timedelta(minutes=5)  # Longer than a batch takes.
+
+_loaded: dict[tuple[str, Path], Encoder] = {}
+_logged: set[str] = set()  # Reasons why the model could not be used.
+
+
+# ---- The model
+
+
+def load(*, download: bool = False, threads: int = 1) -> Encoder:
+    """Return the model of SEMANTIC_MODEL, loaded once a process. Raises EncoderError.
+
+    It may take `threads` cores, 0 for all, from when it is loaded.
+    """
+    key = settings.SEMANTIC_MODEL, settings.DATA_DIR / "semantic"
+    if key not in _loaded:
+        _loaded[key] = Encoder.load(*key, download=download, threads=threads)
+    return _loaded[key]
+
+
+def encoder(*, download: bool = False) -> Encoder | None:
+    """Return the model, or None without one. A reason why not is logged once a process."""
+    if not settings.SEMANTIC_MODEL:
+        return None
+    try:
+        return load(download=download)
+    except EncoderError as error:
+        if str(error) not in _logged:
+            logger.error("Papers are ranked without embeddings: %s", error)
+            _logged.add(str(error))
+        return None
+
+
+# ---- Reading
+
+
+def vectors_of(ids: Sequence[str]) -> np.ndarray:
+    """Return the vectors of papers, float32, shape (n_ids, n_dimensions): zeros for a paper that
+    has none. Without a model, n_dimensions is 0.
+    """
+    model = encoder()
+    vectors = np.zeros((len(ids), model.dimensions if model else 0), np.float32)
+    if model is None:
+        return vectors
+    ours = PaperEmbedding.objects.filter(model=model.identity)
+    for first, some in zip(range(0, len(ids), READ), batched(ids, READ), strict=True):
+        stored = dict(ours.filter(pk__in=some).values_list("pk", "vector"))
+        places = [place for place, pk in enumerate(some, first) if pk in stored]
+        vectors[places] = _decoded([stored[ids[place]] for place in places], model.dimensions)
+    return vectors
+
+
+def _decoded(stored: Iterable[bytes], dimensions: int) -> np.ndarray:
+    """Return stored vectors as rows; zeros for one of another length, not finite, or not of unit
+    length.
+    """
+    size = dimensions * STORED.itemsize
+    content = b"".join(one if len(one) == size else bytes(size) for one in stored)
+    with np.errstate(invalid="ignore"):  # Random bytes may be signalling NaNs.
+        vectors = np.frombuffer(content, STORED).reshape(-1, dimensions).astype(np.float32)
+        lengths = np.linalg.norm(vectors, axis=1)
+    vectors[~(np.abs(lengths - 1) <= LENGTH_TOLERANCE)] = 0  # NaN is not <= either.
+    return vectors
+
+
+def encode_queries(texts: Sequence[str]) -> np.ndarray:
+    """Return the vectors of short texts, as `vectors_of`. The last 10,000 are kept."""
+    model = encoder()
+    if model is None or not texts:
+        return np.zeros((len(texts), model.dimensions if model else 0), np.float32)
+    return np.stack([_query(model, text) for text in texts])
+
+
+@lru_cache(maxsize=10_000)
+def _query(model, text):
+    return model.encode([text])[0]
+
+
+# ---- Computing
+
+
+def window(now) -> date:
+    """Return the first day of the papers that get a vector."""
+    return timezone.localdate(now) - timedelta(days=settings.CORPUS_DAYS - 1)
+
+
+def missing(model: Encoder, since: date) -> PaperQuerySet:
+    """Return the papers since this day that have no vector of this model and of their present
+    state, newest first.
+    """
+    current = PaperEmbedding.objects.filter(
+        pk=OuterRef("pk"), model=model.identity, changed_at=OuterRef("changed_at")
+    )
+    return Paper.objects.filter(~Exists(current), day__gte=since).order_by("-day", "pk")
+
+
+def embed_missing(
+    now,
+    *,
+    since: date | None = None,
+    seconds: float = float("inf"),
+    on_batch: Callable[[int], object] = lambda count: None,
+) -> int:
+    """Compute and store missing vectors, newest papers first. Return how many.
+
+    Of the papers of the corpus window, or `since` a day. Stops after so many seconds. Each batch
+    is committed, and reported to `on_batch` by its size. If another process is computing, it
+    returns 0 at once.
+    """
+    model = encoder(download=True)
+    lease = Lease("embeddings", LEASE)
+    if model is None or not lease.take():
+        return 0
+    since, ends_at, count = since or window(now), monotonic() + seconds, 0
+    try:
+        while ids := list(missing(model, since).values_list("pk", flat=True)[:LISTED]):
+            for batch in batched(ids, BATCH):
+                if monotonic() >= ends_at or not lease.renew():
+                    return count
+                with suppress(IntegrityError):  # A paper was deleted meanwhile.
+                    count += _embed(model, batch)
+                on_batch(len(batch))
+        return count
+    finally:
+        lease.give_back()
+
+
+def _embed(model, ids):
+    papers = Paper.objects.filter(pk__in=ids).values_list("pk", "changed_at", "title", "abstract")
+    rows = list(papers)
+    vectors = model.encode([paper_text(title, abstract) for *_, title, abstract in rows])
+    PaperEmbedding.objects.bulk_create(
+        [
+            PaperEmbedding(
+                paper_id=pk,
+                model=model.identity,
+                changed_at=changed_at,
+                vector=vector.astype(STORED).tobytes(),
+            )
+            for (pk, changed_at, *_), vector in zip(rows, vectors, strict=True)
+        ],
+        update_conflicts=True,
+        unique_fields=["paper"],
+        update_fields=["model", "changed_at", "vector"],
+    )
+    return len(rows)
+
+
+def delete_refused() -> None:
+    """Delete vectors that `vectors_of` refuses, so that they are computed anew."""
+    model = encoder()
+    if model is None:
+        return
+    rows = PaperEmbedding.objects.filter(model=model.identity).values_list("pk", "vector")
+    refused = []
+    for some in batched(rows.iterator(READ), READ):
+        is_sound = _decoded([vector for _, vector in some], model.dimensions).any(axis=1)
+        refused += [pk for (pk, _), sound in zip(some, is_sound, strict=True) if not sound]
+    for some in batched(refused, READ):
+        PaperEmbedding.objects.filter(pk__in=some).delete()
+    if refused:
+        logger.warning("%d damaged embeddings are computed anew.", len(refused))

@@ -1,0 +1,47 @@
+"""`manage.py embed`: compute missing sentence embeddings now."""
+
+from django.conf import settings
+from django.core.management.base import CommandError
+from django.utils import timezone
+from rich.console import Console
+from rich.progress import Progress
+
+from digest.counts import counted
+from digest.indexing import embeddings
+from digest.indexing.encoder import EncoderError
+from digest.management import base
+
+
+class Command(base.Command):
+    help = "Compute the missing sentence embeddings of papers, newest first."
+
+    def add_arguments(self, parser):
+        parser.add_argument(
+            "--since",
+            type=base.day,
+            metavar="DAY",
+            help="Of all papers from this day on (default: those of the last CORPUS_DAYS).",
+        )
+
+    def handle(self, *, since, **options):
+        if not settings.SEMANTIC_MODEL:
+            raise CommandError("SEMANTIC_MODEL is empty: set it to a folder or a model's name.")
+        now = timezone.now()
+        try:
+            model = embeddings.load(download=True, threads=0)
+        except EncoderError as error:
+            raise CommandError(str(error)) from error
+        embeddings.delete_refused()
+        missing = embeddings.missing(model, since or embeddings.window(now))
+        console = Console(file=self.stderr, soft_wrap=True)
+        try:
+            with Progress(console=console, transient=True) as progress:
+                bar = progress.add_task("Embedding", total=missing.count())
+                count = embeddings.embed_missing(
+                    now, since=since, on_batch=lambda done: progress.advance(bar, done)
+                )
+        except KeyboardInterrupt:
+            raise CommandError("Interrupted. Run it again to go on.") from None
+        self.stdout.write(f"{counted(count, 'paper')} embedded.")
+        if left := missing.count():
+            raise CommandError(f"{left} are left to another process. Run it again to see.")

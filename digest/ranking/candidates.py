@@ -1,0 +1,243 @@
+"""The papers that may go into digests, and what is known of them beside their words."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from digest.ranking import text
+from digest.ranking.authors import Authors
+from digest.ranking.model import Vectors, unit
+from digest.ranking.query import Query
+
+MAX_CACHED = 50_000  # Entries of a cache.
+PRIOR = 2  # So many papers of the general habit are added to those of a field or an age.
+GATHERING = 0.5  # Votes grow like the root of a paper's age, more or less.
+MIN_SPREAD = 0.5  # Of the logarithms of votes: where all have about the same, none trends.
+POPULAR = 1.28  # So many standard deviations ahead is half a trend: of ten papers, one is there.
+NEAR = 0.8  # Two papers must be so near in the latent space to be compared word by word,
+MIN_WORDS = 20  # and have so many words: a title alone doesn't tell its idea.
+BLOCK, PAIRS = 1_000, 20_000  # So many papers, and pairs, are compared at a time.
+
+type LookUp[T] = Callable[[Sequence[str]], Sequence[T]]
+
+
+def _nothing(ids: Sequence[str]) -> list[Any]:
+    return [()] * len(ids)
+
+
+@dataclass(frozen=True, eq=False)
+class CandidateSet:
+    """Papers in the order in which they came in. A position means a place in this order.
+
+    Attributes
+    ----------
+    ids : sequence of str
+    vectors : Vectors
+    ages : ndarray (n_papers,)
+        Days since each was announced.
+    upvotes : ndarray (n_papers,)
+        0 where nothing is known.
+    categories : sequence of sequences of str
+        Of each paper, the primary one first.
+    first_day : int
+        The ordinal of the oldest paper's day: what is older is the background.
+    texts_of, authors_of : callables
+        Look up texts and authors by ids, when a quote or an author is asked for.
+    withdrawn : frozenset of str
+        The ids of papers that nobody gets.
+    aliases : mapping
+        Id -> the papers here that are the same work, stored under another id.
+    embeddings : ndarray (n_papers, n_dimensions) or None
+        Of unit length, or zeros where a paper has none.
+    encode : callable
+        Returns the embeddings of query texts.
+    """
+
+    ids: Sequence[str]
+    vectors: Vectors
+    ages: np.ndarray
+    upvotes: np.ndarray
+    categories: Sequence[Sequence[str]]
+    first_day: int = 0
+    texts_of: LookUp[str] = _nothing
+    authors_of: LookUp[Sequence[str]] = _nothing
+    withdrawn: frozenset[str] = frozenset()
+    aliases: Mapping[str, Collection[str]] = field(default_factory=dict)
+    embeddings: np.ndarray | None = None
+    encode: LookUp[np.ndarray] = _nothing
+    _cache: dict[tuple[Any, ...], dict[Any, Any]] = field(default_factory=dict, init=False)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def cached(self, *name: Any) -> dict[Any, Any]:
+        """Return what was found already, to be looked up and added to. It is emptied when full."""
+        cache = self._cache.setdefault(name, {})
+        if len(cache) > MAX_CACHED:
+            cache.clear()
+        return cache
+
+    @cached_property
+    def is_withdrawn(self) -> np.ndarray:
+        """Whether each paper is withdrawn, (n_papers,)."""
+        return np.array([one in self.withdrawn for one in self.ids], dtype=bool)
+
+    # ---- Meaning
+
+    @cached_property
+    def has_embedding(self) -> np.ndarray:
+        """Whether each paper has an embedding, (n_papers,)."""
+        if self.embeddings is None:
+            return np.zeros(len(self), dtype=bool)
+        return self.embeddings.any(axis=1)
+
+    def semantic(self, texts: Iterable[str]) -> np.ndarray:
+        """Return the cosine of texts and papers, both as they differ from the papers' mean.
+
+        Shape (n_texts, n_papers), 0 for papers without an embedding.
+        """
+        embeddings = np.asarray(self.embeddings)
+        mean = embeddings[self.has_embedding].mean(axis=0) if self.has_embedding.any() else 0
+        papers = unit(embeddings - mean) * self.has_embedding[:, None]
+        return unit(np.asarray(self.encode(list(texts))) - mean) @ papers.T
+
+    # ---- What is asked for literally
+
+    def say(self, query: Query, papers: np.ndarray) -> np.ndarray:
+        """Return which of these papers say all quotes of a query, (n_papers,)."""
+        texts = map(text.folded, self.texts_of([self.ids[paper] for paper in papers.tolist()]))
+        said = [all(quote.search(one) for quote in query.said) for one in texts]
+        return np.array(said, dtype=bool)
+
+    @cached_property
+    def _authors(self) -> Authors:
+        return Authors(self.authors_of(self.ids))
+
+    def by(self, name: str) -> np.ndarray:
+        """Return the positions of the papers by somebody who is called so."""
+        cache = self.cached("by")
+        papers = cache.get(name)
+        if papers is None:
+            papers = cache[name] = np.array(self._authors.by(name), dtype=np.int64)
+        return papers
+
+    def within(self, categories: Sequence[str]) -> dict[int, bool]:
+        """Return the papers of these categories, and whether one is the primary one of each."""
+        found: dict[int, bool] = {}
+        for category in categories:
+            for paper, is_primary in self._by_category.get(category, {}).items():
+                found[paper] = found.get(paper, False) or is_primary
+        return found
+
+    @cached_property
+    def _by_category(self) -> dict[str, dict[int, bool]]:
+        found: dict[str, dict[int, bool]] = {}
+        for paper, categories in enumerate(self.categories):
+            for place, category in enumerate(categories):
+                found.setdefault(category, {}).setdefault(paper, place == 0)
+        return found
+
+    # ---- Order and likeness
+
+    @cached_property
+    def fields(self) -> list[str]:
+        """The field of each paper, maybe empty."""
+        return [next(iter(some), "").split(".")[0] for some in self.categories]
+
+    @cached_property
+    def rank(self) -> np.ndarray:
+        """Where each paper stands among equals: the newer, then the more popular, first."""
+        order = np.lexsort((np.array(self.ids, dtype=str), -self.upvotes, self.ages))
+        rank = np.empty(len(self), dtype=np.int64)
+        rank[order] = np.arange(len(self))
+        return rank
+
+    @cached_property
+    def newest(self) -> list[int]:
+        """All papers, the newest first, and within a day one field after the other."""
+        turns: dict[tuple[float, str], int] = {}
+        keys = []
+        for paper in np.argsort(self.rank).tolist():
+            place = (float(self.ages[paper]), self.fields[paper])
+            turns[place] = turns.get(place, 0) + 1
+            keys.append((place[0], turns[place], place[1], paper))
+        return [key[-1] for key in sorted(keys)]
+
+    def groups(self, threshold: float) -> np.ndarray:
+        """Return a number for each paper, (n_papers,): the same where the idea is the same.
+
+        A paper joins the first in rank that it is like, and nobody joins it: A like B and B like C
+        makes no group of all three. One work under two ids is one group however little it says.
+        """
+        cache = self.cached("groups")
+        if threshold not in cache:
+            group = self.rank.copy()
+            for first, second in self._in_order(self._alike(threshold)):
+                if group[first] == self.rank[first] and group[second] == self.rank[second]:
+                    group[second] = group[first]
+            place = {paper: number for number, paper in enumerate(self.ids)} if self.aliases else {}
+            works = [
+                (place[one], place[other])
+                for other, same in self.aliases.items()
+                for one in same
+                if one in place and other in place
+            ]
+            for first, second in self._in_order(works):
+                group[second] = group[first]
+            cache[threshold] = group
+        return cache[threshold]
+
+    def _in_order(self, pairs: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Return pairs with the better ranked paper first, and the better ranked pairs first."""
+        rank = self.rank
+        ordered = {(a, b) if rank[a] < rank[b] else (b, a) for a, b in pairs}
+        return sorted(ordered, key=lambda pair: tuple(rank[list(pair)]))
+
+    def _alike(self, threshold: float) -> Iterator[tuple[int, int]]:
+        """Yield the pairs of papers whose words have such a cosine."""
+        columns = self.vectors.columns
+        words = columns.by_text[:, columns.used % 2 == 0]
+        telling = np.flatnonzero(np.diff(words.indptr) >= MIN_WORDS)
+        directions = self.vectors.directions[telling]
+        for start in range(0, len(telling), BLOCK):
+            near = np.ones((len(telling[start : start + BLOCK]), len(telling) - start), dtype=bool)
+            if directions.shape[1]:
+                near = directions[start : start + BLOCK] @ directions[start:].T >= NEAR
+            rows, others = np.nonzero(np.triu(near, 1))
+            pairs = np.stack([telling[start + rows], telling[start + others]], axis=1)
+            for first in range(0, len(pairs), PAIRS):
+                some = pairs[first : first + PAIRS]
+                cosines = np.asarray(words[some[:, 0]].multiply(words[some[:, 1]]).sum(axis=1))
+                yield from map(tuple, some[cosines.ravel() >= threshold].tolist())
+
+    # ---- Popularity
+
+    @cached_property
+    def trends(self) -> np.ndarray:
+        """How far each paper is ahead of its field and age, in [0, 1], 0 where nobody voted.
+
+        From the logarithm of its votes, the habit of papers of this age and of this field is taken
+        away, so that mathematics can trend beside language models. Where few were voted on, their
+        habit is drawn to that of all. That votes gather with time is known beforehand.
+        """
+        trends = np.zeros(len(self))
+        voted = np.flatnonzero(self.upvotes > 0)
+        if len(voted):
+            ages = np.maximum(self.ages[voted], 0)
+            ahead = np.log1p(self.upvotes[voted]) - GATHERING * np.log1p(ages)
+            ahead = ahead - ahead.mean()
+            for habit in (np.floor(ages), np.array(self.fields)[voted]):
+                ahead = ahead - _habit(habit, ahead)
+            ahead /= max(float(ahead.std()), MIN_SPREAD)
+            trends[voted] = 1 / (1 + np.exp(-2 * (ahead - POPULAR)))
+        return trends
+
+
+def _habit(groups: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return the mean of each one's group, drawn to 0 by PRIOR members of no effect."""
+    _, members = np.unique(groups, return_inverse=True)
+    sums, counts = np.bincount(members, values), np.bincount(members)
+    return (sums / (counts + PRIOR))[members]

@@ -1,0 +1,104 @@
+"""The words behind a choice: those that weighed most, as people write them.
+
+Words that the paper says side by side are one: "graph neural networks, molecules".
+"""
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from itertools import chain, compress
+
+import numpy as np
+
+from digest.ranking import text
+from digest.ranking.candidates import CandidateSet
+from digest.ranking.model import TfidfModel, bigram_column, word_column
+from digest.ranking.query import SHORT_TEXT, Query, queries
+from digest.ranking.relevance_feedback import Learned
+
+MAX_WORDS = 3
+MOST = 0.5  # Of the terms of a text.
+
+
+def query_reason(
+    model: TfidfModel, candidates: CandidateSet, query: Query, paper: int
+) -> tuple[str, ...]:
+    """Return the words of the query that weigh most in this paper, as they were written there.
+
+    In the order in which they were written. What stands for an acronym is told by the acronym.
+    """
+    written = text.as_written(query.text)
+    for acronym in model.acronyms_.keys() & set(query.terms) - written.keys():
+        written[acronym] = " ".join(written.get(term, term) for term in model.acronyms_[acronym])
+    for acronym in model.acronyms_.keys() & written.keys():
+        written = dict.fromkeys(model.acronyms_[acronym], written[acronym]) | written
+    words = {term: written.get(term) or model.word(term) for term in query.distinct}
+    weights = model.idf(np.array([*map(word_column, words)])).tolist()
+    return _heaviest(candidates.vectors.weights_of(paper), words, weights)
+
+
+def learned_reason(
+    model: TfidfModel, candidates: CandidateSet, learned: Learned, paper: int
+) -> tuple[str, ...]:
+    """Return the words of a subscriber's own model that weigh most in this paper."""
+    weights = candidates.vectors.weights_of(paper)
+    shared = {
+        term: weight * weights.get(word_column(term), 0)
+        for term, weight in zip(learned.terms, learned.weights, strict=True)
+    }
+    heaviest = sorted((one for one in shared if shared[one] > 0), key=lambda one: -shared[one])
+    in_order = _in_order(weights, heaviest[: MAX_WORDS + 1])
+    words = {stem: model.word(stem) for stem in in_order}
+    return _heaviest(weights, words, [1.0] * len(words))
+
+
+def _in_order(said: Collection[int], stems: list[str]) -> list[str]:
+    """Return stems so that those come together that a paper with these features says together."""
+    ordered: list[str] = []
+    for stem in stems:
+        if stem in ordered:
+            continue
+        chain = [stem]
+        while after := [s for s in stems if s not in chain and _are_beside(said, chain[-1], s)]:
+            chain.append(after[0])
+        while before := [s for s in stems if s not in chain and _are_beside(said, s, chain[0])]:
+            chain.insert(0, before[0])
+        ordered += [one for one in chain if one not in ordered]
+    return ordered
+
+
+def _heaviest(
+    said: Collection[int], words: dict[str, str], weights: Iterable[float]
+) -> tuple[str, ...]:
+    """Return the heaviest phrases of these words (stem -> word) that a paper's features have."""
+    phrases: list[tuple[float, str, str]] = []  # Weight, last stem, what is said.
+    for (stem, word), weight in zip(words.items(), weights, strict=True):
+        is_part = any(word != one and word in one.split("-") for one in words.values())
+        is_told = any(word == one.split(" ")[-1] for *_, one in phrases)
+        if word_column(stem) not in said or is_part or is_told:
+            continue
+        if phrases and _are_beside(said, phrases[-1][1], stem):
+            before, _, one = phrases.pop()
+            phrases.append((max(before, weight), stem, f"{one} {word}"))
+        else:
+            phrases.append((weight, stem, word))
+    kept = sorted(phrases, key=lambda phrase: -phrase[0])[:MAX_WORDS]
+    return tuple(phrase[2] for phrase in phrases if phrase in kept)
+
+
+def _are_beside(said: Collection[int], first: str, second: str) -> bool:
+    return bigram_column(first, second) in said
+
+
+def unknown_words(is_known: Callable[[Sequence[str]], np.ndarray], asked: str) -> list[str]:
+    """Return the words of a text of which no paper has the term, as they were written.
+
+    `is_known` says which terms papers have. What was pasted has names of its own: of that, nothing,
+    unless most of it is unknown.
+    """
+    unknown: dict[str, list[str]] = {}  # Of each line, as others may spell it.
+    for query in queries(asked):
+        is_absent = ~is_known(query.distinct)
+        if len(query.text) <= SHORT_TEXT or is_absent.mean() >= MOST:
+            written = text.as_written(query.text)
+            words = [written.get(term, term) for term in compress(query.distinct, is_absent)]
+            unknown[query.text] = min(unknown.get(query.text, words), words, key=len)
+    return list(dict.fromkeys(chain.from_iterable(unknown.values())))

@@ -1,0 +1,179 @@
+"""What is found for a topic among the candidates: the same for all who follow or mute it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import batched
+from zlib import crc32
+
+import numpy as np
+
+from digest.ranking.candidates import CandidateSet
+from digest.ranking.model import MAX_SIMILARITY, TfidfModel, word_column
+from digest.ranking.parameters import Parameters
+from digest.ranking.profile import Interest
+from digest.ranking.query import Query, queries
+from digest.ranking.relevance import Relevance, relevance
+
+BLOCK = 256  # So many queries at a time, since their scores are dense.
+MAX_PAPERS = 5_000  # Of a topic: a category may have more.
+NO_QUERY = -1  # The categories alone say so.
+#: A paper of a category that is followed as a whole scores below all that was asked for in words.
+CATEGORY = 0.05
+
+#: Of a word that stands alone, what it begins is muted with it: "molecule" mutes "molecular". The
+#: stem must be so long, so that "graph" leaves "graphene" alone.
+STEM = 6
+
+
+@dataclass(frozen=True)
+class Found:
+    """Papers and their scores in [0, 1], best first; by which of the topic's queries each was
+    found; and how far it is above the cut (negative: a near miss). Four arrays of one length.
+    """
+
+    papers: np.ndarray
+    scores: np.ndarray
+    queries: np.ndarray
+    margins: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.papers)
+
+    def __getitem__(self, which: np.ndarray) -> "Found":
+        columns = self.papers, self.scores, self.queries, self.margins
+        return Found(*(column[which] for column in columns))
+
+
+NOTHING = Found(np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64), np.zeros(0))
+
+
+def find(
+    model: TfidfModel,
+    candidates: CandidateSet,
+    interests: Iterable[Interest],
+    parameters: Parameters,
+) -> list[Found]:
+    """Return what each interest finds, its weight aside. Kept in the cache of the candidates."""
+    wanted = [(one.query, one.categories, one.authors) for one in interests]
+    cache = candidates.cached("found", parameters)
+    # Looked up once: another thread may empty the cache.
+    found = {key: known for key in wanted if (known := cache.get(key)) is not None}
+    missing = [key for key in dict.fromkeys(wanted) if key not in found]
+    texts = dict.fromkeys(query for text, *_ in missing for query in queries(text, model.acronyms_))
+    parts: dict[Query, Relevance] = {}
+    for block in batched(texts, BLOCK):
+        parts |= zip(block, relevance(model, candidates, block, parameters), strict=True)
+    scale = MAX_SIMILARITY + parameters.semantic * (candidates.embeddings is not None)
+    for text, categories, authors in missing:
+        if authors:
+            new = _by_authors(candidates, authors)
+        elif text.strip():
+            asked = queries(text, model.acronyms_)
+            new = _joined(candidates, [parts[query] for query in asked], scale)
+        else:
+            new = _of_categories(candidates, categories)
+        if categories:
+            new = new[np.isin(new.papers, [*candidates.within(categories)])]
+        found[text, categories, authors] = cache[text, categories, authors] = new
+    return [found[key] for key in wanted]
+
+
+def _joined(candidates: CandidateSet, parts: Sequence[Relevance], scale: float) -> Found:
+    """Return the papers that one of the queries found, each as its best query has it."""
+    if not parts:
+        return NOTHING
+    papers = np.concatenate([part.papers for part in parts])
+    scores = np.clip(np.concatenate([part.scores for part in parts]) / scale, 0, 1)
+    margins = np.concatenate([part.margins for part in parts])
+    numbers = np.repeat(np.arange(len(parts)), [len(part.papers) for part in parts])
+    order = np.lexsort((numbers, -scores, margins < 0, papers))
+    first = order[np.flatnonzero(np.diff(papers[order], prepend=-1))]
+    return _best_first(candidates, papers[first], scores[first], numbers[first], margins[first])
+
+
+def _by_authors(candidates: CandidateSet, authors: Sequence[str]) -> Found:
+    """Return the papers that these wrote, each by the number of the first of them.
+
+    There is nothing to weigh: who follows somebody wants whatever they write.
+    """
+    first: dict[int, int] = {}
+    for number, name in enumerate(authors):
+        for paper in candidates.by(name).tolist():
+            first.setdefault(paper, number)
+    papers, ones = np.array([*first], dtype=np.int64), np.ones(len(first))
+    return _best_first(candidates, papers, ones, np.array([*first.values()], int), np.inf * ones)
+
+
+def _of_categories(candidates: CandidateSet, categories: Sequence[str]) -> Found:
+    """Return the papers of the categories: first what has one as its primary, what trends and
+    what is new.
+    """
+    within = candidates.within(categories)
+    papers = np.array([*within], dtype=np.int64)
+    fresh = 1 / (1 + np.maximum(candidates.ages[papers], 0))
+    lots = np.array([crc32(candidates.ids[paper].encode()) / 2**32 for paper in within])
+    scores = 0.5 * np.array([*within.values()]) + 0.3 * candidates.trends[papers]
+    scores = CATEGORY * (0.5 + 0.5 * (scores + 0.15 * fresh + 0.05 * lots))
+    return _best_first(candidates, papers, scores, np.full(len(papers), NO_QUERY))
+
+
+def trending(candidates: CandidateSet) -> Found:
+    """Return what trends; where nobody has voted on anything, what is newest."""
+    if candidates.trends.any():
+        papers = np.flatnonzero(candidates.trends)
+        scores = candidates.trends[papers]
+    else:
+        papers = np.array(candidates.newest, dtype=np.int64)
+        scores = 1 / np.arange(2, len(papers) + 2)  # Only their order means anything.
+    return _best_first(candidates, papers, scores, np.full(len(papers), NO_QUERY))
+
+
+def _best_first(
+    candidates: CandidateSet,
+    papers: np.ndarray,
+    scores: np.ndarray,
+    numbers: np.ndarray,
+    margins: np.ndarray | None = None,
+) -> Found:
+    margins = np.zeros(len(papers)) if margins is None else margins
+    order = np.lexsort((candidates.rank[papers], -scores, margins < 0))[:MAX_PAPERS]
+    return Found(papers[order], scores[order], numbers[order], margins[order])
+
+
+# ---- Mutes
+
+
+def muted(model: TfidfModel, candidates: CandidateSet, interest: Interest) -> np.ndarray:
+    """Return which papers a muted interest shuts out, (n_papers,). Mute wins over follow.
+
+    They have all words of one line of its text, or one of its authors, and are in its categories.
+    """
+    cache = candidates.cached("muted")
+    key = interest.query, interest.categories, interest.authors
+    shut = cache.get(key)
+    if shut is None:
+        within = np.full(len(candidates), not interest.categories)
+        within[list(candidates.within(interest.categories))] = True
+        is_whole = bool(interest.categories) and not (interest.query.strip() or interest.authors)
+        shut = np.full(len(candidates), is_whole)
+        for name in interest.authors:
+            shut[candidates.by(name)] = True
+        for query in queries(interest.query, model.acronyms_, limit=10**9):  # All: mute wins.
+            shut |= _saying(model, candidates, query)
+        shut = cache[key] = shut & within
+    return shut
+
+
+def _saying(model: TfidfModel, candidates: CandidateSet, query: Query) -> np.ndarray:
+    """Return which papers say all words of the query, and what it quotes."""
+    saying = np.ones(len(candidates), dtype=bool)
+    for term in query.distinct:
+        stems = {term}
+        if len(query.distinct) == 1 and len(term) >= STEM:
+            stems.update(model.stems_[np.char.startswith(model.stems_, term)].tolist())
+        columns = np.array([*map(word_column, stems)])
+        saying &= candidates.vectors.columns.having(columns).any(axis=0)
+    if query.quotes:
+        papers = np.flatnonzero(saying)
+        saying[papers] = candidates.say(query, papers)
+    return saying

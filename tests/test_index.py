@@ -1,0 +1,175 @@
+"""All papers as rows of counts, and as a file of arrays: written once, and searched."""
+
+import io
+
+import numpy as np
+import pytest
+
+from digest.indexing import array_file
+from digest.indexing.index import FORMAT, MAX_AUTHORS, Index, arrays_of
+from digest.ranking import text
+from digest.ranking.model import WIDTH, counted, stems_of
+
+PAPERS = {
+    "c": (3, "Graph networks for molecules\nThey predict molecules.", ["Émilie du Châtelet"]),
+    "b": (2, "Graph theory\nOf networks, and of a graph.", ["Wei Wang", "E. Noether"]),
+    "a": (2, "Agents that plan\nAgents plan with tools.", ["Emmy Noether"]),
+    "d": (1, "Diffusion\nOf proteins in a graph.", []),
+}
+
+
+def arrays(papers=PAPERS, before=None, changed=frozenset()):
+    """Return the arrays, and the ids of the papers that were read."""
+    read = []
+
+    def entries(ids):
+        for one in ids:
+            read.append(one)
+            yield one, *papers[one][1:]
+
+    made = arrays_of({one: paper[0] for one, paper in papers.items()}, entries, before, changed)
+    return made, read
+
+
+@pytest.fixture
+def index():
+    return Index(arrays()[0])
+
+
+def test_papers_are_in_the_order_of_their_days_and_found_by_id(index):
+    assert index.ids_at(slice(None)) == ["d", "a", "b", "c"]
+    assert [index.place_of(one) for one in "dabc"] == [0, 1, 2, 3]
+    assert {index.place_of(one) for one in ("", "e", "é", "aa", "dd")} == {-1}
+
+
+def test_counts_are_those_that_a_model_would_be_fitted_on(index):
+    counts, known = index.counts_of(["c", "nobody's", "a"])
+    assert known.tolist() == [True, False, True]
+    assert counts.shape == (3, WIDTH)
+    expected = counted(stems_of(said) for said in (PAPERS["c"][1], "", PAPERS["a"][1]))
+    for name in ("data", "indices", "indptr"):
+        assert np.array_equal(getattr(counts, name), getattr(expected, name))
+
+
+def test_what_was_read_is_not_read_again_and_the_rest_is_as_if_all_were_read_anew():
+    before = Index(arrays({one: PAPERS[one] for one in "bcd"})[0])
+    papers = PAPERS | {"c": (1, "Molecules\nAnother abstract.", ["Ada Byron"])}
+    del papers["d"]
+    made, read = arrays(papers, before, {"c"})
+    assert read == ["c", "a"]
+    anew, _ = arrays(papers)
+    assert made.keys() == anew.keys()
+    for name, array in anew.items():
+        assert np.array_equal(made[name], array), name
+
+
+def test_a_paper_that_is_gone_when_it_is_read_is_left_out():
+    made = arrays_of({"a": 1, "b": 2}, lambda ids: [("b", "Graphs", [])])
+    assert Index(made).ids_at(slice(None)) == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [("graph", "dbc"), ("graph network", "bc"), ("graph zebra", ""), ("the", ""), ("2024", "")],
+)
+def test_papers_are_found_that_have_all_of_the_words(index, asked, found):
+    papers, scores = index.matching(text.terms(asked), all_of_them=True)
+    assert index.ids_at(papers) == [*found]
+    assert ((scores > 0) & (scores < 1.5)).all()
+
+
+def test_of_many_words_enough_will_do_and_who_says_them_more_is_better(index):
+    terms = text.terms("graph networks that predict the molecules of zebras")
+    papers, scores = index.matching(terms, all_of_them=False)
+    assert index.ids_at(papers) == ["c"]
+    papers, scores = index.matching(["molecul", "graph"], all_of_them=False)
+    assert index.ids_at(papers[np.argsort(-scores)])[0] == "c"
+
+
+@pytest.mark.parametrize(
+    ("name", "or_initials", "found"),
+    [
+        ("wang", False, "b"),
+        ("emmy noether", False, "a"),
+        ("emmy noether", True, "ab"),
+        ("E. Noether", False, "ab"),
+        ("emilie du chatelet", False, "c"),
+        ("graph", False, ""),
+        ("E. N.", True, ""),
+        ("", False, ""),
+    ],
+)
+def test_papers_are_found_by_the_words_of_their_authors_names(index, name, or_initials, found):
+    assert index.ids_at(index.named(name, or_initials=or_initials)) == [*found]
+
+
+def test_a_paper_is_found_by_its_whole_title(index):
+    assert index.ids_at(index.titled("graph theories")) == ["b"]
+    assert [len(index.titled(one)) for one in ("Theory graph", "Graph", "")] == [0, 0, 0]
+
+
+def test_which_words_and_names_there_are(index):
+    assert index.has_words(["graph", "zebra", "wang"]).tolist() == [True, False, False]
+    asked = ["Wang", "E.", "Wei-Noether", "graph", "Wei-Graph"]
+    assert [index.has_name(one) for one in asked] == [True, True, True, False, False]
+
+
+def test_of_many_authors_the_first_are_found():
+    names = [f"Ada {'abcdefghij'[n // 26]}{chr(97 + n % 26)}son" for n in range(MAX_AUTHORS + 1)]
+    index = Index(arrays({"a": (1, "Graphs", names)})[0])
+    assert index.has_name(names[-2])
+    assert not index.has_name(names[-1])
+
+
+def test_a_paper_is_like_those_that_share_its_telling_words(index):
+    assert index.ids_at(index.like(index.place_of("c"), 1)) == ["b"]
+    assert index.place_of("c") not in index.like(index.place_of("c"), 9)
+
+
+def test_an_index_of_no_papers_is_one():
+    index = Index(arrays({})[0])
+    assert len(index) == 0
+    assert index.place_of("a") == -1
+    assert index.counts_of(["a"])[0].shape == (1, WIDTH)
+    assert len(index.matching(["graph"], all_of_them=True)[0]) == 0
+    assert arrays(PAPERS, index)[1] == ["d", "a", "b", "c"]
+
+
+# ---- The file
+
+
+def content_of(some):
+    file = io.BytesIO()
+    array_file.write(some, file)
+    return file.getvalue()
+
+
+def test_arrays_come_back_as_they_were_and_can_not_be_written_to():
+    some = arrays()[0] | {"none": np.zeros((0, 3), np.float32)}
+    read = array_file.read(content_of(some))
+    assert read.keys() == some.keys()
+    for name, array in some.items():
+        assert read[name].dtype == array.dtype
+        assert np.array_equal(read[name], array)
+        assert not read[name].flags.writeable
+    assert len(Index(read)) == len(PAPERS)
+
+
+def test_what_is_no_file_of_arrays_is_refused():
+    whole = content_of(arrays()[0])
+    objects = io.BytesIO()
+    np.save(objects, np.array([{}], dtype=object))
+    for content in (b"", b"PK\3\4", whole[:80], whole[:200], whole[: len(whole) // 2 // 64 * 64]):
+        with pytest.raises(ValueError):  # noqa: PT011, each says something else
+            array_file.read(content)
+    with pytest.raises(ValueError, match="OBJECT"):
+        array_file.read(objects.getvalue())
+
+
+@pytest.mark.parametrize("change", [{"format": np.array([1])}, {"format": np.array(FORMAT)}, None])
+def test_arrays_of_another_format_are_refused(change):
+    made = arrays()[0] | (change or {})
+    if change is None:  # As the version before wrote them, and others after it.
+        del made["words_ends"]
+    with pytest.raises(ValueError, match=r"format|words_ends"):
+        Index(made)
