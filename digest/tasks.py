@@ -4,7 +4,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from subscriptions.post import clock
-from subscriptions.tasks import deliver_due_letters, in_time
+from subscriptions.tasks import deliver_due_letters, in_time, is_stopping
 
 
 @shared_task
@@ -52,7 +52,7 @@ def embed_new_papers():
     """Compute missing sentence embeddings, for four minutes at most."""
     from digest.indexing import embeddings
 
-    embeddings.embed_missing(timezone.now(), seconds=240)
+    embeddings.embed_missing(timezone.now(), seconds=240, is_stopping=is_stopping)
 
 
 @shared_task

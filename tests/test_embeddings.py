@@ -182,6 +182,7 @@ def test_it_stops_after_so_many_seconds_or_when_it_is_killed_and_goes_on_later(f
     clock = iter([0, 100, 239, 240, *range(99)])
     monkeypatch.setattr(embeddings, "monotonic", clock.__next__)
     assert embeddings.embed_missing(NOW, seconds=240) == 4
+    assert embeddings.embed_missing(NOW, is_stopping=lambda: True) == 0
     encode = fake.encode
     monkeypatch.setattr(fake, "encode", lambda texts: encode(texts) if len(fake.texts) < 6 else 1)
     with pytest.raises(TypeError):

@@ -41,7 +41,6 @@ KNOWN = {
 PHRASES = [
     "bread",
     "bread oven, flour",
-    "galaxy redshift",
     "LLM",
     "T cells",
     '"spectral coloring"',

@@ -131,13 +131,14 @@ def embed_missing(
     *,
     since: date | None = None,
     seconds: float = float("inf"),
+    is_stopping: Callable[[], bool] = lambda: False,
     on_batch: Callable[[int], object] = lambda count: None,
 ) -> int:
     """Compute and store missing vectors, newest papers first. Return how many.
 
-    Of the papers of the corpus window, or `since` a day. Stops after so many seconds. Each batch
-    is committed, and reported to `on_batch` by its size. If another process is computing, it
-    returns 0 at once.
+    Of the papers of the corpus window, or `since` a day. Stops after so many seconds, or when the
+    process `is_stopping`. Each batch is committed, and reported to `on_batch` by its size. If
+    another process is computing, it returns 0 at once.
     """
     model = encoder(download=True)
     lease = Lease("embeddings", LEASE)
@@ -147,7 +148,7 @@ def embed_missing(
     try:
         while ids := list(missing(model, since).values_list("pk", flat=True)[:LISTED]):
             for batch in batched(ids, BATCH):
-                if monotonic() >= ends_at or not lease.renew():
+                if monotonic() >= ends_at or is_stopping() or not lease.renew():
                     return count
                 with suppress(IntegrityError):  # A paper was deleted meanwhile.
                     count += _embed(model, batch)

@@ -25,7 +25,7 @@ type LookUp[T] = Callable[[Sequence[str]], Sequence[T]]
 
 
 def _nothing(ids: Sequence[str]) -> list[Any]:
-    return [()] * len(ids)
+    return [""] * len(ids)
 
 
 @dataclass(frozen=True, eq=False)
