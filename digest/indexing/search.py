@@ -54,8 +54,8 @@ def search(
     """Return the ids of the papers that a text finds, how many there are in all, and whether it
     was the names of their authors alone that found them.
 
-    Who names an author whole wants her papers first; part of a name may be a word. Who asks for
-    authors wants nothing else.
+    Papers by an author with exactly this name come first. A part of a name may be a word, so its
+    papers come last. A search for `author:` finds nothing else.
     """
     if authors := asked_for(asked):
         named = [_named(index, author, or_initials=True) for author in authors]

@@ -92,8 +92,8 @@ def _is_called(author: list[list[str]], name: list[list[str]]) -> bool:
     """Return whether each word of the name is one of the author's, or its initial, or has it for
     one.
 
-    What is had in full is her name, whatever other names she has. Where initials stand for words,
-    she has no others: Emmy Braun, who is an N. besides, is no Emmy Noether.
+    If all words are written in full, the author may have other names. If initials stand for words,
+    the author may not: Emmy N. Braun is not Emmy Noether.
     """
     free = [(joined, word) for joined, words in enumerate(author) for word in words]
     wanted, had, in_full, by_initial = [], set(), 0, 0
