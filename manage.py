@@ -9,9 +9,9 @@ def main():
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     from django.core.management import execute_from_command_line
 
-    from config.starting import refusals_told
+    from config.environment import exit_on_bad_settings
 
-    with refusals_told():
+    with exit_on_bad_settings():
         execute_from_command_line(sys.argv)
 
 

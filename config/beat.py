@@ -1,6 +1,6 @@
-"""Beat that remembers nothing: the schedule is static, and each tick asks the database what is due.
+"""A Celery beat scheduler without state: each tick asks the database what is due.
 
-Celery's own keeps its times in a file, and doesn't begin where that can't be written.
+Celery's own keeps its times in a file, and does not start if it cannot write it.
 """
 
 from contextlib import suppress
@@ -10,10 +10,10 @@ from celery import beat
 
 
 class Scheduler(beat.Scheduler):
-    """Only touches the file that `--schedule` names, every three minutes, as a sign of life."""
+    """Touches the file that `--schedule` names every three minutes, as a sign of life."""
 
     def __init__(self, *args, schedule_filename: str | None = None, **kwargs):
-        self.sign = Path(schedule_filename) if schedule_filename else None
+        self.heartbeat = Path(schedule_filename) if schedule_filename else None
         super().__init__(*args, **kwargs)
 
     def setup_schedule(self):
@@ -21,6 +21,6 @@ class Scheduler(beat.Scheduler):
         self.sync()
 
     def sync(self):
-        if self.sign is not None:
+        if self.heartbeat is not None:
             with suppress(OSError):
-                self.sign.touch()
+                self.heartbeat.touch()

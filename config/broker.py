@@ -1,12 +1,10 @@
-"""Redis as Celery's broker, from which a worker takes messages again whatever went wrong with one.
+"""Celery's Redis transport, with kombu's faults mended. A message may come twice.
 
-A worker takes no more messages than it has room for, and a message gives its room back when Redis
-has heard that it was taken. kombu keeps the room where Redis doesn't answer just then: so many such
-moments, and the worker listens for ever and takes nothing. A message is a hint: it may come again.
-
-A Redis that is full would end a worker to which it has just given a message, since it can't note
-that it was taken. And what is no message would end one: no JSON, a body that is no base64. It is
-thrown away, with a line in the log that does not repeat it.
+- kombu counts unacknowledged messages against the prefetch limit. If Redis does not answer an
+  acknowledgement, kombu never uncounts the message: after a few, the worker takes nothing more.
+- A full Redis cannot record that a message was taken, which would end the worker.
+- What is no message (no JSON, a body that is no base64) would end the worker. It is dropped, with
+  a line in the log that does not repeat it.
 """
 
 import logging
@@ -18,13 +16,12 @@ from redis.exceptions import OutOfMemoryError
 
 logger = logging.getLogger(__name__)
 
-
-#: What Celery raises of a thing that is no message of its own.
+#: What Celery raises for something that is not a message of its own.
 UNREADABLE = (AttributeError, LookupError, TypeError, ValueError)
 
 
 class NoMessage(Exception):
-    """Something in a queue that is not even the envelope of a message."""
+    """Something in a queue that has not even the envelope of a message."""
 
 
 class Message(redis.Channel.Message):
@@ -39,20 +36,20 @@ class QoS(redis.QoS):
     def append(self, message, delivery_tag):
         try:
             super().append(message, delivery_tag)
-        except OutOfMemoryError:  # Redis can't note that it was taken. It is all the same.
+        except OutOfMemoryError:
             logger.warning("Redis takes nothing more: what is taken now comes once at most")
             virtual.QoS.append(self, message, delivery_tag)
 
     def ack(self, delivery_tag):
-        with self._room_given_back(delivery_tag):
+        with self._uncounted_on_failure(delivery_tag):
             super().ack(delivery_tag)
 
     def reject(self, delivery_tag, requeue=False):
-        with self._room_given_back(delivery_tag):
+        with self._uncounted_on_failure(delivery_tag):
             super().reject(delivery_tag, requeue)
 
     @contextmanager
-    def _room_given_back(self, delivery_tag):
+    def _uncounted_on_failure(self, delivery_tag):
         try:
             yield
         except BaseException:
@@ -68,7 +65,7 @@ class Channel(redis.Channel):
             try:
                 return callback(message)
             except UNREADABLE as error:
-                _tell(f"{type(error).__name__}: {error}")
+                _log_dropped(f"{type(error).__name__}: {error}")
                 message.reject()
 
         return super().basic_consume(queue, no_ack, receive, *args, **kwargs)
@@ -77,11 +74,11 @@ class Channel(redis.Channel):
         try:
             return super()._brpop_read(**options)
         except (NoMessage, JSONDecodeError, UnicodeDecodeError) as error:
-            _tell(error)
+            _log_dropped(error)
             return True  # It was taken.
 
 
-def _tell(why):
+def _log_dropped(why):
     logger.error("A message that nobody can read is thrown away: %s", why)
 
 

@@ -1,8 +1,7 @@
-"""The Celery app and the beat schedule: static, in UTC, in git.
+"""The Celery app and the static beat schedule, in UTC.
 
-Messages are hints. The database says what is due, so a message that is lost, late or doubled
-changes nothing but when the work is looked at next. Hence ids only, no results, no long ETAs, and
-a tick that outlived its minute is thrown away (`expires`).
+The database says what is due, so a lost, late or repeated message only changes when the work is
+looked at next. Hence ids only, no results, no long ETAs, and a tick expires after a minute.
 """
 
 import inspect
@@ -16,15 +15,15 @@ from celery.signals import setup_logging
 from django.apps import apps
 from kombu.transport import TRANSPORT_ALIASES
 
-from config.starting import refusals_told
+from config.environment import exit_on_bad_settings
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 
-class Hint(Task):
-    """A task that leaves out what it does not know of a message.
+class TolerantTask(Task):
+    """A task that ignores arguments that it does not know.
 
-    While a new version is installed, workers of the old one get messages that may say more.
+    During an upgrade, workers of the old version get messages of the new one.
     """
 
     def __call__(self, *args, **kwargs):
@@ -36,22 +35,22 @@ class Hint(Task):
 
 
 TRANSPORT_ALIASES |= dict.fromkeys(("redis", "rediss"), "config.broker:Transport")
-app = Celery("paperboy", task_cls=Hint)
+app = Celery("paperboy", task_cls=TolerantTask)
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
 
 @app.on_configure.connect
 def set_up(**kwargs):
-    """Begin with Django, where Celery is the program: it would tell of a setting in a traceback."""
+    """Set up Django first: Celery would show a bad setting as a traceback."""
     if not apps.ready:
-        with refusals_told():
+        with exit_on_bad_settings():
             django.setup()
 
 
 @setup_logging.connect
-def keep_our_log(loglevel=None, **kwargs):
-    """Let Celery log as Django was told to, and not in a form of its own, which redacts nothing."""
+def keep_log_settings(loglevel=None, **kwargs):
+    """Log as LOGGING says: Celery's own format redacts nothing."""
     if loglevel is not None:
         logging.getLogger().setLevel(loglevel)
 

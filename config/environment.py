@@ -1,14 +1,15 @@
-"""Read the environment: flags, lists, numbers, and a secret that is made where none is given.
+"""Read settings from environment variables.
 
-What makes no sense is refused with ImproperlyConfigured, in a sentence that says what would.
-What a variable says may stand in a file, too: SECRET_KEY_FILE names the file that holds SECRET_KEY.
-Docker's secrets are such files, and so is what a service manager hands on as credentials.
+Every function raises ImproperlyConfigured for a wrong value. A value may also be in a file, such as
+a Docker secret or a credential of a service manager: SECRET_KEY_FILE is the path of SECRET_KEY.
 """
 
 import difflib
 import os
 import re
 import secrets
+import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,62 +20,76 @@ from django.core.validators import validate_email
 from kombu.transport import TRANSPORT_ALIASES
 
 ENGINES = ("django.db.backends.postgresql", "django.db.backends.sqlite3")
-#: A name without scheme, port and path, as requests have it; a dot before it takes in all below it.
+#: A host name without scheme, port and path. A leading dot includes subdomains.
 HOST = re.compile(r"\*|\.?[\w-]+(\.[\w-]+)*\.?|\[[0-9a-f:.]+\]", re.ASCII | re.IGNORECASE)
-COUNTED = 10**9  # What a database's numbers can count to.
-ALIKE = 0.85  # So like two names are of which one has a slip: difflib's 1 is the same.
-MOST = 36_500  # A hundred years, in days: where no year is left to go back to, Python raises.
+MAX_COUNT = 10**9  # Fits a database integer.
+MIN_SIMILARITY = 0.85  # Of a misspelt name (difflib's ratio).
+MAX_NUMBER = 36_500  # A hundred years in days: Python's dates end at year 1.
 
-_SIGN = "Take it away, and let the mail server sign: docs/mail.md says how."
-#: Variables that are gone, each with what to write instead.
+_SIGN = "Take it away, and let the mail server sign: docs/email.md says how."
+#: Variables of older versions, each with what to do instead.
 REMOVED = {"DKIM_KEY_FILE": _SIGN, "DKIM_SELECTOR": _SIGN, "DKIM_DOMAIN": _SIGN}
 
-_names: set[str] = set()  # All that was asked for, which is all that can be set.
+#: The exit code after which gunicorn does not start its workers again.
+GUNICORN_GIVES_UP = 3
+
+_names: set[str] = set()  # All that were read.
+
+
+@contextmanager
+def exit_on_bad_settings(code: int = 1):
+    """Exit on ImproperlyConfigured, with its message. --traceback shows where, too."""
+    try:
+        yield
+    except ImproperlyConfigured as error:
+        if "--traceback" in sys.argv:
+            raise
+        sys.stderr.write(f"Settings: {error}\n")  # In one write: other processes may write there.
+        sys.exit(code)
 
 
 def text(name: str, default: str = "") -> str:
-    """Return what the variable says, or the file that NAME_FILE names; the default without both.
-
-    Blanks around it are none of it, such as those of a file that was written on Windows.
-    """
+    """Return the variable, or the content of the file in NAME_FILE, or the default. Stripped."""
     _names.update((name, f"{name}_FILE"))
-    said, path = (os.environ.get(one, "").strip() for one in (name, f"{name}_FILE"))
+    value = os.environ.get(name, "").strip()
+    path = os.environ.get(f"{name}_FILE", "").strip()
     if not path:
-        return said or default
-    if said:
+        return value or default
+    if value:
         raise ImproperlyConfigured(f"{name} and {name}_FILE are both set: take one away.")
     try:
-        said = Path(path).read_text(encoding="utf-8").strip()
+        value = Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it holds no text"
         raise ImproperlyConfigured(f"{name}_FILE is {path}, which can't be read: {why}.") from None
-    if not said:
+    if not value:
         raise ImproperlyConfigured(f"{name}_FILE is {path}, which is empty.")
-    return said
+    return value
 
 
 def is_set(name: str) -> bool:
-    """Return whether the variable is there, if only to say nothing, or a file is named for it."""
+    """Return whether the variable is set, even if empty, or has a file."""
     return name in os.environ or bool(os.environ.get(f"{name}_FILE"))
 
 
 def refuse_removed() -> None:
-    """Refuse variables that older versions read, with what to write instead."""
+    """Raise ImproperlyConfigured for variables of older versions."""
     for name, instead in REMOVED.items():
-        for one in (name, f"{name}_FILE"):
-            if os.environ.get(one, "").strip():
-                raise ImproperlyConfigured(f"{one} is no longer read. {instead}")
+        for variable in (name, f"{name}_FILE"):
+            if os.environ.get(variable, "").strip():
+                raise ImproperlyConfigured(f"{variable} is no longer read. {instead}")
 
 
-def slips() -> list[tuple[str, str]]:
-    """Return variables that nothing reads, each with the one whose name it nearly has."""
-    unknown = sorted(os.environ.keys() - _names)
-    likely = [(name, difflib.get_close_matches(name, _names, 1, ALIKE)) for name in unknown]
-    return [(name, meant[0]) for name, meant in likely if meant]
+def misspelt() -> list[tuple[str, str]]:
+    """Return variables that nothing reads, each with the setting of nearly the same name."""
+    return [
+        (name, likely)
+        for name in sorted(os.environ.keys() - _names)
+        for likely in difflib.get_close_matches(name, _names, 1, MIN_SIMILARITY)
+    ]
 
 
 def flag(name: str, *, default: bool = False) -> bool:
-    """Return whether the variable says yes. A word that is neither yes nor no is refused."""
     word = text(name).lower()
     if not word:
         return default
@@ -86,22 +101,22 @@ def flag(name: str, *, default: bool = False) -> bool:
 
 
 def items(name: str) -> list[str]:
-    """Return the parts of a variable, between commas. In a file, each may have its own line."""
+    """Return the parts of a variable between commas or line ends."""
     return [part.strip() for part in text(name).replace("\n", ",").split(",") if part.strip()]
 
 
 def whole_number(name: str, default: int) -> int:
-    """Return the variable, days or minutes, as a whole number above zero."""
+    """Return the variable (days or minutes) as a whole number above zero."""
     number = text(name, str(default))
     if not number.isdecimal() or int(number) < 1:
         raise ImproperlyConfigured(f"{name} must be a whole number above zero, not {number!r}.")
-    if int(number) > MOST:
-        raise ImproperlyConfigured(f"{name} must be {MOST} at most, not {number}.")
+    if int(number) > MAX_NUMBER:
+        raise ImproperlyConfigured(f"{name} must be {MAX_NUMBER} at most, not {number}.")
     return int(number)
 
 
 def numbers(name: str, example: str) -> dict[str, float]:
-    """Return the variable as names with numbers between commas, each as in the example."""
+    """Return the variable as names with numbers: "google=600, gmx=60"."""
     found = {}
     for item in items(name):
         key, _, number = item.partition("=")
@@ -115,12 +130,12 @@ def numbers(name: str, example: str) -> dict[str, float]:
 
 
 def whole_numbers(name: str, defaults: dict[str, int]) -> dict[str, int]:
-    """Return the defaults with those that the variable changes, as in "network=50, all=5000"."""
-    said = numbers(name, ",".join(f"{key}={number}" for key, number in defaults.items()))
-    changed = {key: int(number) for key, number in said.items() if number.is_integer()}
+    """Return the defaults with the variable's changes: "network=50, all=5000"."""
+    given = numbers(name, ",".join(f"{key}={number}" for key, number in defaults.items()))
+    changed = {key: int(number) for key, number in given.items() if number.is_integer()}
     for item in items(name):
         key = item.partition("=")[0].strip()
-        if key not in defaults or not 1 <= changed.get(key, 0) <= COUNTED:
+        if key not in defaults or not 1 <= changed.get(key, 0) <= MAX_COUNT:
             known = ", ".join(defaults)
             raise ImproperlyConfigured(
                 f"{name} must be whole numbers above zero for {known}, up to a billion: not "
@@ -130,12 +145,12 @@ def whole_numbers(name: str, defaults: dict[str, int]) -> dict[str, int]:
 
 
 def web_address(name: str, default: str = "", *, is_secret: bool = False) -> str:
-    """Return the variable as an address of the web, or "". A secret one is not repeated."""
+    """Return the variable as an http(s) URL, or "". Errors do not repeat a secret one."""
     address = text(name, default)
     try:
         parts = urlsplit(address)
         is_good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:  # A port that is no number, brackets that are left open.
+    except ValueError:  # A wrong port, or an open bracket.
         is_good = False
     if address and not is_good:
         given = "" if is_secret else f", not {address!r}"
@@ -144,7 +159,7 @@ def web_address(name: str, default: str = "", *, is_secret: bool = False) -> str
 
 
 def email_address(name: str) -> str:
-    """Return the variable as an email address that stands alone, as a link does, or ""."""
+    """Return the variable as an email address without a name, or ""."""
     address = text(name)
     try:
         if address:
@@ -157,7 +172,7 @@ def email_address(name: str) -> str:
 
 
 def site_address(name: str, default: str) -> str:
-    """Return the variable as the address of a whole host, without a slash at its end."""
+    """Return the variable as the URL of a host, without path and trailing slash."""
     address = web_address(name, default)
     parts = urlsplit(address)
     if parts.path.strip("/") or parts.query or parts.fragment or parts.username is not None:
@@ -169,7 +184,6 @@ def site_address(name: str, default: str) -> str:
 
 
 def hosts(name: str) -> list[str]:
-    """Return the hosts that the variable names. What no request can name is refused."""
     named = items(name)
     for host in named:
         if not HOST.fullmatch(host):
@@ -181,12 +195,12 @@ def hosts(name: str) -> list[str]:
 
 
 def broker(name: str, default: str) -> str:
-    """Return the variable as the address of a broker. No password is repeated."""
+    """Return the variable as a broker URL. Errors do not repeat the password."""
     address = text(name, default)
     scheme, sign, _ = address.partition("://")
     if address.startswith(("redis:", "rediss:")):
-        is_good = _leads_to_redis(address)
-    else:  # Celery takes what has no scheme for the name of a host that speaks AMQP.
+        is_good = _is_redis_url(address)
+    else:  # Celery takes a URL without scheme for an AMQP host.
         is_known = sign and scheme.partition("+")[0] in TRANSPORT_ALIASES
         is_good = address.startswith("memory:") or is_known
     if not is_good:
@@ -198,14 +212,14 @@ def broker(name: str, default: str) -> str:
 
 
 def cache(name: str) -> str:
-    """Return the variable as the address of a Redis, or "" where it is empty."""
+    """Return the variable as a Redis URL, or ""."""
     address = text(name)
-    if address and not (address.startswith("unix://") or _leads_to_redis(address)):
+    if address and not (address.startswith("unix://") or _is_redis_url(address)):
         raise ImproperlyConfigured(f"{name} must be like redis://host:6379/1.")
     return address
 
 
-def _leads_to_redis(address):
+def _is_redis_url(address):
     try:
         parts = urlsplit(address)
         is_there = parts.port != 0 and not parts.fragment
@@ -216,7 +230,7 @@ def _leads_to_redis(address):
 
 
 def database(name: str, default: str) -> dict[str, Any]:
-    """Return the database that the variable names, as Django wants it. No password is repeated."""
+    """Return the database for DATABASES. Errors do not repeat the password."""
     try:
         parsed = dj_database_url.parse(
             text(name) or default, conn_max_age=60, conn_health_checks=True
@@ -233,9 +247,9 @@ def database(name: str, default: str) -> dict[str, Any]:
 
 
 def generated_secret(path: Path) -> str:
-    """Return the secret in `path`, which is written first where it isn't there.
+    """Return the secret in `path`, made if it is missing. Only its owner can read the file.
 
-    Only its owner can read it. Two processes that start at once both use the one that was first.
+    Two processes that start at once both use the first one's.
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -254,7 +268,7 @@ def _write_once(path, secret):
     with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(secret)
     try:
-        os.link(draft, path)  # Unlike a rename, fails where another process came first.
+        os.link(draft, path)  # Unlike a rename, fails if another process was first.
     except FileExistsError:
         pass
     finally:

@@ -1,7 +1,4 @@
-"""What is answered where a request goes wrong: a page that helps, in the look of all pages.
-
-These pages ask neither the database nor the session, which may be what is broken.
-"""
+"""Error pages. They use neither the database nor the session, which may be what is broken."""
 
 import sys
 
@@ -10,7 +7,7 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 
 from config import policies
-from digest.alarms import is_of_the_database
+from digest.alarms import is_database_failure
 
 
 def unreadable(request, exception):
@@ -18,13 +15,13 @@ def unreadable(request, exception):
 
 
 def forbidden(request, exception):
-    """In the panel, it is told to one who is logged in: all others are asked to log in."""
+    """In the admin, only logged-in users get this: others are asked to log in."""
     is_panel = request.path.startswith(reverse("admin:index"))
     return page(request, 403, is_panel=is_panel)
 
 
 def form_unproven(request, reason=""):
-    """A form of the panel, without proof that it is ours: forms for readers need none."""
+    """CSRF failures, which only forms of the admin can have."""
     return page(request, 403, "403_csrf.html")
 
 
@@ -34,10 +31,9 @@ def not_found(request, exception):
 
 def broken(request):
     """Say so where the database is away, full or damaged: then no letters leave, either."""
-    return page(request, 503 if is_of_the_database(sys.exception()) else 500)
+    return page(request, 503 if is_database_failure(sys.exception()) else 500)
 
 
-def page(request, status: int, template: str = "", **told) -> HttpResponse:
-    """Return the page of this status, `<status>.html` unless another is named."""
-    body = render_to_string(template or f"{status}.html", policies.site(request) | told)
+def page(request, status: int, template: str = "", **context) -> HttpResponse:
+    body = render_to_string(template or f"{status}.html", policies.site(request) | context)
     return HttpResponse(body, status=status)

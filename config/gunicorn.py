@@ -1,18 +1,18 @@
-"""The web server's own lines, as all others look: `gunicorn --logger-class config.gunicorn.Log`."""
+"""Log lines of gunicorn in our format: `gunicorn --logger-class config.gunicorn.Log`."""
 
 import os
 
 from gunicorn.glogging import Logger
 
-from config.logs import FORMATTERS, Place
+from config.logs import FORMATTERS, LogContext
 
 
 class Log(Logger):
-    """Its first process never loads Django, and so can't be told by LOGGING."""
+    """Gunicorn's first process never loads Django, so LOGGING does not reach it."""
 
     def setup(self, cfg):
         super().setup(cfg)
-        chosen = FORMATTERS.get(os.environ.get("LOG_FORMAT", ""), FORMATTERS["text"])
+        formatter = FORMATTERS.get(os.environ.get("LOG_FORMAT", ""), FORMATTERS["text"])
         for handler in self.error_log.handlers:
-            handler.addFilter(Place())
-            handler.setFormatter(chosen["()"](chosen.get("format")))
+            handler.addFilter(LogContext())
+            handler.setFormatter(formatter["()"](formatter.get("format")))

@@ -1,6 +1,6 @@
-"""What a line of the log tells: when, how grave, by whom, of which request or task; text or JSON.
+"""Log lines, as text or JSON, with the id of their request or task.
 
-Nobody's address and no token is in either, and no address of a page but its pattern.
+They hold no address and no token, and the pattern of a page instead of its path.
 """
 
 import json
@@ -17,22 +17,22 @@ from config.policies import RedactingFormatter
 
 logger = logging.getLogger(__name__)
 
-SANE = re.compile(r"[A-Za-z0-9._-]{8,64}")
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 _request: ContextVar[str] = ContextVar("request", default="")
 
 
-def number_requests(get_response):
-    """Give each request an id, that of the proxy where it sends one, and tell what came of it.
+def log_requests(get_response):
+    """Log each request with an id, which is the proxy's X-Request-ID if it sends one.
 
-    The id is in each of the request's lines. It isn't in the answer: to all who ask the same, every
-    header of it is the same.
+    The id is in all log lines of the request, and not in the response, whose headers are the same
+    for everyone.
     """
 
     def middleware(request):
-        asked = request.headers.get("X-Request-ID", "")
-        number = asked if SANE.fullmatch(asked) else uuid.uuid4().hex
-        _request.set(number)  # Until the thread's next one: Django tells of errors after us.
+        given = request.headers.get("X-Request-ID", "")
+        # Kept until the thread's next request: Django logs errors after this middleware.
+        _request.set(given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex)
         began = time.perf_counter()
         response = get_response(request)
         took = (time.perf_counter() - began) * 1000
@@ -43,8 +43,8 @@ def number_requests(get_response):
     return middleware
 
 
-class Place(logging.Filter):
-    """Notes on each record of which request or task it is, and lets all pass."""
+class LogContext(logging.Filter):
+    """Adds the request or task to each record."""
 
     def filter(self, record):
         record.request = _request.get()
@@ -53,9 +53,10 @@ class Place(logging.Filter):
         return True
 
 
-class Strangers(logging.Filter):
-    """Makes a warning without a trace of a request that Django refuses, such as one to a host that
-    isn't ours. Whoever tries all addresses sends some each hour, and errors are what we look for.
+class RefusedRequests(logging.Filter):
+    """Turns Django's errors about refused requests, such as a wrong host, into warnings.
+
+    Scanners send some every hour.
     """
 
     def filter(self, record):
@@ -66,10 +67,10 @@ class Strangers(logging.Filter):
 
 
 class JsonFormatter(RedactingFormatter):
-    """A line is one JSON object, with what is unknown left out."""
+    """One JSON object a line, without empty values."""
 
     def format(self, record):
-        told = {
+        fields = {
             "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
@@ -79,13 +80,13 @@ class JsonFormatter(RedactingFormatter):
             "message": self.redacted(record.getMessage()),
         }
         if record.exc_info:
-            told["trace"] = self.redacted(self.formatException(record.exc_info))
+            fields["trace"] = self.redacted(self.formatException(record.exc_info))
         return json.dumps(
-            {key: value for key, value in told.items() if value != ""}, ensure_ascii=False
+            {key: value for key, value in fields.items() if value != ""}, ensure_ascii=False
         )
 
 
-#: By what LOG_FORMAT says.
+#: By LOG_FORMAT.
 FORMATTERS = {
     "text": {
         "()": RedactingFormatter,

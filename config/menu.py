@@ -9,7 +9,7 @@ BLUES = (
     "97.5% .008, 95% .018, 90% .04, 83% .075, 76% .1, 70% .12, 43.1% .121, 38% .107, 35.2% .098, "
     "30% .085, 24% .065"
 )
-# The greys and the blue of the public pages, as scales.
+#: The greys and the blue of the public pages, as scales.
 COLORS = {
     "base": dict(zip(SHADES, GREYS.split(), strict=True)),
     "primary": {
@@ -19,13 +19,13 @@ COLORS = {
 
 
 def _page(title, icon, name):
-    """Return an entry of the menu, for those who may see its page."""
-    room, table, *_ = name.split("_")
+    """Return a menu entry, visible to users with permission to view its page."""
+    app, table, *_ = name.split("_")
     return {
         "title": title,
         "icon": icon,
         "link": reverse_lazy(f"admin:{name}_changelist"),
-        "permission": lambda request: request.user.has_perm(f"{room}.view_{table}"),
+        "permission": lambda request: request.user.has_perm(f"{app}.view_{table}"),
     }
 
 

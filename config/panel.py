@@ -1,4 +1,4 @@
-"""The admin panel as a site: Unfold's, whose search breaks where a page of results isn't there."""
+"""The admin site: Unfold's, whose search fails for a page of results that does not exist."""
 
 from django.contrib.admin.apps import AdminConfig
 from django.core.paginator import InvalidPage

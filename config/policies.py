@@ -1,6 +1,4 @@
-"""What holds for every page: what is let in, the site's name, its language, its content policy, and
-logs without tokens.
-"""
+"""Middleware and filters of every page: refusals, language, headers, and redacted logs."""
 
 import logging
 import re
@@ -26,9 +24,7 @@ HAS_ODD_CHARSET = "paperboy.has_odd_charset"  # In the environ of a request.
 
 
 def site(request):
-    """Give every template the site's name and address, and, where they are told, who runs it and
-    where its source is.
-    """
+    """The context of every template: the site, its operator, and its source."""
     return {
         "site_name": settings.SITE_NAME,
         "site_url": settings.SITE_URL,
@@ -41,8 +37,8 @@ def site(request):
 def cut_content_type(environ, **kwargs):
     """Reduce the content type to the media type and a form's boundary, before Django reads it.
 
-    Django looks up any charset that a visitor names and decodes the query by it, outside of all
-    middleware. Some codecs take seconds; Python keeps every unknown name for good.
+    Django looks up any charset of a client and decodes the query by it, outside of all middleware.
+    Some codecs take seconds, and Python keeps every unknown name for good.
     """
     sent = environ.get("CONTENT_TYPE", "")
     media_type, semicolon, rest = sent[:MAX_CONTENT_TYPE_LENGTH].partition(";")
@@ -56,29 +52,30 @@ def cut_content_type(environ, **kwargs):
     )
 
 
-def only_readable(get_response):
-    """Turn away what no page can read, before one tries: bodies larger than any form of ours, text
-    that isn't UTF-8, and NUL, for which PostgreSQL can't be asked.
+def refuse_unreadable(get_response):
+    """Refuse bodies larger than any form, text that is not UTF-8, and NUL.
 
-    Who unsubscribes says nothing but the address, so the body may be in any encoding.
-
-    Pages stand at the root of their host. Who says that they stand below a path is a visitor whose
-    header SCRIPT_NAME was handed on: gunicorn takes it from this machine, and cuts it off from what
-    is asked for, so that neither our kept pages nor the proxy's rules would know which page it is.
+    PostgreSQL's texts have no NUL. An unsubscribe request may have any body. Pages are at the root
+    of their host, so a SCRIPT_NAME comes from a client whose header was passed on: gunicorn would
+    cut it off the path, and neither the page cache nor the proxy's rules would know the page.
     """
 
     def middleware(request):
         limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-        if _announced_length(request) > limit:
-            said = f"This is too large: at most {limit:,} bytes are taken.\n"
-            return HttpResponse(said, status=413, content_type="text/plain")
+        try:
+            length = int(request.META.get("CONTENT_LENGTH") or 0)
+        except ValueError:  # Django reads nothing then.
+            length = 0
+        if length > limit:
+            text = f"This is too large: at most {limit:,} bytes are taken.\n"
+            return HttpResponse(text, status=413, content_type="text/plain")
         if request.META.get("SCRIPT_NAME"):
             return HttpResponse("Nothing is there.\n", status=400, content_type="text/plain")
         may_be_any = request.path_info.startswith("/unsubscribe/")
         is_text = may_be_any or not request.META.get(HAS_ODD_CHARSET)
         query = request.META.get("QUERY_STRING", "")
-        told = (request.path_info, query, *request.COOKIES.values())
-        if not is_text or "%00" in query or any("\0" in text for text in told):
+        texts = (request.path_info, query, *request.COOKIES.values())
+        if not is_text or "%00" in query or any("\0" in text for text in texts):
             return HttpResponse("This is unreadable.\n", status=400, content_type="text/plain")
         request.multipart_parser_class = FormParser
         return get_response(request)
@@ -86,20 +83,11 @@ def only_readable(get_response):
     return middleware
 
 
-def _announced_length(request):
-    try:
-        return int(request.META.get("CONTENT_LENGTH") or 0)
-    except ValueError:  # Django reads nothing then.
-        return 0
-
-
 class Language(LocaleMiddleware):
-    """A page's language is what the browser asks for, and nothing else, as its Vary says.
+    """Takes a page's language from Accept-Language only, as its Vary says. The admin is English.
 
-    The panel is English: its own texts are in no other language, and Django's beside them would be.
-
-    Django looks for a cookie, too. No page of ours sets it, and shared caches don't know of it:
-    whoever sent one would choose the language of the page that they keep for others.
+    Django would also read a cookie. Shared caches do not vary by it: whoever sent one would choose
+    the language of a cached page for others.
     """
 
     def process_request(self, request):
@@ -110,11 +98,10 @@ class Language(LocaleMiddleware):
             request.LANGUAGE_CODE = "en"
 
 
-def secret_addresses(get_response):
-    """See that nobody keeps, finds or passes on a page whose address holds a token, or keeps one of
-    the panel's.
+def protect_token_pages(get_response):
+    """Keep pages whose URL has a token, and the admin, out of caches, referrers and search engines.
 
-    Here, and not in the views, so that it holds where one breaks or refuses as well.
+    As middleware, it also holds for pages that fail or refuse.
     """
 
     def middleware(request):
@@ -123,7 +110,7 @@ def secret_addresses(get_response):
             add_never_cache_headers(response)
         matched = request.resolver_match
         holds_token = matched is not None and "token" in matched.kwargs
-        # Nothing matches a link that lost its end: the answer leads to it, or says that it is bad.
+        # A link that lost its end matches no page: the response redirects, or says that it is bad.
         if holds_token or RedactingFormatter.TOKEN.match(request.path):
             add_never_cache_headers(response)
             response["Referrer-Policy"] = "no-referrer"
@@ -134,10 +121,7 @@ def secret_addresses(get_response):
 
 
 class ContentSecurityPolicy(ContentSecurityPolicyMiddleware):
-    """The strict policy for the public site, a looser one for the panel's widgets.
-
-    And no page of ours uses the devices of browsers, whatever gets into it.
-    """
+    """The strict policy for public pages, and a looser one for the admin's widgets."""
 
     def process_response(self, request, response):
         response["Permissions-Policy"] = NO_DEVICES
@@ -147,9 +131,7 @@ class ContentSecurityPolicy(ContentSecurityPolicyMiddleware):
 
 
 class SettingsFilter(SafeExceptionReporterFilter):
-    """With DEBUG on, an error's page lists the settings: without those whose value is an address,
-    which holds a password.
-    """
+    """Hides settings that are URLs, which hold passwords, on error pages with DEBUG."""
 
     hidden_settings = re.compile(
         f"{SafeExceptionReporterFilter.hidden_settings.pattern}|URL|LOCATION|WEBHOOK", re.IGNORECASE
@@ -157,21 +139,20 @@ class SettingsFilter(SafeExceptionReporterFilter):
 
 
 class RedactingFormatter(logging.Formatter):
-    """Whoever reads a log learns no reader's address, and can't act for her by one of her links."""
+    """Removes addresses, tokens and searches from log lines."""
 
     TOKEN = re.compile(
         r"/(confirm|preferences|move|unsubscribe|digests|feeds|feedback|learned|library|saved|why)"
         r"/[^/\s\"']+"
     )
     SEARCHED = re.compile(r"([?&](?:q|interests)=)[^&\s\"']+")
-    #: It is looked for where a word begins, or a long one would be read once for each letter.
+    #: Matched from the start of a word, or a long word would be read once for each letter.
     ADDRESS = re.compile(r"(?<![^\s<>\"'(),:;])[^\s<>\"'(),:;]+@[\w.-]+")
 
     def format(self, record):
         return self.redacted(super().format(record))
 
     def redacted(self, text: str) -> str:
-        """Return the text without addresses, tokens and what people searched for."""
         text = self.SEARCHED.sub(r"\1…", text)
         text = self.TOKEN.sub(r"/\1/…", text)
         return self.ADDRESS.sub("…@…", text)

@@ -1,8 +1,8 @@
-"""Whose request this is, where proxies stand between the visitor and us.
+"""The client's IP address behind proxies.
 
-Each proxy appends the address of whoever asked it to X-Forwarded-For. All to the left of what our
-own proxies appended was written by the visitor, who writes what he likes. So nothing is believed
-but what TRUSTED_PROXIES vouches for: the number of our proxies, or their networks.
+Each proxy appends the address of its peer to X-Forwarded-For. What is left of the entries of our
+own proxies was written by the client, and cannot be trusted. TRUSTED_PROXIES says how many proxies
+there are, or in which networks.
 """
 
 from collections.abc import Sequence
@@ -14,8 +14,8 @@ from django.core.exceptions import ImproperlyConfigured
 Networks = tuple[IPv4Network | IPv6Network, ...]
 
 
-def parsed(items: Sequence[str]) -> int | Networks:
-    """Return what TRUSTED_PROXIES says: how many, or the networks in which they are. None is 0."""
+def parse_trusted(items: Sequence[str]) -> int | Networks:
+    """Return the value of TRUSTED_PROXIES: a number or networks. Nothing is 0."""
     try:
         if len(items) == 1 and items[0].isdecimal():
             return int(items[0])
@@ -27,25 +27,23 @@ def parsed(items: Sequence[str]) -> int | Networks:
         ) from None
 
 
-def find_visitor(get_response):
-    """Put the visitor's own address into REMOTE_ADDR, where all who ask for it look. The request
-    says whether it came past a proxy of ours.
-    """
+def set_client_ip(get_response):
+    """Put the client's address into REMOTE_ADDR, and set `request.bypassed_proxies`."""
 
     def middleware(request):
         meta = request.META
         peer, forwarded = meta.get("REMOTE_ADDR", ""), meta.get("HTTP_X_FORWARDED_FOR", "")
-        meta["REMOTE_ADDR"] = visitor(peer, forwarded, settings.TRUSTED_PROXIES)
-        request.came_past_proxies = came_past(peer, forwarded, settings.TRUSTED_PROXIES)
+        meta["REMOTE_ADDR"] = client_ip(peer, forwarded, settings.TRUSTED_PROXIES)
+        request.bypassed_proxies = is_bypassed(peer, forwarded, settings.TRUSTED_PROXIES)
         return get_response(request)
 
     return middleware
 
 
-def visitor(peer: str, forwarded: str, trusted: int | Networks) -> str:
-    """Return who asked, of those who handed the request on to us, or "" where nobody knows.
+def client_ip(peer: str, forwarded: str, trusted: int | Networks) -> str:
+    """Return the client's address, or "" if it is unknown.
 
-    `peer` is who is connected to us, `forwarded` the header X-Forwarded-For.
+    `peer` is the address of the connection, `forwarded` the header X-Forwarded-For.
     """
     hops = _hops(peer, forwarded)
     if isinstance(trusted, int):
@@ -58,11 +56,11 @@ def visitor(peer: str, forwarded: str, trusted: int | Networks) -> str:
     return address
 
 
-def came_past(peer: str, forwarded: str, trusted: int | Networks) -> bool:
-    """Return whether a visitor's request was handed on by fewer proxies than there are said to be.
+def is_bypassed(peer: str, forwarded: str, trusted: int | Networks) -> bool:
+    """Return whether a request passed fewer proxies than TRUSTED_PROXIES says.
 
-    Whoever comes so may write the missing ones herself, and so who she is. What comes from a house
-    of ours, such as a look whether we live, may go past them.
+    Such a client could write the missing entries, and so its address. Requests from private
+    addresses, such as health checks, may bypass the proxies.
     """
     hops = _hops(peer, forwarded)
     first = _address(hops[0])
@@ -75,7 +73,7 @@ def _hops(peer, forwarded):
 
 
 def _address(text):
-    """Return the bare address, without the port that some proxies add; "" where it is none."""
+    """Return the address without the port that some proxies add, or "" if it is none."""
     text = text.strip()
     if text.startswith("["):
         text = text[1:].partition("]")[0]

@@ -1,8 +1,8 @@
-"""Every setting, in one file. What differs between installations comes from the environment.
+"""All settings. What differs between installations comes from the environment.
 
 With nothing set, Paperboy runs by itself: SQLite, an outbox of files, a worker thread, all under
-DATA_DIR. Where SITE_URL is https or DATABASE_URL is set, this is a public installation, and what
-must not be guessed (SECRET_KEY, ALLOWED_HOSTS) is asked for.
+DATA_DIR. If SITE_URL is https or DATABASE_URL is set, the installation is public, and SECRET_KEY
+and ALLOWED_HOSTS are required.
 """
 
 import logging
@@ -17,22 +17,22 @@ from django.utils.csp import CSP
 
 from config import environment as env
 from config import menu, proxies
-from config.logs import FORMATTERS, Place, Strangers
+from config.logs import FORMATTERS, LogContext, RefusedRequests
 
 env.refuse_removed()
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(env.text("DATA_DIR") or BASE_DIR / "var").resolve()
 
-# ---- Where this is, and for whom
+# ---- The site
 
 SITE_NAME = env.text("SITE_NAME", "Paperboy")
 SITE_URL = env.site_address("SITE_URL", "http://127.0.0.1:8000")
-HAS_OWN_PORT = not env.text("SITE_URL")  # Links lead to the port that `serve` and `demo` take.
+HAS_OWN_PORT = not env.text("SITE_URL")  # Links use the port of `serve` and `demo`.
 IS_HTTPS = urlsplit(SITE_URL).scheme == "https"
 IS_PUBLIC = IS_HTTPS or bool(env.text("DATABASE_URL"))
 
-MIN_SECRET_KEY_LENGTH = 32  # A shorter key of signatures can be guessed sooner or later.
+MIN_SECRET_KEY_LENGTH = 32  # A shorter signing key can be guessed.
 DEBUG = env.flag("DEBUG")
 if DEBUG and IS_HTTPS:
     raise ImproperlyConfigured(
@@ -56,13 +56,13 @@ SECRET_KEY_FALLBACKS = env.items("SECRET_KEY_FALLBACKS")
 OUR_HOSTS = ["127.0.0.1", "localhost", "[::1]", urlsplit(SITE_URL).hostname]
 ALLOWED_HOSTS = env.hosts("ALLOWED_HOSTS") or OUR_HOSTS
 
-# Who runs this, as the imprint tells; and what the operator has to add to it, and to the privacy
-# page: a register, the company that hosts this, the logs of the web server in front of it.
+# For the imprint and the privacy page. The notes are what an operator has to add: a register, the
+# hosting company, the logs of the web server in front.
 OPERATOR_NAME = env.text("OPERATOR_NAME")
 CONTACT_EMAIL = env.email_address("CONTACT_EMAIL")
 IMPRINT_NOTE = env.text("IMPRINT_NOTE")
 PRIVACY_NOTE = env.text("PRIVACY_NOTE")
-# Where the source of what runs here is, changes of the operator's own among it.
+# The source of this installation, with the operator's own changes.
 SOURCE_URL = env.web_address("SOURCE_URL")
 
 # ---- The applications
@@ -84,14 +84,14 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "config.logs.number_requests",
-    "config.proxies.find_visitor",
-    # What every answer bears, also that of the next ones: headers first.
+    "config.logs.log_requests",
+    "config.proxies.set_client_ip",
+    # Headers of every response, also of those that the next middleware gives.
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "config.policies.ContentSecurityPolicy",
-    "config.policies.secret_addresses",
-    "config.policies.only_readable",
+    "config.policies.protect_token_pages",
+    "config.policies.refuse_unreadable",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "config.policies.Language",
@@ -104,7 +104,7 @@ MIDDLEWARE = [
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
 
-# Two engines: Django escapes in .txt templates too, so plain text gets one that doesn't.
+# Two engines: Django escapes in .txt templates too, so plain text has an engine that does not.
 ENGINE = {
     "BACKEND": "django.template.backends.django.DjangoTemplates",
     "DIRS": [BASE_DIR / "templates"],
@@ -127,7 +127,7 @@ TEMPLATES = [
     ENGINE | {"NAME": "text", "OPTIONS": {"autoescape": False}},
 ]
 
-# ---- What is kept
+# ---- Storage
 
 if not env.text("DATABASE_URL"):
     try:
@@ -140,19 +140,19 @@ if not env.text("DATABASE_URL"):
 DATABASES = {"default": env.database("DATABASE_URL", f"sqlite:///{DATA_DIR / 'paperboy.sqlite3'}")}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["OPTIONS"] = {
-        # A writer takes its lock when it begins and waits for it; a deferred one fails midway.
+        # A writer waits for its lock at the start; a deferred transaction would fail midway.
         "transaction_mode": "IMMEDIATE",
         "timeout": 30,
-        # FULL: with NORMAL, the last commits may be lost with the power, and a letter sent twice.
+        # FULL: with NORMAL, a power failure may lose commits, and a letter would be sent twice.
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; "
-        "PRAGMA secure_delete=ON;",  # What is erased is gone from the file, too.
+        "PRAGMA secure_delete=ON;",  # Erased data is gone from the file, too.
     }
-    # A file, so that the tests' threads have connections of their own, as in real life.
+    # A file, so that the tests' threads have connections of their own.
     DATABASES["default"]["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}
 else:
     options = DATABASES["default"].setdefault("OPTIONS", {})
-    # A pooler that hands a session on after each transaction refuses the words below, and keeps no
-    # cursor for who asks again: DATABASE_URL=…?pool_mode=transaction (docs/install.md).
+    # A pooler in transaction mode refuses the options below, and keeps no server-side cursor:
+    # DATABASE_URL=…?pool_mode=transaction (docs/install.md).
     pool_mode = options.pop("pool_mode", "session")
     if pool_mode not in ("session", "transaction"):
         raise ImproperlyConfigured(
@@ -161,31 +161,29 @@ else:
     if pool_mode == "transaction":
         DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = True
     else:
-        # No query, lock or transaction that hangs keeps the others waiting for ever; and moments
-        # come as the driver reads them, whatever the server's habit is. To compile a query takes
-        # longer than ours run: those behind the promises a fifth of their time.
+        # No hanging query, lock or transaction delays others for ever. The driver needs ISO dates.
+        # JIT compilation takes longer than our queries: a fifth of the time of the invariants'.
         ours = (
             "-c statement_timeout=60s -c lock_timeout=5s "
             "-c idle_in_transaction_session_timeout=30s -c datestyle=ISO -c jit=off"
         )
-        # What DATABASE_URL asks for counts after that: a search_path, say.
+        # Options of DATABASE_URL, such as a search_path, override these.
         options["options"] = f"{ours} {options.get('options', '')}".rstrip()
-    # Of what subscriptions/statements.py runs. A pooler may know nothing of what was prepared in a
-    # session that it hands on: DATABASE_URL=…?prepare_threshold=none
+    # For subscriptions/db.py. A pooler may not know the prepared statements of a session:
+    # DATABASE_URL=…?prepare_threshold=none
     is_prepared = options.get("prepare_threshold") != "none"
     options["prepare_threshold"] = 0 if is_prepared else None
-    # Seconds. To connect to a black hole would take minutes; amid a connection, TCP by itself gives
-    # up after a quarter of an hour, or after two hours where all that we said had arrived.
-    patience = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10}
-    patience |= {"keepalives_count": 3, "tcp_user_timeout": 30_000}  # Milliseconds.
-    DATABASES["default"]["OPTIONS"] = patience | options
+    # Without these, TCP gives up on a silent server after minutes or hours.
+    timeouts = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10}  # Seconds.
+    timeouts |= {"keepalives_count": 3, "tcp_user_timeout": 30_000}  # Milliseconds.
+    DATABASES["default"]["OPTIONS"] = timeouts | options
 
 CACHE_URL = env.cache("CACHE_URL")
 CACHES = {
     "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": CACHE_URL}
     if CACHE_URL
     else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
-    # Pages that are the same for everyone, in each process's own memory: see digest/page_cache.py.
+    # Pages that are the same for everyone, in each process's memory: see digest/page_cache.py.
     "pages": {
         "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
         "LOCATION": "pages",
@@ -197,7 +195,7 @@ MEDIA_ROOT = DATA_DIR / "files"
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "static"]
-WHITENOISE_ROOT = BASE_DIR / "static" / "root"  # What browsers ask for at the root, by name.
+WHITENOISE_ROOT = BASE_DIR / "static" / "root"  # Files that browsers request at the root.
 WHITENOISE_USE_FINDERS = True  # No `collectstatic` on a laptop; Dockerfile runs it.
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
@@ -210,57 +208,58 @@ LANGUAGES = [("en", "English"), ("de", "Deutsch")]
 LOCALE_PATHS = [BASE_DIR / "locale"]
 FORMAT_MODULE_PATH = ["config.formats"]
 
-# ---- The post
+# ---- Email
 
 EMAIL_URL = env.text("EMAIL_URL", "file:")
 DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "Paperboy <digest@paperboy.example>")
 MAIL_DOMAIN = parseaddr(DEFAULT_FROM_EMAIL)[1].partition("@")[2]
 if not MAIL_DOMAIN:
     raise ImproperlyConfigured(f"DEFAULT_FROM_EMAIL holds no address: {DEFAULT_FROM_EMAIL!r}.")
-# Mailbox providers judge a list and what was asked for in person apart, by who they are from.
-# Where one address is named, both are from it: a mail server may let no other pass.
+# Mailbox providers rate a list and transactional email apart, by the sender. If only one address is
+# set, both use it: a mail server may accept no other.
 TRANSACTIONAL_FROM_EMAIL = env.text("TRANSACTIONAL_FROM_EMAIL") or env.text(
     "DEFAULT_FROM_EMAIL", "Paperboy <hello@paperboy.example>"
 )
-REPLY_TO_EMAIL = env.text("REPLY_TO_EMAIL")  # Of someone who reads what is written there.
-# Where letters that can't be delivered come back to: an address under which each letter gets one of
-# its own (VERP), or, where this is empty, the sender's. Empty delimiter: the same for all letters.
+REPLY_TO_EMAIL = env.text("REPLY_TO_EMAIL")
+# Where bounces go: an address of which each letter gets a variant (VERP); empty: the sender's. With
+# an empty delimiter, all letters have the same.
 BOUNCE_ADDRESS = env.text("BOUNCE_ADDRESS")
 RECIPIENT_DELIMITER = env.text("RECIPIENT_DELIMITER") if env.is_set("RECIPIENT_DELIMITER") else "+"
-# Where that mail lies, if no mail server pipes it in: maildir:/…, mbox:/… or imaps://…
+# Where bounces are read, if no mail server pipes them in: maildir:/…, mbox:/… or imaps://…
 BOUNCE_MAILBOX = env.text("BOUNCE_MAILBOX")
-# What tells a mail provider that posts to us from others: the password in the address that it posts
-# to (user:password), and the key that it signs with, where it does.
+# What authenticates the webhook of a mail provider: the password in its URL (user:password), and
+# the key that it signs with, if it does.
 WEBHOOK_SECRET = env.text("WEBHOOK_SECRET")
 WEBHOOK_SIGNING_KEY = env.text("WEBHOOK_SIGNING_KEY")
-# So often may a letter be sent again of which nobody knows whether it arrived: 1, or 0 for never.
+# How often a letter may be sent again after an unknown outcome: 1, or 0 for never.
 MAX_REPEATS = int(env.flag("REPEAT_UNKNOWN", default=True))
 PROVIDER_RATES = env.numbers("PROVIDER_RATES", "google=600")  # Letters a minute.
 if not all(0 < rate < float("inf") for rate in PROVIDER_RATES.values()):
     raise ImproperlyConfigured("PROVIDER_RATES must be letters a minute, and more than none.")
-POSTAL_ADDRESS = env.text("POSTAL_ADDRESS")  # At the foot of letters, and on the imprint.
-ORACLE = env.text("ORACLE")  # Who knows later what arrived: postfix:/var/log/mail.log.
-# How long a letter's events are kept after its end, and how long the letter, with its digest and
-# picks: these say which papers a reader has had, and papers may come again for two months.
+POSTAL_ADDRESS = env.text("POSTAL_ADDRESS")  # In the footer of emails, and on the imprint.
+ORACLE = env.text("ORACLE")  # What tells later if a letter arrived: postfix:/var/log/mail.log.
+# How long a letter's events are kept after its end, and the letter with its digest and picks. Picks
+# say which papers a subscriber has had, and papers may come again for two months.
 KEEP_EVENTS = timedelta(days=env.whole_number("KEEP_EVENTS_DAYS", 90))
 KEEP_LETTERS = timedelta(days=env.whole_number("KEEP_LETTERS_DAYS", 400))
-KEEP_TRAIL = timedelta(days=env.whole_number("KEEP_TRAIL_DAYS", 400))  # Of what the panel changed.
+KEEP_TRAIL = timedelta(days=env.whole_number("KEEP_TRAIL_DAYS", 400))  # The audit log of the admin.
 if KEEP_LETTERS.days < 90:
     raise ImproperlyConfigured(
         f"KEEP_LETTERS_DAYS is {KEEP_LETTERS.days}: below 90, readers would get papers again."
     )
-# Letters go through the post office of subscriptions.post, and nothing else is sent.
+# Letters are sent by subscriptions.post, and nothing else is.
 MAILERS = {}
 SILENCED_SYSTEM_CHECKS = ["mail.W001"]
 
 # ---- The digest
 
+PLANNERS = env.whole_number("PLANNERS", 1)  # So many processes may plan digests at once.
 NEW_DAYS = env.whole_number("NEW_DAYS", 7)  # Papers of so many days go into a first digest.
 if KEEP_LETTERS.days < NEW_DAYS:
     raise ImproperlyConfigured(
         f"NEW_DAYS is {NEW_DAYS}: above KEEP_LETTERS_DAYS, readers would get papers again."
     )
-CORPUS_DAYS = env.whole_number("CORPUS_DAYS", 90)  # The model is fitted on so many.
+CORPUS_DAYS = env.whole_number("CORPUS_DAYS", 90)  # The model is fitted on so many days.
 RANKING = env.numbers("RANKING", "cut=4")  # Changes to digest.ranking.parameters.Parameters.
 # The model of sentence embeddings: none, a folder, or a name on the Hugging Face Hub.
 SEMANTIC_MODEL = env.text("SEMANTIC_MODEL")
@@ -269,7 +268,7 @@ SEMANTIC_MODEL = env.text("SEMANTIC_MODEL")
 
 SOURCES = env.items("SOURCES") if env.is_set("SOURCES") else ["arxiv", "huggingface"]
 ARXIV_CATEGORIES = env.items("ARXIV_CATEGORIES")  # None named: all archives.
-# So long after her hour, a digest waits for a list that has not come in whole.
+# How long after their hour a digest waits for a source that is late.
 HARVEST_GRACE = timedelta(minutes=env.whole_number("HARVEST_GRACE_MINUTES", 60))
 KEEP_OBSERVATIONS = timedelta(days=env.whole_number("KEEP_OBSERVATIONS_DAYS", 365))
 KEEP_HARVESTS = timedelta(days=env.whole_number("KEEP_HARVESTS_DAYS", 90))
@@ -279,13 +278,13 @@ if KEEP_HARVESTS.days < 14:
     )
 KEEP_RESPONSES = timedelta(days=env.whole_number("KEEP_RESPONSES_DAYS", 7))
 
-# ---- Who is told that something is wrong: see digest/alarms.py
+# ---- Monitoring: see digest/alarms.py
 
 ALARM_WEBHOOK = env.web_address("ALARM_WEBHOOK", is_secret=True)  # Gets {"text": …}.
-# So long after their moment, digests that aren't planned and letters that don't leave are an alarm.
+# Digests not planned and letters not sent so long after they were due are an alarm.
 ALARM_LATE = timedelta(minutes=env.whole_number("ALARM_LATE_MINUTES", 15))
 
-# Whoever brings it reads the figures at /metrics; where it is empty, nobody does.
+# Authorises to read /metrics. Empty: nobody can.
 METRICS_TOKEN = env.text("METRICS_TOKEN")
 if 0 < len(METRICS_TOKEN) < 16:
     raise ImproperlyConfigured("METRICS_TOKEN is too short: make one of 16 characters or more.")
@@ -312,7 +311,7 @@ CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 30
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
-# Who signs up while Redis is down gets her page at once: the letter waits in the database.
+# While Redis is down, pages still respond at once: the letter waits in the database.
 CELERY_TASK_PUBLISH_RETRY_POLICY = {
     "max_retries": 2,
     "interval_start": 0,
@@ -327,39 +326,39 @@ CELERY_BROKER_TRANSPORT_OPTIONS = (
         "socket_connect_timeout": 5,
         "socket_keepalive": True,
         "health_check_interval": 25,
-        # No retry by redis-py: where Redis comes back at once, it would connect anew inside the
-        # worker's event loop and wait there for ever. kombu connects anew by itself.
+        # No retry by redis-py: if Redis is back at once, it would reconnect inside the worker's
+        # event loop and wait there for ever. kombu reconnects by itself.
     }
     if CELERY_BROKER_URL.startswith(("redis:", "rediss:"))
     else {"polling_interval": 0.2}
 )
 CELERY_TIMEZONE = "UTC"
 
-# ---- Safety
+# ---- Security
 
 CSRF_FAILURE_VIEW = "config.errors.form_unproven"
 CSRF_TRUSTED_ORIGINS = [SITE_URL] if IS_HTTPS else []
-# Our proxies, which say whose requests they hand on: how many, or in which networks they are.
-TRUSTED_PROXIES = proxies.parsed(env.items("TRUSTED_PROXIES"))
+# How many proxies there are, or in which networks.
+TRUSTED_PROXIES = proxies.parse_trusted(env.items("TRUSTED_PROXIES"))
 DEFAULT_EXCEPTION_REPORTER_FILTER = "config.policies.SettingsFilter"
-# How often doors may be knocked at: see subscriptions/limits.py and docs/security.md.
+# Rate limits: see subscriptions/limits.py and docs/security.md.
 LIMITS = env.whole_numbers(
     "LIMITS",
     {
-        "network": 20,  # Letters that one network asks for in an hour, at each door.
-        "all": 500,  # The same, of all together.
-        "mailbox": 3,  # Letters that a mailbox gets in a day because somebody typed its address.
-        "passwords": 5,  # Wrong ones from one network in a quarter of an hour, at the log-in.
-        "account": 10,  # The same for one account, over all networks.
+        "network": 20,  # Letters that a network requests per hour and endpoint.
+        "all": 500,  # The same over all networks.
+        "mailbox": 3,  # Letters to a mailbox per day because somebody typed its address.
+        "passwords": 5,  # Wrong ones from a network in 15 minutes.
+        "account": 10,  # Wrong ones for an account in 15 minutes, over all networks.
     },
 )
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000  # Bytes of a request's body.
-DATA_UPLOAD_MAX_NUMBER_FILES = 1  # In the panel. Public forms take none: see config/uploads.py.
+DATA_UPLOAD_MAX_NUMBER_FILES = 1  # In the admin. Public forms take none: see config/uploads.py.
 FILE_UPLOAD_HANDLERS = ["config.uploads.PanelFile"]
 if IS_HTTPS:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_HSTS_SECONDS = 31_536_000
-    # The proxy redirects to https; whether all subdomains are https is for the operator to know.
+    # The proxy redirects to https; only the operator knows if all subdomains are https.
     SILENCED_SYSTEM_CHECKS += ["security.W005", "security.W008", "security.W021"]
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
 SECURE_CSP = {
@@ -373,14 +372,14 @@ SECURE_CSP = {
     "base-uri": [CSP.NONE],
     "frame-ancestors": [CSP.NONE],
 }
-# Unfold's panel computes expressions in attributes (Alpine) and styles its widgets inline.
+# Unfold evaluates expressions in attributes (Alpine) and styles its widgets inline.
 ADMIN_CSP = SECURE_CSP | {
     "style-src": [CSP.SELF, CSP.UNSAFE_INLINE],
     "script-src": [CSP.SELF, CSP.UNSAFE_INLINE, CSP.UNSAFE_EVAL],
     "frame-src": [CSP.SELF],
     "frame-ancestors": [CSP.SELF],
 }
-LOGIN_REDIRECT_URL = "admin:index"  # From the log-in's own address, which says nothing of where to.
+LOGIN_REDIRECT_URL = "admin:index"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (
@@ -390,7 +389,7 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 
-# ---- The log
+# ---- Logging
 
 LOG_FORMAT = env.text("LOG_FORMAT", "text")
 if LOG_FORMAT not in FORMATTERS:
@@ -404,30 +403,30 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": FORMATTERS[LOG_FORMAT]},
-    "filters": {"place": {"()": Place}, "strangers": {"()": Strangers}},
+    "filters": {"context": {"()": LogContext}, "refused": {"()": RefusedRequests}},
     "handlers": {
         "console": {
             "class": "logging.StreamHandler",
             "formatter": "line",
-            "filters": ["place", "strangers"],
+            "filters": ["context", "refused"],
         }
     },
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {
         "django": {"handlers": [], "propagate": True},
-        # Pages that are not there are told by config.logs, and not by what was asked for.
+        # config.logs logs missing pages without their path.
         "django.request": {"level": "ERROR"},
-        # The web server would go on in a form of its own.
+        # Or gunicorn would use its own format.
         "gunicorn.error": {"handlers": [], "propagate": True},
-        # Tells of each request by its address: the webhook's is secret.
+        # It logs the URL of each request: the webhook's is secret.
         "httpx2": {"level": "WARNING"},
-        "bibtexparser": {"level": "CRITICAL"},  # Tells of each broken entry; the reader hears it.
-        "flufl.bounce": {"level": "CRITICAL"},  # Tells of each bounce that breaks it.
-        "pylatexenc": {"level": "ERROR"},  # Tells of each broken formula; the reader sees it raw.
+        "bibtexparser": {"level": "CRITICAL"},  # It logs each broken entry; the page shows them.
+        "flufl.bounce": {"level": "CRITICAL"},  # It logs each bounce that it cannot parse.
+        "pylatexenc": {"level": "ERROR"},  # It logs each broken formula, which is shown raw.
     },
 }
 
-# ---- The admin panel
+# ---- The admin
 
 UNFOLD = {
     "SITE_TITLE": SITE_NAME,
@@ -445,9 +444,9 @@ UNFOLD = {
     "SIDEBAR": {"navigation": menu.NAVIGATION},
 }
 
-# In CSV: a spreadsheet runs a cell that begins with =. digest/packs.py leaves YAML and JSON alone.
+# In CSV, a spreadsheet runs a cell that begins with =. digest/packs.py excepts YAML and JSON.
 IMPORT_EXPORT_ESCAPE_FORMULAE_ON_EXPORT = True
 
-# ---- What else is in the environment, and looks like one of the names above
+# ---- Environment variables that look like misspelt settings
 
-SLIPS = env.slips()
+MISSPELT_SETTINGS = env.misspelt()

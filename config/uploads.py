@@ -1,4 +1,4 @@
-"""Which files are taken, and where they go: the panel's alone, and nowhere but into memory."""
+"""Uploads: only the admin takes files, and keeps them in memory."""
 
 from io import BytesIO
 
@@ -8,15 +8,15 @@ from django.http.multipartparser import MultiPartParser, MultiPartParserError
 
 
 class FormParser(MultiPartParser):
-    """Refuses parts whose headers hold a parameter as RFC 2231 encodes it (`name*=charset''…`).
+    """Refuses parts whose headers have a parameter as RFC 2231 encodes it (`name*=charset''…`).
 
-    Django looks up each charset that is named there: one form can name 40,000, and Python keeps
-    every unknown name for good. RFC 7578 (4.2) forbids these parameters in forms. Python reads them
-    with odd blanks and continuations as well, so that no header may hold an asterisk at all.
+    Django looks up each charset named there: one form can name 40,000, and Python keeps every
+    unknown name for good. RFC 7578 (4.2) forbids these parameters in forms. Python also parses them
+    with odd blanks and continuations, so any asterisk in a header is refused.
     """
 
     def __init__(self, META, input_data, upload_handlers, encoding=None):
-        body = input_data.read()  # At most DATA_UPLOAD_MAX_MEMORY_SIZE: only_readable sees to it.
+        body = input_data.read()  # refuse_unreadable limits its size.
         super().__init__(META, BytesIO(body), upload_handlers, encoding)
         for part in body.split(b"--" + self._boundary):
             if b"*" in part.partition(b"\r\n\r\n")[0]:
@@ -24,7 +24,7 @@ class FormParser(MultiPartParser):
 
 
 class PanelFile(MemoryFileUploadHandler):
-    """Takes a file that is sent to the panel. No public form has one; no file fills the disk."""
+    """Accepts files only in the admin, and never on disk."""
 
     def new_file(self, *args, **kwargs):
         if not self.request.path.startswith("/admin/"):

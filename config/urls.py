@@ -1,4 +1,4 @@
-"""The addresses. Each room lists its own."""
+"""URLs. Each app lists its own."""
 
 from django.contrib import admin
 from django.urls import include, path
@@ -6,7 +6,7 @@ from django.urls import include, path
 from subscriptions.log_in import log_in
 
 urlpatterns = [
-    path("admin/login/", log_in),  # The panel's own, which it names admin:login.
+    path("admin/login/", log_in),  # Instead of admin:login.
     path("admin/", admin.site.urls),
     path("", include("subscriptions.urls")),
     path("", include("digest.urls")),

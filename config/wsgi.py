@@ -1,20 +1,20 @@
-"""The door for web servers: `gunicorn config.wsgi`."""
+"""The WSGI application: `gunicorn config.wsgi`."""
 
 import os
 
 from django.core.wsgi import get_wsgi_application
 
-from config.starting import GUNICORN_GIVES_UP, refusals_told
+from config.environment import GUNICORN_GIVES_UP, exit_on_bad_settings
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-# What a page multiplies is small. Several threads for it would wait for each other by spinning: a
-# preview took twice the CPU, from those who ask at the same time.
+# The matrices of a page are small. Several BLAS threads would wait for each other by spinning: a
+# preview took twice the CPU.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-with refusals_told(GUNICORN_GIVES_UP):
+with exit_on_bad_settings(GUNICORN_GIVES_UP):
     application = get_wsgi_application()
 
-from digest import alarms, warming  # They find Django ready from here on.
+from digest import alarms, warming  # After Django is set up.
 
 alarms.watch_beside()
 warming.warm_beside()

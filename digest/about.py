@@ -1,4 +1,4 @@
-"""Pages about the service itself: what it keeps, who runs it, and its form for other sites."""
+"""Pages about the service: privacy, imprint, and the form for other sites."""
 
 from django.conf import settings
 from django.http import Http404
@@ -13,21 +13,20 @@ from digest.sources.biorxiv import SERVERS
 from subscriptions import limits, moving, seals
 from subscriptions.models import Topic
 from subscriptions.post import esps, retention, unreadable
-from subscriptions.views import CONSENT, for_all_to_read
+from subscriptions.views import CONSENT, public_page
 
-#: The sources as people call them.
 NAMES = {"arxiv": "arXiv", "huggingface": "Hugging Face", **SERVERS}
 
 
-@for_all_to_read
+@public_page
 def privacy(request):
-    """What is kept of readers, what for and until when. tests/test_about.py knows of all tables."""
+    """What data is kept, what for and how long. tests/test_about.py knows all tables."""
     esp = esps.esp_of(settings.EMAIL_URL)
     context = {
         "days": days_kept(),
-        "sources": get_text_list([NAMES.get(one, one) for one in settings.SOURCES], _("and")),
+        "sources": get_text_list([NAMES.get(name, name) for name in settings.SOURCES], _("and")),
         "writes_files": settings.EMAIL_URL.startswith("file:"),
-        "provider": esp.title if esp else "",  # Who gets emails to hand them on.
+        "provider": esp.title if esp else "",
         "contact": settings.CONTACT_EMAIL,
         "note": settings.PRIVACY_NOTE,
     }
@@ -35,15 +34,15 @@ def privacy(request):
 
 
 def days_kept() -> dict[str, str]:
-    """Return how long parts of what is kept stay, in words."""
+    """Return how long data is kept, in words."""
     spans = {
         "unconfirmed": upkeep.UNCONFIRMED,
         "letters": settings.KEEP_LETTERS,
         "events": settings.KEEP_EVENTS,
         "journals": retention.KEEP_JOURNALS,
         "unreadable": unreadable.KEEP,
-        "attempts": limits.KEPT,
-        "move": moving.LASTS,
+        "attempts": limits.KEEP,
+        "move": moving.VALID_FOR,
         "bounced": seals.BOUNCED_FOR,
         "trail": settings.KEEP_TRAIL,
     }
@@ -53,9 +52,9 @@ def days_kept() -> dict[str, str]:
     }
 
 
-@for_all_to_read
+@public_page
 def imprint(request):
-    """Who runs this site. There is no such page where the operator doesn't say."""
+    """Who runs this site. 404 if the operator doesn't say."""
     if not settings.OPERATOR_NAME:
         raise Http404
     context = {
@@ -66,9 +65,9 @@ def imprint(request):
     return render(request, "digest/imprint.html", context)
 
 
-@for_all_to_read
+@public_page
 def embed(request):
-    """The sign-up form for other sites, as HTML to be copied, and what it may send."""
+    """The sign-up form for other sites, as HTML to copy, and its fields."""
     context = {
         "snippet": snippet(),
         "topics": Topic.objects.offered(),
@@ -78,6 +77,6 @@ def embed(request):
 
 
 def snippet() -> str:
-    """Return the form that other sites may embed, in the language that is active."""
+    """Return the form for other sites in the active language."""
     context = {"site_url": settings.SITE_URL, "consent": CONSENT}
     return render_to_string("digest/_embedded_form.html", context)

@@ -1,8 +1,8 @@
-"""What is wrong, told once when it begins and once when it ends: in the log, the panel, a webhook.
+"""Alarms: reported once when they begin and once when they end, in the log, the panel, a webhook.
 
-Whoever looks writes down what it found, so that many may look: each minute a worker does, on beat's
-word, and every web process by itself, so that somebody notices when beat is dead. An alarm ends
-when nobody has found it for a while. docs/runbook.md says of each what to do.
+A worker checks each minute, and so does every web process, which notices when Celery beat is not
+running. Each stores what it finds. An alarm ends when no process has found it for a while.
+docs/maintenance.md says for each what to do.
 """
 
 import logging
@@ -31,22 +31,21 @@ from subscriptions.post.status import utc
 
 logger = logging.getLogger(__name__)
 
-STILL = timedelta(minutes=5)  # So long without a tick, beat or all workers are dead.
-ANSWER = timedelta(minutes=2)  # Mail servers that are well take seconds to answer.
-BROKEN = timedelta(hours=3)  # So long a source may fail before somebody is called.
-FORGOTTEN = timedelta(hours=1)  # Whoever stopped sending for longer may have forgotten it.
-ROOM, MUCH_ROOM = 0.05, 2 * 10**9  # Of a disk, the lesser of this share and so many bytes.
+MAX_TICK_AGE = timedelta(minutes=5)
+MAX_REPLY_TIME = timedelta(minutes=2)  # Of a mail server.
+MAX_SOURCE_FAILURE = timedelta(hours=3)
+MAX_STOP = timedelta(hours=1)  # Sending stopped for longer may have been forgotten.
+MIN_FREE_SHARE, MIN_FREE_BYTES = 0.05, 2 * 10**9  # Of a disk: the lesser of both.
 
-EACH_MINUTE = 60  # Seconds.
-SEEN_FOR = timedelta(minutes=3)  # So long an alarm holds that is looked for each minute.
-SEEN_FOR_SELDOM = timedelta(minutes=20)  # Each five minutes, or from one machine of several.
-SEEN_FOR_AN_HOUR = timedelta(minutes=80)  # Each hour.
-TELLING = timedelta(minutes=1)  # So long one process has the right to tell.
-ELSEWHERE = ("promises", "disk", "refused")  # Alarms that not every process can find.
-SILENCES = 2  # So many looks in a row the database doesn't answer before somebody is called.
+INTERVAL_SECONDS = 60
+HOLDS_FOR = timedelta(minutes=3)  # An alarm that is checked each minute.
+HOLDS_FOR_RARE = timedelta(minutes=20)  # Checked every five minutes, or on one machine of several.
+HOLDS_FOR_HOURLY = timedelta(minutes=80)  # Checked every hour.
+LEASE_LENGTH = timedelta(minutes=1)  # Of the process that notifies.
+FOUND_ELSEWHERE = ("promises", "disk", "refused")  # Alarms that not every process can find.
+MAX_SILENCES = 2  # Checks in a row without an answer of the database.
 
-
-#: All alarms that there are: headings of docs/runbook.md.
+#: The names of all alarms: headings of docs/maintenance.md.
 NAMES = (
     *("beat", "breaker", "database", "disk", "flood", "letters", "papers", "planning"),
     *("promises", "refused", "source", "stopped", "uncertain"),
@@ -54,79 +53,85 @@ NAMES = (
 
 
 @dataclass(frozen=True)
-class Found:
-    """Something that is wrong now. `subject` is which, where there may be several at a time.
+class ActiveAlarm:
+    """Something that is wrong now.
 
-    `said` holds no address, but may hold what is nobody's business outside, such as a machine's
-    name. `holds_for` is how long it counts without being found again.
+    Attributes:
+        said: a sentence. Contains no email address, but may contain internals such as host names.
+        subject: tells apart alarms of one name.
+        holds_for: how long the alarm stands without being found again.
     """
 
     name: str
     said: str
     subject: str = ""
-    holds_for: timedelta = SEEN_FOR
+    holds_for: timedelta = HOLDS_FOR
 
 
-# ---- What is looked at each minute, by cheap questions
+# ---- Checked each minute, by cheap queries
 
 
-def _beat(now) -> Iterator[Found]:
-    """Never a tick is no alarm: a database in which nothing has run yet has nobody to wait."""
+def _beat(now) -> Iterator[ActiveAlarm]:
     last = heartbeats.last(heartbeats.TICK)
-    if last is None or last >= now - STILL:
+    if last is None or last >= now - MAX_TICK_AGE:
         return
     why = "beat is dead, or all workers are, or their clocks are a minute apart"
-    # A worker that waits for the mail server's answer ticks no more, and isn't what to mend.
+    # A worker that waits for the mail server's reply does not tick.
     transmitting = Letter.objects.open().filter(state=Letter.State.TRANSMITTING)
-    if count := transmitting.filter(left_at__lte=now - ANSWER).count():
+    if count := transmitting.filter(left_at__lte=now - MAX_REPLY_TIME).count():
         waiting = f"{_many(count, 'letter')} waiting for the mail server's answer"
         why = f"{waiting}, and keep{'s' if count == 1 else ''} workers from all else"
-    yield Found("beat", f"The last tick was {utc(last)}: {why}.")
+    yield ActiveAlarm("beat", f"The last tick was {utc(last)}: {why}.")
 
 
 def _planning(now):
     count, since = _count_since(promises.overdue(now, settings.ALARM_LATE), "next_due_at")
     if count:
-        yield Found("planning", f"{_many(count, 'digest')} not planned, due since {utc(since)}.")
+        yield ActiveAlarm(
+            "planning", f"{_many(count, 'digest')} not planned, due since {utc(since)}."
+        )
 
 
 def _letters(now):
-    """Letters that don't leave. Where none may, the reason is an alarm of its own."""
-    if sending.current().why_not(now):
+    if sending.current().why_not(now):  # The reason is an alarm of its own.
         return
     count, since = _count_since(Letter.objects.due(now - settings.ALARM_LATE), "next_try_at")
     if count:
-        yield Found("letters", f"{_many(count, 'letter')} waiting for a worker since {utc(since)}.")
+        yield ActiveAlarm(
+            "letters", f"{_many(count, 'letter')} waiting for a worker since {utc(since)}."
+        )
 
 
 def _count_since(rows, moment):
-    """Return how many there are, and the first moment: at once, since others see to them."""
-    found = rows.aggregate(count=Count("pk"), since=Min(moment))
-    return found["count"], found["since"]
+    """Return the number of rows and the earliest moment, by one query: rows may go meanwhile."""
+    values = rows.aggregate(count=Count("pk"), since=Min(moment))
+    return values["count"], values["since"]
 
 
 def _uncertain(now):
     if count := Letter.objects.open().filter(state=Letter.State.UNCERTAIN).count():
-        yield Found("uncertain", f"{_many(count, 'letter')} in doubt: nobody knows who has them.")
+        yield ActiveAlarm(
+            "uncertain", f"{_many(count, 'letter')} in doubt: nobody knows who has them."
+        )
 
 
 def _sending(now):
     row = sending.current()
-    if row.stopped_at and row.stopped_at < now - FORGOTTEN:
-        yield Found("stopped", status.of_sending(now).said)
+    if row.stopped_at and row.stopped_at < now - MAX_STOP:
+        yield ActiveAlarm("stopped", status.of_sending(now).said)
     if not row.stopped_at and row.is_alarming:
-        yield Found("breaker", status.of_sending(now).said)
+        yield ActiveAlarm("breaker", status.of_sending(now).said)
 
 
 def _floods(now):
-    for door in limits.closed_doors(now):
+    for door in limits.closed_endpoints(now):
         said = f"Too many letters are asked for, from many networks: nobody gets one ({door})."
-        yield Found("flood", said, door)
+        yield ActiveAlarm("flood", said, door)
 
 
 def _papers(now):
     for said in coverage.alarms(now):
-        yield Found("papers", said)
+        yield ActiveAlarm("papers", said)
 
 
 def _sources(now):
@@ -138,20 +143,19 @@ def _sources(now):
         if done is not None:
             failed = failed.filter(started_at__gt=done.started_at)
         first = failed.first()
-        if first is not None and first.started_at < now - BROKEN:
+        if first is not None and first.started_at < now - MAX_SOURCE_FAILURE:
             said = f"{source} has failed since {utc(first.started_at)}: {runs[0].said}"
-            yield Found("source", said, source)
+            yield ActiveAlarm("source", said, source)
 
 
 def disk_of_data():
-    """Return what is known of the disk of DATA_DIR, whose folder may not have been needed yet."""
+    """Return the usage of the disk of DATA_DIR, which need not exist yet."""
     folder = settings.DATA_DIR
-    return shutil.disk_usage(next(one for one in (folder, *folder.parents) if one.exists()))
+    return shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.exists()))
 
 
 def is_nearly_full(disk) -> bool:
-    """Return whether a disk, as shutil.disk_usage tells of it, has too little room."""
-    return disk.free < min(disk.total * ROOM, MUCH_ROOM)
+    return disk.free < min(disk.total * MIN_FREE_SHARE, MIN_FREE_BYTES)
 
 
 def _disk(now):
@@ -159,123 +163,126 @@ def _disk(now):
     if is_nearly_full(disk):
         host = socket.gethostname()
         said = f"{disk.free / 10**6:,.0f} MB are left for {settings.DATA_DIR} on {host}."
-        yield Found("disk", said, host, SEEN_FOR_SELDOM)
+        yield ActiveAlarm("disk", said, host, HOLDS_FOR_RARE)
 
 
-LOOKS = [_beat, _planning, _letters, _uncertain, _sending, _floods, _papers, _sources, _disk]
+CHECKS = [_beat, _planning, _letters, _uncertain, _sending, _floods, _papers, _sources, _disk]
 
 
-def look(now) -> list[Found]:
-    """Return what is wrong. A look that breaks costs itself alone, but where the database is away.
+def check_all(now) -> list[ActiveAlarm]:
+    """Return what is wrong. A check that breaks is logged and skipped.
 
     Raises the database's Error.
     """
     found = []
-    for one in LOOKS:
+    for check in CHECKS:
         try:
-            found += one(now)
+            found += check(now)
         except Error:
             raise
         except Exception:
-            logger.exception("an alarm can't be looked for: %s", one.__name__.strip("_"))
+            logger.exception("an alarm can't be looked for: %s", check.__name__.strip("_"))
     return found
 
 
-def known(now) -> list[Found]:
-    """Return what is wrong, with what others have found and this process doesn't look for."""
-    found = look(now)
-    rows = Alarm.objects.standing().filter(name__in=ELSEWHERE).order_by("raised_at")
-    others = [Found(row.name, row.said, row.subject) for row in rows]
-    here = {(one.name, one.subject) for one in found}
-    return found + [one for one in others if (one.name, one.subject) not in here]
-
-
-# ---- What is looked at by beat alone, since it takes longer
-
-
-def broken_promises(now) -> list[Found]:
-    """Return which promises the newest letters of the last days break."""
-    since = now - promises.RECENT
-    findings = promises.examine(now, since, newest=promises.AT_ONCE)
-    return _of_promises(findings, SEEN_FOR_SELDOM)
-
-
-def digests_not_taken(now) -> list[Found]:
-    """Return whether many of the last day's digests were refused, or came back."""
-    said = refusals.of_the_day(now)
-    return [Found("refused", said, holds_for=SEEN_FOR_SELDOM)] if said else []
-
-
-def promises_broken_earlier(now) -> list[Found]:
-    """Return which promises are broken by the others, where there are more letters than that."""
-    since = now - promises.RECENT
-    return _of_promises(promises.examine_older(now, since, promises.AT_ONCE), SEEN_FOR_AN_HOUR)
-
-
-def _of_promises(findings, holds_for):
-    return [
-        Found(
-            "promises",
-            f"A promise is broken ({finding.promise.name}): {finding.promise.sentence}: "
-            f"{finding.said}.",
-            finding.promise.name,
-            holds_for,
-        )
-        for finding in findings
-        if finding.count
+def known(now) -> list[ActiveAlarm]:
+    """Return what is wrong, with the alarms that only other processes can find."""
+    found = check_all(now)
+    rows = Alarm.objects.standing().filter(name__in=FOUND_ELSEWHERE).order_by("raised_at")
+    here = {(alarm.name, alarm.subject) for alarm in found}
+    return found + [
+        ActiveAlarm(row.name, row.said, row.subject)
+        for row in rows
+        if (row.name, row.subject) not in here
     ]
 
 
-# ---- Raised, ended, told
+# ---- Checked by workers alone, since it takes longer
+
+
+def violated_invariants(now) -> list[ActiveAlarm]:
+    """Return the invariants that the newest letters of the last days violate."""
+    since = now - promises.RECENT
+    results = promises.examine(now, since, newest=promises.NEWEST)
+    return _from_results(results, HOLDS_FOR_RARE)
+
+
+def refused_digests(now) -> list[ActiveAlarm]:
+    """Return whether many of the last day's digests were refused or bounced."""
+    said = refusals.of_the_day(now)
+    return [ActiveAlarm("refused", said, holds_for=HOLDS_FOR_RARE)] if said else []
+
+
+def invariants_violated_earlier(now) -> list[ActiveAlarm]:
+    """Return the invariants that the other letters of these days violate."""
+    since = now - promises.RECENT
+    return _from_results(promises.examine_older(now, since, promises.NEWEST), HOLDS_FOR_HOURLY)
+
+
+def _from_results(results, holds_for):
+    return [
+        ActiveAlarm(
+            "promises",
+            f"A promise is broken ({result.invariant.name}): {result.invariant.sentence}: "
+            f"{result.text}.",
+            result.invariant.name,
+            holds_for,
+        )
+        for result in results
+        if result.count
+    ]
+
+
+# ---- Raised, ended, notified
 
 
 def watch(now) -> None:
-    """Look, write down what was found and what has ended, and tell of both.
+    """Check, store what was found and what has ended, and notify of both.
 
     Raises the database's Error.
     """
-    note(look(now), now)
-    end(now)
-    tell(now)
+    record(check_all(now), now)
+    end_expired(now)
+    notify(now)
 
 
-def note(found: Iterable[Found], now) -> None:
-    """Write down what was found. What is there already holds on, as long as anyone says."""
-    for one in found:
-        said, until = one.said[:500], now + one.holds_for
+def record(found: Iterable[ActiveAlarm], now) -> None:
+    """Store the alarms. One that stands already holds until the latest of the given times."""
+    for active in found:
+        said, until = active.said[:500], now + active.holds_for
         alarm, is_new = Alarm.objects.get_or_create(
-            name=one.name,
-            subject=one.subject,
+            name=active.name,
+            subject=active.subject,
             ended_at=None,
             defaults={"said": said, "raised_at": now, "holds_until": until},
         )
         if is_new:
-            logger.error("[%s] %s", one.name, said)
+            logger.error("[%s] %s", active.name, said)
         else:
             longest = Greatest("holds_until", Value(until))
             Alarm.objects.standing().filter(pk=alarm.pk).update(said=said, holds_until=longest)
 
 
-def end(now) -> None:
-    """End what nobody has found for as long as it holds."""
+def end_expired(now) -> None:
+    """End the alarms that no process has found for as long as they hold."""
     for alarm in Alarm.objects.standing().filter(holds_until__lt=now):
-        over = Alarm.objects.standing().filter(pk=alarm.pk, holds_until__lt=now)
-        if over.update(ended_at=now):
+        expired = Alarm.objects.standing().filter(pk=alarm.pk, holds_until__lt=now)
+        if expired.update(ended_at=now):
             logger.warning("[%s] is over: %s", alarm.name, alarm.said)
 
 
-def tell(now) -> None:
-    """Tell the webhook of what has begun and ended, once, though many processes may call this.
+def notify(now) -> None:
+    """Post alarms that have begun or ended to the webhook, once, by one process at a time.
 
-    What it doesn't take is told again in a minute: twice is better than never.
+    What the webhook does not accept is posted again in a minute.
     """
-    untold = Alarm.objects.filter(Q(told_at=None) | Q(ended_at__isnull=False, end_told_at=None))
-    lease = Lease("alarms", TELLING)
-    if not untold.exists() or not lease.take():
+    pending = Alarm.objects.filter(Q(told_at=None) | Q(ended_at__isnull=False, end_told_at=None))
+    lease = Lease("alarms", LEASE_LENGTH)
+    if not pending.exists() or not lease.acquire():
         return
     try:
-        # Asked again now that nobody else tells: another may just have told of all.
-        rows = untold.order_by("pk")
+        # Read under the lease: another process may just have posted all.
+        rows = pending.order_by("pk")
         begun = [alarm for alarm in rows if alarm.told_at is None]
         ended = [alarm for alarm in rows if alarm.ended_at is not None]
         lines = [f"[{alarm.name}] {alarm.said}" for alarm in begun]
@@ -284,85 +291,85 @@ def tell(now) -> None:
             Alarm.objects.filter(pk__in=[alarm.pk for alarm in begun]).update(told_at=now)
             Alarm.objects.filter(pk__in=[alarm.pk for alarm in ended]).update(end_told_at=now)
     finally:
-        lease.give_back()
+        lease.release()
 
 
 def send(lines: list[str]) -> bool:
-    """Post the lines to the webhook, as {"text": …}. Return whether it took them, or there is none.
+    """Post {"text": lines} to the webhook. Return whether it was accepted, or there is no webhook.
 
-    It may be any machine that the operator names, also one of the house. Its answer isn't read.
+    The webhook may be any machine, also in a private network. The response isn't read.
     """
     if not settings.ALARM_WEBHOOK:
         return True
-    import httpx2  # Which nothing else of a web process needs.
+    import httpx2  # Nothing else in a web process needs it.
 
     text = "\n".join([f"{settings.SITE_NAME} ({settings.SITE_URL}):", *lines])
     try:
-        with httpx2.stream("POST", settings.ALARM_WEBHOOK, json={"text": text}, timeout=10) as said:
-            said.raise_for_status()
+        with httpx2.stream(
+            "POST", settings.ALARM_WEBHOOK, json={"text": text}, timeout=10
+        ) as answer:
+            answer.raise_for_status()
     except httpx2.HTTPError as error:
         logger.error("The alarm's webhook does not take it: %s", type(error).__name__)
         return False
     return True
 
 
-# ---- Beside the web server
+# ---- In web processes
 
 
 def watch_beside() -> None:
-    """Watch from a thread of this process for as long as it lives."""
+    """Start a thread of this process that watches."""
     threading.Thread(target=_watch_on, name="alarms", daemon=True).start()
 
 
 def _watch_on():
     watcher = Watcher()
-    sleep(random.uniform(0, EACH_MINUTE))  # noqa: S311, so that not all processes look at once.
+    sleep(random.uniform(0, INTERVAL_SECONDS))  # noqa: S311, so that not all processes check at the same time.
     while True:
-        sleep(EACH_MINUTE)
+        sleep(INTERVAL_SECONDS)
         watcher.look()
 
 
-def is_of_the_database(error: BaseException | None) -> bool:
-    """Return whether it says that the database is away, takes no writes, or is damaged: that is
-    what SQLite says with a DatabaseError of no kind. Others are mistakes of ours.
+def is_database_failure(error: BaseException | None) -> bool:
+    """Return whether the database is away, takes no writes, or is damaged. Other errors are bugs.
+
+    SQLite reports damage by a plain DatabaseError.
     """
     is_away = isinstance(error, InterfaceError | InternalError | OperationalError)
     return is_away or type(error) is DatabaseError
 
 
 class Watcher:
-    """Looks again and again, and notices when there is no database in which to write it down.
+    """Watches repeatedly, and notices when the database does not answer.
 
-    That is told by each process, since they can't agree on one.
+    That is reported by each process, since they share nothing else.
     """
 
     def __init__(self):
         self.silences = 0
 
     def look(self) -> None:
-        """Look once. Nothing is raised."""
+        """Watch once. Raises nothing."""
         try:
             watch(clock.of_database())
         except Exception as error:
-            if is_of_the_database(error):
+            if is_database_failure(error):
                 self.silences += 1
-                if self.silences == SILENCES:
-                    self._tell(f"The database does not answer ({type(error).__name__}).")
+                if self.silences == MAX_SILENCES:
+                    self._notify(f"The database does not answer ({type(error).__name__}).")
             else:
                 logger.exception("the alarms can't be watched")
         else:
-            if self.silences >= SILENCES:
-                self._tell("is over: the database answers again.")
+            if self.silences >= MAX_SILENCES:
+                self._notify("is over: the database answers again.")
             self.silences = 0
         finally:
             connection.close()
 
-    def _tell(self, said):
-        logger.error("[database] %s", said)
-        send([f"[database] {said}"])
-
-
-# ---- Words
+    def _notify(self, text):
+        logger.error("[database] %s", text)
+        send([f"[database] {text}"])
 
 
 def _many(count, thing):

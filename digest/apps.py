@@ -13,7 +13,7 @@ class DigestConfig(AppConfig):
     def ready(self):
         from digest import composing, history, panels, roles, tasks
         from subscriptions import registry
-        from subscriptions.hints import hint
+        from subscriptions.tasks import enqueue
 
         _refuse_unknown_sources()
         _refuse_unknown_categories()
@@ -21,9 +21,9 @@ class DigestConfig(AppConfig):
         post_migrate.connect(roles.keep, sender=self)
         registry.composers["digest"] = composing.compose
         registry.composers["welcome"] = composing.compose
-        registry.on_confirmed.append(partial(hint, tasks.plan_digests))
-        registry.on_never_left.append(history.take_back_picks)
-        registry.on_reconciled.append(history.write_down_sent)
+        registry.on_confirmed.append(partial(enqueue, tasks.plan_digests))
+        registry.on_never_left.append(history.release_picks)
+        registry.on_reconciled.append(history.record_sent)
         registry.exporters.append(history.export)
         registry.on_reset.append(history.forget_feedback)
         registry.previews.append(panels.difference)
@@ -43,7 +43,6 @@ def _refuse_unknown_sources():
 
 
 def _refuse_unknown_categories():
-    """Each harvest would break off at one."""
     from digest.sources import taxonomy
 
     for name in settings.ARXIV_CATEGORIES:
@@ -58,7 +57,6 @@ def _refuse_unknown_categories():
 
 
 def _refuse_unknown_parameters():
-    """Planning, the search and each paper's page would fail on it, one by one."""
     from digest.ranking.parameters import Parameters
 
     try:

@@ -1,8 +1,8 @@
-"""What letters share: the frame around the papers, and a block for each paper.
+"""Fragments that many emails share: the frame around the papers, and an entry for each paper.
 
-Both are stencils, whose holes are what differs from reader to reader: her links, the place a paper
-has in her letter, and why it is there. The frame is rendered and inlined once; so is a skeleton for
-each shape of papers, those with code for one, which a paper's own words make a block.
+Both are stencils. Their holes are what differs between subscribers: links, the position of a paper
+and the reason for it. The frame is rendered and inlined once. So is a skeleton for each shape of
+papers (those with code share one), which becomes a fragment when a paper's texts are filled in.
 """
 
 import re
@@ -19,23 +19,31 @@ from django.utils.translation import gettext as _
 from digest import wording
 from digest.models import number_of
 from subscriptions import mail, plaintext
-from subscriptions.stencil import Skeleton, Stencil, escaped, gap, hole, html_line, text_line
+from subscriptions.stencil import (
+    GapTemplate,
+    HoleTemplate,
+    escaped,
+    html_line,
+    line_slot,
+    text_line,
+    text_slot,
+)
 
-KEPT_SHAPES = 1_000  # There are some hundred, and one for each address that is not plain.
-KEPT = 10_000  # Blocks, of some nine kilobytes each.
-KEPT_ENTRIES = 100_000  # Of some three hundred octets each, since they share the blocks' bytes.
+MAX_SKELETONS = 1_000  # There are some hundred, and one for each address that is not plain.
+MAX_FRAGMENTS = 10_000  # Of some nine kilobytes each.
+MAX_ENTRIES = 100_000  # Of some three hundred bytes each, since they share the fragments' bytes.
 CUT = "<!-- cut here -->"
 #: Addresses that stay as they are in an attribute, but for "&". Any other, such as one with a quote
 #: or an umlaut, goes through the templates itself.
 PLAIN = re.compile(r"[\w/:.~?=&+,;%#@!$*()\[\]-]+", re.ASCII)
 
-_skeletons: dict[Hashable, "Block"] = {}
-_blocks: dict[Hashable, "Block | Entry"] = {}
-_entries: dict[Hashable, "Entry"] = {}
+_skeletons: dict[Hashable, "Fragment"] = {}
+_fragments: dict[Hashable, "Fragment | PaperEntry"] = {}
+_entries: dict[Hashable, "PaperEntry"] = {}
 
 
-class Place(NamedTuple):
-    """The language of a letter, and what else its templates say that differs by installation."""
+class LetterSite(NamedTuple):
+    """The language of an email, and what its templates say of the installation."""
 
     language: str
     site_name: str
@@ -44,9 +52,14 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Form:
-    """How much room a paper has: columns of its title, how many relatives are named, whether one
-    link has to do to steer with, where there are three, and whether its summary is there.
+class Density:
+    """How much space a paper has.
+
+    Attributes:
+        title: columns of its title.
+        relatives: how many of the papers on the same idea are named.
+        is_tight: whether it has one feedback link, instead of three.
+        has_summary: whether its authors and summary are shown.
     """
 
     title: int = 240
@@ -56,137 +69,143 @@ class Form:
 
 
 @dataclass(frozen=True)
-class Block:
-    """A part of a letter, in both of its forms."""
+class Fragment:
+    """A part of an email, as text and as HTML."""
 
-    text: Stencil | Skeleton
-    html: Stencil | Skeleton
-
-    def __iter__(self):
-        return iter((self.text, self.html))
+    text: HoleTemplate | GapTemplate
+    html: HoleTemplate | GapTemplate
 
 
-class Entry(NamedTuple):
-    """A paper with the reason why it is in a letter, in pieces that it shares with other entries.
+class PaperEntry(NamedTuple):
+    """A paper with the reason for it, in pieces that it shares with other entries.
 
-    Its number in the letter stands before the text, and after the first piece of the HTML, of which
-    the size is told. The reader's token for feedback stands between the pieces that say something.
+    Attributes:
+        text: what stands after the paper's number, and the reason.
+        feedback_text, feedback_html: pieces to be joined with the subscriber's feedback token.
+        html: what stands before the paper's number, what stands after it, and the reason.
+        size: bytes of the HTML.
     """
 
     text: tuple[bytes, bytes]
-    say_text: tuple[bytes, ...]
+    feedback_text: tuple[bytes, ...]
     html: tuple[bytes, bytes, bytes]
-    say_html: tuple[bytes, ...]
+    feedback_html: tuple[bytes, ...]
     size: int
 
 
 @dataclass(frozen=True)
 class Markup:
-    """A part of a letter as its templates render it: lines not broken, CSS not inlined yet."""
+    """A part of an email as its templates render it: lines not wrapped, CSS not inlined yet."""
 
     text: str
     html: str
 
 
-def place(language: str) -> Place:
-    """Return where letters in a language are from."""
-    return Place(language, settings.SITE_NAME, settings.SITE_URL, settings.POSTAL_ADDRESS)
+def letter_site(language: str) -> LetterSite:
+    return LetterSite(language, settings.SITE_NAME, settings.SITE_URL, settings.POSTAL_ADDRESS)
 
 
-def frame(kind: str, place: Place, key: Hashable, parts: Callable[[], dict]) -> Block:
-    """Return the letter around its papers. The key tells it from others.
+def frame(kind: str, site: LetterSite, key: Hashable, context: Callable[[], dict]) -> Fragment:
+    """Return the email around its papers. `context` returns what its templates get, with holes.
 
-    `parts` returns what its templates get, holes among them.
+    Contexts with equal keys must be equal.
     """
 
     def make():
-        text, html = mail.rendered(kind, parts())
-        return Block(Stencil.cut(text), Stencil.cut(html))
+        text, html = mail.render_parts(kind, context())
+        return Fragment(HoleTemplate.compile(text), HoleTemplate.compile(html))
 
-    return _kept_or_made(("frame", kind, key), place, make)
+    return _cached_fragment(("frame", kind, key), site, make)
 
 
 def entries(
-    picks: Sequence, form: Form, place: Place, say_url: Callable[[str], str]
-) -> list[Entry]:
+    picks: Sequence, density: Density, site: LetterSite, feedback_url: Callable[[str], str]
+) -> list[PaperEntry]:
     """Return the entries of these picks.
 
-    `say_url` returns where something is said of the paper with an id, its token a stand-in.
+    `feedback_url` returns the address for feedback on a paper id, with a stand-in for the token.
     """
-    where = number_of((place, form))
-    keys = [_key(where, pick) for pick in picks]
-    known = [_entries.get(key) for key in keys]
-    if None not in known:
-        return known
-    missing = {key: pick for key, pick, one in zip(keys, picks, known, strict=True) if one is None}
-    with translation.override(place.language):
-        keyed = [((where, *_shown(pick, form)), pick) for pick in missing.values()]
-        blocks = _papers(keyed, form, place, say_url)
-        new = {
-            key: _entry(block, pick)
-            for (key, pick), block in zip(missing.items(), blocks, strict=True)
-        }
-    _keep(_entries, new, KEPT_ENTRIES)
-    return [one or new[key] for key, one in zip(keys, known, strict=True)]
+    where = number_of((site, density))
+    keys = [  # In few steps: each email asks for each of its picks.
+        (
+            where,
+            pick.position > 9,  # One digit or two: a digest has fifty papers at most.
+            pick.paper.printed,
+            _key_of_relatives(pick),
+            pick.basis,
+            pick.topic_name,
+            pick.group,
+            tuple(pick.terms),
+        )
+        for pick in picks
+    ]
+
+    def make(missing):
+        with translation.override(site.language):
+            papers = _paper_entries(missing, where, density, site, feedback_url)
+            return [_with_reason(*pair) for pair in zip(papers, missing, strict=True)]
+
+    return _cached(_entries, MAX_ENTRIES, keys, picks, make)
 
 
-def heading(name: str, place: Place) -> Block:
-    """Return the heading over a group of papers, which is named so."""
-    return _shared("group", lambda: {"name": wording.heading(name)}, name, place)
+def heading(name: str, site: LetterSite) -> Fragment:
+    """Return the heading over the group of papers with this name."""
+    return _fragment("group", lambda: {"name": wording.heading(name)}, name, site)
 
 
-def news(told: Sequence[dict], place: Place) -> Block:
-    """Return what happened to papers that a reader saved, as wording.told says it."""
-    key = tuple(tuple(one.values()) for one in told)
-    return _shared("news", lambda: {"news": told}, key, place)
+def news(events: Sequence[dict], site: LetterSite) -> Fragment:
+    """Return what happened to saved papers (`wording.event_context`)."""
+    key = tuple(tuple(event.values()) for event in events)
+    return _fragment("news", lambda: {"news": events}, key, site)
 
 
-class Told(NamedTuple):
-    """What is said of a paper, whoever reads it: words, each on one line, and addresses."""
+class PaperText(NamedTuple):
+    """What every email shows of a paper: words, each on one line, and addresses."""
 
     words: dict[str, str]
     addresses: dict[str, str]
     is_tight: bool
 
     @classmethod
-    def of(cls, pick, form: Form, say_url: str) -> "Told":
+    def of(cls, pick, density: Density, feedback_url: str) -> "PaperText":
         paper, relatives = pick.paper, pick.folded
         words = {
             "position": str(pick.position),
-            "title": plaintext.shortened(paper.title, form.title),
-            "authors": wording.authors(paper.authors) if form.has_summary else "",
-            "summary": _summary(pick, form),
+            "title": plaintext.shortened(paper.title, density.title),
+            "authors": wording.authors(paper.authors) if density.has_summary else "",
+            "summary": _summary(pick, density),
             "origin": plaintext.one_line(wording.origin(paper)),
             "facts": wording.facts(pick),
-            "on_same_idea": wording.on_same_idea(len(relatives), form.relatives),
-            "and_more": wording.and_more(len(relatives), form.relatives),
+            "on_same_idea": wording.on_same_idea(len(relatives), density.relatives),
+            "and_more": wording.and_more(len(relatives), density.relatives),
         }
+        project = (paper.hugging_face or {}).get("project_page", "")
         addresses = {
             "paper_id": paper.pk,
             "link": paper.link,
             "github": paper.github,
-            "project": "" if form.is_tight else (paper.hugging_face or {}).get("project_page", ""),
-            "say_url": say_url,
+            "project": "" if density.is_tight else project,
+            "say_url": feedback_url,
         }
-        for number, one in enumerate(relatives[: form.relatives]):
-            words[f"title_{number}"] = wording.relative(one, paper)
-            addresses[f"link_{number}"] = one.link
-        return cls(words, addresses, form.is_tight)
+        for number, relative in enumerate(relatives[: density.relatives]):
+            words[f"title_{number}"] = wording.relative(relative, paper)
+            addresses[f"link_{number}"] = relative.link
+        return cls(words, addresses, density.is_tight)
 
-    def with_gaps(self) -> "Told":
-        """Return the shape of it: a gap for whatever is said, and addresses that aren't plain."""
-        words = {name: said and gap(name) for name, said in self.words.items()}
+    def with_gaps(self) -> "PaperText":
+        """Return its shape, with gaps instead of all words and all plain addresses."""
+        words = {name: text and text_slot(name) for name, text in self.words.items()}
         addresses = {
-            name: gap(name) if PLAIN.fullmatch(address) else address
+            name: text_slot(name) if PLAIN.fullmatch(address) else address
             for name, address in self.addresses.items()
         }
-        return Told(words, addresses, self.is_tight)
+        return PaperText(words, addresses, self.is_tight)
 
     def key(self) -> Hashable:
         return (self.is_tight, *self.words.items(), *self.addresses.items())
 
     def context(self) -> dict:
-        """Return it as the templates get it."""
+        """Return the context of the paper's templates."""
         relatives = [
             {"title": self.words[f"title_{number}"], "link": self.addresses[f"link_{number}"]}
             for number in range(sum(name.startswith("link_") for name in self.addresses))
@@ -194,16 +213,11 @@ class Told(NamedTuple):
         return {**self.words, **self.addresses, "relatives": relatives, "is_tight": self.is_tight}
 
 
-def paper(pick, form: Form, say_url: str) -> dict:
-    """Return what the templates of a paper get for this pick."""
+def paper_context(pick, density: Density, feedback_url: str) -> dict:
+    """Return the context of a paper's templates for this pick."""
     why = pick.why
-    own = {"number": f"{pick.position}.", "why": why, "reason": _reason(why)}
-    return Told.of(pick, form, say_url).context() | own
-
-
-def _reason(why):
-    """Return why a paper is in a letter, as its text part says it."""
-    return _("Why: %s") % why
+    own = {"number": f"{pick.position}.", "why": why, "reason": _("Why: %s") % why}
+    return PaperText.of(pick, density, feedback_url).context() | own
 
 
 def markup(name: str, context: dict) -> Markup:
@@ -215,132 +229,119 @@ def markup(name: str, context: dict) -> Markup:
     )
 
 
-def _entry(entry, pick):
-    """Return the entry with the reason for this pick."""
-    said = pick.why
-    why, reason = html_line(said), text_line(_reason(said), "    ")
-    (before, _), (head, middle, _) = entry.text, entry.html
-    return Entry(
-        text=(before, reason),
-        say_text=entry.say_text,
-        html=(head, middle, why),
-        say_html=entry.say_html,
-        size=entry.size + len(why),
+def _with_reason(entry, pick):
+    reason = pick.why
+    before, head, middle = entry.text[0], *entry.html[:2]
+    html = html_line(reason)
+    return entry._replace(
+        text=(before, text_line(_("Why: %s") % reason, "    ")),
+        html=(head, middle, html),
+        size=entry.size + len(html),
     )
 
 
-def _papers(keyed, form, place, say_url):
-    """Return the entries of papers without a reason, by key and pick."""
-    known = [_blocks.get(key) for key, _ in keyed]
-    missing = {key: pick for (key, pick), one in zip(keyed, known, strict=True) if one is None}
-    told = [Told.of(pick, form, say_url(pick.paper_id)) for pick in missing.values()]
-    skeletons = _skeletons_of([one.with_gaps() for one in told], place)
-    new = {
-        key: _filled(skeleton, one)
-        for key, skeleton, one in zip(missing, skeletons, told, strict=True)
-    }
-    _keep(_blocks, new, KEPT)
-    return [one or new[key] for (key, _), one in zip(keyed, known, strict=True)]
-
-
-def _skeletons_of(shapes, place):
-    """Return the skeletons of these shapes. Those that are new are inlined together."""
-    keyed = [((place, shape.key()), shape) for shape in shapes]
-    known = [_skeletons.get(key) for key, _ in keyed]
-    missing = {key: shape for (key, shape), one in zip(keyed, known, strict=True) if one is None}
-    if not missing:
-        return known
-    holes = {name: hole(name) for name in ("number", "why", "reason")}
-    parts = [markup("paper", shape.context() | holes) for shape in missing.values()]
-    made = [
-        Block(Skeleton.of_text(part.text), Skeleton.of_html(html, shape.addresses))
-        for part, html, shape in zip(parts, _inlined(parts), missing.values(), strict=True)
+def _paper_entries(picks, where, density, site, feedback_url):
+    """Return entries without a reason."""
+    keys = [
+        (
+            where,
+            len(str(pick.position)),
+            pick.basis in wording.VOTE_BASES,
+            pick.paper.printed,
+            _key_of_relatives(pick),
+            _summary(pick, density),
+        )
+        for pick in picks
     ]
-    new = dict(zip(missing, made, strict=True))
-    _keep(_skeletons, new, KEPT_SHAPES)
-    return [one or new[key] for (key, _), one in zip(keyed, known, strict=True)]
+
+    def make(missing):
+        texts = [PaperText.of(pick, density, feedback_url(pick.paper_id)) for pick in missing]
+        skeletons = _skeletons_of([text.with_gaps() for text in texts], site)
+        return [_fill(*pair) for pair in zip(skeletons, texts, strict=True)]
+
+    return _cached(_fragments, MAX_FRAGMENTS, keys, picks, make)
 
 
-def _filled(skeleton, told):
-    """Return the entry of the paper of which this is told, without a reason."""
-    words = {**told.words, **told.addresses}
-    text = skeleton.text.filled(words)
-    html = skeleton.html.filled({name: escaped(said) for name, said in words.items()})
-    (before, _), *say_text = text.pairs
-    (head, _), (middle, _), *say_html = html.pairs
-    return Entry(
-        text=(before[len(told.words["position"]) :], b""),  # Others are as wide.
-        say_text=(*(part for part, _ in say_text), text.last),
+def _skeletons_of(shapes, site):
+    """Return the skeletons of these shapes. Those that are new are inlined together."""
+
+    def make(missing):
+        holes = {name: line_slot(name) for name in ("number", "why", "reason")}
+        parts = [markup("paper", shape.context() | holes) for shape in missing]
+        return [
+            Fragment(GapTemplate.of_text(part.text), GapTemplate.of_html(html, shape.addresses))
+            for part, html, shape in zip(parts, _inline(parts), missing, strict=True)
+        ]
+
+    keys = [(site, shape.key()) for shape in shapes]
+    return _cached(_skeletons, MAX_SKELETONS, keys, shapes, make)
+
+
+def _fill(skeleton, paper_text):
+    """Return the entry of a paper, without a reason."""
+    words = {**paper_text.words, **paper_text.addresses}
+    text = skeleton.text.fill(words)
+    html = skeleton.html.fill({name: escaped(word) for name, word in words.items()})
+    (before, _), *feedback_text = text.pairs
+    (head, _), (middle, _), *feedback_html = html.pairs
+    return PaperEntry(
+        text=(before[len(paper_text.words["position"]) :], b""),  # Others are as wide.
+        feedback_text=(*(part for part, _ in feedback_text), text.last),
         html=(head, middle, b""),
-        say_html=(*(part for part, _ in say_html), html.last),
+        feedback_html=(*(part for part, _ in feedback_html), html.last),
         size=html.size,
     )
 
 
-def _shared(name, context, key, place):
-    """Return the block of a template without holes. The key tells what it gets as context."""
+def _fragment(name, context, key, site):
+    """Return a template without holes, rendered. Contexts with equal keys must be equal."""
 
     def make():
         part = markup(name, context())
         text = plaintext.wrapped(plaintext.cleaned(part.text)).rstrip("\n")
-        (html,) = _inlined([part])
-        return Block(Stencil.cut(text), Stencil.cut(html))
+        (html,) = _inline([part])
+        return Fragment(HoleTemplate.compile(text), HoleTemplate.compile(html))
 
-    return _kept_or_made((name, key), place, make)
+    return _cached_fragment((name, key), site, make)
 
 
-def _inlined(parts):
+def _inline(parts):
     """Return the HTML of rendered parts, with the styles of the digest's frame in its elements."""
-    laid_out = CUT.join(f"\n{part.html}\n" for part in parts)
-    _, html = mail.rendered("digest", {"papers": mark_safe(f"{CUT}{laid_out}{CUT}")})  # noqa: S308
-    return [one.strip("\n") for one in html.split(CUT)[1:-1]]
+    joined = CUT.join(f"\n{part.html}\n" for part in parts)
+    _, html = mail.render_parts("digest", {"papers": mark_safe(f"{CUT}{joined}{CUT}")})  # noqa: S308
+    return [part.strip("\n") for part in html.split(CUT)[1:-1]]
 
 
-def _shown(pick, form):
-    """Return what tells one block from another: what it shows, and how wide its place is."""
-    return (
-        len(str(pick.position)),
-        pick.basis in wording.TOLD_BY_VOTES,
-        pick.paper.printed,
-        _told_of(pick.folded),
-        _summary(pick, form),
-    )
+def _summary(pick, density):
+    return wording.summary(pick.paper, pick.terms) if density.has_summary else ""
 
 
-def _summary(pick, form):
-    return wording.summary(pick.paper, pick.terms) if form.has_summary else ""
+def _key_of_relatives(pick):
+    return tuple([(relative.id, relative.title, relative.link) for relative in pick.folded])
 
 
-def _key(where, pick):
-    """Return what tells one entry from another, quickly: each letter asks for each of its picks."""
-    return (
-        where,
-        pick.position > 9,  # One digit or two: a digest has fifty papers at most.
-        pick.paper.printed,
-        _told_of(pick.folded),
-        pick.basis,
-        pick.topic_name,
-        pick.group,
-        tuple(pick.terms),
-    )
+def _cached_fragment(key, site, make):
+    def make_translated(_):
+        with translation.override(site.language):
+            return [make()]
+
+    (fragment,) = _cached(_fragments, MAX_FRAGMENTS, [(*key, site)], [None], make_translated)
+    return fragment
 
 
-def _told_of(relatives):
-    return tuple([(relative.id, relative.title, relative.link) for relative in relatives])
+def _cached(cache, limit, keys, values, make):
+    """Return what the cache has for each key. What is missing is made of its value, together.
 
-
-def _kept_or_made(key, place, make):
-    key = (*key, place)
-    block = _blocks.get(key)
-    if block is None:
-        with translation.override(place.language):
-            block = make()
-        _keep(_blocks, {key: block}, KEPT)
-    return block
-
-
-def _keep(kept, new, limit):
-    """Keep these. Other threads may have thrown out all, or made the same meanwhile."""
-    if len(kept) + len(new) > limit:
-        kept.clear()
-    kept.update(new)
+    Other threads may clear the cache, or make the same, at the same time.
+    """
+    found = [cache.get(key) for key in keys]
+    if None not in found:
+        return found
+    missing = {
+        key: value for key, value, known in zip(keys, values, found, strict=True) if known is None
+    }
+    new = dict(zip(missing, make(missing.values()), strict=True))
+    if len(cache) + len(new) > limit:
+        cache.clear()
+    cache.update(new)
+    return [known or new[key] for key, known in zip(keys, found, strict=True)]

@@ -1,4 +1,4 @@
-"""The doctor's questions: what is well, what is wrong, and what to do about it."""
+"""The checks of `manage.py doctor`: what is well, what is wrong, and what to do about it."""
 
 import os
 import tempfile
@@ -21,8 +21,8 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from digest import premises
-from digest.counts import counted
 from digest.models import ArchiveFile, FittedModel, Paper
+from digest.wording import counted
 from subscriptions import mail
 from subscriptions.models import Letter, LetterFact, Subscriber, Topic
 from subscriptions.post import (
@@ -38,45 +38,52 @@ from subscriptions.post.smtp_server import SmtpTransport, check
 from subscriptions.post.sweeper import folder_of_journals
 from subscriptions.post.transports import transport_for
 
-#: Names that belong to nobody (RFC 2606): DNS has nothing to say of them.
-EXAMPLES = ("example", "invalid", "test", "localhost", "example.com", "example.net", "example.org")
-#: Names that are known in one house alone (RFC 8375, RFC 6762, and what ICANN has reserved).
-AT_HOME = ("home.arpa", "local", "internal")
+#: Domains for examples (RFC 2606), which have no DNS records.
+EXAMPLE_NAMES = (
+    "example",
+    "invalid",
+    "test",
+    "localhost",
+    "example.com",
+    "example.net",
+    "example.org",
+)
+#: Domains of private networks (RFC 8375, RFC 6762, and what ICANN has reserved).
+PRIVATE_NAMES = ("home.arpa", "local", "internal")
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One answer. `grade` is ok, note (worth knowing) or wrong (needs doing)."""
+class CheckResult:
+    """The result of one check. `grade`: ok, note (worth knowing) or wrong (to be fixed)."""
 
     what: str
     grade: Literal["ok", "note", "wrong"]
     said: str
 
 
-def examine(now, resolver: Resolver | None = None) -> Iterator[Finding]:
-    """Yield a finding for each part. A part that breaks is wrong, and the next is looked at.
+def examine(now, resolver: Resolver | None = None) -> Iterator[CheckResult]:
+    """Yield the result of each check. A check that raises is wrong, and the next one runs.
 
-    DNS is asked through `resolver`, or the machine's own where there is none.
+    `resolver` replaces the machine's own for DNS.
     """
-    for what, look in _parts():
+    for what, check_part in _checks():
         try:
-            grade, said = look(now)
+            grade, said = check_part(now)
         except Exception as error:
-            grade, said = _broken(error)
-        yield Finding(what, grade, said)
+            grade, said = _failure(error)
+        yield CheckResult(what, grade, said)
         if what == "database" and grade == "wrong":
-            return  # Nearly all of the rest asks it.
+            return  # Nearly all other checks query it.
     try:
         yield from _dns_records(resolver)
     except Exception as error:
-        yield Finding("DNS records", *_broken(error))
+        yield CheckResult("DNS records", *_failure(error))
 
 
-def _parts() -> list[tuple[str, Callable]]:
-    """Return what is looked at, in this order, each with the function that says how it is."""
+def _checks() -> list[tuple[str, Callable]]:
     return [
         ("settings", premises.names),
-        ("data", premises.data),  # Before it: where a disk is full, SQLite doesn't answer.
+        ("data", premises.data),  # First: with a full disk, SQLite doesn't answer.
         ("database", premises.database),
         ("clocks", premises.clocks),
         ("site", premises.site),
@@ -108,7 +115,7 @@ def _parts() -> list[tuple[str, Callable]]:
     ]
 
 
-def _broken(error):
+def _failure(error):
     return "wrong", f"can't be looked at: {type(error).__name__}: {error}"
 
 
@@ -130,9 +137,7 @@ def _broker(now):
 
 
 def _redis(client):
-    """Return what is wrong with one that answers. One that is full, has no disk or is a replica
-    does so, and takes nothing.
-    """
+    """Return what is wrong with a Redis that answers: it may be full, or a replica."""
     try:
         client.set(f"doctor-{uuid4().hex}", "here", ex=1)
     except RedisError as error:
@@ -144,8 +149,8 @@ def _redis(client):
     return ""
 
 
-#: What is to be done where no letter can be handed over, by what is wrong.
-MENDS = {
+#: What to do when the mail server can't be used, by the kind of problem.
+SMTP_ADVICE = {
     "unreachable": "See that the mail server runs, and that EMAIL_URL has its host and its port.",
     "auth": "See that EMAIL_URL has the user and the password that it asks for.",
     "tls": (
@@ -164,7 +169,7 @@ def _mail_server(now):
         return "note", f"letters become files in {settings.DATA_DIR}/outbox: set EMAIL_URL to send."
     where = f"{transport.server.host}:{transport.server.port}"
     if problem := check(transport.server):
-        said = f"{where}: {problem.reply.rstrip('.')}. {MENDS[problem.kind]}"
+        said = f"{where}: {problem.reply.rstrip('.')}. {SMTP_ADVICE[problem.kind]}"
         return "wrong", f"{said} Until then, letters wait."
     return "ok", f"{where} answers"
 
@@ -179,12 +184,11 @@ def _sending(now):
 
 
 def _oracle(now):
-    """Who can say whether a letter arrived, of which the mail server's answer got lost."""
     try:
         oracle = oracles.ours()
     except ImproperlyConfigured as error:
         return "wrong", str(error)
-    if isinstance(oracle, oracles.NoOracle) and _esp_that_tells():
+    if isinstance(oracle, oracles.NoOracle) and _esp_with_events():
         return "ok", "what the provider posts to us about a letter, where it has"
     if isinstance(oracle, oracles.NoOracle):
         return "note", (
@@ -204,13 +208,12 @@ def _oracle(now):
 
 
 def _journal(now):
-    """Acceptances are on this disk before the database knows."""
     folder = folder_of_journals()
     if folder.exists():
         with tempfile.TemporaryFile(dir=folder) as file:
-            file.write(b"\n")  # A full disk takes files, but no octet: closing this one raises.
+            file.write(b"\n")  # On a full disk, closing the file raises.
         return "ok", f"{folder} can be written to"
-    parent = next(one for one in folder.parents if one.exists())
+    parent = next(path for path in folder.parents if path.exists())
     if not os.access(parent, os.W_OK):
         return "wrong", f"{folder} can't be made: give this user the right to write to {parent}."
     return "ok", f"{folder} is made once a mail server takes letters"
@@ -242,7 +245,6 @@ def _replies(now):
 
 
 def _imprint(now):
-    """Who runs this, which the site says where it is set."""
     names = ("OPERATOR_NAME", "POSTAL_ADDRESS", "CONTACT_EMAIL")
     missing = [name for name in names if not getattr(settings, name)]
     if missing:
@@ -254,11 +256,10 @@ def _imprint(now):
 
 
 def _bounces(now):
-    """Whether it becomes known which letters came back, and how."""
     address = verp.where_bounces_come("digest")
     if settings.EMAIL_URL.startswith("file:"):
         return "ok", "letters become files, and none comes back"
-    if esp := _esp_that_tells():
+    if esp := _esp_with_events():
         where, last = _events_address(esp), LetterFact.objects.filter(via=esp.name).first()
         if last is None:
             return "note", f"{esp.title} has told nothing yet: have it post its events to {where}."
@@ -287,8 +288,8 @@ def _bounces(now):
     return "ok", f"they come to {address}; the last was read on {last.noted_at:%Y-%m-%d}"
 
 
-def _esp_that_tells():
-    """Return the provider whose events we take, if there is one."""
+def _esp_with_events():
+    """Return the email provider whose events are accepted, if there is one."""
     esp = esps.esp_of(settings.EMAIL_URL)
     return esp if esp and esp.is_guarded else None
 
@@ -366,9 +367,9 @@ def _topics(now):
     count = Topic.objects.offered().count()
     if not count:
         return "note", "none is offered: `manage.py serve` makes starter topics, or add some."
-    # Those of stop words and signs alone. The panel refuses them; a pack is just read.
-    asked = Topic.objects.offered().exclude(query="").values_list("name", "query", "categories")
-    names = [name for name, query, fields in asked if not fields and not queries(query)]
+    # The panel refuses queries of stop words alone; an import doesn't.
+    topics = Topic.objects.offered().exclude(query="").values_list("name", "query", "categories")
+    names = [name for name, query, fields in topics if not fields and not queries(query)]
     if names:
         return "note", (
             f"{count} offered, of which no paper is found by the words of: {', '.join(names)}. "
@@ -391,15 +392,15 @@ def _schedule(now):
 def _dns_records(resolver):
     domains = dns_check.domains()
     for names, said in (
-        (EXAMPLES, "is an example: set it before you send."),
-        (AT_HOME, "is known in this house alone: there is nothing to publish."),
+        (EXAMPLE_NAMES, "is an example: set it before you send."),
+        (PRIVATE_NAMES, "is known in this house alone: there is nothing to publish."),
     ):
         if any(f".{domain}".endswith(tuple(f".{name}" for name in names)) for domain in domains):
-            yield Finding("DNS records", "note", f"DEFAULT_FROM_EMAIL {said}")
+            yield CheckResult("DNS records", "note", f"DEFAULT_FROM_EMAIL {said}")
             return
     resolver = resolver or dns_check.system_resolver()
     for what, grade, said in dns_check.examine(resolver):
-        yield Finding(what, grade, said)
-    if settings.EMAIL_URL.startswith("smtp") and not _esp_that_tells():
+        yield CheckResult(what, grade, said)
+    if settings.EMAIL_URL.startswith("smtp") and not _esp_with_events():
         domain = verp.where_bounces_come("digest").rpartition("@")[2]
-        yield Finding("MX", *dns_check.where_bounces_come(domain, resolver))
+        yield CheckResult("MX", *dns_check.where_bounces_come(domain, resolver))

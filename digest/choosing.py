@@ -7,8 +7,9 @@ from datetime import date, datetime, timedelta
 
 import numpy as np
 from django.conf import settings
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, StringAgg, Subquery, Value
 
+from digest.bulk import among
 from digest.indexing.candidates import Window, counts_of, second_chances
 from digest.models import Digest, Feedback, LibraryPaper, Pick
 from digest.profiles import profiles_of
@@ -18,6 +19,11 @@ from digest.ranking.selection import GROUPS, Choice, choose
 from subscriptions.models import Subscriber
 
 SECOND_EVERY = 7  # Days: a second chance comes at most so often.
+#: A digest's local day is at most so long before the day (UTC) on which its papers came in.
+EARLIER = timedelta(days=3)
+SPACE = Value(" ")  # Stands in no id of a paper.
+#: The columns of a pick that say which paper it is, and why.
+PICK = ("paper_id", "position", "score", "basis", "topic_name", "group", "terms")
 REMEMBERED = 30  # So many of the latest papers that a subscriber likes may be named in reasons.
 
 
@@ -34,6 +40,13 @@ class Planned:
     def group(self) -> str:
         return self.choice.group
 
+    def row(self, position: int | None, folded: str = "") -> tuple:
+        """Return the values of PICK, for the paper itself or one that is `folded` into it."""
+        why = self.choice
+        basis = Pick.Basis.SECOND.value if self.is_second else why.basis
+        terms = [] if folded else why.terms
+        return folded or self.paper, position, why.score, basis, why.topic, why.group, terms
+
 
 def planned_for(subscriber: Subscriber, window: Window, new: datetime | None) -> list[Planned]:
     """Return the papers that the subscriber would get of these, new after this moment."""
@@ -42,12 +55,20 @@ def planned_for(subscriber: Subscriber, window: Window, new: datetime | None) ->
 
 
 def rank(
-    subscribers: list[Subscriber], window: Window, new: Sequence[datetime | None]
+    subscribers: list[Subscriber],
+    window: Window,
+    new: Sequence[datetime | None],
+    *,
+    lately: bool = False,
 ) -> list[tuple[list[Planned], int]]:
     """Return, for each subscriber, their papers and how many were new to them.
 
-    Papers are new to each that came in after a moment; all are where there is None. Asks a constant
+    Papers are new to each that came in after a moment; all are where there is None. Runs a constant
     number of queries for each day until which papers may have been sent.
+
+    With `lately`, only the digests since the window began are read, so that the cost doesn't grow
+    with the subscribers' histories. A paper that was sent before and came in again, as after a
+    restored backup, is then chosen again: the constraint `no_paper_twice` refuses it.
     """
     recovered = Recovered.of(subscribers)
     together = defaultdict(list)
@@ -57,18 +78,19 @@ def rank(
     ranked = {}
     for until, some in together.items():
         alone, since = map(list, zip(*some, strict=True))
-        digests = _rank(alone, window, since, recovered, until)
+        digests = _rank(alone, window, since, recovered, until, lately)
         ranked |= zip([one.pk for one in alone], digests, strict=True)
     return [ranked[subscriber.pk] for subscriber in subscribers]
 
 
-def _rank(subscribers, window, since, recovered, until):
+def _rank(subscribers, window, since, recovered, until, lately):
     """Rank for those who may have had all papers that are dated `until` this day."""
     second = second_chances(window)
     if until:
         window, second = window.after(until), second.after(until)
     profiles = profiles_of(subscribers)
-    hidden = _seen(subscribers, window, recovered)
+    began = date.fromordinal(window.papers.first_day) - EARLIER if lately else date.min
+    hidden = _seen(subscribers, window, recovered, _had_since(subscribers, began))
     parameters = Parameters.of(settings.RANKING)
     chosen = choose(window.model, window.papers, profiles, hidden, parameters, since=since)
     planned = [
@@ -125,7 +147,8 @@ class Recovered:
     @classmethod
     def of(cls, subscribers: list[Subscriber]) -> "Recovered":
         ids, until = defaultdict(set), {}
-        digests = Digest.objects.filter(subscriber__in=subscribers, recovered__isnull=False)
+        theirs = among("subscriber", (one.pk for one in subscribers))
+        digests = Digest.objects.filter(theirs, recovered__isnull=False)
         for pk, known in digests.order_by("day").values_list("subscriber_id", "recovered"):
             ids[pk].update(known.get("papers", ()))
             if "until" in known:
@@ -136,7 +159,7 @@ class Recovered:
 def seen_by(subscriber: Subscriber, window: Window) -> set[int]:
     """Return where the papers stand that must not come again to the subscriber."""
     recovered = Recovered.of([subscriber])
-    (seen,) = _seen([subscriber], window, recovered)
+    (seen,) = _seen([subscriber], window, recovered, _had_since([subscriber], date.min))
     if until := recovered.until.get(subscriber.pk):
         seen |= window.places_of(window.after(until).papers.withdrawn)
     return seen
@@ -156,51 +179,64 @@ def _second_chances(
     """
     if not second.papers.ids:
         return [[] for _ in subscribers]
-    since = window.day - timedelta(days=SECOND_EVERY)
-    recent = Pick.objects.filter(
-        subscriber__in=subscribers, basis=Pick.Basis.SECOND, digest__day__gt=since
-    )
-    had_one = set(recent.values_list("subscriber_id", flat=True))
+    after = window.day - timedelta(days=SECOND_EVERY - 1)
+    had_one = _had_since(subscribers, after, basis=Pick.Basis.SECOND)
+    single = {  # By the subscribers who had none.
+        one: replace(profile, size=1, wants_near=False)
+        for one, profile in zip(subscribers, profiles, strict=True)
+        if one.pk not in had_one
+    }
     still_new = second.places_of(window.papers.ids)
-    hidden = [had | still_new for had in _seen(subscribers, second, recovered)]
-    single = [replace(one, size=1, wants_near=False) for one in profiles]
-    chosen = choose(second.model, second.papers, single, hidden, parameters)
-    return [
-        []
-        if one.pk in had_one
-        else [
+    hidden = _seen(single, second, recovered, {}, second.papers.ids)
+    hidden = [had | still_new for had in hidden]
+    chosen = choose(second.model, second.papers, [*single.values()], hidden, parameters)
+    seconds = {
+        one: [
             _planned(replace(choice, group="missed"), second, is_second=True) for choice in choices
         ]
-        for one, choices in zip(subscribers, chosen, strict=True)
-    ]
+        for one, choices in zip(single, chosen, strict=True)
+    }
+    return [seconds.get(one, []) for one in subscribers]
 
 
-def _seen(subscribers, window, recovered) -> list[set[int]]:
-    """Return, for each subscriber, where the papers stand that they have had or brought along, also
-    under other ids, however long ago.
+def _seen(subscribers, window, recovered, had, others=()) -> list[set[int]]:
+    """Return, for each subscriber, where the papers stand that they `had`, or brought along, also
+    under other ids; and those of the `others` that they ever had.
     """
-    picks = Pick.objects.filter(subscriber__in=subscribers)
-    library = LibraryPaper.objects.filter(subscriber__in=subscribers)
-    # Asked of each row: joined or of a list, SQLite would seek every paper for every reader, once
-    # it knows by ANALYZE how large its tables are.
-    theirs = picks.filter(Exists(window.rows.filter(pk=OuterRef("paper"))))
+    ids, others = [one.pk for one in subscribers], [*window.papers.aliases, *others]
+    theirs = among("subscriber", ids)
+    library = LibraryPaper.objects.filter(theirs)
+    # Asked of each row: joined or of a list, SQLite would seek every paper for every subscriber,
+    # once it knows by ANALYZE how large its tables are.
     known = library.filter(Exists(window.rows.filter(pk=OuterRef("identity"))))
-    # Apart: joined by OR, all picks that they ever had would be read.
-    others = list(window.papers.aliases)
-    rows = _pairs(theirs, "paper_id").union(
-        _pairs(picks.filter(paper__in=others), "paper_id"),
-        _pairs(known, "identity"),
+    rows = _pairs(known, "identity").union(
         _pairs(library.filter(identity__in=others), "identity"),
+        _pairs(Pick.objects.filter(theirs, paper__in=others), "paper_id"),
         all=True,
     )
-    had = defaultdict(set)
+    also = defaultdict(list)
     for subscriber_id, paper_id in rows.order_by():  # The model's order is none of a union's.
-        had[subscriber_id].add(paper_id)
-    return [window.places_of(had[one.pk] | recovered.ids.get(one.pk, set())) for one in subscribers]
+        also[subscriber_id].append(paper_id)
+    return [
+        window.places_of([*had.get(pk, ()), *also[pk], *recovered.ids.get(pk, ())]) for pk in ids
+    ]
 
 
 def _pairs(rows, paper):
     return rows.order_by().values_list("subscriber_id", paper)
+
+
+def _had_since(subscribers, day, **which):
+    """Return the papers of each one's digests from this day on, by the subscriber's id.
+
+    It costs the same for any length of history: a subquery of one value is run for each subscriber,
+    by indexes. Joined, PostgreSQL may read all picks that there are.
+    """
+    theirs = Pick.objects.filter(digest__subscriber=OuterRef("pk"), digest__day__gte=day, **which)
+    papers = theirs.order_by().values("digest__subscriber").annotate(all=StringAgg("paper", SPACE))
+    rows = Subscriber.objects.filter(among("pk", (one.pk for one in subscribers)))
+    rows = rows.values_list("pk", Subquery(papers.values("all")))
+    return {pk: papers.split() for pk, papers in rows if papers}
 
 
 def _name_likes(subscribers, planned: list[list[Planned]], window) -> None:

@@ -1,7 +1,7 @@
-"""Papers as files for bibliographies: BibTeX for LaTeX, JabRef and Overleaf, RIS for Zotero.
+"""Export papers as BibTeX and RIS.
 
-What a paper says of itself may hold anything. Here it can neither end a field nor become a command
-of LaTeX: both formats say what the pages say, sign by sign. Letters beyond ASCII stay as they are.
+The fields of a paper may contain anything. They are escaped, so that they can neither end a field
+nor be a LaTeX command. Non-ASCII letters stay.
 """
 
 import re
@@ -15,8 +15,8 @@ from digest.sources.arxiv_text import SUFFIXES
 from digest.sources.records import month_of
 from subscriptions.plaintext import one_line
 
-#: What LaTeX takes for more than itself. Braces become commands: BibTeX counts those with a
-#: backslash too, and one without its partner would swallow the entries after it.
+#: Characters with a meaning in LaTeX. Braces become commands, because BibTeX counts braces after a
+#: backslash as well, and an unbalanced one would include the entries after it.
 ESCAPES = str.maketrans(
     {
         **{sign: f"\\{sign}" for sign in "#$%&_"},
@@ -30,8 +30,7 @@ ESCAPES = str.maketrans(
         "|": r"\textbar{}",
     }
 )
-#: What may stand in an address as it is. All else is written in percents: there is no other way to
-#: escape within one.
+#: Characters that stay in a URL. All others are percent-encoded: LaTeX has no other way.
 IN_ADDRESSES = "!#$%&'()*+,-./:;=?@_~[]"
 DOI = re.compile(r"10\.\d{4,9}/[^\s{}\\]+")
 
@@ -43,7 +42,7 @@ PARTICLES = frozenset(
     af av da das de del della den der di do dos du la le ten ter van von zu zum zur
     """.split()  # noqa: SIM905, a list of quoted words is harder to read
 )
-#: What makes a name one of many people, or of none.
+#: Words of names that are those of a group.
 BODIES = frozenset(
     """
     authors center centre collaboration committee community consortium foundation for group
@@ -52,16 +51,16 @@ BODIES = frozenset(
     """.split()  # noqa: SIM905
 )
 ARTICLES = frozenset(["a", "an", "the"])
-#: Letters that no accent makes, as keys write them.
+#: Letters that are not a letter with an accent, as keys have them.
 LETTERS = str.maketrans({"ł": "l", "ø": "o", "đ": "d", "ı": "i", "æ": "ae", "œ": "oe", "þ": "th"})
-LONGEST_KEY = 60
+MAX_KEY_LENGTH = 60
 
 
 # ---- BibTeX
 
 
 def bibtex(papers: Sequence[Paper]) -> str:
-    """Return the papers as entries of a BibTeX file. Of alike keys, the first paper's is plain."""
+    """Return the papers as a BibTeX file."""
     taken: set[str] = set()
     entries = []
     for paper in papers:
@@ -74,8 +73,10 @@ def bibtex(papers: Sequence[Paper]) -> str:
 
 
 def _fields(paper) -> Iterator[tuple[str, str]]:
-    yield "title", f"{{{_latex(paper.title)}}}"  # Its capitals stay, whatever the style does.
-    yield "author", " and ".join(map(_bibtex_name, _authors(paper)))
+    yield "title", f"{{{_latex(paper.title)}}}"  # Inner braces protect capitals from the style.
+    # "family, given", or in braces, which keep BibTeX from splitting a name.
+    names = (parts(name) or [f"{{{_latex(name)}}}"] for name in _authors(paper))
+    yield "author", " and ".join(", ".join(name) for name in names)
     yield "journal", _latex(paper.journal_ref)
     yield "year", year(paper)
     if paper.is_arxiv:
@@ -97,18 +98,12 @@ def _address(text):
     return quote(one_line(text), safe=IN_ADDRESSES)
 
 
-def _bibtex_name(name):
-    """Return a name in its two parts, or in braces, which keep it from being parted wrongly."""
-    parted = parts(name)
-    return ", ".join(parted) if parted else f"{{{_latex(name)}}}"
-
-
 def _key(paper: Paper, taken: Container[str]) -> str:
-    """Return the key of an entry: surname, year and first word, and the id too where these are
-    taken.
-    """
-    said = [_surname(paper) or "paper", year(paper), _first_word(paper.title)]
-    plain = "".join(said)[:LONGEST_KEY]
+    """Return the key of an entry: surname, year and first word, with the id if that is taken."""
+    title = filter(None, map(_ascii, one_line(paper.title).split()))
+    first_word = next((word for word in title if word not in ARTICLES), "")
+    words = [_surname(paper) or "paper", year(paper), first_word]
+    plain = "".join(words)[:MAX_KEY_LENGTH]
     longer = f"{plain}-{_ascii(paper.pk)}"
     keys = chain([plain, longer], (f"{longer}-{number}" for number in count(2)))
     return next(key for key in keys if key not in taken)
@@ -116,20 +111,15 @@ def _key(paper: Paper, taken: Container[str]) -> str:
 
 def _surname(paper):
     for name in _authors(paper)[:1]:
-        if parted := parts(name):
-            return _ascii(parted[0])
-        telling = [word for word in name.split() if word.lower() not in BODIES | SUFFIXES]
-        return _ascii("".join(telling[-1:]))
+        if family_and_given := parts(name):
+            return _ascii(family_and_given[0])
+        words = [word for word in name.split() if word.lower() not in BODIES | SUFFIXES]
+        return _ascii("".join(words[-1:]))
     return ""
 
 
-def _first_word(title):
-    words = filter(None, map(_ascii, one_line(title).split()))
-    return next((word for word in words if word not in ARTICLES), "")
-
-
 def _ascii(text):
-    """Return the letters and digits of a text that ASCII has, in lower case, without accents."""
+    """Return the ASCII letters and digits of a text, in lower case, without accents."""
     text = unicodedata.normalize("NFKD", text.casefold().translate(LETTERS))
     return re.sub(r"[^a-z0-9]", "", text)
 
@@ -138,17 +128,16 @@ def _ascii(text):
 
 
 def ris(papers: Sequence[Paper]) -> str:
-    """Return the papers as records of a RIS file."""
-    return "\r\n".join(_record(paper) for paper in papers)
+    """Return the papers as a RIS file."""
+    records = []
+    for paper in papers:
+        fields = ((tag, one_line(value)) for tag, value in _ris_fields(paper))
+        lines = [f"{tag}  - {value}\r\n" for tag, value in fields if value]
+        records.append("".join([*lines, "ER  - \r\n"]))
+    return "\r\n".join(records)
 
 
-def _record(paper):
-    said = ((tag, one_line(value)) for tag, value in _lines(paper))
-    lines = [f"{tag}  - {value}\r\n" for tag, value in said if value]
-    return "".join([*lines, "ER  - \r\n"])
-
-
-def _lines(paper) -> Iterator[tuple[str, str]]:
+def _ris_fields(paper) -> Iterator[tuple[str, str]]:
     yield "TY", "JOUR" if paper.journal_ref else "UNPB"
     yield "TI", paper.title
     for name in _authors(paper):
@@ -171,11 +160,11 @@ def _lines(paper) -> Iterator[tuple[str, str]]:
 
 
 def _authors(paper) -> list[str]:
-    return [said for name in paper.authors if (said := one_line(name))]
+    return [line for name in paper.authors if (line := one_line(name))]
 
 
 def parts(name: str) -> tuple[str, str] | None:
-    """Return the family's and the given name, None where it isn't sure which is which.
+    """Return the family name and the given name, or None if it isn't clear which is which.
 
     >>> parts("Jan van der Berg"), parts("D. E. Knuth"), parts("Gabriel García Márquez")
     (('van der Berg', 'Jan'), ('Knuth', 'D. E.'), None)
@@ -192,7 +181,7 @@ def parts(name: str) -> tuple[str, str] | None:
 
 
 def _is_name(word):
-    """Return whether it is one of a person: in capitals it may be anything."""
+    """Return whether a word may be a person's name. One in capitals may be anything."""
     is_body = word.lower() in BODIES
     return bool(NAME.fullmatch(word) and word[0].isupper() and not word.isupper() and not is_body)
 
@@ -202,7 +191,7 @@ def _are_initials(word):
 
 
 def year(paper: Paper) -> str:
-    """Return the year in which it came out: the number from arXiv has it. Nothing if unknown."""
+    """Return the year of publication, by the arXiv id if there is one, or an empty string."""
     month = month_of(paper.pk) if paper.is_arxiv else None
     if month is None and paper.day_is_estimate:
         return ""
@@ -210,6 +199,6 @@ def year(paper: Paper) -> str:
 
 
 def doi(paper: Paper) -> str:
-    """Return its DOI, the first of several, or nothing where that is none."""
+    """Return the first DOI of a paper, or an empty string."""
     found = DOI.search(one_line(paper.doi))
     return found[0].rstrip(".,;") if found else ""

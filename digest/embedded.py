@@ -1,8 +1,4 @@
-"""The whole service in one process: web server, worker and beat, each in threads.
-
-What runs as separate processes in production runs here with the same code: the worker is a real
-Celery worker on whatever broker is set (by default `memory://`), and beat is Celery's own.
-"""
+"""The whole service in one process: web server, Celery worker and beat, each in threads."""
 
 import socket
 import threading
@@ -22,9 +18,9 @@ from subscriptions import tasks
 
 WEB_THREADS = 8
 CONNECTIONS = 500
-MAX_HEADER_BYTES = 16_384  # Of a request: its first line and all its headers.
+MAX_HEADER_BYTES = 16_384
 WORKER_THREADS = 4
-PATIENCE = 10  # Seconds that a thread gets to finish what it is at.
+STOP_SECONDS = 10  # For a thread to finish.
 
 
 def use_port(port: int) -> None:
@@ -34,18 +30,18 @@ def use_port(port: int) -> None:
 
 
 def serve(listener: socket.socket) -> None:
-    """Serve those who come to this socket, until interrupted."""
-    with suppress(OSError):  # WhiteNoise warns without it. The code may be another user's.
+    """Serve requests to this socket until interrupted."""
+    with suppress(OSError):  # WhiteNoise warns without it.
         Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)
     server = waitress.create_server(
         without_body_for_head(get_wsgi_application()),
         sockets=[listener],
         threads=WEB_THREADS,
-        ident="",  # Nobody needs to know, and a name beyond Latin-1 no header could hold.
+        ident="",  # No "Server" header.
         max_request_header_size=MAX_HEADER_BYTES,
-        max_request_body_size=settings.DATA_UPLOAD_MAX_MEMORY_SIZE,  # It is kept on disk meanwhile.
+        max_request_body_size=settings.DATA_UPLOAD_MAX_MEMORY_SIZE,  # On disk.
         clear_untrusted_proxy_headers=False,  # config.proxies and Django decide whom to believe.
-        # Slow clients hold a connection, and no thread: so many may be slow at once.
+        # Slow clients hold a connection, but no thread.
         connection_limit=CONNECTIONS,
         asyncore_use_poll=True,
     )
@@ -59,9 +55,7 @@ def serve(listener: socket.socket) -> None:
 
 
 def without_body_for_head(app):
-    """Take the body out of what answers HEAD, as RFC 9110 (9.3.2) has it: waitress sends whatever
-    it gets, and a proxy that keeps the connection would take it for the next visitor's answer.
-    """
+    """Remove the body of responses to HEAD (RFC 9110, 9.3.2), which waitress would send."""
 
     def answer(environ, start_response):
         body = app(environ, start_response)
@@ -75,7 +69,7 @@ def without_body_for_head(app):
 
 @contextmanager
 def worker_and_beat():
-    """Run a worker and beat in threads for as long as the block lasts."""
+    """Run a worker and beat in threads during the block."""
     app = current_app._get_current_object()
     worker = WorkController(
         app=app,
@@ -95,9 +89,9 @@ def worker_and_beat():
     try:
         yield
     finally:
-        tasks.stop_claiming()  # As Celery's own signal has it, which this worker never gets.
+        tasks.stop_claiming()  # This worker gets no signal of Celery's.
         beat.stop()
         worker.stop(in_sighandler=False)
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + STOP_SECONDS
         for thread in threads:
             thread.join(max(0, deadline - time.monotonic()))

@@ -1,4 +1,4 @@
-"""How good the ranking is: papers ranked by score alone, and compared with what people kept."""
+"""Measure the ranking: rank papers by score alone and compare with relevance judgements."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from digest.ranking.query import queries
 from digest.ranking.relevance import scores_of
 from digest.ranking.relevance_feedback import learned_scores
 
-DEPTH = 1_000  # So many papers of a ranking are told.
+DEPTH = 1_000  # Of a ranking.
 BLOCK = 256
 
 
 @dataclass(frozen=True)
 class Metrics:
-    """Means over the readers who have anything relevant to find."""
+    """Means over the readers with any relevant paper."""
 
     readers: int
     ndcg_at_10: float
@@ -36,7 +36,7 @@ def scores(
 ) -> np.ndarray:
     """Return each paper's score for each reader, shape (n_readers, n_papers).
 
-    As digests are ranked, before the cut, popularity and all that depends on other papers.
+    The score of digests before the cut, popularity and all that depends on other papers.
     """
     asked = [
         [query for one in profile.follows for query in queries(one.query, model.acronyms_)]
@@ -61,7 +61,7 @@ def scores(
 
 
 def ranking(scores: np.ndarray, candidates: Sequence[int]) -> list[int]:
-    """Return candidates, the best DEPTH of them, best first. Of equals, the earlier comes first."""
+    """Return the best DEPTH candidates, best first. Of equal scores, the earlier comes first."""
     order = np.argsort(-scores[candidates], kind="stable")[:DEPTH]
     return [candidates[place] for place in order]
 

@@ -1,6 +1,6 @@
-"""Feeds in Atom (RFC 4287): the latest papers of a topic, and for each reader her own picks.
+"""Atom feeds (RFC 4287): the latest papers of a topic, and a subscriber's own picks.
 
-One control character and no program reads a feed any more: what people wrote is cleaned here.
+Texts are cleaned here: no feed reader accepts a control character.
 """
 
 from datetime import UTC, datetime, time
@@ -25,16 +25,16 @@ from digest.papers import latest
 from subscriptions import links
 from subscriptions.models import Letter, Subscriber, Topic
 from subscriptions.plaintext import cleaned, one_line
-from subscriptions.views import for_token_holders
+from subscriptions.views import token_page
 
-PICKS = 100  # A reader's feed has so many.
-AUTHORS = 50  # An entry names so many.
-#: What makes an entry a new one for who has read it: not how many have voted for the paper.
+MAX_PICKS = 100
+MAX_AUTHORS = 50  # Of an entry.
+#: Events that mark an entry as updated.
 NEWS = (PaperEvent.Kind.REVISED, PaperEvent.Kind.WITHDRAWN, PaperEvent.Kind.PUBLISHED)
 
 
 class Atom(Atom1Feed):
-    """Atom, with all authors of an entry, and a date that stands still where there are none."""
+    """Atom with all authors of an entry, and with a constant date for an empty feed."""
 
     def latest_post_date(self):
         if not self.items:
@@ -50,7 +50,7 @@ class Atom(Atom1Feed):
 
 
 class PaperFeed(Feed):
-    """A feed whose items have a `paper`, and were `updated_at`."""
+    """A feed whose items have the attributes `paper` and `updated_at`."""
 
     feed_type = Atom
 
@@ -76,11 +76,11 @@ class PaperFeed(Feed):
         return item.paper.fields
 
     def item_extra_kwargs(self, item):
-        return {"authors": [one_line(name) for name in item.paper.authors[:AUTHORS]]}
+        return {"authors": [one_line(name) for name in item.paper.authors[:MAX_AUTHORS]]}
 
 
 def identity(paper) -> str:
-    """Return what an entry is known by for ever, wherever the site moves and whatever it shows."""
+    """Return the permanent id of an entry."""
     if paper.is_arxiv:
         return f"https://arxiv.org/abs/{paper.pk}"
     return f"{_tag()}papers/{quote(paper.pk)}"
@@ -90,7 +90,7 @@ def _tag():
     return f"tag:{urlsplit(settings.SITE_URL).hostname},2026:"
 
 
-# ---- A topic's
+# ---- Topics
 
 
 class TopicFeed(PaperFeed):
@@ -124,14 +124,14 @@ class TopicFeed(PaperFeed):
 
 @same_for_all()
 def topic(request, slug):
-    """The latest papers of a topic, as the ranking finds them. One that was merged leads on."""
-    (today,) = Topic.objects.slugs_today([slug])
+    """The latest papers of a topic. A merged topic redirects to the one that stays."""
+    (today,) = Topic.objects.current_slugs([slug])
     if today != slug:
         return redirect("topic-feed", today, permanent=True)
     return TopicFeed()(request, slug=slug)
 
 
-# ---- A reader's own
+# ---- Subscribers
 
 
 class ReaderFeed(PaperFeed):
@@ -157,10 +157,10 @@ class ReaderFeed(PaperFeed):
 
     def items(self, subscriber):
         picks = Pick.objects.leading().filter(subscriber=subscriber)
-        left = picks.exclude(digest__letter__state__in=Letter.NOT_LEFT)
-        # When its letter was written: what she changes of her hour or zone makes no entry new.
-        dated = left.annotate(updated_at=F("digest__letter__created_at"))
-        return dated.select_related("paper").order_by("-digest__day", "position")[:PICKS]
+        sent = picks.exclude(digest__letter__state__in=Letter.NOT_LEFT)
+        # The creation of the letter doesn't change with the subscriber's hour or time zone.
+        dated = sent.annotate(updated_at=F("digest__letter__created_at"))
+        return dated.select_related("paper").order_by("-digest__day", "position")[:MAX_PICKS]
 
     def item_description(self, pick):
         why = format_html("<p><strong>{}</strong></p>", one_line(pick.why))
@@ -169,32 +169,30 @@ class ReaderFeed(PaperFeed):
 
 
 def url(subscriber: Subscriber) -> str:
-    """Return the address of a reader's feed. Whoever has it can read what she gets, no more."""
+    """Return the URL of a subscriber's feed. It allows to read their papers, nothing else."""
     token = links.own_token("feed", subscriber)
     return settings.SITE_URL + reverse("reader-feed", args=[token])
 
 
 @require_safe
-@for_token_holders
+@token_page
 def reader(request, token):
-    """A reader's picks. What is gone for good says so, and programs ask for it no more: the feed of
-    one who was erased, or an address of it from before she moved.
-    """
+    """A subscriber's picks. 410 Gone after they were erased, or changed their address."""
     try:
-        subscriber = links.holder("feed", token)
+        subscriber = links.subscriber_of("feed", token)
     except links.BadToken:
-        return _said(_("There is no such feed."), 404)
+        return _text_response(_("There is no such feed."), 404)
     except Subscriber.DoesNotExist:
-        return _said(_("This feed is gone."), 410)
+        return _text_response(_("This feed is gone."), 410)
     except links.ClosedToken:
         moved = _(
             "The digest has moved to another address, and this feed ended with that. Your "
             "preferences have its new address."
         )
-        return _said(moved, 410)
-    with translation.override(subscriber.letter_language):
+        return _text_response(moved, 410)
+    with translation.override(subscriber.language_or_default):
         return ReaderFeed()(request, subscriber=subscriber)
 
 
-def _said(words, status):
+def _text_response(words, status):
     return HttpResponse(words, "text/plain; charset=utf-8", status=status)

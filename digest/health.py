@@ -1,4 +1,4 @@
-"""How the service is, in sentences: what keeps it from working, and what only makes it worse."""
+"""The state of the service in sentences: what keeps it from working, and what degrades it."""
 
 import tempfile
 from datetime import datetime
@@ -16,17 +16,17 @@ from digest import alarms
 from digest.models import Harvest
 from subscriptions.post import sending
 
-WRITE_BYTES = 1_000_000  # More than one request adds to SQLite's file and its log.
+WRITE_BYTES = 1_000_000  # More than one request writes to SQLite's file and log.
 
 
 def reasons_not_ready(*, in_full: bool = False) -> list[str]:
-    """Return what keeps this process from serving readers; nothing where all is well.
+    """Return what keeps this process from serving requests.
 
-    `in_full` repeats the database's own words, which name hosts and users: for operators alone.
+    `in_full`: include the database's own messages, which name hosts and users.
     """
     connection = connections[DEFAULT_DB_ALIAS]
     if connection.vendor == "sqlite" and not Path(connection.settings_dict["NAME"]).exists():
-        return ["There is no database yet: run `manage.py upgrade`."]  # To ask would make one.
+        return ["There is no database yet: run `manage.py upgrade`."]  # A query would create it.
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
@@ -34,7 +34,7 @@ def reasons_not_ready(*, in_full: bool = False) -> list[str]:
         waiting = migrations_of_this_version() - applied.keys()
     except DatabaseError as error:
         if in_full:
-            return [in_words(error)]
+            return [explain_error(error)]
         return [f"The database does not answer ({type(error).__name__})."]
     if waiting:
         wait = "1 migration waits" if len(waiting) == 1 else f"{len(waiting)} migrations wait"
@@ -43,10 +43,9 @@ def reasons_not_ready(*, in_full: bool = False) -> list[str]:
 
 
 def reasons_not_writable() -> list[str]:
-    """Return what keeps SQLite from being written, as a full disk does; nothing of PostgreSQL.
+    """Return what keeps SQLite from being written, such as a full disk.
 
-    A file without a name beside the database takes as much as a request writes, and is gone again.
-    A transaction that is rolled back proves nothing: SQLite writes when it commits.
+    Writes a temporary file beside the database: SQLite itself writes only when it commits.
     """
     connection = connections[DEFAULT_DB_ALIAS]
     if connection.vendor != "sqlite":
@@ -59,41 +58,40 @@ def reasons_not_writable() -> list[str]:
     return []
 
 
-def in_words(error: DatabaseError) -> str:
-    """Return what an error of the database means. It names hosts and users: for operators alone."""
-    said = " ".join(str(error).split())
+def explain_error(error: DatabaseError) -> str:
+    """Return what an error of the database means. Names hosts and users: for operators only."""
+    message = " ".join(str(error).split())
     if isinstance(error, InternalError):
-        return f"The database takes no writes ({said}): see `database` in docs/runbook.md."
-    if "unsupported startup parameter" in said:  # So PgBouncer calls a time-out of ours.
+        return f"The database takes no writes ({message}): see `database` in docs/maintenance.md."
+    if "unsupported startup parameter" in message:  # PgBouncer refuses our time-outs so.
         return (
-            f"DATABASE_URL leads to a pooler ({said}): add ?pool_mode=transaction to it, as "
+            f"DATABASE_URL leads to a pooler ({message}): add ?pool_mode=transaction to it, as "
             f"docs/install.md says."
         )
-    if any(words in said for words in ("malformed", "file is not a database")):
+    if any(words in message for words in ("malformed", "file is not a database")):
         return (
-            f"The database is damaged ({said}): stop the service, and put back a backup as "
-            f"docs/backup.md says."
+            f"The database is damaged ({message}): stop the service, and put back a backup as "
+            f"docs/maintenance.md says."
         )
-    if "readonly database" in said:  # SQLite's file, or the folder, in which it keeps two more.
+    if "readonly database" in message:  # SQLite's file, or its folder.
         return (
-            f"The database can't be written ({said}): let the user that runs Paperboy own all in "
-            f"{settings.DATA_DIR}."
+            f"The database can't be written ({message}): let the user that runs Paperboy "
+            f"own all in {settings.DATA_DIR}."
         )
-    return f"The database does not answer ({said})."
+    return f"The database does not answer ({message})."
 
 
 @cache
 def migrations_of_this_version() -> frozenset[tuple[str, str]]:
-    """Return the migrations that this process found when it was first asked.
+    """Return the migrations that were there at the first call.
 
-    While a new version is fetched, its files lie there already, and the old one still serves: its
-    tables are as it wants them.
+    During an upgrade, the files of the new version may be there while the old one still serves.
     """
     return frozenset(MigrationLoader(None).disk_migrations)
 
 
-def takes_writes() -> bool:
-    """Return whether PostgreSQL does: a standby, and one that its provider has closed, reads on."""
+def is_writable() -> bool:
+    """Return whether PostgreSQL accepts writes: a standby, or a full one, may only be read."""
     connection = connections[DEFAULT_DB_ALIAS]
     if connection.vendor != "postgresql":
         return True
@@ -103,13 +101,13 @@ def takes_writes() -> bool:
 
 
 def last_harvests() -> dict[str, Harvest | None]:
-    """Return the last run of each source that is asked daily. Backfills are apart."""
+    """Return the last daily run of each source, without backfills."""
     daily = Harvest.objects.filter(since=None)
     return {source: daily.filter(source=source).first() for source in settings.SOURCES}
 
 
-#: What everybody may know of an alarm. Of the others, more is told below, or sooner.
-PUBLIC = {
+#: What visitors may know of an alarm. `degradations` describes the other alarms itself.
+PUBLIC_ALARMS = {
     "beat": "Nothing was planned for some minutes.",
     "planning": "Digests are late.",
     "letters": "Letters are late.",
@@ -121,21 +119,17 @@ PUBLIC = {
 
 
 def degradations(now: datetime) -> list[str]:
-    """Return what is amiss while the service works: lists that are missing, sources that failed,
-    letters that don't leave, and whatever else is an alarm.
-
-    Everybody may read them, so why it is so is left to the panel.
-    """
+    """Return what is wrong while the service works. Visitors may read it: no causes."""
     found = alarms.known(now)
-    names = {one.name for one in found}
-    said = [] if takes_writes() else ["Nothing can be saved, and no letters leave, for now."]
-    said += [one.said for one in found if one.name == "papers"]
-    said += [
+    names = {alarm.name for alarm in found}
+    sentences = [] if is_writable() else ["Nothing can be saved, and no letters leave, for now."]
+    sentences += [alarm.said for alarm in found if alarm.name == "papers"]
+    sentences += [
         f"The last harvest of {source} failed, on {harvest.touched_at:%-d %B %Y at %H:%M} UTC: "
         f"the panel says why."
         for source, harvest in last_harvests().items()
         if harvest is not None and harvest.state == Harvest.State.FAILED
     ]
     if sending.current().why_not(now):
-        said.append("No letters leave for now: the panel says why.")
-    return said + [public for name, public in PUBLIC.items() if name in names]
+        sentences.append("No letters leave for now: the panel says why.")
+    return sentences + [text for name, text in PUBLIC_ALARMS.items() if name in names]

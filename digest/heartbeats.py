@@ -1,26 +1,49 @@
-"""When something that should happen again and again last did, so that its silence is heard."""
+"""When recurring jobs last ran, and when each SECRET_KEY was last in use."""
 
 from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.db.models import Q
+from django.utils.crypto import salted_hmac
 
 from digest.models import Pulse
 
-TICK = "tick"  # The minute's pass, by beat through a worker, or by cron.
+TICK = "tick"  # The minute's pass: a worker's, or cron's.
 INVARIANTS = "invariants"  # The check of the newest letters, by a worker.
-OVERTAKEN = timedelta(hours=1)  # So late a pulse may be behind a later one; no task takes longer.
+MAX_TASK_LENGTH = timedelta(hours=1)
+KEY_PREFIX = "key:"
+KEY_SALT = "digest.keys"
+MAX_KEY_AGE = timedelta(days=30)  # Few open a link of an older email.
 
 
 def beat(name: str, now: datetime) -> None:
-    """Write down that it has just happened. A later moment that is there already stays, unless it
-    is of a clock that had gone ahead: nothing would be heard of a silence until then.
-    """
-    is_wrong = Q(at__gt=now + OVERTAKEN)
+    """Record that a job ran. A later time stays, unless it is that of a clock that was ahead."""
+    is_wrong = Q(at__gt=now + MAX_TASK_LENGTH)
     if Pulse.objects.filter(Q(at__lte=now) | is_wrong, pk=name).update(at=now):
         return
     Pulse.objects.get_or_create(name=name, defaults={"at": now})
 
 
 def last(name: str) -> datetime | None:
-    """Return when it last happened, None where it never did."""
+    """Return when the job last ran, or None if it never did."""
     return Pulse.objects.filter(pk=name).values_list("at", flat=True).first()
+
+
+def record_key(now: datetime) -> None:
+    """Record that this SECRET_KEY is in use, as a keyed hash.
+
+    Links in emails and suppressed addresses need the key that was in use then. So the doctor tells
+    when one was left out of SECRET_KEY_FALLBACKS.
+    """
+    beat(_key_name(settings.SECRET_KEY), now)
+
+
+def last_unknown_key(now: datetime) -> datetime | None:
+    """Return when a key that is not set any more was last in use, or None if there is none."""
+    known = [_key_name(key) for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)]
+    keys = Pulse.objects.filter(pk__startswith=KEY_PREFIX, at__gte=now - MAX_KEY_AGE)
+    return keys.exclude(pk__in=known).order_by("-at").values_list("at", flat=True).first()
+
+
+def _key_name(secret):
+    return KEY_PREFIX + salted_hmac(KEY_SALT, "", secret, algorithm="sha256").hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""What each reader got and said, kept true when a letter ends and when she asks for hers."""
+"""What the digest app does when a subscription changes. Registered in DigestConfig.ready."""
 
 from datetime import UTC, timedelta
 
@@ -18,16 +18,16 @@ from subscriptions.exporting import rows
 from subscriptions.models import Letter
 
 
-def take_back_picks(letter_ids):
-    """Free the papers of letters that surely never left, so that a later digest may carry them."""
+def release_picks(letter_ids):
+    """Release the papers of letters that were surely not sent, for later digests."""
     Pick.objects.filter(digest__letter__in=letter_ids).delete()
 
 
-def write_down_sent(letters, known):
-    """Write the digests of days whose emails left and were forgotten, so that neither the days nor
-    their papers are sent again. `known` has a reconcile.Evidence of each by its Message-ID.
+def record_sent(letters, known):
+    """Store the digests of emails that were sent but are not in a restored backup.
 
-    The reason for which a paper was picked is lost: it is called new, which it was.
+    So neither the days nor their papers are sent again. `known`: a reconcile.Evidence for each
+    Message-ID. The reasons of the picks are lost: all are called new.
     """
     ids = {paper for letter in letters for paper in known[letter.message_id].item_ids or ()}
     here = set(Paper.objects.filter(pk__in=ids).values_list("pk", flat=True))
@@ -36,7 +36,7 @@ def write_down_sent(letters, known):
             subscriber_id=letter.subscriber_id,
             day=letter.day,
             letter=letter,
-            recovered=_beyond_picks(letter.day, known[letter.message_id], here),
+            recovered=_recovered(letter.day, known[letter.message_id], here),
         )
         for letter in letters
     )
@@ -56,10 +56,10 @@ def write_down_sent(letters, known):
     Pick.objects.bulk_create(picks, ignore_conflicts=True)
 
 
-def _beyond_picks(day, evidence, here):
-    """Return what is known of a forgotten digest's papers besides its picks: see Digest.recovered.
+def _recovered(day, evidence, here):
+    """Return the value of Digest.recovered: what is known of the papers besides the picks.
 
-    All were announced by the day (UTC) on which it was written. That is the next one at the latest.
+    All were announced by the day (UTC) on which the email was rendered, at most one after `day`.
     """
     if evidence.item_ids is None:
         until = day + timedelta(days=1)
@@ -71,9 +71,7 @@ def _beyond_picks(day, evidence, here):
 
 
 def export(subscriber):
-    """Return her digests with their papers, what she said of papers, the papers that she knows, and
-    what all that taught.
-    """
+    """Return the digests, papers, feedback and library of a subscriber, and what was learned."""
     learned = ReaderModel.objects.filter(subscriber=subscriber)
     model = learned.first()
     return {
@@ -91,7 +89,7 @@ def export(subscriber):
 
 
 def _papers(subscriber):
-    """Return the papers that were sent to her, each with its day and the reason in words."""
+    """Return the papers that were sent, each with its day and the reason in words."""
     picks = Pick.objects.filter(subscriber=subscriber)
     reasons = {pick.pk: pick.why for pick in picks.select_related("paper")}
     of_others = {
@@ -105,7 +103,7 @@ def _papers(subscriber):
 
 
 def forget_feedback(subscriber):
-    """Delete what she said of papers, those that she knows, and what was learned from it."""
+    """Delete a subscriber's feedback and library, and what was learned from them."""
     Feedback.objects.filter(subscriber=subscriber).delete()
     LibraryPaper.objects.filter(subscriber=subscriber).delete()
     LibraryUpload.objects.filter(subscriber=subscriber).delete()
@@ -113,7 +111,7 @@ def forget_feedback(subscriber):
 
 
 def news_of_saved(subscriber, digest) -> list[PaperEvent]:
-    """Return what happened to the papers she saved, since her last letter that arrived."""
+    """Return what happened to a subscriber's saved papers since their last accepted digest."""
     saved = Feedback.objects.filter(subscriber=subscriber, value=Feedback.Value.SAVE)
     events = PaperEvent.objects.filter(paper__in=saved.values("paper"))
     last = (

@@ -1,4 +1,4 @@
-"""A reader's library: papers that she knows, of her bibliography, from which her digests learn."""
+"""A subscriber's library: papers of a bibliography, from which their digests learn."""
 
 from collections.abc import Iterable
 from datetime import date
@@ -20,34 +20,35 @@ from digest.models import LibraryPaper, LibraryUpload, Paper
 from digest.sources import bibliographies
 from digest.sources.records import Record
 from digest.views import bad_link, holder_of
-from subscriptions.hints import hint
 from subscriptions.models import Subscriber
 from subscriptions.plaintext import one_line, shortened
-from subscriptions.views import for_token_holders, refused
+from subscriptions.tasks import enqueue
+from subscriptions.views import bad_request, token_page
 
-MOST = steering.REMEMBERED  # Papers, the latest: more are not learned from.
+MAX_PAPERS = steering.MAX_LEARNED  # The latest: more are not learned from.
 PAGE = 50
-SHOWN = 10  # Titles of a preview that are not folded away.
-LONGEST_NAME = 40  # Columns of the name of an entry that could not be read.
+SHOWN_TITLES = 10  # Of a preview; more are folded away.
+MAX_NAME_COLUMNS = 40  # Of an entry that could not be read.
 MAX_FILE_MB = 10  # The page's script sends a file in pieces.
 #: Bytes of UTF-8. The rest of a request's body is for the form's other fields.
 MAX_TEXT = settings.DATA_UPLOAD_MAX_MEMORY_SIZE - 10_000
-#: No text has it, nearly every other file does. Other controls come from PDFs and are left out.
+#: No text contains it, nearly every binary file does. Other control characters are left out.
 NUL = "\0"
 
 
 class Changes(NamedTuple):
     """What a bibliography changes in a library.
 
-    found: number of its papers
-    new: rows to add, the latest first
-    replaced: rows without an abstract, which is in `new`
-    removed: rows that are no longer among the MOST latest
-    known: number of its papers that the library has
-    left: number of its papers that are not among the MOST latest
-    titleless: number of its papers of which it has the arXiv id alone, and we nothing
-    bad: number of entries that could not be read
-    unread: names of the first of these
+    Attributes:
+        found: number of its papers.
+        new: rows to add, the latest first.
+        replaced: rows without an abstract that are replaced by `new` ones.
+        removed: rows that are no longer among the MAX_PAPERS latest.
+        known: number of its papers that the library has.
+        left: number of its papers that are not among the MAX_PAPERS latest.
+        titleless: number of its papers that have only an arXiv id, which is unknown here.
+        bad: number of entries that could not be read.
+        unread: names of the first of these.
     """
 
     found: int
@@ -72,10 +73,10 @@ def preview(subscriber, text: str, now) -> Changes:
 
 
 def add(subscriber, text: str, now) -> Changes:
-    """Add the papers of a bibliography to her library, of which the latest MOST are kept.
+    """Add the papers of a bibliography to the library, which keeps the latest MAX_PAPERS.
 
-    What an entry doesn't say of a paper that is ours is taken from there. Added twice is added
-    once. Raises Subscriber.DoesNotExist where she was erased meanwhile.
+    Missing fields are taken from papers of the database. Adding the same again changes nothing.
+    Raises Subscriber.DoesNotExist if the subscriber was erased meanwhile.
     """
     read = _read(text)
     with transaction.atomic():
@@ -92,34 +93,34 @@ def add(subscriber, text: str, now) -> Changes:
                 added=[paper.identity for paper in changes.new],
                 displaced=[_as_json(paper) for paper in displaced],
             )
-            steering.ask_to_learn(subscriber)
+            steering.request_learning(subscriber)
     return changes
 
 
 def undo(subscriber, upload_id: int) -> bool:
-    """Take out what the last upload added, and bring back what it displaced.
+    """Remove what the last upload added, and restore what it displaced.
 
-    Papers that were taken out meanwhile stay out. Return False if this upload was undone already
-    or another one followed. Raises Subscriber.DoesNotExist as `add` does.
+    Papers that were removed meanwhile are not restored. Returns False if this upload was undone
+    already or another one followed. Raises Subscriber.DoesNotExist like `add`.
     """
     with transaction.atomic():
         subscriber.locked()
         upload = LibraryUpload.objects.filter(subscriber=subscriber, pk=upload_id).first()
         if upload is None:
             return False
-        gone, _each = subscriber.library.filter(identity__in=upload.added).delete()
+        deleted, _each = subscriber.library.filter(identity__in=upload.added).delete()
         LibraryPaper.objects.bulk_create(
             (LibraryPaper(subscriber=subscriber, **paper) for paper in upload.displaced),
             ignore_conflicts=True,
         )
         upload.delete()
-        if gone or upload.displaced:
-            steering.ask_to_learn(subscriber)
+        if deleted or upload.displaced:
+            steering.request_learning(subscriber)
     return True
 
 
-def take_out(subscriber, which) -> None:
-    """Take these papers out of the library. Raises Subscriber.DoesNotExist as `add` does."""
+def remove(subscriber, which) -> None:
+    """Remove these papers from the library. Raises Subscriber.DoesNotExist like `add`."""
     with transaction.atomic():
         subscriber.locked()
         identities = {*which.values_list("identity", flat=True)}
@@ -128,13 +129,13 @@ def take_out(subscriber, which) -> None:
             upload.displaced = [p for p in upload.displaced if p["identity"] not in identities]
             upload.save()
         if identities:
-            steering.ask_to_learn(subscriber)
+            steering.request_learning(subscriber)
 
 
 def forget(subscriber) -> None:
-    """Forget the library. Raises Subscriber.DoesNotExist as `add` does."""
+    """Delete the library. Raises Subscriber.DoesNotExist like `add`."""
     with transaction.atomic():
-        take_out(subscriber, subscriber.library.all())
+        remove(subscriber, subscriber.library.all())
         _forget_upload(subscriber)
 
 
@@ -148,13 +149,15 @@ def _as_json(paper):
 
 
 def _read(text) -> tuple[bibliographies.Bibliography, list[Record]]:
-    """Return a bibliography, and the latest MOST of its papers with what ours say of them."""
-    told = bibliographies.read(text)
-    latest = sorted(told.records, key=lambda record: record.day or date.min, reverse=True)[:MOST]
-    return told, _completed(latest)
+    """Return the parsed bibliography, and the latest MAX_PAPERS of its papers, completed."""
+    bibliography = bibliographies.read(text)
+    latest = sorted(bibliography.records, key=lambda record: record.day or date.min, reverse=True)[
+        :MAX_PAPERS
+    ]
+    return bibliography, _completed(latest)
 
 
-def _changes(subscriber, told, completed, now):
+def _changes(subscriber, bibliography, completed, now):
     before = {paper.identity: paper for paper in subscriber.library.all()}
     titled = [record for record in completed if record.title]
     new = []
@@ -172,30 +175,30 @@ def _changes(subscriber, told, completed, now):
                 )
             )
     replaced = [before.pop(paper.identity) for paper in new if paper.identity in before]
-    # As the library is ordered: of one year, what is added last is first.
+    # In the order of the library: within a year, the last added is first.
     latest = sorted([*new, *before.values()], key=lambda paper: -(paper.year or 0))
-    kept = [paper for paper in latest[:MOST] if paper.pk is None]
+    kept = [paper for paper in latest[:MAX_PAPERS] if paper.pk is None]
     return Changes(
-        found=len(told.records),
+        found=len(bibliography.records),
         new=kept,
         replaced=replaced,
-        removed=[paper for paper in latest[MOST:] if paper.pk],
+        removed=[paper for paper in latest[MAX_PAPERS:] if paper.pk],
         known=len(titled) - len(new),
-        left=max(len(told.records) - MOST, 0) + len(new) - len(kept),
+        left=max(len(bibliography.records) - MAX_PAPERS, 0) + len(new) - len(kept),
         titleless=len(completed) - len(titled),
-        bad=told.bad,
-        unread=told.unread,
+        bad=bibliography.bad,
+        unread=bibliography.unread,
     )
 
 
 def _completed(records: Iterable[Record]) -> list[Record]:
-    """Return the records, those of our papers by their ids, with what they lack of these."""
-    ours = Paper.objects.in_bulk([record.id for record in records])
-    named = titles.alike(Paper.objects.order_by(), {record.title for record in records})
-    by_title = {paper.title.casefold(): paper for paper in named}
+    """Return the records, with missing fields and ids of the papers in the database."""
+    by_id = Paper.objects.in_bulk([record.id for record in records])
+    same_titles = titles.alike(Paper.objects.order_by(), {record.title for record in records})
+    by_title = {paper.title.casefold(): paper for paper in same_titles}
     completed = {}
     for record in records:
-        paper = ours.get(record.id) or by_title.get(record.title.casefold())
+        paper = by_id.get(record.id) or by_title.get(record.title.casefold())
         if paper:
             record = Record(
                 paper.pk,
@@ -207,12 +210,11 @@ def _completed(records: Iterable[Record]) -> list[Record]:
     return [*completed.values()]
 
 
-@for_token_holders
+@token_page
 def page(request, token):
-    """Her library: GET shows it. POST shows what a text would add, adds it, undoes the last upload,
-    or takes one paper or all of them out.
+    """The library. POST previews or adds a text, undoes the last upload, or removes papers.
 
-    A script has a file read piece by piece, and sends in the papers of all pieces as one text.
+    The page's script sends a file in parts to be parsed, then the papers of all parts as one text.
     """
     subscriber = holder_of(token, "preferences")
     if subscriber is None:
@@ -221,7 +223,7 @@ def page(request, token):
         return _page(request, subscriber, token)
     try:
         return _changed(request, subscriber, token)
-    except Subscriber.DoesNotExist:  # Erased by another click, in this very moment.
+    except Subscriber.DoesNotExist:  # Erased at the same time.
         return bad_link(request)
 
 
@@ -232,11 +234,10 @@ def _changed(request, subscriber, token):
         if "part" in request.GET:
             if problem:
                 return JsonResponse({"problem": problem})
-            told = bibliographies.read(sent["text"])
-            # Each paper as a text that can be sent in, and its day.
-            papers = [[bibliographies.ris(one), str(one.day or "")] for one in told.records]
-            unread = _shortened(told.unread)
-            return JsonResponse({"papers": papers, "bad": told.bad, "unread": unread})
+            bibliography = bibliographies.read(sent["text"])
+            papers = [[bibliographies.ris(r), str(r.day or "")] for r in bibliography.records]
+            unread = _shortened(bibliography.unread)
+            return JsonResponse({"papers": papers, "bad": bibliography.bad, "unread": unread})
         if problem:
             return _page(request, subscriber, token, problem)
         if "add" not in sent:
@@ -245,21 +246,21 @@ def _changed(request, subscriber, token):
     elif sent.get("undo", "").isdecimal():
         query = {"undone": int(undo(subscriber, int(sent["undo"][:18])))}
     elif sent.get("paper", "").isdecimal():
-        take_out(subscriber, subscriber.library.filter(pk=int(sent["paper"][:18])))
+        remove(subscriber, subscriber.library.filter(pk=int(sent["paper"][:18])))
         query = {"page": request.GET.get("page", 1)}
     elif sent.get("all") == "forget":
         forget(subscriber)
         query = {}
     else:
-        return refused(request, _("There is no such action."))
-    hint(tasks.learn_from_feedback)
+        return bad_request(request, _("There is no such action."))
+    enqueue(tasks.learn_from_feedback)
     return redirect(reverse("library", args=[token], query=query))
 
 
 def _preview(request, subscriber, token):
-    """Show what a text would add, and what a script says of the file from which it made the text.
+    """Show what a text would add, with the numbers that the page's script counted in a file.
 
-    The answer to the form is the page itself: what it names is private, and logs hold addresses.
+    Not a redirect: the names are private, and logs contain URLs.
     """
     sent = request.POST
     changes = preview(subscriber, sent["text"], timezone.now())
@@ -279,22 +280,22 @@ def _preview(request, subscriber, token):
         "token": token,
         "changes": changes,
         "unread": unread,
-        "shown": changes.new[:SHOWN],
-        "more": changes.new[SHOWN:],
+        "shown": changes.new[:SHOWN_TITLES],
+        "more": changes.new[SHOWN_TITLES:],
         "text": sent["text"],
-        "most": MOST,
+        "most": MAX_PAPERS,
     }
     return render(request, "digest/library_preview.html", context)
 
 
 def _problem(text):
-    """Return why a text can't be read, or nothing."""
+    """Return why a text can't be read, or an empty string."""
     if (nul := text.find(NUL)) >= 0:
         before = one_line(text[max(nul - 200, 0) : nul])
         return _(
             "This is not plain text: it has a control character after “%(before)s”. BibTeX, RIS, "
             "or one title or arXiv id a line can be read, in UTF-8 or Latin-1."
-        ) % {"before": before[-LONGEST_NAME:] or "…"}
+        ) % {"before": before[-MAX_NAME_COLUMNS:] or "…"}
     if len(text.encode()) > MAX_TEXT:
         return _("This text is larger than 1 MB. Please paste a part of it.")
     return ""
@@ -310,9 +311,8 @@ def _unreadable(changes):
     ) % {"number": changes.titleless}
 
 
-def _number(said) -> int | None:
-    """Return a number that an address or a form has, or None."""
-    return int(said[:9]) if said and said.isdecimal() else None
+def _number(text) -> int | None:
+    return int(text[:9]) if text and text.isdecimal() else None
 
 
 def _page(request, subscriber, token, problem="", pasted=""):
@@ -327,7 +327,7 @@ def _page(request, subscriber, token, problem="", pasted=""):
         "undone": _number(request.GET.get("undone")),
         "upload": upload,
         "uploaded": upload and subscriber.library.filter(identity__in=upload.added).count(),
-        "most": MOST,
+        "most": MAX_PAPERS,
         "max_file_mb": MAX_FILE_MB,
     }
     status = 400 if problem else 200
@@ -335,4 +335,4 @@ def _page(request, subscriber, token, problem="", pasted=""):
 
 
 def _shortened(names):
-    return [name for name in (shortened(name, LONGEST_NAME) for name in names) if name]
+    return [name for name in (shortened(name, MAX_NAME_COLUMNS) for name in names) if name]

@@ -1,8 +1,7 @@
-"""The service in figures, as Prometheus reads them: counts and ages, nobody's address.
+"""Metrics for Prometheus: counts and ages, without personal data.
 
-All come from the database, so that every process of many tells the same, by questions that an index
-answers; those that read a day's rows are asked each five minutes. What is asked of this process
-itself is the room on its disk.
+All but the free disk space come from the database, so that all processes report the same. Queries
+use an index; those that read the rows of a day run every five minutes.
 """
 
 import logging
@@ -37,37 +36,37 @@ HELP = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
 
 
 def _gauge(name, values: dict[str, float], label="") -> Metric:
-    """Return a figure, or several that differ by one label. `values` are by the label's value."""
+    """Return a gauge, with one value for each value of its label."""
     metric = GaugeMetricFamily(f"paperboy_{name}", HELP[name], labels=[label] if label else [])
     for value, number in values.items():
         metric.add_metric([value] if label else [], number)
     return metric
 
 
-def _one(name, value) -> list[Metric]:
-    """Return a figure without a label; none where it is unknown."""
+def _single(name, value) -> list[Metric]:
+    """Return a gauge without a label, or none if the value is unknown."""
     return [] if value is None else [_gauge(name, {"": value})]
 
 
-# ---- What is asked each time
+# ---- Collected every 15 seconds at most
 
 
-def _post(now):
+def _letters(now):
     open_letters = Letter.objects.open().values_list("state").annotate(Count("pk"))
     yield _gauge("letters", dict.fromkeys(Letter.OPEN, 0) | dict(open_letters), "state")
     oldest = Letter.objects.due(now).aggregate(at=Min("next_try_at"))["at"]
-    yield from _one("oldest_due_letter_seconds", _seconds(now, oldest) if oldest else 0)
+    yield from _single("oldest_due_letter_seconds", _seconds(now, oldest) if oldest else 0)
     row = sending.current()
-    yield from _one("sending_stopped", bool(row.stopped_at))
-    yield from _one("breaker_failures", row.failures)
+    yield from _single("sending_stopped", bool(row.stopped_at))
+    yield from _single("breaker_failures", row.failures)
 
 
 def _planning(now):
     late = promises.overdue(now, timedelta(0)).aggregate(count=Count("pk"), at=Min("next_due_at"))
-    yield from _one("digests_due", late["count"])
-    yield from _one("planning_lag_seconds", _seconds(now, late["at"]) if late["at"] else 0)
+    yield from _single("digests_due", late["count"])
+    yield from _single("planning_lag_seconds", _seconds(now, late["at"]) if late["at"] else 0)
     tick = heartbeats.last(heartbeats.TICK)
-    yield from _one("tick_age_seconds", _seconds(now, tick) if tick else None)
+    yield from _single("tick_age_seconds", _seconds(now, tick) if tick else None)
 
 
 def _sources(now):
@@ -85,9 +84,9 @@ def _sources(now):
         "source",
     )
     if (receipt := coverage.receipt(now)) is not None:
-        yield from _one("papers_announced", receipt.announced)
-        yield from _one("papers_had", receipt.had)
-        yield from _one("papers_verified", receipt.is_verified)
+        yield from _single("papers_announced", receipt.announced)
+        yield from _single("papers_had", receipt.had)
+        yield from _single("papers_verified", receipt.is_verified)
 
 
 def _alarms(now):
@@ -97,12 +96,12 @@ def _alarms(now):
 
 def _broker(now):
     sizes = _queue_lengths()
-    yield from _one("broker_up", sizes is not None)
+    yield from _single("broker_up", sizes is not None)
     yield _gauge("queue_length", sizes or {}, "queue")
 
 
 def _queue_lengths():
-    """Return how many messages wait in each queue, None where the broker does not answer."""
+    """Return the number of messages in each queue, or None if the broker does not answer."""
     options = {"socket_timeout": BROKER_SECONDS, "socket_connect_timeout": BROKER_SECONDS}
     names = {route["queue"] for route in settings.CELERY_TASK_ROUTES.values()}
     names.add(settings.CELERY_TASK_DEFAULT_QUEUE)
@@ -111,21 +110,21 @@ def _queue_lengths():
             connection.ensure_connection(max_retries=0, timeout=BROKER_SECONDS)
             channel = connection.default_channel
             if not isinstance(channel, virtual.Channel):
-                return {}  # A broker that counts for itself.
-            # Declaring a queue passively would say the same, but overlooks the keys' prefix.
+                return {}  # Other brokers report it themselves.
+            # A passive declaration would ignore the prefix of the keys.
             return {name: channel._size(name) for name in sorted(names)}
         except (OperationalError, *connection.connection_errors):
             return None
 
 
 def _disk(now):
-    yield from _one("disk_free_bytes", alarms.disk_of_data().free)
+    yield from _single("disk_free_bytes", alarms.disk_of_data().free)
 
 
-# ---- What reads the rows of a day
+# ---- Collected every five minutes at most
 
 
-def _readers(now):
+def _subscribers(now):
     yield _gauge("subscribers", Subscriber.objects.count_by_state(now), "state")
 
 
@@ -143,8 +142,7 @@ def _last_day(now):
 
 
 def _counts(rows, name, choices):
-    found = rows.values_list(name).annotate(Count("pk"))
-    return dict.fromkeys(choices, 0) | dict(found)
+    return dict.fromkeys(choices, 0) | dict(rows.values_list(name).annotate(Count("pk")))
 
 
 def _figures(now):
@@ -159,66 +157,61 @@ def _figures(now):
         if time_taken is not None:
             lag.add_sample(lag.name, {"quantile": quantile}, time_taken.total_seconds())
     yield lag
-    yield from _one("letters_accepted_last_day", figures.accepted)
-    yield from _one("letters_doubted_last_day", figures.doubted)
-    yield from _one("letters_repeated_last_day", figures.repeated)
-    yield from _one("letters_unknown_last_day", figures.unknown)
+    yield from _single("letters_accepted_last_day", figures.accepted)
+    yield from _single("letters_doubted_last_day", figures.doubted)
+    yield from _single("letters_repeated_last_day", figures.repeated)
+    yield from _single("letters_unknown_last_day", figures.unknown)
 
 
-# ---- Remembered, and written
+# ---- Cache and text format
 
 
 @dataclass
-class Remembered:
-    """What some questions were answered, asked again when it is older than `seconds`.
+class CachedMetrics:
+    """The metrics of some sources, collected again after `seconds`.
 
-    Of those that `may_fail`, one that the database takes too long for costs itself alone.
+    Attributes:
+        may_fail: whether a source with a database error is left out, instead of raising it.
     """
 
     seconds: float
-    questions: list[Callable[[datetime], Iterable[Metric]]]
+    sources: list[Callable[[datetime], Iterable[Metric]]]
     may_fail: bool = False
     metrics: list[Metric] = field(default_factory=list)
-    asked_at: float | None = None
+    collected_at: float | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def answers(self, now) -> list[Metric]:
-        """Return the figures. Raises the database's Error, but of questions that may fail."""
-        with self.lock:  # Who comes meanwhile waits, and asks nothing.
-            if self.asked_at is None or time.monotonic() - self.asked_at >= self.seconds:
+    def collect(self, now) -> list[Metric]:
+        with self.lock:  # Other requests wait, and query nothing.
+            if self.collected_at is None or time.monotonic() - self.collected_at >= self.seconds:
                 self.metrics = [
-                    metric for ask in self.questions for metric in self._answer(ask, now)
+                    metric for source in self.sources for metric in self._collect(source, now)
                 ]
-                self.asked_at = time.monotonic()
+                self.collected_at = time.monotonic()
             return self.metrics
 
-    def _answer(self, ask, now):
+    def _collect(self, source, now):
         try:
-            return list(ask(now))
+            return list(source(now))
         except Error:
             if not self.may_fail:
                 raise
-            logger.exception("figures can't be had: %s", ask.__name__.strip("_"))
+            logger.exception("figures can't be had: %s", source.__name__.strip("_"))
             return []
 
 
-OFTEN = Remembered(15, [_post, _planning, _sources, _alarms, _broker, _disk])
-SELDOM = Remembered(300, [_readers, _last_day, _figures], may_fail=True)
+FREQUENT = CachedMetrics(15, [_letters, _planning, _sources, _alarms, _broker, _disk])
+RARE = CachedMetrics(300, [_subscribers, _last_day, _figures], may_fail=True)
 
 
 class Figures:
-    """All figures, for one answer."""
-
     def collect(self):
         now = clock.of_database()
-        return OFTEN.answers(now) + SELDOM.answers(now)
+        return FREQUENT.collect(now) + RARE.collect(now)
 
 
 def text() -> bytes:
-    """Return all figures in Prometheus's text format, version 0.0.4.
-
-    Raises the database's Error.
-    """
+    """Return all metrics in Prometheus's text format 0.0.4. Raises the database's Error."""
     registry = CollectorRegistry()
     registry.register(Figures())
     return generate_latest(registry)

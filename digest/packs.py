@@ -1,7 +1,7 @@
-"""Topics of the house as a file in YAML, JSON or CSV: exported, and imported again.
+"""Export and import of curated topics as YAML, JSON or CSV.
 
-An import adds topics and changes those with its slugs. What a topic in the file leaves out stays
-as it is. Readers' own topics are neither exported nor changed.
+An import adds topics and changes those with the same slug. Fields that the file leaves out stay.
+Subscribers' own topics are neither exported nor changed.
 """
 
 import json
@@ -20,7 +20,7 @@ from subscriptions.models import Topic
 
 MAX_BYTES = 500_000
 MAX_HEADERS = 50
-CONVERT = "docs/extending.md says how to convert one that came from elsewhere"
+CONVERT = "docs/configuration.md says how to convert one that came from elsewhere"
 
 
 class CategoriesWidget(Widget):
@@ -53,7 +53,7 @@ class TopicResource(ModelResource):
         if unknown := set(dataset.headers or ()) - set(self.Meta.fields):
             columns = ", ".join(self.Meta.fields)
             raise ValueError(f"A topic has no “{min(map(str, unknown))}”; it has {columns}.")
-        # In one order: two imports of the same topics would otherwise wait for each other.
+        # Locked in one order, so that two imports don't deadlock.
         list(Topic.objects.curated().select_for_update(no_key=True).order_by("pk").values("pk"))
 
     def before_import_row(self, row, **kwargs):
@@ -73,7 +73,7 @@ class TopicResource(ModelResource):
         self.slugs.add(row["slug"])
 
     def after_import(self, dataset, result, **kwargs):
-        """Leave the sequence of ids alone: a file holds none, and others insert meanwhile."""
+        """Do nothing: the default resets the sequence of ids, while others insert."""
 
 
 KINDS = {"categories": (str, list), "offered": bool}
@@ -83,13 +83,13 @@ KINDS = {"categories": (str, list), "offered": bool}
 
 
 class Records:
-    """Reads each topic by its own keys: tablib takes the first topic's keys for all of them."""
+    """Reads each topic by its own keys: tablib uses the first topic's keys for all topics."""
 
     def create_dataset(self, content):
         records = self.load(content.decode(self.encoding))
-        if not isinstance(records, list) or not all(isinstance(one, dict) for one in records):
+        if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
             raise ValueError("It holds no list of topics.")
-        json.dumps(records, ensure_ascii=False, default=str).encode()  # Half a character is none.
+        json.dumps(records, ensure_ascii=False, default=str).encode()  # Refuses lone surrogates.
         headers = list(dict.fromkeys(key for record in records for key in record))
         if len(headers) > MAX_HEADERS:
             raise ValueError(f"Its topics have more than {MAX_HEADERS} fields.")

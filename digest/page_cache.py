@@ -1,8 +1,7 @@
-"""Pages that are the same for everyone: made once a minute in each process, and known by an ETag.
+"""Cache pages, and parts of pages, that are the same for everyone, for a minute in each process.
 
-They know no cookie, and of the query only what they name. What is kept is bytes in this process's
-memory: a crawler fills no Redis, and nothing that came over a network is unpickled. While one
-request makes a page anew, others get the last one.
+The cache is this process's memory: a crawler fills no Redis, and nothing that came over a network
+is unpickled.
 """
 
 import time
@@ -16,47 +15,63 @@ from django.utils.cache import get_conditional_response, patch_cache_control
 from django.utils.http import parse_http_date_safe
 from django.utils.translation import get_language
 
-from subscriptions.views import for_all_to_read
+from subscriptions.views import public_page
 
 SECONDS = 60
-MAKING = 10  # Seconds that making one may take, before another tries.
-LONGEST = 1_000  # Characters of an address and its query; longer ones are not kept.
+MAKING_SECONDS = 10  # After so long, another request tries to make it.
+MAX_KEY_LENGTH = 1_000  # Pages with longer addresses are not cached.
+
+
+class _NotCacheable(Exception):
+    def __init__(self, response):
+        self.response = response
+
+
+def get_or_make[T](make: Callable[[], T], *key) -> T:
+    """Return what `make` returned for this key and language within the last minute, or make it.
+
+    While one request makes it anew, others get the previous one.
+    """
+    name, pages = sha256(repr((get_language(), *key)).encode()).hexdigest(), caches["pages"]
+    value, until = pages.get(name, (None, 0))
+    if value is None or (
+        time.monotonic() > until and pages.add(f"{name}-making", 1, MAKING_SECONDS)
+    ):
+        value = make()
+        pages.set(name, (value, time.monotonic() + SECONDS), 2 * SECONDS)
+        pages.delete(f"{name}-making")
+    return value
 
 
 def same_for_all(*names: str) -> Callable:
-    """Mark a view whose answer depends on the path, the language and these parts of the query."""
+    """Mark a view whose answer depends on the path, the language and these query parameters.
+
+    It gets no cookie. The answer has an ETag.
+    """
 
     def mark(view):
-        @for_all_to_read
+        @public_page
         @wraps(view)
         def shared(request, *args, **kwargs):
-            key, pages = _key(request, names), caches["pages"]
-            kept, until = pages.get(key, (None, 0)) if key else (None, 0)
-            if kept is None or (time.monotonic() > until and pages.add(f"{key}-making", 1, MAKING)):
+            def make():
                 response = view(request, *args, **kwargs)
                 if response.status_code != 200:
-                    return response
-                digest = sha256(response.content).hexdigest()[:32]
-                kept = response.content, dict(response.items()), digest
-                if key:
-                    pages.set(key, (kept, time.monotonic() + SECONDS), 2 * SECONDS)
-                    pages.delete(f"{key}-making")
-            return _answer(request, *kept)
+                    raise _NotCacheable(response)
+                etag = f'"{sha256(response.content).hexdigest()[:32]}"'
+                return response.content, dict(response.items()), etag
+
+            key = (request.path, [request.GET.get(name, "") for name in names])
+            try:
+                is_short = len(repr(key)) <= MAX_KEY_LENGTH
+                content, headers, etag = get_or_make(make, *key) if is_short else make()
+            except _NotCacheable as error:
+                return error.response
+            response = HttpResponse(content, headers=headers)
+            response["ETag"] = etag
+            patch_cache_control(response, max_age=SECONDS)
+            modified = parse_http_date_safe(headers.get("Last-Modified", ""))
+            return get_conditional_response(request, etag, modified, response)
 
         return shared
 
     return mark
-
-
-def _key(request, names):
-    asked = [request.GET.get(name, "") for name in names]
-    told = repr((get_language(), request.path, asked))  # In quotes: joined, two could be alike.
-    return sha256(told.encode()).hexdigest() if len(told) <= LONGEST else ""
-
-
-def _answer(request, content, headers, digest):
-    response = HttpResponse(content, headers=headers)
-    response["ETag"] = etag = f'"{digest}"'
-    patch_cache_control(response, max_age=SECONDS)
-    modified = parse_http_date_safe(headers.get("Last-Modified", ""))
-    return get_conditional_response(request, etag, modified, response)

@@ -1,4 +1,4 @@
-"""What this room adds to the page of a reader's preferences, registered as Django starts."""
+"""Parts of the preferences page that the digest app adds. Registered in DigestConfig.ready."""
 
 from dataclasses import replace
 from datetime import UTC, timedelta
@@ -6,22 +6,20 @@ from datetime import UTC, timedelta
 from django.db.models import Count, Q
 from django.template.loader import render_to_string
 
-from digest import home_page, steering, wording
+from digest import home_page, steering
 from digest.models import Digest, Pick
 from subscriptions import links, schedule
 
-HISTORY = 60  # So many digests are listed,
-SHOWN = 7  # and so many of them at first, and of the saved papers.
-TITLES = 20  # So many papers that would come, or not, are told by title.
-ALIKE = 10  # So many that are like what she taught,
-LATELY = timedelta(days=7)  # of so many days: the first of them would have brought older ones, too.
+MAX_DIGESTS = 60  # Of the past, of which some are hidden at first.
+SHOWN = 7  # Digests, and saved papers.
+MAX_TITLES = 20
+MAX_ALIKE = 10
+ALIKE_DAYS = timedelta(days=7)  # The first of the days that are ranked has older papers as well.
 
 
 def difference(subscriber, wishes, settings, now) -> str:
-    """Return by which papers of the last days her digests would differ with these wishes and
-    settings, as HTML.
-    """
-    # The model and numpy, which only pages that rank pay.
+    """Return the papers of the last days that new settings would add and remove, as HTML."""
+    # The model and numpy, which only processes that rank import.
     from digest import rehearsal
     from digest.indexing import model_store
     from digest.profiles import wished
@@ -29,29 +27,22 @@ def difference(subscriber, wishes, settings, now) -> str:
     size, near = settings.get("size", subscriber.size), settings.get("wants_near")
     changed = wished(wishes, size, subscriber, wants_near=near)
     try:
-        with home_page.turn():
-            found = rehearsal.compare(subscriber, changed, now, weekdays=settings.get("weekdays"))
+        with home_page.slot():
+            diff = rehearsal.compare(subscriber, changed, now, weekdays=settings.get("weekdays"))
     except model_store.NotFitted:
         return render_to_string("digest/_difference.html", {"is_early": True})
     except home_page.Busy:
         return render_to_string("digest/_difference.html", {"is_busy": True})
-    context = {"difference": found, "limit": f":{TITLES}", "shown": TITLES}
-    context |= {
-        "wordless": wording.names(found.wordless),
-        "unheard": wording.names(found.unheard),
-        "unobeyed": found.unobeyed,
-        "authors": wording.names(found.authors),
-        "strangers": wording.names(found.strangers),
-    }
-    return render_to_string("digest/_difference.html", context)
+    context = {"difference": diff, "limit": f":{MAX_TITLES}", "shown": MAX_TITLES}
+    return render_to_string("digest/_difference.html", context | diff.notes.context())
 
 
 def alike(subscriber, now) -> str:
-    """Return the papers of the last seven days that would come for what she taught alone, as HTML.
+    """Return the papers of the last seven days that the subscriber's feedback alone would pick.
 
-    Nothing where she taught nothing yet, or papers can't be ranked yet.
+    Empty without feedback, or without a model.
     """
-    # The model and numpy, which only pages that rank pay.
+    # The model and numpy, which only processes that rank import.
     from digest import rehearsal
     from digest.indexing import model_store
     from digest.profiles import profiles_of
@@ -62,47 +53,48 @@ def alike(subscriber, now) -> str:
         return ""
     if profile.learned.liked < ENOUGH:
         return render_to_string("digest/_alike.html", {"is_too_few": True})
-    hers = replace(profile, follows=(), is_known=True)
+    profile = replace(profile, follows=(), is_known=True)
     try:
-        with home_page.turn():
-            found = rehearsal.rehearse(hers, now, steering.known_to(subscriber))
+        with home_page.slot():
+            days = rehearsal.rehearse(profile, now, steering.known_paper_ids(subscriber)).days
     except model_store.NotFitted:
         return ""
     except home_page.Busy:
         return render_to_string("digest/_alike.html", {"is_busy": True})
-    first = schedule.local_day(now, UTC) - LATELY
-    picks = [pick for day in found.days for pick in day.picks if pick.paper.day > first]
-    return render_to_string("digest/_alike.html", {"picks": picks[:ALIKE]})
+    first = schedule.local_day(now, UTC) - ALIKE_DAYS
+    picks = [pick for day in days for pick in day.picks if pick.paper.day > first]
+    return render_to_string("digest/_alike.html", {"picks": picks[:MAX_ALIKE]})
 
 
 def history_panel(subscriber) -> str:
-    """Return her digests of the last weeks, with the way to each on the web."""
+    """Return the latest digests with links to their web pages, as HTML."""
     count = Count("picks", filter=Q(picks__leader=None))
-    had = Digest.objects.filter(subscriber=subscriber, letter__state="accepted")
-    had = list(had.annotate(count=count).filter(count__gt=0).order_by("-day")[: HISTORY + 1])
-    had, has_more = had[:HISTORY], len(had) > HISTORY
-    best = Pick.objects.filter(digest__in=had, position=1).select_related("paper")
+    accepted = Digest.objects.filter(subscriber=subscriber, letter__state="accepted")
+    with_picks = accepted.annotate(count=count).filter(count__gt=0).order_by("-day")
+    digests = list(with_picks[: MAX_DIGESTS + 1])
+    digests, has_more = digests[:MAX_DIGESTS], len(digests) > MAX_DIGESTS
+    best = Pick.objects.filter(digest__in=digests, position=1).select_related("paper")
     titles = {pick.digest_id: pick.paper.title for pick in best}
     rows = [
         {
-            "day": one.day,
-            "title": titles.get(one.pk, ""),
-            "more": one.count - 1,
-            "token": links.own_token("digest", subscriber, one.public_id),
+            "day": digest.day,
+            "title": titles.get(digest.pk, ""),
+            "more": digest.count - 1,
+            "token": links.own_token("digest", subscriber, digest.public_id),
         }
-        for one in had
+        for digest in digests
     ]
     context = {"rows": rows[:SHOWN], "older": rows[SHOWN:], "has_more": has_more}
     return render_to_string("digest/_history.html", context)
 
 
 def saved_panel(subscriber) -> str:
-    """Return the papers that she saved last, and the way to all of them."""
+    """Return the latest saved papers, with a link to all of them, as HTML."""
     saved = steering.saved(subscriber)
     return render_to_string(
         "digest/_saved.html",
         {
-            "papers": [one.paper for one in saved[:SHOWN]],
+            "papers": [feedback.paper for feedback in saved[:SHOWN]],
             "count": saved.count(),
             "token": links.own_token("preferences", subscriber),
             "feedback_token": links.own_token("feedback", subscriber),
@@ -111,14 +103,14 @@ def saved_panel(subscriber) -> str:
 
 
 def feed_panel(subscriber) -> str:
-    """Return the way to her feed."""
+    """Return the address of the subscriber's feed, as HTML."""
     from digest import feeds
 
     return render_to_string("digest/_feed.html", {"address": feeds.url(subscriber)})
 
 
 def steering_panel(subscriber) -> str:
-    """Return the form that asks about one paper, and what was learned of her."""
+    """Return the form that explains one paper, and what was learned from feedback, as HTML."""
     return render_to_string(
         "digest/_steering.html",
         {

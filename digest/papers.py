@@ -1,4 +1,4 @@
-"""The pages of papers: one paper, a topic's, a day's, and what is found in a search."""
+"""Pages of papers: one paper, a topic's, a day's, and search results."""
 
 import json
 from datetime import date, timedelta
@@ -6,7 +6,6 @@ from itertools import groupby
 from urllib.parse import urlencode
 
 from django.conf import settings
-from django.core.cache import caches
 from django.core.paginator import Paginator
 from django.db.models import F
 from django.http import Http404
@@ -17,14 +16,14 @@ from django.utils.safestring import mark_safe
 
 from digest import wording
 from digest.models import Paper
-from digest.page_cache import SECONDS, same_for_all
+from digest.page_cache import get_or_make, same_for_all
 from digest.sources import taxonomy
 from digest.sources.biorxiv import SERVERS
 from digest.sources.records import BadRecord, canonical_id
 from subscriptions.models import Topic, arxiv_slug
 
-DAY_PAGE = 40  # Papers of a day on one page.
-SHOWN = 30  # Papers of a topic.
+DAY_PAGE = 40
+MAX_PAPERS = 30  # Of a topic.
 FIRST_DAY = date(1900, 1, 1)
 
 
@@ -33,8 +32,8 @@ FIRST_DAY = date(1900, 1, 1)
 
 @same_for_all()
 def paper(request, identity):
-    """A paper, where to read it, what happened to it, and others like it."""
-    from digest.indexing import search  # numpy, which only pages that rank pay.
+    """One paper, its links and events, and similar papers."""
+    from digest.indexing import search  # numpy, which only pages that rank import.
 
     try:
         found = Paper.objects.get(pk=identity)
@@ -42,13 +41,14 @@ def paper(request, identity):
         return _no_paper(request, identity)
     if found.github:
         found.stars = found.latest_stars()
-    offered = caches["pages"].get_or_set("offered", _offered, SECONDS)
+    topics = Topic.objects.offered().of_arxiv()
+    offered = get_or_make(lambda: set(topics.values_list("slug", flat=True)), "offered")
     slugs = [arxiv_slug(category) for category in found.fields]
     events = list(found.events.all()) if found.may_have_news else []
     context = {
         "paper": found,
         "alike": search.like(found),
-        "events": [_told(event) for event in events],
+        "events": [_event_context(event) for event in events],
         "is_told": any(event.note == found.journal_ref for event in events),
         "fields": [
             {"name": name, "slug": slug if slug in offered else ""}
@@ -59,25 +59,20 @@ def paper(request, identity):
     return render(request, "digest/paper.html", context)
 
 
-def _offered():
-    return frozenset(Topic.objects.offered().of_arxiv().values_list("slug", flat=True))
-
-
-def _told(event):
-    """Return what happened to the paper: when, in words, and where to see it."""
+def _event_context(event):
     is_code = event.kind == event.Kind.CODE
     note = "" if is_code else event.note.replace("version ", "v")
-    said = event.get_kind_display()
+    text = event.get_kind_display()
     return {
         "day": event.at,
-        "said": f"{said}: {note}" if note else said,
+        "said": f"{text}: {note}" if note else text,
         "link": event.note if is_code else "",
     }
 
 
 def _json_ld(paper):
-    """Return what search engines read of a paper, as schema.org calls it, safe within HTML."""
-    told = {
+    """Return the paper in schema.org's vocabulary for search engines, safe within HTML."""
+    values = {
         "@context": "https://schema.org",
         "@type": "ScholarlyArticle",
         "headline": paper.title,
@@ -91,14 +86,14 @@ def _json_ld(paper):
         "identifier": paper.pk,
         "isPartOf": paper.journal_ref,
     }
-    text = json.dumps({name: value for name, value in told.items() if value}, ensure_ascii=False)
+    text = json.dumps({name: value for name, value in values.items() if value}, ensure_ascii=False)
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return mark_safe(text)  # noqa: S308, nothing in it ends the element
 
 
 def _no_paper(request, identity):
-    """Send on who asks for a version of a paper, or say where else it may be."""
+    """Redirect from an id with a version, or link to where the paper may be."""
     try:
         canonical = canonical_id(identity)
     except BadRecord:
@@ -119,13 +114,10 @@ def _no_paper(request, identity):
 
 @same_for_all()
 def topic(request, slug):
-    """What a topic is about, its latest papers as the ranking finds them, and how to follow it.
-
-    One that was merged leads to the one that stays.
-    """
+    """A topic and its latest papers. A merged topic redirects to the one that stays."""
     found = get_object_or_404(Topic.objects.filter(owner=None), slug=slug)
-    if found.today != found:
-        return redirect("topic", found.today.slug, permanent=True)
+    if found.current != found:
+        return redirect("topic", found.current.slug, permanent=True)
     matched = latest(found)
     days = [
         {"day": day, "papers": list(papers)}
@@ -138,7 +130,7 @@ def topic(request, slug):
 def latest(topic: Topic) -> list[Paper] | None:
     """Return the latest papers of a topic, the newest day first, the best of a day first.
 
-    Each has the words that weighed most as `terms`. None where nothing is fitted yet.
+    Each has an attribute `terms`: the words that weighed most. Returns None without a model.
     """
     from digest.indexing import candidates, model_store
     from digest.profiles import interest_of
@@ -150,7 +142,7 @@ def latest(topic: Topic) -> list[Paper] | None:
     except model_store.NotFitted:
         return None
     parameters = Parameters.of(settings.RANKING)
-    choices = matches(window.model, window.papers, interest_of(topic), SHOWN, parameters)
+    choices = matches(window.model, window.papers, interest_of(topic), MAX_PAPERS, parameters)
     ids = [window.papers.ids[choice.paper] for choice in choices]
     rows = Paper.objects.order_by().in_bulk(ids)
     papers = []
@@ -166,7 +158,7 @@ def latest(topic: Topic) -> list[Paper] | None:
 
 @same_for_all("page")
 def day(request, day):
-    """The papers of a day, the most upvoted first, and the way to the days around it."""
+    """The papers of a day, the most upvoted first, with links to the days around it."""
     day = _day(day)
     papers = Paper.objects.filter(day=day).order_by(F("upvotes").desc(nulls_last=True), "pk")
     others = Paper.objects.order_by("day").values_list("day", flat=True)
@@ -191,8 +183,7 @@ def _day(text):
 
 
 def _tomorrow():
-    """Return the day that has begun already somewhere."""
-    return timezone.localdate() + timedelta(days=1)
+    return timezone.localdate() + timedelta(days=1)  # It has begun already in some time zones.
 
 
 # ---- The search
@@ -200,10 +191,7 @@ def _tomorrow():
 
 @same_for_all("q", "page", "order")
 def search(request):
-    """What is found for a text: by words, an author or an id, the best or the newest first.
-
-    The name of a category, such as "cs.CL", means its papers, as it does in a topic.
-    """
+    """Search results, the best or the newest first. A category, such as "cs.CL", redirects."""
     from digest import search_page
 
     asked, newest = request.GET.get("q", ""), request.GET.get("order") == "new"
@@ -221,14 +209,13 @@ def search(request):
         "address": _search_for(found.asked, newest=newest),
         "best_address": _search_for(found.asked, newest=False),
         "newest_address": _search_for(found.asked, newest=True),
-        # Followed as words, a name would bring nothing of what it found.
+        # As words, the name would not find the author's papers.
         "follow": urlencode({"interests": ("author: " if found.is_name else "") + found.asked}),
-        "longest": search_page.LONGEST,
+        "longest": search_page.MAX_LENGTH,
     }
     return render(request, "digest/search.html", context)
 
 
 def _search_for(asked, *, newest):
-    """Return the address of this search, in this order."""
     query = {"q": asked} | ({"order": "new"} if newest else {})
     return f"{reverse('search')}?{urlencode(query)}"

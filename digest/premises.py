@@ -1,7 +1,7 @@
-"""What the doctor asks of the house itself: its address, secrets, disk, database, clock, ticks.
+"""The doctor's checks of the installation itself: settings, secrets, disk, database, clock, ticks.
 
-Each question takes the moment and returns a grade (ok, note or wrong) with a sentence, which says
-what to do where something is to be done.
+Each check takes the current time and returns a grade (ok, note or wrong) and a sentence, which says
+what to do if something is to be done.
 """
 
 import shutil
@@ -18,17 +18,17 @@ from django.db import connection
 from django.http.request import validate_host
 from django.utils import timezone
 
-from digest import alarms, health, heartbeats, keys
+from digest import alarms, health, heartbeats
 from digest.models import Alarm, Harvest
 from subscriptions import limits
 from subscriptions.models import Consent
 from subscriptions.post import clock
 
-HERE = ("127.0.0.1", "localhost", "::1")
-OLDEST_POSTGRESQL = 15
-FEW_CONNECTIONS = 3  # Fewer are no room for a worker and a web server that begin.
+LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
+MIN_POSTGRESQL = 15
+MIN_CONNECTIONS = 3  # For a worker and a web server that start.
 TIMEOUTS = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
-#: But for superusers, and those whom PostgreSQL 16 favours.
+#: For roles without reserved connections.
 CONNECTIONS_LEFT = (
     "SELECT current_setting('max_connections')::int"
     " - current_setting('superuser_reserved_connections')::int"
@@ -36,17 +36,17 @@ CONNECTIONS_LEFT = (
     " - (SELECT sum(numbackends)::int FROM pg_stat_database)"
 )
 SIGN_UPS = 10
-SKEW, MUCH_SKEW = 5, 60  # Seconds.
+SKEW_SECONDS, MAX_SKEW_SECONDS = 5, 60
 
-type Answer = tuple[str, str]
+type Result = tuple[str, str]
 
 
-def database(now) -> Answer:
+def database(now) -> Result:
     if reasons := health.reasons_not_ready(in_full=True):
         return "wrong", " ".join(reasons)
     if connection.vendor == "postgresql":
         return _postgresql()
-    if _asked("PRAGMA synchronous") != 2:
+    if _query_value("PRAGMA synchronous") != 2:
         return "wrong", "SQLite may lose the last commits with the power: synchronous must be FULL."
     if settings.CELERY_BROKER_URL.startswith("memory:"):
         return "ok", "SQLite, for one machine and some thousands of readers"
@@ -57,62 +57,62 @@ def _postgresql():
     unsafe = [
         name
         for name in ("fsync", "full_page_writes", "synchronous_commit")
-        if _asked(f"SHOW {name}") == "off"
+        if _query_value(f"SHOW {name}") == "off"
     ]
     if unsafe:
         return "wrong", (
             f"PostgreSQL may lose what it has confirmed, and letters would leave twice: switch "
             f"{', '.join(unsafe)} on."
         )
-    if not health.takes_writes():
+    if not health.is_writable():
         return "wrong", (
             "PostgreSQL takes no writes: DATABASE_URL leads to a standby, or its disk is full."
         )
-    if (left := max(0, _asked(CONNECTIONS_LEFT))) < FEW_CONNECTIONS:
+    if (left := max(0, _query_value(CONNECTIONS_LEFT))) < MIN_CONNECTIONS:
         return "wrong", (
             f"PostgreSQL takes {left} more connections: workers without one plan and send nothing. "
             f"Raise max_connections, or see what holds them (docs/install.md)."
         )
-    if endless := [name for name in TIMEOUTS if _asked(f"SHOW {name}") == "0"]:
+    if endless := [name for name in TIMEOUTS if _query_value(f"SHOW {name}") == "0"]:
         return "note", (
             f"PostgreSQL lets what hangs keep the others waiting for ever (off: "
             f"{', '.join(endless)}): behind a pooler, set these for the role (docs/install.md)."
         )
     major = connection.pg_version // 10_000
-    if major < OLDEST_POSTGRESQL:
-        return "note", f"PostgreSQL {major}: tried with {OLDEST_POSTGRESQL} and later."
+    if major < MIN_POSTGRESQL:
+        return "note", f"PostgreSQL {major}: tried with {MIN_POSTGRESQL} and later."
     return "ok", f"PostgreSQL {major}"
 
 
-def _asked(sql):
+def _query_value(sql):
     with connection.cursor() as cursor:
         cursor.execute(sql)
         return cursor.fetchone()[0]
 
 
-def clocks(now) -> Answer:
-    """Letters are due by the database's clock, and log-ins and links expire by the machine's."""
+def clocks(now) -> Result:
+    # Emails are due by the database's clock, log-ins and links expire by the machine's.
     apart = abs((clock.of_database() - timezone.now()).total_seconds())
-    if apart > MUCH_SKEW:
+    if apart > MAX_SKEW_SECONDS:
         said = (
             f"this machine's and the database's are {apart:,.0f} seconds apart: let NTP set both."
         )
         return "wrong", said
-    if apart > SKEW:
+    if apart > SKEW_SECONDS:
         return "note", f"this machine's and the database's are {apart:.0f} seconds apart."
     return "ok", "this machine's and the database's agree"
 
 
-def names(now) -> Answer:
-    """What is set under a name that nothing reads is not told of by anything else."""
-    if settings.SLIPS:
+def names(now) -> Result:
+    if settings.MISSPELT_SETTINGS:
         return "note", " ".join(
-            f"{name} says nothing to Paperboy: is {meant} meant?" for name, meant in settings.SLIPS
+            f"{name} says nothing to Paperboy: is {meant} meant?"
+            for name, meant in settings.MISSPELT_SETTINGS
         )
     return "ok", "no name in the environment is one of ours with a slip"
 
 
-def site(now) -> Answer:
+def site(now) -> Result:
     host = urlsplit(settings.SITE_URL).hostname
     if not validate_host(host, settings.ALLOWED_HOSTS):
         return "wrong", f"links lead to {host}, which isn't served: add it to ALLOWED_HOSTS."
@@ -120,7 +120,7 @@ def site(now) -> Answer:
         return "note", (
             "ALLOWED_HOSTS is *: requests are answered whatever host they name. Name your hosts."
         )
-    if host in HERE:
+    if host in LOCAL_HOSTS:
         return "note", f"links lead to {settings.SITE_URL}, which works on this machine alone."
     if not settings.IS_HTTPS:
         return "note", (
@@ -130,7 +130,7 @@ def site(now) -> Answer:
     return "ok", settings.SITE_URL
 
 
-def proxies(now) -> Answer:
+def proxies(now) -> Result:
     asked = Consent.objects.filter(act=Consent.Act.ASKED, ip__isnull=False).order_by("-pk")
     last = list(asked.values_list("ip", flat=True)[:SIGN_UPS])
     if len(last) == SIGN_UPS and len(set(last)) == 1 and not ip_address(last[0]).is_global:
@@ -138,7 +138,7 @@ def proxies(now) -> Answer:
             f"the last {SIGN_UPS} who signed up all came from {last[0]}, which is no public "
             f"address: if that is your proxy, let TRUSTED_PROXIES name it (docs/security.md)."
         )
-    if limits.somebody_came_past(now):
+    if limits.was_proxy_bypassed(now):
         return "wrong", (
             f"somebody signed up within a day whose request came past one of the "
             f"{settings.TRUSTED_PROXIES} proxies of TRUSTED_PROXIES, and whoever does may say who "
@@ -155,7 +155,7 @@ def proxies(now) -> Answer:
     return "ok", "X-Forwarded-For is believed of nobody"
 
 
-def secret_key(now) -> Answer:
+def secret_key(now) -> Result:
     file = settings.DATA_DIR / "secret-key"
     if len(settings.SECRET_KEY) < settings.MIN_SECRET_KEY_LENGTH:
         return "note", (
@@ -164,7 +164,7 @@ def secret_key(now) -> Answer:
         )
     if file.exists() and file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         return "wrong", f"others on this machine can read {file}: `chmod 600 {file}`."
-    if last := keys.last_of_another(now):
+    if last := heartbeats.last_unknown_key(now):
         return "note", (
             f"another was in use until {_at(last)}, and links in letters of "
             f"then don't work: unless it was stolen, put it into SECRET_KEY_FALLBACKS "
@@ -173,14 +173,13 @@ def secret_key(now) -> Answer:
     return "ok", f"{len(settings.SECRET_KEY)} characters"
 
 
-def debugging(now) -> Answer:
+def debugging(now) -> Result:
     if settings.DEBUG:
         return "note", "DEBUG is on: an error shows code and settings to whoever asks."
     return "ok", "off"
 
 
-def data(now) -> Answer:
-    """Journals, models and, where they are embedded, the database and letters are there."""
+def data(now) -> Result:
     folder = settings.DATA_DIR
     try:
         with tempfile.TemporaryFile(dir=folder):
@@ -193,24 +192,24 @@ def data(now) -> Answer:
     disk = shutil.disk_usage(folder)
     room = f"{disk.free / 10**9:,.1f} of {disk.total / 10**9:,.0f} GB are free"
     if alarms.is_nearly_full(disk):
-        return "wrong", f"{folder}: only {room}. See `disk` in docs/runbook.md."
+        return "wrong", f"{folder}: only {room}. See `disk` in docs/maintenance.md."
     if folder.stat().st_mode & stat.S_IRWXO:
         return "note", f"others on this machine can look into {folder}: `chmod o= {folder}`."
     return "ok", f"{folder}: {room}"
 
 
-def cache(now) -> Answer:
+def cache(now) -> Result:
     where = urlsplit(str(settings.CACHES["default"].get("LOCATION", "")))
     if not where.scheme:
         return "ok", "in each process by itself"
     key = f"doctor-{uuid4().hex}"
-    caches["default"].set(key, "here", timeout=5)  # Raises what the doctor tells.
+    caches["default"].set(key, "here", timeout=5)  # An error of it is the doctor's result.
     if caches["default"].get(key) != "here":
         return "wrong", "what is kept there is gone at once: see CACHE_URL."
     return "ok", f"{where.scheme} answers"
 
 
-def sources(now) -> Answer:
+def sources(now) -> Result:
     if not settings.SOURCES:
         return "note", "none is asked: papers come by `manage.py import_papers` alone."
     last = health.last_harvests()
@@ -218,42 +217,42 @@ def sources(now) -> Answer:
         told = " ".join(
             f"{run.source} failed on {_at(run.touched_at)}: {run.said}" for run in failed
         )
-        return "wrong", f"{told} It is tried again; see `source` in docs/runbook.md."
+        return "wrong", f"{told} It is tried again; see `source` in docs/maintenance.md."
     if never := [source for source, run in last.items() if run is None]:
         return "note", f"{', '.join(never)} not asked yet: `manage.py harvest` does it now."
     oldest = min(run.touched_at for run in last.values())
     return "ok", f"{', '.join(last)}; each was asked on {_at(oldest)} or later"
 
 
-def ticks(now) -> Answer:
+def ticks(now) -> Result:
     last = heartbeats.last(heartbeats.TICK)
     if last is None:
         return "note", (
             "nothing has ticked yet: run `manage.py serve`, or beat with a worker, or `manage.py "
             "tick` by cron."
         )
-    if last >= now - alarms.STILL:
+    if last >= now - alarms.MAX_TICK_AGE:
         return "ok", f"the last was on {_at(last)}"
     if settings.CELERY_BROKER_URL.startswith("memory:"):
         return "note", f"the last was on {_at(last)}: `manage.py serve` isn't running."
     return "wrong", f"the last was on {_at(last)}: is beat running, and a worker, by one clock?"
 
 
-def standing_alarms(now) -> Answer:
+def standing_alarms(now) -> Result:
     rows = Alarm.objects.standing().order_by("raised_at")
     if told := [f"[{row.name}] {row.said}" for row in rows]:
-        return "wrong", f"{' '.join(told)} docs/runbook.md says what to do."
+        return "wrong", f"{' '.join(told)} docs/maintenance.md says what to do."
     return "ok", "none"
 
 
-def webhook(now) -> Answer:
+def webhook(now) -> Result:
     if not settings.ALARM_WEBHOOK:
         return "note", "nobody is told of alarms: set ALARM_WEBHOOK, or read the log."
     host = urlsplit(settings.ALARM_WEBHOOK).hostname
     return "ok", f"{host} is told of alarms; `doctor --sound-alarm` tries it"
 
 
-def figures(now) -> Answer:
+def figures(now) -> Result:
     if not settings.METRICS_TOKEN:
         return "ok", "not shown: METRICS_TOKEN is not set"
     return "ok", "at /metrics, for whoever has METRICS_TOKEN"

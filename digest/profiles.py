@@ -2,17 +2,19 @@
 
 from collections import defaultdict
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 from django.db.models import Exists, OuterRef
 
+from digest.bulk import among
 from digest.models import LibraryPaper, ReaderModel
 from digest.ranking.authors import asked_for
 from digest.ranking.profile import Interest, Profile
 from digest.ranking.relevance_feedback import Learned
 from digest.sources import taxonomy
+from subscriptions.changing import TopicSelection
 from subscriptions.models import Subscriber, Topic, TopicPreference
-from subscriptions.wishes import Wishes
 
 #: Who follows nothing has told by a library and so many papers that she likes what she reads: what
 #: trends is none of it. What she says of papers that trend, where nothing else comes, is no wish
@@ -21,16 +23,20 @@ KNOWN = 10
 
 
 def profiles_of(subscribers: list[Subscriber]) -> list[Profile]:
-    """Return what the ranking knows of each. Two queries, however many they are."""
-    preferences = TopicPreference.objects.filter(subscriber__in=subscribers)
+    """Return what the ranking knows of each. Three queries, however many they are."""
+    theirs = among("subscriber", (one.pk for one in subscribers))
+    preferences = TopicPreference.objects.filter(theirs).order_by("pk")
+    rows = list(preferences.values_list("subscriber_id", "stance", "topic_id", "weight"))
+    topics = Topic.objects.in_bulk({topic for _, _, topic, _ in rows})
+    interest = cache(lambda topic, weight: interest_of(topics[topic], weight))
     follows, mutes = defaultdict(list), defaultdict(list)
-    for preference in preferences.select_related("topic").order_by("pk"):
-        chosen = mutes if preference.stance == TopicPreference.Stance.MUTE else follows
-        chosen[preference.subscriber_id].append(interest_of(preference.topic, preference.weight))
+    for subscriber, stance, topic, weight in rows:
+        chosen = mutes if stance == TopicPreference.Stance.MUTE else follows
+        chosen[subscriber].append(interest(topic, weight))
     library = LibraryPaper.objects.order_by().filter(subscriber=OuterRef("subscriber"))
-    learners = [one for one in subscribers if one.learns]
-    models = ReaderModel.objects.filter(subscriber__in=learners)
-    taught = {}  # Each one's own model, and whether she is known by it.
+    learners = among("subscriber", (one.pk for one in subscribers if one.learns))
+    models = ReaderModel.objects.filter(learners)
+    taught = {}  # Each one's own model, and whether they are known by it.
     for row in models.annotate(has_library=Exists(library)):
         learned = learned_of(row)
         is_known = learned is not None and row.has_library and learned.liked >= KNOWN
@@ -48,7 +54,7 @@ def profiles_of(subscribers: list[Subscriber]) -> list[Profile]:
 
 
 def wished(
-    wishes: Wishes,
+    wishes: TopicSelection,
     size: int,
     subscriber: Subscriber | None = None,
     *,

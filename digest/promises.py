@@ -1,9 +1,9 @@
-"""The promises as queries: each finds the rows that break one, none where all is well.
+"""The invariants as queries: each finds the rows that violate one.
 
-They look at some letters at a time, by their numbers, and at what belongs to these, so that a
-ledger of any size can be asked in slices: of the last two days, the newest AT_ONCE letters each
-five minutes and the others each hour. What is asked of events holds for letters whose events are
-kept (see subscriptions/post/retention.py).
+They examine a range of letters at a time, with the rows that belong to these, so that the tables
+may have any size. Of the last two days, workers examine the NEWEST letters every five minutes, and
+the others every hour. Invariants about events hold for letters whose events are kept (see
+subscriptions/post/retention.py).
 """
 
 import re
@@ -17,41 +17,43 @@ from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Subquery, 
 from django.db.models.functions import Coalesce, Lag
 
 from digest import coverage
-from digest.counts import counted
 from digest.models import Digest, Pick
+from digest.wording import counted
 from subscriptions.models import Letter, LetterEvent, Subscriber, Volley
 from subscriptions.post import retention, sending
-from subscriptions.schedule import APART_AT_FIRST
+from subscriptions.schedule import MIN_GAP_AFTER_FIRST
 
 RECENT = timedelta(days=2)
-SOON = timedelta(days=16)  # So far off a next digest is at most, where nobody paused.
-LATE = timedelta(minutes=30)  # So long after her moment a digest is planned at the latest.
-SWEPT = timedelta(minutes=10)  # The sweeper comes each minute.
-ENDED = timedelta(minutes=45)  # A last try may be under way: its lease and the hold pass first.
-CLOCKS = timedelta(minutes=1)  # Moments of two machines are compared, read outside of any lock.
-SLICE = 100_000
-AT_ONCE = 500_000  # Letters that are asked of each five minutes: some seconds of PostgreSQL.
-EXAMPLES = 5
+MAX_NEXT_DUE = timedelta(days=16)  # Without a pause, the next digest is due by then.
+MAX_PLANNING_DELAY = timedelta(minutes=30)
+SWEEP_DELAY = timedelta(minutes=10)  # It runs each minute.
+CLOSING_DELAY = timedelta(
+    minutes=45
+)  # Longer than the lease of the last attempt and the hold after it.
+CLOCK_SKEW = timedelta(minutes=1)  # Between two machines.
+RANGE_SIZE = 100_000
+NEWEST = 500_000  # Letters: some seconds of PostgreSQL.
+MAX_EXAMPLES = 5
 
 Kind, State = Letter.Kind, Letter.State
 
 
-#: Reads what `Finding.said` writes: how many rows, of which table, and the numbers of some.
-SAID = re.compile(r"broken by ([\d,]+) rows? \((\w+) (\d+(?:, \d+)*)")
+#: Parses `InvariantResult.text`: how many rows, of which table, and the ids of some.
+VIOLATION_TEXT = re.compile(r"broken by ([\d,]+) rows? \((\w+) (\d+(?:, \d+)*)")
 
 
 @dataclass(frozen=True)
-class Slice:
-    """The letters from one number to another, and what belongs to them.
+class LetterRange:
+    """The letters with these ids, and the rows that belong to them.
 
-    The bounds are said of each table: what the database has to guess, it reads as a whole.
+    Each queryset has the bounds, because a database that has to guess them reads whole tables.
     """
 
     low: int
     high: int
 
     @property
-    def letters(self) -> QuerySet:
+    def rows(self) -> QuerySet:
         return Letter.objects.order_by().filter(pk__range=(self.low, self.high))
 
     @property
@@ -62,71 +64,76 @@ class Slice:
     def digests(self) -> QuerySet:
         return Digest.objects.order_by().filter(letter__gte=self.low, letter__lte=self.high)
 
-    def told(self, now) -> QuerySet:
-        """Return those of the letters whose events are kept."""
-        kept = Q(ended_at=None) | Q(ended_at__gt=now - settings.KEEP_EVENTS)
-        return self.letters.filter(kept)
+    def with_events(self, now) -> QuerySet:
+        """Return the letters whose events are kept."""
+        return self.rows.filter(Q(ended_at=None) | Q(ended_at__gt=now - settings.KEEP_EVENTS))
 
-    def has(self, **event) -> Exists:
-        """Return the condition that a letter has an event like this."""
+    def has_event(self, **event) -> Exists:
+        """Return the condition that a letter has an event with these fields."""
         return Exists(self.events.filter(letter=OuterRef("pk"), **event))
 
 
 @dataclass(frozen=True)
-class Promise:
-    """A promise in a word and in a sentence, and what finds the rows that break it.
+class Invariant:
+    """Something that always holds.
 
-    One that `is_about_now` is asked once, with no slice: it finds its rows by an index, however
-    many letters there are.
+    Attributes:
+        violations: returns the rows that violate it, at a moment.
+        is_about_now: it is checked once, without a range of letters: an index finds the rows.
     """
 
     name: str
     sentence: str
-    broken_by: Callable[[Slice | None, datetime], QuerySet]
+    violations: Callable[[LetterRange | None, datetime], QuerySet]
     is_about_now: bool = False
 
 
 @dataclass
-class Finding:
-    """How many rows break a promise, and the numbers of some of them."""
+class InvariantResult:
+    """How many rows violate an invariant, and the ids of some of them.
 
-    promise: Promise
+    Attributes:
+        kind: the name of the rows' model.
+    """
+
+    invariant: Invariant
     count: int = 0
     kind: str = "letter"
     examples: list[int] = field(default_factory=list)
 
     @property
-    def said(self) -> str:
-        """Return the finding in words, without any address."""
+    def text(self) -> str:
+        """Return the result in words, without addresses."""
         if not self.count:
             return "kept"
         more = ", …" if self.count > len(self.examples) else ""
-        numbers = ", ".join(map(str, self.examples))
-        return f"broken by {counted(self.count, 'row')} ({self.kind} {numbers}{more})"
+        ids = ", ".join(map(str, self.examples))
+        return f"broken by {counted(self.count, 'row')} ({self.kind} {ids}{more})"
+
+    def add(self, rows: QuerySet) -> None:
+        if count := rows.count():
+            self.count += count
+            self.kind = rows.model._meta.model_name
+            missing = MAX_EXAMPLES - len(self.examples)
+            self.examples += rows.order_by("pk").values_list("pk", flat=True)[:missing]
 
 
-def examine(now, since=None, newest=None) -> list[Finding]:
-    """Ask which rows break each promise: among all letters, those written `since` then, or so many
-    of the newest of these.
-    """
-    findings = [Finding(promise) for promise in PROMISES]
-    for finding in findings:
-        if finding.promise.is_about_now:
-            _add(finding, finding.promise.broken_by(None, now))
-    _examine_slices(findings, _numbers(since, newest), now)
-    return findings
+def examine(now, since=None, newest=None) -> list[InvariantResult]:
+    """Check each invariant for all letters, those created `since`, or the `newest` of these."""
+    results = _examine_letters(_letter_ids(since, newest), now)
+    for result in results:
+        if result.invariant.is_about_now:
+            result.add(result.invariant.violations(None, now))
+    return results
 
 
-def examine_older(now, since, newest) -> list[Finding]:
-    """Ask of the letters written since then that are not among so many of the newest."""
-    findings = [Finding(promise) for promise in PROMISES]
-    older = range(_numbers(since).start, _numbers(since, newest).start)
-    _examine_slices(findings, older, now)
-    return findings
+def examine_older(now, since, newest) -> list[InvariantResult]:
+    """Check the letters created since then that are not among the `newest`."""
+    older = range(_letter_ids(since).start, _letter_ids(since, newest).start)
+    return _examine_letters(older, now)
 
 
-def _numbers(since, newest=None) -> range:
-    """Return the numbers of the letters, of those written since then, or of the newest of these."""
+def _letter_ids(since, newest=None) -> range:
     letters = Letter.objects.order_by("pk")
     first, last = letters.first(), letters.last()
     if first is None:
@@ -136,37 +143,29 @@ def _numbers(since, newest=None) -> range:
     return range(begin if newest is None else max(begin, end - newest), end)
 
 
-def _examine_slices(findings, numbers, now):
-    """Ask of the letters of these numbers, SLICE at a time."""
-    for low in range(numbers.start, numbers.stop, SLICE):
-        some = Slice(low, min(low + SLICE, numbers.stop) - 1)
-        for finding in findings:
-            if not finding.promise.is_about_now:
-                _add(finding, finding.promise.broken_by(some, now))
+def _examine_letters(ids, now) -> list[InvariantResult]:
+    results = [InvariantResult(invariant) for invariant in INVARIANTS]
+    for low in range(ids.start, ids.stop, RANGE_SIZE):
+        letters = LetterRange(low, min(low + RANGE_SIZE, ids.stop) - 1)
+        for result in results:
+            if not result.invariant.is_about_now:
+                result.add(result.invariant.violations(letters, now))
+    return results
 
 
 def _first_since(moment) -> int:
-    """Return a number from which on all letters are that were written since then."""
+    """Return an id from which on all letters are that were created since then."""
     return retention.first_since(Letter, "created_at", moment - retention.SLACK)
 
 
-def _add(finding, rows):
-    count = rows.count()
-    if count:
-        finding.count += count
-        finding.kind = rows.model._meta.model_name
-        room = EXAMPLES - len(finding.examples)
-        finding.examples += rows.order_by("pk").values_list("pk", flat=True)[:room]
-
-
-# ---- Never silence
+# ---- Every day ends in a state
 
 
 def overdue(now, late: timedelta) -> QuerySet:
-    """Return the subscribers whose digest should have been planned for so long.
+    """Return the subscribers whose digest has been due for longer than `late`.
 
-    Digests may wait for the day's papers, HARVEST_GRACE at most, and while the last one may be sent
-    again: two would come in a row. None is planned while sending is stopped.
+    Not those who may wait: for the day's papers, at most HARVEST_GRACE; or while the previous
+    digest may be sent again. None while sending is stopped, since then nothing is planned.
     """
     if not sending.is_on_since(now - late):
         return Subscriber.objects.none()
@@ -178,45 +177,44 @@ def overdue(now, late: timedelta) -> QuerySet:
 
 
 def _not_planned(_, now):
-    return overdue(now, LATE)
+    return overdue(now, MAX_PLANNING_DELAY)
 
 
 def _never_due(_, now):
-    """Her days of the week come once a week at least, but for dates that some zone leaves out."""
+    # Digest days come at least once a week, except for dates that a time zone leaves out.
     paused = Q(paused_until__gte=now.date() - timedelta(days=1))
-    too_late = Q(next_due_at__gt=now + SOON) & ~paused
-    return Subscriber.objects.wanting().filter(Q(next_due_at=None) | too_late)
+    too_late = Q(next_due_at__gt=now + MAX_NEXT_DUE) & ~paused
+    return Subscriber.objects.subscribed().filter(Q(next_due_at=None) | too_late)
 
 
 def _open_too_long(_, now):
-    """While sending is stopped, letters are not closed."""
-    if not sending.is_on_since(now - ENDED):
+    if not sending.is_on_since(now - CLOSING_DELAY):  # While stopped, letters stay open.
         return Letter.objects.none()
-    return Letter.objects.open().filter(closes_at__lt=now - ENDED)
+    return Letter.objects.open().filter(closes_at__lt=now - CLOSING_DELAY)
 
 
 def _forgotten(_, now):
-    """A lease that ran out, a question that was not asked, or no moment set for either."""
+    """Find letters with an expired lease, an overdue lookup, or no time for either."""
     held = Q(state__in=[State.CLAIMED, State.TRANSMITTING])
-    held &= Q(lease_until=None) | Q(lease_until__lt=now - SWEPT)
+    held &= Q(lease_until=None) | Q(lease_until__lt=now - SWEEP_DELAY)
     waiting = Q(state=State.PLANNED, next_try_at=None)
-    asked = Q(state=State.UNCERTAIN) & (Q(next_try_at=None) | Q(next_try_at__lt=now - SWEPT))
+    asked = Q(state=State.UNCERTAIN) & (Q(next_try_at=None) | Q(next_try_at__lt=now - SWEEP_DELAY))
     return Letter.objects.open().filter(held | waiting | asked)
 
 
-def _end_without_moment(some, now):
+def _end_without_moment(letters, now):
     ended = ~Q(state__in=Letter.OPEN)
-    return some.letters.filter(ended & Q(ended_at=None) | ~ended & Q(ended_at__isnull=False))
+    return letters.rows.filter(ended & Q(ended_at=None) | ~ended & Q(ended_at__isnull=False))
 
 
-def _end_without_reason(some, now):
-    return some.letters.filter(state__in=[State.SKIPPED, State.FAILED, State.MISSED], reason="")
+def _end_without_reason(letters, now):
+    return letters.rows.filter(state__in=[State.SKIPPED, State.FAILED, State.MISSED], reason="")
 
 
-def _day_without_digest(some, now):
-    its_own = some.digests.filter(letter=OuterRef("pk"))
+def _day_without_digest(letters, now):
+    its_own = letters.digests.filter(letter=OuterRef("pk"))
     of_its_day = its_own.filter(day=OuterRef("day"))
-    return some.letters.filter(
+    return letters.rows.filter(
         Q(day__isnull=False) & ~Exists(of_its_day) | Q(day=None) & Exists(its_own)
     )
 
@@ -224,20 +222,23 @@ def _day_without_digest(some, now):
 # ---- One letter
 
 
-def _repeated(some, now):
-    return some.letters.filter(repeats__gt=1)
+def _repeated(letters, now):
+    return letters.rows.filter(repeats__gt=1)
 
 
-def _tried_uncounted(some, now):
-    """After a silence: a repeat, or a stumble where the mail server surely has nothing."""
-    tried = some.events.filter(was=State.UNCERTAIN, became=State.PLANNED).values("letter")
+def _tried_uncounted(letters, now):
+    """Find letters with more attempts after an uncertain one than were counted.
+
+    Such an attempt is a resend, or a failed attempt if the mail server surely has nothing.
+    """
+    tried = letters.events.filter(was=State.UNCERTAIN, became=State.PLANNED).values("letter")
     counted = F("letter__repeats") + F("letter__stumbles")
     uncounted = tried.annotate(again=Count("pk")).filter(again__gt=counted)
-    return some.letters.filter(pk__in=uncounted.values("letter"))
+    return letters.rows.filter(pk__in=uncounted.values("letter"))
 
 
 def _bytes_lost(_, now):
-    """What passed the fence may have to be sent again, as it was."""
+    # After the final check, a letter may have to be sent again with the same bytes.
     there = Exists(Volley.objects.filter(pk=OuterRef("volley")))
     return Letter.objects.open().exclude(mime_size=0).filter(~there)
 
@@ -245,10 +246,11 @@ def _bytes_lost(_, now):
 # ---- One digest a day
 
 
-def _too_near(some, now):
-    """Digests that left too near to that of the day before, before it or after: who moves to an
-    earlier date and signs up anew has the dates in the other order. That one is looked up for each,
-    by the index of readers and days: it may have any number.
+def _too_near(letters, now):
+    """Find digests that were sent too soon before or after the digest of an earlier day.
+
+    After a move to a time zone with an earlier date, the dates may be in the other order. The
+    earlier digest is looked up by the index on subscriber and day: it may have any id.
     """
     may_have_arrived = Q(left_at__isnull=False)
     may_have_arrived &= ~Q(state__in=[State.SKIPPED, State.MISSED], repeats=0)
@@ -256,100 +258,107 @@ def _too_near(some, now):
         may_have_arrived, subscriber=OuterRef("subscriber"), day__lt=OuterRef("day")
     )
     before = Subquery(earlier.order_by("-day").values("left_at")[:1])
-    rest = APART_AT_FIRST - CLOCKS
+    rest = MIN_GAP_AFTER_FIRST - CLOCK_SKEW
     too_near = Q(left_at__lt=F("before") + rest, left_at__gt=F("before") - rest)
-    return some.letters.alias(before=before).filter(may_have_arrived, too_near, day__isnull=False)
+    return letters.rows.alias(before=before).filter(may_have_arrived, too_near, day__isnull=False)
 
 
-# ---- Not after leaving
+# ---- No digest after an unsubscribe
 
 
-def _fenced_after_leaving(some, now):
-    """By the clock, and where her goodbye is kept, by the order of their events as well: a pass may
-    be told what time it is (tick --now).
+def _sent_after_unsubscribe(letters, now):
+    """Find letters that were sent after the unsubscribe.
+
+    By time and, if the goodbye's events are kept, by their order: `tick --now` sets the time.
     """
     left_at = OuterRef("subscriber__unsubscribed_at")
     goodbyes = LetterEvent.objects.filter(
         letter__subscriber=OuterRef("subscriber"),
         letter__kind=Kind.GOODBYE,
-        letter__created_at=left_at,  # Not an earlier one, though the clock was set back since.
+        letter__created_at=left_at,  # Not an earlier one, even if the clock was set back.
     )
     goodbye = Coalesce(Subquery(goodbyes.order_by("pk").values("pk")[:1]), 0)
-    late = some.has(became=State.TRANSMITTING, at__gt=left_at + CLOCKS, pk__gt=OuterRef("goodbye"))
-    of_leavers = some.letters.filter(subscriber__unsubscribed_at__isnull=False)
+    late = letters.has_event(
+        became=State.TRANSMITTING, at__gt=left_at + CLOCK_SKEW, pk__gt=OuterRef("goodbye")
+    )
+    of_leavers = letters.rows.filter(subscriber__unsubscribed_at__isnull=False)
     of_leavers = of_leavers.alias(goodbye=goodbye)
     return of_leavers.exclude(kind__in=[Kind.CONFIRM, Kind.GOODBYE, Kind.LINK]).filter(late)
 
 
-# ---- No paper lost, none twice (that is a constraint)
+# ---- No paper is lost (that none is sent twice is a constraint)
 
 
-def _picks_of_none(some, now):
-    """A letter that was repeated, or of which nobody knows, may have arrived: its picks stay."""
+def _picks_of_none(letters, now):
+    # A letter that was resent, or whose outcome is unknown, may have arrived: its picks stay.
     never_left = Q(repeats=0) & (
         Q(state__in=[State.SKIPPED, State.MISSED])
         | Q(state=State.FAILED) & ~Q(reason__startswith=Letter.UNKNOWN)
     )
     picks = Pick.objects.filter(digest=OuterRef("pk"))
-    with_picks = some.digests.filter(Exists(picks), letter=OuterRef("pk"))
-    return some.letters.filter(never_left, Exists(with_picks))
+    with_picks = letters.digests.filter(Exists(picks), letter=OuterRef("pk"))
+    return letters.rows.filter(never_left, Exists(with_picks))
 
 
-# ---- The ledger is whole
+# ---- Letters and their events agree
 
 
-def _attempts_unclaimed(some, now):
-    """Claims are counted among the events alone: to join them to all letters takes five times as
-    long.
-    """
-    claims = some.events.filter(became=State.CLAIMED).values("letter").annotate(claims=Count("pk"))
+def _attempts_unclaimed(letters, now):
+    # Claims are counted among the events alone: a join with all letters takes five times as long.
+    claims = (
+        letters.events.filter(became=State.CLAIMED).values("letter").annotate(claims=Count("pk"))
+    )
     miscounted = Q(pk__in=claims.exclude(claims=F("letter__attempt")).values("letter"))
-    never_claimed = Q(attempt__gt=0) & ~some.has(became=State.CLAIMED)
-    return some.told(now).filter(miscounted | never_claimed)
+    never_claimed = Q(attempt__gt=0) & ~letters.has_event(became=State.CLAIMED)
+    return letters.with_events(now).filter(miscounted | never_claimed)
 
 
-def _last_step_elsewhere(some, now):
-    steps = some.events.filter(letter=OuterRef("pk")).order_by("-pk")
+def _last_step_elsewhere(letters, now):
+    steps = letters.events.filter(letter=OuterRef("pk")).order_by("-pk")
     last = Coalesce(Subquery(steps.values("became")[:1]), Value("nowhere"))
-    return some.told(now).annotate(last=last).filter(~Q(state=F("last")))
+    return letters.with_events(now).annotate(last=last).filter(~Q(state=F("last")))
 
 
-def _steps_apart(some, now):
-    """Steps that do not begin where the one before ended. The first begins with nothing."""
+def _steps_apart(letters, now):
+    # The first event begins with no state, each other with that of the event before.
     before = Window(Lag("became", default=Value("")), partition_by="letter", order_by="pk")
-    apart = some.events.annotate(before=before).exclude(was=F("before"))
-    return some.letters.filter(pk__in=apart.values("letter"))
+    apart = letters.events.annotate(before=before).exclude(was=F("before"))
+    return letters.rows.filter(pk__in=apart.values("letter"))
 
 
-def _accepted_without_proof(some, now):
-    """The server said nothing, or nothing left. What was found out since says so in its event."""
-    unsaid = Q(last_reply="") | Q(message_id="") | Q(frozen_at=None)
-    unproved = unsaid | ~some.has(became=State.TRANSMITTING)
-    accepted = some.events.filter(letter=OuterRef("pk"), became=State.ACCEPTED)
+def _accepted_without_proof(letters, now):
+    # An acceptance that a lookup found has a note in its event.
+    no_reply = Q(last_reply="") | Q(message_id="") | Q(frozen_at=None)
+    unproved = no_reply | ~letters.has_event(became=State.TRANSMITTING)
+    accepted = letters.events.filter(letter=OuterRef("pk"), became=State.ACCEPTED)
     found_out = Exists(accepted.exclude(note=""))
-    return some.told(now).filter(unproved & ~found_out, state=State.ACCEPTED)
+    return letters.with_events(now).filter(unproved & ~found_out, state=State.ACCEPTED)
 
 
-PROMISES = [
-    Promise("planned", "every subscriber who is due has her day written down", _not_planned, True),
-    Promise("due", "every subscriber who wants digests has a next one soon", _never_due, True),
-    Promise("ended", "every letter whose day has ended has an end", _open_too_long, True),
-    Promise("held", "no claim outlives its lease, and no doubt its question", _forgotten, True),
-    Promise("moments", "every end has its moment", _end_without_moment),
-    Promise("reasons", "every day that ended unsent says why", _end_without_reason),
-    Promise("days", "every digest has a letter of its own day", _day_without_digest),
-    Promise("once", "at most one repeat of a letter", _repeated),
-    Promise("counted", "every try after a silence is counted", _tried_uncounted),
-    Promise("apart", "no two digests of a reader leave within some hours", _too_near),
-    Promise("bytes", "what may be sent again has kept its bytes", _bytes_lost, True),
-    Promise(
-        "leavers", "no letter passes the fence after its reader has left", _fenced_after_leaving
+INVARIANTS = [
+    Invariant(
+        "planned", "every subscriber who is due has her day written down", _not_planned, True
     ),
-    Promise("picks", "picks belong to letters that left or may yet", _picks_of_none),
-    Promise("claims", "an attempt is a claim", _attempts_unclaimed),
-    Promise("steps", "every step of a letter begins where the last ended", _steps_apart),
-    Promise("states", "a letter is where its last step led", _last_step_elsewhere),
-    Promise("proofs", "what was sent had passed the fence, and was taken", _accepted_without_proof),
+    Invariant("due", "every subscriber who wants digests has a next one soon", _never_due, True),
+    Invariant("ended", "every letter whose day has ended has an end", _open_too_long, True),
+    Invariant("held", "no claim outlives its lease, and no doubt its question", _forgotten, True),
+    Invariant("moments", "every end has its moment", _end_without_moment),
+    Invariant("reasons", "every day that ended unsent says why", _end_without_reason),
+    Invariant("days", "every digest has a letter of its own day", _day_without_digest),
+    Invariant("once", "at most one repeat of a letter", _repeated),
+    Invariant("counted", "every try after a silence is counted", _tried_uncounted),
+    Invariant("apart", "no two digests of a reader leave within some hours", _too_near),
+    Invariant("bytes", "what may be sent again has kept its bytes", _bytes_lost, True),
+    Invariant(
+        "leavers", "no letter passes the fence after its reader has left", _sent_after_unsubscribe
+    ),
+    Invariant("picks", "picks belong to letters that left or may yet", _picks_of_none),
+    Invariant("claims", "an attempt is a claim", _attempts_unclaimed),
+    Invariant("steps", "every step of a letter begins where the last ended", _steps_apart),
+    Invariant("states", "a letter is where its last step led", _last_step_elsewhere),
+    Invariant(
+        "proofs", "what was sent had passed the fence, and was taken", _accepted_without_proof
+    ),
 ]
 
 
@@ -358,7 +367,7 @@ PROMISES = [
 
 @dataclass(frozen=True)
 class Day:
-    """How many letters were written for a day, and what became of them."""
+    """How many letters were created for a day, and how many are in each state."""
 
     day: date
     written: int
@@ -367,10 +376,13 @@ class Day:
 
 @dataclass(frozen=True)
 class Figures:
-    """What the last 24 hours were like, and the last days.
+    """Delivery in the last 24 hours, and in the last days.
 
-    The lag is from a digest's planning, in the minute that it is due, to the mail server's yes;
-    None where there was none. `doubted` is how many of those that left nobody knew of for a time.
+    Attributes:
+        lag_median, lag_p99: time from a digest's planning to the mail server's acceptance.
+        left: letters that were sent.
+        doubted, repeated, unknown: of these, how many were uncertain for a time, were sent again,
+            or ended with an unknown outcome.
     """
 
     accepted: int
@@ -413,7 +425,7 @@ def _at(lags, place):
 
 
 def _days(now) -> list[Day]:
-    """Return the last seven days for which letters were written, the newest first."""
+    """Return the last seven days that have letters, the newest first."""
     letters = _written_since(now - timedelta(days=8)).filter(day__isnull=False)
     counts: dict[date, Counter] = {}
     for day, state, count in letters.values_list("day", "state").annotate(Count("pk")):

@@ -1,20 +1,21 @@
-"""What someone's digests would have been today and on the last days, for wishes stored nowhere.
+"""Preview digests of today and of the last days for a profile that need not be stored.
 
-Each day is ranked as planning ranks it, as if each paper had come in on the day it is dated, and
-with a memory of its own: what one day had, no later day has again. Second chances and late papers
-aside, they are the very digests. Nothing is written, and no model is fitted: where there is none,
+Each day is ranked as `digest.planning` ranks it, as if each paper had come in on its date. A paper
+of one day is hidden on later days. Apart from second chances and late papers, these are the digests
+that would have been sent. Nothing is stored and no model is fitted: without one,
 model_store.NotFitted is raised.
 """
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, timedelta
-from itertools import chain, pairwise
+from itertools import pairwise
 
 import numpy as np
 from django.conf import settings
 from django.db.models import Q
 
+from digest import wording
 from digest.choosing import considered, has_news
 from digest.indexing import candidates, index_store
 from digest.indexing.candidates import Window
@@ -30,14 +31,12 @@ from digest.ranking.query import lines, queries
 from digest.ranking.reasons import unknown_words
 from digest.ranking.selection import Choice, choose
 from digest.ranking.stopwords import FILLERS, STOP_WORDS
-from digest.wording import operators
 from subscriptions import schedule
 from subscriptions.models import Subscriber
 
-#: So much of someone's words is looked at. Whoever wants more waits for her letter: pages must
-#: answer at once, whatever is written into them.
-MOST_CHARACTERS, MOST_QUERIES, MOST_TERMS = 6_000, 100, 600
-MAX_NAME = 6  # Words of an author's name.
+#: A page must answer at once, whatever is written into it. Emails use all words.
+MAX_CHARACTERS, MAX_QUERIES, MAX_TERMS = 6_000, 100, 600
+MAX_NAME_WORDS = 6
 NO_NAMES = STOP_WORDS | FILLERS
 
 type IsKnown = Callable[[Sequence[str]], np.ndarray]
@@ -45,9 +44,11 @@ type IsKnown = Callable[[Sequence[str]], np.ndarray]
 
 @dataclass
 class Day:
-    """One day's digest: its picks with their papers, as they would be stored, the best first.
+    """The digest of one day.
 
-    `considered`: how many papers were new to her.
+    Attributes:
+        considered: how many papers were new to the subscriber.
+        picks: with their papers, as they would be stored, in the order of the digest.
     """
 
     day: date
@@ -56,38 +57,55 @@ class Day:
 
 
 @dataclass(frozen=True)
-class Rehearsal:
-    """The days, the latest first. `is_cut`: not all of her words were looked at. `wordless`: her
-    lines by which nothing is looked for. `unheard`: her words that no paper says. `unobeyed`: AND,
-    OR and NOT, where her lines have them. `authors`: what she writes as words, and authors are
-    called. `strangers`: what she calls authors, and none is called.
+class QueryNotes:
+    """How the lines of a profile are read, where the subscriber may not expect it.
+
+    Attributes:
+        is_cut: some lines were left out, see MAX_CHARACTERS.
+        without_terms: lines and topics that contain no term.
+        unknown_words: words that no paper contains.
+        ignored_operators: AND, OR and NOT.
+        author_matches: words that are the name of an author.
+        unknown_authors: words of author names that no author has.
     """
 
-    days: list[Day]
     is_cut: bool = False
-    wordless: Sequence[str] = ()
-    unheard: Sequence[str] = ()
-    unobeyed: Sequence[str] = ()
-    authors: Sequence[str] = ()
-    strangers: Sequence[str] = ()
+    without_terms: Sequence[str] = ()
+    unknown_words: Sequence[str] = ()
+    ignored_operators: Sequence[str] = ()
+    author_matches: Sequence[str] = ()
+    unknown_authors: Sequence[str] = ()
+
+    def context(self) -> dict:
+        """Return the notes as digest/_wordless.html shows them."""
+        return {
+            "is_cut": self.is_cut,
+            "wordless": wording.names(self.without_terms),
+            "unheard": wording.names(self.unknown_words),
+            "unobeyed": self.ignored_operators,
+            "authors": wording.names(self.author_matches),
+            "strangers": wording.names(self.unknown_authors),
+        }
 
 
 @dataclass(frozen=True)
-class Difference:
-    """The papers that she would have got for a change, and those that she would have got without,
-    each with the reason.
+class PreviewResult:
+    """The digests of the days, the latest first."""
 
-    Each once, those of the latest day first.
+    days: list[Day]
+    notes: QueryNotes
+
+
+@dataclass(frozen=True)
+class PreviewDiff:
+    """The papers that a change would add to the digests, and those that it would remove.
+
+    Each paper once, those of the latest day first.
     """
 
     added: list[Pick]
     removed: list[Pick]
-    is_cut: bool = False
-    wordless: Sequence[str] = ()
-    unheard: Sequence[str] = ()
-    unobeyed: Sequence[str] = ()
-    authors: Sequence[str] = ()
-    strangers: Sequence[str] = ()
+    notes: QueryNotes
 
 
 def last_window(now) -> Window:
@@ -95,27 +113,35 @@ def last_window(now) -> Window:
     return candidates.for_pages(schedule.local_day(now, UTC))
 
 
-def rehearse(profile: Profile, now, known: Collection[str] = ()) -> Rehearsal:
-    """Return what the digests would have been for one who had no paper before, but those `known`.
+def rehearse(profile: Profile, now, known: Collection[str] = ()) -> PreviewResult:
+    """Return the digests of someone who has had no paper, except those with `known` ids.
 
-    Asks five queries at most where there is an archive, and eight without.
+    Runs at most five queries with a search index, and eight without.
     """
     profile, is_cut = bounded(profile)
     window = last_window(now)
     ranked = _ranked(profile, window, now, known, is_first=True)
-    papers = Paper.objects.in_bulk({one for day in ranked for one in day.papers})
-    days = [_as_digest(day, papers) for day in reversed(ranked)]
-    return Rehearsal(days, is_cut, *_told(profile, window.model))
+    papers = Paper.objects.in_bulk({paper_id for day in ranked for paper_id in day.papers})
+    days = []
+    for day in reversed(ranked):
+        picks: list[Pick] = []
+        for choice in day.choices:
+            paper, *relatives = map(papers.get, day.papers_of(choice))
+            if paper is not None:  # Else it was deleted meanwhile.
+                pick = _pick(choice, paper, len(picks) + 1)
+                pick.would_fold = [relative for relative in relatives if relative is not None]
+                picks.append(pick)
+        days.append(Day(day.day, day.considered, picks))
+    return PreviewResult(days, notes_on(profile, window.model, is_cut=is_cut))
 
 
 def compare(
     subscriber: Subscriber, changed: Profile, now, *, weekdays: int | None = None
-) -> Difference:
-    """Return by which papers of these days her digests would differ, also where they came on other
-    `weekdays` (as Subscriber.weekdays) than now.
+) -> PreviewDiff:
+    """Return what a changed profile, or other `weekdays`, would change in a subscriber's digests.
 
-    What she had before the first of them is hidden on both sides, and not what she had since: that
-    was chosen for what she has set now.
+    Papers that the subscriber had before the first day are hidden on both sides. Those they had
+    since are not, because they were picked for the current settings.
     """
     window = last_window(now)
     first = window.day - timedelta(days=candidates.BACK)
@@ -127,21 +153,20 @@ def compare(
     profile, is_cut = bounded(profile)
     changed, also_cut = bounded(changed)
     weekdays = weekdays or subscriber.weekdays
-    now_has = _ranked(profile, window, now, had, subscriber.weekdays)
+    today = _ranked(profile, window, now, had, subscriber.weekdays)
     is_same = (changed, weekdays) == (profile, subscriber.weekdays)
-    then_has = now_has if is_same else _ranked(changed, window, now, had, weekdays)
-    added, removed = _beyond(then_has, now_has), _beyond(now_has, then_has)
+    after = today if is_same else _ranked(changed, window, now, had, weekdays)
+    added, removed = _only_in(after, today), _only_in(today, after)
     papers = Paper.objects.in_bulk([*added, *removed])
-    return Difference(
-        [_pick(choice, papers[one]) for one, choice in added.items() if one in papers],
-        [_pick(choice, papers[one]) for one, choice in removed.items() if one in papers],
-        is_cut or also_cut,
-        *_told(changed, window.model),
+    return PreviewDiff(
+        [_pick(choice, papers[pk]) for pk, choice in added.items() if pk in papers],
+        [_pick(choice, papers[pk]) for pk, choice in removed.items() if pk in papers],
+        notes_on(changed, window.model, is_cut=is_cut or also_cut),
     )
 
 
-def _told(profile, model):
-    """Return what is told of their words, as a Rehearsal and a Difference have it."""
+def notes_on(profile: Profile, model, *, is_cut: bool) -> QueryNotes:
+    """Return how the lines of this profile are read."""
     index = index_store.current()
     known = model.documents_.indices if index is None else None
 
@@ -150,92 +175,81 @@ def _told(profile, model):
             return index.has_words(terms)
         return np.isin([word_column(term) for term in terms], known)
 
-    named = authors(profile, index, is_known)
-    lacking = unheard(profile, is_known, named)
-    called = list(dict.fromkeys(named.values()))
-    return wordless(profile), lacking, unobeyed(profile), called, strangers(profile, index)
+    # A topic that the operator made can't be changed by subscribers.
+    follows = [interest.query for interest in profile.follows if interest.is_own_words]
+    mutes = [interest.query for interest in profile.mutes if interest.is_own_words]
+    own_lines = [line for text in follows for line in lines(text)]
+    author_lines = _author_lines(own_lines, index, is_known)
+    interests = (*profile.follows, *profile.mutes)
+    # In a muted line, AND and NOT mean what is done anyway.
+    operators = [word for text in follows for word in wording.operators(text)]
+    operators += [word for text in mutes for word in wording.operators(text) if word == "OR"]
+    words = [
+        word
+        for line in own_lines
+        if line not in author_lines
+        for word in unknown_words(is_known, line)
+    ]
+    return QueryNotes(
+        is_cut=is_cut,
+        without_terms=[
+            interest.name
+            for interest in interests
+            if interest.query.strip() and not queries(interest.query)
+        ],
+        unknown_words=list(dict.fromkeys(words)),
+        ignored_operators=list(dict.fromkeys(operators)),
+        author_matches=list(dict.fromkeys(author_lines.values())),
+        unknown_authors=_unknown_authors(profile, index),
+    )
 
 
-def wordless(profile: Profile) -> list[str]:
-    """Return the names of what has a text without a term: numbers, signs, "of the"."""
-    asked = (*profile.follows, *profile.mutes)
-    return [one.name for one in asked if one.query.strip() and not queries(one.query)]
+def _author_lines(own_lines: Sequence[str], index: Index | None, is_known: IsKnown):
+    """Return the lines that are the name of an author, though they are read as words.
 
-
-def unheard(profile: Profile, is_known: IsKnown, named: Collection[str]) -> list[str]:
-    """Return the words of their own lines that no paper says. Mostly they are misspelt, or in
-    another language than papers.
-
-    Of what is `named` as an author it is told already that words are not the way to find it.
-    """
-    parts = [line for text in _own(profile.follows) for line in lines(text) if line not in named]
-    words = (unknown_words(is_known, line) for line in parts)
-    return list(dict.fromkeys(chain.from_iterable(words)))
-
-
-def unobeyed(profile: Profile) -> list[str]:
-    """Return AND, OR and NOT, where her own lines have them as if they were obeyed.
-
-    Of what she mutes OR alone: there the others mean no other thing than she gets.
-    """
-    said = [word for text in _own(profile.follows) for word in operators(text)]
-    said += [word for text in _own(profile.mutes) for word in operators(text) if word == "OR"]
-    return list(dict.fromkeys(said))
-
-
-def authors(profile: Profile, index: Index | None, is_known: IsKnown) -> dict[str, str]:
-    """Return the names for which they ask as words, though an author is called exactly so, by the
-    lines that have them.
-
-    One word is a name where no paper says it.
+    Returns a dict: line -> name. A single word is a name if no paper contains it.
     """
     if index is None:
         return {}
-    parts = dict.fromkeys(line for text in _own(profile.follows) for line in lines(text))
-    named = {}
-    for part in parts:
-        # As it is, and without words that say nothing: "recent papers by Emmy Noether".
-        rest = [word for word in part.split() if not NO_NAMES.issuperset(name_words(word))]
-        for name in (part, " ".join(rest)):
+    names = {}
+    for line in dict.fromkeys(own_lines):
+        # As it is, and without words such as those of "recent papers by Emmy Noether".
+        rest = [word for word in line.split() if not NO_NAMES.issuperset(name_words(word))]
+        for name in (line, " ".join(rest)):
             size = len(name_words(name))
             is_one_word = size == 1 and unknown_words(is_known, name)
             if (is_one_word and index.has_name(name)) or (
-                1 < size <= MAX_NAME and by_author(index, name)
+                1 < size <= MAX_NAME_WORDS and by_author(index, name)
             ):
-                named.setdefault(part, name)
-    return named
+                names.setdefault(line, name)
+    return names
 
 
-def strangers(profile: Profile, index: Index | None) -> list[str]:
-    """Return the words of names for which they ask that no author has in theirs.
-
-    Mostly they are misspelt, or a title: "Prof." A name of which each word is somebody's is not
-    told.
-    """
+def _unknown_authors(profile: Profile, index: Index | None) -> list[str]:
+    """Return the words of followed author names that no author has: mostly misspelt, or titles."""
     if index is None:
         return []
-    names = [name for one in profile.follows if asked_for(one.name) for name in one.authors]
-    said = dict.fromkeys(word.strip(",.") for name in names for word in name.split())
-    may_be = [word for word in said if word.casefold() not in SUFFIXES]
-    return [word for word in may_be if not index.has_name(word)]
-
-
-def _own(interests):
-    """Return the lines of her own: the words of the house's topics she can't change."""
-    return [one.query for one in interests if one.is_own_words]
+    names = [
+        name
+        for interest in profile.follows
+        if asked_for(interest.name)
+        for name in interest.authors
+    ]
+    words = dict.fromkeys(word.strip(",.") for name in names for word in name.split())
+    return [word for word in words if word.casefold() not in SUFFIXES and not index.has_name(word)]
 
 
 def bounded(profile: Profile) -> tuple[Profile, bool]:
-    """Return the profile with so much of its words as is looked at, and whether any was left."""
-    room = [MOST_CHARACTERS, MOST_QUERIES, MOST_TERMS]
+    """Return the profile with as many lines as pages rank, and whether any was left out."""
+    room = [MAX_CHARACTERS, MAX_QUERIES, MAX_TERMS]
 
     def fits(interest: Interest):
         room[0] -= len(interest.query) + sum(map(len, interest.authors))
-        if min(room) < 0:  # Then it isn't even read.
+        if min(room) < 0:  # Then it isn't even parsed.
             return False
-        asked = queries(interest.query)
-        room[1] -= len(asked) + len(interest.authors)
-        room[2] -= sum(len(query.distinct) for query in asked)
+        parsed = queries(interest.query)
+        room[1] -= len(parsed) + len(interest.authors)
+        room[2] -= sum(len(query.distinct) for query in parsed)
         return min(room) >= 0
 
     mutes = tuple(interest for interest in profile.mutes if fits(interest))
@@ -245,37 +259,38 @@ def bounded(profile: Profile) -> tuple[Profile, bool]:
 
 
 @dataclass(frozen=True)
-class _Ranked:
-    """One day's choices, and the ids of the papers at the positions that they name."""
+class RankedDay:
+    """What is chosen on one day. `ids`: those of the papers at all positions."""
 
     day: date
     ids: Sequence[str]
     considered: int
     choices: list[Choice]
 
-    def named(self, choice):
-        """Return the papers of a choice: its own, and those folded into it."""
-        return [self.ids[place] for place in (choice.paper, *choice.relatives)]
+    def papers_of(self, choice):
+        """Return the ids of the choice's paper, and of those folded into it."""
+        return [self.ids[position] for position in (choice.paper, *choice.relatives)]
 
     @property
     def papers(self):
-        return [one for choice in self.choices for one in self.named(choice)]
+        return [paper_id for choice in self.choices for paper_id in self.papers_of(choice)]
 
 
 def _ranked(
     profile, window, now, had, weekdays=schedule.EVERY_DAY, *, is_first=False
-) -> list[_Ranked]:
-    """Return what is chosen on these days of the week, the earliest first: as a first digest, or as
-    one after that of the day before it.
+) -> list[RankedDay]:
+    """Rank the days of the week that are set, the earliest first.
+
+    The first is ranked as a first digest, or as one that follows that of the day before.
     """
     parameters, shown, ranked = Parameters.of(settings.RANKING), set(had), []
     days = [window.day - timedelta(days=ago) for ago in reversed(range(2 * candidates.BACK + 1))]
-    wanted = [day for day in days if schedule.is_wanted(day, weekdays)]
-    for previous, day in pairwise(wanted):
+    digest_days = [day for day in days if schedule.is_digest_day(day, weekdays)]
+    for previous, day in pairwise(digest_days):
         if day < window.day - timedelta(days=candidates.BACK):
             continue
         start = window.begin(day - timedelta(days=settings.NEW_DAYS))
-        # Tomorrow's papers are new today, not on the days before: nobody had them yet.
+        # Tomorrow's papers are new today, but not on the days before: nobody had them yet.
         stop = window.begin(day + timedelta(days=1)) if day < window.day else len(window.papers)
         since = window.since(now - (window.day - previous))
         if is_first and not ranked:
@@ -288,26 +303,12 @@ def _ranked(
         )
         count = considered(window, since, hidden, stop)
         choices = choices if has_news(choices) else []
-        ranked.append(_Ranked(day, window.papers.ids, count, choices))
+        ranked.append(RankedDay(day, window.papers.ids, count, choices))
         shown.update(ranked[-1].papers)
     return ranked
 
 
-def _as_digest(ranked, papers) -> Day:
-    """Return the day as its digest would be stored. A paper that is gone meanwhile has no place."""
-    day = Day(ranked.day, ranked.considered)
-    for choice in ranked.choices:
-        paper, *relatives = (papers.get(one) for one in ranked.named(choice))
-        if paper is None:
-            continue
-        pick = _pick(choice, paper, len(day.picks) + 1)
-        pick.would_fold = [one for one in relatives if one is not None]
-        day.picks.append(pick)
-    return day
-
-
 def _pick(choice, paper, position=None) -> Pick:
-    """Return a choice as it would be stored."""
     return Pick(
         paper=paper,
         position=position,
@@ -319,10 +320,8 @@ def _pick(choice, paper, position=None) -> Pick:
     )
 
 
-def _beyond(some, others) -> dict[str, Choice]:
-    """Return the choices with a place of their own in some days whose papers the others don't tell
-    of, by these papers.
-    """
-    told = {one for day in others for one in day.papers}
-    leading = {day.ids[one.paper]: one for day in reversed(some) for one in day.choices}
-    return {one: choice for one, choice in leading.items() if one not in told}
+def _only_in(days, other_days) -> dict[str, Choice]:
+    """Return the choices, by paper id, whose papers are not in the other days."""
+    others = {paper_id for day in other_days for paper_id in day.papers}
+    choices = {day.ids[choice.paper]: choice for day in reversed(days) for choice in day.choices}
+    return {paper_id: choice for paper_id, choice in choices.items() if paper_id not in others}

@@ -1,8 +1,7 @@
-"""What the last days' digests would have been with other settings of the ranking.
+"""Compare the last days' digests with those of other ranking parameters.
 
-Each day is ranked twice, as the settings are and as they would be, for readers as they are now and
-with the papers as they are known now. Both sides have their own memory of what was shown, so that
-they differ by the settings alone. Nothing is written.
+Each day is ranked twice, for today's subscribers and papers. Papers that were shown on one day are
+hidden on later days, on each side by itself. Nothing is stored.
 """
 
 from collections import Counter
@@ -35,17 +34,20 @@ class Day:
 
     @property
     def row(self) -> list[int]:
-        """Return its figures as tables have them."""
+        """Return the figures for a table."""
         papers = (self.picks_now, self.picks_then, self.added, self.removed)
-        return [self.digests, self.changed, *(some.total() for some in papers)]
+        return [self.digests, self.changed, *(counter.total() for counter in papers)]
 
 
 @dataclass(frozen=True)
 class Total:
     """How the digests of several days differ.
 
-    `kept`: the share of the picks of now that stay. `had`: the shares of digests with any paper.
-    `papers`: how many different ones.
+    Attributes:
+        kept: the share of the current picks that stay.
+        had_now, had_then: the shares of digests with any paper.
+        papers_now, papers_then: numbers of different papers.
+        added, removed: papers, and how many digests they are added to or removed from.
     """
 
     digests: int
@@ -64,9 +66,9 @@ class Total:
 def replay(
     now: Parameters, then: Parameters, windows: Iterable[Window], subscribers: list[Subscriber]
 ) -> Iterator[Day]:
-    """Yield each day, the earliest first, ranked with the settings of `now` and of `then`.
+    """Yield a comparison of each day, the earliest first, ranked with the parameters of each side.
 
-    Each has the papers that are new to those who had the digest of the day before.
+    New papers are those since the day before.
     """
     profiles = profiles_of(subscribers)
     shown: dict[str, list[set[str]]] = {
@@ -74,14 +76,13 @@ def replay(
     }
     for window in windows:
         picked = {
-            side: _picked(window, profiles, shown[side], parameters)
+            side: _pick(window, profiles, shown[side], parameters)
             for side, parameters in (("now", now), ("then", then))
         }
-        yield _compared(window.day, picked["now"], picked["then"])
+        yield _compare(window.day, picked["now"], picked["then"])
 
 
-def summed(days: list[Day]) -> Total:
-    """Return how all of the days differ together."""
+def total_of(days: list[Day]) -> Total:
 
     def together(name):
         return sum((getattr(day, name) for day in days), Counter())
@@ -104,22 +105,22 @@ def summed(days: list[Day]) -> Total:
 
 
 def titles(papers: Counter[str], limit: int) -> list[tuple[str, int]]:
-    """Return the most frequent of these papers by title, each with how often it is there."""
+    """Return the titles of the most frequent papers, each with its count."""
     most = papers.most_common(limit)
-    found = Paper.objects.in_bulk([paper for paper, _ in most])
-    return [(found[paper].title, count) for paper, count in most if paper in found]
+    rows = Paper.objects.in_bulk([pk for pk, _ in most])
+    return [(rows[pk].title, count) for pk, count in most if pk in rows]
 
 
-def some_readers(limit: int) -> list[Subscriber]:
-    """Return so many of those who want letters at most, evenly spread over all."""
-    subscribers = Subscriber.objects.wanting()
+def sample_subscribers(limit: int) -> list[Subscriber]:
+    """Return at most so many active subscribers, evenly spread over all."""
+    subscribers = Subscriber.objects.subscribed()
     ids = list(subscribers.order_by("pk").values_list("pk", flat=True))
     step = max(1, -(-len(ids) // limit))
     return list(subscribers.filter(pk__in=ids[::step]).order_by("pk"))
 
 
-def _picked(window, profiles, shown, parameters):
-    """Return the papers of each reader's digest, and note them as shown."""
+def _pick(window, profiles, shown, parameters):
+    """Return the papers of each subscriber's digest, and add them to `shown`."""
     seen = [window.places_of(had) for had in shown]
     since = [window.begin(window.day)] * len(profiles)
     chosen = choose(window.model, window.papers, profiles, seen, parameters, since=since)
@@ -132,14 +133,14 @@ def _picked(window, profiles, shown, parameters):
     return picked
 
 
-def _compared(day, now, then):
-    compared = Day(day, digests=len(now))
+def _compare(day, now, then):
+    comparison = Day(day, digests=len(now))
     for papers, others in zip(now, then, strict=True):
-        compared.changed += papers != others
-        compared.had_now += bool(papers)
-        compared.had_then += bool(others)
-        compared.picks_now.update(papers)
-        compared.picks_then.update(others)
-        compared.added.update(set(others) - set(papers))
-        compared.removed.update(set(papers) - set(others))
-    return compared
+        comparison.changed += papers != others
+        comparison.had_now += bool(papers)
+        comparison.had_then += bool(others)
+        comparison.picks_now.update(papers)
+        comparison.picks_then.update(others)
+        comparison.added.update(set(others) - set(papers))
+        comparison.removed.update(set(papers) - set(others))
+    return comparison

@@ -1,29 +1,31 @@
-"""Who may do what in the panel: three roles, which are Django's groups.
+"""Permissions in the admin: three roles, which are Django groups.
 
-`migrate` makes them, and makes them again what they are here, so that a table of a new version is
-in the right ones. What somebody else puts into a group of one of these names, goes. A superuser
-needs no role.
+`migrate` creates the groups and sets their permissions, so that they include new tables. Other
+permissions are removed from these groups. A superuser needs no role.
 """
 
 from django.contrib.auth.models import Group, Permission
 from django.db.models import Q
 
 OPERATOR, CURATOR, VIEWER = "operator", "curator", "viewer"
-ROOMS = ("digest", "subscriptions")
+APPS = ("digest", "subscriptions")
 
-#: What is seen without meeting any reader: counts, papers, and where they come from.
-SEEN = ("figures", "alarm", "paper", "harvest", "coverage", "fittedmodel")
-VIEWED = [f"digest.view_{name}" for name in SEEN]
-#: What a curator has besides.
+#: No personal data: counts, papers, and where they come from.
+VIEWED_MODELS = ("figures", "alarm", "paper", "harvest", "coverage", "fittedmodel")
+VIEWED = [f"digest.view_{name}" for name in VIEWED_MODELS]
+#: What a curator may do besides.
 CURATED = [f"subscriptions.{act}_topic" for act in ("view", "add", "change", "delete")]
-#: What an operator has besides all of both rooms. What he may make of others: admin/operators.py.
-KEPT = [*(f"auth.{act}_user" for act in ("view", "add", "change", "delete")), "admin.view_logentry"]
+#: What an operator may do outside of both apps. See subscriptions/admin/operators.py.
+OPERATED = [
+    *(f"auth.{act}_user" for act in ("view", "add", "change", "delete")),
+    "admin.view_logentry",
+]
 
 
 def keep(**kwargs) -> None:
-    """Make the roles, and their permissions those that are told here."""
+    """Create the groups and set their permissions."""
     roles = {
-        OPERATOR: Q(content_type__app_label__in=ROOMS) | _named(KEPT),
+        OPERATOR: Q(content_type__app_label__in=APPS) | _named(OPERATED),
         CURATOR: _named(VIEWED) | _named(CURATED),
         VIEWER: _named(VIEWED),
     }
@@ -35,6 +37,6 @@ def keep(**kwargs) -> None:
 def _named(permissions) -> Q:
     condition = Q(pk__in=[])
     for permission in permissions:
-        room, codename = permission.split(".")
-        condition |= Q(content_type__app_label=room, codename=codename)
+        app_label, codename = permission.split(".")
+        condition |= Q(content_type__app_label=app_label, codename=codename)
     return condition

@@ -1,7 +1,6 @@
-"""The page of a search: what is found for a text, and what is shown of it.
+"""The search page: find papers, and mark the words by which they were found.
 
-Where there is no index or model that can be used, titles of the newest papers are looked through,
-and the page says so.
+Without an index or model, only titles of the newest papers are searched, and the page says so.
 """
 
 import re
@@ -26,18 +25,18 @@ from digest.summary import sentences
 from digest.wording import operators
 from subscriptions.plaintext import shortened
 
-LONGEST = 300  # Characters of a search that are looked at.
+MAX_LENGTH = 300  # Characters of a query.
 PAGE = 10
-TITLES = 10_000  # Of the newest papers: anyone may ask, and to look through all takes long.
-NAMES = 4  # Authors of a result that are named.
-SNIPPET = 320  # Columns.
+MAX_TITLES = 10_000
+MAX_AUTHORS = 4  # Of a result.
+SNIPPET_COLUMNS = 320
 WORD = re.compile(rf"[^\W_]+(?:{text.HYPHEN}[^\W_]+)*")
 BEYOND_ASCII = re.compile(r"[^\W\x00-\x7f]|[\u2010\u2011]")  # Of words.
 
 
 @dataclass(frozen=True)
 class Result:
-    """A paper that was found: what is shown of it, with the words that it was found by marked."""
+    """A paper that was found, as HTML in which the words of the query are marked."""
 
     paper: Paper
     title: SafeString
@@ -52,22 +51,21 @@ class Results:
     Attributes
     ----------
     count, pages, most : int
-        How many papers there are in all, how many pages can be shown, and of how many papers, where
-        those are fewer.
+        The number of papers, of pages, and of papers on these pages if those are fewer.
     arxiv_id, doi : str
-        Set where nothing else was asked for.
+        Set if the query is nothing else.
     is_plain : bool
-        Only titles of the newest papers were looked through.
+        Only titles of the newest papers were searched.
     is_wordless : bool
-        The text has no term by which papers are found.
+        The query contains no term.
     is_name : bool
-        No paper says it, and some are by an author who is called so.
+        No paper contains the query, but it is the name of an author.
     unheard : sequence of str
-        Its words that no paper says.
+        Words of the query that no paper contains.
     suggestion : str
-        The text as it was probably meant.
+        The query with corrected spelling.
     unobeyed : sequence of str
-        AND, OR and NOT, where it has them as if they were obeyed.
+        AND, OR and NOT, which have no effect.
     """
 
     asked: str
@@ -87,22 +85,23 @@ class Results:
 
 
 def find(asked: str, *, page: int = 1, newest: bool = False) -> Results:
-    """Return what is found for a text. Asks five queries at most where there is an index, and one
-    more for each line that has quotes.
+    """Return the results for a query.
+
+    Runs at most five SQL queries with an index, and one more for each line with quotes.
     """
-    asked = " ".join(asked.split())[:LONGEST]
+    asked = " ".join(asked.split())[:MAX_LENGTH]
     if not asked:
         return Results(asked)
     named = explanations.paper_by_id(asked)
     arxiv_id = explanations.arxiv_id(asked)
     doi = "" if arxiv_id else explanations.doi(asked)
-    if (arxiv_id or doi) and " " not in asked:  # Alone, or an address: there are no words in it.
+    if (arxiv_id or doi) and " " not in asked:
         found = [named] if named else []
         return Results(asked, _shown(found, asked), len(found), arxiv_id=arxiv_id, doi=doi)
     index, model = search.in_use()
     unheard, suggestion, is_name = [], "", False
     if index is None:
-        newest_ids = Paper.objects.order_by("-day").values("pk")[:TITLES]
+        newest_ids = Paper.objects.order_by("-day").values("pk")[:MAX_TITLES]
         found = Paper.objects.filter(pk__in=newest_ids, title__icontains=asked)
         ids = list(found.values_list("pk", flat=True)[: search.RANKED])
         count = len(ids)
@@ -114,9 +113,9 @@ def find(asked: str, *, page: int = 1, newest: bool = False) -> Results:
     if named:
         count += named.pk not in ids
         ids = list(dict.fromkeys([named.pk, *ids]))[: search.RANKED]
-    some = ids[PAGE * (page - 1) : PAGE * page]
-    rows = Paper.objects.order_by().in_bulk(some)
-    found = [rows[one] for one in some if one in rows]
+    page_ids = ids[PAGE * (page - 1) : PAGE * page]
+    rows = Paper.objects.order_by().in_bulk(page_ids)
+    found = [rows[pk] for pk in page_ids if pk in rows]
     return Results(
         asked,
         _shown(found, asked, model),
@@ -142,56 +141,55 @@ def _shown(found, asked, model=None) -> list[Result]:
     terms = frozenset(term for query in wanted for term in query.terms)
     return [
         Result(
-            one,
-            marked(one.title, terms),
-            _byline(one.authors, authors or (asked,)),
-            snippet(one.abstract, terms),
+            paper,
+            marked(paper.title, terms),
+            _byline(paper.authors, authors or (asked,)),
+            snippet(paper.abstract, terms),
         )
-        for one in found
+        for paper in found
     ]
 
 
 def _byline(authors, names):
-    """Return some authors, those who were asked for among them."""
-    said = set(name_words(" ".join(authors)))
-    likely = [name for name in names if not said.isdisjoint(name_words(name))]
-    is_meant = [any(is_called(author, name) for name in likely) for author in authors]
-    if len(authors) > NAMES + 1:
-        places = sorted(sorted(range(len(authors)), key=lambda n: not is_meant[n])[:NAMES])
-    else:
-        places = range(len(authors))
-    named = [
-        f"<mark>{escape(authors[n])}</mark>" if is_meant[n] else escape(authors[n]) for n in places
+    """Return some of the authors, with those of the query first in line."""
+    words = set(name_words(" ".join(authors)))
+    likely = [name for name in names if not words.isdisjoint(name_words(name))]
+    is_match = [any(is_called(author, name) for name in likely) for author in authors]
+    shown = list(range(len(authors)))
+    if len(authors) > MAX_AUTHORS + 1:
+        shown = sorted(sorted(shown, key=lambda n: not is_match[n])[:MAX_AUTHORS])
+    parts = [
+        f"<mark>{escape(authors[n])}</mark>" if is_match[n] else escape(authors[n]) for n in shown
     ]
-    return mark_safe(", ".join(named) + (" …" if len(named) < len(authors) else ""))  # noqa: S308
+    return mark_safe(", ".join(parts) + (" …" if len(parts) < len(authors) else ""))  # noqa: S308
 
 
 def snippet(abstract: str, wanted: frozenset[str]) -> SafeString:
-    """Return the sentences of an abstract from the one on that says the most of what is wanted."""
-    words = _said(abstract, wanted)
+    """Return an abstract from the sentence on that contains the most of the terms."""
+    words = _matches(abstract, wanted)
     starts = [0, *accumulate(map(len, sentences(abstract)))]
-    said: dict[int, set[str]] = {}
+    found: dict[int, set[str]] = {}  # The terms of each sentence.
     for word in words:
-        said.setdefault(bisect(starts, word.start()) - 1, set()).update(_terms(word[0]) & wanted)
-    best = max(said, key=lambda n: (len(said[n]), -n), default=0)
-    shown = shortened(abstract[starts[best] : starts[best] + 2 * SNIPPET], SNIPPET)
+        found.setdefault(bisect(starts, word.start()) - 1, set()).update(_terms(word[0]) & wanted)
+    best = max(found, key=lambda n: (len(found[n]), -n), default=0)
+    shown = shortened(abstract[starts[best] : starts[best] + 2 * SNIPPET_COLUMNS], SNIPPET_COLUMNS)
     return marked(f"… {shown}" if best else shown, wanted)
 
 
-def marked(said: str, wanted: frozenset[str]) -> SafeString:
-    """Return a text as HTML, with the words that have one of the terms marked."""
+def marked(text: str, wanted: frozenset[str]) -> SafeString:
+    """Return a text as HTML in which the words with one of the terms are marked."""
     parts, last = [], 0
-    for word in _said(said, wanted):
-        parts.append(f"{escape(said[last : word.start()])}<mark>{escape(word[0])}</mark>")
+    for word in _matches(text, wanted):
+        parts.append(f"{escape(text[last : word.start()])}<mark>{escape(word[0])}</mark>")
         last = word.end()
-    return mark_safe("".join([*parts, escape(said[last:])]))  # noqa: S308, all of it is escaped
+    return mark_safe("".join([*parts, escape(text[last:])]))  # noqa: S308, all of it is escaped
 
 
-def _said(text, wanted):
-    """Return where the text says one of the terms.
+def _matches(text, wanted):
+    """Return the matches of words with one of the terms.
 
-    A stem begins as its word does, or as a part of it behind a hyphen: so few words need to be
-    stemmed. Behind an accent, it may begin anywhere.
+    A stem begins like its word, or like a part of it after a hyphen, so few words need stemming. In
+    texts with accents, all words are stemmed.
     """
     if text.isascii() or not BEYOND_ASCII.search(text):
         words = map(_whole, _beginnings(wanted).finditer(text))
@@ -201,7 +199,7 @@ def _said(text, wanted):
 
 
 def _whole(word):
-    """Return the whole of a word, of which a part behind a hyphen may have been found."""
+    """Return the match of the whole word, of which only a part after a hyphen may be matched."""
     text, start = word.string, word.start()
     while text[start - 1 : start] == "-" and text[start - 2 : start - 1].isalnum():
         start -= 2
@@ -212,10 +210,9 @@ def _whole(word):
 
 @lru_cache(1_000)
 def _beginnings(wanted: frozenset[str]) -> re.Pattern[str]:
-    """Return what finds words from where they begin, or a part does, as one of the terms.
+    """Return a pattern for words, or parts of words, that begin like one of the terms.
 
-    Some are written with a vowel before it (oedema). The letter is looked for fast; what stands
-    before it is seldom asked.
+    Some are spelt with a vowel before it (oedema). The first letter is matched first, for speed.
     """
     starts = {term[0] for term in wanted if term.isascii()}
     starts |= {"a", "o"} if "e" in starts else set()

@@ -1,7 +1,7 @@
-"""What search engines are told of: the pages for everyone, topics, days and papers.
+"""Sitemaps of the public pages, topics, days and papers.
 
-How many papers each day has is counted once in a while, which goes through all of them. The rest is
-asked of the days that stand on a page.
+The papers of each day are counted every 15 minutes, which reads all of them. Other queries read the
+papers of one page.
 """
 
 from datetime import date, datetime
@@ -19,12 +19,12 @@ from digest.models import Paper
 from subscriptions.models import Topic
 
 PAGES = ("home", "topics", "search", "subscribe", "privacy", "embed")
-LIMIT = 2_000  # Addresses of a page. To write down so many takes a tenth of a second.
-COUNTED = 900  # Seconds until the papers are counted again.
+LIMIT = 2_000  # URLs of a page: a tenth of a second.
+COUNT_SECONDS = 900
 
 
-class Ours(Sitemap):
-    """Addresses as SITE_URL has them, whatever name the site was asked by."""
+class SiteMap(Sitemap):
+    """URLs begin with SITE_URL, whatever the request's host is."""
 
     limit = LIMIT
 
@@ -36,7 +36,7 @@ class Ours(Sitemap):
         return urlsplit(settings.SITE_URL).netloc
 
 
-class Pages(Ours):
+class Pages(SiteMap):
     def items(self):
         return [*PAGES, *(["imprint"] if settings.OPERATOR_NAME else [])]
 
@@ -44,7 +44,7 @@ class Pages(Ours):
         return reverse(name)
 
 
-class Topics(Ours):
+class Topics(SiteMap):
     def items(self):
         return Topic.objects.offered().order_by("pk").values_list("slug", flat=True)
 
@@ -53,14 +53,14 @@ class Topics(Ours):
 
 
 class Day(NamedTuple):
-    """A day with papers: how many, and when the last of them changed."""
+    """A day with papers: their number, and when the last of them changed."""
 
     day: date
     count: int
     changed_at: datetime
 
 
-class Days(Ours):
+class Days(SiteMap):
     def items(self):
         return _days()
 
@@ -77,7 +77,7 @@ class Days(Ours):
 class Papers(Days):
     @property
     def paginator(self):
-        return PartByPart(_parts(_days()), per_page=1)
+        return PartPaginator(_parts(_days()), per_page=1)
 
     def location(self, item):
         return item.get_absolute_url()
@@ -87,28 +87,26 @@ class Papers(Days):
 
 
 class Part(NamedTuple):
-    """The papers of a page: those of some days from the `start`th on, LIMIT of them."""
+    """The papers of a page: LIMIT papers of some days, from the `start`th on."""
 
     first: date
     last: date
     start: int
 
     def papers(self):
-        """Return them, the newest first."""
         papers = Paper.objects.filter(day__range=(self.first, self.last)).order_by("-day", "pk")
         return papers.only("pk", "changed_at")[self.start : self.start + LIMIT]
 
 
-class PartByPart(Paginator):
-    """Pages of papers, each of one part, which is read as it is asked for."""
+class PartPaginator(Paginator):
+    """One part on each page, read when the page is requested."""
 
     def _get_page(self, parts, *args):
         return super()._get_page(parts[0].papers() if parts else [], *args)
 
 
 def _days() -> list[Day]:
-    """Return the days, the newest first, as they were counted last in this process."""
-    return caches["pages"].get_or_set("days-of-papers", _counted, COUNTED)
+    return caches["pages"].get_or_set("days-of-papers", _counted, COUNT_SECONDS)
 
 
 def _counted():
@@ -118,16 +116,16 @@ def _counted():
 
 
 def _parts(days: list[Day]) -> list[Part]:
-    """Return the parts of all papers: whole days as far as they have room, long ones in pieces."""
+    """Return the parts of all papers: whole days while they fit, long ones in pieces."""
     parts: list[Part] = []
-    room = 0
+    free = 0
     for day in days:
-        if day.count <= room:
+        if day.count <= free:
             parts[-1] = parts[-1]._replace(first=day.day)
-            room -= day.count
+            free -= day.count
         else:
             parts += [Part(day.day, day.day, start) for start in range(0, day.count, LIMIT)]
-            room = max(0, LIMIT - day.count)
+            free = max(0, LIMIT - day.count)
     return parts
 
 

@@ -1,92 +1,98 @@
-"""What keeps two digests of a reader apart, whatever came late or was changed.
+"""Keep two digests of a subscriber apart, whatever came late or was changed.
 
-One that has not left when the next is due makes way for it, and its papers are ranked anew; after
-one that left late, the next is put off until they are APART.
+A digest that was not sent when the next one is due is cancelled, and its papers are ranked anew.
+After one that was sent late, the next is delayed until they are schedule.MIN_GAP.
 """
 
 from collections import defaultdict
-from datetime import timedelta
+from collections.abc import Collection
+from datetime import date, timedelta
 
 from django.db import transaction
 from django.db.models import Q
 
-from digest.due import Due, due_of, save_moments, still_due
-from subscriptions import rhythm
-from subscriptions.models import Letter, Subscriber
+from digest.bulk import among
+from digest.due import Due, lock_unchanged, set_next_due
+from subscriptions import schedule
+from subscriptions.models import Letter
 from subscriptions.post import ledger
 
-RECENT = timedelta(days=3)  # Older digests are no longer on their way to anybody.
+RECENT = timedelta(days=3)  # No older digest is still being sent.
 CHUNK = 500
 
 State = Letter.State
 
 
-def rested(subscribers: list[Subscriber], now) -> list[Subscriber]:
-    """Return those whose last digest is long enough ago.
+def due_after_gap(dues: list[Due], now) -> list[Due]:
+    """Return those whose last digest was sent long enough ago.
 
-    The others are put off, or left to the next pass while it is about to leave.
+    The others are delayed, or left to the next pass while their last digest may be sent.
     """
-    near = _near(subscribers, now)
-    gone = _make_way([letter for letters in near.values() for letter in letters], now)
-    may_have_it, put_off = [], []
-    for subscriber in subscribers:
-        letters = [letter for letter in near.get(subscriber.pk, []) if letter.pk not in gone]
+    recent = _recent_letters(dues, now)
+    cancelled = _supersede([one for letters in recent.values() for one in letters], now)
+    ready, delayed = [], {}
+    for due in dues:
+        subscriber = due.subscriber
+        letters = [one for one in recent.get(subscriber.pk, ()) if one.pk not in cancelled]
         if any(letter.state in Letter.NOT_LEFT for letter in letters):
             continue
-        ends = (end for letter in letters if (end := ends_rest(letter, subscriber)) is not None)
-        moment = max(ends, default=now)
-        (may_have_it if moment <= now else put_off).append((subscriber, moment))
-    if put_off:
-        moments = {subscriber.pk: moment for subscriber, moment in put_off}
+        ends = (gap_ends_at(letter, subscriber) for letter in letters)
+        moment = max(filter(None, ends), default=now)
+        if moment <= now:
+            ready.append(due)
+        else:
+            delayed[subscriber] = moment
+    if delayed:
         with transaction.atomic():
-            dues = still_due([Due(subscriber, None, []) for subscriber, _ in put_off])
-            for due in dues:
-                due.subscriber.is_due_at(moments[due.subscriber.pk])
-            save_moments(dues)
-    return [subscriber for subscriber, _ in may_have_it]
+            unchanged = lock_unchanged(delayed)
+            for subscriber, moment in delayed.items():
+                subscriber.schedule_at(moment)
+            set_next_due({one.pk: one.next_due_at for one in delayed if one.pk in unchanged})
+    return ready
 
 
-def close_older(now) -> None:
-    """End what still waits of days before the recent ones, as after a week without sending: its
-    papers are for the digests that are planned next.
-    """
+def expire_old(now) -> None:
+    """End unsent digests of days before the recent ones, as after a week without sending."""
     older = Letter.objects.open().filter(day__lte=now.date() - RECENT, state__in=Letter.NOT_LEFT)
     seen = 0
     while letters := list(older.filter(pk__gt=seen).order_by("pk")[:CHUNK]):
         seen = letters[-1].pk
-        _make_way(letters, now, "its day ended first")
+        _supersede(letters, now, "its day ended first")
 
 
-def _near(subscribers, now) -> dict[int, list[Letter]]:
-    """Return the digests of the last days, of those who are due for a day that they lack.
+def _recent_letters(dues, now):
+    """Return the digests that may be too near to those which are due, by the subscriber's id.
 
-    Who has that day was planned by another since she was read: nothing of hers is called off.
+    None of subscribers whose day another planner has written since they were read: nothing of
+    theirs is cancelled.
     """
-    days = {one.pk: due_of(one, now).day for one in subscribers}
-    found = Letter.objects.filter(subscriber__in=subscribers, day__gt=now.date() - RECENT)
+    days = {due.subscriber.pk: due.day for due in dues if due.day is not None}
+    # Looked up by subscriber and day, then few are left: the cost doesn't grow with a history.
+    is_near = Q(state__in=Letter.NOT_LEFT) | Q(left_at__gt=now - schedule.MIN_GAP)
+    found = Letter.objects.filter(among("subscriber", days), day__gt=now.date() - RECENT)
     letters = defaultdict(list)
-    for letter in found:
+    for letter in found.filter(is_near | Q(day__in={*days.values()})).order_by():
         letters[letter.subscriber_id].append(letter)
     return {
-        pk: hers
-        for pk, hers in letters.items()
-        if days[pk] is not None and all(letter.day != days[pk] for letter in hers)
+        pk: theirs
+        for pk, theirs in letters.items()
+        if all(letter.day != days[pk] for letter in theirs)
     }
 
 
-def ends_rest(letter: Letter, subscriber: Subscriber):
-    """Return when the next digest isn't too near to this one any more, if this may have arrived."""
+def gap_ends_at(letter: Letter, subscriber):
+    """Return when the next digest may be sent after this one, or None if it surely never left."""
     surely_not = letter.state in (State.SKIPPED, State.MISSED) and not letter.repeats
     if surely_not or letter.left_at is None:
         return None
-    return letter.left_at + rhythm.apart(letter, subscriber)
+    return letter.left_at + subscriber.min_gap_after(letter)
 
 
-def _make_way(letters, now, reason="the next day's was due") -> set[int]:
-    """End those that have not left, their papers given back. Return which were ended.
+def _supersede(letters, now, reason="the next day's was due") -> set[int]:
+    """Cancel unsent digests and release their papers. Return the ids of those cancelled.
 
-    What somebody is at in this moment stays, and what goes out again after a silence: it may have
-    arrived.
+    Letters that a worker holds stay, and those that are sent again after an unknown outcome, which
+    may have arrived.
     """
     waiting = [one.pk for one in letters if one.state in Letter.NOT_LEFT and not one.repeats]
     if not waiting:
@@ -100,14 +106,27 @@ def _make_way(letters, now, reason="the next day's was due") -> set[int]:
     return {letter.pk for letter in ended}
 
 
-def still_rested(dues: list[Due], now) -> list[Due]:
-    """Return those to whom no other day's digest may leave any more, or has left since they were
-    looked at: one that was planned anew meanwhile, or left so long ago that they are rested, and
-    may go out again. The next pass sees to theirs.
+def lock_days(dues: Collection[Due], now) -> list[tuple[Due, list[date]]]:
+    """Lock the subscribers that may be planned, and return the days that each still lacks.
+
+    Left to the next pass is who has changed since they were read, or to whom another day's digest
+    may be sent or has been sent meanwhile.
     """
-    days = {due.subscriber.pk: due.day for due in dues}
-    near = Letter.objects.filter(subscriber__in=days, day__gt=now.date() - RECENT)
-    may_leave = Q(state__in=Letter.OPEN, closes_at__gt=now)
-    others = near.filter(may_leave | Q(left_at__gte=now)).values_list("subscriber_id", "day")
-    waiting = {pk for pk, day in others if day != days[pk]}
-    return [due for due in dues if due.day is None or due.subscriber.pk not in waiting]
+    unchanged = lock_unchanged([due.subscriber for due in dues])
+    dues = {due.subscriber.pk: due for due in dues if due.subscriber.pk in unchanged}
+    days = {day for due in dues.values() for day in due.days}
+    may_leave = Q(state__in=Letter.OPEN, closes_at__gt=now) | Q(left_at__gte=now)
+    # In a statement of its own, which sees what was committed before the rows were locked.
+    first = min({*days, now.date() - RECENT})
+    letters = Letter.objects.filter(among("subscriber", unchanged), day__gte=first).order_by()
+    written, waiting = set(), set()
+    rows = letters.filter(may_leave | Q(day__in=days)).annotate(is_on_its_way=may_leave)
+    for pk, day, is_on_its_way in rows.values_list("subscriber_id", "day", "is_on_its_way"):
+        written.add((pk, day))
+        if is_on_its_way and dues[pk].day not in (day, None):
+            waiting.add(pk)
+    return [
+        (due, [day for day in due.days if (pk, day) not in written])
+        for pk, due in dues.items()
+        if pk not in waiting
+    ]

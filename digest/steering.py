@@ -1,4 +1,4 @@
-"""How a reader steers her digest: what she says of papers, and what was learned from it."""
+"""A subscriber's feedback on papers, and what is learned from it."""
 
 from contextlib import contextmanager
 
@@ -8,16 +8,16 @@ from django.db.models import F
 from digest.models import Feedback, LibraryPaper, Paper, ReaderModel
 from subscriptions.models import Subscriber
 
-BATCH = 200  # So many readers are learned of at once.
-REMEMBERED = 300  # So many of the latest papers of a reader are learned from.
-SHOWN = 30  # So many words are shown,
-AGAINST = 8  # and among them so many at most that count against a paper.
+BATCH = 200  # Subscribers whose models are fitted together.
+MAX_LEARNED = 300  # The latest papers of a subscriber that are learned from.
+MAX_WORDS = 30  # Learned words on a page.
+MIN_NEGATIVE_WORDS = 8  # Of these, reserved for words with a negative weight.
 
 
-def say(subscriber, paper, value: str, now) -> None:
-    """Write down what she says of a paper; "clear" takes it back. Said twice is said once.
+def record(subscriber, paper, value: str, now) -> None:
+    """Store the feedback on a paper; "clear" deletes it. The same feedback twice changes nothing.
 
-    Raises Subscriber.DoesNotExist where she was erased meanwhile.
+    Raises Subscriber.DoesNotExist if the subscriber was erased meanwhile.
     """
     with transaction.atomic():
         subscriber.locked()
@@ -31,39 +31,38 @@ def say(subscriber, paper, value: str, now) -> None:
                     subscriber=subscriber, paper=paper, defaults={"value": value, "at": now}
                 )
         if changed:
-            ask_to_learn(subscriber)
+            request_learning(subscriber)
 
 
-def said(subscriber, paper) -> str:
-    """Return what she has said of a paper, or nothing."""
-    found = Feedback.objects.filter(subscriber=subscriber, paper=paper)
-    return found.values_list("value", flat=True).first() or ""
+def value_of(subscriber, paper) -> str:
+    """Return the value of the feedback on a paper, or an empty string."""
+    feedback = Feedback.objects.filter(subscriber=subscriber, paper=paper)
+    return feedback.values_list("value", flat=True).first() or ""
 
 
 def saved(subscriber):
-    """Return what she saved, the latest first: her words, each with its paper."""
-    words = Feedback.objects.filter(subscriber=subscriber, value=Feedback.Value.SAVE)
-    return words.select_related("paper").order_by("-at", "-pk")
+    """Return the feedback by which papers were saved, with the papers, the latest first."""
+    feedback = Feedback.objects.filter(subscriber=subscriber, value=Feedback.Value.SAVE)
+    return feedback.select_related("paper").order_by("-at", "-pk")
 
 
-def known_to(subscriber) -> set[str]:
-    """Return the ids of the papers of which she said something, and of those in her library."""
-    spoken_of = subscriber.feedback.values_list("paper_id", flat=True)
-    return {*spoken_of, *subscriber.library.values_list("identity", flat=True)}
+def known_paper_ids(subscriber) -> set[str]:
+    """Return the ids of the papers with feedback, and of those in the library."""
+    with_feedback = subscriber.feedback.values_list("paper_id", flat=True)
+    return {*with_feedback, *subscriber.library.values_list("identity", flat=True)}
 
 
-def ask_to_learn(subscriber) -> None:
-    """Have her model fitted anew soon, or as soon as she wants one."""
+def request_learning(subscriber) -> None:
+    """Mark the preference model as outdated."""
     ReaderModel.objects.update_or_create(
         subscriber=subscriber, defaults={"said": F("said") + 1}, create_defaults={"said": 1}
     )
 
 
 def set_learning(subscriber, wanted: bool) -> None:
-    """Learn from what she says, or forget what was learned and learn no more.
+    """Switch learning from feedback on or off. Either deletes what was learned.
 
-    What she said stays hers: saved papers are saved, words that she took out are out, and from both
-    it is learned again if she wishes.
+    The feedback and the removed words stay, and count again when learning is switched on.
     """
     if subscriber.learns == wanted:
         return
@@ -71,7 +70,7 @@ def set_learning(subscriber, wanted: bool) -> None:
         Subscriber.objects.filter(pk=subscriber.pk).update(learns=wanted)
         subscriber.learns = wanted
         ReaderModel.objects.filter(subscriber=subscriber).update(
-            # Switched on, all is learned anew; a fit that is under way stores nothing.
+            # A fit that is under way stores nothing, since `said` differs.
             said=F("said") + 1,
             terms=[],
             words=[],
@@ -84,54 +83,48 @@ def set_learning(subscriber, wanted: bool) -> None:
 
 
 def learned_words(subscriber) -> list[dict]:
-    """Return what was learned, in the order to tell it: each word with one of its terms, and its
-    weight.
-    """
+    """Return the learned words to show, in order, each with one of its terms and a weight."""
     row = ReaderModel.objects.filter(subscriber=subscriber).first()
     if row is None:
         return []
-    said = {}  # Several terms that are written as one, as "voice conversion", are told once.
+    by_word = {}  # Several terms may have one word, such as "voice conversion".
     for term, word, weight in zip(row.terms, row.words, row.weights, strict=True):
-        said.setdefault(word, {"term": term, "word": word, "weight": weight})
-    words = list(said.values())
-    # Those against weigh less: among all, she would not see that "less" was heard.
-    hers = [word for word in words if word["weight"] >= 0]
-    against = [word for word in words if word["weight"] < 0][: max(AGAINST, SHOWN - len(hers))]
-    return hers[: SHOWN - len(against)] + against
+        by_word.setdefault(word, {"term": term, "word": word, "weight": weight})
+    positive = [word for word in by_word.values() if word["weight"] >= 0]
+    negative = [word for word in by_word.values() if word["weight"] < 0]
+    # Negative words weigh less: without reserved places, "less" would seem to have no effect.
+    negative = negative[: max(MIN_NEGATIVE_WORDS, MAX_WORDS - len(positive))]
+    return positive[: MAX_WORDS - len(negative)] + negative
 
 
 def removed_words(subscriber) -> list[dict]:
-    """Return what she took out: each with its term and word."""
+    """Return the words that the subscriber removed, each with one of its terms."""
     row = ReaderModel.objects.filter(subscriber=subscriber).first()
-    removed = row.removed if row else {}
-    return [
-        {"term": term, "word": word} for word, term in {w: t for t, w in removed.items()}.items()
-    ]
+    terms = {word: term for term, word in row.removed.items()} if row else {}
+    return [{"term": term, "word": word} for word, term in terms.items()]
 
 
 def remove_word(subscriber, term: str) -> None:
-    """Take a term, and those that are written as one with it, out of what was learned, at once and
-    for good. Another one changes nothing.
-    """
+    """Remove a learned term, with all terms of the same word, for good. Ignores other terms."""
     with _locked(subscriber) as row:
         if row is None or term not in row.terms:
             return
         word = row.words[row.terms.index(term)]
         rows = list(zip(row.terms, row.words, row.weights, strict=True))
-        row.removed |= {one: said for one, said, _ in rows if said == word}
-        kept = [one for one in rows if one[1] != word]
-        row.terms, row.words, row.weights = ([one[n] for one in kept] for n in range(3))
+        row.removed |= {term: word for term, row_word, _ in rows if row_word == word}
+        kept = [columns for columns in rows if columns[1] != word]
+        row.terms, row.words, row.weights = ([columns[n] for columns in kept] for n in range(3))
         row.said += 1
         row.save()
 
 
 def restore_word(subscriber, term: str) -> None:
-    """Let a term be learned again that was taken out. Another one changes nothing."""
+    """Allow a removed term, with all terms of the same word, to be learned. Ignores other terms."""
     with _locked(subscriber) as row:
         if row is None or term not in row.removed:
             return
         word = row.removed[term]
-        row.removed = {one: said for one, said in row.removed.items() if said != word}
+        row.removed = {key: value for key, value in row.removed.items() if value != word}
         row.said += 1
         row.save()
 
@@ -143,9 +136,9 @@ def _locked(subscriber):
 
 
 def learn(now) -> int:
-    """Fit the models of readers who said something, or whose model is old. Return how many.
+    """Fit the outdated preference models. Return how many.
 
-    One that was asked for again meanwhile stays outdated, and is fitted in the next pass.
+    A model with new feedback meanwhile stays outdated, and is fitted in the next run.
     """
     count = 0
     while rows := list(ReaderModel.objects.outdated(now).order_by("pk")[:BATCH]):
@@ -157,25 +150,27 @@ def learn(now) -> int:
 
 
 def _fit(rows, now):
-    from digest.indexing import model_store  # The model and numpy, which only workers pay.
+    from digest.indexing import model_store  # The model and numpy, which only workers import.
     from digest.ranking import relevance_feedback
 
     model = model_store.current(now)
-    spoken = _feedback([row.subscriber_id for row in rows])
-    papers = Paper.objects.filter(pk__in={paper for said in spoken.values() for paper, _ in said})
-    told = papers.values_list("pk", "title", "abstract")
-    texts = {pk: model_store.document(title, abstract) for pk, title, abstract in told}
+    feedback = _latest_feedback([row.subscriber_id for row in rows])
+    ids = {paper for values in feedback.values() for paper, _ in values}
+    papers = Paper.objects.filter(pk__in=ids).values_list("pk", "title", "abstract")
+    texts = {pk: model_store.document(title, abstract) for pk, title, abstract in papers}
     fitted = 0
     for row in rows:
-        said = spoken.get(row.subscriber_id, [])
-        said = [(texts[paper], value) for paper, value in said if paper in texts]
-        disliked = [text for text, value in said if value == Feedback.Value.LESS]
-        liked = [text for text, value in said if value != Feedback.Value.LESS]
-        # All readers' at once would be very many.
-        known = LibraryPaper.objects.filter(subscriber=row.subscriber_id)
-        library = [model_store.document(*said) for said in known.values_list("title", "abstract")]
+        values = feedback.get(row.subscriber_id, [])
+        values = [(texts[paper], value) for paper, value in values if paper in texts]
+        disliked = [text for text, value in values if value == Feedback.Value.LESS]
+        liked = [text for text, value in values if value != Feedback.Value.LESS]
+        # One library at a time, to bound memory.
+        papers = LibraryPaper.objects.filter(subscriber=row.subscriber_id)
+        library = [
+            model_store.document(*columns) for columns in papers.values_list("title", "abstract")
+        ]
         learned = relevance_feedback.learn(model, liked, disliked, list(row.removed), library)
-        # Not where she said more since the rows were read: that is outdated still.
+        # Not if there is more feedback since the rows were read.
         fitted += ReaderModel.objects.filter(pk=row.pk, said=row.said).update(
             learned=row.said,
             fitted_at=now,
@@ -188,12 +183,12 @@ def _fit(rows, now):
     return fitted
 
 
-def _feedback(subscriber_ids):
-    """Return what each said lately: subscriber -> [(paper, value)]."""
-    spoken: dict[int, list] = {}
+def _latest_feedback(subscriber_ids):
+    """Return the latest feedback: subscriber -> [(paper, value)]."""
+    feedback: dict[int, list] = {}
     rows = Feedback.objects.filter(subscriber__in=subscriber_ids).order_by("-at", "-pk")
     for subscriber_id, paper, value in rows.values_list("subscriber_id", "paper_id", "value"):
-        said = spoken.setdefault(subscriber_id, [])
-        if len(said) < REMEMBERED:
-            said.append((paper, value))
-    return spoken
+        values = feedback.setdefault(subscriber_id, [])
+        if len(values) < MAX_LEARNED:
+            values.append((paper, value))
+    return feedback

@@ -1,8 +1,7 @@
-"""Records become papers: inserted, or updated where something is new. The same record twice
-changes nothing, in whatever order they come.
+"""Store records as papers: insert new ones, and update known ones.
 
-Beside the papers, two things are written down: how popular each was on the day (Observation), and
-what happened to one that we knew already (PaperEvent).
+The same record twice changes nothing, and the order of records does not matter. Stores as well how
+popular each paper was on the day (Observation), and what happened to a known one (PaperEvent).
 """
 
 from collections.abc import Iterable
@@ -31,7 +30,7 @@ Kind = PaperEvent.Kind
 
 @dataclass
 class Tally:
-    """How many papers were new, changed, or known just so. Many records may tell of one paper."""
+    """How many papers were new, changed, or unchanged. Several records may be of one paper."""
 
     new: int = 0
     changed: int = 0
@@ -51,25 +50,24 @@ def store(
     shift: timedelta | None = None,
     is_sample: bool = False,
 ) -> Tally:
-    """Store the records and return the tally, which is kept up batch by batch.
+    """Store the records. Return the tally, which is updated batch by batch.
 
-    Counts are as of now where a `source` tells of them, and of some day or other without. With
-    `shift`, days are moved by it and replace what was known; without, a paper keeps the
-    earliest day on which it was announced.
+    Popularity counts are those of today if there is a `source`, else of an unknown day. With
+    `shift`, days are moved by it and replace known ones; without, a paper keeps the earliest day.
     """
     tally = tally or Tally()
     for batch in batched(records, BATCH):
         try:
             _store_batch(batch, tally, now, source, shift, is_sample)
-        except IntegrityError:  # Another import stored one of the new first: now it is known.
+        except IntegrityError:  # Another process stored one of the new papers first.
             _store_batch(batch, tally, now, source, shift, is_sample)
     return tally
 
 
 @transaction.atomic
 def _store_batch(batch, tally, now, source, shift, is_sample):
-    # Locked, since whatever another import writes meanwhile would be lost. In one order, so that no
-    # two wait for each other; in this mode, so that no digest that picks the papers waits for us.
+    # Locked, because another import's changes would be lost. Ordered, to avoid deadlocks. Without
+    # the key, because foreign keys of new picks need not wait then.
     papers = Paper.objects.select_for_update(no_key=True).order_by("pk")
     known = papers.in_bulk(sorted({record.id for record in batch}))
     before = {paper.pk: _values(paper) for paper in known.values()}
@@ -118,21 +116,20 @@ def _paper(record, now, shift, is_sample):
 
 
 def _update(paper, record, source, shift, is_sample):
-    """Take over what the record knows."""
     if is_sample and not paper.is_sample:
-        return  # A sample never covers a paper that really came in.
+        return  # A sample never replaces a real paper.
     if not _is_outdated(record, paper):
-        told = {name: value for name in FACTS if (value := getattr(record, name))}
+        values = {name: value for name in FACTS if (value := getattr(record, name))}
         if paper.journal_ref and paper.doi and not record.journal_ref:
-            told.pop("doi", None)  # The paper has its journal's.
-        for name, value in told.items():
+            values.pop("doi", None)  # The paper has its journal's.
+        for name, value in values.items():
             setattr(paper, name, value)
-        if _is_newer(record, paper):  # A withdrawn paper may come back as a new version.
+        if _is_newer(record, paper):  # A new version ends a withdrawal.
             paper.is_withdrawn = False
         paper.version = record.version or paper.version
         paper.is_withdrawn = record.is_withdrawn or paper.is_withdrawn
     if record.upvotes is not None:
-        # A file may tell of many days in any order; a source tells of now.
+        # A file may contain counts of any day.
         paper.upvotes = record.upvotes if source else max(record.upvotes, paper.upvotes or 0)
     day, is_estimate = _day(record, shift)
     replaces = shift is not None or paper.is_sample != is_sample
@@ -142,17 +139,15 @@ def _update(paper, record, source, shift, is_sample):
 
 
 def _is_outdated(record, paper):
-    """Whether the record tells of an earlier version than we know."""
     return bool(record.version and paper.version and record.version < paper.version)
 
 
 def _is_newer(record, paper):
-    """Whether the record tells of a later version than we know."""
     return bool(record.version and paper.version and record.version > paper.version)
 
 
 def _events(paper, record, now):
-    """Yield what the record tells that has happened to a paper since we knew it."""
+    """Yield what happened to a paper since it was stored."""
     if paper.is_sample or _is_outdated(record, paper):
         return
     happened = []
@@ -169,8 +164,8 @@ def _events(paper, record, now):
 
 
 def _observe(batch, source, now):
-    """Write down the counts of the day. The last of a day stands for it."""
-    observed = {
+    """Store the counts of the day. The last of a day replace earlier ones."""
+    observations = {
         record.id: Observation(
             paper_id=record.id,
             source=source,
@@ -181,7 +176,7 @@ def _observe(batch, source, now):
         if any(getattr(record, name) is not None for name in COUNTS)
     }
     Observation.objects.bulk_create(
-        observed.values(),
+        observations.values(),
         update_conflicts=True,
         unique_fields=["paper", "source", "day"],
         update_fields=COUNTS,
@@ -189,10 +184,10 @@ def _observe(batch, source, now):
 
 
 def _first_seen(record, today: date):
-    """Return the day of a paper that nobody dated: today, unless it was announced before.
+    """Return the day of a paper without a date: today, unless it was announced before.
 
-    Of a replacement or a cross-list only the month is known, from its number: its first day counts,
-    so that a revision doesn't look new.
+    Of a replacement or a cross-list only the month is known, from the id: the first day of it, so
+    that a revision doesn't look new.
     """
     if record.announced_as in ("", "new"):
         return today
@@ -200,7 +195,7 @@ def _first_seen(record, today: date):
 
 
 def _knows_better(is_estimate, day, paper):
-    """An announcement beats an estimate; of two alike, the earlier day counts."""
+    """Return whether a day is better: an announcement before an estimate, then the earlier one."""
     if is_estimate != paper.day_is_estimate:
         return paper.day_is_estimate
     return day < paper.day

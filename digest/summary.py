@@ -66,10 +66,10 @@ OPEN = re.compile(
 )
 
 
-def sentences(said: str) -> list[str]:
+def sentences(text: str) -> list[str]:
     """Return the sentences of a text, each with the space behind it."""
-    ends = [found.end() for found in SENTENCE_END.finditer(said)]
-    return [said[start:end] for start, end in pairwise([0, *ends, len(said)])]
+    ends = [found.end() for found in SENTENCE_END.finditer(text)]
+    return [text[start:end] for start, end in pairwise([0, *ends, len(text)])]
 
 
 def summary(title: str, abstract: str, interest: Iterable[str] = ()) -> str:

@@ -1,8 +1,7 @@
-"""What each day was like, in counts that stay when the rows they were made of are thrown away.
+"""Daily counts that stay when the counted rows are deleted.
 
-A tally is one row for a day (UTC) and a measure. A run counts the days that may have changed since
-they were counted, and those that nobody has counted, so it may be run at any time, by anyone, and
-fills what a still beat has left out. Nothing in a tally leads to a reader.
+One row for each day (UTC) and measure. A run counts the days that may have changed since they were
+counted, and those that were never counted. The counts contain no personal data.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,18 +16,20 @@ from digest.models import Coverage, Feedback, Harvest, Tally
 from subscriptions.models import Consent, Letter, LetterFact, Subscriber
 from subscriptions.post import retention
 
-YEAR = timedelta(days=366)  # So far back days are counted that nobody has counted yet.
-DAYS_A_RUN = 40  # So many of them at most, so that no run is a long one: the next goes on.
-AGAIN = timedelta(hours=1)  # So often a past day is counted again, until it has settled.
+MAX_BACK = timedelta(days=366)
+MAX_DAYS_PER_RUN = 40  # The next run goes on.
+RECOUNT_AFTER = timedelta(hours=1)  # Until the day has settled.
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 
 
 @dataclass(frozen=True)
 class Measure:
-    """What is counted of a day, from one moment to another.
+    """Something that is counted for each day.
 
-    Its counts `settle` so long after the day, and may change until then. The rows that they are
-    made of are kept for `kept` where that is a setting: older days can't be counted any more.
+    Attributes:
+        count: returns the counts from one moment to another.
+        settles: how long after the day the counts may change.
+        kept: the setting that says how long the counted rows are kept.
     """
 
     name: str
@@ -37,51 +38,54 @@ class Measure:
     kept: str = ""
 
     def is_countable(self, day: date, now: datetime) -> bool:
-        """Return whether all rows of this day are still there."""
+        """Return whether no row of this day was deleted yet."""
         return not self.kept or begin_of(day) > now - getattr(settings, self.kept)
 
     def is_due(self, day: date, counted_at: datetime | None, now: datetime) -> bool:
-        """Return whether the day is to be counted, that was counted at this moment, or never."""
+        """Return whether a day that was counted at this time, or never, is to be counted."""
         end = begin_of(day) + DAY
         if counted_at is None or now < end:
             return True
-        return counted_at < end + self.settles and counted_at <= now - AGAIN
+        return counted_at < end + self.settles and counted_at <= now - RECOUNT_AFTER
 
 
 def begin_of(day: date) -> datetime:
-    """Return the moment when a day begins."""
     return datetime.combine(day, time.min, UTC)
 
 
 def count(now: datetime) -> int:
-    """Count what is due, the newest days first. Return how many days that were."""
-    tallies = Tally.objects.filter(day__gt=now.date() - YEAR)
-    known = {(one.day, one.measure): one.counted_at for one in tallies.defer("counts")}
+    """Count the days that are due, the newest first. Return their number."""
+    tallies = Tally.objects.filter(day__gt=now.date() - MAX_BACK)
+    known = {(tally.day, tally.measure): tally.counted_at for tally in tallies.defer("counts")}
     days = 0
     for day in _days(now):
-        due = [one for one in MEASURES if one.is_due(day, known.get((day, one.name)), now)]
-        due = [one for one in due if one.is_countable(day, now)]
+        due = [
+            measure
+            for measure in MEASURES
+            if measure.is_due(day, known.get((day, measure.name)), now)
+            and measure.is_countable(day, now)
+        ]
         for measure in due:
             counts = measure.count(begin_of(day), begin_of(day) + DAY)
             Tally.objects.update_or_create(
                 day=day, measure=measure.name, defaults={"counts": counts, "counted_at": now}
             )
         days += bool(due)
-        if days == DAYS_A_RUN:
+        if days == MAX_DAYS_PER_RUN:
             break
     return days
 
 
 def _days(now) -> Iterator[date]:
-    """Yield the days of the last year, from today back to the first on which anything happened."""
+    """Yield the days of the last year, from today back to the first day with any row."""
     today = now.date()
-    first = max(min(_beginnings(), default=today), today - YEAR + DAY)
+    first = max(min(_beginnings(), default=today), today - MAX_BACK + DAY)
     for back in range((today - first).days + 1):
         yield today - back * DAY
 
 
 def _beginnings() -> Iterator[date]:
-    """Yield the first day of what is written down in the order in which it happens."""
+    """Yield the day of the first row of some tables."""
     for model, name in [(Consent, "at"), (Letter, "created_at"), (Harvest, "started_at")]:
         first = model.objects.order_by("pk").values_list(name, flat=True).first()
         if first is not None:
@@ -95,9 +99,9 @@ def _beginnings() -> Iterator[date]:
 
 
 def _subscribers(begin, end):
-    """Count readers by their state at the day's end, as far as their dates tell.
+    """Count subscribers by their state at the end of the day, as far as their dates tell.
 
-    Of days before the first tally, whoever has come back or was erased since is left out.
+    For days before the first count, those who have resubscribed or were erased since are missing.
     """
     suppressed, left = Q(suppressed_at__lt=end), Q(unsubscribed_at__lt=end)
     confirmed, paused = Q(confirmed_at__lt=end), Q(paused_until__gt=begin.date())
@@ -116,15 +120,15 @@ def _consents(begin, end):
 
 
 def _letters(begin, end):
-    """Count the letters that were written on this day, by kind and state."""
-    written = _numbered(Letter, "created_at", begin, end)
-    return _grouped(written, Concat("kind", Value(" "), "state"))
+    """Count the letters that were created on this day, by kind and state."""
+    created = _numbered(Letter, "created_at", begin, end)
+    return _grouped(created, Concat("kind", Value(" "), "state"))
 
 
 def _facts(begin, end):
-    """Count what was told on this day of letters, by grade and kind."""
-    told = LetterFact.objects.filter(noted_at__gte=begin, noted_at__lt=end)
-    return _grouped(told, Trim(Concat("grade", Value(" "), "kind")))
+    """Count the delivery reports of this day, by grade and kind."""
+    reports = LetterFact.objects.filter(noted_at__gte=begin, noted_at__lt=end)
+    return _grouped(reports, Trim(Concat("grade", Value(" "), "kind")))
 
 
 def _feedback(begin, end):
@@ -132,13 +136,13 @@ def _feedback(begin, end):
 
 
 def _harvests(begin, end):
-    """Sum up what the day's runs saw, by source. Backfills, which bring years, are apart."""
+    """Sum the papers of the day's runs by source, without backfills."""
     runs = Harvest.objects.filter(since=None, started_at__gte=begin, started_at__lt=end)
     return _summed(runs, ("seen", "new", "changed", "bad"))
 
 
 def _coverage(begin, end):
-    """Sum up what was announced for this day, and how many of it are missing, by source."""
+    """Sum the papers that were announced for this day, and those that are missing, by source."""
     sums = _summed(Coverage.objects.filter(day=begin.date()), ("announced", "had"))
     for source in {key.split()[0] for key in sums}:
         announced, had = sums.pop(f"{source} announced"), sums[f"{source} had"]
@@ -147,7 +151,7 @@ def _coverage(begin, end):
 
 
 def _numbered(model, name, begin, end):
-    """Return the rows from one moment to another, of a table that is numbered in their order."""
+    """Return the rows from one moment to another, of a table whose ids are in this order."""
     first = retention.first_since(model, name, begin - retention.SLACK)
     last = retention.first_since(model, name, end + retention.SLACK)
     moments = {f"{name}__gte": begin, f"{name}__lt": end}
@@ -159,7 +163,7 @@ def _grouped(rows, name):
 
 
 def _summed(rows, names):
-    """Return the sums of these columns, named by source and column."""
+    """Return the sums of these columns, by source and column."""
     sums = rows.values("source").annotate(**{f"{name}_sum": Sum(name) for name in names})
     return {f"{row['source']} {name}": row[f"{name}_sum"] for row in sums for name in names}
 

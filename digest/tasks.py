@@ -1,6 +1,7 @@
-"""Celery's door into this room: a task takes a name at most, and calls one function."""
+"""Celery tasks of the digest app. Each calls one function."""
 
 from celery import shared_task
+from django.conf import settings
 from django.utils import timezone
 
 from subscriptions.post import clock
@@ -8,13 +9,15 @@ from subscriptions.tasks import deliver_due_letters, in_time, is_stopping
 
 
 @shared_task
-def plan_digests():
+def plan_digests(number=1):
+    """Plan what is due, as the first of PLANNERS processes. Each lets the next begin."""
     from digest import heartbeats, planning  # numpy's import, which only workers pay.
 
+    if number < settings.PLANNERS:
+        plan_digests.apply_async([number + 1], expires=55)
     now = clock.of_database()  # Workers' clocks may be ahead.
     heartbeats.beat(heartbeats.TICK, now)
-    if planning.plan(now).letters:
-        deliver_due_letters.delay()
+    planning.plan(now, on_saved=deliver_due_letters.delay)
 
 
 @shared_task
@@ -27,11 +30,11 @@ def harvest_due_sources():
 
 @shared_task
 def harvest_source(name):
-    """Ask one source, unless somebody is at it, and fit the ranking to what is new."""
+    """Harvest one source unless it is being harvested, then renew the model and the index."""
     from digest import harvest
     from digest.indexing import index_store
 
-    if not harvest.may_begin(name, timezone.now()):
+    if not harvest.try_start(name, timezone.now()):
         return
     source = harvest.SOURCES[name]()
     row = harvest.run(source, harvest.web_for(source))
@@ -41,7 +44,7 @@ def harvest_source(name):
 
 @shared_task
 def keep_archive():
-    """Let what came in lately be found, whoever stored it."""
+    """Add new papers to the search index."""
     from digest.indexing import index_store
 
     index_store.refresh(timezone.now())
@@ -57,7 +60,7 @@ def embed_new_papers():
 
 @shared_task
 def learn_from_feedback():
-    """Fit the models of readers who said something of papers, apart from the minute's planning."""
+    """Fit the preference models of subscribers with new feedback."""
     from digest import steering
 
     steering.learn(timezone.now())
@@ -65,19 +68,19 @@ def learn_from_feedback():
 
 @shared_task
 def watch():
-    """See what is wrong, and tell of it. That this runs at all is a sign of life, too."""
-    from digest import alarms, heartbeats, keys
+    """Raise and end alarms. Its run is a heartbeat as well."""
+    from digest import alarms, heartbeats
 
     now = clock.of_database()
     heartbeats.beat(heartbeats.TICK, now)
-    keys.note(now)
+    heartbeats.record_key(now)
     alarms.watch(now)
 
 
 @shared_task
 @in_time()
 def read_what_came_back():
-    """Empty the mailbox that letters come back to, and find the letters of what came too early."""
+    """Read the bounce mailbox, and match earlier reports to their letters."""
     from subscriptions import returns
     from subscriptions.post import mailboxes
 
@@ -87,35 +90,35 @@ def read_what_came_back():
 
 @shared_task
 def check_promises():
-    """See which promises are broken, if any."""
+    """Check the invariants for the newest letters."""
     from digest import alarms, heartbeats
 
     now = clock.of_database()
-    alarms.note(alarms.broken_promises(now), now)
+    alarms.record(alarms.violated_invariants(now), now)
     heartbeats.beat(heartbeats.INVARIANTS, now)
 
 
 @shared_task
 def check_older_promises():
-    """See the same of letters that check_promises leaves out, where there are very many."""
+    """Check the invariants for the letters that check_promises leaves out."""
     from digest import alarms
 
     now = clock.of_database()
-    alarms.note(alarms.promises_broken_earlier(now), now)
+    alarms.record(alarms.invariants_violated_earlier(now), now)
 
 
 @shared_task
 def check_refusals():
-    """See whether mail servers let our digests in."""
+    """Raise an alarm if many digests are refused."""
     from digest import alarms
 
     now = clock.of_database()
-    alarms.note(alarms.digests_not_taken(now), now)
+    alarms.record(alarms.refused_digests(now), now)
 
 
 @shared_task
 def count_days():
-    """Count what the last days were like, before what they are counted from is thrown away."""
+    """Store daily counts before the counted rows are deleted."""
     from digest import tallies
 
     tallies.count(timezone.now())
@@ -123,7 +126,7 @@ def count_days():
 
 @shared_task
 def throw_old_away():
-    """Throw away what is too old."""
+    """Delete old rows."""
     from digest import upkeep
     from digest.indexing import embeddings
 

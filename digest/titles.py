@@ -1,18 +1,17 @@
-"""Papers by how their titles begin, whatever the case: through an index, however many there are."""
+"""Find papers by the beginning of their titles, ignoring case, with an index."""
 
 from collections.abc import Iterable
 
 from django.db.models import Func, OuterRef, QuerySet, Subquery, Value
 from django.db.models.functions import Upper
 
-LENGTH = 60  # Characters that PostgreSQL's index knows: whole titles may be too long for it.
+LENGTH = 60  # Characters in PostgreSQL's index, for which whole titles may be too long.
 
 
 class Beginning(Func):
-    """How a title begins, as its index has it. What it leaves open is asked of the title itself.
+    """The beginning of a title as the index has it.
 
-    PostgreSQL finds by a pattern where texts are sorted by their bytes, SQLite where its LIKE and
-    the index mean the same by case.
+    PostgreSQL needs the collation "C", and SQLite NOCASE, to use an index for LIKE.
     """
 
     arity = 1
@@ -27,29 +26,29 @@ class Beginning(Func):
 
 
 def called(papers: QuerySet, title: str) -> QuerySet:
-    """Return those of the papers that have this title."""
+    """Filter the papers with this title."""
     begun = papers.alias(beginning=Beginning("title"))
     return begun.filter(beginning=Beginning(Value(title)), title__iexact=title)
 
 
 def beginning(papers: QuerySet, text: str) -> QuerySet:
-    """Return those of the papers whose title begins so."""
+    """Filter the papers whose title begins with the text."""
     begun = papers.alias(beginning=Beginning("title"))
     as_indexed = Upper(Value(text[:LENGTH]))
     return begun.filter(beginning__startswith=as_indexed, title__istartswith=text)
 
 
 def shared(papers: QuerySet) -> QuerySet:
-    """Return those of the papers whose titles others have, too."""
+    """Filter the papers whose titles other papers have as well."""
     title = OuterRef("title")
     others = papers.model.objects.order_by().exclude(pk=OuterRef("pk"))
     begun = others.alias(beginning=Beginning("title"), upper=Upper("title"))
     namesakes = begun.filter(beginning=Beginning(title), upper=Upper(title)).values("pk")
-    # Asked whether one EXISTS, PostgreSQL may read all papers there are.
+    # With EXISTS, PostgreSQL may read all papers.
     return papers.alias(namesake=Subquery(namesakes[:1])).filter(namesake__isnull=False)
 
 
 def alike(papers: QuerySet, titles: Iterable[str]) -> QuerySet:
-    """Return those of the papers whose titles are among these, or begin like them for long."""
+    """Filter the papers with these titles, or with titles that have the same beginning."""
     begun = papers.alias(beginning=Beginning("title"))
     return begun.filter(beginning__in=[Beginning(Value(title)) for title in titles])

@@ -1,6 +1,6 @@
-"""What is done by the clock: old rows are thrown away.
+"""Delete old rows.
 
-tests/test_retention.py says of every table how it is kept from growing for ever.
+tests/test_retention.py says for every table how its size is limited.
 """
 
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ from digest.models import Alarm, Coverage, Harvest, Observation, Response
 from subscriptions import erasing, limits, moving, seals
 from subscriptions.post import retention
 
-UNCONFIRMED = timedelta(days=30)  # So long an address is kept that nobody has confirmed.
+UNCONFIRMED = timedelta(days=30)  # Addresses that were not confirmed.
 
 
 @dataclass(frozen=True)
 class Age:
-    """Rows that go when `field` is longer ago than the setting `keep` says."""
+    """Rows are deleted when `field` is longer ago than the setting `keep`."""
 
     table: type[Model]
     field: str
@@ -45,9 +45,9 @@ BY_AGE = [
 
 
 def purge(now) -> None:
-    """Throw away what is older than the operator keeps it."""
-    for one in BY_AGE:
-        one.purge(now)
+    """Delete what is older than the settings say."""
+    for age in BY_AGE:
+        age.purge(now)
     retention.purge(now)
     limits.purge(now)
     seals.purge(now)

@@ -4,11 +4,11 @@ from django.views.decorators.cache import cache_control
 
 from digest import about, feeds, library, papers, saved, views
 from digest.sitemaps import ALL
-from subscriptions.views import for_all_to_read
+from subscriptions.views import public_page
 
 
 def hourly(view):
-    return for_all_to_read(cache_control(max_age=3600)(view))
+    return public_page(cache_control(max_age=3600)(view))
 
 
 urlpatterns = [

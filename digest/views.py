@@ -1,4 +1,4 @@
-"""The public pages: today's papers, the topics, a digest on the web, and how the service is."""
+"""The home page, topics, a digest on the web, feedback, explanations, and the service's health."""
 
 from urllib.parse import urlencode
 
@@ -20,24 +20,22 @@ from digest import health, home_page, panels, steering, tasks
 from digest.models import Digest, Feedback, Paper
 from digest.page_cache import same_for_all
 from subscriptions import links, schedule
-from subscriptions.forms import SignUpForm, WishesForm
-from subscriptions.hints import hint
-from subscriptions.models import Subscriber, Topic, TopicPreference, sayable
-from subscriptions.views import CONSENT, for_all_to_read, for_token_holders, refused
+from subscriptions.forms import SignUpForm, TopicsForm
+from subscriptions.models import Subscriber, Topic, TopicPreference, without_nul
+from subscriptions.tasks import enqueue
+from subscriptions.views import CONSENT, bad_request, public_page, token_page
 
-#: What a visitor says of what she would read, by the names of the form's fields.
-WISHES = ("topics", "interests")
-SAID = 50  # So many words of hers on papers are on a page.
-#: Characters of an address that every server and proxy takes: gunicorn's limit, less a margin.
-LONGEST_ADDRESS = 3_500
+#: The form's fields that a preview depends on.
+PREVIEW_FIELDS = ("topics", "interests")
+FEEDBACK_PAGE = 50
+#: Characters of a URL that every server and proxy accepts: gunicorn's limit with a margin.
+MAX_URL_LENGTH = 3_500
 
 
-@for_all_to_read
+@public_page
 def home(request):
-    """What the service is, the sign-up form, and the newest papers; or, for one whose address says
-    what she would read, what her digests would have been.
-    """
-    if any(name in request.GET for name in WISHES):
+    """The sign-up form with the newest papers, or with a preview if the URL names topics."""
+    if any(name in request.GET for name in PREVIEW_FIELDS):
         return _home(request, request.GET)
     return _home_for_all(request)
 
@@ -47,43 +45,42 @@ def _home_for_all(request):
     return _home(request, QueryDict())
 
 
-@csrf_exempt  # It changes nothing.
+@csrf_exempt  # A POST changes nothing.
 @require_http_methods(["GET", "HEAD", "POST"])
 def preview(request):
-    """What her digests would have been: the part of the page alone, which its script asks for.
+    """GET returns the preview alone, for the page's script.
 
-    "Show me" sends the form in, with the email address that may stand in it. The answer is the
-    address of the page, which names her wishes alone.
+    POST, which may contain an email address, redirects to a URL with only the topics and interests.
     """
     if request.method != "POST":
         part = home_page.part_for(_wishes(request.GET), timezone.now())
         response = HttpResponse(part, headers={"X-Robots-Tag": "noindex"})
-        patch_cache_control(response, private=True)  # Her wishes, and maybe that many look now.
+        patch_cache_control(response, private=True)  # Also because it may say "busy".
         return response
-    asked = QueryDict(mutable=True)
-    for name in WISHES:
-        asked.setlist(name, [text for text in request.POST.getlist(name) if text.strip()])
-    address = f"{reverse('home')}?{asked.urlencode()}"
-    if len(address) > LONGEST_ADDRESS:
+    query = QueryDict(mutable=True)
+    for name in PREVIEW_FIELDS:
+        query.setlist(name, [text for text in request.POST.getlist(name) if text.strip()])
+    url = f"{reverse('home')}?{query.urlencode()}"
+    if len(url) > MAX_URL_LENGTH:
         return _home(request, request.POST)
-    return redirect(f"{address}#digest")
+    return redirect(f"{url}#digest")
 
 
 def _home(request, sent):
-    named = Topic.objects.slugs_today(sent.getlist("topics"))
-    sent = _with_topics(sent, named)
-    known = Topic.objects.curated().filter(slug__in=sayable(named))
-    known = set(known.values_list("slug", flat=True)) if named else set()
-    form = _wishes(_with_topics(sent, [slug for slug in named if slug in known]))
+    slugs = Topic.objects.current_slugs(sent.getlist("topics"))
+    sent = _with_topics(sent, slugs)
+    known = Topic.objects.curated().filter(slug__in=without_nul(slugs))
+    known = set(known.values_list("slug", flat=True)) if slugs else set()
+    form = _wishes(_with_topics(sent, [slug for slug in slugs if slug in known]))
     context = {
         "form": SignUpForm.choosing(sent),
         "consent": CONSENT,
-        **Topic.objects.offered_beside(named).apart(),
-        "gone": [slug for slug in named if slug not in known],
+        **Topic.objects.offered_with(slugs).grouped(),
+        "gone": [slug for slug in slugs if slug not in known],
         "part": home_page.part_for(form, timezone.now()),
     }
     response = render(request, "digest/home.html", context)
-    if form.is_bound:  # Nobody else's business, and no page to be found.
+    if form.is_bound:  # Private, and not for search engines.
         response["X-Robots-Tag"] = "noindex"
         patch_cache_control(response, private=True, max_age=60)
     else:
@@ -92,7 +89,7 @@ def _home(request, sent):
 
 
 def _with_topics(sent, slugs):
-    """Return what was sent with these topics, for those that the address names."""
+    """Return the query with these topics instead of its own, if it has any."""
     sent = sent.copy()
     if "topics" in sent:
         sent.setlist("topics", slugs)
@@ -100,109 +97,111 @@ def _with_topics(sent, slugs):
 
 
 def _wishes(sent):
-    return WishesForm(sent if any(name in sent for name in WISHES) else None)
+    return TopicsForm(sent if any(name in sent for name in PREVIEW_FIELDS) else None)
 
 
 @same_for_all()
 def topics(request):
-    """The topics of the house, with how many follow each."""
+    """The offered topics with their numbers of followers."""
     follows = Q(preferences__stance=TopicPreference.Stance.FOLLOW) & Q(
-        preferences__subscriber__in=Subscriber.objects.wanting()
+        preferences__subscriber__in=Subscriber.objects.subscribed()
     )
     counted = Topic.objects.offered().annotate(followers=Count("preferences", filter=follows))
-    return render(request, "digest/topics.html", counted.order_by("name", "pk").apart())
+    return render(request, "digest/topics.html", counted.order_by("name", "pk").grouped())
 
 
-@for_token_holders
+@token_page
 def digest(request, token):
-    """The letter on the web. Whoever has its link may say more, less and save for her, no more."""
+    """A digest on the web. Its link allows feedback for the subscriber, but nothing else."""
     try:
-        public_id, since = links.read("digest", token)
-        found = Digest.objects.select_related("subscriber").get(public_id=public_id)
+        public_id, since = links.parse_token("digest", token)
+        digest = Digest.objects.select_related("subscriber").get(public_id=public_id)
     except (links.BadToken, Digest.DoesNotExist):
         return bad_link(request)
-    links.refuse_closed(found.subscriber, since)
+    links.raise_if_closed(digest.subscriber, since)
     context = {
-        "digest": found,
-        "picks": found.picks.whole(),
-        "feedback_token": links.own_token("feedback", found.subscriber),
+        "digest": digest,
+        "picks": digest.picks.whole(),
+        "feedback_token": links.own_token("feedback", digest.subscriber),
     }
     return render(request, "digest/digest.html", context)
 
 
-@for_token_holders
+@token_page
 def feedback(request, token):
-    """Say something of a paper: GET asks, POST writes it down.
+    """GET asks for feedback on a paper, POST stores it.
 
-    `back` is the token by which the page of saved papers was opened, to come back to it. No link
-    leads there from here: whoever has a letter's address on the web has this token too, and may say
-    something for her, but neither see nor change what is hers.
+    `back` is the token of the page of saved papers, to redirect to it. This page has no link there:
+    whoever has the link of a digest on the web has this token as well, and may neither see nor
+    change anything else.
     """
     subscriber = holder_of(token, "feedback")
     if subscriber is None:
         return bad_link(request)
-    is_said = request.method == "POST"
-    if not is_said and not request.GET:  # The link alone, which says no paper.
+    is_post = request.method == "POST"
+    if not is_post and not request.GET:  # The link without a paper.
         return render(request, "digest/feedback.html")
-    sent = request.POST if is_said else request.GET
-    asked = sent.get("paper", "").replace("\0", "")  # Which PostgreSQL would not look for.
-    paper = Paper.objects.filter(pk=asked).first()
-    value = sent.get("value", "")  # Of a letter that has one link a paper, GET has none.
-    is_known = value in (*Feedback.Value, "clear") or not (value or is_said)
+    sent = request.POST if is_post else request.GET
+    paper_id = sent.get("paper", "").replace("\0", "")  # PostgreSQL refuses NUL.
+    paper = Paper.objects.filter(pk=paper_id).first()
+    value = sent.get("value", "")  # Emails with one link for each paper have none.
+    is_known = value in (*Feedback.Value, "clear") or not (value or is_post)
     if paper is None or not is_known:
-        return refused(request, _("There is no such paper, or no such value."))
-    taken = steering.said(subscriber, paper) if value == "clear" else ""
-    if is_said:
+        return bad_request(request, _("There is no such paper, or no such value."))
+    cleared = steering.value_of(subscriber, paper) if value == "clear" else ""
+    if is_post:
         leads_back = "back" in sent and holder_of(sent["back"], "preferences") == subscriber
         try:
-            steering.say(subscriber, paper, value, timezone.now())
-        except Subscriber.DoesNotExist:  # Erased by another click, in this very moment.
+            steering.record(subscriber, paper, value, timezone.now())
+        except Subscriber.DoesNotExist:  # Erased at the same time.
             return bad_link(request)
-        hint(tasks.learn_from_feedback)
+        enqueue(tasks.learn_from_feedback)
         if leads_back:
-            page = sent.get("page", "")  # It tells of a paper that is no saved one any more.
+            page = sent.get("page", "")
             query = {"page": page if page.isdecimal() else "", "paper": paper.pk}
             return redirect(f"{reverse('saved', args=[sent['back']])}?{urlencode(query)}")
-    return _feedback(request, subscriber, paper, value, taken)
-
-
-def _feedback(request, subscriber, paper, value, taken):
-    """Show what she has said of a paper, and ask what else she says; `taken` was taken back."""
-    said = steering.said(subscriber, paper)
-    is_other = request.method == "GET" and (value or said) != said
-    state = subscriber.state_at(timezone.now())
+    current = steering.value_of(subscriber, paper)
+    is_change = request.method == "GET" and (value or current) != current
     context = {
         "paper": paper,
         "value": value,
-        "said": said,
-        "taken": taken,  # By its own word: a paper is taken off the saved ones, the rest back.
-        "told": "" if is_other else said,  # Who comes to say another thing is asked for it.
+        "said": current,
+        "taken": cleared,
+        "told": "" if is_change else current,  # Else the page asks for the new value.
         "subscriber": subscriber,
-        "gets_digests": state in ("active", "paused"),
+        "gets_digests": subscriber.state_at(timezone.now()) in ("active", "paused"),
     }
     return render(request, "digest/feedback.html", context)
 
 
-@for_token_holders
+@token_page
 def learned(request, token):
-    """What was learned of her: GET shows it, POST takes a word out, or ends the learning."""
+    """What was learned from feedback. POST removes or restores a word, or switches learning."""
     subscriber = holder_of(token, "preferences")
     if subscriber is None:
         return bad_link(request)
     if request.method == "POST":
-        done = _steer(subscriber, request.POST)
-        if not done:
-            return refused(request, _("There is no such action."))
-        hint(tasks.learn_from_feedback)
+        sent = request.POST
+        if term := sent.get("remove", ""):
+            steering.remove_word(subscriber, term)
+            done = "remove"
+        elif term := sent.get("restore", ""):
+            steering.restore_word(subscriber, term)
+            done = "restore"
+        elif (done := sent.get("learning")) in ("on", "off"):
+            steering.set_learning(subscriber, done == "on")
+        else:
+            return bad_request(request, _("There is no such action."))
+        enqueue(tasks.learn_from_feedback)
         return redirect(f"{reverse('learned', args=[token])}?done={done}")
-    done = {
+    messages = {
         "remove": _("Taken out. Further down, you can let it count again."),
         "restore": _("It counts again."),
         "on": _("Learning is switched on."),
         "off": _("Learning is switched off."),
     }
-    said = subscriber.feedback.select_related("paper").order_by("-at", "-pk")
-    words = steering.learned_words(subscriber)  # First what tells most: a list goes by its figures.
+    feedback = subscriber.feedback.select_related("paper").order_by("-at", "-pk")
+    words = steering.learned_words(subscriber)
     context = {
         "subscriber": subscriber,
         "token": token,
@@ -210,32 +209,18 @@ def learned(request, token):
         "words": sorted(words, key=lambda word: (word["weight"] < 0, -abs(word["weight"]))),
         "removed": steering.removed_words(subscriber),
         "in_library": subscriber.library.count(),
-        "said": Paginator(said, SAID).get_page(request.GET.get("page")),
+        "said": Paginator(feedback, FEEDBACK_PAGE).get_page(request.GET.get("page")),
         "alike": panels.alike(subscriber, timezone.now()),
-        "done": done.get(request.GET.get("done"), ""),
+        "done": messages.get(request.GET.get("done"), ""),
     }
     return render(request, "digest/learned.html", context)
 
 
-def _steer(subscriber, sent) -> str:
-    """Do what the form says, and return in a word what it was; nothing where it says nothing."""
-    if term := sent.get("remove", ""):
-        steering.remove_word(subscriber, term)
-        return "remove"
-    if term := sent.get("restore", ""):
-        steering.restore_word(subscriber, term)
-        return "restore"
-    if sent.get("learning") in ("on", "off"):
-        steering.set_learning(subscriber, sent["learning"] == "on")
-        return sent["learning"]
-    return ""
-
-
 @require_safe
-@for_token_holders
+@token_page
 def why(request, token):
-    """Why one paper is, or is not, in her digest."""
-    from digest import explanations  # The model and numpy, which only pages that rank pay.
+    """Why one paper is, or is not, in a subscriber's digest."""
+    from digest import explanations  # The model and numpy, which only pages that rank import.
 
     subscriber = holder_of(token, "preferences")
     if subscriber is None:
@@ -247,7 +232,7 @@ def why(request, token):
         "token": token,
         "gets_digests": subscriber.state_at(now) == "active",
         "asked": asked,
-        "answer": explanations.ask(subscriber, asked, day, now) if asked else None,
+        "answer": explanations.explain(subscriber, asked, day, now) if asked else None,
         "new_days": settings.NEW_DAYS,
         "size": subscriber.size,
     }
@@ -255,12 +240,12 @@ def why(request, token):
 
 
 def holder_of(token, purpose):
-    """Return the subscriber whose token for this purpose it is, None where it is nobody's.
+    """Return the subscriber of a token for this purpose, or None.
 
-    Raises links.ClosedToken, which for_token_holders answers.
+    Raises links.ClosedToken, which token_page handles.
     """
     try:
-        return links.holder(purpose, token)
+        return links.subscriber_of(purpose, token)
     except (links.BadToken, Subscriber.DoesNotExist):
         return None
 
@@ -269,21 +254,21 @@ def bad_link(request):
     return render(request, "subscriptions/bad_link.html", status=404)
 
 
-@for_all_to_read
+@public_page
 def robots(request):
-    """Nothing here is secret, but links with tokens are nobody's to collect."""
+    """Keep search engines from URLs with tokens."""
     private = ("admin", "confirm", "preferences", "move", "unsubscribe", "digests", "feedback")
     private += ("feeds", "learned", "library", "saved", "why")
-    lines = ["User-agent: *", *(f"Disallow: /{room}/" for room in private)]
+    lines = ["User-agent: *", *(f"Disallow: /{page}/" for page in private)]
     lines += ["", f"Sitemap: {settings.SITE_URL}/sitemap.xml"]
     return HttpResponse("\n".join([*lines, ""]), content_type="text/plain")
 
 
-@for_all_to_read
+@public_page
 def ready(request):
-    """200 where the service can do its work, 503 with the reasons where it can't.
+    """Readiness probe: 200 if the service can work, else 503 with reasons.
 
-    A stale source is no reason: letters go out without it. It is told as degraded.
+    Stale sources are reported as degraded.
     """
     reasons = health.reasons_not_ready() or health.reasons_not_writable()
     body = {
@@ -294,12 +279,9 @@ def ready(request):
     return JsonResponse(body, status=503 if reasons else 200)
 
 
-@for_all_to_read
+@public_page
 def metrics(request):
-    """The service in figures, for whoever has the operator's token; to all others, there is none.
-
-    So it is where no token is set.
-    """
+    """Metrics for those with METRICS_TOKEN. 404 for others, or if it is not set."""
     from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
     from digest import metrics as figures
@@ -315,7 +297,7 @@ def metrics(request):
     return HttpResponse(text, CONTENT_TYPE_PLAIN_0_0_4)
 
 
-@for_all_to_read
+@public_page
 def live(request):
-    """200 as long as the process answers."""
+    """Liveness probe."""
     return JsonResponse({"status": "live"})

@@ -1,7 +1,7 @@
-"""What pages rank with, made ready beside the requests of a web process: nobody has to wait for it.
+"""Load what pages rank with in a thread of the web process, so that no request waits for it.
 
-The first page that ranks would import numpy, read the archive and lay out the papers of the last
-days; so would the first after each harvest. Nothing depends on what is done here.
+Else the first page that ranks, and the first after each harvest, would import numpy, read the
+search index and load the candidates of the last days.
 """
 
 import logging
@@ -14,16 +14,16 @@ from django.utils import timezone
 
 from digest import home_page
 from digest.models import FittedModel
-from subscriptions.forms import WishesForm
+from subscriptions.forms import TopicsForm
 from subscriptions.models import Topic
 
 logger = logging.getLogger(__name__)
 
-EACH_MINUTE = 60
+INTERVAL_SECONDS = 60
 
 
 def warm_beside() -> None:
-    """Keep this process warm from a thread, for as long as it lives."""
+    """Start a thread that warms this process up again and again."""
     threading.Thread(target=_stay_warm, name="warming", daemon=True).start()
 
 
@@ -32,17 +32,17 @@ def _stay_warm():
     while True:
         window = warm(window)
         connections.close_all()
-        sleep(EACH_MINUTE)
+        sleep(INTERVAL_SECONDS)
 
 
 def warm(last=None):
-    """Make ready what pages rank with, and return it: `last` itself where nothing has changed.
+    """Load what pages rank with. Returns the window, which is `last` if nothing changed.
 
-    Nothing is raised. None is returned where there is no model yet, or something is wrong.
+    Returns None without a model or after an error. Raises nothing.
     """
     try:
         return _warmed(last) if FittedModel.objects.exists() else None
-    except DatabaseError:  # The alarms tell of it.
+    except DatabaseError:  # There is an alarm for it.
         return None
     except Exception:
         logger.exception("what pages rank with can't be made ready")
@@ -57,8 +57,8 @@ def _warmed(last):
         window = rehearsal.last_window(timezone.now())
     except model_store.NotFitted:
         return None
-    if window is not last:  # Ask as a visitor would.
+    if window is not last:  # Make the pages that a visitor would request.
         for topic in Topic.objects.curated()[:1]:
-            home_page.part_for(WishesForm(QueryDict(f"topics={topic.slug}")), timezone.now())
+            home_page.part_for(TopicsForm(QueryDict(f"topics={topic.slug}")), timezone.now())
             search_page.find(topic.query)
     return window

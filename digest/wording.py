@@ -1,6 +1,6 @@
-"""What letters and pages say of papers, in the words and lengths for which they have room.
+"""Texts of emails and pages about papers, in the active language and of limited lengths.
 
-In the language that is active.
+Columns are those of a terminal: a wide character takes two.
 """
 
 import re
@@ -22,13 +22,13 @@ from digest.summary import summary as sentence_of
 from subscriptions import dates
 from subscriptions.plaintext import columns, one_line, shortened
 
-RELATIVE = 120  # Columns of the title of a paper on the same idea.
-SUBJECT = 60  # Columns that most inboxes show.
-PREHEADER = 100  # Columns that an inbox shows of a letter before it is opened, at most.
-WHY = 160  # Columns of the reason.
-NAME = 60  # Columns of one author.
-TOPIC = 60  # Columns of the name of a topic beside more: some paste a whole abstract.
-TOPICS = 240  # Columns of the names of all topics.
+RELATIVE_COLUMNS = 120  # Of the title of a paper on the same idea.
+SUBJECT_COLUMNS = 60  # Most inboxes show so many.
+PREHEADER_COLUMNS = 100  # An inbox shows so many after the subject, at most.
+REASON_COLUMNS = 160
+AUTHOR_COLUMNS = 60
+TOPIC_COLUMNS = 60  # Of one name beside other text: some paste a whole abstract.
+TOPICS_COLUMNS = 240  # Of the names of all topics.
 #: How the subjects of answers begin: a title that begins so must not look like one.
 REPLY = re.compile(r"[\W_]*(re|fwd?|aw|wg|sv|vs|tr|antw)\s?(\[\d+\])?\s*[:：]", re.IGNORECASE)
 WORDS = re.compile(r"[^\W\d_]+")
@@ -43,25 +43,25 @@ ACCEPTED = re.compile(
     r"|(?:\A|[,.:]) *((?!AMS|MSC)[A-Z]+[A-Za-z]*[A-Z]+ 20\d\d"
     r"(?: \(?(?i:findings|main|oral|poster|spotlight)\)?)?)(?= *(?:[,.:]|\Z))"
 )
-#: Whose reason is the votes, which are not told again.
-TOLD_BY_VOTES = ("trend", "second")
-#: What other search engines obey, and nothing does here: in capitals, before something.
+#: The reason names the votes, so the facts don't.
+VOTE_BASES = ("trend", "second")
+#: Operators of other search engines, which have no effect here: in capitals, before a word.
 OPERATOR = re.compile(r"(?<=\S\s)(?:AND|OR)(?=\s\S)|\bNOT(?=\s\S|\()")
-#: And how a few words say NOT; in a sentence, most of these say something of the subject.
+#: Ways to exclude something in a short topic. In a sentence, most of these describe the subject.
 BUT = re.compile(
     r"(?:[,;]\s*(?:but\s+)?|\bbut\s+)(?:not?|except|excluding|without)\s+\w|\s(?:except|excluding)\s+\w",
     re.IGNORECASE,
 )
-FEW_WORDS = 8
-#: What leaves something out in a wish of any length.
+MAX_FEW_WORDS = 8
+#: Ways to exclude something in a topic of any length.
 BUT_NOT = re.compile(
     r"\bbut\s+(?:not?|nothing)\s+(?!only\b)\w|[\s,;](?:except|excluding)\s+\w", re.IGNORECASE
 )
 
 
 def authors(names: list[str]) -> str:
-    """Return all of few authors; of many the first, how many come between, and the last."""
-    names = [shortened(name, NAME) for name in names]
+    """Return up to three authors; of more the first, the last, and how many are between."""
+    names = [shortened(name, AUTHOR_COLUMNS) for name in names]
     if len(names) <= 3:
         return ", ".join(names)
     between = len(names) - 2
@@ -70,9 +70,7 @@ def authors(names: list[str]) -> str:
 
 
 def origin(paper) -> str:
-    """Return where the paper is from, in a word: its arXiv number, its server, or the host of its
-    link. That of DOIs tells nothing.
-    """
+    """Return a paper's arXiv number, its server, or the host of its link (but not doi.org)."""
     host = urlsplit(paper.link).hostname or ""
     is_arxiv = host.removeprefix("www.") == "arxiv.org" and ":" not in paper.id
     if is_arxiv:
@@ -84,32 +82,33 @@ def origin(paper) -> str:
 
 
 def summary(paper, interest: Sequence[str] = ()) -> str:
-    """Return what a paper does or finds: a sentence of its abstract or, where none is short enough,
-    the summary of Hugging Face. `interest` are the words that a subscriber looks for.
+    """Return a sentence of the abstract or, where none is short enough, Hugging Face's summary.
+
+    `interest` are the words that a subscriber looks for.
     """
-    said = sentence_of(paper.title, paper.abstract, interest)
-    theirs = (paper.hugging_face or {}).get("summary", "")
-    return one_line(said) if said or not theirs else _("Summary by Hugging Face: %s") % theirs
+    sentence = sentence_of(paper.title, paper.abstract, interest)
+    by_hugging_face = (paper.hugging_face or {}).get("summary", "")
+    if by_hugging_face and not sentence:
+        return _("Summary by Hugging Face: %s") % by_hugging_face
+    return one_line(sentence)
 
 
 def facts(pick) -> str:
-    """Return what else is known of a paper: fields, votes, stars, where it was accepted, whose it
-    is, and whether it is a sample.
-    """
+    """Return fields, votes, stars, venue and organization, and whether it is a sample paper."""
     paper = pick.paper
-    known = [", ".join(paper.fields[:4])]
-    if paper.upvotes and pick.basis not in TOLD_BY_VOTES:
-        known.append(upvotes(paper.upvotes))
+    parts = [", ".join(paper.fields[:4])]
+    if paper.upvotes and pick.basis not in VOTE_BASES:
+        parts.append(upvotes(paper.upvotes))
     if paper.stars:
-        known.append(ngettext("%s star", "%s stars", paper.stars) % grouped(paper.stars))
-    known += [venue(paper), (paper.hugging_face or {}).get("organization")]
+        parts.append(ngettext("%s star", "%s stars", paper.stars) % grouped(paper.stars))
+    parts += [venue(paper), (paper.hugging_face or {}).get("organization")]
     if paper.is_sample:
-        known.append(_("sample paper"))
-    return " · ".join(filter(None, known))
+        parts.append(_("sample paper"))
+    return " · ".join(filter(None, parts))
 
 
 def venue(paper) -> str:
-    """Return where it is accepted, as its authors write; nothing where that is in doubt."""
+    """Return where a paper is accepted, according to its authors' comments. Empty if in doubt."""
     ends = r";|(?:(?<=[a-z]{5})|(?<=\d{4})|(?<=\)))\.(?: (?![A-Z]\.)|$)"
     for part in re.split(ends, paper.comments):
         name = (found := ACCEPTED.search(part)) and (found[1] or found[2])
@@ -123,10 +122,7 @@ def upvotes(count: int) -> str:
 
 
 def on_same_idea(count: int, named: int) -> str:
-    """Return how the papers are introduced that are folded into another, of which some are named.
-
-    Nothing where there is none.
-    """
+    """Return the text before the `named` of `count` papers that are folded into another."""
     if not count:
         return ""
     if not named:
@@ -135,21 +131,19 @@ def on_same_idea(count: int, named: int) -> str:
 
 
 def relative(paper, leader) -> str:
-    """Return how a paper is called that is folded into another: by its title or, where it is the
-    same work, by where it is to be read as well.
-    """
+    """Return the title of a paper that is folded into another, or the origin of the same work."""
     is_same = paper.title.casefold() == leader.title.casefold()
-    return shortened(origin(paper) if is_same and paper.link else paper.title, RELATIVE)
+    return shortened(origin(paper) if is_same and paper.link else paper.title, RELATIVE_COLUMNS)
 
 
 def and_more(count: int, named: int) -> str:
-    """Return how many of so many are not named, where some are."""
+    """Return how many of `count` papers are not named. Empty if none is named."""
     rest = count - named
     return ngettext("and %d more", "and %d more", rest) % rest if rest > 0 and named else ""
 
 
 def left_out(count: int) -> str:
-    """Return what is said of so many papers for which a letter has no room."""
+    """Return the text about papers that an email is too long for."""
     return (
         ngettext(
             "%d more paper is on the web: mail programs would cut this letter off.",
@@ -161,14 +155,14 @@ def left_out(count: int) -> str:
 
 
 def group(basis: str, group: str | None) -> str:
-    """Return the name of the heading under which a pick stands."""
+    """Return the name of the group of picks that a pick is shown in."""
     if group in ("missed", "near") or basis == "second":
         return group or "missed"
     return basis if basis in ("trend", "new") else "own"
 
 
 def heading(group: str) -> str:
-    """Return what stands over a group of papers."""
+    """Return the heading over a group of picks."""
     headings = {
         "missed": _("You may have missed"),
         "near": _("Close to your interests"),
@@ -181,10 +175,10 @@ def heading(group: str) -> str:
 def why(
     basis: str, topic: str, terms: Sequence[str], votes: int, area: str, group: str | None = None
 ) -> str:
-    """Return the reason for which a paper is in a letter, as it is said to the reader."""
+    """Return the reason for a pick, as emails and pages show it."""
     reason = _why(basis, topic, terms, votes, area)
     # Translators: why a paper is in a letter: it is nearly about a topic, of which it has a word.
-    return shortened(_("Close to %s") % reason if group == "near" else reason, WHY)
+    return shortened(_("Close to %s") % reason if group == "near" else reason, REASON_COLUMNS)
 
 
 def _why(basis, topic, terms, votes, area):
@@ -196,87 +190,86 @@ def _why(basis, topic, terms, votes, area):
         return _("By %s") % authors
     if basis == "topic":
         # The words are told where they say more than the topic's name, but for such as "of".
-        said = _words_of(words)
-        is_more = said and said != _words_of(topic)
-        return f"{shortened(topic, TOPIC)}: {words}" if is_more else topic
+        shown = _words_of(words)
+        is_more = shown and shown != _words_of(topic)
+        return f"{shortened(topic, TOPIC_COLUMNS)}: {words}" if is_more else topic
     if basis == "learned" and topic:
-        said = _("Like “%s”, which you chose") % shortened(topic, TOPIC)
-        return f"{said}: {words}" if words else said
+        reason = _("Like “%s”, which you chose") % shortened(topic, TOPIC_COLUMNS)
+        return f"{reason}: {words}" if words else reason
     if basis == "learned":
         return _("Like what you chose: %s") % words if words else _("Like what you chose")
     if basis == "second":
-        said = _("Taken off since: %s") % upvotes(votes)
-        return f"{said} ({topic})" if topic else said
+        reason = _("Taken off since: %s") % upvotes(votes)
+        return f"{reason} ({topic})" if topic else reason
     if basis == "trend":
         return _("Trending: %s") % upvotes(votes)
     return _("New in %s") % area if area else _("New here")
 
 
-def _words_of(said):
-    """Return the words of a text but for letters and numbers: "k-means" is "means"."""
-    return {word for word in WORDS.findall(said.lower()) if len(word) > 1} - STOP_WORDS
+def _words_of(text):
+    """Return the words of a text, without single letters, numbers and stop words."""
+    return {word for word in WORDS.findall(text.lower()) if len(word) > 1} - STOP_WORDS
 
 
 def subject(best: str, more: int) -> str:
-    """Return the best paper's title, and how many more there are."""
+    """Return an email's subject: the title of the first paper, and how many more there are."""
     best = one_line(best) or settings.SITE_NAME
     if REPLY.match(best):
         best = f"“{best}”"
     if not more:
-        return shortened(best, SUBJECT)
+        return shortened(best, SUBJECT_COLUMNS)
     rest = " " + ngettext("+ %d more", "+ %d more", more) % more
-    return shortened(best, SUBJECT - columns(rest)) + rest
+    return shortened(best, SUBJECT_COLUMNS - columns(rest)) + rest
 
 
 def quiet_subject() -> str:
-    """Return the subject of a letter without papers."""
+    """Return the subject of an email without papers."""
     return _("No new papers for you today")
 
 
 def preheader(texts: Sequence[str]) -> str:
-    """Return what an inbox shows after the subject, which is the first paper's title already.
-
-    That is the next titles, or the first paper's summary where it is the only one.
-    """
+    """Return the text after the subject: the next titles, or the summary of the only paper."""
     last = _("New research papers, each with the reason why it is here")
-    return shortened(" · ".join([*filter(None, texts), last])[: 4 * PREHEADER], PREHEADER)
+    return shortened(
+        " · ".join([*filter(None, texts), last])[: 4 * PREHEADER_COLUMNS], PREHEADER_COLUMNS
+    )
 
 
-def told(event) -> dict:
-    """Return what happened to a paper that was saved: its title, its link, and what is said."""
-    said, note = event.get_kind_display(), event.note
+def event_context(event) -> dict:
+    """Return the title and link of a saved paper, and a sentence on what happened to it."""
+    text, note = event.get_kind_display(), event.note
     if event.kind == "revised":
-        note = note.replace("version ", "v")  # A word of English in a letter of any language.
+        note = note.replace("version ", "v")  # In every language.
     return {
         "title": shortened(event.paper.title, 160),
         "link": event.paper.link,
-        "said": shortened(f"{said}: {note}" if note else said, 160) + ".",
+        "said": shortened(f"{text}: {note}" if note else text, 160) + ".",
     }
 
 
 def names(topics: Sequence[str]) -> str:
-    """Return the names of topics on one line, which may be cut."""
-    return shortened(", ".join(map(_named, topics)), TOPICS)
+    """Return the names of topics on one line, truncated."""
+    return shortened(", ".join(map(_named, topics)), TOPICS_COLUMNS)
 
 
 @lru_cache(10_000)
 def _named(topic):
-    """Return a topic's name, or of whom it is to tell. Many letters have the same topics."""
-    return shortened(_authors(topic) or _readable(topic), TOPIC)
+    """Return a topic's name, or the names of its authors."""
+    return shortened(_authors(topic) or _readable(topic), TOPIC_COLUMNS)
 
 
 @lru_cache(10_000)
 def _authors(topic):
-    """Return the names of those for whom a topic asks, on one line."""
+    """Return the names of the authors that a topic asks for, on one line."""
     return ", ".join(asked_for(topic))
 
 
-#: Readers write LaTeX too: topics such as "$\alpha$-stable processes".
+#: Subscribers write LaTeX as well: topics such as "$\alpha$-stable processes".
 _readable = lru_cache(10_000)(readable)
 
 
 def clock(hour: int, zone: str) -> str:
-    """Return the hour of a digest as people of a zone say it: 07:00 Berlin time."""
+    """Return the hour of a digest: 07:00 Berlin time."""
     hour = f"{hour:02}:00"
     if zone == "UTC":
         return f"{hour} UTC"
@@ -287,36 +280,36 @@ def clock(hour: int, zone: str) -> str:
 
 
 def day(day: date) -> str:
-    """Return the day as pages say it: 25 November 2026."""
+    """Return a date as pages show it: 25 November 2026."""
     return _day(day, translation.get_language())
 
 
 @lru_cache(10_000)
 def _day(day, language):
-    return dates.said(day, _("j F Y"))
+    return dates.format_date(day, _("j F Y"))
 
 
 def weekday(day: date) -> str:
-    """Return the day as a letter names it: Wednesday, 25 November."""
+    """Return a date as emails show it: Wednesday, 25 November."""
     # Translators: a date such as "Wednesday, 25 November", in Django's letters.
-    return dates.said(day, _("l, j F"))
+    return dates.format_date(day, _("l, j F"))
 
 
 def grouped(count: int) -> str:
-    """Return a number with its thousands apart, as the language writes it: 1,043, or 1.043."""
+    """Return a number with the language's thousands separator: 1,043 or 1.043."""
     return f"{count:,}".replace(",", formats.get_format("THOUSAND_SEPARATOR"))
 
 
-def because(site: str, day: date) -> str:
-    """Return why she gets the letter who confirmed on that day, as its foot says it."""
+def footer_reason(site: str, day: date) -> str:
+    """Return the sentence in the footer about a subscriber who confirmed on this day."""
     return _(
         "You get this letter because you asked %(site)s for it and confirmed this address "
         "on %(day)s."
-    ) % {"site": site, "day": dates.said(day, _("j F Y"))}
+    ) % {"site": site, "day": dates.format_date(day, _("j F Y"))}
 
 
 def welcome(site: str, hour: int, zone: str, is_daily: bool) -> str:
-    """Return what the first digest begins with."""
+    """Return the introduction of the first digest."""
     if is_daily:
         line = _(
             "Welcome to %(site)s. This is your first digest. From tomorrow on it comes at "
@@ -330,46 +323,46 @@ def welcome(site: str, hour: int, zone: str, is_daily: bool) -> str:
     return line % {"site": site, "clock": clock(hour, zone)}
 
 
-def caught_up(days: int, considered: int) -> str:
-    """Return what a digest begins with, where no papers were looked through for so many days.
+def catchup_text(days: int, considered: int) -> str:
+    """Return the introduction of a digest, so many days after the last completed one.
 
-    Her last letter may be longer ago: a quiet day brings none, and is looked through all the same.
+    The last email may be longer ago: a day without papers brings none.
     """
-    said = {"days": days, "considered": grouped(considered)}
+    values = {"days": days, "considered": grouped(considered)}
     return (
         _(
             "Papers were last looked through for you %(days)d days ago. Here is the best of the "
             "%(considered)s that are new to you."
         )
-        % said
+        % values
     )
 
 
-def quiet(considered: int, topics: Sequence[str]) -> str:
-    """Return what a letter without papers says."""
+def empty_text(considered: int, topics: Sequence[str]) -> str:
+    """Return the text of a digest without papers."""
     if not considered:
         return _("There was no new paper to look at today.")
     if not topics:
         return _("There was nothing today that you have not had.")
-    looked = ngettext(
+    text = ngettext(
         "%s new paper was looked at, and it is not about what you follow.",
         "%s new papers were looked at, and none is about what you follow.",
         considered,
     )
-    return looked % grouped(considered)
+    return text % grouped(considered)
 
 
-def looked(count: int, considered: int, has_topics: bool) -> str:
-    """Return how many papers were looked at for a letter. The names of topics go into its "%s"."""
-    said = {"count": count, "considered": grouped(max(count, considered)), "topics": "%s"}
+def summary_line(count: int, considered: int, has_topics: bool) -> str:
+    """Return how many papers were considered. A "%s" in it is for the names of topics."""
+    values = {"count": count, "considered": grouped(max(count, considered)), "topics": "%s"}
     if not has_topics:
-        return _("This letter has %(count)d of %(considered)s new papers.") % said
-    return _("%(count)d of %(considered)s new papers, chosen for your topics: %(topics)s") % said
+        return _("This letter has %(count)d of %(considered)s new papers.") % values
+    return _("%(count)d of %(considered)s new papers, chosen for your topics: %(topics)s") % values
 
 
-def receipt(day: str, announced: int, had: int, is_verified: bool) -> str:
-    """Return what arXiv announced and what of it was here; see digest.coverage."""
-    said = {
+def source_summary(day: str, announced: int, had: int, is_verified: bool) -> str:
+    """Return how many of the papers that arXiv announced were there (`digest.coverage`)."""
+    values = {
         "day": weekday(date.fromisoformat(day)),
         "announced": grouped(announced),
         "had": grouped(had),
@@ -377,7 +370,7 @@ def receipt(day: str, announced: int, had: int, is_verified: bool) -> str:
     if is_verified:
         return (
             _("arXiv announced %(announced)s papers on %(day)s; %(had)s of them were looked at.")
-            % said
+            % values
         )
     if not had:
         return (
@@ -385,7 +378,7 @@ def receipt(day: str, announced: int, had: int, is_verified: bool) -> str:
                 "arXiv’s list of %(day)s had not come in when this was put together. Its papers "
                 "are for a later digest."
             )
-            % said
+            % values
         )
     return (
         ngettext(
@@ -395,12 +388,12 @@ def receipt(day: str, announced: int, had: int, is_verified: bool) -> str:
             "together. The rest is for a later digest.",
             had,
         )
-        % said
+        % values
     )
 
 
 def operators(topic: str) -> list[str]:
-    """Return what a topic's text has of AND, OR and NOT, each once and in order.
+    """Return which of AND, OR and NOT a topic's text contains, each once and in order.
 
     >>> operators("graphs OR molecules"), operators('"AND gates", schedules of the OR')
     (['OR'], [])
@@ -411,7 +404,16 @@ def operators(topic: str) -> list[str]:
     """
     unquoted = QUOTED.sub("x", topic.translate(QUOTES))
     found = OPERATOR.findall(unquoted)
-    is_few = len(unquoted.split()) <= FEW_WORDS
+    is_few = len(unquoted.split()) <= MAX_FEW_WORDS
     if (BUT if is_few else BUT_NOT).search(unquoted) and len(unquoted) <= SHORT_TEXT:
         found.append("NOT")
     return list(dict.fromkeys(found))
+
+
+def counted(number: int, singular: str, plural: str = "") -> str:
+    """Return the number and what it counts, in English, for commands and the panel.
+
+    >>> counted(1, "digest"), counted(1200, "digest"), counted(0, "day was", "days were")
+    ('1 digest', '1,200 digests', '0 days were')
+    """
+    return f"{number:,} {singular if number == 1 else plural or f'{singular}s'}"

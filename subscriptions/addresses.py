@@ -1,4 +1,4 @@
-"""Email addresses: the form in which they are kept and compared, and why one is refused."""
+"""Email addresses: normalised to be stored and compared, and why one is refused."""
 
 import re
 import unicodedata
@@ -14,7 +14,7 @@ is_address = EmailValidator(
     allowlist=[],  # Django's has localhost.
 )
 
-#: Domains whose addresses lead to the mailboxes of another domain.
+#: Domains whose mailboxes are those of another domain.
 ALIAS_DOMAINS = {
     "gmail.com": "googlemail.com",
     "icloud.com": "mac.com me.com",
@@ -36,16 +36,15 @@ HYPHEN_TAGS = re.compile(r"yahoo\.[a-z.]+|(?:myyahoo|rocketmail|y7mail|ymail)\.c
 
 
 def normalise(text: str) -> str:
-    """Return the address as it is kept: one Unicode form, the domain in lower-case ASCII.
+    """Return the address as it is stored: one Unicode form, the domain in lower-case ASCII.
 
-    Case in the local part stays as she wrote it; two spellings that differ by it alone are one
-    subscriber all the same (Subscriber.Meta.constraints). Raises ValidationError with a sentence
-    that says what is wrong.
+    The case of the local part is kept, but does not tell two subscribers apart
+    (Subscriber.Meta.constraints). Raises ValidationError.
     """
     address = unicodedata.normalize("NFKC", text).strip()
     local, at, domain = address.rpartition("@")
-    # A quoted local part can hide blanks and controls, and "=?" begins an encoded word (RFC 2047),
-    # which a header would show as something else: nobody has either.
+    # Nobody has these: a quoted local part can hide blanks and controls, and "=?" begins an
+    # encoded word (RFC 2047), which a header would show as something else.
     if not at or '"' in local or "=?" in local:
         raise ValidationError(is_address.message, code="invalid")
     if not local.isascii():
@@ -80,10 +79,10 @@ def readable(address: str) -> str:
 
 
 def mailbox(address: str) -> str:
-    """Return what many spellings of a normalised address have in common, to count letters by.
+    """Return what the spellings of one mailbox have in common, for rate limits.
 
     Big providers deliver you+tag@, y.o.u@ and y-o_u@ to you@. Elsewhere these may be several
-    people, which is why addresses are never compared by it: they share a limit, and nothing else.
+    people, so this is never used to compare subscribers.
     """
     local, _, domain = address.lower().rpartition("@")
     if found := SUBDOMAIN_ADDRESS.fullmatch(domain):

@@ -11,19 +11,15 @@ class SubscriptionsConfig(AppConfig):
         from subscriptions.post import esps, mailboxes, oracles, verp
         from subscriptions.post.transports import transport_for
 
-        transport_for(settings.EMAIL_URL)  # Refuse what can't be, before letters are lost to it.
+        transport_for(settings.EMAIL_URL)  # Refuse a wrong address before letters are lost to it.
         mail.check()
         verp.check()
         if settings.BOUNCE_MAILBOX:
             mailboxes.open_mailbox(settings.BOUNCE_MAILBOX)
         oracles.ours()
         if (esp := esps.esp_of(settings.EMAIL_URL)) and esp.is_guarded:
-            from subscriptions.post import esp_events  # And with it, anymail.
+            from subscriptions.post import esp_events  # It imports anymail.
 
             esp_events.check(esp)
 
-        registry.composers["confirm"] = notices.compose_confirm
-        registry.composers["goodbye"] = notices.compose_goodbye
-        registry.composers["bounced"] = notices.compose_bounced
-        registry.composers["link"] = notices.compose_link
-        registry.composers["move"] = notices.compose_move
+        registry.composers |= notices.COMPOSERS

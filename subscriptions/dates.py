@@ -1,6 +1,6 @@
-"""Dates as letters and pages say them: no line ends between the number of a day and its month.
+"""Formatted dates with a no-break space between the day of the month and the month.
 
-In the plain text of letters the space is one as any other: plaintext.wrapped makes it so.
+In plain text, plaintext.wrapped replaces it with an ordinary space.
 """
 
 import re
@@ -17,16 +17,12 @@ AFTER_NUMBER = re.compile(r"(?<=\d) (?=[^\W\d])|(?<=\d\.) (?=[^\W\d])")
 register = template.Library()
 
 
-def said(day, form: str) -> str:
-    """Return a day in one of Django's formats, in the language that is active."""
-    return _together(formats.date_format(day, form))
+def format_date(day, form: str) -> str:
+    """Return a day in one of Django's formats, in the active language."""
+    return AFTER_NUMBER.sub(NO_BREAK, formats.date_format(day, form))
 
 
 @register.filter("date", expects_localtime=True)
-def in_a_template(value, form=None):
-    """Say a date as Django's own filter does, whose place this one takes in templates of HTML."""
-    return _together(defaultfilters.date(value, form))
-
-
-def _together(text):
-    return AFTER_NUMBER.sub(NO_BREAK, text)
+def date_filter(value, form=None):
+    """Replace Django's own filter in HTML templates."""
+    return AFTER_NUMBER.sub(NO_BREAK, defaultfilters.date(value, form))

@@ -1,4 +1,4 @@
-"""A reader's data as she takes it with her: whole, but for the numbers that link tables."""
+"""A subscriber's data as they can take it with them: all of it, except the ids that link tables."""
 
 from collections import defaultdict
 
@@ -9,44 +9,39 @@ from subscriptions.models import LetterEvent, LetterFact, Move, Subscriber
 
 
 def export(subscriber: Subscriber) -> dict:
-    """Return all that is kept about her, by name, ready for JSON."""
-    (own,) = rows(Subscriber.objects.filter(pk=subscriber.pk))
-    own["weekdays"] = schedule.named(subscriber.weekdays)
+    """Return all data about the subscriber by name, ready for JSON."""
+    (data,) = rows(Subscriber.objects.filter(pk=subscriber.pk))
+    letters = rows(subscriber.letters, "pk", without=("mime_at", "mime_size"))
+    for name, model in (("events", LetterEvent), ("facts", LetterFact)):
+        found = defaultdict(list)
+        for row in rows(model.objects.filter(letter__subscriber=subscriber), "letter_id"):
+            found[row.pop("letter_id")].append(row)
+        for letter in letters:
+            letter[name] = found[letter["pk"]]
+    for letter in letters:
+        del letter["pk"]
     topic = {"topic_name": F("topic__name"), "query": F("topic__query")}
-    own |= {
+    data |= {
+        "weekdays": schedule.weekday_names(subscriber.weekdays),
         "preferences": rows(subscriber.preferences, **topic),
         "own_topics": rows(subscriber.own_topics),
         "consents": rows(subscriber.consents),
-        "letters": _letters(subscriber),
+        "letters": letters,
         "move": rows(Move.objects.filter(subscriber=subscriber)),
     }
     for exporter in registry.exporters:
-        own |= exporter(subscriber)
-    return own
+        data |= exporter(subscriber)
+    return data
 
 
 def rows(queryset: QuerySet, *more: str, without: tuple[str, ...] = (), **named) -> list[dict]:
-    """Return all that is kept in these rows, in their order of writing, ready for JSON.
+    """Return the rows in their order of creation, ready for JSON, without keys and relations.
 
-    What belongs to another row is left to `more` and `named`, as for QuerySet.values.
+    `more` and `named` add fields of related rows, as for QuerySet.values.
     """
-    own = [
+    fields = [
         field.name
         for field in queryset.model._meta.concrete_fields
         if not field.is_relation and not field.primary_key and field.name not in without
     ]
-    return list(queryset.order_by("pk").values(*own, *more, **named))
-
-
-def _letters(subscriber):
-    """Return her letters, each with its steps, and with what came back of it."""
-    parts = {"events": LetterEvent, "facts": LetterFact}
-    found = {name: defaultdict(list) for name in parts}
-    for name, model in parts.items():
-        for row in rows(model.objects.filter(letter__subscriber=subscriber), "letter_id"):
-            found[name][row.pop("letter_id")].append(row)
-    letters = rows(subscriber.letters, "pk", without=("mime_at", "mime_size"))
-    for letter in letters:
-        pk = letter.pop("pk")
-        letter |= {name: found[name][pk] for name in parts}
-    return letters
+    return list(queryset.order_by("pk").values(*fields, *more, **named))

@@ -1,4 +1,4 @@
-"""What people send in: checked, and turned into wishes."""
+"""Forms of the public pages. To add a field to the sign-up: see SignUpForm.sign_up_request."""
 
 import unicodedata
 from datetime import date
@@ -10,16 +10,17 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from subscriptions import addresses, schedule
+from subscriptions.changing import TopicSelection
 from subscriptions.models import Subscriber, Topic, known_zone, languages, zone_names
-from subscriptions.wishes import Wishes
+from subscriptions.signup import SignUpRequest
 
 MAX_QUERIES = 50
 MAX_QUERY_LENGTH = 2000
-LAST_PAUSE = date(2999, 12, 31)  # Python's calendar ends in 9999, which her zone may lie behind.
+LAST_PAUSE = date(2999, 12, 31)  # Far from 9999, where Python's calendar ends.
 
 
 class QueriesField(forms.CharField):
-    """One query a line. Cleans to a list without blanks and repeats."""
+    """One query a line. Cleans to a list without blank lines and repeats."""
 
     widget = forms.Textarea
 
@@ -40,15 +41,15 @@ class QueriesField(forms.CharField):
 
 
 class DaysField(forms.MultipleChoiceField):
-    """Days of the week by name. Cleans to bits as Subscriber has them, or to None where absent.
+    """Days of the week by name. Cleans to the bits of `Subscriber.weekdays`, or None if absent.
 
-    A page sends an empty one along, which tells a form without a chosen day from one without days.
+    Pages send an empty name along: without it, no chosen day would look like an absent field.
     """
 
     widget = forms.CheckboxSelectMultiple
 
     def __init__(self, **kwargs):
-        choices = [(name, WEEKDAYS[number]) for number, name in enumerate(schedule.NAMES)]
+        choices = [(name, WEEKDAYS[number]) for number, name in enumerate(schedule.WEEKDAY_NAMES)]
         super().__init__(choices=choices, required=False, **kwargs)
 
     def clean(self, value):
@@ -56,13 +57,13 @@ class DaysField(forms.MultipleChoiceField):
         if value and not chosen:
             raise forms.ValidationError(_("Please choose one day at least."))
         names = super().clean(chosen)
-        return sum({1 << schedule.NAMES.index(name) for name in names}) or None
+        return sum({1 << schedule.WEEKDAY_NAMES.index(name) for name in names}) or None
 
 
 class TopicsField(forms.ModelMultipleChoiceField):
-    """Topics by their slugs. Forms on other sites may name those that were merged since.
+    """Topics by slug. Forms on other sites may name topics that were merged since.
 
-    An empty slug names none, as an empty field does elsewhere in these forms.
+    Empty slugs are ignored, as other fields may be empty.
     """
 
     def clean(self, value):
@@ -72,7 +73,7 @@ class TopicsField(forms.ModelMultipleChoiceField):
         except forms.ValidationError as error:
             if error.code != "invalid_choice":
                 raise
-            return super().clean(Topic.objects.slugs_today(value))
+            return super().clean(Topic.objects.current_slugs(value))
 
 
 def topics_field(topics, **kwargs):
@@ -87,7 +88,7 @@ def topics_field(topics, **kwargs):
 
 
 class HourField(forms.TypedChoiceField):
-    """An hour of the day. Takes 07 for 7, as clocks write it."""
+    """An hour of the day. Accepts 07 for 7."""
 
     def to_python(self, value):
         text = super().to_python(value)
@@ -113,18 +114,27 @@ def language_field(**kwargs):
     )
 
 
+def yes_no_field(no, yes, **kwargs):
+    return forms.TypedChoiceField(
+        choices=[("no", no), ("yes", yes)],
+        coerce=lambda answer: answer == "yes",
+        empty_value=None,
+        required=False,
+        error_messages={"invalid_choice": _("Please choose one of the two.")},
+        **kwargs,
+    )
+
+
 class PageForm(forms.Form):
-    """A form on a page, with its fields in the page's order."""
+    """A form whose fields are in the order of the page."""
 
     @property
     def first_wrong(self) -> str:
-        """Return the name of the first field that is not right, where the page puts the focus."""
+        """The name of the first field with an error, which the page focuses."""
         return next((field.name for field in self.visible_fields() if field.errors), "")
 
 
 class AddressForm(PageForm):
-    """An address alone."""
-
     email = forms.CharField(
         max_length=320,
         label=_("Email address"),
@@ -135,29 +145,25 @@ class AddressForm(PageForm):
         return addresses.normalise(self.cleaned_data["email"])
 
 
-class WishesForm(PageForm):
-    """What someone wants to read: topics of the house, and her own words."""
-
+class TopicsForm(PageForm):
     topics = topics_field(Topic.objects.curated(), label=_("Topics"))
     interests = QueriesField(label=_("Your own words"))
 
-    def wishes(self):
-        return Wishes(
+    def topic_selection(self):
+        return TopicSelection(
             follow=list(self.cleaned_data["topics"]), interests=self.cleaned_data["interests"]
         )
 
 
-class SignUpForm(WishesForm, AddressForm):
-    """Sign up with an email address; everything else is optional."""
-
+class SignUpForm(TopicsForm, AddressForm):
     hour = hour_field(required=False, empty_value=7, initial=7, label=_("Hour"))
     timezone = forms.CharField(max_length=64, required=False, label=_("Time zone"))
-    language = language_field(widget=forms.HiddenInput)  # Forms on other sites may name one.
-    #: Nobody sees it, so who fills it in is a program. Forms on other sites may lack it.
+    language = language_field(widget=forms.HiddenInput)  # For forms on other sites.
+    #: Hidden: only programs fill it in.
     website = forms.CharField(required=False, widget=forms.HiddenInput)
 
     def clean_website(self):
-        """Refuse it in words: a browser may have filled it in for somebody, who tries once more."""
+        """Explain the refusal: a browser may have filled it in for a person, who can try again."""
         if self.cleaned_data["website"]:
             raise forms.ValidationError(
                 _("This looks like the work of a program. If you are none, please send it again.")
@@ -166,16 +172,20 @@ class SignUpForm(WishesForm, AddressForm):
     def clean_timezone(self):
         return zone_named(self.cleaned_data["timezone"] or "UTC")
 
+    def sign_up_request(self, default_language: str) -> SignUpRequest:
+        """Return everything that the visitor asked for. Add a field of the form here."""
+        data = self.cleaned_data
+        language = data["language"] or default_language
+        return SignUpRequest(self.topic_selection(), data["timezone"], data["hour"], language)
+
     @classmethod
     def choosing(cls, sent):
-        """Return the form with the topics and words that an address names. Nothing is checked."""
+        """Return the unbound form with the topics and queries of a URL."""
         chosen = {"topics": sent.getlist("topics"), "interests": sent.get("interests", "")}
         return cls(initial={"hour": 7, **chosen})
 
 
 class MoveForm(PageForm):
-    """The address to which a reader's digest is to move."""
-
     new_email = forms.CharField(max_length=320, label=_("New address"))
 
     def __init__(self, *args, subscriber: Subscriber, **kwargs):
@@ -190,7 +200,7 @@ class MoveForm(PageForm):
 
 
 class PreferencesForm(PageForm):
-    """All that a reader may set. An absent topic or interest is dropped, an absent setting kept."""
+    """All preferences. Absent topics and queries are dropped; absent settings are kept."""
 
     interests = QueriesField(label=_("Your own words"))
     topics = topics_field(Topic.objects.curated(), label=_("Topics you follow"))
@@ -218,21 +228,15 @@ class PreferencesForm(PageForm):
         widget=forms.DateInput(attrs={"type": "date"}),
         validators=[MaxValueValidator(LAST_PAUSE, _("Please choose a day before the year 3000."))],
     )
-    quiet = forms.TypedChoiceField(
-        choices=[("no", _("Send nothing")), ("yes", _("Send a short letter that says so"))],
-        coerce=lambda answer: answer == "yes",
-        empty_value=None,
-        required=False,
+    quiet = yes_no_field(
+        no=_("Send nothing"),
+        yes=_("Send a short letter that says so"),
         label=_("On days without papers"),
-        error_messages={"invalid_choice": _("Please choose one of the two.")},
     )
-    near = forms.TypedChoiceField(
-        choices=[("no", _("Leave them out")), ("yes", _("Show up to three near misses"))],
-        coerce=lambda answer: answer == "yes",
-        empty_value=None,
-        required=False,
+    near = yes_no_field(
+        no=_("Leave them out"),
+        yes=_("Show up to three near misses"),
         label=_("Close to your interests"),
-        error_messages={"invalid_choice": _("Please choose one of the two.")},
     )
     language = language_field()
 
@@ -242,14 +246,14 @@ class PreferencesForm(PageForm):
 
     @classmethod
     def showing(cls, subscriber: Subscriber):
-        """Return the form filled with what is set now."""
+        """Return the unbound form with the current preferences."""
         preferences = list(
             subscriber.preferences.select_related("topic__merged_into").order_by("pk")
         )
 
         def chosen(stance, own):
             return [
-                preference.topic.query if own else preference.topic.today.slug
+                preference.topic.query if own else preference.topic.current.slug
                 for preference in preferences
                 if preference.stance == stance and (preference.topic.owner_id is not None) == own
             ]
@@ -262,9 +266,9 @@ class PreferencesForm(PageForm):
                 "muted_interests": "\n".join(chosen("mute", own=True)),
                 "timezone": subscriber.timezone,
                 "hour": subscriber.hour,
-                "days": schedule.named(subscriber.weekdays),
+                "days": schedule.weekday_names(subscriber.weekdays),
                 "size": subscriber.size,
-                "language": subscriber.letter_language,
+                "language": subscriber.language_or_default,
                 "quiet": "yes" if subscriber.wants_quiet_days else "no",
                 "near": "yes" if subscriber.wants_near else "no",
                 "pause_until": subscriber.paused_until,
@@ -272,18 +276,19 @@ class PreferencesForm(PageForm):
         )
 
     def refuse_past_pause(self, subscriber: Subscriber, today: date) -> None:
-        """Refuse a pause until a day that is over, unless it is the one that she has: a page that
-        was open for days sends that along.
+        """Add an error for a pause that ends in the past, unless it is the current one.
+
+        A page that was open for days sends the current one along.
         """
         self.full_clean()
         until = self.cleaned_data.get("pause_until")
         if until and until < today and until != subscriber.paused_until:
-            said = _("That day is over. Please choose a later one, or none.")
-            self.add_error("pause_until", said)
+            message = _("That day is over. Please choose a later one, or none.")
+            self.add_error("pause_until", message)
 
-    def wishes(self):
+    def topic_selection(self):
         data = self.cleaned_data
-        return Wishes(
+        return TopicSelection(
             follow=list(data["topics"]),
             mute=list(data["mute"]),
             interests=data["interests"],
@@ -291,33 +296,29 @@ class PreferencesForm(PageForm):
         )
 
     def settings(self):
-        """Return the settings that were sent in, by the names of Subscriber's fields."""
+        """Return the settings that were sent, by the names of Subscriber's fields."""
+        fields = {name: name for name in ("timezone", "hour", "size", "language")}
+        fields |= {"days": "weekdays", "quiet": "wants_quiet_days", "near": "wants_near"}
         data = self.cleaned_data
-        given = {
-            name: data[name]
-            for name in ("timezone", "hour", "size", "language")
-            if data[name] not in (None, "")
-        }
-        if data["days"] is not None:
-            given["weekdays"] = data["days"]
-        if data["quiet"] is not None:
-            given["wants_quiet_days"] = data["quiet"]
-        if data["near"] is not None:
-            given["wants_near"] = data["near"]
+        given = {to: data[name] for name, to in fields.items() if data[name] not in (None, "")}
         if "pause_until" in self.data:
             given["paused_until"] = data["pause_until"]
         return given
 
 
 def zones():
-    """Return the names of the time zones, as people choose them."""
+    """Return the names of the time zones that people choose from."""
     return sorted(name for name in zone_names() if "/" in name and not name.startswith("Etc/"))
 
 
 def zone_named(text: str) -> str:
-    """Return the zone of this name, or of this city where only one has it: "new york", "Zürich"."""
-    letters = (one for one in unicodedata.normalize("NFKD", text) if not unicodedata.combining(one))
-    wanted = "_".join("".join(letters).split()).lower()
+    """Return the zone of this name, or of this city if only one has it: "new york", "Zürich".
+
+    Raises ValidationError.
+    """
+    decomposed = unicodedata.normalize("NFKD", text)
+    plain = "".join(letter for letter in decomposed if not unicodedata.combining(letter))
+    wanted = "_".join(plain.split()).lower()
     known = {name.lower(): name for name in zone_names()}
     if wanted in known:
         return known[wanted]

@@ -1,31 +1,28 @@
-"""How often a door may be knocked at: by one network, for one mailbox, by all together.
+"""Rate limits: by network, by mailbox, and over all visitors.
 
-A door that sends letters to whoever is named there asks two questions:
+A form that sends a letter to any address asks for both the visitor and the mailbox:
 
     try:
-        limits.knock("lost link", request.META["REMOTE_ADDR"], now)
-    except limits.TooMany as refusal:
-        return too_many(request, refusal)               # views.py: 429, which is about the visitor
-    if limits.may_write_to("lost link", address, now):  # normalised, as addresses.normalise has it
-        ...                                             # write the letter
-    ...                                                 # the same answer, letter or none
+        limits.check_visitor("lost link", request.META["REMOTE_ADDR"], now)
+    except limits.TooManyAttempts as refusal:
+        return too_many(request, refusal)                # views.py: 429 with a page
+    if limits.check_mailbox("lost link", address, now):  # normalised, as addresses.normalise does
+        ...                                              # write the letter
+    ...                                                  # the same response, letter or none
 
-The first is about who knocks, so she is told. The second is about the address, whose owner may be
+The visitor is told of the first limit. The second is about the owner of the address, who may be
 somebody else: a page that told of it would tell who signed up. Both count attempts, not letters,
-or a limit would tell which address gets none. Each door counts for itself, by its name.
+or a limit would tell which address gets none. Each endpoint counts for itself.
 
-At most so many attempts are let in in *any* such time, not in each hour by the clock. What is
-turned away is not counted and leaves no row: a flood ends, and stores as much as the limits let in.
-Where the database can't be asked, every door is closed.
-
-Rows hold keyed hashes, no addresses and no networks, and go after a day.
+Windows are sliding. A refused attempt is not counted and stores nothing. If the database cannot be
+asked, every attempt is refused. Rows hold keyed hashes, no addresses or networks, for a day.
 """
 
 import hmac
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from ipaddress import ip_address, ip_network
 from math import ceil
 
@@ -38,106 +35,110 @@ from subscriptions.models import Attempt
 logger = logging.getLogger(__name__)
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-KEPT = DAY  # As long as the longest limit counts back.
-UNTOLD = 5  # As many networks, where a proxy hides who knocks and we weren't told of it.
-AGAIN = timedelta(minutes=1)  # After this long, a door is tried again that could not be counted.
+KEEP = DAY  # The longest window.
+HIDDEN_NETWORKS = 5  # How many networks count as one if an unconfigured proxy hides the visitors.
+RETRY_AFTER_FAILURE = timedelta(minutes=1)
 
-#: The doors where anyone can have a letter sent to any address.
-LETTER_DOORS = ("sign-up", "lost link", "new address")
+#: Endpoints where anyone can have a letter sent to any address.
+LETTER_ENDPOINTS = ("sign-up", "lost link", "new address")
 
 
-class TooMany(Exception):
-    """A limit is reached. `by` says which, `retry_after` in how many seconds it no longer is."""
+class TooManyAttempts(Exception):
+    """A limit is reached. `by` is which one; `retry_after` is in seconds."""
 
-    def __init__(self, door: str, by: str, wait: timedelta):
-        super().__init__(f"{door}: {by}")
-        self.door, self.by = door, by
+    def __init__(self, endpoint: str, by: str, wait: timedelta):
+        super().__init__(f"{endpoint}: {by}")
+        self.endpoint, self.by = endpoint, by
         self.retry_after = ceil(wait.total_seconds())
 
 
 @dataclass(frozen=True)
 class Limit:
-    """At most `most` attempts in any time of this length, for one value of what it goes by."""
+    """At most `max_hits` in a sliding window, for one value of what the limit goes `by`."""
 
     by: str
     value: str
-    most: int
+    max_hits: int
     within: timedelta
 
 
-def knock(door: str, ip: str | None, now: datetime) -> None:
-    """Count a visitor who wants a letter sent, to whomever. Raises TooMany.
+def check_visitor(endpoint: str, ip: str | None, now) -> None:
+    """Count a visitor who wants a letter sent. Raises TooManyAttempts.
 
-    `ip` is the visitor's: config.proxies has put it into REMOTE_ADDR.
+    `ip` is REMOTE_ADDR, as config.proxies sets it.
     """
+    network, max_hits = network_of(ip), settings.LIMITS["network"]
+    is_local = network in ("127.0.0.0/24", "::/48")
+    if not settings.TRUSTED_PROXIES and (settings.IS_HTTPS or is_local):
+        max_hits *= HIDDEN_NETWORKS  # There must be a proxy, whose address all visitors have.
+    by_network = Limit("network", network, max_hits, HOUR)
     try:
-        spend(door, [_by_network(ip), Limit("all", "", settings.LIMITS["all"], HOUR)], now)
-    except TooMany as refusal:
-        if refusal.by == "all" and once_in(HOUR, door, now):
+        hit(endpoint, [by_network, _by_all()], now)
+    except TooManyAttempts as refusal:
+        if refusal.by == "all" and first_time_in(HOUR, endpoint, now):
             logger.error(
                 "More than %d letters were asked for in an hour (%s), from many networks. The door "
                 "is closed until it is less: see docs/security.md.",
                 settings.LIMITS["all"],
-                door,
+                endpoint,
             )
         raise
 
 
-def may_write_to(door: str, address: str, now: datetime) -> bool:
+def check_mailbox(endpoint: str, address: str, now) -> bool:
     """Count a letter to this normalised address. Return whether its mailbox may get it."""
-    mailbox = Limit("mailbox", addresses.mailbox(address), settings.LIMITS["mailbox"], DAY)
+    by_mailbox = Limit("mailbox", addresses.mailbox(address), settings.LIMITS["mailbox"], DAY)
     try:
-        spend(door, [mailbox], now)
-    except TooMany:
+        hit(endpoint, [by_mailbox], now)
+    except TooManyAttempts:
         return False
     return True
 
 
-def spend(door: str, limits: Sequence[Limit], now: datetime) -> list[Attempt]:
-    """Count one attempt under all of these limits. Raises TooMany where one is reached.
+def hit(endpoint: str, limits: Sequence[Limit], now) -> list[Attempt]:
+    """Count one attempt under all limits, or under none and raise TooManyAttempts.
 
-    Then it counts under none. Inside another transaction, others that fall under the same limits
-    wait for its end. Return what was written down, for take_back.
+    Inside a transaction, others under the same limits wait for its end. Returns rows for `undo`.
     """
     try:
-        _refuse_if_reached(door, limits, now)  # Without a lock, which a flood would queue for.
+        _raise_if_reached(endpoint, limits, now)  # Without a lock, for which a flood would queue.
         with transaction.atomic():
             if connection.vendor == "postgresql":  # SQLite has one writer at a time anyway.
                 for limit in limits:
                     with connection.cursor() as cursor:
-                        number = int(_key(door, limit)[:15], 16)
+                        number = int(_key(endpoint, limit)[:15], 16)
                         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [number])
-            _refuse_if_reached(door, limits, now)
+            _raise_if_reached(endpoint, limits, now)
             return Attempt.objects.bulk_create(
-                Attempt(key=_key(door, limit), at=now) for limit in limits
+                Attempt(key=_key(endpoint, limit), at=now) for limit in limits
             )
     except DatabaseError as error:
         logger.error("attempts can't be counted: %s", type(error).__name__)
-        raise TooMany(door, "store", AGAIN) from error
+        raise TooManyAttempts(endpoint, "store", RETRY_AFTER_FAILURE) from error
 
 
-def take_back(attempts: Sequence[Attempt]) -> None:
-    """Let attempts not count that turned out to be none of those that a limit is for."""
+def undo(attempts: Sequence[Attempt]) -> None:
+    """Uncount attempts, which turned out not to be of the kind that a limit is for."""
     Attempt.objects.filter(pk__in=[attempt.pk for attempt in attempts]).delete()
 
 
-def forget(door: str, limit: Limit) -> int:
-    """Forget what was counted under a limit. Return how many attempts there were."""
-    return Attempt.objects.filter(key=_key(door, limit)).delete()[0]
+def reset(endpoint: str, limit: Limit) -> int:
+    """Delete what was counted under a limit. Return how many attempts."""
+    return Attempt.objects.filter(key=_key(endpoint, limit)).delete()[0]
 
 
-def once_in(time: timedelta, told: str, now: datetime) -> bool:
-    """Return whether this is the first time in so long, for what need not be told again."""
+def first_time_in(window: timedelta, event: str, now) -> bool:
+    """Count an event. Return whether it is the first one in the window, to be logged once."""
     try:
-        spend("told", [Limit("", told, 1, time)], now)
-    except TooMany:
+        hit("told", [Limit("", event, 1, window)], now)
+    except TooManyAttempts:
         return False
     return True
 
 
-def note_came_past(now: datetime) -> None:
-    """Tell, once a day, that somebody signed up past a proxy that TRUSTED_PROXIES counts."""
-    if once_in(DAY, _past_proxies(), now):
+def report_bypassed_proxy(now) -> None:
+    """Log, once a day, that a visitor came past a proxy that TRUSTED_PROXIES counts."""
+    if first_time_in(DAY, _proxy_event(), now):
         logger.error(
             "Somebody signed up past one of the %s proxies of TRUSTED_PROXIES: visitors may say "
             "who they are. See docs/security.md.",
@@ -145,26 +146,27 @@ def note_came_past(now: datetime) -> None:
         )
 
 
-def somebody_came_past(now: datetime) -> bool:
-    """Return whether that was so within the last day, with the number of proxies as it is now."""
-    return _wait("told", Limit("", _past_proxies(), 1, DAY), now) is not None
+def was_proxy_bypassed(now) -> bool:
+    """Return whether that was logged in the last day, for the current TRUSTED_PROXIES."""
+    return _wait("told", Limit("", _proxy_event(), 1, DAY), now) is not None
 
 
-def _past_proxies():
+def _proxy_event():
     return f"came past {settings.TRUSTED_PROXIES} proxies"
 
 
-def closed_doors(now: datetime) -> list[str]:
-    """Return the doors that are closed to everyone, since all together knocked too often."""
-    everyone = Limit("all", "", settings.LIMITS["all"], HOUR)
-    return [door for door in LETTER_DOORS if _wait(door, everyone, now) is not None]
+def closed_endpoints(now) -> list[str]:
+    """Return the endpoints that refuse everyone, because all visitors together were too many."""
+    return [
+        endpoint for endpoint in LETTER_ENDPOINTS if _wait(endpoint, _by_all(), now) is not None
+    ]
 
 
 def network_of(ip: str | None) -> str:
-    """Return the network that counts as one visitor: of IPv4 256 addresses, of IPv6 a /48.
+    """Return the network that counts as one visitor: an IPv4 /24, or an IPv6 /48.
 
-    That is what one customer of a provider can have without effort. An address that is none, as
-    that of a socket in the file system, is a network of its own.
+    A customer of a provider can have that many addresses. What is no address, such as that of a
+    Unix socket, is a network of its own.
     """
     try:
         address = ip_address(ip or "")
@@ -174,35 +176,32 @@ def network_of(ip: str | None) -> str:
     return str(ip_network((address, 24 if address.version == 4 else 48), strict=False))
 
 
-def purge(now: datetime) -> int:
-    """Forget attempts that no limit counts any more. Return how many there were."""
-    return Attempt.objects.filter(at__lt=now - KEPT).delete()[0]
+def purge(now) -> int:
+    """Delete attempts that no limit counts any more. Return how many."""
+    return Attempt.objects.filter(at__lt=now - KEEP).delete()[0]
 
 
-def _by_network(ip):
-    most = settings.LIMITS["network"]
-    network = network_of(ip)
-    if not settings.TRUSTED_PROXIES and (settings.IS_HTTPS or network in ("127.0.0.0/24", "::/48")):
-        most *= UNTOLD  # Somebody speaks TLS for us, or runs on this machine: all have his address.
-    return Limit("network", network, most, HOUR)
+def _by_all():
+    return Limit("all", "", settings.LIMITS["all"], HOUR)
 
 
-def _refuse_if_reached(door, limits, now):
+def _raise_if_reached(endpoint, limits, now):
     for limit in limits:
-        wait = _wait(door, limit, now)
+        wait = _wait(endpoint, limit, now)
         if wait is not None:
-            raise TooMany(door, limit.by, wait)
+            raise TooManyAttempts(endpoint, limit.by, wait)
 
 
-def _wait(door, limit, now):
-    """Return how long until one more is let in, None where it is now."""
-    counted = Attempt.objects.filter(key=_key(door, limit), at__gt=now - limit.within)
-    earliest = counted.order_by("-at").values_list("at", flat=True)[limit.most - 1 : limit.most]
+def _wait(endpoint, limit, now):
+    """Return the time until another attempt is accepted, or None if one is now."""
+    hits = Attempt.objects.filter(key=_key(endpoint, limit), at__gt=now - limit.within)
+    nth = limit.max_hits - 1
+    earliest = hits.order_by("-at").values_list("at", flat=True)[nth : nth + 1]
     return earliest[0] + limit.within - now if earliest else None
 
 
-def _key(door, limit):
-    """Return what a limit is counted by. Without our secret, nobody knows whom it stands for."""
-    told = f"{door}\n{limit.by}\n{limit.value}"
+def _key(endpoint, limit):
+    """Return the keyed hash that a limit is counted by."""
+    value = f"{endpoint}\n{limit.by}\n{limit.value}"
     secret = f"subscriptions.limits{settings.SECRET_KEY}"
-    return hmac.digest(secret.encode(), told.encode(), "sha256").hex()[:32]
+    return hmac.digest(secret.encode(), value.encode(), "sha256").hex()[:32]

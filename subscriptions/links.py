@@ -1,11 +1,9 @@
-"""Signed links that need no account, one salt for each purpose.
+"""Signed links: whoever holds one got it from us.
 
-A token proves that its holder got it from us, for one purpose and one thing. It holds a random id
-and a signature; no address, and nothing that could be guessed from another token.
-
-Letters lie in a mailbox for good, also in one that she has left behind: a token for what is hers
-says since when she has her address, and is closed by the next move. Who never moved has none that
-says so.
+A token is for one purpose, each of which has a salt, and one thing. It holds a random id and a
+signature: no address, and nothing that could be guessed from another token. Emails stay in a
+mailbox for good, so tokens that act for a subscriber also hold when they last changed address, and
+the next change closes them. Those of subscribers who never did hold no such date.
 """
 
 import uuid
@@ -20,34 +18,34 @@ from django.urls import reverse
 
 from subscriptions.models import Letter, Subscriber
 
-#: The kinds of letters whose link asks something, on one page. Each has a salt of its own.
+#: Purposes whose link asks something, all on one page.
 ASKING = (Letter.Kind.CONFIRM, Letter.Kind.GOODBYE, Letter.Kind.BOUNCED)
 CONFIRM_DAYS = 7
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class BadToken(Exception):
-    """This is no token of ours, or not one for this purpose."""
+    """The token was not made here, or not for this purpose."""
 
 
 class ExpiredToken(BadToken):
-    """It was ours once."""
+    """The token is older than CONFIRM_DAYS."""
 
 
 class ClosedToken(Exception):
-    """It is from before her digest moved to another address, and opens nothing any more."""
+    """The token was issued before the subscriber changed address."""
 
 
 def token(purpose: str, public_id: uuid.UUID, asked_at: datetime | None = None) -> str:
-    """Return a token for one purpose. With `asked_at`, it answers what was asked at that moment."""
-    value = _encoded(public_id.bytes)
+    """Return a token. With `asked_at`, it answers the question of that moment."""
+    value = _encode(public_id)
     if asked_at is not None:
         value += f"~{(asked_at - EPOCH) // timedelta(microseconds=1):x}"
     return _signer(purpose).sign(value)
 
 
 def own_token(purpose: str, subscriber: Subscriber, public_id: uuid.UUID | None = None) -> str:
-    """Return her token for one purpose, or for a thing of hers, which her next move closes."""
+    """Return a token for the subscriber, or for a thing of theirs, until they change address."""
     (own,) = tokens([purpose], [(public_id or subscriber.public_id, subscriber.moved_at)])
     return own[purpose]
 
@@ -55,21 +53,24 @@ def own_token(purpose: str, subscriber: Subscriber, public_id: uuid.UUID | None 
 def tokens(
     purposes: Iterable[str], owned: Iterable[tuple[uuid.UUID, datetime | None]]
 ) -> list[dict[str, str]]:
-    """Return the tokens of each of many things, by their purposes. Each comes with the moment when
-    its owner moved.
+    """Return the tokens of many things by purpose. `owned` has each thing's id and its owner's
+    `moved_at`.
     """
-    values = [
-        _encoded(public_id.bytes) if moved_at is None else _since(public_id, moved_at)
-        for public_id, moved_at in owned
-    ]
     signers = {purpose: _signer(purpose) for purpose in purposes}
-    return [
-        {purpose: signer.sign(value) for purpose, signer in signers.items()} for value in values
-    ]
+    result = []
+    for public_id, moved_at in owned:
+        value = _encode(public_id)
+        if moved_at is not None:  # In seconds: a longer token would not fit on a line of an email.
+            value += f"~{_seconds(moved_at):x}"
+        result.append({purpose: signer.sign(value) for purpose, signer in signers.items()})
+    return result
 
 
-def read(purpose: str, token: str) -> tuple[uuid.UUID, int]:
-    """Return the id in the token, and what it is bound to: 0 is nothing. Raises BadToken."""
+def parse_token(purpose: str, token: str) -> tuple[uuid.UUID, int]:
+    """Return the id in the token, and the moment that it is bound to (0 if none).
+
+    Raises BadToken.
+    """
     try:
         value = _signer(purpose).unsign(token)
         encoded, _, bound = value.partition("~")
@@ -78,50 +79,46 @@ def read(purpose: str, token: str) -> tuple[uuid.UUID, int]:
         raise BadToken from error
 
 
-def holder(purpose: str, token: str) -> Subscriber:
-    """Return whose token it is.
-
-    Raises BadToken, Subscriber.DoesNotExist for one who was erased, and ClosedToken.
-    """
-    public_id, since = read(purpose, token)
+def subscriber_of(purpose: str, token: str) -> Subscriber:
+    """Return whose token it is. Raises BadToken, ClosedToken, or Subscriber.DoesNotExist."""
+    public_id, since = parse_token(purpose, token)
     subscriber = Subscriber.objects.get(public_id=public_id)
-    refuse_closed(subscriber, since)
+    raise_if_closed(subscriber, since)
     return subscriber
 
 
-def refuse_closed(subscriber: Subscriber, since: int) -> None:
-    """Raise ClosedToken where one that is bound to this was made before her digest moved.
+def raise_if_closed(subscriber: Subscriber, since: int) -> None:
+    """Raise ClosedToken if a token with this `since` was issued before a change of address.
 
-    One from after it opens, even though a backup that was restored may not know of the move.
+    A later one is open, even if a restored backup does not know of that change.
     """
     if is_closed(subscriber, since):
         raise ClosedToken
 
 
 def is_closed(subscriber: Subscriber, since: int) -> bool:
-    """Return whether a token that is bound to this was made before her digest moved."""
     return subscriber.moved_at is not None and since < _seconds(subscriber.moved_at)
 
 
 def read_confirm(token: str, now: datetime) -> tuple[str, uuid.UUID, datetime]:
-    """Return the kind of letter that asked, whom it asked, and when.
+    """Return the kind of letter that asked, the subscriber's public id, and when it asked.
 
-    Raises ExpiredToken after CONFIRM_DAYS, BadToken for all else.
+    Raises ExpiredToken or BadToken.
     """
-    return _read_answer(ASKING, token, now)
+    return _parse_answer(ASKING, token, now)
 
 
 def read_move(token: str, now: datetime) -> tuple[str, uuid.UUID, datetime]:
-    """Return whose yes the link is, the "old" or the "new" address's, to whose wish of when.
+    """Return which address answers ("old" or "new"), the public id, and when it was asked.
 
-    Raises ExpiredToken after CONFIRM_DAYS, BadToken for all else.
+    Raises ExpiredToken or BadToken.
     """
-    purpose, public_id, asked_at = _read_answer(("move-old", "move-new"), token, now)
+    purpose, public_id, asked_at = _parse_answer(("move-old", "move-new"), token, now)
     return purpose.removeprefix("move-"), public_id, asked_at
 
 
 def move_url(subscriber: Subscriber, side: str, asked_at: datetime) -> str:
-    """Return where the "old" or the "new" address says yes to a move that was asked for then."""
+    """Return where the "old" or the "new" address (`side`) confirms a change of address."""
     return _url("move", token(f"move-{side}", subscriber.public_id, asked_at))
 
 
@@ -130,7 +127,7 @@ def confirm_url(subscriber: Subscriber) -> str:
 
 
 def answer_url(subscriber: Subscriber, kind: str, asked_at: datetime) -> str:
-    """Return where she says yes to what a letter of this kind asked at that moment."""
+    """Return where they answer what a letter of this kind asked at that moment."""
     return _url("confirm", token(kind, subscriber.public_id, asked_at))
 
 
@@ -142,19 +139,12 @@ def unsubscribe_url(subscriber: Subscriber) -> str:
     return _url("unsubscribe", own_token("unsubscribe", subscriber))
 
 
-def _since(public_id, moved_at):
-    """Return what a token says of what is hers since then: in seconds, or it would be longer than a
-    line of a letter (subscriptions.wire).
-    """
-    return f"{_encoded(public_id.bytes)}~{_seconds(moved_at):x}"
-
-
 def _seconds(moment):
     return (moment - EPOCH) // timedelta(seconds=1)
 
 
-def _encoded(data):
-    return urlsafe_b64encode(data).decode().rstrip("=")
+def _encode(public_id):
+    return urlsafe_b64encode(public_id.bytes).decode().rstrip("=")
 
 
 def _signer(purpose):
@@ -165,11 +155,11 @@ def _url(name, token):
     return settings.SITE_URL + reverse(name, args=[token])
 
 
-def _read_answer(purposes, token, now):
-    """Return which of these purposes the token has, whom it asked, and when."""
+def _parse_answer(purposes, token, now):
+    """Return which of the purposes the token has, its id, and when it was asked."""
     for purpose in purposes:
         with suppress(BadToken):
-            public_id, asked = read(purpose, token)
+            public_id, asked = parse_token(purpose, token)
             break
     else:
         raise BadToken

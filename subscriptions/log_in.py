@@ -1,8 +1,8 @@
-"""The panel's log-in, which is locked for a while after too many wrong passwords.
+"""The admin log-in, which is locked for a while after too many wrong passwords.
 
-They are counted by network, and by account over all networks: who guesses from one network locks
-himself out before he locks the account, whose owner can still come in from hers. While it is
-locked, the right password opens nothing either. Time unlocks it, or `manage.py unlock`.
+They are counted by network, and by account over all networks. The limit by network is lower:
+whoever guesses from one network is locked out before the account is, whose owner can still log in.
+While locked, the right password is refused as well. It unlocks by itself, or by `manage.py unlock`.
 """
 
 import logging
@@ -23,35 +23,35 @@ from subscriptions.limits import Limit
 
 logger = logging.getLogger(__name__)
 
-DOOR = "log-in"
+ENDPOINT = "log-in"
 WITHIN = timedelta(minutes=15)
 
 
 def log_in(request) -> HttpResponse:
-    """Answer as the panel does, unless too many came before with a wrong password."""
+    """Log in as the admin does, unless there were too many wrong passwords before."""
     if request.method != "POST":
         return admin.site.login(request)
     account = _by_account(request.POST.get("username", ""))
-    tried = [_by_network(request.META["REMOTE_ADDR"]), account]
+    by_network = _by_network(request.META["REMOTE_ADDR"])
     try:
-        # Counted before it is looked at, so that many guesses at once are no more than so many.
-        attempts = limits.spend(DOOR, tried, timezone.now())
-    except limits.TooMany as refusal:
-        if limits.once_in(WITHIN, f"{DOOR} by {refusal.by}", timezone.now()):
+        # Counted before it is checked, so that concurrent guesses do not exceed the limit.
+        attempts = limits.hit(ENDPOINT, [by_network, account], timezone.now())
+    except limits.TooManyAttempts as refusal:
+        if limits.first_time_in(WITHIN, f"{ENDPOINT} by {refusal.by}", timezone.now()):
             logger.warning("The log-in is locked: too many wrong passwords, by %s.", refusal.by)
             if owner := owner_of(account.value):
                 _note(owner, f"Locked out: too many wrong passwords, by {refusal.by}", request)
         return views.too_many(request, refusal)
     response = admin.site.login(request)
-    if response.status_code == 302:  # Not request.user, who may have been in before as another.
-        limits.take_back(attempts)
-        limits.forget(DOOR, account)
+    if response.status_code == 302:  # `request.user` may be somebody who was logged in before.
+        limits.undo(attempts)
+        limits.reset(ENDPOINT, account)
         _note(request.user, "Logged in", request)
     return response
 
 
 def _note(user, words, request):
-    """Write it into the trail, with the network it came from."""
+    """Add an entry to the audit log, with the network."""
     network = limits.network_of(request.META["REMOTE_ADDR"])
     LogEntry.objects.create(
         user=user,
@@ -64,15 +64,15 @@ def _note(user, words, request):
 
 
 def owner_of(account: str) -> User | None:
-    """Return the user of the account with this name, however it is spelt."""
-    # SQLite knows the case of ASCII alone.
+    """Return the user of this name, whatever its spelling."""
+    # SQLite ignores the case of ASCII letters only.
     named = Q(username__iexact=_by_account(account).value) | Q(username=account.strip())
     return User.objects.filter(named).first()
 
 
 def unlock(account: str, ip: str | None) -> int:
-    """Forget wrong passwords for this account and from this network. Return how many there were."""
-    return limits.forget(DOOR, _by_account(account)) + limits.forget(DOOR, _by_network(ip))
+    """Forget the wrong passwords of this account and this network. Return how many."""
+    return limits.reset(ENDPOINT, _by_account(account)) + limits.reset(ENDPOINT, _by_network(ip))
 
 
 def _by_network(ip):
@@ -80,6 +80,6 @@ def _by_network(ip):
 
 
 def _by_account(name):
-    """All spellings that Django's form takes for one account are one."""
+    # Normalised, as Django's form takes several spellings for one account.
     name = normalize("NFKC", name.strip()).casefold()
     return Limit("account", name, settings.LIMITS["account"], WITHIN)

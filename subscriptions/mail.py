@@ -1,7 +1,6 @@
-"""A folder of templates becomes a message.
+"""Render a folder of templates to an email.
 
-A letter of kind "digest" lives in templates/email/digest/ as subject.txt, body.txt and body.html.
-Nothing here sends, and nothing reads the clock.
+The templates of kind "digest" are templates/email/digest/: subject.txt, body.txt and body.html.
 """
 
 import logging
@@ -24,22 +23,22 @@ from django.utils import timezone, translation
 
 from subscriptions import plaintext, wire
 
-#: Kinds of letters that belong to the list. The others answer what one person did.
+#: Kinds of letters that belong to the list. The others are transactional.
 LIST_KINDS = frozenset({"digest", "welcome"})
 UNSAFE_IN_URL = re.compile(r"[\s<>\"'\\^`{|}]")
-#: cssutils writes CSS with an indent that all threads share.
+#: cssutils keeps its indentation in a global.
 _inlining = threading.Lock()
 
 
 class NothingToSay(Exception):
-    """Raised by a composer instead of returning an empty letter."""
+    """A composer has no content for a letter."""
 
 
 @dataclass(frozen=True)
 class Content:
-    """What a letter says: its parts in pieces as they travel, and headers that tell what it is.
+    """An email without recipient and date. The parts are encoded, in pieces to be joined.
 
-    `item_ids` name what it is about, for registry.on_reconciled; None where there is no such thing.
+    `item_ids` are the ids of its papers, for registry.on_reconciled.
     """
 
     subject: str
@@ -62,22 +61,22 @@ class Content:
 
 
 def render(kind: str, context: dict, unsubscribe_url: str = "") -> Content:
-    """Render the folder of templates of this kind of letter, in the language that is active."""
+    """Render the templates of a kind in the active language."""
     subject = plaintext.one_line(
         render_to_string(f"email/{kind}/subject.txt", _common() | context, using="text")
     )
-    text, html = rendered(kind, context | {"subject": subject})
+    text, html = render_parts(kind, context | {"subject": subject})
     return Content.of(subject, text, html, headers(kind, unsubscribe_url))
 
 
-def rendered(kind: str, context: dict) -> tuple[str, str]:
-    """Return the parts of a letter of this kind: its lines broken, its CSS in its elements."""
+def render_parts(kind: str, context: dict) -> tuple[str, str]:
+    """Return the text with its lines broken, and the HTML with inlined CSS."""
     context = _common() | context
-    house = {  # Lines of their own, which may be "7. Heaven" and "2. Floor", but are no papers.
+    lines = {  # They may be "7. Heaven" and "2. Floor", but must not look like papers.
         "letterhead": plaintext.unnumbered(settings.SITE_NAME),
         "postal_address": plaintext.unnumbered(", ".join(settings.POSTAL_ADDRESS.split("\n"))),
     }
-    text = render_to_string(f"email/{kind}/body.txt", context | house, using="text")
+    text = render_to_string(f"email/{kind}/body.txt", context | lines, using="text")
     html = render_to_string(f"email/{kind}/body.html", context, using="html")
     return plaintext.wrapped(plaintext.cleaned(text)), inline_css(plaintext.cleaned(html))
 
@@ -85,23 +84,23 @@ def rendered(kind: str, context: dict) -> tuple[str, str]:
 def headers(
     kind: str, unsubscribe_url: str = "", campaign: str = "", language: str | None = None
 ) -> tuple:
-    """Return the headers that tell from whom a letter of this kind is, and what it is.
+    """Return the headers of a kind of letter, except recipient, subject, date and id.
 
-    The language is the active one where none is given. See RFC 2369, 2919 and 8058 for those of a
-    list, RFC 3834 for what keeps machines from answering, and docs/letters.md for the others.
+    The language is the active one by default. See RFC 2369, 2919 and 8058 for the headers of a
+    list, RFC 3834 for those that stop automatic replies, and docs/email.md for the others.
     """
-    told = [("From", _written(_from(kind), settings.SITE_NAME))]
+    found = [("From", _address_header(_from(kind), settings.SITE_NAME))]
     if settings.REPLY_TO_EMAIL:
-        told.append(("Reply-To", _written(settings.REPLY_TO_EMAIL, settings.SITE_NAME)))
+        found.append(("Reply-To", _address_header(settings.REPLY_TO_EMAIL, settings.SITE_NAME)))
     domain = settings.MAIL_DOMAIN
     if kind in LIST_KINDS:
-        told += [
+        found += [
             ("List-Id", f"Daily papers <daily.{domain}>"),
             ("List-Unsubscribe", f"<{unsubscribe_url}>"),
             ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
         ]
     return (
-        *told,
+        *found,
         ("Feedback-ID", f"{campaign}:{kind}:{domain}:paperboy"),
         ("Auto-Submitted", "auto-generated"),
         ("X-Auto-Response-Suppress", "All"),
@@ -110,30 +109,26 @@ def headers(
 
 
 def as_bytes(content: Content, *, to: str, message_id: str, date: datetime) -> bytes:
-    """Return the message as SMTP carries it: CRLF, seven bits, plain text first, HTML last."""
-    sender, *others = content.headers
-    told = [
+    """Return the message for SMTP: CRLF, seven bits, plain text first."""
+    sender, *rest = content.headers
+    all_headers = [
         sender,
         ("To", to),
         ("Subject", content.subject),
-        ("Date", _date(date, settings.TIME_ZONE)),
+        ("Date", _date_header(date, settings.TIME_ZONE)),
         ("Message-ID", message_id),
-        *others,
+        *rest,
     ]
     boundary = f"=_{message_id.strip('<>').partition('@')[0]}"
-    return wire.message(told, content.quoted_text, content.quoted_html, boundary)
+    return wire.message(all_headers, content.quoted_text, content.quoted_html, boundary)
 
 
 def from_address(kind: str = "digest") -> Address:
-    """Return who our letters of this kind are from."""
     return _address(_from(kind), settings.SITE_NAME)
 
 
 def check() -> None:
-    """Refuse addresses that no header can hold, before letters wait for them.
-
-    Raises ImproperlyConfigured.
-    """
+    """Raise ImproperlyConfigured for settings that no header can hold."""
     for name in ("DEFAULT_FROM_EMAIL", "TRANSACTIONAL_FROM_EMAIL", "REPLY_TO_EMAIL"):
         check_address(name)
     if not settings.SITE_URL.isascii() or UNSAFE_IN_URL.search(settings.SITE_URL):
@@ -144,21 +139,20 @@ def check() -> None:
 
 
 def check_address(name: str) -> None:
-    """Raise ImproperlyConfigured where the setting of this name is neither empty nor an address."""
+    """Raise ImproperlyConfigured if the setting of this name is neither empty nor an address."""
     try:
-        if said := getattr(settings, name):
-            _address(said, settings.SITE_NAME)
+        if value := getattr(settings, name):
+            _address(value, settings.SITE_NAME)
     except ImproperlyConfigured as error:
         raise ImproperlyConfigured(f"{name}: {error}") from None
 
 
 def inline_css(html: str) -> str:
-    """Return the page with its styles in its elements, as mail programs want them.
+    """Inline the CSS. Rules for small screens and dark mode stay in the head. Fetches nothing.
 
-    The one place that knows premailer. Rules for small screens and dark mode stay in the head,
-    with the classes that they name; nothing is fetched.
+    The only function that uses premailer.
     """
-    # Imported here: cssutils takes a third of a second, which only those who write letters pay.
+    # Imported here: cssutils takes a third of a second, which only processes that render pay.
     from premailer import Premailer
 
     with _inlining:
@@ -174,7 +168,7 @@ def inline_css(html: str) -> str:
 
 
 def _common():
-    """Return what every letter's templates know."""
+    """The context of all templates."""
     return {
         "site_name": settings.SITE_NAME,
         "site_url": settings.SITE_URL,
@@ -187,23 +181,22 @@ def _from(kind):
     return settings.DEFAULT_FROM_EMAIL if is_list else settings.TRANSACTIONAL_FROM_EMAIL
 
 
-@lru_cache(100)
-def _date(moment, zone):
-    """Return the moment as a header has it, which all letters of a volley share."""
+@lru_cache(100)  # Letters that are frozen together share it.
+def _date_header(moment, zone):
     return format_datetime(timezone.localtime(moment, ZoneInfo(zone)))
 
 
 @cache
-def _written(text, otherwise):
-    return str(_address(text, otherwise))
+def _address_header(text, default_name):
+    return str(_address(text, default_name))
 
 
 @cache
-def _address(text, otherwise):
+def _address(text, default_name):
     name, address = parseaddr(text)
     try:
         address.encode("ascii")
-        return Address(display_name=plaintext.one_line(name or otherwise), addr_spec=address)
+        return Address(display_name=plaintext.one_line(name or default_name), addr_spec=address)
     except (ValueError, MessageError):
         raise ImproperlyConfigured(
             f"{text!r} is no address that letters can be from, be answered to or come back to. It "

@@ -1,9 +1,8 @@
-"""A reader's digest moves to another address, once both addresses have said yes.
+"""Changes of address: the digest moves once both the old and the new address have confirmed.
 
-The old one may have been left behind in a browser, the new one mistyped: neither moves anything
-alone. What is answered tells nobody whether the new address is known here.
-
-What lies in the old mailbox opens nothing of hers from then on (subscriptions.links).
+Either alone is not enough: the old one may be left open in a browser, the new one mistyped. The
+answers do not tell whether the new address is known here. Links that were sent to the old address
+are closed by the move (subscriptions.links).
 """
 
 from datetime import timedelta
@@ -17,132 +16,123 @@ from subscriptions.links import CONFIRM_DAYS
 from subscriptions.models import Consent, Letter, Move, Subscriber
 from subscriptions.post import office
 
-#: Whoever gets letters has a digest that can move.
-MAY_MOVE = ("active", "paused")
-LASTS = timedelta(days=CONFIRM_DAYS)
-#: As fine as links tell one move from the next.
+MOVABLE_STATES = ("active", "paused")
+VALID_FOR = timedelta(days=CONFIRM_DAYS)
+#: Links tell one move from the next by the second.
 SECOND = timedelta(seconds=1)
 
 Kind = Letter.Kind
 
 
 class NotOpen(Exception):
-    """What the link asks was answered, taken back or replaced, or she gets no digest any more."""
+    """The request was answered, cancelled or replaced, or the subscriber gets no digests."""
 
 
-class Taken(Exception):
-    """Someone gets the digest at the new address already."""
+class AddressTaken(Exception):
+    """Another subscriber gets the digest at the new address."""
 
 
-def ask(subscriber: Subscriber, new_email: str, *, now, may_write=True) -> None:
-    """Ask both addresses whether her digest moves to this (normalised) one. Raises NotOpen.
+def request(subscriber: Subscriber, new_email: str, *, now, may_write=True) -> None:
+    """Ask both addresses to confirm a move to this (normalised) one. Replaces an earlier request.
 
-    An earlier wish is replaced. Where the new address is not to be written to, or its mailbox has
-    had enough (`may_write`), only the old one is asked; who gets the digest there is told so, as by
-    a sign-up.
+    If the new address may not be written to (suppressed, or not `may_write`), only the old one is
+    asked. A subscriber at the new address is told, as by a sign-up. Raises NotOpen.
     """
     with transaction.atomic():
-        subscriber, other = _both(subscriber, new_email)
-        if subscriber.state_at(now) not in MAY_MOVE:
+        subscriber, other = _lock_both(subscriber, new_email)
+        if subscriber.state_at(now) not in MOVABLE_STATES:
             raise NotOpen
-        give_up(subscriber, now)
+        cancel(subscriber, now)
         Move.objects.create(subscriber=subscriber, new_email=new_email, asked_at=now)
         closes_at = now + correspondence.NOTICE_CLOSES
         correspondence.write(subscriber, Kind.MOVE, now, closes_at)
-        is_shut = seals.is_shut(new_email, now)
+        is_blocked = seals.is_blocked(new_email, now)
         letter = None
-        if may_write and not is_shut:
-            if other and other.state_at(now) in MAY_MOVE:
+        if may_write and not is_blocked:
+            if other and other.state_at(now) in MOVABLE_STATES:
                 letter = correspondence.remind(other, now)
             else:
                 letter = correspondence.write(subscriber, Kind.MOVE, now, closes_at, to=new_email)
         if letter is None:
-            correspondence.write_or_pretend(None, Kind.MOVE, now, closes_at)
+            correspondence.write(None, Kind.MOVE, now, closes_at)
 
 
-def give_up(subscriber: Subscriber, now) -> None:
-    """Take back a wish to move, in the caller's transaction. Where there is none, nothing changes.
-
-    The caller holds the lock on the subscriber's row.
-    """
+def cancel(subscriber: Subscriber, now) -> None:
+    """Cancel a request, if there is one. The subscriber's row must be locked."""
     office.cancel(subscriber, "not asked any more", now, kinds=[Kind.MOVE])
     Move.objects.filter(subscriber=subscriber).forget()
 
 
-def under_way(subscriber: Subscriber) -> Move | None:
-    """Return her wish to move that isn't fulfilled yet."""
+def keep_address(subscriber: Subscriber, *, now) -> None:
+    """Cancel a request, as the subscriber asks."""
+    with transaction.atomic():
+        cancel(subscriber.locked(), now)
+
+
+def pending(subscriber: Subscriber) -> Move | None:
     return Move.objects.filter(subscriber=subscriber, done_at=None).first()
 
 
-def stay(subscriber: Subscriber, *, now) -> None:
-    """Take back a wish to move."""
-    with transaction.atomic():
-        give_up(subscriber.locked(), now)
-
-
-def agree(subscriber: Subscriber, side: str, asked_at, *, door: signup.Door, now) -> Move:
-    """Say yes for the "old" or the "new" address; with the second yes the digest moves.
-
-    Return the wish as it stands then. Raises NotOpen or Taken.
-    """
-    with transaction.atomic():
-        subscriber, other = _both(subscriber, find(subscriber, asked_at).new_email)
-        move = find(subscriber, asked_at)
-        if move.done_at:
-            return move
-        if subscriber.state_at(now) not in MAY_MOVE:
-            raise NotOpen
-        if not move.has_agreed(side):
-            setattr(move, f"{side}_agreed_at", now)
-            move.save()
-            signup.note(subscriber, Consent.Act.MOVED, door, now)
-        if move.has_agreed("old") and move.has_agreed("new"):  # Before, nobody learns of others.
-            if other and (other.suppressed_at or other.state_at(now) in MAY_MOVE):
-                raise Taken
-            _complete(move, subscriber, other, now)
-        return move
-
-
-def purge(now) -> int:
-    """Forget wishes that can't come true any more, with their addresses. Return how many."""
-    before = now - LASTS
-    # The address of a wish that was taken back while its letter was on the way.
-    asked = Letter.objects.filter(kind=Kind.MOVE, created_at__lt=before, ended_at__lt=now)
-    asked.exclude(to__in=["", Letter.ELSEWHERE]).update(to=Letter.ELSEWHERE)
-    return Move.objects.filter(asked_at__lt=before).forget()
-
-
 def find(subscriber: Subscriber, asked_at) -> Move:
-    """Return her wish of that moment. Raises NotOpen."""
+    """Return the request of that moment. Raises NotOpen."""
     move = Move.objects.filter(subscriber=subscriber, asked_at=asked_at).first()
     if move is None:
         raise NotOpen
     return move
 
 
-def _complete(move, subscriber, other, now):
-    """Move. Whoever never confirmed the new address, or left it, makes room for who does now."""
-    if other:
-        erasing.erase(other, now=now)
-    subscriber.email = move.new_email
-    subscriber.confirmed_at = now  # The address that she has now.
-    # After her last move, though the clock may have been set back since: or its links would open.
-    subscriber.moved_at = max(now, (subscriber.moved_at or now - SECOND) + SECOND)
-    try:
-        with transaction.atomic():
-            subscriber.save(update_fields=["email", "confirmed_at", "moved_at"])
-    except IntegrityError:  # Someone signed it up in this very moment.
-        raise Taken from None
-    move.done_at = now
-    move.save()
+def approve(subscriber, side: str, asked_at, *, source: signup.ConsentSource, now) -> Move:
+    """Confirm for the "old" or the "new" address (`side`). The second confirmation moves.
+
+    A pending or unsubscribed subscriber with the new address is erased. Raises NotOpen or
+    AddressTaken.
+    """
+    with transaction.atomic():
+        subscriber, other = _lock_both(subscriber, find(subscriber, asked_at).new_email)
+        move = find(subscriber, asked_at)
+        if move.done_at:
+            return move
+        if subscriber.state_at(now) not in MOVABLE_STATES:
+            raise NotOpen
+        if not move.has_agreed(side):
+            setattr(move, f"{side}_agreed_at", now)
+            move.save()
+            signup.record_consent(subscriber, Consent.Act.MOVED, source, now)
+        if not (move.has_agreed("old") and move.has_agreed("new")):
+            return move
+        if other and (other.suppressed_at or other.state_at(now) in MOVABLE_STATES):
+            raise AddressTaken  # Not before both confirmed: nobody else learns of others.
+        if other:
+            erasing.erase(other, now=now)
+        subscriber.email = move.new_email
+        subscriber.confirmed_at = now
+        # Later than the last move even if the clock was set back, or its links would open again.
+        subscriber.moved_at = max(now, (subscriber.moved_at or now - SECOND) + SECOND)
+        try:
+            with transaction.atomic():
+                subscriber.save(update_fields=["email", "confirmed_at", "moved_at"])
+        except IntegrityError:  # A concurrent sign-up of the new address.
+            raise AddressTaken from None
+        move.done_at = now
+        move.save()
+        return move
 
 
-def _both(subscriber, new_email):
-    """Return her row and that of another with the new address, locked in one order for all."""
+def purge(now) -> int:
+    """Delete expired requests and the addresses in their letters. Return how many."""
+    before = now - VALID_FOR
+    # Letters of requests that were cancelled while they were on the way.
+    letters = Letter.objects.filter(kind=Kind.MOVE, created_at__lt=before, ended_at__lt=now)
+    letters.exclude(to__in=["", Letter.ELSEWHERE]).update(to=Letter.ELSEWHERE)
+    return Move.objects.filter(asked_at__lt=before).forget()
+
+
+def _lock_both(subscriber, new_email) -> tuple[Subscriber, Subscriber | None]:
+    """Lock the subscriber and another one with the new address, always in the same order."""
     found = Subscriber.objects.alias(identity=Lower("email"))
     found = found.filter(Q(pk=subscriber.pk) | Q(identity=new_email.lower()))
-    rows = {one.pk: one for one in found.select_for_update().order_by("pk")}
-    hers = rows.pop(subscriber.pk, None)
-    if hers is None:
+    rows = {row.pk: row for row in found.select_for_update().order_by("pk")}
+    locked = rows.pop(subscriber.pk, None)
+    if locked is None:
         raise Subscriber.DoesNotExist
-    return hers, next(iter(rows.values()), None)
+    return locked, next(iter(rows.values()), None)

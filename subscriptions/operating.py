@@ -1,33 +1,31 @@
-"""What only an operator does to a subscriber: ask again, keep letters from her, let them go again.
+"""What only an operator does to a subscriber: ask again, suppress, unsuppress.
 
-What she can do herself is in `signup` and `changing`. Each takes its moment as an argument, and may
-be called twice: the second time changes nothing.
+Every function takes the moment as an argument and is idempotent.
 """
 
 from datetime import timedelta
 
 from django.db import transaction
 
-from subscriptions import correspondence, signup
+from subscriptions import correspondence
 from subscriptions.links import CONFIRM_DAYS
 from subscriptions.models import Consent, Letter, Subscriber
 from subscriptions.post import office
 
 
-def ask_if_right(subscriber: Subscriber, *, now) -> Letter | None:
-    """Ask one whose letters came back whether her address is right.
+def ask_if_address_works(subscriber: Subscriber, *, now) -> Letter | None:
+    """Ask a subscriber whose letters bounced whether the address is right.
 
-    Return the letter that was written, or None where she was asked lately or is not to be.
+    Returns the letter, or None if they were asked lately or may not be asked.
     """
     with transaction.atomic():
-        return correspondence.ask(subscriber.locked(), now)
+        return correspondence.ask_if_address_works(subscriber.locked(), now)
 
 
 def ask_to_confirm(subscriber: Subscriber, *, now) -> Letter | None:
-    """Send the confirmation again to one who asked for the digest and hasn't said yes yet.
+    """Send the confirmation again to a pending subscriber.
 
-    Return the letter that was written, or None where she had one lately, isn't waiting for any, or
-    asked too long ago: what she didn't answer then isn't asked for ever.
+    Returns the letter, or None if they had one lately, are not pending, or signed up too long ago.
     """
     with transaction.atomic():
         subscriber = subscriber.locked()
@@ -35,20 +33,19 @@ def ask_to_confirm(subscriber: Subscriber, *, now) -> Letter | None:
         has_asked = subscriber.consents.filter(act=Consent.Act.ASKED, at__gt=since).exists()
         if subscriber.state_at(now) != "pending" or not has_asked:
             return None
-        letter = correspondence.write_confirm(
-            subscriber, now, since=now - correspondence.CONFIRM_AGAIN
-        )
+        lately = now - correspondence.CONFIRM_AGAIN
+        letter = correspondence.write_confirm(subscriber, now, since=lately)
         if letter is not None:
-            subscriber.asked_at = now  # The link in it holds from now on, as it says.
+            subscriber.asked_at = now  # From which the link in it is valid for CONFIRM_DAYS.
             subscriber.save()
         return letter
 
 
 def suppress(subscriber: Subscriber, reason: str, *, now) -> bool:
-    """Write no more to her, as the operator decides. Return whether that is new.
+    """Send no more letters, and cancel those that wait. Return whether that is new.
 
-    What waits is called off. She can read the reason, and can't lift it herself, as she can what
-    came back or was reported.
+    The subscriber can read the reason. Unlike after a bounce or complaint, only an operator can
+    unsuppress.
     """
     with transaction.atomic():
         subscriber = subscriber.locked()
@@ -62,12 +59,12 @@ def suppress(subscriber: Subscriber, reason: str, *, now) -> bool:
         return True
 
 
-def lift(subscriber: Subscriber, *, now) -> bool:
-    """Let letters go to her again, whatever kept them from her. Return whether any were kept."""
+def unsuppress(subscriber: Subscriber, *, now) -> bool:
+    """Send letters again, whatever suppressed them. Return whether they were suppressed."""
     with transaction.atomic():
         subscriber = subscriber.locked()
         if subscriber.suppressed_at is None:
             return False
-        signup.let_letters_go(subscriber, now)
+        subscriber.unsuppress(now)
         subscriber.save()
         return True

@@ -1,37 +1,37 @@
-"""Plain text as letters have it: cleaned, shortened, and broken into lines, none of which misleads.
+"""Plain text of emails: cleaned, shortened, and broken into lines.
 
-A line that begins with a number and a dot is a paper of a digest. What a paper says of itself never
-begins a line so, wherever it is broken.
+A line that begins with a number and a dot is a paper of a digest. Texts of papers never begin a
+line so, wherever they are broken.
 """
 
 import re
 import unicodedata
 
-COLUMNS = 76  # RFC 5322 (2.1.1) asks for less than 78. Web addresses alone may be longer.
+COLUMNS = 76  # RFC 5322 (2.1.1): less than 78. Only URLs may be longer.
 HANG = "    "
 SIGNATURE = "-- "
 NO_BREAK = "\u00a0"
 NUMBER = re.compile(rf"\[?(\d+)[\].)](?=[ {NO_BREAK}]|$)")
 BEFORE_NUMBER = re.compile(rf" (?={NUMBER.pattern})")
-#: Characters that no letter shows: controls but tab and line feed, separators that some take for
-#: line ends, overrides of the writing direction, noncharacters and halves of pairs.
+#: Characters that are removed: controls except tab and line feed, Unicode line separators,
+#: overrides of the writing direction, noncharacters and surrogates.
 UNSEEN = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef"
     + "".join(rf"\U{plane:04x}fffe\U{plane:04x}ffff" for plane in range(17))
     + "]"
 )
-#: Among these are all characters that take two columns. Dashes, quotes and arrows are not.
+#: Includes all characters of two columns, but no dashes, quotes and arrows.
 MAYBE_WIDE = re.compile("[\u1100-\u1fff\u2300-\U0010ffff]")
 
 
 def cleaned(text: str) -> str:
-    """Return the text without the characters that no letter shows."""
+    """Remove characters that an email must not show."""
     return UNSEEN.sub("", text)
 
 
 def one_line(text: str) -> str:
-    """Return the text as a header or a line can hold it."""
-    if not text.isprintable():  # Of all that parts words, only the space is.
+    """Return the text on one line, with single spaces."""
+    if not text.isprintable():  # Of all white space, only the space is.
         text = UNSEEN.sub(" ", text)
     elif "  " not in text:
         return text.strip(" ")
@@ -45,38 +45,45 @@ def shortened(text: str, limit: int) -> str:
         return text
     head = text[: fitting(text, max(limit - 1, 0))]
     at_word, space, _ = head.rpartition(" ")
-    if space and len(at_word) > len(head) // 2:  # One endless word is cut where it must be.
+    if space and len(at_word) > len(head) // 2:  # An endless word is cut.
         head = at_word
     return head.rstrip(" ,;:.–—-(") + "…"
 
 
 def wrapped(text: str) -> str:
-    """Return the text with its lines broken; each goes on under its own indent."""
-    return spaced("\n".join([part for line in text.splitlines() for part in _wrapped(line)]))
+    """Break the lines; each continues under its own indent."""
+    return spaced("\n".join(map(broken, text.splitlines())))
 
 
 def spaced(text: str) -> str:
-    """Return the text with one blank line for each run of them, and none around it.
-
-    So templates may have as many as they like.
-    """
+    """Reduce runs of blank lines to one, and strip the text."""
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 
 def broken(line: str) -> str:
-    """Return a line of a template as the lines that it becomes in a letter."""
-    return "\n".join(_wrapped(line))
+    """Break one line of a template, under its own indent."""
+    if line == SIGNATURE:
+        return line
+    body = " ".join(line.split())
+    indent = rest = line[: len(line) - len(line.lstrip())]
+    if NUMBER.match(body) and indent:  # An abstract that begins like a paper: "1. We show …".
+        body = unnumbered(body)
+    elif NUMBER.match(body):
+        body, rest = body.replace(" ", NO_BREAK, 1), HANG
+    body = BEFORE_NUMBER.sub(NO_BREAK, body)
+    lines = _at_spaces(body, indent, rest) or _at_words(body, indent, rest)
+    return "\n".join(part.replace(NO_BREAK, " ").rstrip() for part in lines)
 
 
 def columns(text: str) -> int:
-    """Return how wide the text is: characters of East Asia take two columns."""
+    """Return the width: East Asian wide characters take two columns."""
     if _is_narrow(text):
         return len(text)
     return len(text) + sum(unicodedata.east_asian_width(character) in "WF" for character in text)
 
 
 def fitting(text: str, limit: int) -> int:
-    """Return how many characters of the text, from its start, fit into so many columns."""
+    """Return how many characters from the start fit into `limit` columns."""
     if _is_narrow(text):
         return min(len(text), limit)
     width = 0
@@ -88,31 +95,12 @@ def fitting(text: str, limit: int) -> int:
 
 
 def unnumbered(text: str) -> str:
-    """Return the text so that it doesn't begin like a paper: "1. We show" becomes "(1) We show"."""
+    """Change a start like a paper's: "1. We show" becomes "(1) We show"."""
     return NUMBER.sub(r"(\1)", text, count=1) if NUMBER.match(text) else text
 
 
-def _wrapped(line):
-    if line == SIGNATURE:
-        return [line]
-    body = " ".join(line.split())
-    indent = line[: len(line) - len(line.lstrip())]
-    if not NUMBER.match(body):
-        return _broken(body, indent, indent)
-    if indent:  # An abstract that begins like a paper: "1. We show …".
-        return _broken(unnumbered(body), indent, indent)
-    return _broken(body.replace(" ", NO_BREAK, 1), "", HANG)
-
-
-def _broken(body, first, rest):
-    """Return the lines of one paragraph: the first under its indent, the others under theirs."""
-    body = BEFORE_NUMBER.sub(NO_BREAK, body)
-    lines = _at_spaces(body, first, rest) or _at_words(body, first, rest)
-    return [line.replace(NO_BREAK, " ").rstrip() for line in lines]
-
-
 def _at_spaces(body, first, rest):
-    """Return the lines as most texts have them: nothing wide, and no word longer than a line."""
+    """Break a text without wide characters and overlong words, as most are; else return []."""
     lines, indent = [], first
     if not _is_narrow(body):
         return lines
@@ -142,10 +130,10 @@ def _at_words(body, first, rest):
 
 
 def _pieces(word):
-    """Cut a word that no line could hold, unless it is a web address."""
+    """Split a word that is longer than a line, unless it is a URL."""
     widest = COLUMNS - len(HANG)
     is_address = "://" in word
-    # Of a word without end, no more is looked at than a line could hold.
+    # Of an endless word, look only at what a line could hold.
     while not is_address and (at := fitting(word[: widest + 1], widest)) < len(word):
         yield word[:at]
         word = unnumbered(word[at:].lstrip(NO_BREAK))
@@ -153,5 +141,5 @@ def _pieces(word):
 
 
 def _is_narrow(text):
-    """Return whether surely no character takes two columns."""
+    """Return whether no character can take two columns."""
     return text.isascii() or not MAYBE_WIDE.search(text)

@@ -1,6 +1,6 @@
-"""What the upper room does when the lower one acts: plain functions, registered as Django starts.
+"""Hooks: what the digest app does when a subscription changes. Registered as Django starts.
 
-The lower room never imports the upper one: it looks here.
+`subscriptions` never imports `digest`; it calls these.
 """
 
 import traceback
@@ -13,69 +13,63 @@ if TYPE_CHECKING:
     from subscriptions.mail import Content
     from subscriptions.models import Letter
 
-#: Takes letters of one kind, each with its `subscriber` loaded, and returns for each, in order,
-#: what it says, or the exception for which it can't be written: mail.NothingToSay, or what broke. A
-#: bad letter costs itself alone. Each may be composed when it is asked for, of what was read when
-#: this was called, in another thread maybe.
+#: Takes letters of one kind with `subscriber` loaded, and returns for each, in order, its content
+#: or the exception for which it has none: mail.NothingToSay, or an error, which costs no other
+#: letter. The iterator may compose each on demand, in another thread, of what was read before.
 type Composer = Callable[[Sequence[Letter], datetime], Iterator[Content | Exception]]
 
-#: So many letters are composed at once at most, each step for all of them: for one letter after the
-#: other, the processor would fetch the code of all steps again and again, a quarter of its time.
-#: More would keep the lines waiting, and what kills their worker leaves them all in doubt.
-TOGETHER = 10
+#: How many letters are composed together at most. One by one, the CPU would fetch the code of all
+#: steps again and again, a quarter of its time. More would delay the connections, and leave more
+#: letters uncertain when a worker is killed.
+COMPOSE_BATCH_SIZE = 10
 
-#: kind of letter -> what composes letters of this kind.
+#: Composers by kind of letter.
 composers: dict[str, "Composer"] = {}
 
-#: Called when someone has confirmed, after it is committed: her first digest is due.
+#: Called after a confirmation has committed: a first digest is due.
 on_confirmed: list[Callable] = []
 
-#: Called with the ids of letters that surely never left, inside the transaction that ends them.
+#: Called with the ids of letters that were surely not sent, in the transaction that ends them.
 on_never_left: list[Callable] = []
 
-#: Called with letters of which a restored backup knew nothing and which had left all the same, and
-#: with what is known of each (reconcile.Evidence) by its Message-ID, inside the transaction that
-#: writes them down.
+#: Called with letters that were sent but that a restored backup did not know, and what is known of
+#: each (reconcile.Evidence) by Message-ID, in the transaction that adds them.
 on_reconciled: list[Callable] = []
 
-#: Called with a subscriber; each returns its part of her data, by name.
+#: Called with a subscriber; each returns a part of their exported data, by name.
 exporters: list[Callable] = []
 
-#: Called with a subscriber who wants what was learned of her forgotten.
+#: Called with a subscriber whose feedback is to be deleted.
 on_reset: list[Callable] = []
 
-#: Called with a subscriber, inside the transaction that erases her.
+#: Called with a subscriber, in the transaction that erases them.
 erasers: list[Callable] = []
 
-#: Called with a subscriber, for the page of her preferences; each returns a part of it as HTML.
+#: Called with a subscriber; each returns HTML for the preferences page.
 panels: list[Callable] = []
 
-
-#: Called with a subscriber, the wishes and settings that she would save, and the moment; each
-#: returns what would change, as HTML. Nothing is written.
+#: Called with a subscriber, their unsaved topics and settings, and the moment; each returns what
+#: would change, as HTML. Nothing is written.
 previews: list[Callable] = []
 
 
 def one_by_one(compose: Callable[["Letter", datetime], "Content"]) -> "Composer":
-    """Make a composer of a function that returns what one letter says, or raises."""
-
-    def contents(letters, now):
-        for letter in letters:
-            try:
-                yield compose(letter, now)
-            except Exception as error:
-                yield bare(error)
+    """Make a composer of a function that returns the content of one letter, or raises."""
 
     @wraps(compose)
     def compose_all(letters, now):
-        return iter(list(contents(letters, now)))  # What they read, they read at once.
+        contents = []
+        for letter in letters:
+            try:
+                contents.append(compose(letter, now))
+            except Exception as error:
+                contents.append(without_frames(error))
+        return iter(contents)
 
     return compose_all
 
 
-def bare(error: Exception) -> Exception:
-    """Return what broke a letter without what its frames hold: if that was all memory, the next
-    letter needs it.
-    """
+def without_frames(error: Exception) -> Exception:
+    """Clear what the frames of a traceback hold: after a MemoryError, the next letter needs it."""
     traceback.clear_frames(error.__traceback__)
     return error

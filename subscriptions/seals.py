@@ -1,9 +1,8 @@
-"""Addresses that must not be written to again, kept as seals: keyed hashes that nobody can read.
+"""The suppression list: addresses that must not be written to again, as keyed hashes ("seals").
 
-Whoever erases everything leaves one behind where forgetting her address would mean to write to it
-again, whoever types it into the form: she had asked for that, it was reported as unwanted, or
-letters had come back from it. A seal tells whether an address is hers only to who has the address
-and our secret.
+Erasing a subscriber leaves an entry if a new sign-up would otherwise write to an address that
+bounced, complained, or asked never to be written to. An entry is readable only with both the
+address and SECRET_KEY.
 """
 
 from datetime import timedelta
@@ -15,51 +14,51 @@ from django.utils.crypto import salted_hmac
 from subscriptions.models import Seal, Subscriber
 
 SALT = "subscriptions.seals"
-#: So long after letters had come back, nobody tries whether the mailbox is there again.
+#: After a bounce, an address is on the list for so long. All other entries stay.
 BOUNCED_FOR = timedelta(days=7)
 
 Why = Seal.Why
 
 
-def keep(address: str, why: str, now) -> None:
-    """Seal a normalised address. What holds for good outlasts what doesn't."""
-    kept, is_new = Seal.objects.get_or_create(
-        seal=_sealed(address), defaults={"why": why, "at": now}
+def add(address: str, why: str, now) -> None:
+    """Add a normalised address. A reason that stays replaces a bounce."""
+    entry, is_new = Seal.objects.get_or_create(
+        seal=_hash(address), defaults={"why": why, "at": now}
     )
-    if not is_new and kept.why == Why.BOUNCED:
-        kept.why, kept.at = why, now
-        kept.save()
+    if not is_new and entry.why == Why.BOUNCED:
+        entry.why, entry.at = why, now
+        entry.save()
 
 
-def is_kept(address: str, now) -> bool:
-    """Return whether this normalised address must not be written to."""
-    return of(address).exclude(_is_over(now)).exists()
+def contains(address: str, now) -> bool:
+    """Return whether this normalised address is on the list."""
+    return entries_for(address).exclude(_expired(now)).exists()
 
 
-def is_shut(address: str, now) -> bool:
-    """Return whether this normalised address must not be written to, whoever had it or has it.
+def is_blocked(address: str, now) -> bool:
+    """Return whether this normalised address is on the list, or its subscriber is suppressed.
 
-    Both are asked always: how long it takes tells nobody which.
+    Always asks for both, so that the time does not tell which.
     """
-    kept_from = Subscriber.objects.at(address).filter(suppressed_at__isnull=False).exists()
-    return is_kept(address, now) or kept_from
+    suppressed = Subscriber.objects.with_address(address).filter(suppressed_at__isnull=False)
+    is_suppressed = suppressed.exists()
+    return contains(address, now) or is_suppressed
 
 
 def purge(now) -> int:
-    """Forget what holds no longer. Return how many there were."""
-    return Seal.objects.filter(_is_over(now)).delete()[0]
+    """Delete expired entries. Return how many."""
+    return Seal.objects.filter(_expired(now)).delete()[0]
 
 
-def of(address: str) -> QuerySet[Seal]:
-    """Return the seals of a normalised address, also of a key that was ours once."""
+def entries_for(address: str) -> QuerySet[Seal]:
+    """Return the entries of a normalised address, also those of former secret keys."""
     secrets = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
-    return Seal.objects.filter(seal__in=[_sealed(address, secret) for secret in secrets])
+    return Seal.objects.filter(seal__in=[_hash(address, secret) for secret in secrets])
 
 
-def _is_over(now):
+def _expired(now):
     return Q(why=Why.BOUNCED, at__lt=now - BOUNCED_FOR)
 
 
-def _sealed(address, secret=None):
-    """Return the seal of an address: the same for spellings that differ by case."""
+def _hash(address, secret=None):
     return salted_hmac(SALT, address.lower(), secret, algorithm="sha256").hexdigest()

@@ -1,74 +1,119 @@
-"""A reader comes, goes and comes back: she subscribes, confirms, unsubscribes. Each is noted.
+"""Sign-up, confirmation and unsubscribing. Each is recorded as a consent.
 
-What only an operator does is in `operating`. Each takes its moment as an argument, and may be
-called twice: the second time changes nothing.
+Every function takes the moment as an argument and is idempotent. What only operators do is in
+`operating`.
 """
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from django.db import IntegrityError, transaction
 
-from subscriptions import correspondence, registry, rhythm, seals
+from subscriptions import correspondence, registry, seals
+from subscriptions.changing import TopicSelection, set_preferences
 from subscriptions.links import ClosedToken
 from subscriptions.models import Consent, Letter, Move, Subscriber, Topic
 from subscriptions.post import clock, office
-from subscriptions.wishes import Wishes, set_preferences
 
 Kind = Letter.Kind
 
 
 @dataclass(frozen=True)
-class Door:
-    """Through which door someone came, for the record of her consent."""
+class ConsentSource:
+    """Where a consent came from, for its record."""
 
     via: str
     ip: str | None = None
     wording: str = ""
 
 
+@dataclass(frozen=True)
+class SignUpRequest:
+    """Everything that a sign-up asks for besides the address. `language=None` keeps the current."""
+
+    topics: TopicSelection = field(default_factory=TopicSelection)
+    timezone: str = "UTC"
+    hour: int = 7
+    language: str | None = None
+
+    def apply_to(self, subscriber: Subscriber) -> None:
+        """Set the settings, and save the preferences. Does not save the subscriber."""
+        subscriber.timezone, subscriber.hour = self.timezone, self.hour
+        subscriber.language = self.language or subscriber.language
+        set_preferences(subscriber, self.topics)
+
+    def to_json(self) -> dict:
+        """Return what `from_json` reads: empty if no topic was chosen."""
+        if not (self.topics.follow or self.topics.interests):
+            return {}
+        topics = [topic.pk for topic in self.topics.follow]
+        asked = {"topics": topics, "interests": self.topics.interests}
+        return asked | {"timezone": self.timezone, "hour": self.hour}
+
+    @classmethod
+    def from_json(cls, asked: dict) -> "SignUpRequest":
+        topics = list(Topic.objects.current_for(asked["topics"]))
+        selection = TopicSelection(topics, interests=asked["interests"])
+        return cls(selection, asked["timezone"], asked["hour"])
+
+
 class UsedToken(Exception):
-    """What the link answers was answered once, and ended since: it takes a new sign-up."""
+    """The link was answered, and its answer has ended since. A new sign-up is needed."""
 
 
-def subscribe(
-    email: str, wishes: Wishes, *, timezone: str, hour: int, language: str = "en", door: Door, now
-) -> Letter | None:
-    """Note that someone asked for the digest at this (normalised) address; ask the address's owner.
+def subscribe(email: str, request: SignUpRequest, *, source: ConsentSource, now) -> Letter | None:
+    """Record a sign-up with this (normalised) address, and ask the address to confirm it.
 
-    Nothing that an active reader set is changed, since anyone may type her address. Return the
-    letter that was written, or None where one is under way or she is not to be written to.
-
-    Whether someone has this address, and in which state she is, is told by nothing but the letter:
-    what isn't done for her is done for a stand-in, so that the time doesn't tell either.
+    An active subscriber keeps their settings (anyone can type an address) and gets a reminder.
+    Returns the letter, or None if none may be sent. Only the letter tells whether somebody has the
+    address: the work is the same in every state, so that its time does not tell.
     """
     with transaction.atomic():
-        subscriber, is_new = _at(email, now)
-        is_retried = subscriber is not None and _is_worth_a_try(subscriber, now)
-        if is_retried and not subscriber.wants:
-            let_letters_go(subscriber, now)  # What asks her is a confirmation, as if she were new.
+        subscriber, is_new = _get_or_create_locked(email, now)
+        # After bounces, the address may work by now. After a complaint, nothing is sent again.
+        may_retry = (
+            subscriber is not None
+            and subscriber.suppressed_by == Subscriber.Suppression.BOUNCED
+            and subscriber.suppressed_at is not None
+            and subscriber.suppressed_at <= now - correspondence.ASK_AGAIN
+        )
+        if may_retry and not subscriber.has_opted_in:
+            subscriber.unsuppress(now)  # The confirmation will ask them.
         state = "suppressed" if subscriber is None else subscriber.state_at(now)
         letter = None
-        if state == "unsubscribed":  # Anyone may type her address: what she set stays, until she
-            subscriber.asked_for = wishes.as_json(timezone, hour)  # confirms.
-            letter = _ask_to_confirm(subscriber, door, now)
-        elif state == "pending":
-            subscriber.timezone, subscriber.hour = timezone, hour
-            subscriber.language = language
-            set_preferences(subscriber, wishes)
-            letter = _ask_to_confirm(subscriber, door, now)
-        elif state != "suppressed":
-            letter = correspondence.remind(subscriber, now)
-        elif is_retried:
-            letter = correspondence.ask(subscriber, now)
+        match state:
+            case "pending":
+                request.apply_to(subscriber)
+                letter = _ask_to_confirm(subscriber, source, now)
+            case "unsubscribed":
+                subscriber.asked_for = request.to_json()  # Applied when they confirm.
+                letter = _ask_to_confirm(subscriber, source, now)
+            case "active" | "paused":
+                letter = correspondence.remind(subscriber, now)
+            case "suppressed" if may_retry:
+                letter = correspondence.ask_if_address_works(subscriber, now)
         if not is_new:
-            _do_the_rest_for_a_stand_in(state, wishes, door, now, wrote=letter is not None)
+            _do_remaining_work(state, request, source, now, wrote=letter is not None)
         return letter
 
 
-def _ask_to_confirm(subscriber, door, now):
-    """Note that she was asked for, save her, and write to her unless that was done lately."""
-    note(subscriber, Consent.Act.ASKED, door, now)
+def _get_or_create_locked(email, now) -> tuple[Subscriber | None, bool]:
+    """Return the locked subscriber, None if the address is suppressed for good, and if created."""
+    subscriber = Subscriber.objects.select_for_update().with_address(email).first()
+    if seals.contains(email, now):
+        return None, False
+    if subscriber is not None:
+        return subscriber, False
+    try:
+        with transaction.atomic():
+            return Subscriber.objects.create(email=email, asked_at=now), True
+    except IntegrityError:  # A concurrent sign-up of the same address.
+        return Subscriber.objects.select_for_update().with_address(email).get(), False
+
+
+def _ask_to_confirm(subscriber, source, now):
+    """Record the request, save, and send a confirmation unless one was sent lately."""
+    record_consent(subscriber, Consent.Act.ASKED, source, now)
     lately = now - correspondence.CONFIRM_AGAIN
     since = max(lately, subscriber.unsubscribed_at or lately)
     letter = correspondence.write_confirm(subscriber, now, since)
@@ -78,113 +123,15 @@ def _ask_to_confirm(subscriber, door, now):
     return letter
 
 
-def confirm(subscriber: Subscriber, asked_at, *, door: Door, now, kind: str = Kind.CONFIRM) -> None:
-    """Say yes to what a letter of this kind asked at that moment. Raises UsedToken or ClosedToken.
-
-    To a confirmation: the first digest is due at once, or the next one at her hour where she had
-    today's before she left. To a goodbye: all is as it was before she left, and the next digest has
-    what came since her last one. To the question whether her address is right: what came back keeps
-    no letter from her.
-    """
-    with transaction.atomic():
-        subscriber = subscriber.locked()
-        if not is_open(subscriber, asked_at, now=now, kind=kind):
-            return
-        YES[kind](subscriber, now)
-        subscriber.save()
-        note(subscriber, Consent.Act.CONFIRMED, door, now)
-        for tell in registry.on_confirmed:
-            transaction.on_commit(tell, robust=True)
-
-
-def is_open(subscriber: Subscriber, asked_at, *, now, kind: str = Kind.CONFIRM) -> bool:
-    """Return whether what a letter of this kind asked at that moment waits for her answer.
-
-    Raises UsedToken where it was answered, and she has left since, and ClosedToken where it was
-    asked before her digest moved to another address.
-    """
-    if subscriber.moved_at is not None and asked_at < subscriber.moved_at:
-        raise ClosedToken
-    state = subscriber.state_at(now)
-    if state == "suppressed":
-        return kind == Kind.BOUNCED and subscriber.may_vouch(asked_at)
-    if state in ("active", "paused"):
-        return False
-    if kind == Kind.GOODBYE and subscriber.may_come_back(asked_at):
-        return True
-    was_confirmed = subscriber.confirmed_at is not None and asked_at <= subscriber.confirmed_at
-    if kind == Kind.CONFIRM and not was_confirmed:
-        return True
-    raise UsedToken
-
-
-def unsubscribe(public_id, *, door: Door, now) -> int:
-    """Stop at once; one last letter says so. Return how many others are past the fence and may yet
-    arrive.
-
-    Raises Subscriber.DoesNotExist for one who was erased.
-    """
-    with transaction.atomic():
-        subscriber = Subscriber.objects.select_for_update().get(public_id=public_id)
-        kept = {Kind.GOODBYE, Kind.LINK}
-        if subscriber.unsubscribed_at is not None:  # What she asked for since is not of this click.
-            kept.add(Kind.CONFIRM)
-        others = [kind for kind in Kind if kind not in kept]
-        under_way = office.cancel(subscriber, "unsubscribed", now, kinds=others)
-        if subscriber.unsubscribed_at is None:
-            subscriber.unsubscribed_at = now
-            subscriber.next_due_at = None
-            subscriber.save()
-            Move.objects.filter(subscriber=subscriber).forget()
-            note(subscriber, Consent.Act.UNSUBSCRIBED, door, now)
-            if subscriber.may_come_back(now):
-                correspondence.write(
-                    subscriber, Kind.GOODBYE, now, closes_at=now + correspondence.NOTICE_CLOSES
-                )
-        return under_way
-
-
-def lift(subscriber: Subscriber, *, door: Door, now) -> bool:
-    """Let letters go to her again that were kept from her, as she asks herself: that is a consent.
-    Return whether any were. What the operator decided, only he takes back.
-    """
-    with transaction.atomic():
-        subscriber = subscriber.locked()
-        is_his = subscriber.suppressed_by == Subscriber.Suppression.OPERATOR
-        if subscriber.suppressed_at is None or is_his:
-            return False
-        let_letters_go(subscriber, now)
-        subscriber.save()
-        note(subscriber, Consent.Act.CONFIRMED, door, now)
-        return True
-
-
-def _at(email, now):
-    """Return the locked subscriber with this address, and whether she was made just now.
-
-    None is where the address is sealed.
-    """
-    subscriber = Subscriber.objects.select_for_update().at(email).first()
-    if seals.is_kept(email, now):
-        return None, False
-    if subscriber is not None:
-        return subscriber, False
-    try:
-        with transaction.atomic():
-            return Subscriber.objects.create(email=email, asked_at=now), True
-    except IntegrityError:  # Someone signed the same address up in this very moment.
-        return Subscriber.objects.select_for_update().at(email).get(), False
-
-
-def _do_the_rest_for_a_stand_in(state, wishes, door, now, *, wrote):
-    """Do what a sign-up does for a new address and did not for one in this state, and undo it."""
+def _do_remaining_work(state, request, source, now, *, wrote):
+    """Do, and roll back, the work that a new address takes and that this state did not."""
     with transaction.atomic():
         address = f"{uuid.uuid4().hex}@stand-in.invalid"
         stand_in = Subscriber.objects.create(email=address, asked_at=now)
         if state != "pending":
-            set_preferences(stand_in, wishes)
+            set_preferences(stand_in, request.topics)
         if state not in ("pending", "unsubscribed"):
-            note(stand_in, Consent.Act.ASKED, door, now)
+            record_consent(stand_in, Consent.Act.ASKED, source, now)
             stand_in.save()
         if state == "suppressed" and not wrote:
             correspondence.write_confirm(stand_in, now, since=now)
@@ -192,52 +139,109 @@ def _do_the_rest_for_a_stand_in(state, wishes, door, now, *, wrote):
             correspondence.write(stand_in, Kind.CONFIRM, now, closes_at=now)
         transaction.set_rollback(True)
     if not wrote:
-        correspondence.hint_at(correspondence.NO_LETTER)
+        correspondence.enqueue_delivery(correspondence.NO_LETTER)
 
 
-def _is_worth_a_try(subscriber, now):
-    """Return whether an address from which letters came back may be right by now, since somebody
-    signs it up. After a complaint, none is written whoever asks.
+def confirm(subscriber, asked_at, *, source: ConsentSource, now, kind: str = Kind.CONFIRM) -> None:
+    """Answer yes to the letter of this kind that asked at `asked_at`.
+
+    - confirm: subscribe. The first digest is due at once, or at the usual hour if they had today's
+      before they unsubscribed.
+    - goodbye: undo unsubscribing. The next digest has what came since the last one.
+    - bounced: the address works. Send letters again.
+
+    Raises UsedToken or ClosedToken.
     """
-    bounced = subscriber.suppressed_by == Subscriber.Suppression.BOUNCED
-    since = subscriber.suppressed_at
-    return bounced and since is not None and since <= now - correspondence.ASK_AGAIN
+    with transaction.atomic():
+        subscriber = subscriber.locked()
+        if not is_open(subscriber, asked_at, now=now, kind=kind):
+            return
+        match kind:
+            case Kind.CONFIRM:
+                subscriber.confirmed_at = now
+                subscriber.unsubscribed_at = subscriber.paused_until = None
+                subscriber.began_at = subscriber.next_due_at = clock.at_once(now)
+                asked, subscriber.asked_for = subscriber.asked_for, {}
+                if asked:
+                    SignUpRequest.from_json(asked).apply_to(subscriber)
+                if subscriber.had_digest_before_confirming():
+                    subscriber.reschedule(now)
+            case Kind.GOODBYE:
+                subscriber.confirmed_at = now  # Links of earlier sign-ups are used up, too.
+                subscriber.unsubscribed_at = None
+                subscriber.asked_for = {}  # Anyone may have typed it.
+                subscriber.reschedule(now)
+            case Kind.BOUNCED:
+                subscriber.unsuppress(now)
+        subscriber.save()
+        record_consent(subscriber, Consent.Act.CONFIRMED, source, now)
+        for callback in registry.on_confirmed:
+            transaction.on_commit(callback, robust=True)
 
 
-def _begin(subscriber, now):
-    subscriber.confirmed_at = now
-    subscriber.unsubscribed_at = None
-    subscriber.paused_until = None
-    subscriber.began_at = subscriber.next_due_at = clock.at_once(now)
-    asked, subscriber.asked_for = subscriber.asked_for, {}
-    if asked:  # As she signed up again.
-        subscriber.timezone, subscriber.hour = asked["timezone"], asked["hour"]
-        topics = Topic.objects.standing_for(asked["topics"])
-        set_preferences(subscriber, Wishes(list(topics), interests=asked["interests"]))
-    if rhythm.had_one_before(subscriber):
-        rhythm.reschedule(subscriber, now)
+def is_open(subscriber: Subscriber, asked_at, *, now, kind: str = Kind.CONFIRM) -> bool:
+    """Return whether the letter of this kind that asked at `asked_at` still waits for an answer.
+
+    Raises UsedToken if it was answered and they unsubscribed since, and ClosedToken if it was sent
+    to a former address.
+    """
+    if subscriber.moved_at is not None and asked_at < subscriber.moved_at:
+        raise ClosedToken
+    state = subscriber.state_at(now)
+    if state == "suppressed":
+        return kind == Kind.BOUNCED and subscriber.can_confirm_address(asked_at)
+    if state in ("active", "paused"):
+        return False
+    if kind == Kind.GOODBYE and subscriber.can_resubscribe(asked_at):
+        return True
+    was_confirmed = subscriber.confirmed_at is not None and asked_at <= subscriber.confirmed_at
+    if kind == Kind.CONFIRM and not was_confirmed:
+        return True
+    raise UsedToken
 
 
-def _come_back(subscriber, now):
-    """Take a leaving back. What anyone asked for with her address meanwhile is forgotten."""
-    subscriber.confirmed_at = now  # The links of sign-ups before this moment are used up, too.
-    subscriber.unsubscribed_at = None
-    subscriber.asked_for = {}
-    rhythm.reschedule(subscriber, now)
+def unsubscribe(public_id: uuid.UUID, *, source: ConsentSource, now) -> int:
+    """Stop all letters at once, but for a goodbye.
+
+    Returns how many other letters are past the final check and may still arrive. Raises
+    Subscriber.DoesNotExist.
+    """
+    with transaction.atomic():
+        subscriber = Subscriber.objects.select_for_update().get(public_id=public_id)
+        kept = {Kind.GOODBYE, Kind.LINK}
+        if subscriber.unsubscribed_at is not None:  # A sign-up since then has its own answer.
+            kept.add(Kind.CONFIRM)
+        kinds = [kind for kind in Kind if kind not in kept]
+        under_way = office.cancel(subscriber, "unsubscribed", now, kinds=kinds)
+        if subscriber.unsubscribed_at is None:
+            subscriber.unsubscribed_at = now
+            subscriber.next_due_at = None
+            subscriber.save()
+            Move.objects.filter(subscriber=subscriber).forget()
+            record_consent(subscriber, Consent.Act.UNSUBSCRIBED, source, now)
+            if subscriber.can_resubscribe(now):
+                closes_at = now + correspondence.NOTICE_CLOSES
+                correspondence.write(subscriber, Kind.GOODBYE, now, closes_at)
+        return under_way
 
 
-def let_letters_go(subscriber, now):
-    """Take back that letters to her came back, or were reported."""
-    subscriber.suppressed_at, subscriber.lifted_at = None, now
-    subscriber.suppressed_by = subscriber.suppressed_reason = ""
-    rhythm.reschedule(subscriber, now)
+def unsuppress(subscriber: Subscriber, *, source: ConsentSource, now) -> bool:
+    """Send letters again, at the subscriber's own wish. Return whether they were suppressed.
+
+    What an operator suppressed stays suppressed.
+    """
+    with transaction.atomic():
+        subscriber = subscriber.locked()
+        by_operator = subscriber.suppressed_by == Subscriber.Suppression.OPERATOR
+        if subscriber.suppressed_at is None or by_operator:
+            return False
+        subscriber.unsuppress(now)
+        subscriber.save()
+        record_consent(subscriber, Consent.Act.CONFIRMED, source, now)
+        return True
 
 
-#: What a yes changes, for each kind of letter that asks.
-YES = {Kind.CONFIRM: _begin, Kind.GOODBYE: _come_back, Kind.BOUNCED: let_letters_go}
-
-
-def note(subscriber, act, door, now):
+def record_consent(subscriber: Subscriber, act: str, source: ConsentSource, now) -> None:
     Consent.objects.create(
-        subscriber=subscriber, act=act, at=now, via=door.via, ip=door.ip, wording=door.wording
+        subscriber=subscriber, act=act, at=now, via=source.via, ip=source.ip, wording=source.wording
     )

@@ -1,13 +1,13 @@
-"""A template is rendered once with holes in it; each letter fills them by joining bytes.
+"""Templates rendered once with placeholders, which each letter fills by joining bytes.
 
-What a paper says of itself has gaps, filled before: a skeleton with gaps becomes a stencil for each
-paper. Gaps may stand anywhere, since the lines that have some are broken and encoded as they are
-filled.
+A HoleTemplate is encoded, with holes for lines and tokens. A GapTemplate still has gaps for texts,
+such as those of a paper; filling them gives a HoleTemplate. Gaps may be anywhere, since their lines
+are broken and encoded when they are filled.
 
-A hole takes a line of its own in the template. Where a link has a signed token, the template has a
-stand-in, as long as one, which the encoder keeps apart from the rest (subscriptions.wire). So the
-filled bytes are those that rendering and encoding the whole letter would give. What goes into a
-hole is made by html_line, text_line and filled_token alone, which escape and encode it.
+A hole is a whole line of the template, or a signed token in a link, for which the template has a
+placeholder of the same length, which the encoder keeps apart from the rest (subscriptions.wire). So
+the result is byte for byte that of rendering and encoding the whole letter. Only html_line,
+text_line and encode_token make what fills a hole: they escape and encode it.
 """
 
 import re
@@ -18,49 +18,49 @@ from functools import cache, cached_property, lru_cache
 
 from subscriptions import plaintext, wire
 
-NONCE = secrets.token_hex(16)  # No paper and no reader can have written it.
+NONCE = secrets.token_hex(16)  # No text from outside can contain it.
 SIGNATURE = secrets.token_urlsafe(32)
-#: What stands for a line, or for a token. It begins with a word, which is looked for fast.
+#: The placeholder of a line or a token. It begins with a literal, which is found fast.
 HOLE = re.compile(rf"hole-(?:{NONCE}-(\w+)|([a-z]+)0*\.{SIGNATURE})".encode())
 GAP = re.compile(rf"gap-{NONCE}-(\w+)-", re.ASCII)
 TAG = re.compile("<[^<>]*>")
-CACHED = 5_000  # Most lines are of many letters, or of one alone.
+CACHE_SIZE = 5_000  # Most lines are in many letters, or in one.
 
 
-class Filling(bytes):
-    """What may go into a hole: encoded, and escaped where it has to be."""
+class EncodedBytes(bytes):
+    """Encoded and escaped content of a hole."""
 
 
-def hole(name: str) -> str:
-    """Return what stands in a template for a line that is filled later."""
+def line_slot(name: str) -> str:
+    """Return the placeholder of a line."""
     return f"hole-{NONCE}-{name}"
 
 
-def stand_in(purpose: str) -> str:
-    """Return what stands in a link for a token that is put in later. It is as long as one, of who
-    never moved: another is nine characters longer, which moves no line's end.
+def token_slot(purpose: str) -> str:
+    """Return the placeholder of a token, whose hole is named after the purpose (a lower-case word).
 
-    It leaves a hole with the name of the purpose, a word of lower case.
+    It has the length of a token without a date. One with a date is nine characters longer, which
+    moves no line end.
     """
     return f"hole-{purpose:0<17}.{SIGNATURE}"
 
 
 @cache
-def gap(name: str) -> str:
-    """Return what stands in a template for words that are filled in before it becomes a stencil."""
+def text_slot(name: str) -> str:
+    """Return the placeholder of a text in a GapTemplate."""
     return f"gap-{NONCE}-{name}-"
 
 
-def filled_token(token: str) -> Filling:
-    """Return a signed token, which needs no encoding."""
-    return Filling(token.encode("ascii"))
+def encode_token(token: str) -> EncodedBytes:
+    """Return the content of a hole for a signed token, which needs no escaping."""
+    return EncodedBytes(token.encode("ascii"))
 
 
 @dataclass(frozen=True)
-class Stencil:
-    """Parts in quoted-printable, each with the name of the hole behind it, and the last part.
+class HoleTemplate:
+    """Quoted-printable parts, each with the name of the hole after it, and the last part.
 
-    `size` is what they come to when decoded, about.
+    `size` is about the decoded size in bytes.
     """
 
     pairs: tuple[tuple[bytes, str], ...]
@@ -69,18 +69,17 @@ class Stencil:
 
     @cached_property
     def names(self) -> frozenset[str]:
-        """The names of its holes."""
         return frozenset([name for _, name in self.pairs])
 
     @classmethod
-    def cut(cls, rendered: str) -> "Stencil":
-        """Return the stencil of a part of a letter that was rendered with holes in it."""
+    def compile(cls, rendered: str) -> "HoleTemplate":
+        """Return the template of a rendered part with placeholders."""
         size = len(rendered.encode()) + rendered.count("\n")  # Each line ends in two octets.
         return cls.of(wire.quoted(rendered), size)
 
     @classmethod
-    def of(cls, encoded: bytes, size: int) -> "Stencil":
-        """Return the stencil of what is encoded already. The spaces before a hole are its own."""
+    def of(cls, encoded: bytes, size: int) -> "HoleTemplate":
+        """Return the template of an encoded part, without the spaces before its holes."""
         pairs, at = [], 0
         for found in HOLE.finditer(encoded):
             pairs.append(
@@ -89,16 +88,16 @@ class Stencil:
             at = found.end()
         return cls(tuple(pairs), encoded[at:], size)
 
-    def lay(self, values: Mapping[str, "Filling | list[bytes]"]) -> list[bytes]:
-        """Return the parts and what fills the holes between them, to be joined.
+    def join(self, values: Mapping[str, "EncodedBytes | list[bytes]"]) -> list[bytes]:
+        """Return the pieces of the filled template.
 
-        A hole takes a Filling, or what other stencils have laid. Raises TypeError for all else.
+        Values are EncodedBytes, or pieces from other templates. Raises TypeError for others.
         """
         pieces = []
         for part, name in self.pairs:
             pieces.append(part)
             value = values[name]
-            if type(value) is Filling:
+            if type(value) is EncodedBytes:
                 pieces.append(value)
             elif type(value) is list:
                 pieces += value
@@ -109,10 +108,10 @@ class Stencil:
 
 
 @dataclass(frozen=True)
-class Skeleton:
-    """A part with gaps, by lines: those without a gap are encoded, the others are formats.
+class GapTemplate:
+    """A part with gaps, by lines: encoded without gaps, a format string with gaps.
 
-    `size` is what the encoded ones come to when decoded.
+    `size` is the decoded size of the encoded lines; `finished` is applied to the others.
     """
 
     lines: tuple[bytes | str, ...]
@@ -120,8 +119,8 @@ class Skeleton:
     finished: Callable[[str], str]
 
     @classmethod
-    def of_text(cls, rendered: str) -> "Skeleton":
-        """Return the skeleton of a text part, of which no line is broken yet."""
+    def of_text(cls, rendered: str) -> "GapTemplate":
+        """Return the template of a text part whose lines are not broken yet."""
         lines = [
             line if GAP.search(line) else plaintext.broken(line)
             for line in plaintext.cleaned(rendered).splitlines()
@@ -129,10 +128,9 @@ class Skeleton:
         return cls._of(plaintext.spaced("\n".join(lines)), plaintext.broken)
 
     @classmethod
-    def of_html(cls, rendered: str, addresses: Iterable[str]) -> "Skeleton":
-        """Return the skeleton of an HTML part. Inside of a tag only addresses may have gaps.
-
-        Raises ValueError for another.
+    def of_html(cls, rendered: str, addresses: Iterable[str]) -> "GapTemplate":
+        """Return the template of an HTML part. Raises ValueError for gaps in a tag, except
+        `addresses`.
         """
         inside = {name for tag in TAG.findall(rendered) for name in GAP.findall(tag)}
         if words := inside.difference(addresses):
@@ -150,8 +148,8 @@ class Skeleton:
                 size += len(line.encode()) + 2
         return cls(tuple(lines), size, finished)
 
-    def filled(self, words: Mapping[str, str]) -> Stencil:
-        """Return the stencil with these words in the gaps. In HTML they are escaped."""
+    def fill(self, words: Mapping[str, str]) -> HoleTemplate:
+        """Return the template with these texts in the gaps, which must be escaped in HTML."""
         encoded, size = [], self.size
         for line in self.lines:
             if type(line) is str:
@@ -159,22 +157,22 @@ class Skeleton:
                 size += len(line.encode()) + 2
                 line = wire.quoted(line)
             encoded.append(line)
-        return Stencil.of(b"\r\n".join(encoded), size)
+        return HoleTemplate.of(b"\r\n".join(encoded), size)
 
 
 def escaped(text: str) -> str:
-    """Return words as lxml writes them between tags."""
+    """Escape a text as lxml does between tags."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-@lru_cache(CACHED)
-def html_line(text: str) -> Filling:
-    """Return one line of an HTML part, as lxml writes it: what no line end parts stays together."""
+@lru_cache(CACHE_SIZE)
+def html_line(text: str) -> EncodedBytes:
+    """Return the content of a line of an HTML part, as lxml writes it."""
     words = map(plaintext.one_line, text.split(plaintext.NO_BREAK))
-    return Filling(wire.quoted(escaped(plaintext.NO_BREAK.join(words))))
+    return EncodedBytes(wire.quoted(escaped(plaintext.NO_BREAK.join(words))))
 
 
-@lru_cache(CACHED)
-def text_line(text: str, indent: str = "") -> Filling:
-    """Return one line of a template of plain text, broken into as many as it takes."""
-    return Filling(wire.quoted(plaintext.broken(indent + plaintext.one_line(text))))
+@lru_cache(CACHE_SIZE)
+def text_line(text: str, indent: str = "") -> EncodedBytes:
+    """Return the content of a line of a text part, broken if needed."""
+    return EncodedBytes(wire.quoted(plaintext.broken(indent + plaintext.one_line(text))))

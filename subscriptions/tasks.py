@@ -1,4 +1,4 @@
-"""Celery's door into the post office. A message is a hint: the letters say what is due."""
+"""Celery tasks of delivery. A message is only a hint: the database says what is due."""
 
 import logging
 import multiprocessing
@@ -16,12 +16,32 @@ from subscriptions.post import clock, delivery, office, sweeper
 
 logger = logging.getLogger(__name__)
 
-SECONDS = 60  # Between two passes.
-CLAIMS_FOR = 50  # Seconds: then a round only ends what it has begun, and the next pass goes on.
-A_ROUND = 1_000  # So many letters are worth another round beside.
-ROUNDS = 32  # In one pass at most: more than there are workers.
+PASS_SECONDS = 60  # Between two passes of `deliver_due_letters`.
+CLAIM_SECONDS = 50  # A round claims letters for so long, then ends what it has begun.
+LETTERS_PER_ROUND = 1_000
+MAX_ROUNDS = 32  # In one pass: more than there are workers.
 
 _stopping = threading.Event()
+_senders = threading.BoundedSemaphore(8)
+
+
+def enqueue(task, *args) -> None:
+    """Enqueue a Celery task from a background thread, so that a hanging broker delays no response.
+
+    A message may be lost, and is not sent at all while many threads hang: the database says what
+    is due.
+    """
+
+    def send():
+        try:
+            task.delay(*args)
+        except Exception as error:  # Whatever the client raises: the next tick finds the work.
+            logger.warning("no hint for %s: %s", task.name, type(error).__name__)
+        finally:
+            _senders.release()
+
+    if _senders.acquire(blocking=False):
+        threading.Thread(target=send, daemon=True).start()
 
 
 @worker_init.connect
@@ -33,7 +53,6 @@ def share_with_children(**kwargs):
 
 @worker_shutting_down.connect
 def stop_claiming(**kwargs):
-    """Let rounds end what they have begun, and begin nothing more."""
     _stopping.set()
 
 
@@ -42,34 +61,32 @@ def is_stopping() -> bool:
 
 
 class OutOfTime(BaseException):
-    """The soft time limit. It is no Exception, or what it interrupts would be taken for what broke:
-    a letter that is being written, say, and the round would go on.
-    """
+    """The soft time limit. Not an Exception, or code that catches those would go on."""
 
 
 @contextmanager
 def in_time():
-    """Let Celery's soft time limit break off what is under way, whatever that catches."""
+    """Turn Celery's soft time limit into an exception that nothing on the way catches."""
     if threading.current_thread() is not threading.main_thread():
         yield  # A pool of threads has no such limit.
         return
 
-    def break_off(*_):
+    def raise_out_of_time(*_):
         raise OutOfTime
 
-    usual = signal.signal(signal.SIGUSR1, break_off)  # With which Celery tells of it.
+    previous = signal.signal(signal.SIGUSR1, raise_out_of_time)  # The signal that Celery sends.
     try:
         yield
     except OutOfTime:
         raise SoftTimeLimitExceeded from None
     finally:
-        signal.signal(signal.SIGUSR1, usual)
+        signal.signal(signal.SIGUSR1, previous)
 
 
 @shared_task
 @in_time()
 def deliver_letter(letter_id):
-    """Deliver a letter that somebody waits for."""
+    """Deliver one letter that somebody waits for."""
     delivery.deliver_due(clock.of_database, ids=[letter_id], is_stopping=is_stopping)
 
 
@@ -77,21 +94,22 @@ def deliver_letter(letter_id):
 @in_time()
 def deliver_letters():
     """Deliver what is due, for most of a minute."""
-    delivery.deliver_due(clock.of_database, seconds=CLAIMS_FOR, is_stopping=is_stopping)
+    delivery.deliver_due(clock.of_database, seconds=CLAIM_SECONDS, is_stopping=is_stopping)
 
 
 @shared_task
 def deliver_due_letters():
-    """Take up what was left lying, and hint at rounds, one for each thousand letters that are due.
+    """Recover interrupted letters, and enqueue a round for each thousand letters that are due.
 
-    Workers that are in one already leave the hint to others, and it expires when the next pass
-    comes. On SQLite, where only one writes at a time, one round is the fastest.
+    A message expires when the next pass comes: workers that are busy leave it to others. On SQLite,
+    which has one writer at a time, one round is the fastest.
     """
     now = clock.of_database()
     try:
         sweeper.sweep(now)
-    except Exception:  # What is due leaves all the same.
+    except Exception:
         logger.exception("the sweep broke")
-    rounds = ceil(office.waiting(now, limit=A_ROUND * ROUNDS) / A_ROUND)
+    waiting = office.waiting(now, limit=LETTERS_PER_ROUND * MAX_ROUNDS)
+    rounds = ceil(waiting / LETTERS_PER_ROUND)
     for _ in range(rounds if connection.vendor == "postgresql" else min(rounds, 1)):
-        deliver_letters.apply_async(expires=SECONDS)
+        deliver_letters.apply_async(expires=PASS_SECONDS)

@@ -1,6 +1,6 @@
-"""The door for the mail provider (ESP) of EMAIL_URL: it posts what became of letters.
+"""Webhook of the mail provider (ESP) in EMAIL_URL, which reports what became of letters.
 
-Nobody else gets in, and where nothing tells it from others, there is no such door.
+Without a secret that tells the provider from others, the webhook does not exist.
 """
 
 import logging
@@ -18,37 +18,35 @@ from subscriptions.post.reports import NoReport
 
 logger = logging.getLogger(__name__)
 
+PLAIN = {"content_type": "text/plain"}
+
 
 @csrf_exempt
 @require_http_methods(["HEAD", "POST"])
 def provider_events(request, name):
-    """Record what a provider tells. What can't be recorded is answered 500, and told again."""
+    """Record the provider's reports. On a 500, the provider sends them again."""
     esp = esps.esp_of(settings.EMAIL_URL)
     if esp is None or esp.name != name or not esp.is_guarded:
         raise Http404
-    from subscriptions.post import esp_events as events  # And with it, anymail.
+    from subscriptions.post import esp_events as events  # It imports anymail.
 
     if request.method == "HEAD":
         return HttpResponse()
     if settings.WEBHOOK_SECRET and "Authorization" not in request.headers:
-        # Some send their password only when they are asked for it.
+        # Some providers send their password only when asked for it.
         return HttpResponse(status=401, headers={"WWW-Authenticate": 'Basic realm="events"'})
     now = timezone.now()
     try:
         reports = events.reports_in(request, esp, now)
     except events.Forged as reason:
         logger.warning("an event that %s did not send: %s", esp.title, reason)
-        return _refused("This is not from the provider.", 403)
+        return HttpResponse("This is not from the provider.\n", status=403, **PLAIN)
     except events.Unreadable as reason:
         logger.error("an event of %s can't be read: %s", esp.title, reason)
-        return _refused("This can't be read.", 400)
+        return HttpResponse("This can't be read.\n", status=400, **PLAIN)
     for report in reports:
         try:
             returns.record(report, now)
         except NoReport as reason:
             count_useless(reason.why, now)
     return HttpResponse()
-
-
-def _refused(words, status):
-    return HttpResponse(f"{words}\n", status=status, content_type="text/plain")

@@ -1,8 +1,8 @@
-"""What a letter says becomes bytes as SMTP carries them: CRLF, seven bits, short lines.
+"""Encode emails for SMTP: CRLF, seven bits, short lines.
 
 Quoted-printable may break a line anywhere (RFC 2045, 6.7). This encoder breaks it around each
-signed token, so that the bytes beside one don't depend on whose it is: what many letters share is
-encoded once, and each letter's own is put between (subscriptions.stencil).
+signed token, so that the bytes next to a token do not depend on it: what many letters share is
+encoded once, and the tokens are inserted (subscriptions.stencil).
 """
 
 import re
@@ -11,30 +11,30 @@ from email.header import Header
 from email.policy import EmailPolicy
 from functools import lru_cache
 
-#: A signed token in a link, as subscriptions.links makes them.
+#: A signed token in a link: see subscriptions.links.
 TOKEN = re.compile(r"/([\w-]{22}(?:~[0-9a-f]{8})?\.[\w-]{43})(?=/)", re.ASCII)
-#: Octets of a line, besides the "=" that goes on with it on the next: a token has no more.
+#: Octets of a line, without the "=" of a soft line break. A token has no more.
 WIDTH = 75
 WORD = len("=?utf-8?q??=")
 UNSAFE = re.compile(rb"[^ -~]+")  # Besides "=".
-#: A short line that is the same in quoted-printable, as most are, without a token.
+#: A short line that is the same in quoted-printable, as most are, and has no token.
 PLAIN = re.compile(r"(?!\.|From )[ -.0-<>-~]{0,75}(?<! )", re.ASCII)
-#: What no encoded line begins with: mailboxes that are one file make ">From " of it, and some
-#: relays two dots of one, or none (RFC 2049, 3).
+#: No encoded line begins with these: mbox files change "From " to ">From ", and some relays double
+#: or drop a dot (RFC 2049, 3).
 MISTAKABLE = (b".", b"From ")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-#: Headers that stay on one line, which may have 998 octets (RFC 5322, 2.1.1): no mail program reads
-#: a long address that is cut into encoded-words (RFC 2047, 5).
+#: Headers that stay on one line, of at most 998 octets (RFC 5322, 2.1.1): no mail program reads a
+#: long address that is split into encoded-words (RFC 2047, 5).
 UNFOLDED = frozenset(
     {"to", "message-id", "list-id", "list-unsubscribe", "list-help", "date", "feedback-id"}
 )
-#: Headers of which each letter has its own; the others are the same in many.
+#: Headers that differ between letters; the others are cached.
 OWN = frozenset({"To", "Message-ID", "List-Unsubscribe"})
 POLICY = EmailPolicy(linesep="\r\n", cte_type="7bit")
 
 
 def quoted(text: str) -> bytes:
-    """Return the text in quoted-printable, its lines ended by CRLF."""
+    """Return the text in quoted-printable, with CRLF."""
     if "\n" not in text:
         return _line(text)
     return b"\r\n".join(map(_line, text.split("\n")))
@@ -43,11 +43,11 @@ def quoted(text: str) -> bytes:
 def message(
     headers: Iterable[tuple[str, str]], text: Iterable[bytes], html: Iterable[bytes], boundary: str
 ) -> bytes:
-    """Return the message of two parts in quoted-printable: plain text first, HTML last.
+    """Return the message of two quoted-printable parts, each given in pieces.
 
-    Each comes in pieces. The boundary begins with "=_", which no line of quoted-printable has.
+    The boundary begins with "=_", which no line of quoted-printable has.
     """
-    mark = b"--" + boundary.encode("ascii")
+    delimiter = b"--" + boundary.encode("ascii")
     part = b"\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
     return b"".join(
         [
@@ -57,24 +57,24 @@ def message(
             ],
             b"MIME-Version: 1.0\r\n",
             f'Content-Type: multipart/alternative;\r\n boundary="{boundary}"\r\n\r\n'.encode(),
-            mark,
+            delimiter,
             b'\r\nContent-Type: text/plain; charset="utf-8"',
             part,
             *text,
             b"\r\n",
-            mark,
+            delimiter,
             b'\r\nContent-Type: text/html; charset="utf-8"',
             part,
             *html,
             b"\r\n",
-            mark,
+            delimiter,
             b"--\r\n",
         ]
     )
 
 
 def header(name: str, value: str) -> bytes:
-    """Return a header's line or lines. Raises ValueError for what would be more than one header."""
+    """Return a header, folded if needed. Raises ValueError for control characters."""
     if name.lower() not in UNFOLDED:
         return _folded(name, value)
     _refuse_controls(name, value)
@@ -93,12 +93,12 @@ def _refuse_controls(name, value):
 def _folded(name, value):
     _refuse_controls(name, value)
     if name.lower() == "subject":
-        # The policy makes encoded-words of 76 octets in other scripts, where 75 are allowed.
-        # What looks like an encoded-word is encoded, or readers would see what it stands for.
+        # Django's policy makes encoded-words of 76 octets, where 75 are allowed. What looks like an
+        # encoded-word is encoded, or it would be decoded for display.
         if not value.isascii() or "=?" in value:
             folded = "\r\n ".join(_encoded_words(value, WIDTH - len(name) - 2))
         elif len(name) + 2 + len(value) <= WIDTH:
-            folded = value  # As Header has it, in a tenth of the time.
+            folded = value  # The same as Header's, in a tenth of the time.
         else:
             folded = Header(value, None, WIDTH, name).encode(linesep="\r\n")
         return f"{name}: {folded}\r\n".encode("ascii")
@@ -106,13 +106,13 @@ def _folded(name, value):
 
 
 def _encoded_words(text, room):
-    """Yield encoded-words, none of which cuts a character (RFC 2047, 5). The first has less room.
+    """Yield encoded-words that split no character (RFC 2047, 5). The first has less room.
 
     The standard library's Header takes a millisecond for it.
     """
     word, left = "", room - WORD
     for character in text:
-        piece = _in_word(character)
+        piece = _q_encode(character)
         if len(piece) > left:
             yield f"=?utf-8?q?{word}?="
             word, left = "", WIDTH - 1 - WORD
@@ -122,8 +122,8 @@ def _encoded_words(text, room):
 
 
 @lru_cache(4096)
-def _in_word(character):
-    """Return the character in the encoding Q (RFC 2047, 4.2)."""
+def _q_encode(character):
+    """Encode a character in the Q encoding (RFC 2047, 4.2)."""
     if character == " ":
         return "_"
     if character.isascii() and character.isalnum():
@@ -134,8 +134,6 @@ def _in_word(character):
 def _line(line):
     if PLAIN.fullmatch(line):
         return line.encode("ascii")
-    if "/" not in line:  # Which stands before each token.
-        return b"=\r\n".join(_chunks(line))
     chunks, at = [], 0
     for token in TOKEN.finditer(line):
         chunks += _chunks(line[at : token.start(1)]) + _chunks(token[1])
@@ -144,7 +142,7 @@ def _line(line):
 
 
 def _chunks(piece):
-    """Return the encoded piece in lines of the width, none of which cuts an escape."""
+    """Return the encoded piece as lines that split no escape."""
     data = piece.encode().replace(b"=", b"=3D")
     if not (piece.isascii() and piece.isprintable()):
         data = UNSAFE.sub(lambda octets: _escape(octets[0]), data)

@@ -1,7 +1,6 @@
 """What mail servers and readers send back, as their standards shape it: RFC 3464 and RFC 5965."""
 
 from itertools import count
-from textwrap import dedent
 
 from subscriptions.models import Letter
 from subscriptions.post import message_ids, verp
@@ -43,86 +42,55 @@ def group(action="failed", status="5.1.1", said=None, recipient="reader@example.
 
 def report(to, *groups, message_id="", name=None, returned="message/rfc822"):
     """Return a report of delivery to an address, about recipients, returning a letter's header."""
-    name = name or f"report-{next(_number)}"
-    header = f"Message-ID: {message_id}\n" if message_id else ""
-    text = dedent(
-        """\
-        From: MAILER-DAEMON@mail.example.net
-        To: {to}
-        Message-ID: <{name}@mail.example.net>
-        Date: Mon, 01 Jun 2026 12:05:00 +0000
-        Subject: Undelivered Mail
-        Auto-Submitted: auto-replied
-        MIME-Version: 1.0
-        Content-Type: multipart/report; report-type=delivery-status; boundary="=_b"
-
-        --=_b
-        Content-Type: text/plain
-
-        It could not be delivered. 5.1.1
-
-        --=_b
-        Content-Type: message/delivery-status
-
-        Reporting-MTA: dns; mail.example.net
-        Arrival-Date: Mon, 01 Jun 2026 12:00:01 +0000
-
-        {groups}
-
-        --=_b
-        Content-Type: {returned}
-
-        From: Paperboy <digest@paperboy.example>
-        Subject: Papers
-        {header}
-        --=_b--
-        """
+    header = "From: Paperboy <digest@paperboy.example>\nSubject: Papers\n"
+    header += f"Message-ID: {message_id}\n" if message_id else ""
+    return _multipart(
+        "delivery-status",
+        {
+            "From": "MAILER-DAEMON@mail.example.net",
+            "To": to,
+            "Message-ID": f"<{name or f'report-{next(_number)}'}@mail.example.net>",
+            "Date": "Mon, 01 Jun 2026 12:05:00 +0000",
+            "Subject": "Undelivered Mail",
+            "Auto-Submitted": "auto-replied",
+        },
+        "It could not be delivered. 5.1.1\n",
+        "Reporting-MTA: dns; mail.example.net\nArrival-Date: Mon, 01 Jun 2026 12:00:01 +0000\n\n"
+        + "\n\n".join(groups or [group()]),
+        returned,
+        header,
     )
-    told = text.format(
-        to=to, name=name, groups="\n\n".join(groups or [group()]), returned=returned, header=header
-    )
-    return told.encode()
+
+
+def _multipart(kind, headers, words, told, returned, letter):
+    """Return a report of a kind: words for people, what is told, and the letter as returned."""
+    headers |= {
+        "MIME-Version": "1.0",
+        "Content-Type": f'multipart/report; report-type={kind}; boundary="=_b"',
+    }
+    parts = [("text/plain", words), (f"message/{kind}", told), (returned, letter)]
+    head = "".join(f"{name}: {value}\n" for name, value in headers.items())
+    body = "".join(f"\n--=_b\nContent-Type: {name}\n\n{part}\n" for name, part in parts)
+    return f"{head}{body}--=_b--\n".encode()
 
 
 def complaint(to, *, kind="abuse", message_id="", return_path=""):
-    """Return a report that a reader doesn't want what she got."""
-    name = f"complaint-{next(_number)}"
-    text = dedent(
-        """\
-        From: feedback@provider.example
-        To: {to}
-        Message-ID: <{name}@provider.example>
-        Date: Mon, 01 Jun 2026 13:00:00 +0000
-        Subject: FW: Papers
-        MIME-Version: 1.0
-        Content-Type: multipart/report; report-type=feedback-report; boundary="=_b"
-
-        --=_b
-        Content-Type: text/plain
-
-        This is a report about mail from you.
-
-        --=_b
-        Content-Type: message/feedback-report
-
-        Feedback-Type: {kind}
-        User-Agent: Reporter/1.0
-        Version: 1
-
-        --=_b
-        Content-Type: message/rfc822
-
-        Return-Path: <{return_path}>
-        From: Paperboy <digest@paperboy.example>
-        Message-ID: {message_id}
-        Subject: Papers
-
-        Hello.
-        --=_b--
-        """
+    """Return a report that a subscriber doesn't want what they got."""
+    return _multipart(
+        "feedback-report",
+        {
+            "From": "feedback@provider.example",
+            "To": to,
+            "Message-ID": f"<complaint-{next(_number)}@provider.example>",
+            "Date": "Mon, 01 Jun 2026 13:00:00 +0000",
+            "Subject": "FW: Papers",
+        },
+        "This is a report about mail from you.\n",
+        f"Feedback-Type: {kind}\nUser-Agent: Reporter/1.0\nVersion: 1\n",
+        "message/rfc822",
+        f"Return-Path: <{return_path}>\nFrom: Paperboy <digest@paperboy.example>\n"
+        f"Message-ID: {message_id}\nSubject: Papers\n\nHello.\n",
     )
-    told = text.format(to=to, kind=kind, name=name, message_id=message_id, return_path=return_path)
-    return told.encode()
 
 
 def answer(to, **headers):

@@ -46,8 +46,8 @@ def written(name, language="en") -> mail.Content:
 
 def digest_of(reader, name):
     kind, papers = DIGESTS[name]
-    (material,) = composing.gather([stored_digest(reader, papers)], kind)
-    return composing.content(material)
+    (material,) = composing.load([stored_digest(reader, papers)], kind)
+    return composing.render(material)
 
 
 def stored_digest(reader, papers):

@@ -114,54 +114,33 @@ SIGN = {
 # ---- What they say
 
 
-def postmark(record, **fields):
-    def event(letter):
-        common = {
-            "RecordType": record,
-            "MessageID": str(uuid.uuid4()),
-            "Metadata": handed_back("postmark", letter),
-        }
-        return common | fields
-
-    return event
+def says(common):
+    """Return a maker of events of a provider: `common(letter, name, fields)` is what each tells."""
+    return lambda name, **fields: lambda letter: common(letter, name, fields)
 
 
-def postmark_bounce(kind, code, words, number):
-    fields = {"Type": kind, "TypeCode": code, "ID": number, "Details": words}
+@says
+def postmark(letter, record, fields):
+    common = {"RecordType": record, "MessageID": str(uuid.uuid4())}
+    return common | {"Metadata": handed_back("postmark", letter)} | fields
+
+
+def postmark_bounce(kind, code, words):
+    fields = {"Type": kind, "TypeCode": code, "ID": uuid.uuid4().int % 2**40, "Details": words}
     return postmark("Bounce", **fields, BouncedAt=AT.isoformat(), Email="reader@example.org")
 
 
-POSTMARK = {
-    "delivered": postmark("Delivery", DeliveredAt=AT.isoformat(), Details="250 ok"),
-    "delayed": postmark_bounce("Transient", 2, "smtp;451 4.7.0 later", 41),
-    "gone": postmark_bounce("HardBounce", 1, f"smtp;{WORDS['gone'][1]}", 42),
-    "policy": postmark_bounce("SoftBounce", 4096, f"smtp;{WORDS['policy'][1]}", 43),
-    "full": postmark_bounce("SoftBounce", 4096, f"smtp;{WORDS['full'][1]}", 44),
-    "complained": postmark("SpamComplaint", Type="SpamComplaint", ID=45, BouncedAt=AT.isoformat()),
-    "unsubscribed": postmark(
-        "SubscriptionChange",
-        ChangedAt=AT.isoformat(),
-        Origin="Recipient",
-        SuppressSending=True,
-        SuppressionReason="ManualSuppression",
-    ),
-    "opened": postmark("Open", FirstOpen=True, ReceivedAt=AT.isoformat()),
-}
-
-
-def mailgun(name, **fields):
-    def event(letter):
-        data = {
-            "event": name,
-            "id": f"mailgun-{name}-{fields.get('severity')}",
-            "timestamp": AT.timestamp(),
-            "recipient": "reader@example.org",
-            "message": {"headers": {"message-id": letter.message_id.strip("<>")}},
-            "user-variables": handed_back("mailgun", letter),
-        }
-        return {"event-data": data | fields}
-
-    return event
+@says
+def mailgun(letter, name, fields):
+    data = {
+        "event": name,
+        "id": f"mailgun-{name}-{fields.get('severity')}-{letter.pk}",
+        "timestamp": AT.timestamp(),
+        "recipient": "reader@example.org",
+        "message": {"headers": {"message-id": letter.message_id.strip("<>")}},
+        "user-variables": handed_back("mailgun", letter),
+    }
+    return {"event-data": data | fields}
 
 
 def mailgun_failure(reason, kind, severity="permanent"):
@@ -170,30 +149,16 @@ def mailgun_failure(reason, kind, severity="permanent"):
     return mailgun("failed", severity=severity, reason=reason, **{"delivery-status": told})
 
 
-MAILGUN = {
-    "delivered": mailgun("delivered", **{"delivery-status": {"code": 250, "message": "OK"}}),
-    "delayed": mailgun_failure("generic", "later", "temporary"),
-    "gone": mailgun_failure("bounce", "gone"),
-    "policy": mailgun_failure("bounce", "policy"),
-    "full": mailgun_failure("generic", "full"),
-    "complained": mailgun("complained"),
-    "unsubscribed": mailgun("unsubscribed"),
-    "opened": mailgun("opened"),
-}
-
-
-def sendgrid(name, **fields):
-    def event(letter):
-        common = {
-            "event": name,
-            "email": "reader@example.org",
-            "timestamp": int(AT.timestamp()),
-            "smtp-id": f"<{uuid.uuid4()}@geopod-ismtpd-1>",
-            "sg_event_id": f"{name}-{fields.get('status')}",
-        }
-        return [common | handed_back("sendgrid", letter) | fields]
-
-    return event
+@says
+def sendgrid(letter, name, fields):
+    common = {
+        "event": name,
+        "email": "reader@example.org",
+        "timestamp": int(AT.timestamp()),
+        "smtp-id": f"<{uuid.uuid4()}@geopod-ismtpd-1>",
+        "sg_event_id": f"{name}-{fields.get('status')}",
+    }
+    return [common | handed_back("sendgrid", letter) | fields]
 
 
 def sendgrid_bounce(kind, how):
@@ -201,91 +166,43 @@ def sendgrid_bounce(kind, how):
     return sendgrid("bounce", type=how, status=status, reason=words)
 
 
-SENDGRID_EVENTS = {
-    "delivered": sendgrid("delivered", response="250 OK"),
-    "delayed": sendgrid("deferred", response="451 4.7.0 later", attempt="5"),
-    "gone": sendgrid_bounce("gone", "bounce"),
-    "policy": sendgrid_bounce("policy", "blocked"),
-    "full": sendgrid_bounce("full", "blocked"),
-    "complained": sendgrid("spamreport"),
-    "unsubscribed": sendgrid("unsubscribe"),
-    "opened": sendgrid("open", useragent="x"),
-}
+@says
+def brevo(letter, name, fields):
+    common = {
+        "event": name,
+        "email": "reader@example.org",
+        "ts_epoch": int(AT.timestamp() * 1000),
+        "message-id": f"<{uuid.uuid4()}@smtp-relay.mailin.fr>",
+    }
+    return common | dict(headers_of(letter)) | fields
 
 
-def brevo(name, **fields):
-    def event(letter):
-        common = {
-            "event": name,
-            "email": "reader@example.org",
-            "ts_epoch": int(AT.timestamp() * 1000),
-            "message-id": f"<{uuid.uuid4()}@smtp-relay.mailin.fr>",
-            **dict(headers_of(letter)),
-        }
-        return common | fields
-
-    return event
-
-
-BREVO = {
-    "delivered": brevo("delivered"),
-    "delayed": brevo("deferred", reason="451 4.7.0 later"),
-    "gone": brevo("hard_bounce", reason=WORDS["gone"][1]),
-    "policy": brevo("soft_bounce", reason=WORDS["policy"][1]),
-    "full": brevo("soft_bounce", reason=WORDS["full"][1]),
-    "complained": brevo("spam"),
-    "unsubscribed": brevo("unsubscribe"),
-    "opened": brevo("unique_opened"),
-}
-
-
-def resend(name, **fields):
-    def event(letter):
-        data = {
-            "email_id": "56761188-7520-42d8-8898-ff6fc54ce618",
-            "created_at": AT.isoformat(),
-            "to": ["reader@example.org"],
-            "headers": [{"name": name, "value": value} for name, value in headers_of(letter)],
-        }
-        return {"type": f"email.{name}", "created_at": AT.isoformat(), "data": data | fields}
-
-    return event
+@says
+def resend(letter, name, fields):
+    data = {
+        "email_id": "56761188-7520-42d8-8898-ff6fc54ce618",
+        "created_at": AT.isoformat(),
+        "to": ["reader@example.org"],
+        "headers": [{"name": name, "value": value} for name, value in headers_of(letter)],
+    }
+    return {"type": f"email.{name}", "created_at": AT.isoformat(), "data": data | fields}
 
 
 def resend_bounce(kind, sub, words):
     return resend("bounced", bounce={"type": kind, "subType": sub, "message": words})
 
 
-#: Resend says in words of its own what it makes of a bounce, and not what the mail server said.
-RESEND = {
-    "delivered": resend("delivered"),
-    "delayed": resend("delivery_delayed"),
-    "gone": resend_bounce("Permanent", "General", "The mail server sent a hard bounce message."),
-    "full": resend_bounce("Transient", "MailboxFull", "The recipient's inbox was full."),
-    "complained": resend("complained"),
-    "opened": resend("opened"),
-}
-
-
-def ses(name, **fields):
-    def event(letter):
-        told = {
-            "eventType": name,
-            "mail": {
-                "messageId": "0102017e8f-000000",
-                "destination": ["reader@example.org"],
-                "headers": [{"name": name, "value": value} for name, value in headers_of(letter)],
-            },
-            name.lower(): fields,
-        }
-        return {
-            "Type": "Notification",
-            "MessageId": str(uuid.uuid5(uuid.NAMESPACE_DNS, json.dumps(told))),
-            "Message": json.dumps(told),
-            "Timestamp": "2026-06-01T12:05:00.000Z",
-        }
-
-    return event
+@says
+def ses(letter, name, fields):
+    mail = {"messageId": "0102017e8f-000000", "destination": ["reader@example.org"]}
+    mail["headers"] = [{"name": name, "value": value} for name, value in headers_of(letter)]
+    told = json.dumps({"eventType": name, "mail": mail, name.lower(): fields})
+    return {
+        "Type": "Notification",
+        "MessageId": str(uuid.uuid5(uuid.NAMESPACE_DNS, told)),
+        "Message": told,
+        "Timestamp": "2026-06-01T12:05:00.000Z",
+    }
 
 
 def ses_bounce(kind, sub, what):
@@ -295,24 +212,69 @@ def ses_bounce(kind, sub, what):
     return ses("Bounce", bounceType=kind, bounceSubType=sub, bouncedRecipients=[recipient])
 
 
-SES = {
-    "delivered": ses("Delivery", recipients=["reader@example.org"], smtpResponse="250 ok"),
-    "gone": ses_bounce("Permanent", "General", "gone"),
-    "policy": ses_bounce("Permanent", "General", "policy"),
-    "full": ses_bounce("Transient", "MailboxFull", "full"),
-    "complained": ses(
-        "Complaint",
-        complainedRecipients=[{"emailAddress": "reader@example.org"}],
-        complaintFeedbackType="abuse",
-    ),
-    "opened": ses("Open", userAgent="x"),
-}
-
 EVENTS = {
-    "postmark": POSTMARK,
-    "mailgun": MAILGUN,
-    "sendgrid": SENDGRID_EVENTS,
-    "brevo": BREVO,
-    "resend": RESEND,
-    "ses": SES,
+    "postmark": {
+        "delivered": postmark("Delivery", DeliveredAt=AT.isoformat(), Details="250 ok"),
+        "delayed": postmark_bounce("Transient", 2, "smtp;451 4.7.0 later"),
+        "gone": postmark_bounce("HardBounce", 1, f"smtp;{WORDS['gone'][1]}"),
+        "policy": postmark_bounce("SoftBounce", 4096, f"smtp;{WORDS['policy'][1]}"),
+        "full": postmark_bounce("SoftBounce", 4096, f"smtp;{WORDS['full'][1]}"),
+        "complained": postmark("SpamComplaint", Type="SpamComplaint", BouncedAt=AT.isoformat()),
+        "unsubscribed": postmark(
+            "SubscriptionChange",
+            ChangedAt=AT.isoformat(),
+            Origin="Recipient",
+            SuppressSending=True,
+            SuppressionReason="ManualSuppression",
+        ),
+        "opened": postmark("Open", FirstOpen=True, ReceivedAt=AT.isoformat()),
+    },
+    "mailgun": {
+        "delivered": mailgun("delivered", **{"delivery-status": {"code": 250, "message": "OK"}}),
+        "delayed": mailgun_failure("generic", "later", "temporary"),
+        "gone": mailgun_failure("bounce", "gone"),
+        "policy": mailgun_failure("bounce", "policy"),
+        "full": mailgun_failure("generic", "full"),
+        **{name: mailgun(name) for name in ("complained", "unsubscribed", "opened")},
+    },
+    "sendgrid": {
+        "delivered": sendgrid("delivered", response="250 OK"),
+        "delayed": sendgrid("deferred", response="451 4.7.0 later", attempt="5"),
+        "gone": sendgrid_bounce("gone", "bounce"),
+        "policy": sendgrid_bounce("policy", "blocked"),
+        "full": sendgrid_bounce("full", "blocked"),
+        "complained": sendgrid("spamreport"),
+        "unsubscribed": sendgrid("unsubscribe"),
+        "opened": sendgrid("open", useragent="x"),
+    },
+    "brevo": {
+        "delivered": brevo("delivered"),
+        "delayed": brevo("deferred", reason="451 4.7.0 later"),
+        "gone": brevo("hard_bounce", reason=WORDS["gone"][1]),
+        "policy": brevo("soft_bounce", reason=WORDS["policy"][1]),
+        "full": brevo("soft_bounce", reason=WORDS["full"][1]),
+        "complained": brevo("spam"),
+        "unsubscribed": brevo("unsubscribe"),
+        "opened": brevo("unique_opened"),
+    },
+    "resend": {  # In words of its own, and not those of the mail server.
+        "delivered": resend("delivered"),
+        "delayed": resend("delivery_delayed"),
+        "gone": resend_bounce("Permanent", "General", "The mail server sent a hard bounce."),
+        "full": resend_bounce("Transient", "MailboxFull", "The recipient's inbox was full."),
+        "complained": resend("complained"),
+        "opened": resend("opened"),
+    },
+    "ses": {
+        "delivered": ses("Delivery", recipients=["reader@example.org"], smtpResponse="250 ok"),
+        "gone": ses_bounce("Permanent", "General", "gone"),
+        "policy": ses_bounce("Permanent", "General", "policy"),
+        "full": ses_bounce("Transient", "MailboxFull", "full"),
+        "complained": ses(
+            "Complaint",
+            complainedRecipients=[{"emailAddress": "reader@example.org"}],
+            complaintFeedbackType="abuse",
+        ),
+        "opened": ses("Open", userAgent="x"),
+    },
 }

@@ -1,7 +1,7 @@
 """What a test of a source begins with: a server on loopback, and harvests from it.
 
-Two lines make both: `server = serving(lambda: HuggingFaceServer(today=TODAY))` and
-`run = harvesting(lambda server: HuggingFace(server.base))`.
+Two lines make both: `server = serving(HuggingFaceServer)` and
+`run = harvesting(lambda server: server.source())`.
 """
 
 from contextlib import closing

@@ -6,25 +6,22 @@
 
 import re
 import socketserver
-import threading
 from base64 import b64decode
+
+from tests.loopback import LoopbackServer
 
 USER, PASSWORD = "bounces@example.org", 'pa"ss\\word'
 LINE = re.compile(rb'"(?:[^"\\]|\\.)*"|\([^)]*\)|\S+')
 
 
-class ImapServer(socketserver.ThreadingTCPServer):
-    allow_reuse_address = True
-    daemon_threads = True
-
+class ImapServer(LoopbackServer):
     def __init__(self):
-        super().__init__(("127.0.0.1", 0), Session)
+        super().__init__(Session)
         self.folders = {"INBOX": {}}
         self.deleted = set()
         self.may_create = True
         self.account = USER, PASSWORD
         self.offers_plain = False
-        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
     @property
     def port(self):

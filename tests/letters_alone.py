@@ -9,15 +9,15 @@ from digest import blocks, composing, wording
 from subscriptions import links, mail
 
 
-def alone(material, form=composing.FORMS[0]) -> mail.Content:
+def alone(material, form=composing.DENSITIES[0]) -> mail.Content:
     """Return the letter as its templates and premailer make it, in the given form."""
-    with translation.override(material.subscriber.letter_language):
+    with translation.override(material.subscriber.language_or_default):
         lines, (tokens,) = composing.lines_of(material), composing.tokens_of([material])
         papers = _papers(material, tokens, form)
         news = [blocks.markup("news", {"news": material.news})] if material.news else []
-        parts = composing.frame_parts(lines, tokens, is_open=material.is_open)
-        text, _ = mail.rendered("digest", parts | _joined(papers, "text") | _news(news, "text"))
-        _, html = mail.rendered("digest", parts | _joined(papers, "html") | _news(news, "html"))
+        parts = composing.frame_context(lines, tokens, is_open=material.is_open)
+        text, _ = mail.render_parts("digest", parts | _joined(papers, "text") | _news(news, "text"))
+        _, html = mail.render_parts("digest", parts | _joined(papers, "html") | _news(news, "html"))
         url = links.unsubscribe_url(material.subscriber)
         headers = mail.headers("digest", url, f"{material.digest.day:%Y%m%d}")
         return mail.Content.of(lines["subject"], text, html, headers)
@@ -29,8 +29,8 @@ def _papers(material, tokens, form):
     for name, some in groupby(material.picks, lambda pick: wording.group(pick.basis, pick.group)):
         found.append(blocks.markup("group", {"name": wording.heading(name)}))
         for pick in some:
-            url = composing.say_url(tokens["feedback"], pick.paper_id)
-            found.append(blocks.markup("paper", blocks.paper(pick, form, url)))
+            url = composing.feedback_url(tokens["feedback"], pick.paper_id)
+            found.append(blocks.markup("paper", blocks.paper_context(pick, form, url)))
     return found
 
 

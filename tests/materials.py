@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 
 from hypothesis import strategies as st
 
-from digest.materials import Material
+from digest.materials import LetterData
 from digest.models import Digest, Paper, Pick
 from subscriptions import mail, plaintext
 from subscriptions.models import Subscriber
@@ -112,7 +112,7 @@ def materials(draw):
         receipt=draw(st.sampled_from([{}, receipt(True), receipt(False)])),
     )
     count = draw(st.sampled_from([0, 1, 2, 11]))
-    return Material(
+    return LetterData(
         digest=digest,
         picks=[draw(picks(digest, position)) for position in range(1, count + 1)],
         topics=draw(st.lists(FULL, max_size=3)),
@@ -135,7 +135,7 @@ def material_of(titles, pk=1):
     digest = Digest(
         pk=pk, subscriber=subscriber, day=date(2026, 6, 1), public_id=uuid.UUID(int=pk + 100)
     )
-    material = Material(digest=digest, topics=["Graphs"])
+    material = LetterData(digest=digest, topics=["Graphs"])
     for position, title in enumerate(titles, start=1):
         paper = Paper(id=f"2606.{position:05}", title=title, abstract="We graph.")
         pick = Pick(paper=paper, position=position, basis="topic", topic_name="Graphs")

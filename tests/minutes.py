@@ -12,7 +12,7 @@ from tests import make, services
 from tests.make import NOW
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
-DOOR = signup.Door("test")
+DOOR = signup.ConsentSource("test")
 TODAY = NOW.date()
 YESTERDAY = TODAY - DAY
 

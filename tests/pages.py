@@ -100,7 +100,7 @@ def furnish() -> None:
     make.subscriber("gone@example.org", unsubscribed_at=NOW, next_due_at=None)
     make.subscriber("away@example.org", paused_until=NOW.date().replace(day=20))
     make.subscriber("back@example.org", suppressed_at=NOW, suppressed_by="bounced")
-    moving.ask(make.subscriber("mover@example.org"), "moved@example.org", now=NOW)
+    moving.request(make.subscriber("mover@example.org"), "moved@example.org", now=NOW)
     settled = make.subscriber("settled@example.org", moved_at=NOW)
     done = dict.fromkeys(["asked_at", "old_agreed_at", "new_agreed_at", "done_at"], NOW)
     Move.objects.create(subscriber=settled, new_email=settled.email, **done)
@@ -208,7 +208,7 @@ def broken() -> list[Sample]:
         "404.html": lambda: errors.not_found(request, None),
         **{
             f"429 {door} {by}": lambda door=door, by=by: views.too_many(
-                request, limits.TooMany(door, by, timedelta(minutes=5))
+                request, limits.TooManyAttempts(door, by, timedelta(minutes=5))
             )
             for door in ("sign-up", "log-in")
             for by in ("network", "all", "store")

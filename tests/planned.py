@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from digest import planning
+from digest.due import due_of
 from digest.models import Digest, Observation
 from subscriptions.post import delivery
 from tests import make
@@ -52,6 +53,11 @@ def crowd():
 def plan_and_send(now):
     planning.plan(now)
     delivery.deliver_due(lambda: now)
+
+
+def ranked(*subscribers, now=NOW):
+    """Return what is due to these subscribers, ranked and not written."""
+    return planning.rank_due([due_of(one, now) for one in subscribers], now)
 
 
 def digests():

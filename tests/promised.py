@@ -6,4 +6,4 @@ from digest import promises
 def broken(now, since=None) -> dict[str, list[int]]:
     """Return the names of the promises that are broken, each with its examples."""
     found = promises.examine(now, since)
-    return {one.promise.name: one.examples for one in found if one.count}
+    return {one.invariant.name: one.examples for one in found if one.count}

@@ -91,7 +91,7 @@ SERVICES = {
     ),
     "vnu": (
         lambda: program("java") and Path(vnu()).is_file(),
-        "no Nu HTML checker: see docs/site.md",
+        "no Nu HTML checker: see CONTRIBUTING.md",
     ),
     "axe": (
         partial(module, "axe_playwright_python"),

@@ -37,7 +37,7 @@ def reader(**fields):
 def say(subscriber, value, *papers, now=NOW):
     """Say it of each, a moment after the other."""
     for number, paper in enumerate(papers):
-        steering.say(subscriber, paper, value, now + number * SECOND)
+        steering.record(subscriber, paper, value, now + number * SECOND)
 
 
 def taught(subscriber, value, *papers):
@@ -60,7 +60,7 @@ def themes(picks):
 def picks_of(subscriber):
     """Return what would come today, as rows."""
     _, picks = planning.preview(Subscriber.objects.get(pk=subscriber.pk), TODAY, NOW)
-    return [(p.paper_id, p.position, p.score, p.basis, p.topic_name, p.terms) for p in picks]
+    return [(p.paper_id, p.position, p.score, p.basis, p.topic_name, list(p.terms)) for p in picks]
 
 
 def themes_of(subscriber):

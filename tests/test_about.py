@@ -276,7 +276,7 @@ def test_the_form_for_other_sites_signs_up_by_what_it_sends(client, settings, la
 
 def test_the_form_in_the_documentation_is_the_one_that_is_given_out(settings):
     settings.SITE_URL = "https://papers.example.org"
-    text = (wired.BASE_DIR / "docs" / "embedding.md").read_text()
+    text = (wired.BASE_DIR / "docs" / "site.md").read_text()
     assert re.search(r"```html\n(.*?)```", text, re.DOTALL)[1].strip() == about.snippet().strip()
 
 

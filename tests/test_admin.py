@@ -218,7 +218,7 @@ def test_a_letters_page_has_the_moments_that_its_state_may_have(panel, state, ha
 
 def test_a_letters_page_tells_what_happened(panel):
     digest = planned_digest()
-    signup.unsubscribe(digest.subscriber.public_id, door=signup.Door("a test"), now=NOW)
+    signup.unsubscribe(digest.subscriber.public_id, source=signup.ConsentSource("a test"), now=NOW)
     text = text_of(page(panel, digest.letter))
     assert "State not sent" in text
     assert "It was not sent: unsubscribed." in text

@@ -14,7 +14,7 @@ from subscriptions.models import Topic
 from subscriptions.post import delivery
 from tests import make
 from tests.make import NOW
-from tests.planned import DAY, TODAY, TOOK_OFF, crowd, observed
+from tests.planned import DAY, TODAY, TOOK_OFF, crowd, observed, ranked
 from tests.tables import uses_index
 
 pytestmark = pytest.mark.django_db
@@ -234,7 +234,7 @@ def test_planning_asks_as_many_queries_for_many_readers_as_for_one():
         someone = [reader() for _ in range(readers)]
         candidates._last.clear()
         with CaptureQueriesContext(connection) as queries:
-            planning.propose(someone, NOW)
+            ranked(*someone)
         asked.append(len(queries))
     assert asked[0] == asked[1]
 
@@ -257,7 +257,7 @@ def test_asked_why_it_does_not_come_the_day_is_told_on_which_she_had_it(ranked_o
     had(someone, paper)
     on_arxiv()
     ranked_of()
-    answer = explanations.ask(someone, ON_ARXIV, TODAY, NOW)
+    answer = explanations.explain(someone, ON_ARXIV, TODAY, NOW)
     assert answer.paper.pk == ON_ARXIV
     assert answer.pick.paper == paper
     assert answer.pick.digest.day == TODAY - 20 * DAY
@@ -287,4 +287,4 @@ def test_who_had_both_before_they_were_one_work_is_told_of_the_first():
     assert came() == {ON_ARXIV}
     Paper.objects.filter(pk=other.pk).update(title=TITLE)
     for asked in (EARLIER, ON_ARXIV):
-        assert explanations.ask(someone, asked, TODAY, NOW).pick.paper == paper
+        assert explanations.explain(someone, asked, TODAY, NOW).pick.paper == paper

@@ -37,7 +37,7 @@ def reader():
 
 def like(reader, *papers):
     for number, paper in enumerate(papers):
-        steering.say(reader, paper, "more", NOW + number * timedelta(seconds=1))
+        steering.record(reader, paper, "more", NOW + number * timedelta(seconds=1))
     steering.learn(NOW + timedelta(minutes=1))
 
 
@@ -110,7 +110,7 @@ def test_what_is_older_than_it_says_is_not_among_them(client, clock, roads, read
 
 
 def test_before_anything_was_learned_there_is_no_such_part(client, clock, roads, reader):
-    steering.say(reader, roads[0], "more", NOW)
+    steering.record(reader, roads[0], "more", NOW)
     assert part_of(client, reader) is None
 
 
@@ -123,8 +123,8 @@ def test_nor_is_there_one_where_papers_cannot_be_ranked(client, clock, roads, re
 def test_while_many_are_ranked_for_she_is_asked_to_come_again(
     client, clock, roads, reader, monkeypatch
 ):
-    monkeypatch.setattr(home_page, "PATIENCE", 0.01)
+    monkeypatch.setattr(home_page, "WAIT_SECONDS", 0.01)
     like(reader, *roads[:3])
-    with home_page.turn(), home_page.turn():
+    with home_page.slot(), home_page.slot():
         assert "try again in a few seconds" in words_of(part_of(client, reader))
     assert are_new(titles_of(part_of(client, reader)), roads)

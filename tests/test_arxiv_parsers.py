@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digest.sources import arxiv, arxiv_api, arxiv_oai, arxiv_rss, arxiv_text, records
+from digest.sources import arxiv_api, arxiv_oai, arxiv_rss, records
 from digest.sources.arxiv_text import author_names, says_withdrawn
 from digest.sources.plug import MalformedFeed
 from tests import arxiv_server
@@ -80,24 +80,19 @@ def test_the_day_of_an_older_paper_is_not_the_day_of_the_feed(kind):
     record = in_feed(kind=kind, version=3)
     assert (record.announced_as, record.version) == (kind, 3)
     assert record.day is None
+    assert in_feed(id="math.GT/0309136", kind=kind).id == "math/0309136"
 
 
-def test_an_old_id_keeps_its_archive_and_loses_its_class():
-    assert in_feed(id="math.GT/0309136", kind="replace", version=2).id == "math/0309136"
-
-
-def test_a_feed_counts_all_its_items_of_whatever_kind():
+def test_a_feed_counts_all_its_items_and_is_of_the_day_of_its_papers():
+    """Not of its building, but where it is empty."""
     papers = [
         paper(id=f"2606.0000{number}", kind=kind)
         for number, kind in enumerate(["new", "new", "cross", "replace", "replace-cross"])
     ]
-    parsed = arxiv_rss.parse(feed(*papers), "cs")
-    assert (parsed.items, len(parsed.records)) == (5, 5)
-    assert parsed.day == DAY
-
-
-def test_the_day_of_a_feed_is_that_of_its_papers_not_of_its_building():
-    assert arxiv_rss.parse(feed(paper(), day=date(2026, 6, 2)), "cs").day == date(2026, 6, 2)
+    yesterday = date(2026, 6, 2)
+    for some, day in [(papers, yesterday), ([], DAY)]:
+        parsed = arxiv_rss.parse(feed(*some, day=yesterday), "cs")
+        assert (parsed.items, len(parsed.records), parsed.day) == (len(some), len(some), day)
 
 
 @pytest.mark.parametrize("far", ["9999", "1926"])
@@ -107,17 +102,6 @@ def test_an_item_whose_day_is_far_from_that_of_its_feed_is_of_the_feeds_day(far)
     body = head + b"<item>" + items.replace(b" 2026 00:00", b" %b 00:00" % far.encode(), 1)
     assert far.encode() in body
     assert [record.day for record in arxiv_rss.parse(body, "cs").records] == [DAY] * 3
-
-
-def test_an_empty_feed_is_empty_and_has_its_own_day():
-    parsed = arxiv_rss.parse(feed(), "cs")
-    assert (parsed.day, parsed.records, parsed.items) == (DAY, [], 0)
-
-
-def test_a_feed_of_two_thousand_entries_may_be_cut():
-    papers = [paper(id=f"2606.{number:05}") for number in range(2_000)]
-    parsed = arxiv_rss.parse(feed(*papers), "cs")
-    assert arxiv._looks(parsed, DAY) == ("incomplete", "It stops at 2000 entries.")
 
 
 def test_the_kind_is_read_from_the_description_where_its_element_is_missing():
@@ -176,12 +160,14 @@ def test_a_record_with_split_authors_is_read():
     assert (record.version, record.journal_ref) == (None, "J. Bread 1 (2026)")
 
 
-def test_a_record_that_only_dates_its_latest_version_is_as_old_as_its_id():
+def test_a_paper_is_not_older_than_its_id_and_without_a_date_of_no_day():
+    """As one that was checked for long, or of which the latest version alone is dated."""
     assert in_list(split=True, id="2401.00001").day == date(2024, 1, 1)
-
-
-def test_a_paper_that_was_checked_for_long_is_not_older_than_its_id():
     assert in_list(id="2609.00001").day == date(2026, 9, 1)
+    raw = arxiv_server.oai_raw(Known(paper(), DAY, [datetime(2026, 6, 1, tzinfo=UTC)]))
+    raw = raw.replace("01 Jun 2026", "99 Jun 2026")
+    page = oai_page(f"<record>{header('2606.00001')}{raw}</record>")
+    assert page.records[0].day is None
 
 
 def test_a_withdrawn_version_is_seen_by_its_flag_or_its_words():
@@ -191,44 +177,29 @@ def test_a_withdrawn_version_is_seen_by_its_flag_or_its_words():
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "is_withdrawn"),
     [
-        "Withdrawn",
-        "[withdrawn] On bread",
-        "Paper withdrawn due to an error in Lemma 2",
-        "This paper has been withdrawn by the author(s) due to an error",
-        "This submission is being withdrawn",
-        "The manuscript was temporarily withdrawn",
-        "arXiv admin note: This article has been withdrawn",
-        "The author has withdrawn this paper due to a crucial error",
-        "We withdraw this preprint.",
+        ("Withdrawn", True),
+        ("[withdrawn] On bread", True),
+        ("Paper withdrawn due to an error in Lemma 2", True),
+        ("This paper has been withdrawn by the author(s) due to an error", True),
+        ("This submission is being withdrawn", True),
+        ("The manuscript was temporarily withdrawn", True),
+        ("arXiv admin note: This article has been withdrawn", True),
+        ("The author has withdrawn this paper due to a crucial error", True),
+        ("We withdraw this preprint.", True),
+        ("", False),
+        ("On withdrawn papers", False),
+        ("This paper studies withdrawn drugs", False),
+        ("This article supersedes a withdrawn one", False),
+        ("We study why papers are withdrawn", False),
+        ("Withdrawal of bread", False),
+        ("The drug rofecoxib was withdrawn in 2004 for its side effects", False),
+        ("This vaccine has been withdrawn from the market", False),
     ],
 )
-def test_words_that_withdraw_a_paper(text):
-    assert says_withdrawn(text)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "On withdrawn papers",
-        "This paper studies withdrawn drugs",
-        "This article supersedes a withdrawn one",
-        "We study why papers are withdrawn",
-        "Withdrawal of bread",
-        "The drug rofecoxib was withdrawn in 2004 for its side effects",
-        "This vaccine has been withdrawn from the market",
-        "Withdrawn participants are no longer followed",
-    ],
-)
-def test_words_that_only_speak_of_withdrawing(text):
-    assert not says_withdrawn(text)
-
-
-def test_a_deleted_record_is_told_apart():
-    page = oai_page(f"<record>{header('2606.00009', more=' status="deleted"')}</record>")
-    assert (page.records, page.bad, page.deleted) == ([], [], ["2606.00009"])
+def test_a_paper_is_withdrawn_where_its_words_say_so(text, is_withdrawn):
+    assert says_withdrawn(text) == is_withdrawn
 
 
 def test_one_bad_record_in_a_list_is_one_bad_record():
@@ -237,8 +208,10 @@ def test_one_bad_record_in_a_list_is_one_bad_record():
         f"<record>{header('2606.00001')}{good}</record>"
         f"<record>{header('2606.00002')}{good.replace('On bread', '')}</record>"
         f"<record>{header('2606.00003')}<metadata/></record>"
+        f"<record>{header('2606.00009', more=' status="deleted"')}</record>"
         "<record/>"
     )
+    assert page.deleted == ["2606.00009"]
     assert [record.id for record in page.records] == ["2606.00001"]
     assert page.bad == [
         "2606.00002: no title",
@@ -247,18 +220,8 @@ def test_one_bad_record_in_a_list_is_one_bad_record():
     ]
 
 
-def test_a_version_without_a_date_that_can_be_read_has_no_day():
-    raw = arxiv_server.oai_raw(Known(paper(), DAY, [datetime(2026, 6, 1, tzinfo=UTC)]))
-    raw = raw.replace("01 Jun 2026", "99 Jun 2026")
-    page = oai_page(f"<record>{header('2606.00001')}{raw}</record>")
-    assert page.records[0].day is None
-
-
-def test_an_empty_list_is_a_page_without_records():
+def test_an_expired_token_and_an_empty_list_are_told_apart_from_other_errors():
     assert arxiv_oai.parse(oai(arxiv_server.error("noRecordsMatch", "x")).encode()).records == []
-
-
-def test_an_expired_token_is_told_apart_from_other_errors():
     with pytest.raises(arxiv_oai.ExpiredToken):
         arxiv_oai.parse(oai(arxiv_server.error("badResumptionToken", "x")).encode())
     with pytest.raises(MalformedFeed, match="badArgument: illegal"):
@@ -305,7 +268,7 @@ def test_an_error_in_the_shape_of_an_entry_is_an_error():
 
 def test_ids_are_asked_for_by_the_hundred_and_only_arxivs():
     ids = [f"2606.{number:05}" for number in range(150)]
-    questions = arxiv_api.questions([*ids, "2606.00001", "biorxiv:1", "title:0a"])
+    questions = arxiv_api.requests_for([*ids, "2606.00001", "biorxiv:1", "title:0a"])
     assert [question["max_results"] for question in questions] == ["100", "50"]
 
 
@@ -391,8 +354,3 @@ def test_no_damage_to_a_feed_does_more_than_spoil_it(noise, position):
 )
 def test_a_line_of_authors_becomes_names(line, names):
     assert author_names(line) == names
-
-
-def test_versions_are_read_from_ids():
-    assert arxiv_text.version_of("2606.00001v12") == 12
-    assert arxiv_text.version_of("2606.00001") is None

@@ -17,7 +17,7 @@ from digest.ranking import authors
 from digest.ranking.authors import asked_for, is_called
 from digest.ranking.profile import Interest, Profile
 from digest.ranking.selection import choose
-from subscriptions.wishes import Wishes
+from subscriptions.changing import TopicSelection
 from tests import make
 from tests.corpora import choices_of, paper, papers_of, word
 from tests.make import NOW
@@ -191,14 +191,16 @@ def test_an_authors_papers_come_whole_and_in_the_categories_alone():
 
 def test_previews_know_authors_as_planning_does(django_assert_max_num_queries):
     papers()
-    profile = wished(Wishes(interests=["author: Emmy Noether"]), 10)
+    profile = wished(TopicSelection(interests=["author: Emmy Noether"]), 10)
     there = rehearsal.rehearse(profile, NOW).days[0].picks
     here = planned(make.subscriber(interests="author: Emmy Noether"))
     assert [one.paper for one in there] == [one.paper for one in here]
     assert len(here) == 2
     window = candidates.for_pages(NOW.date())
     with django_assert_max_num_queries(0):  # Read once, whoever is asked for next.
-        choose(window.model, window.papers, [wished(Wishes(interests=["au: Gödel"]), 9)], [()])
+        choose(
+            window.model, window.papers, [wished(TopicSelection(interests=["au: Gödel"]), 9)], [()]
+        )
 
 
 def test_a_paper_of_an_earlier_day_is_an_authors_in_the_preview_of_that_day():
@@ -207,7 +209,7 @@ def test_a_paper_of_an_earlier_day_is_an_authors_in_the_preview_of_that_day():
     make.paper("Older", "Things.", authors=["Kurt Gödel"], day=NOW.date() - timedelta(9))
     make.paper("Invariant", "Variational", authors=["E Noether"], day=NOW.date() - timedelta(3))
     index_store.renew(NOW)
-    profile = wished(Wishes(interests=["author: Emmy Noether"]), 10)
+    profile = wished(TopicSelection(interests=["author: Emmy Noether"]), 10)
     found = [len(day.picks) for day in reversed(rehearsal.rehearse(profile, NOW).days)]
     assert found == [0, 0, 0, 0, 1, 0, 0, 2]
 

@@ -72,7 +72,7 @@ def test_a_copy_of_what_is_damaged_is_refused_and_leaves_no_file(embedded, tmp_p
     content[4096:8192] = b"\xff" * 4096
     broken.write_bytes(content)
     monkeypatch.setitem(connection.settings_dict, "NAME", str(broken))
-    with pytest.raises(CommandError, match=r"broken\.sqlite3 is damaged \(.+ docs/backup\.md"):
+    with pytest.raises(CommandError, match=r"broken\.sqlite3 is damaged \(.+ docs/maintenance\.md"):
         call_command("backup", str(copy))
     assert not copy.exists()
 

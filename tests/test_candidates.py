@@ -175,7 +175,7 @@ def test_a_paper_like_one_that_they_saved_says_which():
     make.paper("More trout in summer", "Trout spawn again.")
     someone = make.subscriber(interests="medieval monasteries")
     for paper in old:
-        steering.say(someone, paper, "save", NOW)
+        steering.record(someone, paper, "save", NOW)
     steering.learn(NOW)
     planning.plan(NOW)
     pick = Pick.objects.get(basis="learned")

@@ -4,8 +4,8 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
+from subscriptions.db import run_sql
 from subscriptions.post.clock import of_database  # Itself: the tests' clock takes its place.
-from subscriptions.statements import run
 
 pytestmark = pytest.mark.django_db
 
@@ -13,9 +13,9 @@ pytestmark = pytest.mark.django_db
 def test_the_clock_is_the_databases_and_goes_on_amid_a_transaction():
     if connection.vendor != "postgresql":
         pytest.skip("SQLite has no clock but ours")
-    ((before,),) = run("SELECT clock_timestamp()")
+    ((before,),) = run_sql("SELECT clock_timestamp()")
     moment = of_database()
-    ((after,),) = run("SELECT clock_timestamp()")
+    ((after,),) = run_sql("SELECT clock_timestamp()")
     assert before < moment < after
 
 

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 OLD, NEW, THIRD = "old@example.org", "new@example.org", "third@example.org"
 MOVED_AT = NOW + 2 * MINUTE
-DOOR = signup.Door("a test")
+DOOR = signup.ConsentSource("a test")
 #: What opens each page that a token opens; the others ask something, or let her leave.
 DOORS = {
     "preferences": "preferences",
@@ -54,15 +54,15 @@ def one():
     )
     planning.plan(NOW)
     delivery.deliver_due(lambda: NOW)
-    steering.say(reader, paper, "save", NOW)
+    steering.record(reader, paper, "save", NOW)
     return reader
 
 
 def move(reader, to=NEW, at=MOVED_AT):
     """Have her digest moved at this moment, and return her."""
-    moving.ask(reader, to, now=at - MINUTE)
+    moving.request(reader, to, now=at - MINUTE)
     for side in ("old", "new"):
-        moving.agree(reader, side, at - MINUTE, door=DOOR, now=at)
+        moving.approve(reader, side, at - MINUTE, source=DOOR, now=at)
     reader.refresh_from_db()
     assert (reader.email, reader.moved_at) == (to, at)
     return reader
@@ -132,9 +132,9 @@ def test_a_key_of_before_opens_nothing_and_changes_nothing(client, one, page):
 @pytest.mark.parametrize("later", [timedelta(milliseconds=300), -DAY])
 def test_a_second_move_closes_the_keys_of_the_first_whatever_the_clocks_say(client, one, later):
     second = path("preferences", move(one))
-    moving.ask(one, THIRD, now=NOW)
+    moving.request(one, THIRD, now=NOW)
     for side in ("old", "new"):
-        moving.agree(one, side, NOW, door=DOOR, now=MOVED_AT + later)
+        moving.approve(one, side, NOW, source=DOOR, now=MOVED_AT + later)
     one.refresh_from_db()
     is_told(client.get(second), one)
     assert client.get(path("preferences", one)).status_code == 200
@@ -142,8 +142,8 @@ def test_a_second_move_closes_the_keys_of_the_first_whatever_the_clocks_say(clie
 
 def test_who_never_moved_and_a_wish_that_is_not_fulfilled_close_nothing(client, one):
     before = [path(page, one) for page in DOORS]
-    moving.ask(one, NEW, now=NOW)
-    moving.agree(one, "old", NOW, door=DOOR, now=NOW)
+    moving.request(one, NEW, now=NOW)
+    moving.approve(one, "old", NOW, source=DOOR, now=NOW)
     one.refresh_from_db()
     assert [client.get(key).status_code for key in before] == [200] * len(before)
     assert [path(page, one) for page in DOORS] == before
@@ -276,7 +276,7 @@ def test_what_was_asked_before_is_closed_also_for_who_answers_in_that_very_momen
 
 def test_a_question_of_since_is_answered(client, one):
     move(one)
-    signup.unsubscribe(one.public_id, door=DOOR, now=MOVED_AT + MINUTE)
+    signup.unsubscribe(one.public_id, source=DOOR, now=MOVED_AT + MINUTE)
     undo = links.answer_url(one, "goodbye", MOVED_AT + MINUTE)
     assert client.post(undo).status_code == 200
     one.refresh_from_db()
@@ -285,7 +285,7 @@ def test_a_question_of_since_is_answered(client, one):
 
 def test_once_it_has_moved_the_link_in_the_old_mailbox_leads_nowhere(client, clock, one):
     clock.now = MOVED_AT
-    moving.ask(one, NEW, now=NOW)
+    moving.request(one, NEW, now=NOW)
     urls = {side: links.move_url(one, side, NOW) for side in ("old", "new")}
     pages = [client.post(urls[side]).content.decode() for side in ("new", "old")]
     one.refresh_from_db()
@@ -309,7 +309,7 @@ def test_once_it_has_moved_the_link_in_the_old_mailbox_leads_nowhere(client, clo
 
 def test_a_wish_that_was_asked_for_by_a_key_of_before_ends_with_the_move(client, one):
     """The one who has the old mailbox asks for another address, while her letters are under way."""
-    moving.ask(one, "thief@example.org", now=NOW)
+    moving.request(one, "thief@example.org", now=NOW)
     move(one)
     assert Move.objects.get().new_email == NEW
     for side in ("old", "new"):
@@ -320,10 +320,10 @@ def test_a_wish_that_was_asked_for_by_a_key_of_before_ends_with_the_move(client,
 
 
 def test_of_the_links_in_her_letters_those_in_the_new_mailbox_open(client, outbox, clock, one):
-    moving.ask(one, NEW, now=NOW)
+    moving.request(one, NEW, now=NOW)
     delivery.deliver_due(lambda: NOW)
     for side in ("old", "new"):
-        moving.agree(one, side, NOW, door=DOOR, now=MOVED_AT)
+        moving.approve(one, side, NOW, source=DOOR, now=MOVED_AT)
     one.refresh_from_db()
     clock.now = NOW + DAY
     make.paper("Graph networks again", day=clock.now.date())
@@ -378,7 +378,7 @@ def test_a_letter_that_was_in_hand_as_she_moved_is_of_the_old_address_and_closed
 
 
 def test_the_letter_to_the_old_address_says_that_its_links_will_close(outbox, one):
-    moving.ask(one, NEW, now=NOW)
+    moving.request(one, NEW, now=NOW)
     delivery.deliver_due(lambda: NOW)
     told = {letter["To"]: said_in(letter) for letter in outbox() if "/move/" in said_in(letter)}
     sentence = "links in letters that came here open nothing any more"

@@ -99,7 +99,7 @@ def test_a_test_letter_shows_whether_the_mail_server_signs_what_unsubscribes(dat
         (lambda file: file.mkdir(), "unable to open database file"),
         (
             lambda file: file.write_bytes(b"\xff" * 8192),
-            r"The database is damaged \(file is not a database\).+docs/backup\.md",
+            r"The database is damaged \(file is not a database\).+docs/maintenance\.md",
         ),
     ],
     ids=["not to be opened", "damaged"],
@@ -118,13 +118,16 @@ def test_a_database_that_no_command_can_use_is_told_in_a_sentence(
 @pytest.mark.parametrize(
     ("error", "sentence"),
     [
-        (DatabaseError("database disk image is malformed"), r"is damaged .+ docs/backup\.md"),
+        (DatabaseError("database disk image is malformed"), r"is damaged .+ docs/maintenance\.md"),
         (OperationalError("server closed the connection"), r"does not answer \(server closed"),
         (
             OperationalError("attempt to write a readonly database"),
             r"can't be written \(attempt .+ let the user that runs Paperboy own",
         ),
-        (InternalError("cannot execute UPDATE"), r"takes no writes \(cannot .+ docs/runbook\.md"),
+        (
+            InternalError("cannot execute UPDATE"),
+            r"takes no writes \(cannot .+ docs/maintenance\.md",
+        ),
     ],
 )
 def test_a_database_that_fails_amid_a_command_is_told_in_a_sentence(monkeypatch, error, sentence):

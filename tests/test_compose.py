@@ -25,8 +25,9 @@ def options_of(name):
     return {option: value for option, value in pairwise(words) if option.startswith("-")}
 
 
-def test_only_the_web_server_and_the_mailbox_are_published_and_to_this_machine_alone():
+def test_only_caddy_is_published_to_other_machines():
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
+    assert published.pop("caddy") == ["80:80", "443:443"]
     assert published == {"web": ["127.0.0.1:8000:8000"], "mailpit": ["127.0.0.1:8025:8025"]}
 
 

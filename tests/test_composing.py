@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from digest import composing
 from digest.models import Paper
 from subscriptions import links, plaintext
-from subscriptions.stencil import hole, stand_in
+from subscriptions.stencil import line_slot, token_slot
 from tests import services
 from tests.letters_alone import alone
 from tests.make import NOW
@@ -38,14 +38,14 @@ HEADERS = [
 @settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(materials())
 def test_a_joined_letter_is_byte_for_byte_the_one_that_is_rendered_alone(material):
-    assert mime_of(composing.content(material)) == mime_of(alone(material))
+    assert mime_of(composing.render(material)) == mime_of(alone(material))
 
 
 @services.once
 @settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(materials())
 def test_whatever_papers_and_readers_say_the_letter_is_valid_and_hers_alone(material):
-    mime = mime_of(composing.content(material))
+    mime = mime_of(composing.render(material))
     assert re.fullmatch(rb"(?:[\t -~]{0,998}\r\n)*", mime)
     message = message_from_bytes(mime, policy=policy.default)
     parts = list(message.walk())
@@ -60,8 +60,8 @@ def test_whatever_papers_and_readers_say_the_letter_is_valid_and_hers_alone(mate
     text, html = (part.get_content().replace("\r\n", "\n") for part in parts[1:])
     unseen = plaintext.UNSEEN.search(f"{message['Subject']}{text}{html}")
     assert unseen is None, unseen
-    assert hole("") not in text + html
-    assert stand_in("x")[22:] not in text + html
+    assert line_slot("") not in text + html
+    assert token_slot("x")[22:] not in text + html
     page = lxml.html.fromstring(html.encode())
     assert not page.xpath("//script|//form|//iframe|//img|//@onclick")
     shown = page.xpath("//@data-paper-id")
@@ -81,7 +81,7 @@ def test_fifty_papers_of_the_longest_kind_leave_the_foot_in_sight(moved_at):
         pick.paper.url = "https://example.org/" + "&" * 480
         pick.paper.github = "https://github.com/" + "&" * 480
         pick.topic_name = "&" * 200
-    content = composing.content(material)
+    content = composing.render(material)
     assert len(content.html.encode()) < 80_000
     shown = content.html.count("data-paper-id")
     assert 0 < shown < 50
@@ -92,9 +92,9 @@ def test_fifty_papers_of_the_longest_kind_leave_the_foot_in_sight(moved_at):
     assert numbered == [str(number) for number in range(1, shown + 1)]
 
 
-@pytest.mark.parametrize("form", composing.FORMS)
+@pytest.mark.parametrize("form", composing.DENSITIES)
 def test_each_form_of_a_letter_is_the_one_that_is_rendered_alone(form, monkeypatch):
-    monkeypatch.setattr(composing, "FORMS", [form])
+    monkeypatch.setattr(composing, "DENSITIES", [form])
     material = material_of(["Graphs & <b>", "Long " * 100])
     material.picks[0].would_fold = [Paper(id=f"x{n}", title="Also") for n in range(4)]
-    assert mime_of(composing.content(material)) == mime_of(alone(material, form))
+    assert mime_of(composing.render(material)) == mime_of(alone(material, form))

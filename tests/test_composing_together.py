@@ -10,7 +10,7 @@ from digest import composing
 from digest.models import Digest, Observation, Paper, Pick
 from subscriptions import links, mail
 from subscriptions.models import Letter, Subscriber, Topic
-from subscriptions.registry import TOGETHER
+from subscriptions.registry import COMPOSE_BATCH_SIZE
 from tests import make
 from tests.letters_alone import alone
 from tests.make import NOW
@@ -61,7 +61,7 @@ def test_stored_letters_are_byte_for_byte_those_of_their_rows_rendered_alone():
     letters = list(Letter.objects.select_related("subscriber").order_by("pk"))
     for letter, content in zip(letters, composed(*letters), strict=True):
         whole = list(letter.digest.picks.whole())
-        (material,) = composing.gather([letter.digest], picks={letter.subscriber_id: whole})
+        (material,) = composing.load([letter.digest], picks={letter.subscriber_id: whole})
         assert mime_of(content) == mime_of(alone(material))
         assert "1,234 stars" in content.html or "1.234 Sterne" in content.html
     assert [dict(one.headers)["Content-Language"] for one in composed(*letters)] == ["en", "de"]
@@ -174,12 +174,12 @@ def test_a_letter_that_cannot_be_read_costs_itself_alone():
 def test_where_the_database_is_away_no_letter_is_tried_alone(monkeypatch):
     tried = []
 
-    def gather(digests, kind):
+    def load(digests, kind):
         tried.append(len(digests))
         raise OperationalError("the server closed the connection")
 
     letters = [stored([make.paper()]) for _ in range(3)]
-    monkeypatch.setattr(composing, "gather", gather)
+    monkeypatch.setattr(composing, "load", load)
     assert [type(one) for one in composed(*letters)] == [OperationalError] * 3
     assert tried == [3]
 
@@ -188,11 +188,12 @@ def test_where_the_database_is_away_no_letter_is_tried_alone(monkeypatch):
 def test_letters_that_are_composed_together_are_those_that_each_would_be_alone(monkeypatch):
     papers = [make.paper(f"Paper {number}") for number in range(3)]
     letters = [
-        stored(papers[number % 3 :], day=TODAY - number % 2 * DAY) for number in range(TOGETHER + 3)
+        stored(papers[number % 3 :], day=TODAY - number % 2 * DAY)
+        for number in range(COMPOSE_BATCH_SIZE + 3)
     ]
     together = composed(*letters)
     assert together == [one for letter in letters for one in composed(letter)]
-    bad = letters[TOGETHER // 2].subscriber.public_id
+    bad = letters[COMPOSE_BATCH_SIZE // 2].subscriber.public_id
     lines_of = composing.lines_of
     monkeypatch.setattr(
         composing,
@@ -200,8 +201,8 @@ def test_letters_that_are_composed_together_are_those_that_each_would_be_alone(m
         lambda one: 1 / 0 if one.subscriber.public_id == bad else lines_of(one),
     )
     found = composed(*letters)
-    assert type(found.pop(TOGETHER // 2)) is ZeroDivisionError
-    del together[TOGETHER // 2]
+    assert type(found.pop(COMPOSE_BATCH_SIZE // 2)) is ZeroDivisionError
+    del together[COMPOSE_BATCH_SIZE // 2]
     assert found == together
 
 
@@ -217,5 +218,5 @@ def test_each_link_of_a_letter_is_for_one_thing_and_its_readers_own():
         header = dict(content.headers)["List-Unsubscribe"]
         for part in (content.text, content.html, header):
             found = set(re.findall(r"/(preferences|unsubscribe|feedback|digest)s?/([^/]+)/", part))
-            read = {(purpose, links.read(purpose, token)[0]) for purpose, token in found}
+            read = {(purpose, links.parse_token(purpose, token)[0]) for purpose, token in found}
             assert read == ({("unsubscribe", reader)} if part is header else own)

@@ -45,7 +45,7 @@ def test_the_record_says_which_letter_she_answered_and_in_which_words(client, ki
 
 
 @pytest.mark.parametrize(
-    ("due", "is_put_off"),
+    ("due", "is_delayed"),
     [
         ("2026-06-02 07:00", False),
         ("2026-06-02 08:13", True),
@@ -54,12 +54,12 @@ def test_the_record_says_which_letter_she_answered_and_in_which_words(client, ki
     ],
 )
 def test_where_the_next_digest_comes_later_than_at_her_hour_the_page_says_why(
-    client, due, is_put_off
+    client, due, is_delayed
 ):
     reader = make.subscriber(hour=7, next_due_at=datetime.fromisoformat(f"{due}+00:00"))
     page = client.get(url("preferences", reader)).content.decode()
     assert due.split()[1] in page
-    assert ("That is later than your hour" in page) == is_put_off
+    assert ("That is later than your hour" in page) == is_delayed
 
 
 @pytest.mark.parametrize(

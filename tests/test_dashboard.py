@@ -29,7 +29,7 @@ def tally(measure, counts, day=TODAY):
 
 
 def plot(title, days=30):
-    return next(one for one in plots.of_period(days, TODAY) if one.kind.title == title)
+    return next(one for one in plots.plots_of(days, TODAY) if one.kind.title == title)
 
 
 def figures(response):
@@ -82,7 +82,8 @@ def test_the_period_is_chosen_by_a_link(panel, asked, columns):
     response = panel.get(reverse(INDEX), {"days": asked})
     assert len(figures(response)["Feedback"]) == columns + 1
     current = re.search(r'aria-current="true">([^<]+)<', response.content.decode())[1]
-    assert current == next(name for days, name, _ in plots.PERIODS if days == plots.chosen(asked))
+    period = plots.parse_period(asked)
+    assert current == next(name for days, name, _ in plots.PERIODS if days == period)
 
 
 def test_a_year_is_shown_in_weeks_which_are_sums_and_of_levels_the_last_day():

@@ -32,7 +32,7 @@ def test_no_line_ends_between_a_number_and_what_it_counts(language, form, said):
     moment = datetime(2026, 11, 27, 7, tzinfo=UTC)
     page = engines["html"].from_string("{{ moment|date:form }}")
     with translation.override(language):
-        assert dates.said(moment, form) == said
+        assert dates.format_date(moment, form) == said
         assert page.render({"moment": moment, "form": form}) == said
         assert page.render({"moment": None, "form": form}) == ""
 
@@ -48,7 +48,7 @@ def test_pages_say_a_moment_in_the_time_zone_that_is_active_and_sign_by_sign():
 @pytest.mark.parametrize("language", ["en", "de"])
 def test_the_plain_text_has_spaces_alone(language):
     with translation.override(language):
-        line = f"{wording.weekday(DAY)}: {wording.because('Paperboy', DAY)}"
+        line = f"{wording.weekday(DAY)}: {wording.footer_reason('Paperboy', DAY)}"
     assert plaintext.NO_BREAK in line
     assert plaintext.NO_BREAK not in plaintext.wrapped(line)
     assert plaintext.one_line(line) == line.replace(plaintext.NO_BREAK, " ")

@@ -8,8 +8,8 @@ from django.core.management import call_command
 from digest.management.commands import demo
 from digest.models import Digest, Paper
 from subscriptions import signup
+from subscriptions.changing import TopicSelection
 from subscriptions.models import Subscriber, Topic
-from subscriptions.wishes import Wishes
 from tests import make, services
 from tests.make import NOW
 
@@ -30,8 +30,8 @@ def test_the_demo_delivers_a_confirmed_subscribers_digest_and_tells_where(outbox
 @services.once
 @pytest.mark.django_db
 def test_the_demo_goes_on_where_it_was_killed_before_she_confirmed(outbox):
-    wishes = Wishes(interests=demo.INTERESTS)
-    signup.subscribe(demo.ADDRESS, wishes, timezone="UTC", hour=7, door=demo.DOOR, now=NOW)
+    request = signup.SignUpRequest(TopicSelection(interests=demo.INTERESTS))
+    signup.subscribe(demo.ADDRESS, request, source=demo.DOOR, now=NOW)
     call_command("demo", no_serve=True)
     assert Subscriber.objects.get().state_at(NOW) == "active"
     assert len(outbox()) == 2

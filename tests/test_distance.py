@@ -7,6 +7,7 @@ import pytest
 from django.db import connection, transaction
 
 from digest import planning, promises
+from digest.due import due_of
 from digest.models import Pick
 from subscriptions import changing, moving, schedule
 from subscriptions.models import Letter, Subscriber
@@ -54,7 +55,7 @@ def test_a_machine_that_was_asleep_catches_up_without_a_burst(hour, asleep):
         tick(woke + hours * HOUR)
     moments = [moment for _, moment in arrivals()]
     assert moments[0] - woke <= timedelta(hours=18)
-    assert all(schedule.APART <= b - a <= 37 * HOUR for a, b in pairwise(moments))
+    assert all(schedule.MIN_GAP <= b - a <= 37 * HOUR for a, b in pairwise(moments))
     days = list(one.letters.order_by("day").values_list("day", "state", "reason"))
     assert [day for day, _, _ in days] == [YESTERDAY + n * DAY for n in range(len(days))]
     for _, state, reason in days:
@@ -71,12 +72,12 @@ def test_after_sending_was_stopped_one_digest_comes_at_once_with_all_papers(hour
     sending.stop("Ada", at(YESTERDAY, 6))
     for past in range(1, hours + 1):
         tick(now := at(YESTERDAY, 6) + past * HOUR)
-        assert {finding.said for finding in promises.examine(now)} == {"kept"}
+        assert {result.text for result in promises.examine(now)} == {"kept"}
     assert Letter.objects.get().state == "planned"  # As it was: nobody has closed it.
 
     sending.resume("Ada", now)
     assert not promises.overdue(now, 15 * MINUTE).exists()
-    assert {finding.said for finding in promises.examine(now)} == {"kept"}
+    assert {result.text for result in promises.examine(now)} == {"kept"}
     tick(now + MINUTE)
     day = (now - 7 * HOUR).date()
     assert arrivals() == [(day, now + MINUTE)] * 2
@@ -85,7 +86,7 @@ def test_after_sending_was_stopped_one_digest_comes_at_once_with_all_papers(hour
     for later in range(1, 12):
         tick(now + later * HOUR)
     assert len(arrivals()) == 2
-    assert {finding.said for finding in promises.examine(now + 12 * HOUR)} == {"kept"}
+    assert {result.text for result in promises.examine(now + 12 * HOUR)} == {"kept"}
 
 
 def test_digests_that_are_due_after_sending_was_resumed_are_overdue_in_time():
@@ -177,14 +178,14 @@ def test_what_may_yet_go_out_again_is_waited_for_however_long_ago_it_left(state)
     one.letters.update(state=state, left_at=began, lease_until=began, next_try_at=began)
 
     assert planning.plan(woke).letters == 0
-    assert promises.overdue(woke + HOUR, promises.LATE).count() == 0
+    assert promises.overdue(woke + HOUR, promises.MAX_PLANNING_DELAY).count() == 0
     office.sweep(woke)
     while one.letters.get().state != "planned":
         office.sweep(woke := woke + 15 * MINUTE)
     delivery.deliver_due(lambda: woke)
     assert planning.plan(woke + MINUTE).letters == 0
     one.refresh_from_db()
-    assert one.next_due_at == woke + schedule.APART
+    assert one.next_due_at == woke + schedule.MIN_GAP
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has one writer")
@@ -198,21 +199,21 @@ def test_what_passes_the_fence_as_its_day_ends_is_seen_by_who_plans_the_next(mon
         ((late,), _) = ledger.claim(closes_at - MINUTE, 1)
     moment = closes_at - timedelta(milliseconds=10)
     frozen = {late.pk: ledger.Frozen(b"Date: now", "<m@x>", moment)}
-    thread, commit = uncommitted(lambda: ledger.fence([late], frozen, moment))
+    thread, commit = uncommitted(lambda: ledger.final_check([late], frozen, moment))
 
-    rank = planning.propose
+    rank = planning.rank_due
 
-    def rank_behind_it(*told):
+    def rank_behind_it(*told, **options):
         commit.set()
         thread.join()
-        return rank(*told)
+        return rank(*told, **options)
 
-    monkeypatch.setattr(planning, "propose", rank_behind_it)
+    monkeypatch.setattr(planning, "rank_due", rank_behind_it)
     for _ in range(2):
         assert planning.plan(closes_at).letters == 0
     assert one.letters.get().state == "transmitting"
     one.refresh_from_db()
-    assert one.next_due_at == moment + schedule.APART
+    assert one.next_due_at == moment + schedule.MIN_GAP
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite holds no rows")
@@ -230,10 +231,10 @@ def test_what_somebody_is_at_in_this_moment_is_waited_for():
 
 def test_a_planner_that_read_before_another_wrote_calls_nothing_off(monkeypatch):
     one = reader(hour=0, next_due_at=at(TODAY, 0))
-    read_before = [Subscriber.objects.get()]
+    read_before = [due_of(Subscriber.objects.get(), at(TODAY, 1))]
     planning.plan(at(TODAY, 0))
     reader(hour=1, next_due_at=at(TODAY, 1))
-    monkeypatch.setattr(planning, "shards", lambda now: [read_before])
+    monkeypatch.setattr(planning, "due_batches", lambda *_: [read_before])
     planning.plan(at(TODAY, 1))
     assert [letter.state for letter in one.letters.all()] == ["planned"]
 
@@ -251,9 +252,9 @@ def test_who_moves_to_another_address_keeps_her_distance_to_a_digest_that_was_la
     one = reader(hour=6, next_due_at=at(YESTERDAY, 6))
     planning.plan(at(YESTERDAY, 6))
     delivery.deliver_due(lambda: at(YESTERDAY, 23))
-    moving.ask(one, "new@example.org", now=at(YESTERDAY, 23, 20))
+    moving.request(one, "new@example.org", now=at(YESTERDAY, 23, 20))
     for side in ("old", "new"):
-        moving.agree(one, side, at(YESTERDAY, 23, 20), door=DOOR, now=at(YESTERDAY, 23, 30))
+        moving.approve(one, side, at(YESTERDAY, 23, 20), source=DOOR, now=at(YESTERDAY, 23, 30))
 
     assert planning.plan(at(TODAY, 6)).letters == 0
     one.refresh_from_db()

@@ -124,21 +124,11 @@ def test_what_a_terminal_would_obey_is_not_printed(server):
 
 
 @pytest.mark.parametrize(
-    "text",
-    [
-        "v=spf1 mx -all",
-        "v=spf1 include:spf.example.net ~all",
-        "v=spf1 redirect=_spf.example.net",
-    ],
-)
-def test_an_spf_record_that_ends_the_list_is_good(server, text):
-    server.zone[DOMAIN] = [text]
-    assert told(server, "SPF") == ("ok", f"{DOMAIN}: “{text}”")
-
-
-@pytest.mark.parametrize(
     ("texts", "why"),
     [
+        (["v=spf1 mx -all"], ""),
+        (["v=spf1 include:spf.example.net ~all"], ""),
+        (["v=spf1 redirect=_spf.example.net"], ""),
         (["v=spf1 mx +all"], "lets anybody send (+all)"),
         (["v=spf1 a:all.example.org"], "doesn't say that all others may not send"),
         (["v=spf1"], "doesn't say that all others may not send"),
@@ -146,12 +136,11 @@ def test_an_spf_record_that_ends_the_list_is_good(server, text):
         ([], "has none"),
     ],
 )
-def test_an_spf_record_that_stops_nobody_is_wrong(server, texts, why):
+def test_an_spf_record_is_good_where_it_stops_all_others(server, texts, why):
     server.zone[DOMAIN] = texts
     grade, said = told(server, "SPF")
-    assert grade == "wrong"
-    assert why in said
-    assert f'{DOMAIN}. TXT "{SPF}"' in said
+    assert (grade, why in said) == ("wrong" if why else "ok", True)
+    assert (f'{DOMAIN}. TXT "{SPF}"' in said) == (grade == "wrong")
 
 
 @pytest.mark.parametrize(
@@ -225,9 +214,6 @@ def test_letters_come_back_to_a_domain_that_takes_mail(server, mail, grade):
     """RFC 7505: one that takes none says so."""
     server.mail[DOMAIN] = mail
     assert dns_check.where_bounces_come(DOMAIN, server.resolver)[0] == grade
-
-
-def test_a_domain_that_nobody_can_be_asked_about_is_not_called_wrong(server):
     server.silent = True
     grade, said = dns_check.where_bounces_come(DOMAIN, server.resolver)
     assert (grade, "nobody answered in time" in said) == ("note", True)

@@ -12,7 +12,7 @@ from celery import Celery
 from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection
 
-from digest import alarms, checkup, health, heartbeats, keys, premises, tasks
+from digest import alarms, checkup, health, heartbeats, premises, tasks
 from digest.models import Harvest
 from subscriptions.post.sweeper import folder_of_journals
 from tests import make, services
@@ -91,7 +91,13 @@ def test_the_disk_is_told_of_where_the_database_does_not_answer(monkeypatch):
 @pytest.mark.parametrize(
     ("name", "value", "what", "grade", "said"),
     [
-        ("SLIPS", [("DATABSE_URL", "DATABASE_URL")], "settings", "note", "is DATABASE_URL meant?"),
+        (
+            "MISSPELT_SETTINGS",
+            [("DATABSE_URL", "DATABASE_URL")],
+            "settings",
+            "note",
+            "is DATABASE_URL meant?",
+        ),
         ("DATA_DIR", Path("/no/such"), "data", "wrong", "(No such file or directory): make it"),
         ("SITE_URL", "http://127.0.0.1:8000", "site", "wrong", "add it to ALLOWED_HOSTS"),
         ("ALLOWED_HOSTS", ["x.example"], "site", "wrong", "add it to ALLOWED_HOSTS"),
@@ -136,7 +142,7 @@ def test_a_key_that_was_left_out_is_missed(settings, run):
 
 
 def test_a_key_that_was_left_out_long_ago_is_no_matter(settings):
-    keys.note(NOW - 31 * 24 * HOUR)
+    heartbeats.record_key(NOW - 31 * 24 * HOUR)
     settings.SECRET_KEY = "n" * 50
     assert told("secret key") == ("ok", "50 characters")
 
@@ -273,10 +279,10 @@ def test_more_proxies_than_there_are_is_wrong_and_logged_once(
 
 
 def test_alarms_that_stand_are_wrong_and_lead_to_the_runbook():
-    alarms.note([alarms.Found("disk", "3 MB are left.", "host")], NOW)
+    alarms.record([alarms.ActiveAlarm("disk", "3 MB are left.", "host")], NOW)
     grade, said = told("alarms")
     assert grade == "wrong"
-    assert said == "[disk] 3 MB are left. docs/runbook.md says what to do."
+    assert said == "[disk] 3 MB are left. docs/maintenance.md says what to do."
 
 
 @pytest.mark.parametrize(("seconds", "grade"), [(4, "ok"), (20, "note"), (-90, "wrong")])
@@ -288,7 +294,7 @@ def test_clocks_that_are_apart_are_told(monkeypatch, seconds, grade):
 
 def test_a_database_that_may_lose_what_it_confirmed_is_wrong(monkeypatch):
     unsafe = {"SHOW fsync": "off", "PRAGMA synchronous": 1}
-    monkeypatch.setattr(premises, "_asked", lambda sql: unsafe.get(sql, "on"))
+    monkeypatch.setattr(premises, "_query_value", lambda sql: unsafe.get(sql, "on"))
     grade, said = told("database")
     assert grade == "wrong"
     assert ("switch fsync on" if connection.vendor == "postgresql" else "FULL") in said
@@ -296,14 +302,14 @@ def test_a_database_that_may_lose_what_it_confirmed_is_wrong(monkeypatch):
 
 def test_a_pooler_that_database_url_says_nothing_of_is_told():
     said = "FATAL: unsupported startup parameter in options: statement_timeout"
-    assert "add ?pool_mode=transaction to it" in health.in_words(OperationalError(said))
+    assert "add ?pool_mode=transaction to it" in health.explain_error(OperationalError(said))
 
 
 def test_a_database_that_takes_hardly_another_connection_is_wrong(monkeypatch):
     """What idle threads of a web server hold on to, a worker waits for."""
     if connection.vendor != "postgresql":
         pytest.skip("SQLite's connections are not counted")
-    monkeypatch.setattr(premises, "FEW_CONNECTIONS", 10**6)
+    monkeypatch.setattr(premises, "MIN_CONNECTIONS", 10**6)
     grade, said = told("database")
     assert grade == "wrong"
     assert "more connections: workers without one plan and send nothing" in said

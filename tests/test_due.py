@@ -7,8 +7,8 @@ import pytest
 from digest import planning, spacing
 from digest.models import Digest
 from subscriptions import changing, schedule
+from subscriptions.changing import TopicSelection
 from subscriptions.models import Letter, Subscriber
-from subscriptions.wishes import Wishes
 from tests import make
 from tests.make import NOW
 from tests.planned import TODAY, digests, titles
@@ -41,7 +41,7 @@ def test_nothing_is_planned_for_who_does_not_want_it(state):
 def test_nothing_is_planned_during_a_pause_and_then_it_is():
     reader = make.subscriber(interests="graphs", hour=7)
     until = TODAY + timedelta(days=3)
-    changing.change(reader, Wishes(), {"paused_until": until}, now=NOW)
+    changing.change(reader, TopicSelection(), {"paused_until": until}, now=NOW)
 
     for day in range(3):
         planning.plan(NOW + timedelta(days=day))
@@ -75,21 +75,21 @@ def test_the_next_digest_keeps_its_distance_to_one_that_was_repeated_however_tha
     """It may have arrived."""
     reader = make.subscriber(confirmed_at=NOW - timedelta(days=9))
     letter = Letter(subscriber=reader, day=NOW.date(), created_at=NOW, left_at=NOW, state=state)
-    assert spacing.ends_rest(letter, reader) is None
+    assert spacing.gap_ends_at(letter, reader) is None
     letter.repeats = 1
-    assert spacing.ends_rest(letter, reader) == NOW + schedule.APART
+    assert spacing.gap_ends_at(letter, reader) == NOW + schedule.MIN_GAP
 
 
 @pytest.mark.parametrize(
     ("confirmed_at", "apart"),
     [
-        (timedelta(minutes=-20), schedule.APART),  # Then came her hour.
-        (timedelta(0), schedule.APART_AT_FIRST),
-        (timedelta(minutes=20), schedule.APART),  # It was there before.
+        (timedelta(minutes=-20), schedule.MIN_GAP),  # Then came her hour.
+        (timedelta(0), schedule.MIN_GAP_AFTER_FIRST),
+        (timedelta(minutes=20), schedule.MIN_GAP),  # It was there before.
     ],
 )
 def test_a_digest_that_did_not_come_because_she_confirmed_is_no_first_one(confirmed_at, apart):
     """She has taken a leaving back, or moved to another address."""
     reader = make.subscriber(hour=NOW.hour, confirmed_at=NOW + confirmed_at)
     letter = Letter(day=NOW.date(), created_at=NOW, left_at=NOW + timedelta(hours=9))
-    assert spacing.ends_rest(letter, reader) == letter.left_at + apart
+    assert spacing.gap_ends_at(letter, reader) == letter.left_at + apart

@@ -196,11 +196,11 @@ def test_it_stops_after_so_many_seconds_or_when_it_is_killed_and_goes_on_later(f
 def test_two_never_compute_at_once(fake):
     make.paper()
     other = Lease("embeddings", embeddings.LEASE)
-    assert other.take()
+    assert other.acquire()
     assert embeddings.embed_missing(NOW) == 0
     with pytest.raises(CommandError, match="1 are left to another process"):
         call_command("embed")
-    other.give_back()
+    other.release()
     assert embeddings.embed_missing(NOW) == 1
 
 
@@ -285,4 +285,4 @@ def test_the_command_may_be_interrupted(fake, monkeypatch):
     monkeypatch.setattr(fake, "encode", interrupted)
     with pytest.raises(CommandError, match="Run it again to go on"):
         call_command("embed")
-    assert Lease("embeddings", embeddings.LEASE).take()
+    assert Lease("embeddings", embeddings.LEASE).acquire()

@@ -17,10 +17,10 @@ from django.urls import reverse
 from digest import library, planning, steering, upkeep
 from digest.models import ReaderModel
 from subscriptions import erasing, exporting, links, moving, seals, signup
+from subscriptions.changing import TopicSelection
 from subscriptions.models import Letter, Seal, Subscriber, Volley
 from subscriptions.post import delivery, inbound, ledger, office
 from subscriptions.post.compression import decompress
-from subscriptions.wishes import Wishes
 from tests import came_back, make
 from tests.make import NOW
 from tests.post_office.steps import claim, letter_to
@@ -29,7 +29,7 @@ from tests.test_telling import work
 pytestmark = pytest.mark.django_db
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
-DOOR = signup.Door(via="a test", ip="192.0.2.77", wording="Send me papers.")
+DOOR = signup.ConsentSource(via="a test", ip="192.0.2.77", wording="Send me papers.")
 ADDRESS = "Ada.Lovelace@analytical-engine.example"
 #: What is told in other words, or is of use to the post office alone.
 TOLD_OTHERWISE = {
@@ -58,14 +58,14 @@ def a_life(client, panel):
     act(client, topics=topic.slug, interests="graph networks\nspiking neurons", mute=[], size="3")
     papers = [pick.paper for pick in reader.picks.all()]
     for paper, value in zip(papers, ["more", "less", "save", "save"], strict=False):
-        steering.say(reader, paper, value, NOW + HOUR)
+        steering.record(reader, paper, value, NOW + HOUR)
     library.add(reader, "On the nodes of graphs", NOW + HOUR)
     learned = {"terms": ["graph", "node"], "words": ["graphs", "nodes"], "weights": [0.5, -0.25]}
     ReaderModel.objects.filter(subscriber=reader).update(**learned, fitted_at=NOW, floor=0.25)
     steering.remove_word(reader, "node")
     client.post(links.unsubscribe_url(reader))
     goodbye = reader.letters.get(kind="goodbye")
-    signup.confirm(reader, goodbye.created_at, kind="goodbye", door=DOOR, now=NOW + 2 * HOUR)
+    signup.confirm(reader, goodbye.created_at, kind="goodbye", source=DOOR, now=NOW + 2 * HOUR)
     said = f"450 4.2.1 <{ADDRESS}>: try again"
     reader.letters.filter(kind="digest").update(last_reply=said, message_id="<d.1@x>")
     letter = reader.letters.filter(kind="digest").first()
@@ -81,7 +81,7 @@ def a_life(client, panel):
             **{f"{name}-INITIAL_FORMS": "0" for name in ("preferences", "consents", "letters")},
         },
     )
-    moving.ask(reader, f"new-{ADDRESS}", now=NOW + 2 * HOUR)
+    moving.request(reader, f"new-{ADDRESS}", now=NOW + 2 * HOUR)
     delivery.deliver_due(lambda: NOW + 2 * HOUR)
     office.sweep(NOW + 3 * HOUR)
     reader.refresh_from_db()
@@ -251,7 +251,7 @@ def test_bytes_of_an_email_go_at_once_and_those_that_left_together_with_it_stay(
         for one in letters
     }
     with transaction.atomic():
-        arrived, waiting = ledger.fence(letters, frozen, NOW).passed
+        arrived, waiting = ledger.final_check(letters, frozen, NOW).passed
     ledger.accept([arrived], ["250 ok"], NOW)
     ledger.put_back(waiting, NOW)
     erasing.erase(arrived.subscriber, now=NOW)
@@ -278,8 +278,8 @@ def erased(for_good=False, **fields):
 
 
 def sign_up(address=ADDRESS, now=NOW + HOUR):
-    wishes = Wishes(interests=["bread"])
-    return signup.subscribe(address, wishes, timezone="UTC", hour=7, door=DOOR, now=now)
+    request = signup.SignUpRequest(TopicSelection(interests=["bread"]))
+    return signup.subscribe(address, request, source=DOOR, now=now)
 
 
 @pytest.mark.parametrize(
@@ -342,24 +342,24 @@ def test_what_came_back_is_tried_again_after_a_week_and_what_was_asked_for_never
 
 def test_what_holds_for_good_outlasts_what_does_not():
     for why in ("bounced", "asked", "bounced"):
-        seals.keep(ADDRESS, why, NOW)
+        seals.add(ADDRESS, why, NOW)
     assert Seal.objects.get().why == "asked"
 
 
 def test_a_seal_that_holds_no_longer_is_thrown_away():
-    seals.keep(ADDRESS, "bounced", NOW)
-    seals.keep("other@example.org", "complained", NOW)
+    seals.add(ADDRESS, "bounced", NOW)
+    seals.add("other@example.org", "complained", NOW)
     upkeep.purge(NOW + 8 * DAY)
     assert [kept.why for kept in Seal.objects.all()] == ["complained"]
 
 
 def test_a_seal_outlives_a_change_of_the_secret_as_long_as_the_old_one_is_listed(settings):
     settings.SECRET_KEY = "old"
-    seals.keep(ADDRESS, "asked", NOW)
+    seals.add(ADDRESS, "asked", NOW)
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "new", ["old"]
-    assert seals.is_kept(ADDRESS, NOW)
+    assert seals.contains(ADDRESS, NOW)
     settings.SECRET_KEY_FALLBACKS = []
-    assert not seals.is_kept(ADDRESS, NOW)
+    assert not seals.contains(ADDRESS, NOW)
 
 
 def test_the_page_says_what_follows_from_her_wish(client, settings):
@@ -371,8 +371,8 @@ def test_the_page_says_what_follows_from_her_wish(client, settings):
 
 
 def test_the_operator_finds_a_seal_by_its_address_and_can_lift_it(panel):
-    seals.keep(ADDRESS, "asked", NOW)
-    seals.keep("other@example.org", "asked", NOW)
+    seals.add(ADDRESS, "asked", NOW)
+    seals.add("other@example.org", "asked", NOW)
     found = reverse("admin:subscriptions_seal_changelist")
 
     def listed(**query):
@@ -384,5 +384,5 @@ def test_the_operator_finds_a_seal_by_its_address_and_can_lift_it(panel):
     assert len(listed()) == 2
     delete = {"action": "delete_selected", "_selected_action": [kept], "post": "yes"}
     panel.post(found, delete)
-    assert not seals.is_kept(ADDRESS, NOW)
-    assert seals.is_kept("other@example.org", NOW)
+    assert not seals.contains(ADDRESS, NOW)
+    assert seals.contains("other@example.org", NOW)

@@ -29,7 +29,7 @@ def claims_too_low_a_score(said):
     [(3.8997, 3.9, "3.89 3.90"), (3.7301, 3.7345, "3.73 3.74"), (1.07, 4.29, "1.07 4.29")],
 )
 def test_a_score_that_is_too_low_reads_as_less_than_what_is_wanted(score, cut, said):
-    verdict = explanations.told(Verdict("weak", score, cut))
+    verdict = explanations.for_display(Verdict("weak", score, cut))
     answer = {"paper": {"title": "Bread"}, "is_new": True, "verdict": verdict}
     page = render_to_string("digest/why.html", {"token": "x", "answer": answer})
     assert " ".join(re.findall(r"\d\.\d\d", page)) == said
@@ -38,7 +38,7 @@ def test_a_score_that_is_too_low_reads_as_less_than_what_is_wanted(score, cut, s
 
 def test_a_whole_abstract_as_a_topic_is_named_by_its_beginning():
     abstract = "We study how agents that call tools learn to plan far ahead. " * 3
-    verdict = explanations.told(Verdict("weak", topic=abstract))
+    verdict = explanations.for_display(Verdict("weak", topic=abstract))
     assert verdict.topic == "We study how agents that call tools learn to plan far…"
 
 
@@ -75,7 +75,7 @@ def test_a_withdrawn_paper_is_told_to_be_so_and_not_shown_beforehand(client, has
     found = candidates.announced(model_store.in_use(), TODAY)
     assert found.papers.withdrawn == {paper.pk}
     assert paper.pk not in {one.paper for one in choosing.planned_for(someone, found, None)}
-    assert explanations.ask(someone, paper.pk, TODAY, NOW).verdict is None
+    assert explanations.explain(someone, paper.pk, TODAY, NOW).verdict is None
     assert "Its authors have withdrawn this paper." in answer(client, someone, paper)
 
 
@@ -87,7 +87,7 @@ def test_a_paper_of_which_she_wants_less_is_told_so(client):
     someone = make.subscriber(interests="graph networks")
     model_store.fit(NOW)
     assert answer(client, someone, paper).startswith("It will be there")
-    steering.say(someone, old, "less", NOW)
+    steering.record(someone, old, "less", NOW)
     steering.learn(NOW)
     assert planning.preview(someone, TODAY, NOW)[1] == []
     said = answer(client, someone, paper)

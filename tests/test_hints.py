@@ -13,9 +13,8 @@ from django.test.utils import CaptureQueriesContext
 from kombu.transport import resolve_transport
 
 from config import broker
-from subscriptions.hints import hint
 from subscriptions.models import Letter
-from subscriptions.tasks import deliver_due_letters
+from subscriptions.tasks import deliver_due_letters, enqueue
 from tests import make
 from tests.make import NOW
 
@@ -57,7 +56,7 @@ def test_a_broker_that_hangs_keeps_nobody_waiting_and_few_threads():
     task = StuckTask()
     threads, began = threading.active_count(), time.monotonic()
     for number in range(50):
-        hint(task, number)
+        enqueue(task, number)
     assert time.monotonic() - began < 1
     assert threading.active_count() - threads <= 8
     assert all(one.daemon for one in task.senders)  # No process that ends waits for them.
@@ -73,7 +72,7 @@ def test_a_broker_that_refuses_is_told_of_in_the_log(caplog):
         def delay(self):
             raise ConnectionError
 
-    hint(RefusedTask())
+    enqueue(RefusedTask())
     deadline = time.monotonic() + 5
     while "no hint for refused: ConnectionError" not in caplog.text:
         assert time.monotonic() < deadline

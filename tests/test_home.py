@@ -161,7 +161,7 @@ def test_without_a_model_nothing_is_fitted_for_a_visitor(client):
 def test_a_question_asked_again_within_a_minute_costs_nothing(client, papers, kept, monkeypatch):
     make.topic("Bread", slug="bread")
     first = page(client, "/preview/", interests="graph networks", topics="bread")
-    monkeypatch.setattr(home_page, "_rehearsed", None)
+    monkeypatch.setattr(home_page, "_ranked_preview", None)
     again = page(client, "/preview/", topics="bread", interests=" graph  networks ")
     assert again == first
     with pytest.raises(TypeError):
@@ -175,14 +175,14 @@ def test_each_language_has_its_own(client, papers, kept):
 
 
 def test_when_too_many_try_it_at_once_the_others_are_asked_to_wait(client, papers, monkeypatch):
-    monkeypatch.setattr(home_page, "PATIENCE", 0)
-    for _ in range(home_page.AT_ONCE):
-        home_page._turns.acquire()
+    monkeypatch.setattr(home_page, "WAIT_SECONDS", 0)
+    for _ in range(home_page.MAX_PREVIEWS):
+        home_page._slots.acquire()
     try:
         assert "Please try again" in page(client, "/preview/", interests="graph networks")
     finally:
-        for _ in range(home_page.AT_ONCE):
-            home_page._turns.release()
+        for _ in range(home_page.MAX_PREVIEWS):
+            home_page._slots.release()
     assert "Graph networks of 0" in page(client, "/preview/", interests="graph networks")
 
 

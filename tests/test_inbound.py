@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections import Counter
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from types import SimpleNamespace
 from urllib.parse import quote
 
@@ -22,7 +22,7 @@ from subscriptions.models import LetterFact
 from subscriptions.post import inbound, mailboxes
 from tests import came_back, make
 from tests.came_back import address_of, answer, report
-from tests.imap_server import PASSWORD, USER, ImapServer
+from tests.imap_server import ImapServer
 from tests.make import NOW
 from tests.volleys.held import another_session, on_postgresql
 
@@ -68,14 +68,13 @@ def test_what_tells_nothing_is_no_reason_to_try_again(monkeypatch, mime):
     assert pipe(monkeypatch, mime) == 0
 
 
-@pytest.mark.parametrize("error", [OperationalError("away"), OSError(28, "No space left")])
-def test_what_can_not_be_recorded_now_is_kept_by_the_mail_server(monkeypatch, letter, error):
+def test_what_can_not_be_recorded_now_is_kept_by_the_mail_server(monkeypatch, letter):
     """75: EX_TEMPFAIL of sysexits.h, which mail servers understand."""
 
-    def away(*args):
-        raise error
+    def full(*args):
+        raise OSError(28, "No space left")
 
-    monkeypatch.setattr(inbound, "receive", away)
+    monkeypatch.setattr(inbound, "receive", full)
     assert pipe(monkeypatch, report(address_of(letter))) == 75
 
 
@@ -181,17 +180,16 @@ def box(request, tmp_path, settings):
     settings.BOUNCE_MAILBOX = made.url
     yield made
     if isinstance(made, OfImap):
-        made.server.shutdown()
-        made.server.server_close()
+        made.server.close()
 
 
 def empty(box):
     return mailboxes.empty(mailboxes.open_mailbox(box.url), NOW)
 
 
-def test_a_mailbox_is_emptied_and_nothing_of_people_is_lost(box, letter):
+def test_beat_empties_the_mailbox_and_loses_nothing_of_people(box, letter):
     box.put(report(address_of(letter)), answer("digest@paperboy.example"))
-    assert empty(box) == Counter(recorded=1, useless=1)
+    tasks.read_what_came_back()
     assert letter.facts.count() == 1
     assert box.left() == []
     (kept,) = box.useless()
@@ -200,12 +198,13 @@ def test_a_mailbox_is_emptied_and_nothing_of_people_is_lost(box, letter):
 
 
 def test_a_message_stays_until_what_it_tells_is_committed(box, letter, monkeypatch):
+    """None is read within a transaction: on SQLite, one that lasts makes everybody wait."""
     box.put(report(address_of(letter), name="first"), report(address_of(letter), name="second"))
-    real, calls = inbound.receive, []
+    real, depths, depth = inbound.receive, [], len(connection.savepoint_ids)
 
     def away_at_the_second(*args):
-        calls.append(args)
-        if len(calls) == 2:
+        depths.append(len(connection.savepoint_ids))
+        if len(depths) == 2:
             raise OperationalError("away")
         return real(*args)
 
@@ -213,22 +212,16 @@ def test_a_message_stays_until_what_it_tells_is_committed(box, letter, monkeypat
     with pytest.raises(OperationalError):
         empty(box)
     assert letter.facts.count() == 1
-    monkeypatch.setattr(inbound, "receive", real)
     assert empty(box) == Counter(recorded=1)
     assert letter.facts.count() == 2
     assert box.left() == []
+    assert depths == [depth] * 3
 
 
 def test_one_run_reads_so_many_and_no_more(box, monkeypatch):
     monkeypatch.setattr(mailboxes, "MOST", 2)
     box.put(*[answer("x@paperboy.example", Message_ID=f"<{number}@x>") for number in range(3)])
     assert [empty(box)["useless"] for _ in range(3)] == [2, 1, 0]
-
-
-def test_beat_empties_the_mailbox_that_is_named(box, letter, monkeypatch, settings):
-    box.put(report(address_of(letter)))
-    tasks.read_what_came_back()
-    assert letter.facts.exists()
 
 
 def test_a_message_at_which_the_time_is_over_stays_in_the_mailbox(box, letter, monkeypatch):
@@ -248,29 +241,20 @@ def test_a_message_at_which_the_time_is_over_stays_in_the_mailbox(box, letter, m
     assert len(box.left()) == 1
 
 
-def test_without_a_mailbox_beat_has_nothing_to_empty(settings):
+def test_a_mailbox_that_is_away_is_told_of_in_the_log_without_its_password(settings, caplog):
     settings.BOUNCE_MAILBOX = ""
     tasks.read_what_came_back()
-
-
-def test_a_mailbox_that_is_away_is_told_of_in_the_log_without_its_password(
-    tmp_path, settings, caplog
-):
+    assert not caplog.records
     settings.BOUNCE_MAILBOX = "imap://somebody:sesame@127.0.0.1:1/INBOX"
     tasks.read_what_came_back()
     assert "127.0.0.1" in caplog.text
     assert "sesame" not in caplog.text
 
 
-ABROAD = "R\u00fcckl\u00e4ufer", "Gr\u00fc\u00dfe #1"
-
-
 @pytest.fixture
 def imap():
-    server = ImapServer()
-    yield server
-    server.shutdown()
-    server.server_close()
+    with closing(ImapServer()) as server:
+        yield server
 
 
 def url_of(server):
@@ -278,45 +262,39 @@ def url_of(server):
     return f"imap://{user}:{password}@127.0.0.1:{server.port}/INBOX"
 
 
-def box_of(server, account):
-    """Give a server this account, and return its mailbox."""
-    server.account = account
-    return mailboxes.open_mailbox(url_of(server))
-
-
-def test_a_password_that_is_wrong_is_not_repeated(imap):
-    box = mailboxes.open_mailbox(f"imap://me%40x:s%22esame@127.0.0.1:{imap.port}")
-    with pytest.raises(mailboxes.Trouble) as trouble:
-        mailboxes.empty(box, NOW)
-    assert "esame" not in str(trouble.value)
-    assert "esame" not in repr(box)
-
-
 def test_an_imap_server_that_makes_no_folder_is_told_of(imap):
-    box = box_of(imap, (USER, PASSWORD))
+    box = mailboxes.open_mailbox(url_of(imap))
     imap.may_create, imap.folders["INBOX"] = False, {7: answer("x@paperboy.example")}
     with pytest.raises(mailboxes.Trouble, match="make a folder Useless"):
         mailboxes.empty(box, NOW)
     assert len(imap.folders["INBOX"]) == 1
 
 
-def test_a_user_may_have_a_blank(imap):
-    assert mailboxes.empty(box_of(imap, ("what comes back", "sesame")), NOW) == {}
-
-
-def test_a_password_may_have_any_letters_where_the_server_takes_them(imap):
-    box = box_of(imap, ABROAD)
-    imap.offers_plain = True
-    assert mailboxes.empty(box, NOW) == {}
-    imap.account = "another", "account"
-    with pytest.raises(mailboxes.Trouble, match="it does not let us in"):
-        mailboxes.empty(box, NOW)
-
-
-def test_a_server_that_takes_ascii_alone_is_told_of(imap):
-    box = box_of(imap, ABROAD)
-    with pytest.raises(mailboxes.Trouble, match="takes ASCII alone in user and password"):
-        mailboxes.empty(box, NOW)
+@pytest.mark.parametrize(
+    ("account", "offers_plain", "is_ours", "trouble"),
+    [
+        (("what comes back", "sesame"), False, True, ""),
+        (("me@x", 's"esame'), False, False, "it does not let us in"),
+        (("R\u00fcckl\u00e4ufer", "Gr\u00fc\u00dfe #1"), True, True, ""),
+        (("R\u00fcckl\u00e4ufer", 'Gr\u00fc\u00dfe s"esame'), True, False, "it does not let us in"),
+        (
+            ("R\u00fcckl\u00e4ufer", 's"esame'),
+            False,
+            True,
+            "takes ASCII alone in user and password",
+        ),
+    ],
+)
+def test_an_imap_server_is_told_any_account_that_it_takes(
+    imap, account, offers_plain, is_ours, trouble
+):
+    imap.account, imap.offers_plain = account, offers_plain
+    box = mailboxes.open_mailbox(url_of(imap))
+    if not is_ours:
+        imap.account = "another", "account"
+    with pytest.raises(mailboxes.Trouble, match=trouble) if trouble else nullcontext() as told:
+        assert mailboxes.empty(box, NOW) == {}
+    assert "esame" not in str(told and told.value) + repr(box)
 
 
 def test_a_maildir_is_looked_at_in_both_of_its_folders(tmp_path, letter):
@@ -356,22 +334,6 @@ def test_a_mailbox_that_can_be_none_is_refused(url):
     with pytest.raises(ImproperlyConfigured) as error:
         mailboxes.open_mailbox(url)
     assert "password@" not in str(error.value).replace("user:password@", "")
-
-
-def test_nothing_is_read_within_a_transaction(letter, box, monkeypatch):
-    """On SQLite, one that lasts makes everybody wait."""
-    depth = len(connection.savepoint_ids)
-    seen = []
-    real = inbound.receive
-    monkeypatch.setattr(
-        inbound,
-        "receive",
-        lambda *args: seen.append(len(connection.savepoint_ids)) or real(*args),
-    )
-    box.put(report(address_of(letter)))
-    empty(box)
-    assert seen == [depth]
-    assert LetterFact.objects.count() == 1
 
 
 # ---- The doctor

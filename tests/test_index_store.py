@@ -124,9 +124,9 @@ def test_two_do_not_write_it_at_once():
     make.paper("Graph networks")
     model_store.fit(NOW)
     other = Lease("archive", index_store.LEASE)
-    assert other.take()
+    assert other.acquire()
     assert index_store.write(NOW) is None
-    other.give_back()
+    other.release()
     assert index_store.write(NOW) is not None
 
 

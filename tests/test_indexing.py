@@ -4,7 +4,7 @@ import pytest
 from django.db import connection, models
 from django.db.migrations.loader import MigrationLoader
 
-from subscriptions.indexing import AddIndexBeside
+from subscriptions.db import AddIndexConcurrently
 
 NAME = "letters_by_stage"
 
@@ -12,7 +12,7 @@ NAME = "letters_by_stage"
 @pytest.fixture
 def operation(transactional_db):
     """An index that is not there yet, and is gone afterwards."""
-    yield AddIndexBeside("letter", models.Index(fields=["stage"], name=NAME))
+    yield AddIndexConcurrently("letter", models.Index(fields=["stage"], name=NAME))
     with connection.cursor() as cursor:
         cursor.execute(f"DROP INDEX IF EXISTS {NAME}")
 

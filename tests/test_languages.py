@@ -39,16 +39,6 @@ ENGLISH = re.compile(
     re.IGNORECASE,
 )
 SAID = ("aria-label", "alt", "title")
-TOKEN_PAGES = [
-    "confirm",
-    "preferences",
-    "unsubscribe",
-    "digest",
-    "feedback",
-    "learned",
-    "saved",
-    "why",
-]
 
 
 def read(path, how):
@@ -179,8 +169,8 @@ def test_one_is_one_and_two_are_two():
         assert [wording.upvotes(1), wording.upvotes(2)] == ["1 Stimme", "2 Stimmen"]
         assert wording.and_more(4, 3) == "und 1 weiterer"
         assert wording.and_more(5, 3) == "und 2 weitere"
-        assert wording.quiet(1, ["Graphs"]).startswith("1 neuer Artikel wurde")
-        assert wording.quiet(0, ["Graphs"]) == "Heute gab es keine neuen Artikel."
+        assert wording.empty_text(1, ["Graphs"]).startswith("1 neuer Artikel wurde")
+        assert wording.empty_text(0, ["Graphs"]) == "Heute gab es keine neuen Artikel."
         assert wording.subject("Graphen", 1) == "Graphen + 1 weiterer"
         assert wording.subject("Graphen", 2) == "Graphen + 2 weitere"
 
@@ -233,36 +223,31 @@ def test_every_page_is_german_to_who_reads_german(settings):
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("url", ["/", "/subscribe/", "/topics/", "/search/", "/nowhere/"])
-def test_where_there_is_nothing_yet_that_is_told_in_german(german, url):
-    assert is_german(german(url))
-
-
-@pytest.mark.django_db
-@pytest.mark.parametrize(
-    "url", ["/", "/subscribe/", "/search/", "/embed/", "/preview/?interests=Quantenrechner"]
-)
-def test_who_types_on_a_german_page_is_told_that_papers_are_in_english(german, url):
+def test_a_german_page_to_type_on_says_that_papers_are_in_english_and_an_empty_one_is_german(
+    german,
+):
+    for url in ("/", "/subscribe/", "/topics/", "/search/", "/nowhere/"):
+        assert is_german(german(url))
     make.paper("Graph networks")
     index_store.renew(NOW)
-    assert "auf Englisch" in german(url).content.decode()
+    for url in ("/", "/subscribe/", "/search/", "/embed/", "/preview/?interests=Quantenrechner"):
+        assert "auf Englisch" in german(url).content.decode()
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("url", ["/", "/subscribe/", "/topics/"])
 @pytest.mark.parametrize("accepted", [None, "en-GB", "tlh"])
-def test_they_are_english_to_everyone_else_and_no_cookie_chooses(client, url, accepted):
+def test_pages_are_english_to_everyone_else_and_no_cookie_chooses(client, accepted):
     client.cookies[settings.LANGUAGE_COOKIE_NAME] = "de"
-    response = client.get(url, headers={"Accept-Language": accepted} if accepted else {})
-    assert '<html lang="en">' in response.content.decode()
-    assert "Cookie" not in response["Vary"]
-    assert response["Content-Language"] == "en"
-    assert "Accept-Language" in response["Vary"]
-    assert "Anmelden" not in response.content.decode()
+    for url in ("/", "/subscribe/", "/topics/"):
+        response = client.get(url, headers={"Accept-Language": accepted} if accepted else {})
+        assert '<html lang="en">' in response.content.decode()
+        assert "Cookie" not in response["Vary"]
+        assert response["Content-Language"] == "en"
+        assert "Accept-Language" in response["Vary"]
+        assert "Anmelden" not in response.content.decode()
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("page", TOKEN_PAGES)
 @pytest.mark.parametrize(
     "fields",
     [
@@ -274,13 +259,20 @@ def test_they_are_english_to_everyone_else_and_no_cookie_chooses(client, url, ac
     ],
     ids=["active", "pending", "paused", "unsubscribed", "suppressed"],
 )
-def test_the_pages_behind_links_follow_the_browser_too(german, page, fields):
+def test_the_pages_behind_links_follow_the_browser_too(german, fields):
     reader = make.subscriber(language="en", **fields)
-    assert is_german(german(address(page, reader)))
+    for page in [
+        *["confirm", "preferences", "unsubscribe", "digest", "feedback", "learned", "saved", "why"]
+    ]:
+        assert is_german(german(address(page, reader)))
 
 
 @pytest.mark.django_db
 def test_what_is_sent_in_is_answered_in_german(german):
+    for email in ("ä@example.org", "x@-", f"{'x' * 65}@example.org", '"x"@x.org'):
+        page = german("/subscribe/", {"email": email})
+        assert page.status_code == 400
+        assert is_german(page)
     reader = make.subscriber()
     preferences = address("preferences", reader)
     for action, answer in [
@@ -301,15 +293,7 @@ def test_what_is_sent_in_is_answered_in_german(german):
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("email", ["ä@example.org", "x@-", f"{'x' * 65}@example.org", '"x"@x.org'])
-def test_what_is_wrong_with_an_address_is_told_in_german(german, email):
-    page = german("/subscribe/", {"email": email})
-    assert page.status_code == 400
-    assert is_german(page)
-
-
-@pytest.mark.django_db
-def test_she_agrees_to_the_words_that_she_was_shown(german):
+def test_a_consent_records_the_words_that_were_shown(german):
     page = german("/subscribe/").content.decode()
     german("/subscribe/", {"email": "neu@example.org"})
     (consent,) = Subscriber.objects.get().consents.all()
@@ -317,41 +301,34 @@ def test_she_agrees_to_the_words_that_she_was_shown(german):
     assert consent.wording in page
 
 
-VERDICTS = "chosen second seen muted folded crowded passed weak unquoted elsewhere disliked unasked"
-
-
-@pytest.mark.parametrize("what", VERDICTS.split())
-def test_why_a_paper_is_there_or_not_is_told_in_german(what):
-    paper = {"title": "Graphen", "day": NOW.date()}
-    verdict = {"what": what, "score": 0.5, "cut": 1234.5, "place": 3, "of": 9, "topic": "Brot"}
-    answer = {"paper": paper, "other": paper, "is_new": True}
-    with translation.override("de"):
-        page = render_to_string(
-            "digest/why.html",
-            {"token": "x", "answer": answer | {"verdict": verdict | {"missing": ["Mehl"]}}},
-        )
-    assert english(words(page)) == []
-    assert ("0,50" in page) == (what in {"chosen", "folded", "crowded", "weak", "disliked"})
-
-
-@pytest.mark.parametrize("leader", [None, {"paper": {"title": "Brot"}}])
-def test_that_she_had_a_paper_is_told_in_german(leader):
-    pick = {"digest": {"day": NOW.date()}, "position": 2, "score": 0.5, "why": "Brot"}
-    answer = {"paper": {"title": "Graphen"}, "pick": pick | {"leader": leader}}
+def why(answer):
     with translation.override("de"):
         page = render_to_string("digest/why.html", {"token": "x", "answer": answer})
     assert english(words(page)) == []
-    assert "am 1.\u00a0Juni 2026" in page
+    return page
+
+
+def test_why_a_paper_is_there_or_not_is_told_in_german():
+    paper = {"title": "Graphen", "day": NOW.date()}
+    verdict = {"score": 0.5, "cut": 1234.5, "place": 3, "of": 9, "topic": "Brot"}
+    verdict |= {"missing": ["Mehl"]}
+    with_score = {"chosen", "folded", "crowded", "weak", "disliked"}
+    others = {"second", "seen", "muted", "passed", "unquoted", "elsewhere", "unasked"}
+    for what in with_score | others:
+        answer = {"paper": paper, "other": paper, "is_new": True}
+        page = why(answer | {"verdict": verdict | {"what": what}})
+        assert ("0,50" in page) == (what in with_score)
+    pick = {"digest": {"day": NOW.date()}, "position": 2, "score": 0.5, "why": "Brot"}
+    for leader in (None, {"paper": {"title": "Brot"}}):
+        page = why({"paper": paper, "pick": pick | {"leader": leader}})
+        assert "am 1.\u00a0Juni 2026" in page
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("topics", [["Mikrobiom"], []])
-def test_a_welcome_without_papers_says_that_words_have_to_be_english(topics):
-    topics = [make.topic(name=name, query=name) for name in topics]
-    assert (
-        "auf Englisch"
-        in emails.digest_of(make.subscriber(topics=topics, language="de"), "welcome").text
-    )
+@pytest.mark.parametrize("interests", ["Mikrobiom", ""])
+def test_a_welcome_without_papers_says_that_words_have_to_be_english(interests):
+    reader = make.subscriber(interests=interests, language="de")
+    assert "auf Englisch" in emails.digest_of(reader, "welcome").text
 
 
 # ---- What stays English
@@ -377,7 +354,7 @@ def test_what_is_wrong_is_told_in_english_outside_of_pages():
 
 
 @pytest.mark.django_db
-def test_what_happened_to_a_saved_paper_is_told_in_her_language():
+def test_news_of_saved_papers_are_told_in_the_subscribers_language():
     reader, paper = make.subscriber(language="de"), make.paper("Graphen")
     reader.feedback.create(paper=paper, value="save", at=NOW)
     paper.events.create(kind="revised", note="v2", at=NOW)

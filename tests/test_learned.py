@@ -207,10 +207,10 @@ def test_a_word_taken_out_stays_out_when_learning_was_off_meanwhile(world):
 
 def test_what_one_says_and_switches_off_is_nothing_to_another():
     one, other, paper = make.subscriber(), make.subscriber(), make.paper("Roads")
-    steering.say(other, paper, "more", NOW)
+    steering.record(other, paper, "more", NOW)
     model = ReaderModel.objects.filter(subscriber=other)
     model.update(terms=["road"], words=["roads"], weights=[1.0], removed={"sea": "seas"})
-    assert steering.said(one, paper) == ""
+    assert steering.value_of(one, paper) == ""
     assert steering.learned_words(one) == steering.removed_words(one) == []
     for term in ("road", "sea"):
         steering.remove_word(one, term)
@@ -221,7 +221,7 @@ def test_what_one_says_and_switches_off_is_nothing_to_another():
     assert [word["word"] for word in steering.learned_words(other)] == ["roads"]
     assert [word["word"] for word in steering.removed_words(other)] == ["seas"]
     erasing.reset(one)
-    assert steering.said(other, paper) == "more"
+    assert steering.value_of(other, paper) == "more"
     assert steering.removed_words(other)
 
 
@@ -315,8 +315,8 @@ def test_the_page_shows_the_words_with_their_weights_for_and_against(client, wor
 
 
 def test_however_much_she_likes_some_words_are_shown_that_count_against(world, monkeypatch):
-    monkeypatch.setattr(steering, "SHOWN", 5)
-    monkeypatch.setattr(steering, "AGAINST", 2)
+    monkeypatch.setattr(steering, "MAX_WORDS", 5)
+    monkeypatch.setattr(steering, "MIN_NEGATIVE_WORDS", 2)
     someone = reader()
     say(someone, "less", world["molecules"][0])
     steering.learn(NOW)

@@ -181,7 +181,7 @@ def test_learning_asks_a_constant_number_of_queries_a_reader(world):
 
 
 def test_the_latest_papers_are_remembered(world, monkeypatch):
-    monkeypatch.setattr(steering, "REMEMBERED", 2)
+    monkeypatch.setattr(steering, "MAX_LEARNED", 2)
     someone = reader()
     say(someone, "more", *world["molecules"][:2])
     say(someone, "more", *world["roads"][:2], now=NOW + 5 * SECOND)
@@ -205,7 +205,7 @@ def test_a_word_said_while_fitting_is_learned_in_the_next_pass(world):
     say(someone, "more", world["roads"][0])
 
     def interrupt():
-        steering.say(someone, world["molecules"][0], "less", NOW + SECOND)
+        steering.record(someone, world["molecules"][0], "less", NOW + SECOND)
 
     with once_before('UPDATE "digest_readermodel"', interrupt):
         steering.learn(NOW)

@@ -15,14 +15,14 @@ from digest import composing, storing
 from digest.models import Digest, Paper, Pick
 from digest.sources import files
 from subscriptions import links, mail, plaintext, signup
+from subscriptions.changing import TopicSelection
 from subscriptions.models import Letter, Topic
 from subscriptions.post import office
-from subscriptions.wishes import Wishes
 from tests import make
 from tests.make import NOW
 
 pytestmark = pytest.mark.django_db
-DOOR = signup.Door("test")
+DOOR = signup.ConsentSource("test")
 NUMBERED = re.compile(r"^[^\S\n]*(\[?\d+[\].)])\s", re.MULTILINE)
 
 
@@ -293,18 +293,17 @@ def test_a_digest_whose_papers_are_gone_is_not_sent_and_can_be_looked_at_all_the
 
 
 def test_the_confirmation_asks_and_one_who_reads_here_is_told_so_instead(sent):
-    wishes = Wishes(interests=["Buy at https://spam.example now"])
-    letter = signup.subscribe(
-        "reader@example.org", wishes, timezone="UTC", hour=7, door=DOOR, now=NOW
-    )
+    topics = TopicSelection(interests=["Buy at https://spam.example now"])
+    request = signup.SignUpRequest(topics)
+    letter = signup.subscribe("reader@example.org", request, source=DOOR, now=NOW)
     asked, url = parsed(sent(letter)), links.confirm_url(letter.subscriber)
     assert html_of(asked).count(f'href="{url}"') == 2
     assert f"\n{url}\n" in text_of(asked)
     assert "spam" not in text_of(asked) + html_of(asked)  # Anyone may type anyone's address.
 
-    signup.confirm(letter.subscriber, letter.subscriber.asked_at, door=DOOR, now=NOW)
+    signup.confirm(letter.subscriber, letter.subscriber.asked_at, source=DOOR, now=NOW)
     again = signup.subscribe(
-        "reader@example.org", wishes, timezone="UTC", hour=7, door=DOOR, now=NOW + timedelta(days=2)
+        "reader@example.org", request, source=DOOR, now=NOW + timedelta(days=2)
     )
     Letter.objects.filter(pk=again.pk).update(next_try_at=NOW)
     told = parsed(sent(again))
@@ -353,15 +352,15 @@ def test_a_letter_waits_while_an_address_is_wrong(settings):
 
 def test_papers_leave_room_for_the_news_of_saved_ones():
     letter = digest_letter(*[make.paper("A long & winding title " * 9) for _ in range(50)], size=50)
-    (material,) = composing.gather([letter.digest])
+    (material,) = composing.load([letter.digest])
     material.news = [{"title": "&" * 160, "link": "http://x/", "said": "y."}] * 20
-    assert len(composing.content(material).html.encode()) < 80_000
+    assert len(composing.render(material).html.encode()) < 80_000
 
 
 def test_each_news_of_a_saved_paper_is_a_paragraph_of_the_text_part():
-    (material,) = composing.gather([digest_letter(make.paper("Graphs")).digest])
+    (material,) = composing.load([digest_letter(make.paper("Graphs")).digest])
     material.news = [{"title": f"News {n}", "link": "http://x/", "said": "y."} for n in range(3)]
-    paragraphs = composing.content(material).text.split("\n\n")
+    paragraphs = composing.render(material).text.split("\n\n")
     assert [one.count("News") for one in paragraphs if "News" in one] == [1, 1, 1]
 
 

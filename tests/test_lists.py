@@ -47,7 +47,7 @@ def rows(panel, name, **asked):
 
 
 def test_a_long_list_shows_its_first_pages_and_says_so(panel, monkeypatch):
-    monkeypatch.setattr(parts.FirstPages, "MOST", 60)
+    monkeypatch.setattr(parts.CappedPaginator, "MAX_ROWS", 60)
     for number in range(62):
         make.subscriber(f"reader{number}@example.org")
     text = text_of(panel.get(reverse(READERS)))
@@ -108,7 +108,7 @@ def test_the_first_column_tells_the_kind_and_the_day_of_a_letter(panel, kind, to
 
 
 def test_of_many_readers_like_it_the_newest_are_shown_and_it_is_said(panel, monkeypatch):
-    monkeypatch.setattr(parts, "READERS", 2)
+    monkeypatch.setattr(parts, "MAX_MATCHES", 2)
     letters = [letter(make.subscriber(f"ada{number}@example.org")) for number in range(3)]
     assert rows(panel, LETTERS, q="ada") == letters[:0:-1]
     words = text_of(panel.get(reverse(LETTERS), {"q": "ada"}))

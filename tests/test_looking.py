@@ -9,32 +9,34 @@ from django.db import connection
 
 from digest import planning
 from subscriptions import correspondence, moving, operating, signup
+from subscriptions.changing import TopicSelection
 from subscriptions.models import Letter
 from subscriptions.post import delivery
-from subscriptions.wishes import Wishes
 from tests import make
 from tests.make import NOW
 from tests.tables import everything
 
 URL = re.compile(r"https?://[^\s<>\"]+")
 SCANNER = {"Sec-Purpose": "prefetch", "User-Agent": "a scanner", "Purpose": "prefetch"}
-DOOR = signup.Door("a test")
+DOOR = signup.ConsentSource("a test")
 
 
 def send_all_kinds():
     """Send letters of every kind to readers who may get them."""
     for number in range(3):
         make.paper(f"Graph networks {number}", "On graphs. " * 30, github="https://github.com/a/b")
-    wishes = Wishes(interests=["graph networks"])
+    request = signup.SignUpRequest(TopicSelection(interests=["graph networks"]))
     reads_here = make.subscriber("active@example.org").email
     for email in ("new@example.org", reads_here):
-        signup.subscribe(email, wishes, timezone="UTC", hour=7, door=DOOR, now=NOW)
+        signup.subscribe(email, request, source=DOOR, now=NOW)
     correspondence.send_link(reads_here, now=NOW)
     make.subscriber(interests="graph networks")
     make.subscriber(interests="bread")  # Gets a welcome.
-    moving.ask(make.subscriber("mover@example.org"), "moved@example.org", now=NOW)
-    signup.unsubscribe(make.subscriber().public_id, door=DOOR, now=NOW)
-    operating.ask_if_right(make.subscriber(suppressed_at=NOW, suppressed_by="bounced"), now=NOW)
+    moving.request(make.subscriber("mover@example.org"), "moved@example.org", now=NOW)
+    signup.unsubscribe(make.subscriber().public_id, source=DOOR, now=NOW)
+    operating.ask_if_address_works(
+        make.subscriber(suppressed_at=NOW, suppressed_by="bounced"), now=NOW
+    )
     planning.plan(NOW)
     delivery.deliver_due(lambda: NOW)
     sent = Letter.objects.filter(state="accepted").values_list("kind", flat=True)

@@ -8,9 +8,9 @@ from django.http import QueryDict
 
 from digest import upgrading
 from subscriptions import changing, signup
+from subscriptions.changing import TopicSelection
 from subscriptions.forms import PreferencesForm, SignUpForm
 from subscriptions.models import Topic
-from subscriptions.wishes import Wishes
 from tests import make
 from tests.make import NOW
 
@@ -35,7 +35,7 @@ def preferences_of(subscriber):
 def test_an_upgrade_moves_followers_and_the_stronger_of_two_stances_is_kept(
     old, stays, monkeypatch, capsys
 ):
-    monkeypatch.setattr(upgrading, "READERS", 2)
+    monkeypatch.setattr(upgrading, "BATCH", 2)
     older = make.topic("Older", merged_into=stays)
     alone, muting = make.subscriber(topics=[old]), make.subscriber(muted=[old])
     heavy, light = (make.subscriber(topics=[old, stays]) for _ in range(2))
@@ -59,7 +59,7 @@ def test_an_upgrade_moves_followers_and_the_stronger_of_two_stances_is_kept(
 def test_a_topic_that_took_one_in_is_led_on_from_in_one_step(stays):
     for name in ("First", "Second"):
         make.topic(name, merged_into=stays)
-    assert Topic.objects.slugs_today(["first", "second"]) == ["stays"]
+    assert Topic.objects.current_slugs(["first", "second"]) == ["stays"]
 
 
 def test_an_old_slug_leads_to_the_topic_that_stays(client, old):
@@ -76,7 +76,7 @@ def test_an_old_slug_leads_to_the_topic_that_stays(client, old):
 def test_forms_with_an_old_slug_choose_the_topic_that_stays(client, old, stays):
     form = SignUpForm({"email": "you@example.org", "topics": ["old", "stays"]})
     assert form.is_valid(), form.errors
-    assert form.wishes().follow == [stays]
+    assert form.topic_selection().follow == [stays]
     assert (
         client.post("/subscribe/", {"email": "you@example.org", "topics": "old"}).status_code < 400
     )
@@ -91,14 +91,14 @@ def test_a_form_that_is_open_before_followers_move_loses_none(old):
     assert form["topics"].value() == ["stays"]
     sent = PreferencesForm(QueryDict(f"topics={form['topics'].value()[0]}"))
     assert sent.is_valid()
-    changing.change(reader, sent.wishes(), {}, now=NOW)
+    changing.change(reader, sent.topic_selection(), {}, now=NOW)
     assert preferences_of(reader) == [("Stays", "follow", 1)]
 
 
 def test_who_confirms_after_the_merge_gets_what_she_asked_for_before(old):
     reader = make.subscriber(unsubscribed_at=NOW)
-    reader.asked_for = Wishes([old]).as_json("UTC", 7)
+    reader.asked_for = signup.SignUpRequest(TopicSelection([old])).to_json()
     reader.save()
     later = NOW + timedelta(minutes=1)
-    signup.confirm(reader, later, door=signup.Door("x"), now=later)
+    signup.confirm(reader, later, source=signup.ConsentSource("x"), now=later)
     assert preferences_of(reader) == [("Stays", "follow", 1)]

@@ -12,7 +12,7 @@ from django.db import migrations, models
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.state import ProjectState
 
-from subscriptions.indexing import AddIndexBeside
+from subscriptions.db import AddIndexConcurrently, DropIndexConcurrently
 
 #: The last migrations of commit 6bbade4: the first installations, which upgrade from there.
 INSTALLED = {"digest": "0009_the_library", "subscriptions": "0016_a_sign_up_begins"}
@@ -44,11 +44,12 @@ FAULTS = {
     migrations.RenameField: "the old version knows the old name",
     migrations.RenameModel: "the old version knows the old name",
     migrations.AlterModelTable: "the old version knows the old name",
-    migrations.AddIndex: "who writes waits until it is built: see docs/upgrade.md",
-    migrations.AddConstraint: "all wait until each row was read: see docs/upgrade.md",
+    migrations.AddIndex: "who writes waits until it is built: see CONTRIBUTING.md",
+    migrations.AddConstraint: "all wait until each row was read: see CONTRIBUTING.md",
     migrations.RunPython: "it may hold locks for long: say in EXEMPT why it doesn't",
     migrations.RunSQL: "it may hold locks for long: say in EXEMPT why it doesn't",
-    AddIndexBeside: None,
+    AddIndexConcurrently: None,
+    DropIndexConcurrently: None,
     migrations.RemoveIndex: None,
     migrations.RemoveConstraint: None,
     migrations.AlterModelOptions: None,
@@ -77,6 +78,8 @@ def _fault_of(operation, app, table, before):
         return _of_new(operation.field)
     if isinstance(operation, migrations.AlterField):
         return _of_changed(before.models[app, table].fields[operation.name], operation.field)
+    if isinstance(operation, migrations.SeparateDatabaseAndState):
+        return "look at each operation" if operation.database_operations else None
     return FAULTS.get(type(operation), "nobody has said here that this is safe")
 
 
@@ -119,8 +122,9 @@ def test_no_migration_breaks_or_blocks_the_version_before(app, name):
 
 
 def test_who_builds_an_index_beside_others_holds_no_transaction():
+    kinds = AddIndexConcurrently, DropIndexConcurrently
     for name, migration in MigrationLoader(None).disk_migrations.items():
-        beside = any(isinstance(one, AddIndexBeside) for one in migration.operations)
+        beside = any(isinstance(one, kinds) for one in migration.operations)
         assert not (beside and migration.atomic), name
 
 
@@ -151,7 +155,7 @@ def column(kind, name="c", **options):
         migrations.AlterField("letter", "a", models.CharField(max_length=10, null=True)),
         migrations.AlterField("letter", "a", models.CharField(max_length=10, db_default="x")),
         migrations.CreateModel("Other", [("id", models.BigAutoField(primary_key=True))]),
-        AddIndexBeside("letter", models.Index(fields=["a"], name="x")),
+        AddIndexConcurrently("letter", models.Index(fields=["a"], name="x")),
     ],
 )
 def test_what_adds_is_safe(table, operation):

@@ -14,21 +14,21 @@ from tests.promised import broken
 
 pytestmark = pytest.mark.django_db
 
-DOOR = signup.Door("a test")
+DOOR = signup.ConsentSource("a test")
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 
 
 def goodbye():
     """Return the letter to a reader who has just left."""
     reader = make.subscriber()
-    signup.unsubscribe(reader.public_id, door=DOOR, now=NOW)
+    signup.unsubscribe(reader.public_id, source=DOOR, now=NOW)
     return reader.letters.get()
 
 
 def question(**fields):
     """Return the letter to a reader whose letters came back, which asks whether that is right."""
     reader = make.subscriber(suppressed_at=NOW - DAY, suppressed_by="bounced", **fields)
-    return operating.ask_if_right(reader, now=NOW)
+    return operating.ask_if_address_works(reader, now=NOW)
 
 
 def deliver(letter, now=NOW):
@@ -39,7 +39,7 @@ def deliver(letter, now=NOW):
 
 
 def say_yes(letter, now):
-    signup.confirm(letter.subscriber, letter.created_at, kind=letter.kind, door=DOOR, now=now)
+    signup.confirm(letter.subscriber, letter.created_at, kind=letter.kind, source=DOOR, now=now)
 
 
 def parts(message):
@@ -65,7 +65,7 @@ def test_both_arrive_with_a_link_that_does_what_they_offer(client, outbox, write
 def test_a_goodbye_is_withheld_from_who_came_back_and_left_again():
     letter = goodbye()
     say_yes(letter, NOW + MINUTE)
-    signup.unsubscribe(letter.subscriber.public_id, door=DOOR, now=NOW + 2 * MINUTE)
+    signup.unsubscribe(letter.subscriber.public_id, source=DOOR, now=NOW + 2 * MINUTE)
     assert deliver(letter, NOW + 3 * MINUTE) == "not sent: she came back"
     assert deliver(letter.subscriber.letters.first(), NOW + 3 * MINUTE) == "sent"
 

@@ -19,7 +19,6 @@ from digest.models import LibraryPaper, Pick
 from subscriptions import seals, signup
 from subscriptions.models import Letter, Subscriber, Topic
 from subscriptions.post import delivery, office
-from subscriptions.wishes import Wishes
 from tests import make
 from tests.make import NOW
 from tests.test_migrations import INSTALLED
@@ -209,11 +208,11 @@ def test_links_to_pages_of_old_emails_open(client):
 
 
 def test_an_address_that_must_not_be_written_to_is_still_known():
-    assert seals.is_kept("erased@example.org", NOW)
+    assert seals.contains("erased@example.org", NOW)
     for name in ("erased", "complained"):
-        door = signup.Door("test")
-        options = {"timezone": "UTC", "hour": 7, "door": door, "now": NOW}
-        assert signup.subscribe(f"{name}@example.org", Wishes(), **options) is None
+        source, request = signup.ConsentSource("test"), signup.SignUpRequest()
+        address = f"{name}@example.org"
+        assert signup.subscribe(address, request, source=source, now=NOW) is None
 
 
 def test_open_letters_are_sent_once_and_the_next_day_brings_the_next_digest(clock, outbox):

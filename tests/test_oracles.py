@@ -11,7 +11,6 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from subscriptions.post import postfix_log
-from subscriptions.post.line import Envelope
 from subscriptions.post.oracles import (
     SETTLED,
     NoOracle,
@@ -20,7 +19,8 @@ from subscriptions.post.oracles import (
     Question,
     oracle_for,
 )
-from subscriptions.post.transports import transport_for
+from subscriptions.post.transport import Message
+from subscriptions.post.transports import hand_over, transport_for
 from tests.make import NOW
 
 FROZEN = NOW - timedelta(minutes=1)
@@ -109,11 +109,9 @@ def ask(tmp_path):
 
 
 def put_into_outbox(message_id, *, at, letter_id=1):
-    envelope = Envelope("digest@paperboy.example", "reader@example.org", "digest", letter_id, at)
-    line = transport_for("file:").open()
-    mime = f"Date: {format_datetime(at)}\r\nMessage-ID: {message_id}\r\n\r\nHello.\r\n"
-    line.begin(envelope, mime.encode())
-    line.finish()
+    mime = f"Date: {format_datetime(at)}\r\nMessage-ID: {message_id}\r\n\r\nHello.\r\n".encode()
+    whom = "digest@paperboy.example", "reader@example.org"
+    hand_over(transport_for("file:"), Message(*whom, mime, "digest", letter_id, at))
 
 
 def test_a_letter_in_the_outbox_has_arrived_and_no_other(data_dir):

@@ -13,7 +13,7 @@ from tests import make, services
 from tests.test_pages import JUDGE, LARGE, SMALL, in_corners, judged, open_browser
 from tests.test_roles import furnished, reader, routes, told  # noqa: F401
 
-pytestmark = [pytest.mark.django_db, pytest.mark.services]
+pytestmark = [pytest.mark.django_db, pytest.mark.services, pytest.mark.usefixtures("furnished")]
 
 #: What axe-core finds of Unfold's and Django's own, by rule and by what stands in the element or in
 #: the way to it. All else is ours.

@@ -7,7 +7,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from digest import choosing, planning
+from digest import choosing, planning, spacing
 from digest.indexing import model_store
 from digest.indexing.candidates import announced
 from digest.models import Digest, Pick
@@ -16,19 +16,20 @@ from subscriptions.models import Letter, Subscriber
 from subscriptions.post import office, suppression
 from tests import make
 from tests.make import NOW
-from tests.planned import DAY, TODAY, digests, papers_about, plan_and_send, titles
+from tests.planned import DAY, TODAY, digests, papers_about, plan_and_send, ranked, titles
 from tests.threads import uncommitted
 from tests.volleys.held import another_session, on_postgresql
 
-DOOR = signup.Door("test")
+DOOR = signup.ConsentSource("test")
 
 #: What SQLite's ANALYZE says of tables and indexes: how many rows, and how many are alike.
 A_MONTH_OF_5_000_READERS = [
     ("digest_paper", "digest_paper_day_6071cc10", "9300 300"),
     ("digest_paper", "sqlite_autoindex_digest_paper_1", "9300 1"),
-    ("digest_pick", "digest_pick_subscriber_id_950fbaa0", "750000 150"),
     ("digest_pick", "digest_pick_paper_id_ec391b08", "750000 84"),
     ("digest_pick", "sqlite_autoindex_digest_pick_1", "750000 150 1"),
+    ("digest_pick", "sqlite_autoindex_digest_pick_2", "750000 5 1"),
+    ("digest_digest", "sqlite_autoindex_digest_digest_3", "150000 30 1"),
 ]
 
 pytestmark = pytest.mark.django_db
@@ -42,6 +43,16 @@ def test_running_the_day_again_writes_nothing_more():
     assert planning.plan(NOW).letters == 0
     assert planning.plan(NOW + timedelta(hours=1)).letters == 0
     assert Digest.objects.count() == Letter.objects.count() == 1
+
+
+def test_delivery_can_begin_after_each_batch(monkeypatch):
+    monkeypatch.setattr(planning, "BATCH", 1)
+    papers_about("graphs", 1)
+    for _ in range(3):
+        make.subscriber(interests="graphs")
+    saved = []
+    planning.plan(NOW, on_saved=lambda: saved.append(Letter.objects.count()))
+    assert saved == [1, 2, 3]
 
 
 def test_no_paper_comes_twice_in_a_week_of_digests():
@@ -118,15 +129,18 @@ def test_what_readers_had_is_read_by_reader_though_sqlite_knows_how_large_its_ta
         cursor.executemany("INSERT INTO sqlite_stat1 VALUES (%s, %s, %s)", A_MONTH_OF_5_000_READERS)
         cursor.execute("ANALYZE sqlite_schema")  # They are read again.
         with CaptureQueriesContext(connection) as queries:
-            choosing._seen([Subscriber(pk=number) for number in range(2_000)], window, nothing)
-        (query,) = (query["sql"] for query in queries)
-        cursor.execute(f"EXPLAIN QUERY PLAN {query}")
-        said = str(cursor.fetchall())
+            subscribers = [Subscriber(pk=number) for number in range(2_000)]
+            choosing._seen(subscribers, window, nothing, choosing._had_since(subscribers, TODAY))
+        said = ""
+        for query in queries:
+            cursor.execute(f"EXPLAIN QUERY PLAN {query['sql']}")
+            said += str(cursor.fetchall())
     assert "digest_paper_day" not in said
+    assert "(subscriber_id=? AND day>?)" in said  # However long their histories are.
 
 
 def test_a_shard_is_followed_by_the_next(monkeypatch):
-    monkeypatch.setattr(planning, "SHARD", 3)
+    monkeypatch.setattr(planning, "BATCH", 3)
     for _ in range(8):
         make.subscriber()
     planning.plan(NOW)
@@ -136,7 +150,7 @@ def test_a_shard_is_followed_by_the_next(monkeypatch):
 @pytest.mark.parametrize(
     "end",
     [
-        lambda reader: signup.unsubscribe(reader.public_id, door=DOOR, now=NOW),
+        lambda reader: signup.unsubscribe(reader.public_id, source=DOOR, now=NOW),
         lambda reader: suppression.after_complaint(reader.pk, "abuse", NOW),
     ],
     ids=["unsubscribed", "complained"],
@@ -144,10 +158,10 @@ def test_a_shard_is_followed_by_the_next(monkeypatch):
 def test_who_wants_it_no_more_once_the_ranking_ran_is_left_out(end):
     make.paper("Graphs")
     reader = make.subscriber(interests="graphs")
-    dues = planning.propose([reader], NOW)
+    dues = ranked(reader)
     end(reader)
 
-    planning._write_down(dues, {}, NOW)
+    planning.save_plan(dues, {}, NOW)
 
     assert not Digest.objects.exists()
 
@@ -158,14 +172,14 @@ def test_who_unsubscribes_while_her_day_is_written_down_is_left_out(monkeypatch)
         pytest.skip("on SQLite, writers come one after the other")
     make.paper("Graphs")
     reader = make.subscriber(interests="graphs")
-    still_due = planning.still_due
+    lock = spacing.lock_unchanged
     thread, commit = uncommitted(lambda: signup.unsubscribe(reader.public_id, door=DOOR, now=NOW))
 
-    def look_while_she_leaves(dues):
+    def lock_while_they_leave(subscribers):
         threading.Timer(0.5, commit.set).start()
-        return still_due(dues)
+        return lock(subscribers)
 
-    monkeypatch.setattr(planning, "still_due", look_while_she_leaves)
+    monkeypatch.setattr(spacing, "lock_unchanged", lock_while_they_leave)
     planning.plan(NOW)
     thread.join(30)
     reader.refresh_from_db()

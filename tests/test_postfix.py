@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,8 +13,8 @@ from django.db import connection
 
 from subscriptions.models import LetterFact
 from subscriptions.post import office, oracles
-from subscriptions.post.line import Envelope
 from subscriptions.post.oracles import PostfixLog, Question
+from subscriptions.post.transport import Message
 from subscriptions.post.transports import transport_for
 from tests import make, services
 from tests.faults.proxy import Proxy
@@ -27,8 +26,8 @@ pytestmark = pytest.mark.services
 ROOT = Path(__file__).resolve().parent.parent
 
 SENDER, READER = "digest@paperboy.example", "reader@example.net"
-HANDED_OVER, LOST, CUT, NEVER_SEEN = (
-    f"<digest.2026-06-01.{name}@paperboy.example>" for name in ("handed", "lost", "cut", "never")
+LOST, CUT, NEVER_SEEN = (
+    f"<digest.2026-06-01.{name}@paperboy.example>" for name in ("lost", "cut", "never")
 )
 
 
@@ -56,27 +55,19 @@ def now():
 
 
 @contextmanager
-def at_fence(port, message_id):
+def before_end_of_data(port, message_id):
     """Say all but the final dot, and hang up in the end."""
-    line = transport_for(f"smtp://127.0.0.1:{port}").open()
-    try:
-        line.begin(Envelope(SENDER, READER, "digest", 1, now()), letter(message_id))
-        pump(line, lambda: line.state == "fence")
-        yield line
-    finally:
-        line.withdraw()
-
-
-def pump(line, is_so):
-    wait_until(lambda: line.pump(time.monotonic()) or is_so())
+    connection = transport_for(f"smtp://127.0.0.1:{port}").connect()
+    message = Message(SENDER, READER, letter(message_id), "digest", 1, now())
+    assert connection.offer(message) is None
+    yield connection
+    connection.close()
 
 
 def hand_over(port, message_id):
     """Return what became of it."""
-    with at_fence(port, message_id) as line:
-        line.finish()
-        pump(line, lambda: line.verdict)
-        return line.verdict.answer
+    with before_end_of_data(port, message_id) as connection:
+        return connection.finish().status
 
 
 def beyond_the_log(postfix):
@@ -91,12 +82,6 @@ def beyond_the_log(postfix):
     return moment
 
 
-def test_a_letter_that_was_handed_over_is_known(postfix):
-    began_at = now()
-    assert hand_over(postfix.port, HANDED_OVER) == "accepted"
-    wait_until(lambda: ask(postfix, HANDED_OVER, began_at=began_at) == "yes")
-
-
 def test_a_letter_whose_answer_got_lost_is_known(postfix):
     """The case that the oracle is for: Postfix has it, and nobody read that it said so."""
     began_at = now()
@@ -108,7 +93,7 @@ def test_a_letter_whose_answer_got_lost_is_known(postfix):
 
 def test_a_letter_that_was_cut_before_its_dot_did_not_arrive(postfix):
     began_at = beyond_the_log(postfix)
-    with at_fence(postfix.port, CUT):
+    with before_end_of_data(postfix.port, CUT):
         assert ask(postfix, CUT, began_at=began_at) == "unknown"
     wait_until(lambda: ask(postfix, CUT, began_at=began_at) == "no")
 

@@ -8,8 +8,8 @@ from digest import planning, steering
 from digest.models import Pick
 from digest.profiles import interest_of, profiles_of
 from subscriptions import changing
+from subscriptions.changing import TopicSelection
 from subscriptions.models import Subscriber
-from subscriptions.wishes import Wishes
 from tests import make
 from tests.make import NOW
 from tests.taught import DAY, reader, say, taught, two_themes, words_of
@@ -25,7 +25,7 @@ def test_a_line_that_names_a_category_follows_it(said):
     make.paper("Cake", categories=["math.GT"])
     make.paper("On the words cs and LG", categories=["math.GT"])
     someone = make.subscriber()
-    changing.change(someone, Wishes(interests=[said]), {}, now=NOW)
+    changing.change(someone, TopicSelection(interests=[said]), {}, now=NOW)
     planning.plan(NOW)
     assert [pick.paper for pick in Pick.objects.all()] == [inside]
     assert profiles_of([someone])[0].follows[0].categories == ("cs.LG",)
@@ -36,7 +36,7 @@ def test_a_muted_line_that_names_a_category_mutes_it(said):
     make.paper("Graphs of roads", categories=["cs.AI", "cs.LG"])
     outside = make.paper("Graphs of cars", categories=["cs.AI"])
     someone = make.subscriber()
-    wishes = Wishes(interests=["graphs"], muted_interests=[said])
+    wishes = TopicSelection(interests=["graphs"], muted_interests=[said])
     changing.change(someone, wishes, {}, now=NOW)
     planning.plan(NOW)
     assert [pick.paper for pick in Pick.objects.all()] == [outside]
@@ -76,7 +76,7 @@ def test_profiles_ask_the_same_number_of_queries_however_many_they_are(world):
         counts.append(len(queries))
         assert [len(one.follows) + len(one.mutes) for one in profiles] == [2] * size
         assert [one.learned is not None for one in profiles] == [n < 10 for n in range(size)]
-    assert counts == [2, 2, 2]
+    assert counts == [3, 3, 3]
 
 
 def test_a_profile_leaves_out_what_was_learned_of_one_who_switched_it_off(world):

@@ -54,7 +54,7 @@ def past_the_fence(letter):
     """Bring a letter that waits past the fence, as a worker that died there would leave it."""
     (claimed,), _ = ledger.claim(NOW, 1)
     frozen = ledger.Frozen(b"Subject: x\r\n\r\nx\r\n", "<x@paperboy.example>", NOW)
-    assert ledger.fence([claimed], {claimed.pk: frozen}, NOW).passed
+    assert ledger.final_check([claimed], {claimed.pk: frozen}, NOW).passed
     letter.refresh_from_db()
     return letter
 
@@ -66,7 +66,7 @@ def change(letter, **fields):
 def test_all_are_kept_on_a_day_that_went_well(sent):
     make.subscriber(confirmed=False)
     left = make.subscriber()
-    signup.unsubscribe(left.public_id, door=signup.Door("a test"), now=NOW)
+    signup.unsubscribe(left.public_id, source=signup.ConsentSource("a test"), now=NOW)
     assert broken(NOW) == {}
 
 
@@ -215,10 +215,10 @@ def next_day(sent):
 def test_a_digest_that_leaves_too_soon_after_the_last_is_found(sent, next_day, monkeypatch):
     assert next_day.left_at - sent.left_at == DAY
     assert broken(NOW + DAY) == {}
-    monkeypatch.setattr(promises, "SLICE", 1)
-    change(sent, left_at=next_day.left_at - schedule.APART_AT_FIRST + MINUTE)
+    monkeypatch.setattr(promises, "RANGE_SIZE", 1)
+    change(sent, left_at=next_day.left_at - schedule.MIN_GAP_AFTER_FIRST + MINUTE)
     assert broken(NOW + DAY) == {}  # The clocks of two machines may differ.
-    change(sent, left_at=next_day.left_at - schedule.APART_AT_FIRST + 2 * MINUTE)
+    change(sent, left_at=next_day.left_at - schedule.MIN_GAP_AFTER_FIRST + 2 * MINUTE)
     assert broken(NOW + DAY) == {"apart": [next_day.pk]}
     change(sent, left_at=next_day.left_at + MINUTE)  # It went out again, when its day was over.
     assert broken(NOW + DAY) == {"apart": [next_day.pk]}
@@ -226,7 +226,7 @@ def test_a_digest_that_leaves_too_soon_after_the_last_is_found(sent, next_day, m
 
 def test_digests_that_are_apart_may_have_their_dates_in_the_other_order(sent, next_day):
     """She moved across the date line, left, and signed up anew on a date that was over before."""
-    rest = schedule.APART_AT_FIRST - MINUTE
+    rest = schedule.MIN_GAP_AFTER_FIRST - MINUTE
     change(sent, left_at=next_day.left_at + rest)
     assert broken(NOW + DAY) == {}
     change(sent, left_at=next_day.left_at + rest - timedelta(seconds=1))
@@ -266,12 +266,14 @@ def test_a_dot_after_its_reader_has_left_is_found(sent):
 
 def test_whoever_leaves_after_a_day_that_was_only_told_is_not_said_to_have_left_before(sent):
     told = NOW - DAY  # By the clock, the letter left a day later: tick was told so.
-    signup.unsubscribe(sent.subscriber.public_id, door=signup.Door("a link"), now=told)
+    signup.unsubscribe(sent.subscriber.public_id, source=signup.ConsentSource("a link"), now=told)
     assert broken(NOW) == {}
 
 
 def test_a_dot_after_a_goodbye_is_found(sent):
-    signup.unsubscribe(sent.subscriber.public_id, door=signup.Door("a link"), now=NOW - DAY)
+    signup.unsubscribe(
+        sent.subscriber.public_id, source=signup.ConsentSource("a link"), now=NOW - DAY
+    )
     fence = sent.events.get(became="transmitting")
     sent.events.filter(pk__gte=fence.pk).delete()
     LetterEvent.objects.create(
@@ -282,14 +284,14 @@ def test_a_dot_after_a_goodbye_is_found(sent):
 
 def test_who_leaves_twice_while_the_clock_is_set_back_had_no_dot_between_after_leaving(sent):
     reader, hour = sent.subscriber, timedelta(hours=1)
-    door = signup.Door("a link")
-    signup.unsubscribe(reader.public_id, door=door, now=NOW + hour)
-    signup.confirm(reader, NOW + hour, kind="goodbye", door=door, now=NOW + 2 * hour)
+    door = signup.ConsentSource("a link")
+    signup.unsubscribe(reader.public_id, source=door, now=NOW + hour)
+    signup.confirm(reader, NOW + hour, kind="goodbye", source=door, now=NOW + 2 * hour)
     make.paper("Graph networks of tomorrow", now=NOW + DAY)
     planning.plan(NOW + DAY)
     delivery.deliver_due(lambda: NOW + DAY)
     assert Letter.objects.filter(day=sent.day + DAY, state="accepted").exists()
-    signup.unsubscribe(reader.public_id, door=door, now=NOW + hour - MINUTE)
+    signup.unsubscribe(reader.public_id, source=door, now=NOW + hour - MINUTE)
     assert broken(NOW + hour) == {}
 
 
@@ -325,14 +327,14 @@ def test_events_are_not_asked_for_where_they_may_be_purged(sent, settings):
 def test_slices_leave_no_letter_out_and_no_more_than_some_examples_are_told(
     sent, size, monkeypatch
 ):
-    monkeypatch.setattr(promises, "SLICE", size)
+    monkeypatch.setattr(promises, "RANGE_SIZE", size)
     make_skipped = {"kind": "confirm", "state": "skipped", "created_at": NOW, "closes_at": NOW}
     for _ in range(8):
         sent.subscriber.letters.create(**make_skipped)
-    found = next(one for one in promises.examine(NOW) if one.promise.name == "reasons")
-    assert (found.count, len(found.examples)) == (8, promises.EXAMPLES)
-    assert found.said.startswith("broken by 8 rows (letter ")
-    assert found.said.endswith(", …)")
+    found = next(one for one in promises.examine(NOW) if one.invariant.name == "reasons")
+    assert (found.count, len(found.examples)) == (8, promises.MAX_EXAMPLES)
+    assert found.text.startswith("broken by 8 rows (letter ")
+    assert found.text.endswith(", …)")
 
 
 def test_letters_of_long_ago_are_left_to_the_doctor(sent):
@@ -358,7 +360,7 @@ def test_very_many_letters_are_asked_of_in_two_parts_that_leave_none_out(sent):
 
 
 def test_an_older_letter_that_breaks_a_promise_is_found_within_the_hour(sent, monkeypatch, clock):
-    monkeypatch.setattr(promises, "AT_ONCE", 1)
+    monkeypatch.setattr(promises, "NEWEST", 1)
     change(sent, repeats=2)
     beside(sent)
     tasks.check_promises()
@@ -368,7 +370,7 @@ def test_an_older_letter_that_breaks_a_promise_is_found_within_the_hour(sent, mo
     assert alarm.subject == "once"
     assert alarm.holds_until > NOW + timedelta(hours=1)
     clock.now = NOW + MINUTE
-    monkeypatch.setattr(promises, "AT_ONCE", 2)
+    monkeypatch.setattr(promises, "NEWEST", 2)
     tasks.check_promises()  # Which finds it too, and would hold it for a shorter time.
     assert Alarm.objects.get().holds_until == alarm.holds_until
 
@@ -410,7 +412,7 @@ def test_the_panel_says_what_the_last_check_found_and_leads_to_the_rows(panel, s
     assert "Invariants were not checked yet." in text_of(panel.get(INDEX))
     tasks.check_promises()
     text = text_of(panel.get(INDEX))
-    assert f"All {len(promises.PROMISES)} invariants hold. Checked on 1 Jun 2026, 12:00" in text
+    assert f"All {len(promises.INVARIANTS)} invariants hold. Checked on 1 Jun 2026, 12:00" in text
     change(sent, repeats=2)
     change(beside(sent), repeats=2)
     late = make.subscriber(next_due_at=NOW - DAY)

@@ -7,7 +7,7 @@ from django.core.exceptions import ImproperlyConfigured
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.proxies import came_past, parsed, visitor
+from config.proxies import client_ip, is_bypassed, parse_trusted
 from subscriptions.models import Consent, Letter
 
 PUBLIC = "93.184.216.34"
@@ -47,13 +47,13 @@ NEAR = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
     ],
 )
 def test_the_visitor_is_who_our_own_proxies_say(forwarded, trusted, found):
-    assert visitor("10.0.0.1", forwarded, trusted) == found
+    assert client_ip("10.0.0.1", forwarded, trusted) == found
 
 
 def test_networks_are_believed_only_from_a_proxy_of_ours():
-    assert visitor("203.0.113.9", "198.51.100.1", NEAR) == "203.0.113.9"
-    assert visitor("", "198.51.100.1", NEAR) == ""
-    assert visitor("", "198.51.100.1", 1) == "198.51.100.1"  # A socket in the file system.
+    assert client_ip("203.0.113.9", "198.51.100.1", NEAR) == "203.0.113.9"
+    assert client_ip("", "198.51.100.1", NEAR) == ""
+    assert client_ip("", "198.51.100.1", 1) == "198.51.100.1"  # A socket in the file system.
 
 
 @pytest.mark.parametrize(
@@ -74,17 +74,17 @@ def test_networks_are_believed_only_from_a_proxy_of_ours():
     ],
 )
 def test_who_comes_past_a_proxy_that_is_counted_is_seen(peer, forwarded, trusted, is_past):
-    assert came_past(peer, forwarded, trusted) is is_past
+    assert is_bypassed(peer, forwarded, trusted) is is_past
 
 
 @given(st.text(st.characters(codec="latin-1")), st.sampled_from([1, NEAR]))
 def test_whatever_the_visitor_writes_changes_nothing(written, trusted):
-    assert visitor("10.0.0.1", f"{written}, 198.51.100.1", trusted) == "198.51.100.1"
+    assert client_ip("10.0.0.1", f"{written}, 198.51.100.1", trusted) == "198.51.100.1"
 
 
 @given(st.text(st.characters(codec="latin-1")), st.sampled_from([0, 1, 2, NEAR]))
 def test_what_is_found_is_an_address_or_nothing(written, trusted):
-    found = visitor(written, written, trusted)
+    found = client_ip(written, written, trusted)
     assert not found or ip_address(found)
 
 
@@ -99,13 +99,13 @@ def test_what_is_found_is_an_address_or_nothing(written, trusted):
     ],
 )
 def test_proxies_are_told_by_number_or_by_network(items, trusted):
-    assert parsed(items) == trusted
+    assert parse_trusted(items) == trusted
 
 
 @pytest.mark.parametrize("items", [["10.0.0.1/8"], ["1", "2"], ["-1"], ["nginx"], ["1.5"]])
 def test_proxies_that_make_no_sense_are_refused(items):
     with pytest.raises(ImproperlyConfigured, match="TRUSTED_PROXIES must be a number"):
-        parsed(items)
+        parse_trusted(items)
 
 
 @pytest.mark.django_db

@@ -126,6 +126,10 @@ def test_any_text_becomes_one_line_that_stays_as_it_is(text):
     assert not records.CONTROLS.search(line)
     assert line == " ".join(line.split())
     assert readable(line) == line
+    short = plain(text, 100)
+    assert len(short) <= 100
+    assert not records.CONTROLS.search(short)
+    short.encode("utf-8")
 
 
 def test_markup_within_markup_without_end_is_left_out():
@@ -150,10 +154,10 @@ BOMBS = r"""
 
 
 @pytest.mark.parametrize("bomb", [*BOMBS, "$x$ ", " ,", "`a ", "*a ", "\\ "])
-@pytest.mark.parametrize("end", ["", "}", "$", "\\)", " $x$"])
-def test_forty_thousand_characters_take_no_fifth_of_a_second(bomb, end):
-    text = (bomb * 40_000)[:40_000] + end
-    assert min(seconds_for(text) for _ in range(3)) < 0.2  # Garbage may be collected in one.
+def test_forty_thousand_characters_take_no_fifth_of_a_second(bomb):
+    for end in ("", "}", "$", "\\)", " $x$"):
+        text = (bomb * 40_000)[:40_000] + end
+        assert any(seconds_for(text) < 0.2 for _ in range(3))  # Garbage may be collected in one.
 
 
 def seconds_for(text):

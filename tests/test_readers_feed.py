@@ -59,7 +59,7 @@ def test_the_page_of_her_preferences_leads_to_her_feed(client, reader):
 
 def test_a_readers_feed_ends_with_her(client, reader):
     path = feed_path(reader)
-    signup.unsubscribe(reader.public_id, door=signup.Door("test"), now=NOW)
+    signup.unsubscribe(reader.public_id, source=signup.ConsentSource("test"), now=NOW)
     assert client.get(path).status_code == 200
     erasing.erase(reader, now=NOW)
     assert client.get(path).status_code == 410

@@ -12,7 +12,7 @@ from django.urls import reverse
 from digest import planning
 from digest.indexing import model_store
 from subscriptions import links, signup
-from subscriptions.admin import acts
+from subscriptions.admin import deeds
 from subscriptions.models import Letter, Subscriber, Topic
 from tests import make
 from tests.make import NOW
@@ -78,9 +78,9 @@ def test_unsubscribing_from_the_list_asks_first_and_then_is_recorded(panel):
     asked = text_of(panel.post(reverse(SUBSCRIBERS), data))
     assert reader.email in asked
     assert other.email not in asked
-    assert Subscriber.objects.wanting().count() == 2
+    assert Subscriber.objects.subscribed().count() == 2
     panel.post(reverse(SUBSCRIBERS), data | {"confirmed": "yes"})
-    assert list(Subscriber.objects.wanting()) == [other]
+    assert list(Subscriber.objects.subscribed()) == [other]
     assert reader.consents.get().via == "admin panel"
     assert [letter.kind for letter in reader.letters.all()] == ["goodbye"]
 
@@ -119,7 +119,7 @@ def test_there_is_no_such_button_where_it_has_no_sense(panel, act, fields):
 
 def waiting_to_confirm():
     reader = make.subscriber(confirmed=False)
-    signup.note(reader, "asked", signup.Door("test"), NOW)
+    signup.record_consent(reader, "asked", signup.ConsentSource("test"), NOW)
     return reader
 
 
@@ -208,7 +208,7 @@ def select(panel, act, readers):
 
 
 def test_for_whom_there_is_no_time_is_left_as_he_is_and_it_is_said(panel, monkeypatch):
-    monkeypatch.setattr(acts, "SECONDS", -1)
+    monkeypatch.setattr(deeds, "MAX_SECONDS", -1)
     readers = [make.subscriber(paused_until=date(2026, 6, 9)) for _ in range(3)]
     text = select(panel, "resume", readers)
     assert "Ended the pause of: 1." in text

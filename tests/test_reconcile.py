@@ -15,7 +15,7 @@ from subscriptions.post import reconcile as reconciling
 from subscriptions.post.clock import running_from
 from subscriptions.post.journal import Entry, Journal
 from subscriptions.post.reconcile import Evidence, Refused, reconcile
-from subscriptions.signup import Door
+from subscriptions.signup import ConsentSource
 from tests import make
 from tests.make import NOW
 from tests.promised import broken
@@ -28,18 +28,21 @@ LATER = NOW + timedelta(hours=2)
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 
 
-@pytest.fixture(params=["smtp", "file"])
+@pytest.fixture
 def sent(request, settings, outbox):
-    """Return a function that counts the letters sent, by a server that is asked for in the journal
-    afterwards, or into the outbox.
+    """Return a function that counts the letters sent: into the outbox, or by a server that is
+    asked for in the journal afterwards.
     """
-    if request.param == "file":
+    if getattr(request, "param", "file") == "file":
         yield lambda: len(outbox())
         return
     with MailServer() as server:
         settings.EMAIL_URL = server.url
         yield lambda: len(server.accepted)
         server.shutdown()
+
+
+either_way = pytest.mark.parametrize("sent", ["smtp", "file"], indirect=True)
 
 
 @pytest.fixture(autouse=True)
@@ -86,28 +89,40 @@ def restore(lose):
     sending.stop("the operator", NOW)
 
 
+def keep_journal(data_dir, message_id, number=1, attempt=1):
+    """Leave a journal that tells that a letter was accepted."""
+    journal = Journal(data_dir / "journal")
+    journal.write([Entry(number, attempt, message_id, "250 ok", NOW.isoformat())])
+    journal.leave()
+
+
 def resume():
     sending.resume("the operator", NOW)
     run(LATER)
 
 
-def test_letters_whose_rows_were_lost_do_not_leave_again(sent):
-    readers(3)
+@either_way
+@pytest.mark.parametrize("since", [BACKUP, NOW + HOUR])  # Memory may end a little earlier.
+def test_letters_whose_rows_were_lost_do_not_leave_again_and_others_do(sent, since):
+    readers(2)
     run()
     restore(lose_rows)
-    found = reconcile(LATER, BACKUP)
+    readers(2)
+    assert reconcile(LATER, since, dry_run=True).lost == 2
+    assert not Letter.objects.exists()
+    assert not LetterEvent.objects.exists()
+    found, again = reconcile(LATER, since), reconcile(LATER, since)
+    assert (found.waiting, found.lost, again.waiting, again.lost) == (0, 2, 0, 0)
+    known = Letter.objects.values_list("state", "reason", "events__became")
+    assert list(known) == [("accepted", "found by reconcile", "accepted")] * 2
     resume()
-    assert (found.waiting, found.lost) == (0, 3)
-    assert sent() == 3
-    assert {(one.state, one.reason) for one in Letter.objects.all()} == {
-        ("accepted", "found by reconcile")
-    }
-    assert Digest.objects.count() == 3
-    assert [one.became for one in LetterEvent.objects.all()] == ["accepted"] * 3
+    assert sent() == 4
+    assert Digest.objects.count() == 4
 
 
+@either_way
 @pytest.mark.parametrize("lacks_papers", [False, True])
-def test_papers_that_were_sent_in_lost_hours_do_not_come_again(sent, lacks_papers):
+def test_papers_sent_in_lost_hours_are_not_sent_again(sent, lacks_papers):
     readers(2)
     run()
     restore(lose_rows)
@@ -142,9 +157,7 @@ def test_of_a_journal_without_items_what_was_new_is_not_picked_again(settings, d
     (reader,) = readers(1)
     planning.plan(NOW)
     name = message_ids.of(Letter.objects.get())
-    journal = Journal(data_dir / "journal")
-    journal.write([Entry(1, 1, name, "250 ok", NOW.isoformat())])
-    journal.leave()
+    keep_journal(data_dir, name)
     restore(lose_rows)
     assert reconcile(NOW + DAY, BACKUP).unlisted == 1
     assert Digest.objects.get().recovered == {"until": "2026-06-01"}
@@ -153,15 +166,7 @@ def test_of_a_journal_without_items_what_was_new_is_not_picked_again(settings, d
     assert [pick.paper_id for pick in planned] == [new.pk]
 
 
-def test_without_it_they_would(sent):
-    """What the other tests prevent does happen."""
-    readers(3)
-    run()
-    restore(lose_rows)
-    resume()
-    assert sent() == 6
-
-
+@either_way
 def test_letters_that_waited_in_the_backup_do_not_leave_again(sent):
     readers(3)
     run()
@@ -184,8 +189,8 @@ def next_day_passes():
     sweeper.sweep(NOW + DAY)
 
 
-def test_what_waited_in_the_backup_makes_no_way_before_it_was_looked_for(sent):
-    """The next day is due for her while sending is stopped."""
+def test_a_letter_that_waits_in_the_backup_keeps_its_papers_until_reconcile(sent):
+    """The next day is due for them while sending is stopped."""
     (reader,) = readers(1)
     run()
     had = set(Pick.objects.values_list("paper", flat=True))
@@ -203,8 +208,8 @@ def test_what_waited_in_the_backup_makes_no_way_before_it_was_looked_for(sent):
     assert had.isdisjoint(again.values_list("paper", flat=True))
 
 
-def test_what_waited_in_the_backup_is_not_closed_before_it_was_looked_for(sent):
-    """Her day has ended by then, and she is not due again."""
+def test_a_letter_that_waits_in_the_backup_is_not_closed_before_reconcile(sent):
+    """Their day has ended by then, and they are not due again."""
     readers(1, weekdays=1)
     run()
     restore(lose_ends)
@@ -216,7 +221,7 @@ def test_what_waited_in_the_backup_is_not_closed_before_it_was_looked_for(sent):
     assert (sent(), Pick.objects.count()) == (1, 1)
 
 
-def test_a_lost_day_is_not_called_missed_before_it_was_looked_for(sent):
+def test_a_lost_day_is_not_called_missed_before_reconcile(sent):
     readers(1)
     run()
     restore(lose_rows)
@@ -229,17 +234,6 @@ def test_a_lost_day_is_not_called_missed_before_it_was_looked_for(sent):
     assert sent() == 2
 
 
-def test_a_welcome_letter_is_known_again_too(sent):
-    """The first letter, of a day without papers."""
-    make.subscriber()
-    run()
-    assert Letter.objects.get().kind == "welcome"
-    restore(lose_rows)
-    assert reconcile(LATER, BACKUP).lost == 1
-    resume()
-    assert sent() == 1
-
-
 def test_a_letter_that_has_a_name_already_is_looked_for_by_it(settings, data_dir):
     """It was frozen under another domain, say."""
     settings.EMAIL_URL = "smtp://127.0.0.1:1"
@@ -247,15 +241,13 @@ def test_a_letter_that_has_a_name_already_is_looked_for_by_it(settings, data_dir
     planning.plan(NOW)
     name = "<digest.2026-06-01.1f3a@elsewhere.example>"
     Letter.objects.update(state="uncertain", message_id=name, frozen_at=NOW, left_at=NOW)
-    noted = Journal(data_dir / "journal")
-    noted.write([Entry(1, 1, name, "250 ok", NOW.isoformat())])
-    noted.leave()
+    keep_journal(data_dir, name)
     sending.stop("the operator", NOW)
     assert reconcile(LATER, BACKUP).waiting == 1
     assert Letter.objects.get().state == "accepted"
 
 
-def test_one_that_was_given_up_before_it_was_looked_for_is_found(sent):
+def test_a_letter_that_was_given_up_before_reconcile_is_found(sent):
     """It was in doubt in the backup, and its day ended while sending was stopped."""
     readers(1)
     run()
@@ -277,31 +269,10 @@ def test_a_journal_of_the_lost_hours_is_not_replayed_onto_another_letter(setting
     readers(1)
     planning.plan(NOW)
     letter = Letter.objects.get()
-    noted = Journal(data_dir / "journal")
-    noted.write([Entry(letter.pk, 0, "<digest.lost@paperboy.example>", "250", NOW.isoformat())])
-    noted.leave()
+    keep_journal(data_dir, "<digest.lost@paperboy.example>", letter.pk, 0)
     sweeper.sweep(LATER)
     letter.refresh_from_db()
     assert letter.state == "planned"
-
-
-def test_letters_that_had_not_left_leave_afterwards(sent):
-    readers(1)
-    run()
-    restore(lose_rows)
-    readers(2)
-    assert reconcile(LATER, BACKUP).lost == 1
-    resume()
-    assert sent() == 3
-
-
-def test_a_memory_that_ends_a_little_earlier_than_was_said_costs_nobody_a_second_letter(sent):
-    readers(2)
-    run()
-    restore(lose_rows)
-    assert reconcile(LATER, NOW + timedelta(hours=1)).lost == 2
-    resume()
-    assert sent() == 2
 
 
 def test_a_digest_of_the_day_before_that_left_after_midnight_is_found(sent):
@@ -345,44 +316,26 @@ def test_a_reader_who_is_erased_meanwhile_stays_so(sent):
     assert Letter.objects.get().subscriber == other
 
 
-def test_it_may_be_run_again(sent):
-    readers(2)
+def test_a_welcome_letter_is_known_again_too(sent):
+    """The first letter, of a day without papers."""
+    make.subscriber()
     run()
+    assert Letter.objects.get().kind == "welcome"
     restore(lose_rows)
-    reconcile(LATER, BACKUP)
-    again = reconcile(LATER, BACKUP)
-    assert (again.waiting, again.lost) == (0, 0)
-    assert Letter.objects.count() == 2
-
-
-def test_a_rehearsal_says_what_it_found_and_writes_nothing(sent):
-    readers(2)
-    run()
-    lose_rows()
-    assert reconcile(LATER, BACKUP, dry_run=True).lost == 2
-    assert not Letter.objects.exists()
-    assert not LetterEvent.objects.exists()
-
-
-def test_it_refuses_while_letters_may_leave(sent):
-    readers(1)
-    run()
-    lose_rows()
-    with pytest.raises(Refused, match="Stop sending first"):
-        reconcile(LATER, BACKUP)
-    assert not Letter.objects.exists()
+    assert reconcile(LATER, BACKUP).lost == 1
+    resume()
+    assert sent() == 1
 
 
 def test_each_lost_day_of_several_is_found(sent):
     (reader,) = readers(1)
     run()
     make.paper("Graphs again")
-    tomorrow = NOW + timedelta(days=1)
-    run(tomorrow)
+    run(NOW + DAY)
     restore(lose_rows)
-    assert reconcile(tomorrow, BACKUP).lost == 2
-    days = set(Letter.objects.filter(subscriber=reader).values_list("day", flat=True))
-    assert days == {date(2026, 6, 1), date(2026, 6, 2)}
+    assert reconcile(NOW + DAY, BACKUP).lost == 2
+    days = Letter.objects.filter(subscriber=reader).values_list("day", flat=True)
+    assert set(days) == {date(2026, 6, 1), date(2026, 6, 2)}
 
 
 def test_a_reader_who_moved_zones_in_the_lost_hours_is_found(sent):
@@ -394,78 +347,60 @@ def test_a_reader_who_moved_zones_in_the_lost_hours_is_found(sent):
     assert Letter.objects.get(subscriber=reader).day == date(2026, 6, 2)
 
 
-def test_what_was_planned_while_it_looked_does_not_leave_again(sent, monkeypatch):
-    """Planning was under way when sending was stopped."""
+@pytest.mark.parametrize("lose", [lose_rows, lose_ends])
+def test_what_is_planned_or_let_go_of_while_it_looks_does_not_leave_again(sent, monkeypatch, lose):
+    """Planning was under way when sending was stopped, or a worker had claimed it."""
     readers(1)
     run()
-    restore(lose_rows)
+    lose()
+    claimed, _ = ledger.claim(NOW, 1)
+    sending.stop("the operator", NOW)
     known = reconciling._known
 
-    def plan_meanwhile(expected, since):
-        if expected and not Letter.objects.exists():
+    def look_meanwhile(expected, since):
+        if claimed:
+            ledger.release(claimed, NOW, "sending was stopped")
+        elif expected and not Letter.objects.exists():
             sending.resume("the operator", NOW)
             planning.plan(LATER)
             sending.stop("the operator", NOW)
         return known(expected, since)
 
-    monkeypatch.setattr(reconciling, "_known", plan_meanwhile)
-    assert reconcile(LATER, BACKUP).lost == 1
+    monkeypatch.setattr(reconciling, "_known", look_meanwhile)
+    found = reconcile(LATER, BACKUP)
+    assert (found.waiting, found.lost) == ((1, 0) if claimed else (0, 1))
     resume()
     assert sent() == 1
     assert Letter.objects.get().state == "accepted"
 
 
-def test_what_was_let_go_of_while_it_looked_does_not_leave_again(sent, monkeypatch):
-    """Sending was stopped while a worker had claimed it."""
-    readers(1)
-    run()
-    lose_ends()
-    (claimed,), _ = ledger.claim(NOW, 1)
-    sending.stop("the operator", NOW)
-    known = reconciling._known
-
-    def let_go_meanwhile(expected, since):
-        ledger.release([claimed], NOW, "sending was stopped")
-        return known(expected, since)
-
-    monkeypatch.setattr(reconciling, "_known", let_go_meanwhile)
-    assert reconcile(LATER, BACKUP).waiting == 1
-    resume()
-    assert sent() == 1
-    assert Letter.objects.get().state == "accepted"
-
-
-def test_without_a_moment_it_looks_from_the_last_event_on(sent):
+def test_without_a_moment_it_looks_from_the_last_event_before_the_stop_on(sent):
+    """What workers write while sending is stopped is no memory of the lost hours."""
+    with pytest.raises(Refused, match="Say since when"):
+        reconcile(LATER, dry_run=True)
     (early, _) = readers(2)
     run()
     restore(lose_ends)
     Letter.objects.exclude(subscriber=early).delete()
+    Letter.objects.update(state="claimed", lease_until=NOW)
+    sweeper.sweep(LATER)
+    assert LetterEvent.objects.last().at == LATER
     found = reconcile(LATER)
     assert (found.since, found.waiting, found.lost) == (NOW, 1, 1)
 
 
-def test_what_workers_write_while_sending_is_stopped_is_no_memory_of_the_lost_hours(sent):
-    """They let go of what somebody had claimed in the backup."""
-    readers(2)
-    run()
-    restore(lose_ends)
-    Letter.objects.filter(pk=Letter.objects.first().pk).update(state="claimed", lease_until=NOW)
-    sweeper.sweep(NOW + 2 * DAY)
-    assert LetterEvent.objects.last().at == NOW + 2 * DAY
-    found = reconcile(NOW + 2 * DAY)
-    assert (found.since, found.waiting) == (NOW, 2)
-
-
-def test_a_database_without_memory_asks_since_when(sent):
-    with pytest.raises(Refused, match="Say since when"):
-        reconcile(LATER, dry_run=True)
-
-
 def test_the_command_says_what_it_found(sent, capsys):
+    since = ("--since", "2026-06-01T08:00+00:00")
+    with pytest.raises(CommandError, match="Stop sending first"):
+        call_command("reconcile", *since)
+    call_command("sending", "stop")
+    call_command("reconcile", *since)
+    assert "Nothing was written." in capsys.readouterr().out
+    sending.resume("the operator", NOW)
     readers(2)
     run()
     restore(lose_rows)
-    call_command("reconcile", "--since", "2026-06-01T08:00+00:00", "--dry-run")
+    call_command("reconcile", *since, "--dry-run")
     out = capsys.readouterr().out
     assert "since 2026-06-01 08:00 UTC" in out
     assert "of days without a letter, 2." in out
@@ -476,23 +411,12 @@ def test_the_command_says_how_many_had_unsubscribed_in_the_lost_hours(settings, 
     with MailServer() as server:
         settings.EMAIL_URL = server.url
         who_left, who_left_before, _ = readers(3)
-        signup.unsubscribe(who_left_before.public_id, door=Door("letter"), now=BACKUP)
+        signup.unsubscribe(who_left_before.public_id, source=ConsentSource("letter"), now=BACKUP)
         delivery.deliver_due(running_from(BACKUP))
-        signup.unsubscribe(who_left.public_id, door=Door("letter"), now=NOW)
+        signup.unsubscribe(who_left.public_id, source=ConsentSource("letter"), now=NOW)
         run()
         assert len(server.accepted) == 3
     who_left.letters.all().delete()
     Subscriber.objects.filter(pk=who_left.pk).update(unsubscribed_at=None, next_due_at=NOW)
     call_command("reconcile", "--since", BACKUP.isoformat(), "--dry-run")
     assert "1 reader had unsubscribed, as goodbyes tell" in capsys.readouterr().out
-
-
-def test_the_command_calls_nothing_accepted_where_nothing_was_found(sent, capsys):
-    call_command("sending", "stop")
-    call_command("reconcile", "--since", "2026-06-01T08:00+00:00")
-    assert "Nothing was written." in capsys.readouterr().out
-
-
-def test_the_command_refuses_in_a_sentence(sent):
-    with pytest.raises(CommandError, match="Stop sending first"):
-        call_command("reconcile", "--since", "2026-06-01T08:00+00:00")

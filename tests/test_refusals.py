@@ -8,7 +8,7 @@ from digest import alarms, health, tasks
 from digest.models import Alarm
 from subscriptions.models import Letter, LetterFact
 from subscriptions.post import refusals
-from tests import make
+from tests import came_back, make
 from tests.make import NOW
 
 pytestmark = pytest.mark.django_db
@@ -17,25 +17,19 @@ DAY = timedelta(days=1)
 BLOCKED = "550 5.7.1 <reader@gmail.com>: blocked"
 
 
-def digests(count, *, state="accepted", domain="example.org", at=NOW, said="250 ok", kind="digest"):
-    """Make digests that ended so, each of a reader of her own."""
-    made = []
-    for _ in range(count):
-        number = Letter.objects.count()
-        reader = make.subscriber(f"{number}@{domain}")
-        made.append(
-            reader.letters.create(
-                kind=kind,
-                day=at.date() if kind == "digest" else None,
-                state=state,
-                reason=f"refused: {said}" if state == "failed" else "",
-                last_reply=said,
-                created_at=at,
-                closes_at=at + DAY,
-                ended_at=at,
-            )
+def digests(count, *, state="accepted", domain="example.org", said="250 ok", kind="digest"):
+    """Make digests that ended so, each of a subscriber of its own."""
+    reason = f"refused: {said}" if state == "failed" else ""
+    return [
+        came_back.letter(
+            make.subscriber(f"{Letter.objects.count()}@{domain}"),
+            state=state,
+            kind=kind,
+            reason=reason,
+            last_reply=said,
         )
-    return made
+        for _ in range(count)
+    ]
 
 
 def come_back(letters, said="5.7.1 not let in"):
@@ -84,5 +78,5 @@ def test_the_alarm_stands_for_a_day_and_is_told_in_public_without_names():
     (row,) = Alarm.objects.standing()
     assert row.name == "refused"
     assert "Many letters are refused." in health.degradations(NOW)
-    assert alarms.digests_not_taken(NOW + DAY - timedelta(minutes=1))
-    assert not alarms.digests_not_taken(NOW + DAY + timedelta(minutes=1))
+    assert alarms.refused_digests(NOW + DAY - timedelta(minutes=1))
+    assert not alarms.refused_digests(NOW + DAY + timedelta(minutes=1))

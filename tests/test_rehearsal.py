@@ -12,8 +12,8 @@ from digest.models import Digest, Paper, Pick
 from digest.profiles import profiles_of, wished
 from digest.ranking.profile import Interest, Profile
 from subscriptions import changing
+from subscriptions.changing import TopicSelection
 from subscriptions.models import Topic
-from subscriptions.wishes import Wishes
 from tests import make
 from tests.make import NOW
 
@@ -40,7 +40,11 @@ def world(days=15, a_day=4):
 
 
 def following(*queries, size=10):
-    return wished(Wishes(interests=list(queries)), size)
+    return wished(TopicSelection(interests=list(queries)), size)
+
+
+def notes_on(*lines):
+    return rehearsal.rehearse(following(*lines), NOW).notes
 
 
 def papers_of(day):
@@ -126,9 +130,9 @@ def test_words_that_no_paper_says_are_told_also_of_a_line_that_finds_some_by_its
     told = ["Quantm", "visoin", "gardeneers", "Gartenzwerge", "Zaunkönige", "Maulwürfe"]
     told.append("Schnecken")
     profile = following(*lines)
-    assert rehearsal.rehearse(profile, NOW).unheard == told
+    assert rehearsal.rehearse(profile, NOW).notes.unknown_words == told
     reader = make.subscriber(interests="graph")
-    assert rehearsal.compare(reader, profile, NOW).unheard == told
+    assert rehearsal.compare(reader, profile, NOW).notes.unknown_words == told
 
 
 def test_of_an_abstract_that_was_pasted_no_word_is_told_unless_few_of_them_are_known():
@@ -136,40 +140,40 @@ def test_of_an_abstract_that_was_pasted_no_word_is_told_unless_few_of_them_are_k
     words = [f"{one} networks study" for one in WORDS]
     pasted = f"GraphOfMine: {' '.join(words)} {' '.join(words)} {' '.join(words)}"
     assert len(pasted) > 400
-    assert rehearsal.rehearse(following(pasted), NOW).unheard == []
+    assert notes_on(pasted).unknown_words == []
     german = ["Gartenzwerge", "Zaunkönige", "Maulwürfe", "Schnecken"]
     in_german = " ".join(10 * german) + " graph"
     assert len(in_german) > 400
-    assert rehearsal.rehearse(following(in_german), NOW).unheard == german
+    assert notes_on(in_german).unknown_words == german
 
 
 def test_words_of_the_house_that_no_paper_says_are_not_told_of_as_hers():
     world()
     topic = make.topic("Gardens", query="gardeneers, graph")
-    profile = wished(Wishes(follow=[topic], muted_interests=["visoin"]), 10)
-    assert rehearsal.rehearse(profile, NOW).unheard == []
+    profile = wished(TopicSelection(follow=[topic], muted_interests=["visoin"]), 10)
+    assert rehearsal.rehearse(profile, NOW).notes.unknown_words == []
 
 
 def test_a_topic_of_categories_alone_lacks_no_words():
     topic = make.topic("Learning", query="", categories=["cs.LG"])
-    assert rehearsal.wordless(wished(Wishes(follow=[topic], interests=["of the"]), 10)) == [
-        "of the"
-    ]
+    world()
+    profile = wished(TopicSelection(follow=[topic], interests=["of the"]), 10)
+    assert rehearsal.rehearse(profile, NOW).notes.without_terms == ["of the"]
 
 
 def test_names_of_authors_that_she_writes_as_words_are_told():
     world()
     make.paper("Rings of graphs", authors=["Emmy Noether", "Kurt Gödel"])
     model_store.fit(NOW)
-    assert rehearsal.rehearse(following("Emmy Noether"), NOW).authors == []  # Nobody knows yet.
+    assert notes_on("Emmy Noether").author_matches == []  # There is no index yet.
     index_store.write(NOW)
     lines = ("Goedel, kurt godel", '"Emmy Noether"', "author: Emmy Noether", "Noether", "graph")
     told = ["kurt godel", '"Emmy Noether"', "Noether"]
     found = rehearsal.rehearse(following(*lines), NOW)
-    assert found.authors == told
-    assert found.unheard == ["Goedel"]  # The others are told of once.
+    assert found.notes.author_matches == told
+    assert found.notes.unknown_words == ["Goedel"]  # The others are told of once.
     reader = make.subscriber(interests="graph")
-    assert rehearsal.compare(reader, following(*lines), NOW).authors == told
+    assert rehearsal.compare(reader, following(*lines), NOW).notes.author_matches == told
 
 
 def test_a_name_among_words_that_say_nothing_is_told():
@@ -179,8 +183,8 @@ def test_a_name_among_words_that_say_nothing_is_told():
     index_store.write(NOW)
     lines = ("recent papers by Emmy Noether", "Will Graph", "work of Noether", "what of a graph?")
     found = rehearsal.rehearse(following(*lines), NOW)
-    assert found.authors == ["Emmy Noether", "Will Graph", "Noether"]
-    assert found.unheard == []
+    assert found.notes.author_matches == ["Emmy Noether", "Will Graph", "Noether"]
+    assert found.notes.unknown_words == []
 
 
 def test_names_that_no_author_has_are_told():
@@ -189,24 +193,24 @@ def test_names_that_no_author_has_are_told():
     model_store.fit(NOW)
     lines = ("author: Emy Noether, Jr.; Prof. N. Gunter", "autor: Goedel, G.", "author: O'Brien")
     told = ["Emy", "Prof", "Goedel"]
-    assert rehearsal.rehearse(following(*lines), NOW).strangers == []  # Nobody knows yet.
+    assert notes_on(*lines).unknown_authors == []  # There is no index yet.
     index_store.write(NOW)
-    assert rehearsal.rehearse(following(*lines, "graph"), NOW).strangers == told
+    assert notes_on(*lines, "graph").unknown_authors == told
     reader = make.subscriber(interests="graph")
-    assert rehearsal.compare(reader, following(*lines), NOW).strangers == told
+    assert rehearsal.compare(reader, following(*lines), NOW).notes.unknown_authors == told
 
 
 def test_operators_in_her_own_lines_are_told_since_nothing_obeys_them():
     world()
     lines = ("graph OR robot", "NOT (vision)", "graph AND speech, causal", "the OR, not AND")
-    assert rehearsal.rehearse(following(*lines), NOW).unobeyed == ["OR", "NOT", "AND"]
+    assert notes_on(*lines).ignored_operators == ["OR", "NOT", "AND"]
     quiet = ('"graph OR robot"', "graph or robot", "schedules of the OR", "NOT")
-    assert rehearsal.rehearse(following(*quiet), NOW).unobeyed == []
+    assert notes_on(*quiet).ignored_operators == []
     for line in ("graph; not robots", "graphs but not robots", "graph, without any robot"):
-        assert rehearsal.rehearse(following(line), NOW).unobeyed == ["NOT"]
+        assert notes_on(line).ignored_operators == ["NOT"]
     line = "everything on how a robot learns from speech and vision of people, {} driving a car"
     for but in ("but not", "but nothing about", "except", "excluding", "but no"):
-        assert rehearsal.rehearse(following(line.format(but)), NOW).unobeyed == ["NOT"]
+        assert notes_on(line.format(but)).ignored_operators == ["NOT"]
     quiet = (
         line.format("and not only for"),
         line.format("but also of"),
@@ -214,12 +218,12 @@ def test_operators_in_her_own_lines_are_told_since_nothing_obeys_them():
         "not only graphs",
         "we study robots that see, not those which only hear",
     )
-    assert rehearsal.rehearse(following(*quiet, '"graph, not robot"'), NOW).unobeyed == []
+    assert notes_on(*quiet, '"graph, not robot"').ignored_operators == []
     topic = make.topic("Graphs", query="graph OR robot")
-    muting = Wishes(follow=[topic], muted_interests=["NOT vision AND speech"])
-    assert rehearsal.rehearse(wished(muting, 10), NOW).unobeyed == []
-    muting = wished(Wishes(muted_interests=["vision OR speech"]), 10)
-    assert rehearsal.compare(make.subscriber(), muting, NOW).unobeyed == ["OR"]
+    muting = TopicSelection(follow=[topic], muted_interests=["NOT vision AND speech"])
+    assert rehearsal.rehearse(wished(muting, 10), NOW).notes.ignored_operators == []
+    muting = wished(TopicSelection(muted_interests=["vision OR speech"]), 10)
+    assert rehearsal.compare(make.subscriber(), muting, NOW).notes.ignored_operators == ["OR"]
 
 
 def test_a_rehearsal_asks_three_queries_however_much_there_is(django_assert_num_queries):
@@ -233,7 +237,7 @@ def test_a_rehearsal_asks_three_queries_however_much_there_is(django_assert_num_
 def test_a_change_is_told_by_the_papers_that_come_and_go():
     world()
     reader = make.subscriber(interests="graph\nrobot")
-    changed = wished(Wishes(interests=["graph", "quantum"]), 10, reader)
+    changed = wished(TopicSelection(interests=["graph", "quantum"]), 10, reader)
     difference = rehearsal.compare(reader, changed, NOW)
     assert all("quantum" in one.paper.abstract for one in difference.added)
     assert all("robot" in one.paper.abstract for one in difference.removed)
@@ -249,7 +253,7 @@ def test_saying_the_same_again_changes_nothing():
     topic = make.topic("graph")
     reader = make.subscriber(interests="robot", topics=[topic], size=7)
     reader.preferences.filter(topic=topic).update(weight=3)
-    changed = wished(Wishes(follow=[topic], interests=["robot"]), 7, reader)
+    changed = wished(TopicSelection(follow=[topic], interests=["robot"]), 7, reader)
     assert set(changed.follows) == set(profiles_of([reader])[0].follows)
     difference = rehearsal.compare(reader, changed, NOW)
     assert (difference.added, difference.removed) == ([], [])
@@ -272,7 +276,7 @@ def test_a_paper_that_is_gone_meanwhile_has_no_place(monkeypatch):
 
 
 def test_a_long_line_is_called_as_it_is_once_it_is_saved():
-    reader, wishes = make.subscriber(), Wishes(interests=["graph networks " * 20 + "end"])
+    reader, wishes = make.subscriber(), TopicSelection(interests=["graph networks " * 20 + "end"])
     changing.change(reader, wishes, {}, now=NOW)
     assert wished(wishes, 10, reader) == profiles_of([reader])[0]
 
@@ -282,7 +286,9 @@ def test_what_she_had_within_the_days_is_no_reason_against_a_paper():
     reader = make.subscriber(interests="graph")
     for day in reversed(rehearsal.rehearse(profiles_of([reader])[0], NOW).days):
         remember(reader, day)
-    difference = rehearsal.compare(reader, wished(Wishes(interests=["robot"]), 10, reader), NOW)
+    difference = rehearsal.compare(
+        reader, wished(TopicSelection(interests=["robot"]), 10, reader), NOW
+    )
     assert len(difference.removed) > 3
 
 
@@ -298,19 +304,24 @@ def test_what_she_had_before_the_days_is_hidden_on_both_sides():
     for pick in old.picks:
         pick.would_fold = []
     remember(reader, old)
-    difference = rehearsal.compare(reader, wished(Wishes(interests=["robot"]), 10, reader), NOW)
+    difference = rehearsal.compare(
+        reader, wished(TopicSelection(interests=["robot"]), 10, reader), NOW
+    )
     assert old.picks
     assert difference.added
     assert not {pick.paper for pick in difference.added} & set(robots)
     other = make.subscriber(interests="graph")  # Who has had none of them.
-    difference = rehearsal.compare(other, wished(Wishes(interests=["robot"]), 10, other), NOW)
+    difference = rehearsal.compare(
+        other, wished(TopicSelection(interests=["robot"]), 10, other), NOW
+    )
     assert {pick.paper for pick in difference.added} & set(robots)
 
 
 def test_muting_wins_over_following_as_it_does_when_saved():
     topic = make.topic("graph")
     profile = wished(
-        Wishes(follow=[topic], mute=[topic], interests=["a"], muted_interests=["a", "b"]), 10
+        TopicSelection(follow=[topic], mute=[topic], interests=["a"], muted_interests=["a", "b"]),
+        10,
     )
     assert profile.follows == ()
     assert [one.name for one in profile.mutes] == ["graph", "a", "b"]

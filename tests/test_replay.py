@@ -29,8 +29,8 @@ def total(then, days=2):
     model = model_store.in_use()
     each = [NOW.date() - timedelta(days=back) for back in reversed(range(days))]
     windows = (candidates.announced(model, day) for day in each)
-    found = list(replay.replay(Parameters(), then, windows, replay.some_readers(10)))
-    return found, replay.summed(found)
+    found = list(replay.replay(Parameters(), then, windows, replay.sample_subscribers(10)))
+    return found, replay.total_of(found)
 
 
 def test_the_same_settings_change_nothing(reader):

@@ -27,7 +27,7 @@ def address(page, reader, purpose="preferences"):
 def save(reader, *papers, value="save"):
     """Say it of each, an hour after the other."""
     for number, paper in enumerate(papers):
-        steering.say(reader, paper, value, NOW + number * HOUR)
+        steering.record(reader, paper, value, NOW + number * HOUR)
 
 
 def saving(count, **fields):
@@ -75,7 +75,7 @@ def test_all_that_she_saved_is_there_the_last_saved_first_and_nothing_else(clien
 def test_of_two_saved_in_one_moment_the_later_is_first():
     reader, papers = make.subscriber(), [make.paper(f"Roads {number}") for number in range(2)]
     for paper in papers:
-        steering.say(reader, paper, "save", NOW)
+        steering.record(reader, paper, "save", NOW)
     assert [one.paper for one in steering.saved(reader)] == papers[::-1]
 
 
@@ -149,7 +149,7 @@ def test_a_title_that_is_markup_is_shown_as_text(client):
     page = page_of(client.get(address("saved", reader)))
     assert titles(page) == [hostile.title]
     assert "Take it off: " + hostile.title in page.xpath("//button/@aria-label")
-    steering.say(reader, hostile, "clear", NOW)
+    steering.record(reader, hostile, "clear", NOW)
     told = page_of(client.get(address("saved", reader), {"paper": hostile.pk}))
     assert told.xpath("//*[@role='status']//strong/text()") == [hostile.title]
 

@@ -157,7 +157,7 @@ def test_what_was_said_is_taken_back_and_forgotten(client, clock, world):
 
 
 def test_all_that_she_said_can_be_taken_back_on_one_page_or_the_next(client, monkeypatch):
-    monkeypatch.setattr(views, "SAID", 2)
+    monkeypatch.setattr(views, "FEEDBACK_PAGE", 2)
     someone = reader()
     for number in range(3):
         say(someone, "less", make.paper(f"Bread {number}"))
@@ -266,8 +266,8 @@ def test_a_word_of_which_half_was_written_as_the_process_died_is_learned_when_sa
 
     paper, someone = make.paper("Graphs of roads"), reader()
     with pytest.raises(SystemExit), once_before('"digest_readermodel"', die):
-        steering.say(someone, paper, "more", NOW)
-    steering.say(someone, paper, "more", NOW + SECOND)
+        steering.record(someone, paper, "more", NOW)
+    steering.record(someone, paper, "more", NOW + SECOND)
     assert steering.learn(NOW + SECOND) == 1
 
 
@@ -300,4 +300,4 @@ def test_the_links_of_a_letter_and_of_its_web_copy_say_it(client, outbox):
         ]
         for url in found:
             assert client.get(url.removeprefix("http://127.0.0.1:8000")).status_code == 200
-            assert steering.said(someone, paper) == ""
+            assert steering.value_of(someone, paper) == ""

@@ -61,14 +61,14 @@ def test_an_hour_that_comes_twice_is_due_the_first_time(zone, day, hour, offset)
 def test_a_day_that_never_was_is_never_due(zone, day, hour):
     zone = ZoneInfo(zone)
     assert schedule.due_moment(day, hour, zone) is None
-    assert schedule.first_due(day, hour, zone) == (
+    assert schedule.next_due(day, hour, zone) == (
         day + DAY,
         schedule.due_moment(day + DAY, hour, zone),
     )
 
 
 def test_the_first_due_day_is_the_day_itself_where_it_exists():
-    day, moment = schedule.first_due(date(2026, 6, 1), 7, ZoneInfo("Europe/Berlin"))
+    day, moment = schedule.next_due(date(2026, 6, 1), 7, ZoneInfo("Europe/Berlin"))
     assert (day, moment) == (date(2026, 6, 1), datetime(2026, 6, 1, 5, tzinfo=UTC))
 
 
@@ -122,12 +122,12 @@ def test_where_the_date_line_moved_there_is_one_due_moment_a_date_but_for_the_lo
 )
 def test_a_letter_may_leave_until_six_hours_after_its_local_day(zone, day):
     ends = quarters(day, zone)[-1] + QUARTER
-    assert schedule.closes(day, zone) == ends + timedelta(hours=6)
+    assert schedule.send_deadline(day, zone) == ends + timedelta(hours=6)
 
 
 def test_the_grace_of_a_day_before_one_that_never_was_begins_where_it_ended():
     zone = ZoneInfo("Pacific/Apia")
-    closes = schedule.closes(date(2011, 12, 29), zone)
+    closes = schedule.send_deadline(date(2011, 12, 29), zone)
     assert wall(closes, zone) == "2011-12-31 06:00"
 
 
@@ -141,7 +141,7 @@ def moments_of(zone, hour, dates):
     """Yield the moment that follows each day's, of all these dates."""
     day = dates[0]
     for expected in dates:
-        found, moment = schedule.first_due(day, hour, zone)
+        found, moment = schedule.next_due(day, hour, zone)
         assert found == expected, zone
         yield moment
         day = found + DAY

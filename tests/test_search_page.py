@@ -306,7 +306,7 @@ def test_without_an_archive_titles_are_looked_through_and_the_page_says_so(clien
 
 
 def test_without_an_archive_the_newest_papers_alone_are_looked_through(client, monkeypatch):
-    monkeypatch.setattr(search_page, "TITLES", 2)
+    monkeypatch.setattr(search_page, "MAX_TITLES", 2)
     for number in range(4):
         make.paper(f"Graphs of {number}", day=TODAY - number * DAY)
     assert titles(search(client, "graphs of")) == ["Graphs of 0", "Graphs of 1"]

@@ -20,8 +20,8 @@ from digest.models import Pick
 from subscriptions import changing, moving, operating, schedule, signup
 from subscriptions.models import Letter, Subscriber
 from subscriptions.post import delivery, ledger, office, sending, writing
-from subscriptions.post.line import Verdict
 from subscriptions.post.reconcile import reconcile
+from subscriptions.post.transport import DeliveryResult
 from tests import make
 from tests.minutes import DAY, DOOR, HOUR, MINUTE
 from tests.promised import broken
@@ -31,41 +31,36 @@ pytestmark = pytest.mark.django_db
 ZONES = ["Pacific/Kiritimati", "Asia/Kolkata", "Europe/Berlin", "UTC", "Pacific/Honolulu"]
 #: What the server does with a letter, and what it says at which step.
 MOODS = {
-    "kind": (True, Verdict("accepted", "dot", "250 ok")),
-    "silent": (True, Verdict("unknown", "dot", "timeout")),
-    "deaf": (False, Verdict("unknown", "dot", "timeout")),
-    "busy": (False, Verdict("deferred", "dot", "451 later")),
-    "strict": (False, Verdict("refused", "dot", "554 no")),
+    "kind": (True, DeliveryResult("accepted", "dot", "250 ok")),
+    "silent": (True, DeliveryResult("unknown", "dot", "timeout")),
+    "deaf": (False, DeliveryResult("unknown", "dot", "timeout")),
+    "busy": (False, DeliveryResult("deferred", "dot", "451 later")),
+    "strict": (False, DeliveryResult("refused", "dot", "554 no")),
 }
 
 
 class Wire:
-    """A mail server, as its one line: `arrived` holds each digest that it took."""
+    """A mail server, as its one connection: `arrived` holds each digest that it took."""
 
-    connections, wants_write, waiting_since = 1, False, 0.0
+    connections = 1
 
     def __init__(self, clock):
         self.clock, self.mood, self.arrived = clock, "kind", []
-        self.state, self.verdict = "free", None
 
-    def open(self):
-        self.state = "free"
+    def connect(self):
         return self
 
-    def fileno(self):
-        return None
+    def is_usable(self):
+        return True
 
-    def is_fresh(self, now):
-        return self.state == "free"
-
-    def begin(self, envelope, mime):
-        self.number, self.mime, self.verdict, self.state = envelope.letter_id, mime, None, "fence"
+    def offer(self, message):
+        self.message = message
 
     def finish(self):
-        takes, self.verdict = MOODS[self.mood]
+        takes, result = MOODS[self.mood]
         if takes:
-            self.take(self.number, self.mime)
-        self.state = "free"
+            self.take(self.message.letter_id, self.message.mime)
+        return result
 
     def take(self, number, mime):
         letter = Letter.objects.get(pk=number)
@@ -76,14 +71,8 @@ class Wire:
         told = {"at": self.clock.now, "day": letter.day, "papers": papers, "name": name}
         self.arrived.append(SimpleNamespace(**told, mime=mime))
 
-    def withdraw(self):
-        self.state, self.verdict = "free", None
-
-    def pump(self, now):
-        """Nothing is under way."""
-
     def close(self):
-        self.state = "closed"
+        """Nothing is under way."""
 
 
 class Life:
@@ -144,7 +133,7 @@ class Life:
         if self.chance.random() < 0.6:
             letters = [letter for letter in claimed if letter.pk in frozen]
             with transaction.atomic():
-                passed = ledger.fence(letters, frozen, self.now).passed
+                passed = ledger.final_check(letters, frozen, self.now).passed
             for letter in passed if self.chance.random() < 0.5 else ():
                 self.wire.take(letter.pk, frozen[letter.pk].mime)
 
@@ -170,27 +159,27 @@ class Life:
 
     def leave(self):
         planning.plan(self.now)
-        signup.unsubscribe(self.reader.public_id, door=DOOR, now=self.now)
+        signup.unsubscribe(self.reader.public_id, source=DOOR, now=self.now)
         self.papers.clear()
 
     def come_back(self):
         if self.reader.unsubscribed_at:
             kind = self.chance.choice(["confirm", "goodbye"])
             self.clock.now += MINUTE  # A link of the moment in which she confirmed was used.
-            signup.confirm(self.reader, self.now, door=DOOR, now=self.now, kind=kind)
+            signup.confirm(self.reader, self.now, source=DOOR, now=self.now, kind=kind)
 
     def move(self):
         try:
-            moving.ask(self.reader, f"{self.chance.randrange(4)}@example.org", now=self.now)
+            moving.request(self.reader, f"{self.chance.randrange(4)}@example.org", now=self.now)
             for side in ("old", "new"):
-                moving.agree(self.reader, side, self.now, door=DOOR, now=self.now)
+                moving.approve(self.reader, side, self.now, source=DOOR, now=self.now)
         except moving.NotOpen:
             pass
 
     def suppress(self):
         operating.suppress(self.reader, "a test", now=self.now)
         self.wait()
-        operating.lift(self.reader, now=self.now)
+        operating.unsuppress(self.reader, now=self.now)
 
     WEIGHTS = {
         **{wait: 30, paper: 16, come_back: 10, mood: 6, worker_dies: 5},
@@ -213,7 +202,7 @@ class Life:
         assert sum(len(one.papers) for one in digests) == len(self._got())
         for earlier, later in pairwise(came):
             apart = later.at - earlier.at
-            assert later.name == earlier.name or apart >= schedule.APART_AT_FIRST
+            assert later.name == earlier.name or apart >= schedule.MIN_GAP_AFTER_FIRST
         left_at = self.reader.unsubscribed_at
         assert left_at is None or not came or came[-1].at <= left_at
         late = {"planned", "ended", "held"}  # Where nothing ran, they are.

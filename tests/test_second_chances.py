@@ -14,7 +14,7 @@ from subscriptions.models import Letter
 from subscriptions.post import delivery
 from tests import make
 from tests.make import NOW
-from tests.planned import DAY, TODAY, TOOK_OFF, crowd, observed, older
+from tests.planned import DAY, TODAY, TOOK_OFF, crowd, observed, older, ranked
 from tests.promised import broken
 
 pytestmark = pytest.mark.django_db
@@ -101,7 +101,7 @@ def test_it_comes_to_who_chose_papers_like_it():
     ]
     someone = make.subscriber(interests=HER)
     for paper in chosen:
-        steering.say(someone, paper, "more", NOW)
+        steering.record(someone, paper, "more", NOW)
     steering.learn(NOW)
     plan()
     assert digest_of(someone) == [("Trout in winter", "Taken off since: 300 upvotes")]
@@ -263,7 +263,7 @@ def test_a_shard_asks_a_constant_number_of_queries_for_all_that_steers_it():
         make.paper(f"Graph networks {number}", "We train graph networks.")
     liked = [make.paper(f"Graph networks of old {n}", day=TODAY - 30 * DAY) for n in range(3)]
     muted = make.topic("medieval monasteries")
-    planning.propose([reader()], NOW)  # The model is fitted and loaded, the papers are read.
+    ranked(reader())  # The model is fitted and loaded, the papers are read.
     counts = []
     for size in (5, 50):
         shard = [
@@ -271,10 +271,10 @@ def test_a_shard_asks_a_constant_number_of_queries_for_all_that_steers_it():
         ]
         for subscriber in shard:
             for paper in liked:
-                steering.say(subscriber, paper, "more", NOW)
+                steering.record(subscriber, paper, "more", NOW)
         steering.learn(NOW)
         with CaptureQueriesContext(connection) as queries:
-            dues = planning.propose(shard, NOW)
+            dues = ranked(*shard)
         counts.append(len(queries))
         assert [due.papers[-1].is_second for due in dues] == [True] * size
         assert [len(due.papers) for due in dues] == [7] * size

@@ -344,9 +344,9 @@ def test_the_doctor_counts_letters_of_which_nobody_knows():
 
 def test_the_one_try_after_a_trouble_is_one_workers():
     sending.trip("auth", "535 5.7.8 no", NOW)
-    assert not sending.take_trial(NOW)
+    assert not sending.take_probe(NOW)
     due_at = sending.current().retry_at
-    assert [sending.take_trial(due_at), sending.take_trial(due_at)] == [True, False]
+    assert [sending.take_probe(due_at), sending.take_probe(due_at)] == [True, False]
 
 
 def test_a_trouble_that_several_workers_meet_at_once_counts_once():
@@ -387,13 +387,13 @@ def test_who_resumes_waits_for_no_breaker():
     sending.resume("Ada", NOW)
     assert sending.current().why_not(NOW) == ""
     assert status.of_sending(NOW).said.endswith("The next try is due.")
-    assert sending.take_trial(NOW)
+    assert sending.take_probe(NOW)
 
 
 def test_nothing_is_waited_for_once_the_mail_server_takes_letters_again():
     sending.trip("auth", "535 5.7.8 no", NOW)
     sending.mend()
-    assert not sending.take_trial(NOW)
+    assert not sending.take_probe(NOW)
     assert sending.current().why_not(NOW) == ""
 
 

@@ -88,39 +88,29 @@ def test_coverage_is_listed_by_day_and_found_by_source_state_and_day(panel):
     assert "an earlier day&#x27;s list is served" in html
 
 
-def test_the_first_page_shows_the_receipt_of_a_list_that_is_here_whole(panel):
-    covered("cs", announced=1000, had=1000)
-    covered("math", announced=43, had=43)
-    text = text_of(panel.get(reverse(FIRST_PAGE)))
-    assert "1,043 announced, 1,043 had: arXiv, 1 Jun 2026 whole" in text
-    assert "Something needs doing" not in text
+def test_the_first_page_says_what_came_in_and_begins_with_what_did_not(panel, settings):
+    def page():
+        return text_of(panel.get(reverse(FIRST_PAGE)))
 
-
-def test_the_first_page_begins_with_what_did_not_come_in(panel):
+    assert "list of 1 Jun 2026 was not asked for yet not run yet arxiv" in page()
+    sources, settings.SOURCES = settings.SOURCES, ["huggingface"]
+    assert "arXiv is not among the sources" in page()
+    settings.SOURCES = sources
+    for category in ("cs", "math"):
+        covered(category, "failed")
+    assert "list of 1 Jun 2026 has not come in not whole yet" in page()
+    assert "0 announced" not in page()
+    Coverage.objects.update(state="quiet")
+    assert "0 announced, 0 had: arXiv" in page()
+    Coverage.objects.update(state="fresh", announced=1000, had=1000)
+    assert "2,000 announced, 2,000 had: arXiv, 1 Jun 2026 whole" in page()
+    assert "Something needs doing" not in page()
     covered(day=TODAY - timedelta(days=3))
-    covered("cs", announced=1000, had=1000)
-    covered("math", "stalled")
-    text = text_of(panel.get(reverse(FIRST_PAGE)))
+    Coverage.objects.filter(category="math").update(state="stalled", announced=0, had=0)
+    text = page()
     assert "1,000 announced, 1,000 had so far: arXiv, 1 Jun 2026 not whole yet" in text
     assert "of Monday, 1 June has not come in whole: math" in text
     assert text.index("Something needs doing") < text.index("announced")
-
-
-def test_of_a_list_that_could_not_be_read_the_first_page_tells_no_number(panel):
-    for category in ("cs", "math"):
-        covered(category, "failed")
-    text = text_of(panel.get(reverse(FIRST_PAGE)))
-    assert "list of 1 Jun 2026 has not come in not whole yet" in text
-    assert "0 announced" not in text
-    Coverage.objects.update(state="quiet")
-    assert "0 announced, 0 had: arXiv" in text_of(panel.get(reverse(FIRST_PAGE)))
-
-
-def test_the_first_page_says_why_there_is_no_receipt(panel, settings):
-    text = text_of(panel.get(reverse(FIRST_PAGE)))
-    assert "list of 1 Jun 2026 was not asked for yet not run yet arxiv" in text
-    settings.SOURCES = ["huggingface"]
-    assert "arXiv is not among the sources" in text_of(panel.get(reverse(FIRST_PAGE)))
 
 
 def test_the_first_page_shows_the_last_run_of_each_source_backfills_apart(panel):
@@ -153,11 +143,8 @@ def test_a_papers_page_shows_how_its_popularity_changed_from_day_to_day(panel):
     assert "31 May 2026 huggingface 43 +3 in 3 days 5 9" in text
     assert "30 May 2026 elsewhere 9 - -" in text
     assert "28 May 2026 huggingface 40 - -" in text
-
-
-def test_the_last_day_on_a_page_of_observations_is_compared_with_the_first_of_the_next(panel):
-    paper = make.paper()
-    for ago in range(12):
+    paper.observations.all().delete()
+    for ago in range(12):  # The last day on a page is compared with the first of the next.
         day = TODAY - timedelta(days=ago)
         paper.observations.create(source="huggingface", day=day, upvotes=100 - ago)
     text = text_of(page_of(panel, paper))
@@ -166,6 +153,10 @@ def test_the_last_day_on_a_page_of_observations_is_compared_with_the_first_of_th
 
 
 def test_a_papers_page_tells_what_became_of_it(panel):
+    text = text_of(page_of(panel, make.paper()))  # One of which nothing was told.
+    assert "Withdrawn no" in text
+    assert "What happened" not in text
+    assert "Observations" not in text
     paper = make.paper(
         version=3,
         is_withdrawn=True,
@@ -181,13 +172,6 @@ def test_a_papers_page_tells_what_became_of_it(panel):
     assert "has a new version version 3" in text
 
 
-def test_a_paper_of_which_nothing_was_told_has_no_empty_tables(panel):
-    text = text_of(page_of(panel, make.paper()))
-    assert "Withdrawn no" in text
-    assert "What happened" not in text
-    assert "Observations" not in text
-
-
 def test_healthz_is_degraded_but_ready_where_papers_did_not_come_in(client):
     covered(day=TODAY - timedelta(days=3))
     run(state="failed", ago=timedelta(hours=2), said="It broke off: a secret of the network.")
@@ -200,10 +184,7 @@ def test_healthz_is_degraded_but_ready_where_papers_did_not_come_in(client):
     assert failed == (
         "The last harvest of arxiv failed, on 1 June 2026 at 10:00 UTC: the panel says why."
     )
-
-
-def test_healthz_forgets_a_failure_once_the_source_was_read(client):
-    run(state="failed", ago=timedelta(hours=2))
+    Coverage.objects.all().delete()
     run(ago=timedelta(hours=1))
     run(state="failed", since=TODAY - timedelta(days=90))
     run("of-old", state="failed")

@@ -7,24 +7,32 @@ from hypothesis import strategies as st
 
 from digest import blocks, composing
 from subscriptions import mail, plaintext, wire
-from subscriptions.stencil import Skeleton, Stencil, escaped, gap, hole, html_line, text_line
+from subscriptions.stencil import (
+    GapTemplate,
+    HoleTemplate,
+    escaped,
+    html_line,
+    line_slot,
+    text_line,
+    text_slot,
+)
 from tests.materials import TEXTS, material_of
 
 
 def test_a_hole_takes_only_what_was_made_for_one():
-    stencil = Stencil.cut(f"<p>\n{hole('why')}\n</p>")
-    assert b"".join(stencil.lay({"why": html_line("<&>")})) == b"<p>\r\n&lt;&amp;&gt;\r\n</p>"
+    stencil = HoleTemplate.compile(f"<p>\n{line_slot('why')}\n</p>")
+    assert b"".join(stencil.join({"why": html_line("<&>")})) == b"<p>\r\n&lt;&amp;&gt;\r\n</p>"
     for value in (b"<b>", "<b>", None):
         with pytest.raises(TypeError):
-            stencil.lay({"why": value})
+            stencil.join({"why": value})
     with pytest.raises(KeyError):
-        stencil.lay({})
+        stencil.join({})
 
 
 def test_a_line_of_text_hangs_under_its_indent():
-    stencil = Stencil.cut(f"1. Title\n    {hole('reason')}\n")
+    stencil = HoleTemplate.compile(f"1. Title\n    {line_slot('reason')}\n")
     line = text_line("word " * 30, "    ")
-    laid = b"".join(stencil.lay({"reason": line})).decode()
+    laid = b"".join(stencil.join({"reason": line})).decode()
     assert laid.count("\r\n    word") == 3
 
 
@@ -43,19 +51,20 @@ def test_words_stand_between_tags_as_lxml_writes_them(text):
 
 
 def test_gaps_are_filled_wherever_they_stand_in_a_line():
-    skeleton = Skeleton.of_html(
-        f'<p title="100%">\n<a href="{gap("link")}?a">{gap("title")}</a>, 5%\n{hole("why")}',
+    skeleton = GapTemplate.of_html(
+        f'<p title="100%">\n<a href="{text_slot("link")}?a">{text_slot("title")}</a>, 5%\n'
+        f"{line_slot('why')}",
         {"link"},
     )
-    stencil = skeleton.filled({"link": "http://x/%(title)s", "title": "100 %s" + "é" * 60})
+    stencil = skeleton.fill({"link": "http://x/%(title)s", "title": "100 %s" + "é" * 60})
     page = f'<p title="100%">\n<a href="http://x/%(title)s?a">100 %s{"é" * 60}</a>, 5%\nwhy'
-    assert b"".join(stencil.lay({"why": html_line("why")})) == wire.quoted(page)
+    assert b"".join(stencil.join({"why": html_line("why")})) == wire.quoted(page)
 
 
 def test_words_have_no_gap_inside_of_a_tag():
     for tag in ('<a title="{}">', "<a title='x {} y' href=''>", "<{}>"):
         with pytest.raises(ValueError, match=r"\['title'\]"):
-            Skeleton.of_html(f"<p>{tag.format(gap('title'))}</p>", {"link"})
+            GapTemplate.of_html(f"<p>{tag.format(text_slot('title'))}</p>", {"link"})
 
 
 def test_papers_of_one_shape_share_a_skeleton_and_those_with_odd_addresses_have_their_own():
@@ -63,14 +72,14 @@ def test_papers_of_one_shape_share_a_skeleton_and_those_with_odd_addresses_have_
     for title, url in (("Graphs", ""), ("Trees", "http://x/a"), ("", ""), ("Nets", 'http://x/"a"')):
         (pick,) = material_of([title]).picks
         pick.paper.url = url
-        shape = blocks.Told.of(pick, composing.FORMS[0], "http://x/say").with_gaps()
+        shape = blocks.PaperText.of(pick, composing.DENSITIES[0], "http://x/say").with_gaps()
         shapes.add(shape.key())
         assert title not in shape.words.values() or not title
     assert len(shapes) == 3
 
 
 def test_blocks_are_rendered_once_for_many_readers(monkeypatch):
-    for kept in ("_skeletons", "_blocks", "_entries"):
+    for kept in ("_skeletons", "_fragments", "_entries"):
         monkeypatch.setattr(blocks, kept, {})
     rendered = []
     monkeypatch.setattr(
@@ -79,5 +88,5 @@ def test_blocks_are_rendered_once_for_many_readers(monkeypatch):
         lambda name, context, real=blocks.markup: rendered.append(name) or real(name, context),
     )
     for pk in range(1, 20):
-        composing.content(material_of(["Graphs", "Trees"], pk=pk))
+        composing.render(material_of(["Graphs", "Trees"], pk=pk))
     assert rendered == ["paper", "group"]  # Both papers have one shape.

@@ -144,7 +144,7 @@ def test_days_on_which_beat_was_still_are_counted_later():
 
 
 def test_a_first_run_after_an_upgrade_counts_some_days_and_the_next_goes_on(monkeypatch):
-    monkeypatch.setattr(tallies, "DAYS_A_RUN", 5)
+    monkeypatch.setattr(tallies, "MAX_DAYS_PER_RUN", 5)
     letter(make.subscriber(), NOW - 11 * DAY)
     counts = [tallies.count(NOW) for _ in range(4)]
     assert counts == [5, 5, 4, 1]

@@ -86,7 +86,7 @@ def test_a_sign_up_is_the_same_work_whoever_has_the_address(client, state, latel
 
 @pytest.mark.django_db
 def test_an_address_that_is_never_to_be_written_to_again_is_the_same_work(client):
-    seals.keep("gone@example.org", seals.Why.ASKED, NOW)
+    seals.add("gone@example.org", seals.Why.ASKED, NOW)
     work(client, "warm@example.org")
     assert work(client, "gone@example.org") == work(client, "new@example.org")
     assert not Subscriber.objects.filter(email="gone@example.org").exists()
@@ -110,7 +110,7 @@ def test_one_hint_is_sent_whether_or_not_a_letter_is(
     client, monkeypatch, django_capture_on_commit_callbacks, state
 ):
     hints = []
-    monkeypatch.setattr(correspondence, "hint", lambda task, number: hints.append(number))
+    monkeypatch.setattr(correspondence, "enqueue", lambda task, number: hints.append(number))
     email = make.subscriber(**STATES[state]).email if state else "new@example.org"
     with django_capture_on_commit_callbacks(execute=True):
         sign_up(client, email)

@@ -111,7 +111,7 @@ def test_where_there_is_no_room_for_the_model_tick_says_so_and_what_waits_leaves
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         assert re.fullmatch(
             rf"{data_dir}/files/models/\w+\.npz can't be written \(File too large\): make room on "
-            r"its disk \(`disk` in docs/runbook\.md\), and run this again\.",
+            r"its disk \(`disk` in docs/maintenance\.md\), and run this again\.",
             str(refused.value),
         )
         assert "Delivered 1 of 1 letter that was due." in capsys.readouterr().out

@@ -62,7 +62,7 @@ pytestmark = pytest.mark.django_db
 def test_each_local_date_has_one_digest_when_the_clocks_change(zone, hour, night, moments):
     """Minute by minute for two hours around her own on each day, else by the quarter."""
     zone = ZoneInfo(zone)
-    _, first = schedule.first_due(night - DAY, hour, zone)
+    _, first = schedule.next_due(night - DAY, hour, zone)
     last = schedule.due_moment(night + DAY, hour, zone) + HOUR
     one = reader(timezone=zone.key, hour=hour, next_due_at=first, confirmed_at=first - 9 * DAY)
     days = (night - DAY, night, night + DAY)
@@ -126,7 +126,7 @@ def test_a_change_of_a_zones_rules_between_planning_and_sending_never_makes_two_
     days, moments = zip(*arrivals(), strict=True)
     assert len(days) == len(set(days)) >= 4
     assert Letter.objects.count() == len(set(Letter.objects.values_list("day")))
-    assert all(later - earlier >= schedule.APART for earlier, later in pairwise(moments))
+    assert all(later - earlier >= schedule.MIN_GAP for earlier, later in pairwise(moments))
 
 
 # ---- Clocks that jump

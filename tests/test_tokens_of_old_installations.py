@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from digest import keys
+from digest import heartbeats
 from digest.models import Digest
 from subscriptions import links, seals
 from subscriptions.models import Letter, Seal, Subscriber
@@ -119,8 +119,8 @@ def test_old_moves_can_be_confirmed(side):
 @pytest.mark.django_db
 def test_addresses_on_the_suppression_list_stay_on_it():
     Seal.objects.create(seal=SUPPRESSED, why=Seal.Why.COMPLAINED, at=ASKED_AT)
-    assert seals.is_kept("Ada@Example.org", ASKED_AT)
-    assert not seals.is_kept("bob@example.org", ASKED_AT)
+    assert seals.contains("Ada@Example.org", ASKED_AT)
+    assert not seals.contains("bob@example.org", ASKED_AT)
 
 
 def test_old_bounce_addresses_name_their_letter():
@@ -129,8 +129,8 @@ def test_old_bounce_addresses_name_their_letter():
 
 @pytest.mark.django_db
 def test_the_key_of_an_old_installation_is_known():
-    keys.heartbeats.beat(KEY_IN_USE, ASKED_AT)
-    assert keys.last_of_another(ASKED_AT) is None
+    heartbeats.beat(KEY_IN_USE, ASKED_AT)
+    assert heartbeats.last_unknown_key(ASKED_AT) is None
 
 
 def test_message_ids_are_those_of_old_emails(settings):

@@ -99,8 +99,8 @@ def test_what_can_not_be_looked_for_is_said_in_a_sentence(panel, papers, sent, s
 
 
 def test_when_many_look_at_once_the_curator_is_asked_to_wait(panel, papers, monkeypatch):
-    monkeypatch.setattr(home_page, "PATIENCE", 0.01)
-    with home_page.turn(), home_page.turn():
+    monkeypatch.setattr(home_page, "WAIT_SECONDS", 0.01)
+    with home_page.slot(), home_page.slot():
         text = text_of(panel.post(MATCHES, {"query": "bread"}))
     assert text == "Many are looking in this moment. Please try again."
 

@@ -5,23 +5,22 @@ import time
 
 import pytest
 
-from subscriptions.post.line import Envelope
+from subscriptions.post.transport import Message
 from subscriptions.post.transports import FileTransport
 from tests.make import NOW
 
 MIME = b"Subject: Papers\r\n\r\n" + b"Graphs.\r\n" * 1000
-ENVELOPE = Envelope("digest@example.org", "reader@example.org", "digest", 7, NOW)
+MESSAGE = Message("digest@example.org", "reader@example.org", MIME, "digest", 7, NOW)
 NAME = "digest-20260601T120000Z-7.eml"
 
 
-def hand_over(at_the_fence=lambda: None):
+def hand_over(before_the_last_step=lambda: None):
     """Put the letter into the outbox, and let something happen just before the last step."""
-    line = FileTransport().open()
-    line.begin(ENVELOPE, MIME)
-    if line.state == "fence":
-        at_the_fence()
-        line.finish()
-    return line.verdict
+    connection = FileTransport().connect()
+    if (result := connection.offer(MESSAGE)) is None:
+        before_the_last_step()
+        result = connection.finish()
+    return result
 
 
 @pytest.fixture
@@ -30,23 +29,19 @@ def outbox(data_dir):
     return data_dir / "outbox"
 
 
-def test_a_line_that_is_at_a_letter_has_no_verdict_and_is_not_free(outbox):
-    line = FileTransport().open()
+def test_a_connection_takes_letter_after_letter(outbox):
+    connection = FileTransport().connect()
     for _ in range(2):
-        assert line.is_fresh(0.0)
-        line.begin(ENVELOPE, MIME)
-        assert line.verdict is None
-        assert not line.is_fresh(0.0)
-        line.finish()
-        assert line.verdict.answer == "accepted"
+        assert connection.is_usable()
+        assert connection.offer(MESSAGE) is None
+        assert connection.finish().status == "accepted"
 
 
-def test_a_line_that_is_closed_amid_a_letter_leaves_nothing_of_it(outbox):
-    line = FileTransport().open()
-    line.begin(ENVELOPE, MIME)
-    line.close()
+def test_a_connection_that_is_closed_amid_a_letter_leaves_nothing_of_it(outbox):
+    connection = FileTransport().connect()
+    connection.offer(MESSAGE)
+    connection.close()
     assert list(outbox.iterdir()) == []
-    assert not line.is_fresh(0.0)
 
 
 def draft_in(outbox):
@@ -60,32 +55,32 @@ def test_a_full_disk_defers_the_letter(outbox):
     passed = []
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(MIME) // 2, hard))
     try:
-        verdict = hand_over(lambda: passed.append(1))
+        result = hand_over(lambda: passed.append(1))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
-    assert verdict.answer == "deferred"
-    assert verdict.reply == "the outbox folder can't be written to: File too large"
+    assert result.status == "deferred"
+    assert result.reply == "the outbox folder can't be written to: File too large"
     assert passed == []
     assert list(outbox.iterdir()) == []  # Nor does half a draft take what little room is left.
 
 
 def test_a_letter_that_surely_is_not_in_place_is_deferred(outbox):
-    verdict = hand_over((outbox / NAME).mkdir)
-    assert verdict.answer == "deferred"
+    result = hand_over((outbox / NAME).mkdir)
+    assert result.status == "deferred"
     assert list(outbox.glob(".draft-*")) == []
 
 
 def test_a_letter_that_is_in_place_is_accepted_whatever_the_disk_said(outbox):
     """A folder across a network renames, loses the answer, asks again, and finds no draft."""
-    verdict = hand_over(lambda: draft_in(outbox).rename(outbox / NAME))
-    assert verdict.answer == "accepted"
+    result = hand_over(lambda: draft_in(outbox).rename(outbox / NAME))
+    assert result.status == "accepted"
     assert (outbox / NAME).read_bytes() == MIME
 
 
 def test_a_letter_that_is_nowhere_to_be_seen_is_unknown(outbox):
-    verdict = hand_over(lambda: draft_in(outbox).unlink())
-    assert verdict.answer == "unknown"
+    result = hand_over(lambda: draft_in(outbox).unlink())
+    assert result.status == "unknown"
 
 
 def test_drafts_of_workers_that_were_killed_are_swept_by_the_next_letter(outbox):

@@ -130,14 +130,14 @@ class Restless(RuleBasedStateMachine):
     def leave(self, plans_first):
         if plans_first:
             planning.plan(self.now)
-        signup.unsubscribe(self.reader.public_id, door=DOOR, now=self.now)
+        signup.unsubscribe(self.reader.public_id, source=DOOR, now=self.now)
         self.was_changed()
         self.now += MINUTE  # A link of the moment in which she confirmed was used.
 
     @precondition(lambda self: self.reader.unsubscribed_at)
     @rule(kind=st.sampled_from(["confirm", "goodbye"]))
     def come_back(self, kind):
-        signup.confirm(self.reader, self.now, door=DOOR, now=self.now, kind=kind)
+        signup.confirm(self.reader, self.now, source=DOOR, now=self.now, kind=kind)
         self.confirmed.append(self.now)
         self.was_changed()
 
@@ -150,7 +150,7 @@ class Restless(RuleBasedStateMachine):
             at_first = any(
                 abs(moment - near) <= HOUR for moment in self.confirmed for near in (earlier, later)
             )
-            apart = schedule.APART_AT_FIRST if at_first else schedule.APART
+            apart = schedule.MIN_GAP_AFTER_FIRST if at_first else schedule.MIN_GAP
             assert later - earlier >= apart
 
     def she_is_not_forgotten(self):

@@ -15,8 +15,8 @@ from django.test import Client
 from django.urls import reverse
 
 from subscriptions import changing, erasing, forms, links, signup
+from subscriptions.changing import TopicSelection
 from subscriptions.models import Letter, Sending, Subscriber, Topic, TopicPreference
-from subscriptions.wishes import Wishes
 from tests import make
 from tests.make import NOW
 from tests.panel import form_of
@@ -150,7 +150,7 @@ SAME = {
 def test_two_do_the_same_to_a_reader_and_it_is_done_once(ada, bob, act):
     fields, sent = SAME[act]
     subscriber = make.subscriber(**fields)
-    signup.note(subscriber, "asked", signup.Door("test"), NOW)
+    signup.record_consent(subscriber, "asked", signup.ConsentSource("test"), NOW)
     both(*(partial(one.act, subscriber, act, **sent) for one in (ada, bob)))
     assert len(trail()) == 1
     assert Letter.objects.count() == (act in ("ask_to_confirm", "send_link", "ask"))
@@ -194,7 +194,7 @@ def test_a_reader_changes_her_topics_while_her_page_is_saved(ada):
     subscriber = make.subscriber("reader@example.org", interests="graphs\nreefs", topics=[kept])
     url = reverse("admin:subscriptions_subscriber_change", args=[subscriber.pk])
     sent = form_of(ada.client.get(url)) | {"preferences-1-weight": "2", "preferences-2-weight": "3"}
-    wishes = Wishes(follow=[kept], interests=["bread"])
+    wishes = TopicSelection(follow=[kept], interests=["bread"])
     both(
         partial(ada.send, url, sent),
         partial(changing.change, subscriber, wishes, {}, now=NOW),
@@ -233,7 +233,7 @@ def test_one_deletes_a_topic_that_a_reader_begins_to_follow(ada):
     topic = make.topic("Reefs")
     subscriber = make.subscriber()
     url = reverse("admin:subscriptions_topic_delete", args=[topic.pk])
-    begin = partial(changing.change, subscriber, Wishes(follow=[topic]), {}, now=NOW)
+    begin = partial(changing.change, subscriber, TopicSelection(follow=[topic]), {}, now=NOW)
     deleted, _ = at_once(partial(ada.send, url, {"post": "yes"}), begin)
     assert not isinstance(deleted, Exception)
     assert not subscriber.preferences.exists() or Topic.objects.exists()
@@ -245,7 +245,7 @@ def test_who_begins_to_follow_a_topic_as_it_is_deleted_loses_it_and_nothing_brea
     if connection.vendor == "sqlite":
         pytest.skip("there, who writes is alone")
     topic, subscriber, delete = make.topic("Reefs"), make.subscriber(), DeleteQuery.delete_batch
-    begin = partial(changing.change, subscriber, Wishes(follow=[topic]), {}, now=NOW)
+    begin = partial(changing.change, subscriber, TopicSelection(follow=[topic]), {}, now=NOW)
 
     def delete_late(self, *told):  # What is to go with the topic has gone by then.
         monkeypatch.setattr(DeleteQuery, "delete_batch", delete)

@@ -22,7 +22,7 @@ def postgresql(transactional_db, monkeypatch):
     if connection.vendor != "postgresql":
         pytest.skip("runs with the tests on PostgreSQL")
     monkeypatch.setattr(upgrading, "LOCK_SECONDS", 1)
-    monkeypatch.setattr(upgrading, "PAUSE", 0.1)
+    monkeypatch.setattr(upgrading, "PAUSE_SECONDS", 0.1)
 
 
 def test_two_who_begin_at_once_with_nothing_set_everything_up_one_after_the_other(tmp_path):

@@ -7,7 +7,7 @@ from django.http import QueryDict
 from digest import home_page, rehearsal, starter, warming
 from digest.indexing import index_store
 from digest.models import FittedModel
-from subscriptions.forms import WishesForm
+from subscriptions.forms import TopicsForm
 from tests import make
 from tests.make import NOW
 
@@ -26,7 +26,7 @@ def test_the_first_visitor_waits_for_nothing_that_could_have_been_ready(papers, 
     made = warming.warm()
     monkeypatch.setattr(index_store, "load", None)
     assert rehearsal.last_window(NOW) is made
-    part = home_page.part_for(WishesForm(QueryDict("interests=robots")), NOW)
+    part = home_page.part_for(TopicsForm(QueryDict("interests=robots")), NOW)
     assert "Robots that grasp" in part
 
 

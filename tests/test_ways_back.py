@@ -9,7 +9,6 @@ from django.urls import reverse
 from subscriptions import links, signup
 from subscriptions.models import Letter, Subscriber
 from subscriptions.post import inbound, office
-from subscriptions.wishes import Wishes
 from tests import came_back, make
 from tests.came_back import address_of, group, report
 from tests.make import NOW
@@ -18,7 +17,7 @@ from tests.pages import text_of
 pytestmark = pytest.mark.django_db
 
 DAY, HOUR, WEEK = timedelta(days=1), timedelta(hours=1), timedelta(days=7)
-DOOR = signup.Door("test")
+DOOR = signup.ConsentSource("test")
 SUBSCRIBERS = "admin:subscriptions_subscriber_changelist"
 
 
@@ -33,9 +32,7 @@ def suppressed(by="bounced", at=NOW, **fields):
 
 
 def sign_up(now):
-    return signup.subscribe(
-        "reader@example.org", Wishes(), timezone="UTC", hour=7, door=DOOR, now=now
-    )
+    return signup.subscribe("reader@example.org", signup.SignUpRequest(), source=DOOR, now=now)
 
 
 # ---- Signing up again
@@ -170,9 +167,9 @@ def test_many_are_let_go_again_from_the_list(panel):
     assert readers[1].email not in listed
     data = {"action": "lift_selected", "_selected_action": [readers[0].pk]}
     assert readers[0].email in text_of(panel.post(reverse(SUBSCRIBERS), data))
-    assert not Subscriber.objects.wanting().exists()
+    assert not Subscriber.objects.subscribed().exists()
     panel.post(reverse(SUBSCRIBERS), data | {"confirmed": "yes"})
-    assert list(Subscriber.objects.wanting()) == [readers[0]]
+    assert list(Subscriber.objects.subscribed()) == [readers[0]]
 
 
 def test_the_page_of_one_tells_nothing_of_what_came_back_from_another(panel):

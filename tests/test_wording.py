@@ -58,7 +58,7 @@ def test_a_paper_is_accepted_where_its_authors_say_so_and_nowhere_in_doubt(comme
     ],
 )
 def test_a_letter_says_how_much_of_the_days_list_is_lacking(had, said):
-    assert wording.receipt("2026-06-01", 0, had, is_verified=False).startswith(said)
+    assert wording.source_summary("2026-06-01", 0, had, is_verified=False).startswith(said)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_the_foot_says_in_her_language_on_which_of_her_days_she_confirmed():
         reader = material.subscriber
         reader.language, reader.timezone = language, zone
         reader.confirmed_at = datetime(2026, 6, 1, 23, tzinfo=UTC)
-        assert said in " ".join(composing.content(material).text.split())
+        assert said in " ".join(composing.render(material).text.split())
 
 
 @pytest.mark.parametrize(

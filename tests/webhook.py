@@ -1,33 +1,25 @@
 """A webhook on loopback, as a chat service has one."""
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from tests.loopback import JsonConversation, LoopbackServer
 
 
-class Hook:
+class Hook(LoopbackServer):
     """A webhook that keeps what it is told, and answers with `status`."""
 
+    status = 204
+
     def __init__(self):
-        self.told, self.status = [], 204
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(handler):
-                length = int(handler.headers["Content-Length"])
-                self.told.append(json.loads(handler.rfile.read(length))["text"])
-                handler.send_response(self.status)
-                handler.end_headers()
-
-            def log_message(self, *args):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def __enter__(self):
-        return self
+        super().__init__(Conversation)
+        self.told, self.url = self.asked, f"{self.base}/"
 
     def __exit__(self, *error):
-        self.server.shutdown()
-        self.server.server_close()
+        self.close()
+
+
+class Conversation(JsonConversation):
+    def do_POST(self):
+        octets = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.told.append(json.loads(octets)["text"])
+        self.send(self.server.status, {}, b"")

@@ -1,3 +1,3 @@
-"""The panel's pages of the upper room, and its first page."""
+"""The admin pages of the digest app, and the admin's first page."""
 
 from digest.admin import digests, papers, readers, sources, today, topics  # noqa: F401

@@ -1,4 +1,4 @@
-"""The panel's pages for digests."""
+"""Admin pages for digests."""
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
@@ -9,25 +9,25 @@ from django.urls import path
 from django.utils.decorators import method_decorator
 from unfold.decorators import display
 
-from digest import composing, previews
-from digest.admin.parts import link_to
+from digest import composing
+from digest.admin.parts import email_view, html_response, link_to, text_response
 from digest.models import Digest, Pick
-from subscriptions.admin.pages import Page
+from subscriptions.admin.pages import BaseModelAdmin
 from subscriptions.admin.parts import (
-    Large,
+    LargeTableMixin,
     LetterDayFilter,
     LetterStateFilter,
-    ReadOnly,
-    Rows,
-    count_of,
+    ReadOnlyInline,
+    ReadOnlyMixin,
+    count_subquery,
+    filter_by_address,
     letter_badge,
-    of_readers_like,
     reason_of,
     with_day,
 )
 
 
-class PickInline(Rows):
+class PickInline(ReadOnlyInline):
     model = Pick
     fields = ["position", "title", "score_shown", "reason"]
     readonly_fields = ["title", "score_shown", "reason"]
@@ -56,11 +56,11 @@ class PickInline(Rows):
 
 
 class DayFilter(LetterDayFilter):
-    number = "letter_id"
+    pk_name = "letter_id"
 
 
 @admin.register(Digest)
-class DigestAdmin(Large, ReadOnly, Page):
+class DigestAdmin(LargeTableMixin, ReadOnlyMixin, BaseModelAdmin):
     list_display = ["whose", "state", "why", "pick_count", "considered"]
     list_filter = [("letter__state", LetterStateFilter), ("day", DayFilter)]
     list_filter_options = {"letter__state": {"horizontal": True}}
@@ -68,22 +68,22 @@ class DigestAdmin(Large, ReadOnly, Page):
     list_select_related = ["subscriber", "letter"]
     search_fields = ["subscriber__email"]
     search_help_text = "An email address, or a part of one"
-    ordering = ["-letter_id"]  # As they are numbered, and an index of letters' states leads there.
+    ordering = ["-letter_id"]  # An index on the letters' state has this order.
     inlines = [PickInline]
     fields = ["subscriber", "day", "letter", "state", "why", "considered"]
     change_form_outer_after_template = "admin/digest/digest/preview.html"
 
     def get_queryset(self, request):
-        picks = count_of(Pick.objects.leading(), "digest")
+        picks = count_subquery(Pick.objects.leading(), "digest")
         return super().get_queryset(request).annotate(picked=picks)
 
-    def asked_by(self, request):
-        """A reader's page leads to all of hers."""
-        return super().asked_by(request) | {"subscriber__id__exact"}
+    def allowed_parameters(self, request):
+        """Allow the link from a subscriber's page."""
+        return super().allowed_parameters(request) | {"subscriber__id__exact"}
 
     def get_search_results(self, request, queryset, search_term):
         if search_term:
-            queryset = of_readers_like(request, queryset, search_term)
+            queryset = filter_by_address(request, queryset, search_term)
         return queryset, False
 
     def get_urls(self):
@@ -93,15 +93,15 @@ class DigestAdmin(Large, ReadOnly, Page):
             *super().get_urls(),
         ]
 
-    @method_decorator(previews.shut_in)
+    @method_decorator(email_view)
     def preview(self, request, digest_id, part):
-        """Show the letter, or its text part, as it would be written now. Writes nothing."""
+        """Show the email, or its text part, as it would be rendered now."""
         digest = get_object_or_404(self.get_queryset(request), pk=digest_id)
         if not self.has_view_permission(request, digest):
             raise PermissionDenied
         picks = list(digest.picks.whole())
         letter = composing.preview(digest, picks, digest.letter.kind)
-        return previews.plain(letter.text) if part == "text" else previews.page(letter.html)
+        return text_response(letter.text) if part == "text" else html_response(letter.html)
 
     @display(description="Digest")
     def whose(self, digest):

@@ -1,4 +1,4 @@
-"""The panel's page of who follows or mutes a topic, however many they are."""
+"""The admin page of a topic's followers."""
 
 from django.core.paginator import Paginator
 from django.db.models import Count
@@ -13,14 +13,14 @@ from subscriptions.models import Subscriber, Topic, TopicPreference
 PAGE = 50
 
 
-def counted(topics) -> list[Topic]:
-    """Return the topics with how many who want digests follow and mute each: one question for all.
+def with_counts(topics) -> list[Topic]:
+    """Return the topics with the numbers of active subscribers who follow and mute them.
 
-    A subquery for each of them would look up each follower by itself.
+    One query for all: a subquery for each topic would look up each follower by itself.
     """
     topics = list(topics)
     stances = TopicPreference.objects.filter(
-        topic__in=[topic.pk for topic in topics], subscriber__in=Subscriber.objects.wanting()
+        topic__in=[topic.pk for topic in topics], subscriber__in=Subscriber.objects.subscribed()
     )
     groups = stances.values_list("topic", "stance").annotate(Count("pk"))
     counts = {(topic, stance): count for topic, stance, count in groups}
@@ -31,7 +31,7 @@ def counted(topics) -> list[Topic]:
 
 
 def page(admin, request, topic_id):
-    """Show all who have a stance on a topic; their addresses to who may see subscribers."""
+    """Show who follows or mutes a topic, with addresses for users who may see subscribers."""
     topic = admin.get_object(request, topic_id)
     if topic is None:
         raise Http404

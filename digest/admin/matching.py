@@ -1,7 +1,4 @@
-"""The panel's answer to a topic that is being written: which new papers match, and why.
-
-What is looked at is stored nowhere, and bounded as a visitor's preview is.
-"""
+"""Preview in the admin which new papers match a topic that is being edited, and why."""
 
 from datetime import UTC
 
@@ -19,12 +16,12 @@ from digest.sources import taxonomy
 from subscriptions import schedule
 from subscriptions.models import Topic
 
-SHOWN = 25  # So many papers, best first,
-TITLES = 10  # and of those that come and go with a change.
+MAX_PAPERS = 25
+MAX_TITLES = 10  # Of papers that a change adds or removes.
 
 
 class CategoriesField(forms.CharField):
-    """arXiv categories as people write them, between commas. Cleans to a list of their names."""
+    """Categories, separated by commas. Cleans to a list of their names."""
 
     widget = UnfoldAdminTextInputWidget
 
@@ -42,7 +39,7 @@ class CategoriesField(forms.CharField):
 
 
 class QueryForm(forms.Form):
-    """What a topic looks for, by the names that its own form has."""
+    """The fields of a topic that its matches depend on."""
 
     query = forms.CharField(max_length=2000, required=False)
     categories = CategoriesField(required=False)
@@ -54,32 +51,32 @@ class QueryForm(forms.Form):
         return data
 
 
-def told(sent: QueryDict | None, saved: Topic | None) -> dict:
-    """Return what the page says of a topic as it was sent, or as it is saved where nothing was."""
+def match_context(sent: QueryDict | None, saved: Topic | None) -> dict:
+    """Return the template context for a topic as it was sent, or as it is saved."""
     if sent is None:
-        return _matched(saved, None) if saved else {}
+        return _matches(saved, None) if saved else {}
     form = QueryForm(sent)
     if not form.is_valid():
         return {"refused": [error for errors in form.errors.values() for error in errors]}
-    return _matched(Topic(**form.cleaned_data), saved)
+    return _matches(Topic(**form.cleaned_data), saved)
 
 
-def _matched(topic, saved):
-    # The model, which only pages that rank pay.
+def _matches(topic, saved):
+    # The model, which only pages that rank import.
     from digest.indexing.candidates import announced
     from digest.indexing.model_store import NotFitted, in_use
 
     try:
-        with home_page.turn():
+        with home_page.slot():
             window = announced(in_use(), schedule.local_day(timezone.now(), UTC))
-            return _looked(window, topic, saved)
+            return _rank_matches(window, topic, saved)
     except home_page.Busy:
         return {"refused": ["Many are looking in this moment. Please try again."]}
     except NotFitted:
         return {"refused": ["No model has been fitted yet. The first harvest or import makes one."]}
 
 
-def _looked(window, topic, saved):
+def _rank_matches(window, topic, saved):
     from digest.profiles import interest_of
     from digest.ranking.parameters import Parameters
     from digest.ranking.query import queries
@@ -89,11 +86,11 @@ def _looked(window, topic, saved):
 
     parameters, interest = Parameters.of(settings.RANKING), interest_of(topic)
     ids = window.papers.ids
-    choices = matches(window.model, window.papers, interest, SHOWN, parameters)
+    choices = matches(window.model, window.papers, interest, MAX_PAPERS, parameters)
     interests = [interest, interest_of(saved)] if saved else [interest]
     found, *before = (
-        [ids[paper] for paper in one.papers[one.margins >= 0]]
-        for one in find(window.model, window.papers, interests, parameters)
+        [ids[paper] for paper in result.papers[result.margins >= 0]]
+        for result in find(window.model, window.papers, interests, parameters)
     )
     return {
         "table": _table(ids, choices),
@@ -110,7 +107,7 @@ def _table(ids, choices):
     papers = Paper.objects.in_bulk([ids[choice.paper] for choice in choices])
     rows = []
     for choice in choices:
-        if (paper := papers.get(ids[choice.paper])) is None:  # Gone meanwhile.
+        if (paper := papers.get(ids[choice.paper])) is None:  # Deleted meanwhile.
             continue
         day = {"content": date_format(paper.day), "class": "whitespace-nowrap"}
         why = ", ".join(choice.terms) or "its categories"
@@ -119,22 +116,20 @@ def _table(ids, choices):
 
 
 def _change(found, before):
-    """Return the papers that a change brings and takes, the best of each by title; None where it is
-    the same.
-    """
-    was, becomes = set(before), set(found)
-    added = [paper for paper in found if paper not in was]
-    removed = [paper for paper in before if paper not in becomes]
+    """Return the papers that a change adds and removes, or None if there are none."""
+    old, new = set(before), set(found)
+    added = [paper for paper in found if paper not in old]
+    removed = [paper for paper in before if paper not in new]
     if not (added or removed):
         return None
-    some = [*added[:TITLES], *removed[:TITLES]]
-    titles = dict(Paper.objects.filter(pk__in=some).values_list("pk", "title"))
+    ids = [*added[:MAX_TITLES], *removed[:MAX_TITLES]]
+    titles = dict(Paper.objects.filter(pk__in=ids).values_list("pk", "title"))
     return [
         {
             "sign": sign,
             "count": len(papers),
-            "titles": [titles[paper] for paper in papers[:TITLES] if paper in titles],
-            "more": max(0, len(papers) - TITLES),
+            "titles": [titles[paper] for paper in papers[:MAX_TITLES] if paper in titles],
+            "more": max(0, len(papers) - MAX_TITLES),
         }
         for sign, papers in (("+", added), ("\N{MINUS SIGN}", removed))
     ]

@@ -1,4 +1,4 @@
-"""The panel's export and import of topics: django-import-export, in Unfold's pages."""
+"""Export and import of topics in the admin, by django-import-export."""
 
 from django import forms
 from django.contrib import messages
@@ -15,9 +15,9 @@ from digest import packs
 
 
 class SignedStorage(BaseStorage):
-    """Keeps the file between the two steps of an import in the page's form, signed.
+    """Keeps the file between the two steps of an import in the form, signed.
 
-    So any process of the web server can do the second step, and nothing is left behind.
+    So any web process can do the second step, and no file is left behind.
     """
 
     def save(self, data):
@@ -53,9 +53,7 @@ class ConfirmForm(ConfirmImportForm):
     resource = None
 
 
-class Packs(ImportMixin, ExportActionMixin):
-    """For the page of topics."""
-
+class TopicFilesMixin(ImportMixin, ExportActionMixin):
     resource_classes = [packs.TopicResource]
     formats = packs.FORMATS
     import_form_class = FileForm
@@ -78,13 +76,13 @@ class Packs(ImportMixin, ExportActionMixin):
         return super().get_import_data_kwargs(**kwargs) | {"rollback_on_validation_errors": True}
 
     def process_import(self, request, **kwargs):
-        with transaction.atomic():  # The trail says what was done, and nothing else.
+        with transaction.atomic():  # Together with the audit log.
             return super().process_import(request, **kwargs)
 
     def process_result(self, result, request):
         if result.has_errors() or result.has_validation_errors():
-            said = "Somebody changed topics at this moment, so nothing was imported. Try again."
-            self.message_user(request, said, messages.ERROR)
+            message = "Somebody changed topics at this moment, so nothing was imported. Try again."
+            self.message_user(request, message, messages.ERROR)
             return redirect("admin:subscriptions_topic_import")
         return super().process_result(result, request)
 

@@ -1,4 +1,4 @@
-"""The panel's pages for papers and the models that rank them."""
+"""Admin pages for papers and fitted models."""
 
 import re
 
@@ -12,24 +12,29 @@ from unfold.decorators import display
 
 from digest.admin.parts import link_out
 from digest.models import FittedModel, Observation, Paper, PaperEvent
-from subscriptions.admin.pages import Page, PagedFormSet
-from subscriptions.admin.parts import Large, ReadOnly, Rows, badge, wide
+from subscriptions.admin.pages import BaseModelAdmin, PagedFormSet
+from subscriptions.admin.parts import (
+    LargeTableMixin,
+    ReadOnlyInline,
+    ReadOnlyMixin,
+    badge,
+    min_width,
+)
 
 #: How an id begins: 2506.04235, math/0309136, biorxiv:…
 ID = re.compile(r"\d{4}\.\d*|[a-z.-]+/\d+|[a-z]+:\S+")
 
 
-class EventInline(Rows):
+class EventInline(ReadOnlyInline):
     model = PaperEvent
     fields = ["at", "kind", "note"]
     verbose_name_plural = "what happened"
 
 
-class ObservationInline(Rows):
-    """How popular the paper was, the newest day first, each with the change since the one before.
+class ObservationInline(ReadOnlyInline):
+    """Popularity by day, the newest first, with the change since the day before.
 
-    The change is computed by the database, since a page shows ten rows and the first of them needs
-    the eleventh.
+    The database computes the change, because the tenth row of a page needs the eleventh.
     """
 
     model = Observation
@@ -64,7 +69,7 @@ class ObservationInline(Rows):
 
 
 def _with_change(observation, name):
-    """Return a count with its change, and in how many days it came where they aren't one."""
+    """Return a count with its change, and over how many days if more than one."""
     count, before = getattr(observation, name), getattr(observation, f"{name}_before")
     if count is None:
         return None
@@ -84,8 +89,8 @@ FACTS = ["id", "day", "day_is_estimate", "upvotes", "sample", "changed_at", "pic
 
 
 @admin.register(Paper)
-class PaperAdmin(Large, ReadOnly, Page):
-    """What sources said. A change by hand would be undone by the next harvest."""
+class PaperAdmin(LargeTableMixin, ReadOnlyMixin, BaseModelAdmin):
+    """Read-only: the next harvest would overwrite changes."""
 
     list_display = ["short_title", "id", "day", "areas", "upvotes", "sample"]
     list_filter = [
@@ -104,7 +109,7 @@ class PaperAdmin(Large, ReadOnly, Page):
     ]
 
     def get_search_results(self, request, queryset, search_term):
-        """Find a whole id by an index (SQLite has none for beginnings), and words in titles."""
+        """Find ids, whole ones first (SQLite has no index for beginnings), or words of titles."""
         if ID.fullmatch(identity := search_term.strip()):
             whole = queryset.filter(pk=identity)
             return whole if whole.exists() else queryset.filter(pk__startswith=identity), False
@@ -113,13 +118,13 @@ class PaperAdmin(Large, ReadOnly, Page):
         return queryset, False
 
     def get_inlines(self, request, obj):
-        """Of most papers nothing is told: an empty table would only take room."""
+        """Omit empty tables."""
         inlines = {EventInline: obj.events, ObservationInline: obj.observations}
         return [inline for inline, rows in inlines.items() if rows.exists()]
 
     @display(description="Title")
     def short_title(self, paper):
-        return wide(Truncator(paper.title).chars(80))
+        return min_width(Truncator(paper.title).chars(80))
 
     @display(description="Categories")
     def areas(self, paper):
@@ -151,5 +156,5 @@ class PaperAdmin(Large, ReadOnly, Page):
 
 
 @admin.register(FittedModel)
-class FittedModelAdmin(ReadOnly, Page):
+class FittedModelAdmin(ReadOnlyMixin, BaseModelAdmin):
     list_display = ["fitted_at", "documents", "terms", "name"]

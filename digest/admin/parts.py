@@ -1,13 +1,40 @@
-"""What the panel's pages of this room share."""
+"""Links, and emails on pages, for the digest app's admin."""
 
+from functools import wraps
 from urllib.parse import urlsplit
 
+from django.http import HttpResponse
 from django.urls import resolve, reverse
+from django.utils.csp import CSP
 from django.utils.html import format_html
+from django.views.decorators.clickjacking import xframe_options_sameorigin
+from django.views.decorators.csp import csp_override
+
+#: An email contains texts of strangers: it may run, fetch and send nothing.
+EMAIL_POLICY = {
+    "sandbox": True,
+    "default-src": [CSP.NONE],
+    "style-src": [CSP.UNSAFE_INLINE],
+    "frame-ancestors": [CSP.SELF],
+}
+
+
+def email_view(view):
+    """Mark a view that returns an email, for a frame on our own pages."""
+    return wraps(view)(csp_override(EMAIL_POLICY)(xframe_options_sameorigin(view)))
+
+
+def html_response(html: str) -> HttpResponse:
+    """Return an email's HTML. Links open a new window, which the sandbox refuses."""
+    return HttpResponse(html.replace("<head>", '<head><base target="_blank">', 1))
+
+
+def text_response(text: str) -> HttpResponse:
+    return HttpResponse(text, content_type="text/plain; charset=utf-8")
 
 
 def link_to(paper):
-    """Return the paper's title, linked to its page in the panel."""
+    """Return the paper's title, linked to its admin page."""
     url = reverse("admin:digest_paper_change", args=[paper.pk])
     return format_html(
         '<a class="inline-block min-w-52 text-important" href="{}">{}</a>', url, paper.title
@@ -15,13 +42,13 @@ def link_to(paper):
 
 
 def link_out(url):
-    """Return a link to what lies elsewhere, nothing where there is no address."""
+    """Return a link to another site, or nothing without a URL."""
     return url and format_html('<a class="text-link" href="{0}" rel="noreferrer">{0}</a>', url)
 
 
 def may_open(user, url):
-    """Return whether one may see the page of the panel, or the list, at this address."""
+    """Return whether the user may see the admin page or list at this URL."""
     if not url:
         return False
-    room, table, _ = resolve(urlsplit(url).path).url_name.split("_", 2)
-    return user.has_perm(f"{room}.view_{table}")
+    app_label, model, _ = resolve(urlsplit(url).path).url_name.split("_", 2)
+    return user.has_perm(f"{app_label}.view_{model}")

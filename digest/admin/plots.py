@@ -1,7 +1,4 @@
-"""The charts on the panel's first page: what the tallies say of the last days.
-
-Unfold draws them with Chart.js. Each has its figures as a table too.
-"""
+"""Charts of the daily counts on the admin's first page, each with a table."""
 
 import json
 import tomllib
@@ -15,12 +12,12 @@ from django.utils.formats import date_format
 from digest.models import Tally
 
 DAY = timedelta(days=1)
-#: The periods that are offered: how many days, how they are called, and how many a column has.
+#: The periods to choose from: days, label, days in a column.
 PERIODS = [(30, "30 days", 1), (90, "90 days", 1), (364, "a year", 7)]
 
 
 class Series(NamedTuple):
-    """What is drawn in one colour. See plots.toml."""
+    """What is drawn in one colour (plots.toml)."""
 
     name: str
     colour: str
@@ -33,7 +30,7 @@ class Series(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """A chart. See plots.toml."""
+    """A kind of chart (plots.toml)."""
 
     title: str
     unit: str
@@ -43,27 +40,27 @@ class Kind(NamedTuple):
     is_level: bool = False
 
     def url_for(self, user) -> str:
-        """Return the address of the list that it is about, where there is one that she may see."""
+        """Return the URL of the list of the counted rows, if the user may see it."""
         app, _, model = self.list_name.partition("_")
         if not model or not user.has_perm(f"{app}.view_{model}"):
             return ""
         return reverse(f"admin:{self.list_name}_changelist")
 
 
-def _kinds():
-    told = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
-    for chart in told["chart"]:
+def _read_kinds():
+    config = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
+    for chart in config["chart"]:
         series = [
-            Series(**one | {"colour": told["colours"][one["colour"]]}) for one in chart["series"]
+            Series(**row | {"colour": config["colours"][row["colour"]]}) for row in chart["series"]
         ]
         yield Kind(**chart | {"series": series})
 
 
-KINDS = list(_kinds())
+KINDS = list(_read_kinds())
 
 
 class Column(NamedTuple):
-    """Some days side by side, and their counts by series; None where nobody has counted them."""
+    """Some days, and their counts by series, or None if they were not counted."""
 
     first: date
     last: date
@@ -71,7 +68,6 @@ class Column(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Return the days in words, short enough for a phone."""
         last = date_format(self.last, "j M Y")
         return last if self.first == self.last else f"{date_format(self.first, 'j M')} – {last}"
 
@@ -90,7 +86,7 @@ class Plot(NamedTuple):
 
     @property
     def unit(self) -> str:
-        """Return what is counted, and of which days the newest figures are."""
+        """Return what is counted, and over how many days."""
         if self.kind.is_level:
             return f"{self.kind.unit} at the end of the day; now"
         if self.step == 1:
@@ -103,49 +99,49 @@ class Plot(NamedTuple):
 
     @property
     def summary(self) -> str:
-        """Return in a sentence what one sees, for those who don't."""
+        """Return a sentence for screen readers."""
         first, last = (date_format(day) for day in (self.columns[0].first, self.columns[-1].last))
-        told = ", ".join(f"{one.name} {figure}" for one, figure in self.legend)
+        figures = ", ".join(f"{series.name} {figure}" for series, figure in self.legend)
         return (
-            f"{self.kind.title} from {first} to {last}, {self.unit}: {told}. "
+            f"{self.kind.title} from {first} to {last}, {self.unit}: {figures}. "
             "The table below has all figures."
         )
 
     @property
     def data(self) -> str:
-        """Return the columns as Chart.js takes them, stacked. What was not counted is a gap."""
+        """Return the columns as JSON for Chart.js, stacked."""
         datasets = [
             {
-                "label": one.name,
+                "label": series.name,
                 "data": [
-                    column.values and one.sign * column.values[place] for column in self.columns
+                    column.values and series.sign * column.values[number] for column in self.columns
                 ],
-                "backgroundColor": one.colour,
+                "backgroundColor": series.colour,
                 "stack": "all",
                 "borderRadius": 0,
                 "maxBarThickness": 20,
                 "displayYAxis": True,
                 "maxTicksXLimit": 4,
             }
-            for place, one in enumerate(self.kind.series)
+            for number, series in enumerate(self.kind.series)
         ]
         labels = [date_format(column.last, "j M") for column in self.columns]
         return json.dumps({"labels": labels, "datasets": datasets})
 
     @property
     def table(self) -> dict:
-        """Return all figures, the newest first."""
+        """Return all figures for a table, the newest first."""
         rows = [[column.name, *self._figures(column)] for column in reversed(self.columns)]
         head = "Day" if self.step == 1 else "Week"
-        return {"headers": [head, *(one.name for one in self.kind.series)], "rows": rows}
+        return {"headers": [head, *(series.name for series in self.kind.series)], "rows": rows}
 
     def _figures(self, column) -> list[str]:
         values = column.values or [None] * len(self.kind.series)
         return ["–" if value is None else f"{value:,}" for value in values]
 
 
-def of_period(days: int, today: date) -> list[Plot]:
-    """Return the charts of so many days up to today."""
+def plots_of(days: int, today: date) -> list[Plot]:
+    """Return the charts of the last days."""
     step = next(step for length, _, step in PERIODS if length == days)
     rows: dict[date, dict[str, dict]] = {}
     found = Tally.objects.filter(day__gt=today - days * DAY, day__lte=today)
@@ -159,16 +155,16 @@ def of_period(days: int, today: date) -> list[Plot]:
 
 
 def _column(kind, first, last, rows) -> Column:
-    """Sum up the days from the first to the last, or take the last of them that was counted."""
+    """Return the sums of some days, or the last of them for a level."""
     days = [first + number * DAY for number in range((last - first).days + 1)]
-    found = [rows[day][kind.measure] for day in days if kind.measure in rows.get(day, {})]
-    counted = [[one.of(counts) for one in kind.series] for counts in found]
-    if not counted or kind.is_level:
-        return Column(first, last, counted[-1] if counted else None)
-    return Column(first, last, list(map(sum, zip(*counted, strict=True))))
+    counts = [rows[day][kind.measure] for day in days if kind.measure in rows.get(day, {})]
+    values = [[series.of(day_counts) for series in kind.series] for day_counts in counts]
+    if not values or kind.is_level:
+        return Column(first, last, values[-1] if values else None)
+    return Column(first, last, list(map(sum, zip(*values, strict=True))))
 
 
-def chosen(text: str | None) -> int:
-    """Return the period that an address names, or the first."""
+def parse_period(text: str | None) -> int:
+    """Return the period of a query string, or the first."""
     lengths = [length for length, _, _ in PERIODS]
     return int(text) if text in map(str, lengths) else lengths[0]

@@ -1,4 +1,4 @@
-"""The panel's page of a subscriber's last digests, and a preview of the next one."""
+"""The admin page of a subscriber, with their last digests and a preview of the next one."""
 
 import uuid
 from copy import copy
@@ -10,7 +10,8 @@ from django.utils.decorators import method_decorator
 from django.views.decorators.http import require_safe
 from unfold.decorators import action
 
-from digest import composing, days, previews
+from digest import composing, days
+from digest.admin.parts import email_view, html_response, text_response
 from digest.models import FittedModel
 from subscriptions import schedule
 from subscriptions.admin.parts import letter_badge
@@ -24,38 +25,36 @@ NOBODY = uuid.UUID(int=0)  # No random id has this value.
 
 @admin.register(Subscriber)
 class ReaderAdmin(SubscriberAdmin):
-    """The page of a subscriber, with their last days and a preview of their digest."""
-
     actions_detail = ["preview", *SubscriberAdmin.actions_detail]
     change_form_outer_after_template = "admin/subscriptions/subscriber/days.html"
 
     def render_change_form(self, request, context, obj=None, **kwargs):
         context["days"] = [
-            (one, letter_badge(one.digest.letter) if one.digest else "")
-            for one in days.of(obj, timezone.now())
+            (day, letter_badge(day.digest.letter) if day.digest else "")
+            for day in days.history_of(obj, timezone.now())
         ]
         return super().render_change_form(request, context, obj=obj, **kwargs)
 
     @action(description="Preview digest", url_path="preview", permissions=["view"], icon="drafts")
-    @method_decorator([require_safe, previews.shut_in])
+    @method_decorator([require_safe, email_view])
     def preview(self, request, object_id):
-        """Show today's digest, or what it would be now. Writes nothing.
+        """Show today's digest, or what it would be now.
 
-        The links are made for an id that nobody has, so that they act for nobody.
+        Its links are made for an id that nobody has.
         """
-        found = self.get_object(request, object_id)
-        if found is None:
+        stored = self.get_object(request, object_id)
+        if stored is None:
             raise Http404
         now = timezone.now()
-        subscriber = copy(found)
-        subscriber.public_id, subscriber.confirmed_at = NOBODY, found.confirmed_at or now
+        subscriber = copy(stored)
+        subscriber.public_id, subscriber.confirmed_at = NOBODY, stored.confirmed_at or now
         today = schedule.local_day(now, subscriber.zone)
         if not FittedModel.objects.exists():
-            return previews.plain("There is no model yet. The first harvest makes one.")
+            return text_response("There is no model yet. The first harvest makes one.")
         from digest import planning  # The model and numpy, which only pages that rank load.
 
         digest, picks = planning.digest_of(subscriber, today, now)
         if not picks:
-            return previews.plain("Today's digest has no papers.")
+            return text_response("Today's digest has no papers.")
         digest.subscriber, digest.public_id = subscriber, NOBODY
-        return previews.page(composing.preview(digest, picks).html)
+        return html_response(composing.preview(digest, picks).html)

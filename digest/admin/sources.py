@@ -1,4 +1,4 @@
-"""The panel's pages for sources: what their runs saw, and what of it is here."""
+"""Admin pages for harvests, and for what of the announced papers is stored."""
 
 from django.contrib import admin
 from django.utils import timezone
@@ -9,10 +9,10 @@ from unfold.decorators import display
 
 from digest import harvest
 from digest.models import Coverage, Harvest
-from subscriptions.admin.pages import Page
-from subscriptions.admin.parts import ReadOnly, badge, wide
+from subscriptions.admin.pages import BaseModelAdmin
+from subscriptions.admin.parts import ReadOnlyMixin, badge, min_width
 
-#: How each state of a harvest, and of what it covered, looks: see templates/admin/badge.html.
+#: The tones of states: see templates/admin/badge.html.
 CUT_OFF = "cut off"
 HARVEST_TONES = {
     Harvest.State.RUNNING: "open",
@@ -41,14 +41,14 @@ class SourceFilter(DropdownFilter):
 
 
 def harvest_badge(run, now):
-    """Return how the run stands. One that died could not write it down, and says running still."""
-    is_dead = run.state == Harvest.State.RUNNING and run.touched_at < now - harvest.ALIVE
+    """Return the state of a run as a badge. A run that died is still "running" in the database."""
+    is_dead = run.state == Harvest.State.RUNNING and run.touched_at < now - harvest.MAX_SILENCE
     state = CUT_OFF if is_dead else run.state
     return badge(state, HARVEST_TONES[state])
 
 
 @admin.register(Harvest)
-class HarvestAdmin(ReadOnly, Page):
+class HarvestAdmin(ReadOnlyMixin, BaseModelAdmin):
     list_display = [
         "what",
         "started_at",
@@ -79,11 +79,11 @@ class HarvestAdmin(ReadOnly, Page):
 
     @display(description="How it went")
     def short_said(self, run):
-        return wide(Truncator(run.said).chars(120))
+        return min_width(Truncator(run.said).chars(120))
 
 
 @admin.register(Coverage)
-class CoverageAdmin(ReadOnly, Page):
+class CoverageAdmin(ReadOnlyMixin, BaseModelAdmin):
     list_display = ["day", "what", "state_said", "announced", "had", "short_note"]
     list_display_links = ["what"]
     list_filter = [SourceFilter, ("state", ChoicesDropdownFilter), ("day", RangeDateFilter)]
@@ -105,4 +105,4 @@ class CoverageAdmin(ReadOnly, Page):
 
     @display(description="Note")
     def short_note(self, row):
-        return wide(Truncator(row.note).chars(120))
+        return min_width(Truncator(row.note).chars(120))

@@ -1,4 +1,4 @@
-"""The panel's first page."""
+"""The admin's first page."""
 
 from datetime import UTC, datetime, time, timedelta
 
@@ -22,12 +22,15 @@ CARDS = {"sources", "subscribers", "letters", "papers", "ranking"}
 
 
 def dashboard(request, context):
-    """Give the panel's first page what happened today. Named in settings.UNFOLD."""
+    """Add what happened today to the context of the admin's first page (settings.UNFOLD)."""
     now = timezone.now()
     today = timezone.localdate(now)
     figures = "digest.view_figures"
-    parts = {  # Each with what one needs to be shown it.
-        "alarms": ("digest.view_alarm", lambda: _alarms(now)),
+    parts = {  # Each with the permission for it.
+        "alarms": (
+            "digest.view_alarm",
+            lambda: [row for row in alarms.known(now) if row.name not in ("stopped", "breaker")],
+        ),
         "sending": (figures, lambda: status.of_sending(now)),
         "invariants": (figures, lambda: _invariants(request.user)),
         "sources": ("digest.view_harvest", lambda: _sources_card(now)),
@@ -37,41 +40,41 @@ def dashboard(request, context):
         "ranking": ("digest.view_fittedmodel", _ranking_card),
         "plots": (figures, lambda: _plots(request, today)),
     }
-    seen = {name: make() for name, (right, make) in parts.items() if request.user.has_perm(right)}
-    for card in CARDS & seen.keys():
-        for row in seen[card]["rows"]:
+    shown = {
+        name: make()
+        for name, (permission, make) in parts.items()
+        if request.user.has_perm(permission)
+    }
+    for card in CARDS & shown.keys():
+        for row in shown[card]["rows"]:
             row["url"] = row["url"] if may_open(request.user, row["url"]) else ""
-    plotted = seen.pop("plots", {})
-    return context | {"title": "Today", "may_see": bool(seen)} | seen | plotted
-
-
-def _alarms(now):
-    return [one for one in alarms.known(now) if one.name not in ("stopped", "breaker")]
+    charts = shown.pop("plots", {})
+    return context | {"title": "Today", "may_see": bool(shown)} | shown | charts
 
 
 def _invariants(user):
-    """Return what the last checks found. Each violation has some of its rows, where one may see."""
+    """Return the violated invariants, with links to rows that the user may see."""
     violations = []
     for alarm in Alarm.objects.standing().filter(name="promises"):
-        count, kind, numbers = promises.SAID.search(alarm.said).groups()
+        count, kind, ids = promises.VIOLATION_TEXT.search(alarm.said).groups()
         said = f"{count} {kind}{' violates' if count == '1' else 's violate'} “{alarm.subject}”"
         url, rows = f"admin:subscriptions_{kind}_change", []
         if user.has_perm(f"subscriptions.view_{kind}"):
-            rows = [(number, reverse(url, args=[number])) for number in numbers.split(", ")]
+            rows = [(pk, reverse(url, args=[pk])) for pk in ids.split(", ")]
         violations.append({"said": said, "rows": rows})
     return {
-        "count": len(promises.PROMISES),
+        "count": len(promises.INVARIANTS),
         "checked_at": heartbeats.last(heartbeats.INVARIANTS),
         "violations": violations,
     }
 
 
 def _plots(request, today):
-    """Return the plots of the chosen period, with links to those lists that one may see."""
-    period = plots.chosen(request.GET.get("days"))
-    drawn = plots.of_period(period, today)
+    """Return the charts of the requested period, with links to lists that the user may see."""
+    period = plots.parse_period(request.GET.get("days"))
+    charts = plots.plots_of(period, today)
     return {
-        "plots": [(plot, plot.kind.url_for(request.user)) for plot in drawn],
+        "plots": [(plot, plot.kind.url_for(request.user)) for plot in charts],
         "periods": plots.PERIODS,
         "period": period,
         "today": today,
@@ -80,7 +83,7 @@ def _plots(request, today):
 
 
 def _sources_card(now):
-    """Tell what arXiv announced and what of it is here, and how each source's last run went."""
+    """Return arXiv's newest list, and the last run of each source."""
     rows = [_source_row(source, run, now) for source, run in health.last_harvests().items()]
     receipt = coverage.receipt(now)
     if receipt is None:
@@ -95,7 +98,7 @@ def _sources_card(now):
     state = badge("whole", "good") if is_whole else badge("not whole yet", "held")
     said = f"{receipt.announced:,} announced, {receipt.had:,} had{'' if is_whole else ' so far'}"
     said = f"{said}: arXiv, {date_format(receipt.day)}"
-    if not (receipt.announced or is_whole):  # Nobody knows yet how many there are.
+    if not (receipt.announced or is_whole):  # Their number is unknown.
         said = f"arXiv's list of {date_format(receipt.day)} has not come in"
     return {"said": said, "rows": [_row(state, "Coverage", url), *rows]}
 
@@ -112,20 +115,20 @@ def _source_row(source, run, now):
 
 
 def _subscribers_card(now):
-    found = Subscriber.objects.count_by_state(now)
+    counts = Subscriber.objects.count_by_state(now)
     url = reverse("admin:subscriptions_subscriber_changelist")
     rows = [
-        _row(badge(state, tone), found[state], f"{url}?state={state}")
+        _row(badge(state, tone), counts[state], f"{url}?state={state}")
         for state, tone in SUBSCRIBER_TONES.items()
     ]
-    count = sum(found.values())
+    count = sum(counts.values())
     return {"said": f"{count:,} address{'' if count == 1 else 'es'}", "rows": rows}
 
 
 def _letters_card(day):
-    """Tell of the letters written on this day (UTC): by state, and by how the reason begins."""
+    """Return the letters created on this day (UTC), by state and the beginning of the reason."""
     beginning = Left("reason", StrIndex(Concat("reason", Value(":")), Value(":")) - 1)
-    # Nearly all were sent, and need no reason: to look for it in each takes as long as all else.
+    # Accepted letters have no reason: to look for it would double the time.
     beginning = Case(When(state=Letter.State.ACCEPTED, then=Value("")), default=beginning)
     midnight = datetime.combine(day, time.min, UTC)
     first = retention.first_since(Letter, "created_at", midnight - retention.SLACK)

@@ -1,4 +1,4 @@
-"""The panel's pages for topics, which are kept in the lower room: theirs say what matches."""
+"""Admin pages for topics, with a preview of the papers that match."""
 
 from functools import partial
 
@@ -16,16 +16,16 @@ from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from digest.admin import followers, matching, packs
-from subscriptions.admin.pages import Page
-from subscriptions.admin.parts import Large, LargeChangeList, wide
+from subscriptions.admin.pages import BaseModelAdmin
+from subscriptions.admin.parts import LargeChangeList, LargeTableMixin, min_width
 from subscriptions.models import Topic
 
-#: The button that shows what matches, for who has no scripts.
-LOOK = "_matches"
+#: The name of the button that shows the matches without scripts.
+MATCHES_BUTTON = "_matches"
 
 
 class OwnerFilter(DropdownFilter):
-    """Topics of the house, unless someone asks for readers' own."""
+    """Curated topics, unless others are requested."""
 
     title = "owner"
     parameter_name = "owner"
@@ -47,23 +47,22 @@ class OwnerFilter(DropdownFilter):
             return queryset.filter(owner__isnull=False)
         if self.value() == "merged":
             return queryset.merged()
-        of_the_house = queryset.curated()
+        curated = queryset.curated()
         if self.value() == "subjects":
-            return of_the_house.by_subject()
+            return curated.by_subject()
         if self.value() == "categories":
-            return of_the_house.of_arxiv()
-        return of_the_house
+            return curated.of_arxiv()
+        return curated
 
 
 class TopicForm(forms.ModelForm):
-    """A topic as a curator writes it. Sent in to see what matches, it isn't saved.
+    """A curated topic. With MATCHES_BUTTON, it isn't saved.
 
-    One that is offered must be of use to who chooses it: told from the others, and found by
-    something.
+    An offered topic needs a name of its own, and a query or categories that find papers.
     """
 
     def is_valid(self):
-        return super().is_valid() and LOOK not in self.data
+        return super().is_valid() and MATCHES_BUTTON not in self.data
 
     def clean(self):
         from digest.ranking.query import queries
@@ -75,22 +74,22 @@ class TopicForm(forms.ModelForm):
         if others.filter(name__iexact=data["name"]).exists():
             self.add_error("name", "Another topic that is offered has this name.")
         if data["query"].strip() and not data["categories"] and not queries(data["query"]):
-            said = (
+            message = (
                 "There is nothing to look for in this query: words that nearly every paper has, "
                 "single letters, numbers, signs and addresses are not looked for."
             )
-            self.add_error("query", said)
+            self.add_error("query", message)
         return data
 
 
 class TopicChangeList(LargeChangeList):
     def get_results(self, request):
         super().get_results(request)
-        self.result_list = followers.counted(self.result_list)
+        self.result_list = followers.with_counts(self.result_list)
 
 
 @admin.register(Topic)
-class TopicAdmin(packs.Packs, Large, Page):
+class TopicAdmin(packs.TopicFilesMixin, LargeTableMixin, BaseModelAdmin):
     form = TopicForm
     list_display = ["name", "short_query", "is_offered", "followers", "muted_by"]
     list_filter = [OwnerFilter]
@@ -125,7 +124,7 @@ class TopicAdmin(packs.Packs, Large, Page):
         return [path("matches/", view, name="subscriptions_topic_matches"), *super().get_urls()]
 
     def has_change_permission(self, request, obj=None):
-        """A reader's own words are hers to change; one that was merged only leads on."""
+        """Only curated topics that were not merged may be changed."""
         return _is_curated(obj) and super().has_change_permission(request, obj)
 
     def has_delete_permission(self, request, obj=None):
@@ -149,27 +148,24 @@ class TopicAdmin(packs.Packs, Large, Page):
                 help_text=f"{db_field.help_text} As cs.LG, stat.ML.",
             )
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
-        if db_field.name == "slug":  # Optional in the database for readers' own alone.
+        if db_field.name == "slug":  # Only subscribers' own topics have none.
             field.required = True
         return field
 
     def render_change_form(self, request, context, obj=None, **kwargs):
-        # The template calls it: ranking belongs behind the transaction that saves.
+        # The template calls it, after the transaction that saves.
         saved = Topic.objects.filter(pk=obj.pk).first() if obj else None
-        context["matching"] = partial(matching.told, request.POST or None, saved)
+        context["matching"] = partial(matching.match_context, request.POST or None, saved)
         context["may_write"] = self._may_write(request, saved)
         return super().render_change_form(request, context, obj=obj, **kwargs)
 
     @method_decorator(require_POST)
     def matches(self, request):
-        """Answer a curator who is writing a topic: the part of its page, which its script asks for.
-
-        It writes nothing. `topic` is the one that it would change.
-        """
+        """Return the matches of a topic that is being edited, for the page's script."""
         saved = self.get_object(request, request.POST.get("topic", ""))
         if not self._may_write(request, saved):
             raise PermissionDenied
-        context = matching.told(request.POST, saved)
+        context = matching.match_context(request.POST, saved)
         return render(request, "admin/subscriptions/topic/_matches.html", {"told": context})
 
     def _may_write(self, request, topic):
@@ -183,7 +179,7 @@ class TopicAdmin(packs.Packs, Large, Page):
 
     @display(description="Query")
     def short_query(self, topic):
-        return wide(Truncator(topic.query).chars(70))
+        return min_width(Truncator(topic.query).chars(70))
 
     @display(description="Followers")
     def followers(self, topic):

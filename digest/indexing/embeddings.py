@@ -142,7 +142,7 @@ def embed_missing(
     """
     model = encoder(download=True)
     lease = Lease("embeddings", LEASE)
-    if model is None or not lease.take():
+    if model is None or not lease.acquire():
         return 0
     since, ends_at, count = since or window(now), monotonic() + seconds, 0
     try:
@@ -155,7 +155,7 @@ def embed_missing(
                 on_batch(len(batch))
         return count
     finally:
-        lease.give_back()
+        lease.release()
 
 
 def _embed(model, ids):

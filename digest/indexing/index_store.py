@@ -91,13 +91,13 @@ def write(now) -> ArchiveFile | None:
     What an earlier file has is not read again, but for papers that have changed since.
     """
     lease = Lease("archive", LEASE)
-    if not lease.take():
+    if not lease.acquire():
         return None
     try:
         model = FittedModel.objects.first()
         return model and _write(now, model)
     finally:
-        lease.give_back()
+        lease.release()
 
 
 def _write(now, model):

@@ -1,4 +1,4 @@
-"""What our commands share: they find a database that they can use, or say what to do."""
+"""Shared by our commands: they check the database first, and parse arguments."""
 
 import errno
 import os
@@ -14,23 +14,23 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import Error
 
 from digest import health, upgrading
-from digest.alarms import is_of_the_database
+from digest.alarms import is_database_failure
 from subscriptions import addresses
 
-#: How the system says that there is no room: on the disk, for this user, for so large a file.
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+#: Error numbers of a full disk, an exceeded quota, and a file that is too large.
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Command(BaseCommand):
-    """A command on a ready database: the embedded one is migrated first, any other must be.
+    """A command that needs a migrated database.
 
-    A dry run, which says that it writes nothing, migrates none.
+    Migrates the embedded database, except in a dry run. Any other must be migrated already.
     """
 
     requires_migrations_checks = False
 
     def execute(self, *args, **options):
-        with database_told(), disk_told():
+        with database_errors(), disk_errors():
             if settings.IS_PUBLIC or options.get("dry_run"):
                 if reasons := health.reasons_not_ready(in_full=True):
                     raise CommandError(" ".join(reasons))
@@ -41,33 +41,33 @@ class Command(BaseCommand):
 
 
 @contextmanager
-def database_told():
-    """Raise CommandError, in words, where the database goes away, or takes no writes."""
+def database_errors():
+    """Raise CommandError with an explanation if the database fails."""
     try:
         yield
     except Error as error:
-        if is_of_the_database(error):
-            raise CommandError(health.in_words(error)) from error
+        if is_database_failure(error):
+            raise CommandError(health.explain_error(error)) from error
         raise
 
 
 @contextmanager
-def disk_told():
-    """Raise CommandError, in words, where a disk is full."""
+def disk_errors():
+    """Raise CommandError with an explanation if a disk is full."""
     try:
         yield
     except OSError as error:
-        if error.errno not in FULL:
+        if error.errno not in DISK_FULL:
             raise
         raise CommandError(
             f"{error.filename or 'A file'} can't be written ({error.strerror}): make room on its "
-            f"disk (`disk` in docs/runbook.md), and run this again."
+            f"disk (`disk` in docs/maintenance.md), and run this again."
         ) from error
 
 
 @contextmanager
 def writing(path):
-    """Raise CommandError where what is done in here can't write to this file."""
+    """Raise CommandError if this file can't be written in the block."""
     try:
         yield
     except OSError as error:
@@ -81,17 +81,14 @@ def add_port(parser) -> None:
 
 
 def port(text: str) -> int:
-    """Return a port, for arguments. The system takes one that is too large for another."""
+    """Return the port of an argument."""
     if not text.isdecimal() or not 0 < int(text) < 2**16:
         raise ArgumentTypeError(f"{text!r} is no port: these are 1 to 65535")
     return int(text)
 
 
 def listening(number: int) -> socket.socket:
-    """Return a socket that listens on this port, which is nobody else's from here on.
-
-    Raises CommandError where it can't be used: before anything says that it is served.
-    """
+    """Return a socket that listens on this port. Raises CommandError if it can't be used."""
     try:
         return socket.create_server(("127.0.0.1", number))
     except OSError as error:
@@ -102,7 +99,7 @@ def listening(number: int) -> socket.socket:
 
 
 def address(text: str) -> str:
-    """Return an email address, for arguments."""
+    """Return the email address of an argument."""
     try:
         return addresses.normalise(text)
     except ValidationError as error:
@@ -110,7 +107,7 @@ def address(text: str) -> str:
 
 
 def day(text: str) -> date:
-    """Return an ISO date, for arguments."""
+    """Return the ISO date of an argument."""
     try:
         parsed = date.fromisoformat(text)
     except ValueError:
@@ -120,13 +117,13 @@ def day(text: str) -> date:
 
 
 def _check_year(parsed: date) -> None:
-    """Refuse the ends of Python's calendar, since days before and after are reckoned with."""
+    """Refuse the ends of Python's calendar, because days are added and subtracted."""
     if not 1900 <= parsed.year < 3000:
         raise ArgumentTypeError("years are taken from 1900 to 2999")
 
 
 def moment(text: str) -> datetime:
-    """Return an ISO moment, which must say its zone, for arguments."""
+    """Return the ISO date and time of an argument, which must have a zone."""
     try:
         parsed = datetime.fromisoformat(text)
     except ValueError:

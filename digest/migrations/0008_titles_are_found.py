@@ -1,7 +1,7 @@
 from django.db import migrations, models
 
 from digest.titles import Beginning
-from subscriptions.indexing import AddIndexBeside
+from subscriptions.db import AddIndexConcurrently
 
 
 class Migration(migrations.Migration):
@@ -12,7 +12,7 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        AddIndexBeside(
+        AddIndexConcurrently(
             model_name="paper",
             index=models.Index(Beginning("title"), name="papers_by_title"),
         ),

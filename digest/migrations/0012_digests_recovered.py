@@ -1,6 +1,6 @@
 from django.db import migrations, models
 
-from subscriptions.indexing import AddIndexBeside
+from subscriptions.db import AddIndexConcurrently
 
 
 class Migration(migrations.Migration):
@@ -11,7 +11,7 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        AddIndexBeside(
+        AddIndexConcurrently(
             model_name="digest",
             index=models.Index(
                 condition=models.Q(("recovered__isnull", False)),

@@ -1,4 +1,4 @@
-"""What is new, what went into whose digest, and why."""
+"""Papers, harvests, digests and picks, feedback, and operations."""
 
 from digest.models.digests import NOTHING_TO_SAY, Digest, Pick
 from digest.models.files import ArchiveFile, FittedModel

@@ -1,4 +1,4 @@
-"""What went into whose digest, and why."""
+"""Digests, and the papers in them with the reasons."""
 
 import uuid
 
@@ -9,25 +9,28 @@ from digest import wording
 from digest.models.papers import Paper
 from subscriptions.models import Letter, Subscriber
 
-#: Why a digest without papers isn't sent.
+#: The reason of a digest that isn't sent because it has no papers.
 NOTHING_TO_SAY = "nothing to say"
 
 
 class DigestQuerySet(models.QuerySet):
     def told(self):
-        """Those whose subscriber heard something of that day, or knows that it was quiet."""
+        """Digests of days that were not missed."""
         return self.exclude(letter__state=Letter.State.MISSED)
 
     def completed(self):
-        """Those that were accepted or had nothing to send: what was new then is new no more."""
+        """Digests that were accepted or had nothing to send."""
         quiet = Q(letter__state=Letter.State.SKIPPED, letter__reason=NOTHING_TO_SAY)
         return self.filter(quiet | Q(letter__state=Letter.State.ACCEPTED))
 
 
 class Digest(models.Model):
-    """What one subscriber gets on one local day. The constraint is what makes it one."""
+    """What one subscriber gets on one local day, at most one by constraint."""
 
-    subscriber = models.ForeignKey(Subscriber, on_delete=models.CASCADE, related_name="digests")
+    # Keys without an index of their own are found by one of a constraint, which begins with them.
+    subscriber = models.ForeignKey(
+        Subscriber, on_delete=models.CASCADE, related_name="digests", db_index=False
+    )
     day = models.DateField()
     letter = models.OneToOneField(Letter, on_delete=models.CASCADE, related_name="digest")
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
@@ -70,11 +73,11 @@ class Digest(models.Model):
 
 class PickQuerySet(models.QuerySet):
     def leading(self):
-        """Those with a place of their own: not folded into another."""
+        """Picks that are not folded into another."""
         return self.filter(leader=None)
 
     def whole(self):
-        """Those with a place of their own, in order, with all that a letter says of them."""
+        """Picks that are not folded into another, in order, with their papers and relatives."""
         relatives = Pick.objects.select_related("paper").order_by("pk")
         return (
             self.leading()
@@ -85,10 +88,10 @@ class PickQuerySet(models.QuerySet):
 
 
 class Pick(models.Model):
-    """One paper in a digest, with the reason. The constraint is what makes it once for ever.
+    """One paper in a digest, with the reason: at most once for each subscriber, by constraint.
 
-    A paper on the same idea as a better one is folded into that one, its leader, and has no place
-    of its own. It was told of all the same, and doesn't come again.
+    A paper on the same idea as a better one, its leader, is folded into it and has no position. It
+    isn't sent again either.
     """
 
     class Basis(models.TextChoices):
@@ -103,11 +106,20 @@ class Pick(models.Model):
         MISSED = "missed", "you may have missed"
         NEAR = "near", "close to your interests"
 
-    digest = models.ForeignKey(Digest, on_delete=models.CASCADE, related_name="picks")
-    subscriber = models.ForeignKey(Subscriber, on_delete=models.CASCADE, related_name="picks")
+    digest = models.ForeignKey(
+        Digest, on_delete=models.CASCADE, related_name="picks", db_index=False
+    )
+    subscriber = models.ForeignKey(
+        Subscriber, on_delete=models.CASCADE, related_name="picks", db_index=False
+    )
     paper = models.ForeignKey(Paper, on_delete=models.CASCADE, related_name="picks")
     leader = models.ForeignKey(
-        "self", null=True, blank=True, on_delete=models.CASCADE, related_name="relatives"
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        related_name="relatives",
+        db_index=False,
     )
     position = models.PositiveSmallIntegerField(
         null=True, blank=True, help_text="1 is the first. None where it is folded into another."
@@ -133,34 +145,37 @@ class Pick(models.Model):
                 name="leads_or_follows",
             ),
         ]
+        indexes = [
+            models.Index(fields=["leader"], condition=Q(leader__isnull=False), name="picks_folded"),
+        ]
 
     def __str__(self):
         return f"{self.position}. {self.paper_id}" if self.position else self.paper_id
 
-    #: The papers folded into a pick that isn't stored, as a preview shows it.
+    #: The papers folded into a pick that isn't stored.
     would_fold = None
 
     @property
     def folded(self):
-        """Return the papers on the same idea, for which it stands."""
+        """Return the papers that are folded into this pick."""
         if self.would_fold is not None:
             return self.would_fold
         return [relative.paper for relative in self.relatives.all()]
 
     @property
     def heading(self):
-        """Return what stands over its group, nothing over new papers."""
+        """Return the heading of its group, or an empty string for new papers."""
         group = wording.group(self.basis, self.group)
         return wording.heading(group) if group in ("missed", "near") else ""
 
     @property
     def why(self):
-        """Return the reason as it is said to the reader."""
+        """Return the reason in words."""
         return wording.why(*self.reason)
 
     @property
     def reason(self):
-        """Return what the reason is made of, by wording.why."""
+        """Return the arguments of wording.why."""
         areas = self.paper.fields[:1] if self.basis == self.Basis.NEW else []
         votes = self.paper.upvotes or 0
         return self.basis, self.topic_name, tuple(self.terms), votes, "".join(areas), self.group

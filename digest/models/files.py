@@ -1,12 +1,12 @@
-"""Which files are in use: the ranking's model, and the archive."""
+"""The files of the ranking's model and of the search index."""
 
 from django.db import models
 
-from digest.counts import counted
+from digest.wording import counted
 
 
 class FittedModel(models.Model):
-    """Which file holds the ranking's model. The last row is the one in use."""
+    """The file of the ranking's model. The last row is the one in use."""
 
     fitted_at = models.DateTimeField()
     name = models.CharField(max_length=200, help_text="Where it lies in the storage.")
@@ -22,12 +22,11 @@ class FittedModel(models.Model):
 
     @property
     def said(self) -> str:
-        """Return what it was made of, in words."""
         return f"{counted(self.documents, 'paper')}, {counted(self.terms, 'term')}"
 
 
 class ArchiveFile(models.Model):
-    """Which file holds all papers as arrays, to be searched. The last row is the one in use."""
+    """The file of the search index. The last row is the one in use."""
 
     written_at = models.DateTimeField(help_text="Begun at this moment: what came later isn't in.")
     name = models.CharField(max_length=200, help_text="Where it lies in the storage.")

@@ -1,10 +1,10 @@
-"""What sources announced, what was fetched from them, and whose turn it is to ask."""
+"""Harvests of sources, their coverage, and the locks and cached responses of requests."""
 
 from django.db import models
 
 
 class Harvest(models.Model):
-    """One run that fetched from a source, with what it saw. Cut off, it is gone on with."""
+    """One run that fetches from a source. If it is cut off, it is resumed."""
 
     class State(models.TextChoices):
         RUNNING = "running", "running"
@@ -33,7 +33,7 @@ class Harvest(models.Model):
 
 
 class Coverage(models.Model):
-    """What a source announced for one category and day, and what we have of it."""
+    """What a source announced for one category and day, and how much of it is stored."""
 
     class State(models.TextChoices):
         FRESH = "fresh", "all there"
@@ -65,7 +65,7 @@ class Coverage(models.Model):
 
 
 class Turn(models.Model):
-    """Whose turn it is to ask a source: one request at a time, for all workers and machines."""
+    """A lock that all workers share: see digest/leases.py."""
 
     source = models.CharField(primary_key=True, max_length=20)
     holder = models.UUIDField(null=True)
@@ -76,7 +76,7 @@ class Turn(models.Model):
 
 
 class Response(models.Model):
-    """What a source answered, kept so that it needs not be asked again."""
+    """A cached response of a source."""
 
     key = models.CharField(primary_key=True, max_length=64)
     url = models.TextField()

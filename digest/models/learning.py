@@ -1,4 +1,4 @@
-"""What readers say of papers, and what is learned from it."""
+"""Feedback on papers, libraries, and what is learned from them."""
 
 from datetime import timedelta
 
@@ -10,7 +10,7 @@ from subscriptions.models import Subscriber
 
 
 class Feedback(models.Model):
-    """What one subscriber said of one paper."""
+    """A subscriber's feedback on one paper."""
 
     class Value(models.TextChoices):
         MORE = "more", "more like this"
@@ -35,13 +35,13 @@ class Feedback(models.Model):
 
 
 class LibraryPaper(models.Model):
-    """A paper that a reader knows, from a bibliography of hers: her digests learn from it.
+    """A paper of a subscriber's bibliography, from whose text their digests learn.
 
-    It needs not be one of ours: what is learned from is its text.
+    There need not be such a Paper.
     """
 
     subscriber = models.ForeignKey(
-        # The database's: the version before, which doesn't know this table, erases readers, too.
+        # By the database: the previous version erases subscribers without this table.
         Subscriber,
         on_delete=models.DB_CASCADE,
         related_name="library",
@@ -63,7 +63,7 @@ class LibraryPaper(models.Model):
 
 
 class LibraryUpload(models.Model):
-    """The last upload that added papers to a library, as long as it can be undone."""
+    """The last upload to a library, while it can be undone."""
 
     subscriber = models.OneToOneField(
         Subscriber, on_delete=models.DB_CASCADE, related_name="library_upload"
@@ -79,18 +79,18 @@ class LibraryUpload(models.Model):
 
 class ReaderModelQuerySet(models.QuerySet):
     def outdated(self, now):
-        """Those to be fitted: something was said since they were, or it is too long ago."""
+        """Models to be fitted: there is new feedback, or the last fit is too old."""
         old = Q(fitted_at__lt=now - ReaderModel.FRESH)
         return self.filter(~Q(learned=F("said")) | old, subscriber__learns=True)
 
 
 class ReaderModel(models.Model):
-    """What one reader's more, less and saved teach the ranking: words with weights.
+    """Words with weights that are learned from a subscriber's feedback and library.
 
-    See digest.ranking.relevance_feedback. Fitted apart from the planning of digests.
+    See digest.ranking.relevance_feedback. Fitted by a task of its own.
     """
 
-    FRESH = timedelta(days=14)  # The corpus moves on, and the weights of words with it.
+    FRESH = timedelta(days=14)  # The weights depend on the corpus.
 
     subscriber = models.OneToOneField(
         Subscriber, on_delete=models.CASCADE, related_name="reader_model"

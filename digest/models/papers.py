@@ -1,4 +1,4 @@
-"""Papers, how popular they were, and what happened to them since."""
+"""Papers, their popularity, and what happened to them."""
 
 import re
 from datetime import timedelta
@@ -18,47 +18,47 @@ from digest import wording
 from digest.sources.biorxiv import SERVERS
 from digest.titles import Beginning
 
-#: cs.LG, hep-th or cell biology, and not I.2.6.
+#: cs.LG, hep-th or cell biology, but not I.2.6.
 CATEGORY = re.compile(r"[a-z][A-Za-z-]*(\.[A-Za-z-]+)?|[a-z]+([ /][a-z-]+)+")
 
-#: What needs no quoting in the path of an address (RFC 3986, 3.3).
+#: Characters that need no quoting in the path of a URL (RFC 3986, 3.3).
 IN_PATHS = "/!$&'()*+,;=:@~"
 
 _numbers = count(1)
 
 
 @lru_cache(50_000)
-def number_of(told: tuple) -> int:
-    """Return a number that stands for the tuple in keys, which no other has or will have.
+def number_of(values: tuple) -> int:
+    """Return a unique number for the tuple, for keys of caches.
 
-    An equal one gets the same, or another where the first is forgotten.
+    Equal tuples get the same number, or a new one if the first is no longer cached.
     """
     return next(_numbers)
 
 
 @cache
 def _address_of_papers():
-    """Return how the addresses of papers begin. To look one up takes ten times as long."""
+    """Return the beginning of papers' URLs: reverse() for each would take ten times as long."""
     return reverse("paper", args=["-"]).removesuffix("-/")
 
 
 class PaperQuerySet(models.QuerySet):
     def new_on(self, day, back=0):
-        """Those dated within NEW_DAYS of this day, or of one of the days `back`.
+        """Papers dated within NEW_DAYS of this day, or of one of the days `back`.
 
-        Tomorrow's are in, because the day has begun already somewhere.
+        Includes tomorrow, which has begun in some time zones.
         """
         first = day - timedelta(days=settings.NEW_DAYS + back)
         return self.filter(day__range=(first, day + timedelta(days=1)))
 
     def with_stars(self):
-        """Those with the stars that their code had when last looked at."""
+        """Annotate the latest number of GitHub stars."""
         seen = Observation.objects.filter(paper=OuterRef("pk"), github_stars__isnull=False)
         return self.annotate(stars=Subquery(seen.order_by("-day").values("github_stars")[:1]))
 
 
 class Paper(models.Model):
-    """One work. Its texts are plain and readable: no markup, no LaTeX, no control character."""
+    """One work. Its texts contain no markup, no LaTeX and no control characters."""
 
     id = models.CharField(primary_key=True, max_length=100)
     title = models.TextField()
@@ -79,7 +79,7 @@ class Paper(models.Model):
     doi = models.CharField("DOI", max_length=300, blank=True)
     license = models.CharField(max_length=300, blank=True)
     github = models.URLField("code", max_length=500, blank=True)
-    #: Its `summary`, `keywords`, `organization` and `project_page` there, those that are known.
+    #: Any of `summary`, `keywords`, `organization` and `project_page`.
     hugging_face = models.JSONField("from Hugging Face", null=True, blank=True)
     is_sample = models.BooleanField("sample", default=False)
     came_in_at = models.DateTimeField(
@@ -87,7 +87,7 @@ class Paper(models.Model):
     )
     changed_at = models.DateTimeField(db_index=True)
 
-    #: Of its code, when last looked at. It is kept as an observation, and set by who shows it.
+    #: The latest number of GitHub stars, from the observations. Set where it is shown.
     stars = None
 
     summary, venue = wording.summary, wording.venue
@@ -102,61 +102,58 @@ class Paper(models.Model):
         return self.title
 
     def get_absolute_url(self):
-        """Return the address of its page."""
         return f"{_address_of_papers()}{quote(self.pk, safe=IN_PATHS)}/"
 
     @property
     def day_in_words(self):
-        """Return its day as pages say it."""
         return wording.day(self.day)
 
     def latest_stars(self):
-        """Return how many stars its code had when last looked at, None where nobody has."""
+        """Return the latest number of GitHub stars, or None."""
         seen = self.observations.filter(github_stars__isnull=False).order_by("-day")
         return seen.values_list("github_stars", flat=True).first()
 
     @property
     def may_have_news(self):
-        """Return whether it shows traces of anything that PaperEvent tells of."""
+        """Return whether there may be events of this paper, without a query."""
         is_revised = self.version is not None and self.version > 1
         return bool(is_revised or self.is_withdrawn or self.journal_ref or self.github)
 
     @property
     def is_arxiv(self):
-        """Return whether its id is one of arXiv's."""
         return ":" not in self.id
 
     @property
     def server(self):
-        """Return the name of the preprint server that its id is of, or nothing where it is none."""
+        """Return the name of the preprint server of its id, or an empty string."""
         return "arXiv" if self.is_arxiv else SERVERS.get(self.id.partition(":")[0], "")
 
     @property
     def link(self):
-        """Return where the paper can be read, or nothing where that is unknown."""
+        """Return the URL of the paper, or an empty string."""
         if self.url:
             return self.url
         return f"https://arxiv.org/abs/{self.id}" if self.is_arxiv else ""
 
     @property
     def read_at(self):
-        """Return the name of the preprint server that its link leads to, or nothing."""
+        """Return the name of the preprint server that its link leads to, or an empty string."""
         host = (urlsplit(self.link).hostname or "").removeprefix("www.")
         return self.server if host == ("arxiv.org" if self.is_arxiv else "doi.org") else ""
 
     @property
     def pdf(self):
-        """Return where its PDF is, or nothing where that is unknown."""
+        """Return the URL of the PDF, or an empty string."""
         return f"https://arxiv.org/pdf/{self.id}" if self.is_arxiv else ""
 
     @property
     def fields(self):
-        """Return its categories, without the codes of other systems beside them."""
+        """Return its categories, without codes of other classifications."""
         return [category for category in self.categories if CATEGORY.fullmatch(category)]
 
     @cached_property
     def printed(self) -> int:
-        """Return a number for all that a letter shows of it: the same where it shows the same."""
+        """Return a number that is equal for papers of which an email shows the same."""
         names, areas = tuple(self.authors), tuple(self.categories)
         counts = self.upvotes, self.stars, self.is_sample
         texts = self.pk, self.title, self.abstract, self.link, self.github, self.comments
@@ -164,7 +161,7 @@ class Paper(models.Model):
 
     @property
     def byline(self):
-        """Return the authors as lists of papers name them: all of few, the first of many."""
+        """Return the authors for lists of papers: up to five, or the first four."""
         if len(self.authors) > 5:
             names, others = ", ".join(self.authors[:4]), len(self.authors) - 4
             return gettext("%(names)s and %(count)d others") % {"names": names, "count": others}
@@ -172,7 +169,7 @@ class Paper(models.Model):
 
 
 class Observation(models.Model):
-    """How popular a paper was on one day, as one source told. From several, its velocity shows."""
+    """The popularity of a paper on one day, by one source."""
 
     paper = models.ForeignKey(Paper, on_delete=models.CASCADE, related_name="observations")
     source = models.CharField(max_length=20)
@@ -194,7 +191,7 @@ class Observation(models.Model):
 
 
 class PaperEvent(models.Model):
-    """Something that happened to a paper after we first knew it."""
+    """Something that happened to a paper after it was stored."""
 
     class Kind(models.TextChoices):
         REVISED = "revised", _("has a new version")
@@ -220,7 +217,7 @@ class PaperEvent(models.Model):
 class PaperEmbedding(models.Model):
     """The sentence embedding of a paper's title and abstract: see digest/indexing/embeddings.py."""
 
-    # The database's: the version before, which doesn't know this table, deletes papers, too.
+    # By the database: the previous version deletes papers without this table.
     paper = models.OneToOneField(
         Paper, on_delete=models.DB_CASCADE, primary_key=True, related_name="embedding"
     )

@@ -1,11 +1,11 @@
-"""How the service is and was: pulses, tallies and alarms."""
+"""Heartbeats, daily counts and alarms."""
 
 from django.db import models
 from django.db.models import Q
 
 
 class Pulse(models.Model):
-    """When something that should happen again and again last did."""
+    """When a recurring job last ran."""
 
     name = models.CharField(primary_key=True, max_length=20)
     at = models.DateTimeField()
@@ -15,7 +15,7 @@ class Pulse(models.Model):
 
 
 class Tally(models.Model):
-    """What one day (UTC) was like by one measure, in counts. See tallies.py."""
+    """The counts of one day (UTC) by one measure: see digest/tallies.py."""
 
     day = models.DateField()
     measure = models.CharField(max_length=20)
@@ -35,12 +35,12 @@ class Tally(models.Model):
 
 class AlarmQuerySet(models.QuerySet):
     def standing(self):
-        """Those that have not ended."""
+        """Alarms that have not ended."""
         return self.filter(ended_at=None)
 
 
 class Alarm(models.Model):
-    """Something that was wrong from one moment to another. Raised once, however many see it."""
+    """Something that was wrong for a time."""
 
     name = models.CharField(max_length=20, help_text="The heading of its entry in the runbook.")
     subject = models.CharField(max_length=200, blank=True, help_text="Of several, which one.")

@@ -23,7 +23,9 @@ from digest.ranking.acronyms import Definitions
 #: Of what a stored model consists and how texts are read. Others are refused and fitted anew.
 FORMAT = 3
 MAX_DOCUMENTS = 20_000  # More cost memory and time, and gain little.
-MIN_BACKGROUND = 3_000  # Fewer do not tell how rare a score is.
+#: Of older papers, so many of the newest are compared with. Fewer than MIN_BACKGROUND do not tell
+#: how rare a score is.
+BACKGROUND, MIN_BACKGROUND = 7_000, 3_000
 IDF_POWER = 1.25  # A rare word says more than its logarithm.
 N_COMPONENTS = 256
 DOCUMENTS_A_COMPONENT = 7  # A small corpus has fewer latent dimensions,
@@ -89,13 +91,6 @@ class Columns:
         shape = features.shape[0], len(self.used)
         self.by_text = sparse.csr_matrix((features.data, columns, features.indptr), shape=shape)
         self.by_feature = self.by_text.T.tocsr()
-
-    def mixed(self, shares: sparse.csr_matrix) -> sparse.csr_matrix:
-        """Return sums of the texts, each with its share (n_sums, n_texts), as (n_sums, WIDTH)."""
-        mixed = (shares @ self.by_text).tocsr()
-        mixed.sort_indices()
-        parts = mixed.data, self.used[mixed.indices], mixed.indptr
-        return sparse.csr_matrix(parts, shape=(shares.shape[0], WIDTH))
 
     def narrowed(self, features: sparse.csr_matrix) -> sparse.csr_matrix:
         """Return rows of features with these columns alone, (n_rows, n_used)."""
@@ -223,17 +218,13 @@ class TfidfModel:
         return str(self.words_[place]) if known else stem
 
     def background(self, before: int | None = None) -> Vectors:
-        """Return the documents from before a day; all of them where those are too few."""
+        """Return the newest documents from before a day; of all where those are too few."""
         count = 0 if before is None else int(np.searchsorted(self.days_, before))
-        return self._documents if count < MIN_BACKGROUND else self._before(count)
-
-    @cached_property
-    def _documents(self) -> Vectors:
-        return self.vectors(self.documents_)
+        return self._before(count if count >= MIN_BACKGROUND else len(self.days_))
 
     @lru_cache(maxsize=2)  # noqa: B019, one model lives as long as the process
     def _before(self, count: int) -> Vectors:
-        return self._documents[:count]
+        return self.vectors(self.documents_[max(count - BACKGROUND, 0) : count])
 
     @cached_property
     def word_weights(self) -> np.ndarray:

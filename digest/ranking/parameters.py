@@ -12,7 +12,7 @@ class Parameters:
     """The settings of the ranking, the same for all subscribers."""
 
     #: A paper is about a line if its rarity, similarity and coverage together come to so much.
-    cut: float = 3.88
+    cut: float = 3.85
     #: Where it has an embedding, so much more.
     semantic_cut: float = 0.4
     #: What the similarity of the embeddings counts beside that of the words.

@@ -14,6 +14,7 @@ from scipy import sparse
 from digest.ranking.candidates import CandidateSet
 from digest.ranking.model import (
     MIN_BACKGROUND,
+    WIDTH,
     TfidfModel,
     Vectors,
     bigram_column,
@@ -27,7 +28,8 @@ from digest.ranking.parameters import Parameters
 from digest.ranking.query import Query
 
 BEST = 8  # So many papers of the background tell further words.
-FURTHER = 600  # Words and bigrams that they tell, the heaviest.
+FURTHER = 400  # Words and bigrams that they tell, the heaviest,
+COMMON = 0.1  # but none that so large a share of the background has (of MIN_BACKGROUND at least).
 RAREST = 500  # How many papers of the background score more is counted up to here.
 #: Taken for the rarity while the background is too small to tell. The fewer papers there are, the
 #: fewer are wrong: FEWEST less the logarithm of their number, within these bounds.
@@ -63,7 +65,7 @@ def expanded(background: Vectors, queries: Vectors) -> tuple[Vectors, np.ndarray
     first = np.maximum(np.take_along_axis(scores, best, axis=1), 0)
     ends = np.arange(0, best.size + 1, BEST)
     rows = sparse.csr_matrix((first.ravel() ** 2, best.ravel(), ends), shape=scores.shape)
-    further = normalized(_heaviest(background.columns.mixed(rows)))
+    further = normalized(_further(background, rows))
     sure = first.max(axis=1, keepdims=True)
     further.data *= np.repeat(sure, np.diff(further.indptr)).astype(np.float32)
     features = normalized((queries.features + further).tocsr())
@@ -72,16 +74,23 @@ def expanded(background: Vectors, queries: Vectors) -> tuple[Vectors, np.ndarray
     return wider, background.similarity(wider)
 
 
-def _heaviest(features: sparse.csr_matrix) -> sparse.csr_matrix:
-    """Return rows of features with the FURTHER heaviest of each alone."""
+def _further(background: Vectors, shares: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Return the heaviest features of sums of the background's papers, each with its share."""
+    columns = background.columns
+    mixed = (shares @ columns.by_text).tocsr()
+    most = COMMON * max(len(background), MIN_BACKGROUND)
+    is_common = np.diff(columns.by_feature.indptr) > most
+    mixed.data[is_common[mixed.indices]] = 0
+    mixed.eliminate_zeros()
+    mixed.sort_indices()
     least = [
         np.partition(row, -FURTHER)[-FURTHER] if len(row) > FURTHER else 0
-        for row in np.split(features.data, features.indptr[1:-1])
+        for row in np.split(mixed.data, mixed.indptr[1:-1])
     ]
-    kept = features.data >= np.repeat(least, np.diff(features.indptr))
-    ends = np.concatenate([[0], np.cumsum(kept)])[features.indptr]
-    parts = features.data[kept], features.indices[kept], ends
-    return sparse.csr_matrix(parts, shape=features.shape)
+    kept = mixed.data >= np.repeat(least, np.diff(mixed.indptr))
+    ends = np.concatenate([[0], np.cumsum(kept)])[mixed.indptr]
+    parts = mixed.data[kept], columns.used[mixed.indices[kept]], ends
+    return sparse.csr_matrix(parts, shape=(len(least), WIDTH))
 
 
 def scores_of(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import batched
+from itertools import batched, chain
 from zlib import crc32
 
 import numpy as np
@@ -59,17 +59,16 @@ def find(
     # Looked up once: another thread may empty the cache.
     found = {key: known for key in wanted if (known := cache.get(key)) is not None}
     missing = [key for key in dict.fromkeys(wanted) if key not in found]
-    texts = dict.fromkeys(query for text, *_ in missing for query in queries(text, model.acronyms_))
+    asked = {text: queries(text, model.acronyms_) for text, *_ in missing}
     parts: dict[Query, Relevance] = {}
-    for block in batched(texts, BLOCK):
+    for block in batched(dict.fromkeys(chain.from_iterable(asked.values())), BLOCK):
         parts |= zip(block, relevance(model, candidates, block, parameters), strict=True)
     scale = MAX_SIMILARITY + parameters.semantic * (candidates.embeddings is not None)
     for text, categories, authors in missing:
         if authors:
             new = _by_authors(candidates, authors)
         elif text.strip():
-            asked = queries(text, model.acronyms_)
-            new = _joined(candidates, [parts[query] for query in asked], scale)
+            new = _joined(candidates, [parts[query] for query in asked[text]], scale)
         else:
             new = _of_categories(candidates, categories)
         if categories:

@@ -1,7 +1,7 @@
-"""Real papers with summaries written for Paperboy, for a new installation to show.
+"""Real papers with summaries written for Paperboy, for a new installation.
 
-`papers.jsonl` has ids, titles, dates, authors, categories and upvotes as they were published; what
-isn't known stays empty. Its `abstract` is a summary in our own words, not the paper's abstract.
+`papers.jsonl` has published ids, titles, dates, authors, categories and upvotes. Its `abstract` is
+a summary in our own words, not the paper's abstract.
 """
 
 from dataclasses import replace
@@ -16,15 +16,15 @@ DAYS = 10
 
 
 def lay_out(today: date, now) -> int:
-    """Store the sample papers, dealt out over the DAYS days that end today. Return how many."""
+    """Store the sample papers, spread over the DAYS days until today. Return their number."""
 
     def refuse(number, reason):
         raise ValueError(f"{PAPERS.name}, line {number}: {reason}")
 
     records = list(files.read(PAPERS, on_bad_line=refuse, on_bytes=lambda count: None))
-    dealt = [
-        replace(record, day=today - timedelta(days=place % DAYS))
-        for place, record in enumerate(records)
+    dated = [
+        replace(record, day=today - timedelta(days=number % DAYS))
+        for number, record in enumerate(records)
     ]
-    storing.store(dealt, now=now, shift=timedelta(0), is_sample=True)
-    return len(dealt)
+    storing.store(dated, now=now, shift=timedelta(0), is_sample=True)
+    return len(dated)

@@ -10,21 +10,24 @@ from digest.sources.records import BadRecord, Record
 
 ATOM = "{http://www.w3.org/2005/Atom}"
 ARXIV = "{http://arxiv.org/schemas/atom}"
-MOST = 100  # Ids in one request.
+MAX_IDS = 100  # In one request.
 
 
-def questions(ids: list[str]) -> list[dict[str, str]]:
-    """Return the parameters of the requests that ask for these papers. Only arXiv's ids count:
-    one that is none would spoil its whole request."""
+def requests_for(ids: list[str]) -> list[dict[str, str]]:
+    """Return the parameters of the requests for these papers.
+
+    Other ids than arXiv's are left out: the API would refuse the whole request.
+    """
     kinds = (records.NEW_ID, records.OLD_ID)
     known = sorted({one for one in ids if any(kind.fullmatch(one) for kind in kinds)})
     return [
-        {"id_list": ",".join(some), "max_results": str(len(some))} for some in batched(known, MOST)
+        {"id_list": ",".join(batch), "max_results": str(len(batch))}
+        for batch in batched(known, MAX_IDS)
     ]
 
 
 def parse(body: bytes) -> tuple[list[Record], list[str]]:
-    """Return the records, and what is wrong with the bad ones. Raise MalformedFeed for an error."""
+    """Return the records, and the errors of bad ones. Raises MalformedFeed."""
     root = markup.parse(body)
     if root.tag != f"{ATOM}feed":
         raise MalformedFeed("this is XML, but no Atom feed")
@@ -42,24 +45,24 @@ def parse(body: bytes) -> tuple[list[Record], list[str]]:
 
 
 def _record(entry: Element) -> Record:
-    def told(name, limit, space=ATOM):
+    def field(name, limit, space=ATOM):
         return records.plain(markup.text(entry, f"{space}{name}"), limit)
 
-    versioned = told("id", 200)
+    versioned = field("id", 200)
     identity = records.canonical_id(versioned)
-    title, abstract = told("title", records.MAX_TITLE), told("summary", records.MAX_ABSTRACT)
-    comments = told("comment", 2_000, ARXIV)
+    title, abstract = field("title", records.MAX_TITLE), field("summary", records.MAX_ABSTRACT)
+    comments = field("comment", 2_000, ARXIV)
     if not title:
         raise BadRecord("no title")
     authors = [markup.text(author, f"{ATOM}name") for author in entry.iterfind(f"{ATOM}author")]
-    # The primary category first. The terms hold classes of ACM and MSC as well.
+    # The primary category first. The terms include classes of ACM and MSC.
     named = [*entry.iterfind(f"{ARXIV}primary_category"), *entry.iterfind(f"{ATOM}category")]
     terms = [element.get("term", "") for element in named]
     return Record(
         id=identity,
         title=title,
         abstract=abstract,
-        day=_listing_day(told("published", 40)),
+        day=_listing_day(field("published", 40)),
         day_is_estimate=True,
         authors=records.names(authors),
         categories=[term for term in taxonomy.merged(terms) if term in taxonomy.CATEGORIES],
@@ -67,13 +70,13 @@ def _record(entry: Element) -> Record:
         version=arxiv_text.version_of(versioned),
         is_withdrawn=arxiv_text.says_withdrawn(title, comments, abstract),
         comments=comments,
-        journal_ref=told("journal_ref", 1_000, ARXIV),
-        doi=told("doi", arxiv_text.MAX_FIELD, ARXIV),
+        journal_ref=field("journal_ref", 1_000, ARXIV),
+        doi=field("doi", arxiv_text.MAX_FIELD, ARXIV),
     )
 
 
 def _listing_day(published):
-    """Return the day on which what was submitted then was announced, if all went as usual."""
+    """Return the usual announcement day of a paper that was submitted then."""
     try:
         moment = datetime.fromisoformat(published)
         return calendar.announcement_of(moment if moment.tzinfo else moment.replace(tzinfo=UTC))

@@ -1,7 +1,7 @@
-"""arXiv's OAI-PMH lists: every paper that was changed since a day, a page at a time.
+"""arXiv's OAI-PMH lists: all papers that were changed since a day, page by page.
 
-`arXivRaw` is what is asked for, since it alone tells when the first version was submitted. `arXiv`
-is read as well: there `created` is the day of the latest version.
+The format `arXivRaw` is requested, because only it has the date of the first version. `arXiv` is
+parsed as well; there, `created` is the day of the latest version.
 """
 
 from contextlib import suppress
@@ -16,16 +16,16 @@ from digest.sources.records import BadRecord, Record
 
 OAI = "{http://www.openarchives.org/OAI/2.0/}"
 RAW = "{http://arxiv.org/OAI/arXivRaw/}"
-SPLIT = "{http://arxiv.org/OAI/arXiv/}"
+PLAIN = "{http://arxiv.org/OAI/arXiv/}"
 
 
 class ExpiredToken(Exception):
-    """The list can't go on at this token. It has to begin again."""
+    """The token has expired. The list has to be read from its beginning."""
 
 
 @dataclass(frozen=True)
 class Page:
-    """One page of a list. The token asks for the next; it is empty on the last."""
+    """One page of a list. `token` is for the next page, and empty on the last."""
 
     records: list[Record] = field(default_factory=list)
     bad: list[str] = field(default_factory=list)
@@ -35,13 +35,13 @@ class Page:
 
     @property
     def complete_before(self) -> date | None:
-        """The day before which the list has told all: known where it is sorted, as arXiv's is."""
+        """The day before which the list is complete, if it is sorted, as arXiv's is."""
         is_sorted = self.datestamps == sorted(self.datestamps)
         return self.datestamps[0] if self.datestamps and is_sorted else None
 
 
-def question(begin: date, category: str, token: str) -> dict[str, str]:
-    """Return the parameters that ask for a list of what changed since a day, or its next page."""
+def params(begin: date, category: str, token: str) -> dict[str, str]:
+    """Return the parameters of a request for the changes since a day, or for the next page."""
     if token:
         return {"verb": "ListRecords", "resumptionToken": token}
     asked = {"verb": "ListRecords", "metadataPrefix": "arXivRaw", "from": begin.isoformat()}
@@ -54,7 +54,7 @@ def set_of(category: str) -> str:
 
 
 def parse(body: bytes) -> Page:
-    """Return the page. Raise ExpiredToken, or MalformedFeed where it's no page of a list."""
+    """Return the page. Raises ExpiredToken or MalformedFeed."""
     root = markup.parse(body)
     if root.tag != f"{OAI}OAI-PMH":
         raise MalformedFeed("this is XML, but no answer of OAI-PMH")
@@ -95,9 +95,9 @@ def _record(element):
     raw = element.find(f"{OAI}metadata/{RAW}arXivRaw")
     if raw is not None:
         return _from_raw(raw)
-    split = element.find(f"{OAI}metadata/{SPLIT}arXiv")
+    split = element.find(f"{OAI}metadata/{PLAIN}arXiv")
     if split is not None:
-        return _from_split(split)
+        return _from_plain(split)
     raise BadRecord("no metadata of arXiv's")
 
 
@@ -117,15 +117,15 @@ def _from_raw(raw: Element) -> Record:
     )
 
 
-def _from_split(split: Element) -> Record:
-    common = _common(split, SPLIT)
+def _from_plain(split: Element) -> Record:
+    common = _common(split, PLAIN)
     names = [
         " ".join(
-            markup.text(author, f"{SPLIT}{part}") for part in ("forenames", "keyname", "suffix")
+            markup.text(author, f"{PLAIN}{part}") for part in ("forenames", "keyname", "suffix")
         )
-        for author in split.iterfind(f"{SPLIT}authors/{SPLIT}author")
+        for author in split.iterfind(f"{PLAIN}authors/{PLAIN}author")
     ]
-    day = _listing_day(f"{markup.text(split, f'{SPLIT}created')}T00:00:00", common["id"])
+    day = _listing_day(f"{markup.text(split, f'{PLAIN}created')}T00:00:00", common["id"])
     month = records.month_of(common["id"])
     is_of_month = day and month and (day.year, day.month) == (month.year, month.month)
     return Record(
@@ -138,32 +138,32 @@ def _from_split(split: Element) -> Record:
 
 
 def _common(element, space) -> dict:
-    """Return what both formats tell in the same way."""
+    """Return the fields that both formats have."""
 
-    def told(name, limit):
+    def field_of(name, limit):
         return records.plain(markup.text(element, f"{space}{name}"), limit)
 
     identity = records.canonical_id(markup.text(element, f"{space}id"))
-    title = told("title", records.MAX_TITLE)
+    title = field_of("title", records.MAX_TITLE)
     if not title:
         raise BadRecord("no title")
     return {
         "id": identity,
         "title": title,
-        "abstract": told("abstract", records.MAX_ABSTRACT),
-        "categories": taxonomy.merged(records.names(told("categories", 2_000).split())),
+        "abstract": field_of("abstract", records.MAX_ABSTRACT),
+        "categories": taxonomy.merged(records.names(field_of("categories", 2_000).split())),
         "url": arxiv_text.address(identity),
-        "comments": told("comments", 2_000),
-        "journal_ref": told("journal-ref", 1_000),
-        "doi": told("doi", arxiv_text.MAX_FIELD),
+        "comments": field_of("comments", 2_000),
+        "journal_ref": field_of("journal-ref", 1_000),
+        "doi": field_of("doi", arxiv_text.MAX_FIELD),
         "license": arxiv_text.licence(markup.text(element, f"{space}license")),
     }
 
 
 def _listing_day(submitted, identity):
-    """Return the day on which a paper submitted then was announced, if all went as usual.
+    """Return the usual announcement day of a paper that was submitted then.
 
-    Where checks took longer, its id tells: it was given in the month of the announcement.
+    Not before the month in its id, which is that of the announcement.
     """
     read = datetime.fromisoformat if submitted[:4].isdigit() else parsedate_to_datetime
     try:
@@ -175,7 +175,7 @@ def _listing_day(submitted, identity):
 
 
 def _is_withdrawn(last_version, common):
-    """A withdrawal is a version without a source: arXiv flags it I, or it is empty and says so."""
+    """Return whether the last version is a withdrawal: flagged I, or empty with a comment."""
     if "I" in markup.text(last_version, f"{RAW}source_type"):
         return True
     is_empty = markup.text(last_version, f"{RAW}size").strip() == "0kb"

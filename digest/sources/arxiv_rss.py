@@ -16,12 +16,12 @@ DC = "{http://purl.org/dc/elements/1.1/}"
 ARXIV = "{http://arxiv.org/schemas/atom}"
 KINDS = ("new", "cross", "replace", "replace-cross")
 A_WEEK = timedelta(days=7)
-MOST = 2_000  # Items in a feed; arXiv leaves out the rest, so that papers may be missing.
+MAX_ITEMS = 2_000  # Of a feed; arXiv leaves out further ones.
 
 
 @dataclass(frozen=True)
 class Feed:
-    """What one feed says. `items` counts all that it has, bad ones too."""
+    """One feed. `items` is the number of all items, with bad ones."""
 
     category: str
     day: date | None
@@ -31,7 +31,7 @@ class Feed:
 
 
 def parse(body: bytes, category: str) -> Feed:
-    """Return the feed, or raise MalformedFeed. What is wrong with one item is in `bad`."""
+    """Return the feed, with the errors of bad items. Raises MalformedFeed."""
     root = markup.parse(body)
     channel = root.find("channel")
     if root.tag != "rss" or channel is None:
@@ -40,7 +40,7 @@ def parse(body: bytes, category: str) -> Feed:
         said = records.plain(channel.findtext("description", ""), 200)
         raise MalformedFeed(f"arXiv answers: {said}")
     items = channel.findall("item")
-    # The day that most items carry: one with a wrong date doesn't date the feed.
+    # The day of most items.
     days = Counter(day for item in items if (day := _day(item.findtext("pubDate", ""))))
     feed_day = max(days, key=days.get, default=_day(channel.findtext("pubDate", "")))
     good, bad = [], []
@@ -62,10 +62,10 @@ def _record(item: Element, feed_day: date | None) -> Record:
     if not title:
         raise BadRecord("no title")
     kind = _kind(item)
-    # What is no news was announced before: the feed tells the day of its cross-list or revision.
+    # Cross-lists and revisions were announced earlier; the feed has the day of the change.
     day = _day(markup.text(item, "pubDate")) if kind == "new" else None
     if kind == "new" and not (day and feed_day and abs(day - feed_day) <= A_WEEK):
-        day = feed_day  # Far from that of the feed, it is a mistake.
+        day = feed_day  # A day far from the feed's is a mistake.
     abstract = markup.text(item, "description").partition("Abstract:")[2]
     abstract = records.plain(abstract, records.MAX_ABSTRACT)
     categories = records.names([category.text or "" for category in item.findall("category")])
@@ -87,7 +87,7 @@ def _record(item: Element, feed_day: date | None) -> Record:
 
 
 def _kind(item):
-    """Return new, cross, replace or replace-cross, or nothing where the item says none of them."""
+    """Return new, cross, replace or replace-cross, or an empty string."""
     kind = item.findtext(f"{ARXIV}announce_type", "").strip()
     if kind in KINDS:
         return kind

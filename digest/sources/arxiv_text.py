@@ -1,4 +1,4 @@
-"""What arXiv's feeds, lists and answers write alike: ids, authors in one line, withdrawals."""
+"""Fields that arXiv's feeds, lists and API share: ids, authors in one line, withdrawals."""
 
 import re
 
@@ -6,9 +6,9 @@ from digest.sources import records
 
 VERSION = re.compile(r"v(\d{1,4})$")
 SUFFIXES = {"jr", "jr.", "sr", "sr.", "ii", "iii", "iv"}
-# How authors and arXiv put it, at the start of a comment or an abstract ("This paper has been
-# withdrawn by the authors"), or as a title ("Withdrawn: On bread"). Elsewhere the word may speak of
-# another paper ("supersedes the withdrawn 2506.00001"), or of a drug that was withdrawn.
+# At the start of a comment or abstract ("This paper has been withdrawn by the authors"), or of a
+# title ("Withdrawn: On bread"). Elsewhere the word may be about another paper ("supersedes the
+# withdrawn 2506.00001"), or about a drug that was withdrawn.
 PAPER = r"(?:(?:e-?|pre-?)?print|paper|submission|article|manuscript|work|note|letter|report|draft)"
 WITHDRAWN = re.compile(
     r"\W*(?:arxiv admin note:\s*)?"
@@ -20,7 +20,7 @@ WITHDRAWN = re.compile(
     re.IGNORECASE,
 )
 MAX_FIELD = 300
-MAX_AUTHORS = 200_000  # Three thousand names, each with where she works.
+MAX_AUTHORS = 200_000  # Characters: three thousand names with affiliations.
 
 
 def address(identity: str) -> str:
@@ -28,7 +28,7 @@ def address(identity: str) -> str:
 
 
 def version_of(versioned_id: str) -> int | None:
-    """Return 3 for 2506.00001v3, and nothing for 2506.00001."""
+    """Return 3 for 2506.00001v3, and None for 2506.00001."""
     match = VERSION.search(versioned_id.strip())
     return int(match[1]) if match else None
 
@@ -46,7 +46,7 @@ def author_names(line: str) -> list[str]:
 
 
 def _without_affiliations(line):
-    """Take out what stands in parentheses, however deep, and those that lack a partner."""
+    """Remove text in parentheses, also nested, and unbalanced parentheses."""
     starts, cuts = [], []
     for sign in re.finditer(r"[()]", line):
         if sign[0] == "(":
@@ -64,7 +64,7 @@ def _without_affiliations(line):
 
 
 def says_withdrawn(*texts: str) -> bool:
-    """Return whether a title, comment or abstract begins by saying that the paper is withdrawn."""
+    """Return whether a title, comment or abstract begins with a withdrawal of the paper."""
     return any(WITHDRAWN.match(text) for text in texts)
 
 

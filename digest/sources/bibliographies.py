@@ -1,10 +1,8 @@
-"""Bibliographies, as reference managers write them: BibTeX, RIS, or one title or arXiv id a line.
+"""Parse bibliographies: BibTeX, RIS, or lines with one title or arXiv id each.
 
-PubMed's own format and EndNote's are read as RIS is: a tag begins what a line tells. Between the
-entries of any format, lines of arXiv ids are read, and between those of BibTeX entries of another;
-all else there is a comment.
-
-Whatever can be read is read: an entry that is broken costs itself alone.
+PubMed's and EndNote's formats are parsed like RIS: each line begins with a tag. Lines of arXiv ids
+may be between the entries of any format, and entries of other formats between those of BibTeX. All
+other text there is a comment. A broken entry is skipped.
 """
 
 import re
@@ -24,29 +22,29 @@ from digest.sources.records import (
     plain,
 )
 
-MAX_ABSTRACT = 3_000  # Characters: what a paper is about is said by then.
+MAX_ABSTRACT = 3_000  # Characters.
 LEAST_WORDS = 3  # Of a line that is a title.
 LONGEST_LINE = 300
-NAMED = 3  # So many entries that could not be read are named.
-MAX_MARKS = 20_000  # Of LaTeX, in one text: reading more would take many seconds.
-MOST_ENTRIES = 10_000  # Of one text: its length allows no more, but of rubbish, which takes memory.
+NAMED = 3  # Entries that could not be read.
+MAX_MARKS = 20_000  # Of LaTeX in one text: more would take many seconds.
+MOST_ENTRIES = 10_000  # Of one text, to bound memory.
 BIBTEX = re.compile(r"^[ \t]*@[ \t]*\w+[ \t]*[{(]", re.MULTILINE)
 BEGINNING = re.compile(r"@[ \t]*\w+[ \t]*[{(]")  # Of an entry, also of a second one in a line.
-#: A group that is there for TeX alone, and before it what braces belong to: commands and formulas.
+#: A group only for TeX; first the alternatives whose braces stay: commands and formulas.
 GROUP = re.compile(
     r"\\(?:[A-Za-z]+|.)(?:\{[^{}]*\})?|\$[^$]*\$|\{((?:[^{}\\$]|\\[&%$#_])*)\}", re.DOTALL
 )
-NESTED = 3  # So deep, groups are within groups.
+NESTED = 3  # Levels of groups.
 #: The tag with which an entry begins, in RIS, in PubMed's format and in EndNote's.
 RIS = re.compile(r"^(?:TY(?=[ \t]{1,2}-)|PMID(?=-)|%0(?=[ \t]))", re.MULTILINE)
-#: What a line tells in each of them: its tag and the rest.
+#: The tag and the rest of a line in each format.
 RIS_LINES = {
     "TY": re.compile(r"([A-Z][A-Z0-9])[ \t]{1,2}-(?:[ \t](.*))?"),
     "PMID": re.compile(r"(?=.{4}-)([A-Z][A-Z0-9]{1,3}) {0,2}-(?: (.*))?"),
     "%0": re.compile(r"(%\S)(?:[ \t](.*))?"),
 }
 RIS_ENDS = ("TY", "ER", "PMID", "%0")  # Of an entry, the next one begins with them.
-#: What an entry says, by the tags that may tell it: the first that does.
+#: Fields, and the tags that may contain them: the first one counts.
 RIS_TAGS = {
     "title": ("TI", "T1", "BT", "%T"),
     "abstract": ("AB", "N2", "%X"),
@@ -55,29 +53,31 @@ RIS_TAGS = {
     "journal": ("JO", "JF", "JA", "T2", "%J"),
 }
 RIS_ADDRESSES = ("UR", "L1", "L2", "LK", "%U")  # Each may be arXiv's.
-#: What stands before the titles of a list.
+#: Numbers and bullets before the titles of a list.
 LABEL = re.compile(r"(?:\[\d{1,4}\]|\(?\d{1,4}[.)]|[-*\u2022\u2013])[ \t]+")
 YEAR = re.compile(r"(?:1[5-9]|20)\d\d")
-#: Where entries name arXiv's number, the surest first. Google Scholar has it as the journal.
+#: Fields that may contain an arXiv id, the best first. Google Scholar has it in the journal.
 NUMBERED = ("eprint", "arxivid", "doi", "url", "journal", "howpublished")
 URL = re.compile(r"\\url|[{}]")
 LONGEST_NUMBER = 300  # Characters of what names it.
-#: arXiv's category, as its pages have it behind the number, and what else stands between two.
+#: What is between two arXiv ids: also a category, as on arXiv's pages.
 BETWEEN = re.compile(r"(?:\[[\w.-]{1,30}\]|[,;\s])+")
 DOI_OF_ARXIV = re.compile(r"(?:https?://(?:dx\.)?doi\.org/)?10\.48550/arxiv\.", re.IGNORECASE)
 
-#: What an entry says, by the names that BibTeX has for it.
+#: The fields of an entry, by BibTeX's names.
 type Fields = dict[str, str]
-#: Where an entry stands, as its author finds it: its key, or what it begins with; and what it says.
+#: The key of an entry, or its beginning, and its fields.
 type Entry = tuple[str, Fields]
 
 
 @dataclass(frozen=True)
 class Bibliography:
-    """The papers of a bibliography, each once, how many entries could not be read, and the names of
-    the first of these.
+    """A parsed bibliography.
 
-    Of what is given by its arXiv id alone, there is no title. Years are days that are estimates.
+    Attributes:
+        records: each paper once; without a title if only the arXiv id is given. Days are estimates.
+        bad: number of entries that could not be read.
+        unread: names of the first of these.
     """
 
     records: list[Record]
@@ -86,15 +86,14 @@ class Bibliography:
 
 
 def read(text: str) -> Bibliography:
-    """Return what a bibliography tells of, whichever of the formats it is in."""
+    """Parse a bibliography in any of the formats."""
     records: dict[str, Record] = {}
     bad, unread, left = 0, [], MAX_MARKS
     for name, fields in _entries(text.lstrip("\ufeff")):
-        told = (fields.get("title", ""), fields.get("abstract", ""))
-        left -= sum(len(latex.MARKS.findall(one)) for one in told)
+        texts = {name: fields.get(name, "") for name in ("title", "abstract")}
+        left -= sum(len(latex.MARKS.findall(text)) for text in texts.values())
         if left < 0:
-            told = (latex.MARKS.sub(" ", one) for one in told)
-            fields |= zip(("title", "abstract"), told, strict=True)
+            fields |= {name: latex.MARKS.sub(" ", text) for name, text in texts.items()}
         record = _record(fields)
         if record is None:
             bad += 1
@@ -105,7 +104,7 @@ def read(text: str) -> Bibliography:
 
 
 def ris(record: Record) -> str:
-    """Return a record as an entry of RIS, of which `read` makes the same record."""
+    """Return a record as an RIS entry, which `read` parses to the same record."""
     is_arxiv = not record.id.startswith("title:")
     said = {
         "TY": "GEN",
@@ -124,7 +123,7 @@ def _entries(text) -> Iterator[Entry]:
 
 
 def _of_bibtex(text):
-    import bibtexparser  # Which one page needs.
+    import bibtexparser  # Only one page needs it.
     from bibtexparser.model import (
         DuplicateBlockKeyBlock,
         Entry,
@@ -151,21 +150,19 @@ def _of_bibtex(text):
 
 
 def _between(text):
-    """Return what stands between entries of BibTeX: entries of another format, or arXiv ids. All
-    else is a comment.
-    """
+    """Return the entries of other formats, or arXiv ids, between entries of BibTeX."""
     if RIS.search(text):
         return _of_ris(text)
     return chain.from_iterable(map(_of_ids, text.splitlines()))
 
 
 def _begins(entry):
-    """Return the key of an entry of BibTeX, or what else stands there."""
+    """Return the key of a BibTeX entry, or its beginning."""
     return BEGINNING.sub("", entry.strip()[:LONGEST_LINE], count=1).partition(",")[0]
 
 
 def _ungrouped(text):
-    """Return the text without the braces that hold nothing but words: {{BERT}}, {L}earning."""
+    """Return the text without braces around words: {{BERT}}, {L}earning."""
     for _ in range(NESTED):
         text = GROUP.sub(lambda found: found[0] if found[1] is None else found[1], text)
     return text
@@ -180,7 +177,7 @@ def _of_ris(text):
         is_apart = not tagged and (is_apart or not tag or not line.strip())
         if is_apart and (ids := _of_ids(line)):
             yield from ids
-        elif not tagged:  # It goes on with what the line before said.
+        elif not tagged:  # It continues the line before.
             said.setdefault(tag, []).append(line)
         elif tagged[1] in RIS_ENDS:
             yield from _of_tags(said)
@@ -192,7 +189,7 @@ def _of_ris(text):
 
 
 def _of_tags(said):
-    """Yield what an entry says, if anything: before the first one, there are no tags."""
+    """Yield an entry, if there are any tags."""
     if not said.keys() - {""}:
         return
     told = {tag: " ".join(lines).strip() for tag, lines in said.items()}
@@ -222,7 +219,7 @@ def _unlabelled(line):
 
 
 def _of_ids(line) -> list[Entry]:
-    """Return the papers of a line that names ids of arXiv and says nothing else."""
+    """Return the papers of a line with only arXiv ids."""
     found = []
     for word in filter(None, BETWEEN.split(_unlabelled(line))):
         number = _arxiv_id(word)
@@ -233,7 +230,7 @@ def _of_ids(line) -> list[Entry]:
 
 
 def _record(fields: Fields) -> Record | None:
-    """Return what an entry tells, or nothing where it has neither a title nor arXiv's id."""
+    """Return the record of an entry, or None without a title and an arXiv id."""
     title = plain(fields.get("title", ""), MAX_TITLE)
     found = (_number(fields.get(name, "")) for name in NUMBERED)
     identity = next(filter(None, found), "") or (id_from_title(title) if title else "")
@@ -250,13 +247,13 @@ def _record(fields: Fields) -> Record | None:
 
 
 def _number(text):
-    """Return the arXiv id in what a field says, or nothing."""
-    said = URL.sub("", text[:LONGEST_NUMBER]).split()
-    return next(filter(None, map(_arxiv_id, said)), "")
+    """Return the arXiv id in a field, or an empty string."""
+    words = URL.sub("", text[:LONGEST_NUMBER]).split()
+    return next(filter(None, map(_arxiv_id, words)), "")
 
 
 def _arxiv_id(text):
-    """Return the id of which arXiv's address, DOI or number this is, or nothing."""
+    """Return the arXiv id of a URL, DOI or number, or an empty string."""
     try:
         identity = canonical_id(DOI_OF_ARXIV.sub("", text.strip(), count=1))
     except BadRecord:

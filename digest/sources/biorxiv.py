@@ -1,8 +1,7 @@
-"""bioRxiv and medRxiv: the papers that were posted there, by the public interface of both.
+"""bioRxiv and medRxiv, by their API (https://api.biorxiv.org).
 
-What it is asked and how it answers is told at https://api.biorxiv.org. Each version of a paper is a
-row of its own, on the list of the day on which it was posted. Other lists tell, by the day on which
-a journal published, which papers came out there.
+Each version of a paper is a row in the list of the day on which it was posted. Other lists have the
+papers that journals published on a day.
 """
 
 import re
@@ -19,16 +18,16 @@ from digest.sources.plug import Batch, MalformedFeed
 from digest.sources.records import PUBLISHED, BadRecord, Record
 from digest.sources.web import Refused, Unavailable, Web
 
-#: The servers, and how they write themselves.
+#: The servers with their names.
 SERVERS = {"biorxiv": "bioRxiv", "medrxiv": "medRxiv"}
 
-JOURNALS_AGAIN = 28  # Days. A journal's paper may be matched with a preprint weeks later,
-ONCE_A_DAY = timedelta(hours=20)  # which is no reason to ask more often.
-JOURNALS = "journals of "  # So a cursor begins where their lists are read.
+JOURNAL_DAYS = 28  # A preprint may be matched with its journal's paper weeks later,
+JOURNAL_CACHE = timedelta(hours=20)  # so these lists are requested once a day.
+JOURNALS_CURSOR = "journals of "  # The prefix of a cursor in their lists.
 
-MAX_PAGES = 100  # Of one day: of 30 rows each, that is many times what a day has.
-MAX_ROWS = 1_000  # In one answer. The documentation says 100.
-LEAST_ROWS = 30  # Of a page that another may follow, where nobody says how many rows there are.
+MAX_PAGES = 100  # Of one day.
+MAX_ROWS = 1_000  # In one response. The documentation says 100.
+MIN_ROWS = 30  # A shorter page is the last, if the number of rows is unknown.
 MAX_VERSION = 10_000
 
 NOTHING = re.compile(r"no \w+ found", re.IGNORECASE)
@@ -37,11 +36,11 @@ DOI = re.compile(
     r"(?:(?:https?://)?(?:dx\.)?doi\.org/|doi:)?(10\.\d{4,9}/[\w.()/-]+?)(?:v\d{1,3})?",
     re.ASCII | re.IGNORECASE,
 )
-#: When it was accepted for posting. Those of before 11 December 2019 don't say.
+#: With the date of acceptance. DOIs before 11 December 2019 have none.
 DATED = re.compile(r"10\.\d+/(\d{4})\.(\d\d)\.(\d\d)\.\d+")
 LAST_UNDATED = date(2019, 12, 10)
 
-#: How an abstract begins that is none any more.
+#: The beginning of the abstract of a withdrawn paper.
 WITHDRAWAL = re.compile(
     r"\W*(?:withdrawal statement(?-i:(?!s))"
     r"|(?:the authors|(?:bio|med)rxiv) (?:has|have) withdrawn\b)",
@@ -57,32 +56,29 @@ LICENCES = {
 
 
 class BioRxiv:
-    """The lists of one of the servers, of the days up to `today`, which is the day in UTC."""
+    """The lists of one of the servers, of the days up to `today` (UTC)."""
 
-    seconds_between = 1.0  # No limit is written anywhere.
-    queue = "biorxiv"  # Both servers are one host's.
+    seconds_between = 1.0  # No limit is documented.
+    queue = "biorxiv"  # Both servers have one host.
 
     def __init__(self, server: str = "biorxiv", base: str = "https://api.biorxiv.org"):
         self.name, self.base = server, base
         self.hosts = frozenset({urlsplit(base).netloc})
 
     def harvest(self, web: Web, *, today: date, since: date | None, cursor: str) -> Iterator[Batch]:
-        """Yield a batch for each day's list, all its pages in one; then what journals published.
-
-        The cursor is the next day.
-        """
-        day = day_of(cursor.removeprefix(JOURNALS), today)
-        first = since or today - timedelta(days=JOURNALS_AGAIN - 1)
-        if not cursor.startswith(JOURNALS):
+        """Yield a batch for each day's list, then for each day's list of journal papers."""
+        day = day_of(cursor.removeprefix(JOURNALS_CURSOR), today)
+        first = since or today - timedelta(days=JOURNAL_DAYS - 1)
+        if not cursor.startswith(JOURNALS_CURSOR):
             begin = day or since or today - timedelta(days=DAYS_AGAIN - 1)
-            yield from self._posted(web, begin, today, end=f"{JOURNALS}{first}")
+            yield from self._posted(web, begin, today, end=f"{JOURNALS_CURSOR}{first}")
             day = first
         yield from self._published(web, day or first, today)
 
     def _posted(self, web, day, today, end):
-        """Yield what was posted. The cursor after the last day is the `end`.
+        """Yield the posted papers. The cursor after the last day is `end`.
 
-        One day that can't be read is left out, and said to be; after two in a row, it breaks off.
+        A day that can't be read is skipped with a note. After two in a row, the error is raised.
         """
         left_out: date | None = None
         while day <= today:
@@ -104,88 +100,88 @@ class BioRxiv:
             day = following
 
     def _published(self, web, day, today):
-        """Yield what journals published. Where that can't be read, what was posted is here."""
+        """Yield the papers that journals published. An error becomes a note."""
         while day <= today:
             following = day + timedelta(days=1)
             listing = _Listing(day, partial(_publication, server=self.name))
             try:
-                self._read_pages(listing, web, "pubs", cache_for=ONCE_A_DAY)
+                self._read_pages(listing, web, "pubs", cache_for=JOURNAL_CACHE)
             except (Refused, Unavailable, MalformedFeed) as error:
                 yield Batch([], note=f"What journals published can't be read: {error}.")
                 return
             found, end = list(listing.found.values()), day == today
-            cursor = "" if end else f"{JOURNALS}{following}"
+            cursor = "" if end else f"{JOURNALS_CURSOR}{following}"
             yield Batch(found, listing.bad, cursor=cursor, note=listing.trouble)
             day = following
 
     def _read_pages(self, listing, web, kind, cache_for=timedelta(0)):
-        """Read a day's list to its end. A page begins where the one before it ended."""
+        """Read all pages of a day's list."""
         while not (listing.is_read or listing.trouble):
-            place = f"{self.name}/{listing.day}/{listing.day}/{listing.rows}"
-            page = web.get(f"{self.base}/{kind}/{place}/json", cache_for=cache_for)
+            path = f"{self.name}/{listing.day}/{listing.day}/{listing.rows}"
+            page = web.get(f"{self.base}/{kind}/{path}/json", cache_for=cache_for)
             listing.add(_answer(page.body))
 
 
 @dataclass(frozen=True)
 class _Answer:
-    """A page of a list: its rows, from which on they are, and how many there are in all."""
+    """A page of a list: its rows, the number of the first, and the number of all rows."""
 
     rows: list
-    place: int | None
+    position: int | None
     total: int | None
 
 
 class _Listing(Listing):
-    """What a day's list told so far.
+    """The list of a day, as far as it was read.
 
-    While it is read, rows come and go, so that one may come twice and another not at all. Whether
-    all came is known by how many there are.
+    While it is read, rows may move between pages: some come twice, others are missed. So the number
+    of distinct rows is compared with the total.
     """
 
     def __init__(self, day: date, parse: Callable[[Any], Record]):
         super().__init__(day)
         self.parse = parse
-        self.told: set[str] = set()
+        self.keys: set[str] = set()
         self.total: int | None = None
         self.rows = 0
         self.is_read = False
 
     @property
     def missing(self) -> int:
-        return max((self.total or 0) - len(self.told), 0)
+        return max((self.total or 0) - len(self.keys), 0)
 
     def add(self, answer: _Answer) -> None:
-        """Add a page, and look whether it was the last."""
-        before, asked = len(self.told), self.rows
+        """Add a page."""
+        before, asked = len(self.keys), self.rows
         for row in answer.rows:
             self.rows += 1
             self._add(row)
         self.pages += 1
         if answer.total is not None:
             self.total = answer.total
-        # To ask for more than there is, is an error to the server.
-        is_short = len(answer.rows) < LEAST_ROWS
+        # A request beyond the last row would be an error.
+        is_short = len(answer.rows) < MIN_ROWS
         is_all = is_short if self.total is None else self.rows >= self.total
         self.is_read = is_all or not answer.rows
-        self.trouble = self._trouble(answer, asked, is_again=len(self.told) == before)
+        self.trouble = self._trouble(answer, asked, is_again=len(self.keys) == before)
 
     def _add(self, row):
         key = _key(row)
-        if key in self.told:
+        if key in self.keys:
             return
-        self.told.add(key)
+        self.keys.add(key)
         try:
             record = self.parse(row)
         except BadRecord as error:
             self.bad.append(f"{_name(row) or f'{self.day}, row {self.rows}'}: {error}")
             return
         known = self.found.get(record.id)
-        self.found[record.id] = _joined(known, record) if known else record
+        self.found[record.id] = _merge(known, record) if known else record
 
     def _trouble(self, answer, asked, is_again):
-        """Say why the list is not whole, or not gone on with, or nothing where all is well."""
-        if answer.place not in (None, asked):
-            return f"Of {self.day}, row {asked} was asked for, and came from row {answer.place}."
+        """Return why the list is incomplete, or an empty string."""
+        if answer.position not in (None, asked):
+            return f"Of {self.day}, row {asked} was asked for, and came from row {answer.position}."
         if self.missing and self.is_read:
             return f"Of {self.total} rows of {self.day}, {self.missing} did not come."
         if self.is_read:
@@ -195,13 +191,13 @@ class _Listing(Listing):
 
     def batch(self, *, cursor, today) -> Batch:
         batch = super().batch(cursor=cursor, today=today)
-        # What isn't told proves nothing, and changes nothing that is known.
+        # Without a total, nothing is known about its completeness.
         state = "" if self.trouble and self.total is None else batch.state
         return replace(batch, state=state, missing=self.missing)
 
 
-def _joined(one: Record, other: Record) -> Record:
-    """Return two versions of a paper as one record: the later, of the day of the earlier."""
+def _merge(one: Record, other: Record) -> Record:
+    """Return the later version of a paper, with the day of the earlier one."""
     first, last = sorted((one, other), key=lambda record: record.version or 0)
     return replace(
         last, day=first.day, day_is_estimate=first.day_is_estimate, announced_as=first.announced_as
@@ -209,10 +205,10 @@ def _joined(one: Record, other: Record) -> Record:
 
 
 def _answer(body) -> _Answer:
-    told = from_json(body, "bioRxiv")
-    if not isinstance(told, dict):
+    content = from_json(body, "bioRxiv")
+    if not isinstance(content, dict):
         raise MalformedFeed("bioRxiv sent JSON, but no list of papers")
-    messages = told.get("messages")
+    messages = content.get("messages")
     message = messages[0] if isinstance(messages, list) and messages else {}
     message = message if isinstance(message, dict) else {}
     status = str(message.get("status") or "ok")
@@ -220,7 +216,7 @@ def _answer(body) -> _Answer:
         return _Answer([], None, _count(message.get("total")))
     if status.lower() != "ok":
         raise MalformedFeed(f"bioRxiv answers: {records.plain(status, 200)}")
-    rows = told.get("collection")
+    rows = content.get("collection")
     if not isinstance(rows, list):
         raise MalformedFeed("bioRxiv sent JSON, but no list of papers")
     if len(rows) > MAX_ROWS:
@@ -229,13 +225,13 @@ def _answer(body) -> _Answer:
 
 
 def _count(value) -> int | None:
-    """Return a number that may be written as a text, None where it is none."""
+    """Return a number that may be a string, or None."""
     text = str(value) if isinstance(value, (int, str)) and not isinstance(value, bool) else ""
     return int(text) if re.fullmatch(r"\d{1,9}", text, re.ASCII) else None
 
 
 def _key(row) -> str:
-    """Return what a row is known by when it comes again."""
+    """Return a key that is equal for equal rows."""
     names = ("doi", "version") if isinstance(row, dict) and row.get("doi") else ()
     return repr([row.get(name) for name in names] or row)
 
@@ -265,24 +261,24 @@ def _record(row, server, day) -> Record:
         id=records.canonical_id(f"{server}:{doi}"),
         title=title,
         abstract=abstract,
-        day=posted if is_first else min(_accepted(doi), posted),
+        day=posted if is_first else min(_accepted_on(doi), posted),
         day_is_estimate=not is_first,
         authors=_authors(text_of(row, "authors")),
         categories=_categories(text_of(row, "category")),
         url=f"https://doi.org/{doi}",
         version=version if version and version < MAX_VERSION else None,
         announced_as="new" if is_first else "replace",
-        # A withdrawal is a version that says so, in place of its kind or of its abstract.
+        # A withdrawal is a version with such a type or abstract.
         is_withdrawn="withdrawn" in text_of(row, "type").lower()
         or bool(WITHDRAWAL.match(abstract))
         or arxiv_text.says_withdrawn(title, abstract),
-        doi=_doi(text_of(row, "published")) or doi,  # As of arXiv's papers: where it came out.
+        doi=_doi(text_of(row, "published")) or doi,  # The journal's, as with arXiv.
         license=LICENCES.get(text_of(row, "license").lower(), ""),
     )
 
 
 def _publication(row, server) -> Record:
-    """Return what a journal made of a paper, of which the rest is told elsewhere."""
+    """Return the journal and DOI of a published paper."""
     if not isinstance(row, dict):
         raise BadRecord("it is no paper's row")
     doi, published = _doi(text_of(row, "preprint_doi")), _doi(text_of(row, "published_doi"))
@@ -299,13 +295,13 @@ def _publication(row, server) -> Record:
 
 
 def _doi(text) -> str:
-    """Return a DOI in small letters, as no two differ in case alone; nothing where it is none."""
+    """Return a DOI in lower case, or an empty string."""
     found = DOI.fullmatch(text.strip())
     return found[1].lower() if found else ""
 
 
-def _accepted(doi) -> date:
-    """Return the day that a DOI names, or the last on which they named none."""
+def _accepted_on(doi) -> date:
+    """Return the date in a DOI, or the last day before DOIs had dates."""
     found = DATED.fullmatch(doi)
     try:
         return max(date(*map(int, found.groups())), LAST_UNDATED) if found else LAST_UNDATED
@@ -321,12 +317,12 @@ def _categories(text) -> list[str]:
 def _authors(line) -> list[str]:
     """Return the names of a line such as `Roe, K. L.; van der Berg, J.`, given names first."""
     line = line[: arxiv_text.MAX_AUTHORS]
-    return records.names([_turned(name) for name in line.split(";")])
+    return records.names([_natural_order(name) for name in line.split(";")])
 
 
-def _turned(name):
+def _natural_order(name):
     parts = [" ".join(part.split()) for part in name.split(",")]
     suffixes = [part for part in parts[1:] if part.casefold() in arxiv_text.SUFFIXES]
     given = [part for part in parts[1:] if part.casefold() not in arxiv_text.SUFFIXES]
-    # Of more, nobody knows which is which.
+    # With more parts, the order is unknown.
     return " ".join([*given, parts[0], *suffixes]) if len(given) < 2 else name

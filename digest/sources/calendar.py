@@ -1,8 +1,8 @@
-"""When arXiv announces: which day a submission is listed on, and which days have a listing.
+"""arXiv's calendar: which days have a listing, and on which a submission is listed.
 
 Submissions close at 14:00 in New York from Monday to Friday and are announced at 20:00, Friday's on
-Sunday. The feeds show the new listing from the midnight that follows: so Monday to Friday are the
-listing days. On a holiday nothing closes; what would have been announced waits for the next time.
+Sunday. The feeds show the new listing from the following midnight, so Monday to Friday are listing
+days. On a holiday nothing closes, and submissions wait for the next day.
 """
 
 from datetime import date, datetime, time, timedelta
@@ -12,8 +12,8 @@ EASTERN = ZoneInfo("America/New_York")
 CLOSES = time(14)
 ONE_DAY = timedelta(days=1)
 
-# As arXiv announced them; they follow no rule. Those of 2027 are not known yet: add them here. On
-# the day after a holiday that isn't listed, the feeds look empty for no reason.
+# As arXiv announced them. Those of 2027 are not known yet: add them here. After a holiday that is
+# missing here, empty feeds are reported as an error.
 HOLIDAYS = {
     date.fromisoformat(day)
     for day in (
@@ -26,19 +26,19 @@ HOLIDAYS = {
 
 
 def is_announcement_day(day: date) -> bool:
-    """Return whether a listing carries this date."""
+    """Return whether there is a listing of this day."""
     return _is_weekday(day) and _weekday_from(day, -ONE_DAY) not in HOLIDAYS
 
 
 def latest_announcement_day(day: date) -> date:
-    """Return the last day up to this one whose date a listing carries."""
+    """Return the last day up to this one with a listing."""
     while not is_announcement_day(day):
         day -= ONE_DAY
     return day
 
 
 def announcement_of(submitted: datetime) -> date:
-    """Return the listing day of what is submitted at that moment and passes its checks at once."""
+    """Return the listing day of a submission that passes the checks at once."""
     moment = submitted.astimezone(EASTERN)
     day = moment.date()
     if moment.time() >= CLOSES:

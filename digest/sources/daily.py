@@ -1,6 +1,6 @@
-"""What sources have in common that have a list for each day, in pages of JSON.
+"""Shared by sources that have a list for each day, in pages of JSON.
 
-JSON is read within limits: no broken bytes, no endless nesting, no endless number.
+JSON is parsed with limits on encoding, nesting and the length of numbers.
 """
 
 import json
@@ -9,12 +9,12 @@ from datetime import date, timedelta
 from digest.sources.plug import Batch, MalformedFeed
 from digest.sources.records import BadRecord, Record
 
-DAYS_AGAIN = 3  # Lists are amended for days, and votes come in: so many of the last are read again.
+DAYS_AGAIN = 3  # The last days are read again, because lists and votes change.
 A_WEEK = timedelta(days=7)
 
 
 class Listing:
-    """What a day's list told so far. `trouble` says why it is not whole, or not gone on with."""
+    """The list of a day, as far as it was read. `trouble` says why it is incomplete."""
 
     def __init__(self, day: date):
         self.day = day
@@ -25,11 +25,10 @@ class Listing:
 
     @property
     def pages_read(self) -> str:
-        """How many pages there were, in words."""
         return f"{self.pages} page{'s' if self.pages != 1 else ''}"
 
     def endless(self, is_again: bool, most: int) -> str:
-        """Say why the next page is not asked for, or nothing where it may be."""
+        """Return why the next page is not requested, or an empty string."""
         if is_again:
             return f"The last of {self.pages_read} of {self.day} repeats those before."
         if self.pages >= most:
@@ -51,7 +50,7 @@ class Listing:
 
 
 def day_of(cursor: str, today: date) -> date | None:
-    """Return the day at which a cursor says to go on, or None where it says nothing."""
+    """Return the day of a cursor, or None."""
     try:
         day = date.fromisoformat(cursor)
     except ValueError:
@@ -60,9 +59,9 @@ def day_of(cursor: str, today: date) -> date | None:
 
 
 def listed_on(said, day: date) -> date:
-    """Return the day on which a paper says that it was put on the list of this day.
+    """Return the day on which a paper was put on the list of this day.
 
-    That of Monday has some of Saturday. What is further off is a mistake.
+    Monday's list has papers of Saturday. A day that is further off is a mistake.
     """
     try:
         listed = date.fromisoformat(said[:10] if isinstance(said, str) else "")
@@ -72,7 +71,7 @@ def listed_on(said, day: date) -> date:
 
 
 def from_json(body: bytes, whose: str):
-    """Return what JSON says, or raise MalformedFeed, which names the one whose it is."""
+    """Return the parsed JSON. Raises MalformedFeed, which names the sender."""
     try:
         return json.loads(body.decode(), parse_int=_whole_number)
     except UnicodeDecodeError:
@@ -82,7 +81,7 @@ def from_json(body: bytes, whose: str):
 
 
 def text_of(row: dict, name: str) -> str:
-    """Return a text that a row has, empty where it has none. Raise BadRecord if it's no text."""
+    """Return a text field of a row, or an empty string. Raises BadRecord if it is no text."""
     value = row.get(name) or ""
     if not isinstance(value, str):
         raise BadRecord(f"{name} is no text")
@@ -90,5 +89,5 @@ def text_of(row: dict, name: str) -> str:
 
 
 def _whole_number(digits):
-    """Python refuses whole numbers of thousands of digits, which would cost us the whole answer."""
+    # Python refuses integers of thousands of digits.
     return int(digits) if len(digits) < 20 else float(digits)

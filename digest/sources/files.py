@@ -1,6 +1,6 @@
-"""Files of papers: JSON lines, plain or gzipped, and arXiv's bulk metadata snapshot.
+"""Read files of papers: JSON lines, plain or gzipped, and arXiv's metadata snapshot.
 
-Read a line at a time, so that a file of many gigabytes takes no more memory than a small one.
+Reads line by line, so that memory does not depend on the file's size.
 """
 
 import gzip
@@ -18,10 +18,9 @@ MAX_LINE = 2_000_000  # Bytes. The longest line of arXiv's snapshot is far below
 
 
 def read(path: Path, on_bad_line: Callable[[int, str], None], on_bytes: Callable[[int], None]):
-    """Yield the file's records. Report bad lines by number, and bytes of the file as they are read.
+    """Yield the file's records, and report bad lines by number, and the bytes that were read.
 
-    Raises OSError where the file can't be read, and for a gzip file that breaks off: after the
-    records before the break.
+    Raises OSError if the file can't be read, also after the records of an incomplete gzip file.
     """
     for number, line in _lines(path, on_bytes):
         if not line.strip():
@@ -33,7 +32,7 @@ def read(path: Path, on_bad_line: Callable[[int, str], None], on_bytes: Callable
 
 
 def parse(line: bytes) -> Record:
-    """Return the record on one line, or raise BadRecord."""
+    """Return the record of a line. Raises BadRecord."""
     if len(line) > MAX_LINE:
         raise BadRecord("the line is too long")
     try:
@@ -51,7 +50,7 @@ def _from_row(row):
     title = records.plain(_text(row, "title"), records.MAX_TITLE)
     if not title:
         raise BadRecord("it has no title")
-    identity = _text(row, "id")  # As a number, 2506.04230 has lost its last digit.
+    identity = _text(row, "id")  # A number such as 2506.04230 would lose its last digit.
     return Record(
         id=records.canonical_id(identity) if identity else records.id_from_title(title),
         title=title,
@@ -65,7 +64,7 @@ def _from_row(row):
 
 
 def _from_snapshot(row):
-    """arXiv's snapshot tells when the first version was submitted, not when it was announced."""
+    # The snapshot has the submission date of the first version, not the announcement.
     title = records.plain(_text(row, "title"), records.MAX_TITLE)
     if not title:
         raise BadRecord("it has no title")
@@ -81,7 +80,7 @@ def _from_snapshot(row):
 
 
 def _categories(value):
-    """Return the categories of a list, or of one text as arXiv writes it: cs.LG stat.ML."""
+    """Return the categories of a list, or of a text such as "cs.LG stat.ML"."""
     return records.names(value.split() if isinstance(value, str) else value)
 
 
@@ -139,7 +138,7 @@ def _count(value):
 
 
 def _lines(path, on_bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield the numbered lines of a plain or gzipped file, whatever its name says."""
+    """Yield the numbered lines of a plain or gzipped file, whatever its name is."""
     with open(path, "rb") as raw:
         is_gzip = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)

@@ -1,9 +1,8 @@
-"""What HighWire, which serves bioRxiv and medRxiv, writes in texts in place of signs.
+"""Clean texts of HighWire, which serves bioRxiv and medRxiv.
 
-Symbols are names in braces or brackets ({beta}, [~], [&ge;]), small capitals, lists and figures
-stand between marks (AO_SCPLOWBSTRACTC_SCPLOW), and headings have lost what parted them from their
-sentence ("ResultsBread rises"). What isn't known here stays as it is written. Pure, and each step
-takes time in proportion to the text.
+Symbols are names in braces or brackets ({beta}, [~], [&ge;]); small capitals, lists and figures are
+between marks (AO_SCPLOWBSTRACTC_SCPLOW); headings are not separated from their sentence
+("ResultsBread rises"). Unknown marks stay. Each step takes linear time.
 """
 
 import re
@@ -27,12 +26,12 @@ BRACKETED = {
     **{"~": "∼", "~=": "≃", "-": "–", "bullet": "•", "isin": "∈"},
     **{"&ge;": "≥", "&le;": "≤", "-&gt;": "→"},
 }
-#: What is lowered or raised is LaTeX.
+#: After _ or ^, braces are LaTeX.
 NAME = re.compile(r"(?<![_^])\{([^{}\s][^{}]{0,19})\}|\[([^][\s]{1,12})\]")
 
-#: Within these is nothing to read.
+#: Text between these is removed.
 CUT = [("O_FIG", "C_FIG"), ("O_TBL", "C_TBL")]
-#: Small capitals are within a word; others part it, or what is a heading from its sentence.
+#: Marks and their replacements. Small capitals are within words.
 MARKS = [
     (re.compile(r"[OC]_SCP(?:LOW|CAP)"), ""),
     (re.compile(r":?C_ST_ABS"), ": "),
@@ -46,7 +45,7 @@ HEADINGS = [
     *("Methodology", "Methods", "Motivation", "Objectives?", "Participants", "Purpose"),
     *("Rationale", "Results?", "Setting", "Significance(?: statement)?", "Summary"),
 ]
-#: At the start of a paragraph, right before a sentence. AIM2 is a gene.
+#: At the start of a paragraph, directly before a sentence. AIM2 is a gene.
 HEADING = re.compile(
     rf"^[^\S\n]*((?:{'|'.join(HEADINGS)})(?=[A-Z\"“(])"
     rf"|(?:{'|'.join(HEADINGS).upper()})(?=[A-Z][a-z ]))",
@@ -58,21 +57,21 @@ OF_ABSTRACT = re.compile(
 
 
 def spelt(text: str) -> str:
-    """Return a text with its signs and without its marks.
+    """Return a text with symbols instead of names, and without marks.
 
     >>> spelt("TGF-{beta} rose by [~]5 {+/-} 1, in AO_SCPLOWTPC_SCPLOW too")
     'TGF-β rose by ∼5 ± 1, in ATP too'
     """
-    for start, end in CUT:  # Each end is looked for in its own part alone.
+    for start, end in CUT:
         first, *others = text.split(start)
-        text = first + "".join(one.partition(end)[2] if end in one else one for one in others)
-    for mark, said in MARKS:
-        text = mark.sub(said, text)
+        text = first + "".join(part.partition(end)[2] if end in part else part for part in others)
+    for mark, replacement in MARKS:
+        text = mark.sub(replacement, text)
     return NAME.sub(_sign, text)
 
 
 def abstract(text: str) -> str:
-    """Return an abstract so, with its headings apart and without its own.
+    """Return a cleaned abstract with separated headings, and without the heading "Abstract".
 
     >>> abstract("ABSTRACTBread rises."), abstract("BackgroundBread rises.")
     ('Bread rises.', 'Background: Bread rises.')

@@ -1,7 +1,7 @@
-"""Hugging Face's daily papers: what people there put on a day's list, and how they like it.
+"""Hugging Face's daily papers, with upvotes.
 
-The endpoint itself is asked, because the client library loses the fields inside `paper` and makes
-no upvotes into unknown ones.
+Requests the endpoint directly, because the client library drops fields of `paper` and does not
+distinguish zero upvotes from unknown ones.
 """
 
 import re
@@ -15,18 +15,18 @@ from digest.sources.plug import Batch, MalformedFeed
 from digest.sources.records import BadRecord, Record
 from digest.sources.web import Entry, Refused, Unavailable, Web
 
-PAGE_SIZE = 100  # The most that the endpoint gives at once.
-MAX_PAGES = 10  # Of one day. The longest list known to us had 92 papers.
-MAX_ROWS = 10 * PAGE_SIZE  # In one answer, whatever was asked for.
+PAGE_SIZE = 100  # The endpoint's maximum.
+MAX_PAGES = 10  # Of one day.
+MAX_ROWS = 10 * PAGE_SIZE  # In one response.
 MAX_SUMMARY, MAX_KEYWORDS, MAX_NAME = 600, 10, 80
 LINK = re.compile(r"<([^<>]*)>([^<>]*)")
 IS_NEXT = re.compile(r';\s*rel\s*=\s*"?next\b', re.IGNORECASE)
 
 
 class HuggingFace:
-    """The lists of the days up to `today`, which is the day in UTC.
+    """The lists of the days up to `today` (UTC).
 
-    arXiv announces the papers, so the day of a list is only an estimate of theirs.
+    The day of a list is an estimate of a paper's day, because arXiv announces the papers.
     """
 
     name = "huggingface"
@@ -45,7 +45,7 @@ class HuggingFace:
             try:
                 self._read_pages(listing, web, today)
             except (Refused, Unavailable, MalformedFeed):
-                if listing.pages:  # What came is kept; the day is read again.
+                if listing.pages:  # The day is read again later.
                     listing.trouble = f"The list of {day} broke off after {listing.pages_read}."
                     yield listing.batch(cursor=str(day), today=today)
                 raise
@@ -65,20 +65,20 @@ class HuggingFace:
                 return
 
     def _ask(self, web, day, page, today) -> Entry | None:
-        """Return a page of the day's list, or None where Hugging Face has not begun the day."""
+        """Return a page of the day's list, or None if the day has not begun there."""
         params = {"date": day.isoformat(), "limit": str(PAGE_SIZE), "p": str(page)}
         try:
             return web.get(self.address, params)
         except Refused as refused:
-            # So it answers for a day in the future, and its clock may be behind ours.
+            # The response for a future day. Its clock may be behind ours.
             if refused.status == 400 and day >= today and page == 0:
                 return None
             raise
 
     def _trouble(self, link, listing, is_again):
-        """Say why the next page is not asked for, or nothing where all is well.
+        """Return why the next page is not requested, or an empty string.
 
-        Only its number is taken from the link, so that no link leads anywhere else.
+        Only the page number of the link is used, so that no link leads to another address.
         """
         own = urlsplit(self.address)
         try:
@@ -93,10 +93,8 @@ class HuggingFace:
 
 
 class _Listing(Listing):
-    """A paper that slips to the next page meanwhile counts once."""
-
     def add(self, rows) -> bool:
-        """Add a page and return whether anything on it was new."""
+        """Add a page. Return whether it has anything new: rows may move to the next page."""
         before = len(self.found) + len(self.bad)
         for number, row in enumerate(rows, 1):
             try:
@@ -139,7 +137,7 @@ def _record(row, day) -> Record:
         id=records.canonical_id(text_of(paper, "id")),
         title=title,
         abstract=records.plain(abstract, records.MAX_ABSTRACT),
-        # `publishedAt` was the list's time once and is arXiv's now, so it is not asked.
+        # Not `publishedAt`, which was the list's time once and is arXiv's now.
         day=listed_on(paper.get("submittedOnDailyAt"), day),
         day_is_estimate=True,
         authors=_authors(paper),
@@ -148,26 +146,26 @@ def _record(row, day) -> Record:
         github=records.web_address(text_of(paper, "githubRepo")),
         github_stars=_count(paper, "githubStars"),
         num_comments=_count(paper, "numComments") if comments is None else comments,
-        hugging_face=_theirs(paper, row) or None,
+        hugging_face=_hugging_face_fields(paper, row) or None,
     )
 
 
-def _theirs(paper, row) -> dict[str, str | list[str]]:
-    """Return what Hugging Face says of the paper by itself, as far as it says anything."""
+def _hugging_face_fields(paper, row) -> dict[str, str | list[str]]:
+    """Return the fields of Paper.hugging_face."""
     organization = paper.get("organization") or row.get("organization")
     organization = organization if isinstance(organization, dict) else {}
     name = text_of(organization, "fullname") or text_of(organization, "name")
-    said = {
+    fields = {
         "summary": records.plain(text_of(paper, "ai_summary"), MAX_SUMMARY),
         "keywords": records.names(paper.get("ai_keywords"))[:MAX_KEYWORDS],
         "organization": records.plain(name, MAX_NAME),
         "project_page": records.web_address(text_of(paper, "projectPage")),
     }
-    return {name: value for name, value in said.items() if value}
+    return {name: value for name, value in fields.items() if value}
 
 
 def _authors(paper):
-    """Return the authors' names, without those that Hugging Face itself hides."""
+    """Return the authors' names, without hidden ones."""
     authors = paper.get("authors") or []
     if not isinstance(authors, list) or not all(isinstance(one, dict) for one in authors):
         raise BadRecord("its authors are no list of authors")

@@ -1,4 +1,4 @@
-"""XML from outside, read within limits: no DTD, no entities of its own, no endless nesting."""
+"""Parse untrusted XML: without DTD and custom entities, and with a limit on nesting."""
 
 import re
 from xml.etree.ElementTree import Element, TreeBuilder
@@ -8,18 +8,18 @@ from digest.sources.plug import MalformedFeed
 from digest.sources.records import BadRecord
 
 MAX_DEPTH = 40
-#: Stands for bytes that are no UTF-8. Unicode keeps it for such uses: no text holds it.
+#: Replaces bytes that are no UTF-8. A noncharacter of Unicode, which no text contains.
 BROKEN = "\ufdd0"
-#: What XML forbids, and some that write it let through: control characters, numbers of such, a
-#: lone "&" (as in AT&T), and HTML's entities, which a reader of texts knows and XML does not.
+#: Invalid XML that some sources send: control characters, references to them, a lone "&" (as in
+#: AT&T), and HTML entities.
 FORBIDDEN = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]|\xef\xbf[\xbe\xbf]")
 AMPERSAND = re.compile(rb"&(?!(?:amp|lt|gt|quot|apos);)(?:#(?:x([0-9a-fA-F]{1,8})|([0-9]{1,9}));)?")
 
 
 def parse(body: bytes) -> Element:
-    """Return the root element, or raise MalformedFeed.
+    """Return the root element. Raises MalformedFeed.
 
-    Bytes that are no UTF-8 don't cost the other records: `text` tells of those that hold some.
+    Bytes that are no UTF-8 become BROKEN, for which `text` raises BadRecord.
     """
     if body.lstrip()[:15].lower().startswith((b"<!doctype html", b"<html")):
         raise MalformedFeed("a web page came instead of XML")
@@ -30,28 +30,28 @@ def parse(body: bytes) -> Element:
     try:
         try:
             return _tree(body)
-        except expat.ExpatError:  # What it forbids made text: one bad title costs no list.
+        except expat.ExpatError:  # Again, without invalid characters.
             return _tree(AMPERSAND.sub(_text_of, FORBIDDEN.sub(b" ", body)))
     except expat.ExpatError as error:
         raise MalformedFeed(f"the XML is broken: {error}") from None
 
 
 def text(parent: Element, path: str) -> str:
-    """Return the text of a child, empty where there is none. Raise BadRecord if it's no text."""
+    """Return the text of a child, or an empty string. Raises BadRecord if it is not UTF-8."""
     child = parent.find(path)
     if child is None:
         return ""
-    found = "".join(child.itertext())
-    if BROKEN in found:
+    content = "".join(child.itertext())
+    if BROKEN in content:
         raise BadRecord("its text is not UTF-8")
-    return found
+    return content
 
 
 def _tree(body):
     """Return the root element.
 
-    Uses expat itself, which stops where a handler raises: ElementTree's own parser reads on to the
-    end, and expands all entities of a DTD that was refused.
+    Uses expat directly, which stops when a handler raises. ElementTree's parser would go on, and
+    expand the entities of a refused DTD.
     """
     tree = _ShallowTree()
     parser = expat.ParserCreate("utf-8", namespace_separator="}")

@@ -1,7 +1,7 @@
-"""What a source is: a name, the hosts that it may ask, and a way through what they tell.
+"""The interface of a source: a name, hosts, and an iterator over batches of records.
 
-A source yields batches of plain records. Each batch is stored before the next is asked for, and its
-cursor written down, so that a run that was cut off goes on where it was.
+Each batch is stored, with its cursor, before the next is requested. A run that was cut off is
+resumed at the cursor.
 """
 
 from collections.abc import Iterator
@@ -14,16 +14,19 @@ from digest.sources.web import Web
 
 
 class MalformedFeed(ValueError):
-    """What came is not what this source speaks. Says why in plain words."""
+    """The response is not in the format of this source. The message says why."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What one answer of a source told.
+    """The records of one response.
 
-    `cursor` says where a later run goes on; it is empty at the end. `state` says how the list of
-    `day` and `category` looked: fresh, stale (an earlier day's), empty, incomplete, or nothing
-    where it can't be told. `missing` is how many more rows the source says the list has.
+    Attributes:
+        bad: errors of records that could not be read.
+        cursor: where a later run resumes; empty at the end.
+        day, category: of the list.
+        state: fresh, stale (an earlier day's), empty, incomplete, or an empty string if unknown.
+        missing: how many more rows the list has, according to the source.
     """
 
     records: list[Record]
@@ -41,27 +44,27 @@ class Source(Protocol):
 
     name: str
     hosts: frozenset[str]
-    seconds_between: float  # Between two requests, of all our machines together.
+    seconds_between: float  # Between two requests, of all workers.
 
     def harvest(self, web: Web, *, today: date, since: date | None, cursor: str) -> Iterator[Batch]:
-        """Yield what is new, or all since a day; go on at `cursor` where there is one.
+        """Yield new papers, or all since a day, from `cursor` on if there is one.
 
-        Raises MalformedFeed, web.Unavailable or web.Refused where it can't go on.
+        Raises MalformedFeed, web.Unavailable or web.Refused.
         """
         ...
 
 
 @runtime_checkable
 class LooksUp(Source, Protocol):
-    """A source that can be asked for single papers, too."""
+    """A source that can look up single papers."""
 
     def look_up(self, web: Web, ids: list[str]) -> Iterator[Batch]:
-        """Yield those of the papers with these ids of arXiv's that it has. Raises as `harvest`."""
+        """Yield the papers with these arXiv ids, if it has them. Raises like `harvest`."""
         ...
 
 
 @runtime_checkable
 class SharesHosts(Source, Protocol):
-    """A source whose hosts another source asks, too. Those of one queue ask one after another."""
+    """A source with the same hosts as another. Sources of one queue share the lock for requests."""
 
     queue: str

@@ -37,9 +37,9 @@ CONTROLS = re.compile(
     + "]"
 )
 MARKS = re.compile(r"[&\\$`{}~^_*<]|--|''")
-#: What may have to be read: marks, and signs that are out of their place.
+#: Markup, and misplaced punctuation, for which `readable` has something to do.
 READ = re.compile(rf"{MARKS.pattern}|\]\(http| [,;.](?:\s|$)")
-# A number that Python refuses to read, and that is no character's.
+# A number that Python refuses to parse, and that is no character's.
 NO_CHARACTER = re.compile(r"&#[0-9]{9,};?")
 LATEX = re.compile(r"[\\${}]")
 TAG = re.compile(
@@ -47,22 +47,21 @@ TAG = re.compile(
     r"""(?:\s+[\w:-]{1,30}=(?:"[^"<>]{0,500}"|'[^'<>]{0,500}'))*\s?>"""
 )
 LINE_BREAK = re.compile(r"<br ?/?>")
-#: Letters and a sign that look like nothing. A title of these would be a link that nobody sees.
+#: Characters of other categories that are invisible, as a link with such a title would be.
 BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")
-ROUNDS = 4  # Markup may bring forth markup: &amp;lt; is &lt;, which is <.
+ROUNDS = 4  # Markup may be nested: &amp;lt; is &lt;, which is <.
 
-
-#: How a record is announced that tells only what a journal made of a paper. It makes none.
+#: The record of a journal's publication. It updates a paper, but creates none.
 PUBLISHED = "published"
 
 
 class BadRecord(ValueError):
-    """This is no paper, and why not."""
+    """This is no record of a paper. The message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One paper as a source tells of it. What isn't known is empty or None."""
+    """One paper, as a source has it. Unknown fields are empty or None."""
 
     id: str
     title: str
@@ -87,7 +86,7 @@ class Record:
 
 
 def canonical_id(text: str) -> str:
-    """Return the id without its version, or raise BadRecord.
+    """Return the id without its version. Raises BadRecord.
 
     >>> canonical_id("arXiv:2506.04235v2"), canonical_id("math.GT/0309136")
     ('2506.04235', 'math/0309136')
@@ -95,7 +94,7 @@ def canonical_id(text: str) -> str:
     text = text.strip()
     if prefix := ARXIVS.match(text):
         text = text[prefix.end() :].removesuffix(".pdf")
-    if len(text) <= MAX_ID:  # What is longer has no room in the database.
+    if len(text) <= MAX_ID:  # The database's limit.
         if match := NEW_ID.fullmatch(text):
             return match[1]
         if match := OLD_ID.fullmatch(text):
@@ -106,7 +105,7 @@ def canonical_id(text: str) -> str:
 
 
 def month_of(identity: str) -> date | None:
-    """Return the first day of the month in which arXiv gave this id, None for other ids.
+    """Return the first day of the month of an arXiv id, or None for other ids.
 
     >>> month_of("2506.04235"), month_of("math/9912001")
     (datetime.date(2025, 6, 1), datetime.date(1999, 12, 1))
@@ -119,15 +118,13 @@ def month_of(identity: str) -> date | None:
 
 
 def id_from_title(title: str) -> str:
-    """Return an id for a paper that came without one: the same for the same words."""
+    """Return an id for a paper without one. Titles with the same words have the same id."""
     words = " ".join(re.findall(r"\w+", title.casefold())) or title
     return f"title:{hashlib.sha256(words.encode()).hexdigest()[:20]}"
 
 
 def plain(text: str, limit: int) -> str:
-    """Return text from outside as one line of plain, readable characters; nothing where none of
-    them is seen.
-    """
+    """Return untrusted text as one line of readable characters, or "" if all are invisible."""
     if len(text) > limit or not text.isprintable() or READ.search(text):
         text = readable(text[: 2 * limit])
     else:
@@ -142,34 +139,33 @@ def _is_seen(character):
 
 
 def readable(text: str) -> str:
-    """Return what somebody typed as one line that people can read: no LaTeX, no markup.
+    """Return a text as one line without LaTeX and markup. Idempotent.
 
-    For a paper's texts, and for a subscriber's words where others than she read them. Reading the
-    answer again changes nothing.
+    For the texts of papers, and for subscribers' words that others read.
 
     >>> readable("$\\\\alpha$-stable processes")
     'α-stable processes'
     """
     for _ in range(ROUNDS):
-        said = _read(text)
-        if said == text or not READ.search(said):
-            return said
-        text = said
+        result = _read(text)
+        if result == text or not READ.search(result):
+            return result
+        text = result
     return _without_marks(text)
 
 
 def _without_marks(text):
-    """Return the words of what comes to no end: nobody wrote it to be read."""
+    """Return the words of a text with too deeply nested markup."""
     words = MARKS.sub(" ", text).replace("](", "] (").split()
     return " ".join(typeset(" ".join(words)).split())
 
 
 def _read(text):
-    if not text.isprintable():  # As texts with controls are: their pattern is slow to search.
+    if not text.isprintable():  # Then it may have control characters, whose pattern is slow.
         text = CONTROLS.sub(" ", text)
     if "&" in text:
         text = CONTROLS.sub(" ", html.unescape(NO_CHARACTER.sub("\ufffd", text)))
-    text = " ".join(text.split())  # A formula or a pair of tags may go on in the next line.
+    text = " ".join(text.split())  # A formula or a pair of tags may have line breaks.
     if "<" in text:
         text = _without_tags(LINE_BREAK.sub(" ", text))
     if LATEX.search(text):
@@ -179,7 +175,7 @@ def _read(text):
 
 
 def _without_tags(text):
-    """Take out the tags that come in pairs. Others stay: `a<b>c` is mathematics."""
+    """Remove tags in pairs. Others stay: `a<b>c` is mathematics."""
     open_at, cuts = {}, []
     for tag in TAG.finditer(text):
         is_end, name = tag.groups()
@@ -201,11 +197,11 @@ def names(values) -> list[str]:
     if not isinstance(values, list):
         return []
     texts = (value for value in values[:MAX_NAMES] if isinstance(value, str))
-    return [said for text in texts if (said := plain(text, 200))]
+    return [name for text in texts if (name := plain(text, 200))]
 
 
 def web_address(text: str) -> str:
-    """Return an http(s) address, or nothing where the text is none."""
+    """Return the text if it is an http(s) URL, or an empty string."""
     text = text.strip()
     if len(text) > 500 or not text.isprintable() or " " in text:
         return ""

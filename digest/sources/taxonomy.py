@@ -1,7 +1,4 @@
-"""arXiv's taxonomy: its archives and categories by name, and which categories are one.
-
-As arXiv has it since 2017: 155 active categories in 20 archives.
-"""
+"""arXiv's taxonomy since 2017: 155 active categories in 20 archives, with names and aliases."""
 
 import re
 from collections import defaultdict
@@ -25,28 +22,28 @@ def _tables() -> dict[str, dict[str, str]]:
 TABLES = _tables()
 #: Archives and categories, each with its title.
 ARCHIVES, CATEGORIES = TABLES["archive"], TABLES["category"]
-#: Two names of one category, the second the one that counts.
+#: Aliases of categories -> the canonical name.
 ALIASES = TABLES["alias"]
-#: Archives that were closed, and the category that took in their papers.
+#: Closed archives -> the category of their papers.
 CLOSED = TABLES["closed"]
 
 #: The archives that are a group of their own; all others belong to physics.
 GROUPS = {"cs", "econ", "eess", "math", "q-bio", "q-fin", "stat"}
 
-#: Archives whose names are no words, so that whoever writes one means its categories.
+#: Archives whose names are no words. In a topic, such a name means its categories.
 NO_WORDS = ("astro-ph", "cond-mat", "eess", "nlin", "q-bio", "q-fin")
 
-#: As people may write them -> as arXiv does.
+#: Names in lower case -> as arXiv writes them.
 NAMES = {name.lower(): name for name in (*CATEGORIES, *CLOSED, *ALIASES)}
-#: A name behind its title, as arXiv's pages write it: "Machine Learning (cs.LG)".
+#: A name after its title, as on arXiv's pages: "Machine Learning (cs.LG)".
 TITLED = re.compile(r"\s\(([a-z-]+(?:\.[a-z-]+)?)\)", re.IGNORECASE)
 
-#: What can be asked for by name: all that new papers stand in.
+#: Names that can be harvested: those of new papers.
 HARVESTED = {*ARCHIVES, *CATEGORIES, *ALIASES}
 
 
 def canonical(category: str) -> str:
-    """Return the one name by which a category counts. What isn't known stays as it is."""
+    """Return the canonical name of a category. Unknown names stay."""
     return ALIASES.get(category) or CLOSED.get(category) or category
 
 
@@ -56,7 +53,7 @@ def merged(categories: list[str]) -> list[str]:
 
 
 def named(text: str) -> str:
-    """Return the category that a text is the name of, such as "cs.lg", or nothing."""
+    """Return the category with this name, such as "cs.lg", or an empty string."""
     return canonical(NAMES.get(text.strip().lower(), ""))
 
 
@@ -64,14 +61,15 @@ def listed(names: list) -> list[str]:
     """Return categories as arXiv writes them, each once. Raises ValueError for an unknown one."""
     names = [name for name in (str(name).strip() for name in names) if name]
     if unknown := [name for name in names if not named(name)]:
-        told = ", ".join(unknown)[:100]
-        raise ValueError(f"arXiv has no category called {told}. They are like cs.LG, stat.ML.")
+        text = ", ".join(unknown)[:100]
+        raise ValueError(f"arXiv has no category called {text}. They are like cs.LG, stat.ML.")
     return list(dict.fromkeys(NAMES[name.lower()] for name in names))
 
 
 def meant(text: str) -> tuple[str, ...]:
-    """Return the categories that a text is the name of: one, those of an archive, or those of all
-    in a list of such names; else none.
+    """Return the categories that a text names: a category, an archive, or a list of such names.
+
+    Else returns an empty tuple.
 
     >>> meant("cs.lg"), meant("eess")
     (('cs.LG',), ('eess.AS', 'eess.IV', 'eess.SP', 'eess.SY'))
@@ -80,7 +78,7 @@ def meant(text: str) -> tuple[str, ...]:
     >>> meant("arXiv:cs.CL"), meant("Machine Learning (cs.LG)")
     (('cs.CL',), ('cs.LG',))
     """
-    titles = [*TITLED.finditer(text)] if "(" in text else []  # Planning asks of each topic.
+    titles = [*TITLED.finditer(text)] if "(" in text else []  # Called for each topic.
     for title in reversed(titles):  # They have commas.
         name = CATEGORIES.get(named(title[1]), "")
         before = text[: title.start()]
@@ -100,7 +98,7 @@ def _meant(name: str) -> tuple[str, ...]:
 
 
 def nearest(text: str) -> str:
-    """Return the archive or category that a text that is none was meant for, or nothing.
+    """Return the archive or category with the most similar name, or an empty string.
 
     >>> nearest("cs.lg"), nearest("cmp-lg"), nearest("quant-phy"), nearest("bread")
     ('cs.LG', 'cs.CL', 'quant-ph', '')

@@ -1,7 +1,7 @@
-"""Signs that people type for others, in prose: dashes, quotation marks, ties, Markdown. Pure.
+"""Replace ASCII typography in prose: dashes, quotation marks, ties, Markdown.
 
-Web addresses stay as they are. No pattern looks further than the next sign of its own kind, or than
-a few hundred characters.
+URLs stay. Each pattern takes linear time: it looks only to the next sign of its kind, or a few
+hundred characters ahead.
 """
 
 import re
@@ -13,7 +13,7 @@ MARKDOWN_LINK = re.compile(r"\[([^\[\]]{1,200})\]\((https?://[^\s()]{1,500})\)")
 TIE_BEFORE_ADDRESS = re.compile(r"~(?=https?://)")
 LETTER = r"[^\W\d_¹²³⁰-ₜ]"
 
-#: The sign without which there is nothing to do, what is replaced, and by what.
+#: A sign that a text must contain, a pattern, and its replacement.
 PATTERNS = [
     (sign, re.compile(pattern), said)
     for sign, pattern, said in [
@@ -48,7 +48,7 @@ SIGNS = re.compile(r"[`~^_*]|--|''|\]\(| [,;.](?:\s|$)")
 
 
 def typeset(text: str) -> str:
-    """Return the text with its typewriter's signs as a printer sets them.
+    """Return the text with typographic signs.
 
     >>> typeset("``A--Z'' of **10^6** words---see Fig.~2")
     '“A–Z” of 10⁶ words — see Fig. 2'

@@ -1,9 +1,8 @@
-"""How sources ask: politely, only the hosts that they may, and never for more than can be borne.
+"""An HTTP client for sources: with allowed hosts, limits on size and time, and a shared lock.
 
-One connection for one request, opened and closed while the gate's turn is held. It stands on
-httpcore2, httpx2's own engine, because both of the promises below belong to the connection: it goes
-to the very address that was looked at (a name can't be pointed elsewhere in between), and it ends
-in time, however slowly the other side speaks.
+Each request has its own connection, opened and closed while the gate's lock is held. Uses httpcore2
+directly, because a connection must go to the very address that was checked (DNS rebinding), and end
+before a deadline, however slowly the server sends.
 """
 
 import ipaddress
@@ -26,10 +25,10 @@ import httpcore2
 PORTS = {"https": 443, "http": 80}
 REDIRECTS = {301, 302, 303, 307, 308}
 MAX_REDIRECTS = 3
-MAX_WAIT = 600.0  # Seconds. Whoever asks for a longer pause is asked again in a later run.
-FIRST_WAIT = 5.0  # Seconds, doubled with each try.
+MAX_WAIT = 600.0  # Seconds. A longer Retry-After is left to a later run.
+FIRST_WAIT = 5.0  # Seconds, doubled with each attempt.
 CONNECT_SECONDS = 10.0
-PIECE = 65_536  # Bytes unpacked at a time, so that a gzip bomb goes off in small pieces.
+PIECE = 65_536  # Bytes unpacked at a time, against gzip bombs.
 IPV4_IN_IPV6 = [ipaddress.ip_network(net) for net in ("::ffff:0:0/96", "64:ff9b::/96")]
 HTML = re.compile(
     rb"\s*+(?:<!--(?>.*?-->)\s*+)*+<(?:!doctype\s+html|html)\b", re.IGNORECASE | re.DOTALL
@@ -37,9 +36,9 @@ HTML = re.compile(
 
 
 class Refused(Exception):
-    """The address, host, size, time or content is not allowed: asking again won't help.
+    """The URL, host, size, time or content is not allowed. A retry would not help.
 
-    `status` is the server's, where it is the server that refused.
+    `status` is the server's, if the server refused.
     """
 
     def __init__(self, why: str, status: int | None = None):
@@ -48,7 +47,7 @@ class Refused(Exception):
 
 
 class Unavailable(Exception):
-    """The source can't answer now. `retry_after` is the pause in seconds that it asked for."""
+    """The source can't answer now. `retry_after`: seconds, if the server named them."""
 
     def __init__(self, why: str, retry_after: float | None = None):
         super().__init__(why)
@@ -57,7 +56,7 @@ class Unavailable(Exception):
 
 @dataclass(frozen=True)
 class Entry:
-    """An answer. `fetched_at` is when the source last vouched for it, by sending it or by 304."""
+    """A response. `fetched_at`: when the source last sent it, or confirmed it by 304."""
 
     body: bytes
     headers: dict[str, str]  # Names in lower case.
@@ -65,15 +64,15 @@ class Entry:
 
 
 class Gate(Protocol):
-    """Where requests line up."""
+    """A lock for requests."""
 
     def turn(self) -> AbstractContextManager[None]:
-        """Wait for our turn, and hold it for the block."""
+        """Wait for the lock, and hold it for the block."""
         ...
 
 
 class Cache(Protocol):
-    """Where answers are kept."""
+    """A cache of responses."""
 
     def get(self, key: str) -> Entry | None: ...
 
@@ -88,12 +87,13 @@ class _Answer:
 
 
 class Web:
-    """What a source may ask, and how.
+    """An HTTP client.
 
-    `hosts` are names ("export.arxiv.org") for the usual port, or with their port
-    ("127.0.0.1:8080"). A name that leads to a private address is refused; an address that stands
-    in `hosts` itself is taken at its word. `retries` is how often it asks in all. `resolve` returns
-    the addresses of a name.
+    Parameters:
+        hosts: names ("export.arxiv.org") for the usual port, or with a port ("127.0.0.1:8080"). A
+            name with a private address is refused, but an address in `hosts` is allowed.
+        retries: the number of attempts.
+        resolve: returns the addresses of a name.
     """
 
     def __init__(
@@ -122,9 +122,9 @@ class Web:
         *,
         cache_for: timedelta = timedelta(0),
     ) -> Entry:
-        """Return what is there. What was fetched less than `cache_for` ago is not asked for again.
+        """Return a response, from the cache if it is younger than `cache_for`.
 
-        Raises Refused or Unavailable, with the reason in plain words.
+        Raises Refused or Unavailable.
         """
         url = _with_params(url, params or {})
         kept = self.cache.get(url)
@@ -136,14 +136,14 @@ class Web:
             self.cache.put(url, entry)
             return entry
         entry = Entry(answer.body, answer.headers, self.now())
-        # Where the end of the body is not marked, nobody knows that it is whole.
+        # Without the length of the body, it may be incomplete.
         is_whole = "content-length" in answer.headers or "transfer-encoding" in answer.headers
         if is_whole and (cache_for or _conditions(answer.headers)):
             self.cache.put(url, entry)
         return entry
 
     def _ask(self, url, conditions):
-        """Ask until there is an answer, with growing pauses. The gate is free while we wait."""
+        """Request with retries and growing pauses, in which the lock is free."""
         for number in range(1, self.retries + 1):
             try:
                 return self._follow(url, conditions)
@@ -165,7 +165,7 @@ class Web:
         raise Refused(f"{start} redirects more than {MAX_REDIRECTS} times")
 
     def _allowed(self, url, start) -> httpcore2.URL:
-        """Return the address taken apart, or raise Refused."""
+        """Return the parsed URL. Raises Refused."""
         try:
             parts = urlsplit(url)
             port = parts.port or PORTS.get(parts.scheme)
@@ -190,7 +190,7 @@ class Web:
         headers = {
             "User-Agent": self.user_agent,
             "Accept-Encoding": "gzip",
-            "Connection": "close",  # Another worker's turn is next: one connection for all.
+            "Connection": "close",  # One connection at a time, of all workers.
             **conditions,
         }
         host = place.host.decode()
@@ -203,7 +203,7 @@ class Web:
                     has_begun = True
                     return self._read(response)
             except httpcore2.TimeoutException:
-                if has_begun:  # It speaks, but too slowly: it would do so again.
+                if has_begun:  # Too slow; it would be so again.
                     why = f"{host} took longer than {self.max_seconds:g} seconds for one answer"
                     raise Refused(why) from None
                 raise Unavailable(f"{host} did not answer in time") from None
@@ -216,7 +216,7 @@ class Web:
             key, text = name.decode("latin-1").lower(), value.decode("latin-1")
             headers[key] = f"{headers[key]}, {text}" if key in headers else text
         if response.status != 200:
-            return _Answer(response.status, headers)  # Its body is of no use to us.
+            return _Answer(response.status, headers)
         length = headers.get("content-length", "")
         if length.isdecimal() and (len(length) > 15 or int(length) > self.max_bytes):
             raise Refused(self._too_big())
@@ -240,7 +240,7 @@ class Web:
         return f"the answer is larger than {self.max_bytes / 1_000_000:g} MB"
 
     def _judged(self, answer, place, was_conditional) -> _Answer:
-        """Return the answer if it is one, or raise."""
+        """Return a valid response. Raises Refused or Unavailable."""
         host, status = place.host.decode(), answer.status
         if status == 429 or status >= 500:
             raise Unavailable(f"{host} answered {status}", _retry_after(answer, self.now()))
@@ -253,7 +253,7 @@ class Web:
 
 
 class _Wire(httpcore2.NetworkBackend):
-    """Connects to public addresses only, and lets nothing last beyond the deadline."""
+    """Connects to public addresses only, until the deadline."""
 
     def __init__(self, resolve, deadline: float):
         self.resolve, self.deadline = resolve, deadline
@@ -270,7 +270,7 @@ class _Wire(httpcore2.NetworkBackend):
         raise failure
 
     def _checked(self, host):
-        if _is_address(host):  # It stands in the list of allowed hosts, letter by letter.
+        if _is_address(host):  # It is in the list of allowed hosts.
             return [host]
         try:
             addresses = self.resolve(host)
@@ -282,7 +282,7 @@ class _Wire(httpcore2.NetworkBackend):
 
 
 class _Stream(httpcore2.NetworkStream):
-    """A connection of which each step takes no longer than what is left until the deadline."""
+    """A connection with a deadline for all its steps."""
 
     def __init__(self, stream: httpcore2.NetworkStream, deadline: float):
         self.stream, self.deadline = stream, deadline
@@ -305,7 +305,7 @@ class _Stream(httpcore2.NetworkStream):
 
 
 def _left(deadline, too_late):
-    """Return the seconds left, or raise. Sockets know no clock but the machine's."""
+    """Return the seconds until the deadline. Raises `too_late`."""
     left = deadline - time.monotonic()
     if left <= 0:
         raise too_late("the time is over")
@@ -336,7 +336,7 @@ def _is_public(text):
 
 
 def _with_params(url, params):
-    """Return the whole address as it is sent: ASCII, without a fragment."""
+    """Return the URL as it is sent: ASCII, without a fragment."""
     url = url.partition("#")[0]
     if params:
         url += ("&" if "?" in url else "?") + urlencode(params)
@@ -354,7 +354,7 @@ def _joined(url, location):
 
 
 def _unpacked(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield what gzip members hold, in small pieces. Raises zlib.error where they break off."""
+    """Yield the content of gzip members in small pieces. Raises zlib.error if incomplete."""
     member = zlib.decompressobj(31)
     for packed in chunks:
         while packed:
@@ -368,7 +368,7 @@ def _unpacked(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _conditions(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return the request headers that say which version we have already."""
+    """Return the request headers for a conditional request."""
     names = {"If-None-Match": "etag", "If-Modified-Since": "last-modified"}
     return {
         asking: headers[told]

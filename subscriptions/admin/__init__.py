@@ -1,6 +1,3 @@
-"""The panel's pages of the lower room.
-
-Topics are among the upper room's (digest.admin): theirs says which papers match.
-"""
+"""Admin pages of subscriptions. The page of topics is in digest.admin: it shows matching papers."""
 
 from subscriptions.admin import letters, operators, sending, subscribers, trail  # noqa: F401

@@ -1,4 +1,4 @@
-"""Actions of the panel that ask before they act: in a dialog, or on a page of their own."""
+"""Admin actions that ask for confirmation: in Unfold's dialog, or on a page of their own."""
 
 from functools import wraps
 
@@ -9,45 +9,52 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 
 
-def asks_first(words, form=BaseDialogForm, variant=ActionVariant.PRIMARY, **options):
-    """Make a method an action that asks in Unfold's dialog before it acts. Without the script that
-    opens the dialog, as in a new tab, it asks on a page: the dialog alone is a piece of one.
+def confirm_first(
+    title, consequence, form=BaseDialogForm, variant=ActionVariant.PRIMARY, **options
+):
+    """Decorate a method as an action that asks in Unfold's dialog.
+
+    Without the script that opens the dialog, as in a new tab, the action asks on a page.
     """
     dialog = {
-        "title": f"{words['title']}?",
-        "description": words["consequence"],
-        "form_submit_text": words["title"],
+        "title": f"{title}?",
+        "description": consequence,
+        "form_submit_text": title,
         "form_class": form,
     }
 
-    def asking(act):
-        in_a_dialog = action(dialog=dialog, variant=variant, **options)(act)
+    def decorate(method):
+        in_dialog = action(dialog=dialog, variant=variant, **options)(method)
 
-        @wraps(in_a_dialog)
-        def asked(panel, request, **whom):
-            response = in_a_dialog(panel, request, **whom)
+        @wraps(in_dialog)
+        def ask(panel, request, **ids):
+            response = in_dialog(panel, request, **ids)
             if "HX-Request" in request.headers:
                 return response
-            if to := response.headers.get("HX-Redirect"):  # Which only that script follows.
-                response.status_code, response["Location"] = 302, to
+            if url := response.headers.get("HX-Redirect"):  # Only the script follows this.
+                response.status_code, response["Location"] = 302, url
                 return response
             page = f"admin:{panel.opts.app_label}_{panel.opts.model_name}"
             question, back = dialog["title"], resolve_url(f"{page}_changelist")
-            if object_id := whom.get("object_id"):
+            if object_id := ids.get("object_id"):
                 question = f"{question} {panel.get_object(request, object_id)}"
                 back = resolve_url(f"{page}_change", object_id)
-            context = {
-                **panel.admin_site.each_context(request),
-                "title": words["title"],
-                "opts": panel.opts,
-                "question": question,
-                "consequence": words["consequence"],
-                "form": form(data=request.POST or None, request=request, **whom),
-                "variant": variant.value,
-                "back": back,
-            }
-            return TemplateResponse(request, "admin/asked.html", context)
+            return confirm_page(
+                panel,
+                request,
+                title=title,
+                question=question,
+                consequence=consequence,
+                form=form(data=request.POST or None, request=request, **ids),
+                variant=variant.value,
+                back=back,
+            )
 
-        return asked
+        return ask
 
-    return asking
+    return decorate
+
+
+def confirm_page(panel, request, template="admin/asked.html", **context):
+    context = {**panel.admin_site.each_context(request), "opts": panel.opts, **context}
+    return TemplateResponse(request, template, context)

@@ -1,4 +1,4 @@
-"""The panel's pages for letters and for what came back of them."""
+"""Admin pages of letters and of reports about them."""
 
 from django.contrib import admin
 from django.urls import reverse
@@ -7,33 +7,33 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 
 from subscriptions import returns
-from subscriptions.admin.pages import Page
+from subscriptions.admin.pages import BaseModelAdmin
 from subscriptions.admin.parts import (
     DaysFilter,
-    Large,
+    LargeTableMixin,
     LetterDayFilter,
     LetterStateFilter,
-    ReadOnly,
-    Rows,
+    ReadOnlyInline,
+    ReadOnlyMixin,
+    exclude_fields,
     fact_badge,
+    filter_by_address,
     letter_badge,
     link,
-    of_readers_like,
     reason_of,
     with_day,
-    without,
 )
 from subscriptions.models import Letter, LetterEvent, LetterFact
 from subscriptions.post import message_ids, status
 
 
-class EventInline(Rows):
+class EventInline(ReadOnlyInline):
     model = LetterEvent
     fields = ["at", "was", "became", "attempt", "note"]
     verbose_name_plural = "what happened"
 
 
-class FactInline(Rows):
+class FactInline(ReadOnlyInline):
     model = LetterFact
     fields = ["noted_at", "kind_said", "grade", "status", "said", "via", "at"]
     readonly_fields = ["kind_said"]
@@ -49,7 +49,7 @@ TRIES = ["attempt", "stumbles", "repeats", "stage", "last_reply"]
 
 
 @admin.register(Letter)
-class LetterAdmin(Large, ReadOnly, Page):
+class LetterAdmin(LargeTableMixin, ReadOnlyMixin, BaseModelAdmin):
     list_display = ["whose", "state_said", "why", "attempt", "created_at", "ended_at"]
     list_filter = [
         ("kind", ChoicesDropdownFilter),
@@ -70,22 +70,22 @@ class LetterAdmin(Large, ReadOnly, Page):
     ]
 
     def get_fieldsets(self, request, obj=None):
-        """What a letter in its state can't have is left out: only the open have a next moment."""
+        """Leave out moments that a letter in its state cannot have."""
         absent = {"next_try_at", "lease_until"}
         if obj.state in (Letter.State.PLANNED, Letter.State.UNCERTAIN):
             absent = {"lease_until", "ended_at"}
         elif obj.state in Letter.OPEN:
             absent = {"next_try_at", "ended_at"}
-        return without(super().get_fieldsets(request, obj), absent)
+        return exclude_fields(super().get_fieldsets(request, obj), absent)
 
     def get_search_results(self, request, queryset, search_term):
-        """Find letters by their readers or their names, which no index leads to: see both."""
+        """Search by subscriber or Message-ID, neither of which has an index on letters."""
         if message_ids.is_ours(search_term):
-            letter = returns.named(search_term)
+            letter = returns.letter_named(search_term)
             return queryset.filter(pk=letter and letter.pk), False
         if not search_term:
             return queryset, False
-        return of_readers_like(request, queryset, search_term), False
+        return filter_by_address(request, queryset, search_term), False
 
     @display(description="Letter")
     def whose(self, letter):
@@ -105,8 +105,8 @@ class LetterAdmin(Large, ReadOnly, Page):
 
 
 @admin.register(LetterFact)
-class LetterFactAdmin(Large, ReadOnly, Page):
-    """What came back of all letters: the newest, and those of which no letter is known."""
+class LetterFactAdmin(LargeTableMixin, ReadOnlyMixin, BaseModelAdmin):
+    """Reports about all letters, also those whose letter is not known."""
 
     list_display = ["whose", "kind_said", "grade", "status", "said", "noted_at", "via"]
     list_display_links = None
@@ -122,10 +122,10 @@ class LetterFactAdmin(Large, ReadOnly, Page):
     search_help_text = "An email address with its @, or a mail server's words"
 
     def get_search_results(self, request, queryset, search_term):
-        """Find the facts about a reader's letters, or those that say why one came back."""
+        """Search by subscriber, or by the words of a mail server."""
         if "@" in search_term:
             name = "letter__subscriber"
-            return of_readers_like(request, queryset, search_term, name), False
+            return filter_by_address(request, queryset, search_term, name), False
         if search_term:
             queryset = queryset.exclude(grade="").filter(said__icontains=search_term)
         return queryset, False

@@ -1,7 +1,7 @@
-"""The panel's pages for those who may log in: Django's, with Unfold's forms and with roles.
+"""Admin pages of users: Django's, with Unfold's forms and with roles.
 
-Nobody gets more than she has who gives it, nor is changed by one who has less: a password that one
-may set is an account that one may use.
+Nobody can give more rights than they have, nor change a user who has more: whoever can set a
+password can use the account.
 """
 
 from django.contrib import admin
@@ -12,25 +12,25 @@ from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from subscriptions.admin.pages import Page
-from subscriptions.admin.parts import without
+from subscriptions.admin.pages import BaseModelAdmin
+from subscriptions.admin.parts import exclude_fields
 
 admin.site.unregister([User, Group])
 
-ROLES_SAID = (
+ROLES_HELP = (
     "Operators may do all of it. Curators keep the topics, and see what viewers see: counts, "
     "papers and sources, and no reader's address."
 )
-#: What a superuser alone gives: all of it, or one right besides the roles.
+#: Only superusers give all rights, or single rights besides the roles.
 FOR_SUPERUSERS = ("is_superuser", "user_permissions")
 
 
 @admin.register(User)
-class OperatorAdmin(UserAdmin, Page):
+class OperatorAdmin(UserAdmin, BaseModelAdmin):
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
-    filter_horizontal = []  # Its two boxes don't fit a phone.
+    filter_horizontal = []  # Its two boxes do not fit a phone.
     fieldsets = [
         (None, {"fields": ["username", "password", "email"]}),
         ("Rights", {"fields": ["is_active", "is_staff", "groups", *FOR_SUPERUSERS]}),
@@ -44,11 +44,11 @@ class OperatorAdmin(UserAdmin, Page):
         return super().get_queryset(request).prefetch_related("groups")
 
     def get_fieldsets(self, request, obj=None):
-        """Leave out what is not hers to give. A page that is only shown would print the hash."""
+        """Leave out rights that the user cannot give, and the hash that a read-only page shows."""
         hidden = () if request.user.is_superuser else FOR_SUPERUSERS
         if not self.has_change_permission(request, obj):
             hidden = ("password",)
-        return without(super().get_fieldsets(request, obj), hidden)
+        return exclude_fields(super().get_fieldsets(request, obj), hidden)
 
     def get_form(self, request, obj=None, **kwargs):
         form = super().get_form(request, obj, **kwargs)
@@ -58,7 +58,7 @@ class OperatorAdmin(UserAdmin, Page):
         return form
 
     def formfield_for_manytomany(self, db_field, request, **kwargs):
-        """Offer the roles as boxes to tick, and none that holds more than who gives it has."""
+        """Offer the roles as checkboxes, except those with more rights than the user has."""
         if db_field.name == "groups":
             kwargs["queryset"] = Group.objects.all()
             if not request.user.is_superuser:
@@ -66,7 +66,7 @@ class OperatorAdmin(UserAdmin, Page):
                 kwargs["queryset"] = Group.objects.exclude(permissions__in=beyond)
             kwargs["widget"] = UnfoldAdminCheckboxSelectMultipleWidget()
             field = super().formfield_for_manytomany(db_field, request, **kwargs)
-            field.label, field.help_text = "Roles", ROLES_SAID
+            field.label, field.help_text = "Roles", ROLES_HELP
             return field
         return super().formfield_for_manytomany(db_field, request, **kwargs)
 
@@ -75,7 +75,7 @@ class OperatorAdmin(UserAdmin, Page):
         return may and (obj is None or not _has_more(obj, request.user))
 
     def has_delete_permission(self, request, obj=None):
-        """Only who has done nothing yet: the trail would go with her. Others can be locked out."""
+        """Only users who have done nothing: deleting others would delete their audit log."""
         if obj is None or _has_more(obj, request.user) or obj.logentry_set.exists():
             return False
         return super().has_delete_permission(request, obj)
@@ -91,13 +91,13 @@ class OperatorAdmin(UserAdmin, Page):
 
 
 def _has_more(user, than) -> bool:
-    """Return whether a user has rights that the other lacks, also where she is locked out."""
+    """Return whether a user, even if inactive, has rights that the other lacks."""
     if than.is_superuser:
         return False
     return user.is_superuser or not _rights(user) <= _rights(than)
 
 
 def _rights(user) -> set[int]:
-    """Return the numbers of her permissions. Django says none of one who is locked out."""
-    hers = Permission.objects.filter(Q(user=user) | Q(group__user=user))
-    return set(hers.values_list("pk", flat=True))
+    """Return the ids of the user's permissions. Django returns none for an inactive user."""
+    permissions = Permission.objects.filter(Q(user=user) | Q(group__user=user))
+    return set(permissions.values_list("pk", flat=True))

@@ -1,7 +1,7 @@
-"""What every page of the panel holds to, whatever an address or a form asks of it.
+"""The base of all admin pages, which refuses parameters that no page offers.
 
-Django and Unfold take more than they offer: any field of a model as a filter, by which one could
-find out what no page shows, and numbers and days that are none, by which they break.
+Django and Unfold accept any field of a model as a filter, which would tell what no page shows, and
+break on numbers and dates that are none.
 """
 
 import re
@@ -15,50 +15,47 @@ from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import RangeDateFilter
 from unfold.forms import PaginationInlineFormSet
 
-from subscriptions.races import once_more
+from subscriptions.db import retry_on_integrity_error
 
-#: A year, month or day that Django's hierarchy of dates can reckon with: it looks at the next, too.
-PART_OF_A_DATE = re.compile(r"(?!9999)[0-9]{1,4}")
-#: Longer than any title. SQLite refuses a query of a thousand words, or a word of 50,000 letters.
+#: A year, month or day for Django's date hierarchy, which also computes the next one.
+DATE_PART = re.compile(r"(?!9999)[0-9]{1,4}")
+#: Longer than any title. SQLite refuses a thousand words, or a word of 50,000 letters.
 MAX_SEARCH_LENGTH = 400
 
 
-class Page(ModelAdmin):
-    """The base of all pages of the panel."""
-
+class BaseModelAdmin(ModelAdmin):
     def lookup_allowed(self, lookup, value, request):
-        """Let a list be asked by its filters alone, and its hierarchy of dates by dates."""
-        if lookup in self._parts_of_dates() and not PART_OF_A_DATE.fullmatch(value):
+        """Allow the parameters of the list's filters, and dates for its date hierarchy."""
+        if lookup in self._date_parameters() and not DATE_PART.fullmatch(value):
             raise IncorrectLookupParameters
-        return lookup in self.asked_by(request)
+        return lookup in self.allowed_parameters(request)
 
-    def _parts_of_dates(self):
+    def _date_parameters(self):
         return {f"{self.date_hierarchy}__{part}" for part in ("year", "month", "day")}
 
-    def asked_by(self, request) -> set[str]:
-        """Return the parameters that the list offers to be asked by."""
-        told = self._parts_of_dates() if self.date_hierarchy else set()
-        for one in self.get_list_filter(request):
-            if isinstance(one, type):
-                told.add(one.parameter_name)
+    def allowed_parameters(self, request) -> set[str]:
+        parameters = self._date_parameters() if self.date_hierarchy else set()
+        for list_filter in self.get_list_filter(request):
+            if isinstance(list_filter, type):
+                parameters.add(list_filter.parameter_name)
                 continue
-            field, kind = one
+            field, kind = list_filter
             ends = ("_from", "_to") if issubclass(kind, RangeDateFilter) else ("__exact",)
-            told |= {f"{field}{end}" for end in ends}
-        return told
+            parameters |= {f"{field}{end}" for end in ends}
+        return parameters
 
     def changelist_view(self, request, extra_context=None):
-        """Show all where an address asked for what isn't there or for too much, and say so.
+        """Show the whole list, with a warning, if the parameters are wrong or too long.
 
-        Django leads such a one to the list as it is, and takes a second one for a broken database.
+        Django redirects those to the plain list, and takes a second one for a broken database.
         """
         request.GET = request.GET.copy()
         if request.GET.pop(ERROR_FLAG, None):
             messages.warning(request, "What was asked for isn't in this list. It begins here.")
         if len(request.GET.get(SEARCH_VAR, "")) > MAX_SEARCH_LENGTH:
             del request.GET[SEARCH_VAR]
-            said = f"Search for at most {MAX_SEARCH_LENGTH} characters. This list is not searched."
-            messages.warning(request, said)
+            text = f"Search for at most {MAX_SEARCH_LENGTH} characters. This list is not searched."
+            messages.warning(request, text)
         return super().changelist_view(request, extra_context)
 
     def response_action(self, request, queryset, **kwargs):
@@ -66,32 +63,33 @@ class Page(ModelAdmin):
             try:
                 self.opts.pk.clean(number, None)
             except ValidationError:
-                said = "What was selected is no row of this list. Nothing was done."
-                self.message_user(request, said, messages.ERROR)
+                text = "What was selected is no row of this list. Nothing was done."
+                self.message_user(request, text, messages.ERROR)
                 return None
         return super().response_action(request, queryset, **kwargs)
 
     def get_object(self, request, object_id, from_field=None):
-        return super().get_object(request, object_id, from_field or None)  # It may be told empty.
+        # The request may have an empty `from_field`.
+        return super().get_object(request, object_id, from_field or None)
 
-    @once_more
+    @retry_on_integrity_error
     def changeform_view(self, request, *args, **kwargs):
         return super().changeform_view(request, *args, **kwargs)
 
-    @once_more
+    @retry_on_integrity_error
     def delete_view(self, request, *args, **kwargs):
         return super().delete_view(request, *args, **kwargs)
 
-    @once_more
+    @retry_on_integrity_error
     def delete_queryset(self, request, queryset):
         super().delete_queryset(request, queryset)
 
 
 class PagedFormSet(PaginationInlineFormSet):
-    """A table within a page, in pages of its own: one that isn't there is the first."""
+    """A paginated inline. A page that does not exist is the first."""
 
     def get_page_num(self):
         try:
             return max(1, super().get_page_num())
-        except ValueError:  # Of what is numeric, as ² is, Python doesn't take all for a number.
+        except ValueError:  # Not every numeric character is a digit: ².
             return 1

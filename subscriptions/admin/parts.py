@@ -1,4 +1,4 @@
-"""What the panel's pages share: how states look, and bases of pages."""
+"""What admin pages share: badges of states, filters, and bases of lists and inlines."""
 
 from contextlib import suppress
 from datetime import MAXYEAR, MINYEAR, UTC, datetime, time, timedelta
@@ -24,9 +24,9 @@ from subscriptions import addresses
 from subscriptions.models import Letter, LetterFact, Subscriber
 from subscriptions.post import retention
 
-READERS = 20  # So many readers' letters are looked for at most, where a search names more.
+MAX_MATCHES = 20  # A search shows the letters of so many subscribers.
 
-#: How each state of a subscriber, and of a letter, looks: see templates/admin/badge.html.
+#: The colour of each state: see templates/admin/badge.html.
 SUBSCRIBER_TONES = {
     "active": "good",
     "pending": "open",
@@ -54,56 +54,50 @@ FACT_TONES = {
 }
 
 
-class ReadOnly:
-    """For pages and tables that only show: their rows are written by the service."""
+class ReadOnlyMixin:
+    """For pages and inlines of rows that only the service writes."""
 
     def has_add_permission(self, request, obj=None):
         return False
 
-    def has_change_permission(self, request, obj=None):
-        return False
-
-    def has_delete_permission(self, request, obj=None):
-        return False
+    has_change_permission = has_delete_permission = has_add_permission
 
     def render_change_form(self, request, context, *args, **kwargs):
-        """Lead to no history: nobody here changes it, so there is none."""
+        """Hide the link to the history, which is empty: nobody changes these rows here."""
         return super().render_change_form(
             request, context | {"show_history": False}, *args, **kwargs
         )
 
 
-class Rows(ReadOnly, TabularInline):
-    """A table on the page of what its rows belong to."""
-
+class ReadOnlyInline(ReadOnlyMixin, TabularInline):
     show_title = False
     extra = 0
 
 
-# ---- Lists of tables that grow
+# ---- Lists of large tables
 
 
-class FirstPages(Paginator):
-    """Pages of the first rows alone: to count all of many millions takes seconds.
+class CappedPaginator(Paginator):
+    """Pages of the first rows only: counting many millions takes seconds.
 
-    Their numbers are found first, by an index, and a page's rows by these: what is joined or
-    computed for a row is only asked for those that are shown.
+    Finds the primary keys first, by an index, and a page's rows by these, so that joins and
+    annotations are only computed for rows that are shown.
     """
 
-    MOST = 2_000
+    MAX_ROWS = 2_000
     template_name = "admin/first_pages.html"
 
     @cached_property
     def numbers(self):
-        return list(self.object_list.values_list("pk", flat=True)[: self.MOST + 1])
+        return list(self.object_list.values_list("pk", flat=True)[: self.MAX_ROWS + 1])
 
     @cached_property
     def count(self):
-        return min(len(self.numbers), self.MOST)
+        return min(len(self.numbers), self.MAX_ROWS)
 
     @property
     def has_more(self) -> bool:
-        return len(self.numbers) > self.MOST
+        return len(self.numbers) > self.MAX_ROWS
 
     def page(self, number):
         number = self.validate_number(number)
@@ -114,19 +108,19 @@ class FirstPages(Paginator):
 class LargeChangeList(ChangeList):
     def get_results(self, request):
         super().get_results(request)
-        if not self.multi_page:  # Then Django asks for the rows anew, and not by their numbers.
+        if not self.multi_page:  # Then Django would query all rows again.
             self.result_list = self.queryset.filter(pk__in=self.paginator.numbers)
-        self.full_result_count = self.result_count  # Else the page's head tells the first as all.
+        self.full_result_count = self.result_count  # Or the page would show the first rows as all.
 
     def get_ordering_field(self, field_name):
-        """Order by no other column than those that may be clicked, whatever the address says."""
+        """Ignore orderings in the URL by columns that are not sortable."""
         return super().get_ordering_field(field_name) if field_name in self.sortable_by else None
 
 
-class Large:
-    """For lists of tables that grow without end. `sortable_by` names columns that are quick."""
+class LargeTableMixin:
+    """For lists of tables that grow without end. List only fast columns in `sortable_by`."""
 
-    paginator = FirstPages
+    paginator = CappedPaginator
     list_per_page = 50
     show_full_result_count = False
     sortable_by = []
@@ -136,7 +130,7 @@ class Large:
 
 
 class DaysFilter(RangeDateFilter):
-    """Rows with a moment on some days, by UTC, the last one to its end."""
+    """ReadOnlyInline with a moment on a range of UTC days, both included."""
 
     def queryset(self, request, queryset):
         if first := self.begin_of("from"):
@@ -146,32 +140,32 @@ class DaysFilter(RangeDateFilter):
         return queryset
 
     def begin_of(self, end):
-        """Return when the first or last day begins, by UTC; None where none is told."""
-        told = self.used_parameters.get(f"{self.parameter_name}_{end}")
-        day = parse_date_str(told) if told else None
-        if day is None or day.year in (MINYEAR, MAXYEAR):  # Nothing can be reckoned from these.
+        """Return when the first or last day begins in UTC, or None."""
+        text = self.used_parameters.get(f"{self.parameter_name}_{end}")
+        day = parse_date_str(text) if text else None
+        if day is None or day.year in (MINYEAR, MAXYEAR):  # Date arithmetic would overflow.
             return None
         return datetime.combine(day, time.min, UTC)
 
 
 class LetterDayFilter(DaysFilter):
-    """Letters of some days. There is no index on days, but letters are numbered by age."""
+    """Letters of a range of days. There is no index on days, but ids grow with age."""
 
-    number = "pk"
+    pk_name = "pk"
     BEFORE, AFTER = timedelta(days=2), timedelta(days=3)  # A letter is written around its day.
 
     def queryset(self, request, queryset):
         if first := self.begin_of("from"):
             number = retention.first_since(Letter, "created_at", first - self.BEFORE)
-            queryset = queryset.filter(**{f"{self.number}__gte": number}, day__gte=first.date())
+            queryset = queryset.filter(**{f"{self.pk_name}__gte": number}, day__gte=first.date())
         if last := self.begin_of("to"):
             number = retention.first_since(Letter, "created_at", last + self.AFTER)
-            queryset = queryset.filter(**{f"{self.number}__lt": number}, day__lte=last.date())
+            queryset = queryset.filter(**{f"{self.pk_name}__lt": number}, day__lte=last.date())
         return queryset
 
 
 class LetterStateFilter(ChoicesDropdownFilter):
-    """Letters in a state, which no index knows: what tells nearly the same has one."""
+    """Letters in a state. No index has the state, so a condition that has one is added."""
 
     def queryset(self, request, queryset):
         found = super().queryset(request, queryset)
@@ -183,67 +177,68 @@ class LetterStateFilter(ChoicesDropdownFilter):
         return found.exclude(**{f"{letter}reason": ""})
 
 
-def of_readers_like(request, queryset, term, name="subscriber"):
-    """Return the rows of readers with these words in their address. `name` leads to the reader.
+def filter_by_address(request, queryset, term, name="subscriber"):
+    """Filter rows by a part of the address of their subscriber, who is in the field `name`.
 
-    An international domain is found however it is written. Rows are asked for by numbers of a few
-    readers, since no index leads from a part of an address to millions of rows.
+    Asks for the rows of a few subscribers by id: no index leads from a part of an address to
+    millions of rows. An international domain is found in both spellings.
     """
-    with suppress(ValidationError):  # A part of an address is looked for as it is.
+    with suppress(ValidationError):  # A part of an address is searched as it is.
         term = addresses.normalise(term)
     found = Subscriber.objects.filter(email__icontains=term).order_by("-pk")
-    numbers = list(found.values_list("pk", flat=True)[: READERS + 1])
-    if len(numbers) > READERS:
-        said = f"More than {READERS} readers' addresses have this: it shows the newest readers'."
-        messages.info(request, said)
-    return queryset.filter(**{f"{name}__in": numbers[:READERS]})
+    ids = list(found.values_list("pk", flat=True)[: MAX_MATCHES + 1])
+    if len(ids) > MAX_MATCHES:
+        text = (
+            f"More than {MAX_MATCHES} readers' addresses have this: it shows the newest readers'."
+        )
+        messages.info(request, text)
+    return queryset.filter(**{f"{name}__in": ids[:MAX_MATCHES]})
 
 
-def count_of(queryset, name):
-    """Return the number of rows of which the field `name` is the outer row, as an annotation.
+def count_subquery(queryset, name):
+    """Return an annotation: the number of rows whose field `name` is the outer row.
 
-    A subquery, so that a list page counts for the rows it shows and no others.
+    A subquery, so that a list counts only for the rows that it shows.
     """
-    mine = queryset.filter(**{name: OuterRef("pk")}).order_by()
-    return Coalesce(Subquery(mine.values(name).annotate(n=Count("pk")).values("n")), 0)
+    counted = queryset.filter(**{name: OuterRef("pk")}).order_by()
+    return Coalesce(Subquery(counted.values(name).annotate(n=Count("pk")).values("n")), 0)
 
 
 def badge(words, tone):
-    """Return the words as HTML, in the colour of a tone: good, bad, open, held or quiet."""
+    """Return HTML in the colour of a tone: good, bad, open, held or quiet."""
     return render_to_string("admin/badge.html", {"words": words, "tone": tone})
 
 
 def letter_badge(letter):
-    """Return the letter's state as it is said to people. The reason has a column of its own."""
+    """Return the letter's state for display. The reason has a column of its own."""
     is_waiting = letter.state == Letter.State.PLANNED
     words = letter.said if is_waiting else letter.get_state_display()
     return badge(words, LETTER_TONES[letter.state])
 
 
 def fact_badge(fact):
-    """Return what a fact says of its letter, as it is said to people."""
     return badge(fact.get_kind_display(), FACT_TONES[fact.kind])
 
 
 def with_day(who, letter):
-    """Return whose letter it is, and beneath what it is: a phone shows a list's first columns."""
+    """Return the subscriber, with the letter's kind and day beneath: a phone shows few columns."""
     kind, day = letter.get_kind_display(), letter.day and f" of {date_format(letter.day)}"
     beneath = '<span class="block text-subtle whitespace-nowrap">{}{}</span>'
     return format_html(f"{{}}{beneath}", who, kind, day or "")
 
 
 def reason_of(letter):
-    """Return the beginning of the reason, wide enough to be read in a narrow table."""
-    return wide(Truncator(letter.reason).chars(80))
+    """Return the start of the reason, with a minimum width."""
+    return min_width(Truncator(letter.reason).chars(80))
 
 
-def wide(words):
-    """Return the words with room to be read in a narrow table."""
+def min_width(words):
+    """Return the text with a minimum width, to be readable in a narrow table."""
     return words and format_html('<span class="inline-block min-w-52">{}</span>', words)
 
 
-def without(fieldsets, absent):
-    """Return the fieldsets of a page without the fields of these names."""
+def exclude_fields(fieldsets, absent):
+    """Return fieldsets without the fields of these names."""
     return [
         (title, {"fields": [name for name in options["fields"] if name not in absent]})
         for title, options in fieldsets
@@ -251,10 +246,9 @@ def without(fieldsets, absent):
 
 
 def link(url, words):
-    """Return the words, linked to a page of the panel."""
     return format_html('<a class="text-link" href="{}">{}</a>', url, words)
 
 
-def go_to(name, *args):
-    """Answer a dialog, whose script follows this header and no redirect."""
+def hx_redirect(name, *args):
+    """Redirect after a dialog, whose script follows this header."""
     return HttpResponse(headers={"HX-Redirect": reverse(name, args=args)})

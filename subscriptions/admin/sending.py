@@ -1,4 +1,4 @@
-"""The panel's page for the switch that stops all letters."""
+"""The admin page with the switch that stops all letters."""
 
 from django.contrib import admin, messages
 from django.contrib.admin.models import LogEntry
@@ -10,9 +10,9 @@ from django.urls import reverse
 from django.utils import timezone
 from unfold.enums import ActionVariant
 
-from subscriptions.admin.asking import asks_first
-from subscriptions.admin.pages import Page
-from subscriptions.admin.parts import LETTER_TONES, ReadOnly, badge, go_to
+from subscriptions.admin.asking import confirm_first
+from subscriptions.admin.pages import BaseModelAdmin
+from subscriptions.admin.parts import LETTER_TONES, ReadOnlyMixin, badge, hx_redirect
 from subscriptions.models import Sending
 from subscriptions.post import sending, status
 
@@ -30,8 +30,8 @@ RESUME = {
 
 
 @admin.register(Sending)
-class SendingAdmin(ReadOnly, Page):
-    """The switch, and what keeps letters from leaving. Its one row may not be there yet."""
+class SendingAdmin(ReadOnlyMixin, BaseModelAdmin):
+    """The switch, and what delays letters. Its only row may not exist yet."""
 
     actions_list = ["stop", "resume"]
 
@@ -42,21 +42,21 @@ class SendingAdmin(ReadOnly, Page):
         if not self.has_view_permission(request):
             raise PermissionDenied
         now = timezone.now()
-        stands = status.of_sending(now)
+        state = status.of_sending(now)
         letters = reverse("admin:subscriptions_letter_changelist")
         kind = get_content_type_for_model(Sending)
         context = {
             **self.admin_site.each_context(request),
             "title": "Sending",
             "opts": self.opts,
-            "stands": stands,
+            "stands": state,
             "queues": [
                 {"name": badge(queue.label, LETTER_TONES[queue.state]), "note": queue.said}
                 | {"count": f"{queue.count:,}", "url": f"{letters}?state__exact={queue.state}"}
                 for queue in status.queues(now)
             ],
             "slowed": status.slowed(now),
-            "switch": self._switch(stands) if self.has_switch_permission(request) else [],
+            "switch": self._switch(state) if self.has_switch_permission(request) else [],
             "history": LogEntry.objects.filter(content_type=kind).select_related("user")[:10],
         }
         return TemplateResponse(request, "admin/subscriptions/sending/page.html", context)
@@ -64,26 +64,26 @@ class SendingAdmin(ReadOnly, Page):
     def change_view(self, request, object_id, form_url="", extra_context=None):
         return redirect("admin:subscriptions_sending_changelist")
 
-    @asks_first(
-        STOP, variant=ActionVariant.DANGER, description="Stop sending", permissions=["switch"]
+    @confirm_first(
+        **STOP, variant=ActionVariant.DANGER, description="Stop sending", permissions=["switch"]
     )
     def stop(self, request, form):
         sending.stop(request.user.get_username(), timezone.now())
         return self._acted(request, "Stopped sending.")
 
-    @asks_first(RESUME, description="Resume sending", permissions=["switch"])
+    @confirm_first(**RESUME, description="Resume sending", permissions=["switch"])
     def resume(self, request, form):
         sending.resume(request.user.get_username(), timezone.now())
         return self._acted(request, "Resumed sending.")
 
-    def _switch(self, stands):
-        """Return the buttons that would change something: name, words, look."""
+    def _switch(self, state):
+        """Return the buttons that would change the state."""
         stop = {"act": "stop", "words": STOP["title"], "icon": "stop_circle", "variant": "danger"}
         resume = {"act": "resume", "words": RESUME["title"], "icon": "play_circle"}
         resume["variant"] = "primary"
-        return {"on": [stop], "tripped": [resume, stop], "stopped": [resume]}[stands.grade]
+        return {"on": [stop], "tripped": [resume, stop], "stopped": [resume]}[state.grade]
 
     def _acted(self, request, words):
         self.log_change(request, sending.current(), words)
         self.message_user(request, words, messages.SUCCESS)
-        return go_to("admin:subscriptions_sending_changelist")
+        return hx_redirect("admin:subscriptions_sending_changelist")

@@ -1,4 +1,4 @@
-"""The panel's pages for readers: what is known of each, and her settings."""
+"""Admin pages of subscribers and of the suppression list."""
 
 from contextlib import suppress
 
@@ -18,15 +18,14 @@ from unfold.decorators import display
 from unfold.enums import ActionVariant
 
 from subscriptions import addresses, changing, registry, schedule, seals
-from subscriptions.admin import deeds
-from subscriptions.admin.acts import equip
-from subscriptions.admin.pages import Page, PagedFormSet
+from subscriptions.admin.deeds import ACTIONS, register_actions
+from subscriptions.admin.pages import BaseModelAdmin, PagedFormSet
 from subscriptions.admin.parts import (
     SUBSCRIBER_TONES,
-    Large,
-    Rows,
+    LargeTableMixin,
+    ReadOnlyInline,
     badge,
-    count_of,
+    count_subquery,
     letter_badge,
     link,
 )
@@ -40,9 +39,9 @@ from subscriptions.models import (
     TopicPreference,
 )
 
-#: What speaks against writing to somebody, and how many of it her page shows.
-AGAINST = (LetterFact.Kind.BOUNCED, LetterFact.Kind.COMPLAINED)
-FACTS_SHOWN = 10
+#: Reports against writing to a subscriber, and how many their page shows.
+NEGATIVE = (LetterFact.Kind.BOUNCED, LetterFact.Kind.COMPLAINED)
+MAX_FACTS = 10
 
 DELIVERY = ["timezone", "hour", "days", "size", "paused_until", "language"]
 HISTORY = ["asked_at", "confirmed_at", "unsubscribed_at", "suppression", "came_back"]
@@ -62,7 +61,7 @@ class StateFilter(DropdownFilter):
 
 
 def _labelled(field):
-    """Name a field of a table for who can't see the heads of its columns."""
+    """Label a field of a table for screen readers."""
     if field is not None:
         field.widget.attrs["aria-label"] = field.label
     return field
@@ -79,7 +78,7 @@ class PreferenceInline(TabularInline):
         return super().get_formset(request, obj, **kwargs)
 
     def formfield_for_dbfield(self, db_field, request, **kwargs):
-        """Offer the topics of the house and her own, asked for once for all rows."""
+        """Offer curated topics and the subscriber's own, queried once for all rows."""
         if db_field.name != "topic":
             return _labelled(super().formfield_for_dbfield(db_field, request, **kwargs))
         kwargs["queryset"] = Topic.objects.filter(Q(owner=None) | Q(owner=self.subscriber))
@@ -93,13 +92,13 @@ class PreferenceInline(TabularInline):
         return super().get_queryset(request).order_by("pk")
 
 
-class ConsentInline(Rows):
+class ConsentInline(ReadOnlyInline):
     model = Consent
     fields = ["act", "at", "via", "ip", "wording"]
     verbose_name_plural = "record of consent"
 
 
-class LetterInline(Rows):
+class LetterInline(ReadOnlyInline):
     model = Letter
     fields = ["letter", "day", "state_said", "reason", "created_at", "ended_at"]
     readonly_fields = ["letter", "state_said"]
@@ -117,9 +116,9 @@ class LetterInline(Rows):
 
 
 @admin.register(Subscriber)
-@equip(*deeds.ACTS)
-class SubscriberAdmin(Large, Page):
-    """Nobody is added by hand: consent must be the person's own, so it begins at the form."""
+@register_actions(*ACTIONS)
+class SubscriberAdmin(LargeTableMixin, BaseModelAdmin):
+    """Nobody is added by hand: consent must be the person's own."""
 
     list_display = ["address", "state", "hours", "follows", "next_due_at", "last_letter"]
     list_filter = [StateFilter, ("suppressed_by", ChoicesDropdownFilter)]
@@ -142,39 +141,39 @@ class SubscriberAdmin(Large, Page):
     def get_queryset(self, request):
         follows = TopicPreference.objects.filter(stance=TopicPreference.Stance.FOLLOW)
         sent = Letter.objects.filter(subscriber=OuterRef("pk"), state=Letter.State.ACCEPTED)
-        sent = sent.filter(day__isnull=False).order_by("-day")  # By an index: the first is found.
+        sent = sent.filter(day__isnull=False).order_by("-day")  # The order of an index.
         return (
             super()
             .get_queryset(request)
             .annotate(
-                follow_count=count_of(follows, "subscriber"),
+                follow_count=count_subquery(follows, "subscriber"),
                 last_sent_at=Subquery(sent.values("ended_at")[:1]),
             )
         )
 
     def get_search_results(self, request, queryset, search_term):
-        """Find an international domain however it is written."""
-        with suppress(ValidationError):  # A part of an address is looked for as it is.
+        """Find an international domain in both spellings."""
+        with suppress(ValidationError):  # A part of an address is searched as it is.
             search_term = addresses.normalise(search_term)
         return super().get_search_results(request, queryset, search_term)
 
     def get_object(self, request, object_id, from_field=None):
-        """Lock her row as her page is saved: what she, or another, changes meanwhile waits."""
+        """Lock the row while its page is saved, so that concurrent changes wait."""
         found = super().get_object(request, object_id, from_field)
         if found is None or request.method != "POST" or not connection.in_atomic_block:
             return found
         list(Subscriber.objects.select_for_update().filter(pk=found.pk).values_list("pk"))
-        return super().get_object(request, object_id, from_field)  # As she is by now.
+        return super().get_object(request, object_id, from_field)
 
     def has_add_permission(self, request):
         return False
 
     def has_delete_permission(self, request, obj=None):
-        """Django would delete rows; `erasing` does what goes with it."""
+        """Only `erasing` deletes everything that belongs to a subscriber."""
         return False
 
     def render_change_form(self, request, context, *args, **kwargs):
-        """Show what can be done as buttons above the form: the title's menu hasn't the room."""
+        """Show the actions as buttons above the form: they do not fit the title's menu."""
         acts = context.pop("actions_detail")
         context["acts"] = sorted(acts, key=lambda act: act["variant"] == ActionVariant.DANGER)
         return super().render_change_form(request, context, *args, **kwargs)
@@ -190,14 +189,14 @@ class SubscriberAdmin(Large, Page):
 
     @display(description="Hour", ordering="hour")
     def hours(self, subscriber):
-        words = f"{subscriber.hour:02}:00 {subscriber.timezone}"
-        return format_html('<span class="whitespace-nowrap">{}</span>', words)
+        text = f"{subscriber.hour:02}:00 {subscriber.timezone}"
+        return format_html('<span class="whitespace-nowrap">{}</span>', text)
 
     @display(description="Days of the week")
     def days(self, subscriber):
         if subscriber.is_daily:
             return "every day"
-        return ", ".join(schedule.named(subscriber.weekdays))
+        return ", ".join(schedule.weekday_names(subscriber.weekdays))
 
     @display(description="Follows")
     def follows(self, subscriber):
@@ -212,26 +211,26 @@ class SubscriberAdmin(Large, Page):
         if subscriber.suppressed_at is None:
             return None
         moment = date_format(subscriber.suppressed_at, "DATETIME_FORMAT")
-        told = [moment, subscriber.get_suppressed_by_display(), subscriber.suppressed_reason]
-        return ": ".join(words for words in told if words)
+        parts = [moment, subscriber.get_suppressed_by_display(), subscriber.suppressed_reason]
+        return ": ".join(filter(None, parts))
 
     @display(description="What came back")
     def came_back(self, subscriber):
-        """Return the last facts that speak against writing to her, each with its letter."""
-        bad = LetterFact.objects.filter(letter__subscriber=subscriber, kind__in=AGAINST)
+        """Return the last reports against writing to them, each with its letter."""
+        negative = LetterFact.objects.filter(letter__subscriber=subscriber, kind__in=NEGATIVE)
         lines = [
             (
                 date_format(fact.noted_at, "DATETIME_FORMAT"),
                 reverse("admin:subscriptions_letter_change", args=[fact.letter_id]),
                 str(fact),
             )
-            for fact in bad[:FACTS_SHOWN]
+            for fact in negative[:MAX_FACTS]
         ]
         line = '<p class="mb-2">{}: <a class="text-link" href="{}">{}</a></p>'
         return format_html_join("", line, lines) or None
 
     def save_model(self, request, obj, form, change):
-        """Through `changing`: her next digest moves with her hour, and a pause stops letters."""
+        """Save through `changing`, which also reschedules the next digest."""
         settings = {name: form.cleaned_data[name] for name in form.changed_data}
         changing.change(obj, None, settings, now=timezone.now())
 
@@ -241,8 +240,8 @@ class SubscriberAdmin(Large, Page):
 
 
 @admin.register(Seal)
-class SealAdmin(Page):
-    """Addresses that must not be written to again: nobody can read them, but search for one."""
+class SealAdmin(BaseModelAdmin):
+    """The suppression list. Addresses cannot be read, but a whole one can be searched for."""
 
     list_display = ["seal_said", "why_said", "at"]
     search_fields = ["seal"]
@@ -254,7 +253,7 @@ class SealAdmin(Page):
         if not search_term:
             return queryset, False
         try:
-            found = seals.of(addresses.normalise(search_term))
+            found = seals.entries_for(addresses.normalise(search_term))
         except ValidationError:
             found = Seal.objects.none()
         return queryset.filter(pk__in=found.values("pk")), False
@@ -266,29 +265,27 @@ class SealAdmin(Page):
         return False
 
     @display(description="Seal")
-    def seal_said(self, kept):
-        return f"{kept.seal[:8]}…"
+    def seal_said(self, entry):
+        return f"{entry.seal[:8]}…"
 
     @display(description="Why")
-    def why_said(self, kept):
-        return format_html('<span class="inline-block min-w-32">{}</span>', kept.get_why_display())
+    def why_said(self, entry):
+        return format_html('<span class="inline-block min-w-32">{}</span>', entry.get_why_display())
 
 
 def _history(subscriber):
-    """Return what the panel noted about her: its notes hold her address and her own words."""
+    """Return the audit log about a subscriber, which holds their address and their own words."""
     kind = get_content_type_for_model(Subscriber)
     return LogEntry.objects.filter(content_type=kind, object_id=subscriber.pk)
 
 
 def export_history(subscriber):
-    """Return what was changed for her, and when. By whom is another person's to tell."""
-    noted = _history(subscriber).order_by("pk")
-    return {
-        "changed_by_operators": [
-            {"at": one.action_time, "whose": one.object_repr, "what": one.get_change_message()}
-            for one in noted
-        ]
-    }
+    """Return what operators changed, and when. Who they are is not the subscriber's data."""
+    changes = [
+        {"at": entry.action_time, "whose": entry.object_repr, "what": entry.get_change_message()}
+        for entry in _history(subscriber).order_by("pk")
+    ]
+    return {"changed_by_operators": changes}
 
 
 def forget_history(subscriber):

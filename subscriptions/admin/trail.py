@@ -1,4 +1,4 @@
-"""The panel's page of who did what when. It can be searched, and changed by nobody."""
+"""The admin page of the audit log, which nobody can change."""
 
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
@@ -9,14 +9,21 @@ from django.urls import reverse
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 from unfold.decorators import display
 
-from subscriptions.admin.pages import Page
-from subscriptions.admin.parts import DaysFilter, Large, ReadOnly, badge, link, wide
+from subscriptions.admin.pages import BaseModelAdmin
+from subscriptions.admin.parts import (
+    DaysFilter,
+    LargeTableMixin,
+    ReadOnlyMixin,
+    badge,
+    link,
+    min_width,
+)
 
 TONES = {1: "good", 2: "open", 3: "bad"}
 
 
 class KnownFilter(DropdownFilter):
-    """Asks only for what is offered: a number that no database can hold finds nothing else."""
+    """Ignores values that it does not offer, such as numbers that no database can hold."""
 
     def queryset(self, request, queryset):
         if self.value() not in dict(self.lookup_choices):
@@ -29,7 +36,7 @@ class PersonFilter(KnownFilter):
 
     def lookups(self, request, model_admin):
         people = User.objects.filter(Exists(LogEntry.objects.filter(user=OuterRef("pk"))))
-        return [(str(one.pk), one.get_username()) for one in people.order_by("username")]
+        return [(str(user.pk), user.get_username()) for user in people.order_by("username")]
 
 
 class KindFilter(KnownFilter):
@@ -43,7 +50,7 @@ class KindFilter(KnownFilter):
 
 
 @admin.register(LogEntry)
-class TrailAdmin(Large, ReadOnly, Page):
+class TrailAdmin(LargeTableMixin, ReadOnlyMixin, BaseModelAdmin):
     list_display = ["action_time", "user", "told", "what", "act"]
     list_display_links = None
     list_filter = [
@@ -65,7 +72,7 @@ class TrailAdmin(Large, ReadOnly, Page):
 
     @display(description="What")
     def what(self, entry):
-        """Return what it was done to, with the way there where it may still be there."""
+        """Return what it was done to, with a link unless it was deleted."""
         kind = entry.content_type
         words = f"{kind.name}: {entry.object_repr}" if kind else entry.object_repr
         model = kind.model_class() if kind else None
@@ -77,4 +84,4 @@ class TrailAdmin(Large, ReadOnly, Page):
 
     @display(description="In words")
     def told(self, entry):
-        return wide(entry.get_change_message())
+        return min_width(entry.get_change_message())

@@ -2,7 +2,7 @@
 
 from django.db import migrations, models
 
-from subscriptions.indexing import AddIndexBeside
+from subscriptions.db import AddIndexConcurrently
 
 
 class Migration(migrations.Migration):
@@ -13,7 +13,7 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        AddIndexBeside(
+        AddIndexConcurrently(
             model_name="letter",
             index=models.Index(
                 condition=models.Q(("state__in", ["skipped", "failed", "missed"])),
@@ -21,7 +21,7 @@ class Migration(migrations.Migration):
                 name="letters_unsent",
             ),
         ),
-        AddIndexBeside(
+        AddIndexConcurrently(
             model_name="letter",
             index=models.Index(
                 condition=models.Q(("kind", "digest"), _negated=True),
@@ -29,7 +29,7 @@ class Migration(migrations.Migration):
                 name="letters_but_digests",
             ),
         ),
-        AddIndexBeside(
+        AddIndexConcurrently(
             model_name="letterfact",
             index=models.Index(
                 condition=models.Q(("kind", "delivered"), _negated=True),
@@ -37,7 +37,7 @@ class Migration(migrations.Migration):
                 name="facts_but_deliveries",
             ),
         ),
-        AddIndexBeside(
+        AddIndexConcurrently(
             model_name="letterfact",
             index=models.Index(
                 condition=models.Q(("grade", ""), _negated=True),

@@ -1,6 +1,6 @@
 from django.db import migrations, models
 
-from subscriptions.indexing import AddIndexBeside
+from subscriptions.db import AddIndexConcurrently
 
 #: A page is filled to this part, so that the steps of its letters find room on it.
 FILLED = 40
@@ -25,7 +25,7 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        AddIndexBeside(
+        AddIndexConcurrently(
             model_name="letter",
             index=models.Index(
                 condition=models.Q(("reason", ""), _negated=True),
@@ -33,7 +33,7 @@ class Migration(migrations.Migration):
                 name="letters_with_reason",
             ),
         ),
-        AddIndexBeside(
+        AddIndexConcurrently(
             model_name="letter",
             index=models.Index(
                 condition=models.Q(("ended_at", None)),
@@ -41,7 +41,7 @@ class Migration(migrations.Migration):
                 name="letters_under_way",
             ),
         ),
-        AddIndexBeside(
+        AddIndexConcurrently(
             model_name="letter",
             index=models.Index(
                 condition=models.Q(("day__isnull", True), ("ended_at", None)),

@@ -1,9 +1,9 @@
-"""Who asked for a digest, what they care about, and how and when they said so."""
+"""Subscribers, topics, consents, letters, and the state of delivery."""
 
 from subscriptions.models.consents import Consent, Move
 from subscriptions.models.guards import Attempt, Seal
 from subscriptions.models.subscribers import Subscriber, known_zone, languages, zone_names
-from subscriptions.models.topics import Topic, TopicPreference, arxiv_slug, sayable
+from subscriptions.models.topics import Topic, TopicPreference, arxiv_slug, without_nul
 from subscriptions.post.facts import LetterFact, UselessMail
 from subscriptions.post.letters import Letter, LetterEvent, Volley
 from subscriptions.post.providers import Provider
@@ -27,6 +27,6 @@ __all__ = [
     "arxiv_slug",
     "known_zone",
     "languages",
-    "sayable",
+    "without_nul",
     "zone_names",
 ]

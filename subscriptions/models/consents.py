@@ -1,4 +1,4 @@
-"""What readers agreed to, and what they agree to before it is done."""
+"""The record of consent, and changes of address that wait for consent."""
 
 from django.db import models
 
@@ -7,7 +7,7 @@ from subscriptions.post.letters import Letter
 
 
 class Consent(models.Model):
-    """What someone agreed to or took back: when, by which door, and to which words."""
+    """One consent or withdrawal: when, by which form or link, and to which words."""
 
     class Act(models.TextChoices):
         ASKED = "asked", "asked for the digest"
@@ -31,14 +31,14 @@ class Consent(models.Model):
 
 class MoveQuerySet(models.QuerySet):
     def forget(self) -> int:
-        """Delete these, and the addresses in their letters. Return how many there were."""
-        asked = Letter.objects.filter(subscriber__in=self.values("subscriber"), kind="move")
-        asked.exclude(state__in=Letter.OPEN).exclude(to="").update(to=Letter.ELSEWHERE)
+        """Delete them, and the addresses in their letters. Return how many were deleted."""
+        letters = Letter.objects.filter(subscriber__in=self.values("subscriber"), kind="move")
+        letters.exclude(state__in=Letter.OPEN).exclude(to="").update(to=Letter.ELSEWHERE)
         return self.delete()[0]
 
 
 class Move(models.Model):
-    """A reader's wish for another address. See moving.py."""
+    """A requested change of address. See moving.py."""
 
     subscriber = models.OneToOneField(Subscriber, on_delete=models.CASCADE, related_name="move")
     new_email = models.EmailField(max_length=254)
@@ -53,5 +53,5 @@ class Move(models.Model):
         return f"Move of {self.subscriber_id}"
 
     def has_agreed(self, side: str) -> bool:
-        """Return whether the "old" or the "new" address has said yes."""
+        """Return whether the "old" or the "new" address (`side`) has confirmed it."""
         return getattr(self, f"{side}_agreed_at") is not None

@@ -1,10 +1,10 @@
-"""Whom not to write to, and how often somebody knocked: keyed hashes, which name nobody."""
+"""The suppression list and the counters of rate limits: keyed hashes only."""
 
 from django.db import models
 
 
 class Seal(models.Model):
-    """An address that must not be written to again, as a keyed hash. See seals.py."""
+    """A suppressed address, as a keyed hash. See seals.py."""
 
     class Why(models.TextChoices):
         COMPLAINED = "complained", "reported as unwanted"
@@ -26,7 +26,7 @@ class Seal(models.Model):
 
 
 class Attempt(models.Model):
-    """One attempt at a door that is not open to all as often as they like. See limits.py."""
+    """One attempt that a rate limit counts. See limits.py."""
 
     key = models.CharField(max_length=32, help_text="A keyed hash of the door and who knocked.")
     at = models.DateTimeField()

@@ -1,7 +1,8 @@
-"""Who asked for a digest, when it comes, and whether it is still wanted."""
+"""Subscribers: their address, settings and state, and when their next digest is due."""
 
 import uuid
 from contextlib import suppress
+from datetime import date, datetime, timedelta
 from functools import cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
@@ -9,24 +10,34 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import Count, Q
+from django.db.models import Case, Count, Q, Value, When
 from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
 
 from subscriptions import addresses, schedule
 
-#: Files beside the zones of a system that are none: its own setting, and stand-ins for one.
+#: Files in a system's zone database that are no time zones.
 NO_ZONES = frozenset({"localtime", "Factory", "posixrules"})
+#: A first digest, due when the subscriber confirms, is planned within this time.
+FIRST_DIGEST_WITHIN = timedelta(hours=1)
+STATES = ("active", "pending", "paused", "unsubscribed", "suppressed")
+#: State, field, and whether the date is set in this state. The first that holds is the state; if
+#: none does, they are paused or active.
+STATE_DATES = (
+    ("suppressed", "suppressed_at", True),
+    ("unsubscribed", "unsubscribed_at", True),
+    ("pending", "confirmed_at", False),
+)
 
 
 @cache
 def zone_names() -> frozenset[str]:
-    """Return the IANA time zones that this machine knows. To look for them takes it 10 ms."""
+    """Return the IANA time zones that this machine knows. Finding them takes 10 ms."""
     return frozenset(available_timezones() - NO_ZONES)
 
 
 def known_zone(name):
-    """Refuse a name that is no IANA time zone."""
+    """Raise ValidationError if `name` is not an IANA time zone."""
     if name not in zone_names():
         raise ValidationError(
             _(
@@ -39,65 +50,55 @@ def known_zone(name):
 
 
 def languages():
-    """Return the languages that letters are written in. Migrations name this, and none of them."""
+    """Return the choices of languages. Migrations refer to this function, not to its values."""
     return settings.LANGUAGES
 
 
 class SubscriberQuerySet(models.QuerySet):
-    def at(self, address):
-        """Those with this address, which differs by case at most: none or one."""
+    def with_address(self, address):
+        """Filter by address, ignoring case: at most one."""
         return self.alias(identity=Lower("email")).filter(identity=address.lower())
 
-    def wanting(self):
-        """Confirmed, and not cancelled or suppressed since. The paused are among them."""
+    def subscribed(self):
+        """Filter by confirmed and neither unsubscribed nor suppressed. Includes the paused."""
         return self.filter(
             confirmed_at__isnull=False, unsubscribed_at__isnull=True, suppressed_at__isnull=True
         )
 
     def due(self, now):
-        """Those whose moment has come. It lies after the pause for those who paused."""
-        return self.wanting().filter(next_due_at__lte=now)
+        return self.subscribed().filter(next_due_at__lte=now)
 
     def in_state(self, state, now):
-        """Those of whom Subscriber.state_at says this."""
-        return self.filter(_states_at(now)[state])
+        return self.alias(state=_state_at(now)).filter(state=state)
 
     def count_by_state(self, now) -> dict[str, int]:
-        """Return how many are in each state."""
-        counts = {state: Count("pk", filter=those) for state, those in _states_at(now).items()}
-        return self.aggregate(**counts)
+        found = self.order_by().values_list(_state_at(now)).annotate(Count("pk"))
+        return dict.fromkeys(STATES, 0) | dict(found)
 
 
-def _states_at(now):
-    """Return for each state of a subscriber the condition to find those who are in it.
-
-    Subscriber.state_at says the same of one. A pause ends with a local day, of which the Earth has
-    three at most.
-    """
-    kept = Q(suppressed_at__isnull=True)
-    stayed = kept & Q(unsubscribed_at__isnull=True)
-    confirmed = stayed & Q(confirmed_at__isnull=False)
-    paused = Q(pk__in=[])
-    zones = {}
+def _state_at(now):
+    """Return the expression of what `Subscriber.state_at` returns."""
+    zones = {}  # A pause ends with a local day, of which there are at most three at any moment.
     pausing = Subscriber.objects.filter(paused_until__isnull=False)
     for name in pausing.values_list("timezone", flat=True).distinct():
-        zones.setdefault(schedule.local_day(now, Subscriber(timezone=name).zone), []).append(name)
-    for day, names in zones.items():
-        paused |= Q(timezone__in=names, paused_until__gt=day)
-    return {
-        "active": confirmed & ~paused,
-        "pending": stayed & Q(confirmed_at__isnull=True),
-        "paused": confirmed & paused,
-        "unsubscribed": kept & Q(unsubscribed_at__isnull=False),
-        "suppressed": Q(suppressed_at__isnull=False),
-    }
+        day = schedule.local_day(now, Subscriber(timezone=name).zone)
+        zones.setdefault(day, []).append(name)
+    pauses = [
+        When(timezone__in=names, paused_until__gt=day, then=Value("paused"))
+        for day, names in zones.items()
+    ]
+    dates = [
+        When(**{f"{field}__isnull": not is_set}, then=Value(state))
+        for state, field, is_set in STATE_DATES
+    ]
+    return Case(*dates, *pauses, default=Value("active"))
 
 
 class Subscriber(models.Model):
-    """A person's email address, its state and its wishes.
+    """An email address with its settings and state.
 
-    A state is a date, which says since when. Links carry `public_id`, never the address or the
-    row's number.
+    Each state has a date, since when it holds (`state_at`). Links carry `public_id`, never the
+    address or the primary key.
     """
 
     class Suppression(models.TextChoices):
@@ -194,92 +195,128 @@ class Subscriber(models.Model):
 
     @property
     def zone(self) -> ZoneInfo:
-        """Her zone, or UTC where the zone database of this machine has lost it.
-
-        Her digest comes at another hour then, which is better than none for anyone.
-        """
+        """The time zone, or UTC if this machine's zone database no longer has it."""
         with suppress(ZoneInfoNotFoundError, ValueError, OSError):  # OSError: a folder, as "Asia".
             return ZoneInfo(self.timezone)
         return ZoneInfo("UTC")
 
     @property
-    def letter_language(self) -> str:
-        """The language of her letters: English where hers is no longer offered."""
+    def language_or_default(self) -> str:
+        """The language, or English if the chosen one is no longer offered."""
         return self.language if self.language in dict(languages()) else "en"
 
-    def state_at(self, now):
-        """Return the state in one word: pending, active, paused, unsubscribed or suppressed."""
-        if self.suppressed_at:
-            return "suppressed"
-        if self.unsubscribed_at:
-            return "unsubscribed"
-        if not self.confirmed_at:
-            return "pending"
+    def state_at(self, now: datetime) -> str:
+        """Return one of `STATES`."""
+        for state, field, is_set in STATE_DATES:
+            if (getattr(self, field) is not None) == is_set:
+                return state
         if self.paused_until and schedule.local_day(now, self.zone) < self.paused_until:
             return "paused"
         return "active"
 
     @property
-    def wants(self) -> bool:
-        """Whether she asked for the digest, and didn't take it back."""
+    def has_opted_in(self) -> bool:
+        """Whether they confirmed and did not unsubscribe. They may be paused or suppressed."""
         return self.confirmed_at is not None and self.unsubscribed_at is None
 
     @property
-    def reachable_at(self):
-        """The last moment at which her address was right, for all we know; None where never.
-
-        What came back of letters from before proves nothing any more.
-        """
+    def reachable_at(self) -> datetime | None:
+        """When the address was last known to be right. Bounces of earlier letters prove nothing."""
         return max(filter(None, (self.confirmed_at, self.lifted_at)), default=None)
 
-    def locked(self):
-        """Return her as she is now, under the lock that the fence takes too."""
+    def locked(self) -> "Subscriber":
+        """Return the row as it is now, locked. A worker's final check takes the same lock."""
         return Subscriber.objects.select_for_update().get(pk=self.pk)
 
-    def may_come_back(self, asked_at) -> bool:
-        """Return whether a goodbye of that moment holds.
-
-        It does where she had confirmed, left by then and not again since, and letters reach her.
-        """
+    def can_resubscribe(self, asked_at: datetime) -> bool:
+        """Return whether the link of a goodbye letter of `asked_at` still resubscribes them."""
         has_left = self.unsubscribed_at is not None and self.unsubscribed_at <= asked_at
         return has_left and self.confirmed_at is not None and self.suppressed_at is None
 
-    def may_vouch(self, asked_at) -> bool:
-        """Return whether she may say that her address is right, as she was asked at that moment.
+    def can_confirm_address(self, asked_at: datetime) -> bool:
+        """Return whether they can answer the question of `asked_at` if their address works.
 
-        She may where she wants the digest and nothing but letters that had come back by then keeps
-        it from her. Nobody is asked after a complaint.
+        Only after bounces before `asked_at`. After a complaint, nobody is asked.
         """
         bounced = self.suppressed_by == self.Suppression.BOUNCED
         is_past = self.suppressed_at is not None and self.suppressed_at <= asked_at
-        return self.wants and bounced and is_past
+        return self.has_opted_in and bounced and is_past
 
-    def is_due_from(self, day):
-        """Set the moment of the first digest on or after the local `day`. Doesn't save."""
-        if self.paused_until:
-            day = max(day, self.paused_until)
-        _, self.next_due_at = schedule.first_due(day, self.hour, self.zone, self.weekdays)
+    def unsuppress(self, now: datetime) -> None:
+        """Allow letters again. Does not save."""
+        self.suppressed_at, self.lifted_at = None, now
+        self.suppressed_by = self.suppressed_reason = ""
+        self.reschedule(now)
 
-    def is_due_at(self, moment):
-        """Set the moment of the next digest, or the first one after it that is on a day of hers.
-        Doesn't save.
-        """
-        day = schedule.local_day(moment, self.zone)
-        if schedule.is_wanted(day, self.weekdays):
-            self.next_due_at = moment
-        else:
-            self.is_due_from(day)
+    # ---- When the next digest is due
 
     @property
     def is_daily(self) -> bool:
-        """Whether she wants digests on every day of the week."""
         return self.weekdays == schedule.EVERY_DAY
 
-    def is_put_off(self, now) -> bool:
-        """Whether her next digest comes after her hour, on the next day maybe, so as to be hours
-        apart from the last.
-        """
+    def is_delayed(self, now: datetime) -> bool:
+        """Return whether the next digest is due at another hour than theirs, because of a gap."""
         if self.next_due_at is None or self.next_due_at <= now:
             return False
         day = schedule.local_day(self.next_due_at, self.zone)
         return self.next_due_at != schedule.due_moment(day, self.hour, self.zone)
+
+    def schedule_from(self, day: date) -> None:
+        """Set `next_due_at` to the first digest on or after local `day`. Does not save."""
+        day = max(day, self.paused_until or day)
+        _, self.next_due_at = schedule.next_due(day, self.hour, self.zone, self.weekdays)
+
+    def schedule_at(self, moment: datetime) -> None:
+        """Set `next_due_at` to `moment`, or to the next digest day. Does not save."""
+        day = schedule.local_day(moment, self.zone)
+        if schedule.is_digest_day(day, self.weekdays):
+            self.next_due_at = moment
+        else:
+            self.schedule_from(day)
+
+    def reschedule(self, now: datetime) -> None:
+        """Recompute `next_due_at` after a settings change. Does not save.
+
+        At most one digest per local day, and at least `min_gap_after` the previous one.
+        """
+        if not self.has_opted_in:
+            return
+        recent = list(self.letters.filter(day__isnull=False).order_by("-day")[:3])
+        day = schedule.local_day(now, self.zone)
+        if recent:
+            day = max(day, recent[0].day + timedelta(days=1))
+        self.schedule_from(day)
+        earliest = [self.next_due_at, now]  # An hour that was past when they chose it is not late.
+        for letter in recent:
+            match letter.state:
+                case letter.State.ACCEPTED:
+                    sent_at = letter.ended_at
+                case letter.State.TRANSMITTING | letter.State.UNCERTAIN:
+                    sent_at = letter.left_at
+                case letter.State.PLANNED | letter.State.CLAIMED:
+                    sent_at = now
+                case _:
+                    sent_at = None
+            if sent_at is not None:
+                earliest.append(sent_at + self.min_gap_after(letter))
+        self.schedule_at(max(earliest))
+
+    def min_gap_after(self, letter) -> timedelta:
+        """Return how long after this digest the next one may be sent.
+
+        The gap is shorter after a first digest, which is planned when they confirm and not at their
+        hour. Resubscribing and a change of address also confirm, but plan no digest at once.
+        """
+        confirmed_at = self.confirmed_at
+        hour = schedule.due_moment(letter.day, self.hour, self.zone)
+        was_at_hour = hour is not None and confirmed_at < hour <= letter.created_at
+        was_soon = confirmed_at <= letter.created_at <= confirmed_at + FIRST_DIGEST_WITHIN
+        return schedule.MIN_GAP_AFTER_FIRST if was_soon and not was_at_hour else schedule.MIN_GAP
+
+    def had_digest_before_confirming(self) -> bool:
+        """Return whether the digest of the local day of confirmation was written before it.
+
+        So it is if they unsubscribed after that digest and came back. That day gets no other.
+        """
+        day = schedule.local_day(self.confirmed_at, self.zone)
+        return self.letters.filter(day=day, created_at__lt=self.confirmed_at).exists()

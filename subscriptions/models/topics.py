@@ -1,4 +1,4 @@
-"""What readers care about: topics, and each one's stance on them."""
+"""Topics, and the preferences that subscribers have for them."""
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -8,71 +8,69 @@ from django.utils.text import slugify
 
 from subscriptions.models.subscribers import Subscriber
 
-#: How the slugs of those topics begin that are arXiv's categories.
+#: Prefix of the slugs of topics that are arXiv categories.
 ARXIV = "arxiv-"
 MAX_QUERY_LENGTH = 2000
 
 
 class TopicQuerySet(models.QuerySet):
     def curated(self):
-        """Those of the house, which every reader may choose."""
+        """Filter by topics that every subscriber can choose."""
         return self.filter(owner__isnull=True, merged_into__isnull=True)
 
     def merged(self):
-        """Those that went into another. Their slugs still lead there."""
+        """Filter by topics that were merged into another. Their slugs redirect there."""
         return self.filter(merged_into__isnull=False)
 
-    def standing_for(self, topics):
-        """Those of the house that now stand for topics with these ids."""
-        itself, into = Q(pk__in=topics), Q(merged__in=topics)
-        return self.curated().filter(itself | into).distinct()
+    def current_for(self, ids):
+        """Filter by curated topics that have these ids, or that replace topics with these ids."""
+        return self.curated().filter(Q(pk__in=ids) | Q(merged__in=ids)).distinct()
 
     def offered(self):
-        """Those that the forms show."""
+        """Filter by topics that the forms show to everyone."""
         return self.curated().filter(is_offered=True)
 
-    def offered_beside(self, slugs):
-        """Those that the forms show to one who came for these, maybe withdrawn, ones."""
-        return self.curated().filter(Q(is_offered=True) | Q(slug__in=sayable(slugs)))
+    def offered_with(self, slugs):
+        """Filter by offered topics, and by those with these slugs, even if withdrawn."""
+        return self.curated().filter(Q(is_offered=True) | Q(slug__in=without_nul(slugs)))
 
     def offered_to(self, subscriber):
-        """Those that the forms show to her: also what she chose before it was withdrawn."""
-        hers = Q(pk__in=subscriber.preferences.values("topic"))  # A join would be of all readers'.
-        return self.curated().filter(Q(is_offered=True) | hers)
+        """Filter by offered topics, and by those that the subscriber chose before withdrawal."""
+        chosen = Q(pk__in=subscriber.preferences.values("topic"))  # A join would scan everyone's.
+        return self.curated().filter(Q(is_offered=True) | chosen)
 
     def by_subject(self):
-        """Those that are no arXiv categories by name."""
+        """Filter by topics that are not arXiv categories."""
         return self.exclude(slug__startswith=ARXIV)
 
     def of_arxiv(self):
-        """Those that are arXiv's categories, one after the other by what describes them."""
         return self.filter(slug__startswith=ARXIV).order_by("description", "name", "pk")
 
-    def apart(self):
-        """Return both of these, read, for a page. A template's `or` takes what breaks for none."""
+    def grouped(self):
+        """Return the context of a form: subjects and arXiv categories, both evaluated."""
         return {"subjects": list(self.by_subject()), "categories": list(self.of_arxiv())}
 
-    def slugs_today(self, slugs):
-        """Return the slugs, each once: for one that was merged, that of the topic which stays."""
+    def current_slugs(self, slugs):
+        """Return the slugs without repeats, those of merged topics replaced."""
         if not slugs:
             return []
-        gone = self.merged().filter(slug__in=sayable(slugs))
-        stays = dict(gone.values_list("slug", "merged_into__slug"))
-        return list(dict.fromkeys(stays.get(slug, slug) for slug in slugs))
+        merged = self.merged().filter(slug__in=without_nul(slugs))
+        replaced = dict(merged.values_list("slug", "merged_into__slug"))
+        return list(dict.fromkeys(replaced.get(slug, slug) for slug in slugs))
 
 
 def arxiv_slug(category):
-    """Return the slug of the topic that is this category of arXiv's."""
+    """Return the slug of the topic of an arXiv category."""
     return ARXIV + slugify(category.replace(".", "-"))
 
 
-def sayable(slugs):
-    """Return those that PostgreSQL can be asked for: its texts have no NUL."""
+def without_nul(slugs):
+    """Return the slugs that can be a PostgreSQL parameter: texts there have no NUL."""
     return [slug for slug in slugs if "\0" not in slug]
 
 
 class Topic(models.Model):
-    """A named interest: words to look for. Curated in the admin panel, or one reader's own."""
+    """A named interest with its query. Curated in the admin, or owned by one subscriber."""
 
     name = models.CharField(max_length=200)
     slug = models.SlugField(max_length=80, null=True, blank=True, unique=True)
@@ -102,7 +100,6 @@ class Topic(models.Model):
     class Meta:
         ordering = ["name", "pk"]
         constraints = [
-            # Curated topics have an address; a reader's own have her.
             models.CheckConstraint(
                 condition=Q(owner__isnull=True, slug__isnull=False)
                 | Q(owner__isnull=False, slug__isnull=True),
@@ -115,8 +112,8 @@ class Topic(models.Model):
         return self.name
 
     @property
-    def today(self):
-        """Return the topic that stands for it: itself, or the one that it was merged into."""
+    def current(self):
+        """The topic itself, or the one that it was merged into."""
         return self.merged_into or self
 
     def clean(self):
@@ -127,7 +124,7 @@ class Topic(models.Model):
             raise ValidationError({"query": "Null characters are not allowed."})
         if len(self.query) > MAX_QUERY_LENGTH:
             raise ValidationError({"query": f"This has more than {MAX_QUERY_LENGTH} characters."})
-        self.categories = self.categories or []  # An emptied field of a form says None.
+        self.categories = self.categories or []  # An emptied form field gives None.
         if not isinstance(self.categories, list) or not all(
             isinstance(category, str) and category for category in self.categories
         ):

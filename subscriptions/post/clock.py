@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from django.db import connection
 from django.utils import timezone
 
-from subscriptions.statements import run
+from subscriptions.db import run_sql
 
 #: What tells the moment, each time that it is asked.
 Clock = Callable[[], datetime]
@@ -17,7 +17,7 @@ def of_database() -> datetime:
     """Return the moment by the database's clock; by ours, where it is in our own process."""
     if connection.vendor != "postgresql":
         return timezone.now()
-    ((moment,),) = run("SELECT clock_timestamp()")
+    ((moment,),) = run_sql("SELECT clock_timestamp()")
     return moment
 
 

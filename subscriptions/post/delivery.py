@@ -1,18 +1,15 @@
-"""Delivery in volleys: many lines at once, and one short transaction for all that has gathered.
+"""A round of delivery: whether it may begin, and how it ends, well or broken off.
 
 Exactly once is impossible over SMTP, so every step is chosen for what a crash right after it does:
 
-- a *claim* is a lease. Whoever holds it composes the letter. Its holder dies: the lease runs out,
+- a *claim* is a lease. Whoever holds it renders the letter. Its holder dies: the lease runs out,
   and another tries again. Nothing was sent.
-- the *fence* is passed when the server has everything but the final dot. It looks once more whether
-  the letter is still wanted, under the lock that unsubscribing takes, and freezes its bytes.
-  Refused: the dot is not sent, and the server throws the letter away.
-- past the fence, no answer means that nobody knows: see sweeper.py.
+- the *final check* comes when the server has everything but end of data. It looks once more whether
+  the letter is still wanted, under the lock that unsubscribing takes, and freezes its bytes. If it
+  is not, end of data is not sent, and the server throws the letter away.
+- after end of data, no answer means that nobody knows: see sweeper.py.
 
-A round has two sides, which go on at once: transactions.py is what it does at the database, and
-conversations.py what it does with the mail server. They meet in what it has in hand (in_hand.py),
-where each letter is in one place. This is how it begins, in which order it goes on, and how it
-ends: well, or broken off.
+deliver.py has the way of a letter, batcher.py what is done at the database for many at once.
 """
 
 import gc
@@ -20,21 +17,17 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 
 from django.conf import settings
 from django.db import Error
 
 from subscriptions.models import Letter
-from subscriptions.post import ledger, recording, sending
-from subscriptions.post.books import Books
+from subscriptions.post import ledger, sending
 from subscriptions.post.clock import Clock
-from subscriptions.post.conversations import Conversations
-from subscriptions.post.desk import Desk
-from subscriptions.post.in_hand import InHand
-from subscriptions.post.line import NoLine
-from subscriptions.post.lines import Lines
-from subscriptions.post.transactions import GATHER_SECONDS, Transactions
+from subscriptions.post.deliver import Worker
+from subscriptions.post.transactions import Transactions
+from subscriptions.post.transport import ConnectFailed
 from subscriptions.post.transports import transport_for
 
 logger = logging.getLogger(__name__)
@@ -42,7 +35,6 @@ logger = logging.getLogger(__name__)
 #: So many objects are made before Python looks for those that are kept by each other alone. A
 #: letter makes hundreds, and none of that kind: to look as often as Python does takes 7 % of all.
 OBJECTS = 50_000
-BROKEN_OFF = "the round was broken off"
 
 
 class Round:
@@ -64,116 +56,90 @@ class Round:
         self.ids = ids
         self.is_stopping = is_stopping
         self.claims_until = time.monotonic() + seconds
-        self.lines = Lines(transport_for(settings.EMAIL_URL))
-        self.books = Books(clock, ids)
-        self.desk = Desk()
-        self.hand = InHand()
-        self.conversations = Conversations(self.hand, self.lines, self.desk, self.books)
-        self.transactions = Transactions(
-            self.hand,
-            self.books,
-            self.desk,
-            self.lines,
-            claims_until=self.claims_until,
-            is_stopping=is_stopping,
-        )
+        self.transport = transport_for(settings.EMAIL_URL)
+        self.transactions = Transactions(clock, ids)
+        self.worker: Worker | None = None
 
     def run(self) -> Counter[str]:
-        """Deliver. Return how many letters ended how.
+        """Deliver. Return how many letters ended how."""
+        if (worker := self._begin()) is None:
+            return Counter()
+        is_complete = False
+        try:
+            with _collecting_rarely():
+                worker.run()
+            is_complete = True
+        except BaseException as error:
+            self._break_off(error)
+            raise
+        finally:
+            worker.close()
+            # Last: only what was recorded where nothing broke is not replayed.
+            self.transactions.close(is_complete=is_complete)
+        if (trouble := worker.pool.trouble) is not None:  # Let all workers wait.
+            with suppress(Error):
+                is_probe = worker.batcher.is_probe
+                sending.trip(trouble.kind, str(trouble), self.clock(), is_probe=is_probe)
+        return worker.batcher.counts
 
-        However it ends, these are done from the last to the first: the job under way at the
-        database is ended, before what was answered is written down; that, before the lines are
-        closed; and the journal last, which counts as recorded only where nothing broke.
-        """
-        with ExitStack() as stack:
-            stack.enter_context(_collecting_rarely())
-            stack.push(lambda kind, *_: self.books.close(is_complete=kind is None))
-            stack.callback(self.lines.close)
-            stack.push(self._break_off)
-            stack.callback(self.desk.close)
-            if self._may_begin():
-                self._turns()
-                self._tell_of_trouble()
-        return self.hand.counts
+    def _begin(self) -> Worker | None:
+        """Return a worker, if letters may leave now and there is a connection for them.
 
-    def _may_begin(self) -> bool:
-        """Return whether letters may leave now, and there is a line on which they can.
-
-        What is cheap is asked first. To connect comes last: it takes long, and where a trial is
+        What is cheap is asked first. To connect comes last: it takes long, and where a probe is
         due after a trouble, this worker must have taken it.
         """
         if self.is_stopping() or time.monotonic() >= self.claims_until:
-            return False
+            return None
         now = self.clock()
         state = sending.current()
         if reason := state.why_not(now):
             logger.warning("nothing is sent: %s", reason)
-            return False
+            return None
         due = Letter.objects.due(now)
         if not (due if self.ids is None else due.filter(pk__in=self.ids)).exists():
-            return False
-        if state.failures and not sending.take_trial(now):
-            return False  # Another worker tries.
-        self.hand.is_trial = state.failures > 0
+            return None
+        is_probe = state.failures > 0
+        if is_probe and not sending.take_probe(now):
+            return None  # Another worker tries.
         try:
-            self.lines.open_one()
-        except NoLine as trouble:
-            sending.trip(trouble.kind, str(trouble), now, is_trial=self.hand.is_trial)
-            return False
-        return True
+            connection = self.transport.connect()
+        except ConnectFailed as trouble:
+            sending.trip(trouble.kind, str(trouble), now, is_probe=is_probe)
+            return None
+        self.worker = Worker(
+            self.transport,
+            connection,
+            self.transactions,
+            claims_until=self.claims_until,
+            is_stopping=self.is_stopping,
+            is_probe=is_probe,
+        )
+        return self.worker
 
-    def _turns(self):
-        """Do the next of everything, again and again, until nothing is in hand.
+    def _break_off(self, error):
+        """Where an error, or the end of the worker's time, ends the round: see to its letters.
 
-        First what keeps others waiting: a settlement, for whose fence servers wait, and the dots of
-        those that have passed it. Before letters are composed a claim is under way, if one is due:
-        the database reads while we compose. Each step does nothing where there is nothing to do.
+        First to those that have a result: an acceptance comes to the disk before the database is
+        asked for anything. Where an Error of the database's ends the round, that has been borne for
+        long enough. Then to those that surely were not sent, lest they become uncertain, or are
+        kept until their leases run out.
         """
-        at_database, with_server = self.transactions, self.conversations
-        while True:
-            at_database.settle()
-            with_server.send_dots()
-            at_database.record()
-            at_database.claim()
-            with_server.compose()
-            with_server.begin()
-            if not self.hand and self.desk.is_free and not self.hand.takes_more:
-                return
-            has_work = with_server.may_compose() or at_database.can_settle()
-            with_server.go_on(patience=0 if has_work else GATHER_SECONDS)
-
-    def _tell_of_trouble(self):
-        """Let all workers wait, where the round has ended for want of a line."""
-        if (trouble := self.conversations.trouble) is not None:
-            with suppress(Error):
-                said, is_trial = str(trouble), self.hand.is_trial
-                sending.trip(trouble.kind, said, self.clock(), is_trial=is_trial)
-
-    def _break_off(self, kind, *_):
-        """Where an error, or the end of the worker's time, ends the round: see to what is in hand.
-
-        First to what was answered: it comes to the disk before the database is asked for anything.
-        Where an Error of the database's ends the round, that has been borne for long enough. Then
-        to what surely gets no dot, lest it be doubted, or kept until its lease runs out.
-        """
-        if kind is None:
-            return
-        self.conversations.look_at_all()  # The lines may have had news in this very turn.
-        answered = self.hand.at_the_desk.answered + self.hand.answered
-        self.books.note(answered)
-        if not issubclass(kind, Error):
-            self.transactions.record_each(answered)
-        letters = [one.letter for one in self.hand.past_fence]
+        self.worker.break_off()
+        batcher = self.worker.batcher
+        self.transactions.note(batcher.ended)
+        if not isinstance(error, Error):
+            batcher.record_each(batcher.ended)
+        unsent = ["passed"]
         # An Exception may be the fault of a letter that is claimed: their leases run out, so that
         # it is found by its stumbles. What is none, as that the time is over, is nobody's.
-        if not issubclass(kind, Exception):
-            letters += self.hand.without_dot()
-        outcomes = [(letter, recording.of_withdrawal(BROKEN_OFF)) for letter in letters]
-        outcomes += self.hand.being_recorded + self.hand.outcomes
+        if not isinstance(error, Exception):
+            unsent += ["claimed", "rendered", "offered"]
+        letters = [one.letter for one in self.worker.in_flight.values() if one.stage in unsent]
+        batcher.release(letters, "the round was broken off")
         for _ in range(3):  # One whose row is held comes last in the next.
             with suppress(Error):
-                while outcomes:
-                    self.books.record(outcomes)
+                while batcher.outcomes:
+                    self.transactions.record(batcher.outcomes)
 
 
 def deliver_due(

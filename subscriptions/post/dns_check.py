@@ -23,7 +23,7 @@ UNANSWERED = (dns.exception.DNSException, OSError)
 SIGNED_ELSEWHERE = (
     "your mail server must sign, and its signature must cover List-Unsubscribe and "
     "List-Unsubscribe-Post (RFC 8058). `doctor --send-to YOU` shows it: the email that arrives "
-    "says dkim=pass, and names both in h= of its DKIM-Signature (docs/mail.md)."
+    "says dkim=pass, and names both in h= of its DKIM-Signature (docs/email.md)."
 )
 ALL = re.compile(r"\s([-+~?]?)all(?=\s|$)", re.IGNORECASE)
 IS_SPF = re.compile(r"v=spf1(\s|$)", re.IGNORECASE)

@@ -15,15 +15,15 @@ from datetime import datetime, timedelta
 from django.db import transaction
 
 from subscriptions import registry, seals
+from subscriptions.db import in_ids
 from subscriptions.models import Letter, Subscriber, Volley
 from subscriptions.post import providers, rows
 from subscriptions.post.compression import compress, decompress
 from subscriptions.post.facts import told_of
-from subscriptions.statements import among
 
 logger = logging.getLogger(__name__)
 
-LEASE = timedelta(minutes=15)  # Ten minutes for the dot's answer and two to record it fit in.
+LEASE = timedelta(minutes=15)  # The ten minutes of a reply and two to record it fit in.
 MOST_PUT_OFF = 500  # So many in one claim: the transaction must be short.
 SUSPECT = 2  # Stumbles after which a letter travels alone.
 MAX_STUMBLES = 5
@@ -109,7 +109,7 @@ def _queues(ids, looks_for_awaited) -> list[tuple[str, list]]:
     Letters that a person waits for are of no day.
     """
     if ids is not None:
-        its, numbers = among(ids)
+        its, numbers = in_ids(ids)
         return [(f"id {its}", numbers)]
     days = ("NULL", "NOT NULL") if looks_for_awaited else ("NOT NULL",)
     return [(f"day IS {day} AND stumbles < {SUSPECT:d}", []) for day in days]
@@ -159,23 +159,23 @@ def why_unwanted(letter: Letter, subscriber: Subscriber, now) -> str:
     kind = letter.kind
     state = subscriber.state_at(now)
     if kind == Letter.Kind.BOUNCED:
-        return "" if subscriber.may_vouch(letter.created_at) else "nothing to ask"
+        return "" if subscriber.can_confirm_address(letter.created_at) else "nothing to ask"
     if state == "suppressed":
         return "suppressed"
     if kind == Letter.Kind.GOODBYE:
-        return "" if subscriber.may_come_back(letter.created_at) else "she came back"
+        return "" if subscriber.can_resubscribe(letter.created_at) else "she came back"
     if kind == Letter.Kind.CONFIRM:
         return ""
     if kind == Letter.Kind.LINK:
         return "" if subscriber.confirmed_at else state
     if kind == Letter.Kind.MOVE:
-        if letter.to and seals.is_shut(letter.to, now):
+        if letter.to and seals.is_blocked(letter.to, now):
             return "suppressed"
         return "" if state in ("active", "paused") else state
     return "" if state == "active" else state
 
 
-# ---- The fence
+# ---- The final check
 
 
 @dataclass(frozen=True)
@@ -191,18 +191,18 @@ class Frozen:
 
 
 @dataclass
-class Fenced:
-    """Which letters may have their dot, and which wait for another look. No others may leave."""
+class Checked:
+    """Which letters may be sent, and which wait for another look. No others may leave."""
 
     passed: list[Letter]
     waiting: list[Letter]
 
 
-def fence(letters: Sequence[Letter], frozen: Mapping[int, Frozen], now: datetime) -> Fenced:
-    """Let claimed letters pass the fence: from here they may have left.
+def final_check(letters: Sequence[Letter], frozen: Mapping[int, Frozen], now: datetime) -> Checked:
+    """Look once more whether claimed letters are wanted. From here those that are may have left.
 
     In the caller's transaction, under the lock that unsubscribing takes: whoever has left by then
-    is not sent the dot. From here a letter's lease runs anew, so that nobody doubts it while the
+    is sent no end of data. From here a letter's lease runs anew, so that nobody doubts it while the
     server may still answer. One whose reader somebody holds (she is at her preferences, say) waits.
     """
     wants = rows.lock_readers(letters)
@@ -222,12 +222,12 @@ def fence(letters: Sequence[Letter], frozen: Mapping[int, Frozen], now: datetime
             end([letter], State.SKIPPED, reason, now)
         else:
             passing.append(letter)
-    return Fenced(_freeze_and_pass(passing, frozen, now), waiting)
+    return Checked(_freeze_and_pass(passing, frozen, now), waiting)
 
 
 def _freeze_and_pass(letters, frozen, now) -> list[Letter]:
-    """Move them past the fence, with the bytes of those that have none yet: what is sent from here
-    on is the same, however often.
+    """Move them past the final check, with the bytes of those that have none yet: what is sent
+    from here on is the same, however often.
     """
     marks = {"lease_until": now + LEASE, "left_at": now}
     again = [letter for letter in letters if letter.mime_size]
@@ -256,7 +256,7 @@ class Damaged(Exception):
 
 
 def frozen_bytes(letter: Letter) -> bytes:
-    """Return the bytes of a letter that passed the fence before. Raises Damaged."""
+    """Return the bytes of a letter that passed the final check before. Raises Damaged."""
     volley = Volley.objects.filter(pk=letter.volley_id).first()
     if volley is None:
         raise Damaged("its bytes are gone")
@@ -273,7 +273,7 @@ def frozen_bytes(letter: Letter) -> bytes:
 
 
 def accept(letters: Sequence[Letter], replies: Sequence[str], now: datetime) -> list[Letter]:
-    """End letters past the fence as accepted, in the server's words. Return those that moved."""
+    """End letters as accepted, in the server's words. Return those that moved."""
     each = [{"last_reply": reply[:300]} for reply in replies]
     facts = {"ended_at": now, "reason": "", "stage": "dot"}
     return move(letters, State.ACCEPTED, now, each=each, **facts)
@@ -348,7 +348,7 @@ def put_back(letter: Letter, now: datetime, *, until: datetime | None = None, **
 
 
 def release(letters: Sequence[Letter], now: datetime, note: str) -> list[Letter]:
-    """Let letters that were not tried, or surely got no dot, wait for whoever comes next."""
+    """Let letters that were not tried, or surely were not sent, wait for whoever comes next."""
     return move(letters, State.PLANNED, now, next_try_at=now, note=note)
 
 

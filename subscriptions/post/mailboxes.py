@@ -21,10 +21,10 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError
 
+from subscriptions.db import is_lock_timeout
 from subscriptions.post import inbound
 from subscriptions.post.reports import MOST_OCTETS
 from subscriptions.post.smtp_server import is_here
-from subscriptions.races import is_of_a_lock
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ def empty(box: Mailbox, now) -> Counter[str]:
             try:
                 outcome = inbound.receive(mime, now)
             except OperationalError as error:
-                if not is_of_a_lock(error):
+                if not is_lock_timeout(error):
                     raise
                 outcome = HELD  # Somebody has its reader's row: it stays for the next time.
             if outcome != HELD:

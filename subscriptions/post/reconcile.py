@@ -201,7 +201,7 @@ def _letter(message_id, lost, now):
         state=State.ACCEPTED,
         reason=REASON,
         created_at=now,
-        closes_at=schedule.closes(lost.day, lost.subscriber.zone),
+        closes_at=schedule.send_deadline(lost.day, lost.subscriber.zone),
         message_id=message_id,
         frozen_at=now,  # It was earlier, and nobody knows when.
         ended_at=now,

@@ -11,8 +11,8 @@ from functools import cache
 from django.db import DEFAULT_DB_ALIAS, connection
 from django.db.models.base import ModelState
 
+from subscriptions.db import array_literal, in_ids, run_sql
 from subscriptions.models import Letter, LetterEvent, Subscriber, Volley
-from subscriptions.statements import among, array, run
 
 _LETTERS, _EVENTS = Letter._meta.db_table, LetterEvent._meta.db_table
 _SUBSCRIBERS = Subscriber._meta.db_table
@@ -36,10 +36,10 @@ def move(letters, same: Mapping, each: Sequence[Mapping], now, note: str) -> set
     told = [_adapt(now), was, same["state"], note]
     if connection.vendor == "postgresql":
         both = f"WITH moved AS ({update}) {event} moved RETURNING letter_id"
-        return {pk for (pk,) in run(both, [*values, *told])}
-    ids = {pk for pk, _ in run(update, values)}
-    its, numbers = among(ids)
-    run(f"{event} {_LETTERS} WHERE id {its}", [*told, *numbers])
+        return {pk for (pk,) in run_sql(both, [*values, *told])}
+    ids = {pk for pk, _ in run_sql(update, values)}
+    its, numbers = in_ids(ids)
+    run_sql(f"{event} {_LETTERS} WHERE id {its}", [*told, *numbers])
     return ids
 
 
@@ -77,7 +77,7 @@ def _rows(names, columns) -> tuple[str, list]:
         return f"(VALUES {rows}) AS new", values
     types = [_type(name) for name in names]
     arrays = ", ".join(f"CAST(%s AS {kind}[])" for kind in types)
-    return f"unnest({arrays}) AS new ({numbers})", [array(column) for column in columns]
+    return f"unnest({arrays}) AS new ({numbers})", [array_literal(column) for column in columns]
 
 
 @cache
@@ -116,7 +116,7 @@ def put_off(waits: Sequence[tuple[Letter, datetime]]) -> None:
 def store_volley(mime: bytes, now: datetime) -> Volley:
     """Store the compressed bytes of letters. Return the row."""
     sql = f"INSERT INTO {Volley._meta.db_table} (created_at, mime) VALUES (%s, %s) RETURNING id"
-    ((number,),) = run(sql, [_adapt(now), mime])
+    ((number,),) = run_sql(sql, [_adapt(now), mime])
     return Volley(number, now, mime)
 
 
@@ -141,8 +141,8 @@ def lock_readers(letters) -> dict[int, bool]:
     """Lock the letters' readers but those whom others hold. Return of each by her number whether
     nothing speaks against a letter of the list to her.
     """
-    its, numbers = among({letter.subscriber_id for letter in letters})
-    rows = run(
+    its, numbers = in_ids({letter.subscriber_id for letter in letters})
+    rows = run_sql(
         f"SELECT id, confirmed_at IS NOT NULL AND unsubscribed_at IS NULL "
         f"AND suppressed_at IS NULL AND paused_until IS NULL "
         f"FROM {_SUBSCRIBERS} WHERE id {its} {_lock('FOR NO KEY UPDATE')}",
@@ -155,10 +155,12 @@ def held(ids: Iterable[int]) -> set[int]:
     """Lock the rows of letters for the caller's transaction. Return the ids of those that others
     have locked.
     """
-    its, numbers = among(ids)
+    its, numbers = in_ids(ids)
     where = f"FROM {_LETTERS} WHERE id {its}"
-    there = {pk for (pk,) in run(f"SELECT id {where}", numbers)}
-    return there - {pk for (pk,) in run(f"SELECT id {where} {_lock('FOR NO KEY UPDATE')}", numbers)}
+    there = {pk for (pk,) in run_sql(f"SELECT id {where}", numbers)}
+    return there - {
+        pk for (pk,) in run_sql(f"SELECT id {where} {_lock('FOR NO KEY UPDATE')}", numbers)
+    }
 
 
 def _lock(kind: str) -> str:
@@ -173,7 +175,7 @@ def readers_of(letters) -> dict[int, Subscriber]:
     """Return the letters' subscribers by their numbers."""
     if not letters:
         return {}
-    its, numbers = among({letter.subscriber_id for letter in letters})
+    its, numbers = in_ids({letter.subscriber_id for letter in letters})
     return {reader.id: reader for reader in _instances(Subscriber, f"id {its}", numbers)}
 
 
@@ -184,7 +186,7 @@ def _instances(model, where: str, values=()) -> list:
             model.objects.raw(f"SELECT * FROM {model._meta.db_table} WHERE {where}", values)
         )
     names, columns = _plain_columns(model)
-    rows = run(f"SELECT {columns} FROM {model._meta.db_table} WHERE {where}", values)
+    rows = run_sql(f"SELECT {columns} FROM {model._meta.db_table} WHERE {where}", values)
     return [_instance(model, names, row) for row in rows]
 
 

@@ -1,8 +1,9 @@
 """Whether letters may leave at all: the operator's switch, and the breaker that trips by itself.
 
-Both are one row, read in the transaction that lets letters pass the fence: what is stopped there
-stops at once, in all workers. While the operator lets nothing leave, nothing is planned, makes way
-or is closed either: after a restored backup, nobody knows yet what has left (reconcile.py).
+Both are one row, read in the transaction that does the final check of letters: what is stopped
+there stops at once, in all workers. While the operator lets nothing leave, nothing is planned,
+makes way or is closed either: after a restored backup, nobody knows yet what has left
+(reconcile.py).
 """
 
 import logging
@@ -12,8 +13,8 @@ from datetime import timedelta
 from django.db import models, transaction
 from django.db.models import Q
 
+from subscriptions.db import run_sql
 from subscriptions.post.replies import without_addresses
-from subscriptions.statements import run
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +25,7 @@ PAUSES = {
     "auth": [timedelta(minutes=minutes) for minutes in (1, 5, 15)],
     "tls": [timedelta(minutes=minutes) for minutes in (1, 5, 15)],
 }
-TRIAL = timedelta(minutes=1)  # So long one worker tries alone.
+PROBE = timedelta(minutes=1)  # So long one worker tries alone.
 ALARMING = 3  # So often in a row a server may be away before it is called an error.
 
 
@@ -68,8 +69,8 @@ def current() -> Sending:
 
 
 def is_stopped() -> bool:
-    """Return whether the operator lets nothing leave. Asked in each transaction of the fence."""
-    return bool(run("SELECT 1 FROM subscriptions_sending WHERE stopped_at IS NOT NULL"))
+    """Return whether the operator lets nothing leave. Asked in each final check."""
+    return bool(run_sql("SELECT 1 FROM subscriptions_sending WHERE stopped_at IS NOT NULL"))
 
 
 def is_on_since(moment) -> bool:
@@ -79,7 +80,7 @@ def is_on_since(moment) -> bool:
 
 
 def stop(by: str, now) -> None:
-    """Let no letter leave and none be planned from now on. What is past the fence may arrive."""
+    """Let no letter leave and none be planned. What has passed its final check may arrive."""
     with _row() as row:
         if row.stopped_at is None:
             row.stopped_at, row.stopped_by = now, by
@@ -95,14 +96,14 @@ def resume(by: str, now) -> None:
     logger.warning("sending was resumed by %s", by)
 
 
-def trip(trouble: str, said: str, now, *, is_trial: bool = False) -> None:
+def trip(trouble: str, said: str, now, *, is_probe: bool = False) -> None:
     """Note that the mail server lets us hand over nothing, and wait before the next try.
 
-    `is_trial`: the caller has taken the one try that was due.
+    `is_probe`: the caller has taken the one try that was due.
     """
     said = without_addresses(said)
     with _row() as row:
-        if row.retry_at and row.retry_at > now and not is_trial:
+        if row.retry_at and row.retry_at > now and not is_probe:
             return  # Another worker has met the same trouble.
         row.failures += 1
         pauses = PAUSES[trouble]
@@ -116,11 +117,11 @@ def trip(trouble: str, said: str, now, *, is_trial: bool = False) -> None:
     )
 
 
-def take_trial(now) -> bool:
+def take_probe(now) -> bool:
     """Take the one try that is due after a trouble, so that not all workers log in at once."""
     due = Sending.objects.filter(pk=1, failures__gt=0)
     due = due.filter(Q(retry_at=None) | Q(retry_at__lte=now))
-    return due.update(retry_at=now + TRIAL) == 1
+    return due.update(retry_at=now + PROBE) == 1
 
 
 def mend() -> None:

@@ -12,9 +12,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
-from subscriptions.post.line import NoLine
 from subscriptions.post.replies import Reply, ReplyParser, judge
-from subscriptions.post.smtp_line import READ_BYTES, SmtpLine
+from subscriptions.post.smtp_connection import READ_BYTES, SmtpConnection
+from subscriptions.post.transport import ConnectFailed
 
 CONNECT_SECONDS = 30
 COMMAND_SECONDS = 120
@@ -50,9 +50,9 @@ class SmtpTransport:
         """Whose certificates we believe. Reading them takes longer than connecting does."""
         return None if self.server.tls == "none" else ssl.create_default_context()
 
-    def open(self) -> SmtpLine:
-        """Return a line. Blocks, a few minutes at worst. Raises NoLine."""
-        return SmtpLine(*connect(self.server, self._trusted))
+    def connect(self) -> SmtpConnection:
+        """Return a connection. Blocks, a few minutes at worst. Raises ConnectFailed."""
+        return SmtpConnection(*connect(self.server, self._trusted))
 
 
 def parse_server(url: str) -> SmtpServer:
@@ -112,7 +112,7 @@ def is_here(host: str | None) -> bool:
 def connect(
     server: SmtpServer, trusted: ssl.SSLContext | None
 ) -> tuple[socket.socket, frozenset[str]]:
-    """Return a connection that is ready for MAIL, and the extensions offered. Raises NoLine.
+    """Return a connection that is ready for MAIL, and the extensions offered. Raises ConnectFailed.
 
     Where TLS is told, nothing but EHLO and STARTTLS is ever said in plain text.
     """
@@ -123,17 +123,17 @@ def connect(
         client.enter(server)
     except (OSError, smtplib.SMTPException, UnicodeError) as error:
         client.close()
-        raise NoLine(_kind(client.stage, error), _why(error)) from error
-    client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # The dot must not wait.
+        raise ConnectFailed(_kind(client.stage, error), _why(error)) from error
+    client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # End of data must not wait.
     return client.sock, frozenset(client.esmtp_features)
 
 
-def check(server: SmtpServer) -> NoLine | None:
+def check(server: SmtpServer) -> ConnectFailed | None:
     """Return what keeps us from handing letters to this server; None where it greets us well."""
     try:
-        SmtpTransport(server).open().close()
-    except NoLine as none:
-        return none
+        SmtpTransport(server).connect().close()
+    except ConnectFailed as failure:
+        return failure
     return None
 
 

@@ -1,228 +1,267 @@
-"""The transactions of a round: when each is due, what it takes, and what it leaves true.
-
-The desk does one job at a time, while letters are composed and the lines go on (conversations.py):
-
-- *settle*: what was accepted is recorded, and what waits at the fence passes it, in ONE
-  transaction. It comes before the others, since servers wait for it.
-- *record*: what is rare, such as a refusal, is recorded letter by letter: one costs one.
-- *claim*: what comes next is this round's for the time of a lease, and what it is made of is read.
-
-Each is given to the desk here (books.py has what is done there), and taken over when it is done.
-Where the database fails it, what was answered is kept in mind until it can be recorded, for as
-long as a database takes to be restarted; what waits at the fence gets no dot.
-"""
+"""What a round of delivery does at the database, in short transactions: claim, settle, record."""
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Literal
 
-from django.db import Error
+from django.conf import settings
+from django.db import (
+    DataError,
+    Error,
+    IntegrityError,
+    OperationalError,
+    connection,
+    transaction,
+)
+from greenlet import greenlet
 
-from subscriptions.post import recording
-from subscriptions.post.books import Books
-from subscriptions.post.desk import Desk
-from subscriptions.post.in_hand import InHand
-from subscriptions.post.lines import Lines
+from subscriptions.db import is_lock_timeout, run_sql
+from subscriptions.models import Letter
+from subscriptions.post import ledger, providers, rows, sending, sweeper, writing
+from subscriptions.post.clock import Clock
+from subscriptions.post.journal import Entry, Journal
+from subscriptions.post.ledger import Frozen, Overtaken
+from subscriptions.post.transport import DeliveryResult, Message
 
 logger = logging.getLogger(__name__)
 
-GATHER_SECONDS = 0.05  # So long what can be settled waits for what is about to be.
-RECORD_SECONDS = 120  # A database that is restarted, or taken over from, is back by then.
-RECORD_AGAIN_SECONDS = 0.5
-#: So many letters are claimed for each line. A round that has gone on for a while claims more at
-#: once, which costs less; before, it may be about to find out why the last one died.
-AHEAD, FAR_AHEAD = 2, 4
-CLAIMED_ANEW = 3 / 8  # Of those, so many at once at least. Where more, composing waits for them.
-GOES_WELL_SECONDS = 5
-HELD_SECONDS = 0.25  # Until a letter at the fence is looked at again, whose reader's row is held.
+RECORDING_SECONDS = 0.1  # So long others wait at most for what is recorded one by one.
+LOCK_SECONDS = 0.1  # So long one of these waits for a row that somebody holds.
+LOOK_AROUND_SECONDS = 0.25  # Between two looks for letters that somebody waits for.
+
+#: A letter, and what writes down what became of it.
+Outcome = tuple[Letter, Callable[[Letter, datetime], None]]
+
+
+@dataclass(eq=False, slots=True)
+class InFlightLetter:
+    """A claimed letter on its way.
+
+    `stage`: "claimed"; "rendered"; "offered", from where its connection is at work up to the final
+    check; "passed", by that check; "finishing", from where it may have arrived; "ended".
+    """
+
+    letter: Letter
+    stage: Literal["claimed", "rendered", "offered", "passed", "finishing", "ended"] = "claimed"
+    frozen: Frozen | None = None
+    message: Message | None = None
+    result: DeliveryResult | None = None
+    task: greenlet | None = None  # It waits for the final check.
+
+
+@dataclass
+class Batch:
+    """What is settled together: letters that have a result, and those at the final check."""
+
+    ended: list[InFlightLetter] = field(default_factory=list)
+    at_check: list[InFlightLetter] = field(default_factory=list)
+
+
+@dataclass
+class Settled:
+    """What a settlement has made true. What has ended and is not `recorded` is, one by one."""
+
+    recorded: list[InFlightLetter]
+    checked: ledger.Checked | None  # None: sending is stopped.
+
+
+@dataclass
+class Claimed:
+    """Letters that were claimed, each to come with its bytes or what keeps us from making them."""
+
+    letters: list[Letter]
+    written: Iterator[list[writing.Written]]
+    is_exhausted: bool
 
 
 class Transactions:
-    """Those of one round: each takes letters that are in `hand`, and says where they are next.
+    """Those of one round. `ids` are the letters to be delivered, if not all."""
 
-    At `claims_until` of time.monotonic(), or when `is_stopping`, nothing more is claimed.
-    """
+    def __init__(self, clock: Clock, ids: Sequence[int] | None):
+        self.clock = clock
+        self.ids = ids
+        self.is_counting = True  # Whether providers are counted; others may begin to.
+        self._told: datetime | None = None  # What the clock said when it was looked at last,
+        self._told_at = 0.0  # and time.monotonic() then.
+        self._look_around_at = 0.0
+        self._is_wary = False  # Somebody holds the row of a letter.
+        self._journal: Journal | None = None
 
-    def __init__(
-        self,
-        hand: InHand,
-        books: Books,
-        desk: Desk,
-        lines: Lines,
-        *,
-        claims_until: float,
-        is_stopping: Callable[[], bool],
-    ):
-        self.hand = hand
-        self.books = books
-        self.desk = desk
-        self.lines = lines
-        self.claims_until = claims_until
-        self.is_stopping = is_stopping
-        self._began_at = time.monotonic()
-        self._settled_at = self._look_again_at = 0.0
-        self._failing_since: float | None = None
-        self._database_again_at = self._record_again_at = 0.0
+    def now(self) -> datetime:
+        """Return the moment by the clock, which may be the database's: that can't be asked while a
+        job is under way. It has been looked at in each claim and settlement.
+        """
+        return self._told + timedelta(seconds=time.monotonic() - self._told_at)
 
-    # ---- Settle
-
-    def settle(self) -> None:
-        """Have recorded what was answered, and let pass the fence what waits there."""
-        if not self.can_settle():
-            return
-        if self.hand.held and time.monotonic() >= self._look_again_at:
-            self.hand.look_at_the_held()
-        batch = self.hand.give_to_the_desk()
-        is_trial = self.hand.is_trial
-        self.desk.give(lambda: self.books.settle(batch, is_trial=is_trial), self._take_over_settled)
-
-    def can_settle(self) -> bool:
-        """Return whether a settlement would begin now: it is worth while, and the desk is free."""
-        hand, now = self.hand, time.monotonic()
-        is_held_due = bool(hand.held) and now >= self._look_again_at
-        has_news = hand.answered or hand.at_fence or is_held_due
-        if not self.desk.is_free or not has_news or now < self._database_again_at:
-            return False
-        if now - self._settled_at > GATHER_SECONDS:
-            return True
-        may_come = bool(hand.composed) or not hand.unwritten.is_done
-        return not ((may_come and self.lines.has_free()) or self.lines.is_prompt())
-
-    def _take_over_settled(self, came_of):
-        """Take over what a settlement has made true."""
-        hand = self.hand
-        batch = hand.take_from_the_desk()
-        self._settled_at = time.monotonic()
-        try:
-            settled = came_of.result()
-        except Error as error:
-            hand.put_back(batch)
-            self._give_way(error)
-            return
-        self._failing_since = None
-        hand.counts["accepted"] += len(settled.recorded)
-        hand.is_trial = hand.is_trial and not settled.recorded
-        done = set(settled.recorded)
-        self.record_each([one for one in batch.answered if one not in done])
-        if settled.fenced is None:
-            self._withdraw(batch.at_fence, "sending was stopped")
-        else:
-            self._sort_fenced(batch.at_fence, settled.fenced)
-        if self.is_stopping():
-            self._withdraw(hand.held, "the worker stops")
-            hand.held = []
-
-    def _sort_fenced(self, waited, fenced):
-        passed = {letter.id for letter in fenced.passed}
-        waiting = {letter.id for letter in fenced.waiting}
-        for one in waited:
-            if one.letter.id in passed:
-                self.hand.past_fence.append(one)
-            elif one.letter.id not in waiting:
-                one.line.withdraw()
-                self.hand.counts["withheld"] += 1
-        if waiting and not self.hand.held:  # Else a look is near, which others must not put off.
-            self._look_again_at = time.monotonic() + HELD_SECONDS
-        self.hand.held += [one for one in waited if one.letter.id in waiting]
-
-    def _withdraw(self, handovers, note):
-        """End conversations before the dot. Their letters wait for whoever comes next."""
-        for one in handovers:
-            one.line.withdraw()
-        self.hand.let_go([one.letter for one in handovers], note)
-
-    # ---- Record
-
-    def record_each(self, answered) -> None:
-        """Let each of these be recorded by itself, in its turn, as its verdict says."""
-        for one in answered:
-            self.hand.counts[one.verdict.answer] += 1
-            self.books.is_counting = self.books.is_counting or one.verdict.about == "provider"
-            act = recording.of_verdict(
-                one.verdict,
-                one.frozen.message_id,
-                one.envelope.recipient,
-                is_trial=self.hand.is_trial,
+    def claim(self, room: int) -> Claimed:
+        """Claim so many letters, and read what they are made of. Raises the database's Error."""
+        with _or_close(), transaction.atomic():
+            now = self._look_at_the_clock()
+            if sending.is_stopped():
+                return Claimed([], iter(()), is_exhausted=True)
+            claimed, is_exhausted = ledger.claim(
+                now,
+                room,
+                self.ids,
+                looks_for_awaited=self._looks_around(),
+                is_counting=self.is_counting,
             )
-            self.hand.outcomes.append((one.letter, act))
+        claimed = writing.in_order(claimed)
+        return Claimed(claimed, writing.write_out(claimed, now), is_exhausted)
 
-    def record(self) -> None:
-        """Have recorded what is rare."""
-        began_at = time.monotonic()
-        is_time = began_at >= self._record_again_at and not self._is_away()
-        if not self.hand.outcomes or not self.desk.is_free or not is_time:
-            return
-        outcomes = self.hand.begin_recording()
+    def settle(self, batch: Batch, *, is_probe: bool = False) -> Settled:
+        """Record what was ended and do the final check of others, in one transaction.
 
-        def after(came_of):
-            self.hand.end_recording()
+        Raises the database's Error; then nothing of it has happened.
+        """
+        accepted = self.note(batch.ended)
+        with _or_close():
             try:
-                came_of.result()
-                self._failing_since = None
-            except Error as error:
-                # Somebody may hold the row. Whether the database is away is seen as soon as there
-                # is anything else to do there, which has as much of its time.
-                now = time.monotonic()
-                self._bear(error, now)
-                self._record_again_at = now + max(RECORD_AGAIN_SECONDS, now - began_at)
+                return self._settle(batch, accepted, is_probe)
+            except OperationalError as error:
+                if self._is_wary or not is_lock_timeout(error):
+                    raise
+            self._is_wary = True
+            return self._settle(batch, accepted, is_probe)
 
-        self.desk.give(lambda: self.books.record(outcomes), after)
+    def _settle(self, batch, accepted, is_probe) -> Settled:
+        letters = [one.letter for one in (*accepted, *batch.at_check)]
+        with _as_they_were(letters), transaction.atomic():
+            now = self._look_at_the_clock()
+            is_stopped = sending.is_stopped()
+            held = self._held(letters)
+            recorded = self._record([one for one in accepted if one.letter.id not in held], now)
+            checked = None if is_stopped else self._final_check(batch.at_check, held, now)
+            if is_probe and recorded:
+                sending.mend()
+            # Last, for it takes locks: others that count providers wait for nobody so.
+            if self.is_counting:
+                providers.thank([one.message.recipient for one in recorded], now)
+        return Settled(recorded, checked)
 
-    # ---- Claim
+    def _held(self, letters) -> set[int]:
+        """Return the ids of letters whose rows others hold. It is asked where they have kept us
+        waiting, until there are none.
+        """
+        held = rows.held(letter.id for letter in letters) if self._is_wary else set()
+        self._is_wary = bool(held)
+        return held
 
-    def claim(self) -> None:
-        """Have as many letters claimed as there are lines, beyond those that wait for the next."""
-        if self.is_stopping():  # Even where no settlement comes to say so.
-            self.hand.begin_no_more("the worker stops")
-        if time.monotonic() >= self.claims_until:
-            self.hand.takes_more = False
-        if not self.hand.takes_more or not self.desk.is_free or self._is_away():
+    def note(self, ended: list[InFlightLetter]) -> list[InFlightLetter]:
+        """Bring to the disk what was accepted of this. Return that."""
+        accepted = [one for one in ended if one.result.status == "accepted"]
+        self._write_journal(accepted)
+        return accepted
+
+    def record(self, waiting: list[Outcome]) -> None:
+        """Record what is rare: each in a transaction of its own, so that one costs one.
+
+        What is recorded leaves the list; of many, some stay for the next time. Raises the
+        database's Error for what may be tried again.
+        """
+        until = time.monotonic() + RECORDING_SECONDS
+        while waiting and time.monotonic() < until:
+            letter, act = waiting[0]
+            try:
+                with _as_they_were([letter]), transaction.atomic():
+                    _wait_briefly()
+                    act(letter, self.clock())
+            except Overtaken as reason:
+                said = str(reason) or "overtaken by another worker"
+                logger.warning("letter %s: left alone: %s", letter.id, said)
+            except Exception as error:
+                if isinstance(error, Error) and not isinstance(error, DataError | IntegrityError):
+                    waiting.append(waiting.pop(0))  # A held row waits, no others do.
+                    if not is_lock_timeout(error):
+                        connection.close()
+                    raise
+                # It costs its own letter, whose lease runs out.
+                logger.exception("letter %s: can't be written down", letter.id)
+            waiting.pop(0)
+
+    def close(self, *, is_complete: bool) -> None:
+        """End the journal, or leave it for replay, where not all of it may be recorded."""
+        if self._journal is None:
             return
-        if room := self._room():
-            self.desk.give(lambda: self.books.claim(room), self._take_over_claimed)
-
-    def _room(self) -> int:
-        """Return how many letters may be claimed: none, where it isn't worth while yet."""
-        if self.hand.is_trial:
-            return 0 if self.hand.ahead() else 1
-        goes_well = time.monotonic() - self._began_at > GOES_WELL_SECONDS
-        most = (FAR_AHEAD if goes_well else AHEAD) * self.lines.most()
-        room = most - self.hand.ahead()
-        return room if room >= most * CLAIMED_ANEW else 0
-
-    def _take_over_claimed(self, came_of):
-        hand = self.hand
         try:
-            claimed = came_of.result()
-        except Error as error:
-            self._give_way(error)
-            return
-        self._failing_since = None
-        hand.takes_more = hand.takes_more and not claimed.is_exhausted
-        hand.unwritten.add(claimed)
-        if hand.ends_because:  # Since the claim was begun.
-            hand.begin_no_more(hand.ends_because)
+            self._journal.close() if is_complete else self._journal.leave()
+        except OSError as error:  # It is replayed, which changes nothing.
+            logger.error("the journal can't be closed: %s", error)
 
-    # ---- Where the database fails
+    def _look_at_the_clock(self) -> datetime:
+        self._told, self._told_at = self.clock(), time.monotonic()
+        return self._told
 
-    def _is_away(self) -> bool:
-        """Return whether the database has just failed us."""
-        return time.monotonic() < self._database_again_at
-
-    def _give_way(self, error):
-        """Leave the lines without their dots, and keep what was answered until it is recorded."""
-        self._withdraw(self.hand.take_from_the_fence(), "the database was away")
+    def _looks_around(self) -> bool:
+        """Look, a few times a second, at what needs no look in each transaction."""
         now = time.monotonic()
-        self._bear(error, now)
-        self._database_again_at = now + RECORD_AGAIN_SECONDS
+        if now < self._look_around_at:
+            return False
+        self._look_around_at = now + LOOK_AROUND_SECONDS
+        self.is_counting = providers.is_counting()
+        return True
 
-    def _bear(self, error, now):
-        """Go on in spite of an error of the database's, but not for ever."""
-        self._failing_since = self._failing_since or now
-        if now - self._failing_since >= RECORD_SECONDS:
-            # What was answered is forgotten then, but for the journal: such a letter is doubted
-            # when its lease has run out, held, and asked for.
-            for one in self.hand.answered:
-                logger.error("letter %s: %s, not written down", one.letter.id, one.verdict.answer)
-            raise error
-        logger.warning("not written down yet: %s", error)
+    def _write_journal(self, accepted):
+        """Note on the disk what was accepted, before the database is asked to."""
+        if not accepted or settings.EMAIL_URL.startswith("file:"):
+            return  # The outbox is its own journal.
+        try:
+            if self._journal is None:
+                self._journal = Journal(sweeper.folder_of_journals())
+            moment = self._told.isoformat()
+            self._journal.write([_entry(one, moment) for one in accepted])
+        except OSError as error:  # It is a second net: the database is the first.
+            logger.error("the journal can't be written: %s", error)
+
+    def _record(self, accepted, now) -> list[InFlightLetter]:
+        """Write down what was accepted. Return these; all else is recorded one by one."""
+        replies = [one.result.reply for one in accepted]
+        moved = {letter.id for letter in ledger.accept([o.letter for o in accepted], replies, now)}
+        return [one for one in accepted if one.letter.id in moved]
+
+    def _final_check(self, waiting, held, now) -> ledger.Checked:
+        checked = ledger.Checked([], [])
+        letters = [one.letter for one in waiting if one.letter.id not in held]
+        if letters:
+            frozen = {one.letter.id: one.frozen for one in waiting}
+            checked = ledger.final_check(letters, frozen, now)
+        checked.waiting += [one.letter for one in waiting if one.letter.id in held]
+        return checked
+
+
+def _entry(one, moment):
+    letter, frozen = one.letter, one.frozen
+    said = frozen.message_id, one.result.reply, moment, frozen.item_ids
+    return Entry(letter.id, letter.attempt, *said)
+
+
+def _wait_briefly():
+    """Wait for no lock for long in this transaction: the dots of others wait as long."""
+    if connection.vendor == "postgresql":
+        run_sql("SELECT set_config('lock_timeout', %s, true)", [f"{LOCK_SECONDS * 1000:.0f}ms"])
+
+
+@contextmanager
+def _or_close():
+    """Where the database fails the block, close the connection: the next query opens a new one."""
+    try:
+        yield
+    except Error:
+        connection.close()
+        raise
+
+
+@contextmanager
+def _as_they_were(letters):
+    """Where the block fails, let the letters say what their rows still do."""
+    before = [dict(letter.__dict__) for letter in letters]
+    try:
+        yield
+    except BaseException:
+        for letter, fields in zip(letters, before, strict=True):
+            letter.__dict__.update(fields)
+        raise

@@ -1,8 +1,4 @@
-"""How a letter is handed over: on lines, each of which takes one letter at a time.
-
-A line is offered a letter, says when everything but the last, irrevocable step is done, and takes
-that step when it is told to: see line.py. What EMAIL_URL names decides which lines there are.
-"""
+"""The transport that EMAIL_URL names: a mail server (smtp_server.py), or files in the outbox."""
 
 import os
 import tempfile
@@ -16,8 +12,8 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from subscriptions.post import esps
-from subscriptions.post.line import Envelope, Line, Transport, Verdict
 from subscriptions.post.smtp_server import SmtpTransport, parse_server
+from subscriptions.post.transport import ConnectFailed, DeliveryResult, Message, Transport
 
 DRAFT = ".draft-"
 DRAFT_SECONDS = 3600  # A living worker has its draft in place, or gone, within a minute.
@@ -29,7 +25,7 @@ def stamp(moment: datetime) -> str:
 
 
 def file_name(letter) -> str:
-    """Return what a letter's file is called: by its envelope, or by a question about it."""
+    """Return what a letter's file is called: by its message, or by a question about it."""
     return f"{letter.kind}-{stamp(letter.frozen_at)}-{letter.letter_id}.eml"
 
 
@@ -38,11 +34,11 @@ class FileTransport:
 
     connections = 20  # So many letters are settled in one transaction.
 
-    def open(self) -> Line:
-        return FileLine(Path(settings.DATA_DIR) / "outbox")
+    def connect(self) -> "FileConnection":
+        return FileConnection(Path(settings.DATA_DIR) / "outbox")
 
 
-class FileLine(Line):
+class FileConnection:
     """Puts letters into the outbox: the very bytes that SMTP would carry.
 
     The name says which letter it is, so that a repeat falls on the same file. Nothing has to be
@@ -50,23 +46,22 @@ class FileLine(Line):
     """
 
     def __init__(self, outbox: Path):
-        self.outbox = outbox
-        self.state = "free"
-        self.verdict: Verdict | None = None
-        self.waiting_since = 0.0
+        self._outbox = outbox
         self._draft: Path | None = None
 
-    def begin(self, envelope: Envelope, mime: bytes) -> None:
-        self._target = self.outbox / file_name(envelope)
-        self._mime, self.verdict = mime, None
-        try:
-            self._draft = _write_draft(self.outbox, mime)
-        except OSError as error:
-            return self._end(Verdict("deferred", "file", _why_not(error)))
-        self.state = "fence"
+    def is_usable(self) -> bool:
+        return True
 
-    def finish(self) -> None:
-        target = self._target
+    def offer(self, message: Message) -> DeliveryResult | None:
+        self._message = message
+        try:
+            self._draft = _write_draft(self._outbox, message.mime)
+        except OSError as error:
+            return DeliveryResult("deferred", "file", _why_not(error))
+        return None
+
+    def finish(self) -> DeliveryResult:
+        target = self._outbox / file_name(self._message)
         try:
             os.replace(self._draft, target)
             folder = os.open(target.parent, os.O_RDONLY)
@@ -74,23 +69,16 @@ class FileLine(Line):
                 os.fsync(folder)  # The name says later that the letter was sent.
             finally:
                 os.close(folder)
-            verdict = Verdict("accepted", "file", target.name)
+            return DeliveryResult("accepted", "file", target.name)
         except OSError as error:
-            verdict = _judge(self._draft, target, self._mime, error)
-        self._end(verdict)
-
-    def withdraw(self) -> None:
-        self._end(None)
+            return _judge(self._draft, target, self._message.mime, error)
+        finally:
+            self.close()
 
     def close(self) -> None:
-        if self.state == "fence":
-            self._end(None)
-        self.state = "closed"
-
-    def _end(self, verdict):
         if self._draft is not None:
             _remove(self._draft)
-        self._draft, self.verdict, self.state = None, verdict, "free"
+        self._draft = None
 
 
 def _write_draft(outbox: Path, mime: bytes) -> Path:
@@ -118,9 +106,9 @@ def _judge(draft, target, mime, error):
     """
     with suppress(OSError):
         if target.read_bytes() == mime:
-            return Verdict("accepted", "file", target.name)
+            return DeliveryResult("accepted", "file", target.name)
     answer = "deferred" if os.path.lexists(draft) else "unknown"
-    return Verdict(answer, "file", _why_not(error))
+    return DeliveryResult(answer, "file", _why_not(error))
 
 
 def _remove(draft):
@@ -130,6 +118,18 @@ def _remove(draft):
 
 def _why_not(error):
     return f"the outbox folder can't be written to: {error.strerror or error}"
+
+
+def hand_over(transport: Transport, message: Message) -> DeliveryResult:
+    """Hand one message over that is no letter of the database, while the caller waits."""
+    try:
+        connection = transport.connect()
+    except ConnectFailed as failure:
+        return DeliveryResult("deferred", "connect", str(failure))
+    try:
+        return connection.offer(message) or connection.finish()
+    finally:
+        connection.close()
 
 
 @cache

@@ -58,7 +58,7 @@ def _contents(kind, letters, now) -> Iterator[mail.Content | Exception]:
 
 def _frozen(letters, contents, now) -> Iterator[list[Written]]:
     pairs = zip(letters, _to_its_end(contents, len(letters)), strict=True)
-    for some in batched(pairs, registry.TOGETHER):
+    for some in batched(pairs, registry.COMPOSE_BATCH_SIZE):
         yield [(letter, _frozen_alone(letter, content, now)) for letter, content in some]
 
 
@@ -68,7 +68,7 @@ def _frozen_alone(letter, content, now) -> Frozen | Exception:
             raise content
         return freeze(letter, content, now)
     except Exception as error:
-        return registry.bare(error)
+        return registry.without_frames(error)
 
 
 def _to_its_end(contents, count) -> Iterator[mail.Content | Exception]:

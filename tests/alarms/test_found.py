@@ -8,7 +8,7 @@ from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
 from digest import alarms, heartbeats, planning, promises, tasks
-from digest.models import Alarm, Coverage, Harvest, Pulse
+from digest.models import Alarm, Harvest, Pulse
 from subscriptions import changing, limits
 from subscriptions.models import Letter, Subscriber
 from subscriptions.post import sending
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 
 
 def names(now=NOW):
-    return [one.name for one in alarms.look(now)]
+    return [one.name for one in alarms.check_all(now)]
 
 
 def test_nothing_is_wrong_where_nothing_has_run_yet(caplog):
@@ -34,7 +34,7 @@ def test_what_is_looked_at_each_minute_reads_no_letter_that_has_ended():
         pytest.skip("runs with the tests on PostgreSQL")
     make.subscriber()
     with CaptureQueriesContext(connection) as asked:
-        alarms.look(NOW)
+        alarms.check_all(NOW)
     asked = [one["sql"] for one in asked if 'FROM "subscriptions_letter"' in one["sql"]]
     assert len(asked) >= 3
     with connection.cursor() as cursor:
@@ -48,12 +48,11 @@ def test_what_is_looked_at_each_minute_reads_no_letter_that_has_ended():
 def test_a_tick_that_is_five_minutes_old_is_an_alarm():
     beaten(5 * MINUTE)
     assert names() == []
-    beaten(5 * MINUTE)
-    assert names(NOW + MINUTE) == ["beat"]
-    (found,) = alarms.look(NOW + MINUTE)
-    assert found.said == (
+    (found,) = alarms.check_all(NOW + MINUTE)
+    assert (found.name, found.said) == (
+        "beat",
         "The last tick was 11:55 UTC on 1 June 2026: beat is dead, or all workers are, or their "
-        "clocks are a minute apart."
+        "clocks are a minute apart.",
     )
 
 
@@ -69,7 +68,7 @@ def test_where_workers_wait_for_a_mail_server_that_hangs_the_dead_beat_names_it(
             left_at=NOW - minutes * MINUTE,
             lease_until=NOW + MINUTE,
         )
-    (found,) = (one for one in alarms.look(NOW) if one.name == "beat")
+    (found,) = (one for one in alarms.check_all(NOW) if one.name == "beat")
     assert found.said == (
         "The last tick was 11:54 UTC on 1 June 2026: 2 letters are waiting for the mail server's "
         "answer, and keep workers from all else."
@@ -77,36 +76,28 @@ def test_where_workers_wait_for_a_mail_server_that_hangs_the_dead_beat_names_it(
 
 
 @pytest.mark.parametrize("run", [tasks.watch, tasks.plan_digests, lambda: call_command("tick")])
-def test_whatever_ticks_leaves_a_pulse(run):
-    run()
-    assert heartbeats.last(heartbeats.TICK) == NOW
-
-
-def test_a_rehearsal_of_another_moment_leaves_none():
+def test_what_ticks_leaves_a_pulse_and_a_rehearsal_none(run):
     call_command("tick", "--now", "2026-06-01T12:00+00:00")
     call_command("tick", "--dry-run")
     assert not Pulse.objects.exists()
+    run()
+    beaten(HOUR)  # What comes late does not turn the clock back.
+    assert heartbeats.last(heartbeats.TICK) == NOW
 
 
-def test_a_pulse_that_comes_late_does_not_turn_the_clock_back():
-    beaten(MINUTE)
-    beaten(HOUR)
-    assert heartbeats.last(heartbeats.TICK) == NOW - MINUTE
-
-
-def test_nobody_is_late_where_a_reader_chooses_an_hour_that_is_over():
+def test_a_digest_hour_in_the_past_makes_nobody_late():
     one = make.subscriber(hour=18, next_due_at=NOW + 6 * HOUR, confirmed_at=NOW - 30 * DAY)
     changing.change(one, None, {"hour": 3}, now=NOW)
     assert names() == []
     assert not promises.overdue(NOW, 30 * MINUTE).exists()
-    assert list(Subscriber.objects.due(NOW)) == [one]  # Her digest of today comes now.
+    assert list(Subscriber.objects.due(NOW)) == [one]  # Their digest of today comes now.
     assert names(NOW + 15 * MINUTE) == ["planning"]
 
 
 def test_digests_that_are_not_planned_are_an_alarm_after_a_quarter_of_an_hour():
     make.subscriber()
     assert names(NOW + 14 * MINUTE) == []
-    (found,) = alarms.look(NOW + 16 * MINUTE)
+    (found,) = alarms.check_all(NOW + 16 * MINUTE)
     assert (found.name, found.said) == (
         "planning",
         "1 digest is not planned, due since 12:00 UTC on 1 June 2026.",
@@ -127,7 +118,7 @@ def test_letters_that_wait_are_an_alarm_unless_none_may_leave(settings):
 
 
 @pytest.mark.parametrize("name", ["planning", "letters"])
-def test_what_is_seen_to_just_as_it_is_counted_is_told_with_its_moment(name, caplog):
+def test_a_backlog_that_clears_while_it_is_counted_is_told_with_its_moment(name, caplog):
     make.paper()
     make.subscriber()
     if name == "letters":
@@ -142,7 +133,7 @@ def test_what_is_seen_to_just_as_it_is_counted_is_told_with_its_moment(name, cap
         return answer
 
     with connection.execute_wrapper(see_to_it):
-        (found,) = alarms.look(NOW + HOUR)
+        (found,) = alarms.check_all(NOW + HOUR)
     assert found.name == name
     assert found.said.endswith("since 12:00 UTC on 1 June 2026.")
     assert caplog.records == []
@@ -162,7 +153,7 @@ def test_letters_in_doubt_are_an_alarm():
 )
 def test_a_breaker_that_has_tripped_for_long_is_an_alarm(trouble, times, alarm):
     for _ in range(times):
-        sending.trip(trouble, "it said 535", NOW, is_trial=True)
+        sending.trip(trouble, "it said 535", NOW, is_probe=True)
     assert names() == alarm
 
 
@@ -176,8 +167,8 @@ def test_sending_that_stays_stopped_is_one_alarm_after_an_hour():
 def test_a_door_that_is_closed_to_everyone_is_an_alarm(settings):
     settings.LIMITS = settings.LIMITS | {"all": 1}
     assert names() == []
-    limits.knock("lost link", "192.0.2.1", NOW)
-    assert [(one.name, one.subject) for one in alarms.look(NOW)] == [("flood", "lost link")]
+    limits.check_visitor("lost link", "192.0.2.1", NOW)
+    assert [(one.name, one.subject) for one in alarms.check_all(NOW)] == [("flood", "lost link")]
     assert names(NOW + HOUR) == []
 
 
@@ -197,19 +188,8 @@ def test_a_source_that_fails_for_hours_is_an_alarm(runs, alarm):
     for state, hours in runs:
         ran(state, hours * HOUR)
     assert names() == alarm
-
-
-def test_a_backfill_that_fails_for_hours_is_no_alarm():
-    ran("failed", 4 * HOUR)
-    Harvest.objects.update(since=NOW.date() - 9 * DAY)
+    Harvest.objects.update(since=NOW.date() - 9 * DAY)  # A backfill that fails is no alarm.
     assert names() == []
-
-
-def test_a_list_that_did_not_come_in_is_an_alarm():
-    Coverage.objects.create(
-        source="arxiv", category="cs", day=NOW.date() - 3 * DAY, state="fresh", checked_at=NOW
-    )
-    assert names() == ["papers"]
 
 
 @pytest.mark.parametrize(
@@ -226,19 +206,21 @@ def test_a_disk_that_is_nearly_full_is_an_alarm(total, free, alarm, monkeypatch)
     assert names() == alarm
 
 
-def test_a_full_disk_that_one_machine_of_several_sees_is_one_alarm_and_holds(monkeypatch):
+def test_a_full_disk_or_a_source_of_several_is_an_alarm_of_its_own_that_holds(monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10**12, 0, 10**9))
-    alarms.note(alarms.look(NOW), NOW)
-    assert [one.name for one in alarms.known(NOW)] == ["disk"]
-    alarms.end(NOW + 15 * MINUTE)
-    assert Alarm.objects.standing().exists()
+    for source in ("arxiv", "huggingface"):
+        ran("failed", 4 * HOUR, source)
+    alarms.record(alarms.check_all(NOW), NOW)
+    assert sorted(one.name for one in alarms.known(NOW)) == ["disk", "source", "source"]
+    alarms.end_expired(NOW + 15 * MINUTE)
+    assert [one.name for one in Alarm.objects.standing()] == ["disk"]
 
 
 def test_the_disk_is_looked_at_before_there_is_a_folder_on_it(settings, tmp_path, monkeypatch):
     settings.DATA_DIR = tmp_path / "not" / "yet"
     asked = []
     monkeypatch.setattr(shutil, "disk_usage", lambda path: asked.append(path) or Usage(9, 0, 9))
-    alarms.look(NOW)
+    alarms.check_all(NOW)
     assert asked == [tmp_path]
 
 
@@ -255,4 +237,4 @@ def test_a_database_that_is_away_is_no_look_that_breaks(monkeypatch):
 
     monkeypatch.setattr(shutil, "disk_usage", gone)
     with pytest.raises(OperationalError):
-        alarms.look(NOW)
+        alarms.check_all(NOW)

@@ -19,7 +19,8 @@ def test_strangers_learn_that_something_is_wrong_and_no_more(client, roomy):
     make.subscriber("secret@example.org", next_due_at=NOW - HOUR)
     roomy["free"] = 0
     sending.trip("auth", "535 wrong password for secret-user", NOW)
-    alarms.note([alarms.Found("promises", "A promise is broken (once): 7.", "once", HOUR)], NOW)
+    alarm = alarms.ActiveAlarm("promises", "A promise is broken (once): 7.", "once", HOUR)
+    alarms.record([alarm], NOW)
     response = client.get("/healthz/")
     assert response.status_code == 200
     assert response.json()["degraded"] == [
@@ -49,7 +50,8 @@ def test_an_embedded_database_that_can_not_be_written_is_not_ready(client):
 
 def test_operators_learn_all_of_it(panel):
     beaten(HOUR)
-    alarms.note([alarms.Found("disk", "3 MB are left for /x on host-7.", "host-7", HOUR)], NOW)
+    alarm = alarms.ActiveAlarm("disk", "3 MB are left for /x on host-7.", "host-7", HOUR)
+    alarms.record([alarm], NOW)
     page = panel.get("/admin/").content.decode()
     assert "Something needs doing" in page
     assert "The last tick was 11:00 UTC on 1 June 2026" in page

@@ -13,7 +13,7 @@ from digest.models import Alarm
 from subscriptions.models import Letter
 from subscriptions.post import sending
 from tests import make
-from tests.alarms.heartbeats import DAY, HOUR, MINUTE, ran
+from tests.alarms.heartbeats import DAY, HOUR, MINUTE
 from tests.make import NOW
 from tests.threads import at_once, errors_of, once_before
 
@@ -46,33 +46,15 @@ def test_an_alarm_is_told_once_when_it_begins_and_once_when_it_ends(hook, caplog
     assert (row.raised_at, row.ended_at) == (NOW, NOW + 7 * MINUTE)
 
 
-def test_one_that_comes_and_goes_within_minutes_is_one_alarm(hook):
-    for minute in range(6):
+def test_an_alarm_that_comes_and_goes_within_minutes_is_one_and_later_another(hook):
+    for minute in (0, 1, 2, 3, 4, 5, 11, 60, 71):
         if minute % 2 == 0:
-            sending.trip("auth", "it said 535", NOW, is_trial=True)
+            sending.trip("auth", "it said 535", NOW, is_probe=True)
         else:
             sending.mend()
         alarms.watch(NOW + minute * MINUTE)
-    assert len(hook.told) == Alarm.objects.count() == 1
-
-
-def test_one_that_comes_again_later_is_told_again(hook):
-    for start in (NOW, NOW + HOUR):
-        sending.trip("auth", "it said 535", start)
-        alarms.watch(start)
-        sending.mend()
-        alarms.watch(start + 10 * MINUTE)
     assert len(hook.told) == 4
     assert Alarm.objects.count() == 2
-
-
-def test_each_source_has_an_alarm_of_its_own(hook):
-    for source in ("arxiv", "huggingface"):
-        ran("failed", 4 * HOUR, source)
-    alarms.watch(NOW)
-    (told,) = hook.told
-    assert "[source] arxiv has failed since" in told
-    assert "[source] huggingface has failed since" in told
 
 
 def test_a_webhook_that_does_not_take_it_is_told_again(hook, caplog):
@@ -86,26 +68,19 @@ def test_a_webhook_that_does_not_take_it_is_told_again(hook, caplog):
     assert len(hook.told) == 2
 
 
-def test_a_webhook_that_is_not_there_harms_nobody(settings, caplog):
+def test_no_log_tells_the_address_of_the_webhook_be_it_there_or_not(settings, hook, caplog):
+    caplog.set_level("INFO")  # As `--loglevel INFO` does.
     settings.ALARM_WEBHOOK = "http://127.0.0.1:1/?key=secret"
     sending.trip("auth", "it said 535", NOW)
     alarms.watch(NOW)
     assert "webhook does not take it: ConnectError" in caplog.text
-    assert "secret" not in caplog.text
-
-
-def test_a_log_that_tells_of_each_task_does_not_tell_the_address_of_the_webhook(
-    settings, hook, caplog
-):
     settings.ALARM_WEBHOOK = f"{hook.url}?key=secret"
-    caplog.set_level("INFO")  # As `--loglevel INFO` does.
-    sending.trip("auth", "it said 535", NOW)
-    alarms.watch(NOW)
+    alarms.watch(NOW + MINUTE)
     assert len(hook.told) == 1
     assert "secret" not in caplog.text
 
 
-def test_what_was_told_to_nobody_is_not_told_to_a_webhook_that_comes_later(settings, hook):
+def test_an_old_alarm_is_not_told_to_a_new_webhook(settings, hook):
     settings.ALARM_WEBHOOK = ""
     sending.trip("auth", "it said 535", NOW)
     alarms.watch(NOW)
@@ -115,7 +90,7 @@ def test_what_was_told_to_nobody_is_not_told_to_a_webhook_that_comes_later(setti
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_many_who_see_the_same_one_tells(hook, caplog):
+def test_one_of_many_processes_tells_an_alarm(hook, caplog):
     sending.trip("auth", "it said 535", NOW)
     caplog.clear()
     assert errors_of(at_once(*6 * [lambda: alarms.watch(NOW)])) == []
@@ -126,38 +101,38 @@ def test_of_many_who_see_the_same_one_tells(hook, caplog):
     assert [one.levelno for one in caplog.records] == [logging.ERROR, logging.WARNING]
 
 
-def test_who_finds_that_another_has_just_told_says_nothing(hook, monkeypatch):
+def test_a_process_tells_no_alarm_that_another_has_just_told(hook, monkeypatch):
     class TakenAfterAnother(Lease):
-        def take(self):
+        def acquire(self):
             monkeypatch.setattr(alarms, "Lease", Lease)
-            alarms.tell(NOW)
-            return super().take()
+            alarms.notify(NOW)
+            return super().acquire()
 
     sending.trip("auth", "it said 535", NOW)
-    alarms.note(alarms.look(NOW), NOW)
+    alarms.record(alarms.check_all(NOW), NOW)
     monkeypatch.setattr(alarms, "Lease", TakenAfterAnother)
-    alarms.tell(NOW)
+    alarms.notify(NOW)
     assert len(hook.told) == 1
 
 
-def test_what_is_said_at_length_is_written_down_as_far_as_there_is_room():
+def test_a_long_alarm_is_cut_to_its_column():
     for said in ("a" * 600, "b" * 600):
-        alarms.note([alarms.Found("source", said)], NOW)
+        alarms.record([alarms.ActiveAlarm("source", said)], NOW)
         assert Alarm.objects.get().said == said[:500]
 
 
-def test_what_begins_while_others_are_told_is_told_next(hook, monkeypatch):
+def test_an_alarm_that_begins_while_others_are_told_is_told_next(hook, monkeypatch):
     send = alarms.send
 
     def send_as_another_begins(lines):
-        alarms.note([alarms.Found("disk", "3 MB are left.")], NOW)
+        alarms.record([alarms.ActiveAlarm("disk", "3 MB are left.")], NOW)
         return send(lines)
 
-    alarms.note([alarms.Found("beat", "Beat is dead.")], NOW)
+    alarms.record([alarms.ActiveAlarm("beat", "Beat is dead.")], NOW)
     with monkeypatch.context() as patch:
         patch.setattr(alarms, "send", send_as_another_begins)
-        alarms.tell(NOW)
-    alarms.tell(NOW)
+        alarms.notify(NOW)
+    alarms.notify(NOW)
     assert ["disk" in told for told in hook.told] == [False, True]
 
 
@@ -165,44 +140,42 @@ def test_each_promise_that_is_broken_is_an_alarm_and_no_other(monkeypatch):
     for _ in range(2):
         make.subscriber()
     planning.plan(NOW)
-    assert alarms.broken_promises(NOW) == alarms.promises_broken_earlier(NOW) == []
+    assert alarms.violated_invariants(NOW) == alarms.invariants_violated_earlier(NOW) == []
     Letter.objects.update(repeats=2)
-    monkeypatch.setattr(promises, "AT_ONCE", 1)
-    for found in (alarms.broken_promises(NOW), alarms.promises_broken_earlier(NOW)):
+    monkeypatch.setattr(promises, "NEWEST", 1)
+    for found in (alarms.violated_invariants(NOW), alarms.invariants_violated_earlier(NOW)):
         assert [(one.name, one.subject) for one in found] == [("promises", "once")]
         assert "broken by 1 row (letter " in found[0].said
 
 
-def test_what_beat_alone_looks_at_is_not_ended_by_others():
-    found = alarms.Found("promises", "A promise is broken.", "once", alarms.SEEN_FOR_SELDOM)
-    alarms.note([found], NOW)
-    for minute in range(19):
-        alarms.watch(NOW + minute * MINUTE)
-    assert Alarm.objects.standing().count() == 1
-    alarms.watch(NOW + 21 * MINUTE)
-    assert not Alarm.objects.standing().exists()
+def test_what_is_looked_for_seldom_is_not_ended_by_who_looks_more_often():
+    for holding, minutes in (
+        ([alarms.HOLDS_FOR_RARE], 19),
+        ([alarms.HOLDS_FOR_HOURLY, alarms.HOLDS_FOR_RARE], 60),
+    ):
+        for holds_for in holding:
+            alarms.record(
+                [alarms.ActiveAlarm("promises", "One is broken.", "once", holds_for)], NOW
+            )
+        alarms.watch(NOW + minutes * MINUTE)
+        assert Alarm.objects.standing().exists()
+        alarms.watch(NOW + (minutes + 25) * MINUTE)
+        assert not Alarm.objects.standing().exists()
 
 
-def test_who_sees_an_alarm_more_often_does_not_end_it_sooner():
-    for holds_for in (alarms.SEEN_FOR_AN_HOUR, alarms.SEEN_FOR_SELDOM):
-        alarms.note([alarms.Found("promises", "One is broken.", "once", holds_for)], NOW)
-    alarms.watch(NOW + HOUR)
-    assert Alarm.objects.standing().filter(name="promises").exists()
-
-
-def test_what_is_found_again_in_the_very_moment_does_not_end():
-    found = [alarms.Found("disk", "3 MB are left.")]
-    alarms.note(found, NOW)
+def test_an_alarm_that_is_found_again_at_that_moment_does_not_end():
+    found = [alarms.ActiveAlarm("disk", "3 MB are left.")]
+    alarms.record(found, NOW)
     later = NOW + 10 * MINUTE
-    with once_before('UPDATE "digest_alarm"', lambda: alarms.note(found, later)):
-        alarms.end(later)
+    with once_before('UPDATE "digest_alarm"', lambda: alarms.record(found, later)):
+        alarms.end_expired(later)
     assert Alarm.objects.standing().exists()
 
 
 def test_a_clock_that_had_gone_ahead_hides_no_dead_beat():
     heartbeats.beat(heartbeats.TICK, NOW + 2 * DAY)
     heartbeats.beat(heartbeats.TICK, NOW)
-    assert [found.name for found in alarms.look(NOW + 10 * MINUTE)] == ["beat"]
+    assert [found.name for found in alarms.check_all(NOW + 10 * MINUTE)] == ["beat"]
 
 
 # ---- Beside the web server
@@ -247,13 +220,13 @@ def test_the_service_in_one_process_looks_beside_its_worker_too(monkeypatch, set
 def test_a_database_that_is_away_for_a_moment_is_told_to_nobody(hook, monkeypatch):
     monkeypatch.setattr(connection, "close", lambda: None)
     watcher = alarms.Watcher()
-    for fails in (True, False, True, False):
+
+    def fail(now):
+        raise OperationalError("gone")
+
+    for _ in range(2):
         with monkeypatch.context() as patch:
-            if fails:
-                patch.setattr(alarms, "watch", fail)
+            patch.setattr(alarms, "watch", fail)
             watcher.look()
+        watcher.look()
     assert hook.told == []
-
-
-def fail(now):
-    raise OperationalError("gone")

@@ -82,9 +82,9 @@ def timing(letters) -> str:
     octets, volleys, began = 0, [], time.perf_counter()
     for volley in batched(letters, VOLLEY):
         moments = [time.process_time()]
-        materials = composing.gathered(volley)
+        materials = composing.load_each(volley)
         moments.append(time.process_time())
-        contents = [composing.content(one) for one in materials]
+        contents = [composing.render(one) for one in materials]
         moments.append(time.process_time())
         mimes = [mime(*pair) for pair in zip(volley, contents, strict=True)]
         moments.append(time.process_time())
@@ -119,7 +119,7 @@ def alone(letter):
     from digest import composing
     from tests import letters_alone
 
-    (material,) = composing.gathered([letter])
+    (material,) = composing.load_each([letter])
     return mime(letter, letters_alone.alone(material))
 
 

@@ -27,17 +27,17 @@ import time
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import django
 import psutil
 
-from tests.benchmarks import composing, due_day
+from tests.benchmarks import due_day
 
 PICKS = 5  # A digest of so many papers takes about 23 kB.
 NEW = 800  # Papers of the day: about as many as arXiv announces. Each is rendered once.
-MEASURED = 500  # Letters composed beforehand, to know how large they are.
+SAMPLE = 100  # Emails sent in the usual way.
 WATCH_SECONDS = 0.05
-LOOKS_AT_POSTGRESQL = 10  # So many looks between two at its sessions, which take longer.
 FLAT = 1.2  # So much may a worker grow between a fifth of the letters and the last.
 
 
@@ -59,61 +59,46 @@ def main():
 
 def _compare(options, folder) -> bool:
     """Run all that is compared, and tell. Return whether the checks hold."""
-    size = _load(options)
-    _tell_settings()
-    load = options.letters, size, options.connections
+    _load(options)
+    tell_settings()
+    usual = sent_as_usual(folder)
+    load = options.letters, usual.octets, options.connections
     before = source_rate(folder, *load)
     run = delivered(folder, options.letters, options.connections, options.profile)
     after = source_rate(folder, *load)
-    source = (before + after) / 2
-    print(f"\n{'':42}letters/s   ratio")
-    _tell_rate("smtp-source -d, before", before, source)
-    _tell_rate("one worker", run.rate, source)
-    _tell_rate("  in its last four fifths", run.late_rate(), source)
-    _tell_rate("smtp-source -d, after", after, source)
+    tell_rates(
+        {
+            "smtp-source -d, before": before,
+            "one worker": run.rate,
+            "  in its last four fifths": run.late_rate(),
+            "the usual way": usual.rate,
+            "smtp-source -d, after": after,
+        }
+    )
     run.tell()
     return _check(run)
 
 
 def _load(options):
-    """Load the day. Return how large its letters are."""
+    """Load the day."""
     from django.core.management import call_command
-    from django.db import connection
     from django.utils import timezone
 
     from digest.models import Pick
 
     call_command("migrate", verbosity=0)
     started = time.perf_counter()
-    papers = composing.read(options.papers)[-options.new :]
-    due_day.load(papers, options.letters, options.picks, now=timezone.now())
-    seconds = time.perf_counter() - started
+    papers = due_day.read(options.papers)[-options.new :]
+    planning = due_day.load(papers, options.letters, options.picks, now=timezone.now())
+    loading = time.perf_counter() - started - planning
     picked = Pick.objects.values("paper").distinct().count()
-    size = _mean_size()
     print(
         f"{options.letters:,} digests, {Pick.objects.count():,} picks of {picked:,} papers, planned"
-        f" in {seconds:.0f} s; {size:,} octets each"
+        f" in {planning:.1f} s, all else loaded in {loading:.1f}"
     )
-    connection.close()
-    return size
 
 
-def _mean_size():
-    """Return how many octets a letter has, of the first."""
-    from django.utils import timezone
-
-    from subscriptions import registry
-    from subscriptions.models import Letter
-    from subscriptions.post import writing
-
-    letters = list(Letter.objects.select_related("subscriber").order_by("pk")[:MEASURED])
-    now = timezone.now()
-    contents = registry.composers["digest"](letters, now)
-    pairs = zip(letters, contents, strict=True)
-    return sum(len(writing.freeze(*pair, now).mime) for pair in pairs) // len(letters)
-
-
-def _tell_settings():
+def tell_settings():
     from django.db import connection
 
     names = ["server_version", "fsync", "synchronous_commit", "full_page_writes", "autovacuum"]
@@ -123,11 +108,14 @@ def _tell_settings():
     print("PostgreSQL:", ", ".join(f"{name} {found[name]}" for name in names))
     if "off" in (found["fsync"], found["synchronous_commit"]):
         print("A COMMIT DOES NOT WAIT FOR THE DISK HERE: the rates are too good.")
-    connection.close()
 
 
-def _tell_rate(name, rate, source):
-    print(f"{name:42}{rate:>9,.0f}{rate / source:>8.3f}")
+def tell_rates(rates: dict[str, float]) -> None:
+    """Tell rates, and their ratios to the mean of the first and the last."""
+    first, *_, last = rates.values()
+    print(f"\n{'':42} a second   ratio")
+    for name, rate in rates.items():
+        print(f"{name:42}{rate:>9,.0f}{2 * rate / (first + last):>8.3f}")
 
 
 # ---- The server, and the fastest client
@@ -185,6 +173,39 @@ def source_rate(folder, letters, size, connections) -> float:
         seconds = time.perf_counter() - started
         assert sink.count() == letters
     return letters / seconds
+
+
+def sent_as_usual(folder) -> SimpleNamespace:
+    """Render, inline and send some digests one by one, as a Django project does. Return the rate,
+    and for each email the seconds of CPU and the octets that it has where the product sends it.
+    """
+    from django.core.mail import EmailMultiAlternatives
+    from django.core.mail.backends.smtp import EmailBackend
+    from django.utils import timezone
+
+    from digest.composing import load_each
+    from subscriptions import mail
+    from subscriptions.models import Letter
+    from tests.letters_alone import alone
+
+    letters = Letter.objects.filter(kind="digest", digest__picks__position=1).order_by("-pk")
+    letters, made = list(letters.select_related("subscriber")[:SAMPLE]), []
+    with Sink(folder) as sink:
+        backend = EmailBackend(alias="usual", host="127.0.0.1", port=sink.port)
+        started, cpu = time.perf_counter(), time.process_time()
+        for letter in letters:
+            content, to = alone(*load_each([letter])), [letter.subscriber.email]
+            about = {"to": to, "headers": dict(content.headers)}
+            message = EmailMultiAlternatives(content.subject, content.text, **about)
+            message.attach_alternative(content.html, "text/html")
+            backend.send_messages([message])
+            made.append(content)
+        seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
+        assert sink.count() == len(letters)
+    about = {"to": "r@example.org", "message_id": "<1@example.org>", "date": timezone.now()}
+    octets = sum(len(mail.as_bytes(content, **about)) for content in made) // len(made)
+    count = len(letters)
+    return SimpleNamespace(rate=count / seconds, cpu=cpu / count, octets=octets)
 
 
 # ---- The worker
@@ -269,8 +290,6 @@ def delivered(folder, letters, connections, is_profiled=False) -> Run:
         looks = []
         while not ours.poll(WATCH_SECONDS) or not looks:
             looks.append((time.perf_counter(), sink.count(), process.memory_info().rss))
-            if len(looks) % LOOKS_AT_POSTGRESQL == 0:
-                due_day.cpu_of_postgresql()
         seconds = ours.recv()
         cpu = {who: spent - before[who] for who, spent in spent().items()}
         ours.send("thanks")
@@ -283,8 +302,6 @@ def delivered(folder, letters, connections, is_profiled=False) -> Run:
 
 def _check(run: Run) -> bool:
     """Tell whether each letter was delivered once, with its ledger. Return whether all is so."""
-    from django.db import connection
-
     from digest import promises
     from subscriptions.models import Letter
     from subscriptions.post import clock
@@ -300,7 +317,11 @@ def _check(run: Run) -> bool:
         "the sink took each once": run.taken == run.letters,
         "memory is flat within a fifth": late <= early * FLAT,
     }
-    connection.close()
+    return tell_checks(checks)
+
+
+def tell_checks(checks: dict[str, bool]) -> bool:
+    """Tell which of these are so. Return whether all are."""
     print()
     for said, is_so in checks.items():
         print(f"{'yes' if is_so else 'NO':>5}  {said}")

@@ -1,21 +1,22 @@
-"""A due day of many readers, planned by planning itself, in a PostgreSQL database of its own.
+"""A due day of many readers, in a PostgreSQL of its own.
 
 Each reader follows some topics of the house, drawn by Zipf's law, and every fifth also words of her
 own. So their digests are different choices of several hundred papers, as on a real day.
 """
 
+import gzip
+import json
 import os
 import random
-import re
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from datetime import datetime
+from contextlib import closing, contextmanager, suppress
+from datetime import datetime, timedelta
 
 import django
 import psutil
-import psycopg
 
-from tests.services import POSTGRESQL
+from tests.faults.cluster import Postgres
 
 TOPICS, EACH, OWN_WORDS_EVERY = 400, 4, 5
 PROVIDERS = 40  # Domains of the readers' addresses, by Zipf's law too.
@@ -24,14 +25,9 @@ BATCH = 5_000
 
 @contextmanager
 def database() -> Iterator[str]:
-    """Yield the URL of a new database, which is dropped in the end."""
-    name = f"paperboy_benchmark_{os.getpid()}"
-    with psycopg.connect(f"{POSTGRESQL}/postgres", autocommit=True) as server:
-        server.execute(f'CREATE DATABASE "{name}"')
-        try:
-            yield f"{POSTGRESQL}/{name}"
-        finally:
-            server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    """Yield the URL of a new database, in a cluster that is removed in the end."""
+    with closing(Postgres()) as server:
+        yield server.make("benchmark")
 
 
 def set_up(url: str, folder: str, site_url: str, **more: str) -> None:
@@ -48,21 +44,74 @@ def set_up(url: str, folder: str, site_url: str, **more: str) -> None:
     django.setup()
 
 
-def load(papers, letters: int, picks: int, now: datetime) -> None:
-    """Write down so many digests of `picks` papers at most, all of them due now."""
-    from django.db import connection
+def read(path) -> list:
+    """Return the papers of a file as `import_papers` reads it, without their days."""
+    from digest.models import Paper
 
+    names = ("id", "title", "abstract", "authors", "categories")
+    with gzip.open(path, "rt") as file:
+        rows = [json.loads(line) for line in file]
+    return [Paper(**{name: row[name] for name in names if name in row}) for row in rows]
+
+
+def laid_over_days(path, count: int, a_day: int, now: datetime) -> Iterator:
+    """Yield papers, those of the newest day first, `a_day` of them a day. Where the file has fewer,
+    copies in other words follow.
+    """
+    from digest.models import Paper
+
+    told, draw = read(path), random.Random(7)
+    for number in range(count):
+        one = told[-1 - number % len(told)]
+        words = one.abstract.split()
+        if number >= len(told):
+            words = [word for word in words if draw.random() < 0.8]
+        yield Paper(
+            id=f"made:{number}",
+            title=one.title,
+            abstract=" ".join(words),
+            authors=one.authors,
+            categories=one.categories,
+            day=now.date() - timedelta(days=number // a_day),
+            upvotes=draw.randrange(100) if draw.random() < 0.05 else None,
+            changed_at=now - timedelta(days=1),
+        )
+
+
+def load(papers, letters: int, picks: int, now: datetime) -> float:
+    """Write down so many digests of `picks` papers at most, all of them due now. Return how many
+    seconds planning took.
+    """
     from digest import planning
+    from digest.indexing import index_store
+
+    store(papers, letters, picks, now)
+    index_store.renew(now)
+    settle()
+    started = time.perf_counter()
+    planning.plan(now)
+    seconds = time.perf_counter() - started
+    settle()
+    return seconds
+
+
+def store(papers, readers: int, picks: int, now: datetime) -> None:
+    """Store the papers, dated today, and so many readers who are due now."""
     from digest.models import Paper
 
     for paper in papers:
         paper.day, paper.changed_at = now.date(), now
     Paper.objects.bulk_create(papers)
-    _readers(papers, letters, picks, now)
-    planning.plan(now)
-    # What the database does by itself within a minute: nobody is to pay for the loading.
+    _readers(papers, readers, picks, now)
+
+
+def settle(table: str = "") -> None:
+    """Do what the database does by itself within a minute: nobody is to pay for the loading."""
+    from django.db import connection
+
+    on_postgresql = "SET statement_timeout = 0", f"VACUUM ANALYZE {table}", "CHECKPOINT"
     with connection.cursor() as cursor:
-        for statement in ("SET statement_timeout = 0", "VACUUM ANALYZE", "CHECKPOINT"):
+        for statement in on_postgresql if connection.vendor == "postgresql" else ("ANALYZE",):
             cursor.execute(statement)
 
 
@@ -124,22 +173,18 @@ def _by_zipf(draw, things, count):
 
 
 def cpu_of(process) -> float:
-    """Return the seconds of CPU that a process and its children have taken."""
-    times = [one.cpu_times() for one in (process, *process.children(recursive=True))]
-    return sum(one.user + one.system for one in times)
-
-
-#: What each process of PostgreSQL had spent when last seen: a session may end before the run does.
-_spent_by: dict[int, float] = {}
+    """Return the seconds of CPU that a process and its children have taken, ended ones as well."""
+    spent = 0.0
+    for one in (process, *process.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):  # It ended a moment ago.
+            spent += sum(one.cpu_times()[:4])
+    return spent
 
 
 def cpu_of_postgresql() -> float:
-    """Return what was spent by the processes that serve this database, or all databases."""
-    name = os.environ["DATABASE_URL"].rpartition("/")[2]
-    ours = re.compile(rf"{name}|walwriter|checkpointer|background writer")
-    for process in psutil.process_iter(["name", "cmdline"]):
-        words = process.info["cmdline"] or []  # None: it ended a moment ago.
-        if process.info["name"] == "postgres" and ours.search(" ".join(words)):
-            with suppress(psutil.NoSuchProcess):
-                _spent_by[process.pid] = cpu_of(process)
-    return sum(_spent_by.values())
+    """Return what PostgreSQL has taken, with all its processes."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        return cpu_of(psutil.Process(*cursor.fetchone()).parent())

@@ -6,6 +6,7 @@ gets hers at the same moment of each day.
 
 import time
 from contextlib import contextmanager
+from datetime import timedelta
 
 BIG = ("digest_pick", "digest_digest", "subscriptions_letter")  # Those that refer come first.
 
@@ -79,7 +80,7 @@ SELECT %(first)s + n, n, 'digest', day, state,
     CASE state WHEN 'accepted' THEN '250 2.0.0 Ok: queued as ' || md5(n::text) ELSE '' END,
     at + interval '4 seconds'
 FROM (SELECT n, %(day)s::date AS day,
-    %(day)s::timestamptz + n * (interval '1 day' / (%(readers)s + 1)) AS at,
+    %(begin)s + n * %(gap)s AS at,
     CASE WHEN (n * 7 + %(number)s) %% 997 < 5 THEN 'skipped'
          WHEN (n * 7 + %(number)s) %% 997 < 7 THEN 'failed'
          WHEN (n * 7 + %(number)s) %% 997 < 8 THEN 'missed' ELSE 'accepted' END AS state
@@ -105,9 +106,10 @@ PICKS = f"""
 INSERT INTO digest_pick (position, score, basis, topic_name, terms, digest_id, paper_id,
     subscriber_id)
 SELECT k, 1.0 / k, 'topic', 'Graph learning', '["graph", "network"]', digest.id,
-    {PAPER.format("(((%(number)s * 10 + k) * 37 + digest.id %% 37) %% %(papers)s)")}, subscriber_id
-FROM digest_digest AS digest, generate_series(1, 10) AS k
-WHERE digest.id > %(first)s AND digest.id <= %(first)s + %(readers)s ON CONFLICT DO NOTHING
+    {PAPER.format("((%(number)s * %(size)s + k - 1) * step + digest.id %% step)")}, subscriber_id
+FROM digest_digest AS digest, generate_series(1, %(size)s) AS k,
+    (SELECT %(papers)s / (%(days)s * %(size)s) AS step) AS others -- No paper comes twice.
+WHERE digest.id > %(first)s AND digest.id <= %(first)s + %(readers)s
 """
 EVENTS = """
 INSERT INTO subscriptions_letterevent (letter_id, at, was, became, attempt, note)
@@ -160,41 +162,59 @@ FROM generate_series(0, 89) AS n, generate_series(1, 20) AS k
 """
 
 
+def paper(number: int) -> str:
+    """Return the id of the paper with this number."""
+    return f"26{number // 100_000:02}.{number % 100_000:05}"
+
+
 def fill(options, today, midnight) -> None:
-    """Write the rows down, and tell how long it took: all days' letters, and of picks, events and
-    facts those of the last days.
-    """
+    """Write the rows down, and tell how long it took."""
     from django.db import connection
 
     from digest import starter
 
     starter.make_topics()
-    values = vars(options) | {"today": today, "midnight": midnight}
+    values = vars(options) | {"today": today, "midnight": midnight, "size": 10}
     with connection.cursor() as cursor:
-        for setting in ("statement_timeout = 0", "maintenance_work_mem = '1GB'"):
-            cursor.execute(f"SET {setting}")
-        cursor.execute("SET synchronous_commit = off")
-        cursor.execute("SET session_replication_role = replica")  # No look at what is referred to.
+        _hasten(cursor)
         for statement in (READERS, OWN_TOPICS, PREFERENCES, CONSENTS, PAPERS, FEEDBACK, HARVESTS):
             _execute(cursor, statement, values)
         _execute(cursor, COVERAGE, values)
         cursor.execute(TRAIL)
-        with _without_indexes(cursor):
-            _fill_days(cursor, options, values)
-        for table in ("subscriptions_subscriber", "subscriptions_letter", "digest_digest"):
-            last = f"(SELECT max(id) FROM {table})"  # New rows are numbered after ours.
-            cursor.execute(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), {last})")
-        cursor.execute("SET session_replication_role = DEFAULT")
+        for table in BIG:
+            cursor.execute(f"ALTER TABLE {table} SET UNLOGGED")
+        gap = timedelta(days=1) / (options.readers + 1)
+        fill_days(cursor, options, values, midnight, gap)
         _execute(cursor, "VACUUM ANALYZE")
 
 
-def _fill_days(cursor, options, values):
+def _hasten(cursor):
+    for setting in ("statement_timeout = 0", "maintenance_work_mem = '1GB'"):
+        cursor.execute(f"SET {setting}")
+    cursor.execute("SET synchronous_commit = off")
+    cursor.execute("SET session_replication_role = replica")  # No look at what is referred to.
+
+
+def fill_days(cursor, options, values, last, gap) -> None:
+    """Write all days' letters, the last day's from the moment `last` on, `gap` apart, and of
+    picks, events and facts those of the last days.
+    """
+    _hasten(cursor)
+    with _without_indexes(cursor):
+        _fill_days(cursor, options, values | {"gap": gap}, last)
+    for table in ("subscriptions_subscriber", "subscriptions_letter", "digest_digest"):
+        newest = f"(SELECT max(id) FROM {table})"  # New rows are numbered after ours.
+        cursor.execute(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), {newest})")
+    cursor.execute("SET session_replication_role = DEFAULT")
+
+
+def _fill_days(cursor, options, values, last):
     first = 0
     started = time.perf_counter()
     for number in range(options.days):
         back = options.days - 1 - number
-        cursor.execute("SELECT %s::date - %s", [values["today"], back])
-        values |= {"first": first, "number": number, "day": cursor.fetchone()[0]}
+        begin = last - timedelta(days=back)
+        values |= {"first": first, "number": number, "day": begin.date(), "begin": begin}
         parts = [LETTERS, OTHER_LETTERS, DIGESTS]
         parts += [PICKS] * (back < options.pick_days) + [EVENTS] * (back < options.event_days)
         parts += [FACTS] * (back < options.fact_days)
@@ -207,15 +227,13 @@ def _fill_days(cursor, options, values):
 
 @contextmanager
 def _without_indexes(cursor):
-    """Build the large tables' indexes when their rows are there, and spare the log of them."""
-    for table in BIG:
-        cursor.execute(f"ALTER TABLE {table} SET UNLOGGED")
+    """Build the large tables' indexes when their rows are there."""
     cursor.execute(
         "SELECT x.indexrelid::regclass::text, x.indrelid::regclass::text, c.conname, "
         "pg_get_indexdef(x.indexrelid), pg_get_constraintdef(c.oid) FROM pg_index x "
         "LEFT JOIN pg_constraint c ON c.conindid = x.indexrelid AND c.contype IN ('u', 'x') "
         "WHERE x.indrelid::regclass::text = ANY(%s) AND NOT x.indisprimary",
-        [["digest_digest", "subscriptions_letter", "subscriptions_letterfact"]],
+        [[*BIG, "subscriptions_letterfact"]],
     )
     indexes = cursor.fetchall()
     for name, table, constraint, _, _ in indexes:

@@ -5,24 +5,24 @@
 
 PAPERS is a file as `import_papers` reads it. Its papers are laid over the last days, so many a day;
 where they don't suffice, the oldest days have copies of them in other words. They are stored in a
-database of their own, beside that of DATABASE_URL, with a model and an archive. The questions are
+PostgreSQL database of their own, with a model and an archive. The questions are
 asked as by the page's script, each once: words of titles, topics of the house, or both. The CPU
 is that of this process, with no cache and no web server before it.
 """
 
 import argparse
-import gzip
-import json
 import os
 import random
 import resource
 import statistics
+import tempfile
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import islice
 
-import django
-from django.conf import settings
+from django.core.management import call_command
+
+from tests.benchmarks import due_day
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 SEED = 7
@@ -35,12 +35,10 @@ def main():
     parser.add_argument("--a-day", type=int, default=1_000)
     parser.add_argument("--questions", type=int, default=60)
     options = parser.parse_args()
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # As config.wsgi has it.
-    django.setup()
-    from tests.benchmarks.composing import database
-
-    with database():
+    with due_day.database() as url, tempfile.TemporaryDirectory() as folder:
+        due_day.set_up(url, folder, "https://papers.example.org")
+        call_command("migrate", verbosity=0)
         store(options.papers, options.count, options.a_day)
         measure(options.questions)
 
@@ -52,35 +50,11 @@ def store(path, count, a_day):
     from digest.models import Paper
 
     started = time.process_time()
-    Paper.objects.bulk_create(laid_over_days(path, count, a_day), batch_size=2_000)
+    Paper.objects.bulk_create(due_day.laid_over_days(path, count, a_day, NOW), batch_size=2_000)
     starter.make_topics()
-    print(f"{count:,} papers stored on {settings.DATABASES['default']['ENGINE']}", end=", ")
+    print(f"{count:,} papers stored", end=", ")
     index_store.renew(NOW)
     print(f"fitted and archived in {time.process_time() - started:.0f} s of CPU")
-
-
-def laid_over_days(path, count, a_day):
-    """Yield papers, those of the newest day first, `a_day` of them a day."""
-    from digest.models import Paper
-
-    with gzip.open(path, "rt") as file:
-        told = [json.loads(line) for line in file]
-    draw = random.Random(SEED)
-    for number in range(count):
-        one = told[-1 - number % len(told)]
-        words = one["abstract"].split()
-        if number >= len(told):
-            words = [word for word in words if draw.random() < 0.8]
-        yield Paper(
-            id=f"made:{number}",
-            title=one["title"],
-            abstract=" ".join(words),
-            authors=one["authors"],
-            categories=one["categories"],
-            day=NOW.date() - timedelta(days=number // a_day),
-            upvotes=draw.randrange(100) if draw.random() < 0.05 else None,
-            changed_at=NOW,
-        )
 
 
 def questions() -> list[dict]:
@@ -119,14 +93,14 @@ def timed(asked):
     from django.http import QueryDict
 
     from digest import home_page
-    from subscriptions.forms import WishesForm
+    from subscriptions.forms import TopicsForm
 
     sent = QueryDict(mutable=True)
     for name, value in asked.items():
         sent.setlist(name, value if isinstance(value, list) else [value])
     caches["pages"].clear()
     cpu, wall = time.process_time(), time.perf_counter()
-    part = home_page.part_for(WishesForm(sent), NOW)
+    part = home_page.part_for(TopicsForm(sent), NOW)
     spent = time.process_time() - cpu, time.perf_counter() - wall
     assert 'id="day"' in part
     return spent
@@ -135,15 +109,15 @@ def timed(asked):
 def readers(count):
     """Yield readers who follow three topics of the house and two of their own words."""
     from subscriptions import changing
+    from subscriptions.changing import TopicSelection
     from subscriptions.models import Subscriber, Topic
-    from subscriptions.wishes import Wishes
 
     draw, asked = random.Random(SEED + 1), questions()
     topics = list(Topic.objects.by_subject())
     for number in range(count):
         one = Subscriber.objects.create(email=f"r{number}@example.org", asked_at=NOW)
         words = [q["interests"] for q in islice(asked, 6) if "interests" in q][:2]
-        changing.change(one, Wishes(draw.sample(topics, 3), interests=words), {}, now=NOW)
+        changing.change(one, TopicSelection(draw.sample(topics, 3), interests=words), {}, now=NOW)
         yield one
 
 
@@ -153,13 +127,13 @@ def compared(reader):
     """
     from digest import rehearsal
     from digest.profiles import wished
-    from subscriptions.wishes import Wishes
+    from subscriptions.changing import TopicSelection
 
     topics = [preference.topic for preference in reader.preferences.select_related("topic")]
     own = [topic.query for topic in topics if topic.owner_id]
     follow = [topic for topic in topics if not topic.owner_id][1:]
     cpu, wall = time.process_time(), time.perf_counter()
-    changed = wished(Wishes(follow, interests=[*own[1:], f"{own[0]} theory"]), 10, reader)
+    changed = wished(TopicSelection(follow, interests=[*own[1:], f"{own[0]} theory"]), 10, reader)
     rehearsal.compare(reader, changed, NOW)
     return time.process_time() - cpu, time.perf_counter() - wall
 

@@ -3,8 +3,8 @@
     uv run python -m tests.benchmarks.site PAPERS.jsonl.gz [--papers 100000] [--readers 100000]
         [--requests 2000] [--clients 20]
 
-PAPERS is a file as `import_papers` reads it. Where it has fewer papers, they are repeated with ids
-of their own, as if announced before. They are stored in a PostgreSQL database of their own, the
+PAPERS is a file as `import_papers` reads it. Where it has fewer papers, copies in other words are
+of the days before. They are stored in a PostgreSQL database of their own, the
 archive is written, and the web server is started by the command of docker-compose.yml. Then so many
 clients ask at once, each for the next page as soon as it has one: every paper another one, every
 search for other words, every reader's preferences, so that little of these was made before; the
@@ -28,22 +28,20 @@ import sys
 import tempfile
 import time
 from contextlib import contextmanager
-from datetime import timedelta
-from itertools import batched, islice
 from pathlib import Path
 from urllib.parse import quote_plus
 
 import psutil
 import yaml
 
-from tests.benchmarks import due_day
+from tests.benchmarks import due_day, panel_rows
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 MOST, MOST_QUERIES = 0.1, 15  # Seconds at the 95th percentile, and queries of a page.
 PORT = 8765
 PERSONAL = {"preferences"}  # One reader's page, seldom seen: told, and not held to MOST.
 BATCH = 5_000
-EACH = 3  # Topics of a reader.
+A_DAY = 250  # Papers.
 WARM = 60  # Requests of a kind, to each process some, before time is taken.
 WORD = re.compile(r"[a-z]{4,}", re.IGNORECASE)
 
@@ -76,14 +74,17 @@ def load(options):
 
     from digest import starter
     from digest.indexing import index_store
+    from digest.models import Paper
 
     call_command("migrate", verbosity=0)
     starter.make_topics()
     now = timezone.now()
-    store_papers(options.file, options.papers, now)
-    store_readers(options.readers, now)
+    papers = due_day.laid_over_days(options.file, options.papers, A_DAY, now)
+    Paper.objects.bulk_create(papers, batch_size=BATCH)
+    told = {"readers": options.readers, "days": 365, "today": now.date(), "midnight": now}
     with connection.cursor() as cursor:
-        cursor.execute("ANALYZE")
+        for statement in (panel_rows.READERS, panel_rows.PREFERENCES, "ANALYZE"):
+            cursor.execute(statement, told)
     for make in (index_store.renew, index_store.write):  # Fitted and written, then written anew.
         started = time.process_time()
         make(now)
@@ -94,56 +95,6 @@ def load(options):
             f"at most {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3:.0f} MB of memory"
         )
     connection.close()
-
-
-def store_papers(file, count, now):
-    """Store so many papers, the last of today."""
-    from digest.models import Paper
-    from digest.sources import files
-
-    records = list(files.read(file, lambda number, reason: None, lambda size: None))
-    days = [record.day for record in records]
-    last, span = max(days), max(days) - min(days) + timedelta(days=1)
-    shift = now.date() - last
-    names = ("title", "abstract", "authors", "categories")
-    chance = random.Random(7)
-
-    def papers():
-        for repeat in range(-(-count // len(records))):
-            for record in records:
-                yield Paper(
-                    id=f"{record.id}.{repeat}" if repeat else record.id,
-                    day=record.day + shift - repeat * span,
-                    upvotes=chance.choice([None, None, None, 1, 2, 5, 12, 80]),
-                    changed_at=now - timedelta(days=1),
-                    **{name: getattr(record, name) for name in names},
-                )
-
-    for some in batched(islice(papers(), count), BATCH):
-        Paper.objects.bulk_create(some, ignore_conflicts=True)
-    print(f"{Paper.objects.count():,} papers")
-
-
-def store_readers(count, now):
-    from subscriptions.models import Subscriber, Topic, TopicPreference
-
-    chance, topics = random.Random(8), list(Topic.objects.values_list("pk", flat=True))
-    for some in batched(range(count), BATCH):
-        readers = Subscriber.objects.bulk_create(
-            Subscriber(
-                email=f"reader{number}@example.org",
-                asked_at=now,
-                confirmed_at=now,
-                next_due_at=now + timedelta(days=1),
-            )
-            for number in some
-        )
-        TopicPreference.objects.bulk_create(
-            TopicPreference(subscriber=reader, topic_id=topic)
-            for reader in readers
-            for topic in chance.sample(topics, EACH)
-        )
-    print(f"{Subscriber.objects.count():,} readers")
 
 
 def addresses(count) -> dict[str, list[str]]:
@@ -169,7 +120,7 @@ def addresses(count) -> dict[str, list[str]]:
         "day": [f"/days/{chance.choice(days)}/" for _ in range(count)],
         "preferences": [
             f"/preferences/{links.token('preferences', one)}/"
-            for one in Subscriber.objects.values_list("public_id", flat=True)[:count]
+            for one in Subscriber.objects.subscribed().values_list("public_id", flat=True)[:count]
         ],
     }
     asked = [kinds[kind] for kind in ("home", "topic", "paper", "search")]

@@ -1,4 +1,4 @@
-"""A reader of long standing, and a letter that has left to her."""
+"""A subscriber of long standing, and a letter that has left to them."""
 
 import pytest
 

@@ -32,8 +32,8 @@ TIMES = {
     "subscriptions.post.sweeper:HOLD": 3,
     "subscriptions.post.providers:FIRST_HOLD": 1,
     "subscriptions.post.oracles:SETTLED": 1,
-    "subscriptions.post.transactions:RECORD_SECONDS": 20,
-    "subscriptions.tasks:CLAIMS_FOR": 20,
+    "subscriptions.post.batcher:RECORD_SECONDS": 20,
+    "subscriptions.tasks:CLAIM_SECONDS": 20,
 }
 FAST = 1.0  # Seconds between two ticks of beat.
 
@@ -54,17 +54,19 @@ def _like(real, seconds):
     return timedelta(seconds=seconds) if isinstance(real, timedelta) else seconds
 
 
-CONVERSATIONS = "subscriptions.post.conversations", "Conversations"
-LEDGER, BOOKS = ("subscriptions.post.ledger",), ("subscriptions.post.books", "Books")
+WORKER = "subscriptions.post.deliver", "Worker"
+CONNECTION = "subscriptions.post.smtp_connection", "SmtpConnection"
+LEDGER = ("subscriptions.post.ledger",)
+TRANSACTIONS = "subscriptions.post.transactions", "Transactions"
 #: Point -> (module and class, function, before or after it, for which arguments).
 POINTS = {
-    "after_claim": (CONVERSATIONS, "compose", "before", lambda c: not c.hand.unwritten.is_done),
+    "after_claim": (WORKER, "_next", "before", lambda worker, claimed: claimed.letters),
     "in_claim": (LEDGER, "claim", "after", lambda now, *_: True),
     "hint_taken": (("subscriptions.post.delivery",), "deliver_due", "before", lambda *_: True),
-    "before_fence": (LEDGER, "fence", "before", lambda letters, *_: letters),
-    "after_fence": (CONVERSATIONS, "send_dots", "before", lambda c: c.hand.past_fence),
-    "after_250": (BOOKS, "_write_journal", "before", lambda books, accepted: accepted),
-    "after_journal": (BOOKS, "_write_journal", "after", lambda books, accepted: accepted),
+    "before_fence": (LEDGER, "final_check", "before", lambda letters, *_: letters),
+    "after_fence": (CONNECTION, "finish", "before", lambda *_: True),
+    "after_250": (TRANSACTIONS, "_write_journal", "before", lambda _, accepted: accepted),
+    "after_journal": (TRANSACTIONS, "_write_journal", "after", lambda _, accepted: accepted),
     "before_commit": (LEDGER, "accept", "after", lambda letters, *_: letters),
 }
 

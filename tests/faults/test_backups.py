@@ -1,7 +1,7 @@
 """A backup made while letters leave is put back, and what left since is found (fault 49).
 
-By the very commands of docs/backup.md. Nobody gets none, and nobody gets two; nor does a paper come
-twice on the days after.
+By the very commands of docs/maintenance.md. Nobody gets none, and nobody gets two; nor does a
+paper come twice on the days after.
 """
 
 import os

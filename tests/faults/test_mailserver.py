@@ -14,7 +14,7 @@ from tests.faults.proxy import Proxy
 pytestmark = pytest.mark.services
 
 PATIENCE = {
-    "subscriptions.post.smtp_line:SECONDS": dict(mail=1, rcpt=1, data=1, body=1, dot=2),
+    "subscriptions.post.smtp_connection:SECONDS": dict(mail=1, rcpt=1, data=1, body=1, dot=2),
     "subscriptions.post.smtp_server:CONNECT_SECONDS": 1,
     "subscriptions.post.smtp_server:COMMAND_SECONDS": 1,
     "subscriptions.post.sending:PAUSES": dict(unreachable=[1], auth=[1], tls=[1]),

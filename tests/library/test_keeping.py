@@ -127,7 +127,7 @@ def rows_of(reader):
 
 
 def test_the_last_upload_is_undone_and_what_it_pushed_out_is_back(client, monkeypatch):
-    monkeypatch.setattr(library, "MOST", 3)
+    monkeypatch.setattr(library, "MAX_PAPERS", 3)
     reader = make.subscriber()
     paste(client, reader, entries_of(2020, 2021, 2022))
     before = rows_of(reader)
@@ -186,7 +186,7 @@ def test_of_two_uploads_at_once_both_are_kept_and_one_is_undone_once():
 
 @pytest.mark.parametrize("forget", [library.forget, erasing.reset])
 def test_a_library_that_is_forgotten_can_not_be_brought_back(monkeypatch, forget):
-    monkeypatch.setattr(library, "MOST", 1)
+    monkeypatch.setattr(library, "MAX_PAPERS", 1)
     reader = make.subscriber()
     library.add(reader, entries_of(2020), NOW)
     library.add(reader, entries_of(2021), NOW)
@@ -272,7 +272,7 @@ def test_of_an_id_that_is_not_here_the_title_is_asked_for(client):
 
 
 def test_the_latest_papers_are_kept(client, monkeypatch):
-    monkeypatch.setattr(library, "MOST", 3)
+    monkeypatch.setattr(library, "MAX_PAPERS", 3)
     reader = make.subscriber()
     text = "@misc{a, title = {Of no year}}\n" + entries_of(*YEARS)
     assert "3 older ones are left out: the 3 latest are kept." in words_of(
@@ -365,7 +365,7 @@ def test_a_paper_is_taken_out_by_its_reader_alone(client):
 
 def test_what_she_changes_is_learned_from_soon(client, monkeypatch):
     asked = []
-    monkeypatch.setattr(library, "hint", asked.append)
+    monkeypatch.setattr(library, "enqueue", asked.append)
     reader = make.subscriber()
     paste(client, reader, BIBTEX)
     undo(client, reader)
@@ -379,7 +379,7 @@ def test_of_one_who_was_erased_no_paper_is_taken_out():
     papers = reader.library.all()
     erasing.erase(Subscriber.objects.get(), now=NOW)
     with pytest.raises(Subscriber.DoesNotExist):
-        library.take_out(reader, papers)
+        library.remove(reader, papers)
 
 
 def test_who_takes_out_nothing_has_nothing_learned_anew(client):

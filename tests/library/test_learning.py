@@ -58,7 +58,7 @@ def test_who_said_more_ten_times_and_brought_no_library_gets_what_trends_as_befo
     reader = make.subscriber()
     others(day=NOW.date() - timedelta(days=20))
     for paper in theme(MOLECULES, 0, 12, day=NOW.date() - timedelta(days=20)):
-        steering.say(reader, paper, "more", NOW)
+        steering.record(reader, paper, "more", NOW)
     trending = make.paper("Roads that trend", "Cars and roads.", upvotes=900)
     model_store.fit(NOW)
     steering.learn(NOW)

@@ -9,7 +9,7 @@ from tests.make import NOW
 
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 OLD, NEW = "old@example.org", "new@example.org"
-DOOR = signup.Door("a test")
+DOOR = signup.ConsentSource("a test")
 
 
 def reader(email=OLD, **fields):
@@ -23,7 +23,7 @@ def ask(client, subscriber, new_email=NEW, **request):
 
 
 def agree(subscriber, side, *, asked_at=NOW, now=NOW + MINUTE):
-    return moving.agree(subscriber, side, asked_at, door=DOOR, now=now)
+    return moving.approve(subscriber, side, asked_at, source=DOOR, now=now)
 
 
 def moved(subscriber):

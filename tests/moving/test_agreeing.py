@@ -68,7 +68,7 @@ def test_the_next_digest_comes_to_the_new_address_and_has_no_paper_twice(outbox)
     make.paper("Graph networks")
     one = reader(interests="graph networks", next_due_at=NOW)
     planning.plan(NOW)
-    moving.ask(one, NEW, now=NOW)
+    moving.request(one, NEW, now=NOW)
     delivery.deliver_due(lambda: NOW)
     for side in ("old", "new"):
         agree(one, side)

@@ -5,8 +5,8 @@ import pytest
 from digest import planning
 from subscriptions import moving, returns, seals
 from subscriptions.models import Letter, LetterFact
-from subscriptions.post import delivery, recording
-from subscriptions.post.line import Verdict
+from subscriptions.post import delivery, outcomes
+from subscriptions.post.transport import DeliveryResult
 from tests.make import NOW
 from tests.moving.acts import MINUTE, NEW, OLD, agree, ask, reader
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db
 
 def fact(letter, kind, grade=""):
     made = {"kind": kind, "grade": grade, "noted_at": NOW, "via": "mail", "key": kind}
-    returns._act_on(LetterFact.objects.create(letter=letter, **made), letter, NOW)
+    returns._apply(LetterFact.objects.create(letter=letter, **made), letter, NOW)
 
 
 def test_a_mistyped_address_does_not_keep_letters_from_the_old_one(client):
@@ -26,14 +26,16 @@ def test_a_mistyped_address_does_not_keep_letters_from_the_old_one(client):
     for kind, grade in (("bounced", "hard"), ("bounced", "soft"), ("complained", "")):
         LetterFact.objects.all().delete()
         fact(letter, kind, grade)
-    refused = Verdict("refused", "rcpt", "550 5.1.1 no such user", about="address")
-    recording.of_verdict(refused, "<x@x>", NEW)(claimed, NOW)
+    refused = DeliveryResult("refused", "rcpt", "550 5.1.1 no such user", scope="address")
+    outcomes.record(claimed, NOW, refused, "<x@x>", NEW)
     one.refresh_from_db()
     assert one.suppressed_at is None
     letter.refresh_from_db()
     assert letter.state == "failed"
-    assert seals.is_kept(NEW, NOW)  # Its owner reported the letter: nobody has it written to again.
-    assert not seals.is_kept(OLD, NOW)
+    assert seals.contains(
+        NEW, NOW
+    )  # Its owner reported the letter: nobody has it written to again.
+    assert not seals.contains(OLD, NOW)
 
 
 @pytest.mark.parametrize("kind", ["complained", "unsubscribed"])
@@ -53,11 +55,11 @@ def test_a_refusal_of_the_old_address_that_comes_as_she_moves_says_nothing_of_th
     one = reader(next_due_at=NOW, wants_quiet_days=True)
     planning.plan(NOW)
     (claimed,), _ = delivery.ledger.claim(NOW, 1)
-    moving.ask(one, NEW, now=NOW)
+    moving.request(one, NEW, now=NOW)
     for side in ("old", "new"):
         agree(one, side)
-    refused = Verdict("refused", "rcpt", "550 5.1.1 no such user", about="address")
-    recording.of_verdict(refused, "<x@x>", OLD)(claimed, NOW + MINUTE)
+    refused = DeliveryResult("refused", "rcpt", "550 5.1.1 no such user", scope="address")
+    outcomes.record(claimed, NOW + MINUTE, refused, "<x@x>", OLD)
     one.refresh_from_db()
     assert one.suppressed_at is None
     claimed.refresh_from_db()

@@ -23,7 +23,7 @@ def test_an_address_that_reads_here_is_told_so_by_a_letter_and_nobody_else_is(cl
     page = client.post(links.move_url(one, "old", NOW)).content.decode()
     assert "says yes, too" in page
     assert client.post(links.move_url(other, "new", NOW)).status_code == 410
-    moving.stay(one, now=NOW)
+    moving.keep_address(one, now=NOW)
     unknown = ask(client, one, "nobody@example.org").content.decode()
     assert unknown.replace("nobody@example.org", NEW) == known
 
@@ -38,7 +38,7 @@ def test_an_address_that_reads_here_is_told_so_by_a_letter_and_nobody_else_is(cl
 )
 def test_an_address_that_must_not_be_written_to_gets_no_letter(client, fields):
     if fields is None:
-        seals.keep(NEW, "asked", NOW)
+        seals.add(NEW, "asked", NOW)
     else:
         reader(NEW, **fields)
     assert "Both have to say yes" in ask(client, reader()).content.decode()
@@ -95,7 +95,7 @@ def test_nobody_moves_to_an_address_that_is_kept_from_letters_since(client):
     ask(client, one)
     agree(one, "old")
     make.subscriber(NEW, confirmed=False, suppressed_at=NOW, suppressed_by="complained")
-    with pytest.raises(moving.Taken):
+    with pytest.raises(moving.AddressTaken):
         agree(one, "new")
     assert not moved(one)
 
@@ -105,9 +105,9 @@ def test_who_signs_the_new_address_up_in_that_very_moment_keeps_it(client, monke
     ask(client, one)
     agree(one, "old")
     make.subscriber(NEW)
-    locked = moving._both
-    monkeypatch.setattr(moving, "_both", lambda *found: (locked(*found)[0], None))
-    with pytest.raises(moving.Taken):
+    locked = moving._lock_both
+    monkeypatch.setattr(moving, "_lock_both", lambda *found: (locked(*found)[0], None))
+    with pytest.raises(moving.AddressTaken):
         agree(one, "new")
     assert not moved(one)
 
@@ -115,7 +115,7 @@ def test_who_signs_the_new_address_up_in_that_very_moment_keeps_it(client, monke
 @pytest.mark.parametrize(
     ("act", "refused"),
     [
-        (lambda one: moving.ask(one, "third@example.org", now=NOW + MINUTE), moving.NotOpen),
+        (lambda one: moving.request(one, "third@example.org", now=NOW + MINUTE), moving.NotOpen),
         (lambda one: erasing.erase(one, now=NOW), Subscriber.DoesNotExist),
     ],
 )
@@ -123,15 +123,15 @@ def test_a_yes_waits_for_who_replaces_the_wish_or_erases_all_in_that_very_moment
     act, refused, monkeypatch
 ):
     one = reader()
-    moving.ask(one, NEW, now=NOW)
-    locked = moving._both
+    moving.request(one, NEW, now=NOW)
+    locked = moving._lock_both
 
     def lock_after_another(*found):
-        monkeypatch.setattr(moving, "_both", locked)
+        monkeypatch.setattr(moving, "_lock_both", locked)
         act(one)
         return locked(*found)
 
-    monkeypatch.setattr(moving, "_both", lock_after_another)
+    monkeypatch.setattr(moving, "_lock_both", lock_after_another)
     with pytest.raises(refused):
         agree(one, "new")
     assert not one.consents.exists()

@@ -15,9 +15,9 @@ pytestmark = pytest.mark.django_db
 
 def test_who_stays_gets_the_other_letters_that_wait():
     one = reader()
-    moving.ask(one, NEW, now=NOW)
+    moving.request(one, NEW, now=NOW)
     correspondence.write(one, "link", NOW, NOW + DAY)
-    moving.stay(one, now=NOW)
+    moving.keep_address(one, now=NOW)
     assert letters() == [
         ("move", "", "skipped"),
         ("move", Letter.ELSEWHERE, "skipped"),
@@ -28,18 +28,18 @@ def test_who_stays_gets_the_other_letters_that_wait():
 @pytest.mark.parametrize(
     "end",
     [
-        lambda one: moving.stay(one, now=NOW),
-        lambda one: signup.unsubscribe(one.public_id, door=DOOR, now=NOW),
-        lambda one: moving.ask(one, "elsewhere@example.org", now=NOW),
+        lambda one: moving.keep_address(one, now=NOW),
+        lambda one: signup.unsubscribe(one.public_id, source=DOOR, now=NOW),
+        lambda one: moving.request(one, "elsewhere@example.org", now=NOW),
     ],
 )
 def test_who_ends_her_move_ends_no_one_elses(end):
     one, other = reader(), reader("other@example.org")
-    moving.ask(other, NEW, now=NOW)
-    assert moving.under_way(one) is None
-    moving.ask(one, "third@example.org", now=NOW)
+    moving.request(other, NEW, now=NOW)
+    assert moving.pending(one) is None
+    moving.request(one, "third@example.org", now=NOW)
     end(one)
-    assert moving.under_way(other).new_email == NEW
+    assert moving.pending(other).new_email == NEW
 
 
 def test_of_two_wishes_the_later_one_holds(client, clock):
@@ -73,9 +73,9 @@ def test_a_wish_can_be_taken_back(client):
 def test_the_address_of_a_wish_that_was_taken_back_while_its_letter_left_is_forgotten():
     """The address may be a stranger's, who never asked for anything."""
     one = reader()
-    moving.ask(one, NEW, now=NOW)
+    moving.request(one, NEW, now=NOW)
     Letter.objects.filter(to=NEW).update(state=Letter.State.TRANSMITTING)
-    moving.stay(one, now=NOW)
+    moving.keep_address(one, now=NOW)
     Letter.objects.filter(to=NEW).update(state=Letter.State.ACCEPTED, ended_at=NOW)
     upkeep.purge(NOW + 7 * DAY + MINUTE)
     assert NEW not in repr(everything())
@@ -102,7 +102,7 @@ def test_one_who_has_left_or_is_erased_does_not_move(client, side):
     one = reader()
     ask(client, one)
     agree(one, side)
-    signup.unsubscribe(one.public_id, door=DOOR, now=NOW + MINUTE)
+    signup.unsubscribe(one.public_id, source=DOOR, now=NOW + MINUTE)
     assert not Move.objects.exists()
     assert client.post(links.move_url(one, "old", NOW)).status_code == 410
     assert {state for kind, _, state in letters() if kind == "move"} == {"skipped"}

@@ -12,7 +12,7 @@ from subscriptions.post.journal import Journal
 from tests import make
 from tests.make import NOW
 
-DOOR = signup.Door("test")
+DOOR = signup.ConsentSource("test")
 MINUTE = timedelta(minutes=1)
 
 
@@ -41,7 +41,7 @@ def pass_fence(letter, now=NOW, mime=b"Subject: Papers\r\n\r\nHello.\r\n"):
     """Let a claimed letter pass the fence. Return whether it did."""
     frozen = {letter.pk: ledger.Frozen(mime, f"<{letter.pk}@example.org>", now)}
     with transaction.atomic():
-        return bool(ledger.fence([letter], frozen, now).passed)
+        return bool(ledger.final_check([letter], frozen, now).passed)
 
 
 def states(letter):

@@ -8,7 +8,7 @@ from django.db import Error, connection
 from digest.models import Pick
 from subscriptions import registry
 from subscriptions.models import Letter
-from subscriptions.post import ledger, message_ids, office, sweeper, transactions
+from subscriptions.post import batcher, ledger, message_ids, office, sweeper
 from subscriptions.post.journal import Entry
 from tests.make import NOW
 from tests.post_office.steps import (
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.django_db
 def test_an_acceptance_outlives_a_database_that_is_cut_as_it_is_recorded(
     server, composed, monkeypatch
 ):
-    monkeypatch.setattr(transactions, "RECORD_AGAIN_SECONDS", 0)
+    monkeypatch.setattr(batcher, "RECORD_AGAIN_SECONDS", 0)
     letter = letter_to()
     server.before_dot_reply = cut_the_database()
 
@@ -42,7 +42,7 @@ def test_an_acceptance_outlives_a_database_that_is_cut_as_it_is_recorded(
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("code", [450, 550])
 def test_a_known_refusal_outlives_it_too_and_is_not_doubted(server, composed, monkeypatch, code):
-    monkeypatch.setattr(transactions, "RECORD_AGAIN_SECONDS", 0)
+    monkeypatch.setattr(batcher, "RECORD_AGAIN_SECONDS", 0)
     letter = letter_to(f"{code}-dot@example.org")
     server.before_dot_reply = cut_the_database()
 
@@ -53,7 +53,7 @@ def test_a_known_refusal_outlives_it_too_and_is_not_doubted(server, composed, mo
 
 @pytest.mark.django_db(transaction=True)
 def test_a_record_that_is_cut_halfway_is_written_again_as_a_whole(server, composed, monkeypatch):
-    monkeypatch.setattr(transactions, "RECORD_AGAIN_SECONDS", 0)
+    monkeypatch.setattr(batcher, "RECORD_AGAIN_SECONDS", 0)
     letter = letter_to("550-dot@example.org")
     cuts = [cut_the_database()]
     cut_once = [lambda letter_ids: cuts and cuts.pop()(letter_ids)]
@@ -69,7 +69,7 @@ def test_a_record_that_is_cut_halfway_is_written_again_as_a_whole(server, compos
 def test_an_acceptance_that_cannot_be_recorded_is_known_from_the_journal(
     server, composed, monkeypatch, caplog
 ):
-    monkeypatch.setattr(transactions, "RECORD_SECONDS", 0)
+    monkeypatch.setattr(batcher, "RECORD_SECONDS", 0)
     letter = letter_to()
     server.before_dot_reply = cut_the_database()
 
@@ -88,7 +88,7 @@ def test_an_acceptance_that_cannot_be_recorded_is_known_from_the_journal(
 def test_without_its_journal_it_is_doubted_and_repeated_with_the_same_bytes(
     server, composed, monkeypatch, data_dir
 ):
-    monkeypatch.setattr(transactions, "RECORD_SECONDS", 0)
+    monkeypatch.setattr(batcher, "RECORD_SECONDS", 0)
     letter = letter_to()
     server.before_dot_reply = cut_the_database()
     with pytest.raises(Error):

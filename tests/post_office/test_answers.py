@@ -5,8 +5,8 @@ import pytest
 from digest.models import Pick
 from subscriptions.models import Letter, Volley
 from subscriptions.post import clock, delivery, ledger, office, sending
-from subscriptions.post.line import Envelope
-from subscriptions.post.transports import transport_for
+from subscriptions.post.transport import Message
+from subscriptions.post.transports import hand_over, transport_for
 from tests.make import NOW
 from tests.post_office.steps import MINUTE, claim, due, letter_to, pass_fence, states
 from tests.threads import at_once
@@ -98,9 +98,9 @@ def test_a_repeat_into_the_outbox_falls_on_the_same_file(composed, data_dir, set
     letter = letter_to()
     mime = b"Subject: Papers\r\n\r\nHello.\r\n"
     assert pass_fence(claim(letter), mime=mime)
-    line = transport_for("file:").open()
-    line.begin(Envelope("a@example.org", letter.subscriber.email, "digest", letter.pk, NOW), mime)
-    line.finish()  # And the worker dies before it can write down that it was accepted.
+    whom = "a@example.org", letter.subscriber.email
+    hand_over(transport_for("file:"), Message(*whom, mime, "digest", letter.pk, NOW))
+    # And the worker dies before it can write down that it was accepted.
     office.sweep(NOW + 15 * MINUTE)
     office.sweep(NOW + 30 * MINUTE)
     office.deliver(letter.pk, NOW + 30 * MINUTE)

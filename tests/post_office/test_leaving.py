@@ -68,9 +68,9 @@ def test_which_letters_are_for_whom(kind, to):
 
 def test_a_goodbye_does_not_pass_the_fence_once_she_has_come_back():
     reader = make.subscriber()
-    signup.unsubscribe(reader.public_id, door=DOOR, now=NOW)
+    signup.unsubscribe(reader.public_id, source=DOOR, now=NOW)
     goodbye = claim(Letter.objects.get(kind="goodbye"))
-    signup.confirm(reader, goodbye.created_at, door=DOOR, now=NOW, kind="goodbye")
+    signup.confirm(reader, goodbye.created_at, source=DOOR, now=NOW, kind="goodbye")
     assert not pass_fence(goodbye)
     goodbye.refresh_from_db()
     assert (goodbye.state, goodbye.reason) == ("skipped", "she came back")
@@ -82,7 +82,7 @@ def test_papers_of_a_letter_that_is_being_repeated_stay_hers_when_she_leaves():
         office.sweep(NOW + minute * MINUTE)
     letter.refresh_from_db()
     assert (letter.state, letter.repeats) == ("planned", 1)
-    signup.unsubscribe(letter.subscriber.public_id, door=DOOR, now=NOW + 32 * MINUTE)
+    signup.unsubscribe(letter.subscriber.public_id, source=DOOR, now=NOW + 32 * MINUTE)
     letter.refresh_from_db()
     assert letter.state == "skipped"
     assert Pick.objects.count() == 1
@@ -99,7 +99,7 @@ def test_leaving_while_a_worker_claims_never_fails(server, composed, leave):
         leaving = (
             partial(erasing.erase, reader, now=NOW)
             if leave == "erase"
-            else partial(signup.unsubscribe, reader.public_id, door=DOOR, now=NOW)
+            else partial(signup.unsubscribe, reader.public_id, source=DOOR, now=NOW)
         )
         came_of += at_once(leaving, partial(office.deliver, letter.pk, NOW))
     assert errors_of(came_of) == []
@@ -108,13 +108,13 @@ def test_leaving_while_a_worker_claims_never_fails(server, composed, leave):
 
 def test_who_is_erased_while_the_server_reads_is_not_sent_the_dot(server, composed, monkeypatch):
     letter = letter_to()
-    fence = ledger.fence
+    fence = ledger.final_check
 
     def erase_and_pass(letters, frozen, now):
         erasing.erase(letter.subscriber, now=NOW)
         return fence(letters, frozen, now)
 
-    monkeypatch.setattr(ledger, "fence", erase_and_pass)
+    monkeypatch.setattr(ledger, "final_check", erase_and_pass)
     assert office.deliver(letter.pk, NOW) is False
     assert server.accepted == []
     assert not Letter.objects.exists()

@@ -108,9 +108,11 @@ def test_a_worker_that_wakes_up_after_its_lease_sends_nothing(server, composed):
 
 def test_a_lease_that_ran_out_is_not_carried_past_the_fence(server, composed, monkeypatch):
     letter = letter_to()
-    fence = ledger.fence
+    fence = ledger.final_check
     monkeypatch.setattr(
-        ledger, "fence", lambda letters, frozen, now: fence(letters, frozen, now + 15 * MINUTE)
+        ledger,
+        "final_check",
+        lambda letters, frozen, now: fence(letters, frozen, now + 15 * MINUTE),
     )
 
     assert office.deliver(letter.pk, NOW) is False
@@ -221,7 +223,7 @@ def test_letters_that_pass_the_fence_together_have_each_their_own_bytes_again():
         for letter in letters
     }
     with transaction.atomic():
-        passed = ledger.fence(letters, frozen, later).passed
+        passed = ledger.final_check(letters, frozen, later).passed
     assert sorted(letter.pk for letter in passed) == sorted(frozen)
     for letter in Letter.objects.all():
         own = first if letter == again else frozen[letter.pk].mime

@@ -10,7 +10,7 @@ from subscriptions import registry
 from subscriptions.models import Letter, Subscriber
 from subscriptions.post import ledger, office, sweeper
 from subscriptions.post.journal import Entry, Journal
-from subscriptions.post.line import Envelope
+from subscriptions.post.transport import Message
 from subscriptions.post.transports import transport_for
 from tests.make import NOW
 from tests.post_office.steps import MINUTE, claim, due, letter_to, pass_fence, past_the_fence
@@ -82,7 +82,8 @@ def test_silence_after_the_dot_is_held_then_repeated_once_with_the_same_bytes(se
 
 def doubted(repeats, **fields):
     """Return a letter whose hold is over, and which the oracle knows not to be in the outbox."""
-    transport_for("file:").open().begin(Envelope("a@b.example", "c@d.example", "link", 0, NOW), b"")
+    message = Message("a@b.example", "c@d.example", b"", "link", 0, NOW)
+    transport_for("file:").connect().offer(message)
     letter = past_the_fence()
     office.sweep(NOW + 15 * MINUTE)
     Letter.objects.update(repeats=repeats, **fields)

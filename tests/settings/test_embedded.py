@@ -72,7 +72,7 @@ def test_the_limits_are_those_that_the_documentation_tells(read_settings):
         name: str(most) for name, most in limits.items()
     }
     said = ",".join(f"{name}={most}" for name, most in limits.items())
-    assert f"| `LIMITS` | `{said}` |" in (ROOT / "README.md").read_text()
+    assert f"| `LIMITS` | `{said}` |" in (ROOT / "docs" / "configuration.md").read_text()
 
 
 @pytest.mark.parametrize(

@@ -134,7 +134,7 @@ def test_what_nearly_has_the_name_of_a_setting_is_noticed(read_settings):
         "EDITOR": "vi",
         "POSTGRES_PASSWORD": "hush",
     }
-    assert read_settings(**environment)["SLIPS"] == [
+    assert read_settings(**environment)["MISSPELT_SETTINGS"] == [
         ("DATABSE_URL", "DATABASE_URL"),
         ("METRICS_TOKEN_FILES", "METRICS_TOKEN_FILE"),
     ]

@@ -3,37 +3,37 @@
 from datetime import timedelta
 
 from subscriptions import changing, signup
+from subscriptions.changing import TopicSelection
 from subscriptions.models import Letter
-from subscriptions.wishes import Wishes
 from tests import make
 from tests.make import NOW
 
-DOOR = signup.Door(via="a test", ip="192.0.2.1", wording="Send me papers.")
+DOOR = signup.ConsentSource(via="a test", ip="192.0.2.1", wording="Send me papers.")
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
 
 def subscribe(email="you@example.org", wishes=None, *, timezone="UTC", hour=7, now=NOW):
-    wishes = wishes or Wishes()
-    return signup.subscribe(email, wishes, timezone=timezone, hour=hour, door=DOOR, now=now)
+    request = signup.SignUpRequest(wishes or TopicSelection(), timezone, hour)
+    return signup.subscribe(email, request, source=DOOR, now=now)
 
 
 def confirm(subscriber, *, now=NOW):
     subscriber.refresh_from_db()
-    signup.confirm(subscriber, subscriber.asked_at, door=DOOR, now=now)
+    signup.confirm(subscriber, subscriber.asked_at, source=DOOR, now=now)
 
 
 def say_yes(letter, *, now):
     """Follow the link of a letter that asks something."""
-    signup.confirm(letter.subscriber, letter.created_at, kind=letter.kind, door=DOOR, now=now)
+    signup.confirm(letter.subscriber, letter.created_at, kind=letter.kind, source=DOOR, now=now)
     letter.subscriber.refresh_from_db()
 
 
 def unsubscribe(subscriber, *, now=NOW):
-    return signup.unsubscribe(subscriber.public_id, door=DOOR, now=now)
+    return signup.unsubscribe(subscriber.public_id, source=DOOR, now=now)
 
 
 def change(subscriber, wishes=None, *, now=NOW, **settings):
-    changing.change(subscriber, wishes or Wishes(), settings, now=now)
+    changing.change(subscriber, wishes or TopicSelection(), settings, now=now)
     subscriber.refresh_from_db()
 
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from subscriptions import changing, correspondence, erasing, operating, schedule, seals, signup
+from subscriptions.changing import TopicSelection
 from subscriptions.models import Letter, Seal, Subscriber, Topic
 from subscriptions.post import office, suppression
-from subscriptions.wishes import Wishes
 from tests import make
 from tests.make import NOW
 from tests.readers_pages import stances
@@ -28,7 +28,7 @@ def test_what_is_no_longer_wished_for_is_gone_and_what_stays_keeps_its_weight():
     reader = make.subscriber(interests="bread\ncake", topics=[kept, dropped])
     reader.preferences.filter(topic=kept).update(weight=2.5)
     bread = reader.own_topics.get(query="bread")
-    change(reader, Wishes(follow=[kept], interests=["bread"]))
+    change(reader, TopicSelection(follow=[kept], interests=["bread"]))
     assert stances(reader) == {kept.query: "follow", "bread": "follow"}
     assert reader.preferences.get(topic=kept).weight == 2.5
     assert list(reader.own_topics.all()) == [bread]
@@ -38,14 +38,14 @@ def test_what_is_no_longer_wished_for_is_gone_and_what_stays_keeps_its_weight():
 def test_two_readers_may_have_the_same_words():
     one, other = make.subscriber(), make.subscriber()
     for reader in (one, other):
-        change(reader, Wishes(interests=["bread"]))
+        change(reader, TopicSelection(interests=["bread"]))
     change(one)
     assert stances(other) == {"bread": "follow"}
 
 
 def test_changing_the_wishes_alone_leaves_the_next_digest_when_it_was():
     reader = make.subscriber()
-    change(reader, Wishes(interests=["bread"]), now=NOW - HOUR, hour=7, size=5)
+    change(reader, TopicSelection(interests=["bread"]), now=NOW - HOUR, hour=7, size=5)
     assert (reader.next_due_at, reader.size) == (NOW, 5)
 
 
@@ -152,7 +152,7 @@ def test_a_pause_until_a_day_that_has_come_is_none():
 def asking(now=NOW, ago=DAY):
     """Make one who asked for the digest so long ago, with her letter, and hasn't confirmed."""
     reader = make.subscriber(confirmed=False, now=now - ago)
-    signup.note(reader, "asked", DOOR, now - ago)
+    signup.record_consent(reader, "asked", DOOR, now - ago)
     correspondence.write(reader, "confirm", now - ago, closes_at=now + DAY)
     return reader
 
@@ -199,10 +199,10 @@ def test_what_the_operator_keeps_from_somebody_is_called_off_and_only_he_lets_it
     reader.refresh_from_db()
     assert (waiting.state, waiting.reason) == ("skipped", "suppressed")
     assert (reader.state_at(NOW), reader.suppressed_reason) == ("suppressed", "asked by phone")
-    assert not signup.lift(reader, now=NOW, door=DOOR), "she can't"
-    assert operating.ask_if_right(reader, now=NOW) is None
+    assert not signup.unsuppress(reader, now=NOW, source=DOOR), "she can't"
+    assert operating.ask_if_address_works(reader, now=NOW) is None
     assert subscribe(reader.email) is None
-    assert operating.lift(reader, now=NOW), "he can"
+    assert operating.unsuppress(reader, now=NOW), "he can"
 
 
 @pytest.mark.parametrize("by", ["bounced", "complained"])
@@ -211,7 +211,7 @@ def test_an_operator_makes_final_what_came_back_or_was_reported(by):
     assert operating.suppress(reader, "asked by phone", now=NOW + HOUR)
     reader.refresh_from_db()
     assert (reader.suppressed_by, reader.suppressed_reason) == ("operator", "asked by phone")
-    assert not signup.lift(reader, now=NOW + HOUR, door=DOOR), "she can't"
+    assert not signup.unsuppress(reader, now=NOW + HOUR, source=DOOR), "she can't"
 
 
 def test_a_complaint_does_not_hand_her_the_key_to_what_the_operator_decided():
@@ -221,7 +221,7 @@ def test_a_complaint_does_not_hand_her_the_key_to_what_the_operator_decided():
         suppression.after_complaint(reader.pk, "reported", NOW + HOUR)
     reader.refresh_from_db()
     assert reader.suppressed_by == "operator"
-    assert not signup.lift(reader, now=NOW + HOUR, door=DOOR)
+    assert not signup.unsuppress(reader, now=NOW + HOUR, source=DOOR)
 
 
 def test_of_whom_the_operator_kept_letters_from_a_seal_stays():
@@ -229,4 +229,4 @@ def test_of_whom_the_operator_kept_letters_from_a_seal_stays():
     operating.suppress(reader, "asked by phone", now=NOW)
     erasing.erase(reader, now=NOW)
     assert Seal.objects.get().why == "operator"
-    assert seals.is_kept("you@example.org", NOW + 4000 * DAY)
+    assert seals.contains("you@example.org", NOW + 4000 * DAY)

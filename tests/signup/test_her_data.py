@@ -6,8 +6,8 @@ import pytest
 from django.db import connection
 
 from subscriptions import changing, erasing, registry, signup
+from subscriptions.changing import TopicSelection
 from subscriptions.models import Consent, Letter, Subscriber, Topic, TopicPreference
-from subscriptions.wishes import Wishes
 from tests import make
 from tests.make import NOW
 from tests.readers_pages import stances
@@ -60,7 +60,7 @@ def test_who_is_asking_anew_in_this_very_moment_is_not_forgotten():
 @pytest.mark.django_db(transaction=True)
 def test_twenty_sign_ups_of_one_person_are_one_subscriber_with_one_letter():
     spellings = ["you@example.org", "You@example.org", "YOU@example.org", "yoU@example.org"]
-    wishes = Wishes(interests=["bread"])
+    wishes = TopicSelection(interests=["bread"])
     came_of = at_once(*5 * [lambda s=s: subscribe(s, wishes) for s in spellings])
     assert errors_of(came_of) == []
     someone = Subscriber.objects.get()
@@ -103,7 +103,7 @@ def test_undoing_amid_clicks_that_unsubscribe_leaves_one_goodbye_for_each_leavin
         ({"paused_until": NOW.date() + DAY}, lambda one: changing.resume(one, now=NOW)),
         (
             {"suppressed_at": NOW, "suppressed_by": "bounced"},
-            lambda one: signup.lift(one, door=DOOR, now=NOW),
+            lambda one: signup.unsuppress(one, source=DOOR, now=NOW),
         ),
     ],
 )
@@ -121,7 +121,10 @@ def test_of_twenty_changes_at_once_one_wins_whole():
     came_of = at_once(
         *(
             lambda n=n: change(
-                Subscriber.objects.get(), Wishes(interests=[f"bread {n}"]), hour=n, size=n + 1
+                Subscriber.objects.get(),
+                TopicSelection(interests=[f"bread {n}"]),
+                hour=n,
+                size=n + 1,
             )
             for n in range(20)
         )
@@ -135,7 +138,7 @@ def test_of_twenty_changes_at_once_one_wins_whole():
 @pytest.mark.django_db(transaction=True)
 def test_nothing_of_her_is_left_when_she_erases_amid_other_clicks():
     reader = make.subscriber(interests="bread")
-    wishes = Wishes(interests=["cake"])
+    wishes = TopicSelection(interests=["cake"])
     came_of = at_once(
         *5 * [lambda: erasing.erase(reader, now=NOW)],
         *5 * [lambda: changing.change(reader, wishes, {"hour": 9}, now=NOW)],

@@ -5,9 +5,9 @@ from datetime import UTC, date, datetime
 import pytest
 
 from subscriptions import erasing, operating, signup
+from subscriptions.changing import TopicSelection
 from subscriptions.models import Letter, Subscriber
 from subscriptions.post import office
-from subscriptions.wishes import Wishes
 from tests import make
 from tests.make import NOW
 from tests.readers_pages import stances
@@ -152,7 +152,7 @@ def test_one_who_undoes_and_leaves_again_gets_a_new_goodbye_and_the_old_one_is_u
 def test_undoing_takes_over_nothing_that_someone_asked_for_with_her_address():
     reader = make.subscriber(interests="bread", hour=20)
     unsubscribe(reader, now=NOW + MINUTE)
-    subscribe(reader.email, Wishes(interests=["spam"]), hour=3, now=NOW + 2 * MINUTE)
+    subscribe(reader.email, TopicSelection(interests=["spam"]), hour=3, now=NOW + 2 * MINUTE)
     say_yes(goodbyes(reader).get(), now=NOW + 3 * MINUTE)
     reader.refresh_from_db()
     assert (stances(reader), reader.hour, reader.asked_for) == ({"bread": "follow"}, 20, {})
@@ -193,7 +193,9 @@ def test_undoing_lifts_no_suppression():
 
 def test_one_whose_letters_came_back_is_asked_at_most_once_in_seven_days():
     reader = bouncing()
-    asked = [operating.ask_if_right(reader, now=NOW + day * DAY) is not None for day in range(15)]
+    asked = [
+        operating.ask_if_address_works(reader, now=NOW + day * DAY) is not None for day in range(15)
+    ]
     assert [day for day in range(15) if asked[day]] == [0, 7, 14]
     assert set(reader.letters.values_list("kind", flat=True)) == {"bounced"}
 
@@ -211,13 +213,13 @@ def test_one_whose_letters_came_back_is_asked_at_most_once_in_seven_days():
 def test_nobody_else_is_asked(fields):
     reader = bouncing()
     Subscriber.objects.update(**fields)
-    assert operating.ask_if_right(reader, now=NOW + DAY) is None
+    assert operating.ask_if_address_works(reader, now=NOW + DAY) is None
     assert not Letter.objects.exists()
 
 
 def test_saying_that_the_address_is_right_makes_digests_go_on_without_those_of_the_past():
     reader = bouncing(hour=20, suppressed_reason="550 mailbox full", next_due_at=NOW)
-    letter = operating.ask_if_right(reader, now=NOW + 30 * DAY)
+    letter = operating.ask_if_address_works(reader, now=NOW + 30 * DAY)
     say_yes(letter, now=NOW + 31 * DAY)
     reader.refresh_from_db()
     assert reader.state_at(NOW + 31 * DAY) == "active"
@@ -232,7 +234,7 @@ def test_saying_that_the_address_is_right_makes_digests_go_on_without_those_of_t
 @pytest.mark.parametrize("since", [{"suppressed_by": "complained"}, {"suppressed_at": NOW + DAY}])
 def test_saying_so_does_not_outweigh_what_came_after_the_question(since):
     reader = bouncing()
-    letter = operating.ask_if_right(reader, now=NOW + HOUR)
+    letter = operating.ask_if_address_works(reader, now=NOW + HOUR)
     Subscriber.objects.update(**since)
     say_yes(letter, now=NOW + 2 * DAY)
     reader.refresh_from_db()
@@ -242,7 +244,7 @@ def test_saying_so_does_not_outweigh_what_came_after_the_question(since):
 
 def test_saying_so_brings_nobody_back_who_has_left_since():
     reader = bouncing()
-    letter = operating.ask_if_right(reader, now=NOW + HOUR)
+    letter = operating.ask_if_address_works(reader, now=NOW + HOUR)
     unsubscribe(reader, now=NOW + 2 * HOUR)
     letter.refresh_from_db()
     say_yes(letter, now=NOW + 3 * HOUR)
@@ -253,7 +255,7 @@ def test_saying_so_brings_nobody_back_who_has_left_since():
 
 def test_a_question_that_was_answered_brings_nobody_back_who_left_after():
     reader = bouncing()
-    letter = operating.ask_if_right(reader, now=NOW + HOUR)
+    letter = operating.ask_if_address_works(reader, now=NOW + HOUR)
     say_yes(letter, now=NOW + 2 * HOUR)
     unsubscribe(reader, now=NOW + 3 * HOUR)
     with pytest.raises(signup.UsedToken):

@@ -5,8 +5,8 @@ from datetime import date
 import pytest
 
 from subscriptions import changing, signup
+from subscriptions.changing import TopicSelection
 from subscriptions.models import Letter, Subscriber
-from subscriptions.wishes import Wishes
 from tests import make
 from tests.make import NOW
 from tests.readers_pages import stances
@@ -43,8 +43,8 @@ def test_dots_and_plus_tags_stay_apart():
 
 
 def test_signing_up_again_at_once_changes_the_wishes_and_sends_no_second_letter():
-    subscribe(wishes=Wishes(interests=["bread"]))
-    again = subscribe(wishes=Wishes(interests=["cake"]), hour=9, now=NOW + MINUTE)
+    subscribe(wishes=TopicSelection(interests=["bread"]))
+    again = subscribe(wishes=TopicSelection(interests=["cake"]), hour=9, now=NOW + MINUTE)
     someone = Subscriber.objects.get()
     assert again is None
     assert Letter.objects.count() == 1
@@ -65,7 +65,9 @@ def test_a_confirmation_that_failed_does_not_stand_in_the_way_of_another():
 @pytest.mark.parametrize("paused_until", [None, date(2026, 7, 1)])
 def test_nobody_can_change_a_readers_settings_by_typing_her_address(paused_until):
     reader = make.subscriber(interests="bread", hour=8, paused_until=paused_until)
-    subscribe(reader.email.upper(), Wishes(interests=["spam"]), timezone="Asia/Tokyo", hour=3)
+    subscribe(
+        reader.email.upper(), TopicSelection(interests=["spam"]), timezone="Asia/Tokyo", hour=3
+    )
     reader.refresh_from_db()
     assert stances(reader) == {"bread": "follow"}
     assert (reader.hour, reader.timezone) == (8, "UTC")
@@ -77,9 +79,7 @@ def test_a_sign_up_sets_the_language_until_she_reads_here_or_has_read_here():
     languages = []
     for state in ({"confirmed": False}, {}, {"unsubscribed_at": NOW}):
         someone = make.subscriber(**state)
-        signup.subscribe(
-            someone.email, Wishes(), timezone="UTC", hour=7, language="de", door=DOOR, now=NOW
-        )
+        signup.subscribe(someone.email, signup.SignUpRequest(language="de"), source=DOOR, now=NOW)
         someone.refresh_from_db()
         languages.append(someone.language)
     assert languages == ["de", "en", "en"]
@@ -110,7 +110,7 @@ def test_of_two_letters_the_other_is_used_too_once_one_is():
     confirm(Subscriber.objects.get(), now=NOW + 2 * HOUR)
     unsubscribe(first, now=NOW + 3 * HOUR)
     with pytest.raises(signup.UsedToken):
-        signup.confirm(first, first.asked_at, door=DOOR, now=NOW + 4 * HOUR)
+        signup.confirm(first, first.asked_at, source=DOOR, now=NOW + 4 * HOUR)
 
 
 def test_one_who_left_may_come_back_the_same_minute():
@@ -119,7 +119,7 @@ def test_one_who_left_may_come_back_the_same_minute():
     confirm(someone, now=NOW + MINUTE)
     changing.pause(someone, NOW.date() + 9 * DAY, now=NOW + MINUTE)
     unsubscribe(someone, now=NOW + 2 * MINUTE)
-    assert subscribe(wishes=Wishes(interests=["bread"]), now=NOW + 3 * MINUTE) is not None
+    assert subscribe(wishes=TopicSelection(interests=["bread"]), now=NOW + 3 * MINUTE) is not None
     confirm(someone, now=NOW + 4 * MINUTE)
     someone.refresh_from_db()
     assert someone.state_at(NOW + 4 * MINUTE) == "active"

@@ -4,8 +4,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from subscriptions.post.smtp_line import SECONDS
-from tests.smtp_line.conversation import ONE_BY_ONE, transport
+from subscriptions.post.smtp_connection import SECONDS
+from tests.smtp_line.conversation import ONE_BY_ONE, Line, transport
 from tests.smtp_server import EXTENSIONS, MailServer
 
 
@@ -22,7 +22,7 @@ def opened():
     with ExitStack() as lines:
 
         def open_line(server, **fields):
-            line = transport(server, **fields).open()
+            line = Line(transport(server, **fields).connect())
             lines.callback(line.close)
             return line
 

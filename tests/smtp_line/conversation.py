@@ -1,13 +1,14 @@
-"""A line, who is at its other end, and what moves a letter along it."""
+"""A connection, who is at its other end, and what moves a letter along it."""
 
-import select
 import socket
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 
-from subscriptions.post.line import Envelope
-from subscriptions.post.smtp_line import SmtpLine
+from subscriptions.post.greenlets import Hub
+from subscriptions.post.smtp_connection import SmtpConnection
 from subscriptions.post.smtp_server import SmtpServer, SmtpTransport
+from subscriptions.post.transport import Message
 from tests.make import NOW
 
 MIME = b"Subject: Papers\r\n\r\n" + b"Graphs.\r\n" * 50
@@ -22,24 +23,65 @@ def transport(server, **fields):
 
 
 def envelope(order="reader"):
-    """Return an envelope whose recipient, or sender before RCPT, says what the server does."""
+    """Return a message whose recipient, or sender before RCPT, says what the server does."""
     is_early = order.endswith("-mail")
     sender = f"{order}@example.org" if is_early else SENDER
-    return Envelope(sender, "r@example.org" if is_early else f"{order}@example.org", "", 1, NOW)
+    recipient = "r@example.org" if is_early else f"{order}@example.org"
+    return Message(sender, recipient, MIME, "", 1, NOW)
+
+
+class Line:
+    """A connection whose calls are tasks, so that a test can be at both of its ends in turn."""
+
+    def __init__(self, connection):
+        self.connection, self.verdict = connection, None
+        self.hub, self._task = Hub(), None
+        self._at_end = self._stage = "free"
+
+    @property
+    def state(self):
+        if self._task is not None and not self._task.dead:
+            return self._stage
+        if self._at_end == "fence" and self.verdict is None:
+            return "fence"
+        return "free" if self.connection.is_open else "closed"
+
+    def begin(self, message, mime=MIME):
+        message = replace(message, mime=mime)
+        self._call("busy", "fence", lambda: self.connection.offer(message))
+
+    def finish(self):
+        self._call("answering", "free", self.connection.finish)
+
+    def _call(self, stage, at_end, call):
+        def work():
+            self.verdict = call()
+
+        self.verdict, self._stage, self._at_end = None, stage, at_end
+        self._task = self.hub.spawn(work)
+        self.pump(0)
+
+    def pump(self, seconds=0.02):
+        """Let it do what it can, or wait so long until it can."""
+        alarm = self.hub.spawn(self.hub.park, seconds)
+        self.hub.run(until=lambda: alarm.dead or (self._task is not None and self._task.dead))
+
+    def close(self):
+        self.hub.kill()
+        self.connection.close()
+        self.hub.close()
 
 
 def pump(line, seconds=3.0, until=("fence", "free", "closed")):
-    """Do what the engine does: pump whenever the socket is ready, and to look at the time."""
+    """Let it go on until it is in one of these states."""
     deadline = time.monotonic() + seconds
     while line.state not in until and time.monotonic() < deadline:
-        writers = [line] if line.wants_write else []
-        select.select([line], writers, [], 0.02)
-        line.pump(time.monotonic())
+        line.pump()
     return line.state
 
 
 def deliver(line, order="reader", mime=MIME):
-    """Hand a letter over, if need be through the fence. Return the verdict."""
+    """Hand a letter over, if need be past the final check. Return what became of it."""
     line.begin(envelope(order), mime)
     if pump(line) == "fence":
         line.finish()
@@ -48,7 +90,7 @@ def deliver(line, order="reader", mime=MIME):
 
 
 def judged(verdict):
-    return verdict.answer, verdict.stage, verdict.about
+    return verdict.status, verdict.stage, verdict.scope
 
 
 @contextmanager
@@ -57,7 +99,9 @@ def pair(extensions=frozenset({"pipelining"})):
     ours, theirs = socket.socketpair()
     with ours, theirs:
         theirs.settimeout(3)
-        yield SmtpLine(ours, extensions), theirs
+        line = Line(SmtpConnection(ours, extensions))
+        yield line, theirs
+        line.close()
 
 
 @contextmanager

@@ -14,8 +14,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils import timezone
 
 from subscriptions.post import smtp_server
-from subscriptions.post.line import NoLine
 from subscriptions.post.smtp_server import SmtpServer, SmtpTransport, check, parse_server
+from subscriptions.post.transport import ConnectFailed
 from tests.smtp_line.conversation import MIME, STAGES, deliver, transport
 from tests.smtp_server import EXTENSIONS, MailServer
 
@@ -69,8 +69,8 @@ def test_letters_go_over_tls(tls_server, trusted, opened):
     line = opened(tls_server, tls=tls_server.told, **SECRET)
     large = b"x" * 70 + b"\r\n"
     large *= 10_000
-    assert deliver(line).answer == "accepted"
-    assert deliver(line, mime=large).answer == "accepted"
+    assert deliver(line).status == "accepted"
+    assert deliver(line, mime=large).status == "accepted"
     assert [mime for _, mime in tls_server.accepted] == [MIME, large]
 
 
@@ -89,7 +89,7 @@ def test_faults_mean_the_same_over_tls(tls_server, trusted, opened, stage, how):
         "drop": "unknown" if stage == "dot" else "deferred",
         "550": "deferred" if stage == "mail" else "refused",
     }
-    assert deliver(line, f"{how}-{stage}").answer == expected[how]
+    assert deliver(line, f"{how}-{stage}").status == expected[how]
 
 
 def refusal(server, **fields):
@@ -97,8 +97,8 @@ def refusal(server, **fields):
 
 
 def refused_by(transport):
-    with pytest.raises(NoLine) as refused:
-        transport.open()
+    with pytest.raises(ConnectFailed) as refused:
+        transport.connect()
     return refused.value
 
 
@@ -223,7 +223,7 @@ def test_a_server_that_answers_ehlo_badly_is_not_reached(server, reply):
 
 def test_a_server_without_ehlo_is_greeted_with_helo(server, opened):
     server.replies["ehlo"] = b"502 what?\r\n"
-    assert deliver(opened(server)).answer == "accepted"
+    assert deliver(opened(server)).status == "accepted"
 
 
 @pytest.mark.parametrize("host", ["x" * 64 + ".example.org", "a..b"])

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from subscriptions.post import smtp_line
-from subscriptions.post.line import Envelope
+from subscriptions.post import smtp_connection
+from subscriptions.post.transport import Message
 from tests.make import NOW
 from tests.smtp_line.conversation import (
     MIME,
@@ -41,7 +41,7 @@ def test_a_server_that_refuses_and_is_gone_before_leave_is_taken_has_been_heard(
         server.sendall(b"550 5.1.1 no\r\n")
         server.close()
         pump(line)
-        assert (line.verdict.answer, line.verdict.reply) == ("deferred", "550 5.1.1 no")
+        assert (line.verdict.status, line.verdict.reply) == ("deferred", "550 5.1.1 no")
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_a_server_that_refuses_and_is_gone_before_leave_is_taken_has_been_heard(
 )
 def test_no_address_smuggles_a_command_in(sender, recipient, expected):
     with pair() as (line, server):
-        line.begin(Envelope(sender, recipient, "", 1, NOW), MIME)
+        line.begin(Message(sender, recipient, MIME, "", 1, NOW))
         assert judged(line.verdict) == expected
         assert server.recv(1_000) == b""
 
@@ -74,34 +74,21 @@ def test_a_free_line_on_which_something_happens_is_closed(said):
         server.sendall(said)
         if not said:
             server.close()
-        line.pump(time.monotonic())
-        assert not line.is_fresh(time.monotonic())
-        assert (line.state, line.verdict) == ("closed", None)
+        assert not line.connection.is_usable()
+        assert line.state == "closed"
 
 
-def test_a_line_that_was_idle_for_long_is_not_trusted():
+def test_a_line_that_was_idle_for_long_since_its_last_letter_is_not_trusted(monkeypatch):
+    monkeypatch.setattr(smtp_connection, "FRESH_SECONDS", 0.2)
     with pair() as (line, server):
-        now = time.monotonic()
-        assert line.is_fresh(now + smtp_line.FRESH_SECONDS - 1)
-        assert not line.is_fresh(now + smtp_line.FRESH_SECONDS + 1)
+        time.sleep(0.15)
+        used(line, server)
+        time.sleep(0.1)
+        assert line.connection.is_usable()
+        time.sleep(0.2)
+        assert not line.connection.is_usable()
         assert line.state == "closed"
         assert server.recv(100) == b"QUIT\r\n"
-
-
-def test_a_line_that_is_at_a_letter_has_no_verdict_and_is_not_free():
-    with pair() as (line, server):
-        used(line, server)
-        line.begin(envelope(), MIME)
-        assert line.verdict is None
-        assert not line.is_fresh(time.monotonic() + 2 * smtp_line.FRESH_SECONDS)
-        assert line.state == "busy"  # However long that takes.
-
-
-def test_a_line_is_idle_since_its_last_letter():
-    with pair() as (line, server):
-        line._idle_since -= smtp_line.FRESH_SECONDS - 1
-        used(line, server)
-        assert line.is_fresh(time.monotonic() + 2)
 
 
 def used(line, server):
@@ -112,7 +99,7 @@ def used(line, server):
     server.sendall(b"250 ok\r\n")
     pump(line)
     server.recv(65_536)
-    assert line.verdict.answer == "accepted"
+    assert line.verdict.status == "accepted"
 
 
 @pytest.mark.parametrize("said", [b"", b"421 4.4.2 idle\r\n", b"421 4.4.2 id"])
@@ -127,7 +114,7 @@ def test_a_used_line_that_was_closed_meanwhile_says_nothing_of_the_letter(said, 
         if when == "before":
             line.begin(envelope(), MIME)
         pump(line)
-        assert judged(line.verdict) == ("deferred", "mail", "line")
+        assert judged(line.verdict) == ("deferred", "mail", "connection")
 
 
 @pytest.mark.parametrize(
@@ -170,18 +157,16 @@ def test_a_line_that_answered_mail_and_then_hung_up_says_something_of_the_letter
 
 def test_a_letter_for_a_closed_line_may_be_offered_again_at_once():
     with pair() as (line, _):
-        line.close()
+        line.connection.close()
         line.begin(envelope(), MIME)
-        assert judged(line.verdict) == ("deferred", "mail", "line")
+        assert judged(line.verdict) == ("deferred", "mail", "connection")
 
 
 def test_a_closed_line_stays_closed_whatever_is_asked_of_it():
     with pair() as (line, _):
-        line.withdraw()
-        line.pump(time.monotonic())
-        line.finish()
-        line.close()
-        assert (line.state, line.verdict, line.wants_write) == ("closed", None, False)
+        line.connection.close()
+        line.connection.close()
+        assert not line.connection.is_usable()
 
 
 def test_leave_is_taken_without_waiting(server, line):

@@ -10,11 +10,13 @@ import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 
 from subscriptions import mail, registry, tasks
+from subscriptions.db import run_sql
 from subscriptions.models import Letter, LetterEvent
-from subscriptions.post import clock, in_hand, ledger, sweeper
+from subscriptions.post import clock, ledger, sweeper
+from subscriptions.post import deliver as worker
 from subscriptions.post.delivery import Round
 from subscriptions.post.journal import accepted_ids
-from subscriptions.statements import run
+from subscriptions.post.transactions import Transactions
 from tests.make import NOW
 from tests.volleys.held import HOLD, another_session, on_postgresql
 from tests.volleys.thirty import (
@@ -36,25 +38,33 @@ def emails_in(state):
     return list(Letter.objects.filter(state=state).values_list("subscriber__email", flat=True))
 
 
+def letters_at(round_, stage):
+    in_flight = round_.worker.in_flight if round_.worker else {}
+    return [one for one in in_flight.values() if one.stage == stage]
+
+
 class Enough(Exception):
     """A fault of ours: an exception, wherever the round is."""
 
 
 def broken_off(monkeypatch, when):
-    """Run a round that is broken off at a turn of which this is true, with a slow database."""
-    fence = ledger.fence
+    """Run a round with a slow database that is broken off amid a final check, at a turn of which
+    this is true. Return the letters with a result that were not being recorded yet.
+    """
+    final_check, checking, seen = ledger.final_check, [], []
 
-    def slow_fence(*args):
-        fenced = fence(*args)
-        run("SELECT pg_sleep(0.2)")
-        return fenced
+    def slow_check(*args):
+        checked = final_check(*args)
+        checking.append(checked)
+        run_sql("SELECT pg_sleep(0.2)")
+        checking.clear()
+        return checked
 
-    monkeypatch.setattr(ledger, "fence", slow_fence)
-    seen = []
+    monkeypatch.setattr(ledger, "final_check", slow_check)
 
     def is_stopping():
-        if when(round_):
-            seen.extend(round_.hand.answered)
+        if checking and when(round_.worker.batcher):
+            seen.extend(round_.worker.batcher.ended)
             raise Enough
         return False
 
@@ -67,8 +77,9 @@ def broken_off(monkeypatch, when):
 
 @on_postgresql
 def test_what_was_answered_is_on_the_disk_when_a_round_is_broken_off(server, monkeypatch):
+    server.before_dot_reply = lambda recipient: time.sleep(len(recipient) % 2 * 0.15)
     digests(count=60)
-    seen = broken_off(monkeypatch, lambda round_: round_.hand.answered and not round_.desk.is_free)
+    seen = broken_off(monkeypatch, lambda batcher: batcher.ended)
     assert seen
     noted = accepted_ids(sweeper.folder_of_journals(), NOW)
     assert {one.frozen.message_id for one in seen} <= noted
@@ -77,7 +88,7 @@ def test_what_was_answered_is_on_the_disk_when_a_round_is_broken_off(server, mon
 @on_postgresql
 def test_a_round_that_is_broken_off_leaves_no_letter_in_doubt_without_a_dot(server, monkeypatch):
     digests(count=60)
-    broken_off(monkeypatch, lambda round_: round_.hand.at_the_desk.at_fence)
+    broken_off(monkeypatch, lambda batcher: True)
     doubtful = emails_in("transmitting")
     assert set(doubtful) <= set(recipients(server))
 
@@ -86,7 +97,7 @@ def test_a_fault_of_ours_leaves_claims_to_their_leases_and_lets_go_of_what_await
     """One that is claimed may be at fault, and is found by its stumbles."""
 
     def is_stopping():
-        if round_.hand.past_fence:
+        if letters_at(round_, "passed"):
             raise Enough
         return False
 
@@ -145,15 +156,15 @@ def test_a_time_limit_amid_one_letters_writing_ends_the_round_and_costs_no_lette
 def test_a_letter_that_is_never_done_and_those_written_with_it_are_to_blame_for_a_time_limit(
     server, when_written, monkeypatch
 ):
-    monkeypatch.setattr(in_hand, "ENDLESS_SECONDS", 0.05)
-    monkeypatch.setattr(registry, "TOGETHER", 5)  # Of those that are claimed with it.
+    monkeypatch.setattr(worker, "ENDLESS_SECONDS", 0.05)
+    monkeypatch.setattr(registry, "COMPOSE_BATCH_SIZE", 5)  # Of those that are claimed with it.
     when_written[ODD] = lambda letter: time.sleep(0.1) or end_time()
     digest_to(ODD)
     digests(count=60)
     deliver_in_time()
     claimed = emails_in("claimed")
     assert ODD in claimed
-    assert len(claimed) == registry.TOGETHER
+    assert len(claimed) == registry.COMPOSE_BATCH_SIZE
 
 
 def test_a_time_limit_amid_one_letters_record_ends_the_round_and_what_is_known_is_recorded(
@@ -190,13 +201,18 @@ def test_a_time_limit_amid_a_settlement_leaves_nothing_open_that_was_answered(
     server, monkeypatch, stage, reply, state
 ):
     server.says = to_one(ODD, stage, reply)
-    accept = ledger.accept
+    accept, settle, batches = ledger.accept, Transactions.settle, []
+
+    def watched(transactions, batch, **options):
+        batches.append(batch)
+        return settle(transactions, batch, **options)
 
     def interrupted(letters, *args):
-        if ODD in [one.envelope.recipient for one in round_.hand.at_the_desk.answered]:
+        if ODD in [one.message.recipient for one in batches[-1].ended]:
             end_time()
         return accept(letters, *args)
 
+    monkeypatch.setattr(Transactions, "settle", watched)
     monkeypatch.setattr(ledger, "accept", interrupted)
     digests(odd=ODD, count=60)
     round_ = Round(clock.running_from(NOW + MINUTE))
@@ -207,10 +223,11 @@ def test_a_time_limit_amid_a_settlement_leaves_nothing_open_that_was_answered(
     assert odd.last_reply.encode() + b"\r\n" == reply
 
 
-@pytest.mark.parametrize("place", ["composed", "busy", "at_fence"])
-def test_a_time_limit_lets_go_of_what_has_no_dot_wherever_it_is(server, place):
+@pytest.mark.parametrize("stage", ["rendered", "offered", "at the check"])
+def test_a_time_limit_lets_go_of_what_has_no_dot_wherever_it_is(server, stage):
     def is_stopping():
-        if getattr(round_.hand, place):
+        at_check = round_.worker and round_.worker.batcher.at_check
+        if at_check if stage == "at the check" else letters_at(round_, stage):
             end_time()
         return False
 
@@ -222,14 +239,14 @@ def test_a_time_limit_lets_go_of_what_has_no_dot_wherever_it_is(server, place):
 
 
 def test_a_time_limit_amid_the_fence_lets_go_of_what_was_about_to_pass(server, monkeypatch):
-    fence = ledger.fence
+    fence = ledger.final_check
 
     def interrupted(letters, *args):
         if letters:
             end_time()
         return fence(letters, *args)
 
-    monkeypatch.setattr(ledger, "fence", interrupted)
+    monkeypatch.setattr(ledger, "final_check", interrupted)
     digests(count=60)
     deliver_in_time()
     assert (states(), server.accepted) == ({"planned": 60}, [])

@@ -196,7 +196,7 @@ def test_a_stop_between_claim_and_fence_lets_no_dot_out_and_all_leave_once_it_is
 def test_a_stop_amid_a_round_ends_it_with_what_is_past_the_fence(server):
     digests(count=60)
     stopped = []
-    fence = ledger.fence
+    fence = ledger.final_check
 
     def fence_and_stop(*args):
         fenced = fence(*args)
@@ -206,7 +206,7 @@ def test_a_stop_amid_a_round_ends_it_with_what_is_past_the_fence(server):
         return fenced
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ledger, "fence", fence_and_stop)
+        patch.setattr(ledger, "final_check", fence_and_stop)
         deliver()
     assert len(server.accepted) == stopped[0] < 60
     assert states() == {"accepted": stopped[0], "planned": 60 - stopped[0]}

@@ -14,14 +14,14 @@ from django.db import connection
 from subscriptions import links, signup
 from subscriptions.models import Letter, Subscriber
 from subscriptions.post import ledger, sweeper
-from subscriptions.post.conversations import Conversations
+from subscriptions.post.batcher import Batcher
 from tests.make import NOW
 from tests.threads import at_once, errors_of
 from tests.volleys.held import another_session
 from tests.volleys.thirty import MANY, ODD, deliver, digests, states, to_one
 
 pytestmark = pytest.mark.django_db
-DOOR = signup.Door("test")
+DOOR = signup.ConsentSource("test")
 HELD = "held@elsewhere.example"
 
 # ---- A reader's row that somebody holds
@@ -33,9 +33,9 @@ def test_a_reader_whose_row_is_held_waits_at_the_fence_and_the_others_pass(serve
         pytest.skip("SQLite locks no rows")
     letter = digests(HELD)
     turns = []
-    fence = ledger.fence
+    fence = ledger.final_check
     monkeypatch.setattr(
-        ledger, "fence", lambda *args: turns.append(letter in args[0]) or fence(*args)
+        ledger, "final_check", lambda *args: turns.append(letter in args[0]) or fence(*args)
     )
     taken = []
 
@@ -102,14 +102,14 @@ def test_who_leaves_while_her_letter_is_written_is_sent_none(server, client, wri
 def test_who_leaves_just_before_the_fence_is_sent_no_dot(server, client, monkeypatch):
     letter = digests(ODD)
     said = []
-    fence = ledger.fence
+    fence = ledger.final_check
 
     def leave_and_pass(letters, *args):
         if letter in letters:
             said.append(leave(client, letter))
         return fence(letters, *args)
 
-    monkeypatch.setattr(ledger, "fence", leave_and_pass)
+    monkeypatch.setattr(ledger, "final_check", leave_and_pass)
     deliver()
     assert said == [False]
     assert digests_taken(server, ODD) == 0
@@ -121,14 +121,15 @@ def test_who_leaves_just_past_the_fence_is_told_that_one_may_still_arrive(
 ):
     letter = digests(ODD)
     said = []
-    send_dots = Conversations.send_dots
+    final_check = Batcher.final_check
 
-    def leave_and_send(conversations):
-        if letter in [one.letter for one in conversations.hand.past_fence]:
+    def pass_and_leave(batcher, one):
+        passes = final_check(batcher, one)
+        if one.letter == letter:
             said.append(leave(client, letter))
-        send_dots(conversations)
+        return passes
 
-    monkeypatch.setattr(Conversations, "send_dots", leave_and_send)
+    monkeypatch.setattr(Batcher, "final_check", pass_and_leave)
     deliver()
     assert said == [True]
     assert digests_taken(server, ODD) == 1
@@ -179,7 +180,7 @@ def test_who_leaves_while_the_fence_holds_her_row_waits_and_is_told_the_truth(
         connection.close()
 
     thread = threading.Thread(target=click)
-    fence = ledger.fence
+    fence = ledger.final_check
 
     def pass_and_wait(letters, *args):
         fenced = fence(letters, *args)
@@ -190,7 +191,7 @@ def test_who_leaves_while_the_fence_holds_her_row_waits_and_is_told_the_truth(
             assert said == []  # She waits for the lock.
         return fenced
 
-    monkeypatch.setattr(ledger, "fence", pass_and_wait)
+    monkeypatch.setattr(ledger, "final_check", pass_and_wait)
     deliver()
     thread.join(30)
     assert said == [True]
@@ -208,7 +209,7 @@ def test_people_who_leave_all_through_a_round_get_no_dot_after_their_answer(serv
     def leave_one_by_one(mine):
         for reader in mine:
             time.sleep(0.003)
-            left = signup.unsubscribe(reader.public_id, door=DOOR, now=NOW)
+            left = signup.unsubscribe(reader.public_id, source=DOOR, now=NOW)
             answered[reader.email] = (left, time.monotonic())
 
     def work():

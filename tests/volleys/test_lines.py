@@ -8,10 +8,10 @@ import pytest
 
 from subscriptions import mail
 from subscriptions.models import Letter, Provider
-from subscriptions.post import lines, sending, smtp_line, transactions
-from subscriptions.post.line import Envelope
-from subscriptions.post.smtp_server import SmtpTransport, parse_server
-from subscriptions.post.transports import transport_for
+from subscriptions.post import connection_pool, sending, smtp_connection
+from subscriptions.post import deliver as worker
+from subscriptions.post.transport import Message
+from subscriptions.post.transports import hand_over, transport_for
 from tests.faults.proxy import Proxy
 from tests.make import NOW
 from tests.volleys.thirty import MANY, deliver, digest_to, digests, recipients, states
@@ -24,9 +24,8 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def impatient(monkeypatch):
     """The times of RFC 5321, a thousandth as long."""
-    scaled = {stage: seconds / 1000 for stage, seconds in smtp_line.SECONDS.items()}
-    monkeypatch.setattr(smtp_line, "SECONDS", scaled)
-    monkeypatch.setattr(lines, "LOOK_AGAIN", 0.05)
+    scaled = {stage: seconds / 1000 for stage, seconds in smtp_connection.SECONDS.items()}
+    monkeypatch.setattr(smtp_connection, "SECONDS", scaled)
 
 
 def test_a_server_that_thinks_long_about_one_letter_delays_no_other(server):
@@ -91,35 +90,16 @@ def test_a_connection_that_is_reset_costs_its_own_letter_and_the_next_has_anothe
     assert [letter.state for letter in letters] == ["accepted", state, "accepted"]
 
 
-def test_a_letter_that_is_larger_than_a_connection_holds_goes_on_as_the_server_reads(
-    server, monkeypatch
-):
-    monkeypatch.setattr(lines, "LOOK_AGAIN", 30.0)
+def test_a_letter_that_is_larger_than_a_connection_holds_goes_on_as_the_server_reads(server):
     mime = (b"x" * 70 + b"\r\n") * 150_000
-    envelope = Envelope("d@example.org", "r@example.org", "digest", 1, NOW)
+    message = Message("d@example.org", "r@example.org", mime, "digest", 1, NOW)
     began = time.monotonic()
-    assert lines.hand_over(transport_for(server.url), envelope, mime).answer == "accepted"
+    assert hand_over(transport_for(server.url), message).status == "accepted"
     assert time.monotonic() - began < 20
     assert server.accepted == [("r@example.org", mime)]
 
 
 # ---- Servers that let us have few
-
-
-@pytest.fixture
-def some(server):
-    """Lines to the server, none of them open."""
-    some = lines.Lines(SmtpTransport(parse_server(f"{server.url}?connections=20")))
-    yield some
-    some.close()
-
-
-def pumped(some, seconds=3.0):
-    """Let lines be opened until none is any more. Return how many there are."""
-    until = time.monotonic() + seconds
-    while some.is_prompt() and time.monotonic() < until:
-        some.pump(0.02)
-    return len(some)
 
 
 @pytest.mark.parametrize("line", [b".", b"..", b".From", b"a.b"])
@@ -133,39 +113,52 @@ def test_lines_that_begin_with_dots_arrive_as_they_were(server, written, line):
         assert mime.count(b"\r\n" + line + b"\r\n") == 2
 
 
-def test_a_server_that_lets_us_have_no_more_lines_is_asked_again_after_a_while_and_for_one(
-    server, some, monkeypatch
+def test_a_server_that_lets_us_have_one_connection_gets_all_letters_over_it(server):
+    def says(stage, whom, conversation):
+        if stage == "mail":
+            server.at_connect = b"421 4.7.0 too many connections\r\n"
+
+    server.says = says
+    digests(count=60)
+    assert deliver()["accepted"] == 60
+    assert sending.current().failures == 0
+    assert server.connected <= 1 + connection_pool.OPENERS  # It is not asked again so soon.
+
+
+def test_a_server_that_lets_us_have_few_connections_is_asked_again_after_a_while(
+    server, monkeypatch
 ):
-    some.open_one()
-    greeting, server.at_connect = server.at_connect, b"421 4.7.0 too many connections\r\n"
-    some.want(5)
-    assert (len(some), pumped(some), server.connected) == (5, 1, 5)
-    assert (str(some.trouble), some.most()) == ("421 4.7.0 too many connections", 1)
+    monkeypatch.setattr(connection_pool, "OPEN_AGAIN_SECONDS", 0.3)
+    greeting, dots = server.at_connect, []
 
-    some.want(5)
-    assert len(some) == 1  # It has just said no.
-    monkeypatch.setattr(lines, "OPEN_AGAIN", 0)
-    some._open_again_at = 0.0
-    some.want(5)
-    assert (len(some), pumped(some), server.connected) == (2, 1, 6)
+    def be_slow(recipient):
+        dots.append(recipient)
+        time.sleep(0.1)
+        if len(dots) == 10:
+            server.at_connect = greeting
 
-    server.at_connect = greeting
-    some.want(5)
-    assert (len(some), pumped(some), some.trouble, some.most()) == (2, 2, None, 20)
-    for _ in range(2):
-        some.want(30)
-    assert (len(some), pumped(some)) == (2 + lines.OPENERS, 2 + lines.OPENERS)
-    while len(some) < 20:
-        some.want(30)
-        pumped(some)
-    some.want(30)
-    assert len(some) == 20
+    def says(stage, whom, conversation):
+        if stage == "mail" and not dots:
+            server.at_connect = b"421 4.7.0 too many connections\r\n"
+
+    server.says, server.before_dot_reply = says, be_slow
+    digests(count=100)
+    assert deliver()["accepted"] == 100
+    assert server.connected > 1 + connection_pool.OPENERS
 
 
-def test_where_there_is_no_line_any_more_a_letter_is_claimed_to_find_out_why(server, some):
-    server.at_connect = b"421 4.7.0 too many connections\r\n"
-    some.want(1)
-    assert (pumped(some), some.most()) == (0, 1)
+def test_where_no_connection_can_be_had_any_more_the_round_ends_and_the_breaker_opens(server):
+    def says(stage, whom, conversation):
+        if stage == "rcpt":
+            server.at_connect = b"421 4.3.2 shutting down\r\n"
+            return b"550 5.7.1 not you\r\n"
+
+    server.says = says
+    digests(count=60)
+    deliver()
+    assert sending.current().trouble == "unreachable"
+    assert Letter.objects.filter(state="planned", attempt=0).exists()
+    assert not Letter.objects.filter(state="claimed").exists()
 
 
 def test_no_more_letters_are_claimed_at_once_than_two_to_a_line(server, written):
@@ -174,44 +167,34 @@ def test_no_more_letters_are_claimed_at_once_than_two_to_a_line(server, written)
     written["all"] = lambda letter: claimed.append(Letter.objects.filter(state="claimed").count())
     digests(count=100)
     assert deliver()["accepted"] == 100
-    assert max(claimed) == transactions.AHEAD * 10
+    assert max(claimed) == worker.AHEAD * 10
 
 
-def test_a_line_that_was_idle_for_long_is_given_no_letter(some, monkeypatch):
-    some.open_one()
-    assert len(some.free()) == 1
-    monkeypatch.setattr(smtp_line, "FRESH_SECONDS", -1)
-    assert (some.free(), len(some)) == ([], 0)
+def test_a_connection_that_opens_late_holds_nobody_up_and_is_closed_after_a_round(server):
+    late, greeted = threading.Event(), []
 
+    def says(stage, whom, conversation):
+        if stage == "ehlo":
+            greeted.append(whom)
+            if len(greeted) > 1:
+                late.wait(10)
 
-def test_a_line_gets_the_descriptor_of_one_that_was_closed(some):
-    for _ in range(2):
-        some.open_one()
-        some.pump(0)
-        (line,) = some.free()
-        line.close()
-
-
-def test_a_line_that_opens_late_holds_nobody_up_and_is_closed_after_a_round(server, some):
-    late = threading.Event()
-    server.says = lambda stage, *told: late.wait(3) and None if stage == "ehlo" else None
-    some.want(1)
-    began = time.monotonic()
-    assert some.pump(3) == []
-    assert time.monotonic() - began < 1
-    some.close()
-    assert server.heard.count(b"QUIT\r\n") == 0
+    server.says = says
+    digests(count=20)
+    assert deliver()["accepted"] == 20
+    quits = server.heard.count(b"QUIT\r\n")
+    assert not late.is_set()
     late.set()
     until = time.monotonic() + 3
-    while b"QUIT\r\n" not in server.heard and time.monotonic() < until:
+    while server.heard.count(b"QUIT\r\n") <= quits and time.monotonic() < until:
         time.sleep(0.01)
-    assert b"QUIT\r\n" in server.heard
+    assert server.heard.count(b"QUIT\r\n") > quits
 
 
-# ---- Lines that are used again (fault 27)
+# ---- Connections that are used again (fault 27)
 
 
-def test_after_a_refused_letter_the_next_goes_over_a_fresh_line(server, settings):
+def test_after_a_refused_letter_the_next_goes_over_a_fresh_connection(server, settings):
     settings.EMAIL_URL = f"{server.url}?connections=1"
     for name in ("first", "550-rcpt", "third", "fourth"):
         digest_to(f"{name}@example.org")

@@ -6,7 +6,7 @@ import pytest
 
 from subscriptions.models import Letter, Provider, Subscriber
 from subscriptions.post import providers
-from subscriptions.post.books import Books
+from subscriptions.post.transactions import Transactions
 from tests.make import NOW
 from tests.volleys.thirty import MINUTE, deliver, digests, recipients, states
 
@@ -85,8 +85,8 @@ def test_providers_are_not_thanked_where_a_claim_counts_them(server, monkeypatch
 
     watch(providers, "allot")
     watch(providers, "thank")
-    watch(Books, "claim")
-    watch(Books, "settle")
+    watch(Transactions, "claim")
+    watch(Transactions, "settle")
     deliver(NOW + MINUTE)
     told = " ".join(order)
     assert "claim allot" in told

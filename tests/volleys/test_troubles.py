@@ -3,26 +3,28 @@
 import shutil
 import threading
 import time
+from functools import partial
 from itertools import batched, count
 
 import pytest
 from django.db import Error, OperationalError, connection, transaction
 
+from subscriptions.db import run_sql
 from subscriptions.models import Letter, LetterEvent
 from subscriptions.post import (
+    batcher,
     clock,
-    desk,
+    greenlet_db,
     journal,
     ledger,
-    recording,
+    outcomes,
     rows,
     sending,
     sweeper,
-    transactions,
 )
-from subscriptions.post.books import Batch, Books, Handover
+from subscriptions.post import deliver as worker
 from subscriptions.post.journal import Entry, Journal
-from subscriptions.statements import run
+from subscriptions.post.transactions import Batch, InFlightLetter, Transactions
 from tests.faults.proxy import Proxy
 from tests.make import NOW
 from tests.post_office.steps import note_in_a_dead_workers_journal
@@ -41,6 +43,8 @@ from tests.volleys.thirty import (
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+RELEASE = partial(outcomes.release, reason="to be seen")
+
 
 def acceptance_of(letter):
     return Entry(letter.pk, 1, "<m@x>", "250 ok", NOW.isoformat())
@@ -49,9 +53,8 @@ def acceptance_of(letter):
 def test_a_server_that_is_slow_to_greet_gets_its_trial(server, monkeypatch):
     digests(count=5)
     sending.trip("unreachable", "away", NOW)
-    monkeypatch.setattr(
-        transactions, "GOES_WELL_SECONDS", 0.0
-    )  # As if it had greeted after 5 seconds.
+    # As if it had greeted after 5 seconds.
+    monkeypatch.setattr(worker, "GOES_WELL_SECONDS", 0.0)
     deliver(NOW + MINUTE, seconds=3)
     assert states() == {"accepted": 5}
 
@@ -168,11 +171,11 @@ def test_what_is_recorded_alone_keeps_the_dots_of_others_for_no_longer_than_a_mo
     Letter.objects.update(state="claimed")
     letter = Letter.objects.get()
     seen, began = hold(ODD, 2), time.monotonic()
-    outcomes = [(letter, recording.of_withdrawal("to be seen"))]
+    waiting = [(letter, RELEASE)]
     with pytest.raises(OperationalError):
-        Books(clock.of_database, None).record(outcomes)
+        Transactions(clock.of_database, None).record(waiting)
     assert time.monotonic() - began < 1
-    assert len(outcomes) == 1
+    assert len(waiting) == 1
     while not seen:
         time.sleep(0.1)
 
@@ -181,16 +184,15 @@ def test_what_is_recorded_alone_keeps_the_dots_of_others_for_no_longer_than_a_mo
 def test_what_was_recorded_alone_leaves_the_session_its_usual_patience():
     digest_to(ODD)
     Letter.objects.update(state="claimed")
-    usual = run("SHOW lock_timeout")
-    outcomes = [(Letter.objects.get(), recording.of_withdrawal("to be seen"))]
-    Books(clock.of_database, None).record(outcomes)
-    assert run("SHOW lock_timeout") == usual != [("100ms",)]
+    usual = run_sql("SHOW lock_timeout")
+    Transactions(clock.of_database, None).record([(Letter.objects.get(), RELEASE)])
+    assert run_sql("SHOW lock_timeout") == usual != [("100ms",)]
 
 
 def test_what_can_not_be_written_down_costs_its_own_letter_and_what_is_held_keeps_no_other(
     monkeypatch,
 ):
-    monkeypatch.setattr("subscriptions.post.books.RECORDING_SECONDS", 10)
+    monkeypatch.setattr("subscriptions.post.transactions.RECORDING_SECONDS", 10)
     for name in ("broken", "twice", "held", "last"):
         digest_to(f"{name}@example.org")
     Letter.objects.update(state="claimed")
@@ -207,15 +209,14 @@ def test_what_can_not_be_written_down_costs_its_own_letter_and_what_is_held_keep
     def held(letter, now):
         raise OperationalError("somebody holds its row")
 
-    acts = [broken, twice, held, recording.of_withdrawal("to be seen")]
-    outcomes = list(zip(letters, acts, strict=True))
-    books = Books(clock.of_database, None)
+    waiting = list(zip(letters, [broken, twice, held, RELEASE], strict=True))
+    transactions = Transactions(clock.of_database, None)
     with pytest.raises(OperationalError):
-        books.record(outcomes)
-    assert [letter for letter, _ in outcomes] == [letters[3], letters[2]]
+        transactions.record(waiting)
+    assert [letter for letter, _ in waiting] == [letters[3], letters[2]]
     with pytest.raises(OperationalError):
-        books.record(outcomes)
-    assert [letter for letter, _ in outcomes] == [letters[2]]
+        transactions.record(waiting)
+    assert [letter for letter, _ in waiting] == [letters[2]]
     assert states() == {"claimed": 3, "planned": 1}
 
 
@@ -312,11 +313,11 @@ def test_an_acceptance_is_recorded_though_its_letter_is_doubted_in_that_very_mom
 
 @on_postgresql
 def test_a_session_that_was_ended_between_two_tasks_is_no_trouble(server):
-    ((session,),) = run("SELECT pg_backend_pid()")
+    ((session,),) = run_sql("SELECT pg_backend_pid()")
     connection.health_check_done = False  # As it is when a task begins.
     with another_session() as other:
         other.execute("SELECT pg_terminate_backend(%s, 5000)", [session])
-    assert run("SELECT pg_backend_pid()") != [(session,)]
+    assert run_sql("SELECT pg_backend_pid()") != [(session,)]
 
 
 @on_postgresql
@@ -324,15 +325,15 @@ def test_a_session_that_was_ended_between_two_tasks_is_no_trouble(server):
 def test_a_session_in_which_nothing_can_be_written_is_given_up(step):
     """As on a server from which another has taken over."""
     digest_to(ODD)
-    books = Books(clock.of_database, None)
-    letter = Letter.objects.get() if step == "claim" else books.claim(1).letters[0]
-    one = Handover(letter, ledger.Frozen(b"", "<m@x>", NOW), None)
+    transactions = Transactions(clock.of_database, None)
+    letter = Letter.objects.get() if step == "claim" else transactions.claim(1).letters[0]
+    one = InFlightLetter(letter, frozen=ledger.Frozen(b"", "<m@x>", NOW))
     acts = {
-        "claim": lambda: books.claim(1),
-        "settle": lambda: books.settle(Batch(at_fence=[one])),
-        "record": lambda: books.record([(letter, recording.of_withdrawal("to be seen"))]),
+        "claim": lambda: transactions.claim(1),
+        "settle": lambda: transactions.settle(Batch(at_check=[one])),
+        "record": lambda: transactions.record([(letter, RELEASE)]),
     }
-    run("SET default_transaction_read_only = on")
+    run_sql("SET default_transaction_read_only = on")
     with pytest.raises(Error):
         acts[step]()
     acts[step]()
@@ -341,8 +342,8 @@ def test_a_session_in_which_nothing_can_be_written_is_given_up(step):
 
 
 def test_a_database_that_stays_away_ends_the_round(server, monkeypatch):
-    monkeypatch.setattr(transactions, "RECORD_SECONDS", 0.5)
-    monkeypatch.setattr(transactions, "RECORD_AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr(batcher, "RECORD_SECONDS", 0.5)
+    monkeypatch.setattr(batcher, "RECORD_AGAIN_SECONDS", 0.05)
     asked = []
 
     def away(letters, *args):
@@ -367,7 +368,7 @@ def test_what_is_being_claimed_as_the_server_locks_us_out_is_let_go_of(server, m
         claimed.append([letter.pk for letter in letters])
         if len(claimed) == 2:
             again.set()
-            run("SELECT pg_sleep(0.5)")
+            run_sql("SELECT pg_sleep(0.5)")
         return letters, is_exhausted
 
     numbers = count(1)
@@ -403,9 +404,9 @@ def proxy(transactional_db):
 def test_a_database_that_falls_silent_amid_a_settlement_is_given_up_and_asked_anew(
     server, monkeypatch, caplog, proxy
 ):
-    monkeypatch.setattr(desk, "SILENT_SECONDS", 0.5)
+    monkeypatch.setattr(greenlet_db, "SILENT_SECONDS", 0.5)
     digests(count=60)
-    fence, silent = ledger.fence, []
+    fence, silent = ledger.final_check, []
 
     def speak():
         silent.append("not written down yet: the database is silent" in caplog.text)
@@ -417,7 +418,7 @@ def test_a_database_that_falls_silent_amid_a_settlement_is_given_up_and_asked_an
             threading.Timer(2, speak).start()
         return fence(*args)
 
-    monkeypatch.setattr(ledger, "fence", fall_silent)
+    monkeypatch.setattr(ledger, "final_check", fall_silent)
     deliver(NOW + MINUTE)
     assert silent == [True]
     assert states() == {"accepted": 60}

@@ -1,4 +1,4 @@
-"""Dates as the panel shows them: short, and with hours from 0 to 24."""
+"""Date formats of the admin: short, with hours from 0 to 24."""
 
 DATE_FORMAT = "j M Y"
 TIME_FORMAT = "H:i"

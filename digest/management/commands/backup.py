@@ -12,7 +12,7 @@ from django.db import connection
 class Command(BaseCommand):
     help = "Copy the embedded database (SQLite) into a new file, while the service goes on."
     requires_migrations_checks = False
-    requires_system_checks = []  # One of them writes, and would wait for whoever does.
+    requires_system_checks = []  # One of them writes, and would wait for other writers.
 
     def add_arguments(self, parser):
         parser.add_argument("file", type=Path, metavar="FILE")
@@ -26,7 +26,7 @@ class Command(BaseCommand):
         database = Path(connection.settings_dict["NAME"]).resolve()
         if not database.exists():
             raise CommandError(f"There is no database yet in {database.parent}.")
-        try:  # Only its owner can read it, and it must not be there yet.
+        try:  # A new file that only its owner can read.
             os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         except FileExistsError:
             raise CommandError(f"{file} is there already.") from None
@@ -40,7 +40,7 @@ class Command(BaseCommand):
 
 
 def _copy(database, file):
-    """Copy the database into the file. Where that fails, no file stays."""
+    """Copy the database into the file. After an error, delete the file."""
     try:
         with (
             closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as source,
@@ -49,20 +49,20 @@ def _copy(database, file):
             source.backup(copy)
             damage = _damage(copy)
     except sqlite3.Error as error:
-        file.unlink()  # A half of a database would be taken for a backup.
+        file.unlink()
         raise CommandError(f"{database} can't be copied to {file}: {error}.") from None
     if damage:
-        file.unlink()  # Nor is this one: it would take the place of a good one.
+        file.unlink()
         raise CommandError(
-            f"{database} is damaged ({damage}), and no copy was kept: docs/backup.md says how "
+            f"{database} is damaged ({damage}), and no copy was kept: docs/maintenance.md says how "
             f"to put back an older one."
         )
 
 
 def _damage(copy):
-    """Return what is wrong with it, in SQLite's words: what is damaged is copied as it is."""
+    """Return SQLite's description of damage in the copy, or an empty string."""
     try:
-        (said,) = copy.execute("PRAGMA quick_check(1)").fetchone()
+        (message,) = copy.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.DatabaseError as error:
         return str(error)
-    return "" if said == "ok" else " ".join(said.split())
+    return "" if message == "ok" else " ".join(message.split())

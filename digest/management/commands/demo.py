@@ -1,23 +1,27 @@
 """`manage.py demo`: everything from nothing, up to a digest in the outbox."""
 
+import os
+import secrets
 from pathlib import Path
 
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.utils import timezone
 
-from digest import accounts, embedded, planning, samples, starter, tallies, upgrading
+from digest import embedded, planning, samples, starter, tallies, upgrading
 from digest.indexing import index_store
 from digest.management import base
 from digest.management.commands import serve
 from digest.models import Digest
 from subscriptions import links, schedule, signup
+from subscriptions.changing import TopicSelection
 from subscriptions.models import Subscriber, Topic
 from subscriptions.post import clock, delivery, office, sending
-from subscriptions.wishes import Wishes
 
+USERNAME = "admin"
 ADDRESS = "demo@paperboy.example"
 TOPICS = ("graph-learning", "molecules-and-proteins", "large-language-models")
-DOOR = signup.Door(via="manage.py demo")
+DOOR = signup.ConsentSource(via="manage.py demo")
 INTERESTS = ["diffusion models for graph generation", "reinforcement learning for reasoning"]
 
 
@@ -33,12 +37,12 @@ class Command(base.Command):
             self._set_up(port)
             self._say("Next", "run without --no-serve, and sign up at the address that it prints")
         else:
-            with base.listening(port) as listener:  # The letters below are full of links to it.
+            with base.listening(port) as listener:  # The emails link to it.
                 self._set_up(port)
                 serve.serve(listener, self.stdout)
 
     def _set_up(self, port):
-        """Make what is missing. Of two that begin at once, the second finds what the first made."""
+        """Create what is missing. Of two runs at once, the second finds what the first created."""
         embedded.use_port(port)
         self.sent = 0
         with upgrading.alone_with_file():
@@ -46,13 +50,13 @@ class Command(base.Command):
             self._prepare(now)
             subscriber = self._subscribe(now)
             self._deliver(subscriber, now)
-            tallies.count(now)  # For the panel's plots, which a worker would begin in some minutes.
+            tallies.count(now)  # For the panel's plots.
             self._say("Her preferences", links.preferences_url(subscriber))
-            self._say("Admin panel", f"{settings.SITE_URL}/admin/, {accounts.how_to_log_in()}")
+            self._say("Admin panel", f"{settings.SITE_URL}/admin/, {how_to_log_in()}")
 
     def _prepare(self, now):
         self._say("Database", settings.DATABASES["default"]["NAME"])
-        accounts.make_admin()
+        make_admin()
         starter.make_topics()
         self._say("Topics", f"{Topic.objects.curated().count()}, arXiv's categories among them")
         count = samples.lay_out(timezone.localdate(now), now)
@@ -61,27 +65,25 @@ class Command(base.Command):
         self._say("Ranking", f"fitted on {model.said}")
 
     def _subscribe(self, now):
-        """Return the demo's subscriber, signed up and confirmed as a person would be.
-
-        She is pending where an earlier run was killed between the two.
-        """
-        subscriber = Subscriber.objects.at(ADDRESS).first()
-        if subscriber is None:  # Her letter goes to the outbox, or wherever letters go.
-            wishes = Wishes(follow=list(Topic.objects.filter(slug__in=TOPICS)), interests=INTERESTS)
-            letter = signup.subscribe(ADDRESS, wishes, timezone="UTC", hour=7, door=DOOR, now=now)
+        """Return the demo's subscriber, signed up and confirmed as a person would be."""
+        subscriber = Subscriber.objects.with_address(ADDRESS).first()
+        if subscriber is None:
+            topics = list(Topic.objects.filter(slug__in=TOPICS))
+            request = signup.SignUpRequest(TopicSelection(topics, interests=INTERESTS))
+            letter = signup.subscribe(ADDRESS, request, source=DOOR, now=now)
             self.sent += office.deliver(letter.pk, now)
-            subscriber = Subscriber.objects.at(ADDRESS).get()
-        if subscriber.state_at(now) == "pending":
-            signup.confirm(subscriber, subscriber.asked_at, door=DOOR, now=now)
+            subscriber = Subscriber.objects.with_address(ADDRESS).get()
+        if subscriber.state_at(now) == "pending":  # Also if an earlier run was killed here.
+            signup.confirm(subscriber, subscriber.asked_at, source=DOOR, now=now)
             self._say("Subscriber", f"{ADDRESS}, signed up and confirmed")
         return Subscriber.objects.get(pk=subscriber.pk)
 
     def _deliver(self, subscriber, now):
-        """Plan and deliver today's digest now, whatever her hour; the day comes only once."""
+        """Plan and deliver today's digest now, whatever the hour, but only once a day."""
         today = schedule.local_day(now, subscriber.zone)
         had = Digest.objects.filter(subscriber=subscriber, day=today).exists()
         if not had:
-            Subscriber.objects.wanting().filter(pk=subscriber.pk).update(next_due_at=now)
+            Subscriber.objects.subscribed().filter(pk=subscriber.pk).update(next_due_at=now)
         planning.plan(now)
         office.sweep(now)
         self.sent += delivery.deliver_due(clock.running_from(now))["accepted"]
@@ -97,7 +99,6 @@ class Command(base.Command):
 
 
 def _why_none(subscriber, now):
-    """Return why she gets none today: she does not want one, or had the last some hours ago."""
     if sending.is_stopped():
         return "none: sending is stopped, so nothing is planned"
     subscriber.refresh_from_db()
@@ -106,3 +107,31 @@ def _why_none(subscriber, now):
     return (
         f"none yet: it comes at {subscriber.next_due_at:%Y-%m-%d %H:%M} UTC, hours after the last"
     )
+
+
+# ---- The admin account
+
+
+def password_file() -> Path:
+    return Path(settings.DATA_DIR) / "admin-password"
+
+
+def make_admin() -> None:
+    """Create an admin with a random password in a file, unless there is a superuser."""
+    users = get_user_model().objects
+    if users.filter(is_superuser=True).exists():
+        return
+    password = secrets.token_urlsafe(12)
+    path = password_file()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(password + "\n")
+    users.create_superuser(USERNAME, password=password)
+
+
+def how_to_log_in() -> str:
+    path = password_file()
+    if path.exists():
+        return f"user {USERNAME}, password {path.read_text().strip()} (kept in {path})"
+    return "with the account that you made (manage.py createsuperuser makes another)"

@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.text import Text
 
 from digest import composing, planning
-from digest.counts import counted
 from digest.management import base
+from digest.wording import counted
 from subscriptions import mail, schedule
 from subscriptions.models import Subscriber
 
@@ -23,12 +23,12 @@ class Command(base.Command):
         parser.add_argument("--output", type=Path, help="Write the message to this .eml file.")
 
     def handle(self, *, email, date, output, **options):
-        subscriber = Subscriber.objects.at(email).first()
+        subscriber = Subscriber.objects.with_address(email).first()
         if subscriber is None:
             raise CommandError("There is no subscriber with this address.")
         now = timezone.now()
-        on = date or schedule.local_day(now, subscriber.zone)
-        digest, picks = planning.digest_of(subscriber, on, now)
+        day = date or schedule.local_day(now, subscriber.zone)
+        digest, picks = planning.digest_of(subscriber, day, now)
         if digest.pk:
             note = f"as it was planned; its letter: {digest.letter.said}"
         else:
@@ -37,9 +37,9 @@ class Command(base.Command):
         if output is not None:
             content = composing.preview(digest, picks)
             message_id = f"<preview@{mail.from_address().domain}>"
-            made = mail.as_bytes(content, to=subscriber.email, message_id=message_id, date=now)
+            message = mail.as_bytes(content, to=subscriber.email, message_id=message_id, date=now)
             with base.writing(output):
-                output.write_bytes(made)
+                output.write_bytes(message)
             self.stdout.write(f"Written to {output}.")
 
     def _show(self, digest, picks, note):

@@ -10,9 +10,8 @@ from django.utils.crypto import get_random_string
 from digest import alarms, checkup, promises
 from digest.management import base
 from subscriptions import addresses, mail
-from subscriptions.post.line import Envelope
-from subscriptions.post.lines import hand_over
-from subscriptions.post.transports import transport_for
+from subscriptions.post.transport import Message
+from subscriptions.post.transports import hand_over, transport_for
 
 SIGNS = {"ok": "✓", "note": "·", "wrong": "✗"}
 
@@ -20,7 +19,7 @@ SIGNS = {"ok": "✓", "note": "·", "wrong": "✗"}
 class Command(BaseCommand):
     help = "Check the installation. Exits with 1 where something needs doing."
     requires_migrations_checks = False
-    requires_system_checks = []  # One of them asks SQLite, and breaks where that doesn't answer.
+    requires_system_checks = []  # One of them queries the database.
 
     def add_arguments(self, parser):
         parser.add_argument(
@@ -41,33 +40,33 @@ class Command(BaseCommand):
             has_database &= (finding.what, finding.grade) != ("database", "wrong")
             self.stdout.write(f"{SIGNS[finding.grade]} {finding.what + ':':<13} {finding.said}")
         if check_promises and has_database:
-            for promised in promises.examine(now):
-                wrong += promised.count > 0
-                sign = SIGNS["wrong" if promised.count else "ok"]
-                self.stdout.write(f"{sign} {promised.promise.sentence}: {promised.said}")
+            for result in promises.examine(now):
+                wrong += result.count > 0
+                sign = SIGNS["wrong" if result.count else "ok"]
+                self.stdout.write(f"{sign} {result.invariant.sentence}: {result.text}")
         if send_to:
             wrong += not self._send(send_to, now)
-        if sound_alarm:  # What goes wrong is in the log.
-            is_told = bool(settings.ALARM_WEBHOOK) and alarms.send(["[test] Nothing is wrong."])
-            wrong += not is_told
-            said = "told" if is_told else "not told: see ALARM_WEBHOOK, and the log"
-            self.stdout.write(f"{SIGNS['ok' if is_told else 'wrong']} {'test alarm:':<13} {said}")
+        if sound_alarm:  # Errors are logged.
+            is_sent = bool(settings.ALARM_WEBHOOK) and alarms.send(["[test] Nothing is wrong."])
+            wrong += not is_sent
+            text = "told" if is_sent else "not told: see ALARM_WEBHOOK, and the log"
+            self.stdout.write(f"{SIGNS['ok' if is_sent else 'wrong']} {'test alarm:':<13} {text}")
         if wrong:
             raise CommandError(
                 f"{wrong} thing{'s need' if wrong > 1 else ' needs'} doing.", returncode=1
             )
 
     def _send(self, address, now):
-        """Send a test letter past the post office, which knows no such subscriber."""
-        # Headers as a digest has them: the source then shows whether the mail server signs them.
+        """Send a test email directly: it has no subscriber."""
+        # With the headers of a digest, to see whether the mail server signs them.
         headers = mail.headers("digest", f"{settings.SITE_URL}/unsubscribe/test/")
         content = replace(mail.render("test", {}), headers=headers)
         recipient = addresses.normalise(address)
         message_id = f"<test.{get_random_string(20)}@{settings.MAIL_DOMAIN}>"
         mime = mail.as_bytes(content, to=recipient, message_id=message_id, date=now)
-        envelope = Envelope(mail.from_address().addr_spec, recipient, "test", 0, now)
-        verdict = hand_over(transport_for(settings.EMAIL_URL), envelope, mime)
-        is_sent = verdict.answer == "accepted"
-        said = f"{verdict.answer} at {verdict.stage}: {verdict.reply}"
+        message = Message(mail.from_address().addr_spec, recipient, mime, "test", 0, now)
+        result = hand_over(transport_for(settings.EMAIL_URL), message)
+        is_sent = result.status == "accepted"
+        said = f"{result.status} at {result.stage}: {result.reply}"
         self.stdout.write(f"{SIGNS['ok' if is_sent else 'wrong']} {'test letter:':<13} {said}")
         return is_sent

@@ -6,10 +6,10 @@ from django.utils import timezone
 from rich.console import Console
 from rich.progress import Progress
 
-from digest.counts import counted
 from digest.indexing import embeddings
 from digest.indexing.encoder import EncoderError
 from digest.management import base
+from digest.wording import counted
 
 
 class Command(base.Command):

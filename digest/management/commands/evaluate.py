@@ -24,12 +24,12 @@ from digest.ranking.parameters import Parameters
 from digest.ranking.profile import Interest, Profile
 from digest.ranking.relevance_feedback import learn
 
-READERS = 256  # So many at a time: their scores are dense.
+BATCH = 256  # Readers, whose scores are dense arrays.
 
 
 @dataclass
 class Folder:
-    """An evaluation folder: the papers' texts by id, which are new, and the readers as read."""
+    """An evaluation folder: the papers' texts by id, the ids of new papers, and the readers."""
 
     texts: dict[str, str]
     new: list[str]
@@ -50,7 +50,7 @@ class Folder:
         return cls(texts, list(dict.fromkeys(new)), readers)
 
     def corpus(self) -> list[str]:
-        """Return the texts that the model is fitted on: those that are not new, or all."""
+        """Return the texts to fit the model on: those that are not new, or all."""
         new = set(self.new)
         return [text for paper, text in self.texts.items() if paper not in new] or [
             *self.texts.values()
@@ -74,7 +74,7 @@ class Command(BaseCommand):
         rankings = self._rank(data, model, Parameters.of(settings.RANKING))
         relevant = [reader.get("relevant") or {} for reader in data.readers]
         metrics = evaluation.measure(rankings, relevant)
-        self._tell(metrics, time.perf_counter() - started)
+        self._print(metrics, time.perf_counter() - started)
         if output is not None:
             with base.writing(output), output.open("w") as file:
                 for reader, ranked in zip(data.readers, rankings, strict=True):
@@ -87,7 +87,7 @@ class Command(BaseCommand):
         place = {name: number for number, name in enumerate(names)}
         everyone = [place[name] for name in data.new] or list(range(len(names)))
         rankings = []
-        blocks = list(batched(data.readers, READERS))
+        blocks = list(batched(data.readers, BATCH))
         for block in track(blocks, "Ranking", disable=not sys.stderr.isatty()):
             profiles = [_profile(reader, data.texts, model) for reader in block]
             for reader, scores in zip(
@@ -98,7 +98,7 @@ class Command(BaseCommand):
                 rankings.append([names[paper] for paper in best])
         return rankings
 
-    def _tell(self, metrics, seconds):
+    def _print(self, metrics, seconds):
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         for name, value in (
             ("readers", f"{metrics.readers:,}"),
@@ -113,7 +113,7 @@ class Command(BaseCommand):
 
 
 def _lines(path):
-    """Yield where each line of a file stands, plain or gzipped, and the object that it holds."""
+    """Yield the position and the JSON value of each line of a file, plain or gzipped."""
     packed = path.with_name(path.name + ".gz")
     path = packed if packed.exists() else path
     opened = gzip.open if path.suffix == ".gz" else open
@@ -124,7 +124,7 @@ def _lines(path):
                 if line.strip():
                     yield f"{path}, line {number}", json.loads(line)
     except (OSError, EOFError, zlib.error) as error:
-        why = getattr(error, "strerror", None) or error  # In whole, it repeats the path.
+        why = getattr(error, "strerror", None) or error  # The whole message repeats the path.
         raise CommandError(f"{path} can't be read: {why}") from error
     except ValueError as error:
         raise CommandError(f"{path}, line {number or 1}: {error}") from error
@@ -137,7 +137,7 @@ def _name(record, where):
 
 
 def _candidate_set(model, names, texts):
-    """Return the papers as candidates, with embeddings where SEMANTIC_MODEL is set."""
+    """Return the papers as candidates, with embeddings if SEMANTIC_MODEL is set."""
     semantic = {}
     if settings.SEMANTIC_MODEL:
         from digest.indexing import embeddings
@@ -159,7 +159,7 @@ def _candidates(reader):
 
 
 def _profile(reader, texts, model):
-    """Return a reader as the ranking knows them: without what is relevant."""
+    """Return a reader's profile, without the relevance judgements."""
     liked = [texts[str(name)] for name in reader.get("liked") or [] if str(name) in texts]
     disliked = [texts[str(name)] for name in reader.get("disliked") or [] if str(name) in texts]
     return Profile(

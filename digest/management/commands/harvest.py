@@ -1,4 +1,4 @@
-"""`manage.py harvest [SOURCE…]`: run sources now, and go on with what was cut off."""
+"""`manage.py harvest [SOURCE…]`: harvest sources now, and resume runs that were cut off."""
 
 from django.conf import settings
 from django.core.management.base import CommandError

@@ -12,13 +12,13 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from digest import storing
-from digest.counts import counted
 from digest.indexing import index_store
 from digest.management import base
 from digest.models import FittedModel
 from digest.sources import files
+from digest.wording import counted
 
-SHOWN_ERRORS = 1_000  # Of a file of millions of lines that is none of ours, not all.
+MAX_ERRORS = 1_000  # Of a file.
 
 
 class Command(base.Command):
@@ -51,27 +51,27 @@ class Command(base.Command):
         if broken:
             raise CommandError(f"Not read to the end: {', '.join(str(path) for path in broken)}.")
         if self.foreign:
-            named = ", ".join(str(path) for path in self.foreign)
-            raise CommandError(f"No line is a paper in {named}.")
+            names = ", ".join(str(path) for path in self.foreign)
+            raise CommandError(f"No line is a paper in {names}.")
 
     def _shift(self, paths, shift_to):
-        """Return by how much days move, from the last day in all files; None for not at all."""
+        """Return by how much to move days, so that the last in all files is `shift_to`, or None."""
         if shift_to is None:
             return None
         last = date.min
-        with self._progress() as progress, suppress(OSError):  # Told when it is stored.
+        with self._progress() as progress, suppress(OSError):  # Reported when it is stored.
             for path in paths:
                 for record in self._read(path, progress, "looking for the last day", quiet=True):
                     last = max(last, record.day or last)
         return shift_to - last if last > date.min else None
 
     def _import(self, path, now, shift):
-        """Store one file. Return whether it was read to its end; what was read stays stored."""
+        """Store one file. Return whether it was read to its end."""
         tally, errors, began_at = storing.Tally(), [], time.monotonic()
         with self._progress() as progress:
             records = _until_broken(self._read(path, progress, path.name), errors)
             storing.store(records, tally, now=now, shift=shift)
-        seconds = max(time.monotonic() - began_at, 0.001)  # Some clocks tell sixtieths.
+        seconds = max(time.monotonic() - began_at, 0.001)  # Some clocks are coarse.
         for error in errors:
             self.stderr.write(f"{path}: {error}")
         self.stdout.write(
@@ -91,7 +91,7 @@ class Command(base.Command):
         def on_bad_line(number, reason):
             if not quiet:
                 self.bad_lines += 1
-                if self.bad_lines <= SHOWN_ERRORS:
+                if self.bad_lines <= MAX_ERRORS:
                     self.stderr.write(f"{path.name}, line {number}: {reason}. Skipped.")
 
         yield from files.read(path, on_bad_line, lambda count: progress.advance(bar, count))
@@ -108,7 +108,7 @@ class Command(base.Command):
 
 
 def _until_broken(records, errors):
-    """Yield records until the file can't be read on, and no error keeps its last ones back."""
+    """Yield the records before an OSError, which is added to `errors`."""
     try:
         yield from records
     except OSError as error:

@@ -11,7 +11,7 @@ from digest.management import base
 from subscriptions.post import inbound, mailboxes
 from subscriptions.post.reports import MOST_OCTETS
 
-#: What a mail server that pipes a message in tells of its envelope: Postfix's local(8).
+#: Environment variables with the recipient, by Postfix's local(8).
 ENVELOPE = ("ORIGINAL_RECIPIENT", "RECIPIENT")
 CHUNK = 65_536
 
@@ -35,24 +35,26 @@ class Command(base.Command):
         )
 
     def execute(self, *args, **options):
-        """Whatever happens, the mail server keeps the message and tries again."""
         try:
             return super().execute(*args, **options)
-        except Exception as error:
-            said = str(error) if isinstance(error, CommandError) else type(error).__name__
+        except Exception as error:  # The mail server keeps the message and tries again.
+            reason = str(error) if isinstance(error, CommandError) else type(error).__name__
             raise CommandError(
-                f"Not recorded, to be tried again: {said}", returncode=os.EX_TEMPFAIL
+                f"Not recorded, to be tried again: {reason}", returncode=os.EX_TEMPFAIL
             ) from error
 
     def handle(self, *, recipient, mailbox, **options):
         if mailbox:
             self._empty_mailbox()
         else:
-            told = (*recipient, *(os.environ[name] for name in ENVELOPE if name in os.environ))
-            mime = sys.stdin.buffer.read(MOST_OCTETS)  # As much as is ever looked at.
-            while sys.stdin.buffer.read(CHUNK):  # Whoever writes it must get done.
+            recipients = (
+                *recipient,
+                *(os.environ[name] for name in ENVELOPE if name in os.environ),
+            )
+            mime = sys.stdin.buffer.read(MOST_OCTETS)
+            while sys.stdin.buffer.read(CHUNK):  # The writer must not get an error.
                 pass
-            self.stdout.write(inbound.receive(mime, timezone.now(), told))
+            self.stdout.write(inbound.receive(mime, timezone.now(), recipients))
 
     def _empty_mailbox(self):
         if not settings.BOUNCE_MAILBOX:

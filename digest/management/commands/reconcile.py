@@ -1,10 +1,10 @@
-"""`manage.py reconcile`: after a restored backup, find out what had left, so that it stays so."""
+"""`manage.py reconcile`: after a restored backup, record the emails that were sent since."""
 
 from django.core.management.base import CommandError
 from django.utils import timezone
 
-from digest.counts import counted
 from digest.management import base
+from digest.wording import counted
 from subscriptions.post.reconcile import Refused, reconcile
 
 
@@ -37,10 +37,10 @@ class Command(base.Command):
                 f"any paper that was new by then."
             )
         if found.goodbyes:
-            whom = counted(found.goodbyes, "reader")
+            who = counted(found.goodbyes, "reader")
             self.stdout.write(
-                f"{whom} had unsubscribed, as goodbyes tell that this database doesn't know, and "
-                f"would get letters again: docs/backup.md says how to find them."
+                f"{who} had unsubscribed, as goodbyes tell that this database doesn't know, and "
+                f"would get letters again: docs/maintenance.md says how to find them."
             )
         if dry_run or not (found.waiting or found.lost):
             self.stdout.write("Nothing was written.")

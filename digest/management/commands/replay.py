@@ -1,4 +1,4 @@
-"""`manage.py replay cut=4.2`: how digests would change, before a setting is switched on."""
+"""`manage.py replay cut=4.2`: how digests would change with other ranking parameters."""
 
 from datetime import timedelta
 
@@ -36,14 +36,14 @@ class Command(base.Command):
             raise CommandError(str(error)) from error
         at = timezone.now()
         until = until or timezone.localdate(at)
-        each = (until - timedelta(days=back) for back in reversed(range(days)))
+        dates = (until - timedelta(days=back) for back in reversed(range(days)))
         model = model_store.current(at, may_store=False)
-        windows = (candidates.announced(model, day) for day in each)
-        found = list(replay.replay(now, then, windows, replay.some_readers(readers)))
-        self._tell(found, replay.summed(found), replay.titles)
+        windows = (candidates.announced(model, day) for day in dates)
+        compared = list(replay.replay(now, then, windows, replay.sample_subscribers(readers)))
+        self._print(compared, replay.total_of(compared), replay.titles)
         self.stdout.write(f"Nothing was written. To switch it on: RANKING={','.join(changes)}")
 
-    def _tell(self, days, total, titles):
+    def _print(self, days, total, titles):
         table = Table("Day", "Digests", "Change", "Papers now", "then", "Come", "Go")
         for day in days:
             table.add_row(*map(str, (day.day, *day.row)))
@@ -57,9 +57,9 @@ class Command(base.Command):
             f"Digests with any paper: {total.had_now:.1%} now, {total.had_then:.1%} then; "
             f"different papers: {total.papers_now:,} now, {total.papers_then:,} then."
         )
-        for said, papers in (("come", total.added), ("go", total.removed)):
+        for verb, papers in (("come", total.added), ("go", total.removed)):
             for title, count in titles(papers, 5):
-                console.print(f"  would {said} {count}×: {title}", soft_wrap=True, markup=False)
+                console.print(f"  would {verb} {count}×: {title}", soft_wrap=True, markup=False)
 
 
 def _change(text):

@@ -1,4 +1,4 @@
-"""`manage.py sending`: whether letters leave, and the switch that stops and resumes it."""
+"""`manage.py sending`: show, stop or resume the sending of emails."""
 
 import getpass
 import os
@@ -30,12 +30,12 @@ class Command(base.Command):
             )
         for queue in status.queues(now):
             self.stdout.write(f"{queue.count:>9,} {queue.label}: {queue.said}")
-        for provider, said in status.slowed(now):
-            self.stdout.write(f"{provider}: {said}")
+        for provider, text in status.slowed(now):
+            self.stdout.write(f"{provider}: {text}")
 
 
 def _who() -> str:
-    """Return the name of the system's user, or her number where she has none, as in a container."""
+    """Return the name of the system's user, or the number if there is none, as in a container."""
     try:
         return getpass.getuser()
     except OSError:

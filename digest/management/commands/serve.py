@@ -24,12 +24,12 @@ class Command(base.Command):
 
 
 def serve(listener, out):
-    """Say where the service is, and serve until it is interrupted."""
+    """Print the addresses and serve until interrupted."""
     out.write(f"Paperboy serves at {settings.SITE_URL}/ until Ctrl-C.")
     out.write(f"Admin panel: {settings.SITE_URL}/admin/")
     out.write(f"{timezone.localtime():%H:%M} UTC: digests are planned each minute.")
     out.flush()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # Stop as at Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # Like Ctrl-C.
     with suppress(KeyboardInterrupt):
         embedded.serve(listener)
     out.write("Stopped.")

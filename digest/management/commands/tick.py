@@ -1,9 +1,9 @@
 """`manage.py tick`: one pass of planning and delivery, for cron or by hand."""
 
-from digest import heartbeats, keys, steering
-from digest.counts import counted
+from digest import heartbeats, steering
 from digest.management import base
 from digest.models import ReaderModel
+from digest.wording import counted
 from subscriptions.models import Letter, Subscriber
 from subscriptions.post import clock, delivery, office, sending
 
@@ -16,30 +16,30 @@ class Command(base.Command):
         parser.add_argument("--dry-run", action="store_true", help="Say what would be done.")
 
     def handle(self, *, now, dry_run, **options):
-        tell = clock.running_from(now) if now else clock.of_database
+        clock_now = clock.running_from(now) if now else clock.of_database
         if dry_run:
-            return self._say_what_would_be(tell())
+            return self._dry_run(clock_now())
         if now is None:
-            heartbeats.beat(heartbeats.TICK, tell())
-            keys.note(tell())
-        if ReaderModel.objects.outdated(tell()).exists():
-            steering.learn(tell())
-        office.sweep(tell())  # First: days that ended give their papers back to those that begin.
+            heartbeats.beat(heartbeats.TICK, clock_now())
+            heartbeats.record_key(clock_now())
+        if ReaderModel.objects.outdated(clock_now()).exists():
+            steering.learn(clock_now())
+        office.sweep(clock_now())  # First: letters that expire release their papers.
         try:
-            self._plan(tell())
-        except OSError:  # There is no room for the model, say. What waits leaves all the same.
-            self._deliver(tell)
+            self._plan(clock_now())
+        except OSError:  # For example a full disk. Waiting emails are sent all the same.
+            self._deliver(clock_now)
             raise
-        self._deliver(tell)
+        self._deliver(clock_now)
 
     def _plan(self, now):
         if not Subscriber.objects.due(now).exists():
-            wanting = Subscriber.objects.wanting().filter(next_due_at__isnull=False)
+            wanting = Subscriber.objects.subscribed().filter(next_due_at__isnull=False)
             due = wanting.order_by("next_due_at").values_list("next_due_at", flat=True).first()
             then = f" The next is at {due:%Y-%m-%d %H:%M} UTC." if due else ""
             self.stdout.write(f"Nobody is due.{then}")
             return
-        from digest import planning  # numpy's import, which an idle minute need not pay.
+        from digest import planning  # numpy, which an idle minute need not import.
 
         plan = planning.plan(now)
         self.stdout.write(
@@ -47,13 +47,13 @@ class Command(base.Command):
             f"{counted(plan.missed, 'day was', 'days were')} missed."
         )
 
-    def _deliver(self, tell):
-        ended = delivery.deliver_due(tell)
+    def _deliver(self, clock_now):
+        ended = delivery.deliver_due(clock_now)
         tried = counted(sum(ended.values()), "letter that was", "letters that were")
         self.stdout.write(f"Delivered {ended['accepted']:,} of {tried} due.")
-        self._say_why_nothing_leaves(tell())
+        self._print_stop_reason(clock_now())
 
-    def _say_what_would_be(self, now):
+    def _dry_run(self, now):
         late = counted(Subscriber.objects.due(now).count(), "subscriber is", "subscribers are")
         planned = "no digest would be planned" if sending.is_stopped() else _would_be_planned(now)
         waiting = counted(Letter.objects.due(now).count(), "letter that waits", "letters that wait")
@@ -61,21 +61,21 @@ class Command(base.Command):
         self.stdout.write(
             f"{late} due: {planned}. {waiting} already would {then}. Nothing was written."
         )
-        self._say_why_nothing_leaves(now)
+        self._print_stop_reason(now)
 
-    def _say_why_nothing_leaves(self, now):
+    def _print_stop_reason(self, now):
         if reason := sending.current().why_not(now):
             planned = ", and nothing is planned" if sending.is_stopped() else ""
             self.stdout.write(f"Nothing leaves{planned}: {reason}.")
 
 
 def _would_be_planned(now) -> str:
-    """Return how many digests would be planned at this moment, and how many have no paper."""
+    """Return how many digests would be planned now, and how many of them would be empty."""
     from digest import planning
 
     digests = quiet = 0
-    for shard in planning.shards(now):
-        dues = planning.propose(shard, now, may_store=False)
+    for batch in planning.due_batches(now):
+        dues = planning.rank_due(batch, now, may_store=False)
         digests += sum(bool(due.papers) for due in dues)
         quiet += sum(not due.papers for due in dues)
     return f"{counted(digests, 'digest')} would be planned, {quiet} would have nothing to say"

@@ -1,12 +1,12 @@
-"""`manage.py topics export|import FILE`: topics as a file, as the panel reads and writes it."""
+"""`manage.py topics export|import FILE`: export and import topics, as the admin does."""
 
 from pathlib import Path
 
 from django.core.management.base import CommandError
 
 from digest import packs
-from digest.counts import counted
 from digest.management import base
+from digest.wording import counted
 
 
 class Command(base.Command):
@@ -47,7 +47,7 @@ class Command(base.Command):
         result = packs.TopicResource().import_data(
             dataset, dry_run=dry_run, rollback_on_validation_errors=True
         )
-        self._tell_errors(file, result)
+        self._print_errors(file, result)
         for row in result:
             if row.is_new() or row.is_update():
                 self.stdout.write(f"{row.import_type}: {row.object_repr}")
@@ -56,17 +56,17 @@ class Command(base.Command):
         same = result.totals["skip"]
         self.stdout.write(f"{new} new, {changed} changed, {same} as they are.{written}")
 
-    def _tell_errors(self, file, result):
+    def _print_errors(self, file, result):
         for error in result.base_errors:
             raise CommandError(f"{file}: {error.error} Nothing was imported.")
-        told = [
-            f"topic {row.number}, {name.replace('__all__', 'in all')}: {' '.join(said)}"
+        messages = [
+            f"topic {row.number}, {name.replace('__all__', 'in all')}: {' '.join(errors)}"
             for row in result.invalid_rows
-            for name, said in row.error_dict.items()
+            for name, errors in row.error_dict.items()
         ]
         for number, errors in result.row_errors():
-            told += [f"topic {number}: {error.error}" for error in errors]
-        for said in told:
-            self.stderr.write(f"{file}, {said}")
-        if told:
+            messages += [f"topic {number}: {error.error}" for error in errors]
+        for message in messages:
+            self.stderr.write(f"{file}, {message}")
+        if messages:
             raise CommandError("Nothing was imported: see above.")

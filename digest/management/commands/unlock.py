@@ -1,19 +1,19 @@
-"""`manage.py unlock`: let someone log in again who is locked out of the panel."""
+"""`manage.py unlock`: allow log-ins to the admin again after wrong passwords."""
 
 from argparse import ArgumentTypeError
 
 from django.core.management.base import CommandError
 
-from digest.counts import counted
 from digest.management import base
+from digest.wording import counted
 from subscriptions import limits, log_in
 
 
 def ip(text: str) -> str:
-    """Return an IP address, for arguments: the one typed, or the first of a counted network."""
+    """Return the IP address of an argument: an address, or the first of a network."""
     address, slash, _ = text.partition("/")
     network = limits.network_of(address)
-    is_address = "/" in network  # What is none would be a network by its own name.
+    is_address = "/" in network  # Other text is returned as it is.
     if not is_address or (slash and text != network):
         raise ArgumentTypeError(
             f"{text!r} is no IP address such as 192.0.2.1 or 2001:db8::1, nor a network as the "
@@ -42,5 +42,5 @@ class Command(base.Command):
         if account and log_in.owner_of(account) is None:
             raise CommandError(f"There is no account called {account!r}. Nothing is forgotten.")
         count = log_in.unlock(account, ip)
-        said = counted(count, "wrong password is", "wrong passwords are")
-        self.stdout.write(f"{said} forgotten.")
+        passwords = counted(count, "wrong password is", "wrong passwords are")
+        self.stdout.write(f"{passwords} forgotten.")

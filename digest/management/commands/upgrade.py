@@ -1,4 +1,4 @@
-"""`manage.py upgrade`: bring the database to what this version needs, while letters leave."""
+"""`manage.py upgrade`: migrate the database while emails are being sent."""
 
 from django.core.management.base import BaseCommand
 
@@ -9,10 +9,10 @@ from digest.management import base
 class Command(BaseCommand):
     help = "Migrate the database beside running workers, and make the starter topics if need be."
     requires_migrations_checks = False
-    requires_system_checks = []  # `migrate` makes them itself, where what they raise is told.
+    requires_system_checks = []  # `migrate` runs them.
 
     def handle(self, **options):
-        with base.database_told():
+        with base.database_errors():
             upgrading.migrate(self.stdout.write)
             upgrading.prepare_topics(self.stdout.write)
         self.stdout.write("The database is ready for this version.")

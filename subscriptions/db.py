@@ -1,0 +1,131 @@
+"""Database helpers: prepared statements, a retry after a race, and indexes built concurrently."""
+
+from collections.abc import Iterable, Sequence
+from functools import wraps
+
+from django.db import DEFAULT_DB_ALIAS, IntegrityError, NotSupportedError, connection, connections
+from django.db.migrations.operations import AddIndex
+from django.db.migrations.operations.base import Operation
+
+LOCK_NOT_AVAILABLE = "55P03"  # PostgreSQL: waiting for the lock took too long.
+
+
+def run_sql(sql: str, values: Sequence = ()) -> list[tuple]:
+    """Run a statement that PostgreSQL plans once per session. Return its rows, if any.
+
+    For SQL that runs many times a second: planning takes as long as running it, and building it
+    with the ORM takes longer. Keep the text constant, or each variant is a statement of its own.
+    """
+    try:
+        return _run_once(sql, values)
+    except NotSupportedError:  # A concurrent migration changed the type of a column.
+        if connection.in_atomic_block:
+            raise  # The driver forgets its plans when it rolls back.
+    with connection.cursor() as cursor:
+        cursor.execute("DEALLOCATE ALL")
+    return _run_once(sql, values)
+
+
+def _run_once(sql, values):
+    db = connections[DEFAULT_DB_ALIAS]  # `connection` would look it up at each use.
+    if db.vendor == "postgresql":
+        from django.db.backends.postgresql.base import ServerBindingCursor
+
+        db.close_if_health_check_failed()
+        db.ensure_connection()
+        cursor = ServerBindingCursor(db.connection)
+        cursor = db.make_debug_cursor(cursor) if db.queries_logged else db.make_cursor(cursor)
+    else:
+        cursor = db.cursor()
+    with cursor:
+        cursor.execute(sql, values)
+        return cursor.fetchall() if cursor.description else []
+
+
+def in_ids(ids: Iterable[int]) -> tuple[str, list]:
+    """Return an SQL condition that a column is one of these ids, and its values."""
+    if connection.vendor == "postgresql":
+        return "= ANY(CAST(%s AS bigint[]))", [array_literal(ids)]
+    return f"IN ({', '.join(f'{number:d}' for number in ids)})", []
+
+
+def array_literal(values: Iterable) -> str:
+    """Return values of one type as a PostgreSQL array. Only texts may contain quotes."""
+    values = list(values)
+    if values and isinstance(values[0], str):
+        values = [value.replace("\\", r"\\").replace('"', r"\"") for value in values]
+    return '{"' + '","'.join(map(str, values)) + '"}' if values else "{}"
+
+
+def retry_on_integrity_error(function):
+    """Decorate a function to run once more if a concurrent change broke a constraint."""
+
+    @wraps(function)
+    def retried(*args, **kwargs):
+        try:
+            return function(*args, **kwargs)
+        except IntegrityError:
+            return function(*args, **kwargs)
+
+    return retried
+
+
+def is_lock_timeout(error) -> bool:
+    return getattr(error.__cause__, "sqlstate", "") == LOCK_NOT_AVAILABLE
+
+
+class AddIndexConcurrently(AddIndex):
+    """Build an index without blocking writers on PostgreSQL. The migration has `atomic = False`.
+
+    Safe to run again: a valid index stays, the remains of an aborted build are replaced.
+    """
+
+    atomic = False
+
+    def describe(self):
+        return f"{super().describe()}, beside those who write"
+
+    def database_forwards(self, app_label, schema_editor, from_state, to_state):
+        if schema_editor.connection.vendor != "postgresql":
+            return super().database_forwards(app_label, schema_editor, from_state, to_state)
+        with schema_editor.connection.cursor() as cursor:
+            sql = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)"
+            cursor.execute(sql, [schema_editor.quote_name(self.index.name)])
+            found = cursor.fetchone()
+        model = to_state.apps.get_model(app_label, self.model_name)
+        if found == (False,):
+            schema_editor.remove_index(model, self.index, concurrently=True)
+        if found != (True,):
+            schema_editor.add_index(model, self.index, concurrently=True)
+
+    def database_backwards(self, app_label, schema_editor, from_state, to_state):
+        if schema_editor.connection.vendor != "postgresql":
+            return super().database_backwards(app_label, schema_editor, from_state, to_state)
+        model = from_state.apps.get_model(app_label, self.model_name)
+        schema_editor.remove_index(model, self.index, concurrently=True)
+
+
+class DropIndexConcurrently(Operation):
+    """Drop an index by name, without blocking writers on PostgreSQL. Model state is unchanged.
+
+    Safe to run again. Reversing it builds nothing. The migration has `atomic = False`.
+    """
+
+    atomic = False
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def describe(self):
+        return f"Drop index {self.name}, beside those who write"
+
+    def state_forwards(self, app_label, state):
+        pass
+
+    def database_forwards(self, app_label, schema_editor, from_state, to_state):
+        beside = " CONCURRENTLY" if schema_editor.connection.vendor == "postgresql" else ""
+        name = schema_editor.quote_name(self.name)
+        schema_editor.execute(f"DROP INDEX{beside} IF EXISTS {name}")
+
+    def database_backwards(self, app_label, schema_editor, from_state, to_state):
+        pass

@@ -1,0 +1,165 @@
+"""The CPU of planning a due day, and a checksum of the rows that it writes.
+
+    uv run python -m tests.benchmarks.planning PAPERS.jsonl.gz [--subscribers 20000] [--days 0]
+        [--sqlite]
+
+With `--days`, each subscriber has had a digest of five papers on so many days before. Two versions
+that plan the same print the same checksum.
+"""
+
+import argparse
+import hashlib
+import tempfile
+import time
+from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
+
+import psutil
+
+from tests.benchmarks import due_day
+
+NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
+PICKS = 5
+
+#: The digests of one day before NOW, accepted, with papers that nobody has had yet.
+PAST_DAY = (
+    """INSERT INTO subscriptions_letter (subscriber_id, kind, day, state, reason, created_at,
+    closes_at, ended_at, left_at, attempt, stumbles, repeats, message_id, mime_at, mime_size, stage,
+    last_reply)
+    SELECT id, 'digest', %(day)s, 'accepted', '', %(at)s, %(at)s, %(at)s, %(at)s, 1, 0, 0, '', 0, 0,
+    'dot', '' FROM subscriptions_subscriber""",
+    """INSERT INTO digest_digest (subscriber_id, day, letter_id, public_id, considered, receipt)
+    SELECT subscriber_id, day, id, %(uuid)s, 500, '{}' FROM subscriptions_letter
+    WHERE id > (SELECT coalesce(max(letter_id), 0) FROM digest_digest)""",
+    """INSERT INTO digest_pick (digest_id, subscriber_id, paper_id, position, score, basis,
+    topic_name, terms) SELECT digest.id, subscriber_id, paper.id, row_number() OVER (PARTITION BY
+    digest.id), 1, 'topic', 'Graph networks', '["graph", "network"]' FROM digest_digest AS digest
+    JOIN digest_paper AS paper ON paper.day = digest.day
+    WHERE digest.id > (SELECT coalesce(max(digest_id), 0) FROM digest_pick)""",
+)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("papers")
+    parser.add_argument("--subscribers", type=int, default=20_000)
+    parser.add_argument("--days", type=int, default=0, help="days on which each had a digest")
+    parser.add_argument("--sqlite", action="store_true")
+    options = parser.parse_args()
+    place = nullcontext("") if options.sqlite else due_day.database()
+    with tempfile.TemporaryDirectory() as folder, place as url:
+        due_day.set_up(url, folder, "https://papers.example.org")
+        fill(options.papers, options.subscribers, options.days)
+        measure()
+
+
+def fill(file: str, subscribers: int, days: int) -> None:
+    """Store papers, subscribers who are all due, and the digests that they have had."""
+    from django.core.management import call_command
+
+    call_command("migrate", verbosity=0)
+    due_day.store(due_day.read(file)[-800:], subscribers, PICKS, NOW)
+    for ago in range(days, 0, -1):
+        _had_a_digest(NOW - timedelta(days=ago))
+    due_day.settle()
+
+
+def _had_a_digest(at):
+    from django.db import connection
+
+    from digest.models import Observation, Paper
+
+    ids = [f"{at:%y%m%d}.{number}" for number in range(PICKS)]
+    Paper.objects.bulk_create(
+        Paper(id=one, title=f"Graph networks {one}", day=at.date(), came_in_at=at, changed_at=at)
+        for one in ids
+    )
+    if at.day % 10 == 0:  # One of them has taken off since, and may have a second chance.
+        Observation.objects.bulk_create(
+            Observation(paper_id=ids[0], source="huggingface", day=NOW.date() - ago, upvotes=votes)
+            for ago, votes in ((timedelta(days=8), 5), (timedelta(days=1), 300))
+        )
+    is_postgresql, adapted = connection.vendor == "postgresql", connection.ops
+    values = {
+        "day": adapted.adapt_datefield_value(at.date()),
+        "at": adapted.adapt_datetimefield_value(at),
+    }
+    uuid = "gen_random_uuid()" if is_postgresql else "lower(hex(randomblob(16)))"
+    with connection.cursor() as cursor:
+        for statement in PAST_DAY:
+            cursor.execute(statement.replace("%(uuid)s", uuid), values)
+
+
+def measure() -> None:
+    """Plan the day. Print what it took, and the checksum of what was written."""
+    from django.db import connection
+
+    from digest import choosing, planning
+    from digest.indexing import candidates
+
+    candidates.note_arrivals(NOW.date(), NOW)
+    planning.rank_due(next(planning.due_batches(NOW))[:1], NOW)  # Fits the model.
+    ranking, choose = [], choosing.choose
+
+    def timed(*args, **options):
+        started = time.process_time()
+        chosen = choose(*args, **options)
+        ranking.append(time.process_time() - started)
+        return chosen
+
+    choosing.choose = timed
+    postgresql, python, wall = cpu_of_session(), time.process_time(), time.perf_counter()
+    plan = planning.plan(NOW)
+    python, wall = time.process_time() - python, time.perf_counter() - wall
+    postgresql = cpu_of_session() - postgresql
+    cpu = f"{python:.2f} Python ({sum(ranking):.2f} ranking) + {postgresql:.2f} PostgreSQL"
+    print(
+        f"{plan.letters + plan.quiet:,} digests on {connection.vendor}: CPU"
+        f" {python + postgresql:.2f} s = {cpu}; wall {wall:.1f} s; rows {checksum()}"
+    )
+
+
+def cpu_of_session() -> float:
+    """Return the seconds of CPU that our session of PostgreSQL has taken."""
+    from django.db import connection
+
+    if connection.vendor != "postgresql":
+        return 0.0
+    connection.ensure_connection()
+    return due_day.cpu_of(psutil.Process(connection.connection.info.backend_pid))
+
+
+def checksum() -> str:
+    """Return the MD5 of the day's letters, events, digests and picks, and of who is due when."""
+    from digest.models import Digest, Pick
+    from subscriptions.models import Letter, LetterEvent, Subscriber
+
+    found = hashlib.md5(usedforsecurity=False)
+    for rows, key, left_out in (
+        (Letter.objects.filter(created_at=NOW), ("subscriber", "day"), {"id"}),
+        (
+            LetterEvent.objects.filter(at=NOW),
+            ("letter__subscriber", "letter__day"),
+            {"id", "letter_id"},
+        ),
+        (
+            Digest.objects.filter(letter__created_at=NOW),
+            ("subscriber", "day"),
+            {"id", "letter_id", "public_id"},
+        ),
+        (
+            Pick.objects.filter(digest__letter__created_at=NOW),
+            ("subscriber", "digest__day", "leader__paper", "position", "paper"),
+            {"id", "digest_id", "leader_id"},
+        ),
+        (Subscriber.objects.all(), ("id",), {"public_id"}),
+    ):
+        columns = [one.attname for one in rows.model._meta.concrete_fields]
+        columns = [one for one in columns if one not in left_out]
+        for row in rows.order_by(*key).values_list(*key, *columns).iterator(due_day.BATCH):
+            found.update(repr(row).encode())
+    return found.hexdigest()
+
+
+if __name__ == "__main__":
+    main()
