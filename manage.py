@@ -9,7 +9,7 @@ def main():
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     from django.core.management import execute_from_command_line
 
-    from config.environment import exit_on_bad_settings
+    from config.env import exit_on_bad_settings
 
     with exit_on_bad_settings():
         execute_from_command_line(sys.argv)

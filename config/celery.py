@@ -15,7 +15,7 @@ from celery.signals import setup_logging
 from django.apps import apps
 from kombu.transport import TRANSPORT_ALIASES
 
-from config.environment import exit_on_bad_settings
+from config.env import exit_on_bad_settings
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
@@ -34,7 +34,7 @@ class TolerantTask(Task):
         return self.run(*args[: len(known)], **kwargs)
 
 
-TRANSPORT_ALIASES |= dict.fromkeys(("redis", "rediss"), "config.broker:Transport")
+TRANSPORT_ALIASES |= dict.fromkeys(("redis", "rediss"), "config.redis_transport:Transport")
 app = Celery("paperboy", task_cls=TolerantTask)
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()

@@ -4,7 +4,7 @@ import os
 
 from gunicorn.glogging import Logger
 
-from config.logs import FORMATTERS, LogContext
+from config.log_format import FORMATTERS, LogContext
 
 
 class Log(Logger):

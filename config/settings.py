@@ -15,9 +15,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.templatetags.static import static
 from django.utils.csp import CSP
 
-from config import environment as env
-from config import menu, proxies
-from config.logs import FORMATTERS, LogContext, RefusedRequests
+from config import admin_menu, client_ip, env
+from config.log_format import FORMATTERS, LogContext, RefusedRequests
 
 env.refuse_removed()
 
@@ -71,7 +70,7 @@ INSTALLED_APPS = [
     "unfold.apps.BasicAppConfig",
     "unfold.contrib.filters",
     "unfold.contrib.import_export",
-    "config.panel.PanelConfig",
+    "config.admin_site.PanelConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -84,17 +83,17 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "config.logs.log_requests",
-    "config.proxies.set_client_ip",
+    "config.log_format.log_requests",
+    "config.client_ip.set_client_ip",
     # Headers of every response, also of those that the next middleware gives.
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "config.policies.ContentSecurityPolicy",
-    "config.policies.protect_token_pages",
-    "config.policies.refuse_unreadable",
+    "config.middleware.ContentSecurityPolicy",
+    "config.middleware.protect_token_pages",
+    "config.middleware.refuse_unreadable",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "config.policies.Language",
+    "config.middleware.Language",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -119,9 +118,9 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "config.policies.site",
+                "config.middleware.site",
             ],
-            "builtins": ["subscriptions.dates"],
+            "builtins": ["subscriptions.templatetags.dates"],
         },
     },
     ENGINE | {"NAME": "text", "OPTIONS": {"autoescape": False}},
@@ -183,7 +182,8 @@ CACHES = {
     "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": CACHE_URL}
     if CACHE_URL
     else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
-    # Pages that are the same for everyone, in each process's memory: see digest/page_cache.py.
+    # Pages that are the same for everyone, in each process's memory: see
+    # digest/views/page_cache.py.
     "pages": {
         "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
         "LOCATION": "pages",
@@ -199,7 +199,7 @@ WHITENOISE_ROOT = BASE_DIR / "static" / "root"  # Files that browsers request at
 WHITENOISE_USE_FINDERS = True  # No `collectstatic` on a laptop; Dockerfile runs it.
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "config.statics.StaticFiles"},
+    "staticfiles": {"BACKEND": "config.static_storage.StaticFiles"},
 }
 
 TIME_ZONE = "UTC"
@@ -278,7 +278,7 @@ if KEEP_HARVESTS.days < 14:
     )
 KEEP_RESPONSES = timedelta(days=env.whole_number("KEEP_RESPONSES_DAYS", 7))
 
-# ---- Monitoring: see digest/alarms.py
+# ---- Monitoring: see digest/operations/alarms.py
 
 ALARM_WEBHOOK = env.web_address("ALARM_WEBHOOK", is_secret=True)  # Gets {"text": …}.
 # Digests not planned and letters not sent so long after they were due are an alarm.
@@ -303,7 +303,7 @@ CELERY_TASK_ROUTES = {
 }
 CELERY_TASK_TIME_LIMIT = 840  # Under the lease of a claimed letter, which is 900 s.
 CELERY_TASK_SOFT_TIME_LIMIT = 780
-CELERY_BEAT_SCHEDULER = "config.beat:Scheduler"
+CELERY_BEAT_SCHEDULER = "config.beat_scheduler:Scheduler"
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_MAX_TASKS_PER_CHILD = 500
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
@@ -336,12 +336,12 @@ CELERY_TIMEZONE = "UTC"
 
 # ---- Security
 
-CSRF_FAILURE_VIEW = "config.errors.form_unproven"
+CSRF_FAILURE_VIEW = "config.error_views.form_unproven"
 CSRF_TRUSTED_ORIGINS = [SITE_URL] if IS_HTTPS else []
 # How many proxies there are, or in which networks.
-TRUSTED_PROXIES = proxies.parse_trusted(env.items("TRUSTED_PROXIES"))
-DEFAULT_EXCEPTION_REPORTER_FILTER = "config.policies.SettingsFilter"
-# Rate limits: see subscriptions/limits.py and docs/security.md.
+TRUSTED_PROXIES = client_ip.parse_trusted(env.items("TRUSTED_PROXIES"))
+DEFAULT_EXCEPTION_REPORTER_FILTER = "config.middleware.SettingsFilter"
+# Rate limits: see subscriptions/security/rate_limits.py and docs/security.md.
 LIMITS = env.whole_numbers(
     "LIMITS",
     {
@@ -353,8 +353,9 @@ LIMITS = env.whole_numbers(
     },
 )
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000  # Bytes of a request's body.
-DATA_UPLOAD_MAX_NUMBER_FILES = 1  # In the admin. Public forms take none: see config/uploads.py.
-FILE_UPLOAD_HANDLERS = ["config.uploads.PanelFile"]
+# In the admin. Public forms take none: see config/upload_handlers.py.
+DATA_UPLOAD_MAX_NUMBER_FILES = 1
+FILE_UPLOAD_HANDLERS = ["config.middleware.PanelFile"]
 if IS_HTTPS:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_HSTS_SECONDS = 31_536_000
@@ -414,7 +415,7 @@ LOGGING = {
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {
         "django": {"handlers": [], "propagate": True},
-        # config.logs logs missing pages without their path.
+        # config.log_format logs missing pages without their path.
         "django.request": {"level": "ERROR"},
         # Or gunicorn would use its own format.
         "gunicorn.error": {"handlers": [], "propagate": True},
@@ -436,15 +437,16 @@ UNFOLD = {
     "SITE_FAVICONS": [
         {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("favicon.svg")}
     ],
-    "STYLES": [lambda request: static("panel.css")],
+    "STYLES": [lambda request: static("admin.css")],
     "BORDER_RADIUS": "6px",
     "SHOW_VIEW_ON_SITE": False,
-    "COLORS": menu.COLORS,
-    "DASHBOARD_CALLBACK": "digest.admin.today.dashboard",
-    "SIDEBAR": {"navigation": menu.NAVIGATION},
+    "COLORS": admin_menu.COLORS,
+    "DASHBOARD_CALLBACK": "digest.admin.dashboard.dashboard",
+    "SIDEBAR": {"navigation": admin_menu.NAVIGATION},
 }
 
-# In CSV, a spreadsheet runs a cell that begins with =. digest/packs.py excepts YAML and JSON.
+# In CSV, a spreadsheet runs a cell that begins with =. digest/topics/topic_files.py excepts YAML
+# and JSON.
 IMPORT_EXPORT_ESCAPE_FORMULAE_ON_EXPORT = True
 
 # ---- Environment variables that look like misspelt settings

@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.urls import include, path
 
-from subscriptions.log_in import log_in
+from subscriptions.views.admin_login import log_in
 
 urlpatterns = [
     path("admin/login/", log_in),  # Instead of admin:login.
@@ -12,7 +12,7 @@ urlpatterns = [
     path("", include("digest.urls")),
 ]
 
-handler400 = "config.errors.unreadable"
-handler403 = "config.errors.forbidden"
-handler404 = "config.errors.not_found"
-handler500 = "config.errors.broken"
+handler400 = "config.error_views.unreadable"
+handler403 = "config.error_views.forbidden"
+handler404 = "config.error_views.not_found"
+handler500 = "config.error_views.broken"

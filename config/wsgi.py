@@ -4,7 +4,7 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
-from config.environment import GUNICORN_GIVES_UP, exit_on_bad_settings
+from config.env import GUNICORN_GIVES_UP, exit_on_bad_settings
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 # The matrices of a page are small. Several BLAS threads would wait for each other by spinning: a
@@ -14,7 +14,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 with exit_on_bad_settings(GUNICORN_GIVES_UP):
     application = get_wsgi_application()
 
-from digest import alarms, warming  # After Django is set up.
+from digest.operations import alarms
+from digest.views import warmup  # After Django is set up.
 
 alarms.watch_beside()
-warming.warm_beside()
+warmup.warm_beside()

@@ -11,30 +11,33 @@ class DigestConfig(AppConfig):
     verbose_name = "Papers and digests"
 
     def ready(self):
-        from digest import composing, history, panels, roles, tasks
-        from subscriptions import registry
+        from digest import hooks, tasks
+        from digest.letters import compose
+        from digest.operations import roles
+        from digest.views import preference_panels
+        from subscriptions import hooks as registry
         from subscriptions.tasks import enqueue
 
         _refuse_unknown_sources()
         _refuse_unknown_categories()
         _refuse_unknown_parameters()
         post_migrate.connect(roles.keep, sender=self)
-        registry.composers["digest"] = composing.compose
-        registry.composers["welcome"] = composing.compose
+        registry.composers["digest"] = compose.compose
+        registry.composers["welcome"] = compose.compose
         registry.on_confirmed.append(partial(enqueue, tasks.plan_digests))
-        registry.on_never_left.append(history.release_picks)
-        registry.on_reconciled.append(history.record_sent)
-        registry.exporters.append(history.export)
-        registry.on_reset.append(history.forget_feedback)
-        registry.previews.append(panels.difference)
-        registry.panels.append(panels.history_panel)
-        registry.panels.append(panels.saved_panel)
-        registry.panels.append(panels.steering_panel)
-        registry.panels.append(panels.feed_panel)
+        registry.on_never_left.append(hooks.release_picks)
+        registry.on_reconciled.append(hooks.record_sent)
+        registry.exporters.append(hooks.export)
+        registry.on_reset.append(hooks.forget_feedback)
+        registry.previews.append(preference_panels.difference)
+        registry.panels.append(preference_panels.history_panel)
+        registry.panels.append(preference_panels.saved_panel)
+        registry.panels.append(preference_panels.steering_panel)
+        registry.panels.append(preference_panels.feed_panel)
 
 
 def _refuse_unknown_sources():
-    from digest.harvest import SOURCES
+    from digest.papers.harvest import SOURCES
 
     if unknown := set(settings.SOURCES) - set(SOURCES):
         raise ImproperlyConfigured(
@@ -43,7 +46,7 @@ def _refuse_unknown_sources():
 
 
 def _refuse_unknown_categories():
-    from digest.sources import taxonomy
+    from digest.sources.arxiv import taxonomy
 
     for name in settings.ARXIV_CATEGORIES:
         if name not in taxonomy.HARVESTED:

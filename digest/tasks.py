@@ -4,25 +4,26 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
-from subscriptions.post import clock
+from subscriptions.delivery import clock
 from subscriptions.tasks import deliver_due_letters, in_time, is_stopping
 
 
 @shared_task
 def plan_digests(number=1):
     """Plan what is due, as the first of PLANNERS processes. Each lets the next begin."""
-    from digest import heartbeats, planning  # numpy's import, which only workers pay.
+    from digest.operations import heartbeats
+    from digest.planning import plan  # numpy's import, which only workers pay.
 
     if number < settings.PLANNERS:
         plan_digests.apply_async([number + 1], expires=55)
     now = clock.of_database()  # Workers' clocks may be ahead.
     heartbeats.beat(heartbeats.TICK, now)
-    planning.plan(now, on_saved=deliver_due_letters.delay)
+    plan.plan(now, on_saved=deliver_due_letters.delay)
 
 
 @shared_task
 def harvest_due_sources():
-    from digest import harvest
+    from digest.papers import harvest
 
     for name in harvest.due(timezone.now()):
         harvest_source.delay(name)
@@ -31,8 +32,8 @@ def harvest_due_sources():
 @shared_task
 def harvest_source(name):
     """Harvest one source unless it is being harvested, then renew the model and the index."""
-    from digest import harvest
     from digest.indexing import index_store
+    from digest.papers import harvest
 
     if not harvest.try_start(name, timezone.now()):
         return
@@ -61,15 +62,15 @@ def embed_new_papers():
 @shared_task
 def learn_from_feedback():
     """Fit the preference models of subscribers with new feedback."""
-    from digest import steering
+    from digest.personalization import feedback
 
-    steering.learn(timezone.now())
+    feedback.learn(timezone.now())
 
 
 @shared_task
 def watch():
     """Raise and end alarms. Its run is a heartbeat as well."""
-    from digest import alarms, heartbeats
+    from digest.operations import alarms, heartbeats
 
     now = clock.of_database()
     heartbeats.beat(heartbeats.TICK, now)
@@ -81,17 +82,16 @@ def watch():
 @in_time()
 def read_what_came_back():
     """Read the bounce mailbox, and match earlier reports to their letters."""
-    from subscriptions import returns
-    from subscriptions.post import mailboxes
+    from subscriptions.bounces import mailboxes, process
 
     mailboxes.empty_ours(timezone.now())
-    returns.match_again(timezone.now())
+    process.match_again(timezone.now())
 
 
 @shared_task
 def check_promises():
     """Check the invariants for the newest letters."""
-    from digest import alarms, heartbeats
+    from digest.operations import alarms, heartbeats
 
     now = clock.of_database()
     alarms.record(alarms.violated_invariants(now), now)
@@ -101,7 +101,7 @@ def check_promises():
 @shared_task
 def check_older_promises():
     """Check the invariants for the letters that check_promises leaves out."""
-    from digest import alarms
+    from digest.operations import alarms
 
     now = clock.of_database()
     alarms.record(alarms.invariants_violated_earlier(now), now)
@@ -110,7 +110,7 @@ def check_older_promises():
 @shared_task
 def check_refusals():
     """Raise an alarm if many digests are refused."""
-    from digest import alarms
+    from digest.operations import alarms
 
     now = clock.of_database()
     alarms.record(alarms.refused_digests(now), now)
@@ -119,16 +119,16 @@ def check_refusals():
 @shared_task
 def count_days():
     """Store daily counts before the counted rows are deleted."""
-    from digest import tallies
+    from digest.operations import daily_stats
 
-    tallies.count(timezone.now())
+    daily_stats.count(timezone.now())
 
 
 @shared_task
 def throw_old_away():
     """Delete old rows."""
-    from digest import upkeep
     from digest.indexing import embeddings
+    from digest.operations import retention
 
-    upkeep.purge(timezone.now())
+    retention.purge(timezone.now())
     embeddings.delete_refused()

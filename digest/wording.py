@@ -19,8 +19,8 @@ from digest.ranking.query import QUOTED, QUOTES, SHORT_TEXT
 from digest.ranking.stopwords import STOP_WORDS
 from digest.sources.records import readable
 from digest.summary import summary as sentence_of
-from subscriptions import dates
-from subscriptions.plaintext import columns, one_line, shortened
+from subscriptions.mail.plaintext import columns, one_line, shortened
+from subscriptions.templatetags import dates
 
 RELATIVE_COLUMNS = 120  # Of the title of a paper on the same idea.
 SUBJECT_COLUMNS = 60  # Most inboxes show so many.
@@ -361,7 +361,7 @@ def summary_line(count: int, considered: int, has_topics: bool) -> str:
 
 
 def source_summary(day: str, announced: int, had: int, is_verified: bool) -> str:
-    """Return how many of the papers that arXiv announced were there (`digest.coverage`)."""
+    """Return how many of the papers that arXiv announced were there (`digest.papers.coverage`)."""
     values = {
         "day": weekday(date.fromisoformat(day)),
         "announced": grouped(announced),

@@ -7,19 +7,24 @@ class SubscriptionsConfig(AppConfig):
     verbose_name = "Subscriptions"
 
     def ready(self):
-        from subscriptions import mail, notices, registry
-        from subscriptions.post import esps, mailboxes, oracles, verp
-        from subscriptions.post.transports import transport_for
+        from subscriptions import hooks
+        from subscriptions.bounces import mailboxes
+        from subscriptions.delivery import verp
+        from subscriptions.delivery.recovery import lookup
+        from subscriptions.delivery.transports import esps
+        from subscriptions.delivery.transports.registry import transport_for
+        from subscriptions.mail import render
+        from subscriptions.notices import compose
 
         transport_for(settings.EMAIL_URL)  # Refuse a wrong address before letters are lost to it.
-        mail.check()
+        render.check()
         verp.check()
         if settings.BOUNCE_MAILBOX:
             mailboxes.open_mailbox(settings.BOUNCE_MAILBOX)
-        oracles.ours()
+        lookup.ours()
         if (esp := esps.esp_of(settings.EMAIL_URL)) and esp.is_guarded:
-            from subscriptions.post import esp_events  # It imports anymail.
+            from subscriptions.bounces import esp_events  # It imports anymail.
 
             esp_events.check(esp)
 
-        registry.composers |= notices.COMPOSERS
+        hooks.composers |= compose.COMPOSERS

@@ -1,6 +1,7 @@
 """Database helpers: prepared statements, a retry after a race, and indexes built concurrently."""
 
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from functools import wraps
 
 from django.db import DEFAULT_DB_ALIAS, IntegrityError, NotSupportedError, connection, connections
@@ -129,3 +130,28 @@ class DropIndexConcurrently(Operation):
 
     def database_backwards(self, app_label, schema_editor, from_state, to_state):
         pass
+
+
+SLACK = timedelta(hours=1)  # By so much, the order of numbers and that of moments may differ.
+
+
+def first_since(model, field: str, moment) -> int:
+    """Return the number from which on the model's rows are of `moment` or later, by `field`.
+
+    Rows are numbered as they are written, so halving finds it, and no index has to be paid for at
+    each step of a letter. Some around that moment may be on the wrong side: see SLACK. The last of
+    them may be erased meanwhile.
+    """
+    rows = model.objects.order_by("pk").values_list("pk", field)
+    first, last = rows.first(), rows.last()
+    if first is None or last is None:
+        return 0
+    low, high = first[0], last[0] + 1
+    while low < high:
+        middle = (low + high) // 2
+        found = rows.filter(pk__gte=middle).first()
+        if found is None or found[1] >= moment:
+            high = middle
+        else:
+            low = found[0] + 1
+    return low

@@ -10,9 +10,9 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from subscriptions import addresses, schedule
-from subscriptions.changing import TopicSelection
+from subscriptions.actions.preferences import TopicSelection
+from subscriptions.actions.signup import SignUpRequest
 from subscriptions.models import Subscriber, Topic, known_zone, languages, zone_names
-from subscriptions.signup import SignUpRequest
 
 MAX_QUERIES = 50
 MAX_QUERY_LENGTH = 2000

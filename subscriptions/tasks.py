@@ -12,7 +12,9 @@ from celery.exceptions import SoftTimeLimitExceeded
 from celery.signals import worker_init, worker_shutting_down
 from django.db import connection
 
-from subscriptions.post import clock, delivery, office, sweeper
+from subscriptions.delivery import clock, queue
+from subscriptions.delivery.recovery import sweep
+from subscriptions.delivery.worker import rounds
 
 logger = logging.getLogger(__name__)
 
@@ -87,14 +89,14 @@ def in_time():
 @in_time()
 def deliver_letter(letter_id):
     """Deliver one letter that somebody waits for."""
-    delivery.deliver_due(clock.of_database, ids=[letter_id], is_stopping=is_stopping)
+    rounds.deliver_due(clock.of_database, ids=[letter_id], is_stopping=is_stopping)
 
 
 @shared_task
 @in_time()
 def deliver_letters():
     """Deliver what is due, for most of a minute."""
-    delivery.deliver_due(clock.of_database, seconds=CLAIM_SECONDS, is_stopping=is_stopping)
+    rounds.deliver_due(clock.of_database, seconds=CLAIM_SECONDS, is_stopping=is_stopping)
 
 
 @shared_task
@@ -106,10 +108,10 @@ def deliver_due_letters():
     """
     now = clock.of_database()
     try:
-        sweeper.sweep(now)
+        sweep.sweep(now)
     except Exception:
         logger.exception("the sweep broke")
-    waiting = office.waiting(now, limit=LETTERS_PER_ROUND * MAX_ROUNDS)
+    waiting = queue.waiting(now, limit=LETTERS_PER_ROUND * MAX_ROUNDS)
     rounds = ceil(waiting / LETTERS_PER_ROUND)
     for _ in range(rounds if connection.vendor == "postgresql" else min(rounds, 1)):
         deliver_letters.apply_async(expires=PASS_SECONDS)

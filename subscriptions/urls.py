@@ -1,14 +1,14 @@
 from django.urls import path
 
-from subscriptions import views, webhooks
+from subscriptions.views import change_address, preferences, signup, unsubscribe, webhooks
 
 urlpatterns = [
-    path("subscribe/", views.subscribe, name="subscribe"),
-    path("confirm/<str:token>/", views.confirm, name="confirm"),
-    path("preferences/<str:token>/", views.preferences, name="preferences"),
-    path("move/<str:token>/", views.move, name="move"),
-    path("lost/", views.lost, name="lost"),
-    path("unsubscribe/<str:token>/", views.unsubscribe, name="unsubscribe"),
+    path("subscribe/", signup.subscribe, name="subscribe"),
+    path("confirm/<str:token>/", signup.confirm, name="confirm"),
+    path("preferences/<str:token>/", preferences.preferences, name="preferences"),
+    path("move/<str:token>/", change_address.move, name="move"),
+    path("lost/", signup.lost, name="lost"),
+    path("unsubscribe/<str:token>/", unsubscribe.unsubscribe, name="unsubscribe"),
     # Where anymail has it, so that each provider's setup is as anymail's documentation tells it.
     path("anymail/<slug:name>/tracking/", webhooks.provider_events, name="provider-events"),
 ]

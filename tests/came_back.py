@@ -2,8 +2,8 @@
 
 from itertools import count
 
+from subscriptions.delivery import message_ids, verp
 from subscriptions.models import Letter
-from subscriptions.post import message_ids, verp
 from tests.make import NOW
 
 _number = count(1)

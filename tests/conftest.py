@@ -96,7 +96,7 @@ def clock(monkeypatch):
     """The clock that the doors read stands at NOW, until a test sets `clock.now`."""
     clock = SimpleNamespace(now=NOW)
     monkeypatch.setattr(timezone, "now", lambda: clock.now)
-    monkeypatch.setattr("subscriptions.post.clock.of_database", lambda: clock.now)
+    monkeypatch.setattr("subscriptions.delivery.clock.of_database", lambda: clock.now)
     return clock
 
 

@@ -12,7 +12,7 @@ from collections import defaultdict
 from datetime import date, timedelta
 from urllib.parse import parse_qs, urlsplit
 
-from digest.sources.biorxiv import BioRxiv
+from digest.sources.biorxiv.source import BioRxiv
 from digest.sources.huggingface import HuggingFace
 from tests.loopback import DOWN, USUAL, JsonConversation, LoopbackServer, says
 

@@ -4,11 +4,11 @@ from datetime import timedelta
 
 from django.utils import translation
 
-from digest import composing
+from digest.letters import compose
 from digest.models import Digest, Pick
-from subscriptions import mail
+from subscriptions.delivery import queue
+from subscriptions.mail import render
 from subscriptions.models import Letter, Move
-from subscriptions.post import office
 from tests import make
 from tests.make import NOW
 
@@ -28,11 +28,11 @@ DIGESTS = {"welcome": ("welcome", 0), "digest": ("digest", 4), "quiet": ("digest
 NAMES = [*NOTICES, *DIGESTS, "test"]
 
 
-def written(name, language="en") -> mail.Content:
+def written(name, language="en") -> render.Content:
     """Return what the email of this name says to a new subscriber."""
     if name == "test":
         with translation.override(language):
-            return mail.render("test", {})
+            return render.render("test", {})
     reader = {"language": language, "timezone": "Europe/Berlin"}
     if name in DIGESTS:
         return digest_of(make.subscriber(**reader), name)
@@ -46,13 +46,13 @@ def written(name, language="en") -> mail.Content:
 
 def digest_of(reader, name):
     kind, papers = DIGESTS[name]
-    (material,) = composing.load([stored_digest(reader, papers)], kind)
-    return composing.render(material)
+    (material,) = compose.load([stored_digest(reader, papers)], kind)
+    return compose.render(material)
 
 
 def stored_digest(reader, papers):
     """Store a digest with papers of all groups, in no language that is English."""
-    letter = office.write(reader, "digest", now=NOW, closes_at=NOW + timedelta(days=1))
+    letter = queue.write(reader, "digest", now=NOW, closes_at=NOW + timedelta(days=1))
     digest = Digest.objects.create(
         subscriber=reader,
         day=NOW.date(),

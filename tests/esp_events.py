@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from subscriptions.post import esps
+from subscriptions.delivery.transports import esps
 from tests.make import NOW
 
 PASSWORD = "events:sesame"

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, time
 import pytest
 from hypothesis import strategies as st
 
-from digest.sources.plug import MalformedFeed
-from digest.sources.web import Entry, Refused, Unavailable
+from digest.sources.base import MalformedFeed
+from digest.sources.http import Entry, Refused, Unavailable
 from tests.in_memory import web_of
 from tests.loopback import says
 

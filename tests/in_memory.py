@@ -4,7 +4,7 @@ from contextlib import contextmanager
 
 from django.utils import timezone
 
-from digest.sources.web import Web
+from digest.sources.http import Web
 
 
 class OpenGate:

@@ -5,32 +5,38 @@ from itertools import groupby
 from django.utils import translation
 from django.utils.safestring import mark_safe
 
-from digest import blocks, composing, wording
-from subscriptions import links, mail
+from digest import wording
+from digest.letters import compose, fragments
+from subscriptions.mail import render
+from subscriptions.security import tokens as links
 
 
-def alone(material, form=composing.DENSITIES[0]) -> mail.Content:
+def alone(material, form=compose.DENSITIES[0]) -> render.Content:
     """Return the letter as its templates and premailer make it, in the given form."""
     with translation.override(material.subscriber.language_or_default):
-        lines, (tokens,) = composing.lines_of(material), composing.tokens_of([material])
+        lines, (tokens,) = compose.lines_of(material), compose.tokens_of([material])
         papers = _papers(material, tokens, form)
-        news = [blocks.markup("news", {"news": material.news})] if material.news else []
-        parts = composing.frame_context(lines, tokens, is_open=material.is_open)
-        text, _ = mail.render_parts("digest", parts | _joined(papers, "text") | _news(news, "text"))
-        _, html = mail.render_parts("digest", parts | _joined(papers, "html") | _news(news, "html"))
+        news = [fragments.markup("news", {"news": material.news})] if material.news else []
+        parts = compose.frame_context(lines, tokens, is_open=material.is_open)
+        text, _ = render.render_parts(
+            "digest", parts | _joined(papers, "text") | _news(news, "text")
+        )
+        _, html = render.render_parts(
+            "digest", parts | _joined(papers, "html") | _news(news, "html")
+        )
         url = links.unsubscribe_url(material.subscriber)
-        headers = mail.headers("digest", url, f"{material.digest.day:%Y%m%d}")
-        return mail.Content.of(lines["subject"], text, html, headers)
+        headers = render.headers("digest", url, f"{material.digest.day:%Y%m%d}")
+        return render.Content.of(lines["subject"], text, html, headers)
 
 
 def _papers(material, tokens, form):
     """Return the headings and papers as their templates render them."""
     found = []
     for name, some in groupby(material.picks, lambda pick: wording.group(pick.basis, pick.group)):
-        found.append(blocks.markup("group", {"name": wording.heading(name)}))
+        found.append(fragments.markup("group", {"name": wording.heading(name)}))
         for pick in some:
-            url = composing.feedback_url(tokens["feedback"], pick.paper_id)
-            found.append(blocks.markup("paper", blocks.paper_context(pick, form, url)))
+            url = compose.feedback_url(tokens["feedback"], pick.paper_id)
+            found.append(fragments.markup("paper", fragments.paper_context(pick, form, url)))
     return found
 
 

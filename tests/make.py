@@ -9,8 +9,8 @@ from itertools import count
 from django.utils.text import slugify
 
 from digest.models import Paper
+from subscriptions.hooks import composers, one_by_one
 from subscriptions.models import Subscriber, Topic
-from subscriptions.registry import composers, one_by_one
 
 __all__ = ["NOW", "composed", "one_by_one", "paper", "subscriber", "topic"]
 

@@ -5,9 +5,9 @@ from datetime import UTC, date, datetime
 
 from hypothesis import strategies as st
 
-from digest.materials import LetterData
+from digest.letters.letter_data import LetterData
 from digest.models import Digest, Paper, Pick
-from subscriptions import mail, plaintext
+from subscriptions.mail import plaintext, render
 from subscriptions.models import Subscriber
 from tests.make import NOW
 
@@ -146,6 +146,6 @@ def material_of(titles, pk=1):
 
 def mime_of(content):
     moment = datetime(2026, 6, 1, 7, tzinfo=UTC)
-    return mail.as_bytes(
+    return render.as_bytes(
         content, to="reader@example.org", message_id="<digest.x@paperboy.example>", date=moment
     )

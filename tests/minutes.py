@@ -4,10 +4,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from digest import planning
-from subscriptions import signup
+from digest.planning import plan
+from subscriptions.actions import signup
+from subscriptions.delivery import queue
+from subscriptions.delivery.worker import rounds
 from subscriptions.models import Letter
-from subscriptions.post import delivery, office
 from tests import make, services
 from tests.make import NOW
 
@@ -29,10 +30,10 @@ def reader(**fields):
 
 def tick(now):
     """Plan and deliver what is due: one minute of the service."""
-    planning.plan(now)
+    plan.plan(now)
     if Letter.objects.open().exists():
-        office.sweep(now)
-        delivery.deliver_due(lambda: now)
+        queue.sweep(now)
+        rounds.deliver_due(lambda: now)
 
 
 def arrivals():

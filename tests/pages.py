@@ -15,12 +15,14 @@ from django.template.loader import render_to_string
 from django.test import Client, RequestFactory
 from django.urls import URLResolver, get_resolver, resolve
 
-from config import errors, policies
-from digest import planning
+from config import error_views, middleware
 from digest.indexing import index_store
 from digest.models import Digest, LibraryPaper, Paper, PaperEvent, ReaderModel
-from subscriptions import limits, links, moving, views
+from digest.planning import plan
+from subscriptions.actions import change_address
 from subscriptions.models import Letter, Move, Subscriber
+from subscriptions.security import rate_limits, tokens
+from subscriptions.views import access
 from tests import make
 from tests.make import NOW
 
@@ -36,7 +38,7 @@ def text_of(response: HttpResponse) -> str:
 
 def web_copy_of(digest: Digest) -> str:
     """Return where a letter stands on the web, for who has its link."""
-    return f"/digests/{links.token('digest', digest.public_id)}/"
+    return f"/digests/{tokens.token('digest', digest.public_id)}/"
 
 
 @dataclass(frozen=True)
@@ -100,12 +102,12 @@ def furnish() -> None:
     make.subscriber("gone@example.org", unsubscribed_at=NOW, next_due_at=None)
     make.subscriber("away@example.org", paused_until=NOW.date().replace(day=20))
     make.subscriber("back@example.org", suppressed_at=NOW, suppressed_by="bounced")
-    moving.request(make.subscriber("mover@example.org"), "moved@example.org", now=NOW)
+    change_address.request(make.subscriber("mover@example.org"), "moved@example.org", now=NOW)
     settled = make.subscriber("settled@example.org", moved_at=NOW)
     done = dict.fromkeys(["asked_at", "old_agreed_at", "new_agreed_at", "done_at"], NOW)
     Move.objects.create(subscriber=settled, new_email=settled.email, **done)
     index_store.renew(NOW)
-    planning.plan(NOW)
+    plan.plan(NOW)
     pick, saved = Digest.objects.get(subscriber=reader).picks.leading()[:2]
     reader.feedback.create(paper=pick.paper, value="more", at=NOW)
     reader.feedback.create(paper=saved.paper, value="save", at=NOW)
@@ -141,11 +143,11 @@ def samples() -> list[Sample]:
             for who in ("reader", "new", "gone", "away", "back", "mover", "settled")
         ),
         *(
-            f"/move/{links.token(f'move-{side}', whose, NOW)}/"
+            f"/move/{tokens.token(f'move-{side}', whose, NOW)}/"
             for whose in (mover, settled)
             for side in ("old", "new")
         ),
-        f"/move/{links.token('move-old', mover, OLD)}/",
+        f"/move/{tokens.token('move-old', mover, OLD)}/",
         *(f"/unsubscribe/{token('unsubscribe', who)}/" for who in ("reader", "settled")),
         *("/lost/", "/topics/", "/topics/graph-learning/", "/topics/robotics/"),
         *("/topics/arxiv-cs-lg/", "/topics/graph-learning/feed/"),
@@ -171,7 +173,7 @@ def samples() -> list[Sample]:
         ("/subscribe/", {"email": "x", "topics": "x", "timezone": "x"}),
         (f"/confirm/{asked('new', 'confirm')}/", {}),
         (f"/preferences/{preferences}/", wrong),
-        *((f"/move/{links.token(f'move-{side}', mover, NOW)}/", {}) for side in ("old", "new")),
+        *((f"/move/{tokens.token(f'move-{side}', mover, NOW)}/", {}) for side in ("old", "new")),
         *((f"/unsubscribe/{token('unsubscribe', who)}/", {}) for who in ("settled", "away")),
         *(("/lost/", {"email": email}) for email in ("x", "you@example.org")),
         (f"/feedback/{say}/", {"paper": paper, "value": "save"}),
@@ -202,22 +204,22 @@ def broken() -> list[Sample]:
     """Return the pages for what goes wrong, those too that no request of a test leads to."""
     request = RequestFactory().get("/")
     made = {
-        "400.html": lambda: errors.unreadable(request, None),
-        "403.html": lambda: errors.forbidden(request, None),
-        "403_csrf.html": lambda: errors.form_unproven(request),
-        "404.html": lambda: errors.not_found(request, None),
+        "400.html": lambda: error_views.unreadable(request, None),
+        "403.html": lambda: error_views.forbidden(request, None),
+        "403_csrf.html": lambda: error_views.form_unproven(request),
+        "404.html": lambda: error_views.not_found(request, None),
         **{
-            f"429 {door} {by}": lambda door=door, by=by: views.too_many(
-                request, limits.TooManyAttempts(door, by, timedelta(minutes=5))
+            f"429 {door} {by}": lambda door=door, by=by: access.too_many(
+                request, rate_limits.TooManyAttempts(door, by, timedelta(minutes=5))
             )
             for door in ("sign-up", "log-in")
             for by in ("network", "all", "store")
         },
-        "500.html": lambda: errors.broken(request),
-        "503.html": lambda: errors.page(request, 503),
+        "500.html": lambda: error_views.broken(request),
+        "503.html": lambda: error_views.page(request, 503),
         "410": lambda: HttpResponse(
             render_to_string(
-                "subscriptions/bad_link.html", policies.site(request) | {"expired": True}
+                "subscriptions/bad_link.html", middleware.site(request) | {"expired": True}
             ),
             status=410,
         ),
@@ -234,11 +236,11 @@ def digest():
 
 
 def token(purpose, name):
-    return links.token(purpose, of(name).public_id)
+    return tokens.token(purpose, of(name).public_id)
 
 
 def asked(name, kind):
     """Return the token of a letter of this kind, as the reader's state lets it ask."""
     reader = of(name)
     moments = {Letter.Kind.GOODBYE: reader.unsubscribed_at, Letter.Kind.BOUNCED: NOW}
-    return links.token(kind, reader.public_id, moments.get(kind, reader.asked_at))
+    return tokens.token(kind, reader.public_id, moments.get(kind, reader.asked_at))

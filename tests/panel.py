@@ -2,8 +2,8 @@
 
 from django.urls import reverse
 
-from digest import planning
 from digest.models import Digest
+from digest.planning import plan
 from tests import make
 from tests.make import NOW
 from tests.pages import text_of
@@ -32,7 +32,7 @@ def planned_digest():
     """Make a reader whose digest of today is written down, and return it."""
     make.paper("Sparse attention for <long> documents")
     make.subscriber(topics=[make.topic("Sparse attention")])
-    planning.plan(NOW)
+    plan.plan(NOW)
     return Digest.objects.get()
 
 

@@ -2,10 +2,10 @@
 
 from datetime import timedelta
 
-from digest import planning
-from digest.due import due_of
 from digest.models import Digest, Observation
-from subscriptions.post import delivery
+from digest.planning import plan
+from digest.planning.due import due_of
+from subscriptions.delivery.worker import rounds
 from tests import make
 from tests.make import NOW
 
@@ -51,13 +51,13 @@ def crowd():
 
 
 def plan_and_send(now):
-    planning.plan(now)
-    delivery.deliver_due(lambda: now)
+    plan.plan(now)
+    rounds.deliver_due(lambda: now)
 
 
 def ranked(*subscribers, now=NOW):
     """Return what is due to these subscribers, ranked and not written."""
-    return planning.rank_due([due_of(one, now) for one in subscribers], now)
+    return plan.rank_due([due_of(one, now) for one in subscribers], now)
 
 
 def digests():

@@ -1,9 +1,9 @@
 """Which promises are broken, as tests ask it after what they have done."""
 
-from digest import promises
+from digest.operations import invariants
 
 
 def broken(now, since=None) -> dict[str, list[int]]:
     """Return the names of the promises that are broken, each with its examples."""
-    found = promises.examine(now, since)
+    found = invariants.examine(now, since)
     return {one.invariant.name: one.examples for one in found if one.count}

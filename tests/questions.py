@@ -5,9 +5,9 @@ import re
 
 from django.urls import reverse
 
-from digest import planning
-from subscriptions import links
+from digest.planning import plan
 from subscriptions.models import Letter
+from subscriptions.security import tokens
 from tests import make
 from tests.make import NOW
 
@@ -29,7 +29,7 @@ def ask(client, subscriber, asked):
 
 
 def token_of(subscriber):
-    return links.token("preferences", subscriber.public_id)
+    return tokens.token("preferences", subscriber.public_id)
 
 
 def answer(client, subscriber, asked):
@@ -44,5 +44,5 @@ def answer(client, subscriber, asked):
 
 def plan_and_send():
     """Plan today's digests, of which the mail server took each letter."""
-    planning.plan(NOW)
+    plan.plan(NOW)
     Letter.objects.update(state="accepted", ended_at=NOW)

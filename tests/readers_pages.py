@@ -5,8 +5,8 @@ from datetime import timedelta
 from django.urls import reverse
 
 from digest.models import Digest
-from subscriptions import links
-from subscriptions.post import office
+from subscriptions.delivery import queue
+from subscriptions.security import tokens
 from tests import make
 from tests.make import NOW
 
@@ -24,22 +24,22 @@ BOUNCING = {"suppressed_at": NOW, "suppressed_by": "bounced"}
 def url(page, subscriber):
     """Return the address of the page that only her token opens."""
     if page == "digest":
-        token = links.token("digest", digest_of(subscriber).public_id)
+        token = tokens.token("digest", digest_of(subscriber).public_id)
     else:
         asked_at = subscriber.asked_at if page == "confirm" else None
-        token = links.token(page, subscriber.public_id, asked_at)
+        token = tokens.token(page, subscriber.public_id, asked_at)
     return reverse(page, args=[token])
 
 
 def answer(kind, subscriber, asked_at=NOW):
     """Return the address of the page that the link of such a letter to her opens."""
-    return reverse("confirm", args=[links.token(kind, subscriber.public_id, asked_at)])
+    return reverse("confirm", args=[tokens.token(kind, subscriber.public_id, asked_at)])
 
 
 def digest_of(subscriber):
     if digest := subscriber.digests.first():
         return digest
-    letter = office.write(subscriber, "digest", now=NOW, closes_at=NOW + DAY)
+    letter = queue.write(subscriber, "digest", now=NOW, closes_at=NOW + DAY)
     digest = Digest.objects.create(subscriber=subscriber, day=NOW.date(), letter=letter)
     digest.picks.create(
         subscriber=subscriber, paper=make.paper(), position=1, score=1.0, basis="new"

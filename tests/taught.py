@@ -4,11 +4,12 @@ from datetime import timedelta
 
 from django.urls import reverse
 
-from digest import planning, steering
 from digest.indexing import model_store
 from digest.models import ReaderModel
-from subscriptions import links
+from digest.personalization import feedback
+from digest.planning import plan
 from subscriptions.models import Subscriber
+from subscriptions.security import tokens
 from tests import make
 from tests.make import NOW
 from tests.themes import MOLECULES, ROADS, others, theme
@@ -37,13 +38,13 @@ def reader(**fields):
 def say(subscriber, value, *papers, now=NOW):
     """Say it of each, a moment after the other."""
     for number, paper in enumerate(papers):
-        steering.record(subscriber, paper, value, now + number * SECOND)
+        feedback.record(subscriber, paper, value, now + number * SECOND)
 
 
 def taught(subscriber, value, *papers):
     """Say it of each, and have it learned."""
     say(subscriber, value, *papers)
-    steering.learn(NOW + SECOND * len(papers))
+    feedback.learn(NOW + SECOND * len(papers))
     return subscriber
 
 
@@ -59,18 +60,18 @@ def themes(picks):
 
 def picks_of(subscriber):
     """Return what would come today, as rows."""
-    _, picks = planning.preview(Subscriber.objects.get(pk=subscriber.pk), TODAY, NOW)
+    _, picks = plan.preview(Subscriber.objects.get(pk=subscriber.pk), TODAY, NOW)
     return [(p.paper_id, p.position, p.score, p.basis, p.topic_name, list(p.terms)) for p in picks]
 
 
 def themes_of(subscriber):
-    _, picks = planning.preview(Subscriber.objects.get(pk=subscriber.pk), TODAY, NOW)
+    _, picks = plan.preview(Subscriber.objects.get(pk=subscriber.pk), TODAY, NOW)
     return themes(picks)
 
 
 def address(page, subscriber, purpose=None):
     purpose = purpose or ("feedback" if page == "feedback" else "preferences")
-    return reverse(page, args=[links.token(purpose, subscriber.public_id)])
+    return reverse(page, args=[tokens.token(purpose, subscriber.public_id)])
 
 
 def weights_of(subscriber):

@@ -11,10 +11,11 @@ from django.contrib.admin.models import LogEntry
 
 import digest.models as ours
 import subscriptions.models as theirs
-from digest import about, checkup
 from digest.indexing import index_store
-from subscriptions import links
+from digest.operations import doctor
+from digest.views import about
 from subscriptions.models import Subscriber
+from subscriptions.security import tokens
 from tests import make
 from tests.make import NOW
 from tests.tables import everything
@@ -84,7 +85,7 @@ def test_the_privacy_page_calls_what_a_reader_can_do_by_its_name(client, languag
     reader = make.subscriber(language=language)
     accept = {"accept-language": language}
     page = words(client.get("/privacy/", headers=accept))
-    path = links.preferences_url(reader).removeprefix("http://127.0.0.1:8000")
+    path = tokens.preferences_url(reader).removeprefix("http://127.0.0.1:8000")
     hers = lxml.html.fromstring(client.get(path, headers=accept).content)
     names = {
         " ".join(one.text_content().split()) for one in hers.xpath("//a | //button | //summary")
@@ -133,10 +134,10 @@ def test_the_privacy_page_tells_of_each_part_its_own_days(
     client, settings, monkeypatch, title, kept
 ):
     settings.KEEP_LETTERS, settings.KEEP_EVENTS, settings.KEEP_TRAIL = days(333), days(3), days(7)
-    monkeypatch.setattr("digest.upkeep.UNCONFIRMED", days(2))
-    monkeypatch.setattr("subscriptions.post.retention.KEEP_JOURNALS", days(4))
-    monkeypatch.setattr("subscriptions.post.unreadable.KEEP", days(5))
-    monkeypatch.setattr("subscriptions.seals.BOUNCED_FOR", days(6))
+    monkeypatch.setattr("digest.operations.retention.UNCONFIRMED", days(2))
+    monkeypatch.setattr("subscriptions.delivery.retention.KEEP_JOURNALS", days(4))
+    monkeypatch.setattr("subscriptions.bounces.unreadable.KEEP", days(5))
+    monkeypatch.setattr("subscriptions.security.suppression_list.BOUNCED_FOR", days(6))
     assert kept in parts_of(client.get("/privacy/"))[title]
 
 
@@ -218,7 +219,7 @@ def test_the_doctor_says_what_the_imprint_lacks(settings):
     settings.OPERATOR_NAME = settings.POSTAL_ADDRESS = settings.CONTACT_EMAIL = ""
 
     def finding():
-        return next(one for one in checkup.examine(NOW) if one.what == "imprint")
+        return next(one for one in doctor.examine(NOW) if one.what == "imprint")
 
     assert finding().grade == "note"
     assert "set OPERATOR_NAME, POSTAL_ADDRESS and CONTACT_EMAIL" in finding().said

@@ -6,11 +6,11 @@ import pytest
 from django.contrib.auth.models import User
 from django.urls import reverse
 
-from digest import planning
 from digest.indexing import model_store
 from digest.models import Coverage, Harvest
-from subscriptions import signup
-from subscriptions.admin.parts import SUBSCRIBER_TONES
+from digest.planning import plan
+from subscriptions.actions import signup
+from subscriptions.admin.widgets import SUBSCRIBER_TONES
 from subscriptions.models import Letter, Subscriber, Topic
 from tests import make
 from tests.make import NOW
@@ -44,7 +44,7 @@ def test_a_list_asks_as_many_queries_for_many_rows_as_for_few(panel, django_asse
         Harvest.objects.create(source="arxiv", today=NOW, started_at=NOW, touched_at=NOW)
         day = NOW.date() - timedelta(days=n)
         Coverage.objects.create(source="arxiv", day=day, state="fresh", checked_at=NOW)
-    planning.plan(NOW)
+    plan.plan(NOW)
     for name in LISTS:
         with django_assert_max_num_queries(12, info=name):
             assert panel.get(reverse(f"admin:{name}_changelist")).status_code == 200, name

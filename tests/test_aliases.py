@@ -5,13 +5,14 @@ from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from digest import explanations, library, planning, rehearsal
-from digest.aliases import aliases_of
 from digest.indexing import candidates, index_store, model_store
 from digest.models import Paper, Pick
+from digest.papers.duplicates import aliases_of
+from digest.personalization import library
+from digest.planning import explain, plan, preview
 from digest.ranking.profile import Interest, Profile
+from subscriptions.delivery.worker import rounds
 from subscriptions.models import Topic
-from subscriptions.post import delivery
 from tests import make
 from tests.make import NOW
 from tests.planned import DAY, TODAY, TOOK_OFF, crowd, observed, ranked
@@ -44,14 +45,14 @@ def reader():
 def had(someone, paper, days=20):
     """Send her this paper so many days ago, and since then only what is new of each day."""
     for moment in sorted({NOW - days * DAY, NOW - DAY}):
-        planning.plan(moment)
-        delivery.deliver_due(lambda moment=moment: moment)
+        plan.plan(moment)
+        rounds.deliver_due(lambda moment=moment: moment)
     assert Pick.objects.filter(subscriber=someone, paper=paper).exists()
 
 
 def came(days=0):
     """Return the papers that are picked for so many days after today."""
-    planning.plan(NOW + days * DAY)
+    plan.plan(NOW + days * DAY)
     return set(
         Pick.objects.filter(digest__day=TODAY + days * DAY).values_list("paper_id", flat=True)
     )
@@ -257,7 +258,7 @@ def test_asked_why_it_does_not_come_the_day_is_told_on_which_she_had_it(ranked_o
     had(someone, paper)
     on_arxiv()
     ranked_of()
-    answer = explanations.explain(someone, ON_ARXIV, TODAY, NOW)
+    answer = explain.explain(someone, ON_ARXIV, TODAY, NOW)
     assert answer.paper.pk == ON_ARXIV
     assert answer.pick.paper == paper
     assert answer.pick.digest.day == TODAY - 20 * DAY
@@ -267,7 +268,7 @@ def test_a_preview_of_eight_days_has_a_work_once(ranked_of):
     earlier(3)
     on_arxiv()
     ranked_of()
-    days = rehearsal.rehearse(GRAPHS, NOW).days
+    days = preview.rehearse(GRAPHS, NOW).days
     assert [pick.paper.pk for day in days for pick in day.picks] == [EARLIER]
 
 
@@ -277,7 +278,7 @@ def test_a_change_of_wishes_would_bring_no_work_that_she_had_under_its_other_id(
     on_arxiv()
     ranked_of()
     Topic.objects.update(name="cooking", query="cooking")
-    assert rehearsal.compare(someone, GRAPHS, NOW).added == []
+    assert preview.compare(someone, GRAPHS, NOW).added == []
 
 
 def test_who_had_both_before_they_were_one_work_is_told_of_the_first():
@@ -287,4 +288,4 @@ def test_who_had_both_before_they_were_one_work_is_told_of_the_first():
     assert came() == {ON_ARXIV}
     Paper.objects.filter(pk=other.pk).update(title=TITLE)
     for asked in (EARLIER, ON_ARXIV):
-        assert explanations.explain(someone, asked, TODAY, NOW).pick.paper == paper
+        assert explain.explain(someone, asked, TODAY, NOW).pick.paper == paper

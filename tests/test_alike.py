@@ -6,10 +6,11 @@ import lxml.html
 import pytest
 from django.urls import reverse
 
-from digest import home_page, library, steering
 from digest.indexing import model_store
 from digest.models import FittedModel, Paper
-from subscriptions import links
+from digest.personalization import feedback, library
+from digest.planning import slots
+from subscriptions.security import tokens
 from tests import make
 from tests.make import NOW
 from tests.themes import MOLECULES, ROADS, others, theme
@@ -37,13 +38,13 @@ def reader():
 
 def like(reader, *papers):
     for number, paper in enumerate(papers):
-        steering.record(reader, paper, "more", NOW + number * timedelta(seconds=1))
-    steering.learn(NOW + timedelta(minutes=1))
+        feedback.record(reader, paper, "more", NOW + number * timedelta(seconds=1))
+    feedback.learn(NOW + timedelta(minutes=1))
 
 
 def part_of(client, reader):
     """Return the part of the page, None where there is none."""
-    token = links.token("preferences", reader.public_id)
+    token = tokens.token("preferences", reader.public_id)
     page = lxml.html.fromstring(client.get(reverse("learned", args=[token])).content)
     return next(iter(page.xpath("//section[@aria-labelledby='alike']")), None)
 
@@ -110,7 +111,7 @@ def test_what_is_older_than_it_says_is_not_among_them(client, clock, roads, read
 
 
 def test_before_anything_was_learned_there_is_no_such_part(client, clock, roads, reader):
-    steering.record(reader, roads[0], "more", NOW)
+    feedback.record(reader, roads[0], "more", NOW)
     assert part_of(client, reader) is None
 
 
@@ -123,8 +124,8 @@ def test_nor_is_there_one_where_papers_cannot_be_ranked(client, clock, roads, re
 def test_while_many_are_ranked_for_she_is_asked_to_come_again(
     client, clock, roads, reader, monkeypatch
 ):
-    monkeypatch.setattr(home_page, "WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(slots, "WAIT_SECONDS", 0.01)
     like(reader, *roads[:3])
-    with home_page.slot(), home_page.slot():
+    with slots.slot(), slots.slot():
         assert "try again in a few seconds" in words_of(part_of(client, reader))
     assert are_new(titles_of(part_of(client, reader)), roads)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digest.sources import calendar, taxonomy
-from digest.sources.calendar import EASTERN, announcement_of, is_announcement_day
+from digest.sources.arxiv import calendar, taxonomy
+from digest.sources.arxiv.calendar import EASTERN, announcement_of, is_announcement_day
 
 
 @pytest.mark.parametrize(

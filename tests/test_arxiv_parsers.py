@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digest.sources import arxiv_api, arxiv_oai, arxiv_rss, records
-from digest.sources.arxiv_text import author_names, says_withdrawn
-from digest.sources.plug import MalformedFeed
+from digest.sources import records
+from digest.sources.arxiv import api, oai_pmh, rss
+from digest.sources.arxiv.fields import author_names, says_withdrawn
+from digest.sources.base import MalformedFeed
 from tests import arxiv_server
 from tests.arxiv_server import BOMB, DEEP, WEB_PAGE, Known, oai, rss_channel, rss_item
 
@@ -32,7 +33,7 @@ def feed(*papers, day=DAY, built=DAY):
 
 
 def in_feed(**fields):
-    (record,) = arxiv_rss.parse(feed(paper(**fields)), "cs").records
+    (record,) = rss.parse(feed(paper(**fields)), "cs").records
     return record
 
 
@@ -53,7 +54,7 @@ def header(identity, stamp="2026-06-03", more=""):
 
 
 def oai_page(inner):
-    return arxiv_oai.parse(oai(f"<ListRecords>{inner}</ListRecords>").encode())
+    return oai_pmh.parse(oai(f"<ListRecords>{inner}</ListRecords>").encode())
 
 
 # RSS
@@ -91,7 +92,7 @@ def test_a_feed_counts_all_its_items_and_is_of_the_day_of_its_papers():
     ]
     yesterday = date(2026, 6, 2)
     for some, day in [(papers, yesterday), ([], DAY)]:
-        parsed = arxiv_rss.parse(feed(*some, day=yesterday), "cs")
+        parsed = rss.parse(feed(*some, day=yesterday), "cs")
         assert (parsed.items, len(parsed.records), parsed.day) == (len(some), len(some), day)
 
 
@@ -101,17 +102,17 @@ def test_an_item_whose_day_is_far_from_that_of_its_feed_is_of_the_feeds_day(far)
     head, items = body.split(b"<item>", 1)
     body = head + b"<item>" + items.replace(b" 2026 00:00", b" %b 00:00" % far.encode(), 1)
     assert far.encode() in body
-    assert [record.day for record in arxiv_rss.parse(body, "cs").records] == [DAY] * 3
+    assert [record.day for record in rss.parse(body, "cs").records] == [DAY] * 3
 
 
 def test_the_kind_is_read_from_the_description_where_its_element_is_missing():
     body = feed(paper(kind="cross")).replace(b"announce_type>", b"kind>")
-    assert arxiv_rss.parse(body, "cs").records[0].announced_as == "cross"
+    assert rss.parse(body, "cs").records[0].announced_as == "cross"
 
 
 def test_one_bad_item_is_one_bad_record():
     body = feed(paper(id="2606.00001"), paper(id="2606.00002", title=" "), paper(id="oops"))
-    parsed = arxiv_rss.parse(body, "cs")
+    parsed = rss.parse(body, "cs")
     assert [record.id for record in parsed.records] == ["2606.00001"]
     assert parsed.bad == ["2606.00002v1: no title", "oopsv1: 'oopsv1' is no id of a paper"]
     assert parsed.items == 3
@@ -120,7 +121,7 @@ def test_one_bad_item_is_one_bad_record():
 def test_bytes_that_are_no_utf8_cost_one_record():
     good, bad = paper(), paper(id="2606.00002", title="Caf@")
     body = feed(good, bad).replace(b"Caf@", b"Caf\xe9")
-    parsed = arxiv_rss.parse(body, "cs")
+    parsed = rss.parse(body, "cs")
     assert [record.id for record in parsed.records] == ["2606.00001"]
     assert parsed.bad == ["2606.00002v1: its text is not UTF-8"]
 
@@ -136,7 +137,7 @@ def test_markup_in_a_feed_is_text():
 def test_a_feed_that_tells_of_an_error_is_no_feed():
     body = rss_channel("cs", DAY, []).replace("<title>cs updates", "<title>Feed error for query: x")
     with pytest.raises(MalformedFeed, match="arXiv answers"):
-        arxiv_rss.parse(body.encode(), "cs")
+        rss.parse(body.encode(), "cs")
 
 
 # OAI-PMH
@@ -221,11 +222,11 @@ def test_one_bad_record_in_a_list_is_one_bad_record():
 
 
 def test_an_expired_token_and_an_empty_list_are_told_apart_from_other_errors():
-    assert arxiv_oai.parse(oai(arxiv_server.error("noRecordsMatch", "x")).encode()).records == []
-    with pytest.raises(arxiv_oai.ExpiredToken):
-        arxiv_oai.parse(oai(arxiv_server.error("badResumptionToken", "x")).encode())
+    assert oai_pmh.parse(oai(arxiv_server.error("noRecordsMatch", "x")).encode()).records == []
+    with pytest.raises(oai_pmh.ExpiredToken):
+        oai_pmh.parse(oai(arxiv_server.error("badResumptionToken", "x")).encode())
     with pytest.raises(MalformedFeed, match="badArgument: illegal"):
-        arxiv_oai.parse(oai(arxiv_server.error("badArgument", "illegal")).encode())
+        oai_pmh.parse(oai(arxiv_server.error("badArgument", "illegal")).encode())
 
 
 def test_only_a_sorted_page_tells_up_to_where_the_list_is_whole():
@@ -242,7 +243,7 @@ def test_only_a_sorted_page_tells_up_to_where_the_list_is_whole():
     [("cs.LG", "cs:cs:LG"), ("hep-th", "physics:hep-th"), ("cs", "cs:cs"), ("math", "math:math")],
 )
 def test_sets_are_named_by_group_archive_and_category(category, name):
-    assert arxiv_oai.set_of(category) == name
+    assert oai_pmh.set_of(category) == name
 
 
 # The query API
@@ -251,7 +252,7 @@ def test_sets_are_named_by_group_archive_and_category(category, name):
 def test_an_entry_is_read_with_arxivs_own_categories():
     moments = [datetime(2026, 6, 1, 15, tzinfo=UTC), datetime(2026, 8, 1, tzinfo=UTC)]
     row = Known(paper(comments="12 pages", doi="10.1000/1"), DAY, moments)
-    (record,), bad = arxiv_api.parse(
+    (record,), bad = api.parse(
         arxiv_server.atom(arxiv_server.atom_entry(row), 1).encode(),
     )
     assert (record.id, record.version, record.title) == ("2606.00001", 2, "On bread")
@@ -263,19 +264,19 @@ def test_an_entry_is_read_with_arxivs_own_categories():
 def test_an_error_in_the_shape_of_an_entry_is_an_error():
     body = arxiv_server.atom(arxiv_server.atom_error("incorrect id format for x"), 1)
     with pytest.raises(MalformedFeed, match="incorrect id format for x"):
-        arxiv_api.parse(body.encode())
+        api.parse(body.encode())
 
 
 def test_ids_are_asked_for_by_the_hundred_and_only_arxivs():
     ids = [f"2606.{number:05}" for number in range(150)]
-    questions = arxiv_api.requests_for([*ids, "2606.00001", "biorxiv:1", "title:0a"])
+    questions = api.requests_for([*ids, "2606.00001", "biorxiv:1", "title:0a"])
     assert [question["max_results"] for question in questions] == ["100", "50"]
 
 
 # What all three have in common
 
 
-@pytest.mark.parametrize("parse", [lambda body: arxiv_rss.parse(body, "cs"), arxiv_oai.parse])
+@pytest.mark.parametrize("parse", [lambda body: rss.parse(body, "cs"), oai_pmh.parse])
 @pytest.mark.parametrize(
     ("body", "why"),
     [
@@ -297,14 +298,14 @@ def test_what_is_no_feed_is_refused_in_plain_words(parse, body, why):
     with pytest.raises(MalformedFeed, match=why):
         parse(body)
     with pytest.raises(MalformedFeed, match=why):
-        arxiv_api.parse(body)
+        api.parse(body)
 
 
 def test_a_bomb_is_refused_before_it_is_expanded():
     """The longer the document before it, the more entities expat would expand."""
     begun = time.process_time()
     with pytest.raises(MalformedFeed, match="DTD"):
-        arxiv_oai.parse(BOMB.replace(b"?>", b"?><!--" + b"x" * 8_000_000 + b"-->"))
+        oai_pmh.parse(BOMB.replace(b"?>", b"?><!--" + b"x" * 8_000_000 + b"-->"))
     assert time.process_time() - begun < 1
 
 
@@ -323,7 +324,7 @@ def test_a_bomb_is_refused_before_it_is_expanded():
 )
 def test_what_xml_forbids_in_one_title_costs_neither_it_nor_the_others(written, read):
     body = feed(paper(), paper(id="2606.00002")).replace(b"On bread", written, 1)
-    assert [record.title for record in arxiv_rss.parse(body, "cs").records] == [read, "On bread"]
+    assert [record.title for record in rss.parse(body, "cs").records] == [read, "On bread"]
 
 
 @given(st.binary(max_size=200), st.integers(0, 1_000))
@@ -332,7 +333,7 @@ def test_no_damage_to_a_feed_does_more_than_spoil_it(noise, position):
     position %= len(body)
     damaged = body[:position] + noise + body[position + len(noise) // 2 :]
     try:
-        parsed = arxiv_rss.parse(damaged, "cs")
+        parsed = rss.parse(damaged, "cs")
     except MalformedFeed:
         return
     assert len(parsed.records) + len(parsed.bad) == parsed.items

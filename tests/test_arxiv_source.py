@@ -4,10 +4,10 @@ from datetime import date, timedelta
 
 import pytest
 
-from digest.sources import taxonomy
-from digest.sources.arxiv import ArXiv, HarvestCursor
-from digest.sources.plug import MalformedFeed
-from digest.sources.web import Refused
+from digest.sources.arxiv import taxonomy
+from digest.sources.arxiv.source import ArXiv, HarvestCursor
+from digest.sources.base import MalformedFeed
+from digest.sources.http import Refused
 from tests.arxiv_server import ArxivServer, unavailable
 from tests.harvests import harvesting, serving
 from tests.loopback import USUAL

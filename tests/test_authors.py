@@ -8,16 +8,17 @@ import lxml.html
 import pytest
 from django.utils import translation
 
-from digest import planning, rehearsal, search_page
 from digest.indexing import candidates, index_store
 from digest.indexing.index import MAX_AUTHORS
 from digest.models import Pick
-from digest.profiles import wished
+from digest.personalization.profiles import wished
+from digest.planning import plan, preview
 from digest.ranking import authors
 from digest.ranking.authors import asked_for, is_called
 from digest.ranking.profile import Interest, Profile
 from digest.ranking.selection import choose
-from subscriptions.changing import TopicSelection
+from digest.views import search
+from subscriptions.actions.preferences import TopicSelection
 from tests import make
 from tests.corpora import choices_of, paper, papers_of, word
 from tests.make import NOW
@@ -42,7 +43,7 @@ def papers():
 
 
 def planned(reader):
-    planning.plan(NOW)
+    plan.plan(NOW)
     return list(Pick.objects.filter(subscriber=reader).leading().order_by("position"))
 
 
@@ -192,7 +193,7 @@ def test_an_authors_papers_come_whole_and_in_the_categories_alone():
 def test_previews_know_authors_as_planning_does(django_assert_max_num_queries):
     papers()
     profile = wished(TopicSelection(interests=["author: Emmy Noether"]), 10)
-    there = rehearsal.rehearse(profile, NOW).days[0].picks
+    there = preview.rehearse(profile, NOW).days[0].picks
     here = planned(make.subscriber(interests="author: Emmy Noether"))
     assert [one.paper for one in there] == [one.paper for one in here]
     assert len(here) == 2
@@ -210,7 +211,7 @@ def test_a_paper_of_an_earlier_day_is_an_authors_in_the_preview_of_that_day():
     make.paper("Invariant", "Variational", authors=["E Noether"], day=NOW.date() - timedelta(3))
     index_store.renew(NOW)
     profile = wished(TopicSelection(interests=["author: Emmy Noether"]), 10)
-    found = [len(day.picks) for day in reversed(rehearsal.rehearse(profile, NOW).days)]
+    found = [len(day.picks) for day in reversed(preview.rehearse(profile, NOW).days)]
     assert found == [0, 0, 0, 0, 1, 0, 0, 2]
 
 
@@ -218,10 +219,10 @@ def test_a_search_for_an_author_finds_her_papers_alone():
     papers()
     make.paper("Of Kurt Gödel", "A life.", authors=["Ada Lovelace"])
     index_store.renew(NOW)
-    found = search_page.find("author: Gödel, Kurt")
+    found = search.find("author: Gödel, Kurt")
     assert (found.asked, found.count) == ("author: Gödel, Kurt", 2)
     assert all("<mark>Kurt Gödel</mark>" in result.byline for result in found.results)
-    assert search_page.find("author: Ada Lovelace; Kurt Gödel").count == 3
+    assert search.find("author: Ada Lovelace; Kurt Gödel").count == 3
 
 
 def test_only_names_that_the_search_knows_lead_to_it(client):
@@ -239,7 +240,7 @@ def test_a_name_of_many_words_is_found_where_the_page_of_a_paper_leads():
     name = "María de los Ángeles García de la Torre"
     make.paper("On vowels", authors=[name])
     papers()
-    assert search_page.find(f"author: {name}").count == 1
+    assert search.find(f"author: {name}").count == 1
 
 
 def test_the_page_of_a_paper_leads_to_what_else_its_authors_wrote_and_from_there_to_following(

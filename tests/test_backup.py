@@ -7,10 +7,11 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from digest import heartbeats, planning
 from digest.models import Pick
+from digest.operations import heartbeats
+from digest.planning import plan
+from subscriptions.delivery.worker import rounds
 from subscriptions.models import Letter
-from subscriptions.post import delivery
 from tests import make
 from tests.make import NOW
 from tests.promised import broken
@@ -87,8 +88,8 @@ def test_what_is_taken_out_of_one_database_goes_into_an_empty_one(tmp_path):
     """As docs/install.md moves from SQLite to PostgreSQL: nobody's digest comes again."""
     make.paper("Graph networks")
     make.subscriber(interests="graph networks")
-    planning.plan(NOW)
-    delivery.deliver_due(lambda: NOW)
+    plan.plan(NOW)
+    rounds.deliver_due(lambda: NOW)
     before = list(Letter.objects.values()), list(Pick.objects.values())
     file = str(tmp_path / "all.json.gz")
     left_out = ["contenttypes", "auth.permission", "sessions"]
@@ -98,6 +99,6 @@ def test_what_is_taken_out_of_one_database_goes_into_an_empty_one(tmp_path):
     assert not Letter.objects.exists()
     call_command("loaddata", file, verbosity=0)
     assert (list(Letter.objects.values()), list(Pick.objects.values())) == before
-    assert planning.plan(NOW).letters == 0
+    assert plan.plan(NOW).letters == 0
     make.subscriber()  # Numbers go on where they ended.
     assert broken(NOW) == {}

@@ -4,9 +4,9 @@ from datetime import UTC, date, datetime, time
 
 import pytest
 
-from digest import harvest
 from digest.models import Coverage, Paper, PaperEvent
-from digest.sources.biorxiv import BioRxiv
+from digest.papers import harvest
+from digest.sources.biorxiv.source import BioRxiv
 from digest.sources.records import Record
 from tests.daily_servers import DAY, TODAY, BioRxivServer, biorxiv_doi, biorxiv_row, publication
 from tests.harvests import Told, found, harvesting, only, serving

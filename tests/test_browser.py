@@ -7,12 +7,13 @@ import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
 
-from digest import planning, starter
 from digest.indexing import index_store, model_store
 from digest.models import Digest, Paper
-from subscriptions import links
+from digest.planning import plan
+from digest.topics import starter_topics
+from subscriptions.delivery.worker import rounds
 from subscriptions.models import Subscriber, Topic
-from subscriptions.post import delivery
+from subscriptions.security import tokens
 from tests import make
 from tests.make import NOW
 from tests.pages import web_copy_of
@@ -26,12 +27,12 @@ pytestmark = [pytest.mark.services, pytest.mark.django_db(transaction=True)]
 def site(chromium, live_server, settings):
     """The site with papers, topics and a reader, at the address that its links name."""
     settings.SITE_URL = live_server.url
-    starter.make_topics()
+    starter_topics.make_topics()
     for number in range(5):
         make.paper(f"Graph networks number {number} <script>alert(1)</script>", "On graphs. " * 60)
     make.paper("Sour bread")
     make.subscriber("reader@example.org", interests="graph networks")
-    planning.plan(NOW)
+    plan.plan(NOW)
     return live_server.url
 
 
@@ -116,7 +117,7 @@ def test_who_is_led_to_the_address_sees_what_the_field_is_for(site, open_page):
 
 @pytest.mark.parametrize("has_scripts", [True, False])
 def test_a_reader_sees_what_a_change_would_bring_and_then_saves_it(site, open_page, has_scripts):
-    page = open_page(links.preferences_url(reader()), java_script_enabled=has_scripts)
+    page = open_page(tokens.preferences_url(reader()), java_script_enabled=has_scripts)
     page.get_by_label("Your own words").fill("sour bread")
     ask = page.get_by_role("button", name="What would change?")
     if has_scripts:  # It needs no click.
@@ -171,7 +172,7 @@ def hidden_on_the_way(page, first, steps):
 
 def test_what_a_change_would_bring_hides_no_field_that_has_the_focus(site, open_page):
     for size in ((360, 640), (640, 450), (1280, 800)):
-        page = open_page(links.preferences_url(reader()), size=size)
+        page = open_page(tokens.preferences_url(reader()), size=size)
         page.get_by_label("Your own words").fill("sour bread\n2506.04235, 2506.11086")
         page.get_by_text("There is nothing to look for").wait_for()
         first = page.get_by_role("checkbox").first
@@ -244,7 +245,7 @@ BURST = """() => {
 def test_pages_at_twice_the_size_scroll_nothing_sideways(site, open_page):
     Paper.objects.update(upvotes=81)
     index_store.renew(NOW)  # A paper's page has others like it.
-    wishes = f"/preferences/{links.token('preferences', reader().public_id)}/"
+    wishes = f"/preferences/{tokens.token('preferences', reader().public_id)}/"
     paper = Paper.objects.filter(title__startswith="Graph").first()
     for path in ("/", "/topics/", wishes, paper.get_absolute_url(), "/search/?q=graph"):
         for language in ("en", "de"):
@@ -271,8 +272,8 @@ def test_papers_like_one_stand_beside_it_where_both_have_room(site, open_page):
 
 
 def deliver(now=NOW):
-    planning.plan(now)
-    delivery.deliver_due(lambda: now)
+    plan.plan(now)
+    rounds.deliver_due(lambda: now)
 
 
 def link_in(letter, name):
@@ -320,7 +321,7 @@ def test_a_curator_sees_what_a_topic_matches_while_they_write_it(site, open_page
 
 
 def library_at(site):
-    return f"{site}/library/{links.token('preferences', reader().public_id)}/"
+    return f"{site}/library/{tokens.token('preferences', reader().public_id)}/"
 
 
 BIBTEX = "@article{k%s,\n  title = {Spätzle number %s},\n  abstract = {%s},\n}\n"

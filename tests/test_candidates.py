@@ -5,11 +5,13 @@ from datetime import timedelta
 import pytest
 from django.core.management import call_command
 
-from digest import planning, steering, storing
 from digest.models import Digest, Paper, Pick
+from digest.papers import store
+from digest.personalization import feedback
+from digest.planning import plan
 from digest.sources.records import Record
-from subscriptions import links
 from subscriptions.models import Letter
+from subscriptions.security import tokens
 from tests import make
 from tests.make import NOW
 from tests.planned import DAY, TODAY, papers_about, plan_and_send
@@ -24,7 +26,7 @@ def stored(title, at, day):
     """Store a paper as a harvest does, dated on another day."""
     number = Paper.objects.count()
     record = Record(id=f"2605.{number:05}", title=title, abstract=f"Of {title}.", day=day)
-    storing.store([record], now=at)
+    store.store([record], now=at)
     return record.id
 
 
@@ -75,7 +77,7 @@ def test_an_archive_that_is_imported_makes_no_old_paper_new(reader, settings):
 def test_days_that_failed_lose_no_paper(reader, state):
     late = stored("Graph networks of roads", NOW + HOUR, TODAY - 9 * DAY)
     for days in (1, 2, 3):
-        planning.plan(NOW + days * DAY)
+        plan.plan(NOW + days * DAY)
         letters = Letter.objects.filter(day=TODAY + days * DAY)
         letters.update(state=state, reason="refused: 550", ended_at=NOW + days * DAY)
         Pick.objects.filter(digest__letter__in=letters).delete()  # They are given back.
@@ -132,7 +134,7 @@ def test_what_was_passed_over_and_near_misses_follow_what_is_new(groups, outbox)
 
 def test_a_digest_on_the_web_has_the_groups_as_well(groups, client):
     plan_and_send(LATER)
-    token = links.own_token("digest", groups, Digest.objects.get(day=LATER.date()).public_id)
+    token = tokens.own_token("digest", groups, Digest.objects.get(day=LATER.date()).public_id)
     page = client.get(f"/digests/{token}/").content.decode()
     assert page.index("You may have missed") < page.index("Close to your interests")
     assert page.index("Close to your interests") < page.index("Graph colouring of maps")
@@ -140,15 +142,15 @@ def test_a_digest_on_the_web_has_the_groups_as_well(groups, client):
 
 def test_without_anything_new_nothing_is_sent(groups):
     Paper.objects.filter(title="Graph networks of roads").delete()
-    planning.plan(LATER)
+    plan.plan(LATER)
     assert Letter.objects.get(day=LATER.date()).reason == "nothing to say"
     assert not Pick.objects.exists()
 
 
 def test_near_misses_come_to_those_who_want_them_alone(groups, client):
-    address = links.preferences_url(groups)
+    address = tokens.preferences_url(groups)
     assert client.post(address, {"near": "no"}).status_code == 302
-    planning.plan(LATER)
+    plan.plan(LATER)
     assert not Pick.objects.filter(group="near").exists()
     client.post(address, {"hour": 9})
     groups.refresh_from_db()
@@ -175,9 +177,9 @@ def test_a_paper_like_one_that_they_saved_says_which():
     make.paper("More trout in summer", "Trout spawn again.")
     someone = make.subscriber(interests="medieval monasteries")
     for paper in old:
-        steering.record(someone, paper, "save", NOW)
-    steering.learn(NOW)
-    planning.plan(NOW)
+        feedback.record(someone, paper, "save", NOW)
+    feedback.learn(NOW)
+    plan.plan(NOW)
     pick = Pick.objects.get(basis="learned")
     assert pick.topic_name == "Trout in summer"
     assert pick.why.startswith("Like “Trout in summer”, which you chose")

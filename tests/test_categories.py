@@ -5,10 +5,11 @@ from itertools import groupby
 import pytest
 from django.core.exceptions import ValidationError
 
-from digest import planning, starter
 from digest.models import Digest
-from subscriptions import links
+from digest.planning import plan
+from digest.topics import starter_topics
 from subscriptions.models import Topic
+from subscriptions.security import tokens
 from tests import make
 from tests.make import NOW
 
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.django_db
 
 def picked(**preferences):
     make.subscriber(**preferences)
-    planning.plan(NOW)
+    plan.plan(NOW)
     picks = Digest.objects.get().picks.order_by("position").select_related("paper")
     return [pick.paper.title for pick in picks], list(picks)
 
@@ -106,15 +107,15 @@ def test_a_topic_needs_words_or_categories():
 
 def test_categories_stand_together_by_archive_whatever_else_the_house_has():
     make.topic("Computer bread", categories=["cs.LG"], query="", description="Ours")
-    starter.make_topics()
+    starter_topics.make_topics()
     headings = [heading for heading, _ in groupby(t.description for t in Topic.objects.of_arxiv())]
     assert len(headings) == len(set(headings)) == 11
     assert Topic.objects.by_subject().filter(name="Computer bread").exists()
 
 
 def test_the_starter_topics_hold_every_category_once():
-    made = starter.make_topics()
-    assert starter.make_topics() == 0
+    made = starter_topics.make_topics()
+    assert starter_topics.make_topics() == 0
     assert made == Topic.objects.count()
     categories = Topic.objects.exclude(categories=[])
     assert categories.count() >= 140
@@ -127,7 +128,7 @@ def test_the_pages_offer_the_categories_without_more_queries(
     client, address, django_assert_max_num_queries
 ):
     assert "arXiv categories" not in client.get(address).content.decode()
-    starter.make_topics()
+    starter_topics.make_topics()
     with django_assert_max_num_queries(6):
         page = client.get(address).content.decode()
     assert "cs.LG: Machine Learning" in page
@@ -135,11 +136,11 @@ def test_the_pages_offer_the_categories_without_more_queries(
 
 
 def test_the_preferences_show_followed_and_muted_categories(client, django_assert_max_num_queries):
-    starter.make_topics()
+    starter_topics.make_topics()
     topics = {topic.slug: topic for topic in Topic.objects.of_arxiv()}
     reader = make.subscriber(topics=[topics["arxiv-cs-lg"]], muted=[topics["arxiv-hep-th"]])
     with django_assert_max_num_queries(10):
-        page = client.get(links.preferences_url(reader)).content.decode()
+        page = client.get(tokens.preferences_url(reader)).content.decode()
     assert 'name="topics" value="arxiv-cs-lg" checked' in page
     assert 'name="mute" value="arxiv-hep-th" checked' in page
     assert page.count(" checked") == 2 + 7  # Every day of the week is chosen, too.

@@ -4,7 +4,7 @@ import pytest
 
 from digest.indexing import model_store
 from digest.models import Digest
-from subscriptions import links
+from subscriptions.security import tokens
 from tests import make
 from tests.make import NOW
 
@@ -21,7 +21,7 @@ def reader():
 
 
 def address(reader):
-    return f"/preferences/{links.token('preferences', reader.public_id)}/"
+    return f"/preferences/{tokens.token('preferences', reader.public_id)}/"
 
 
 def test_a_change_is_shown_before_it_is_saved_and_nothing_is_written(client, reader):

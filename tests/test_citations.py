@@ -9,8 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pybtex.database import parse_string
 
-from digest import citations
 from digest.models import Paper
+from digest.papers import citations
 
 DAY = date(2026, 6, 1)
 HOSTILE = [

@@ -5,7 +5,7 @@ from django.db import connection
 from django.utils import timezone
 
 from subscriptions.db import run_sql
-from subscriptions.post.clock import of_database  # Itself: the tests' clock takes its place.
+from subscriptions.delivery.clock import of_database  # Itself: the tests' clock takes its place.
 
 pytestmark = pytest.mark.django_db
 

@@ -6,11 +6,15 @@ from datetime import timedelta
 import pytest
 from django.urls import get_resolver, reverse
 
-from digest import planning, steering
 from digest.models import Feedback
-from subscriptions import correspondence, erasing, links, moving, signup
+from digest.personalization import feedback
+from digest.planning import plan
+from subscriptions.actions import change_address, erase, signup
+from subscriptions.delivery import rendering, transitions
+from subscriptions.delivery.worker import rounds
 from subscriptions.models import Move, Subscriber
-from subscriptions.post import delivery, ledger, writing
+from subscriptions.notices import send as correspondence
+from subscriptions.security import tokens
 from tests import make
 from tests.make import NOW
 from tests.promised import broken
@@ -52,17 +56,17 @@ def one():
     reader = make.subscriber(
         OLD, interests="graph networks", confirmed_at=NOW - 9 * DAY, next_due_at=NOW
     )
-    planning.plan(NOW)
-    delivery.deliver_due(lambda: NOW)
-    steering.record(reader, paper, "save", NOW)
+    plan.plan(NOW)
+    rounds.deliver_due(lambda: NOW)
+    feedback.record(reader, paper, "save", NOW)
     return reader
 
 
 def move(reader, to=NEW, at=MOVED_AT):
     """Have her digest moved at this moment, and return her."""
-    moving.request(reader, to, now=at - MINUTE)
+    change_address.request(reader, to, now=at - MINUTE)
     for side in ("old", "new"):
-        moving.approve(reader, side, at - MINUTE, source=DOOR, now=at)
+        change_address.approve(reader, side, at - MINUTE, source=DOOR, now=at)
     reader.refresh_from_db()
     assert (reader.email, reader.moved_at) == (to, at)
     return reader
@@ -71,7 +75,7 @@ def move(reader, to=NEW, at=MOVED_AT):
 def path(page, reader):
     """Return the address of a page, with the key that she has now."""
     thing = reader.digests.get().public_id if page == "digest" else None
-    return reverse(page, args=[links.own_token(DOORS[page], reader, thing)])
+    return reverse(page, args=[tokens.own_token(DOORS[page], reader, thing)])
 
 
 def keys_in(text):
@@ -94,7 +98,7 @@ def is_told(response, reader):
 
 
 def keys_of(reader):
-    return [path(page, reader) for page in DOORS] + [links.unsubscribe_url(reader)]
+    return [path(page, reader) for page in DOORS] + [tokens.unsubscribe_url(reader)]
 
 
 # ---- At each door
@@ -132,9 +136,9 @@ def test_a_key_of_before_opens_nothing_and_changes_nothing(client, one, page):
 @pytest.mark.parametrize("later", [timedelta(milliseconds=300), -DAY])
 def test_a_second_move_closes_the_keys_of_the_first_whatever_the_clocks_say(client, one, later):
     second = path("preferences", move(one))
-    moving.request(one, THIRD, now=NOW)
+    change_address.request(one, THIRD, now=NOW)
     for side in ("old", "new"):
-        moving.approve(one, side, NOW, source=DOOR, now=MOVED_AT + later)
+        change_address.approve(one, side, NOW, source=DOOR, now=MOVED_AT + later)
     one.refresh_from_db()
     is_told(client.get(second), one)
     assert client.get(path("preferences", one)).status_code == 200
@@ -142,15 +146,15 @@ def test_a_second_move_closes_the_keys_of_the_first_whatever_the_clocks_say(clie
 
 def test_who_never_moved_and_a_wish_that_is_not_fulfilled_close_nothing(client, one):
     before = [path(page, one) for page in DOORS]
-    moving.request(one, NEW, now=NOW)
-    moving.approve(one, "old", NOW, source=DOOR, now=NOW)
+    change_address.request(one, NEW, now=NOW)
+    change_address.approve(one, "old", NOW, source=DOOR, now=NOW)
     one.refresh_from_db()
     assert [client.get(key).status_code for key in before] == [200] * len(before)
     assert [path(page, one) for page in DOORS] == before
 
 
 def test_a_page_that_was_left_open_says_nothing_for_her_by_its_closed_way_back(client, one):
-    back = links.own_token("preferences", one)
+    back = tokens.own_token("preferences", one)
     move(one)
     sent = {"paper": "2606.1", "value": "less", "back": back}
     is_told(client.post(path("feedback", one), sent), one)
@@ -191,8 +195,8 @@ def test_programs_that_read_a_closed_feed_are_told_that_it_is_gone_and_where_to_
 
 def test_once_she_is_erased_a_closed_key_opens_as_little_as_any(client, one):
     before = {page: path(page, one) for page in DOORS}
-    leave = links.unsubscribe_url(one)
-    erasing.erase(move(one), now=NOW)
+    leave = tokens.unsubscribe_url(one)
+    erase.erase(move(one), now=NOW)
     for page, key in before.items():
         assert client.get(key).status_code == (410 if page == "reader-feed" else 404)
     assert client.post(leave).status_code == 200
@@ -202,7 +206,7 @@ def test_once_she_is_erased_a_closed_key_opens_as_little_as_any(client, one):
 
 
 def test_a_link_of_before_still_lets_her_leave_and_tells_nothing(client, outbox, clock, one):
-    leave = links.unsubscribe_url(one)
+    leave = tokens.unsubscribe_url(one)
     move(one)
     clock.now = MOVED_AT + DAY
     asked = client.get(leave)
@@ -215,7 +219,7 @@ def test_a_link_of_before_still_lets_her_leave_and_tells_nothing(client, outbox,
     one.refresh_from_db()
     assert one.unsubscribed_at == clock.now
     assert "You are unsubscribed" in client.get(leave).content.decode()
-    delivery.deliver_due(lambda: clock.now)
+    rounds.deliver_due(lambda: clock.now)
     goodbye = outbox()[-1]
     assert goodbye["To"] == NEW  # Where she can take it back.
     (undo,) = [key for key in keys_in(said_in(goodbye)) if key.startswith("/confirm/")]
@@ -226,7 +230,7 @@ def test_a_link_of_before_still_lets_her_leave_and_tells_nothing(client, outbox,
 
 def test_a_link_of_since_shows_what_it_always_did(client, one):
     move(one)
-    leave = links.unsubscribe_url(one)
+    leave = tokens.unsubscribe_url(one)
     assert NEW in client.get(leave).content.decode()
     page = client.post(leave).content.decode()
     assert NEW in page
@@ -246,9 +250,9 @@ def test_a_link_of_since_shows_what_it_always_did(client, one):
         {"suppressed_at": MOVED_AT + DAY, "suppressed_by": "bounced"},
     ],
 )
-@pytest.mark.parametrize("kind", links.ASKING)
+@pytest.mark.parametrize("kind", tokens.ASKING)
 def test_what_was_asked_before_she_moved_is_answered_by_nobody(client, clock, one, kind, fields):
-    asked = links.answer_url(one, kind, MOVED_AT - 2 * MINUTE)
+    asked = tokens.answer_url(one, kind, MOVED_AT - 2 * MINUTE)
     move(one)
     Subscriber.objects.update(**fields)
     one.refresh_from_db()
@@ -261,7 +265,7 @@ def test_what_was_asked_before_she_moved_is_answered_by_nobody(client, clock, on
 def test_what_was_asked_before_is_closed_also_for_who_answers_in_that_very_moment(
     client, one, monkeypatch
 ):
-    asked = links.answer_url(one, "confirm", NOW)
+    asked = tokens.answer_url(one, "confirm", NOW)
     confirm = signup.confirm
 
     def confirm_as_she_moves(subscriber, *given, **named):
@@ -277,7 +281,7 @@ def test_what_was_asked_before_is_closed_also_for_who_answers_in_that_very_momen
 def test_a_question_of_since_is_answered(client, one):
     move(one)
     signup.unsubscribe(one.public_id, source=DOOR, now=MOVED_AT + MINUTE)
-    undo = links.answer_url(one, "goodbye", MOVED_AT + MINUTE)
+    undo = tokens.answer_url(one, "goodbye", MOVED_AT + MINUTE)
     assert client.post(undo).status_code == 200
     one.refresh_from_db()
     assert one.unsubscribed_at is None
@@ -285,8 +289,8 @@ def test_a_question_of_since_is_answered(client, one):
 
 def test_once_it_has_moved_the_link_in_the_old_mailbox_leads_nowhere(client, clock, one):
     clock.now = MOVED_AT
-    moving.request(one, NEW, now=NOW)
-    urls = {side: links.move_url(one, side, NOW) for side in ("old", "new")}
+    change_address.request(one, NEW, now=NOW)
+    urls = {side: tokens.move_url(one, side, NOW) for side in ("old", "new")}
     pages = [client.post(urls[side]).content.decode() for side in ("new", "old")]
     one.refresh_from_db()
     assert one.moved_at == MOVED_AT
@@ -298,7 +302,7 @@ def test_once_it_has_moved_the_link_in_the_old_mailbox_leads_nowhere(client, clo
         assert "as a feed, it has a new address" in page
         assert 'href="/lost/"' in page
     shown = client.get(urls["new"]).content.decode()
-    assert links.preferences_url(one) in shown
+    assert tokens.preferences_url(one) in shown
     assert NEW in shown
     assert "Links in letters from before open nothing any more" in shown
     move(one, THIRD, MOVED_AT + DAY)
@@ -309,28 +313,28 @@ def test_once_it_has_moved_the_link_in_the_old_mailbox_leads_nowhere(client, clo
 
 def test_a_wish_that_was_asked_for_by_a_key_of_before_ends_with_the_move(client, one):
     """The one who has the old mailbox asks for another address, while her letters are under way."""
-    moving.request(one, "thief@example.org", now=NOW)
+    change_address.request(one, "thief@example.org", now=NOW)
     move(one)
     assert Move.objects.get().new_email == NEW
     for side in ("old", "new"):
-        is_told(client.post(links.move_url(one, side, NOW)), one)
+        is_told(client.post(tokens.move_url(one, side, NOW)), one)
 
 
 # ---- Letters
 
 
 def test_of_the_links_in_her_letters_those_in_the_new_mailbox_open(client, outbox, clock, one):
-    moving.request(one, NEW, now=NOW)
-    delivery.deliver_due(lambda: NOW)
+    change_address.request(one, NEW, now=NOW)
+    rounds.deliver_due(lambda: NOW)
     for side in ("old", "new"):
-        moving.approve(one, side, NOW, source=DOOR, now=MOVED_AT)
+        change_address.approve(one, side, NOW, source=DOOR, now=MOVED_AT)
     one.refresh_from_db()
     clock.now = NOW + DAY
     make.paper("Graph networks again", day=clock.now.date())
     correspondence.send_link(NEW, now=clock.now)
     correspondence.remind(one, clock.now)
-    planning.plan(clock.now)
-    delivery.deliver_due(lambda: clock.now)
+    plan.plan(clock.now)
+    rounds.deliver_due(lambda: clock.now)
     found = {
         to: {key for letter in outbox() if letter["To"] == to for key in keys_in(said_in(letter))}
         for to in (OLD, NEW)
@@ -351,9 +355,9 @@ def test_a_letter_that_was_planned_before_and_is_composed_after_is_of_the_new_ad
 ):
     make.paper("Graph networks")
     one = make.subscriber(OLD, interests="graph networks", next_due_at=NOW)
-    planning.plan(NOW)
+    plan.plan(NOW)
     move(one)
-    delivery.deliver_due(lambda: MOVED_AT)
+    rounds.deliver_due(lambda: MOVED_AT)
     (digest,) = [letter for letter in outbox() if letter["List-Id"]]
     assert digest["To"] == NEW
     keys = keys_in(said_in(digest))
@@ -364,9 +368,9 @@ def test_a_letter_that_was_planned_before_and_is_composed_after_is_of_the_new_ad
 def test_a_letter_that_was_in_hand_as_she_moved_is_of_the_old_address_and_closed(client):
     make.paper("Graph networks")
     one = make.subscriber(OLD, interests="graph networks", next_due_at=NOW)
-    planning.plan(NOW)
-    (letter,), _ = ledger.claim(NOW, 1)
-    written = writing.write_out([letter], NOW)
+    plan.plan(NOW)
+    (letter,), _ = transitions.claim(NOW, 1)
+    written = rendering.write_out([letter], NOW)
     move(one)
     ((_, frozen),) = [pair for some in written for pair in some]
     said = frozen.mime.decode().replace("=\r\n", "")
@@ -378,8 +382,8 @@ def test_a_letter_that_was_in_hand_as_she_moved_is_of_the_old_address_and_closed
 
 
 def test_the_letter_to_the_old_address_says_that_its_links_will_close(outbox, one):
-    moving.request(one, NEW, now=NOW)
-    delivery.deliver_due(lambda: NOW)
+    change_address.request(one, NEW, now=NOW)
+    rounds.deliver_due(lambda: NOW)
     told = {letter["To"]: said_in(letter) for letter in outbox() if "/move/" in said_in(letter)}
     sentence = "links in letters that came here open nothing any more"
     assert " ".join(told[OLD].split()).count(sentence) == 2

@@ -7,10 +7,11 @@ import lxml.html
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from digest import composing
+from digest.letters import compose
 from digest.models import Paper
-from subscriptions import links, plaintext
-from subscriptions.stencil import line_slot, token_slot
+from subscriptions.mail import plaintext
+from subscriptions.mail.byte_templates import line_slot, token_slot
+from subscriptions.security import tokens
 from tests import services
 from tests.letters_alone import alone
 from tests.make import NOW
@@ -38,14 +39,14 @@ HEADERS = [
 @settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(materials())
 def test_a_joined_letter_is_byte_for_byte_the_one_that_is_rendered_alone(material):
-    assert mime_of(composing.render(material)) == mime_of(alone(material))
+    assert mime_of(compose.render(material)) == mime_of(alone(material))
 
 
 @services.once
 @settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(materials())
 def test_whatever_papers_and_readers_say_the_letter_is_valid_and_hers_alone(material):
-    mime = mime_of(composing.render(material))
+    mime = mime_of(compose.render(material))
     assert re.fullmatch(rb"(?:[\t -~]{0,998}\r\n)*", mime)
     message = message_from_bytes(mime, policy=policy.default)
     parts = list(message.walk())
@@ -68,7 +69,7 @@ def test_whatever_papers_and_readers_say_the_letter_is_valid_and_hers_alone(mate
     assert shown == [pick.paper_id for pick in material.picks]
     numbered = re.findall(r"^(\d+)\. ", text, re.MULTILINE)
     assert numbered == [str(pick.position) for pick in material.picks]
-    unsubscribe = links.unsubscribe_url(material.subscriber)
+    unsubscribe = tokens.unsubscribe_url(material.subscriber)
     assert unsubscribe in text
     assert unsubscribe in page.xpath("//@href")
 
@@ -81,20 +82,20 @@ def test_fifty_papers_of_the_longest_kind_leave_the_foot_in_sight(moved_at):
         pick.paper.url = "https://example.org/" + "&" * 480
         pick.paper.github = "https://github.com/" + "&" * 480
         pick.topic_name = "&" * 200
-    content = composing.render(material)
+    content = compose.render(material)
     assert len(content.html.encode()) < 80_000
     shown = content.html.count("data-paper-id")
     assert 0 < shown < 50
     for part in (content.text, content.html):
         assert f"{50 - shown} more papers are on the web" in " ".join(part.split())
-        assert links.unsubscribe_url(material.subscriber) in part
+        assert tokens.unsubscribe_url(material.subscriber) in part
     numbered = re.findall(r"^(\d+)\. ", content.text, re.MULTILINE)
     assert numbered == [str(number) for number in range(1, shown + 1)]
 
 
-@pytest.mark.parametrize("form", composing.DENSITIES)
+@pytest.mark.parametrize("form", compose.DENSITIES)
 def test_each_form_of_a_letter_is_the_one_that_is_rendered_alone(form, monkeypatch):
-    monkeypatch.setattr(composing, "DENSITIES", [form])
+    monkeypatch.setattr(compose, "DENSITIES", [form])
     material = material_of(["Graphs & <b>", "Long " * 100])
     material.picks[0].would_fold = [Paper(id=f"x{n}", title="Also") for n in range(4)]
-    assert mime_of(composing.render(material)) == mime_of(alone(material, form))
+    assert mime_of(compose.render(material)) == mime_of(alone(material, form))

@@ -6,11 +6,12 @@ from datetime import timedelta
 import pytest
 from django.db import OperationalError, connection
 
-from digest import composing
+from digest.letters import compose
 from digest.models import Digest, Observation, Paper, Pick
-from subscriptions import links, mail
+from subscriptions.hooks import COMPOSE_BATCH_SIZE
+from subscriptions.mail import render
 from subscriptions.models import Letter, Subscriber, Topic
-from subscriptions.registry import COMPOSE_BATCH_SIZE
+from subscriptions.security import tokens
 from tests import make
 from tests.letters_alone import alone
 from tests.make import NOW
@@ -37,7 +38,7 @@ def pick(digest, paper, **fields):
 
 
 def composed(*letters):
-    return list(composing.compose(letters, NOW))
+    return list(compose.compose(letters, NOW))
 
 
 @pytest.mark.django_db
@@ -61,7 +62,7 @@ def test_stored_letters_are_byte_for_byte_those_of_their_rows_rendered_alone():
     letters = list(Letter.objects.select_related("subscriber").order_by("pk"))
     for letter, content in zip(letters, composed(*letters), strict=True):
         whole = list(letter.digest.picks.whole())
-        (material,) = composing.load([letter.digest], picks={letter.subscriber_id: whole})
+        (material,) = compose.load([letter.digest], picks={letter.subscriber_id: whole})
         assert mime_of(content) == mime_of(alone(material))
         assert "1,234 stars" in content.html or "1.234 Sterne" in content.html
     assert [dict(one.headers)["Content-Language"] for one in composed(*letters)] == ["en", "de"]
@@ -164,8 +165,8 @@ def test_a_letter_that_cannot_be_read_costs_itself_alone():
     contents = composed(bad, good, empty, gone)
     assert [type(one) for one in contents] == [
         TypeError,
-        mail.Content,
-        mail.NothingToSay,
+        render.Content,
+        render.NothingToSay,
         Digest.DoesNotExist,
     ]
 
@@ -179,7 +180,7 @@ def test_where_the_database_is_away_no_letter_is_tried_alone(monkeypatch):
         raise OperationalError("the server closed the connection")
 
     letters = [stored([make.paper()]) for _ in range(3)]
-    monkeypatch.setattr(composing, "load", load)
+    monkeypatch.setattr(compose, "load", load)
     assert [type(one) for one in composed(*letters)] == [OperationalError] * 3
     assert tried == [3]
 
@@ -194,9 +195,9 @@ def test_letters_that_are_composed_together_are_those_that_each_would_be_alone(m
     together = composed(*letters)
     assert together == [one for letter in letters for one in composed(letter)]
     bad = letters[COMPOSE_BATCH_SIZE // 2].subscriber.public_id
-    lines_of = composing.lines_of
+    lines_of = compose.lines_of
     monkeypatch.setattr(
-        composing,
+        compose,
         "lines_of",
         lambda one: 1 / 0 if one.subscriber.public_id == bad else lines_of(one),
     )
@@ -218,5 +219,5 @@ def test_each_link_of_a_letter_is_for_one_thing_and_its_readers_own():
         header = dict(content.headers)["List-Unsubscribe"]
         for part in (content.text, content.html, header):
             found = set(re.findall(r"/(preferences|unsubscribe|feedback|digest)s?/([^/]+)/", part))
-            read = {(purpose, links.parse_token(purpose, token)[0]) for purpose, token in found}
+            read = {(purpose, tokens.parse_token(purpose, token)[0]) for purpose, token in found}
             assert read == ({("unsubscribe", reader)} if part is header else own)

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digest.sources import biorxiv, huggingface
+from digest.sources import huggingface
+from digest.sources.biorxiv import source as biorxiv
 from tests.daily_servers import DAY, TODAY, BioRxivServer, HuggingFaceServer
 from tests.harvests import Told, anything, found, harvesting
 from tests.loopback import DOWN, USUAL, says, web_page

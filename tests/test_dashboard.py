@@ -9,9 +9,9 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.urls import reverse
 
-from digest import tallies
-from digest.admin import plots
+from digest.admin import charts
 from digest.models import Tally
+from digest.operations import daily_stats
 from tests import make, services
 from tests.make import NOW
 from tests.pages import text_of
@@ -29,7 +29,7 @@ def tally(measure, counts, day=TODAY):
 
 
 def plot(title, days=30):
-    return next(one for one in plots.plots_of(days, TODAY) if one.kind.title == title)
+    return next(one for one in charts.plots_of(days, TODAY) if one.kind.title == title)
 
 
 def figures(response):
@@ -46,7 +46,7 @@ def figures(response):
 def test_a_fresh_installation_says_that_nothing_was_counted_yet(panel):
     text = text_of(panel.get(reverse(INDEX)))
     assert "Nothing was counted yet" in text
-    assert text.count("Nothing in this time.") == len(plots.KINDS)
+    assert text.count("Nothing in this time.") == len(charts.KINDS)
     assert "active –" in text
 
 
@@ -71,7 +71,7 @@ def test_each_plot_has_its_figures_as_a_table_and_in_words(panel):
 def test_the_plots_of_what_was_really_counted_show_it(panel):
     make.subscriber(now=NOW - 3 * DAY)
     make.subscriber(confirmed=False)
-    tallies.count(NOW)
+    daily_stats.count(NOW)
     rows = figures(panel.get(reverse(INDEX)))["Subscribers"]
     assert rows[1] == ["1 Jun 2026", "1", "0", "1", "0", "0"]
 
@@ -82,8 +82,8 @@ def test_the_period_is_chosen_by_a_link(panel, asked, columns):
     response = panel.get(reverse(INDEX), {"days": asked})
     assert len(figures(response)["Feedback"]) == columns + 1
     current = re.search(r'aria-current="true">([^<]+)<', response.content.decode())[1]
-    period = plots.parse_period(asked)
-    assert current == next(name for days, name, _ in plots.PERIODS if days == period)
+    period = charts.parse_period(asked)
+    assert current == next(name for days, name, _ in charts.PERIODS if days == period)
 
 
 def test_a_year_is_shown_in_weeks_which_are_sums_and_of_levels_the_last_day():
@@ -145,7 +145,7 @@ def test_the_first_page_asks_as_many_questions_for_a_year_as_for_a_day(
     Tally.objects.bulk_create(
         Tally(day=TODAY - back * DAY, measure=measure, counted_at=NOW)
         for back in range(365)
-        for measure in {kind.measure for kind in plots.KINDS[:3]}
+        for measure in {kind.measure for kind in charts.KINDS[:3]}
     )
     with django_assert_max_num_queries(80):
         panel.get(reverse(INDEX), {"days": 364})

@@ -7,10 +7,12 @@ import pytest
 from django.template import engines
 from django.utils import translation
 
-from digest import planning, wording
+from digest import wording
 from digest.indexing import model_store
-from subscriptions import dates, plaintext
-from subscriptions.post import delivery
+from digest.planning import plan
+from subscriptions.delivery.worker import rounds
+from subscriptions.mail import plaintext
+from subscriptions.templatetags import dates
 from tests import make
 from tests.make import NOW
 
@@ -60,8 +62,8 @@ def test_a_letter_and_its_page_keep_a_date_on_one_line(client, outbox, language,
     paper = make.paper("Graph networks")
     model_store.fit(NOW)
     make.subscriber("ada@example.org", interests="graph networks", language=language)
-    planning.plan(NOW)
-    delivery.deliver_due(lambda: NOW)
+    plan.plan(NOW)
+    rounds.deliver_due(lambda: NOW)
     (letter,) = outbox()
     html, text = (letter.get_body((kind,)).get_content() for kind in ("html", "plain"))
     assert said.replace("_", plaintext.NO_BREAK) in lxml.html.fromstring(html).text_content()

@@ -7,8 +7,8 @@ from django.core.management import call_command
 
 from digest.management.commands import demo
 from digest.models import Digest, Paper
-from subscriptions import signup
-from subscriptions.changing import TopicSelection
+from subscriptions.actions import signup
+from subscriptions.actions.preferences import TopicSelection
 from subscriptions.models import Subscriber, Topic
 from tests import make, services
 from tests.make import NOW

@@ -7,9 +7,9 @@ from django.db import DataError, NotSupportedError, OperationalError, connection
 from django.utils import translation
 
 from subscriptions.db import in_ids, run_sql
+from subscriptions.delivery.worker.greenlet_db import Database
+from subscriptions.delivery.worker.greenlets import Hub
 from subscriptions.models import Volley
-from subscriptions.post.greenlet_db import Database
-from subscriptions.post.greenlets import Hub
 from tests.make import NOW
 from tests.volleys.held import another_session
 
@@ -92,7 +92,7 @@ def test_a_job_under_way_is_brought_to_its_end_when_all_other_tasks_are_killed(d
 
 
 def test_a_silent_database_is_waited_for_so_long_and_no_longer(database, monkeypatch):
-    monkeypatch.setattr("subscriptions.post.greenlet_db.SILENT_SECONDS", 0.2)
+    monkeypatch.setattr("subscriptions.delivery.worker.greenlet_db.SILENT_SECONDS", 0.2)
     began = time.monotonic()
     with pytest.raises(OperationalError, match="the database is silent"):
         done(database, lambda: run_sql("SELECT pg_sleep(5)"))
@@ -101,7 +101,7 @@ def test_a_silent_database_is_waited_for_so_long_and_no_longer(database, monkeyp
 
 
 def test_a_database_that_says_something_now_and_then_is_not_silent(database, monkeypatch):
-    monkeypatch.setattr("subscriptions.post.greenlet_db.SILENT_SECONDS", 1)
+    monkeypatch.setattr("subscriptions.delivery.worker.greenlet_db.SILENT_SECONDS", 1)
     assert len(done(database, lambda: [run_sql("SELECT pg_sleep(0.4)") for _ in range(4)])) == 4
 
 

@@ -9,10 +9,13 @@ from django.db import connection
 from django.db.migrations import Migration
 from django.db.migrations.loader import MigrationLoader
 
-from digest import days, health, panels, planning
+from digest.admin import subscriber_history
 from digest.models import Digest, Pick
-from subscriptions import links
+from digest.operations import health
+from digest.planning import plan
+from digest.views import preference_panels
 from subscriptions.models import Letter
+from subscriptions.security import tokens
 from tests import make
 from tests.make import NOW
 from tests.pages import web_copy_of
@@ -23,7 +26,7 @@ pytestmark = pytest.mark.django_db
 def test_papers_from_outside_are_text_on_every_page(client):
     make.paper("<script>alert(1)</script> & graphs", "<img src=x onerror=alert(1)>")
     make.subscriber(interests="graphs")
-    planning.plan(NOW)
+    plan.plan(NOW)
     web_copy = web_copy_of(Digest.objects.get())
     for address in ["/", web_copy]:
         page = client.get(address).content.decode()
@@ -45,7 +48,7 @@ def test_the_topics_page_counts_who_follows(client):
 def test_the_web_copy_has_the_papers_of_the_letter_and_their_reasons(client):
     make.paper("Graph networks of roads")
     make.subscriber(interests="road networks of graphs, bread")
-    planning.plan(NOW)
+    plan.plan(NOW)
     response = client.get(web_copy_of(Digest.objects.get()))
     page = response.content.decode()
     assert "Graph networks of roads" in page
@@ -57,7 +60,7 @@ def test_each_link_of_a_paper_says_of_which_it_is_to_who_hears_the_links_alone(c
     for name in ("Graph networks of roads", "Graph networks & rivers"):
         make.paper(name)
     make.subscriber(interests="graph networks")
-    planning.plan(NOW)
+    plan.plan(NOW)
     page = client.get(web_copy_of(Digest.objects.get())).content
     links = lxml.html.fromstring(page).xpath("//main//li//a")
     names = [link.get("aria-label") or link.text_content() for link in links]
@@ -74,11 +77,11 @@ def history(client):
         for number in range(count + 1):
             moment = NOW + timedelta(days=number)
             make.paper(f"Roads {number}", day=moment.date())
-            planning.plan(moment)
+            plan.plan(moment)
             if number < count:  # The last is not on its way yet.
                 Letter.objects.update(state="accepted", left_at=moment, ended_at=moment)
         Pick.objects.filter(paper__title="Roads 3").delete()
-        page = lxml.html.fromstring(client.get(links.preferences_url(reader)).content)
+        page = lxml.html.fromstring(client.get(tokens.preferences_url(reader)).content)
         (listed,) = page.xpath("//section[@aria-labelledby='history']")
         return listed
 
@@ -100,8 +103,8 @@ def test_of_older_digests_the_year_is_told_and_whether_some_are_not_listed(
     monkeypatch, history, most, is_told
 ):
     """One of which nothing is left is never listed."""
-    monkeypatch.setattr(panels, "MAX_DIGESTS", most)
-    monkeypatch.setattr(panels, "SHOWN", 1)
+    monkeypatch.setattr(preference_panels, "MAX_DIGESTS", most)
+    monkeypatch.setattr(preference_panels, "SHOWN", 1)
     listed = history(4)
     assert titles(listed) == ["Roads 2", "Roads 1", "Roads 0"][:most]
     first, *older = [day.text for day in listed.iter("time")]
@@ -114,10 +117,10 @@ def test_of_older_digests_the_year_is_told_and_whether_some_are_not_listed(
 def test_the_days_of_one_have_no_digest_of_another():
     make.paper("Roads")
     other = make.subscriber(interests="roads")
-    planning.plan(NOW)
+    plan.plan(NOW)
     one = make.subscriber()
-    assert days.history_of(one, NOW)[0].digest is None
-    assert days.history_of(other, NOW)[0].digest
+    assert subscriber_history.history_of(one, NOW)[0].digest is None
+    assert subscriber_history.history_of(other, NOW)[0].digest
 
 
 def test_healthz_is_ready_and_live(client):

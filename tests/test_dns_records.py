@@ -6,8 +6,8 @@ import dns.rcode
 import dns.resolver
 import pytest
 
-from digest import checkup
-from subscriptions.post import dns_check
+from digest.operations import doctor
+from subscriptions.delivery.authentication import dns_check
 from tests.dns_server import DnsServer
 from tests.make import NOW
 
@@ -223,7 +223,7 @@ def test_letters_come_back_to_a_domain_that_takes_mail(server, mail, grade):
 
 
 def findings(resolver=None):
-    return {found.what: (found.grade, found.said) for found in checkup.examine(NOW, resolver)}
+    return {found.what: (found.grade, found.said) for found in doctor.examine(NOW, resolver)}
 
 
 @pytest.mark.django_db

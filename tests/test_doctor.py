@@ -12,9 +12,10 @@ from celery import Celery
 from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection
 
-from digest import alarms, checkup, health, heartbeats, premises, tasks
+from digest import tasks
 from digest.models import Harvest
-from subscriptions.post.sweeper import folder_of_journals
+from digest.operations import alarms, doctor, doctor_environment, health, heartbeats
+from subscriptions.delivery.recovery.journal import folder_of_journals
 from tests import make, services
 from tests.faults.cluster import Redis
 from tests.make import NOW
@@ -44,7 +45,7 @@ def sound(settings, monkeypatch):
 
 
 def told(what):
-    return next((one.grade, one.said) for one in checkup.examine(NOW) if one.what == what)
+    return next((one.grade, one.said) for one in doctor.examine(NOW) if one.what == what)
 
 
 OF_THE_HOUSE = [
@@ -66,7 +67,7 @@ OF_THE_HOUSE = [
 
 
 def test_where_all_is_well_it_says_so():
-    found = {one.what: one.grade for one in checkup.examine(NOW)}
+    found = {one.what: one.grade for one in doctor.examine(NOW)}
     assert {what: found[what] for what in OF_THE_HOUSE} == dict.fromkeys(OF_THE_HOUSE, "ok")
 
 
@@ -75,7 +76,7 @@ def test_a_postgresql_that_takes_no_writes_is_wrong_and_a_monitor_may_see_it(cli
         pytest.skip("SQLite can't be on standby")
     with connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION READ ONLY")
-    grade, said = premises.database(NOW)
+    grade, said = doctor_environment.database(NOW)
     assert grade == "wrong"
     assert said.startswith("PostgreSQL takes no writes")
     answer = client.get("/healthz/", headers={"host": "papers.example.org"})
@@ -84,8 +85,8 @@ def test_a_postgresql_that_takes_no_writes_is_wrong_and_a_monitor_may_see_it(cli
 
 
 def test_the_disk_is_told_of_where_the_database_does_not_answer(monkeypatch):
-    monkeypatch.setattr(premises, "database", lambda now: ("wrong", "disk I/O error"))
-    assert [one.what for one in checkup.examine(NOW)] == ["settings", "data", "database"]
+    monkeypatch.setattr(doctor_environment, "database", lambda now: ("wrong", "disk I/O error"))
+    assert [one.what for one in doctor.examine(NOW)] == ["settings", "data", "database"]
 
 
 @pytest.mark.parametrize(
@@ -221,7 +222,7 @@ def test_a_domain_that_is_known_at_home_alone_has_nothing_to_publish(settings):
 )
 def test_a_tick_of_long_ago_is_wrong_where_processes_should_run(settings, ago, broker, grade):
     settings.CELERY_BROKER_URL = broker
-    assert premises.ticks(NOW + ago * MINUTE)[0] == grade
+    assert doctor_environment.ticks(NOW + ago * MINUTE)[0] == grade
 
 
 def test_sources_that_are_well_are_told_with_the_moment_since_which_all_were_asked(settings):
@@ -254,7 +255,7 @@ def test_a_source_whose_last_run_failed_is_wrong_with_its_words():
 def test_a_proxy_that_is_not_named_is_seen_by_where_all_sign_up_from(last, grade):
     """TRUSTED_PROXIES names others: all visitors share one limit, and nobody's address is kept."""
     house = "172.18.0.1" if last.startswith("172.") else last
-    for address in [house] * (premises.SIGN_UPS - 1) + [last]:
+    for address in [house] * (doctor_environment.SIGN_UPS - 1) + [last]:
         make.subscriber().consents.create(act="asked", at=NOW, via="sign-up form", ip=address)
     assert told("proxies")[0] == grade
     assert (house in told("proxies")[1]) == (grade == "note")
@@ -288,13 +289,13 @@ def test_alarms_that_stand_are_wrong_and_lead_to_the_runbook():
 @pytest.mark.parametrize(("seconds", "grade"), [(4, "ok"), (20, "note"), (-90, "wrong")])
 def test_clocks_that_are_apart_are_told(monkeypatch, seconds, grade):
     moment = NOW + timedelta(seconds=seconds)
-    monkeypatch.setattr("subscriptions.post.clock.of_database", lambda: moment)
+    monkeypatch.setattr("subscriptions.delivery.clock.of_database", lambda: moment)
     assert told("clocks")[0] == grade
 
 
 def test_a_database_that_may_lose_what_it_confirmed_is_wrong(monkeypatch):
     unsafe = {"SHOW fsync": "off", "PRAGMA synchronous": 1}
-    monkeypatch.setattr(premises, "_query_value", lambda sql: unsafe.get(sql, "on"))
+    monkeypatch.setattr(doctor_environment, "_query_value", lambda sql: unsafe.get(sql, "on"))
     grade, said = told("database")
     assert grade == "wrong"
     assert ("switch fsync on" if connection.vendor == "postgresql" else "FULL") in said
@@ -309,7 +310,7 @@ def test_a_database_that_takes_hardly_another_connection_is_wrong(monkeypatch):
     """What idle threads of a web server hold on to, a worker waits for."""
     if connection.vendor != "postgresql":
         pytest.skip("SQLite's connections are not counted")
-    monkeypatch.setattr(premises, "MIN_CONNECTIONS", 10**6)
+    monkeypatch.setattr(doctor_environment, "MIN_CONNECTIONS", 10**6)
     grade, said = told("database")
     assert grade == "wrong"
     assert "more connections: workers without one plan and send nothing" in said
@@ -333,7 +334,7 @@ def test_a_redis_that_answers_and_takes_nothing_is_wrong(tmp_path, settings, mon
     with closing(Redis(tmp_path)) as redis:
         settings.CELERY_BROKER_URL = redis.url
         app = Celery("full", broker=redis.url, set_as_current=False)
-        monkeypatch.setattr(checkup, "current_app", app)
+        monkeypatch.setattr(doctor, "current_app", app)
         assert told("broker") == ("ok", "redis answers")
         redis.call("CONFIG", "SET", "maxmemory", "1")
         assert told("broker") == (

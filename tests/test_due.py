@@ -4,10 +4,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from digest import planning, spacing
 from digest.models import Digest
-from subscriptions import changing, schedule
-from subscriptions.changing import TopicSelection
+from digest.planning import plan as planning
+from digest.planning import spacing
+from subscriptions import schedule
+from subscriptions.actions import preferences
+from subscriptions.actions.preferences import TopicSelection
 from subscriptions.models import Letter, Subscriber
 from tests import make
 from tests.make import NOW
@@ -41,7 +43,7 @@ def test_nothing_is_planned_for_who_does_not_want_it(state):
 def test_nothing_is_planned_during_a_pause_and_then_it_is():
     reader = make.subscriber(interests="graphs", hour=7)
     until = TODAY + timedelta(days=3)
-    changing.change(reader, TopicSelection(), {"paused_until": until}, now=NOW)
+    preferences.change(reader, TopicSelection(), {"paused_until": until}, now=NOW)
 
     for day in range(3):
         planning.plan(NOW + timedelta(days=day))

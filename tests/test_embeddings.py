@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
 
-from digest import checkup, tasks
+from digest import tasks
 from digest.indexing import embeddings
 from digest.indexing.encoder import Encoder, EncoderError, paper_text
-from digest.leases import Lease
 from digest.models import Paper, PaperEmbedding
+from digest.models.locks import Lease
+from digest.operations import doctor as checkup
 from tests import make, services
 from tests.make import NOW
 

@@ -14,13 +14,18 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connection, transaction
 from django.urls import reverse
 
-from digest import library, planning, steering, upkeep
 from digest.models import ReaderModel
-from subscriptions import erasing, exporting, links, moving, seals, signup
-from subscriptions.changing import TopicSelection
+from digest.operations import retention
+from digest.personalization import feedback, library
+from digest.planning import plan
+from subscriptions.actions import change_address, erase, export, signup
+from subscriptions.actions.preferences import TopicSelection
+from subscriptions.bounces import inbound
+from subscriptions.delivery import queue, transitions
+from subscriptions.delivery.transitions import decompress
+from subscriptions.delivery.worker import rounds
 from subscriptions.models import Letter, Seal, Subscriber, Volley
-from subscriptions.post import delivery, inbound, ledger, office
-from subscriptions.post.compression import decompress
+from subscriptions.security import suppression_list, tokens
 from tests import came_back, make
 from tests.make import NOW
 from tests.post_office.steps import claim, letter_to
@@ -40,7 +45,7 @@ TOLD_OTHERWISE = {
 
 def act(client, action="save", **sent):
     reader = Subscriber.objects.get(email=ADDRESS)
-    return client.post(links.preferences_url(reader), {"action": action, **sent})
+    return client.post(tokens.preferences_url(reader), {"action": action, **sent})
 
 
 def a_life(client, panel):
@@ -50,20 +55,20 @@ def a_life(client, panel):
     topic = make.topic("Robots")
     client.post("/subscribe/", {"email": ADDRESS, "interests": "graph networks", "hour": "9"})
     reader = Subscriber.objects.get()
-    client.post(links.confirm_url(reader))
+    client.post(tokens.confirm_url(reader))
     for now in (NOW, NOW + DAY):
         make.paper(f"Graph networks of day {now.day}")
-        planning.plan(now)
-        delivery.deliver_due(lambda now=now: now)
+        plan.plan(now)
+        rounds.deliver_due(lambda now=now: now)
     act(client, topics=topic.slug, interests="graph networks\nspiking neurons", mute=[], size="3")
     papers = [pick.paper for pick in reader.picks.all()]
     for paper, value in zip(papers, ["more", "less", "save", "save"], strict=False):
-        steering.record(reader, paper, value, NOW + HOUR)
+        feedback.record(reader, paper, value, NOW + HOUR)
     library.add(reader, "On the nodes of graphs", NOW + HOUR)
     learned = {"terms": ["graph", "node"], "words": ["graphs", "nodes"], "weights": [0.5, -0.25]}
     ReaderModel.objects.filter(subscriber=reader).update(**learned, fitted_at=NOW, floor=0.25)
-    steering.remove_word(reader, "node")
-    client.post(links.unsubscribe_url(reader))
+    feedback.remove_word(reader, "node")
+    client.post(tokens.unsubscribe_url(reader))
     goodbye = reader.letters.get(kind="goodbye")
     signup.confirm(reader, goodbye.created_at, kind="goodbye", source=DOOR, now=NOW + 2 * HOUR)
     said = f"450 4.2.1 <{ADDRESS}>: try again"
@@ -81,9 +86,9 @@ def a_life(client, panel):
             **{f"{name}-INITIAL_FORMS": "0" for name in ("preferences", "consents", "letters")},
         },
     )
-    moving.request(reader, f"new-{ADDRESS}", now=NOW + 2 * HOUR)
-    delivery.deliver_due(lambda: NOW + 2 * HOUR)
-    office.sweep(NOW + 3 * HOUR)
+    change_address.request(reader, f"new-{ADDRESS}", now=NOW + 2 * HOUR)
+    rounds.deliver_due(lambda: NOW + 2 * HOUR)
+    queue.sweep(NOW + 3 * HOUR)
     reader.refresh_from_db()
     return reader
 
@@ -115,7 +120,7 @@ def hers(row, seen=None):
 
 def test_the_export_of_another_has_no_row_of_hers(client, panel):
     a_life(client, panel)
-    exported = exporting.export(make.subscriber("stranger@example.org", confirmed=False))
+    exported = export.export(make.subscriber("stranger@example.org", confirmed=False))
     rows = {name: told for name, told in exported.items() if isinstance(told, list) and told}
     assert rows.keys() == {"weekdays"}
 
@@ -215,7 +220,7 @@ def test_nothing_of_her_is_left_in_the_database_or_in_any_file(client, panel, da
 
     assert act(client, "erase", **{"never_again": "yes"} if for_good else {}).status_code == 200
 
-    office.sweep(NOW + 2 * DAY)
+    queue.sweep(NOW + 2 * DAY)
     assert [path.name for path in files_with(ADDRESS, *database)] == []
     left = {table: rows for table, rows in everything().items() if rows}
     assert ADDRESS.lower() not in repr(left).lower()
@@ -238,25 +243,27 @@ def test_what_a_busy_reader_kept_in_the_log_goes_with_the_hourly_clean_up():
     with closing(sqlite3.connect(file)) as busy:
         busy.execute("BEGIN")
         busy.execute("SELECT count(*) FROM subscriptions_subscriber").fetchone()
-        erasing.erase(subscriber, now=NOW)
+        erase.erase(subscriber, now=NOW)
         assert files_with(ADDRESS, file.parent)
-    upkeep.purge(NOW)
+    retention.purge(NOW)
     assert not files_with(ADDRESS, file.parent)
 
 
 def test_bytes_of_an_email_go_at_once_and_those_that_left_together_with_it_stay():
     letters = [claim(letter_to(email)) for email in (ADDRESS, "other@example.org")]
     frozen = {
-        one.pk: ledger.Frozen(b"To: %s\r\n" % one.subscriber.email.encode(), f"<{one.pk}@x>", NOW)
+        one.pk: transitions.Frozen(
+            b"To: %s\r\n" % one.subscriber.email.encode(), f"<{one.pk}@x>", NOW
+        )
         for one in letters
     }
     with transaction.atomic():
-        arrived, waiting = ledger.final_check(letters, frozen, NOW).passed
-    ledger.accept([arrived], ["250 ok"], NOW)
-    ledger.put_back(waiting, NOW)
-    erasing.erase(arrived.subscriber, now=NOW)
+        arrived, waiting = transitions.final_check(letters, frozen, NOW).passed
+    transitions.accept([arrived], ["250 ok"], NOW)
+    transitions.put_back(waiting, NOW)
+    erase.erase(arrived.subscriber, now=NOW)
     assert ADDRESS.encode() not in decompress(bytes(Volley.objects.get().mime))
-    assert ledger.frozen_bytes(waiting) == b"To: other@example.org\r\n"
+    assert transitions.frozen_bytes(waiting) == b"To: other@example.org\r\n"
 
 
 @pytest.mark.parametrize(("url", "stay"), [("file:", True), ("smtp://127.0.0.1:25", False)])
@@ -273,7 +280,7 @@ def test_the_page_says_what_stays(client, settings, url, stay):
 
 def erased(for_good=False, **fields):
     reader = make.subscriber(ADDRESS, **fields)
-    erasing.erase(reader, now=NOW, for_good=for_good)
+    erase.erase(reader, now=NOW, for_good=for_good)
     return Seal.objects.values_list("why", flat=True).first()
 
 
@@ -336,30 +343,30 @@ def test_what_came_back_is_tried_again_after_a_week_and_what_was_asked_for_never
     erased(suppressed_at=NOW, suppressed_by="bounced")
     assert sign_up(now=NOW + 7 * DAY) is None
     assert sign_up(now=NOW + 7 * DAY + MINUTE) is not None
-    erasing.erase(Subscriber.objects.get(), now=NOW, for_good=True)
+    erase.erase(Subscriber.objects.get(), now=NOW, for_good=True)
     assert sign_up(now=NOW + 4000 * DAY) is None
 
 
 def test_what_holds_for_good_outlasts_what_does_not():
     for why in ("bounced", "asked", "bounced"):
-        seals.add(ADDRESS, why, NOW)
+        suppression_list.add(ADDRESS, why, NOW)
     assert Seal.objects.get().why == "asked"
 
 
 def test_a_seal_that_holds_no_longer_is_thrown_away():
-    seals.add(ADDRESS, "bounced", NOW)
-    seals.add("other@example.org", "complained", NOW)
-    upkeep.purge(NOW + 8 * DAY)
+    suppression_list.add(ADDRESS, "bounced", NOW)
+    suppression_list.add("other@example.org", "complained", NOW)
+    retention.purge(NOW + 8 * DAY)
     assert [kept.why for kept in Seal.objects.all()] == ["complained"]
 
 
 def test_a_seal_outlives_a_change_of_the_secret_as_long_as_the_old_one_is_listed(settings):
     settings.SECRET_KEY = "old"
-    seals.add(ADDRESS, "asked", NOW)
+    suppression_list.add(ADDRESS, "asked", NOW)
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "new", ["old"]
-    assert seals.contains(ADDRESS, NOW)
+    assert suppression_list.contains(ADDRESS, NOW)
     settings.SECRET_KEY_FALLBACKS = []
-    assert not seals.contains(ADDRESS, NOW)
+    assert not suppression_list.contains(ADDRESS, NOW)
 
 
 def test_the_page_says_what_follows_from_her_wish(client, settings):
@@ -371,8 +378,8 @@ def test_the_page_says_what_follows_from_her_wish(client, settings):
 
 
 def test_the_operator_finds_a_seal_by_its_address_and_can_lift_it(panel):
-    seals.add(ADDRESS, "asked", NOW)
-    seals.add("other@example.org", "asked", NOW)
+    suppression_list.add(ADDRESS, "asked", NOW)
+    suppression_list.add("other@example.org", "asked", NOW)
     found = reverse("admin:subscriptions_seal_changelist")
 
     def listed(**query):
@@ -384,5 +391,5 @@ def test_the_operator_finds_a_seal_by_its_address_and_can_lift_it(panel):
     assert len(listed()) == 2
     delete = {"action": "delete_selected", "_selected_action": [kept], "post": "yes"}
     panel.post(found, delete)
-    assert not seals.contains(ADDRESS, NOW)
-    assert seals.contains("other@example.org", NOW)
+    assert not suppression_list.contains(ADDRESS, NOW)
+    assert suppression_list.contains("other@example.org", NOW)

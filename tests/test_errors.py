@@ -14,8 +14,8 @@ from django.db import (
 )
 from django.test import Client
 
-from digest import about
-from subscriptions import links
+from digest.views import about
+from subscriptions.security import tokens
 from tests import make
 
 
@@ -100,7 +100,7 @@ def test_with_debug_on_the_page_of_an_error_shows_no_password(visitor, settings,
 def test_topics_that_cannot_be_read_are_not_taken_for_none(visitor, path):
     """Her preferences, saved without them, would lose all that she follows."""
     make.topic("Bread")
-    path = links.preferences_url(make.subscriber()) if path == "hers" else path
+    path = tokens.preferences_url(make.subscriber()) if path == "hers" else path
 
     def refuse(execute, sql, params, many, context):
         if 'FROM "subscriptions_topic"' in sql:
@@ -123,7 +123,7 @@ def test_topics_that_cannot_be_read_are_not_taken_for_none(visitor, path):
 )
 def test_what_is_not_saved_since_the_database_is_out_of_order_says_so(visitor, error, status):
     """Nor does it promise that letters leave all the same."""
-    page = links.preferences_url(make.subscriber())
+    page = tokens.preferences_url(make.subscriber())
 
     def refuse(execute, sql, params, many, context):
         if sql.startswith(("UPDATE", "INSERT")):

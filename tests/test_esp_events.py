@@ -10,10 +10,13 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError, transaction
 
-from digest import checkup
-from subscriptions import mail, returns
+from digest.operations import doctor
+from subscriptions.bounces import esp_events, process
+from subscriptions.delivery import rendering, transitions
+from subscriptions.delivery.recovery import sweep
+from subscriptions.delivery.transports import esps
+from subscriptions.mail import render
 from subscriptions.models import Letter, LetterFact, UselessMail
-from subscriptions.post import esp_events, esps, ledger, sweeper, writing
 from tests import came_back, make
 from tests.esp_events import BASIC, EVENTS, KEYS, PASSWORD, headers_of, post
 from tests.make import NOW
@@ -128,17 +131,17 @@ def test_a_letter_in_doubt_is_accepted_where_its_provider_tells_of_it(client, us
     ]
     Letter.objects.update(closes_at=NOW + 9 * HOUR, next_try_at=NOW, ended_at=None)
     post(client, "mailgun", events["delivered"](early))
-    sweeper.sweep(NOW + MINUTE)
+    sweep.sweep(NOW + MINUTE)
     states = Letter.objects.order_by("pk").values_list("state", "repeats", "last_reply")
     known = ("accepted", 0, "known to the mail server")
     assert list(states) == [known, ("planned", 1, ""), ("planned", 1, "")]
     post(client, "mailgun", events["delivered"](late))
     with transaction.atomic():
-        claimed, _ = ledger.claim(NOW + HOUR, 9)
+        claimed, _ = transitions.claim(NOW + HOUR, 9)
     assert claimed == [never]
     assert [state for state, *_ in states.all()] == ["accepted", "accepted", "claimed"]
     Letter.objects.filter(pk=never.pk).update(state="uncertain", next_try_at=NOW)
-    sweeper.sweep(NOW + HOUR + MINUTE)
+    sweep.sweep(NOW + HOUR + MINUTE)
     assert states.last()[0] == "failed"
 
 
@@ -157,7 +160,7 @@ def test_what_can_not_be_recorded_is_told_again(client, use, letter, monkeypatch
         raise OperationalError("away")
 
     with monkeypatch.context() as broken:
-        broken.setattr(returns, "record", away)
+        broken.setattr(process, "record", away)
         client.raise_request_exception = False
         assert post(client, "postmark", event).status_code == 503
     assert post(client, "postmark", event).status_code == 200
@@ -306,8 +309,10 @@ def test_marks_that_are_none_of_ours_find_no_letter(client, use, letter):
 )
 def test_a_letters_bytes_tell_the_provider_to_track_nobody(use, letter, esp, name, value):
     use(esp)
-    content = mail.Content.of("P", "Hello.", "<p>Hello.</p>", mail.headers("digest", "http://x/"))
-    frozen = message_from_bytes(writing.freeze(letter, content, NOW).mime)
+    content = render.Content.of(
+        "P", "Hello.", "<p>Hello.</p>", render.headers("digest", "http://x/")
+    )
+    frozen = message_from_bytes(rendering.freeze(letter, content, NOW).mime)
     assert value in frozen[name]
     assert frozen["Subject"] == "P"
 
@@ -369,4 +374,4 @@ def test_the_doctor_says_what_a_provider_needs_to_tell(use, settings):
 
 
 def told_of_bounces():
-    return checkup._bounces(NOW)
+    return doctor._bounces(NOW)

@@ -7,11 +7,12 @@ import pytest
 from django.template.loader import render_to_string
 from django.urls import reverse
 
-from digest import explanations, planning, steering
 from digest.indexing import candidates, index_store, model_store
 from digest.models import Digest, FittedModel, Paper, Pick
-from subscriptions import links
+from digest.personalization import feedback
+from digest.planning import explain, plan
 from subscriptions.models import Letter, Subscriber
+from subscriptions.security import tokens
 from tests import make
 from tests.make import NOW
 from tests.questions import ABSTRACT, answer, ask, kitchen, plan_and_send, token_of
@@ -51,7 +52,7 @@ def test_a_chosen_paper_will_be_there_and_then_is(client):
         "It will be there: place 1 of 2 that you could get now, with a score of "
     )
     assert "for your topic “graph networks”" in said
-    planning.plan(NOW)
+    plan.plan(NOW)
     assert paper in [pick.paper for pick in Pick.objects.all()]
 
 
@@ -71,7 +72,7 @@ def test_a_paper_whose_letter_is_on_its_way_is_not_said_to_be_had(client):
     kitchen()
     paper = make.paper("Graph networks of roads")
     someone = make.subscriber(interests="graph networks")
-    planning.plan(NOW)
+    plan.plan(NOW)
     said = "It is in your digest of 1 June 2026, which is still on its way to you."
     for state in Letter.OPEN:
         Letter.objects.update(state=state)
@@ -206,7 +207,7 @@ def test_asking_reads_no_texts_where_there_is_an_archive(client, monkeypatch):
     someone = make.subscriber(interests="graph networks")
     for days in (1, 12):
         new = NOW - days * DAY
-        monkeypatch.setattr(planning, "new_to", lambda *_, new=new: (TODAY, new, None))
+        monkeypatch.setattr(plan, "new_to", lambda *_, new=new: (TODAY, new, None))
         assert answer(client, someone, paper).startswith("It will be there: place 1 of 1")
     assert read == []
 
@@ -231,7 +232,7 @@ def test_a_paper_that_came_in_before_the_last_digest_is_told_so(client, settings
     model_store.fit(clock)
     Digest.objects.update(day=TODAY + 2 * DAY)
     Letter.objects.update(created_at=NOW + 2 * DAY)
-    verdict = explanations.explain(someone, paper.pk, clock.date(), clock).verdict
+    verdict = explain.explain(someone, paper.pk, clock.date(), clock).verdict
     assert verdict.what == "passed"
     page = render_to_string(
         "digest/why.html",
@@ -254,7 +255,7 @@ def test_an_unknown_paper_is_told_so_in_the_words_that_were_asked(client):
 
 
 def test_of_a_title_that_is_not_here_the_way_leads_to_the_search(client):
-    token = links.own_token("preferences", make.subscriber())
+    token = tokens.own_token("preferences", make.subscriber())
     page = client.get(f"/why/{token}/", {"paper": "soups & stews"}).content.decode()
     assert '<a href="/search/?q=soups%20%26%20stews">Search all papers for it</a>' in page
 
@@ -270,8 +271,8 @@ def test_what_she_taught_speaks_in_the_answer(client):
     someone = make.subscriber(interests="medieval monasteries")
     assert answer(client, someone, paper).startswith("It has nothing of your topics")
     for one in old:
-        steering.record(someone, one, "more", NOW)
-    steering.learn(NOW)
+        feedback.record(someone, one, "more", NOW)
+    feedback.learn(NOW)
     assert answer(client, someone, paper).startswith("It will be there: place 1 of 1")
 
 
@@ -296,14 +297,14 @@ def test_asking_writes_nothing_whatever_the_answer(client, alike):
     assert not FittedModel.objects.exists()
     model_store.fit(NOW)
     ask_all()
-    planning.plan(NOW)
+    plan.plan(NOW)
     ask_all()
 
 
 def test_asking_asks_few_queries_however_much_she_had(client, django_assert_max_num_queries):
     kitchen(30)
     someone = make.subscriber(interests="rice", size=20)
-    planning.plan(NOW)
+    plan.plan(NOW)
     paper = make.paper("More rice")
     ask(client, someone, paper.pk)
     with django_assert_max_num_queries(20):

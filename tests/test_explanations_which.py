@@ -9,8 +9,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from digest import explanations, planning
 from digest.indexing import model_store
+from digest.papers import identifiers
+from digest.planning import plan
 from digest.sources.records import MAX_TITLE
 from tests import make
 from tests.make import NOW
@@ -55,7 +56,7 @@ def test_a_paper_is_found_by_what_people_paste(asked):
     paper = make.paper("Roads of Schrödinger’s graphs: a survey", id="2506.04235")
     make.paper("Roads of others", id="2506.04236")
     make.paper("Roads", id="2506.0423")
-    assert explanations.find_paper(asked) == paper
+    assert identifiers.find_paper(asked) == paper
 
 
 @pytest.mark.parametrize(
@@ -83,7 +84,7 @@ def test_ids_of_each_kind_are_found(identity, asked):
     paper = make.paper("Bread", id=identity)
     for other in ("hep-th/0309136", "biorxiv:10.1101/2026.06.01.12345"):
         make.paper("Rye", id=other)
-    assert explanations.find_paper(asked) == paper
+    assert identifiers.find_paper(asked) == paper
 
 
 @pytest.mark.parametrize(
@@ -109,28 +110,28 @@ def test_ids_of_each_kind_are_found(identity, asked):
 )
 def test_what_names_no_paper_finds_none(client, asked):
     make.paper("Roads of graphs", id="2506.04235")
-    assert explanations.find_paper(asked) is None
+    assert identifiers.find_paper(asked) is None
     if asked.strip():
         assert "No paper here has the id or the title" in answer(client, make.subscriber(), asked)
 
 
 def test_a_short_title_is_found_by_all_of_it_in_any_case():
     paper = make.paper("Knots")
-    assert explanations.find_paper("KNOTS") == paper
-    assert explanations.find_paper("Knot") is None
+    assert identifiers.find_paper("KNOTS") == paper
+    assert identifiers.find_paper("Knot") is None
 
 
 def test_of_two_papers_with_one_title_the_newer_is_meant():
     make.paper("Roads of graphs", id="2606.00009", day=TODAY - DAY)
     newer = make.paper("Roads of graphs", id="2606.00001")
-    assert explanations.find_paper("roads of graphs") == newer
+    assert identifiers.find_paper("roads of graphs") == newer
 
 
 @pytest.mark.parametrize("asked", ["Roads of graphs", "ROADS OF", "Nothing is called so", "Knots"])
 def test_a_title_is_found_by_an_index(asked):
     make.paper("Roads of graphs")
     with CaptureQueriesContext(connection) as queries:
-        explanations.find_paper(asked)
+        identifiers.find_paper(asked)
     looked = [query["sql"] for query in queries if "title" in query["sql"].partition("WHERE")[2]]
     assert looked
     assert all(uses_index(sql, "papers_by_title") for sql in looked)
@@ -139,16 +140,16 @@ def test_a_title_is_found_by_an_index(asked):
 def test_titles_that_begin_alike_for_long_are_told_apart():
     begins = "Roads of graphs, and of all that is like them in one way or another: "
     first, second = make.paper(f"{begins}part one"), make.paper(f"{begins}part two")
-    assert explanations.find_paper(f"{begins}Part One") == first
-    assert explanations.find_paper(f"{begins}part t") == second
-    assert explanations.find_paper(f"{begins}part three") is None
+    assert identifiers.find_paper(f"{begins}Part One") == first
+    assert identifiers.find_paper(f"{begins}part t") == second
+    assert identifiers.find_paper(f"{begins}part three") is None
 
 
 def test_a_long_title_means_its_paper_and_not_a_newer_one_that_begins_so():
     title = "Roads of graphs, and of all that is like them in one way or another"
     paper = make.paper(title, day=TODAY - DAY)
     make.paper(f"{title}: part two")
-    assert explanations.find_paper(title.upper()) == paper
+    assert identifiers.find_paper(title.upper()) == paper
 
 
 def test_the_longest_title_has_room_in_the_index():
@@ -156,7 +157,7 @@ def test_the_longest_title_has_room_in_the_index():
     signs = range(0x20000, 0x2A6DF)  # Of four bytes each.
     title = "".join(map(chr, random.Random(1).sample(signs, MAX_TITLE)))
     paper = make.paper(title)
-    assert explanations.find_paper(title) == explanations.find_paper(title[:100]) == paper
+    assert identifiers.find_paper(title) == identifiers.find_paper(title[:100]) == paper
 
 
 # ---- Nothing that is asked breaks anything
@@ -247,7 +248,7 @@ def test_papers_and_topics_that_are_markup_stay_text_in_every_answer(client):
     lacks = make.subscriber(interests="<b>graph</b> <script>alert(4)</script>")
     mutes = make.subscriber(muted=[topic])
     pages = [ask(client, one, of.pk) for one in (follows, lacks, mutes) for of in (paper, other)]
-    planning.plan(NOW)
+    plan.plan(NOW)
     pages += [ask(client, one, of.pk) for one in (follows, lacks) for of in (paper, other)]
     for page in pages:
         assert page.status_code == 200

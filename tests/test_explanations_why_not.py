@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 import pytest
 from django.template.loader import render_to_string
 
-from digest import choosing, explanations, planning, steering
 from digest.indexing import candidates, index_store, model_store
 from digest.models import Pick
+from digest.personalization import feedback
+from digest.planning import explain, plan, selection
 from digest.ranking.diagnosis import Verdict
 from tests import make
 from tests.make import NOW
@@ -29,7 +30,7 @@ def claims_too_low_a_score(said):
     [(3.8997, 3.9, "3.89 3.90"), (3.7301, 3.7345, "3.73 3.74"), (1.07, 4.29, "1.07 4.29")],
 )
 def test_a_score_that_is_too_low_reads_as_less_than_what_is_wanted(score, cut, said):
-    verdict = explanations.for_display(Verdict("weak", score, cut))
+    verdict = explain.for_display(Verdict("weak", score, cut))
     answer = {"paper": {"title": "Bread"}, "is_new": True, "verdict": verdict}
     page = render_to_string("digest/why.html", {"token": "x", "answer": answer})
     assert " ".join(re.findall(r"\d\.\d\d", page)) == said
@@ -38,7 +39,7 @@ def test_a_score_that_is_too_low_reads_as_less_than_what_is_wanted(score, cut, s
 
 def test_a_whole_abstract_as_a_topic_is_named_by_its_beginning():
     abstract = "We study how agents that call tools learn to plan far ahead. " * 3
-    verdict = explanations.for_display(Verdict("weak", topic=abstract))
+    verdict = explain.for_display(Verdict("weak", topic=abstract))
     assert verdict.topic == "We study how agents that call tools learn to plan far…"
 
 
@@ -57,7 +58,7 @@ def test_a_paper_without_the_quoted_phrase_is_told_that_its_words_are_apart(clie
     paper = make.paper("Networks", "Of networks, and of no graph.")
     someone = make.subscriber(interests='"graph networks"')
     model_store.fit(NOW)
-    assert planning.preview(someone, TODAY, NOW)[1] == []
+    assert plan.preview(someone, TODAY, NOW)[1] == []
     said = answer(client, someone, paper)
     assert '“"graph networks"”' in said
     assert not claims_too_low_a_score(said)
@@ -74,8 +75,8 @@ def test_a_withdrawn_paper_is_told_to_be_so_and_not_shown_beforehand(client, has
         assert index_store.write(NOW)
     found = candidates.announced(model_store.in_use(), TODAY)
     assert found.papers.withdrawn == {paper.pk}
-    assert paper.pk not in {one.paper for one in choosing.planned_for(someone, found, None)}
-    assert explanations.explain(someone, paper.pk, TODAY, NOW).verdict is None
+    assert paper.pk not in {one.paper for one in selection.planned_for(someone, found, None)}
+    assert explain.explain(someone, paper.pk, TODAY, NOW).verdict is None
     assert "Its authors have withdrawn this paper." in answer(client, someone, paper)
 
 
@@ -87,9 +88,9 @@ def test_a_paper_of_which_she_wants_less_is_told_so(client):
     someone = make.subscriber(interests="graph networks")
     model_store.fit(NOW)
     assert answer(client, someone, paper).startswith("It will be there")
-    steering.record(someone, old, "less", NOW)
-    steering.learn(NOW)
-    assert planning.preview(someone, TODAY, NOW)[1] == []
+    feedback.record(someone, old, "less", NOW)
+    feedback.learn(NOW)
+    assert plan.preview(someone, TODAY, NOW)[1] == []
     said = answer(client, someone, paper)
     assert not claims_too_low_a_score(said)
     assert "wanted less of" in said
@@ -103,7 +104,7 @@ def test_a_paper_that_gives_its_place_to_a_second_chance_is_not_promised(client)
     someone = make.subscriber(interests="graph networks", size=2)
     model_store.fit(NOW)
     said = answer(client, someone, paper)
-    planning.plan(NOW)
+    plan.plan(NOW)
     assert said.startswith("It will be there") == Pick.objects.filter(paper=paper).exists()
 
 
@@ -114,7 +115,7 @@ def test_a_second_chance_that_will_be_there_is_told_so(client):
     someone = make.subscriber(interests="graph networks")
     model_store.fit(NOW)
     said = answer(client, someone, paper)
-    planning.plan(NOW)
+    plan.plan(NOW)
     assert Pick.objects.get(group="missed").paper == paper
     assert said.startswith("It will be there, as a second chance")
 
@@ -128,6 +129,6 @@ def test_east_of_greenwich_what_comes_is_not_told_to_be_old(client, clock):
         interests="graph networks", timezone="Pacific/Auckland", next_due_at=clock.now
     )
     said = answer(client, someone, paper)
-    planning.plan(clock.now)
+    plan.plan(clock.now)
     assert Pick.objects.get().paper == paper
     assert said.startswith("It will be there")

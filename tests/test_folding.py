@@ -10,11 +10,11 @@ from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from digest import planning
 from digest.models import Digest, Paper, Pick
-from subscriptions import changing, exporting
+from digest.planning import plan
+from subscriptions.actions import export, preferences
+from subscriptions.delivery import queue
 from subscriptions.models import Letter
-from subscriptions.post import office
 from tests import make
 from tests.make import NOW
 from tests.pages import web_copy_of
@@ -61,7 +61,7 @@ def titles(digest):
 def test_two_papers_on_one_idea_are_one_entry_and_the_second_is_a_row_without_a_place(alike):
     leader, relative = alike
     reader()
-    planning.plan(NOW)
+    plan.plan(NOW)
     first, second = Pick.objects.order_by("pk")
     assert (first.paper, first.position, first.leader) == (leader, 1, None)
     assert (second.paper, second.position, second.leader) == (relative, None, first)
@@ -72,7 +72,7 @@ def test_two_papers_on_one_idea_are_one_entry_and_the_second_is_a_row_without_a_
 
 def test_a_place_and_a_leader_exclude_each_other(alike):
     reader()
-    planning.plan(NOW)
+    plan.plan(NOW)
     first, second = Pick.objects.order_by("pk")
     for pick, changes in (
         (second, {"position": 7}),
@@ -88,7 +88,7 @@ def test_what_is_alike_in_a_few_words_alone_is_not_folded():
     make.paper("Graph networks of roads", "Graph networks of roads.")
     make.paper("Graph networks of roads", "Graph networks of roads.")
     reader()
-    planning.plan(NOW)
+    plan.plan(NOW)
     assert [pick.position for pick in Pick.objects.order_by("pk")] == [1, 2]
 
 
@@ -100,7 +100,7 @@ def test_long_abstracts_on_different_ideas_are_not_folded(alike):
         "buses share lanes; we learn attention over streets and compare with timetables.",
     )
     reader()
-    planning.plan(NOW)
+    plan.plan(NOW)
     assert len(titles(Digest.objects.get())) == 2
 
 
@@ -160,7 +160,7 @@ def test_a_folded_title_that_is_markup_is_text_everywhere(client, alike, outbox)
 def test_the_terminal_tells_of_it_under_its_leader(alike, others, capsys, is_planned, tmp_path):
     someone = reader()
     if is_planned:
-        planning.plan(NOW)
+        plan.plan(NOW)
     file = tmp_path / "digest.eml"
     call_command("digest", someone.email, output=file)
     shown = capsys.readouterr().out
@@ -174,7 +174,7 @@ def test_the_terminal_tells_of_it_under_its_leader(alike, others, capsys, is_pla
 
 def test_the_panel_shows_it_below_its_leader_and_in_its_previews(panel, alike, others):
     reader()
-    planning.plan(NOW)
+    plan.plan(NOW)
     digest = Digest.objects.get()
     page = panel.get(reverse("admin:digest_digest_change", args=[digest.pk]))
     (inline,) = page.context["inline_admin_formsets"]
@@ -208,7 +208,7 @@ def test_who_had_one_of_them_gets_the_other_alone_and_who_had_none_gets_both(ali
     Pick.objects.filter(paper=relative).delete()
     Paper.objects.filter(pk=relative.pk).update(came_in_at=None)  # It came in late.
     fresh = make.subscriber(interests="graph networks", next_due_at=NOW + DAY)
-    planning.plan(NOW + DAY)
+    plan.plan(NOW + DAY)
     (again,) = Pick.objects.filter(subscriber=had, digest__day=TODAY + DAY)
     assert (again.paper, again.position) == (relative, 1)
     assert Pick.objects.filter(subscriber=fresh).count() == 2
@@ -216,7 +216,7 @@ def test_who_had_one_of_them_gets_the_other_alone_and_who_had_none_gets_both(ali
 
 def test_a_muted_one_is_not_folded_in_but_gone(alike):
     reader(muted=[make.topic("revisited")])
-    planning.plan(NOW)
+    plan.plan(NOW)
     assert [pick.paper for pick in Pick.objects.all()] == [alike[0]]
 
 
@@ -224,15 +224,15 @@ def test_a_muted_one_is_not_folded_in_but_gone(alike):
 def test_a_letter_that_never_left_frees_both(alike, how):
     leader, relative = alike
     someone = reader()
-    planning.plan(NOW)
+    plan.plan(NOW)
     if how == "missed":
-        office.sweep(NOW + 2 * DAY)
+        queue.sweep(NOW + 2 * DAY)
     else:
         until = TODAY + 2 * DAY
-        changing.change(someone, None, {"paused_until": until}, now=NOW)
+        preferences.change(someone, None, {"paused_until": until}, now=NOW)
     assert Letter.objects.get().state == {"missed": "missed", "paused": "skipped"}[how]
     assert not Pick.objects.exists()
-    planning.plan(NOW + 2 * DAY)
+    plan.plan(NOW + 2 * DAY)
     first, second = Pick.objects.order_by("pk")
     assert (first.paper, second.paper, second.leader) == (leader, relative, first)
 
@@ -240,8 +240,8 @@ def test_a_letter_that_never_left_frees_both(alike, how):
 def test_the_export_lists_both(alike):
     leader, relative = alike
     someone = reader()
-    planning.plan(NOW)
-    exported = exporting.export(someone)["papers"]
+    plan.plan(NOW)
+    exported = export.export(someone)["papers"]
     assert [one["paper"] for one in exported] == [leader.pk, relative.pk]
     assert exported[0]["why"].startswith("graph networks")
     assert exported[1]["why"] == "graph networks"  # The topic, without words.
@@ -272,7 +272,7 @@ def test_many_on_one_idea_are_one_entry_which_says_how_many(client, many, outbox
 
 def test_showing_a_digest_asks_a_constant_number_of_queries(client, many, others):
     someone = reader()
-    planning.plan(NOW)
+    plan.plan(NOW)
     url = web_copy_of(Digest.objects.get())
     counts = []
     for _ in range(2):

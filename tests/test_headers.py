@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 from django.urls import get_resolver
 
-from config.policies import RedactingFormatter
+from config.middleware import RedactingFormatter
 from tests import pages, services
 
 pytestmark = [services.once, pytest.mark.django_db]  # No database has a part in headers.
@@ -152,7 +152,7 @@ def test_what_a_token_opens_stays_secret_where_it_fails(visitor, monkeypatch, me
         raise RuntimeError
 
     statuses = {visitor.generic(method, "/preferences/nothing/").status_code}
-    monkeypatch.setattr("subscriptions.links.parse_token", breaks)
+    monkeypatch.setattr("subscriptions.security.tokens.parse_token", breaks)
     response = visitor.generic(method, "/preferences/nothing/")
     assert {*statuses, response.status_code} == ({404, 500} if method != "PUT" else {405})
     assert is_guarded(response)

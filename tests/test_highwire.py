@@ -4,11 +4,12 @@ import time
 
 import pytest
 
-from digest.sources import highwire, records
+from digest.sources import records
+from digest.sources.biorxiv import jats_text
 
 
 def read(text):
-    return records.plain(highwire.abstract(text), records.MAX_ABSTRACT)
+    return records.plain(jats_text.abstract(text), records.MAX_ABSTRACT)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,7 @@ def test_a_heading_is_parted_from_its_sentence(written, said):
 
 
 def test_formulas_are_left_to_who_reads_latex():
-    assert highwire.spelt("$x_{o} = y^{mu}$ of {mu}") == "$x_{o} = y^{mu}$ of μ"
+    assert jats_text.spelt("$x_{o} = y^{mu}$ of {mu}") == "$x_{o} = y^{mu}$ of μ"
 
 
 @pytest.mark.parametrize(
@@ -70,5 +71,5 @@ def test_formulas_are_left_to_who_reads_latex():
 )
 def test_no_text_takes_long(piece):
     start = time.perf_counter()
-    highwire.abstract(piece * (2 * records.MAX_ABSTRACT // len(piece)))
+    jats_text.abstract(piece * (2 * records.MAX_ABSTRACT // len(piece)))
     assert time.perf_counter() - start < 0.5

@@ -12,7 +12,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from kombu.transport import resolve_transport
 
-from config import broker
+from config import redis_transport
 from subscriptions.models import Letter
 from subscriptions.tasks import deliver_due_letters, enqueue
 from tests import make
@@ -21,7 +21,7 @@ from tests.make import NOW
 
 def test_a_worker_takes_messages_again_after_redis_kept_silent_about_one():
     """Fault 32: its room is given back, or none would be left after a few."""
-    assert resolve_transport("redis") is resolve_transport("rediss") is broker.Transport
+    assert resolve_transport("redis") is resolve_transport("rediss") is redis_transport.Transport
 
     class Silent:
         do_restore = False
@@ -29,8 +29,8 @@ def test_a_worker_takes_messages_again_after_redis_kept_silent_about_one():
         def conn_or_acquire(self, client=None):
             raise redis.exceptions.TimeoutError
 
-    for give_back in (broker.QoS.ack, broker.QoS.reject):
-        qos = broker.Transport.Channel.QoS(Silent(), prefetch_count=1)
+    for give_back in (redis_transport.QoS.ack, redis_transport.QoS.reject):
+        qos = redis_transport.Transport.Channel.QoS(Silent(), prefetch_count=1)
         qos._delivered["a tag"] = "a message"
         assert not qos.can_consume()
         with pytest.raises(redis.exceptions.TimeoutError):
@@ -122,7 +122,7 @@ def test_a_sweep_that_breaks_keeps_no_letter_from_leaving(monkeypatch):
     def broken(now):
         raise RuntimeError
 
-    monkeypatch.setattr("subscriptions.post.sweeper.sweep", broken)
+    monkeypatch.setattr("subscriptions.delivery.recovery.sweep.sweep", broken)
     hints_in_the_queue()
     moments = {"created_at": NOW, "next_try_at": NOW, "closes_at": NOW + timedelta(days=1)}
     Letter.objects.create(subscriber=make.subscriber(), kind="confirm", **moments)

@@ -8,8 +8,9 @@ from datetime import timedelta
 import lxml.html
 import pytest
 
-from digest import home_page
 from digest.indexing import index_store, model_store
+from digest.planning import slots
+from digest.views import home
 from subscriptions.models import Subscriber, Topic
 from tests import make
 from tests.make import NOW
@@ -161,7 +162,7 @@ def test_without_a_model_nothing_is_fitted_for_a_visitor(client):
 def test_a_question_asked_again_within_a_minute_costs_nothing(client, papers, kept, monkeypatch):
     make.topic("Bread", slug="bread")
     first = page(client, "/preview/", interests="graph networks", topics="bread")
-    monkeypatch.setattr(home_page, "_ranked_preview", None)
+    monkeypatch.setattr(home, "_ranked_preview", None)
     again = page(client, "/preview/", topics="bread", interests=" graph  networks ")
     assert again == first
     with pytest.raises(TypeError):
@@ -175,14 +176,14 @@ def test_each_language_has_its_own(client, papers, kept):
 
 
 def test_when_too_many_try_it_at_once_the_others_are_asked_to_wait(client, papers, monkeypatch):
-    monkeypatch.setattr(home_page, "WAIT_SECONDS", 0)
-    for _ in range(home_page.MAX_PREVIEWS):
-        home_page._slots.acquire()
+    monkeypatch.setattr(slots, "WAIT_SECONDS", 0)
+    for _ in range(slots.MAX_PREVIEWS):
+        slots._slots.acquire()
     try:
         assert "Please try again" in page(client, "/preview/", interests="graph networks")
     finally:
-        for _ in range(home_page.MAX_PREVIEWS):
-            home_page._slots.release()
+        for _ in range(slots.MAX_PREVIEWS):
+            slots._slots.release()
     assert "Graph networks of 0" in page(client, "/preview/", interests="graph networks")
 
 
@@ -219,6 +220,6 @@ def test_a_topic_may_be_chosen_by_the_address_of_the_form(client):
 
 
 def test_the_web_process_shows_a_preview_without_scikit_learn():
-    code = "import digest.rehearsal, sys; sys.exit('sklearn' in sys.modules)"
+    code = "import digest.planning.preview, sys; sys.exit('sklearn' in sys.modules)"
     code = f"import django; django.setup(); {code}"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -5,9 +5,9 @@ from datetime import date
 
 import pytest
 
+from digest.sources.http import Refused
 from digest.sources.huggingface import HuggingFace
 from digest.sources.records import Record
-from digest.sources.web import Refused
 from tests.daily_servers import DAY, TODAY, HuggingFaceServer, hugging_face_row
 from tests.harvests import Told, harvesting, serving
 

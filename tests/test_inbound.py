@@ -16,10 +16,10 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 from django.db import DataError, OperationalError, connection
 
-from digest import checkup, health, tasks
-from subscriptions import returns
+from digest import tasks
+from digest.operations import doctor, health
+from subscriptions.bounces import inbound, mailboxes, process
 from subscriptions.models import LetterFact
-from subscriptions.post import inbound, mailboxes
 from tests import came_back, make
 from tests.came_back import address_of, answer, report
 from tests.imap_server import ImapServer
@@ -109,7 +109,7 @@ def test_what_the_database_refuses_for_ever_is_set_aside(monkeypatch, letter, da
     def refuse(*args):
         raise DataError("too long")
 
-    monkeypatch.setattr(returns, "record", refuse)
+    monkeypatch.setattr(process, "record", refuse)
     assert pipe(monkeypatch, report(address_of(letter))) == 0
     assert len(list((data_dir / "returned").iterdir())) == 1
 
@@ -232,7 +232,7 @@ def test_a_message_at_which_the_time_is_over_stays_in_the_mailbox(box, letter, m
 
     usual = signal.signal(signal.SIGUSR1, too_late)  # As Celery has it.
     box.put(report(address_of(letter)))
-    monkeypatch.setattr(returns, "record", lambda *_: os.kill(os.getpid(), signal.SIGUSR1))
+    monkeypatch.setattr(process, "record", lambda *_: os.kill(os.getpid(), signal.SIGUSR1))
     try:
         with pytest.raises(SoftTimeLimitExceeded):
             tasks.read_what_came_back()
@@ -340,7 +340,7 @@ def test_a_mailbox_that_can_be_none_is_refused(url):
 
 
 def told_by_doctor():
-    return next((one.grade, one.said) for one in checkup.examine(NOW) if one.what == "bounces")
+    return next((one.grade, one.said) for one in doctor.examine(NOW) if one.what == "bounces")
 
 
 def test_the_doctor_asks_who_reads_what_comes_back(settings, letter, tmp_path, data_dir):

@@ -11,10 +11,11 @@ import pytest
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 
-from digest import checkup, tasks, upkeep
+from digest import tasks
 from digest.indexing import array_file, file_storage, index_store, model_store, search
-from digest.leases import Lease
 from digest.models import ArchiveFile, FittedModel, Paper
+from digest.models.locks import Lease
+from digest.operations import doctor, retention
 from digest.ranking import model as ranking_model
 from tests import make
 from tests.make import NOW
@@ -113,9 +114,9 @@ def test_a_file_that_no_row_names_goes_after_a_day():
     index_store.renew(NOW)
     stray = default_storage.save("archives/begun.arrays", ContentFile(b"half"))
     now = default_storage.get_modified_time(stray)
-    upkeep.purge(now + timedelta(hours=23))
+    retention.purge(now + timedelta(hours=23))
     assert default_storage.exists(stray)
-    upkeep.purge(now + timedelta(hours=25))
+    retention.purge(now + timedelta(hours=25))
     assert not default_storage.exists(stray)
     assert found("graph")
 
@@ -166,7 +167,7 @@ def test_a_damaged_index_is_refused_and_written_anew(damage, caplog):
 @pytest.mark.parametrize("damage", [os.remove, cut, scribble])
 def test_a_damaged_file_is_noticed_by_the_worker_and_told_by_the_doctor(damage):
     def said():
-        return next(one for one in checkup.examine(NOW) if one.what == "archive")
+        return next(one for one in doctor.examine(NOW) if one.what == "archive")
 
     assert said().grade == "note"
     make.paper("Graph networks")

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from subscriptions.post import journal
-from subscriptions.post.journal import Entry, Journal, accepted_ids, purge, replay
+from subscriptions.delivery.recovery import journal
+from subscriptions.delivery.recovery.journal import Entry, Journal, accepted_ids, purge, replay
 from tests.make import NOW
 from tests.threads import at_once
 
@@ -71,7 +71,7 @@ def test_what_a_living_owner_writes_is_left_to_it(folder):
 def test_what_a_killed_process_left_is_replayed(folder):
     program = (
         "import os, signal, pathlib, sys\n"
-        "from subscriptions.post.journal import Entry, Journal\n"
+        "from subscriptions.delivery.recovery.journal import Entry, Journal\n"
         "Journal(pathlib.Path(sys.argv[1])).write("
         "[Entry(1, 1, '<digest.1@paperboy.example>', '250', '2026-06-01T12:00:00+00:00')])\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"

@@ -19,8 +19,9 @@ from django.utils import translation
 from digest import wording
 from digest.indexing import index_store
 from digest.models import Paper
-from subscriptions import links, models, registry
+from subscriptions import hooks, models
 from subscriptions.models import Letter, Subscriber, Topic
+from subscriptions.security import tokens
 from tests import emails, make, pages, services
 from tests.make import NOW
 from tests.pages import web_copy_of
@@ -135,7 +136,7 @@ def test_the_catalog_has_all_messages_of_letters_and_pages_and_no_others(monkeyp
 @pytest.mark.django_db
 def test_every_kind_of_email_has_a_composer_and_an_example():
     kinds = {kind for kind, *_ in [*emails.NOTICES.values(), *emails.DIGESTS.values()]}
-    assert registry.composers.keys() == set(Letter.Kind) == kinds
+    assert hooks.composers.keys() == set(Letter.Kind) == kinds
 
 
 @pytest.mark.django_db
@@ -194,9 +195,9 @@ def address(page, reader):
     if page == "digest":
         return web_copy_of(emails.stored_digest(reader, papers=4))
     if page == "confirm":
-        return links.confirm_url(reader)
+        return tokens.confirm_url(reader)
     purpose = "preferences" if page in ("learned", "saved", "why") else page
-    url = reverse(page, args=[links.token(purpose, reader.public_id)])
+    url = reverse(page, args=[tokens.token(purpose, reader.public_id)])
     return f"{url}?paper={make.paper('Graphen').pk}" if page == "feedback" else url
 
 

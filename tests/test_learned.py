@@ -7,10 +7,10 @@ import lxml.html
 import pytest
 from django.core.serializers.json import DjangoJSONEncoder
 
-from digest import steering
 from digest.models import Feedback, ReaderModel
-from digest.profiles import profiles_of
-from subscriptions import erasing, exporting
+from digest.personalization import feedback
+from digest.personalization.profiles import profiles_of
+from subscriptions.actions import erase, export
 from subscriptions.models import Subscriber
 from tests import make
 from tests.make import NOW
@@ -49,11 +49,11 @@ def test_a_word_taken_out_is_out_at_once_and_stays_out(client, clock, world):
     assert words_of(someone)[0] == second
     assert heaviest not in profiles_of([someone])[0].learned.terms
 
-    steering.learn(NOW + 5 * SECOND)
+    feedback.learn(NOW + 5 * SECOND)
     assert heaviest not in words_of(someone)
     say(someone, "more", *world["roads"][:4], now=NOW + 6 * SECOND)
-    steering.learn(NOW + DAY)
-    steering.learn(NOW + DAY + ReaderModel.FRESH + SECOND)
+    feedback.learn(NOW + DAY)
+    feedback.learn(NOW + DAY + ReaderModel.FRESH + SECOND)
     assert second in words_of(someone)
     assert heaviest not in words_of(someone)
 
@@ -81,51 +81,51 @@ def test_what_was_done_is_told_where_programs_that_read_pages_aloud_begin(
 def test_a_word_taken_out_while_fitting_stays_out(world):
     someone = reader()
     say(someone, "more", world["roads"][0])
-    steering.learn(NOW)
+    feedback.learn(NOW)
     say(someone, "more", world["roads"][1], now=NOW + SECOND)
     word = words_of(someone)[0]
 
     def interrupt():
-        steering.remove_word(someone, word)
+        feedback.remove_word(someone, word)
 
     with once_before('UPDATE "digest_readermodel"', interrupt):
-        steering.learn(NOW + SECOND)
+        feedback.learn(NOW + SECOND)
     assert word not in words_of(someone)
-    steering.learn(NOW + 3 * SECOND)
+    feedback.learn(NOW + 3 * SECOND)
     assert words_of(someone)
     assert word not in words_of(someone)
 
 
 def test_a_word_that_is_let_in_again_counts_again(client, clock, world):
     someone = taught(reader(), "more", world["roads"][0])
-    before = steering.learned_words(someone)
+    before = feedback.learned_words(someone)
     clock.now = NOW + 5 * SECOND
     client.post(address("learned", someone), {"remove": before[0]["term"]})
-    steering.learn(clock.now)
+    feedback.learn(clock.now)
     clock.now = NOW + 6 * SECOND
     client.post(address("learned", someone), {"restore": before[0]["term"]})
-    steering.learn(clock.now)
-    assert steering.learned_words(someone) == before
-    assert steering.removed_words(someone) == []
+    feedback.learn(clock.now)
+    assert feedback.learned_words(someone) == before
+    assert feedback.removed_words(someone) == []
 
 
 def test_with_all_words_taken_out_her_topics_alone_count(world):
     someone, quiet = reader(), reader()
     taught(someone, "more", world["roads"][0])
     while words := words_of(someone):
-        steering.remove_word(someone, words[0])
+        feedback.remove_word(someone, words[0])
     assert picks_of(someone) == picks_of(quiet)
-    steering.learn(NOW + 5 * SECOND)
+    feedback.learn(NOW + 5 * SECOND)
     assert picks_of(someone) == picks_of(quiet)
 
 
 def test_taking_out_twice_or_where_nothing_was_learned_changes_nothing(client, world):
     quiet, someone = reader(), taught(reader(), "more", world["roads"][0])
     word = words_of(someone)[0]
-    steering.remove_word(someone, word)
+    feedback.remove_word(someone, word)
     before = everything()
-    steering.remove_word(someone, word)
-    steering.restore_word(someone, "never taken out")
+    feedback.remove_word(someone, word)
+    feedback.restore_word(someone, "never taken out")
     for act in ("remove", "restore"):
         assert client.post(address("learned", quiet), {act: "road"}).status_code == 302
     assert everything() == before
@@ -142,8 +142,8 @@ def test_switched_off_all_that_was_learned_is_forgotten_and_nothing_more_is(clie
     sent = {"paper": world["roads"][1].pk, "value": "more"}
     response = client.post(address("feedback", someone), sent)
     assert "You switched off learning" in text_of(response)
-    assert steering.learn(NOW + DAY) == 0
-    assert steering.learn(NOW + ReaderModel.FRESH + 2 * DAY) == 0
+    assert feedback.learn(NOW + DAY) == 0
+    assert feedback.learn(NOW + ReaderModel.FRESH + 2 * DAY) == 0
     assert words_of(someone) == []
     assert picks_of(someone) == picks_of(quiet)
     assert Feedback.objects.count() == 2, "What she said stays hers."
@@ -154,7 +154,7 @@ def test_switched_off_nothing_is_left_of_what_was_learned(world):
     learned = ("terms", "words", "weights", "liked", "floor", "fitted_at", "learned")
     rows = ReaderModel.objects.filter(subscriber=someone).values(*learned)
     assert all(rows.get().values())
-    steering.set_learning(someone, False)
+    feedback.set_learning(someone, False)
     nothing = ReaderModel()
     assert rows.get() == {name: getattr(nothing, name) for name in learned}
 
@@ -162,7 +162,7 @@ def test_switched_off_nothing_is_left_of_what_was_learned(world):
 def test_switched_on_twice_it_keeps_what_was_learned(world):
     someone = taught(reader(), "more", world["roads"][0])
     learned = words_of(someone)
-    steering.set_learning(someone, True)
+    feedback.set_learning(someone, True)
     assert words_of(someone) == learned != []
 
 
@@ -175,8 +175,8 @@ def test_where_nothing_was_liked_no_paper_is_near_enough(world):
 def test_switched_off_while_fitting_nothing_is_learned(world):
     someone = reader()
     say(someone, "more", world["roads"][0])
-    with once_before('UPDATE "digest_readermodel"', lambda: steering.set_learning(someone, False)):
-        steering.learn(NOW)
+    with once_before('UPDATE "digest_readermodel"', lambda: feedback.set_learning(someone, False)):
+        feedback.learn(NOW)
     assert words_of(someone) == []
 
 
@@ -189,7 +189,7 @@ def test_switched_on_again_it_learns_from_all_that_is_kept(client, clock, world)
     response = client.post(address("learned", someone), {"learning": "on"}, follow=True)
     assert "the words stand here in a few minutes" in text_of(response)
     someone.refresh_from_db()
-    assert steering.learn(clock.now) == 1
+    assert feedback.learn(clock.now) == 1
     assert ReaderModel.objects.get().liked == 2
     assert themes_of(someone) == "rrrrr"
 
@@ -197,54 +197,54 @@ def test_switched_on_again_it_learns_from_all_that_is_kept(client, clock, world)
 def test_a_word_taken_out_stays_out_when_learning_was_off_meanwhile(world):
     someone = taught(reader(), "more", world["roads"][0])
     word = words_of(someone)[0]
-    steering.remove_word(someone, word)
-    steering.set_learning(someone, False)
-    steering.set_learning(someone, True)
-    steering.learn(NOW + 7 * SECOND)
+    feedback.remove_word(someone, word)
+    feedback.set_learning(someone, False)
+    feedback.set_learning(someone, True)
+    feedback.learn(NOW + 7 * SECOND)
     assert words_of(someone)
     assert word not in words_of(someone)
 
 
 def test_what_one_says_and_switches_off_is_nothing_to_another():
     one, other, paper = make.subscriber(), make.subscriber(), make.paper("Roads")
-    steering.record(other, paper, "more", NOW)
+    feedback.record(other, paper, "more", NOW)
     model = ReaderModel.objects.filter(subscriber=other)
     model.update(terms=["road"], words=["roads"], weights=[1.0], removed={"sea": "seas"})
-    assert steering.value_of(one, paper) == ""
-    assert steering.learned_words(one) == steering.removed_words(one) == []
+    assert feedback.value_of(one, paper) == ""
+    assert feedback.learned_words(one) == feedback.removed_words(one) == []
     for term in ("road", "sea"):
-        steering.remove_word(one, term)
-        steering.restore_word(one, term)
-    steering.set_learning(one, False)
-    steering.set_learning(one, True)
+        feedback.remove_word(one, term)
+        feedback.restore_word(one, term)
+    feedback.set_learning(one, False)
+    feedback.set_learning(one, True)
     assert not ReaderModel.objects.filter(subscriber=one).exists()
-    assert [word["word"] for word in steering.learned_words(other)] == ["roads"]
-    assert [word["word"] for word in steering.removed_words(other)] == ["seas"]
-    erasing.reset(one)
-    assert steering.value_of(other, paper) == "more"
-    assert steering.removed_words(other)
+    assert [word["word"] for word in feedback.learned_words(other)] == ["roads"]
+    assert [word["word"] for word in feedback.removed_words(other)] == ["seas"]
+    erase.reset(one)
+    assert feedback.value_of(other, paper) == "more"
+    assert feedback.removed_words(other)
 
 
 def test_what_is_said_in_the_moment_she_switches_off_is_not_learned(world):
     someone = reader()
     as_read_before = Subscriber.objects.get(pk=someone.pk)
-    steering.set_learning(someone, False)
+    feedback.set_learning(someone, False)
     say(as_read_before, "more", world["roads"][0])
-    steering.learn(NOW)
+    feedback.learn(NOW)
     assert not ReaderModel.objects.exclude(terms=[]).exists()
 
 
 def test_a_reset_forgets_all_and_the_digest_is_as_without(client, world):
     someone, quiet = reader(), reader()
     taught(someone, "more", *world["roads"][:3])
-    steering.remove_word(someone, words_of(someone)[0])
+    feedback.remove_word(someone, words_of(someone)[0])
     assert picks_of(someone) != picks_of(quiet)
     url = address("preferences", someone)
     response = client.post(url, {"action": "reset"}, follow=True)
     assert "forgotten" in text_of(response)
     assert not Feedback.objects.exists()
     assert not ReaderModel.objects.exists()
-    assert steering.learn(NOW + DAY) == 0
+    assert feedback.learn(NOW + DAY) == 0
     assert picks_of(someone) == picks_of(quiet)
 
 
@@ -262,7 +262,7 @@ def test_before_all_is_forgotten_the_page_says_that_saved_papers_are_too(client,
 def test_what_was_learned_is_in_her_export(world):
     someone = taught(reader(), "more", world["roads"][0])
     taught(reader(), "more", world["molecules"][0])
-    exported = json.loads(json.dumps(exporting.export(someone), cls=DjangoJSONEncoder))
+    exported = json.loads(json.dumps(export.export(someone), cls=DjangoJSONEncoder))
     learned, weights = map(list, zip(*exported["learned"], strict=True))
     assert weights == list(weights_of(someone).values())
     assert "vehicles" in learned
@@ -299,13 +299,13 @@ def test_the_page_shows_the_words_with_their_weights_for_and_against(client, wor
     someone = reader()
     say(someone, "more", world["roads"][0])
     say(someone, "less", world["molecules"][0], now=NOW + SECOND)
-    steering.learn(NOW + SECOND)
+    feedback.learn(NOW + SECOND)
     response = client.get(address("learned", someone))
     shown = re.findall(
         r'class="word" dir="auto">([^<]*)</span>\s*<span class="weight(?: against)?">([^<]*)<',
         response.content.decode(),
     )
-    words = {one["word"]: round(one["weight"], 2) for one in steering.learned_words(someone)}
+    words = {one["word"]: round(one["weight"], 2) for one in feedback.learned_words(someone)}
     weights = [float(weight.replace("\N{MINUS SIGN}", "-")) for _, weight in shown]
     assert dict(zip([word for word, _ in shown], weights, strict=True)) == words
     assert weights == sorted(weights, key=lambda weight: (weight < 0, -abs(weight)))
@@ -315,15 +315,15 @@ def test_the_page_shows_the_words_with_their_weights_for_and_against(client, wor
 
 
 def test_however_much_she_likes_some_words_are_shown_that_count_against(world, monkeypatch):
-    monkeypatch.setattr(steering, "MAX_WORDS", 5)
-    monkeypatch.setattr(steering, "MIN_NEGATIVE_WORDS", 2)
+    monkeypatch.setattr(feedback, "MAX_WORDS", 5)
+    monkeypatch.setattr(feedback, "MIN_NEGATIVE_WORDS", 2)
     someone = reader()
     say(someone, "less", world["molecules"][0])
-    steering.learn(NOW)
-    assert len(steering.learned_words(someone)) == 5
+    feedback.learn(NOW)
+    assert len(feedback.learned_words(someone)) == 5
     say(someone, "more", *world["roads"][:3], now=NOW + SECOND)
-    steering.learn(NOW + SECOND)
-    signs = [word["weight"] > 0 for word in steering.learned_words(someone)]
+    feedback.learn(NOW + SECOND)
+    signs = [word["weight"] > 0 for word in feedback.learned_words(someone)]
     assert signs == [True, True, True, False, False]
 
 
@@ -333,9 +333,9 @@ def test_the_panel_among_her_preferences_tells_each_state(client, world):
     assert "Nothing is learned yet" in text_of(client.get(url))
     for value, sign in (("more", ""), ("less", "−")):
         taught(someone, value, world["roads"][0])
-        word = steering.learned_words(someone)[0]["word"]
+        word = feedback.learned_words(someone)[0]["word"]
         assert f"Learned from what you said of papers: {sign}{word}," in text_of(client.get(url))
-    steering.set_learning(someone, False)
+    feedback.set_learning(someone, False)
     for page in ("preferences", "learned"):
         said = text_of(client.get(address(page, someone)))
         assert "Nothing is learned from what you say of papers" in said
@@ -345,7 +345,7 @@ def test_the_panel_among_her_preferences_tells_each_state(client, world):
 @pytest.mark.parametrize("page", ["learned", "preferences", "why"])
 def test_looking_at_a_page_changes_nothing(client, world, page):
     someone = taught(reader(), "more", world["roads"][0])
-    steering.remove_word(someone, words_of(someone)[0])
+    feedback.remove_word(someone, words_of(someone)[0])
     before = everything()
     for sent in ({}, {"remove": "road"}, {"learning": "off"}, {"paper": world["new"][0].pk}):
         assert client.get(address(page, someone), sent).status_code == 200

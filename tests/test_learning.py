@@ -7,10 +7,12 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from config.celery import app
-from digest import planning, steering, tasks
+from digest import tasks
 from digest.indexing import model_store
 from digest.models import Digest, Paper, Pick, ReaderModel
-from subscriptions import links
+from digest.personalization import feedback
+from digest.planning import plan
+from subscriptions.security import tokens
 from tests import make
 from tests.make import NOW
 from tests.tables import everything
@@ -39,15 +41,15 @@ world = pytest.fixture(two_themes)
 
 def test_tomorrows_digest_has_more_of_what_she_wants_more_of(world):
     twin, someone = reader(size=10), reader(size=10)
-    planning.plan(NOW)
+    plan.plan(NOW)
     first = Digest.objects.get(subscriber=someone)
     liked = [pick.paper for pick in first.picks.whole() if themes([pick]) == "r"]
     assert 0 < len(liked) < 10, "The corpus is to have both themes in today's digest."
     say(someone, "more", liked[0])
-    assert steering.learn(NOW + SECOND) == 1
+    assert feedback.learn(NOW + SECOND) == 1
     theme(MOLECULES, 0, 6, day=TODAY + DAY)
     theme(ROADS, 0, 6, day=TODAY + DAY)
-    planning.plan(TOMORROW)
+    plan.plan(TOMORROW)
 
     hers, twins = (
         themes(Digest.objects.get(subscriber=one, day=TODAY + DAY).picks.whole())
@@ -77,7 +79,7 @@ def test_what_she_wants_less_of_counts_against_and_the_rest_for_a_paper(world):
     someone = reader()
     say(someone, "more", *world["roads"][:3])
     say(someone, "less", *world["molecules"][:3], now=NOW + 3 * SECOND)
-    steering.learn(NOW + 6 * SECOND)
+    feedback.learn(NOW + 6 * SECOND)
     weights = weights_of(someone)
     assert weights["congest"] > 0 > weights["atom"]
     # What both have in common is no reason to dislike it.
@@ -90,7 +92,7 @@ def test_from_three_papers_on_what_is_like_them_comes_without_a_topic(world):
     taught(two, "more", *world["molecules"][:2])
     taught(three, "more", *world["molecules"][:3])
     assert picks_of(two) == []
-    _, picks = planning.preview(three, TODAY, NOW)
+    _, picks = plan.preview(three, TODAY, NOW)
     assert picks
     assert {pick.basis for pick in picks} == {"learned"}
     liked = [f"Like “{paper.title[:40]}" for paper in world["molecules"][:3]]
@@ -109,7 +111,7 @@ def test_who_likes_papers_of_three_fields_gets_no_filler_from_others():
         for subject in ("bread", "galaxies", "geometry")
     ]
     taught(someone, "more", *liked)
-    _, picks = planning.preview(someone, TODAY, NOW)
+    _, picks = plan.preview(someone, TODAY, NOW)
     subjects = {pick.paper.title.split()[1] for pick in picks}
     assert subjects <= {"bread:", "galaxies:", "geometry:"}
 
@@ -120,8 +122,8 @@ def test_a_word_of_two_terms_is_said_once():
     others(2)
     someone = make.subscriber(interests="medieval monasteries")
     taught(someone, "more", *liked)
-    _, picks = planning.preview(someone, TODAY, NOW)
-    said = [one["word"] for one in steering.learned_words(someone)]
+    _, picks = plan.preview(someone, TODAY, NOW)
+    said = [one["word"] for one in feedback.learned_words(someone)]
     for words in (said, *(pick.terms for pick in picks)):
         assert len(set(words)) == len(words)
 
@@ -135,7 +137,7 @@ def test_who_said_nothing_gets_exactly_what_she_got_before(world):
     say(unlearned, "more", world["roads"][0])  # Said, and not learned yet.
     assert picks_of(quiet) == before
     assert picks_of(unlearned) == before
-    planning.plan(NOW)
+    plan.plan(NOW)
     digest = Digest.objects.get(subscriber=quiet)
     assert [
         (p.paper_id, p.position, p.score, p.basis, p.topic_name, p.terms)
@@ -147,24 +149,24 @@ def test_what_one_taught_is_hers_alone_in_a_shard(world):
     roads, molecules = reader(), reader()
     taught(roads, "more", world["roads"][0])
     taught(molecules, "more", world["molecules"][0])
-    planning.plan(NOW)
+    plan.plan(NOW)
     found = [themes(Digest.objects.get(subscriber=one).picks.whole()) for one in (roads, molecules)]
     assert found == ["rrrrr", "mmmmm"]
 
 
 def test_learning_is_done_once_and_again_when_it_is_old(world):
     someone = taught(reader(), "more", world["roads"][0])
-    assert steering.learn(NOW + DAY) == 0
-    assert steering.learn(NOW + ReaderModel.FRESH + DAY) == 1
+    assert feedback.learn(NOW + DAY) == 0
+    assert feedback.learn(NOW + ReaderModel.FRESH + DAY) == 1
     assert ReaderModel.objects.get().fitted_at == NOW + ReaderModel.FRESH + DAY
     assert themes_of(someone) == "rrrrr"
 
 
 def test_more_readers_than_a_batch_are_all_learned_of(world, monkeypatch):
-    monkeypatch.setattr(steering, "BATCH", 2)
+    monkeypatch.setattr(feedback, "BATCH", 2)
     for _ in range(5):
         say(reader(), "more", world["roads"][0])
-    assert steering.learn(NOW) == 5
+    assert feedback.learn(NOW) == 5
     assert not ReaderModel.objects.filter(terms=[]).exists()
     assert not ReaderModel.objects.outdated(NOW).exists()
 
@@ -175,17 +177,17 @@ def test_learning_asks_a_constant_number_of_queries_a_reader(world):
         for _ in range(3):
             say(reader(), "more", *world["roads"][:papers])
         with CaptureQueriesContext(connection) as queries:
-            assert steering.learn(NOW + DAY) == 3
+            assert feedback.learn(NOW + DAY) == 3
         counts.append(len(queries))
     assert counts[0] == counts[1]
 
 
 def test_the_latest_papers_are_remembered(world, monkeypatch):
-    monkeypatch.setattr(steering, "MAX_LEARNED", 2)
+    monkeypatch.setattr(feedback, "MAX_LEARNED", 2)
     someone = reader()
     say(someone, "more", *world["molecules"][:2])
     say(someone, "more", *world["roads"][:2], now=NOW + 5 * SECOND)
-    steering.learn(NOW + 8 * SECOND)
+    feedback.learn(NOW + 8 * SECOND)
     assert ReaderModel.objects.get().liked == 2
     assert "congest" in words_of(someone)
     assert "atom" not in words_of(someone)
@@ -196,7 +198,7 @@ def test_a_paper_that_is_deleted_in_this_very_moment_keeps_nobody_from_learning(
     someone = reader()
     say(someone, "more", gone, kept)
     with once_before('FROM "digest_paper" WHERE "digest_paper"."id" IN', gone.delete):
-        assert steering.learn(NOW + DAY) == 1
+        assert feedback.learn(NOW + DAY) == 1
     assert words_of(someone)
 
 
@@ -205,12 +207,12 @@ def test_a_word_said_while_fitting_is_learned_in_the_next_pass(world):
     say(someone, "more", world["roads"][0])
 
     def interrupt():
-        steering.record(someone, world["molecules"][0], "less", NOW + SECOND)
+        feedback.record(someone, world["molecules"][0], "less", NOW + SECOND)
 
     with once_before('UPDATE "digest_readermodel"', interrupt):
-        steering.learn(NOW)
+        feedback.learn(NOW)
     assert ReaderModel.objects.outdated(NOW + SECOND).exists()
-    assert steering.learn(NOW + SECOND) == 1
+    assert feedback.learn(NOW + SECOND) == 1
     assert weights_of(someone)["atom"] < 0
     assert not ReaderModel.objects.outdated(NOW + SECOND).exists()
 
@@ -219,9 +221,9 @@ def test_a_word_whose_moment_is_before_the_fit_that_missed_it_is_learned(world):
     """Its request waited for the lock, or the worker's clock is ahead of the web server's."""
     someone = reader()
     say(someone, "more", world["roads"][0])
-    steering.learn(NOW + 10 * SECOND)
+    feedback.learn(NOW + 10 * SECOND)
     say(someone, "less", world["molecules"][0], now=NOW + 9 * SECOND)
-    steering.learn(NOW + DAY)
+    feedback.learn(NOW + DAY)
     assert "atom" in words_of(someone)
 
 
@@ -230,9 +232,9 @@ def test_a_ranking_fitted_anew_meanwhile_breaks_nothing(world):
     Paper.objects.exclude(day=TODAY).exclude(feedback__isnull=False).delete()
     say(someone, "less", world["roads"][0], now=NOW + 5 * SECOND)
     with once_before('UPDATE "digest_readermodel"', lambda: model_store.fit(NOW)):
-        assert steering.learn(NOW + 5 * SECOND) == 1
+        assert feedback.learn(NOW + 5 * SECOND) == 1
     assert "r" in themes_of(someone)
-    planning.plan(NOW)
+    plan.plan(NOW)
     assert Pick.objects.exists()
 
 
@@ -251,7 +253,7 @@ def test_weights_are_told_with_a_minus_as_wide_as_a_plus(client, language, said)
     reader = make.subscriber()
     learned = {"terms": ["graph", "node"], "words": ["graphs", "nodes"], "weights": [0.5, -0.25]}
     ReaderModel.objects.create(subscriber=reader, **learned)
-    path = f"/learned/{links.token('preferences', reader.public_id)}/"
+    path = f"/learned/{tokens.token('preferences', reader.public_id)}/"
     page = lxml.html.fromstring(client.get(path, headers={"accept-language": language}).content)
     assert [one.text for one in page.find_class("weight")] == said
 
@@ -261,9 +263,9 @@ def test_papers_without_words_teach_nothing_and_break_nothing():
     someone = reader()
     for number, value in enumerate(("more", "less", "save")):
         say(someone, value, *papers, now=NOW + number * DAY)
-        assert steering.learn(NOW + number * DAY + 3 * SECOND) == 1
+        assert feedback.learn(NOW + number * DAY + 3 * SECOND) == 1
         assert words_of(someone) == []
-    assert planning.plan(NOW).letters == 1
+    assert plan.plan(NOW).letters == 1
 
 
 def test_the_task_learns_and_beat_asks_for_it(world):

@@ -7,9 +7,9 @@ from itertools import pairwise
 import pytest
 from django.utils import timezone
 
-from digest.leases import DatabaseCache, DatabaseGate
 from digest.models import Turn
-from digest.sources.web import Entry
+from digest.papers.http_throttle import DatabaseCache, DatabaseGate
+from digest.sources.http import Entry
 from tests.threads import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)

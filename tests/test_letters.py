@@ -11,13 +11,16 @@ from email import message_from_bytes, policy
 import lxml.html
 import pytest
 
-from digest import composing, storing
+from digest.letters import compose
 from digest.models import Digest, Paper, Pick
-from digest.sources import files
-from subscriptions import links, mail, plaintext, signup
-from subscriptions.changing import TopicSelection
+from digest.papers import store
+from digest.sources import import_files
+from subscriptions.actions import signup
+from subscriptions.actions.preferences import TopicSelection
+from subscriptions.delivery import queue
+from subscriptions.mail import plaintext, render
 from subscriptions.models import Letter, Topic
-from subscriptions.post import office
+from subscriptions.security import tokens
 from tests import make
 from tests.make import NOW
 
@@ -31,7 +34,7 @@ def sent(data_dir):
     """Return a function that delivers a letter and returns its bytes."""
 
     def send(letter):
-        assert office.deliver(letter.pk, NOW)
+        assert queue.deliver(letter.pk, NOW)
         (file,) = (data_dir / "outbox").glob(f"*-{letter.pk}.eml")
         return file.read_bytes()
 
@@ -51,7 +54,7 @@ def digest(sent):
 def digest_letter(*papers, topics=("Graph learning",), kind="digest", **fields):
     followed = [Topic.objects.get_or_create(name=name, slug=name[:9])[0] for name in topics]
     subscriber = make.subscriber(topics=followed, **fields)
-    letter = office.write(subscriber, kind, now=NOW, closes_at=NOW + timedelta(days=1))
+    letter = queue.write(subscriber, kind, now=NOW, closes_at=NOW + timedelta(days=1))
     digest = Digest.objects.create(
         subscriber=subscriber, day=NOW.date(), letter=letter, considered=400
     )
@@ -88,8 +91,8 @@ def shown(message):
 
 def stored(**row):
     """Store a paper as a source would bring it."""
-    record = files.parse(json.dumps(row).encode())
-    storing.store([record], now=NOW)
+    record = import_files.parse(json.dumps(row).encode())
+    store.store([record], now=NOW)
     return Paper.objects.get(pk=record.id)
 
 
@@ -150,7 +153,7 @@ def test_while_a_letter_is_written_nobody_is_asked_for_a_style_sheet_or_an_image
 
     monkeypatch.setattr(socket.socket, "connect", connect)
     url = "http://127.0.0.1:9/x"
-    mail.inline_css(
+    render.inline_css(
         f'<html><head><link rel="stylesheet" href="{url}"></head>'
         f'<body><img src="{url}" style="background: url({url})"></body></html>'
     )
@@ -240,7 +243,7 @@ def test_a_paper_of_which_little_is_known_is_fine(digest):
 
 def test_the_headers_are_those_of_a_list_that_one_click_leaves(sent):
     letter = digest_letter(make.paper("Graphs"))
-    url = links.unsubscribe_url(letter.subscriber).encode()
+    url = tokens.unsubscribe_url(letter.subscriber).encode()
     head = sent(letter).partition(b"\r\n\r\n")[0]
     assert b"\r\nList-Unsubscribe: <" + url + b">\r\n" in head
     assert b"\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n" in head
@@ -274,7 +277,7 @@ def test_one_without_topics_is_invited_to_choose_some(sent):
     assert "Choose your topics" in shown(message)
     assert "You follow no topic yet" in text_of(message)
     # To choose, to change anything, and to pause.
-    assert text_of(message).count(links.preferences_url(letter.subscriber)) == 3
+    assert text_of(message).count(tokens.preferences_url(letter.subscriber)) == 3
 
 
 def test_a_welcome_without_papers_says_so(sent):
@@ -287,16 +290,16 @@ def test_a_welcome_without_papers_says_so(sent):
 
 def test_a_digest_whose_papers_are_gone_is_not_sent_and_can_be_looked_at_all_the_same():
     letter = digest_letter()
-    assert not office.deliver(letter.pk, NOW)
+    assert not queue.deliver(letter.pk, NOW)
     assert Letter.objects.get().said == "not sent: its papers are gone"
-    assert composing.preview(letter.digest, []).subject == "No new papers for you today"
+    assert compose.preview(letter.digest, []).subject == "No new papers for you today"
 
 
 def test_the_confirmation_asks_and_one_who_reads_here_is_told_so_instead(sent):
     topics = TopicSelection(interests=["Buy at https://spam.example now"])
     request = signup.SignUpRequest(topics)
     letter = signup.subscribe("reader@example.org", request, source=DOOR, now=NOW)
-    asked, url = parsed(sent(letter)), links.confirm_url(letter.subscriber)
+    asked, url = parsed(sent(letter)), tokens.confirm_url(letter.subscriber)
     assert html_of(asked).count(f'href="{url}"') == 2
     assert f"\n{url}\n" in text_of(asked)
     assert "spam" not in text_of(asked) + html_of(asked)  # Anyone may type anyone's address.
@@ -309,7 +312,7 @@ def test_the_confirmation_asks_and_one_who_reads_here_is_told_so_instead(sent):
     told = parsed(sent(again))
     assert told["Subject"] == "You already get Paperboy"
     assert "/confirm/" not in text_of(told) + html_of(told)
-    assert links.preferences_url(letter.subscriber) in text_of(told)
+    assert tokens.preferences_url(letter.subscriber) in text_of(told)
 
 
 def test_rules_for_dark_mode_and_small_screens_survive_the_inlining(digest):
@@ -342,36 +345,36 @@ def test_a_letter_waits_while_an_address_is_wrong(settings):
     letter = digest_letter(make.paper("Graphs"))
     settings.REPLY_TO_EMAIL = "nonsense"
     for attempt in range(1, 9):
-        office.deliver(letter.pk, NOW)
+        queue.deliver(letter.pk, NOW)
         letter.refresh_from_db()
         assert (letter.state, letter.attempt, letter.stumbles) == ("planned", attempt, 0)
         Letter.objects.filter(pk=letter.pk).update(next_try_at=NOW)
     settings.REPLY_TO_EMAIL = "Editor <editor@paperboy.example>"
-    assert office.deliver(letter.pk, NOW)
+    assert queue.deliver(letter.pk, NOW)
 
 
 def test_papers_leave_room_for_the_news_of_saved_ones():
     letter = digest_letter(*[make.paper("A long & winding title " * 9) for _ in range(50)], size=50)
-    (material,) = composing.load([letter.digest])
+    (material,) = compose.load([letter.digest])
     material.news = [{"title": "&" * 160, "link": "http://x/", "said": "y."}] * 20
-    assert len(composing.render(material).html.encode()) < 80_000
+    assert len(compose.render(material).html.encode()) < 80_000
 
 
 def test_each_news_of_a_saved_paper_is_a_paragraph_of_the_text_part():
-    (material,) = composing.load([digest_letter(make.paper("Graphs")).digest])
+    (material,) = compose.load([digest_letter(make.paper("Graphs")).digest])
     material.news = [{"title": f"News {n}", "link": "http://x/", "said": "y."} for n in range(3)]
-    paragraphs = composing.render(material).text.split("\n\n")
+    paragraphs = compose.render(material).text.split("\n\n")
     assert [one.count("News") for one in paragraphs if "News" in one] == [1, 1, 1]
 
 
 def test_threads_that_inline_at_once_write_what_one_alone_does():
     page = "<style>p { color: red } @media (max-width: 9px) { p { margin: 0 !important } }</style>"
-    alone = mail.inline_css(f"<html><head>{page}</head><body><p>x</p></body></html>")
+    alone = render.inline_css(f"<html><head>{page}</head><body><p>x</p></body></html>")
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
     try:
         with ThreadPoolExecutor(4) as pool:
             pages = [f"<html><head>{page}</head><body><p>x</p></body></html>"] * 200
-            assert set(pool.map(mail.inline_css, pages)) == {alone}
+            assert set(pool.map(render.inline_css, pages)) == {alone}
     finally:
         sys.setswitchinterval(interval)

@@ -7,9 +7,10 @@ from django.db import OperationalError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from subscriptions import addresses, limits
-from subscriptions.limits import Limit, TooManyAttempts
+from subscriptions import addresses
 from subscriptions.models import Attempt, Letter, Subscriber
+from subscriptions.security import rate_limits
+from subscriptions.security.rate_limits import Limit, TooManyAttempts
 from tests import make
 from tests.make import NOW
 from tests.threads import at_once
@@ -34,7 +35,7 @@ def sign_up(client, email="you@example.org", ip="192.0.2.1"):
 
 def is_let_in(*spent, now=NOW):
     try:
-        limits.hit("a door", spent, now)
+        rate_limits.hit("a door", spent, now)
     except TooManyAttempts:
         return False
     return True
@@ -61,10 +62,10 @@ def test_in_any_such_time_there_are_no_more_than_so_many(most, waits):
 
 def test_who_is_turned_away_learns_when_to_come_back():
     limit = Limit("network", "a", 2, HOUR)
-    limits.hit("a door", [limit], NOW)
-    limits.hit("a door", [limit], NOW + 10 * MINUTE)
+    rate_limits.hit("a door", [limit], NOW)
+    rate_limits.hit("a door", [limit], NOW + 10 * MINUTE)
     with pytest.raises(TooManyAttempts) as refusal:
-        limits.hit("a door", [limit], NOW + 30 * MINUTE + SECOND / 2)
+        rate_limits.hit("a door", [limit], NOW + 30 * MINUTE + SECOND / 2)
     assert (refusal.value.by, refusal.value.retry_after) == ("network", 30 * 60)
     assert is_let_in(limit, now=NOW + HOUR)
 
@@ -78,10 +79,10 @@ def test_where_one_limit_is_reached_nothing_counts_under_the_others():
 
 def test_each_door_and_each_value_counts_for_itself():
     limit = Limit("network", "a", 1, HOUR)
-    limits.hit("a door", [limit], NOW)
-    limits.hit("another", [limit], NOW)
-    limits.hit("a door", [Limit("network", "b", 1, HOUR)], NOW)
-    limits.hit("a door", [Limit("mailbox", "a", 1, HOUR)], NOW)
+    rate_limits.hit("a door", [limit], NOW)
+    rate_limits.hit("another", [limit], NOW)
+    rate_limits.hit("a door", [Limit("network", "b", 1, HOUR)], NOW)
+    rate_limits.hit("a door", [Limit("mailbox", "a", 1, HOUR)], NOW)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -99,7 +100,7 @@ def test_where_attempts_cannot_be_counted_every_door_is_closed(client, monkeypat
     monkeypatch.setattr(Attempt.objects, "filter", fail)
     response = sign_up(client)
     assert (response.status_code, response["Retry-After"]) == (503, "60")
-    assert not limits.check_mailbox("sign-up", "you@example.org", NOW)
+    assert not rate_limits.check_mailbox("sign-up", "you@example.org", NOW)
     assert not Letter.objects.exists()
     assert "attempts can't be counted: OperationalError" in caplog.text
     assert "example.org" not in caplog.text
@@ -110,14 +111,14 @@ def test_what_is_kept_tells_nobodys_address_and_goes_after_a_day(client):
     rows = list(Attempt.objects.values_list("key", flat=True))
     assert len(set(rows)) == 3
     assert all(len(key) == 32 and set(key) <= set("0123456789abcdef") for key in rows)
-    assert limits.purge(NOW + DAY) == 0
-    assert limits.purge(NOW + DAY + SECOND) == 3
+    assert rate_limits.purge(NOW + DAY) == 0
+    assert rate_limits.purge(NOW + DAY + SECOND) == 3
 
 
 def test_with_another_secret_the_keys_are_others(client, settings):
-    limits.hit("a door", [Limit("network", "a", 1, HOUR)], NOW)
+    rate_limits.hit("a door", [Limit("network", "a", 1, HOUR)], NOW)
     settings.SECRET_KEY = "another"
-    limits.hit("a door", [Limit("network", "a", 1, HOUR)], NOW)
+    rate_limits.hit("a door", [Limit("network", "a", 1, HOUR)], NOW)
     assert Attempt.objects.values("key").distinct().count() == 2
 
 
@@ -171,7 +172,7 @@ def test_a_mailbox_has_many_spellings(spelling, mailbox):
     ],
 )
 def test_a_network_is_what_one_customer_can_have_without_effort(ip, network):
-    assert limits.network_of(ip) == network
+    assert rate_limits.network_of(ip) == network
 
 
 # ---- Signing up
@@ -222,8 +223,8 @@ def test_after_too_many_from_many_networks_the_door_is_closed_and_an_alarm_says_
     assert [record.levelname for record in caplog.records if "More than 5" in record.message] == [
         "ERROR"
     ]
-    assert limits.closed_endpoints(NOW) == ["sign-up"]
-    assert limits.closed_endpoints(NOW + HOUR) == []
+    assert rate_limits.closed_endpoints(NOW) == ["sign-up"]
+    assert rate_limits.closed_endpoints(NOW + HOUR) == []
 
 
 def test_a_limit_is_the_same_for_those_who_get_no_letter(client):

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from config.policies import RedactingFormatter
-from subscriptions import links, wire
+from config.middleware import RedactingFormatter
+from subscriptions.mail import mime
 from subscriptions.models import Subscriber
+from subscriptions.security import tokens
 from tests.make import NOW
 
 PURPOSES = ["confirm", "goodbye", "bounced", "move-old", "move-new"]
@@ -21,29 +22,29 @@ IDS = st.uuids()
 
 @given(st.sampled_from(PURPOSES), IDS)
 def test_a_token_is_read_back_as_the_id_that_it_was_made_for(purpose, public_id):
-    assert links.parse_token(purpose, links.token(purpose, public_id)) == (public_id, 0)
+    assert tokens.parse_token(purpose, tokens.token(purpose, public_id)) == (public_id, 0)
 
 
 @given(st.sampled_from(PURPOSES), IDS)
 def test_who_never_moved_has_the_tokens_that_stand_in_all_earlier_letters(purpose, public_id):
     reader = Subscriber(public_id=public_id)
-    assert links.own_token(purpose, reader) == links.token(purpose, public_id)
-    assert links.tokens([purpose], [(public_id, None)]) == [
-        {purpose: links.token(purpose, public_id)}
+    assert tokens.own_token(purpose, reader) == tokens.token(purpose, public_id)
+    assert tokens.tokens([purpose], [(public_id, None)]) == [
+        {purpose: tokens.token(purpose, public_id)}
     ]
 
 
 @given(IDS, IDS, st.integers(0, 2**31 * 10**6))
 def test_who_moved_has_tokens_that_say_when_and_fit_on_a_line_of_a_letter(hers, thing, moment):
-    moved_at = links.EPOCH + timedelta(microseconds=moment + 2**30 * 10**6)
+    moved_at = tokens.EPOCH + timedelta(microseconds=moment + 2**30 * 10**6)
     reader = Subscriber(public_id=hers, moved_at=moved_at)
     for public_id, token in (
-        (hers, links.own_token("preferences", reader)),
-        (thing, links.own_token("preferences", reader, thing)),
+        (hers, tokens.own_token("preferences", reader)),
+        (thing, tokens.own_token("preferences", reader, thing)),
     ):
-        assert links.parse_token("preferences", token) == (public_id, moment // 10**6 + 2**30)
-        assert wire.TOKEN.match(f"/{token}/")[1] == token
-        assert len(token) <= wire.WIDTH
+        assert tokens.parse_token("preferences", token) == (public_id, moment // 10**6 + 2**30)
+        assert mime.TOKEN.match(f"/{token}/")[1] == token
+        assert len(token) <= mime.WIDTH
 
 
 @pytest.mark.parametrize(
@@ -59,112 +60,112 @@ def test_who_moved_has_tokens_that_say_when_and_fit_on_a_line_of_a_letter(hers, 
     ],
 )
 def test_a_token_is_closed_by_the_next_move_and_by_nothing_else(since, moved_at, closed):
-    token = links.own_token("feed", Subscriber(moved_at=since))
-    _, since = links.parse_token("feed", token)
-    assert links.is_closed(Subscriber(moved_at=moved_at), since) == closed
+    token = tokens.own_token("feed", Subscriber(moved_at=since))
+    _, since = tokens.parse_token("feed", token)
+    assert tokens.is_closed(Subscriber(moved_at=moved_at), since) == closed
 
 
 def test_whose_token_is_closed_can_not_make_it_younger():
     reader = Subscriber(moved_at=NOW)
-    older, younger = (links.own_token("feed", reader) for reader in (Subscriber(), reader))
+    older, younger = (tokens.own_token("feed", reader) for reader in (Subscriber(), reader))
     for forged in (
         f"{younger.rpartition('.')[0]}.{older.rpartition('.')[2]}",
         older.replace(".", "~ffffffff."),
         older.replace(".", "~."),
     ):
-        with pytest.raises(links.BadToken):
-            links.parse_token("feed", forged)
+        with pytest.raises(tokens.BadToken):
+            tokens.parse_token("feed", forged)
 
 
 @pytest.mark.parametrize("other", PURPOSES)
 @pytest.mark.parametrize("purpose", PURPOSES)
 def test_a_token_opens_nothing_but_its_purpose(purpose, other):
-    token = links.token(purpose, uuid.uuid4())
+    token = tokens.token(purpose, uuid.uuid4())
     if purpose == other:
-        links.parse_token(other, token)
+        tokens.parse_token(other, token)
     else:
-        with pytest.raises(links.BadToken):
-            links.parse_token(other, token)
+        with pytest.raises(tokens.BadToken):
+            tokens.parse_token(other, token)
 
 
 @given(public_id=IDS, data=st.data())
 def test_a_token_with_one_bit_flipped_is_none(public_id, data):
-    token = links.token("preferences", public_id).encode()
+    token = tokens.token("preferences", public_id).encode()
     place = data.draw(st.integers(0, len(token) - 1))
     bit = data.draw(st.integers(0, 6))
     flipped = bytearray(token)
     flipped[place] ^= 1 << bit
-    with pytest.raises(links.BadToken):
-        links.parse_token("preferences", flipped.decode())
+    with pytest.raises(tokens.BadToken):
+        tokens.parse_token("preferences", flipped.decode())
 
 
 def test_a_token_that_lost_its_end_or_got_another_is_none():
-    token = links.token("preferences", uuid.uuid4())
+    token = tokens.token("preferences", uuid.uuid4())
     for length in range(len(token)):
-        with pytest.raises(links.BadToken):
-            links.parse_token("preferences", token[:length])
+        with pytest.raises(tokens.BadToken):
+            tokens.parse_token("preferences", token[:length])
     for end in ("=", ".", "/", " ", "\n", "~0", token):
-        with pytest.raises(links.BadToken):
-            links.parse_token("preferences", token + end)
+        with pytest.raises(tokens.BadToken):
+            tokens.parse_token("preferences", token + end)
 
 
 @given(st.text())
 def test_no_text_is_a_token_by_chance(text):
-    with pytest.raises(links.BadToken):
-        links.parse_token("unsubscribe", text)
-    with pytest.raises(links.BadToken):
-        links.read_confirm(text, NOW)
-    with pytest.raises(links.BadToken):
-        links.read_move(text, NOW)
+    with pytest.raises(tokens.BadToken):
+        tokens.parse_token("unsubscribe", text)
+    with pytest.raises(tokens.BadToken):
+        tokens.read_confirm(text, NOW)
+    with pytest.raises(tokens.BadToken):
+        tokens.read_move(text, NOW)
 
 
 @given(IDS, IDS)
 def test_the_signature_of_one_token_does_not_fit_another_id(mine, hers):
     assume(mine != hers)
-    signature = links.token("preferences", mine).rpartition(".")[2]
-    encoded = links.token("preferences", hers).rpartition(".")[0]
-    with pytest.raises(links.BadToken):
-        links.parse_token("preferences", f"{encoded}.{signature}")
+    signature = tokens.token("preferences", mine).rpartition(".")[2]
+    encoded = tokens.token("preferences", hers).rpartition(".")[0]
+    with pytest.raises(tokens.BadToken):
+        tokens.parse_token("preferences", f"{encoded}.{signature}")
 
 
 def test_a_confirmation_holds_for_seven_days_and_not_a_moment_longer():
     asked_at = NOW.replace(microsecond=123_456)
     public_id = uuid.uuid4()
-    token = links.token("confirm", public_id, asked_at)
+    token = tokens.token("confirm", public_id, asked_at)
     last = asked_at + timedelta(days=7)
-    assert links.read_confirm(token, last) == ("confirm", public_id, asked_at)
-    with pytest.raises(links.ExpiredToken):
-        links.read_confirm(token, last + timedelta(microseconds=1))
+    assert tokens.read_confirm(token, last) == ("confirm", public_id, asked_at)
+    with pytest.raises(tokens.ExpiredToken):
+        tokens.read_confirm(token, last + timedelta(microseconds=1))
 
 
 def test_the_age_of_a_confirmation_cannot_be_changed():
-    token = links.token("confirm", uuid.uuid4(), NOW)
+    token = tokens.token("confirm", uuid.uuid4(), NOW)
     younger = re.sub("~[0-9a-f]+", f"~{2**52:x}", token)
-    with pytest.raises(links.BadToken):
-        links.read_confirm(younger, NOW)
+    with pytest.raises(tokens.BadToken):
+        tokens.read_confirm(younger, NOW)
 
 
 def test_a_confirmation_answers_one_sign_up():
     """One without a moment could be used for ever."""
-    with pytest.raises(links.BadToken):
-        links.read_confirm(links.token("confirm", uuid.uuid4()), NOW)
+    with pytest.raises(tokens.BadToken):
+        tokens.read_confirm(tokens.token("confirm", uuid.uuid4()), NOW)
 
 
 def test_tokens_outlive_a_change_of_the_secret_key_as_long_as_the_old_one_is_listed(settings):
     public_id = uuid.uuid4()
     settings.SECRET_KEY = "old"
-    token = links.token("unsubscribe", public_id)
+    token = tokens.token("unsubscribe", public_id)
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "new", ["old"]
-    assert links.parse_token("unsubscribe", token) == (public_id, 0)
+    assert tokens.parse_token("unsubscribe", token) == (public_id, 0)
     settings.SECRET_KEY_FALLBACKS = []
-    with pytest.raises(links.BadToken):
-        links.parse_token("unsubscribe", token)
+    with pytest.raises(tokens.BadToken):
+        tokens.parse_token("unsubscribe", token)
 
 
 def test_links_lead_to_the_site_and_hold_no_address(settings):
     settings.SITE_URL = "https://papers.example.org"
     someone = Subscriber(email="you@example.org", asked_at=NOW)
-    for make_url in (links.confirm_url, links.preferences_url, links.unsubscribe_url):
+    for make_url in (tokens.confirm_url, tokens.preferences_url, tokens.unsubscribe_url):
         url = make_url(someone)
         assert re.fullmatch(r"https://papers\.example\.org/[a-z]+/[\w~.-]+/", url)
         assert "you" not in url.removeprefix("https://papers.example.org")
@@ -173,13 +174,13 @@ def test_links_lead_to_the_site_and_hold_no_address(settings):
 @pytest.mark.parametrize("side", ["old", "new"])
 def test_a_move_holds_for_seven_days_and_for_one_side(side):
     public_id = uuid.uuid4()
-    token = links.token(f"move-{side}", public_id, NOW)
+    token = tokens.token(f"move-{side}", public_id, NOW)
     last = NOW + timedelta(days=7)
-    assert links.read_move(token, last) == (side, public_id, NOW)
-    with pytest.raises(links.ExpiredToken):
-        links.read_move(token, last + timedelta(microseconds=1))
-    with pytest.raises(links.BadToken):
-        links.read_move(links.token(f"move-{side}", public_id), NOW)
+    assert tokens.read_move(token, last) == (side, public_id, NOW)
+    with pytest.raises(tokens.ExpiredToken):
+        tokens.read_move(token, last + timedelta(microseconds=1))
+    with pytest.raises(tokens.BadToken):
+        tokens.read_move(tokens.token(f"move-{side}", public_id), NOW)
 
 
 @pytest.mark.parametrize(
@@ -190,7 +191,7 @@ def test_a_move_holds_for_seven_days_and_for_one_side(side):
     ],
 )
 def test_no_token_is_logged(page):
-    token = links.token(page, uuid.uuid4(), NOW)
+    token = tokens.token(page, uuid.uuid4(), NOW)
     logged = log('%s: "GET /%s/%s/?done=save HTTP/1.1"', "Not Found", page, token)
     assert token.rpartition(".")[2] not in logged
     assert logged.startswith(f'Not Found: "GET /{page}/')

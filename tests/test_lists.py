@@ -8,9 +8,9 @@ from django.db import connection
 from django.urls import reverse
 
 from digest.models import Digest
-from subscriptions.admin import parts
+from subscriptions.admin import widgets
+from subscriptions.delivery import message_ids
 from subscriptions.models import Letter, LetterFact, Subscriber
-from subscriptions.post import message_ids
 from tests import make
 from tests.make import NOW
 from tests.pages import text_of
@@ -47,7 +47,7 @@ def rows(panel, name, **asked):
 
 
 def test_a_long_list_shows_its_first_pages_and_says_so(panel, monkeypatch):
-    monkeypatch.setattr(parts.CappedPaginator, "MAX_ROWS", 60)
+    monkeypatch.setattr(widgets.CappedPaginator, "MAX_ROWS", 60)
     for number in range(62):
         make.subscriber(f"reader{number}@example.org")
     text = text_of(panel.get(reverse(READERS)))
@@ -108,7 +108,7 @@ def test_the_first_column_tells_the_kind_and_the_day_of_a_letter(panel, kind, to
 
 
 def test_of_many_readers_like_it_the_newest_are_shown_and_it_is_said(panel, monkeypatch):
-    monkeypatch.setattr(parts, "MAX_MATCHES", 2)
+    monkeypatch.setattr(widgets, "MAX_MATCHES", 2)
     letters = [letter(make.subscriber(f"ada{number}@example.org")) for number in range(3)]
     assert rows(panel, LETTERS, q="ada") == letters[:0:-1]
     words = text_of(panel.get(reverse(LETTERS), {"q": "ada"}))

@@ -8,9 +8,9 @@ import time
 import pytest
 from celery import shared_task
 
-from config import logs
-from config.logs import FORMATTERS, LogContext
-from subscriptions import links
+from config import log_format
+from config.log_format import FORMATTERS, LogContext
+from subscriptions.security import tokens
 from tests import make
 
 pytestmark = pytest.mark.django_db
@@ -27,7 +27,7 @@ def written(form, message, *args, exc_info=None):
 @pytest.fixture(autouse=True)
 def of_no_request():
     """Forget the request of the test before."""
-    logs._request.set("")
+    log_format._request.set("")
 
 
 @pytest.fixture
@@ -102,24 +102,24 @@ def test_a_long_address_of_a_page_is_told_at_once(form):
 def test_each_request_has_an_id_of_its_own_or_that_of_the_proxy(client, lines, asked, is_taken):
     for _ in range(2):
         client.get("/topics/", headers={"X-Request-ID": asked})
-    first, second = [line for line in lines() if line["logger"] == "config.logs"]
+    first, second = [line for line in lines() if line["logger"] == "config.log_format"]
     assert first["message"].startswith("GET /topics/: 200 in ")
     assert (first["request"] == asked) == (first["request"] == second["request"]) == is_taken
     assert is_taken or len(first["request"]) == len(second["request"]) == 32
 
 
 def test_a_page_is_told_by_its_pattern_and_never_by_its_token(client, lines):
-    token = links.token("preferences", make.subscriber().public_id)
+    token = tokens.token("preferences", make.subscriber().public_id)
     client.get(f"/preferences/{token}/")
     client.get(f"/no-such-page/{token}/")
-    told = [line["message"] for line in lines() if line["logger"] == "config.logs"]
+    told = [line["message"] for line in lines() if line["logger"] == "config.log_format"]
     assert told[0].startswith("GET /preferences/…/: 200")
     assert told[1].startswith("GET /(no page): 404")
     assert token not in json.dumps(lines())
 
 
 def test_a_page_that_breaks_is_told_with_its_requests_id(client, lines, monkeypatch):
-    monkeypatch.setattr("digest.views.health.reasons_not_ready", lambda: 1 / 0)
+    monkeypatch.setattr("digest.operations.health.reasons_not_ready", lambda: 1 / 0)
     client.raise_request_exception = False
     assert client.get("/healthz/").status_code == 500
     (line,) = [line for line in lines() if line["logger"] == "django.request"]

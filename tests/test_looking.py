@@ -7,11 +7,12 @@ import lxml.html
 import pytest
 from django.db import connection
 
-from digest import planning
-from subscriptions import correspondence, moving, operating, signup
-from subscriptions.changing import TopicSelection
+from digest.planning import plan
+from subscriptions.actions import change_address, moderation, signup
+from subscriptions.actions.preferences import TopicSelection
+from subscriptions.delivery.worker import rounds
 from subscriptions.models import Letter
-from subscriptions.post import delivery
+from subscriptions.notices import send
 from tests import make
 from tests.make import NOW
 from tests.tables import everything
@@ -29,16 +30,16 @@ def send_all_kinds():
     reads_here = make.subscriber("active@example.org").email
     for email in ("new@example.org", reads_here):
         signup.subscribe(email, request, source=DOOR, now=NOW)
-    correspondence.send_link(reads_here, now=NOW)
+    send.send_link(reads_here, now=NOW)
     make.subscriber(interests="graph networks")
     make.subscriber(interests="bread")  # Gets a welcome.
-    moving.request(make.subscriber("mover@example.org"), "moved@example.org", now=NOW)
+    change_address.request(make.subscriber("mover@example.org"), "moved@example.org", now=NOW)
     signup.unsubscribe(make.subscriber().public_id, source=DOOR, now=NOW)
-    operating.ask_if_address_works(
+    moderation.ask_if_address_works(
         make.subscriber(suppressed_at=NOW, suppressed_by="bounced"), now=NOW
     )
-    planning.plan(NOW)
-    delivery.deliver_due(lambda: NOW)
+    plan.plan(NOW)
+    rounds.deliver_due(lambda: NOW)
     sent = Letter.objects.filter(state="accepted").values_list("kind", flat=True)
     assert set(sent) == set(Letter.Kind.values)
 

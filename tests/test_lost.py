@@ -5,9 +5,11 @@ from datetime import timedelta
 
 import pytest
 
-from subscriptions import correspondence, links, seals, signup
+from subscriptions.actions import signup
+from subscriptions.delivery.worker import rounds
 from subscriptions.models import Letter, Subscriber
-from subscriptions.post import delivery
+from subscriptions.notices import send
+from subscriptions.security import suppression_list, tokens
 from tests import make
 from tests.make import NOW
 from tests.promised import broken
@@ -32,7 +34,7 @@ GETS_IT = {"active", "paused", "unsubscribed"}
 
 def someone(state):
     if state == "sealed":
-        seals.add(ADDRESS, "asked", NOW)
+        suppression_list.add(ADDRESS, "asked", NOW)
     elif STATES[state] is not None:
         make.subscriber(ADDRESS, **STATES[state])
 
@@ -49,13 +51,13 @@ def sent():
 def test_subscribers_and_former_ones_get_the_link_and_nobody_else_a_letter(client, outbox, state):
     someone(state)
     assert ask(client, ADDRESS.upper()).status_code == 200
-    delivery.deliver_due(lambda: NOW)
+    rounds.deliver_due(lambda: NOW)
     assert len(outbox()) == (state in GETS_IT)
     for message in outbox():
         assert message["To"] == ADDRESS
         assert message["Subject"] == "Your link to Paperboy"
         for kind in ("plain", "html"):
-            url = links.preferences_url(Subscriber.objects.get())
+            url = tokens.preferences_url(Subscriber.objects.get())
             assert url in message.get_body([kind]).get_content()
     assert broken(NOW + DAY) == {} or state in {"bounced", "paused", "active"}
 
@@ -67,11 +69,11 @@ def test_the_answer_tells_nothing_in_its_words_or_by_its_work(client, settings, 
     answers = set()
     for state in STATES:
         Subscriber.objects.all().delete()
-        seals.entries_for(ADDRESS).delete()
+        suppression_list.entries_for(ADDRESS).delete()
         someone(state)
         if lately and Subscriber.objects.exists():
             reader = Subscriber.objects.get()
-            correspondence.write(reader, "link", NOW - MINUTE, closes_at=NOW + DAY)
+            send.write(reader, "link", NOW - MINUTE, closes_at=NOW + DAY)
         with told() as work:
             response = ask(client)
         page = re.sub(rb"\s+", b" ", response.content)
@@ -126,7 +128,7 @@ def test_unsubscribing_does_not_cancel_the_waiting_link(client, outbox):
     reader = make.subscriber(ADDRESS)
     ask(client)
     signup.unsubscribe(reader.public_id, source=signup.ConsentSource("a test"), now=NOW)
-    delivery.deliver_due(lambda: NOW + 2 * MINUTE)
+    rounds.deliver_due(lambda: NOW + 2 * MINUTE)
     assert {message["Subject"] for message in outbox()} >= {"Your link to Paperboy"}
     assert broken(NOW + 2 * MINUTE) == {}
 

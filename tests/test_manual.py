@@ -27,8 +27,8 @@ import pytest
 import yaml
 from django.core.management import get_commands, load_command_class
 
-from digest import alarms
-from digest.sources.plug import MalformedFeed
+from digest.operations import alarms
+from digest.sources.base import MalformedFeed
 from tests import services
 from tests.faults.ports import free_port
 from tests.postfix import Pipe, Postfix, wait_until

@@ -6,9 +6,9 @@ import pytest
 from django.core.management import call_command
 from django.http import QueryDict
 
-from digest import upgrading
-from subscriptions import changing, signup
-from subscriptions.changing import TopicSelection
+from digest.operations import upgrade
+from subscriptions.actions import preferences, signup
+from subscriptions.actions.preferences import TopicSelection
 from subscriptions.forms import PreferencesForm, SignUpForm
 from subscriptions.models import Topic
 from tests import make
@@ -35,7 +35,7 @@ def preferences_of(subscriber):
 def test_an_upgrade_moves_followers_and_the_stronger_of_two_stances_is_kept(
     old, stays, monkeypatch, capsys
 ):
-    monkeypatch.setattr(upgrading, "BATCH", 2)
+    monkeypatch.setattr(upgrade, "BATCH", 2)
     older = make.topic("Older", merged_into=stays)
     alone, muting = make.subscriber(topics=[old]), make.subscriber(muted=[old])
     heavy, light = (make.subscriber(topics=[old, stays]) for _ in range(2))
@@ -91,7 +91,7 @@ def test_a_form_that_is_open_before_followers_move_loses_none(old):
     assert form["topics"].value() == ["stays"]
     sent = PreferencesForm(QueryDict(f"topics={form['topics'].value()[0]}"))
     assert sent.is_valid()
-    changing.change(reader, sent.topic_selection(), {}, now=NOW)
+    preferences.change(reader, sent.topic_selection(), {}, now=NOW)
     assert preferences_of(reader) == [("Stays", "follow", 1)]
 
 

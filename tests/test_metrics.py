@@ -9,11 +9,14 @@ from celery import Celery, current_app
 from django.db import OperationalError, connection
 from prometheus_client.parser import text_string_to_metric_families
 
-from digest import alarms, heartbeats, metrics, planning, steering
 from digest.models import Coverage, Harvest
-from subscriptions import signup
+from digest.operations import alarms, heartbeats, metrics
+from digest.personalization import feedback
+from digest.planning import plan
+from subscriptions.actions import signup
+from subscriptions.delivery import circuit_breaker
+from subscriptions.delivery.worker import rounds
 from subscriptions.models import Letter
-from subscriptions.post import delivery, sending
 from tests import make, services
 from tests.make import NOW
 
@@ -123,8 +126,8 @@ def test_a_quiet_house_has_figures_too(settings, tmp_path):
 def test_the_figures_are_those_of_the_database(clock):
     make.paper("Graphs")
     late, later = make.subscriber(), make.subscriber()
-    planning.plan(NOW)
-    delivery.deliver_due(lambda: NOW + MINUTE)
+    plan.plan(NOW)
+    rounds.deliver_due(lambda: NOW + MINUTE)
     make.subscriber(next_due_at=NOW - HOUR)
     make.subscriber(confirmed=False)
     tomorrow = NOW.date() + DAY  # On Kiritimati, it has begun.
@@ -133,9 +136,9 @@ def test_the_figures_are_those_of_the_database(clock):
     waits = Letter.objects.filter(subscriber=later)
     waits.update(state="planned", ended_at=None, next_try_at=NOW - 2 * MINUTE)
     signup.unsubscribe(make.subscriber().public_id, source=signup.ConsentSource("a test"), now=NOW)
-    steering.record(late, make.paper(), "more", NOW)
+    feedback.record(late, make.paper(), "more", NOW)
     heartbeats.beat(heartbeats.TICK, NOW - MINUTE)
-    sending.trip("auth", "535", NOW)
+    circuit_breaker.trip("auth", "535", NOW)
     alarms.record([alarms.ActiveAlarm("beat", "dead")], NOW)
     Harvest.objects.create(
         source="arxiv", state="done", today=NOW, started_at=NOW, touched_at=NOW - 3 * HOUR
@@ -184,7 +187,7 @@ def test_questions_do_not_grow_nor_name_anybody_and_are_not_asked_again_within_s
     make.paper("Graphs")
     for number in range(20):
         make.subscriber(f"someone{number}@example.org", interests="secrets")
-    planning.plan(NOW)
+    plan.plan(NOW)
     with django_assert_max_num_queries(60):
         text = metrics.text().decode()
     with django_assert_max_num_queries(0):

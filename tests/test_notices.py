@@ -5,9 +5,12 @@ from datetime import timedelta
 import pytest
 from django.utils import translation
 
-from subscriptions import links, notices, operating, registry, signup
+from subscriptions import hooks
+from subscriptions.actions import moderation, signup
+from subscriptions.delivery import queue
 from subscriptions.models import Letter, Subscriber
-from subscriptions.post import office
+from subscriptions.notices import compose
+from subscriptions.security import tokens
 from tests import make
 from tests.make import NOW
 from tests.promised import broken
@@ -28,12 +31,12 @@ def goodbye():
 def question(**fields):
     """Return the letter to a reader whose letters came back, which asks whether that is right."""
     reader = make.subscriber(suppressed_at=NOW - DAY, suppressed_by="bounced", **fields)
-    return operating.ask_if_address_works(reader, now=NOW)
+    return moderation.ask_if_address_works(reader, now=NOW)
 
 
 def deliver(letter, now=NOW):
     """Deliver the letter, and return how it stands."""
-    office.deliver(letter.pk, now)
+    queue.deliver(letter.pk, now)
     letter.refresh_from_db()
     return letter.said
 
@@ -54,7 +57,7 @@ def test_both_arrive_with_a_link_that_does_what_they_offer(client, outbox, write
     letter = write()
     assert deliver(letter) == "sent"
     (message,) = outbox()
-    url = links.answer_url(letter.subscriber, letter.kind, letter.created_at)
+    url = tokens.answer_url(letter.subscriber, letter.kind, letter.created_at)
     assert message["To"] == letter.subscriber.email
     for part in parts(message):
         assert url in part
@@ -99,7 +102,7 @@ def test_one_who_pauses_is_asked_too():
 @pytest.mark.parametrize("write", [goodbye, question])
 def test_a_notice_that_could_not_leave_for_days_does_not_leave(write):
     letter = write()
-    office.sweep(NOW + 3 * DAY)
+    queue.sweep(NOW + 3 * DAY)
     letter.refresh_from_db()
     assert letter.state == "missed"
 
@@ -115,7 +118,7 @@ def test_a_goodbye_says_that_no_more_digests_come_and_where_her_data_is(outbox):
     assert message["List-Unsubscribe"] is None
     for part in parts(message):
         assert "No more digests" in part
-        assert links.preferences_url(letter.subscriber) in part
+        assert tokens.preferences_url(letter.subscriber) in part
 
 
 def test_the_question_says_since_when_and_how_to_end_it(outbox):
@@ -125,17 +128,17 @@ def test_the_question_says_since_when_and_how_to_end_it(outbox):
     assert message["Subject"] == "Is this address right? Letters from Paperboy came back"
     for part in parts(message):
         assert "since 31 May 2026" in " ".join(part.split())
-        assert links.unsubscribe_url(letter.subscriber) in part
+        assert tokens.unsubscribe_url(letter.subscriber) in part
         assert "550" not in part
 
 
 # ---- In which language
 
 
-@pytest.mark.parametrize("kind", links.ASKING)
+@pytest.mark.parametrize("kind", tokens.ASKING)
 @pytest.mark.parametrize(("hers", "written"), [("en", "en"), ("de", "de"), ("tlh", "en")])
 def test_each_is_written_in_her_language_or_in_english(monkeypatch, kind, hers, written):
-    monkeypatch.setattr(notices.mail, "render", lambda kind, context: translation.get_language())
+    monkeypatch.setattr(compose.render, "render", lambda kind, context: translation.get_language())
     reader = make.subscriber(language=hers, suppressed_at=NOW)
     letter = Letter(subscriber=reader, kind=kind, created_at=NOW)
     with translation.override("fr"):
@@ -146,7 +149,7 @@ def test_each_is_written_in_her_language_or_in_english(monkeypatch, kind, hers, 
 def test_a_notice_that_cannot_be_written_costs_itself_alone():
     readers = [make.subscriber(suppressed_at=moment) for moment in (None, NOW)]
     letters = [Letter(subscriber=one, kind="bounced", created_at=NOW) for one in readers]
-    bad, good = registry.composers["bounced"](letters, NOW)
+    bad, good = hooks.composers["bounced"](letters, NOW)
     assert isinstance(bad, Exception)
     assert "since 1 June 2026" in " ".join(good.text.split())
     with pytest.raises(type(bad)):

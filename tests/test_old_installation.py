@@ -14,11 +14,14 @@ from django.core.management.color import no_style
 from django.db import connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 
-from digest import planning, steering
 from digest.models import LibraryPaper, Pick
-from subscriptions import seals, signup
+from digest.personalization import feedback
+from digest.planning import plan
+from subscriptions.actions import signup
+from subscriptions.delivery import queue
+from subscriptions.delivery.worker import rounds
 from subscriptions.models import Letter, Subscriber, Topic
-from subscriptions.post import delivery, office
+from subscriptions.security import suppression_list
 from tests import make
 from tests.make import NOW
 from tests.test_migrations import INSTALLED
@@ -121,9 +124,9 @@ def pass_time(clock, until):
     """Let a worker pass every ten minutes."""
     while clock.now < until:
         clock.now += timedelta(minutes=10)
-        planning.plan(clock.now)
-        office.sweep(clock.now)
-        delivery.deliver_due(lambda: clock.now)
+        plan.plan(clock.now)
+        queue.sweep(clock.now)
+        rounds.deliver_due(lambda: clock.now)
 
 
 def sent_to(outbox):
@@ -167,8 +170,8 @@ def test_what_a_subscriber_said_and_what_was_learned_is_kept():
     active = subscriber("active")
     assert sorted(active.feedback.values_list("value", flat=True)) == ["less", "more", "save"]
     assert LibraryPaper.objects.filter(subscriber=active).count() == 2
-    assert "bread" in [word["word"] for word in steering.learned_words(active)]
-    assert [word["word"] for word in steering.removed_words(active)] == ["part"]
+    assert "bread" in [word["word"] for word in feedback.learned_words(active)]
+    assert [word["word"] for word in feedback.removed_words(active)] == ["part"]
 
 
 @pytest.mark.parametrize(
@@ -208,7 +211,7 @@ def test_links_to_pages_of_old_emails_open(client):
 
 
 def test_an_address_that_must_not_be_written_to_is_still_known():
-    assert seals.contains("erased@example.org", NOW)
+    assert suppression_list.contains("erased@example.org", NOW)
     for name in ("erased", "complained"):
         source, request = signup.ConsentSource("test"), signup.SignUpRequest()
         address = f"{name}@example.org"

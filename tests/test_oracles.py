@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from subscriptions.post import postfix_log
-from subscriptions.post.oracles import (
+from subscriptions.delivery.recovery import postfix_log
+from subscriptions.delivery.recovery.lookup import (
     SETTLED,
     NoOracle,
     Outbox,
@@ -19,8 +19,8 @@ from subscriptions.post.oracles import (
     Question,
     oracle_for,
 )
-from subscriptions.post.transport import Message
-from subscriptions.post.transports import hand_over, transport_for
+from subscriptions.delivery.transports.base import Message
+from subscriptions.delivery.transports.registry import hand_over, transport_for
 from tests.make import NOW
 
 FROZEN = NOW - timedelta(minutes=1)

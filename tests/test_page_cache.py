@@ -6,9 +6,9 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from digest import planning
 from digest.indexing import index_store
 from digest.models import Paper, PaperEvent
+from digest.planning import plan
 from subscriptions.models import Letter
 from tests import make
 from tests.make import NOW
@@ -40,7 +40,7 @@ def test_while_one_makes_a_page_anew_others_get_the_last_one(client, kept, monke
     first = client.get(path).content
     Paper.objects.update(title="Graphs of rivers")
     later = time.monotonic() + 61
-    monkeypatch.setattr("digest.page_cache.time.monotonic", lambda: later)
+    monkeypatch.setattr("digest.views.page_cache.time.monotonic", lambda: later)
     real, seen = Paper.latest_stars, []
 
     def asked_again_meanwhile(paper):
@@ -98,7 +98,7 @@ def test_no_page_of_papers_asks_more_queries_where_there_is_more(client):
         PaperEvent.objects.create(paper=paper, kind="revised", note=f"version {n}", at=NOW)
     index_store.renew(NOW)
     reader = make.subscriber(interests="graphs", size=50)
-    planning.plan(NOW)
+    plan.plan(NOW)
     Letter.objects.update(state="accepted", ended_at=NOW)
     most = {
         paper.get_absolute_url(): 5,

@@ -6,11 +6,11 @@ import lxml.etree
 import lxml.html
 import pytest
 
-from digest import planning
 from digest.indexing import index_store
 from digest.models import Paper, PaperEvent
-from subscriptions import links
+from digest.planning import plan
 from subscriptions.models import Letter
+from subscriptions.security import tokens
 from tests import atom, make
 from tests.make import NOW
 from tests.visits import DAY, ODD, TODAY, feed_of, page_of, search, texts, titles
@@ -230,9 +230,9 @@ def test_no_character_that_anyone_has_written_breaks_a_feed(client):
     topic = make.topic("Graph networks", description="All \x02 graphs")
     reader = make.subscriber(interests="graph \x1bnetworks")
     index_store.renew(NOW)
-    planning.plan(NOW)
+    plan.plan(NOW)
     Letter.objects.update(state="accepted", ended_at=NOW)
-    token = links.token("feed", reader.public_id)
+    token = tokens.token("feed", reader.public_id)
     for address in (f"/feeds/{token}/", f"/topics/{topic.slug}/feed/"):
         feed = client.get(address)
         assert atom.faults(feed.content) == []

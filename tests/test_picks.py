@@ -4,9 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from digest import planning
 from digest.indexing import model_store
 from digest.models import Paper, Pick
+from digest.planning import plan
 from tests import make
 from tests.make import NOW
 from tests.planned import DAY, TODAY, digests, papers_about, titles
@@ -18,7 +18,7 @@ def test_a_digest_has_the_papers_about_the_topic_and_no_other():
     papers_about("graph neural networks", 4)
     make.subscriber(interests="graph neural networks")
 
-    assert planning.plan(NOW).letters == 1
+    assert plan.plan(NOW).letters == 1
 
     (digest,) = digests()
     assert len(titles(digest)) == 4
@@ -28,7 +28,7 @@ def test_a_digest_has_the_papers_about_the_topic_and_no_other():
 def test_every_pick_says_the_topic_and_the_words_that_weighed_most():
     papers_about("graph neural networks", 2)
     make.subscriber(interests="graph neural networks")
-    planning.plan(NOW)
+    plan.plan(NOW)
 
     pick = Pick.objects.first()
     assert pick.basis == "topic"
@@ -39,7 +39,7 @@ def test_every_pick_says_the_topic_and_the_words_that_weighed_most():
 def test_a_topic_that_nothing_matches_gets_no_filler():
     papers_about("graphs", 5)
     make.subscriber(interests="medieval monasteries")
-    planning.plan(NOW)
+    plan.plan(NOW)
     assert titles(digests()[0]) == []
 
 
@@ -49,13 +49,13 @@ def test_a_corpus_without_words_breaks_nothing(text):
         make.paper(text or "?", text, day=TODAY - timedelta(days=number))
     make.subscriber(interests="graphs")
     make.subscriber(interests="the of")
-    assert planning.plan(NOW).letters == 2
+    assert plan.plan(NOW).letters == 2
 
 
 def test_no_papers_at_all_break_nothing():
     make.subscriber(interests="graphs")
     make.subscriber()
-    assert planning.plan(NOW).letters == 2
+    assert plan.plan(NOW).letters == 2
     assert len(model_store.current(NOW).days_) == 0
 
 
@@ -64,7 +64,7 @@ def test_who_follows_nothing_gets_what_trends_most_upvotes_first():
     make.paper("Hot", upvotes=90)
     make.paper("Unknown")
     make.subscriber()
-    planning.plan(NOW)
+    plan.plan(NOW)
 
     (digest,) = digests()
     assert titles(digest) == ["Hot", "Cold"]
@@ -75,7 +75,7 @@ def test_an_older_paper_needs_more_upvotes_to_trend():
     make.paper("Of last week", upvotes=20, day=TODAY - timedelta(days=6))
     make.paper("Of today", upvotes=12)
     make.subscriber()
-    planning.plan(NOW)
+    plan.plan(NOW)
     assert titles(digests()[0]) == ["Of today", "Of last week"]
 
 
@@ -85,7 +85,7 @@ def test_where_nobody_votes_who_follows_nothing_gets_the_newest_of_all_fields():
     make.paper("Knots", categories=["math.GT"])
     make.paper("Old", categories=["hep-th"], day=TODAY - timedelta(days=3))
     make.subscriber(size=2)
-    planning.plan(NOW)
+    plan.plan(NOW)
     assert titles(digests()[0]) == ["AI 0", "Knots"]
 
 
@@ -94,7 +94,7 @@ def test_a_muted_word_never_appears():
     make.paper("Graph networks for roads")
     reader = make.subscriber(interests="graph networks")
     reader.preferences.create(topic=make.topic("molecule"), stance="mute")
-    planning.plan(NOW)
+    plan.plan(NOW)
     assert titles(digests()[0]) == ["Graph networks for roads"]
 
 
@@ -102,7 +102,7 @@ def test_papers_older_than_a_week_are_not_new():
     make.paper("Graphs of old", day=TODAY - timedelta(days=8))
     make.paper("Graphs of the week", day=TODAY - timedelta(days=7))
     make.subscriber(interests="graphs")
-    planning.plan(NOW)
+    plan.plan(NOW)
     assert titles(digests()[0]) == ["Graphs of the week"]
 
 
@@ -110,20 +110,20 @@ def test_a_paper_that_its_authors_have_withdrawn_goes_into_no_digest():
     make.paper("Bread", "Of the bread.", upvotes=9)
     gone = make.paper("Bread, withdrawn", "Of the bread again.", upvotes=99, is_withdrawn=True)
     for interests in ("bread", ""):
-        _, picks = planning.preview(make.subscriber(interests=interests), TODAY, NOW)
+        _, picks = plan.preview(make.subscriber(interests=interests), TODAY, NOW)
         assert [pick.paper.title for pick in picks] == ["Bread"]
     Paper.objects.filter(pk=gone.pk).update(is_withdrawn=False, changed_at=NOW + DAY)
-    _, picks = planning.preview(make.subscriber(interests="bread"), TODAY, NOW)
+    _, picks = plan.preview(make.subscriber(interests="bread"), TODAY, NOW)
     assert len(picks) == 2
 
 
 def test_a_withdrawn_paper_stays_out_for_who_had_others():
     make.paper("Bread", "Of the bread.")
     someone = make.subscriber(interests="bread")
-    planning.plan(NOW)
+    plan.plan(NOW)
     make.paper("More bread", "Of the bread again.", day=TODAY + DAY)
     make.paper("Bread, withdrawn", "Of the bread.", day=TODAY + DAY, is_withdrawn=True)
-    _, picks = planning.preview(someone, TODAY + DAY, NOW + DAY)
+    _, picks = plan.preview(someone, TODAY + DAY, NOW + DAY)
     assert [pick.paper.title for pick in picks] == ["More bread"]
 
 
@@ -131,5 +131,5 @@ def test_a_reason_of_a_word_and_a_letter_or_number_is_her_topic_and_no_word_besi
     make.paper("T cells", "Of the T cells of mice.")
     make.paper("Llama 3", "Of Llama 3 and mice.")
     for line in ("T cells", "T-cells", "Llama3", "Llama 3"):
-        _, picks = planning.preview(make.subscriber(interests=f"{line}\nbread"), TODAY, NOW)
+        _, picks = plan.preview(make.subscriber(interests=f"{line}\nbread"), TODAY, NOW)
         assert [pick.why for pick in picks] == [line]

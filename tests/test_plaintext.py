@@ -6,7 +6,7 @@ import unicodedata
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from subscriptions.plaintext import COLUMNS, columns, wrapped
+from subscriptions.mail.plaintext import COLUMNS, columns, wrapped
 
 NUMBERED = re.compile(r"\s*\[?\d+[\].)](\s|$)")
 WORDS = st.one_of(

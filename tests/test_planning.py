@@ -7,13 +7,14 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from digest import choosing, planning, spacing
 from digest.indexing import model_store
 from digest.indexing.candidates import announced
 from digest.models import Digest, Pick
-from subscriptions import signup
+from digest.planning import plan as planning
+from digest.planning import selection, spacing
+from subscriptions.actions import signup
+from subscriptions.delivery import queue, suppress
 from subscriptions.models import Letter, Subscriber
-from subscriptions.post import office, suppression
 from tests import make
 from tests.make import NOW
 from tests.planned import DAY, TODAY, digests, papers_about, plan_and_send, ranked, titles
@@ -92,7 +93,7 @@ def test_who_asked_for_it_gets_a_short_letter_on_a_quiet_day(outbox):
     planning.plan(NOW + DAY)
     letter = subscriber.letters.get(day=(NOW + DAY).date())
     assert (letter.kind, letter.state) == ("digest", "planned")
-    assert office.deliver(letter.pk, NOW + DAY)
+    assert queue.deliver(letter.pk, NOW + DAY)
     _, message = outbox()
     assert message["Subject"] == "No new papers for you today"
     for part in message.iter_parts():
@@ -122,7 +123,7 @@ def test_what_readers_had_is_read_by_reader_though_sqlite_knows_how_large_its_ta
         pytest.skip("runs with the tests on SQLite")
     papers_about("graphs", 3)
     window = announced(model_store.current(NOW), TODAY)
-    nothing = choosing.Recovered({}, {})
+    nothing = selection.Recovered({}, {})
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
         cursor.execute("DELETE FROM sqlite_stat1")
@@ -130,7 +131,7 @@ def test_what_readers_had_is_read_by_reader_though_sqlite_knows_how_large_its_ta
         cursor.execute("ANALYZE sqlite_schema")  # They are read again.
         with CaptureQueriesContext(connection) as queries:
             subscribers = [Subscriber(pk=number) for number in range(2_000)]
-            choosing._seen(subscribers, window, nothing, choosing._had_since(subscribers, TODAY))
+            selection._seen(subscribers, window, nothing, selection._had_since(subscribers, TODAY))
         said = ""
         for query in queries:
             cursor.execute(f"EXPLAIN QUERY PLAN {query['sql']}")
@@ -151,7 +152,7 @@ def test_a_shard_is_followed_by_the_next(monkeypatch):
     "end",
     [
         lambda reader: signup.unsubscribe(reader.public_id, source=DOOR, now=NOW),
-        lambda reader: suppression.after_complaint(reader.pk, "abuse", NOW),
+        lambda reader: suppress.after_complaint(reader.pk, "abuse", NOW),
     ],
     ids=["unsubscribed", "complained"],
 )

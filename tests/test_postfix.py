@@ -11,11 +11,12 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
+from subscriptions.delivery import queue
+from subscriptions.delivery.recovery import lookup
+from subscriptions.delivery.recovery.lookup import PostfixLog, Question
+from subscriptions.delivery.transports.base import Message
+from subscriptions.delivery.transports.registry import transport_for
 from subscriptions.models import LetterFact
-from subscriptions.post import office, oracles
-from subscriptions.post.oracles import PostfixLog, Question
-from subscriptions.post.transport import Message
-from subscriptions.post.transports import transport_for
 from tests import make, services
 from tests.faults.proxy import Proxy
 from tests.postfix import Pipe, Postfix, wait_until
@@ -77,7 +78,7 @@ def beyond_the_log(postfix):
     if b"connect" not in postfix.log.read_bytes():
         hand_over(postfix.port, "<first@paperboy.example>")
     last = datetime.fromtimestamp(postfix.log.stat().st_mtime, UTC)
-    moment = last.replace(microsecond=0) + oracles.TICK * 2
+    moment = last.replace(microsecond=0) + lookup.TICK * 2
     wait_until(lambda: now() >= moment)
     return moment
 
@@ -99,7 +100,7 @@ def test_a_letter_that_was_cut_before_its_dot_did_not_arrive(postfix):
 
 
 def test_a_letter_that_never_came_is_denied_once_the_log_goes_beyond(postfix, monkeypatch):
-    monkeypatch.setattr(oracles, "SETTLED", timedelta())
+    monkeypatch.setattr(lookup, "SETTLED", timedelta())
     began_at = beyond_the_log(postfix)
     assert ask(postfix, NEVER_SEEN, began_at=began_at) == "unknown"
     wait_until(lambda: now() > began_at)
@@ -174,14 +175,14 @@ def test_a_letter_that_the_next_server_refuses_comes_back_through_the_pipe(setti
         return exits[-1]
 
     reader = make.subscriber("550-rcpt@example.org", now=clock.now)
-    letter = office.write(reader, "confirm", now=clock.now, closes_at=clock.now + timedelta(days=1))
+    letter = queue.write(reader, "confirm", now=clock.now, closes_at=clock.now + timedelta(days=1))
     with (
         MailServer() as server,
         Pipe(command) as pipe,
         Postfix(server.server_address[1], pipe, domain="paperboy.example") as postfix,
     ):
         settings.EMAIL_URL = postfix.url
-        assert office.deliver(letter.pk, clock.now)
+        assert queue.deliver(letter.pk, clock.now)
         wait_until(lambda: exits == [75], 30)
         wait_until(lambda: "status=deferred" in postfix.log.read_text())
         assert not LetterFact.objects.exists()

@@ -247,7 +247,9 @@ def test_who_signs_up_gets_one_digest_and_nobody_lifts_a_finger(open_house, sink
         for name, log in open_house.logs().items()
     }
     assert any("POST /subscribe/: 200" in line["message"] for line in lines["web"])
-    assert all(line.get("request") for line in lines["web"] if line["logger"] == "config.logs")
+    assert all(
+        line.get("request") for line in lines["web"] if line["logger"] == "config.log_format"
+    )
     assert any(line["logger"] == "gunicorn.error" for line in lines["web"])
     assert any(line.get("task") for line in lines["worker"])
     assert lines["beat"]

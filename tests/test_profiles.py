@@ -4,11 +4,12 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from digest import planning, steering
 from digest.models import Pick
-from digest.profiles import interest_of, profiles_of
-from subscriptions import changing
-from subscriptions.changing import TopicSelection
+from digest.personalization import feedback
+from digest.personalization.profiles import interest_of, profiles_of
+from digest.planning import plan
+from subscriptions.actions import preferences
+from subscriptions.actions.preferences import TopicSelection
 from subscriptions.models import Subscriber
 from tests import make
 from tests.make import NOW
@@ -25,8 +26,8 @@ def test_a_line_that_names_a_category_follows_it(said):
     make.paper("Cake", categories=["math.GT"])
     make.paper("On the words cs and LG", categories=["math.GT"])
     someone = make.subscriber()
-    changing.change(someone, TopicSelection(interests=[said]), {}, now=NOW)
-    planning.plan(NOW)
+    preferences.change(someone, TopicSelection(interests=[said]), {}, now=NOW)
+    plan.plan(NOW)
     assert [pick.paper for pick in Pick.objects.all()] == [inside]
     assert profiles_of([someone])[0].follows[0].categories == ("cs.LG",)
 
@@ -37,8 +38,8 @@ def test_a_muted_line_that_names_a_category_mutes_it(said):
     outside = make.paper("Graphs of cars", categories=["cs.AI"])
     someone = make.subscriber()
     wishes = TopicSelection(interests=["graphs"], muted_interests=[said])
-    changing.change(someone, wishes, {}, now=NOW)
-    planning.plan(NOW)
+    preferences.change(someone, wishes, {}, now=NOW)
+    plan.plan(NOW)
     assert [pick.paper for pick in Pick.objects.all()] == [outside]
 
 
@@ -46,7 +47,7 @@ def test_the_other_name_of_a_category_and_a_closed_archive_mean_the_one_that_cou
     systems = make.paper("Control", categories=["eess.SY", "cs.SY"])
     language = make.paper("Verbs", categories=["cs.CL"])
     make.subscriber(interests="cs.sy\ncmp-lg")
-    planning.plan(NOW)
+    plan.plan(NOW)
     assert {pick.paper for pick in Pick.objects.all()} == {systems, language}
 
 
@@ -54,7 +55,7 @@ def test_words_that_only_hold_a_category_are_words():
     make.paper("Bread", categories=["cs.LG"])
     said = make.paper("Why cs.LG papers grow", categories=["cs.DL"])
     make.subscriber(interests='"cs.LG papers"')
-    planning.plan(NOW)
+    plan.plan(NOW)
     assert [pick.paper for pick in Pick.objects.all()] == [said]
 
 
@@ -70,7 +71,7 @@ def test_profiles_ask_the_same_number_of_queries_however_many_they_are(world):
         subscribers = [reader(muted=[muted]) for _ in range(size)]
         for number, one in enumerate(subscribers[:10]):
             say(one, "more", world["roads"][number % 6])
-        steering.learn(NOW + DAY)
+        feedback.learn(NOW + DAY)
         with CaptureQueriesContext(connection) as queries:
             profiles = profiles_of(subscribers)
         counts.append(len(queries))

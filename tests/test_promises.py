@@ -7,11 +7,16 @@ import pytest
 from django.contrib.auth.models import Group, User
 from django.urls import reverse
 
-from digest import planning, promises, tasks
+from digest import tasks
 from digest.models import Alarm, Coverage, Digest
-from subscriptions import schedule, signup
+from digest.operations import delivery_stats, invariants
+from digest.planning import plan
+from subscriptions import schedule
+from subscriptions.actions import signup
+from subscriptions.delivery import transitions
+from subscriptions.delivery.recovery import sweep
+from subscriptions.delivery.worker import rounds
 from subscriptions.models import Letter, LetterEvent, Subscriber, Volley
-from subscriptions.post import delivery, ledger, sweeper
 from tests import make
 from tests.make import NOW
 from tests.pages import text_of
@@ -29,8 +34,8 @@ def sent():
     """A letter that was planned and sent at NOW, with its paper."""
     make.paper("Graph networks")
     make.subscriber(interests="graph networks")
-    planning.plan(NOW)
-    delivery.deliver_due(lambda: NOW)
+    plan.plan(NOW)
+    rounds.deliver_due(lambda: NOW)
     return Letter.objects.get(state=State.ACCEPTED)
 
 
@@ -38,7 +43,7 @@ def planned():
     """Make a reader whose digest waits."""
     make.paper("Graph networks")
     make.subscriber(interests="graph networks")
-    planning.plan(NOW)
+    plan.plan(NOW)
     return Letter.objects.get(state=State.PLANNED)
 
 
@@ -52,9 +57,9 @@ def beside(letter, **fields):
 
 def past_the_fence(letter):
     """Bring a letter that waits past the fence, as a worker that died there would leave it."""
-    (claimed,), _ = ledger.claim(NOW, 1)
-    frozen = ledger.Frozen(b"Subject: x\r\n\r\nx\r\n", "<x@paperboy.example>", NOW)
-    assert ledger.final_check([claimed], {claimed.pk: frozen}, NOW).passed
+    (claimed,), _ = transitions.claim(NOW, 1)
+    frozen = transitions.Frozen(b"Subject: x\r\n\r\nx\r\n", "<x@paperboy.example>", NOW)
+    assert transitions.final_check([claimed], {claimed.pk: frozen}, NOW).passed
     letter.refresh_from_db()
     return letter
 
@@ -72,14 +77,14 @@ def test_all_are_kept_on_a_day_that_went_well(sent):
 
 def test_all_are_kept_through_a_silence_and_a_repeat():
     letter = past_the_fence(planned())
-    later = NOW + ledger.LEASE + MINUTE
-    sweeper.sweep(later)
+    later = NOW + transitions.LEASE + MINUTE
+    sweep.sweep(later)
     assert broken(later) == {}
-    much_later = later + sweeper.HOLD + MINUTE
+    much_later = later + sweep.HOLD + MINUTE
     Letter.objects.update(next_try_at=later)
-    sweeper._act_on("unknown", Letter.objects.select_related("subscriber").get(), later)
+    sweep._act_on("unknown", Letter.objects.select_related("subscriber").get(), later)
     assert Letter.objects.get().repeats == 1
-    delivery.deliver_due(lambda: much_later)
+    rounds.deliver_due(lambda: much_later)
     letter.refresh_from_db()
     assert letter.state == State.ACCEPTED
     assert broken(much_later) == {}
@@ -207,15 +212,15 @@ def test_a_try_after_a_silence_is_counted_as_a_repeat_or_a_stumble(sent, fields)
 def next_day(sent):
     """Her digest of the day after, which has left as well."""
     make.paper("Graph networks of tomorrow", now=NOW + DAY)
-    planning.plan(NOW + DAY)
-    delivery.deliver_due(lambda: NOW + DAY)
+    plan.plan(NOW + DAY)
+    rounds.deliver_due(lambda: NOW + DAY)
     return Letter.objects.get(day=sent.day + DAY)
 
 
 def test_a_digest_that_leaves_too_soon_after_the_last_is_found(sent, next_day, monkeypatch):
     assert next_day.left_at - sent.left_at == DAY
     assert broken(NOW + DAY) == {}
-    monkeypatch.setattr(promises, "RANGE_SIZE", 1)
+    monkeypatch.setattr(invariants, "RANGE_SIZE", 1)
     change(sent, left_at=next_day.left_at - schedule.MIN_GAP_AFTER_FIRST + MINUTE)
     assert broken(NOW + DAY) == {}  # The clocks of two machines may differ.
     change(sent, left_at=next_day.left_at - schedule.MIN_GAP_AFTER_FIRST + 2 * MINUTE)
@@ -288,8 +293,8 @@ def test_who_leaves_twice_while_the_clock_is_set_back_had_no_dot_between_after_l
     signup.unsubscribe(reader.public_id, source=door, now=NOW + hour)
     signup.confirm(reader, NOW + hour, kind="goodbye", source=door, now=NOW + 2 * hour)
     make.paper("Graph networks of tomorrow", now=NOW + DAY)
-    planning.plan(NOW + DAY)
-    delivery.deliver_due(lambda: NOW + DAY)
+    plan.plan(NOW + DAY)
+    rounds.deliver_due(lambda: NOW + DAY)
     assert Letter.objects.filter(day=sent.day + DAY, state="accepted").exists()
     signup.unsubscribe(reader.public_id, source=door, now=NOW + hour - MINUTE)
     assert broken(NOW + hour) == {}
@@ -327,12 +332,12 @@ def test_events_are_not_asked_for_where_they_may_be_purged(sent, settings):
 def test_slices_leave_no_letter_out_and_no_more_than_some_examples_are_told(
     sent, size, monkeypatch
 ):
-    monkeypatch.setattr(promises, "RANGE_SIZE", size)
+    monkeypatch.setattr(invariants, "RANGE_SIZE", size)
     make_skipped = {"kind": "confirm", "state": "skipped", "created_at": NOW, "closes_at": NOW}
     for _ in range(8):
         sent.subscriber.letters.create(**make_skipped)
-    found = next(one for one in promises.examine(NOW) if one.invariant.name == "reasons")
-    assert (found.count, len(found.examples)) == (8, promises.MAX_EXAMPLES)
+    found = next(one for one in invariants.examine(NOW) if one.invariant.name == "reasons")
+    assert (found.count, len(found.examples)) == (8, invariants.MAX_EXAMPLES)
     assert found.text.startswith("broken by 8 rows (letter ")
     assert found.text.endswith(", …)")
 
@@ -343,7 +348,7 @@ def test_letters_of_long_ago_are_left_to_the_doctor(sent):
         kind="confirm", repeats=2, created_at=NOW, closes_at=NOW + DAY, next_try_at=NOW
     )
     assert broken(NOW)["once"] == [sent.pk, other.pk]
-    assert broken(NOW, NOW - promises.RECENT)["once"] == [other.pk]
+    assert broken(NOW, NOW - invariants.RECENT)["once"] == [other.pk]
 
 
 def test_very_many_letters_are_asked_of_in_two_parts_that_leave_none_out(sent):
@@ -351,8 +356,8 @@ def test_very_many_letters_are_asked_of_in_two_parts_that_leave_none_out(sent):
     broken = [beside(sent, repeats=2).pk for _ in range(5)]
     for newest in (1, 2, 3, 100):
         parts = (
-            promises.examine(NOW, NOW - promises.RECENT, newest),
-            promises.examine_older(NOW, NOW - promises.RECENT, newest),
+            invariants.examine(NOW, NOW - invariants.RECENT, newest),
+            invariants.examine_older(NOW, NOW - invariants.RECENT, newest),
         )
         once = [pk for part in parts for one in part for pk in one.examples]
         assert sorted(once) == broken
@@ -360,7 +365,7 @@ def test_very_many_letters_are_asked_of_in_two_parts_that_leave_none_out(sent):
 
 
 def test_an_older_letter_that_breaks_a_promise_is_found_within_the_hour(sent, monkeypatch, clock):
-    monkeypatch.setattr(promises, "NEWEST", 1)
+    monkeypatch.setattr(invariants, "NEWEST", 1)
     change(sent, repeats=2)
     beside(sent)
     tasks.check_promises()
@@ -370,7 +375,7 @@ def test_an_older_letter_that_breaks_a_promise_is_found_within_the_hour(sent, mo
     assert alarm.subject == "once"
     assert alarm.holds_until > NOW + timedelta(hours=1)
     clock.now = NOW + MINUTE
-    monkeypatch.setattr(promises, "NEWEST", 2)
+    monkeypatch.setattr(invariants, "NEWEST", 2)
     tasks.check_promises()  # Which finds it too, and would hold it for a shorter time.
     assert Alarm.objects.get().holds_until == alarm.holds_until
 
@@ -389,14 +394,14 @@ def test_the_figures_tell_of_the_lag_and_of_doubts():
     make.paper("Graph networks")
     for _ in range(3):
         make.subscriber(interests="graph networks")
-    planning.plan(NOW)
-    delivery.deliver_due(lambda: NOW + MINUTE)
+    plan.plan(NOW)
+    rounds.deliver_due(lambda: NOW + MINUTE)
     slowest = Letter.objects.last()
     change(slowest, ended_at=NOW + 9 * MINUTE, repeats=1)
     LetterEvent.objects.create(
         letter=slowest, at=NOW, was="transmitting", became="uncertain", attempt=1
     )
-    figures = promises.figures(NOW + timedelta(hours=1))
+    figures = delivery_stats.figures(NOW + timedelta(hours=1))
     assert (figures.lag_median, figures.lag_p99) == (MINUTE, 9 * MINUTE)
     assert (figures.accepted, figures.left, figures.doubted, figures.repeated) == (3, 3, 1, 1)
     (day,) = figures.days
@@ -404,7 +409,7 @@ def test_the_figures_tell_of_the_lag_and_of_doubts():
 
 
 def test_figures_of_nothing_are_none():
-    figures = promises.figures(NOW)
+    figures = delivery_stats.figures(NOW)
     assert (figures.accepted, figures.lag_p99, figures.days) == (0, None, [])
 
 
@@ -412,7 +417,7 @@ def test_the_panel_says_what_the_last_check_found_and_leads_to_the_rows(panel, s
     assert "Invariants were not checked yet." in text_of(panel.get(INDEX))
     tasks.check_promises()
     text = text_of(panel.get(INDEX))
-    assert f"All {len(promises.INVARIANTS)} invariants hold. Checked on 1 Jun 2026, 12:00" in text
+    assert f"All {len(invariants.INVARIANTS)} invariants hold. Checked on 1 Jun 2026, 12:00" in text
     change(sent, repeats=2)
     change(beside(sent), repeats=2)
     late = make.subscriber(next_due_at=NOW - DAY)

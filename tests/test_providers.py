@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from subscriptions.delivery import message_ids, suppress, throttling
 from subscriptions.models import Letter, Provider, Subscriber
-from subscriptions.post import message_ids, providers, suppression
 from tests import make
 from tests.make import NOW
 
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.django_db
     ],
 )
 def test_domains_of_one_provider_count_together(address, provider):
-    assert providers.provider_of(address) == provider
+    assert throttling.provider_of(address) == provider
 
 
 def mail_for(*addresses):
@@ -49,15 +49,15 @@ def ten_for(domain="gmail.com", count=10):
 
 def test_where_nobody_complains_there_is_nothing_to_count():
     letters = ten_for()
-    assert providers.allot(letters, NOW).allowed == letters
-    providers.thank(["reader@gmail.com"], NOW)
+    assert throttling.allot(letters, NOW).allowed == letters
+    throttling.thank(["reader@gmail.com"], NOW)
     assert not Provider.objects.exists()
 
 
 def test_a_provider_is_left_alone_for_longer_at_half_the_pace_each_time_it_complains():
     now, holds, paces = NOW, [], []
     for _ in range(60):
-        until = providers.slow_down("google", "450 4.7.1 slower", now)
+        until = throttling.slow_down("google", "450 4.7.1 slower", now)
         holds.append((until - now) / MINUTE)
         paces.append(Provider.objects.get().pace)
         now = until
@@ -66,16 +66,16 @@ def test_a_provider_is_left_alone_for_longer_at_half_the_pace_each_time_it_compl
 
 
 def test_complaints_about_letters_of_one_rush_count_once():
-    first = providers.slow_down("google", "450 4.7.1 slower", NOW)
-    assert providers.slow_down("google", "450 4.7.1 slower", NOW + SECOND) == first
+    first = throttling.slow_down("google", "450 4.7.1 slower", NOW)
+    assert throttling.slow_down("google", "450 4.7.1 slower", NOW + SECOND) == first
     row = Provider.objects.get()
-    assert (row.complaints, row.pace) == (1, providers.FIRST_PACE)
+    assert (row.complaints, row.pace) == (1, throttling.FIRST_PACE)
 
 
 def test_a_provider_that_is_held_gets_nothing_and_the_others_all():
-    until = providers.slow_down("google", "450 4.7.1 slower", NOW)
+    until = throttling.slow_down("google", "450 4.7.1 slower", NOW)
     held, others = ten_for(), ten_for("example.org")
-    allotment = providers.allot(held + others, NOW + SECOND)
+    allotment = throttling.allot(held + others, NOW + SECOND)
     assert allotment.allowed == others
     assert [letter for letter, _ in allotment.put_off] == held
     moments = [moment for _, moment in allotment.put_off]
@@ -86,94 +86,94 @@ def test_a_provider_that_is_held_gets_nothing_and_the_others_all():
 
 def test_after_the_hold_it_gets_a_minutes_worth_at_most():
     """As rounds may come no more often than once a minute."""
-    until = providers.slow_down("google", "450 4.7.1 slower", NOW)
+    until = throttling.slow_down("google", "450 4.7.1 slower", NOW)
     letters = ten_for(count=80)
-    assert len(providers.allot(letters, until + SECOND).allowed) == 1
-    assert len(providers.allot(letters, until + HOUR).allowed) == 60
-    assert len(providers.allot(letters, until + HOUR).allowed) == 0
+    assert len(throttling.allot(letters, until + SECOND).allowed) == 1
+    assert len(throttling.allot(letters, until + HOUR).allowed) == 60
+    assert len(throttling.allot(letters, until + HOUR).allowed) == 0
 
 
 def test_looks_at_it_during_the_hold_change_nothing_of_what_it_gets_after():
-    until = providers.slow_down("google", "450 4.7.1 slower", NOW)
+    until = throttling.slow_down("google", "450 4.7.1 slower", NOW)
     letters = ten_for(count=80)
     for seconds in (10, 20, 30):
-        assert providers.allot(letters, NOW + seconds * SECOND).allowed == []
-    assert len(providers.allot(letters, until + 5 * SECOND).allowed) == 5
+        assert throttling.allot(letters, NOW + seconds * SECOND).allowed == []
+    assert len(throttling.allot(letters, until + 5 * SECOND).allowed) == 5
 
 
 def test_what_it_would_have_taken_before_the_hold_is_forgotten(settings):
     settings.PROVIDER_RATES = {"google": 600.0}
-    providers.allot(ten_for(count=1), NOW)
-    providers.allot(ten_for(count=1), NOW + MINUTE)
-    until = providers.slow_down("google", "450 4.7.1 slower", NOW + MINUTE)
-    assert len(providers.allot(ten_for(count=80), until + SECOND).allowed) == 1
+    throttling.allot(ten_for(count=1), NOW)
+    throttling.allot(ten_for(count=1), NOW + MINUTE)
+    until = throttling.slow_down("google", "450 4.7.1 slower", NOW + MINUTE)
+    assert len(throttling.allot(ten_for(count=80), until + SECOND).allowed) == 1
 
 
 def test_a_letter_that_waits_for_its_turn_is_looked_at_before_long():
     """The pace may have risen by then."""
-    until = providers.slow_down("google", "450 4.7.1 slower", NOW)
-    put_off = providers.allot(ten_for(count=1_000), NOW).put_off
+    until = throttling.slow_down("google", "450 4.7.1 slower", NOW)
+    put_off = throttling.allot(ten_for(count=1_000), NOW).put_off
     assert put_off[-1][1] == until + 5 * MINUTE
 
 
 def test_one_that_is_held_and_has_no_pace_puts_letters_off():
     Provider.objects.create(name="google", held_until=NOW + MINUTE, counted_at=NOW)
-    ((_, moment),) = providers.allot(ten_for(count=1), NOW).put_off
+    ((_, moment),) = throttling.allot(ten_for(count=1), NOW).put_off
     assert NOW + MINUTE < moment < NOW + 2 * MINUTE
-    assert len(providers.allot(ten_for(), NOW + MINUTE).allowed) == 10
+    assert len(throttling.allot(ten_for(), NOW + MINUTE).allowed) == 10
 
 
 def test_a_success_makes_it_half_as_fast_again_once_a_minute():
-    until = providers.slow_down("google", "450 4.7.1 slower", NOW)
-    providers.thank(["reader@gmail.com"], until)  # Too early.
+    until = throttling.slow_down("google", "450 4.7.1 slower", NOW)
+    throttling.thank(["reader@gmail.com"], until)  # Too early.
     assert Provider.objects.get().pace == 60
     for _ in range(3):
-        providers.thank(["reader@gmail.com", "reader@example.org"], until + MINUTE)
+        throttling.thank(["reader@gmail.com", "reader@example.org"], until + MINUTE)
     row = Provider.objects.get()
     assert (row.pace, row.complaints) == (90, 0)
-    providers.thank(["reader@gmail.com"], until + 2 * MINUTE)
+    throttling.thank(["reader@gmail.com"], until + 2 * MINUTE)
     assert Provider.objects.get().pace == 135
 
 
 def test_one_that_takes_much_is_not_counted_any_longer():
-    now = providers.slow_down("google", "450 4.7.1 slower", NOW)
+    now = throttling.slow_down("google", "450 4.7.1 slower", NOW)
     while Provider.objects.exists():
         now += MINUTE
-        providers.thank(["reader@gmail.com"], now)
+        throttling.thank(["reader@gmail.com"], now)
         assert now < NOW + HOUR
     letters = ten_for(count=100)
-    assert providers.allot(letters, now).allowed == letters
+    assert throttling.allot(letters, now).allowed == letters
 
 
 def test_a_success_ends_the_row_of_complaints():
-    until = providers.slow_down("google", "450 4.7.1 slower", NOW)
-    until = providers.slow_down("google", "450 4.7.1 slower", until)
-    providers.thank(["reader@gmail.com"], until + MINUTE)
+    until = throttling.slow_down("google", "450 4.7.1 slower", NOW)
+    until = throttling.slow_down("google", "450 4.7.1 slower", until)
+    throttling.thank(["reader@gmail.com"], until + MINUTE)
     now = until + HOUR
-    assert providers.slow_down("google", "450 4.7.1 slower", now) == now + MINUTE
+    assert throttling.slow_down("google", "450 4.7.1 slower", now) == now + MINUTE
 
 
 @pytest.mark.parametrize("rate", [30.0, 600.0])
 def test_the_lower_of_both_wishes_counts(settings, rate):
     settings.PROVIDER_RATES = {"google": rate}
-    providers.slow_down("google", "450 4.7.1 slower", NOW)
-    assert Provider.objects.get().limit() == min(rate, providers.FIRST_PACE)
+    throttling.slow_down("google", "450 4.7.1 slower", NOW)
+    assert Provider.objects.get().limit() == min(rate, throttling.FIRST_PACE)
 
 
 def test_a_clock_that_goes_back_gives_nothing_away_and_is_not_waited_for(settings):
     settings.PROVIDER_RATES = {"google": 60.0}
     letters = ten_for(count=30)
-    providers.allot(letters, NOW)
-    assert providers.allot(letters, NOW - HOUR).allowed == []
-    assert len(providers.allot(letters, NOW - HOUR + 5 * SECOND).allowed) == 5
+    throttling.allot(letters, NOW)
+    assert throttling.allot(letters, NOW - HOUR).allowed == []
+    assert len(throttling.allot(letters, NOW - HOUR + 5 * SECOND).allowed) == 5
 
 
 def test_a_rate_below_one_a_minute_lets_letters_through_all_the_same(settings):
     settings.PROVIDER_RATES = {"google": 0.5}
     letters = ten_for(count=3)
-    assert len(providers.allot(letters, NOW).allowed) == 1
-    assert len(providers.allot(letters, NOW + MINUTE).allowed) == 0
-    assert len(providers.allot(letters, NOW + 2 * MINUTE).allowed) == 1
+    assert len(throttling.allot(letters, NOW).allowed) == 1
+    assert len(throttling.allot(letters, NOW + MINUTE).allowed) == 0
+    assert len(throttling.allot(letters, NOW + 2 * MINUTE).allowed) == 1
 
 
 # ---- Addresses that are none
@@ -181,10 +181,10 @@ def test_a_rate_below_one_a_minute_lets_letters_through_all_the_same(settings):
 
 def test_long_words_and_readers_who_are_gone_do_no_harm():
     reader = make.subscriber()
-    suppression.suppress_bounced(reader.pk, reader.email, "550 5.1.1 " + "no " * 500, NOW)
+    suppress.suppress_bounced(reader.pk, reader.email, "550 5.1.1 " + "no " * 500, NOW)
     assert len(Subscriber.objects.get().suppressed_reason) == 200
     reader.delete()
-    suppression.suppress_bounced(reader.pk, reader.email, "550 5.1.1 no", NOW)
+    suppress.suppress_bounced(reader.pk, reader.email, "550 5.1.1 no", NOW)
 
 
 # ---- Names of letters
@@ -226,7 +226,7 @@ def test_a_name_tells_nobody_who_the_reader_is(settings):
 
 
 def test_what_a_provider_said_is_kept_in_short_and_without_addresses():
-    providers.slow_down("example.org", "450 <reader@example.org>: " + "slower, " * 50, NOW)
+    throttling.slow_down("example.org", "450 <reader@example.org>: " + "slower, " * 50, NOW)
     said = Provider.objects.get().said
     assert said.startswith("450 <…>: slower, ")
     assert len(said) == 300

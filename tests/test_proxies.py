@@ -7,7 +7,7 @@ from django.core.exceptions import ImproperlyConfigured
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.proxies import client_ip, is_bypassed, parse_trusted
+from config.client_ip import client_ip, is_bypassed, parse_trusted
 from subscriptions.models import Consent, Letter
 
 PUBLIC = "93.184.216.34"

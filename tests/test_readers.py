@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pytest
 
 from digest.models import Digest, Feedback, Observation, PaperEvent, Pick
-from subscriptions.post import office
+from subscriptions.delivery import queue
 from tests import make, services
 from tests.make import NOW
 from tests.test_pages import JUDGE
@@ -29,7 +29,7 @@ STEERING = re.compile(r"[?&]value=(more|less|save)$")
 
 def write(kind, **fields):
     fields = {"topics": [make.topic()]} | fields
-    return office.write(make.subscriber(**fields), kind, now=NOW, closes_at=NOW + DAY)
+    return queue.write(make.subscriber(**fields), kind, now=NOW, closes_at=NOW + DAY)
 
 
 def write_digest(*picks, kind="digest", **fields):

@@ -4,9 +4,11 @@ from datetime import datetime
 
 import pytest
 
-from digest import feeds, planning
-from subscriptions import changing, erasing, links, signup
+from digest.planning import plan
+from digest.views import feeds
+from subscriptions.actions import erase, preferences, signup
 from subscriptions.models import Letter
+from subscriptions.security import tokens
 from tests import make
 from tests.make import NOW
 from tests.visits import ODD, feed_of, feed_path, texts
@@ -18,7 +20,7 @@ pytestmark = pytest.mark.django_db
 def reader():
     make.paper(ODD, "Of roads.", categories=["cs.LG"])
     made = make.subscriber(interests="graphs", language="de", timezone="Asia/Tokyo")
-    planning.plan(NOW)
+    plan.plan(NOW)
     return made
 
 
@@ -39,7 +41,7 @@ def test_a_readers_feed_has_the_papers_of_her_digests(client, reader):
 def test_a_readers_feed_stays_as_it_is_whatever_she_changes_of_her_hour(client, reader):
     Letter.objects.update(state="accepted", ended_at=NOW)
     before = client.get(feed_path(reader)).content
-    changing.change(reader, None, {"timezone": "Pacific/Honolulu", "hour": 23}, now=NOW)
+    preferences.change(reader, None, {"timezone": "Pacific/Honolulu", "hour": 23}, now=NOW)
     assert client.get(feed_path(reader)).content == before
     (updated,) = texts(feed_of(client, feed_path(reader)), "a:updated/text()")
     assert datetime.fromisoformat(updated) == NOW
@@ -49,11 +51,11 @@ def test_each_readers_feed_has_an_id_of_its_own_that_opens_nothing(client, reade
     other = make.subscriber("other@example.org")
     ids = [texts(feed_of(client, feed_path(one)), "a:id/text()")[0] for one in (reader, other)]
     assert ids[0] != ids[1]
-    assert links.token("feed", reader.public_id) not in ids[0]
+    assert tokens.token("feed", reader.public_id) not in ids[0]
 
 
 def test_the_page_of_her_preferences_leads_to_her_feed(client, reader):
-    path = links.preferences_url(reader).removeprefix("http://127.0.0.1:8000")
+    path = tokens.preferences_url(reader).removeprefix("http://127.0.0.1:8000")
     assert feeds.url(reader) in client.get(path).content.decode()
 
 
@@ -61,7 +63,7 @@ def test_a_readers_feed_ends_with_her(client, reader):
     path = feed_path(reader)
     signup.unsubscribe(reader.public_id, source=signup.ConsentSource("test"), now=NOW)
     assert client.get(path).status_code == 200
-    erasing.erase(reader, now=NOW)
+    erase.erase(reader, now=NOW)
     assert client.get(path).status_code == 410
     assert client.get(path.replace("/feeds/", "/feeds/x")).status_code == 404
     assert client.post(path).status_code == 405

@@ -9,11 +9,12 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from digest import planning
 from digest.indexing import model_store
-from subscriptions import links, signup
-from subscriptions.admin import deeds
+from digest.planning import plan
+from subscriptions.actions import signup
+from subscriptions.admin import subscriber_actions
 from subscriptions.models import Letter, Subscriber, Topic
+from subscriptions.security import tokens
 from tests import make
 from tests.make import NOW
 from tests.pages import text_of
@@ -208,7 +209,7 @@ def select(panel, act, readers):
 
 
 def test_for_whom_there_is_no_time_is_left_as_he_is_and_it_is_said(panel, monkeypatch):
-    monkeypatch.setattr(deeds, "MAX_SECONDS", -1)
+    monkeypatch.setattr(subscriber_actions, "MAX_SECONDS", -1)
     readers = [make.subscriber(paused_until=date(2026, 6, 9)) for _ in range(3)]
     text = select(panel, "resume", readers)
     assert "Ended the pause of: 1." in text
@@ -234,7 +235,7 @@ def test_the_preview_of_a_digest_writes_nothing_and_acts_for_nobody(panel, field
     answer = preview_of(panel, reader)
     assert "Sparse attention for &lt;long&gt; documents" in answer.text
     for purpose in ("preferences", "unsubscribe", "feedback"):
-        assert links.token(purpose, reader.public_id) not in answer.text
+        assert tokens.token(purpose, reader.public_id) not in answer.text
     policy = set(answer["Content-Security-Policy"].split("; "))
     assert {"sandbox", "default-src 'none'", "frame-ancestors 'self'"} <= policy
     assert everything() == before
@@ -262,7 +263,7 @@ def test_her_page_tells_day_by_day_what_she_got_and_why_nothing_came(panel):
     reader = make.subscriber(
         topics=[make.topic("Sparse attention")], confirmed_at=NOW - week, weekdays=0b0000011
     )
-    planning.plan(NOW)
+    plan.plan(NOW)
     text = text_of(page(panel, reader))
     assert "Mon 1 June waiting" in text
     assert "1 paper of 1 that were new to her" in text

@@ -6,16 +6,20 @@ from datetime import date, timedelta
 import pytest
 from django.core.management import CommandError, call_command
 
-from digest import planning
 from digest.models import Digest, Paper, Pick
-from subscriptions import mail, registry, signup
+from digest.planning import plan
+from subscriptions import hooks
+from subscriptions.actions import signup
+from subscriptions.actions.signup import ConsentSource
+from subscriptions.delivery import circuit_breaker, message_ids, transitions
+from subscriptions.delivery.clock import running_from
+from subscriptions.delivery.recovery import reconcile as reconciling
+from subscriptions.delivery.recovery import sweep
+from subscriptions.delivery.recovery.journal import Entry, Journal
+from subscriptions.delivery.recovery.reconcile import Evidence, Refused, reconcile
+from subscriptions.delivery.worker import rounds
+from subscriptions.mail import render
 from subscriptions.models import Letter, LetterEvent, LetterFact, Subscriber
-from subscriptions.post import delivery, ledger, message_ids, sending, sweeper
-from subscriptions.post import reconcile as reconciling
-from subscriptions.post.clock import running_from
-from subscriptions.post.journal import Entry, Journal
-from subscriptions.post.reconcile import Evidence, Refused, reconcile
-from subscriptions.signup import ConsentSource
 from tests import make
 from tests.make import NOW
 from tests.promised import broken
@@ -50,12 +54,12 @@ def composed(monkeypatch):
     """Compose in a word what takes templates elsewhere."""
 
     def compose(letter, now):
-        headers = mail.headers("digest", "x")
-        content = mail.Content.of("Papers", "Hello.\n", "<p>Hello.</p>", headers)
+        headers = render.headers("digest", "x")
+        content = render.Content.of("Papers", "Hello.\n", "<p>Hello.</p>", headers)
         return replace(content, item_ids=[pick.paper_id for pick in letter.digest.picks.all()])
 
     for kind in ("digest", "welcome"):
-        monkeypatch.setitem(registry.composers, kind, make.one_by_one(compose))
+        monkeypatch.setitem(hooks.composers, kind, make.one_by_one(compose))
 
 
 def readers(count=3, **fields):
@@ -66,8 +70,8 @@ def readers(count=3, **fields):
 
 def run(now=NOW):
     """Plan and deliver what is due, as each minute does."""
-    planning.plan(now)
-    delivery.deliver_due(running_from(now))
+    plan.plan(now)
+    rounds.deliver_due(running_from(now))
 
 
 def lose_rows():
@@ -86,7 +90,7 @@ def lose_ends():
 
 def restore(lose):
     lose()
-    sending.stop("the operator", NOW)
+    circuit_breaker.stop("the operator", NOW)
 
 
 def keep_journal(data_dir, message_id, number=1, attempt=1):
@@ -97,7 +101,7 @@ def keep_journal(data_dir, message_id, number=1, attempt=1):
 
 
 def resume():
-    sending.resume("the operator", NOW)
+    circuit_breaker.resume("the operator", NOW)
     run(LATER)
 
 
@@ -155,14 +159,14 @@ def test_of_a_journal_without_items_what_was_new_is_not_picked_again(settings, d
     """An older version wrote it."""
     settings.EMAIL_URL = "smtp://127.0.0.1:1"
     (reader,) = readers(1)
-    planning.plan(NOW)
+    plan.plan(NOW)
     name = message_ids.of(Letter.objects.get())
     keep_journal(data_dir, name)
     restore(lose_rows)
     assert reconcile(NOW + DAY, BACKUP).unlisted == 1
     assert Digest.objects.get().recovered == {"until": "2026-06-01"}
     new = make.paper("Graphs of the next day", day=(NOW + DAY).date())
-    _, planned = planning.preview(reader, new.day, NOW + DAY)
+    _, planned = plan.preview(reader, new.day, NOW + DAY)
     assert [pick.paper_id for pick in planned] == [new.pk]
 
 
@@ -185,8 +189,8 @@ def test_letters_that_waited_in_the_backup_do_not_leave_again(sent):
 def next_day_passes():
     """Plan and sweep on the next day, as beat and cron do whether or not sending is stopped."""
     make.paper("Graphs of the next day", day=(NOW + DAY).date())
-    planning.plan(NOW + DAY)
-    sweeper.sweep(NOW + DAY)
+    plan.plan(NOW + DAY)
+    sweep.sweep(NOW + DAY)
 
 
 def test_a_letter_that_waits_in_the_backup_keeps_its_papers_until_reconcile(sent):
@@ -197,7 +201,7 @@ def test_a_letter_that_waits_in_the_backup_keeps_its_papers_until_reconcile(sent
     restore(lose_ends)
     next_day_passes()
     assert reconcile(NOW + DAY, BACKUP).waiting == 1
-    sending.resume("the operator", NOW)
+    circuit_breaker.resume("the operator", NOW)
     run(NOW + DAY + MINUTE)
     first, second = Letter.objects.filter(subscriber=reader).order_by("day")
     assert (first.state, first.reason) == ("accepted", "found by reconcile")
@@ -213,9 +217,9 @@ def test_a_letter_that_waits_in_the_backup_is_not_closed_before_reconcile(sent):
     readers(1, weekdays=1)
     run()
     restore(lose_ends)
-    sweeper.sweep(NOW + 3 * DAY)
+    sweep.sweep(NOW + 3 * DAY)
     assert reconcile(NOW + 3 * DAY, BACKUP).waiting == 1
-    sending.resume("the operator", NOW)
+    circuit_breaker.resume("the operator", NOW)
     run(NOW + 3 * DAY)
     assert Letter.objects.get().state == "accepted"
     assert (sent(), Pick.objects.count()) == (1, 1)
@@ -227,7 +231,7 @@ def test_a_lost_day_is_not_called_missed_before_reconcile(sent):
     restore(lose_rows)
     next_day_passes()
     assert reconcile(NOW + DAY, BACKUP).lost == 1
-    sending.resume("the operator", NOW)
+    circuit_breaker.resume("the operator", NOW)
     run(NOW + DAY)
     states = Letter.objects.order_by("day").values_list("state", "reason")
     assert list(states) == [("accepted", "found by reconcile"), ("accepted", "")]
@@ -238,11 +242,11 @@ def test_a_letter_that_has_a_name_already_is_looked_for_by_it(settings, data_dir
     """It was frozen under another domain, say."""
     settings.EMAIL_URL = "smtp://127.0.0.1:1"
     readers(1)
-    planning.plan(NOW)
+    plan.plan(NOW)
     name = "<digest.2026-06-01.1f3a@elsewhere.example>"
     Letter.objects.update(state="uncertain", message_id=name, frozen_at=NOW, left_at=NOW)
     keep_journal(data_dir, name)
-    sending.stop("the operator", NOW)
+    circuit_breaker.stop("the operator", NOW)
     assert reconcile(LATER, BACKUP).waiting == 1
     assert Letter.objects.get().state == "accepted"
 
@@ -253,9 +257,9 @@ def test_a_letter_that_was_given_up_before_reconcile_is_found(sent):
     run()
     Letter.objects.update(state="transmitting", ended_at=None, lease_until=NOW)
     LetterEvent.objects.filter(became="accepted").delete()
-    sending.stop("the operator", NOW)
+    circuit_breaker.stop("the operator", NOW)
     for hours in (20, 21):
-        sweeper.sweep(NOW + hours * HOUR)
+        sweep.sweep(NOW + hours * HOUR)
     reconcile(NOW + 22 * HOUR)
     letter = Letter.objects.get()
     assert (letter.state, sent(), Pick.objects.count()) == ("accepted", 1, 1)
@@ -267,10 +271,10 @@ def test_a_journal_of_the_lost_hours_is_not_replayed_onto_another_letter(setting
     """The restored database gives the numbers of lost letters again."""
     settings.EMAIL_URL = "smtp://127.0.0.1:1"
     readers(1)
-    planning.plan(NOW)
+    plan.plan(NOW)
     letter = Letter.objects.get()
     keep_journal(data_dir, "<digest.lost@paperboy.example>", letter.pk, 0)
-    sweeper.sweep(LATER)
+    sweep.sweep(LATER)
     letter.refresh_from_db()
     assert letter.state == "planned"
 
@@ -289,14 +293,14 @@ def test_a_digest_of_the_day_before_that_left_after_midnight_is_found(sent):
 def test_a_day_that_the_database_remembers_is_not_called_lost(sent):
     readers(1)
     run()
-    sending.stop("the operator", NOW)
+    circuit_breaker.stop("the operator", NOW)
     assert reconcile(LATER, NOW + timedelta(hours=20)).lost == 0
 
 
 def test_a_letter_that_came_back_had_left(settings):
     settings.EMAIL_URL = "smtp://127.0.0.1:1"  # No journal, and nobody to ask.
     readers(1)
-    planning.plan(NOW)
+    plan.plan(NOW)
     name = message_ids.of(Letter.objects.get())
     LetterFact.objects.create(
         kind="bounced", noted_at=NOW, via="mail", key="a report", message_id=name
@@ -353,17 +357,17 @@ def test_what_is_planned_or_let_go_of_while_it_looks_does_not_leave_again(sent, 
     readers(1)
     run()
     lose()
-    claimed, _ = ledger.claim(NOW, 1)
-    sending.stop("the operator", NOW)
+    claimed, _ = transitions.claim(NOW, 1)
+    circuit_breaker.stop("the operator", NOW)
     known = reconciling._known
 
     def look_meanwhile(expected, since):
         if claimed:
-            ledger.release(claimed, NOW, "sending was stopped")
+            transitions.release(claimed, NOW, "sending was stopped")
         elif expected and not Letter.objects.exists():
-            sending.resume("the operator", NOW)
-            planning.plan(LATER)
-            sending.stop("the operator", NOW)
+            circuit_breaker.resume("the operator", NOW)
+            plan.plan(LATER)
+            circuit_breaker.stop("the operator", NOW)
         return known(expected, since)
 
     monkeypatch.setattr(reconciling, "_known", look_meanwhile)
@@ -383,7 +387,7 @@ def test_without_a_moment_it_looks_from_the_last_event_before_the_stop_on(sent):
     restore(lose_ends)
     Letter.objects.exclude(subscriber=early).delete()
     Letter.objects.update(state="claimed", lease_until=NOW)
-    sweeper.sweep(LATER)
+    sweep.sweep(LATER)
     assert LetterEvent.objects.last().at == LATER
     found = reconcile(LATER)
     assert (found.since, found.waiting, found.lost) == (NOW, 1, 1)
@@ -396,7 +400,7 @@ def test_the_command_says_what_it_found(sent, capsys):
     call_command("sending", "stop")
     call_command("reconcile", *since)
     assert "Nothing was written." in capsys.readouterr().out
-    sending.resume("the operator", NOW)
+    circuit_breaker.resume("the operator", NOW)
     readers(2)
     run()
     restore(lose_rows)
@@ -412,7 +416,7 @@ def test_the_command_says_how_many_had_unsubscribed_in_the_lost_hours(settings, 
         settings.EMAIL_URL = server.url
         who_left, who_left_before, _ = readers(3)
         signup.unsubscribe(who_left_before.public_id, source=ConsentSource("letter"), now=BACKUP)
-        delivery.deliver_due(running_from(BACKUP))
+        rounds.deliver_due(running_from(BACKUP))
         signup.unsubscribe(who_left.public_id, source=ConsentSource("letter"), now=NOW)
         run()
         assert len(server.accepted) == 3

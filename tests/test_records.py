@@ -7,7 +7,7 @@ from datetime import date
 
 import pytest
 
-from digest.sources import files, records
+from digest.sources import import_files, records
 from digest.sources.records import BadRecord, canonical_id, id_from_title, plain
 
 
@@ -112,12 +112,14 @@ def row(**fields):
     ],
 )
 def test_a_field_of_a_row_is_read_or_left_out(fields, known):
-    record = files.parse(row(**fields))
+    record = import_files.parse(row(**fields))
     assert {name: getattr(record, name) for name in known} == known
 
 
 def test_a_row_without_an_id_gets_one_from_its_title():
-    first, second = (files.parse(b'{"title": "%s"}' % one) for one in (b"On  Bread", b"on bread!"))
+    first, second = (
+        import_files.parse(b'{"title": "%s"}' % one) for one in (b"On  Bread", b"on bread!")
+    )
     assert first.id == second.id
     assert first.id.startswith("title:")
     assert id_from_title("🔥🔥") != id_from_title("😀")
@@ -150,7 +152,7 @@ def test_a_row_without_an_id_gets_one_from_its_title():
 )
 def test_a_bad_line_is_a_bad_record(line):
     with pytest.raises(BadRecord):
-        files.parse(line)
+        import_files.parse(line)
 
 
 def test_a_line_of_arxivs_snapshot_is_read():
@@ -165,7 +167,7 @@ def test_a_line_of_arxivs_snapshot_is_read():
             "authors_parsed": [["Balázs", "C.", ""], ["Nadolsky", "P. M.", "Jr"]],
         }
     ).encode()
-    record = files.parse(line)
+    record = import_files.parse(line)
     assert record.title == "Calculation of cross sections"
     assert (record.day, record.day_is_estimate) == (date(2007, 4, 2), True)
     assert record.authors == ["C. Balázs", "P. M. Nadolsky Jr"]
@@ -180,7 +182,7 @@ def test_a_snapshot_line_of_unknown_day_or_names_is_read(created):
     names = [[], ["Curie"], ["", "", ""], ["Curie", "Marie"]]
     line = {"id": "0704.0001", "title": "T", "categories": "hep-ph \x00", "authors_parsed": names}
     line |= {"update_date": "2008-11-26", "versions": [{"created": created}]}
-    record = files.parse(json.dumps(line).encode())
+    record = import_files.parse(json.dumps(line).encode())
     assert (record.day, record.categories) == (date(2008, 11, 26), ["hep-ph"])
     assert record.authors == ["Curie", "Marie Curie"]
 
@@ -190,7 +192,7 @@ def test_a_bad_line_is_reported_by_number_and_the_rest_is_read(tmp_path, pack):
     path = tmp_path / "papers"
     path.write_bytes(pack(row() + b"\n{\n\n" + row(id="2506.00002")))
     bad = []
-    read = list(files.read(path, lambda number, why: bad.append(number), lambda count: None))
+    read = list(import_files.read(path, lambda number, why: bad.append(number), lambda count: None))
     assert [record.id for record in read] == ["2506.00001", "2506.00002"]
     assert bad == [2]
 
@@ -199,7 +201,7 @@ def test_a_gzip_file_that_breaks_off_gives_what_came_before(tmp_path):
     path = tmp_path / "papers.gz"
     lines = b"\n".join(row(id=f"2506.{n:05}", abstract=f"{n * 7919}" * 20) for n in range(3000))
     path.write_bytes(gzip.compress(lines)[:-2000])
-    read, got = files.read(path, lambda *why: None, lambda count: None), []
+    read, got = import_files.read(path, lambda *why: None, lambda count: None), []
     with pytest.raises(OSError, match="broken after line"):
         got.extend(map(got.append, read))
     assert len(got) > 100
@@ -213,7 +215,7 @@ def test_a_line_of_many_megabytes_takes_no_memory_with_it(tmp_path):
             file.write(b"x" * 1_000_000)
         file.write(b"\n" + row(id="2506.00002") + b"\n")
     bad = []
-    read = list(files.read(path, lambda *problem: bad.append(problem), lambda count: None))
+    read = list(import_files.read(path, lambda *problem: bad.append(problem), lambda count: None))
     assert [record.id for record in read] == ["2506.00001", "2506.00002"]
     assert bad == [(2, "the line is too long")]
 

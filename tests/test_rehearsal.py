@@ -6,13 +6,13 @@ from datetime import timedelta
 import pytest
 from django.core.files.storage import default_storage
 
-from digest import planning, rehearsal
 from digest.indexing import candidates, index_store, model_store
 from digest.models import Digest, Paper, Pick
-from digest.profiles import profiles_of, wished
+from digest.personalization.profiles import profiles_of, wished
+from digest.planning import plan, preview
 from digest.ranking.profile import Interest, Profile
-from subscriptions import changing
-from subscriptions.changing import TopicSelection
+from subscriptions.actions import preferences
+from subscriptions.actions.preferences import TopicSelection
 from subscriptions.models import Topic
 from tests import make
 from tests.make import NOW
@@ -44,7 +44,7 @@ def following(*queries, size=10):
 
 
 def notes_on(*lines):
-    return rehearsal.rehearse(following(*lines), NOW).notes
+    return preview.rehearse(following(*lines), NOW).notes
 
 
 def papers_of(day):
@@ -54,7 +54,7 @@ def papers_of(day):
 def test_each_day_has_the_very_papers_that_planning_would_choose():
     world()
     reader = make.subscriber(interests="graph networks\nquantum\ncs.LG", size=5)
-    *before, today = reversed(rehearsal.rehearse(profiles_of([reader])[0], NOW).days)
+    *before, today = reversed(preview.rehearse(profiles_of([reader])[0], NOW).days)
     assert [day.day for day in before] == [NOW.date() - ago * DAY for ago in range(7, 0, -1)]
     future = Paper.objects.filter(day__gt=before[0].day)
     later = {paper.pk: paper.day for paper in future}
@@ -65,7 +65,7 @@ def test_each_day_has_the_very_papers_that_planning_would_choose():
             if of <= day.day or day is today:
                 Paper.objects.filter(pk=paper).update(day=of)
         candidates._last.clear()
-        digest, picks = planning.preview(reader, day.day, NOW)
+        digest, picks = plan.preview(reader, day.day, NOW)
         assert sorted(told(picks)) == sorted(told(day.picks))
         assert digest.considered == day.considered
         remember(reader, day)
@@ -93,7 +93,7 @@ def remember(reader, day):
 def test_a_day_without_anything_new_is_empty():
     make.paper("Graph networks", day=NOW.date() - 7 * DAY)
     model_store.fit(NOW)
-    days = rehearsal.rehearse(following("graph"), NOW).days
+    days = preview.rehearse(following("graph"), NOW).days
     assert [len(day.picks) for day in days] == [0] * 7 + [1]
     assert [day.considered for day in days] == [0] * 7 + [1]
 
@@ -101,21 +101,21 @@ def test_a_day_without_anything_new_is_empty():
 def test_no_model_is_fitted_for_a_page():
     make.paper("Graph networks")
     with pytest.raises(model_store.NotFitted):
-        rehearsal.rehearse(following("graph"), NOW)
+        preview.rehearse(following("graph"), NOW)
     row = model_store.fit(NOW)
     model_store._loaded = None
     with open(default_storage.path(row.name), "ab") as file:
         file.write(b"damaged")
     with pytest.raises(model_store.NotFitted):
-        rehearsal.rehearse(following("graph"), NOW)
+        preview.rehearse(following("graph"), NOW)
 
 
 def test_a_paper_that_comes_in_is_seen_at_once():
     world(days=2)
-    assert len(rehearsal.rehearse(following("soup"), NOW).days[0].picks) == 0
+    assert len(preview.rehearse(following("soup"), NOW).days[0].picks) == 0
     make.paper("On graph soup", "A quantum soup.", now=NOW + DAY, day=NOW.date())
     model_store.fit(NOW)
-    assert len(rehearsal.rehearse(following("soup"), NOW).days[0].picks) == 1
+    assert len(preview.rehearse(following("soup"), NOW).days[0].picks) == 1
 
 
 def test_words_that_no_paper_says_are_told_also_of_a_line_that_finds_some_by_its_others():
@@ -130,9 +130,9 @@ def test_words_that_no_paper_says_are_told_also_of_a_line_that_finds_some_by_its
     told = ["Quantm", "visoin", "gardeneers", "Gartenzwerge", "Zaunkönige", "Maulwürfe"]
     told.append("Schnecken")
     profile = following(*lines)
-    assert rehearsal.rehearse(profile, NOW).notes.unknown_words == told
+    assert preview.rehearse(profile, NOW).notes.unknown_words == told
     reader = make.subscriber(interests="graph")
-    assert rehearsal.compare(reader, profile, NOW).notes.unknown_words == told
+    assert preview.compare(reader, profile, NOW).notes.unknown_words == told
 
 
 def test_of_an_abstract_that_was_pasted_no_word_is_told_unless_few_of_them_are_known():
@@ -151,14 +151,14 @@ def test_words_of_the_house_that_no_paper_says_are_not_told_of_as_hers():
     world()
     topic = make.topic("Gardens", query="gardeneers, graph")
     profile = wished(TopicSelection(follow=[topic], muted_interests=["visoin"]), 10)
-    assert rehearsal.rehearse(profile, NOW).notes.unknown_words == []
+    assert preview.rehearse(profile, NOW).notes.unknown_words == []
 
 
 def test_a_topic_of_categories_alone_lacks_no_words():
     topic = make.topic("Learning", query="", categories=["cs.LG"])
     world()
     profile = wished(TopicSelection(follow=[topic], interests=["of the"]), 10)
-    assert rehearsal.rehearse(profile, NOW).notes.without_terms == ["of the"]
+    assert preview.rehearse(profile, NOW).notes.without_terms == ["of the"]
 
 
 def test_names_of_authors_that_she_writes_as_words_are_told():
@@ -169,11 +169,11 @@ def test_names_of_authors_that_she_writes_as_words_are_told():
     index_store.write(NOW)
     lines = ("Goedel, kurt godel", '"Emmy Noether"', "author: Emmy Noether", "Noether", "graph")
     told = ["kurt godel", '"Emmy Noether"', "Noether"]
-    found = rehearsal.rehearse(following(*lines), NOW)
+    found = preview.rehearse(following(*lines), NOW)
     assert found.notes.author_matches == told
     assert found.notes.unknown_words == ["Goedel"]  # The others are told of once.
     reader = make.subscriber(interests="graph")
-    assert rehearsal.compare(reader, following(*lines), NOW).notes.author_matches == told
+    assert preview.compare(reader, following(*lines), NOW).notes.author_matches == told
 
 
 def test_a_name_among_words_that_say_nothing_is_told():
@@ -182,7 +182,7 @@ def test_a_name_among_words_that_say_nothing_is_told():
     model_store.fit(NOW)
     index_store.write(NOW)
     lines = ("recent papers by Emmy Noether", "Will Graph", "work of Noether", "what of a graph?")
-    found = rehearsal.rehearse(following(*lines), NOW)
+    found = preview.rehearse(following(*lines), NOW)
     assert found.notes.author_matches == ["Emmy Noether", "Will Graph", "Noether"]
     assert found.notes.unknown_words == []
 
@@ -197,7 +197,7 @@ def test_names_that_no_author_has_are_told():
     index_store.write(NOW)
     assert notes_on(*lines, "graph").unknown_authors == told
     reader = make.subscriber(interests="graph")
-    assert rehearsal.compare(reader, following(*lines), NOW).notes.unknown_authors == told
+    assert preview.compare(reader, following(*lines), NOW).notes.unknown_authors == told
 
 
 def test_operators_in_her_own_lines_are_told_since_nothing_obeys_them():
@@ -221,24 +221,24 @@ def test_operators_in_her_own_lines_are_told_since_nothing_obeys_them():
     assert notes_on(*quiet, '"graph, not robot"').ignored_operators == []
     topic = make.topic("Graphs", query="graph OR robot")
     muting = TopicSelection(follow=[topic], muted_interests=["NOT vision AND speech"])
-    assert rehearsal.rehearse(wished(muting, 10), NOW).notes.ignored_operators == []
+    assert preview.rehearse(wished(muting, 10), NOW).notes.ignored_operators == []
     muting = wished(TopicSelection(muted_interests=["vision OR speech"]), 10)
-    assert rehearsal.compare(make.subscriber(), muting, NOW).notes.ignored_operators == ["OR"]
+    assert preview.compare(make.subscriber(), muting, NOW).notes.ignored_operators == ["OR"]
 
 
 def test_a_rehearsal_asks_three_queries_however_much_there_is(django_assert_num_queries):
     world()
     index_store.write(NOW)
-    rehearsal.rehearse(following("graph"), NOW)
+    preview.rehearse(following("graph"), NOW)
     with django_assert_num_queries(3):
-        rehearsal.rehearse(following("graph", "speech", "cs.LG"), NOW)
+        preview.rehearse(following("graph", "speech", "cs.LG"), NOW)
 
 
 def test_a_change_is_told_by_the_papers_that_come_and_go():
     world()
     reader = make.subscriber(interests="graph\nrobot")
     changed = wished(TopicSelection(interests=["graph", "quantum"]), 10, reader)
-    difference = rehearsal.compare(reader, changed, NOW)
+    difference = preview.compare(reader, changed, NOW)
     assert all("quantum" in one.paper.abstract for one in difference.added)
     assert all("robot" in one.paper.abstract for one in difference.removed)
     assert {pick.why for pick in difference.added} == {"quantum"}
@@ -255,38 +255,38 @@ def test_saying_the_same_again_changes_nothing():
     reader.preferences.filter(topic=topic).update(weight=3)
     changed = wished(TopicSelection(follow=[topic], interests=["robot"]), 7, reader)
     assert set(changed.follows) == set(profiles_of([reader])[0].follows)
-    difference = rehearsal.compare(reader, changed, NOW)
+    difference = preview.compare(reader, changed, NOW)
     assert (difference.added, difference.removed) == ([], [])
 
 
 def test_a_paper_that_is_gone_meanwhile_has_no_place(monkeypatch):
     world()
-    ranked = rehearsal._ranked
+    ranked = preview._ranked
 
     def then_gone(*args, **how):
         days = ranked(*args, **how)
         Paper.objects.filter(pk__in=[one for day in days for one in day.papers[:1]]).delete()
         return days
 
-    monkeypatch.setattr(rehearsal, "_ranked", then_gone)
-    day = rehearsal.rehearse(following("graph"), NOW).days[0]
+    monkeypatch.setattr(preview, "_ranked", then_gone)
+    day = preview.rehearse(following("graph"), NOW).days[0]
     assert [pick.position for pick in day.picks] == [*range(1, len(papers_of(day)) + 1)]
     reader = make.subscriber(interests="robot")
-    assert rehearsal.compare(reader, following("quantum"), NOW).added
+    assert preview.compare(reader, following("quantum"), NOW).added
 
 
 def test_a_long_line_is_called_as_it_is_once_it_is_saved():
     reader, wishes = make.subscriber(), TopicSelection(interests=["graph networks " * 20 + "end"])
-    changing.change(reader, wishes, {}, now=NOW)
+    preferences.change(reader, wishes, {}, now=NOW)
     assert wished(wishes, 10, reader) == profiles_of([reader])[0]
 
 
 def test_what_she_had_within_the_days_is_no_reason_against_a_paper():
     world()
     reader = make.subscriber(interests="graph")
-    for day in reversed(rehearsal.rehearse(profiles_of([reader])[0], NOW).days):
+    for day in reversed(preview.rehearse(profiles_of([reader])[0], NOW).days):
         remember(reader, day)
-    difference = rehearsal.compare(
+    difference = preview.compare(
         reader, wished(TopicSelection(interests=["robot"]), 10, reader), NOW
     )
     assert len(difference.removed) > 3
@@ -295,7 +295,7 @@ def test_what_she_had_within_the_days_is_no_reason_against_a_paper():
 def test_what_she_had_before_the_days_is_hidden_on_both_sides():
     world()
     reader = make.subscriber(interests="graph")
-    old = rehearsal.Day(NOW.date() - 8 * DAY, 0)
+    old = preview.Day(NOW.date() - 8 * DAY, 0)
     robots = Paper.objects.filter(abstract__contains="robot", day__lt=NOW.date() - 7 * DAY)
     old.picks = [
         Pick(paper=one, position=place, score=1, basis="topic")
@@ -304,16 +304,14 @@ def test_what_she_had_before_the_days_is_hidden_on_both_sides():
     for pick in old.picks:
         pick.would_fold = []
     remember(reader, old)
-    difference = rehearsal.compare(
+    difference = preview.compare(
         reader, wished(TopicSelection(interests=["robot"]), 10, reader), NOW
     )
     assert old.picks
     assert difference.added
     assert not {pick.paper for pick in difference.added} & set(robots)
     other = make.subscriber(interests="graph")  # Who has had none of them.
-    difference = rehearsal.compare(
-        other, wished(TopicSelection(interests=["robot"]), 10, other), NOW
-    )
+    difference = preview.compare(other, wished(TopicSelection(interests=["robot"]), 10, other), NOW)
     assert {pick.paper for pick in difference.added} & set(robots)
 
 
@@ -329,18 +327,18 @@ def test_muting_wins_over_following_as_it_does_when_saved():
 
 
 def test_only_so_many_words_are_looked_at():
-    few, is_cut = rehearsal.bounded(Profile((Interest("a", "graph networks"),)))
+    few, is_cut = preview.bounded(Profile((Interest("a", "graph networks"),)))
     assert (len(few.follows), is_cut) == (1, False)
     many = tuple(Interest(f"{n}", ", ".join(f"word{n}x{m}" for m in range(40))) for n in range(50))
-    cut, is_cut = rehearsal.bounded(Profile(many))
+    cut, is_cut = preview.bounded(Profile(many))
     assert (len(cut.follows), is_cut) == (2, True)
     people = Interest("many", "", authors=tuple(f"Ada Lovelace {n}" for n in range(60)))
-    assert rehearsal.bounded(Profile((people, people))) == (Profile((people,)), True)
+    assert preview.bounded(Profile((people, people))) == (Profile((people,)), True)
 
 
 def test_what_is_not_looked_at_is_not_even_read(monkeypatch):
     read = []
-    monkeypatch.setattr(rehearsal, "queries", lambda text: read.append(text) or ())
+    monkeypatch.setattr(preview, "queries", lambda text: read.append(text) or ())
     many = tuple(Interest(f"{n}", f"{n}" * 2_000) for n in range(50))
-    assert rehearsal.bounded(Profile(many))[1]
+    assert preview.bounded(Profile(many))[1]
     assert len(read) == 3

@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 from django.core.management import CommandError, call_command
 
-from digest import replay
 from digest.indexing import candidates, index_store, model_store
+from digest.planning import replay
 from digest.ranking.parameters import Parameters
 from tests import make
 from tests.make import NOW

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from subscriptions.post import replies
-from subscriptions.post.replies import GO_ON, Reply, ReplyParser, judge
+from subscriptions.delivery.transports import smtp_replies
+from subscriptions.delivery.transports.smtp_replies import GO_ON, Reply, ReplyParser, judge
 
 STAGES = list(GO_ON)
 
@@ -51,7 +51,7 @@ def test_a_long_line_is_understood_however_it_comes():
     pieces = [whole[at : at + 1_448] for at in range(0, len(whole), 1_448)]
     for reply in (*read(whole), *read(*pieces)):
         assert judge("dot", reply) == ("accepted", "")
-        assert len(str(reply)) == replies.SAID_CHARACTERS
+        assert len(str(reply)) == smtp_replies.SAID_CHARACTERS
 
 
 @pytest.mark.parametrize("begun", [b"250 ok", b"250-ok\r\n", b"25"])
@@ -85,7 +85,7 @@ def test_what_has_no_end_is_no_reply_and_is_not_forgotten(begun):
 def test_what_is_no_reply_ends_the_conversation(line):
     (reply,) = read(line + b"\r\n250 ok\r\n", b"250 ok\r\n")
     assert reply.code == 0
-    assert len(str(reply)) <= replies.SAID_CHARACTERS
+    assert len(str(reply)) <= smtp_replies.SAID_CHARACTERS
 
 
 def test_a_server_that_never_ends_fills_no_memory():
@@ -93,7 +93,7 @@ def test_a_server_that_never_ends_fills_no_memory():
     for _ in range(10_000):
         parser.feed(b"x" * 1_000)
         parser.take()
-    assert len(parser._bytes) < 2 * replies.LINE_BYTES
+    assert len(parser._bytes) < 2 * smtp_replies.LINE_BYTES
 
 
 def test_what_is_kept_can_be_written_to_any_database():
@@ -261,8 +261,9 @@ def test_any_bytes_mean_something_and_acceptance_only_where_it_stands(chunks, st
 
 def test_words_without_end_are_searched_for_addresses_at_once():
     begun = time.monotonic()
-    assert replies.without_addresses("x" * 100_000) == "x" * 100_000
+    assert smtp_replies.without_addresses("x" * 100_000) == "x" * 100_000
     assert (
-        replies.without_addresses(f"550 <anna@example.org>:{'x' * 100_000}@b@c no") == "550 <…>… no"
+        smtp_replies.without_addresses(f"550 <anna@example.org>:{'x' * 100_000}@b@c no")
+        == "550 <…>… no"
     )
     assert time.monotonic() - begun < 1

@@ -11,13 +11,18 @@ from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.db import connection
 
-from digest import planning, upkeep
 from digest.models import Alarm, Coverage, Digest, Harvest, Observation, Pick, Response
-from subscriptions import changing, erasing, seals, signup
-from subscriptions.changing import TopicSelection
+from digest.operations import retention as upkeep
+from digest.planning import plan
+from subscriptions import db
+from subscriptions.actions import erase as erasing
+from subscriptions.actions import preferences, signup
+from subscriptions.actions.preferences import TopicSelection
+from subscriptions.delivery import retention
+from subscriptions.delivery.recovery.journal import folder_of_journals
+from subscriptions.delivery.worker import rounds
 from subscriptions.models import Letter, LetterEvent, Provider, Seal, Subscriber, Topic
-from subscriptions.post import delivery, retention
-from subscriptions.post.sweeper import folder_of_journals
+from subscriptions.security import suppression_list
 from tests import make, promised
 from tests.make import NOW
 
@@ -35,8 +40,8 @@ def live(days, readers=1, *, start=NOW):
     for day in range(days):
         now = start + day * DAY
         make.paper(f"Graph networks {day}", day=now.date(), now=now)
-        planning.plan(now)
-        delivery.deliver_due(lambda now=now: now)
+        plan.plan(now)
+        rounds.deliver_due(lambda now=now: now)
     return start + days * DAY
 
 
@@ -62,7 +67,7 @@ def test_the_last_letter_and_digest_of_a_subscriber_stay_known(settings):
     assert days_of() == [2]
     assert Pick.objects.get().digest.letter == Letter.objects.get()
     reader = Subscriber.objects.get()
-    changing.change(reader, None, {"hour": 20}, now=NOW + 2 * DAY + timedelta(hours=1))
+    preferences.change(reader, None, {"hour": 20}, now=NOW + 2 * DAY + timedelta(hours=1))
     reader.refresh_from_db()
     assert reader.next_due_at.date() == NOW.date() + 3 * DAY
     assert Digest.objects.told().filter(subscriber=reader).exists()
@@ -203,7 +208,7 @@ def test_the_first_row_since_a_moment_is_found_by_halving(count, django_assert_m
         moment = NOW + n * DAY
         since = set(Letter.objects.filter(created_at__gte=moment).values_list("pk", flat=True))
         with django_assert_max_num_queries(8):
-            first = retention.first_since(Letter, "created_at", moment)
+            first = db.first_since(Letter, "created_at", moment)
         found = Letter.objects.filter(pk__gte=first).values_list("pk", flat=True)
         assert set(found) == since
 
@@ -223,7 +228,7 @@ def test_readers_who_are_erased_while_a_moment_is_looked_for_are_in_nobodys_way(
         return answer
 
     with connection.execute_wrapper(erase):
-        first = retention.first_since(Letter, "created_at", NOW + 9 * DAY)
+        first = db.first_since(Letter, "created_at", NOW + 9 * DAY)
     assert not Letter.objects.filter(pk__gte=first).exists()
 
 
@@ -346,7 +351,7 @@ def test_a_suppressed_unconfirmed_address_leaves_a_seal(why):
     make.subscriber("x@example.org", suppressed_at=NOW - DAY, suppressed_by=why, **asked)
     upkeep.purge(NOW)
     assert not Subscriber.objects.exists()
-    assert seals.contains("x@example.org", NOW)
+    assert suppression_list.contains("x@example.org", NOW)
 
 
 def test_a_strangers_sign_up_of_a_former_subscriber_is_forgotten_after_a_month():

@@ -11,11 +11,14 @@ from django.test.utils import CaptureQueriesContext
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digest import planning, promises
 from digest.indexing import candidates
 from digest.models import Digest, Pick
-from subscriptions import changing, links, moving, schedule, signup
+from digest.operations import invariants
+from digest.planning import plan
+from subscriptions import schedule
+from subscriptions.actions import change_address, preferences, signup
 from subscriptions.models import Letter, Subscriber
+from subscriptions.security import tokens
 from tests import make
 from tests.make import NOW
 from tests.minutes import DAY, DOOR, TODAY, at, tick
@@ -112,14 +115,14 @@ def test_the_first_digest_comes_at_once_also_on_another_day():
 def test_a_change_of_days_moves_the_next_digest(weekdays, due):
     one = reader(next_due_at=at(TODAY + DAY, 7))
     had(one, TODAY)
-    changing.change(one, None, {"weekdays": weekdays}, now=NOW)
+    preferences.change(one, None, {"weekdays": weekdays}, now=NOW)
     one.refresh_from_db()
     assert one.next_due_at == due
 
 
 def test_a_pause_ends_on_the_first_of_her_days():
     one = reader(weekdays=MONDAYS)
-    changing.change(one, None, {"paused_until": date(2026, 6, 10)}, now=NOW)
+    preferences.change(one, None, {"paused_until": date(2026, 6, 10)}, now=NOW)
     one.refresh_from_db()
     assert one.next_due_at == at(date(2026, 6, 15), 7)
 
@@ -129,7 +132,7 @@ def test_a_distance_that_ends_on_another_day_ends_on_the_next_of_hers():
     one = reader(weekdays=MONDAYS, hour=23, next_due_at=at(TODAY, 23))
     had(one, TODAY - DAY)
     Letter.objects.update(left_at=at(TODAY, 14))
-    planning.plan(at(TODAY, 23))
+    plan.plan(at(TODAY, 23))
     one.refresh_from_db()
     assert one.next_due_at == at(TODAY + 7 * DAY, 23)
     assert days_of(one, "planned") == []
@@ -152,7 +155,7 @@ def test_who_is_not_due_for_weeks_is_found_unless_she_pauses():
     make.subscriber(next_due_at=NOW + 15 * DAY, weekdays=MONDAYS)
     pausing = {"paused_until": TODAY + 90 * DAY, "next_due_at": NOW + 90 * DAY}
     make.subscriber(**pausing)
-    (found,) = [one for one in promises.examine(NOW) if one.count]
+    (found,) = [one for one in invariants.examine(NOW) if one.count]
     assert (found.invariant.name, found.examples) == ("due", [lost.pk])
 
 
@@ -176,7 +179,7 @@ def test_a_weekly_reader_loses_no_paper_of_the_week():
     had(one, TODAY - 7 * DAY)
     days = [TODAY - n * DAY for n in range(16)]
     papers = [make.paper(f"Graphs {n.day}", day=n, came_in_at=at(n, 8)).pk for n in days]
-    planning.plan(at(TODAY, 7))
+    plan.plan(at(TODAY, 7))
     picked = set(Pick.objects.values_list("paper", flat=True))
     assert set(papers[:8]) <= picked
     assert not set(papers[14:]) & picked
@@ -192,14 +195,14 @@ def test_where_her_days_are_not_those_of_papers_no_paper_of_a_pause_is_lost(zone
     left_at = one.next_due_at
     tick(left_at)
     pause = {"hour": 20, "paused_until": TODAY + 6 * DAY}
-    changing.change(one, None, pause, now=left_at + timedelta(hours=1))
+    preferences.change(one, None, pause, now=left_at + timedelta(hours=1))
     late = make.paper("Graph networks", day=left_at.date())
     one.refresh_from_db()
     again = one.next_due_at
     assert again.date() - left_at.date() == 7 * DAY
-    _, picks = planning.preview(one, TODAY + 6 * DAY, again)
+    _, picks = plan.preview(one, TODAY + 6 * DAY, again)
     assert [pick.paper for pick in picks] == [late]
-    planning.plan(again)
+    plan.plan(again)
     assert Pick.objects.get().paper == late
 
 
@@ -208,7 +211,7 @@ def test_after_a_pause_one_digest_has_the_best_of_the_gap_and_says_so(outbox, st
     one = reader(interests="graph networks", next_due_at=at(TODAY - 12 * DAY, 7))
     had(one, TODAY - 13 * DAY)
     had(one, TODAY - 12 * DAY, state, reason)
-    changing.change(one, None, {"paused_until": TODAY}, now=at(TODAY - 12 * DAY, 8))
+    preferences.change(one, None, {"paused_until": TODAY}, now=at(TODAY - 12 * DAY, 8))
     old = make.paper("Graph networks in the gap", day=TODAY - 10 * DAY)
     for number in range(12):
         make.paper(f"Cooking rice {number}", day=TODAY - 11 * DAY)
@@ -226,8 +229,8 @@ def test_after_a_pause_one_digest_has_the_best_of_the_gap_and_says_so(outbox, st
 @pytest.mark.parametrize("moves", [False, True])
 def test_who_pauses_before_her_first_digest_has_left_loses_no_paper_either(moves):
     one = make.subscriber(now=at(TODAY - 12 * DAY), began_at=at(TODAY - 12 * DAY))
-    planning.plan(at(TODAY - 12 * DAY))
-    changing.change(one, None, {"paused_until": TODAY}, now=at(TODAY - 12 * DAY))
+    plan.plan(at(TODAY - 12 * DAY))
+    preferences.change(one, None, {"paused_until": TODAY}, now=at(TODAY - 12 * DAY))
     if moves:
         move(one, TODAY - DAY)
     paper = make.paper("Graph networks in the gap", day=TODAY - 10 * DAY)
@@ -255,7 +258,7 @@ def test_a_digest_whose_papers_were_given_back_was_none(state, reason, since):
     had(one, TODAY - 3 * DAY)
     had(one, TODAY - 2 * DAY, state, reason)
     had(one, TODAY - DAY, state, reason)
-    planning.plan(at(TODAY, 7))
+    plan.plan(at(TODAY, 7))
     assert one.digests.get(day=TODAY).since == since
 
 
@@ -277,9 +280,9 @@ def sign_up_anew(one, day):
 
 def move(one, day):
     """Let her digest go to another address."""
-    moving.request(one, "new@example.org", now=at(day, 11))
+    change_address.request(one, "new@example.org", now=at(day, 11))
     for side in ("old", "new"):
-        moving.approve(one, side, at(day, 11), source=DOOR, now=at(day))
+        change_address.approve(one, side, at(day, 11), source=DOOR, now=at(day))
     one.refresh_from_db()
 
 
@@ -289,7 +292,7 @@ def paused_for_weeks():
     one = reader(interests="graph networks", hour=7, next_due_at=at(day, 7))
     make.paper("Graph networks of before", day=day)
     live(day, 1)
-    changing.pause(one, TODAY + DAY, now=at(day, 20))
+    preferences.pause(one, TODAY + DAY, now=at(day, 20))
     assert days_of(one) == [day]
     return one, make.paper("Graph networks", day=TODAY - 10 * DAY)
 
@@ -343,7 +346,7 @@ def test_readers_with_gaps_of_all_lengths_are_planned_together_and_share_edition
         make.paper(f"Graph networks {number}", day=day, came_in_at=at(day, 8))
     for gap in range(1, 36):
         had(reader(interests="graph networks", size=50), TODAY - gap * DAY)
-    assert planning.plan(NOW).letters == 35
+    assert plan.plan(NOW).letters == 35
     assert [made.count(days) for days in (7, 14, 30)] == [1, 1, 1]
     assert not {"arrived in 14 days", "arrived in 30 days"} & candidates._last.keys()  # Let go.
     new = Pick.objects.filter(group="new")
@@ -358,7 +361,7 @@ def test_a_second_chance_is_none_where_it_is_still_new():
     paper = make.paper("Graph networks", day=TODAY - 10 * DAY, upvotes=90)
     for day, votes in ((TODAY - 9 * DAY, 5), (TODAY - DAY, 90)):
         paper.observations.create(source="huggingface", day=day, upvotes=votes)
-    planning.plan(at(TODAY, 7))
+    plan.plan(at(TODAY, 7))
     (pick,) = one.digests.get(day=TODAY).picks.all()
     assert (pick.paper, pick.basis) == (paper, "topic")
 
@@ -378,7 +381,7 @@ def test_no_paper_comes_twice_to_who_was_away_either():
     paper = make.paper("Graph networks", day=TODAY - 10 * DAY)
     pick = {"subscriber": one, "paper": paper, "position": 1, "score": 1, "basis": "topic"}
     had(one, TODAY - 9 * DAY).picks.create(**pick)
-    planning.plan(at(TODAY, 7))
+    plan.plan(at(TODAY, 7))
     assert one.letters.get(day=TODAY).reason == "nothing to say"
 
 
@@ -389,7 +392,7 @@ def test_a_paper_that_was_sent_long_ago_and_comes_in_again_is_not_sent_again():
     pick = {"subscriber": one, "paper": old, "position": 1, "score": 1, "basis": "topic"}
     had(one, TODAY - 40 * DAY).picks.create(**pick)
     had(one, TODAY - DAY)
-    assert planning.plan(at(TODAY, 7)).letters == 1
+    assert plan.plan(at(TODAY, 7)).letters == 1
     assert [pick.paper for pick in one.digests.get(day=TODAY).picks.all()] == [new]
 
 
@@ -397,7 +400,7 @@ def test_a_paper_that_was_sent_long_ago_and_comes_in_again_is_not_sent_again():
 
 
 def save(client, subscriber, **sent):
-    response = client.post(links.preferences_url(subscriber), sent)
+    response = client.post(tokens.preferences_url(subscriber), sent)
     subscriber.refresh_from_db()
     return response
 
@@ -408,7 +411,7 @@ def test_days_are_chosen_by_name_kept_where_absent_and_shown(client):
     assert (one.weekdays, one.next_due_at) == (0b1000100, at(date(2026, 6, 3), 7))
     assert save(client, one, hour=8).status_code == 302
     assert (one.weekdays, one.hour) == (0b1000100, 8)
-    page = client.get(links.preferences_url(one)).content.decode()
+    page = client.get(tokens.preferences_url(one)).content.decode()
     checked = re.findall(r'name="days" value="(\w+)" checked', page)
     assert checked == ["wed", "sun"]
 

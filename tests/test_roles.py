@@ -15,11 +15,13 @@ from django.contrib.sessions.models import Session
 from django.core.management import call_command
 from django.urls import URLResolver, resolve, reverse
 
-from digest import planning, roles
 from digest.models import Coverage, Digest, Harvest, Paper
-from subscriptions import seals, signup
+from digest.operations import roles
+from digest.planning import plan
+from subscriptions.actions import signup
+from subscriptions.delivery import transitions
 from subscriptions.models import Attempt, Letter, LetterFact, Sending, Subscriber, Topic
-from subscriptions.post import ledger
+from subscriptions.security import suppression_list
 from tests import make, services
 from tests.make import NOW
 from tests.tables import everything
@@ -92,15 +94,15 @@ def furnished():
     make.topic("Graphs")
     make.subscriber("reader@example.org", interests="graphs")
     make.subscriber("failed@example.org", interests="graphs")
-    planning.plan(NOW)
+    plan.plan(NOW)
     failed = Letter.objects.get(subscriber__email="failed@example.org")
-    ledger.end([failed], "failed", "refused: 554 no", NOW)
+    transitions.end([failed], "failed", "refused: 554 no", NOW)
     LetterFact.objects.create(letter=failed, kind="delayed", noted_at=NOW, via="mail", key="x")
     LetterFact.objects.all().update(letter=Letter.objects.exclude(pk=failed.pk).get())
     make.subscriber("back@example.org", suppressed_at=NOW, suppressed_by="bounced")
     make.subscriber("away@example.org", paused_until=NOW.date() + timedelta(days=9))
     signup.record_consent(make.subscriber("new@example.org", confirmed=False), "asked", DOOR, NOW)
-    seals.add("gone@example.org", "asked", NOW)
+    suppression_list.add("gone@example.org", "asked", NOW)
     Sending.objects.create(pk=1)
     someone = User.objects.create(username="someone")
     LogEntry.objects.create(user=make_user("v", "writer"), action_flag=1, object_repr="x")

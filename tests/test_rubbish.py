@@ -8,7 +8,7 @@ from django.db import transaction
 from django.test import RequestFactory
 from django.urls import reverse
 
-from subscriptions.admin.pages import MAX_SEARCH_LENGTH, BaseModelAdmin
+from subscriptions.admin.base import MAX_SEARCH_LENGTH, BaseModelAdmin
 from subscriptions.models import Letter, Sending, Subscriber
 from tests import make, services
 from tests.test_roles import ROLES, furnished, make_user, reader, routes, told  # noqa: F401

@@ -8,9 +8,9 @@ import rispy
 from django.urls import reverse
 from pybtex.database import parse_string
 
-from digest import steering
 from digest.models import Feedback, PaperEvent
-from subscriptions import links
+from digest.personalization import feedback
+from subscriptions.security import tokens
 from tests import make
 from tests.make import NOW
 
@@ -21,13 +21,13 @@ PAGES = ["saved", "saved-bibtex", "saved-ris"]
 
 
 def address(page, reader, purpose="preferences"):
-    return reverse(page, args=[links.token(purpose, reader.public_id)])
+    return reverse(page, args=[tokens.token(purpose, reader.public_id)])
 
 
 def save(reader, *papers, value="save"):
     """Say it of each, an hour after the other."""
     for number, paper in enumerate(papers):
-        steering.record(reader, paper, value, NOW + number * HOUR)
+        feedback.record(reader, paper, value, NOW + number * HOUR)
 
 
 def saving(count, **fields):
@@ -75,8 +75,8 @@ def test_all_that_she_saved_is_there_the_last_saved_first_and_nothing_else(clien
 def test_of_two_saved_in_one_moment_the_later_is_first():
     reader, papers = make.subscriber(), [make.paper(f"Roads {number}") for number in range(2)]
     for paper in papers:
-        steering.record(reader, paper, "save", NOW)
-    assert [one.paper for one in steering.saved(reader)] == papers[::-1]
+        feedback.record(reader, paper, "save", NOW)
+    assert [one.paper for one in feedback.saved(reader)] == papers[::-1]
 
 
 def test_fifty_stand_on_a_page_and_any_number_leads_to_one(client):
@@ -149,7 +149,7 @@ def test_a_title_that_is_markup_is_shown_as_text(client):
     page = page_of(client.get(address("saved", reader)))
     assert titles(page) == [hostile.title]
     assert "Take it off: " + hostile.title in page.xpath("//button/@aria-label")
-    steering.record(reader, hostile, "clear", NOW)
+    feedback.record(reader, hostile, "clear", NOW)
     told = page_of(client.get(address("saved", reader), {"paper": hostile.pk}))
     assert told.xpath("//*[@role='status']//strong/text()") == [hostile.title]
 
@@ -185,7 +185,7 @@ def test_she_comes_back_to_the_page_from_which_she_took_it_off(client):
 @pytest.mark.parametrize("number", ["x", "\0", "-1", "9" * 5000, "2&paper=x", "//evil.test/"])
 def test_whatever_page_a_form_names_it_leads_back(client, number):
     reader, (paper,) = saving(1)
-    token = links.token("preferences", reader.public_id)
+    token = tokens.token("preferences", reader.public_id)
     sent = {"paper": paper.pk, "value": "clear", "back": token, "page": number}
     answer = client.post(address("feedback", reader, "feedback"), sent, follow=True)
     assert answer.status_code == 200
@@ -200,14 +200,14 @@ def test_who_has_the_link_of_a_letter_alone_is_not_led_to_her_saved_papers(clien
     other = make.subscriber()
     url = address("feedback", reader, "feedback")
     for back in (
-        *["", "x", "https://evil.test/", links.token("feedback", reader.public_id)],
-        links.token("preferences", other.public_id),
+        *["", "x", "https://evil.test/", tokens.token("feedback", reader.public_id)],
+        tokens.token("preferences", other.public_id),
     ):
         answer = client.post(url, {"paper": paper.pk, "value": value, "back": back, "page": "1"})
         assert answer.status_code == 200
-        assert links.token("preferences", reader.public_id) not in answer.content.decode()
+        assert tokens.token("preferences", reader.public_id) not in answer.content.decode()
     page = client.get(url, {"paper": paper.pk, "value": value})
-    assert links.token("preferences", reader.public_id) not in page.content.decode()
+    assert tokens.token("preferences", reader.public_id) not in page.content.decode()
 
 
 @pytest.mark.parametrize("page", ["preferences", "learned"])

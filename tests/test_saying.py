@@ -6,9 +6,10 @@ import pytest
 from django.core.management import call_command
 from django.test import Client
 
-from digest import steering, views
 from digest.models import Digest, Feedback, ReaderModel
-from subscriptions import erasing
+from digest.personalization import feedback
+from digest.views import reader as views
+from subscriptions.actions import erase
 from subscriptions.models import Subscriber
 from tests import make
 from tests.make import NOW
@@ -107,7 +108,7 @@ def test_what_is_said_twice_is_said_once(client, clock):
     paper, someone = make.paper(), reader()
     sent = {"paper": paper.pk, "value": "more"}
     client.post(address("feedback", someone), sent)
-    steering.learn(NOW)
+    feedback.learn(NOW)
     before = everything()
     clock.now = NOW + SECOND
     assert client.post(address("feedback", someone), sent).status_code == 200
@@ -118,7 +119,7 @@ def test_what_is_said_twice_is_said_once(client, clock):
 def test_another_word_of_the_same_paper_replaces_the_first(client, clock):
     paper, someone = make.paper(), reader()
     client.post(address("feedback", someone), {"paper": paper.pk, "value": "more"})
-    steering.learn(NOW)
+    feedback.learn(NOW)
     clock.now = NOW + SECOND
     client.post(address("feedback", someone), {"paper": paper.pk, "value": "less"})
     assert Feedback.objects.get().value == "less"
@@ -151,7 +152,7 @@ def test_what_was_said_is_taken_back_and_forgotten(client, clock, world):
     response = client.post(address("feedback", someone), sent)
     assert "Taken back" in text_of(response)
     assert not Feedback.objects.exists()
-    steering.learn(NOW + 2 * SECOND)
+    feedback.learn(NOW + 2 * SECOND)
     assert words_of(someone) == []
     assert themes_of(someone) == themes_of(reader())
 
@@ -241,7 +242,7 @@ def test_the_link_of_one_who_was_erased_answers(client):
     paper, someone = make.paper(), reader()
     say(someone, "more", paper)
     urls = [address(page, someone) for page in ("feedback", "learned", "why")]
-    erasing.erase(someone, now=NOW)
+    erase.erase(someone, now=NOW)
     for url in urls:
         assert client.get(url, {"paper": paper.pk, "value": "more"}).status_code == 404
     for url in urls[:2]:
@@ -254,7 +255,7 @@ def test_the_link_of_one_who_was_erased_answers(client):
 def test_who_is_erased_by_another_click_in_this_very_moment_gets_an_answer(client):
     paper, someone = make.paper(), reader()
     url = address("feedback", someone)
-    with once_before('FROM "digest_paper"', lambda: erasing.erase(someone, now=NOW)):
+    with once_before('FROM "digest_paper"', lambda: erase.erase(someone, now=NOW)):
         response = client.post(url, {"paper": paper.pk, "value": "more"})
     assert response.status_code in (200, 404)
 
@@ -266,9 +267,9 @@ def test_a_word_of_which_half_was_written_as_the_process_died_is_learned_when_sa
 
     paper, someone = make.paper("Graphs of roads"), reader()
     with pytest.raises(SystemExit), once_before('"digest_readermodel"', die):
-        steering.record(someone, paper, "more", NOW)
-    steering.record(someone, paper, "more", NOW + SECOND)
-    assert steering.learn(NOW + SECOND) == 1
+        feedback.record(someone, paper, "more", NOW)
+    feedback.record(someone, paper, "more", NOW + SECOND)
+    assert feedback.learn(NOW + SECOND) == 1
 
 
 def test_a_papers_markup_is_text_on_the_pages_that_ask_and_tell(client):
@@ -300,4 +301,4 @@ def test_the_links_of_a_letter_and_of_its_web_copy_say_it(client, outbox):
         ]
         for url in found:
             assert client.get(url.removeprefix("http://127.0.0.1:8000")).status_code == 200
-            assert steering.value_of(someone, paper) == ""
+            assert feedback.value_of(someone, paper) == ""

@@ -5,10 +5,11 @@ import re
 import pytest
 from django.core.files.storage import default_storage
 
-from digest import search_page, starter
 from digest.indexing import index_store
 from digest.models import ArchiveFile, Paper
 from digest.ranking import text as words
+from digest.topics import starter_topics
+from digest.views import search as search_page
 from tests import make
 from tests.make import NOW
 from tests.visits import DAY, TODAY, search, titles
@@ -234,7 +235,7 @@ def test_who_searches_for_a_category_comes_to_its_papers(client):
     make.paper("Continual learning (CL) of cs things")
     index_store.renew(NOW)
     assert titles(search(client, "cs.CL")) == ["Continual learning (CL) of cs things"]
-    starter.make_topics()
+    starter_topics.make_topics()
     for asked in ("cs.CL", " CS.cl ", "cat:cs.CL", "Computation and Language (cs.CL)"):
         answer = client.get("/search/", {"q": asked})
         assert answer.headers["Location"] == "/topics/arxiv-cs-cl/"

@@ -15,13 +15,15 @@ from types import SimpleNamespace
 import pytest
 from django.db import transaction
 
-from digest import planning
 from digest.models import Pick
-from subscriptions import changing, moving, operating, schedule, signup
+from digest.planning import plan
+from subscriptions import schedule
+from subscriptions.actions import change_address, moderation, preferences, signup
+from subscriptions.delivery import circuit_breaker, queue, rendering, transitions
+from subscriptions.delivery.recovery.reconcile import reconcile
+from subscriptions.delivery.transports.base import DeliveryResult
+from subscriptions.delivery.worker import rounds
 from subscriptions.models import Letter, Subscriber
-from subscriptions.post import delivery, ledger, office, sending, writing
-from subscriptions.post.reconcile import reconcile
-from subscriptions.post.transport import DeliveryResult
 from tests import make
 from tests.minutes import DAY, DOOR, HOUR, MINUTE
 from tests.promised import broken
@@ -98,14 +100,14 @@ class Life:
     def wait(self, hours=None):
         ends = self.now + (hours or self.chance.randint(1, 40)) * HOUR
         while self.now < ends:
-            planning.plan(self.now)
-            office.sweep(self.now)
-            delivery.deliver_due(lambda: self.now)
+            plan.plan(self.now)
+            queue.sweep(self.now)
+            rounds.deliver_due(lambda: self.now)
             self.clock.now = self._next_moment(ends)
 
     def _next_moment(self, ends):
         """Return the next minute in which something is due, at `ends` the latest."""
-        due = [ends, self.reader.next_due_at, sending.current().retry_at]
+        due = [ends, self.reader.next_due_at, circuit_breaker.current().retry_at]
         for letter in Letter.objects.open():
             due += [letter.next_try_at, letter.lease_until, letter.closes_at]
         soonest = min(moment for moment in due if moment and moment > self.now)
@@ -125,21 +127,23 @@ class Life:
         self.wire.mood = "kind"
 
     def worker_dies(self):
-        planning.plan(self.now)
+        plan.plan(self.now)
         with transaction.atomic():
-            claimed, _ = ledger.claim(self.now, 10)
-        written = [one for some in writing.write_out(claimed, self.now) for one in some]
-        frozen = {letter.pk: made for letter, made in written if isinstance(made, ledger.Frozen)}
+            claimed, _ = transitions.claim(self.now, 10)
+        written = [one for some in rendering.write_out(claimed, self.now) for one in some]
+        frozen = {
+            letter.pk: made for letter, made in written if isinstance(made, transitions.Frozen)
+        }
         if self.chance.random() < 0.6:
             letters = [letter for letter in claimed if letter.pk in frozen]
             with transaction.atomic():
-                passed = ledger.final_check(letters, frozen, self.now).passed
+                passed = transitions.final_check(letters, frozen, self.now).passed
             for letter in passed if self.chance.random() < 0.5 else ():
                 self.wire.take(letter.pk, frozen[letter.pk].mime)
 
     def change(self, **settings):
         if not self.reader.unsubscribed_at:
-            changing.change(self.reader, None, settings, now=self.now)
+            preferences.change(self.reader, None, settings, now=self.now)
 
     def zone(self):
         self.change(timezone=self.chance.choice(ZONES))
@@ -152,13 +156,13 @@ class Life:
 
     def pause(self):
         until = schedule.local_day(self.now, self.reader.zone) + self.chance.randint(1, 6) * DAY
-        changing.pause(self.reader, until, now=self.now)
+        preferences.pause(self.reader, until, now=self.now)
 
     def resume(self):
-        changing.resume(self.reader, now=self.now)
+        preferences.resume(self.reader, now=self.now)
 
     def leave(self):
-        planning.plan(self.now)
+        plan.plan(self.now)
         signup.unsubscribe(self.reader.public_id, source=DOOR, now=self.now)
         self.papers.clear()
 
@@ -170,16 +174,18 @@ class Life:
 
     def move(self):
         try:
-            moving.request(self.reader, f"{self.chance.randrange(4)}@example.org", now=self.now)
+            change_address.request(
+                self.reader, f"{self.chance.randrange(4)}@example.org", now=self.now
+            )
             for side in ("old", "new"):
-                moving.approve(self.reader, side, self.now, source=DOOR, now=self.now)
-        except moving.NotOpen:
+                change_address.approve(self.reader, side, self.now, source=DOOR, now=self.now)
+        except change_address.NotOpen:
             pass
 
     def suppress(self):
-        operating.suppress(self.reader, "a test", now=self.now)
+        moderation.suppress(self.reader, "a test", now=self.now)
         self.wait()
-        operating.unsuppress(self.reader, now=self.now)
+        moderation.unsuppress(self.reader, now=self.now)
 
     WEIGHTS = {
         **{wait: 30, paper: 16, come_back: 10, mood: 6, worker_dies: 5},
@@ -229,7 +235,7 @@ def begin(settings, monkeypatch, clock):
 
     def begin(seed):
         wire = Wire(clock)
-        monkeypatch.setattr(delivery, "transport_for", lambda url: wire)
+        monkeypatch.setattr(rounds, "transport_for", lambda url: wire)
         return Life(seed, clock, wire)
 
     return begin
@@ -267,12 +273,12 @@ def test_what_arrived_before_a_backup_was_restored_does_not_come_again(seed, beg
         for _ in range(life.chance.randint(1, 8)):
             getattr(life, life.chance.choice(IN_LOST_HOURS))()
         raise Lost
-    sending.stop("the operator", life.now)
+    circuit_breaker.stop("the operator", life.now)
     for hours in life.chance.choices([1, 10, 26], k=life.chance.randrange(4)):
         clock.now += hours * HOUR
-        office.sweep(life.now)
+        queue.sweep(life.now)
     reconcile(life.now)
-    sending.resume("the operator", life.now)
+    circuit_breaker.resume("the operator", life.now)
     lost = {one.name.decode() for one in arrived[before:]}
     assert lost <= set(Letter.objects.filter(state="accepted").values_list("message_id", flat=True))
     before = len(arrived)

@@ -6,12 +6,14 @@ from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from digest import planning, steering, storing
 from digest.indexing import candidates, model_store
 from digest.models import Digest, Observation, Paper, Pick
+from digest.papers import store
+from digest.personalization import feedback
+from digest.planning import plan as planning
 from digest.sources.records import Record
+from subscriptions.delivery.worker import rounds
 from subscriptions.models import Letter
-from subscriptions.post import delivery
 from tests import make
 from tests.make import NOW
 from tests.planned import DAY, TODAY, TOOK_OFF, crowd, observed, older, ranked
@@ -34,7 +36,7 @@ def plan(days=0):
     """Plan and send the digests of so many days after today."""
     make.paper(f"Notes of day {days}", authors=["Emmy Noether"], day=TODAY + days * DAY)
     plan = planning.plan(NOW + days * DAY)
-    delivery.deliver_due(lambda: NOW + days * DAY)
+    rounds.deliver_due(lambda: NOW + days * DAY)
     return plan
 
 
@@ -101,8 +103,8 @@ def test_it_comes_to_who_chose_papers_like_it():
     ]
     someone = make.subscriber(interests=HER)
     for paper in chosen:
-        steering.record(someone, paper, "more", NOW)
-    steering.learn(NOW)
+        feedback.record(someone, paper, "more", NOW)
+    feedback.learn(NOW)
     plan()
     assert digest_of(someone) == [("Trout in winter", "Taken off since: 300 upvotes")]
 
@@ -203,7 +205,7 @@ def test_what_was_looked_at_only_now_has_not_taken_off():
         day=TODAY - 20 * DAY,
         upvotes=300,
     )
-    storing.store([record], now=NOW, source="huggingface")
+    store.store([record], now=NOW, source="huggingface")
     someone = reader()
     plan()
     assert digest_of(someone) == []
@@ -271,8 +273,8 @@ def test_a_shard_asks_a_constant_number_of_queries_for_all_that_steers_it():
         ]
         for subscriber in shard:
             for paper in liked:
-                steering.record(subscriber, paper, "more", NOW)
-        steering.learn(NOW)
+                feedback.record(subscriber, paper, "more", NOW)
+        feedback.learn(NOW)
         with CaptureQueriesContext(connection) as queries:
             dues = ranked(*shard)
         counts.append(len(queries))

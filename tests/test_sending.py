@@ -12,10 +12,11 @@ from django.core.management import call_command
 from django.db import transaction
 from django.urls import reverse
 
-from digest import checkup
+from digest.operations import doctor
+from subscriptions.delivery import circuit_breaker, queue, status
+from subscriptions.delivery.recovery.journal import Journal
+from subscriptions.delivery.worker import rounds
 from subscriptions.models import Letter, LetterFact, Provider, Sending
-from subscriptions.post import delivery, office, sending, status
-from subscriptions.post.journal import Journal
 from tests import make
 from tests.make import NOW
 from tests.pages import text_of
@@ -31,7 +32,7 @@ PRESSED = {"_form_submitted": "on"}
 def letter(email=None, **fields):
     """Write a confirmation that is due."""
     reader = make.subscriber(email, confirmed=False)
-    written = office.write(reader, "confirm", now=NOW, closes_at=NOW + timedelta(days=7))
+    written = queue.write(reader, "confirm", now=NOW, closes_at=NOW + timedelta(days=7))
     Letter.objects.filter(pk=written.pk).update(**fields)
     written.refresh_from_db()
     return written
@@ -50,10 +51,10 @@ def test_the_command_stops_all_sending_and_resumes_it(outbox, capsys):
     assert "Sending was stopped on 1 June 2026 at 12:00 UTC by Ada." in command(
         capsys, "stop", by="Ada"
     )
-    delivery.deliver_due(lambda: NOW)
+    rounds.deliver_due(lambda: NOW)
     assert outbox() == []
     assert "Sending is on." in command(capsys, "resume", by="Ada")
-    delivery.deliver_due(lambda: NOW)
+    rounds.deliver_due(lambda: NOW)
     assert len(outbox()) == 1
 
 
@@ -94,7 +95,7 @@ def test_the_command_alone_tells_what_is_on_and_changes_nothing(capsys):
 
 
 def test_the_command_tells_why_the_breaker_tripped_and_of_the_next_try(capsys):
-    sending.trip("auth", "535 5.7.8 bad credentials", NOW)
+    circuit_breaker.trip("auth", "535 5.7.8 bad credentials", NOW)
     out = command(capsys)
     assert "The mail server does not let us in: 535 5.7.8 bad credentials." in out
     assert "The next try is on 1 June 2026 at 12:01 UTC." in out
@@ -108,14 +109,14 @@ def test_letters_that_are_due_are_told_apart_from_those_that_are_not_yet(capsys)
 
 
 def test_a_try_that_is_due_is_told_so():
-    sending.trip("unreachable", "no route.", NOW)
-    due_at = sending.current().retry_at
+    circuit_breaker.trip("unreachable", "no route.", NOW)
+    due_at = circuit_breaker.current().retry_at
     assert status.of_sending(due_at).said.endswith("The next try is due.")
-    sending.trip("unreachable", "no route.", NOW + MINUTE)
+    circuit_breaker.trip("unreachable", "no route.", NOW + MINUTE)
     said = status.of_sending(NOW + MINUTE).said
     who = "The mail server can't be reached, or takes nothing (2 times in a row)"
     assert said.startswith(f"{who}: no route. The")
-    sending.mend()
+    circuit_breaker.mend()
     assert status.of_sending(NOW + MINUTE).grade == "on"
 
 
@@ -149,7 +150,7 @@ def test_a_button_asks_before_it_stops_and_then_notes_who_did(panel, outbox):
     assert "What is past the fence already may arrive" in text_of(panel.get(url))
     assert not Sending.objects.exists()
     assert "HX-Redirect" in panel.post(url, PRESSED)
-    delivery.deliver_due(lambda: NOW)
+    rounds.deliver_due(lambda: NOW)
     assert outbox() == []
     text = text_of(panel.get(reverse(PAGE)))
     assert "Sending was stopped on 1 June 2026 at 12:00 UTC by you." in text
@@ -177,10 +178,10 @@ def test_a_button_that_the_script_opens_asks_in_a_dialog(panel):
 
 
 def test_another_button_resumes(panel, outbox):
-    sending.stop("Ada", NOW)
+    circuit_breaker.stop("Ada", NOW)
     letter()
     panel.post(reverse("admin:subscriptions_sending_resume"), PRESSED)
-    delivery.deliver_due(lambda: NOW)
+    rounds.deliver_due(lambda: NOW)
     assert len(outbox()) == 1
     assert "Resumed sending." in text_of(panel.get(reverse(PAGE)))
 
@@ -201,10 +202,10 @@ def test_who_may_only_look_has_no_buttons(client):
 
 def test_the_first_page_says_at_its_top_that_no_letters_leave(panel):
     assert "No letters leave" not in text_of(panel.get(reverse("admin:index")))
-    sending.trip("tls", "certificate has expired", NOW)
+    circuit_breaker.trip("tls", "certificate has expired", NOW)
     text = text_of(panel.get(reverse("admin:index")))
     assert "There is no safe connection to the mail server: certificate" in text
-    sending.stop("Ada", NOW)
+    circuit_breaker.stop("Ada", NOW)
     text = text_of(panel.get(reverse("admin:index")))
     assert "No letters leave Sending was stopped on 1 June 2026 at 12:00 UTC by Ada." in text
 
@@ -263,11 +264,11 @@ def test_a_letter_that_waits_tells_what_for():
     assert "google" not in status.of_letter(waiting, NOW + MINUTE)
     elsewhere = letter("reader@example.org", next_try_at=NOW + MINUTE)
     assert status.of_letter(elsewhere, NOW) == "It will be tried on 1 June 2026 at 12:01 UTC."
-    sending.trip("unreachable", "no route", NOW)
+    circuit_breaker.trip("unreachable", "no route", NOW)
     assert "google" in status.of_letter(waiting, NOW)
     Provider.objects.all().delete()
     assert "can't be reached" in status.of_letter(waiting, NOW)
-    sending.stop("Ada", NOW)
+    circuit_breaker.stop("Ada", NOW)
     assert status.of_letter(waiting, NOW).startswith("It waits: sending was stopped")
 
 
@@ -285,19 +286,19 @@ def test_every_fact_has_words():
 
 
 def found(what):
-    return next((one.grade, one.said) for one in checkup.examine(NOW) if one.what == what)
+    return next((one.grade, one.said) for one in doctor.examine(NOW) if one.what == what)
 
 
 def test_the_doctor_says_how_to_resume():
     assert found("sending") == ("ok", "Sending is on.")
-    sending.stop("Ada", NOW)
+    circuit_breaker.stop("Ada", NOW)
     grade, said = found("sending")
     assert grade == "wrong"
     assert "by Ada. When all is well: `manage.py sending resume`." in said
 
 
 def test_the_doctor_tells_the_mail_servers_words_while_the_breaker_waits():
-    sending.trip("auth", "535 no", NOW)
+    circuit_breaker.trip("auth", "535 no", NOW)
     assert found("sending") == (
         "wrong",
         "The mail server does not let us in: 535 no. The next try is on 1 June 2026 at 12:01 UTC. "
@@ -343,61 +344,61 @@ def test_the_doctor_counts_letters_of_which_nobody_knows():
 
 
 def test_the_one_try_after_a_trouble_is_one_workers():
-    sending.trip("auth", "535 5.7.8 no", NOW)
-    assert not sending.take_probe(NOW)
-    due_at = sending.current().retry_at
-    assert [sending.take_probe(due_at), sending.take_probe(due_at)] == [True, False]
+    circuit_breaker.trip("auth", "535 5.7.8 no", NOW)
+    assert not circuit_breaker.take_probe(NOW)
+    due_at = circuit_breaker.current().retry_at
+    assert [circuit_breaker.take_probe(due_at), circuit_breaker.take_probe(due_at)] == [True, False]
 
 
 def test_a_trouble_that_several_workers_meet_at_once_counts_once():
     for _ in range(3):
-        sending.trip("unreachable", "away", NOW)
-    assert sending.current().failures == 1
+        circuit_breaker.trip("unreachable", "away", NOW)
+    assert circuit_breaker.current().failures == 1
 
 
 @pytest.mark.django_db(transaction=True)
 def test_a_stop_is_kept_though_a_worker_meets_a_trouble_at_that_moment():
-    sending.trip("unreachable", "away", NOW)
+    circuit_breaker.trip("unreachable", "away", NOW)
     has_stopped = Event()
 
     def stop():
         with transaction.atomic():
-            sending.stop("Ada", NOW)
+            circuit_breaker.stop("Ada", NOW)
             has_stopped.set()
             time.sleep(0.5)
 
     def trip():
         has_stopped.wait(10)
-        sending.trip("unreachable", "away", NOW + MINUTE)
+        circuit_breaker.trip("unreachable", "away", NOW + MINUTE)
 
     assert errors_of(at_once(stop, trip)) == []
-    assert (sending.is_stopped(), sending.current().failures) == (True, 2)
+    assert (circuit_breaker.is_stopped(), circuit_breaker.current().failures) == (True, 2)
 
 
 def test_a_server_that_is_away_is_called_an_error_when_it_stays_away(caplog):
     now = NOW
     for _ in range(4):
-        sending.trip("unreachable", "away", now)
-        now = sending.current().retry_at
+        circuit_breaker.trip("unreachable", "away", now)
+        now = circuit_breaker.current().retry_at
     assert [one.levelname for one in caplog.records] == ["WARNING", "WARNING", "ERROR", "ERROR"]
 
 
 def test_who_resumes_waits_for_no_breaker():
-    sending.trip("auth", "535 5.7.8 no", NOW)
-    sending.resume("Ada", NOW)
-    assert sending.current().why_not(NOW) == ""
+    circuit_breaker.trip("auth", "535 5.7.8 no", NOW)
+    circuit_breaker.resume("Ada", NOW)
+    assert circuit_breaker.current().why_not(NOW) == ""
     assert status.of_sending(NOW).said.endswith("The next try is due.")
-    assert sending.take_probe(NOW)
+    assert circuit_breaker.take_probe(NOW)
 
 
 def test_nothing_is_waited_for_once_the_mail_server_takes_letters_again():
-    sending.trip("auth", "535 5.7.8 no", NOW)
-    sending.mend()
-    assert not sending.take_probe(NOW)
-    assert sending.current().why_not(NOW) == ""
+    circuit_breaker.trip("auth", "535 5.7.8 no", NOW)
+    circuit_breaker.mend()
+    assert not circuit_breaker.take_probe(NOW)
+    assert circuit_breaker.current().why_not(NOW) == ""
 
 
 def test_a_trouble_is_kept_in_short_and_no_address_kept_or_logged_with_it(caplog):
-    sending.trip("auth", "535 5.7.8 no such user <anna@example.org> " * 20, NOW)
-    assert len(sending.current().said) == 300
-    assert "anna" not in sending.current().said + caplog.text
+    circuit_breaker.trip("auth", "535 5.7.8 no such user <anna@example.org> " * 20, NOW)
+    assert len(circuit_breaker.current().said) == 300
+    assert "anna" not in circuit_breaker.current().said + caplog.text

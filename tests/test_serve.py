@@ -21,7 +21,8 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.http import HttpResponse
 
-from digest import embedded, starter
+from digest.management import embedded_server
+from digest.topics import starter_topics
 from subscriptions import tasks
 from subscriptions.models import Topic
 from tests.faults.ports import free_port
@@ -49,7 +50,7 @@ def test_nobody_takes_the_port_while_what_is_served_there_is_made(command, monke
         raise KeyboardInterrupt
 
     monkeypatch.setenv("SITE_URL", "http://127.0.0.1:8000")  # Or the links of other tests change.
-    monkeypatch.setattr(starter, "make_topics", take_it)
+    monkeypatch.setattr(starter_topics, "make_topics", take_it)
     with pytest.raises(KeyboardInterrupt):
         call_command(command, port=port)
     wait_for(lambda: is_free(port), 10)  # Somebody else may happen to have got it for a moment.
@@ -62,9 +63,9 @@ def test_a_service_that_is_told_to_stop_lets_rounds_claim_nothing_more(monkeypat
         start=lambda: None, stop=lambda in_sighandler: seen.append(tasks.is_stopping())
     )
     monkeypatch.setattr(tasks, "_stopping", threading.Event())
-    monkeypatch.setattr(embedded, "WorkController", lambda **options: worker)
-    monkeypatch.setattr(embedded, "EmbeddedService", lambda *args, **options: thread)
-    with embedded.worker_and_beat():
+    monkeypatch.setattr(embedded_server, "WorkController", lambda **options: worker)
+    monkeypatch.setattr(embedded_server, "EmbeddedService", lambda *args, **options: thread)
+    with embedded_server.worker_and_beat():
         assert not tasks.is_stopping()
     assert seen == [True]
 
@@ -134,7 +135,7 @@ def test_what_serve_answers_to_head_has_no_body_and_is_closed_all_the_same(rf):
     closed = []
     response = HttpResponse("a page")
     response.close = lambda: closed.append(True)
-    app = embedded.without_body_for_head(lambda environ, start_response: response)
+    app = embedded_server.without_body_for_head(lambda environ, start_response: response)
     assert list(app(rf.head("/").environ, None)) == []
     assert closed == [True]
     assert list(app(rf.get("/").environ, None)) == [b"a page"]

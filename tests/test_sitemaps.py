@@ -6,7 +6,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from digest import sitemaps
+from digest.views import sitemaps
 from tests import make
 from tests.visits import DAY, TODAY, page_of
 

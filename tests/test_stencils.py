@@ -5,9 +5,9 @@ from django.utils.html import escape
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digest import blocks, composing
-from subscriptions import mail, plaintext, wire
-from subscriptions.stencil import (
+from digest.letters import compose, fragments
+from subscriptions.mail import mime, plaintext, render
+from subscriptions.mail.byte_templates import (
     GapTemplate,
     HoleTemplate,
     escaped,
@@ -36,17 +36,17 @@ def test_a_line_of_text_hangs_under_its_indent():
     assert laid.count("\r\n    word") == 3
 
 
-@given(st.from_regex(blocks.PLAIN, fullmatch=True))
+@given(st.from_regex(fragments.PLAIN, fullmatch=True))
 def test_a_plain_address_stands_in_an_attribute_as_it_is_but_escaped(address):
     page = f'<html><body><p data-paper-id="{escape(address)}"><a href="{escape(address)}">x</a>'
-    inlined = mail.inline_css(page)
+    inlined = render.inline_css(page)
     assert f'<p data-paper-id="{escaped(address)}"><a href="{escaped(address)}">x</a>' in inlined
 
 
 @given(TEXTS)
 def test_words_stand_between_tags_as_lxml_writes_them(text):
     text = plaintext.one_line(text)
-    inlined = mail.inline_css(f"<html><body><p>x{escape(text)}x</p></body></html>")
+    inlined = render.inline_css(f"<html><body><p>x{escape(text)}x</p></body></html>")
     assert f"<p>x{escaped(text)}x</p>" in inlined
 
 
@@ -58,7 +58,7 @@ def test_gaps_are_filled_wherever_they_stand_in_a_line():
     )
     stencil = skeleton.fill({"link": "http://x/%(title)s", "title": "100 %s" + "é" * 60})
     page = f'<p title="100%">\n<a href="http://x/%(title)s?a">100 %s{"é" * 60}</a>, 5%\nwhy'
-    assert b"".join(stencil.join({"why": html_line("why")})) == wire.quoted(page)
+    assert b"".join(stencil.join({"why": html_line("why")})) == mime.quoted(page)
 
 
 def test_words_have_no_gap_inside_of_a_tag():
@@ -72,7 +72,7 @@ def test_papers_of_one_shape_share_a_skeleton_and_those_with_odd_addresses_have_
     for title, url in (("Graphs", ""), ("Trees", "http://x/a"), ("", ""), ("Nets", 'http://x/"a"')):
         (pick,) = material_of([title]).picks
         pick.paper.url = url
-        shape = blocks.PaperText.of(pick, composing.DENSITIES[0], "http://x/say").with_gaps()
+        shape = fragments.PaperText.of(pick, compose.DENSITIES[0], "http://x/say").with_gaps()
         shapes.add(shape.key())
         assert title not in shape.words.values() or not title
     assert len(shapes) == 3
@@ -80,13 +80,13 @@ def test_papers_of_one_shape_share_a_skeleton_and_those_with_odd_addresses_have_
 
 def test_blocks_are_rendered_once_for_many_readers(monkeypatch):
     for kept in ("_skeletons", "_fragments", "_entries"):
-        monkeypatch.setattr(blocks, kept, {})
+        monkeypatch.setattr(fragments, kept, {})
     rendered = []
     monkeypatch.setattr(
-        blocks,
+        fragments,
         "markup",
-        lambda name, context, real=blocks.markup: rendered.append(name) or real(name, context),
+        lambda name, context, real=fragments.markup: rendered.append(name) or real(name, context),
     )
     for pk in range(1, 20):
-        composing.render(material_of(["Graphs", "Trees"], pk=pk))
+        compose.render(material_of(["Graphs", "Trees"], pk=pk))
     assert rendered == ["paper", "group"]  # Both papers have one shape.

@@ -14,9 +14,10 @@ from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 from django.utils import timezone
 
-from digest import samples, storing
+from digest import samples
 from digest.indexing import index_store
 from digest.models import ArchiveFile, FittedModel, Observation, Paper, PaperEvent
+from digest.papers import store
 from digest.sources.records import Record
 from tests.make import NOW
 
@@ -31,10 +32,10 @@ def rows():
 
 def test_the_same_records_again_change_no_row():
     records = [RECORD, replace(RECORD, id="2506.00002"), replace(RECORD, id="2506.00003")]
-    storing.store(records, now=NOW)
+    store.store(records, now=NOW)
     before = rows()
 
-    tally = storing.store(records, now=NOW + timedelta(days=1))
+    tally = store.store(records, now=NOW + timedelta(days=1))
 
     assert rows() == before
     assert (tally.new, tally.changed, tally.unchanged) == (0, 0, 3)
@@ -44,15 +45,15 @@ def test_the_same_records_again_change_no_row():
 @pytest.mark.parametrize("known", [True, False])
 def test_two_imports_at_once_lose_nothing_that_either_tells(known):
     if known:
-        storing.store([RECORD], now=NOW)
+        store.store([RECORD], now=NOW)
 
     def tell_more():
-        storing.store([replace(RECORD, github="https://github.com/a/b")], now=NOW)
+        store.store([replace(RECORD, github="https://github.com/a/b")], now=NOW)
         connection.close()
 
     with ThreadPoolExecutor(1) as pool:
         with transaction.atomic():
-            storing.store([replace(RECORD, journal_ref="Journal 1")], now=NOW)
+            store.store([replace(RECORD, journal_ref="Journal 1")], now=NOW)
             other = pool.submit(tell_more)
             time.sleep(0.2)  # In which the other comes as far as it can.
         other.result(timeout=10)
@@ -63,16 +64,16 @@ def test_two_imports_at_once_lose_nothing_that_either_tells(known):
 
 def test_a_paper_told_of_twice_in_one_run_is_one_paper_with_the_earlier_day():
     later = replace(RECORD, day=date(2025, 6, 9), upvotes=9)
-    storing.store([later, RECORD], now=NOW)
+    store.store([later, RECORD], now=NOW)
     paper = Paper.objects.get()
     assert (paper.day, paper.upvotes) == (date(2025, 6, 7), 9)
-    assert storing.store([later, RECORD], now=NOW).changed == 0
+    assert store.store([later, RECORD], now=NOW).changed == 0
 
 
 def test_what_a_later_record_does_not_know_is_kept():
-    storing.store([RECORD], now=NOW)
+    store.store([RECORD], now=NOW)
     later = NOW + timedelta(days=1)
-    assert storing.store([Record(RECORD.id, "New title")], now=later).changed == 1
+    assert store.store([Record(RECORD.id, "New title")], now=later).changed == 1
     paper = Paper.objects.get()
     assert paper.changed_at == later
     assert (paper.title, paper.abstract, paper.authors) == ("New title", "Abstract", ["A. One"])
@@ -86,30 +87,30 @@ def test_what_hugging_face_says_is_kept_when_another_source_tells_of_the_paper()
             Record("2606.00001", "Bread", hugging_face=first),
             Record("2606.00002", "Rye", hugging_face=second),
         )
-        storing.store(records, now=NOW)
+        store.store(records, now=NOW)
     assert [paper.hugging_face for paper in Paper.objects.order_by("pk")] == [said, said]
 
 
 def test_a_withdrawn_paper_that_comes_back_as_a_new_version_is_withdrawn_no_more():
     withdrawn = replace(RECORD, version=2, is_withdrawn=True)
-    storing.store([replace(RECORD, version=1), withdrawn], now=NOW)
-    storing.store([replace(RECORD, version=2)], now=NOW)  # As a feed tells it, without comments.
+    store.store([replace(RECORD, version=1), withdrawn], now=NOW)
+    store.store([replace(RECORD, version=2)], now=NOW)  # As a feed tells it, without comments.
     assert Paper.objects.get().is_withdrawn
-    storing.store([replace(RECORD, version=3)], now=NOW)
+    store.store([replace(RECORD, version=3)], now=NOW)
     assert not Paper.objects.get().is_withdrawn
-    assert storing.store([withdrawn], now=NOW).changed == 0
+    assert store.store([withdrawn], now=NOW).changed == 0
 
 
 def test_what_happens_to_a_known_paper_is_noted_once_and_an_earlier_version_tells_nothing():
     known = replace(RECORD, version=2, upvotes=None)
     told = {"journal_ref": "Journal 1", "github": "https://github.com/a/b", "is_withdrawn": True}
-    storing.store([replace(known, version=1)], now=NOW, is_sample=True)
+    store.store([replace(known, version=1)], now=NOW, is_sample=True)
     for nothing_new in (known, RECORD, replace(known, version=1, **told)):
-        storing.store([nothing_new], now=NOW)
+        store.store([nothing_new], now=NOW)
     assert not PaperEvent.objects.exists()
     more = replace(known, version=3, **told)
     for record in (more, replace(more, journal_ref="J. 1, p. 7", github="https://github.com/b")):
-        storing.store([record], now=NOW, source="arxiv")
+        store.store([record], now=NOW, source="arxiv")
     assert set(PaperEvent.objects.values_list("kind", "note")) == {
         ("revised", "version 3"),
         ("withdrawn", ""),
@@ -124,27 +125,27 @@ def test_what_happens_to_a_known_paper_is_noted_once_and_an_earlier_version_tell
 )
 def test_a_revision_of_a_paper_that_we_never_had_is_not_new(identity, day):
     revised = Record(identity, "Title", announced_as="replace")
-    storing.store([revised], now=NOW + timedelta(days=9))
+    store.store([revised], now=NOW + timedelta(days=9))
     assert Paper.objects.get().day == day
 
 
 def test_a_paper_of_unknown_day_is_of_the_day_it_was_stored_until_told():
-    storing.store([replace(RECORD, day=None)], now=NOW)
+    store.store([replace(RECORD, day=None)], now=NOW)
     assert (Paper.objects.get().day, Paper.objects.get().day_is_estimate) == (NOW.date(), True)
-    storing.store([replace(RECORD, day=None)], now=NOW + timedelta(days=3))
+    store.store([replace(RECORD, day=None)], now=NOW + timedelta(days=3))
     assert Paper.objects.get().day == NOW.date()
     for told in (RECORD, replace(RECORD, day=date(2025, 1, 1), day_is_estimate=True)):
-        storing.store([told], now=NOW)
+        store.store([told], now=NOW)
         assert (Paper.objects.get().day, Paper.objects.get().day_is_estimate) == (RECORD.day, False)
 
 
 def test_samples_never_cover_real_papers_and_real_papers_replace_samples():
     for days in (0, 1):  # Laid out on one day, and on the next.
-        storing.store([RECORD], now=NOW, is_sample=True, shift=timedelta(days))
+        store.store([RECORD], now=NOW, is_sample=True, shift=timedelta(days))
     assert Paper.objects.get().day == RECORD.day + timedelta(1)
     real = replace(RECORD, abstract="The real one", day=date(2025, 6, 9))
-    storing.store([real], now=NOW)
-    storing.store([RECORD], now=NOW, is_sample=True, shift=timedelta(0))
+    store.store([real], now=NOW)
+    store.store([RECORD], now=NOW, is_sample=True, shift=timedelta(0))
     paper = Paper.objects.get()
     assert (paper.abstract, paper.is_sample, paper.day) == ("The real one", False, real.day)
 
@@ -209,7 +210,7 @@ def test_a_file_that_tells_nothing_new_leaves_the_ranking_as_it_is(tmp_path, cap
 def test_what_an_import_stored_that_was_cut_off_is_fitted_by_the_next(tmp_path):
     path = lines(tmp_path / "papers.jsonl", {"title": "Bread and ovens"}, {"title": "Ovens"})
     call_command("import_papers", path)
-    storing.store([RECORD], now=timezone.now())
+    store.store([RECORD], now=timezone.now())
     call_command("import_papers", path)
     assert FittedModel.objects.first().documents == 3
     default_storage.delete(ArchiveFile.objects.first().name)

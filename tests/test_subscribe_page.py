@@ -5,9 +5,10 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from subscriptions import forms, links
+from subscriptions import forms
+from subscriptions.delivery import circuit_breaker
 from subscriptions.models import Subscriber
-from subscriptions.post import sending
+from subscriptions.security import tokens
 from tests import make
 from tests.make import NOW
 from tests.readers_pages import STATES, stances, url
@@ -161,8 +162,8 @@ def test_the_field_that_nobody_sees_is_hidden_from_readers_keyboards_and_passwor
     ("happen", "is_held_up"),
     [
         (lambda: None, False),
-        (lambda: sending.trip("auth", "535 no", NOW), True),
-        (lambda: sending.stop("Ada", NOW), True),
+        (lambda: circuit_breaker.trip("auth", "535 no", NOW), True),
+        (lambda: circuit_breaker.stop("Ada", NOW), True),
     ],
     ids=["on", "tripped", "stopped"],
 )
@@ -175,9 +176,9 @@ def test_while_no_letter_leaves_who_waits_for_one_is_told(client, page, happen, 
 
 
 def test_while_no_letter_leaves_who_confirms_is_told_when_her_digest_comes(client):
-    sending.stop("Ada", NOW)
+    circuit_breaker.stop("Ada", NOW)
     reader = make.subscriber(confirmed=False)
-    page = client.post(links.confirm_url(reader)).content.decode()
+    page = client.post(tokens.confirm_url(reader)).content.decode()
     assert "Your first digest comes as soon as letters leave again" in page
     assert "on its way" not in page
 

@@ -8,8 +8,8 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
-from subscriptions import links
 from subscriptions.models import Subscriber
+from subscriptions.security import tokens
 from tests import make
 from tests.make import NOW
 from tests.pages import FORM
@@ -100,7 +100,7 @@ def test_saving_the_preferences_as_they_are_shown_changes_nothing(client):
 def address_of(page, reader):
     if page in PAGES:
         return url(page, reader)
-    return reverse(page, args=[links.token(PURPOSES[page], reader.public_id)])
+    return reverse(page, args=[tokens.token(PURPOSES[page], reader.public_id)])
 
 
 @pytest.mark.parametrize("page", PURPOSES)
@@ -110,7 +110,7 @@ def test_a_token_that_is_not_for_this_page_opens_nothing(client, page):
     others = {*PURPOSES.values()} - {PURPOSES[page]}
     broken = [token[:-1], token[:20], token + "A", token.swapcase(), "x", "é"]
     before = everything()
-    for wrong in [*(links.token(other, reader.public_id) for other in others), *broken]:
+    for wrong in [*(tokens.token(other, reader.public_id) for other in others), *broken]:
         assert client.get(reverse(page, args=[wrong])).status_code == 404, wrong
         assert client.post(reverse(page, args=[wrong])).status_code in (404, 405), wrong
     assert everything() == before

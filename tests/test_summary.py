@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digest import blocks
-from digest.blocks import Density
+from digest.letters import fragments
+from digest.letters.fragments import Density
 from digest.models import Paper, Pick
 from digest.summary import MAX_LENGTH, MAX_WORDS, sentences, summary
 from tests.materials import TEXTS
@@ -77,7 +77,7 @@ def test_two_letters_quote_one_paper_each_for_its_own_reason():
     ]
     for pick in picks:
         pick.would_fold = []
-    entries = blocks.entries(picks, Density(), blocks.letter_site("en"), "/{}".format)
+    entries = fragments.entries(picks, Density(), fragments.letter_site("en"), "/{}".format)
     told = [b"".join(entry.feedback_html).replace(b"=\r\n", b"") for entry in entries]
     assert [WE.encode() in one for one in told] == [True, False]
     assert [b"We prove bounds" in one for one in told] == [False, True]

@@ -11,9 +11,10 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from subscriptions import correspondence, seals
+from subscriptions.delivery import queue
 from subscriptions.models import Consent, Letter, LetterEvent, Subscriber, Topic
-from subscriptions.post import office
+from subscriptions.notices import send
+from subscriptions.security import suppression_list
 from tests import make
 from tests.make import NOW
 
@@ -76,7 +77,7 @@ def test_a_sign_up_is_the_same_work_whoever_has_the_address(client, state, latel
     reader = make.subscriber(**STATES[state])
     work(client, "warm@example.org")
     if lately:
-        office.write(reader, "confirm", now=NOW - MINUTE, closes_at=NOW + HOUR)
+        queue.write(reader, "confirm", now=NOW - MINUTE, closes_at=NOW + HOUR)
     unknown, known = (
         work(client, email, topics=topic.slug) for email in ("new@example.org", reader.email)
     )
@@ -86,7 +87,7 @@ def test_a_sign_up_is_the_same_work_whoever_has_the_address(client, state, latel
 
 @pytest.mark.django_db
 def test_an_address_that_is_never_to_be_written_to_again_is_the_same_work(client):
-    seals.add("gone@example.org", seals.Why.ASKED, NOW)
+    suppression_list.add("gone@example.org", suppression_list.Why.ASKED, NOW)
     work(client, "warm@example.org")
     assert work(client, "gone@example.org") == work(client, "new@example.org")
     assert not Subscriber.objects.filter(email="gone@example.org").exists()
@@ -110,19 +111,19 @@ def test_one_hint_is_sent_whether_or_not_a_letter_is(
     client, monkeypatch, django_capture_on_commit_callbacks, state
 ):
     hints = []
-    monkeypatch.setattr(correspondence, "enqueue", lambda task, number: hints.append(number))
+    monkeypatch.setattr(send, "enqueue", lambda task, number: hints.append(number))
     email = make.subscriber(**STATES[state]).email if state else "new@example.org"
     with django_capture_on_commit_callbacks(execute=True):
         sign_up(client, email)
     letter = Letter.objects.first()
-    assert hints == [letter.pk if letter else correspondence.NO_LETTER]
+    assert hints == [letter.pk if letter else send.NO_LETTER]
 
 
 @pytest.mark.django_db
 def test_a_hint_at_no_letter_brings_none(outbox):
     from subscriptions.tasks import deliver_letter
 
-    deliver_letter(correspondence.NO_LETTER)
+    deliver_letter(send.NO_LETTER)
     assert outbox() == []
 
 

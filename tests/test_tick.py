@@ -9,8 +9,8 @@ from django.core.management import CommandError, call_command
 
 from digest.indexing import model_store
 from digest.models import Digest
+from subscriptions.delivery import circuit_breaker, queue
 from subscriptions.models import Letter
-from subscriptions.post import office, sending
 from tests import make
 from tests.make import NOW
 from tests.settings.environment import manage
@@ -69,8 +69,11 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(outbox, capsys):
 @pytest.mark.parametrize(
     ("halt", "planned"),
     [
-        (lambda: sending.stop("Ada", NOW), "no digest would be planned."),
-        (lambda: sending.trip("unreachable", "away", NOW), "1 digest would be planned, 0 would"),
+        (lambda: circuit_breaker.stop("Ada", NOW), "no digest would be planned."),
+        (
+            lambda: circuit_breaker.trip("unreachable", "away", NOW),
+            "1 digest would be planned, 0 would",
+        ),
     ],
     ids=["sending is stopped", "the mail server is away"],
 )
@@ -124,4 +127,4 @@ def test_where_there_is_no_room_for_the_model_tick_says_so_and_what_waits_leaves
 def write_confirmation():
     """Let a letter wait."""
     reader = make.subscriber(confirmed=False)
-    office.write(reader, "confirm", now=NOW, closes_at=NOW + timedelta(days=1))
+    queue.write(reader, "confirm", now=NOW, closes_at=NOW + timedelta(days=1))

@@ -14,10 +14,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from digest import planning
+from digest.planning import plan
 from subscriptions import schedule
+from subscriptions.delivery.worker import rounds
 from subscriptions.models import Letter
-from subscriptions.post import delivery
 from tests.minutes import (
     DAY,
     HOUR,
@@ -70,7 +70,7 @@ def test_each_local_date_has_one_digest_when_the_clocks_change(zone, hour, night
     now = first - MINUTE
     while now <= last:
         if now.minute % 15 == 0 or any(abs(now - moment) <= 2 * HOUR for moment in hers):
-            planning.plan(now)
+            plan.plan(now)
         now += MINUTE
     letters = one.letters.order_by("day")
     there = [day for day in days if day != date(2011, 12, 30)]
@@ -119,7 +119,7 @@ def test_a_change_of_a_zones_rules_between_planning_and_sending_never_makes_two_
         moment = schedule.due_moment(TODAY, hour, ZoneInfo(name))
         had(YESTERDAY, moment - DAY, timezone=name, hour=hour)
         if planned_first:
-            planning.plan(moment)
+            plan.plan(moment)
     with zones_of(after):
         for hours in range(80):
             tick(moment + hours * HOUR)
@@ -149,8 +149,8 @@ def test_a_clock_that_was_a_day_ahead_doubles_nothing(was_sent):
 
 def test_a_planner_whose_clock_is_ahead_of_the_database_sends_nothing_early():
     one = had(YESTERDAY, at(YESTERDAY, 7), hour=7)
-    planning.plan(at(TODAY, 7))  # By the database's clock, it is 06:50.
-    assert delivery.deliver_due(lambda: at(TODAY, 6, 50))["accepted"] == 0
+    plan.plan(at(TODAY, 7))  # By the database's clock, it is 06:50.
+    assert rounds.deliver_due(lambda: at(TODAY, 6, 50))["accepted"] == 0
     assert one.letters.get(day=TODAY).state == "planned"
     tick(at(TODAY, 7))
     assert arrivals()[-1] == (TODAY, at(TODAY, 7))

@@ -9,11 +9,11 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from digest import heartbeats
 from digest.models import Digest
-from subscriptions import links, seals
+from digest.operations import heartbeats
+from subscriptions.delivery import message_ids, verp
 from subscriptions.models import Letter, Seal, Subscriber
-from subscriptions.post import message_ids, verp
+from subscriptions.security import suppression_list, tokens
 from tests import came_back, make
 
 KEY = "the-key-of-an-old-installation-0123456789"
@@ -106,21 +106,21 @@ def test_old_links_unsubscribe_with_one_click(client, token):
 
 @pytest.mark.parametrize("kind", ANSWERS)
 def test_old_questions_can_be_answered(kind):
-    answer = links.read_confirm(ANSWERS[kind], ASKED_AT + timedelta(days=6))
+    answer = tokens.read_confirm(ANSWERS[kind], ASKED_AT + timedelta(days=6))
     assert answer == (kind, SUBSCRIBER_ID, ASKED_AT)
 
 
 @pytest.mark.parametrize("side", MOVES)
 def test_old_moves_can_be_confirmed(side):
-    answer = links.read_move(MOVES[side], ASKED_AT + timedelta(days=6))
+    answer = tokens.read_move(MOVES[side], ASKED_AT + timedelta(days=6))
     assert answer == (side, SUBSCRIBER_ID, ASKED_AT)
 
 
 @pytest.mark.django_db
 def test_addresses_on_the_suppression_list_stay_on_it():
     Seal.objects.create(seal=SUPPRESSED, why=Seal.Why.COMPLAINED, at=ASKED_AT)
-    assert seals.contains("Ada@Example.org", ASKED_AT)
-    assert not seals.contains("bob@example.org", ASKED_AT)
+    assert suppression_list.contains("Ada@Example.org", ASKED_AT)
+    assert not suppression_list.contains("bob@example.org", ASKED_AT)
 
 
 def test_old_bounce_addresses_name_their_letter():

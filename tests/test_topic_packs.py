@@ -9,7 +9,7 @@ from django.core import signing
 from django.core.management import CommandError, call_command
 from django.urls import reverse
 
-from digest import packs, starter
+from digest.topics import starter_topics, topic_files
 from subscriptions.models import Topic
 from tests import make
 from tests.test_topics_panel import panel_of, text_of
@@ -31,13 +31,13 @@ def rows():
 
 
 def export(name="topics.yaml", topics=None):
-    return packs.format_of(name).export_data(packs.TopicResource().export(topics))
+    return topic_files.format_of(name).export_data(topic_files.TopicResource().export(topics))
 
 
 def load(text, name="topics.yaml", **options):
-    dataset = packs.format_of(name).create_dataset(text.encode())
+    dataset = topic_files.format_of(name).create_dataset(text.encode())
     options = {"rollback_on_validation_errors": True} | options
-    return packs.TopicResource().import_data(dataset, **options)
+    return topic_files.TopicResource().import_data(dataset, **options)
 
 
 def totals(result):
@@ -52,7 +52,7 @@ def errors_of(result):
 
 @pytest.mark.parametrize("name", ["a.yaml", "a.json", "a.csv"])
 def test_what_was_exported_changes_nothing_when_it_comes_back(name):
-    starter.make_topics()
+    starter_topics.make_topics()
     odd = {"query": "a\nb\t\x7f\u2028'''\"\"\"", "description": "Café, #1: *x*"}
     make.topic('"Odd" \\ topic', slug="odd", is_offered=False, **odd)
     before, text = rows(), export(name)
@@ -64,8 +64,8 @@ def test_what_was_exported_changes_nothing_when_it_comes_back(name):
 
 
 def test_the_file_of_starter_topics_is_one_that_can_be_imported():
-    starter.make_topics()
-    result = load(starter.SUBJECTS.read_text())
+    starter_topics.make_topics()
+    result = load(starter_topics.SUBJECTS.read_text())
     assert totals(result) == {"skip": Topic.objects.by_subject().count()}
 
 
@@ -140,7 +140,7 @@ def test_one_bad_topic_refuses_the_file(topic, reason):
     ],
 )
 def test_rubbish_is_told_from_a_file_of_topics(content, reason):
-    with pytest.raises((ValueError, RecursionError, packs.yaml.YAMLError), match=reason):
+    with pytest.raises((ValueError, RecursionError, topic_files.yaml.YAMLError), match=reason):
         load(content)
 
 

@@ -7,9 +7,9 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 
-from digest import home_page
 from digest.indexing import model_store
 from digest.models import FittedModel
+from digest.planning import slots
 from subscriptions.models import Topic
 from tests import make
 from tests.make import NOW
@@ -99,8 +99,8 @@ def test_what_can_not_be_looked_for_is_said_in_a_sentence(panel, papers, sent, s
 
 
 def test_when_many_look_at_once_the_curator_is_asked_to_wait(panel, papers, monkeypatch):
-    monkeypatch.setattr(home_page, "WAIT_SECONDS", 0.01)
-    with home_page.slot(), home_page.slot():
+    monkeypatch.setattr(slots, "WAIT_SECONDS", 0.01)
+    with slots.slot(), slots.slot():
         text = text_of(panel.post(MATCHES, {"query": "bread"}))
     assert text == "Many are looking in this moment. Please try again."
 

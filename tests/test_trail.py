@@ -9,7 +9,7 @@ from django.contrib.admin.options import get_content_type_for_model
 from django.contrib.auth.models import User
 from django.urls import reverse
 
-from subscriptions import erasing
+from subscriptions.actions import erase
 from subscriptions.models import Subscriber, Topic
 from tests import make
 from tests.make import NOW
@@ -106,7 +106,7 @@ def test_of_who_was_erased_the_trail_holds_a_number_at_most(panel, by_herself):
     assert LogEntry.objects.get().object_repr == "you@example.org"
     act_on(panel, reader, "pause", until="2026-06-20")
     if by_herself:
-        erasing.erase(reader, now=NOW)
+        erase.erase(reader, now=NOW)
     else:
         many = {"action": "erase_selected", "_selected_action": [reader.pk], "confirmed": "yes"}
         panel.post(reverse(SUBSCRIBERS), many)

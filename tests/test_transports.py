@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from subscriptions.post.transport import Message
-from subscriptions.post.transports import FileTransport
+from subscriptions.delivery.transports.base import Message
+from subscriptions.delivery.transports.registry import FileTransport
 from tests.make import NOW
 
 MIME = b"Subject: Papers\r\n\r\n" + b"Graphs.\r\n" * 1000

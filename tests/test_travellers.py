@@ -15,8 +15,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from digest import planning
-from subscriptions import changing, schedule, signup
+from digest.planning import plan
+from subscriptions import schedule
+from subscriptions.actions import preferences, signup
 from subscriptions.models import Subscriber
 from tests import make
 from tests.minutes import (
@@ -50,9 +51,9 @@ def test_after_a_change_the_next_digest_keeps_its_distance_to_one_on_its_way(
     state, left_at, due_at
 ):
     one = reader(hour=22, next_due_at=at(YESTERDAY, 22))
-    planning.plan(at(YESTERDAY, 22))
+    plan.plan(at(YESTERDAY, 22))
     one.letters.update(state=state, left_at=left_at)
-    changing.change(one, None, {"hour": 0}, now=at(YESTERDAY, 23))
+    preferences.change(one, None, {"hour": 0}, now=at(YESTERDAY, 23))
     one.refresh_from_db()
     assert one.next_due_at == due_at
 
@@ -60,7 +61,7 @@ def test_after_a_change_the_next_digest_keeps_its_distance_to_one_on_its_way(
 def test_a_reader_who_moves_across_the_date_line_gets_no_date_twice():
     """From the first zone of a date to the last and back, right after her digest."""
     one = had(YESTERDAY, at(YESTERDAY, 0), hour=14, timezone="Pacific/Kiritimati")
-    changing.change(one, None, {"timezone": "Pacific/Honolulu"}, now=at(YESTERDAY, 1))
+    preferences.change(one, None, {"timezone": "Pacific/Honolulu"}, now=at(YESTERDAY, 1))
     for hours in range(1, 80):
         tick(at(YESTERDAY, hours % 24) + hours // 24 * DAY)
     assert arrivals()[1:] == [(TODAY, at(TODAY + DAY, 0)), (TODAY + DAY, at(TODAY + 2 * DAY, 0))]
@@ -122,14 +123,14 @@ class Restless(RuleBasedStateMachine):
 
     @rule()
     def resume(self):
-        changing.resume(self.reader, now=self.now)
+        preferences.resume(self.reader, now=self.now)
         self.was_changed()
 
     @precondition(lambda self: not self.reader.unsubscribed_at)
     @rule(plans_first=st.booleans())
     def leave(self, plans_first):
         if plans_first:
-            planning.plan(self.now)
+            plan.plan(self.now)
         signup.unsubscribe(self.reader.public_id, source=DOOR, now=self.now)
         self.was_changed()
         self.now += MINUTE  # A link of the moment in which she confirmed was used.
@@ -165,7 +166,7 @@ class Restless(RuleBasedStateMachine):
 
     def set(self, **settings):
         if not self.reader.unsubscribed_at:
-            changing.change(self.reader, None, settings, now=self.now)
+            preferences.change(self.reader, None, settings, now=self.now)
             self.was_changed()
 
     def was_changed(self):

@@ -14,9 +14,12 @@ from django.db.models.sql import DeleteQuery
 from django.test import Client
 from django.urls import reverse
 
-from subscriptions import changing, erasing, forms, links, signup
-from subscriptions.changing import TopicSelection
+from subscriptions import forms
+from subscriptions.actions import erase as erasing
+from subscriptions.actions import preferences, signup
+from subscriptions.actions.preferences import TopicSelection
 from subscriptions.models import Letter, Sending, Subscriber, Topic, TopicPreference
+from subscriptions.security import tokens
 from tests import make
 from tests.make import NOW
 from tests.panel import form_of
@@ -105,7 +108,7 @@ def test_one_erases_a_reader_while_another_does_something_else_to_her(ada, bob, 
 def test_who_was_erased_before_or_after_an_act_is_not_named_in_the_trail(
     ada, monkeypatch, is_before
 ):
-    subscriber, pause = make.subscriber("reader@example.org"), changing.pause
+    subscriber, pause = make.subscriber("reader@example.org"), preferences.pause
 
     def pause_and_erase(whom, until, *, now):
         if is_before:
@@ -115,7 +118,7 @@ def test_who_was_erased_before_or_after_an_act_is_not_named_in_the_trail(
             erasing.erase(whom, now=now)
         return is_paused
 
-    monkeypatch.setattr(changing, "pause", pause_and_erase)
+    monkeypatch.setattr(preferences, "pause", pause_and_erase)
     ada.act(subscriber, "pause", until="2026-06-20")
     page = ada.client.get(reverse("admin:subscriptions_subscriber_changelist")).content.decode()
     assert ("Not paused: 1. They were erased meanwhile." in page) is is_before
@@ -171,7 +174,7 @@ def test_who_is_erased_as_her_page_is_saved_goes_when_it_is(ada, monkeypatch):
     subscriber = make.subscriber("reader@example.org", interests="graphs")
     url = reverse("admin:subscriptions_subscriber_change", args=[subscriber.pk])
     sent = form_of(ada.client.get(url)) | {"hour": "20"}
-    change, has_begun = changing.change, Event()
+    change, has_begun = preferences.change, Event()
 
     def change_slowly(*args, **kwargs):
         has_begun.set()
@@ -182,7 +185,7 @@ def test_who_is_erased_as_her_page_is_saved_goes_when_it_is(ada, monkeypatch):
         has_begun.wait(10)
         erasing.erase(subscriber, now=NOW)
 
-    monkeypatch.setattr(changing, "change", change_slowly)
+    monkeypatch.setattr(preferences, "change", change_slowly)
     both(partial(ada.send, url, sent), erase)
     assert not Subscriber.objects.exists()
     assert_forgotten()
@@ -197,7 +200,7 @@ def test_a_reader_changes_her_topics_while_her_page_is_saved(ada):
     wishes = TopicSelection(follow=[kept], interests=["bread"])
     both(
         partial(ada.send, url, sent),
-        partial(changing.change, subscriber, wishes, {}, now=NOW),
+        partial(preferences.change, subscriber, wishes, {}, now=NOW),
     )
     assert set(subscriber.preferences.values_list("topic__name", flat=True)) >= {"Kept", "bread"}
 
@@ -233,7 +236,7 @@ def test_one_deletes_a_topic_that_a_reader_begins_to_follow(ada):
     topic = make.topic("Reefs")
     subscriber = make.subscriber()
     url = reverse("admin:subscriptions_topic_delete", args=[topic.pk])
-    begin = partial(changing.change, subscriber, TopicSelection(follow=[topic]), {}, now=NOW)
+    begin = partial(preferences.change, subscriber, TopicSelection(follow=[topic]), {}, now=NOW)
     deleted, _ = at_once(partial(ada.send, url, {"post": "yes"}), begin)
     assert not isinstance(deleted, Exception)
     assert not subscriber.preferences.exists() or Topic.objects.exists()
@@ -245,7 +248,7 @@ def test_who_begins_to_follow_a_topic_as_it_is_deleted_loses_it_and_nothing_brea
     if connection.vendor == "sqlite":
         pytest.skip("there, who writes is alone")
     topic, subscriber, delete = make.topic("Reefs"), make.subscriber(), DeleteQuery.delete_batch
-    begin = partial(changing.change, subscriber, TopicSelection(follow=[topic]), {}, now=NOW)
+    begin = partial(preferences.change, subscriber, TopicSelection(follow=[topic]), {}, now=NOW)
 
     def delete_late(self, *told):  # What is to go with the topic has gone by then.
         monkeypatch.setattr(DeleteQuery, "delete_batch", delete)
@@ -265,7 +268,7 @@ def test_a_topic_that_is_deleted_as_a_form_names_it_is_told_as_one_that_is_not_t
     """Of the form, nothing is kept then: the page asks again, with the topics that there are."""
     topic, reader, is_valid = make.topic("Reefs"), make.subscriber(), form.is_valid
     is_sign_up = form is forms.SignUpForm
-    address = reverse("subscribe") if is_sign_up else links.preferences_url(reader)
+    address = reverse("subscribe") if is_sign_up else tokens.preferences_url(reader)
 
     def found_and_gone(self):
         is_found = is_valid(self)
@@ -298,7 +301,7 @@ def test_who_confirms_as_a_topic_that_she_asked_for_is_deleted_is_back_all_the_s
         set_preferences(subscriber, wishes)
 
     monkeypatch.setattr(signup, "set_preferences", too_late)
-    answer = client.post(links.confirm_url(reader))
+    answer = client.post(tokens.confirm_url(reader))
     assert answer.status_code == 200
     assert len(calls) == 2
     reader.refresh_from_db()

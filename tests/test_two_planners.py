@@ -6,10 +6,10 @@ import uuid
 import pytest
 from django.db.models.functions import Now
 
-from digest import planning
 from digest.indexing import model_store
-from digest.leases import Lease
 from digest.models import Digest, Pick, Turn
+from digest.models.locks import Lease
+from digest.planning import plan as planning
 from subscriptions.models import Letter, Subscriber
 from tests import make
 from tests.make import NOW

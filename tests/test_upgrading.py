@@ -12,7 +12,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection, connections
 
-from digest import health, upgrading
+from digest.operations import health, upgrade
 from subscriptions.models import Letter, Topic
 
 
@@ -21,8 +21,8 @@ def postgresql(transactional_db, monkeypatch):
     """Only PostgreSQL has locks of tables. Waits are short."""
     if connection.vendor != "postgresql":
         pytest.skip("runs with the tests on PostgreSQL")
-    monkeypatch.setattr(upgrading, "LOCK_SECONDS", 1)
-    monkeypatch.setattr(upgrading, "PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr(upgrade, "LOCK_SECONDS", 1)
+    monkeypatch.setattr(upgrade, "PAUSE_SECONDS", 0.1)
 
 
 def test_two_who_begin_at_once_with_nothing_set_everything_up_one_after_the_other(tmp_path):
@@ -58,7 +58,7 @@ def test_nothing_is_migrated_through_a_pooler_that_would_keep_the_lock(db, poole
 
 
 def test_behind_a_pooler_a_service_begins_where_nothing_is_to_be_migrated(db, pooled, monkeypatch):
-    monkeypatch.setattr(upgrading, "_alone", None)  # Nobody asks for the lock.
+    monkeypatch.setattr(upgrade, "_alone", None)  # Nobody asks for the lock.
     call_command("upgrade")
 
 
@@ -85,7 +85,7 @@ def test_a_table_in_use_is_tried_again_and_nobody_waits_for_long(postgresql, mon
         with connection.cursor() as cursor:
             cursor.execute("ALTER TABLE subscriptions_letter ADD COLUMN later integer NULL")
 
-    monkeypatch.setattr(upgrading, "call_command", change)
+    monkeypatch.setattr(upgrade, "call_command", change)
     in_use = another("LOCK TABLE subscriptions_letter IN ROW EXCLUSIVE MODE")
     in_use.__enter__()
 
@@ -100,7 +100,7 @@ def test_a_table_in_use_is_tried_again_and_nobody_waits_for_long(postgresql, mon
         if len(said) == 2:
             in_use.__exit__(None, None, None)
 
-    changing = threading.Thread(target=upgrading.migrate, args=(tell,))
+    changing = threading.Thread(target=upgrade.migrate, args=(tell,))
     changing.start()
     time.sleep(0.3)
     read()
@@ -115,15 +115,15 @@ def test_a_table_in_use_is_tried_again_and_nobody_waits_for_long(postgresql, mon
 
 def test_two_upgrades_go_one_after_the_other(postgresql, monkeypatch):
     said = []
-    first = another(f"SELECT pg_advisory_lock({upgrading.NUMBER})")
+    first = another(f"SELECT pg_advisory_lock({upgrade.NUMBER})")
     first.__enter__()
 
     def tell(text):
         said.append(text)
         first.__exit__(None, None, None)
 
-    monkeypatch.setattr(upgrading, "call_command", lambda *args, **options: said.append("done"))
-    upgrading.migrate(tell)
+    monkeypatch.setattr(upgrade, "call_command", lambda *args, **options: said.append("done"))
+    upgrade.migrate(tell)
     assert said == ["Another upgrade is at it. Waiting.", "done"]
 
 
@@ -132,9 +132,9 @@ def test_what_is_no_matter_of_locks_is_raised_at_once(monkeypatch):
     def breaks(*args, **options):
         raise OperationalError("the disk is full")
 
-    monkeypatch.setattr(upgrading, "call_command", breaks)
+    monkeypatch.setattr(upgrade, "call_command", breaks)
     with pytest.raises(OperationalError, match="the disk is full"):
-        upgrading.migrate(pytest.fail)
+        upgrade.migrate(pytest.fail)
 
 
 @pytest.mark.django_db(transaction=True)

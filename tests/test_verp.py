@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from subscriptions.post import verp
+from subscriptions.delivery import verp
 from tests.make import NOW
 
 DAY = timedelta(days=1)

@@ -4,9 +4,11 @@ import pytest
 from django.db import OperationalError
 from django.http import QueryDict
 
-from digest import home_page, rehearsal, starter, warming
 from digest.indexing import index_store
 from digest.models import FittedModel
+from digest.planning import preview
+from digest.topics import starter_topics
+from digest.views import home, warmup
 from subscriptions.forms import TopicsForm
 from tests import make
 from tests.make import NOW
@@ -16,34 +18,34 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def papers():
-    starter.make_topics()
+    starter_topics.make_topics()
     for number in range(3):
         make.paper(f"Robots that grasp, part {number}", "A robot grasps what it sees.")
 
 
 def test_the_first_visitor_waits_for_nothing_that_could_have_been_ready(papers, monkeypatch):
     index_store.renew(NOW)
-    made = warming.warm()
+    made = warmup.warm()
     monkeypatch.setattr(index_store, "load", None)
-    assert rehearsal.last_window(NOW) is made
-    part = home_page.part_for(TopicsForm(QueryDict("interests=robots")), NOW)
+    assert preview.last_window(NOW) is made
+    part = home.part_for(TopicsForm(QueryDict("interests=robots")), NOW)
     assert "Robots that grasp" in part
 
 
 def test_what_is_ready_is_made_once_and_made_anew_for_new_papers(papers, monkeypatch):
     index_store.renew(NOW)
-    made, tried = warming.warm(), []
-    monkeypatch.setattr("digest.search_page.find", tried.append)
-    assert warming.warm(made) is made
+    made, tried = warmup.warm(), []
+    monkeypatch.setattr("digest.views.search.find", tried.append)
+    assert warmup.warm(made) is made
     assert tried == []
     make.paper("Robots that walk", "A robot walks.")
     index_store.write(NOW)
-    assert warming.warm(made) is not made
+    assert warmup.warm(made) is not made
     assert len(tried) == 1
 
 
 def test_without_a_model_nothing_is_made_and_nothing_is_wrong(papers, caplog):
-    assert warming.warm() is None
+    assert warmup.warm() is None
     assert not FittedModel.objects.exists()
     assert caplog.text == ""
 
@@ -54,6 +56,6 @@ def test_nothing_that_breaks_here_reaches_anyone(papers, monkeypatch, caplog, er
         raise error
 
     index_store.renew(NOW)
-    monkeypatch.setattr(rehearsal, "last_window", broken)
-    assert warming.warm() is None
+    monkeypatch.setattr(preview, "last_window", broken)
+    assert warmup.warm() is None
     assert ("can't be made ready" in caplog.text) is said

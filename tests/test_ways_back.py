@@ -6,9 +6,11 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.urls import reverse
 
-from subscriptions import links, signup
+from subscriptions.actions import signup
+from subscriptions.bounces import inbound
+from subscriptions.delivery import queue
 from subscriptions.models import Letter, Subscriber
-from subscriptions.post import inbound, office
+from subscriptions.security import tokens
 from tests import came_back, make
 from tests.came_back import address_of, group, report
 from tests.make import NOW
@@ -59,7 +61,7 @@ def test_a_confirmation_that_comes_back_too_keeps_her_from_another_for_a_week(cl
     reader = suppressed(confirmed=False)
     letter = sign_up(NOW + WEEK)
     clock.now = NOW + WEEK
-    assert office.deliver(letter.pk, clock.now)
+    assert queue.deliver(letter.pk, clock.now)
     letter.refresh_from_db()
     inbound.receive(report(address_of(letter)), NOW + WEEK + HOUR)
     reader.refresh_from_db()
@@ -83,7 +85,7 @@ def test_nobody_is_asked_after_a_complaint_however_long_ago(fields):
 )
 def test_her_own_page_says_why_no_letters_come_and_lets_them_come_again(client, by, told):
     reader = suppressed(by)
-    path = reverse("preferences", args=[links.token("preferences", reader.public_id)])
+    path = reverse("preferences", args=[tokens.token("preferences", reader.public_id)])
     page = client.get(path).content.decode()
     assert told in page
     assert "Send me letters again" in page
@@ -101,7 +103,7 @@ def test_her_own_page_says_why_no_letters_come_and_lets_them_come_again(client, 
 def test_whom_the_operator_lets_get_no_letters_is_led_to_the_operator(client, settings, operator):
     settings.OPERATOR_NAME = operator
     someone = make.subscriber(suppressed_at=NOW, suppressed_by="operator")
-    page = client.get(links.preferences_url(someone)).content.decode()
+    page = client.get(tokens.preferences_url(someone)).content.decode()
     assert ('<a href="/imprint/">Ask them why</a>' in page) == bool(operator)
 
 
@@ -110,7 +112,7 @@ def test_her_page_offers_no_way_back_where_the_operator_keeps_letters_from_her_o
     client, fields
 ):
     reader = suppressed(**fields)
-    path = links.preferences_url(reader)
+    path = tokens.preferences_url(reader)
     page = client.get(path).content.decode()
     assert ("Whoever runs this site lets no letters go to" in page) == ("by" in fields)
     assert "Send me letters again" not in page

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digest.sources import web
-from digest.sources.web import Entry, Refused, Unavailable
+from digest.sources import http
+from digest.sources.http import Entry, Refused, Unavailable
 from tests.harvests import serving
 from tests.hostile_server import BODY, HostileServer
 from tests.in_memory import MemoryCache, OpenGate, web_of
@@ -323,8 +323,8 @@ def test_a_web_page_is_no_data(ask, path):
 
 def test_many_comments_before_what_is_no_web_page_are_read_at_once():
     begun = time.monotonic()
-    assert not web.HTML.match(b"<!---->" * 25 + b"<rss>")
-    assert web.HTML.match(b"\n<!-- <html> --> <!---->\n<HTML lang=en>")
+    assert not http.HTML.match(b"<!---->" * 25 + b"<rss>")
+    assert http.HTML.match(b"\n<!-- <html> --> <!---->\n<HTML lang=en>")
     assert time.monotonic() - begun < 1
 
 
@@ -416,7 +416,7 @@ def test_a_name_that_leads_inside_is_refused(ask, server, address):
 
 def test_the_address_that_was_looked_at_is_the_one_that_is_asked(ask, server, monkeypatch):
     """A name that changes between two look-ups can't: there is only one."""
-    monkeypatch.setattr(web, "_is_public", lambda address: True)
+    monkeypatch.setattr(http, "_is_public", lambda address: True)
     name = f"feeds.example.org:{server.server_address[1]}"
     answers = iter([["127.0.0.1"]])
     page = ask(f"http://{name}/200", hosts={name}, resolve=lambda host: next(answers))
@@ -425,7 +425,7 @@ def test_the_address_that_was_looked_at_is_the_one_that_is_asked(ask, server, mo
 
 
 def test_the_next_address_of_a_name_is_tried(ask, server, monkeypatch):
-    monkeypatch.setattr(web, "_is_public", lambda address: True)
+    monkeypatch.setattr(http, "_is_public", lambda address: True)
     name = f"feeds.example.org:{server.server_address[1]}"
     page = ask(f"http://{name}/200", hosts={name}, resolve=lambda host: ["::1", "127.0.0.1"])
     assert page.body == BODY
@@ -464,15 +464,15 @@ def _finished(server, count):
 @given(st.text(alphabet=st.characters(max_codepoint=255)) | st.from_regex(r"\d+ \w+ \d+ [\d:]+ .*"))
 def test_no_header_breaks_the_reading_of_a_pause(text):
     for headers in ({"retry-after": text}, {"ratelimit": text}):
-        pause = web._retry_after(web._Answer(429, headers), NOW)
+        pause = http._retry_after(http._Answer(429, headers), NOW)
         assert pause is None or pause >= 0
 
 
 @given(st.binary(max_size=300), st.integers(1, 50))
 def test_whatever_is_packed_comes_out_whole(body, size):
-    packed = web.zlib.compress(body, wbits=31)
+    packed = http.zlib.compress(body, wbits=31)
     chunks = [packed[i : i + size] for i in range(0, len(packed), size)]
-    assert b"".join(web._unpacked(chunks)) == body
+    assert b"".join(http._unpacked(chunks)) == body
 
 
 @given(st.text())
@@ -480,7 +480,7 @@ def test_no_redirect_leads_to_another_host(location):
     asker = web_of({"export.arxiv.org"})
     start = "https://export.arxiv.org/a"
     try:
-        place = asker._allowed(web._joined(start, location), start)
+        place = asker._allowed(http._joined(start, location), start)
     except Refused:
         return
     assert (place.scheme, place.host) == (b"https", b"export.arxiv.org")

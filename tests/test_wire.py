@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from subscriptions import plaintext, wire
+from subscriptions.mail import mime as wire
+from subscriptions.mail import plaintext
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r"), max_size=400)
 TOKEN = "A-_b" * 5 + "22.c0-" + "x" * 40

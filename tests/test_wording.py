@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from digest import composing, wording
+from digest import wording
+from digest.letters import compose
 from digest.models import Paper
 from tests.materials import material_of
 
@@ -65,7 +66,7 @@ def test_a_letter_says_how_much_of_the_days_list_is_lacking(had, said):
     ("titles", "said"), [(["A"], "We graph."), (["A", "B", "C", "D", "E"], "B · C · D")]
 )
 def test_an_inbox_shows_the_next_titles_or_what_the_only_paper_is_about(titles, said):
-    shown = composing.lines_of(material_of(titles))["preheader"]
+    shown = compose.lines_of(material_of(titles))["preheader"]
     assert shown.split(" · New research")[0] == said
     assert 40 <= len(shown) <= 100
 
@@ -79,7 +80,7 @@ def test_the_foot_says_in_her_language_on_which_of_her_days_she_confirmed():
         reader = material.subscriber
         reader.language, reader.timezone = language, zone
         reader.confirmed_at = datetime(2026, 6, 1, 23, tzinfo=UTC)
-        assert said in " ".join(composing.render(material).text.split())
+        assert said in " ".join(compose.render(material).text.split())
 
 
 @pytest.mark.parametrize(
@@ -88,4 +89,4 @@ def test_the_foot_says_in_her_language_on_which_of_her_days_she_confirmed():
 def test_a_letter_without_papers_says_what_was_looked_for(topics, said):
     material = material_of([])
     material.digest.considered, material.topics = 5, topics
-    assert said in composing.lines_of(material)["quiet"]
+    assert said in compose.lines_of(material)["quiet"]

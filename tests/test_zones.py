@@ -3,8 +3,8 @@
 import pytest
 from django.core.exceptions import ValidationError
 
-from digest import planning
 from digest.models import Digest
+from digest.planning import plan
 from subscriptions.models import known_zone
 from tests import make
 from tests.make import NOW
@@ -39,6 +39,6 @@ def test_a_zone_that_is_lost_counts_as_utc_and_stops_nobodys_digest(name):
     make.paper("Graph networks")
     lost = make.subscriber(interests="graph networks", timezone=name, paused_until=NOW.date())
     make.subscriber(interests="graph networks")
-    planning.plan(NOW)
+    plan.plan(NOW)
     assert lost.state_at(NOW) == "active"
     assert Digest.objects.filter(day=NOW.date()).count() == 2

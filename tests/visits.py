@@ -6,7 +6,7 @@ import lxml.etree
 import lxml.html
 from django.utils.http import urlencode
 
-from digest import feeds
+from digest.views import feeds
 from tests.make import NOW
 
 DAY = timedelta(days=1)

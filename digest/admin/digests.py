@@ -9,11 +9,11 @@ from django.urls import path
 from django.utils.decorators import method_decorator
 from unfold.decorators import display
 
-from digest import composing
-from digest.admin.parts import email_view, html_response, link_to, text_response
+from digest.admin.links import email_view, html_response, link_to, text_response
+from digest.letters import compose
 from digest.models import Digest, Pick
-from subscriptions.admin.pages import BaseModelAdmin
-from subscriptions.admin.parts import (
+from subscriptions.admin.base import BaseModelAdmin
+from subscriptions.admin.widgets import (
     LargeTableMixin,
     LetterDayFilter,
     LetterStateFilter,
@@ -100,7 +100,7 @@ class DigestAdmin(LargeTableMixin, ReadOnlyMixin, BaseModelAdmin):
         if not self.has_view_permission(request, digest):
             raise PermissionDenied
         picks = list(digest.picks.whole())
-        letter = composing.preview(digest, picks, digest.letter.kind)
+        letter = compose.preview(digest, picks, digest.letter.kind)
         return text_response(letter.text) if part == "text" else html_response(letter.html)
 
     @display(description="Digest")

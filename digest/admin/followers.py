@@ -7,7 +7,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 
-from subscriptions.admin.parts import SUBSCRIBER_TONES, badge, link
+from subscriptions.admin.widgets import SUBSCRIBER_TONES, badge, link
 from subscriptions.models import Subscriber, Topic, TopicPreference
 
 PAGE = 50

@@ -10,10 +10,10 @@ from django.utils.text import Truncator
 from unfold.contrib.filters.admin import BooleanRadioFilter, RangeDateFilter
 from unfold.decorators import display
 
-from digest.admin.parts import link_out
+from digest.admin.links import link_out
 from digest.models import FittedModel, Observation, Paper, PaperEvent
-from subscriptions.admin.pages import BaseModelAdmin, PagedFormSet
-from subscriptions.admin.parts import (
+from subscriptions.admin.base import BaseModelAdmin, PagedFormSet
+from subscriptions.admin.widgets import (
     LargeTableMixin,
     ReadOnlyInline,
     ReadOnlyMixin,

@@ -7,10 +7,10 @@ from django.utils.text import Truncator
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter, RangeDateFilter
 from unfold.decorators import display
 
-from digest import harvest
 from digest.models import Coverage, Harvest
-from subscriptions.admin.pages import BaseModelAdmin
-from subscriptions.admin.parts import ReadOnlyMixin, badge, min_width
+from digest.papers import harvest
+from subscriptions.admin.base import BaseModelAdmin
+from subscriptions.admin.widgets import ReadOnlyMixin, badge, min_width
 
 #: The tones of states: see templates/admin/badge.html.
 CUT_OFF = "cut off"

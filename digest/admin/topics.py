@@ -15,9 +15,9 @@ from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from digest.admin import followers, matching, packs
-from subscriptions.admin.pages import BaseModelAdmin
-from subscriptions.admin.parts import LargeChangeList, LargeTableMixin, min_width
+from digest.admin import followers, topic_files, topic_preview
+from subscriptions.admin.base import BaseModelAdmin
+from subscriptions.admin.widgets import LargeChangeList, LargeTableMixin, min_width
 from subscriptions.models import Topic
 
 #: The name of the button that shows the matches without scripts.
@@ -89,7 +89,7 @@ class TopicChangeList(LargeChangeList):
 
 
 @admin.register(Topic)
-class TopicAdmin(packs.TopicFilesMixin, LargeTableMixin, BaseModelAdmin):
+class TopicAdmin(topic_files.TopicFilesMixin, LargeTableMixin, BaseModelAdmin):
     form = TopicForm
     list_display = ["name", "short_query", "is_offered", "followers", "muted_by"]
     list_filter = [OwnerFilter]
@@ -142,7 +142,7 @@ class TopicAdmin(packs.TopicFilesMixin, LargeTableMixin, BaseModelAdmin):
 
     def formfield_for_dbfield(self, db_field, request, **kwargs):
         if db_field.name == "categories":
-            return matching.CategoriesField(
+            return topic_preview.CategoriesField(
                 required=False,
                 label="Categories",
                 help_text=f"{db_field.help_text} As cs.LG, stat.ML.",
@@ -155,7 +155,7 @@ class TopicAdmin(packs.TopicFilesMixin, LargeTableMixin, BaseModelAdmin):
     def render_change_form(self, request, context, obj=None, **kwargs):
         # The template calls it, after the transaction that saves.
         saved = Topic.objects.filter(pk=obj.pk).first() if obj else None
-        context["matching"] = partial(matching.match_context, request.POST or None, saved)
+        context["matching"] = partial(topic_preview.match_context, request.POST or None, saved)
         context["may_write"] = self._may_write(request, saved)
         return super().render_change_form(request, context, obj=obj, **kwargs)
 
@@ -165,7 +165,7 @@ class TopicAdmin(packs.TopicFilesMixin, LargeTableMixin, BaseModelAdmin):
         saved = self.get_object(request, request.POST.get("topic", ""))
         if not self._may_write(request, saved):
             raise PermissionDenied
-        context = matching.match_context(request.POST, saved)
+        context = topic_preview.match_context(request.POST, saved)
         return render(request, "admin/subscriptions/topic/_matches.html", {"told": context})
 
     def _may_write(self, request, topic):

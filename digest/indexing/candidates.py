@@ -22,12 +22,12 @@ from django.db import transaction
 from django.db.models import Count, Max, Q, QuerySet, Subquery, Sum
 from scipy import sparse
 
-from digest.aliases import aliases_of
 from digest.indexing import embeddings, index_store, model_store
 from digest.models import ArchiveFile, Observation, Paper
+from digest.papers.duplicates import aliases_of
 from digest.ranking.candidates import CandidateSet
 from digest.ranking.model import TfidfModel, counted, stems_of
-from digest.sources.taxonomy import merged
+from digest.sources.arxiv.taxonomy import merged
 
 A_DAY = timedelta(days=1)
 #: A subscriber's last digest may be so many days ago without a paper being lost to them. There are

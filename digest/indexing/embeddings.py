@@ -19,8 +19,8 @@ from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from digest.indexing.encoder import Encoder, EncoderError, paper_text
-from digest.leases import Lease
 from digest.models import Paper, PaperEmbedding
+from digest.models.locks import Lease
 from digest.models.papers import PaperQuerySet
 
 logger = logging.getLogger(__name__)

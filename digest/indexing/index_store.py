@@ -21,8 +21,8 @@ from django.db.models import Count, Max
 from digest.indexing import array_file, file_storage, model_store
 from digest.indexing.file_storage import Damaged
 from digest.indexing.index import Index, arrays_of
-from digest.leases import Lease
 from digest.models import ArchiveFile, FittedModel, Paper
+from digest.models.locks import Lease
 
 logger = logging.getLogger(__name__)
 

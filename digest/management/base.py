@@ -13,8 +13,8 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error
 
-from digest import health, upgrading
-from digest.alarms import is_database_failure
+from digest.operations import health, upgrade
+from digest.operations.alarms import is_database_failure
 from subscriptions import addresses
 
 #: Error numbers of a full disk, an exceeded quota, and a file that is too large.
@@ -35,7 +35,7 @@ class Command(BaseCommand):
                 if reasons := health.reasons_not_ready(in_full=True):
                     raise CommandError(" ".join(reasons))
             else:
-                with upgrading.alone_with_file():
+                with upgrade.alone_with_file():
                     call_command("migrate", interactive=False, verbosity=0)
             return super().execute(*args, **options)
 

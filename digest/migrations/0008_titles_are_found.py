@@ -1,6 +1,6 @@
 from django.db import migrations, models
 
-from digest.titles import Beginning
+from digest.models.title_lookup import Beginning
 from subscriptions.db import AddIndexConcurrently
 
 

@@ -1,9 +1,10 @@
 """Papers, harvests, digests and picks, feedback, and operations."""
 
 from digest.models.digests import NOTHING_TO_SAY, Digest, Pick
-from digest.models.files import ArchiveFile, FittedModel
+from digest.models.feedback import Feedback, LibraryPaper, LibraryUpload, ReaderModel
 from digest.models.harvests import Coverage, Harvest, Response, Turn
-from digest.models.learning import Feedback, LibraryPaper, LibraryUpload, ReaderModel
+from digest.models.indexing import ArchiveFile, FittedModel
+from digest.models.operations import Alarm, Pulse, Tally
 from digest.models.papers import (
     Observation,
     Paper,
@@ -11,7 +12,6 @@ from digest.models.papers import (
     PaperEvent,
     number_of,
 )
-from digest.models.watching import Alarm, Pulse, Tally
 
 __all__ = [
     "NOTHING_TO_SAY",

@@ -65,7 +65,7 @@ class Coverage(models.Model):
 
 
 class Turn(models.Model):
-    """A lock that all workers share: see digest/leases.py."""
+    """A lock that all workers share: see digest/models/locks.py."""
 
     source = models.CharField(primary_key=True, max_length=20)
     holder = models.UUIDField(null=True)

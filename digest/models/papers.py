@@ -15,8 +15,8 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from digest import wording
-from digest.sources.biorxiv import SERVERS
-from digest.titles import Beginning
+from digest.models.title_lookup import Beginning
+from digest.sources.biorxiv.source import SERVERS
 
 #: cs.LG, hep-th or cell biology, but not I.2.6.
 CATEGORY = re.compile(r"[a-z][A-Za-z-]*(\.[A-Za-z-]+)?|[a-z]+([ /][a-z-]+)+")

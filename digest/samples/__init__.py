@@ -8,8 +8,8 @@ from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
-from digest import storing
-from digest.sources import files
+from digest.papers import store
+from digest.sources import import_files
 
 PAPERS = Path(__file__).parent / "papers.jsonl"
 DAYS = 10
@@ -21,10 +21,10 @@ def lay_out(today: date, now) -> int:
     def refuse(number, reason):
         raise ValueError(f"{PAPERS.name}, line {number}: {reason}")
 
-    records = list(files.read(PAPERS, on_bad_line=refuse, on_bytes=lambda count: None))
+    records = list(import_files.read(PAPERS, on_bad_line=refuse, on_bytes=lambda count: None))
     dated = [
         replace(record, day=today - timedelta(days=number % DAYS))
         for number, record in enumerate(records)
     ]
-    storing.store(dated, now=now, shift=timedelta(0), is_sample=True)
+    store.store(dated, now=now, shift=timedelta(0), is_sample=True)
     return len(dated)

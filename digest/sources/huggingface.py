@@ -10,10 +10,10 @@ from datetime import date, timedelta
 from urllib.parse import parse_qs, urljoin, urlsplit
 
 from digest.sources import records
-from digest.sources.daily import DAYS_AGAIN, Listing, day_of, from_json, listed_on, text_of
-from digest.sources.plug import Batch, MalformedFeed
+from digest.sources.base import Batch, MalformedFeed
+from digest.sources.daily_listing import DAYS_AGAIN, Listing, day_of, from_json, listed_on, text_of
+from digest.sources.http import Entry, Refused, Unavailable, Web
 from digest.sources.records import BadRecord, Record
-from digest.sources.web import Entry, Refused, Unavailable, Web
 
 PAGE_SIZE = 100  # The endpoint's maximum.
 MAX_PAGES = 10  # Of one day.

@@ -6,9 +6,8 @@ from django.utils import timezone
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 
-from subscriptions import returns
-from subscriptions.admin.pages import BaseModelAdmin
-from subscriptions.admin.parts import (
+from subscriptions.admin.base import BaseModelAdmin
+from subscriptions.admin.widgets import (
     DaysFilter,
     LargeTableMixin,
     LetterDayFilter,
@@ -23,8 +22,9 @@ from subscriptions.admin.parts import (
     reason_of,
     with_day,
 )
+from subscriptions.bounces import process
+from subscriptions.delivery import message_ids, status
 from subscriptions.models import Letter, LetterEvent, LetterFact
-from subscriptions.post import message_ids, status
 
 
 class EventInline(ReadOnlyInline):
@@ -81,7 +81,7 @@ class LetterAdmin(LargeTableMixin, ReadOnlyMixin, BaseModelAdmin):
     def get_search_results(self, request, queryset, search_term):
         """Search by subscriber or Message-ID, neither of which has an index on letters."""
         if message_ids.is_ours(search_term):
-            letter = returns.letter_named(search_term)
+            letter = process.letter_named(search_term)
             return queryset.filter(pk=letter and letter.pk), False
         if not search_term:
             return queryset, False

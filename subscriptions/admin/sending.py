@@ -10,11 +10,11 @@ from django.urls import reverse
 from django.utils import timezone
 from unfold.enums import ActionVariant
 
-from subscriptions.admin.asking import confirm_first
-from subscriptions.admin.pages import BaseModelAdmin
-from subscriptions.admin.parts import LETTER_TONES, ReadOnlyMixin, badge, hx_redirect
+from subscriptions.admin.base import BaseModelAdmin
+from subscriptions.admin.confirm_dialog import confirm_first
+from subscriptions.admin.widgets import LETTER_TONES, ReadOnlyMixin, badge, hx_redirect
+from subscriptions.delivery import circuit_breaker, status
 from subscriptions.models import Sending
-from subscriptions.post import sending, status
 
 STOP = {
     "title": "Stop sending",
@@ -68,12 +68,12 @@ class SendingAdmin(ReadOnlyMixin, BaseModelAdmin):
         **STOP, variant=ActionVariant.DANGER, description="Stop sending", permissions=["switch"]
     )
     def stop(self, request, form):
-        sending.stop(request.user.get_username(), timezone.now())
+        circuit_breaker.stop(request.user.get_username(), timezone.now())
         return self._acted(request, "Stopped sending.")
 
     @confirm_first(**RESUME, description="Resume sending", permissions=["switch"])
     def resume(self, request, form):
-        sending.resume(request.user.get_username(), timezone.now())
+        circuit_breaker.resume(request.user.get_username(), timezone.now())
         return self._acted(request, "Resumed sending.")
 
     def _switch(self, state):
@@ -84,6 +84,6 @@ class SendingAdmin(ReadOnlyMixin, BaseModelAdmin):
         return {"on": [stop], "tripped": [resume, stop], "stopped": [resume]}[state.grade]
 
     def _acted(self, request, words):
-        self.log_change(request, sending.current(), words)
+        self.log_change(request, circuit_breaker.current(), words)
         self.message_user(request, words, messages.SUCCESS)
         return hx_redirect("admin:subscriptions_sending_changelist")

@@ -17,10 +17,11 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 from unfold.decorators import display
 from unfold.enums import ActionVariant
 
-from subscriptions import addresses, changing, registry, schedule, seals
-from subscriptions.admin.deeds import ACTIONS, register_actions
-from subscriptions.admin.pages import BaseModelAdmin, PagedFormSet
-from subscriptions.admin.parts import (
+from subscriptions import addresses, hooks, schedule
+from subscriptions.actions import preferences
+from subscriptions.admin.base import BaseModelAdmin, PagedFormSet
+from subscriptions.admin.subscriber_actions import ACTIONS, register_actions
+from subscriptions.admin.widgets import (
     SUBSCRIBER_TONES,
     LargeTableMixin,
     ReadOnlyInline,
@@ -38,6 +39,7 @@ from subscriptions.models import (
     Topic,
     TopicPreference,
 )
+from subscriptions.security import suppression_list
 
 #: Reports against writing to a subscriber, and how many their page shows.
 NEGATIVE = (LetterFact.Kind.BOUNCED, LetterFact.Kind.COMPLAINED)
@@ -129,7 +131,7 @@ class SubscriberAdmin(LargeTableMixin, BaseModelAdmin):
     sortable_by = ["address", "hours", "next_due_at"]
     list_disable_select_all = True
     actions = []
-    change_form_outer_before_template = "admin/subscriptions/subscriber/acts.html"
+    change_form_outer_before_template = "admin/subscriptions/subscriber/actions.html"
     inlines = [PreferenceInline, ConsentInline, LetterInline]
     fieldsets = [
         (None, {"fields": ["address", "state", "next_due_at"]}),
@@ -232,7 +234,7 @@ class SubscriberAdmin(LargeTableMixin, BaseModelAdmin):
     def save_model(self, request, obj, form, change):
         """Save through `changing`, which also reschedules the next digest."""
         settings = {name: form.cleaned_data[name] for name in form.changed_data}
-        changing.change(obj, None, settings, now=timezone.now())
+        preferences.change(obj, None, settings, now=timezone.now())
 
     def save_related(self, request, form, formsets, change):
         super().save_related(request, form, formsets, change)
@@ -253,7 +255,7 @@ class SealAdmin(BaseModelAdmin):
         if not search_term:
             return queryset, False
         try:
-            found = seals.entries_for(addresses.normalise(search_term))
+            found = suppression_list.entries_for(addresses.normalise(search_term))
         except ValidationError:
             found = Seal.objects.none()
         return queryset.filter(pk__in=found.values("pk")), False
@@ -292,5 +294,5 @@ def forget_history(subscriber):
     _history(subscriber).delete()
 
 
-registry.exporters.append(export_history)
-registry.erasers.append(forget_history)
+hooks.exporters.append(export_history)
+hooks.erasers.append(forget_history)

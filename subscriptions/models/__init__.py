@@ -1,13 +1,11 @@
 """Subscribers, topics, consents, letters, and the state of delivery."""
 
 from subscriptions.models.consents import Consent, Move
-from subscriptions.models.guards import Attempt, Seal
+from subscriptions.models.delivery import LetterFact, Provider, Sending, UselessMail
+from subscriptions.models.letters import Letter, LetterEvent, Volley
+from subscriptions.models.security import Attempt, Seal
 from subscriptions.models.subscribers import Subscriber, known_zone, languages, zone_names
 from subscriptions.models.topics import Topic, TopicPreference, arxiv_slug, without_nul
-from subscriptions.post.facts import LetterFact, UselessMail
-from subscriptions.post.letters import Letter, LetterEvent, Volley
-from subscriptions.post.providers import Provider
-from subscriptions.post.sending import Sending
 
 __all__ = [
     "Attempt",

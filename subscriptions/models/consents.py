@@ -2,8 +2,8 @@
 
 from django.db import models
 
+from subscriptions.models.letters import Letter
 from subscriptions.models.subscribers import Subscriber
-from subscriptions.post.letters import Letter
 
 
 class Consent(models.Model):
@@ -38,7 +38,7 @@ class MoveQuerySet(models.QuerySet):
 
 
 class Move(models.Model):
-    """A requested change of address. See moving.py."""
+    """A requested change of address. See change_address.py."""
 
     subscriber = models.OneToOneField(Subscriber, on_delete=models.CASCADE, related_name="move")
     new_email = models.EmailField(max_length=254)

@@ -3,8 +3,8 @@
 from collections import namedtuple
 from datetime import timedelta
 
-from digest import heartbeats
 from digest.models import Harvest
+from digest.operations import heartbeats
 from tests.make import NOW
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)

@@ -7,11 +7,14 @@ from django.core.management import call_command
 from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
-from digest import alarms, heartbeats, planning, promises, tasks
+from digest import tasks
 from digest.models import Alarm, Harvest, Pulse
-from subscriptions import changing, limits
+from digest.operations import alarms, heartbeats, invariants
+from digest.planning import plan
+from subscriptions.actions import preferences
+from subscriptions.delivery import circuit_breaker
 from subscriptions.models import Letter, Subscriber
-from subscriptions.post import sending
+from subscriptions.security import rate_limits
 from tests import make
 from tests.alarms.heartbeats import DAY, HOUR, MINUTE, Usage, beaten, ran
 from tests.make import NOW
@@ -87,9 +90,9 @@ def test_what_ticks_leaves_a_pulse_and_a_rehearsal_none(run):
 
 def test_a_digest_hour_in_the_past_makes_nobody_late():
     one = make.subscriber(hour=18, next_due_at=NOW + 6 * HOUR, confirmed_at=NOW - 30 * DAY)
-    changing.change(one, None, {"hour": 3}, now=NOW)
+    preferences.change(one, None, {"hour": 3}, now=NOW)
     assert names() == []
-    assert not promises.overdue(NOW, 30 * MINUTE).exists()
+    assert not invariants.overdue(NOW, 30 * MINUTE).exists()
     assert list(Subscriber.objects.due(NOW)) == [one]  # Their digest of today comes now.
     assert names(NOW + 15 * MINUTE) == ["planning"]
 
@@ -107,13 +110,13 @@ def test_digests_that_are_not_planned_are_an_alarm_after_a_quarter_of_an_hour():
 def test_letters_that_wait_are_an_alarm_unless_none_may_leave(settings):
     make.paper()
     make.subscriber()
-    planning.plan(NOW)
+    plan.plan(NOW)
     assert names(NOW + 14 * MINUTE) == []
     assert names(NOW + 16 * MINUTE) == ["letters"]
-    sending.stop("you", NOW)
+    circuit_breaker.stop("you", NOW)
     assert names(NOW + 16 * MINUTE) == []
     settings.ALARM_LATE = 5 * MINUTE
-    sending.resume("you", NOW)
+    circuit_breaker.resume("you", NOW)
     assert names(NOW + 6 * MINUTE) == ["letters"]
 
 
@@ -122,7 +125,7 @@ def test_a_backlog_that_clears_while_it_is_counted_is_told_with_its_moment(name,
     make.paper()
     make.subscriber()
     if name == "letters":
-        planning.plan(NOW)
+        plan.plan(NOW)
 
     def see_to_it(execute, sql, *args):
         answer = execute(sql, *args)
@@ -142,7 +145,7 @@ def test_a_backlog_that_clears_while_it_is_counted_is_told_with_its_moment(name,
 def test_letters_in_doubt_are_an_alarm():
     make.paper()
     make.subscriber()
-    planning.plan(NOW)
+    plan.plan(NOW)
     Letter.objects.update(state="uncertain", next_try_at=NOW + HOUR)
     assert names() == ["uncertain"]
 
@@ -153,13 +156,13 @@ def test_letters_in_doubt_are_an_alarm():
 )
 def test_a_breaker_that_has_tripped_for_long_is_an_alarm(trouble, times, alarm):
     for _ in range(times):
-        sending.trip(trouble, "it said 535", NOW, is_probe=True)
+        circuit_breaker.trip(trouble, "it said 535", NOW, is_probe=True)
     assert names() == alarm
 
 
 def test_sending_that_stays_stopped_is_one_alarm_after_an_hour():
-    sending.trip("auth", "it said 535", NOW)
-    sending.stop("you", NOW)
+    circuit_breaker.trip("auth", "it said 535", NOW)
+    circuit_breaker.stop("you", NOW)
     assert names(NOW + HOUR) == []
     assert names(NOW + HOUR + MINUTE) == ["stopped"]
 
@@ -167,7 +170,7 @@ def test_sending_that_stays_stopped_is_one_alarm_after_an_hour():
 def test_a_door_that_is_closed_to_everyone_is_an_alarm(settings):
     settings.LIMITS = settings.LIMITS | {"all": 1}
     assert names() == []
-    limits.check_visitor("lost link", "192.0.2.1", NOW)
+    rate_limits.check_visitor("lost link", "192.0.2.1", NOW)
     assert [(one.name, one.subject) for one in alarms.check_all(NOW)] == [("flood", "lost link")]
     assert names(NOW + HOUR) == []
 
@@ -225,7 +228,7 @@ def test_the_disk_is_looked_at_before_there_is_a_folder_on_it(settings, tmp_path
 
 
 def test_a_look_that_breaks_costs_itself_alone(monkeypatch, caplog):
-    sending.trip("auth", "it said 535", NOW)
+    circuit_breaker.trip("auth", "it said 535", NOW)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: 1 / 0)
     assert names() == ["breaker"]
     assert "an alarm can't be looked for: disk" in caplog.text

@@ -5,8 +5,8 @@ import resource
 import pytest
 from django.db import connection
 
-from digest import alarms
-from subscriptions.post import sending
+from digest.operations import alarms
+from subscriptions.delivery import circuit_breaker
 from tests import make
 from tests.alarms.heartbeats import HOUR, beaten
 from tests.make import NOW
@@ -18,7 +18,7 @@ def test_strangers_learn_that_something_is_wrong_and_no_more(client, roomy):
     beaten(HOUR)
     make.subscriber("secret@example.org", next_due_at=NOW - HOUR)
     roomy["free"] = 0
-    sending.trip("auth", "535 wrong password for secret-user", NOW)
+    circuit_breaker.trip("auth", "535 wrong password for secret-user", NOW)
     alarm = alarms.ActiveAlarm("promises", "A promise is broken (once): 7.", "once", HOUR)
     alarms.record([alarm], NOW)
     response = client.get("/healthz/")

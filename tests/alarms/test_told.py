@@ -7,11 +7,13 @@ from types import SimpleNamespace
 import pytest
 from django.db import DatabaseError, InternalError, OperationalError, connection
 
-from digest import alarms, embedded, heartbeats, planning, promises
-from digest.leases import Lease
+from digest.management import embedded_server
 from digest.models import Alarm
+from digest.models.locks import Lease
+from digest.operations import alarms, heartbeats, invariants
+from digest.planning import plan
+from subscriptions.delivery import circuit_breaker
 from subscriptions.models import Letter
-from subscriptions.post import sending
 from tests import make
 from tests.alarms.heartbeats import DAY, HOUR, MINUTE
 from tests.make import NOW
@@ -24,12 +26,12 @@ pytestmark = pytest.mark.django_db
 
 
 def test_an_alarm_is_told_once_when_it_begins_and_once_when_it_ends(hook, caplog):
-    sending.trip("auth", "it said 535", NOW)
+    circuit_breaker.trip("auth", "it said 535", NOW)
     caplog.clear()
     for minute in range(4):
         alarms.watch(NOW + minute * MINUTE)
-    sending.resume("you", NOW)
-    sending.mend()
+    circuit_breaker.resume("you", NOW)
+    circuit_breaker.mend()
     for minute in range(4, 10):
         alarms.watch(NOW + minute * MINUTE)
     begun, ended = hook.told
@@ -49,9 +51,9 @@ def test_an_alarm_is_told_once_when_it_begins_and_once_when_it_ends(hook, caplog
 def test_an_alarm_that_comes_and_goes_within_minutes_is_one_and_later_another(hook):
     for minute in (0, 1, 2, 3, 4, 5, 11, 60, 71):
         if minute % 2 == 0:
-            sending.trip("auth", "it said 535", NOW, is_probe=True)
+            circuit_breaker.trip("auth", "it said 535", NOW, is_probe=True)
         else:
-            sending.mend()
+            circuit_breaker.mend()
         alarms.watch(NOW + minute * MINUTE)
     assert len(hook.told) == 4
     assert Alarm.objects.count() == 2
@@ -59,7 +61,7 @@ def test_an_alarm_that_comes_and_goes_within_minutes_is_one_and_later_another(ho
 
 def test_a_webhook_that_does_not_take_it_is_told_again(hook, caplog):
     hook.status = 500
-    sending.trip("auth", "it said 535", NOW)
+    circuit_breaker.trip("auth", "it said 535", NOW)
     alarms.watch(NOW)
     assert "webhook does not take it: HTTPStatusError" in caplog.text
     hook.status = 204
@@ -71,7 +73,7 @@ def test_a_webhook_that_does_not_take_it_is_told_again(hook, caplog):
 def test_no_log_tells_the_address_of_the_webhook_be_it_there_or_not(settings, hook, caplog):
     caplog.set_level("INFO")  # As `--loglevel INFO` does.
     settings.ALARM_WEBHOOK = "http://127.0.0.1:1/?key=secret"
-    sending.trip("auth", "it said 535", NOW)
+    circuit_breaker.trip("auth", "it said 535", NOW)
     alarms.watch(NOW)
     assert "webhook does not take it: ConnectError" in caplog.text
     settings.ALARM_WEBHOOK = f"{hook.url}?key=secret"
@@ -82,7 +84,7 @@ def test_no_log_tells_the_address_of_the_webhook_be_it_there_or_not(settings, ho
 
 def test_an_old_alarm_is_not_told_to_a_new_webhook(settings, hook):
     settings.ALARM_WEBHOOK = ""
-    sending.trip("auth", "it said 535", NOW)
+    circuit_breaker.trip("auth", "it said 535", NOW)
     alarms.watch(NOW)
     settings.ALARM_WEBHOOK = hook.url
     alarms.watch(NOW + MINUTE)
@@ -91,10 +93,10 @@ def test_an_old_alarm_is_not_told_to_a_new_webhook(settings, hook):
 
 @pytest.mark.django_db(transaction=True)
 def test_one_of_many_processes_tells_an_alarm(hook, caplog):
-    sending.trip("auth", "it said 535", NOW)
+    circuit_breaker.trip("auth", "it said 535", NOW)
     caplog.clear()
     assert errors_of(at_once(*6 * [lambda: alarms.watch(NOW)])) == []
-    sending.mend()
+    circuit_breaker.mend()
     assert errors_of(at_once(*6 * [lambda: alarms.watch(NOW + HOUR)])) == []
     assert len(hook.told) == 2
     assert Alarm.objects.count() == 1
@@ -108,7 +110,7 @@ def test_a_process_tells_no_alarm_that_another_has_just_told(hook, monkeypatch):
             alarms.notify(NOW)
             return super().acquire()
 
-    sending.trip("auth", "it said 535", NOW)
+    circuit_breaker.trip("auth", "it said 535", NOW)
     alarms.record(alarms.check_all(NOW), NOW)
     monkeypatch.setattr(alarms, "Lease", TakenAfterAnother)
     alarms.notify(NOW)
@@ -139,10 +141,10 @@ def test_an_alarm_that_begins_while_others_are_told_is_told_next(hook, monkeypat
 def test_each_promise_that_is_broken_is_an_alarm_and_no_other(monkeypatch):
     for _ in range(2):
         make.subscriber()
-    planning.plan(NOW)
+    plan.plan(NOW)
     assert alarms.violated_invariants(NOW) == alarms.invariants_violated_earlier(NOW) == []
     Letter.objects.update(repeats=2)
-    monkeypatch.setattr(promises, "NEWEST", 1)
+    monkeypatch.setattr(invariants, "NEWEST", 1)
     for found in (alarms.violated_invariants(NOW), alarms.invariants_violated_earlier(NOW)):
         assert [(one.name, one.subject) for one in found] == [("promises", "once")]
         assert "broken by 1 row (letter " in found[0].said
@@ -209,11 +211,11 @@ def test_the_service_in_one_process_looks_beside_its_worker_too(monkeypatch, set
     begun = []
     server = SimpleNamespace(run=lambda: None, close=lambda: None)
     settings.STATIC_ROOT = tmp_path
-    monkeypatch.setattr(embedded.waitress, "create_server", lambda *args, **options: server)
-    monkeypatch.setattr(embedded, "worker_and_beat", nullcontext)
-    monkeypatch.setattr(embedded.warming, "warm_beside", lambda: begun.append("warming"))
+    monkeypatch.setattr(embedded_server.waitress, "create_server", lambda *args, **options: server)
+    monkeypatch.setattr(embedded_server, "worker_and_beat", nullcontext)
+    monkeypatch.setattr(embedded_server.warmup, "warm_beside", lambda: begun.append("warming"))
     monkeypatch.setattr(alarms, "watch_beside", lambda: begun.append("alarms"))
-    embedded.serve(None)
+    embedded_server.serve(None)
     assert begun == ["alarms", "warming"]
 
 

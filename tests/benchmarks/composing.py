@@ -48,7 +48,7 @@ def main():
 
 
 def measure(options):
-    from digest import composing
+    from digest.letters import compose
     from subscriptions.models import Letter
 
     letters = list(Letter.objects.select_related("subscriber").filter(day=DAY).order_by("pk"))
@@ -65,7 +65,7 @@ def measure(options):
     usual = timed(alone, letters[:SAMPLE])
     print(f"rendered and inlined each alone: {usual:,.0f} µs a letter")
     some = letters[:3]
-    together = map(mime, some, composing.compose(some, NOW))
+    together = map(mime, some, compose.compose(some, NOW))
     assert [alone(letter) for letter in some] == list(together)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"peak memory {peak:,.0f} MB")
@@ -76,15 +76,15 @@ def timing(letters) -> str:
 
     Of the volleys the median is told and the best, which other work on the machine disturbs least.
     """
-    from digest import composing
+    from digest.letters import compose
 
     gc.collect()
     octets, volleys, began = 0, [], time.perf_counter()
     for volley in batched(letters, VOLLEY):
         moments = [time.process_time()]
-        materials = composing.load_each(volley)
+        materials = compose.load_each(volley)
         moments.append(time.process_time())
-        contents = [composing.render(one) for one in materials]
+        contents = [compose.render(one) for one in materials]
         moments.append(time.process_time())
         mimes = [mime(*pair) for pair in zip(volley, contents, strict=True)]
         moments.append(time.process_time())
@@ -109,17 +109,17 @@ def timed(act, things):
 
 
 def mime(letter, content):
-    from subscriptions import mail
+    from subscriptions.mail import render
 
     message_id = f"<digest.{DAY}.{letter.pk:032}@{settings.MAIL_DOMAIN}>"
-    return mail.as_bytes(content, to=letter.subscriber.email, message_id=message_id, date=NOW)
+    return render.as_bytes(content, to=letter.subscriber.email, message_id=message_id, date=NOW)
 
 
 def alone(letter):
-    from digest import composing
+    from digest.letters import compose
     from tests import letters_alone
 
-    (material,) = composing.load_each([letter])
+    (material,) = compose.load_each([letter])
     return mime(letter, letters_alone.alone(material))
 
 

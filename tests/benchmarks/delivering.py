@@ -183,8 +183,8 @@ def sent_as_usual(folder) -> SimpleNamespace:
     from django.core.mail.backends.smtp import EmailBackend
     from django.utils import timezone
 
-    from digest.composing import load_each
-    from subscriptions import mail
+    from digest.letters.compose import load_each
+    from subscriptions.mail import render
     from subscriptions.models import Letter
     from tests.letters_alone import alone
 
@@ -203,7 +203,7 @@ def sent_as_usual(folder) -> SimpleNamespace:
         seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
         assert sink.count() == len(letters)
     about = {"to": "r@example.org", "message_id": "<1@example.org>", "date": timezone.now()}
-    octets = sum(len(mail.as_bytes(content, **about)) for content in made) // len(made)
+    octets = sum(len(render.as_bytes(content, **about)) for content in made) // len(made)
     count = len(letters)
     return SimpleNamespace(rate=count / seconds, cpu=cpu / count, octets=octets)
 
@@ -214,14 +214,15 @@ def sent_as_usual(folder) -> SimpleNamespace:
 def work(pipe, is_profiled):
     """Be the worker: deliver when told to, and tell how long it took."""
     django.setup()
-    from subscriptions.post import clock, delivery
+    from subscriptions.delivery import clock
+    from subscriptions.delivery.worker import rounds
 
     pipe.send("ready")
     pipe.recv()
     profile = cProfile.Profile() if is_profiled else nullcontext()
     started = time.perf_counter()
     with profile:
-        delivery.deliver_due(clock.of_database)
+        rounds.deliver_due(clock.of_database)
     pipe.send(time.perf_counter() - started)
     pipe.recv()  # Until then, what this process and its database connection took can be read.
     if is_profiled:
@@ -302,9 +303,9 @@ def delivered(folder, letters, connections, is_profiled=False) -> Run:
 
 def _check(run: Run) -> bool:
     """Tell whether each letter was delivered once, with its ledger. Return whether all is so."""
-    from digest import promises
+    from digest.operations import invariants
+    from subscriptions.delivery import clock
     from subscriptions.models import Letter
-    from subscriptions.post import clock
 
     accepted = Letter.objects.filter(state=Letter.State.ACCEPTED).count()
     early, late = run.grown()
@@ -312,7 +313,7 @@ def _check(run: Run) -> bool:
         "each letter is accepted": accepted == run.letters,
         "none is left": not Letter.objects.open().exists(),
         "every invariant holds": not any(
-            found.count for found in promises.examine(clock.of_database())
+            found.count for found in invariants.examine(clock.of_database())
         ),
         "the sink took each once": run.taken == run.letters,
         "memory is flat within a fifth": late <= early * FLAT,

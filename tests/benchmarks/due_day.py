@@ -82,14 +82,14 @@ def load(papers, letters: int, picks: int, now: datetime) -> float:
     """Write down so many digests of `picks` papers at most, all of them due now. Return how many
     seconds planning took.
     """
-    from digest import planning
     from digest.indexing import index_store
+    from digest.planning import plan
 
     store(papers, letters, picks, now)
     index_store.renew(now)
     settle()
     started = time.perf_counter()
-    planning.plan(now)
+    plan.plan(now)
     seconds = time.perf_counter() - started
     settle()
     return seconds

@@ -61,7 +61,7 @@ def _options():
 def load(options):
     from django.utils import timezone
 
-    from digest import tallies
+    from digest.operations import daily_stats
     from subscriptions.models import Letter
 
     now = timezone.now()
@@ -69,7 +69,7 @@ def load(options):
         midnight = datetime(now.year, now.month, now.day, tzinfo=UTC)
         panel_rows.fill(options, now.date(), midnight)
     started, days = time.perf_counter(), 0
-    while (counted := tallies.count(now)) > 1:
+    while (counted := daily_stats.count(now)) > 1:
         days += counted
     print(f"{days} days counted in {time.perf_counter() - started:.0f} s", flush=True)
 

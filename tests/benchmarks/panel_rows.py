@@ -171,9 +171,9 @@ def fill(options, today, midnight) -> None:
     """Write the rows down, and tell how long it took."""
     from django.db import connection
 
-    from digest import starter
+    from digest.topics import starter_topics
 
-    starter.make_topics()
+    starter_topics.make_topics()
     values = vars(options) | {"today": today, "midnight": midnight, "size": 10}
     with connection.cursor() as cursor:
         _hasten(cursor)

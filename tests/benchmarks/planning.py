@@ -94,12 +94,13 @@ def measure() -> None:
     """Plan the day. Print what it took, and the checksum of what was written."""
     from django.db import connection
 
-    from digest import choosing, planning
     from digest.indexing import candidates
+    from digest.planning import plan as planning
+    from digest.planning import selection
 
     candidates.note_arrivals(NOW.date(), NOW)
     planning.rank_due(next(planning.due_batches(NOW))[:1], NOW)  # Fits the model.
-    ranking, choose = [], choosing.choose
+    ranking, choose = [], selection.choose
 
     def timed(*args, **options):
         started = time.process_time()
@@ -107,7 +108,7 @@ def measure() -> None:
         ranking.append(time.process_time() - started)
         return chosen
 
-    choosing.choose = timed
+    selection.choose = timed
     postgresql, python, wall = cpu_of_session(), time.process_time(), time.perf_counter()
     plan = planning.plan(NOW)
     python, wall = time.process_time() - python, time.perf_counter() - wall

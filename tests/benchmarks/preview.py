@@ -45,13 +45,13 @@ def main():
 
 def store(path, count, a_day):
     """Store papers, the topics of the house, a model and its archive."""
-    from digest import starter
     from digest.indexing import index_store
     from digest.models import Paper
+    from digest.topics import starter_topics
 
     started = time.process_time()
     Paper.objects.bulk_create(due_day.laid_over_days(path, count, a_day, NOW), batch_size=2_000)
-    starter.make_topics()
+    starter_topics.make_topics()
     print(f"{count:,} papers stored", end=", ")
     index_store.renew(NOW)
     print(f"fitted and archived in {time.process_time() - started:.0f} s of CPU")
@@ -92,7 +92,7 @@ def timed(asked):
     from django.core.cache import caches
     from django.http import QueryDict
 
-    from digest import home_page
+    from digest.views import home
     from subscriptions.forms import TopicsForm
 
     sent = QueryDict(mutable=True)
@@ -100,7 +100,7 @@ def timed(asked):
         sent.setlist(name, value if isinstance(value, list) else [value])
     caches["pages"].clear()
     cpu, wall = time.process_time(), time.perf_counter()
-    part = home_page.part_for(TopicsForm(sent), NOW)
+    part = home.part_for(TopicsForm(sent), NOW)
     spent = time.process_time() - cpu, time.perf_counter() - wall
     assert 'id="day"' in part
     return spent
@@ -108,8 +108,8 @@ def timed(asked):
 
 def readers(count):
     """Yield readers who follow three topics of the house and two of their own words."""
-    from subscriptions import changing
-    from subscriptions.changing import TopicSelection
+    from subscriptions.actions import preferences
+    from subscriptions.actions.preferences import TopicSelection
     from subscriptions.models import Subscriber, Topic
 
     draw, asked = random.Random(SEED + 1), questions()
@@ -117,7 +117,9 @@ def readers(count):
     for number in range(count):
         one = Subscriber.objects.create(email=f"r{number}@example.org", asked_at=NOW)
         words = [q["interests"] for q in islice(asked, 6) if "interests" in q][:2]
-        changing.change(one, TopicSelection(draw.sample(topics, 3), interests=words), {}, now=NOW)
+        preferences.change(
+            one, TopicSelection(draw.sample(topics, 3), interests=words), {}, now=NOW
+        )
         yield one
 
 
@@ -125,16 +127,16 @@ def compared(reader):
     """Return the seconds of CPU and of the clock that it takes to tell of a change: one topic less,
     and other words.
     """
-    from digest import rehearsal
-    from digest.profiles import wished
-    from subscriptions.changing import TopicSelection
+    from digest.personalization.profiles import wished
+    from digest.planning import preview
+    from subscriptions.actions.preferences import TopicSelection
 
     topics = [preference.topic for preference in reader.preferences.select_related("topic")]
     own = [topic.query for topic in topics if topic.owner_id]
     follow = [topic for topic in topics if not topic.owner_id][1:]
     cpu, wall = time.process_time(), time.perf_counter()
     changed = wished(TopicSelection(follow, interests=[*own[1:], f"{own[0]} theory"]), 10, reader)
-    rehearsal.compare(reader, changed, NOW)
+    preview.compare(reader, changed, NOW)
     return time.process_time() - cpu, time.perf_counter() - wall
 
 

@@ -72,12 +72,12 @@ def load(options):
     from django.db import connection
     from django.utils import timezone
 
-    from digest import starter
     from digest.indexing import index_store
     from digest.models import Paper
+    from digest.topics import starter_topics
 
     call_command("migrate", verbosity=0)
-    starter.make_topics()
+    starter_topics.make_topics()
     now = timezone.now()
     papers = due_day.laid_over_days(options.file, options.papers, A_DAY, now)
     Paper.objects.bulk_create(papers, batch_size=BATCH)
@@ -100,8 +100,8 @@ def load(options):
 def addresses(count) -> dict[str, list[str]]:
     """Return what is asked for, kind by kind."""
     from digest.models import Paper
-    from subscriptions import links
     from subscriptions.models import Subscriber, Topic
+    from subscriptions.security import tokens
 
     chance = random.Random(9)
     papers = list(Paper.objects.values_list("pk", "title", "day"))
@@ -119,7 +119,7 @@ def addresses(count) -> dict[str, list[str]]:
         "feed": [f"/topics/{chance.choice(by_subject)}/feed/" for _ in range(count)],
         "day": [f"/days/{chance.choice(days)}/" for _ in range(count)],
         "preferences": [
-            f"/preferences/{links.token('preferences', one)}/"
+            f"/preferences/{tokens.token('preferences', one)}/"
             for one in Subscriber.objects.subscribed().values_list("public_id", flat=True)[:count]
         ],
     }

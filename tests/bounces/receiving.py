@@ -2,8 +2,8 @@
 
 from datetime import timedelta
 
+from subscriptions.bounces import inbound
 from subscriptions.models import UselessMail
-from subscriptions.post import inbound
 from tests import came_back
 from tests.came_back import address_of, group, report
 from tests.make import NOW

@@ -5,8 +5,9 @@ from textwrap import dedent
 
 import pytest
 
+from subscriptions.bounces import parse, unreadable
+from subscriptions.delivery import queue, retention
 from subscriptions.models import Letter, LetterFact
-from subscriptions.post import office, reports, retention, unreadable
 from tests import make
 from tests.bounces.receiving import DAY, HOUR, receive, state_of, useless
 from tests.came_back import address_of, complaint, group, report
@@ -73,7 +74,7 @@ def test_a_clear_status_counts_more_than_the_servers_words(reader, letter):
     ],
 )
 def test_the_worst_of_several_recipients_counts(groups, told):
-    read = reports.read(report("x@x.example", *groups))
+    read = parse.read(report("x@x.example", *groups))
     assert (read.kind, read.grade, read.status) == told
 
 
@@ -98,8 +99,8 @@ def test_a_letter_without_an_address_of_its_own_is_known_by_its_name_in_its_head
 
 def test_a_bounce_cancels_waiting_letters_to_that_address_alone(reader, letter):
     options = {"now": NOW, "closes_at": NOW + DAY}
-    theirs = office.write(reader, "goodbye", **options)
-    another = office.write(make.subscriber(), "link", **options)
+    theirs = queue.write(reader, "goodbye", **options)
+    another = queue.write(make.subscriber(), "link", **options)
     receive(report(address_of(letter)))
     for waiting, ended in ((theirs, ("skipped", "suppressed")), (another, ("planned", ""))):
         waiting.refresh_from_db()
@@ -240,7 +241,7 @@ def test_no_bounce_in_words_takes_long_to_be_read(letter, line):
 
 
 def test_a_bounce_that_breaks_the_library_is_none(letter, monkeypatch):
-    monkeypatch.setattr(reports, "scan_message", lambda message: 1 / 0)
+    monkeypatch.setattr(parse, "scan_message", lambda message: 1 / 0)
     assert receive(bounce(address_of(letter)), now=NOW) == "useless"
 
 
@@ -248,7 +249,7 @@ def test_a_bounce_that_breaks_the_library_is_none(letter, monkeypatch):
 
 
 def test_a_message_that_breaks_its_reader_is_set_aside_once(reader, letter, monkeypatch, data_dir):
-    monkeypatch.setattr(reports, "_addresses", lambda *_: 1 / 0)
+    monkeypatch.setattr(parse, "_addresses", lambda *_: 1 / 0)
     mime = report(address_of(letter))
     assert [receive(mime), receive(mime)] == ["aside", "aside"]
     (kept,) = (data_dir / "returned").iterdir()
@@ -258,7 +259,7 @@ def test_a_message_that_breaks_its_reader_is_set_aside_once(reader, letter, monk
 
 
 def test_no_more_than_so_many_are_set_aside(monkeypatch, data_dir):
-    monkeypatch.setattr(reports, "read", lambda *_: 1 / 0)
+    monkeypatch.setattr(parse, "read", lambda *_: 1 / 0)
     monkeypatch.setattr(unreadable, "MOST", 3)
     for number in range(5):
         receive(b"%d" % number, now=NOW + number * HOUR)
@@ -312,7 +313,7 @@ def test_hostile_messages_do_no_harm(mime):
 def test_more_parts_than_any_report_has_are_not_parsed(mime):
     """It would take seconds."""
     with pytest.raises(ValueError, match="more parts"):
-        reports.read(mime)
+        parse.read(mime)
 
 
 @pytest.mark.parametrize(
@@ -332,24 +333,22 @@ def test_no_message_takes_long_to_be_read(mime):
 
 def test_of_a_field_only_so_much_is_read(letter):
     """What stands behind is nobody's, also where it would name another letter."""
-    padded = f"x@example.org, {' ' * reports.FIELD_CHARACTERS}{address_of(letter)}"
+    padded = f"x@example.org, {' ' * parse.FIELD_CHARACTERS}{address_of(letter)}"
     assert receive(report(padded)) == "useless"
-    assert receive(report(padded[-reports.FIELD_CHARACTERS :].strip())) == "recorded"
+    assert receive(report(padded[-parse.FIELD_CHARACTERS :].strip())) == "recorded"
 
 
 def test_of_many_addresses_and_recipients_the_first_are_read():
-    everyone = ", ".join(f"{n}@example.org" for n in range(reports.MOST_ADDRESSES + 5))
-    groups = [group("delivered", "2.1.5")] * reports.MOST_GROUPS
-    read = [
-        reports.read(mime) for mime in (report(everyone, *groups, group()), complaint(everyone))
-    ]
+    everyone = ", ".join(f"{n}@example.org" for n in range(parse.MOST_ADDRESSES + 5))
+    groups = [group("delivered", "2.1.5")] * parse.MOST_GROUPS
+    read = [parse.read(mime) for mime in (report(everyone, *groups, group()), complaint(everyone))]
     assert [one.kind for one in read] == ["delivered", "complained"]
-    assert [len(one.addresses) for one in read] == [reports.MOST_ADDRESSES] * 2
+    assert [len(one.addresses) for one in read] == [parse.MOST_ADDRESSES] * 2
 
 
 def test_text_beyond_the_limit_is_not_read(letter):
     head, blank, body = report(address_of(letter)).partition(b"\n\n")
-    mime = head + blank + b"x" * reports.MOST_OCTETS + b"\n" + body
+    mime = head + blank + b"x" * parse.MOST_OCTETS + b"\n" + body
     assert receive(mime) == "useless"
 
 
@@ -385,5 +384,5 @@ def test_a_report_tells_when_it_was_or_else_when_it_was_written():
         unwanted.replace(b"Feedback-Type:", arrived),
         unwanted,
     ]
-    times = [reports.read(mime).at for mime in told]
+    times = [parse.read(mime).at for mime in told]
     assert [f"{at:%H:%M:%S}" for at in times] == ["12:03:00", "12:05:00", "12:00:01", "13:00:00"]

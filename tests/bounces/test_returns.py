@@ -5,9 +5,10 @@ import time
 import pytest
 from django.db import OperationalError
 
-from subscriptions import operating, returns, signup
+from subscriptions.actions import moderation, signup
+from subscriptions.bounces import process
+from subscriptions.delivery import message_ids, queue, retention
 from subscriptions.models import Letter, LetterFact, UselessMail
-from subscriptions.post import message_ids, office, retention
 from tests import came_back, make
 from tests.bounces.receiving import DAY, HOUR, make_suppressed, receive, state_of, useless
 from tests.came_back import address_of, answer, complaint, report
@@ -94,7 +95,7 @@ def test_a_report_within_a_forwarded_message_is_not_read(reader, letter):
 def test_the_same_report_again_changes_nothing(reader, letter):
     mime = report(address_of(letter))
     assert receive(mime) == "recorded"
-    operating.unsuppress(reader, now=NOW + 2 * HOUR)
+    moderation.unsuppress(reader, now=NOW + 2 * HOUR)
     assert receive(b"Received: again\n" + mime, now=NOW + 3 * HOUR) == "known"
     assert state_of(reader) == "written to"
     assert letter.facts.count() == 1
@@ -117,13 +118,13 @@ def test_a_report_on_an_unknown_letter_waits_for_it(settings, reader):
     lost.delete()
     assert receive(report("bounces@x.example", message_id=message_id)) == "recorded"
     assert state_of(reader) == "written to"
-    assert returns.match_again(NOW + HOUR) == 0
+    assert process.match_again(NOW + HOUR) == 0
     found = came_back.letter(reader)
     assert found.message_id == message_id
-    assert returns.match_again(NOW + 2 * HOUR) == 1
+    assert process.match_again(NOW + 2 * HOUR) == 1
     assert state_of(reader) == "bounced"
     assert found.facts.get().message_id == ""
-    assert returns.match_again(NOW + 2 * HOUR) == 0
+    assert process.match_again(NOW + 2 * HOUR) == 0
 
 
 def test_two_matches_of_one_letter_act_once(settings, reader, letter, monkeypatch):
@@ -131,16 +132,16 @@ def test_two_matches_of_one_letter_act_once(settings, reader, letter, monkeypatc
     message_id = letter.message_id
     letter.delete()
     receive(report("bounces@x.example", message_id=message_id))
-    named = returns.letter_named
+    named = process.letter_named
 
     def meanwhile(message_id):
         found = named(message_id)
         LetterFact.objects.update(letter=found, message_id="")
         return found
 
-    monkeypatch.setattr(returns, "letter_named", meanwhile)
+    monkeypatch.setattr(process, "letter_named", meanwhile)
     came_back.letter(reader)
-    assert returns.match_again(NOW + HOUR) == 0
+    assert process.match_again(NOW + HOUR) == 0
     assert state_of(reader) == "written to"
 
 
@@ -158,7 +159,7 @@ def test_rows_that_are_held_keep_no_other_fact_from_its_letter_and_are_not_waite
         receive(report("bounces@x.example", message_id=message_id))
     *held, other = [came_back.letter(one).subscriber for one in readers]
     for one in held:  # They wait to be sent, and are called off when they are suppressed.
-        office.write(one, "link", now=NOW, closes_at=NOW + DAY)
+        queue.write(one, "link", now=NOW, closes_at=NOW + DAY)
     waiting = Letter.objects.filter(state="planned").values_list("pk", flat=True)
     table, ids = {
         "readers": ("subscriptions_subscriber", [one.pk for one in held]),
@@ -167,10 +168,10 @@ def test_rows_that_are_held_keep_no_other_fact_from_its_letter_and_are_not_waite
     with another_session() as session:
         session.execute(f"SELECT 1 FROM {table} WHERE id = ANY(%s) FOR UPDATE", [ids])
         began = time.monotonic()
-        assert returns.match_again(NOW + HOUR) == 1
+        assert process.match_again(NOW + HOUR) == 1
         assert time.monotonic() - began < 4  # One alone would be waited for for five seconds.
     assert [state_of(one) for one in (*held, other)] == ["written to", "written to", "bounced"]
-    assert returns.match_again(NOW + HOUR) == 2
+    assert process.match_again(NOW + HOUR) == 2
     assert [state_of(one) for one in held] == ["bounced", "bounced"]
 
 
@@ -183,15 +184,15 @@ def test_what_else_is_wrong_with_the_database_is_no_row_that_is_held(settings, r
     def away(*told):
         raise OperationalError("the disk is full")
 
-    monkeypatch.setattr(returns, "letter_named", away)
+    monkeypatch.setattr(process, "letter_named", away)
     with pytest.raises(OperationalError, match="full"):
-        returns.match_again(NOW + HOUR)
+        process.match_again(NOW + HOUR)
 
 
 @pytest.mark.parametrize("off", [-DAY, 6 * DAY])
 def test_a_letter_is_found_though_it_was_not_written_on_the_day_of_its_name(letter, off):
     Letter.objects.update(created_at=message_ids.moment_of(letter.message_id) + off)
-    assert returns.letter_named(letter.message_id) == letter
+    assert process.letter_named(letter.message_id) == letter
 
 
 def test_a_fact_of_no_letter_is_forgotten(settings, reader, letter):
@@ -199,12 +200,12 @@ def test_a_fact_of_no_letter_is_forgotten(settings, reader, letter):
     message_id = letter.message_id
     letter.delete()
     receive(report("bounces@x.example", message_id=message_id))
-    returns.match_again(NOW + 40 * DAY)
+    process.match_again(NOW + 40 * DAY)
     assert not LetterFact.objects.exists()
 
 
 def test_no_more_than_so_many_unknown_letters_are_remembered(settings, letter, monkeypatch):
-    monkeypatch.setattr(returns, "MAX_UNMATCHED", 2)
+    monkeypatch.setattr(process, "MAX_UNMATCHED", 2)
     settings.RECIPIENT_DELIMITER = ""
     for number in range(4):
         made_up = f"<digest.2026-06-01.{number:032x}@{settings.MAIL_DOMAIN}>"
@@ -223,7 +224,7 @@ def test_a_number_that_is_another_letters_by_now_is_not_believed(reader, letter)
 
 
 def test_a_bounce_from_before_the_address_was_lifted_changes_nothing(reader, letter):
-    operating.unsuppress(make_suppressed(reader), now=NOW + HOUR)
+    moderation.unsuppress(make_suppressed(reader), now=NOW + HOUR)
     receive(report(address_of(letter)), now=NOW + 2 * HOUR)
     assert state_of(reader) == "written to"
     assert letter.facts.count() == 1

@@ -5,9 +5,9 @@ import threading
 import pytest
 from django.db import connection
 
-from subscriptions import moving
+from subscriptions.actions import change_address
+from subscriptions.delivery import suppress
 from subscriptions.models import Letter, Seal
-from subscriptions.post import suppression
 from tests import came_back, make
 from tests.bounces.receiving import (
     DAY,
@@ -126,9 +126,9 @@ def test_a_complaint_outweighs_that_letters_came_back(reader, letter):
 
 @pytest.mark.parametrize(("status", "by"), [("", "complained"), ("5.1.1", "bounced")])
 def test_a_report_from_the_former_mailbox_suppresses_nobody(reader, letter, status, by):
-    moving.request(reader, "new@example.org", now=NOW + HOUR)
+    change_address.request(reader, "new@example.org", now=NOW + HOUR)
     for side in ("old", "new"):
-        moving.approve(reader, side, NOW + HOUR, source=DOOR, now=NOW + HOUR)
+        change_address.approve(reader, side, NOW + HOUR, source=DOOR, now=NOW + HOUR)
     to_the_new_one = came_back.letter(reader, left_at=NOW + DAY)
 
     def tell(one):
@@ -145,22 +145,22 @@ def test_a_report_from_the_former_mailbox_suppresses_nobody(reader, letter, stat
 def test_a_complaint_is_not_replaced_by_a_bounce_that_comes_in_the_same_moment(reader, letter):
     if connection.vendor != "postgresql":
         pytest.skip("on SQLite, writers come one after the other")
-    thread, commit = uncommitted(lambda: suppression.after_complaint(reader.pk, "abuse", NOW))
+    thread, commit = uncommitted(lambda: suppress.after_complaint(reader.pk, "abuse", NOW))
     threading.Timer(0.5, commit.set).start()
     assert receive(report(address_of(letter))) == "recorded"
     thread.join(30)
     assert state_of(reader) == "complained"
 
 
-@pytest.mark.parametrize("by", suppression.FOR_GOOD)
+@pytest.mark.parametrize("by", suppress.FOR_GOOD)
 @pytest.mark.parametrize("status", ["5.1.1", "4.2.2"])
 def test_what_comes_back_later_makes_nobody_an_address_that_may_be_tried_again(reader, by, status):
     """Who complained, or was left out by the operator, would be asked again by a sign-up."""
-    letters = letters_of_days(reader, suppression.MOST_IN_A_ROW)
+    letters = letters_of_days(reader, suppress.MOST_IN_A_ROW)
     reader.suppressed_at, reader.suppressed_by = NOW, by
     reader.save()
     bounce_softly(letters, status)
-    suppression.suppress_bounced(reader.pk, reader.email, "550 5.1.1 no such user", NOW + HOUR)
+    suppress.suppress_bounced(reader.pk, reader.email, "550 5.1.1 no such user", NOW + HOUR)
     assert state_of(reader) == by
     assert reader.suppressed_at == NOW
 

@@ -27,12 +27,12 @@ __all__ = ["app"]
 
 #: What is shortened: the proportions stay those of the real ones.
 TIMES = {
-    "subscriptions.post.ledger:LEASE": 4,
-    "subscriptions.post.ledger:BACKOFF": [1, 2, 3],
-    "subscriptions.post.sweeper:HOLD": 3,
-    "subscriptions.post.providers:FIRST_HOLD": 1,
-    "subscriptions.post.oracles:SETTLED": 1,
-    "subscriptions.post.batcher:RECORD_SECONDS": 20,
+    "subscriptions.delivery.transitions:LEASE": 4,
+    "subscriptions.delivery.transitions:BACKOFF": [1, 2, 3],
+    "subscriptions.delivery.recovery.sweep:HOLD": 3,
+    "subscriptions.delivery.throttling:FIRST_HOLD": 1,
+    "subscriptions.delivery.recovery.lookup:SETTLED": 1,
+    "subscriptions.delivery.worker.batcher:RECORD_SECONDS": 20,
     "subscriptions.tasks:CLAIM_SECONDS": 20,
 }
 FAST = 1.0  # Seconds between two ticks of beat.
@@ -54,15 +54,20 @@ def _like(real, seconds):
     return timedelta(seconds=seconds) if isinstance(real, timedelta) else seconds
 
 
-WORKER = "subscriptions.post.deliver", "Worker"
-CONNECTION = "subscriptions.post.smtp_connection", "SmtpConnection"
-LEDGER = ("subscriptions.post.ledger",)
-TRANSACTIONS = "subscriptions.post.transactions", "Transactions"
+WORKER = "subscriptions.delivery.worker.deliver", "Worker"
+CONNECTION = "subscriptions.delivery.transports.smtp_connection", "SmtpConnection"
+LEDGER = ("subscriptions.delivery.transitions",)
+TRANSACTIONS = "subscriptions.delivery.worker.transactions", "Transactions"
 #: Point -> (module and class, function, before or after it, for which arguments).
 POINTS = {
     "after_claim": (WORKER, "_next", "before", lambda worker, claimed: claimed.letters),
     "in_claim": (LEDGER, "claim", "after", lambda now, *_: True),
-    "hint_taken": (("subscriptions.post.delivery",), "deliver_due", "before", lambda *_: True),
+    "hint_taken": (
+        ("subscriptions.delivery.worker.rounds",),
+        "deliver_due",
+        "before",
+        lambda *_: True,
+    ),
     "before_fence": (LEDGER, "final_check", "before", lambda letters, *_: letters),
     "after_fence": (CONNECTION, "finish", "before", lambda *_: True),
     "after_250": (TRANSACTIONS, "_write_journal", "before", lambda _, accepted: accepted),
@@ -122,9 +127,9 @@ EFFECTS = {"dies": lambda: ctypes.string_at(0), "eats": _eat, "sleeps": lambda: 
 
 def poison(order: str) -> None:
     """Let this befall the process where it composes a letter with this paper."""
-    from digest import composing
+    from digest.letters import compose
 
-    lines_of = composing.lines_of
+    lines_of = compose.lines_of
     paper_id, _, effect = order.rpartition(":")
 
     def poisoned(material):
@@ -132,7 +137,7 @@ def poison(order: str) -> None:
             EFFECTS[effect]()
         return lines_of(material)
 
-    composing.lines_of = poisoned
+    compose.lines_of = poisoned
 
 
 def limit_memory(megabytes: int) -> None:

@@ -305,10 +305,11 @@ class House:
 
     def unsubscribe_url(self, public_id) -> str:
         """Return the address in the letters of a reader, as this house signs it."""
-        from subscriptions import links  # Its models need Django ready, which a storm sees to.
+        # Its models need Django ready, which a storm sees to.
+        from subscriptions.security import tokens
 
         with override_settings(SECRET_KEY=SECRET):
-            token = links.token("unsubscribe", public_id)
+            token = tokens.token("unsubscribe", public_id)
         return f"{self.environment['SITE_URL']}/unsubscribe/{token}/"
 
 

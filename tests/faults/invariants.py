@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from tests.faults.house import House
 
-#: Each counts the rows that break a promise. Written apart from digest/promises.py, to check it.
+#: Each counts the rows that break a promise. Written apart from digest/operations/invariants.py, to
+#: check it.
 QUERIES = {
     "a letter that is open": "SELECT count(*) FROM subscriptions_letter "
     "WHERE state IN ('planned', 'claimed', 'transmitting', 'uncertain')",

@@ -17,10 +17,10 @@ from tests.faults.invariants import check
 pytestmark = pytest.mark.services
 
 TIMES = {
-    "subscriptions.post.ledger:LEASE": 1.5,
-    "subscriptions.post.ledger:BACKOFF": [0.2],
-    "subscriptions.post.sweeper:HOLD": 1,
-    "subscriptions.post.oracles:SETTLED": 0.5,
+    "subscriptions.delivery.transitions:LEASE": 1.5,
+    "subscriptions.delivery.transitions:BACKOFF": [0.2],
+    "subscriptions.delivery.recovery.sweep:HOLD": 1,
+    "subscriptions.delivery.recovery.lookup:SETTLED": 0.5,
 }
 PEOPLE = 5
 #: Where the worker strikes itself down, or the server does it, and whether that keeps the letter.

@@ -72,7 +72,7 @@ def test_what_is_accepted_while_the_database_is_away_is_written_down_later(
     house.invite(1)
     mail.at_dot = lights_out
     seconds = 0.5 if gives_up else 20
-    house.tick(FAULT_TIMES=f'{{"subscriptions.post.batcher:RECORD_SECONDS": {seconds}}}')
+    house.tick(FAULT_TIMES=f'{{"subscriptions.delivery.worker.batcher:RECORD_SECONDS": {seconds}}}')
     said = "accepted, not written down" if gives_up else "not written down yet"
     assert said in house.said("tick")
     if gives_up:

@@ -14,11 +14,13 @@ from tests.faults.proxy import Proxy
 pytestmark = pytest.mark.services
 
 PATIENCE = {
-    "subscriptions.post.smtp_connection:SECONDS": dict(mail=1, rcpt=1, data=1, body=1, dot=2),
-    "subscriptions.post.smtp_server:CONNECT_SECONDS": 1,
-    "subscriptions.post.smtp_server:COMMAND_SECONDS": 1,
-    "subscriptions.post.sending:PAUSES": dict(unreachable=[1], auth=[1], tls=[1]),
-    "subscriptions.post.providers:FIRST_HOLD": 1,
+    "subscriptions.delivery.transports.smtp_connection:SECONDS": dict(
+        mail=1, rcpt=1, data=1, body=1, dot=2
+    ),
+    "subscriptions.delivery.transports.smtp:CONNECT_SECONDS": 1,
+    "subscriptions.delivery.transports.smtp:COMMAND_SECONDS": 1,
+    "subscriptions.delivery.circuit_breaker:PAUSES": dict(unreachable=[1], auth=[1], tls=[1]),
+    "subscriptions.delivery.throttling:FIRST_HOLD": 1,
 }
 
 

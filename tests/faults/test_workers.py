@@ -79,9 +79,9 @@ def test_fifty_hints_of_one_letter_are_one_claim(house):
 # ---- Poison (fault 11)
 
 QUICK = {
-    "subscriptions.post.ledger:LEASE": 1,
-    "subscriptions.post.ledger:BACKOFF": [0.2],
-    "subscriptions.post.sweeper:HOLD": 0.5,
+    "subscriptions.delivery.transitions:LEASE": 1,
+    "subscriptions.delivery.transitions:BACKOFF": [0.2],
+    "subscriptions.delivery.recovery.sweep:HOLD": 0.5,
 }
 GMAIL_CLIPS = 102_000  # Octets of HTML; the whole letter is shorter here.
 SICK = "reader@host-3.example.org"
@@ -132,7 +132,10 @@ def test_a_letter_that_takes_all_memory_costs_itself_alone(house):
     """Fault 10: it meets the limit amid a volley, and the others need what it gives back."""
     house.environment |= {"FAULT_POISON": f"of-{SICK}:eats", "FAULT_MEMORY": "1000"}
     # To eat takes longer than the short leases last, on a busy machine.
-    minutes = {"subscriptions.post.ledger:BACKOFF": [60], "subscriptions.post.ledger:LEASE": 60}
+    minutes = {
+        "subscriptions.delivery.transitions:BACKOFF": [60],
+        "subscriptions.delivery.transitions:LEASE": 60,
+    }
     house.environment["FAULT_TIMES"] = json.dumps(minutes)
     house.invite(100)
     house.poison(SICK, title="Greedy")

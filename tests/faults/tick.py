@@ -13,17 +13,19 @@ BETWEEN = 0.2  # Seconds.
 
 
 def main():
+    from subscriptions.delivery import clock
+    from subscriptions.delivery.recovery import sweep
+    from subscriptions.delivery.worker import rounds
     from subscriptions.models import Letter
-    from subscriptions.post import clock, delivery, sweeper
 
     app.set_current()
     if "plan" in sys.argv:
-        from digest import planning
+        from digest.planning import plan
 
-        planning.plan(clock.of_database())
+        plan.plan(clock.of_database())
     while True:
-        sweeper.sweep(clock.of_database())
-        delivery.deliver_due(clock.of_database)
+        sweep.sweep(clock.of_database())
+        rounds.deliver_due(clock.of_database)
         if "rest" not in sys.argv or not Letter.objects.open().exists():
             return
         time.sleep(BETWEEN)

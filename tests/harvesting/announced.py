@@ -2,11 +2,11 @@
 
 from datetime import UTC, date, datetime, timedelta
 
-from digest import harvest
 from digest.models import Paper
-from digest.sources import calendar
-from digest.sources.arxiv import ArXiv
-from digest.sources.plug import Batch
+from digest.papers import harvest
+from digest.sources.arxiv import calendar
+from digest.sources.arxiv.source import ArXiv
+from digest.sources.base import Batch
 from digest.sources.records import Record
 from tests.arxiv_server import EASTERN
 from tests.in_memory import web_of

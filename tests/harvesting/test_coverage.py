@@ -5,9 +5,10 @@ from datetime import date, datetime, timedelta
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 
-from digest import alarms, coverage, harvest, storing
 from digest.models import Coverage
-from digest.sources.plug import Batch
+from digest.operations import alarms
+from digest.papers import coverage, harvest, store
+from digest.sources.base import Batch
 from digest.sources.records import Record
 from tests.harvesting.announced import MONDAY, at, expected_papers, run, stored
 from tests.make import NOW
@@ -76,7 +77,7 @@ def test_the_day_for_which_there_was_no_time_says_why_it_is_not_here(server, day
     def too_slow(*_, **__):
         raise SoftTimeLimitExceeded
 
-    monkeypatch.setattr(storing, "store", too_slow)
+    monkeypatch.setattr(store, "store", too_slow)
     with pytest.raises(SoftTimeLimitExceeded):
         run(server, days[0])
     assert Coverage.objects.get().note == harvest.OUT_OF_TIME

@@ -4,8 +4,10 @@ from datetime import timedelta
 
 import pytest
 
-from digest import history, planning, steering
+from digest import hooks
 from digest.models import Digest, Feedback
+from digest.personalization import feedback
+from digest.planning import plan
 from subscriptions.models import Letter, Subscriber
 from tests import came_back, make
 from tests.harvesting.announced import at, run
@@ -24,15 +26,15 @@ pytestmark = pytest.mark.django_db
 def test_digests_wait_for_the_list_an_hour_at_most_and_say_what_came(server, days, comes, said):
     run(server, days[0])
     reader = make.subscriber(interests="graph networks", timezone="America/New_York", hour=7)
-    planning.plan(at(days[0], 8))
+    plan.plan(at(days[0], 8))
     server.faults["cs"] = "stale"
     run(server, days[1])
     due = at(days[1], 7)
-    assert planning.plan(due).letters == planning.plan(due + timedelta(minutes=59)).letters == 0
+    assert plan.plan(due).letters == plan.plan(due + timedelta(minutes=59)).letters == 0
     if comes:
         server.faults.clear()
         run(server, days[1], hour=7)
-    assert planning.plan(due + timedelta(minutes=59 if comes else 60)).letters == 1
+    assert plan.plan(due + timedelta(minutes=59 if comes else 60)).letters == 1
     digest = Digest.objects.get(subscriber=reader, day=days[1])
     assert said in " ".join(make.composed(digest.letter, due).text.split())
 
@@ -41,29 +43,29 @@ def test_digests_wait_for_the_list_an_hour_at_most_and_say_what_came(server, day
 def test_digests_wait_for_no_source_that_was_left_alone_for_long(server, days, ago, letters):
     run(server, days[0])
     make.subscriber(wants_quiet_days=True, timezone="America/New_York", hour=7)
-    planning.plan(at(days[0], 8))
+    plan.plan(at(days[0], 8))
     due = at(days[0] + timedelta(days=ago), 7)
     Subscriber.objects.update(next_due_at=due)
-    assert planning.plan(due).letters == letters
+    assert plan.plan(due).letters == letters
 
 
 def test_first_digests_and_installations_without_arxiv_do_not_wait(server, days):
     make.paper("Graph networks", day=days[1])
     make.subscriber(interests="graph networks")
-    assert planning.plan(at(days[1])).letters == 1
+    assert plan.plan(at(days[1])).letters == 1
     run(server, days[0])
     make.subscriber(interests="graph networks")
-    assert planning.plan(at(days[1])).letters == 1
+    assert plan.plan(at(days[1])).letters == 1
 
 
 def test_news_of_saved_papers_leave_out_what_another_saved_or_was_told():
     one, other = make.subscriber(), make.subscriber()
     for whose, paper in ((one, make.paper("Roads")), (other, make.paper("Seas"))):
-        steering.record(whose, paper, "save", NOW)
+        feedback.record(whose, paper, "save", NOW)
         paper.events.create(kind="revised", note="version 2", at=NOW)
     had = came_back.letter(other, left_at=NOW + timedelta(hours=1))
     Digest.objects.create(subscriber=other, day=had.day, letter=had)
-    (told,) = history.news_of_saved(one, Digest(subscriber=one, day=NOW.date()))
+    (told,) = hooks.news_of_saved(one, Digest(subscriber=one, day=NOW.date()))
     assert told.paper.title == "Roads"
 
 
@@ -75,7 +77,7 @@ def test_what_happened_to_saved_papers_is_told_once_in_the_next_digest(server, d
     for day in days[:3]:
         run(server, day)
         moment = at(day, 9)
-        planning.plan(moment)
+        plan.plan(moment)
         letter = Letter.objects.get(subscriber=reader, day=day)
         said.append(make.composed(letter, moment).text)
         letter.state, letter.frozen_at, letter.ended_at = "accepted", moment, moment

@@ -12,11 +12,13 @@ from celery.exceptions import SoftTimeLimitExceeded
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from digest import coverage, harvest, storing, tasks
-from digest.leases import DatabaseCache, DatabaseGate
+from digest import tasks
 from digest.models import Coverage, Harvest, Observation, Paper
+from digest.papers import coverage, harvest
+from digest.papers import store as storing
+from digest.papers.http_throttle import DatabaseCache, DatabaseGate
+from digest.sources.base import Batch
 from digest.sources.huggingface import HuggingFace
-from digest.sources.plug import Batch
 from digest.sources.records import Record
 from tests.arxiv_server import unavailable
 from tests.daily_servers import HuggingFaceServer, too_many

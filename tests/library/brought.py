@@ -5,9 +5,9 @@ from datetime import timedelta
 import lxml.html
 from django.urls import reverse
 
-from digest import library, steering
 from digest.indexing import model_store
-from subscriptions import links
+from digest.personalization import feedback, library
+from subscriptions.security import tokens
 from tests import make
 from tests.make import NOW
 from tests.themes import MOLECULES, ROADS, others, theme
@@ -26,7 +26,7 @@ BIBTEX = r"""
 
 
 def address(reader):
-    return reverse("library", args=[links.token("preferences", reader.public_id)])
+    return reverse("library", args=[tokens.token("preferences", reader.public_id)])
 
 
 def look(client, reader, text, **more):
@@ -59,5 +59,5 @@ def taught(count=12):
     reader = make.subscriber(size=3)
     entries = [f"@misc{{k, title = {{{p.title}}}, abstract = {{{p.abstract}}}}}" for p in known]
     library.add(reader, "\n".join(entries), NOW)
-    steering.learn(NOW)
+    feedback.learn(NOW)
     return reader

@@ -8,12 +8,17 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from digest import library, planning, steering, tasks
+from digest import tasks
 from digest.indexing import model_store
 from digest.models import LibraryPaper, LibraryUpload, Pick, ReaderModel
+from digest.personalization import feedback
+from digest.personalization import library as personalization_library
+from digest.planning import plan
 from digest.sources import bibliographies
-from subscriptions import erasing, exporting, links
+from digest.views import library
+from subscriptions.actions import erase, export
 from subscriptions.models import Subscriber
+from subscriptions.security import tokens
 from tests import make
 from tests.library.brought import BIBTEX, address, known_to, look, paste, taught, words_of
 from tests.make import NOW
@@ -127,7 +132,7 @@ def rows_of(reader):
 
 
 def test_the_last_upload_is_undone_and_what_it_pushed_out_is_back(client, monkeypatch):
-    monkeypatch.setattr(library, "MAX_PAPERS", 3)
+    monkeypatch.setattr(personalization_library, "MAX_PAPERS", 3)
     reader = make.subscriber()
     paste(client, reader, entries_of(2020, 2021, 2022))
     before = rows_of(reader)
@@ -176,20 +181,23 @@ def test_what_was_taken_out_stays_out_when_the_upload_is_undone(client):
 @pytest.mark.django_db(transaction=True)
 def test_of_two_uploads_at_once_both_are_kept_and_one_is_undone_once():
     reader = make.subscriber()
-    adding = [partial(library.add, reader, f"On all the {what}", NOW) for what in ("soups", "pies")]
+    adding = [
+        partial(personalization_library.add, reader, f"On all the {what}", NOW)
+        for what in ("soups", "pies")
+    ]
     assert errors_of(at_once(*adding)) == []
     assert reader.library.count() == 2
-    undoing = partial(library.undo, reader, LibraryUpload.objects.get().pk)
+    undoing = partial(personalization_library.undo, reader, LibraryUpload.objects.get().pk)
     assert sorted(at_once(undoing, undoing)) == [False, True]
     assert reader.library.count() == 1
 
 
-@pytest.mark.parametrize("forget", [library.forget, erasing.reset])
+@pytest.mark.parametrize("forget", [personalization_library.forget, erase.reset])
 def test_a_library_that_is_forgotten_can_not_be_brought_back(monkeypatch, forget):
-    monkeypatch.setattr(library, "MAX_PAPERS", 1)
+    monkeypatch.setattr(personalization_library, "MAX_PAPERS", 1)
     reader = make.subscriber()
-    library.add(reader, entries_of(2020), NOW)
-    library.add(reader, entries_of(2021), NOW)
+    personalization_library.add(reader, entries_of(2020), NOW)
+    personalization_library.add(reader, entries_of(2021), NOW)
     forget(reader)
     assert not LibraryUpload.objects.exists()
     assert not reader.library.exists()
@@ -197,7 +205,7 @@ def test_a_library_that_is_forgotten_can_not_be_brought_back(monkeypatch, forget
 
 def test_another_readers_upload_is_not_undone(client):
     reader, other = make.subscriber(), make.subscriber()
-    library.add(reader, BIBTEX, NOW)
+    personalization_library.add(reader, BIBTEX, NOW)
     client.post(address(other), {"undo": LibraryUpload.objects.get().pk})
     assert reader.library.count() == 2
     assert LibraryUpload.objects.exists()
@@ -227,7 +235,9 @@ def test_our_papers_say_what_a_bibliography_does_not():
     reader = make.subscriber()
     ours = make.paper("On all the soups", "They are hot.")
     other = make.paper("On bread", "It is brown." + " So it is." * 400)
-    library.add(reader, f"on all the SOUPS\narXiv:{other.pk}\narXiv:2101.99999", NOW)
+    personalization_library.add(
+        reader, f"on all the SOUPS\narXiv:{other.pk}\narXiv:2101.99999", NOW
+    )
     assert {paper.year for paper in reader.library.all()} == {ours.day.year}
     kept = {paper.title: paper.abstract for paper in reader.library.all()}
     assert kept == {
@@ -241,20 +251,20 @@ def test_what_is_in_her_library_is_not_sent_and_the_page_says_why(client):
     model_store.fit(NOW)
     reader = make.subscriber(interests="soup")
     other = make.subscriber(interests="soup")
-    library.add(
+    personalization_library.add(
         reader, f"@misc{{a, eprint={{{by_id.pk}}}}}\n@misc{{b, title={{On All Soups}}}}", NOW
     )
-    planning.plan(NOW)
+    plan.plan(NOW)
     assert [pick.paper for pick in Pick.objects.filter(subscriber=reader)] == [new]
     assert Pick.objects.filter(subscriber=other).count() == 3
-    why = reverse("why", args=[links.token("preferences", reader.public_id)])
+    why = reverse("why", args=[tokens.token("preferences", reader.public_id)])
     assert "it is in your library" in words_of(client.get(why, {"paper": by_title.pk}))
 
 
 def test_a_paper_of_ours_that_is_named_twice_is_there_once():
     reader = make.subscriber()
     ours = make.paper("On all the soups", "They are hot.")
-    added = library.add(reader, f"arXiv:{ours.pk}\nOn all the soups", NOW)
+    added = personalization_library.add(reader, f"arXiv:{ours.pk}\nOn all the soups", NOW)
     assert (len(added.new), added.known, added.bad) == (1, 0, 0)
     assert known_to(reader) == ["On all the soups"]
 
@@ -272,7 +282,7 @@ def test_of_an_id_that_is_not_here_the_title_is_asked_for(client):
 
 
 def test_the_latest_papers_are_kept(client, monkeypatch):
-    monkeypatch.setattr(library, "MAX_PAPERS", 3)
+    monkeypatch.setattr(personalization_library, "MAX_PAPERS", 3)
     reader = make.subscriber()
     text = "@misc{a, title = {Of no year}}\n" + entries_of(*YEARS)
     assert "3 older ones are left out: the 3 latest are kept." in words_of(
@@ -354,8 +364,8 @@ def test_an_address_that_was_made_up_shows_the_library(client, told):
 
 def test_a_paper_is_taken_out_by_its_reader_alone(client):
     reader, other = make.subscriber(), make.subscriber()
-    library.add(reader, BIBTEX, NOW)
-    library.add(other, BIBTEX, NOW)
+    personalization_library.add(reader, BIBTEX, NOW)
+    personalization_library.add(other, BIBTEX, NOW)
     hers = reader.library.get(title__startswith="Sp")
     client.post(address(other), {"paper": hers.pk})
     assert reader.library.count() == other.library.count() == 2
@@ -375,11 +385,11 @@ def test_what_she_changes_is_learned_from_soon(client, monkeypatch):
 
 def test_of_one_who_was_erased_no_paper_is_taken_out():
     reader = make.subscriber()
-    library.add(reader, BIBTEX, NOW)
+    personalization_library.add(reader, BIBTEX, NOW)
     papers = reader.library.all()
-    erasing.erase(Subscriber.objects.get(), now=NOW)
+    erase.erase(Subscriber.objects.get(), now=NOW)
     with pytest.raises(Subscriber.DoesNotExist):
-        library.remove(reader, papers)
+        personalization_library.remove(reader, papers)
 
 
 def test_who_takes_out_nothing_has_nothing_learned_anew(client):
@@ -391,7 +401,7 @@ def test_who_takes_out_nothing_has_nothing_learned_anew(client):
 
 def test_numbers_of_thousands_of_digits_break_no_page(client):
     reader, digits = make.subscriber(), "9" * 5_000
-    library.add(reader, BIBTEX, NOW)
+    personalization_library.add(reader, BIBTEX, NOW)
     assert client.post(address(reader), {"paper": digits}).status_code == 302
     assert reader.library.count() == 2
 
@@ -399,7 +409,7 @@ def test_numbers_of_thousands_of_digits_break_no_page(client):
 def test_who_takes_papers_out_stays_on_the_page_that_she_is_on(client, monkeypatch):
     monkeypatch.setattr(library, "PAGE", 2)
     reader = make.subscriber()
-    library.add(reader, "\n".join(f"On the soups of {year}" for year in YEARS), NOW)
+    personalization_library.add(reader, "\n".join(f"On the soups of {year}" for year in YEARS), NOW)
     page = lxml.html.fromstring(client.get(f"{address(reader)}?page=2").content)
     form = page.xpath("//main//ul//form")[0]
     answer = client.post(form.action, dict(form.fields), follow=True)
@@ -410,9 +420,9 @@ def test_who_takes_papers_out_stays_on_the_page_that_she_is_on(client, monkeypat
 def test_a_library_is_forgotten_and_what_it_taught_with_it(client):
     reader = taught()
     client.post(address(reader), {"all": "forget"})
-    steering.learn(NOW)
+    feedback.learn(NOW)
     assert not reader.library.exists()
-    assert steering.learned_words(reader) == []
+    assert feedback.learned_words(reader) == []
 
 
 @pytest.mark.parametrize("sent", [{}, {"paper": "x"}, {"all": "no"}, {"undo": "x"}])
@@ -425,7 +435,7 @@ def test_other_wishes_are_refused(client, sent):
 def test_only_the_link_to_her_preferences_opens_it(client):
     reader = make.subscriber()
     for purpose in ("feedback", "unsubscribe", "feed"):
-        other = reverse("library", args=[links.token(purpose, reader.public_id)])
+        other = reverse("library", args=[tokens.token(purpose, reader.public_id)])
         assert client.get(other).status_code == 404
         assert client.post(other, {"text": BIBTEX}).status_code == 404
     assert not LibraryPaper.objects.exists()
@@ -433,16 +443,16 @@ def test_only_the_link_to_her_preferences_opens_it(client):
 
 def test_the_export_has_the_library_and_erasing_leaves_none_of_it():
     reader = make.subscriber()
-    library.add(reader, BIBTEX, NOW)
-    (_, one) = exporting.export(reader)["library"][::-1]
+    personalization_library.add(reader, BIBTEX, NOW)
+    (_, one) = export.export(reader)["library"][::-1]
     assert (one["title"], one["year"]) == ("Spätzle and the ℓ₁ norm", 2021)
-    erasing.erase(reader, now=NOW)
+    erase.erase(reader, now=NOW)
     assert not LibraryPaper.objects.exists()
 
 
 def test_the_version_before_which_knows_no_library_can_erase_a_reader_who_has_one():
     reader = make.subscriber()
-    library.add(reader, BIBTEX, NOW)
+    personalization_library.add(reader, BIBTEX, NOW)
     reader.reader_model.delete()
     reader.consents.all().delete()
     with CaptureQueriesContext(connection) as queries:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from digest import citations
+from digest.papers import citations
 from digest.sources import bibliographies
 from tests import make
 from tests.library.brought import BIBTEX

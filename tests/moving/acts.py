@@ -2,8 +2,9 @@
 
 from datetime import timedelta
 
-from subscriptions import links, moving, signup
+from subscriptions.actions import change_address, signup
 from subscriptions.models import Letter
+from subscriptions.security import tokens
 from tests import make
 from tests.make import NOW
 
@@ -19,11 +20,11 @@ def reader(email=OLD, **fields):
 def ask(client, subscriber, new_email=NEW, **request):
     """Ask for the move on the page of preferences."""
     sent = {"action": "move", "new_email": new_email}
-    return client.post(links.preferences_url(subscriber), sent, follow=True, **request)
+    return client.post(tokens.preferences_url(subscriber), sent, follow=True, **request)
 
 
 def agree(subscriber, side, *, asked_at=NOW, now=NOW + MINUTE):
-    return moving.approve(subscriber, side, asked_at, source=DOOR, now=now)
+    return change_address.approve(subscriber, side, asked_at, source=DOOR, now=now)
 
 
 def moved(subscriber):

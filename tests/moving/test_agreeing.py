@@ -5,9 +5,10 @@ from datetime import timedelta
 import pytest
 from django.test import Client
 
-from digest import planning
-from subscriptions import links, moving
-from subscriptions.post import delivery
+from digest.planning import plan
+from subscriptions.actions import change_address
+from subscriptions.delivery.worker import rounds
+from subscriptions.security import tokens
 from tests import make
 from tests.make import NOW
 from tests.moving.acts import DAY, NEW, OLD, agree, ask, moved, reader
@@ -24,12 +25,12 @@ def test_it_moves_when_both_have_followed_their_letters(client, outbox):
     one = reader(interests="bread", paused_until=None)
     page = ask(client, one)
     assert "Both have to say yes" in page.content.decode()
-    delivery.deliver_due(lambda: NOW)
+    rounds.deliver_due(lambda: NOW)
     to_old, to_new = outbox()
     assert (to_old["To"], to_new["To"]) == (OLD, NEW)
     assert to_old["Message-ID"] != to_new["Message-ID"]
     for message, side in ((to_new, "new"), (to_old, "old")):
-        url = links.move_url(one, side, NOW)
+        url = tokens.move_url(one, side, NOW)
         for part in parts(message):
             assert url in part
         assert not moved(one)
@@ -42,10 +43,12 @@ def test_it_moves_when_both_have_followed_their_letters(client, outbox):
 def test_the_new_address_is_not_told_from_where_and_the_old_one_is_told_where_to(client, outbox):
     one = reader()
     ask(client, one)
-    delivery.deliver_due(lambda: NOW)
+    rounds.deliver_due(lambda: NOW)
     to_old, to_new = outbox()
-    pages = [client.get(links.move_url(one, side, NOW)).content.decode() for side in ("old", "new")]
-    pages += [client.post(links.move_url(one, "new", NOW)).content.decode()]
+    pages = [
+        client.get(tokens.move_url(one, side, NOW)).content.decode() for side in ("old", "new")
+    ]
+    pages += [client.post(tokens.move_url(one, "new", NOW)).content.decode()]
     for said in (*parts(to_new), *pages[1:]):
         assert OLD not in said
         assert "/preferences/" not in said
@@ -58,7 +61,7 @@ def test_one_yes_moves_nothing_however_often(client, side):
     one = reader()
     ask(client, one)
     for _ in range(2):
-        page = client.post(links.move_url(one, side, NOW))
+        page = client.post(tokens.move_url(one, side, NOW))
         assert "says yes, too" in page.content.decode()
     assert not moved(one)
     assert one.consents.count() == 1
@@ -67,15 +70,15 @@ def test_one_yes_moves_nothing_however_often(client, side):
 def test_the_next_digest_comes_to_the_new_address_and_has_no_paper_twice(outbox):
     make.paper("Graph networks")
     one = reader(interests="graph networks", next_due_at=NOW)
-    planning.plan(NOW)
-    moving.request(one, NEW, now=NOW)
-    delivery.deliver_due(lambda: NOW)
+    plan.plan(NOW)
+    change_address.request(one, NEW, now=NOW)
+    rounds.deliver_due(lambda: NOW)
     for side in ("old", "new"):
         agree(one, side)
     make.paper("Graph networks again", day=NOW.date() + DAY)
     for hours in (19, 24):
-        planning.plan(NOW + timedelta(hours=hours))
-        delivery.deliver_due(lambda hours=hours: NOW + timedelta(hours=hours))
+        plan.plan(NOW + timedelta(hours=hours))
+        rounds.deliver_due(lambda hours=hours: NOW + timedelta(hours=hours))
     digests = [message for message in outbox() if message["List-Id"]]
     assert [message["To"] for message in digests] == [OLD, NEW]
     assert "Graph networks again" in digests[1]["Subject"]
@@ -85,7 +88,7 @@ def test_the_next_digest_comes_to_the_new_address_and_has_no_paper_twice(outbox)
 def test_two_spellings_of_one_address_are_two_addresses_here(client, outbox):
     one = reader("you@example.org")
     ask(client, one, "You@Example.org")
-    delivery.deliver_due(lambda: NOW)
+    rounds.deliver_due(lambda: NOW)
     assert [message["To"] for message in outbox()] == ["you@example.org", "You@example.org"]
     for side in ("old", "new"):
         agree(one, side)

@@ -4,9 +4,9 @@ from functools import partial
 
 import pytest
 
-from subscriptions import erasing, moving
+from subscriptions.actions import change_address, erase
+from subscriptions.delivery import queue
 from subscriptions.models import Letter, Move, Subscriber
-from subscriptions.post import office
 from tests.make import NOW
 from tests.moving.acts import NEW, agree, moved, reader
 from tests.threads import at_once, errors_of
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db
 @pytest.mark.django_db(transaction=True)
 def test_many_clicks_at_once_are_one_move():
     one = reader()
-    moving.request(one, NEW, now=NOW)
+    change_address.request(one, NEW, now=NOW)
     sides = [partial(agree, one, side) for side in ("old", "new")]
     raised = at_once(*5 * sides)
     assert errors_of(raised) == []
@@ -30,7 +30,7 @@ def test_two_who_ask_for_each_others_address_at_once_are_both_answered():
     """Each writes a letter to the other, for which the other's row must not be held."""
     pair = [reader("one@example.org"), reader("two@example.org")]
     asks = [
-        partial(moving.request, one, other.email, now=NOW)
+        partial(change_address.request, one, other.email, now=NOW)
         for one, other in zip(pair, reversed(pair), strict=True)
     ]
     assert at_once(*asks) == [None, None]
@@ -41,7 +41,7 @@ def test_two_who_ask_for_each_others_address_at_once_are_both_answered():
 def test_of_two_who_want_one_address_one_gets_it():
     pair = [reader("one@example.org"), reader("two@example.org")]
     for one in pair:
-        moving.request(one, NEW, now=NOW)
+        change_address.request(one, NEW, now=NOW)
         agree(one, "old")
     at_once(*[partial(agree, one, "new") for one in pair])
     assert Subscriber.objects.filter(email=NEW).count() == 1
@@ -51,10 +51,10 @@ def test_of_two_who_want_one_address_one_gets_it():
 @pytest.mark.django_db(transaction=True)
 def test_who_erases_everything_amid_her_move_leaves_nothing():
     one = reader()
-    moving.request(one, NEW, now=NOW)
+    change_address.request(one, NEW, now=NOW)
     agree(one, "old")
     at_once(
-        partial(agree, one, "new"), partial(erasing.erase, one, now=NOW), partial(office.sweep, NOW)
+        partial(agree, one, "new"), partial(erase.erase, one, now=NOW), partial(queue.sweep, NOW)
     )
     assert not Subscriber.objects.exists()
     assert not Move.objects.exists()

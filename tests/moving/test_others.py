@@ -2,9 +2,10 @@
 
 import pytest
 
-from subscriptions import erasing, links, moving, operating, seals
+from subscriptions.actions import change_address, erase, moderation
+from subscriptions.delivery.worker import rounds
 from subscriptions.models import Subscriber
-from subscriptions.post import delivery
+from subscriptions.security import suppression_list, tokens
 from tests import make
 from tests.make import NOW
 from tests.moving.acts import MINUTE, NEW, OLD, agree, ask, letters, moved, reader
@@ -15,15 +16,15 @@ pytestmark = pytest.mark.django_db
 def test_an_address_that_reads_here_is_told_so_by_a_letter_and_nobody_else_is(client, outbox):
     one, other = reader(), reader(NEW)
     known = ask(client, one).content.decode()
-    delivery.deliver_due(lambda: NOW)
+    rounds.deliver_due(lambda: NOW)
     assert [(message["To"], message["Subject"]) for message in outbox()] == [
         (OLD, "Should your digest of Paperboy move?"),
         (NEW, "You already get Paperboy"),
     ]
-    page = client.post(links.move_url(one, "old", NOW)).content.decode()
+    page = client.post(tokens.move_url(one, "old", NOW)).content.decode()
     assert "says yes, too" in page
-    assert client.post(links.move_url(other, "new", NOW)).status_code == 410
-    moving.keep_address(one, now=NOW)
+    assert client.post(tokens.move_url(other, "new", NOW)).status_code == 410
+    change_address.keep_address(one, now=NOW)
     unknown = ask(client, one, "nobody@example.org").content.decode()
     assert unknown.replace("nobody@example.org", NEW) == known
 
@@ -38,7 +39,7 @@ def test_an_address_that_reads_here_is_told_so_by_a_letter_and_nobody_else_is(cl
 )
 def test_an_address_that_must_not_be_written_to_gets_no_letter(client, fields):
     if fields is None:
-        seals.add(NEW, "asked", NOW)
+        suppression_list.add(NEW, "asked", NOW)
     else:
         reader(NEW, **fields)
     assert "Both have to say yes" in ask(client, reader()).content.decode()
@@ -48,8 +49,8 @@ def test_an_address_that_must_not_be_written_to_gets_no_letter(client, fields):
 @pytest.mark.parametrize(
     "shut",
     [
-        lambda other: erasing.erase(other, now=NOW, for_good=True),
-        lambda other: operating.suppress(other, "a test", now=NOW),
+        lambda other: erase.erase(other, now=NOW, for_good=True),
+        lambda other: moderation.suppress(other, "a test", now=NOW),
     ],
 )
 def test_an_address_that_is_shut_while_its_letter_waits_gets_none(client, outbox, shut):
@@ -57,7 +58,7 @@ def test_an_address_that_is_shut_while_its_letter_waits_gets_none(client, outbox
     other = reader(NEW, unsubscribed_at=NOW)
     ask(client, reader())
     shut(other)
-    delivery.deliver_due(lambda: NOW)
+    rounds.deliver_due(lambda: NOW)
     assert [message["To"] for message in outbox()] == [OLD]
     assert letters() == [("move", "", "accepted"), ("move", NEW, "skipped")]
 
@@ -84,7 +85,7 @@ def test_who_signed_the_new_address_up_meanwhile_keeps_it(client):
     ask(client, one)
     agree(one, "old")
     reader(NEW)
-    page = client.post(links.move_url(one, "new", NOW))
+    page = client.post(tokens.move_url(one, "new", NOW))
     assert (page.status_code, moved(one)) == (200, False)
     assert "Nothing has moved" in page.content.decode()
     assert Subscriber.objects.count() == 2
@@ -95,7 +96,7 @@ def test_nobody_moves_to_an_address_that_is_kept_from_letters_since(client):
     ask(client, one)
     agree(one, "old")
     make.subscriber(NEW, confirmed=False, suppressed_at=NOW, suppressed_by="complained")
-    with pytest.raises(moving.AddressTaken):
+    with pytest.raises(change_address.AddressTaken):
         agree(one, "new")
     assert not moved(one)
 
@@ -105,9 +106,9 @@ def test_who_signs_the_new_address_up_in_that_very_moment_keeps_it(client, monke
     ask(client, one)
     agree(one, "old")
     make.subscriber(NEW)
-    locked = moving._lock_both
-    monkeypatch.setattr(moving, "_lock_both", lambda *found: (locked(*found)[0], None))
-    with pytest.raises(moving.AddressTaken):
+    locked = change_address._lock_both
+    monkeypatch.setattr(change_address, "_lock_both", lambda *found: (locked(*found)[0], None))
+    with pytest.raises(change_address.AddressTaken):
         agree(one, "new")
     assert not moved(one)
 
@@ -115,23 +116,26 @@ def test_who_signs_the_new_address_up_in_that_very_moment_keeps_it(client, monke
 @pytest.mark.parametrize(
     ("act", "refused"),
     [
-        (lambda one: moving.request(one, "third@example.org", now=NOW + MINUTE), moving.NotOpen),
-        (lambda one: erasing.erase(one, now=NOW), Subscriber.DoesNotExist),
+        (
+            lambda one: change_address.request(one, "third@example.org", now=NOW + MINUTE),
+            change_address.NotOpen,
+        ),
+        (lambda one: erase.erase(one, now=NOW), Subscriber.DoesNotExist),
     ],
 )
 def test_a_yes_waits_for_who_replaces_the_wish_or_erases_all_in_that_very_moment(
     act, refused, monkeypatch
 ):
     one = reader()
-    moving.request(one, NEW, now=NOW)
-    locked = moving._lock_both
+    change_address.request(one, NEW, now=NOW)
+    locked = change_address._lock_both
 
     def lock_after_another(*found):
-        monkeypatch.setattr(moving, "_lock_both", locked)
+        monkeypatch.setattr(change_address, "_lock_both", locked)
         act(one)
         return locked(*found)
 
-    monkeypatch.setattr(moving, "_lock_both", lock_after_another)
+    monkeypatch.setattr(change_address, "_lock_both", lock_after_another)
     with pytest.raises(refused):
         agree(one, "new")
     assert not one.consents.exists()

@@ -2,10 +2,12 @@
 
 import pytest
 
-from digest import upkeep
-from subscriptions import correspondence, erasing, links, moving, signup
+from digest.operations import retention
+from subscriptions.actions import change_address, erase, signup
+from subscriptions.delivery.worker import rounds
 from subscriptions.models import Letter, Move
-from subscriptions.post import delivery
+from subscriptions.notices import send as correspondence
+from subscriptions.security import tokens
 from tests.make import NOW
 from tests.moving.acts import DAY, DOOR, MINUTE, NEW, OLD, agree, ask, letters, moved, reader
 from tests.tables import everything
@@ -15,9 +17,9 @@ pytestmark = pytest.mark.django_db
 
 def test_who_stays_gets_the_other_letters_that_wait():
     one = reader()
-    moving.request(one, NEW, now=NOW)
+    change_address.request(one, NEW, now=NOW)
     correspondence.write(one, "link", NOW, NOW + DAY)
-    moving.keep_address(one, now=NOW)
+    change_address.keep_address(one, now=NOW)
     assert letters() == [
         ("move", "", "skipped"),
         ("move", Letter.ELSEWHERE, "skipped"),
@@ -28,18 +30,18 @@ def test_who_stays_gets_the_other_letters_that_wait():
 @pytest.mark.parametrize(
     "end",
     [
-        lambda one: moving.keep_address(one, now=NOW),
+        lambda one: change_address.keep_address(one, now=NOW),
         lambda one: signup.unsubscribe(one.public_id, source=DOOR, now=NOW),
-        lambda one: moving.request(one, "elsewhere@example.org", now=NOW),
+        lambda one: change_address.request(one, "elsewhere@example.org", now=NOW),
     ],
 )
 def test_who_ends_her_move_ends_no_one_elses(end):
     one, other = reader(), reader("other@example.org")
-    moving.request(other, NEW, now=NOW)
-    assert moving.pending(one) is None
-    moving.request(one, "third@example.org", now=NOW)
+    change_address.request(other, NEW, now=NOW)
+    assert change_address.pending(one) is None
+    change_address.request(one, "third@example.org", now=NOW)
     end(one)
-    assert moving.pending(other).new_email == NEW
+    assert change_address.pending(other).new_email == NEW
 
 
 def test_of_two_wishes_the_later_one_holds(client, clock):
@@ -53,7 +55,7 @@ def test_of_two_wishes_the_later_one_holds(client, clock):
         ("move", "", "planned"),
         ("move", NEW, "planned"),
     ]
-    assert client.post(links.move_url(one, "new", NOW)).status_code == 410
+    assert client.post(tokens.move_url(one, "new", NOW)).status_code == 410
     for side in ("old", "new"):
         agree(one, side, asked_at=clock.now)
     assert moved(one)
@@ -62,22 +64,22 @@ def test_of_two_wishes_the_later_one_holds(client, clock):
 def test_a_wish_can_be_taken_back(client):
     one = reader()
     ask(client, one)
-    shown = client.get(links.preferences_url(one)).content.decode()
+    shown = client.get(tokens.preferences_url(one)).content.decode()
     assert "is to move to <strong>new@example.org</strong>" in shown
-    client.post(links.preferences_url(one), {"action": "stay"})
-    assert client.post(links.move_url(one, "new", NOW)).status_code == 410
+    client.post(tokens.preferences_url(one), {"action": "stay"})
+    assert client.post(tokens.move_url(one, "new", NOW)).status_code == 410
     assert {state for _, _, state in letters()} == {"skipped"}
-    assert "is to move to" not in client.get(links.preferences_url(one)).content.decode()
+    assert "is to move to" not in client.get(tokens.preferences_url(one)).content.decode()
 
 
 def test_the_address_of_a_wish_that_was_taken_back_while_its_letter_left_is_forgotten():
     """The address may be a stranger's, who never asked for anything."""
     one = reader()
-    moving.request(one, NEW, now=NOW)
+    change_address.request(one, NEW, now=NOW)
     Letter.objects.filter(to=NEW).update(state=Letter.State.TRANSMITTING)
-    moving.keep_address(one, now=NOW)
+    change_address.keep_address(one, now=NOW)
     Letter.objects.filter(to=NEW).update(state=Letter.State.ACCEPTED, ended_at=NOW)
-    upkeep.purge(NOW + 7 * DAY + MINUTE)
+    retention.purge(NOW + 7 * DAY + MINUTE)
     assert NEW not in repr(everything())
 
 
@@ -88,9 +90,9 @@ def test_a_link_that_moves_nothing_any_more_says_how_to_ask_again(client, clock,
     if is_old:
         clock.now = NOW + 7 * DAY + MINUTE
     else:
-        client.post(links.preferences_url(one), {"action": "stay"})
+        client.post(tokens.preferences_url(one), {"action": "stay"})
     for send in (client.get, client.post):
-        response = send(links.move_url(one, "new", NOW))
+        response = send(tokens.move_url(one, "new", NOW))
         page = response.content.decode()
         assert response.status_code == 410
         assert "ask for it anew in your preferences" in page
@@ -104,10 +106,10 @@ def test_one_who_has_left_or_is_erased_does_not_move(client, side):
     agree(one, side)
     signup.unsubscribe(one.public_id, source=DOOR, now=NOW + MINUTE)
     assert not Move.objects.exists()
-    assert client.post(links.move_url(one, "old", NOW)).status_code == 410
+    assert client.post(tokens.move_url(one, "old", NOW)).status_code == 410
     assert {state for kind, _, state in letters() if kind == "move"} == {"skipped"}
-    erasing.erase(one, now=NOW)
-    assert client.post(links.move_url(one, "old", NOW)).status_code == 404
+    erase.erase(one, now=NOW)
+    assert client.post(tokens.move_url(one, "old", NOW)).status_code == 404
     assert not Move.objects.exists()
 
 
@@ -119,14 +121,14 @@ def test_who_gets_no_digest_can_not_move_it(client, fields):
     one = reader(**fields)
     page = ask(client, one)
     assert page.status_code == 400
-    assert "New address" not in client.get(links.preferences_url(one)).content.decode()
+    assert "New address" not in client.get(tokens.preferences_url(one)).content.decode()
     assert letters() == []
 
 
 def test_one_who_pauses_moves_with_her_pause(client, outbox):
     one = reader(paused_until=NOW.date() + 9 * DAY)
     ask(client, one)
-    delivery.deliver_due(lambda: NOW)
+    rounds.deliver_due(lambda: NOW)
     assert len(outbox()) == 2
     for side in ("old", "new"):
         agree(one, side)
@@ -160,9 +162,9 @@ def test_nobody_can_fill_mailboxes_by_moving(client, settings):
 
 def test_a_wish_that_nobody_answered_is_forgotten_with_its_address(client):
     ask(client, reader())
-    delivery.deliver_due(lambda: NOW)
-    upkeep.purge(NOW + 7 * DAY)
+    rounds.deliver_due(lambda: NOW)
+    retention.purge(NOW + 7 * DAY)
     assert Move.objects.exists()
     assert Letter.objects.filter(to=NEW).exists()  # A complaint would be of this address.
-    upkeep.purge(NOW + 7 * DAY + MINUTE)
+    retention.purge(NOW + 7 * DAY + MINUTE)
     assert NEW not in repr(everything())

@@ -2,7 +2,8 @@
 
 import pytest
 
-from subscriptions import mail, registry
+from subscriptions import hooks
+from subscriptions.mail import render
 from tests import make
 from tests.smtp_server import MailServer
 
@@ -22,8 +23,8 @@ def composed(monkeypatch):
 
     def compose(letter, now):
         calls.append(letter.pk)
-        headers = mail.headers("digest", "http://x/")
-        return mail.Content.of("Papers", "Hello.", "<p>Hello.</p>", headers)
+        headers = render.headers("digest", "http://x/")
+        return render.Content.of("Papers", "Hello.", "<p>Hello.</p>", headers)
 
-    monkeypatch.setitem(registry.composers, "digest", make.one_by_one(compose))
+    monkeypatch.setitem(hooks.composers, "digest", make.one_by_one(compose))
     return calls

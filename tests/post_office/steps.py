@@ -4,11 +4,11 @@ from datetime import timedelta
 
 from django.db import transaction
 
-from digest import planning
-from subscriptions import signup
+from digest.planning import plan
+from subscriptions.actions import signup
+from subscriptions.delivery import transitions
+from subscriptions.delivery.recovery.journal import Journal, folder_of_journals
 from subscriptions.models import Letter
-from subscriptions.post import ledger, sweeper
-from subscriptions.post.journal import Journal
 from tests import make
 from tests.make import NOW
 
@@ -20,7 +20,7 @@ def letter_to(email="reader@example.org", **fields):
     """Make a digest letter to a reader who wants it, due now, with one pick."""
     subscriber = make.subscriber(email, interests="graphs")
     make.paper("Graphs")
-    planning.plan(NOW)
+    plan.plan(NOW)
     Letter.objects.filter(subscriber=subscriber).update(**fields)
     return Letter.objects.get(subscriber=subscriber)
 
@@ -33,15 +33,15 @@ def due(now):
 def claim(letter, now=NOW):
     """Claim the letter as a worker does. Return it, or None."""
     with transaction.atomic():
-        claimed, _ = ledger.claim(now, 1, [letter.pk])
+        claimed, _ = transitions.claim(now, 1, [letter.pk])
     return claimed[0] if claimed else None
 
 
 def pass_fence(letter, now=NOW, mime=b"Subject: Papers\r\n\r\nHello.\r\n"):
     """Let a claimed letter pass the fence. Return whether it did."""
-    frozen = {letter.pk: ledger.Frozen(mime, f"<{letter.pk}@example.org>", now)}
+    frozen = {letter.pk: transitions.Frozen(mime, f"<{letter.pk}@example.org>", now)}
     with transaction.atomic():
-        return bool(ledger.final_check([letter], frozen, now).passed)
+        return bool(transitions.final_check([letter], frozen, now).passed)
 
 
 def states(letter):
@@ -50,7 +50,7 @@ def states(letter):
 
 def note_in_a_dead_workers_journal(*entries):
     """Leave a journal of a worker that died. Return the file."""
-    journal = Journal(sweeper.folder_of_journals())
+    journal = Journal(folder_of_journals())
     journal.write(entries)
     journal.leave()
     return journal.path

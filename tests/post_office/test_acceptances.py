@@ -6,10 +6,12 @@ import pytest
 from django.db import Error, connection
 
 from digest.models import Pick
-from subscriptions import registry
+from subscriptions import hooks
+from subscriptions.delivery import message_ids, queue, transitions
+from subscriptions.delivery.recovery import sweep
+from subscriptions.delivery.recovery.journal import Entry
+from subscriptions.delivery.worker import batcher
 from subscriptions.models import Letter
-from subscriptions.post import batcher, ledger, message_ids, office, sweeper
-from subscriptions.post.journal import Entry
 from tests.make import NOW
 from tests.post_office.steps import (
     MINUTE,
@@ -34,7 +36,7 @@ def test_an_acceptance_outlives_a_database_that_is_cut_as_it_is_recorded(
     letter = letter_to()
     server.before_dot_reply = cut_the_database()
 
-    assert office.deliver(letter.pk, NOW) is True
+    assert queue.deliver(letter.pk, NOW) is True
     letter.refresh_from_db()
     assert states(letter) == ["planned", "claimed", "transmitting", "accepted"]
 
@@ -46,7 +48,7 @@ def test_a_known_refusal_outlives_it_too_and_is_not_doubted(server, composed, mo
     letter = letter_to(f"{code}-dot@example.org")
     server.before_dot_reply = cut_the_database()
 
-    office.deliver(letter.pk, NOW)
+    queue.deliver(letter.pk, NOW)
     letter.refresh_from_db()
     assert letter.state == {450: "planned", 550: "failed"}[code]
 
@@ -57,9 +59,9 @@ def test_a_record_that_is_cut_halfway_is_written_again_as_a_whole(server, compos
     letter = letter_to("550-dot@example.org")
     cuts = [cut_the_database()]
     cut_once = [lambda letter_ids: cuts and cuts.pop()(letter_ids)]
-    monkeypatch.setattr(registry, "on_never_left", [*cut_once, *registry.on_never_left])
+    monkeypatch.setattr(hooks, "on_never_left", [*cut_once, *hooks.on_never_left])
 
-    office.deliver(letter.pk, NOW)
+    queue.deliver(letter.pk, NOW)
     letter.refresh_from_db()
     assert states(letter) == ["planned", "claimed", "transmitting", "failed"]
     assert not Pick.objects.exists()
@@ -74,11 +76,11 @@ def test_an_acceptance_that_cannot_be_recorded_is_known_from_the_journal(
     server.before_dot_reply = cut_the_database()
 
     with pytest.raises(Error):
-        office.deliver(letter.pk, NOW)
+        queue.deliver(letter.pk, NOW)
     assert f"letter {letter.pk}: accepted, not written down" in caplog.messages
 
     connection.close()
-    office.sweep(NOW)
+    queue.sweep(NOW)
     letter.refresh_from_db()
     assert (letter.state, letter.last_reply) == ("accepted", "250 2.0.0 kept")
     assert states(letter) == ["planned", "claimed", "transmitting", "accepted"]
@@ -92,15 +94,15 @@ def test_without_its_journal_it_is_doubted_and_repeated_with_the_same_bytes(
     letter = letter_to()
     server.before_dot_reply = cut_the_database()
     with pytest.raises(Error):
-        office.deliver(letter.pk, NOW)
+        queue.deliver(letter.pk, NOW)
 
     connection.close()
     (journal,) = (data_dir / "journal").iterdir()
     journal.unlink()
     server.before_dot_reply = lambda recipient: None
     for minute in (16, 32):
-        office.sweep(NOW + minute * MINUTE)
-    assert office.deliver(letter.pk, NOW + 32 * MINUTE) is True
+        queue.sweep(NOW + minute * MINUTE)
+    assert queue.deliver(letter.pk, NOW + 32 * MINUTE) is True
     (_, first), (_, second) = server.accepted
     assert first == second
 
@@ -118,9 +120,9 @@ def cut_the_database():
 def test_an_acceptance_is_recorded_once_though_the_database_lost_its_answer(composed):
     """The commit arrives, its confirmation doesn't: so the record is written again."""
     letter = past_the_fence()
-    ledger.accept([letter], ["250 kept"], NOW)
+    transitions.accept([letter], ["250 kept"], NOW)
 
-    sweeper.accept_late(letter.pk, letter.attempt, letter.message_id, "250 kept", NOW)
+    sweep.accept_late(letter.pk, letter.attempt, letter.message_id, "250 kept", NOW)
     assert states(letter) == ["planned", "claimed", "transmitting", "accepted"]
 
 
@@ -128,10 +130,10 @@ def test_an_acceptance_is_recorded_once_though_the_database_lost_its_answer(comp
 def test_an_acceptance_ends_the_doubt_of_who_took_the_letter_for_lost(composed, minutes):
     letter = past_the_fence()
     for minute in (15, minutes):  # Doubted; then waiting to be repeated.
-        office.sweep(NOW + minute * MINUTE)
+        queue.sweep(NOW + minute * MINUTE)
 
     now = NOW + minutes * MINUTE
-    sweeper.accept_late(letter.pk, letter.attempt, letter.message_id, "250 kept", now)
+    sweep.accept_late(letter.pk, letter.attempt, letter.message_id, "250 kept", now)
 
     letter.refresh_from_db()
     assert letter.state == "accepted"
@@ -141,10 +143,10 @@ def test_an_acceptance_ends_the_doubt_of_who_took_the_letter_for_lost(composed, 
 def test_an_acceptance_that_comes_late_stops_the_repeat_before_its_dot(composed):
     letter = past_the_fence()
     for minute in (15, 30):
-        office.sweep(NOW + minute * MINUTE)
+        queue.sweep(NOW + minute * MINUTE)
     repeating = claim(letter, NOW + 30 * MINUTE)
 
-    sweeper.accept_late(letter.pk, letter.attempt, letter.message_id, "250 kept", NOW + 31 * MINUTE)
+    sweep.accept_late(letter.pk, letter.attempt, letter.message_id, "250 kept", NOW + 31 * MINUTE)
     assert not pass_fence(repeating, NOW + 31 * MINUTE)
     assert Letter.objects.get().state == "accepted"
 
@@ -152,11 +154,11 @@ def test_an_acceptance_that_comes_late_stops_the_repeat_before_its_dot(composed)
 def test_an_acceptance_leaves_a_repeat_alone_that_is_past_the_fence(composed):
     letter = past_the_fence()
     for minute in (15, 30):
-        office.sweep(NOW + minute * MINUTE)
+        queue.sweep(NOW + minute * MINUTE)
     assert pass_fence(claim(letter, NOW + 30 * MINUTE), NOW + 30 * MINUTE)
 
-    with pytest.raises(ledger.Overtaken):
-        sweeper.accept_late(
+    with pytest.raises(transitions.Overtaken):
+        sweep.accept_late(
             letter.pk, letter.attempt, letter.message_id, "250 kept", NOW + 31 * MINUTE
         )
     assert Letter.objects.get().state == "transmitting"
@@ -181,13 +183,13 @@ def test_what_was_taken_while_the_database_lost_its_last_commits_is_not_sent_aga
         connection.close()
 
     server.before_dot_reply = take_over
-    office.deliver(letter.pk, NOW)
+    queue.deliver(letter.pk, NOW)
     letter.refresh_from_db()
     assert letter.state == "accepted"
     assert broken(NOW) == {}
     server.before_dot_reply = lambda recipient: None
-    office.sweep(NOW + 20 * MINUTE)
-    office.deliver(letter.pk, NOW + 40 * MINUTE)
+    queue.sweep(NOW + 20 * MINUTE)
+    queue.deliver(letter.pk, NOW + 40 * MINUTE)
     assert len(server.accepted) == 1
 
 
@@ -200,7 +202,7 @@ def test_an_entry_that_can_not_be_recorded_keeps_no_other_from_it(composed):
         Entry(letter.pk, 1, message_ids.of(letter), "250 kept", at),
     )
     file.write_bytes(file.read_bytes().replace(b'"250 damaged"', b"250"))
-    office.sweep(NOW)
+    queue.sweep(NOW)
     states = Letter.objects.order_by("pk").values_list("state", flat=True)
     assert list(states) == ["planned", "accepted"]
 
@@ -216,7 +218,7 @@ def test_a_number_that_no_letter_can_have_keeps_no_other_from_it(composed, numbe
     damaged = line.replace(f'"letter_id": {letter.pk}', f'"letter_id": {number}')
     assert damaged != line
     file.write_text(damaged + line)
-    office.sweep(NOW)
+    queue.sweep(NOW)
     assert Letter.objects.get().state == "accepted"
 
 
@@ -227,7 +229,7 @@ def test_the_journal_is_asked_before_a_letter_is_given_up(composed, state):
     note_in_a_dead_workers_journal(
         Entry(letter.pk, 1, letter.message_id, "250 kept", NOW.isoformat())
     )
-    office.sweep(NOW)
+    queue.sweep(NOW)
     letter.refresh_from_db()
     assert letter.state == "accepted"
 
@@ -235,10 +237,10 @@ def test_the_journal_is_asked_before_a_letter_is_given_up(composed, state):
 def test_an_acceptance_does_not_change_how_a_story_has_ended(composed):
     letter = past_the_fence()
     for days in (1, 2):
-        office.sweep(NOW + timedelta(days=days))
+        queue.sweep(NOW + timedelta(days=days))
 
-    with pytest.raises(ledger.Overtaken):
-        sweeper.accept_late(
+    with pytest.raises(transitions.Overtaken):
+        sweep.accept_late(
             letter.pk, letter.attempt, letter.message_id, "250 kept", NOW + timedelta(days=2)
         )
     assert Letter.objects.get().state == "failed"

@@ -3,10 +3,11 @@
 import pytest
 
 from digest.models import Pick
+from subscriptions.delivery import circuit_breaker, clock, queue, transitions
+from subscriptions.delivery.transports.base import Message
+from subscriptions.delivery.transports.registry import hand_over, transport_for
+from subscriptions.delivery.worker import rounds
 from subscriptions.models import Letter, Volley
-from subscriptions.post import clock, delivery, ledger, office, sending
-from subscriptions.post.transport import Message
-from subscriptions.post.transports import hand_over, transport_for
 from tests.make import NOW
 from tests.post_office.steps import MINUTE, claim, due, letter_to, pass_fence, states
 from tests.threads import at_once
@@ -17,14 +18,14 @@ pytestmark = pytest.mark.django_db
 def test_a_letter_is_handed_over_once_and_its_bytes_are_dropped(server, composed):
     letter = letter_to()
 
-    assert office.deliver(letter.pk, NOW) is True
-    assert office.deliver(letter.pk, NOW) is False
+    assert queue.deliver(letter.pk, NOW) is True
+    assert queue.deliver(letter.pk, NOW) is False
 
     letter.refresh_from_db()
     assert [recipient for recipient, _ in server.accepted] == ["reader@example.org"]
     assert letter.state == "accepted"
     assert states(letter) == ["planned", "claimed", "transmitting", "accepted"]
-    office.sweep(NOW)
+    queue.sweep(NOW)
     assert not Volley.objects.exists()
 
 
@@ -32,7 +33,7 @@ def test_fifty_hints_at_once_deliver_one_letter(server, composed, transactional_
     letter = letter_to()
 
     def deliver():
-        return [office.deliver(letter.pk, NOW) for _ in range(5)]
+        return [queue.deliver(letter.pk, NOW) for _ in range(5)]
 
     assert sum(map(sum, at_once(*10 * [deliver]))) == 1
     assert len(server.accepted) == 1
@@ -42,7 +43,7 @@ def test_fifty_hints_at_once_deliver_one_letter(server, composed, transactional_
 @pytest.mark.parametrize("stage", ["rcpt", "data", "dot"])
 def test_a_server_that_is_busy_is_tried_again_later(server, composed, stage):
     letter = letter_to(f"450-{stage}@example.org")
-    office.deliver(letter.pk, NOW)
+    queue.deliver(letter.pk, NOW)
 
     letter.refresh_from_db()
     assert (letter.state, letter.stage, letter.stumbles) == ("planned", stage, 0)
@@ -57,7 +58,7 @@ def test_a_refused_letter_fails_with_the_servers_words_and_gives_its_papers_back
     server, composed, stage
 ):
     letter = letter_to(f"550-{stage}@example.org")
-    office.deliver(letter.pk, NOW)
+    queue.deliver(letter.pk, NOW)
 
     letter.refresh_from_db()
     assert letter.state == "failed"
@@ -67,27 +68,27 @@ def test_a_refused_letter_fails_with_the_servers_words_and_gives_its_papers_back
 
 def test_a_server_that_wants_us_to_come_back_later_does_let_us_in(server, composed):
     """Else the panel speaks of a password that is right again, for as long as it greylists."""
-    sending.trip("auth", "535 5.7.8 Authentication failed", NOW)
+    circuit_breaker.trip("auth", "535 5.7.8 Authentication failed", NOW)
     letter_to("451-rcpt@example.org")
-    assert delivery.deliver_due(clock.running_from(NOW + MINUTE))["deferred"] == 1
-    assert not sending.current().trouble
+    assert rounds.deliver_due(clock.running_from(NOW + MINUTE))["deferred"] == 1
+    assert not circuit_breaker.current().trouble
 
 
 @pytest.mark.parametrize("reply", ["451 Greylisted", ""])
 def test_only_an_answer_about_a_recipient_says_that_the_trouble_is_over(server, composed, reply):
-    sending.trip("unreachable", "421 4.3.2 Going away", NOW)
+    circuit_breaker.trip("unreachable", "421 4.3.2 Going away", NOW)
     address = "drop-rcpt@example.org"
     if reply:
         server.replies["mail"] = f"{reply}\r\n".encode()
         address = "reader@example.org"
     letter_to(address)
-    delivery.deliver_due(clock.running_from(NOW + MINUTE))
-    assert sending.current().trouble
+    rounds.deliver_due(clock.running_from(NOW + MINUTE))
+    assert circuit_breaker.current().trouble
 
 
 def test_the_outbox_has_a_file_of_the_very_bytes_and_no_drafts(composed, data_dir):
     letter = letter_to()
-    office.deliver(letter.pk, NOW)
+    queue.deliver(letter.pk, NOW)
     (file,) = (data_dir / "outbox").iterdir()
     assert file.name == f"digest-20260601T120000Z-{letter.pk}.eml"
     assert b"\n" not in file.read_bytes().replace(b"\r\n", b"")
@@ -101,9 +102,9 @@ def test_a_repeat_into_the_outbox_falls_on_the_same_file(composed, data_dir, set
     whom = "a@example.org", letter.subscriber.email
     hand_over(transport_for("file:"), Message(*whom, mime, "digest", letter.pk, NOW))
     # And the worker dies before it can write down that it was accepted.
-    office.sweep(NOW + 15 * MINUTE)
-    office.sweep(NOW + 30 * MINUTE)
-    office.deliver(letter.pk, NOW + 30 * MINUTE)
+    queue.sweep(NOW + 15 * MINUTE)
+    queue.sweep(NOW + 30 * MINUTE)
+    queue.deliver(letter.pk, NOW + 30 * MINUTE)
 
     letter.refresh_from_db()
     assert letter.state == "accepted"
@@ -115,8 +116,8 @@ def test_an_outbox_that_cannot_be_written_to_defers_the_letter_however_often(com
     in_the_way.write_text("no folder")
     letter = letter_to()
     now = NOW
-    for _ in range(ledger.MAX_STUMBLES + 1):
-        office.deliver(letter.pk, now)
+    for _ in range(transitions.MAX_STUMBLES + 1):
+        queue.deliver(letter.pk, now)
         letter.refresh_from_db()
         now = letter.next_try_at
 
@@ -125,4 +126,4 @@ def test_an_outbox_that_cannot_be_written_to_defers_the_letter_however_often(com
     assert Pick.objects.count() == 1
 
     in_the_way.unlink()
-    assert office.deliver(letter.pk, now) is True
+    assert queue.deliver(letter.pk, now) is True

@@ -6,9 +6,9 @@ from functools import partial
 import pytest
 
 from digest.models import Pick
-from subscriptions import erasing, signup
+from subscriptions.actions import erase, signup
+from subscriptions.delivery import queue, transitions
 from subscriptions.models import Letter, Subscriber
-from subscriptions.post import ledger, office
 from tests import make
 from tests.make import NOW
 from tests.post_office.steps import (
@@ -62,7 +62,7 @@ ASKED = {"confirmed": False}
 def test_which_letters_are_for_whom(kind, to):
     for fields in ({}, AWAY, LEFT, ASKED, OUT):
         reader = make.subscriber(**fields)
-        why = ledger.why_unwanted(Letter(kind=kind, created_at=NOW), reader, NOW)
+        why = transitions.why_unwanted(Letter(kind=kind, created_at=NOW), reader, NOW)
         assert why == ("" if fields in to else reader.state_at(NOW))
 
 
@@ -79,7 +79,7 @@ def test_a_goodbye_does_not_pass_the_fence_once_she_has_come_back():
 def test_papers_of_a_letter_that_is_being_repeated_stay_hers_when_she_leaves():
     letter = past_the_fence()
     for minute in (16, 32):
-        office.sweep(NOW + minute * MINUTE)
+        queue.sweep(NOW + minute * MINUTE)
     letter.refresh_from_db()
     assert (letter.state, letter.repeats) == ("planned", 1)
     signup.unsubscribe(letter.subscriber.public_id, source=DOOR, now=NOW + 32 * MINUTE)
@@ -97,24 +97,24 @@ def test_leaving_while_a_worker_claims_never_fails(server, composed, leave):
         letter = letter_to(f"reader-{number}@example.org")
         reader = letter.subscriber
         leaving = (
-            partial(erasing.erase, reader, now=NOW)
+            partial(erase.erase, reader, now=NOW)
             if leave == "erase"
             else partial(signup.unsubscribe, reader.public_id, source=DOOR, now=NOW)
         )
-        came_of += at_once(leaving, partial(office.deliver, letter.pk, NOW))
+        came_of += at_once(leaving, partial(queue.deliver, letter.pk, NOW))
     assert errors_of(came_of) == []
     assert not Letter.objects.filter(kind="digest", state__in=Letter.NOT_LEFT).exists()
 
 
 def test_who_is_erased_while_the_server_reads_is_not_sent_the_dot(server, composed, monkeypatch):
     letter = letter_to()
-    fence = ledger.final_check
+    fence = transitions.final_check
 
     def erase_and_pass(letters, frozen, now):
-        erasing.erase(letter.subscriber, now=NOW)
+        erase.erase(letter.subscriber, now=NOW)
         return fence(letters, frozen, now)
 
-    monkeypatch.setattr(ledger, "final_check", erase_and_pass)
-    assert office.deliver(letter.pk, NOW) is False
+    monkeypatch.setattr(transitions, "final_check", erase_and_pass)
+    assert queue.deliver(letter.pk, NOW) is False
     assert server.accepted == []
     assert not Letter.objects.exists()

@@ -9,10 +9,10 @@ from django.db import connection, transaction
 from django.db.models import QuerySet
 
 from digest.models import Pick
-from subscriptions import registry
+from subscriptions import hooks
+from subscriptions.delivery import queue, throttling, transitions
+from subscriptions.delivery.transitions import compress
 from subscriptions.models import Letter, Subscriber, Volley
-from subscriptions.post import ledger, office, providers
-from subscriptions.post.compression import compress
 from tests import make
 from tests.make import NOW
 from tests.post_office.steps import MINUTE, claim, due, letter_to, pass_fence, past_the_fence
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db
 def claimed_numbers(limit, **how):
     """Claim so many letters as a worker does. Return their numbers."""
     with transaction.atomic():
-        return [letter.pk for letter in ledger.claim(NOW, limit, **how)[0]]
+        return [letter.pk for letter in transitions.claim(NOW, limit, **how)[0]]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -35,10 +35,10 @@ def test_workers_that_claim_at_once_wait_for_none_of_each_others_letters():
 
     def claim_one():
         with transaction.atomic():
-            return ledger.claim(NOW, 1)[0][0].pk
+            return transitions.claim(NOW, 1)[0][0].pk
 
     with transaction.atomic():
-        ours = ledger.claim(NOW, 1)[0][0].pk
+        ours = transitions.claim(NOW, 1)[0][0].pk
         assert at_once(claim_one) == [*(letters - {ours})]
 
 
@@ -69,38 +69,39 @@ def test_no_more_are_claimed_than_asked_for_though_some_turn_out_not_to_be_wante
     due = [letter_to(f"{number}@example.org").pk for number in range(3)]
     for numbers, is_exhausted in ((due[:2], False), (due[2:], True), ([], True)):
         with transaction.atomic():
-            claimed, is_last = ledger.claim(NOW, 2)
+            claimed, is_last = transitions.claim(NOW, 2)
         assert ([letter.pk for letter in claimed], is_last) == (numbers, is_exhausted)
     unwanted.refresh_from_db()
     assert (unwanted.state, unwanted.reason) == ("skipped", "unsubscribed")
 
 
 def test_one_claim_puts_off_so_many_letters_and_says_that_more_may_be_due(monkeypatch):
-    monkeypatch.setattr(ledger, "MOST_PUT_OFF", 3)
+    monkeypatch.setattr(transitions, "MOST_PUT_OFF", 3)
     for number in range(6):
         letter_to(f"reader-{number}@gmail.com")
     with transaction.atomic():
-        providers.slow_down("google", "slower", NOW)
-        claimed, is_exhausted = ledger.claim(NOW, 2)
+        throttling.slow_down("google", "slower", NOW)
+        claimed, is_exhausted = transitions.claim(NOW, 2)
     assert (claimed, is_exhausted) == ([], False)
     assert len(due(NOW)) == 2
 
 
 def test_letters_that_broke_again_and_again_are_claimed_with_no_others():
     suspects = [
-        letter_to(f"{number}@example.org", stumbles=ledger.SUSPECT + number) for number in range(2)
+        letter_to(f"{number}@example.org", stumbles=transitions.SUSPECT + number)
+        for number in range(2)
     ]
-    well = letter_to(stumbles=ledger.SUSPECT - 1)
+    well = letter_to(stumbles=transitions.SUSPECT - 1)
     assert claimed_numbers(5) == [well.pk]
-    assert ledger.suspects(NOW) == [letter.pk for letter in suspects]
+    assert transitions.suspects(NOW) == [letter.pk for letter in suspects]
     assert claim(suspects[0]) == suspects[0]
 
 
 def test_a_worker_that_wakes_up_after_its_lease_sends_nothing(server, composed):
     letter = letter_to()
     asleep = claim(letter)
-    office.sweep(NOW + 20 * MINUTE)
-    office.deliver(letter.pk, NOW + 40 * MINUTE)
+    queue.sweep(NOW + 20 * MINUTE)
+    queue.deliver(letter.pk, NOW + 40 * MINUTE)
 
     assert not pass_fence(asleep, NOW + 10 * MINUTE)  # Its own clock was asleep, too.
     assert len(server.accepted) == 1
@@ -108,19 +109,19 @@ def test_a_worker_that_wakes_up_after_its_lease_sends_nothing(server, composed):
 
 def test_a_lease_that_ran_out_is_not_carried_past_the_fence(server, composed, monkeypatch):
     letter = letter_to()
-    fence = ledger.final_check
+    fence = transitions.final_check
     monkeypatch.setattr(
-        ledger,
+        transitions,
         "final_check",
         lambda letters, frozen, now: fence(letters, frozen, now + 15 * MINUTE),
     )
 
-    assert office.deliver(letter.pk, NOW) is False
+    assert queue.deliver(letter.pk, NOW) is False
 
     letter.refresh_from_db()
     assert letter.state == "claimed"  # Anybody's, as soon as the sweeper comes by.
     assert server.accepted == []
-    office.sweep(NOW + 16 * MINUTE)
+    queue.sweep(NOW + 16 * MINUTE)
     letter.refresh_from_db()
     assert letter.state == "planned"
 
@@ -147,11 +148,11 @@ def test_a_lease_has_run_out_at_its_last_moment():
 def test_words_that_are_too_long_for_the_ledger_are_cut():
     words = "not now, " * 50
     letter, other = letter_to(), letter_to("other@example.org")
-    ledger.release([claim(letter)], NOW, words)
+    transitions.release([claim(letter)], NOW, words)
     again = claim(letter)
     assert pass_fence(again)
-    assert ledger.accept([again], [words], NOW)
-    assert ledger.end([claim(other)], Letter.State.FAILED, words, NOW)
+    assert transitions.accept([again], [words], NOW)
+    assert transitions.end([claim(other)], Letter.State.FAILED, words, NOW)
     letter.refresh_from_db()
     other.refresh_from_db()
     told = [
@@ -165,12 +166,12 @@ def test_words_that_are_too_long_for_the_ledger_are_cut():
 def test_bytes_are_kept_while_their_letter_waits_and_dropped_once_it_has_ended():
     letter = past_the_fence()
     hours = [NOW + timedelta(hours=hour) for hour in (2, 4)]
-    ledger.put_back(letter, NOW, until=hours[1])
-    office.sweep(hours[0])
+    transitions.put_back(letter, NOW, until=hours[1])
+    queue.sweep(hours[0])
     letter.refresh_from_db()
-    assert ledger.frozen_bytes(letter).endswith(b"Hello.\r\n")
-    ledger.end([letter], Letter.State.SKIPPED, "paused", hours[0])
-    office.sweep(hours[0])
+    assert transitions.frozen_bytes(letter).endswith(b"Hello.\r\n")
+    transitions.end([letter], Letter.State.SKIPPED, "paused", hours[0])
+    queue.sweep(hours[0])
     assert not Volley.objects.exists()
 
 
@@ -188,11 +189,11 @@ def test_a_letter_whose_bytes_are_damaged_is_sent_again_neither_in_part_nor_writ
     """She may have it already, as it was."""
     letter = past_the_fence()
     for minute in (16, 32):
-        office.sweep(NOW + minute * MINUTE)
+        queue.sweep(NOW + minute * MINUTE)
     damage(Volley.objects.all())
     now = NOW + 32 * MINUTE
-    for _ in range(ledger.MAX_STUMBLES):
-        office.deliver(letter.pk, now)
+    for _ in range(transitions.MAX_STUMBLES):
+        queue.deliver(letter.pk, now)
         now += 80 * MINUTE
     letter.refresh_from_db()
     assert (letter.state, letter.repeats) == ("failed", 1)
@@ -205,38 +206,38 @@ def test_who_was_overtaken_gives_no_papers_back():
     """The letter that another has claimed since may arrive with them."""
     letter = letter_to()
     asleep = claim(letter)
-    office.sweep(NOW + 20 * MINUTE)
+    queue.sweep(NOW + 20 * MINUTE)
     assert pass_fence(claim(letter, NOW + 40 * MINUTE), NOW + 40 * MINUTE)
-    assert ledger.end([asleep], Letter.State.FAILED, "refused", NOW + 40 * MINUTE) == []
+    assert transitions.end([asleep], Letter.State.FAILED, "refused", NOW + 40 * MINUTE) == []
     assert Pick.objects.count() == 1
 
 
 def test_letters_that_pass_the_fence_together_have_each_their_own_bytes_again():
     again = past_the_fence()
-    first = ledger.frozen_bytes(again)
-    ledger.put_back(again, NOW)
+    first = transitions.frozen_bytes(again)
+    transitions.put_back(again, NOW)
     later = NOW + 10 * MINUTE
     letters = [claim(letter_to(f"{number}@example.org"), later) for number in range(2)]
     letters.insert(0, claim(again, later))
     frozen = {
-        letter.pk: ledger.Frozen(b"To: %d\r\n" % letter.pk, f"<{letter.pk}@x>", later)
+        letter.pk: transitions.Frozen(b"To: %d\r\n" % letter.pk, f"<{letter.pk}@x>", later)
         for letter in letters
     }
     with transaction.atomic():
-        passed = ledger.final_check(letters, frozen, later).passed
+        passed = transitions.final_check(letters, frozen, later).passed
     assert sorted(letter.pk for letter in passed) == sorted(frozen)
     for letter in Letter.objects.all():
         own = first if letter == again else frozen[letter.pk].mime
-        assert (letter.state, ledger.frozen_bytes(letter)) == ("transmitting", own)
+        assert (letter.state, transitions.frozen_bytes(letter)) == ("transmitting", own)
 
 
 @pytest.mark.parametrize("minutes", [1, 300])
 def test_a_letter_waits_for_its_provider_and_for_its_own_turn_whichever_is_longer(minutes):
     letter = letter_to(attempt=3)  # The next wait is an hour.
     letter = claim(letter)
-    ledger.put_back(letter, NOW, until=NOW + minutes * MINUTE)
+    transitions.put_back(letter, NOW, until=NOW + minutes * MINUTE)
     letter.refresh_from_db()
-    own = ledger.next_try(letter, NOW)
+    own = transitions.next_try(letter, NOW)
     assert own >= NOW + 60 * MINUTE
     assert letter.next_try_at == max(own, NOW + minutes * MINUTE)
 
@@ -244,9 +245,9 @@ def test_a_letter_waits_for_its_provider_and_for_its_own_turn_whichever_is_longe
 def test_a_server_may_think_for_its_ten_minutes_however_late_the_fence_was_passed(composed):
     assert pass_fence(claim(letter_to()), NOW + 14 * MINUTE)
 
-    office.sweep(NOW + 25 * MINUTE)
+    queue.sweep(NOW + 25 * MINUTE)
     assert Letter.objects.get().state == "transmitting"
-    office.sweep(NOW + 29 * MINUTE)
+    queue.sweep(NOW + 29 * MINUTE)
     assert Letter.objects.get().state == "uncertain"
 
 
@@ -254,22 +255,22 @@ def test_whose_letter_was_claimed_by_another_leaves_it_alone_when_it_breaks(monk
     letter = letter_to()
 
     def compose(composing, now):
-        office.sweep(NOW + 20 * MINUTE)
+        queue.sweep(NOW + 20 * MINUTE)
         assert claim(letter, NOW + 40 * MINUTE)
         raise RuntimeError("woken up, and broken")
 
-    monkeypatch.setitem(registry.composers, "digest", make.one_by_one(compose))
-    office.deliver(letter.pk, NOW)
+    monkeypatch.setitem(hooks.composers, "digest", make.one_by_one(compose))
+    queue.deliver(letter.pk, NOW)
 
     letter.refresh_from_db()
     assert (letter.state, letter.attempt, letter.stumbles) == ("claimed", 2, 1)
 
 
 def test_who_would_give_up_a_letter_that_another_has_is_overtaken(caplog):
-    seen = claim(letter_to(stumbles=ledger.MAX_STUMBLES - 1))
+    seen = claim(letter_to(stumbles=transitions.MAX_STUMBLES - 1))
     Letter.objects.update(attempt=2)
-    with pytest.raises(ledger.Overtaken):
-        ledger.stumble(seen, NOW)
+    with pytest.raises(transitions.Overtaken):
+        transitions.stumble(seen, NOW)
     assert Letter.objects.get().state == "claimed"
     assert "given up" not in caplog.text
 
@@ -281,11 +282,11 @@ def test_events_carry_their_attempt_and_with_the_next_try_their_own_moment_not_t
     slow = timedelta(milliseconds=50)
     server.before_dot_reply = lambda recipient: time.sleep(slow.total_seconds())
 
-    office.deliver(letter.pk, NOW)
+    queue.deliver(letter.pk, NOW)
 
     claimed, fenced, put_back = letter.events.all()[1:]
     assert NOW <= claimed.at < fenced.at < put_back.at
     assert put_back.at - fenced.at >= slow
     assert [event.attempt for event in (claimed, fenced, put_back)] == [1, 1, 1]
     letter.refresh_from_db()
-    assert letter.next_try_at == ledger.next_try(letter, put_back.at)
+    assert letter.next_try_at == transitions.next_try(letter, put_back.at)

@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from config.environment import generated_secret
+from config.env import generated_secret
 from tests.settings.environment import ROOT, manage
 from tests.threads import at_once
 

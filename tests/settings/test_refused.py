@@ -4,8 +4,8 @@ import pytest
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 
-from subscriptions.post.esps import ESPS, esp_of
-from subscriptions.post.transports import transport_for
+from subscriptions.delivery.transports.esps import ESPS, esp_of
+from subscriptions.delivery.transports.registry import transport_for
 from tests.settings.environment import manage
 
 

@@ -2,8 +2,8 @@
 
 from datetime import timedelta
 
-from subscriptions import changing, signup
-from subscriptions.changing import TopicSelection
+from subscriptions.actions import preferences, signup
+from subscriptions.actions.preferences import TopicSelection
 from subscriptions.models import Letter
 from tests import make
 from tests.make import NOW
@@ -33,7 +33,7 @@ def unsubscribe(subscriber, *, now=NOW):
 
 
 def change(subscriber, wishes=None, *, now=NOW, **settings):
-    changing.change(subscriber, wishes or TopicSelection(), settings, now=now)
+    preferences.change(subscriber, wishes or TopicSelection(), settings, now=now)
     subscriber.refresh_from_db()
 
 

@@ -8,10 +8,13 @@ from django.db import transaction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from subscriptions import changing, correspondence, erasing, operating, schedule, seals, signup
-from subscriptions.changing import TopicSelection
+from subscriptions import schedule
+from subscriptions.actions import erase, moderation, preferences, signup
+from subscriptions.actions.preferences import TopicSelection
+from subscriptions.delivery import queue, suppress
 from subscriptions.models import Letter, Seal, Subscriber, Topic
-from subscriptions.post import office, suppression
+from subscriptions.notices import send
+from subscriptions.security import suppression_list
 from tests import make
 from tests.make import NOW
 from tests.readers_pages import stances
@@ -104,7 +107,7 @@ def test_a_pause_ends_by_itself_at_her_hour_on_the_day_that_she_chose():
 def test_a_pause_stops_the_digest_that_waits_but_not_a_confirmation():
     reader = make.subscriber()
     for kind in Letter.Kind.values:
-        office.write(reader, kind, now=NOW, closes_at=NOW + DAY)
+        queue.write(reader, kind, now=NOW, closes_at=NOW + DAY)
     change(reader, paused_until=date(2026, 6, 10))
     states = dict(reader.letters.values_list("kind", "state"))
     assert states.pop("confirm") == "planned"
@@ -114,36 +117,36 @@ def test_a_pause_stops_the_digest_that_waits_but_not_a_confirmation():
 
 def test_resuming_brings_the_next_digest_at_her_hour_and_none_for_a_day_that_had_one():
     reader = make.subscriber(hour=20, paused_until=date(2026, 6, 10), next_due_at=NOW + 9 * DAY)
-    changing.resume(reader, now=NOW)
+    preferences.resume(reader, now=NOW)
     reader.refresh_from_db()
     assert (reader.paused_until, reader.next_due_at) == (None, NOW + 8 * HOUR)
     accepted(reader, NOW.date(), at=NOW)
     change(reader, paused_until=date(2026, 6, 10))
-    changing.resume(reader, now=NOW)
+    preferences.resume(reader, now=NOW)
     reader.refresh_from_db()
     assert reader.next_due_at == NOW + DAY + 8 * HOUR
 
 
 def test_the_operator_pauses_and_resumes_only_who_gets_digests():
     reader, until = make.subscriber(), NOW.date() + 9 * DAY
-    assert changing.pause(reader, until, now=NOW)
+    assert preferences.pause(reader, until, now=NOW)
     reader.refresh_from_db()
     assert (reader.state_at(NOW), reader.paused_until) == ("paused", until)
-    assert changing.resume(reader, now=NOW)
-    assert not changing.resume(reader, now=NOW)
+    assert preferences.resume(reader, now=NOW)
+    assert not preferences.resume(reader, now=NOW)
     others = [
         make.subscriber(confirmed=False),
         make.subscriber(unsubscribed_at=NOW, next_due_at=None),
         make.subscriber(suppressed_at=NOW),
     ]
-    assert not any(changing.pause(one, until, now=NOW) for one in others)
+    assert not any(preferences.pause(one, until, now=NOW) for one in others)
     assert not Subscriber.objects.filter(paused_until__isnull=False).exists()
 
 
 def test_a_pause_until_a_day_that_has_come_is_none():
     reader = make.subscriber(timezone="Pacific/Kiritimati")  # Where it is tomorrow already.
-    assert not changing.pause(reader, NOW.date() + DAY, now=NOW)
-    assert changing.pause(reader, NOW.date() + 2 * DAY, now=NOW)
+    assert not preferences.pause(reader, NOW.date() + DAY, now=NOW)
+    assert preferences.pause(reader, NOW.date() + 2 * DAY, now=NOW)
 
 
 # ---- What the operator sends again, and what he keeps from somebody
@@ -153,24 +156,24 @@ def asking(now=NOW, ago=DAY):
     """Make one who asked for the digest so long ago, with her letter, and hasn't confirmed."""
     reader = make.subscriber(confirmed=False, now=now - ago)
     signup.record_consent(reader, "asked", DOOR, now - ago)
-    correspondence.write(reader, "confirm", now - ago, closes_at=now + DAY)
+    send.write(reader, "confirm", now - ago, closes_at=now + DAY)
     return reader
 
 
 def test_a_confirmation_is_sent_again_with_a_link_that_holds_from_then_on():
     reader = asking(ago=6 * DAY)
-    letter = operating.ask_to_confirm(reader, now=NOW)
+    letter = moderation.ask_to_confirm(reader, now=NOW)
     assert (letter.kind, letter.state) == ("confirm", "planned")
     reader.refresh_from_db()
     assert reader.asked_at == NOW
-    assert operating.ask_to_confirm(reader, now=NOW + 9 * MINUTE) is None
-    assert operating.ask_to_confirm(reader, now=NOW + 11 * MINUTE) is not None
+    assert moderation.ask_to_confirm(reader, now=NOW + 9 * MINUTE) is None
+    assert moderation.ask_to_confirm(reader, now=NOW + 11 * MINUTE) is not None
 
 
 def test_nobody_is_asked_for_ever_to_confirm():
     reader = asking()
     days = [NOW + n * DAY for n in range(30)]
-    asked = [day for day in days if operating.ask_to_confirm(reader, now=day) is not None]
+    asked = [day for day in days if moderation.ask_to_confirm(reader, now=day) is not None]
     assert asked == days[:6]
     assert reader.consents.count() == 1, "that she asked is her own word alone"
 
@@ -187,28 +190,28 @@ def test_nobody_is_asked_for_ever_to_confirm():
 def test_who_is_not_waiting_to_confirm_is_not_asked_to(fields):
     reader = asking()
     Subscriber.objects.update(**fields)
-    assert operating.ask_to_confirm(reader, now=NOW) is None
+    assert moderation.ask_to_confirm(reader, now=NOW) is None
 
 
 def test_what_the_operator_keeps_from_somebody_is_called_off_and_only_he_lets_it_go():
     reader = make.subscriber()
-    waiting = office.write(reader, "digest", now=NOW, closes_at=NOW + DAY)
-    assert operating.suppress(reader, "asked by phone", now=NOW)
-    assert not operating.suppress(reader, "again", now=NOW + HOUR)
+    waiting = queue.write(reader, "digest", now=NOW, closes_at=NOW + DAY)
+    assert moderation.suppress(reader, "asked by phone", now=NOW)
+    assert not moderation.suppress(reader, "again", now=NOW + HOUR)
     waiting.refresh_from_db()
     reader.refresh_from_db()
     assert (waiting.state, waiting.reason) == ("skipped", "suppressed")
     assert (reader.state_at(NOW), reader.suppressed_reason) == ("suppressed", "asked by phone")
     assert not signup.unsuppress(reader, now=NOW, source=DOOR), "she can't"
-    assert operating.ask_if_address_works(reader, now=NOW) is None
+    assert moderation.ask_if_address_works(reader, now=NOW) is None
     assert subscribe(reader.email) is None
-    assert operating.unsuppress(reader, now=NOW), "he can"
+    assert moderation.unsuppress(reader, now=NOW), "he can"
 
 
 @pytest.mark.parametrize("by", ["bounced", "complained"])
 def test_an_operator_makes_final_what_came_back_or_was_reported(by):
     reader = make.subscriber(suppressed_at=NOW, suppressed_by=by)
-    assert operating.suppress(reader, "asked by phone", now=NOW + HOUR)
+    assert moderation.suppress(reader, "asked by phone", now=NOW + HOUR)
     reader.refresh_from_db()
     assert (reader.suppressed_by, reader.suppressed_reason) == ("operator", "asked by phone")
     assert not signup.unsuppress(reader, now=NOW + HOUR, source=DOOR), "she can't"
@@ -216,9 +219,9 @@ def test_an_operator_makes_final_what_came_back_or_was_reported(by):
 
 def test_a_complaint_does_not_hand_her_the_key_to_what_the_operator_decided():
     reader = make.subscriber()
-    operating.suppress(reader, "asked by phone", now=NOW)
+    moderation.suppress(reader, "asked by phone", now=NOW)
     with transaction.atomic():
-        suppression.after_complaint(reader.pk, "reported", NOW + HOUR)
+        suppress.after_complaint(reader.pk, "reported", NOW + HOUR)
     reader.refresh_from_db()
     assert reader.suppressed_by == "operator"
     assert not signup.unsuppress(reader, now=NOW + HOUR, source=DOOR)
@@ -226,7 +229,7 @@ def test_a_complaint_does_not_hand_her_the_key_to_what_the_operator_decided():
 
 def test_of_whom_the_operator_kept_letters_from_a_seal_stays():
     reader = make.subscriber("you@example.org")
-    operating.suppress(reader, "asked by phone", now=NOW)
-    erasing.erase(reader, now=NOW)
+    moderation.suppress(reader, "asked by phone", now=NOW)
+    erase.erase(reader, now=NOW)
     assert Seal.objects.get().why == "operator"
-    assert seals.contains("you@example.org", NOW + 4000 * DAY)
+    assert suppression_list.contains("you@example.org", NOW + 4000 * DAY)

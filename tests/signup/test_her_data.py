@@ -5,8 +5,9 @@ import threading
 import pytest
 from django.db import connection
 
-from subscriptions import changing, erasing, registry, signup
-from subscriptions.changing import TopicSelection
+from subscriptions import hooks
+from subscriptions.actions import erase, preferences, signup
+from subscriptions.actions.preferences import TopicSelection
 from subscriptions.models import Consent, Letter, Subscriber, Topic, TopicPreference
 from tests import make
 from tests.make import NOW
@@ -36,8 +37,8 @@ pytestmark = pytest.mark.django_db
 def test_who_asks_anew_while_others_are_forgotten_is_not(monkeypatch):
     for name, days in (("first", 32), ("second", 31)):
         subscribe(f"{name}@example.org", now=NOW - days * DAY)
-    monkeypatch.setattr(registry, "erasers", [lambda _: subscribe("second@example.org")])
-    assert erasing.forget_unconfirmed(NOW - 30 * DAY, NOW) == 1
+    monkeypatch.setattr(hooks, "erasers", [lambda _: subscribe("second@example.org")])
+    assert erase.forget_unconfirmed(NOW - 30 * DAY, NOW) == 1
     assert Subscriber.objects.get().email == "second@example.org"
 
 
@@ -48,7 +49,7 @@ def test_who_is_asking_anew_in_this_very_moment_is_not_forgotten():
     subscribe(now=NOW - 31 * DAY)
     thread, commit = uncommitted(subscribe)
     threading.Timer(0.5, commit.set).start()
-    assert erasing.forget_unconfirmed(NOW - 30 * DAY, NOW) == 0
+    assert erase.forget_unconfirmed(NOW - 30 * DAY, NOW) == 0
     commit.set()
     thread.join(30)
     assert Subscriber.objects.get().asked_at == NOW
@@ -98,9 +99,9 @@ def test_undoing_amid_clicks_that_unsubscribe_leaves_one_goodbye_for_each_leavin
 @pytest.mark.parametrize(
     ("fields", "act"),
     [
-        ({}, lambda one: changing.change(one, None, {"hour": 9}, now=NOW)),
-        ({}, lambda one: changing.pause(one, NOW.date() + 9 * DAY, now=NOW)),
-        ({"paused_until": NOW.date() + DAY}, lambda one: changing.resume(one, now=NOW)),
+        ({}, lambda one: preferences.change(one, None, {"hour": 9}, now=NOW)),
+        ({}, lambda one: preferences.pause(one, NOW.date() + 9 * DAY, now=NOW)),
+        ({"paused_until": NOW.date() + DAY}, lambda one: preferences.resume(one, now=NOW)),
         (
             {"suppressed_at": NOW, "suppressed_by": "bounced"},
             lambda one: signup.unsuppress(one, source=DOOR, now=NOW),
@@ -140,10 +141,10 @@ def test_nothing_of_her_is_left_when_she_erases_amid_other_clicks():
     reader = make.subscriber(interests="bread")
     wishes = TopicSelection(interests=["cake"])
     came_of = at_once(
-        *5 * [lambda: erasing.erase(reader, now=NOW)],
-        *5 * [lambda: changing.change(reader, wishes, {"hour": 9}, now=NOW)],
+        *5 * [lambda: erase.erase(reader, now=NOW)],
+        *5 * [lambda: preferences.change(reader, wishes, {"hour": 9}, now=NOW)],
         *5 * [lambda: unsubscribe(reader)],
-        *5 * [lambda: changing.resume(reader, now=NOW)],
+        *5 * [lambda: preferences.resume(reader, now=NOW)],
     )
     assert {type(error) for error in errors_of(came_of)} <= {Subscriber.DoesNotExist}
     for model in (Subscriber, TopicPreference, Topic, Letter, Consent):

@@ -4,10 +4,10 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from subscriptions import erasing, operating, signup
-from subscriptions.changing import TopicSelection
+from subscriptions.actions import erase, moderation, signup
+from subscriptions.actions.preferences import TopicSelection
+from subscriptions.delivery import queue
 from subscriptions.models import Letter, Subscriber
-from subscriptions.post import office
 from tests import make
 from tests.make import NOW
 from tests.readers_pages import stances
@@ -45,7 +45,7 @@ def test_unsubscribing_ends_what_has_not_left_and_counts_what_may_yet_arrive(
     state, becomes, may_yet_arrive
 ):
     reader = make.subscriber()
-    letter = office.write(reader, "digest", now=NOW, closes_at=NOW + DAY)
+    letter = queue.write(reader, "digest", now=NOW, closes_at=NOW + DAY)
     Letter.objects.update(state=state)
     assert unsubscribe(reader) == may_yet_arrive
     letter.refresh_from_db()
@@ -64,7 +64,7 @@ def test_unsubscribing_stops_at_once_and_again_changes_nothing():
 
 def test_one_last_letter_says_goodbye_after_those_that_wait_are_called_off():
     reader = make.subscriber()
-    office.write(reader, "digest", now=NOW, closes_at=NOW + DAY)
+    queue.write(reader, "digest", now=NOW, closes_at=NOW + DAY)
     unsubscribe(reader, now=NOW + HOUR)
     assert list(reader.letters.order_by("pk").values_list("kind", "state")) == [
         ("digest", "skipped"),
@@ -93,9 +93,9 @@ def test_the_goodbye_itself_is_not_among_what_may_yet_arrive():
 
 def test_the_letters_of_others_go_on():
     reader, other = make.subscriber(), make.subscriber()
-    letter = office.write(other, "digest", now=NOW, closes_at=NOW + DAY)
+    letter = queue.write(other, "digest", now=NOW, closes_at=NOW + DAY)
     unsubscribe(reader)
-    erasing.erase(reader, now=NOW)
+    erase.erase(reader, now=NOW)
     letter.refresh_from_db()
     assert letter.state == "planned"
 
@@ -194,7 +194,8 @@ def test_undoing_lifts_no_suppression():
 def test_one_whose_letters_came_back_is_asked_at_most_once_in_seven_days():
     reader = bouncing()
     asked = [
-        operating.ask_if_address_works(reader, now=NOW + day * DAY) is not None for day in range(15)
+        moderation.ask_if_address_works(reader, now=NOW + day * DAY) is not None
+        for day in range(15)
     ]
     assert [day for day in range(15) if asked[day]] == [0, 7, 14]
     assert set(reader.letters.values_list("kind", flat=True)) == {"bounced"}
@@ -213,13 +214,13 @@ def test_one_whose_letters_came_back_is_asked_at_most_once_in_seven_days():
 def test_nobody_else_is_asked(fields):
     reader = bouncing()
     Subscriber.objects.update(**fields)
-    assert operating.ask_if_address_works(reader, now=NOW + DAY) is None
+    assert moderation.ask_if_address_works(reader, now=NOW + DAY) is None
     assert not Letter.objects.exists()
 
 
 def test_saying_that_the_address_is_right_makes_digests_go_on_without_those_of_the_past():
     reader = bouncing(hour=20, suppressed_reason="550 mailbox full", next_due_at=NOW)
-    letter = operating.ask_if_address_works(reader, now=NOW + 30 * DAY)
+    letter = moderation.ask_if_address_works(reader, now=NOW + 30 * DAY)
     say_yes(letter, now=NOW + 31 * DAY)
     reader.refresh_from_db()
     assert reader.state_at(NOW + 31 * DAY) == "active"
@@ -234,7 +235,7 @@ def test_saying_that_the_address_is_right_makes_digests_go_on_without_those_of_t
 @pytest.mark.parametrize("since", [{"suppressed_by": "complained"}, {"suppressed_at": NOW + DAY}])
 def test_saying_so_does_not_outweigh_what_came_after_the_question(since):
     reader = bouncing()
-    letter = operating.ask_if_address_works(reader, now=NOW + HOUR)
+    letter = moderation.ask_if_address_works(reader, now=NOW + HOUR)
     Subscriber.objects.update(**since)
     say_yes(letter, now=NOW + 2 * DAY)
     reader.refresh_from_db()
@@ -244,7 +245,7 @@ def test_saying_so_does_not_outweigh_what_came_after_the_question(since):
 
 def test_saying_so_brings_nobody_back_who_has_left_since():
     reader = bouncing()
-    letter = operating.ask_if_address_works(reader, now=NOW + HOUR)
+    letter = moderation.ask_if_address_works(reader, now=NOW + HOUR)
     unsubscribe(reader, now=NOW + 2 * HOUR)
     letter.refresh_from_db()
     say_yes(letter, now=NOW + 3 * HOUR)
@@ -255,7 +256,7 @@ def test_saying_so_brings_nobody_back_who_has_left_since():
 
 def test_a_question_that_was_answered_brings_nobody_back_who_left_after():
     reader = bouncing()
-    letter = operating.ask_if_address_works(reader, now=NOW + HOUR)
+    letter = moderation.ask_if_address_works(reader, now=NOW + HOUR)
     say_yes(letter, now=NOW + 2 * HOUR)
     unsubscribe(reader, now=NOW + 3 * HOUR)
     with pytest.raises(signup.UsedToken):

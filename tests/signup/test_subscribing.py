@@ -4,8 +4,8 @@ from datetime import date
 
 import pytest
 
-from subscriptions import changing, signup
-from subscriptions.changing import TopicSelection
+from subscriptions.actions import preferences, signup
+from subscriptions.actions.preferences import TopicSelection
 from subscriptions.models import Letter, Subscriber
 from tests import make
 from tests.make import NOW
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.django_db
 
 def test_what_is_due_at_once_is_so_by_the_databases_clock(monkeypatch):
     """Behind a web server whose clock is ahead, letters and first digests would wait as long."""
-    monkeypatch.setattr("subscriptions.post.clock.of_database", lambda: NOW - HOUR)
+    monkeypatch.setattr("subscriptions.delivery.clock.of_database", lambda: NOW - HOUR)
     letter = subscribe()
     assert letter in Letter.objects.due(NOW - HOUR)
     confirm(letter.subscriber)
@@ -117,7 +117,7 @@ def test_one_who_left_may_come_back_the_same_minute():
     subscribe()
     someone = Subscriber.objects.get()
     confirm(someone, now=NOW + MINUTE)
-    changing.pause(someone, NOW.date() + 9 * DAY, now=NOW + MINUTE)
+    preferences.pause(someone, NOW.date() + 9 * DAY, now=NOW + MINUTE)
     unsubscribe(someone, now=NOW + 2 * MINUTE)
     assert subscribe(wishes=TopicSelection(interests=["bread"]), now=NOW + 3 * MINUTE) is not None
     confirm(someone, now=NOW + 4 * MINUTE)

@@ -4,7 +4,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from subscriptions.post.smtp_connection import SECONDS
+from subscriptions.delivery.transports.smtp_connection import SECONDS
 from tests.smtp_line.conversation import ONE_BY_ONE, Line, transport
 from tests.smtp_server import EXTENSIONS, MailServer
 

@@ -5,10 +5,10 @@ import time
 from contextlib import contextmanager
 from dataclasses import replace
 
-from subscriptions.post.greenlets import Hub
-from subscriptions.post.smtp_connection import SmtpConnection
-from subscriptions.post.smtp_server import SmtpServer, SmtpTransport
-from subscriptions.post.transport import Message
+from subscriptions.delivery.transports.base import Message
+from subscriptions.delivery.transports.smtp import SmtpServer, SmtpTransport
+from subscriptions.delivery.transports.smtp_connection import SmtpConnection
+from subscriptions.delivery.worker.greenlets import Hub
 from tests.make import NOW
 
 MIME = b"Subject: Papers\r\n\r\n" + b"Graphs.\r\n" * 50

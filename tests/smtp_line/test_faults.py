@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from subscriptions.post.smtp_connection import SECONDS
+from subscriptions.delivery.transports.smtp_connection import SECONDS
 from tests.smtp_line.conversation import (
     COMMANDS,
     MIME,

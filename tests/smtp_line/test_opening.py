@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from django.core.exceptions import ImproperlyConfigured
 from django.utils import timezone
 
-from subscriptions.post import smtp_server
-from subscriptions.post.smtp_server import SmtpServer, SmtpTransport, check, parse_server
-from subscriptions.post.transport import ConnectFailed
+from subscriptions.delivery.transports import smtp
+from subscriptions.delivery.transports.base import ConnectFailed
+from subscriptions.delivery.transports.smtp import SmtpServer, SmtpTransport, check, parse_server
 from tests.smtp_line.conversation import MIME, STAGES, deliver, transport
 from tests.smtp_server import EXTENSIONS, MailServer
 
@@ -184,7 +184,7 @@ def test_a_password_that_cannot_be_sent_is_not_shown():
     [b"421 not now\r\n", b"554 go away\r\n", b"\xff\r\n", b"", b"220 " + b"x" * 10_000 + b"\r\n"],
 )
 def test_a_server_that_greets_badly_is_not_reached(server, greeting, monkeypatch):
-    monkeypatch.setattr(smtp_server, "CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr(smtp, "CONNECT_SECONDS", 0.2)
     server.at_connect = greeting
     assert refusal(server).kind == "unreachable"
 
@@ -195,13 +195,13 @@ def test_a_server_that_hangs_up_unsaid_is_not_waited_for(server, monkeypatch):
 
 
 def test_what_the_server_offers_is_what_is_used(server):
-    sock, extensions = smtp_server.connect(SmtpServer(*server.server_address), None)
+    sock, extensions = smtp.connect(SmtpServer(*server.server_address), None)
     sock.close()
     assert extensions == {name.lower() for name in server.extensions}
 
 
 def test_bytes_that_trickle_in_buy_no_time_at_the_greeting(server, monkeypatch):
-    monkeypatch.setattr(smtp_server, "CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr(smtp, "CONNECT_SECONDS", 0.2)
     monkeypatch.setattr("tests.smtp_server.BYTE_SECONDS", 0.05)
     monkeypatch.setattr("tests.smtp_server.Conversation.say", trickle)
     assert refusal(server).reply == "the mail server did not answer in time"
@@ -232,7 +232,7 @@ def test_a_host_that_no_name_can_have_is_not_reached(host):
 
 
 def test_the_dot_does_not_wait_for_the_server_to_acknowledge_the_body(server):
-    sock, _ = smtp_server.connect(SmtpServer(*server.server_address), None)
+    sock, _ = smtp.connect(SmtpServer(*server.server_address), None)
     with sock:
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 

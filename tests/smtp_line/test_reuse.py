@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from subscriptions.post import smtp_connection
-from subscriptions.post.transport import Message
+from subscriptions.delivery.transports import smtp_connection
+from subscriptions.delivery.transports.base import Message
 from tests.make import NOW
 from tests.smtp_line.conversation import (
     MIME,

@@ -2,7 +2,8 @@
 
 import pytest
 
-from subscriptions import mail, registry
+from subscriptions import hooks
+from subscriptions.mail import render
 from tests import make
 from tests.smtp_server import MailServer
 from tests.volleys.thirty import Scripted
@@ -32,8 +33,8 @@ def written(monkeypatch):
             what = what(letter)
         if isinstance(what, Exception):
             raise what
-        headers = mail.headers("digest", "http://x/")
-        return what or mail.Content.of("Papers", "Hello.\n", "<p>Hello.</p>", headers)
+        headers = render.headers("digest", "http://x/")
+        return what or render.Content.of("Papers", "Hello.\n", "<p>Hello.</p>", headers)
 
-    monkeypatch.setitem(registry.composers, "digest", make.one_by_one(compose))
+    monkeypatch.setitem(hooks.composers, "digest", make.one_by_one(compose))
     return instead

@@ -5,8 +5,9 @@ from datetime import timedelta
 
 import pytest
 
+from subscriptions.delivery import circuit_breaker
+from subscriptions.delivery.recovery import sweep
 from subscriptions.models import Provider, Subscriber
-from subscriptions.post import sending, sweeper
 from tests.make import NOW
 from tests.volleys.thirty import (
     MANY,
@@ -62,7 +63,7 @@ def test_what_is_said_of_one_letter_costs_that_one_alone(
     suppressed = Subscriber.objects.exclude(suppressed_at=None)
     assert [reader.email for reader in suppressed] == [ODD] * is_suppressed
     assert [row.name for row in Provider.objects.all()] == ["elsewhere.example"] * is_slowed
-    assert sending.current().why_not(NOW) == ""
+    assert circuit_breaker.current().why_not(NOW) == ""
 
 
 @pytest.mark.parametrize(
@@ -92,7 +93,7 @@ def test_nonsense_and_silence_cost_one_letter_a_try_and_leave_doubt_only_after_i
     assert letter.state == ("uncertain" if stage == "dot" else "planned")
     assert (letter.attempt, letter.stumbles, letter.stage) == (1, 0, stage)
     assert not Subscriber.objects.exclude(suppressed_at=None).exists()
-    assert sending.current().why_not(NOW) == ""
+    assert circuit_breaker.current().why_not(NOW) == ""
 
 
 def test_a_server_that_hangs_up_amid_the_body_is_offered_that_letter_later(server):
@@ -110,5 +111,5 @@ def test_whatever_is_said_to_quit_costs_no_letter(server, how):
     began = time.monotonic()
     assert deliver()["accepted"] == MANY + 10
     assert time.monotonic() - began < 3
-    sweeper.sweep(NOW + timedelta(hours=1))
+    sweep.sweep(NOW + timedelta(hours=1))
     assert states() == {"accepted": MANY + 10}

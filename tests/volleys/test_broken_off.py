@@ -9,14 +9,16 @@ from datetime import timedelta
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 
-from subscriptions import mail, registry, tasks
+from subscriptions import hooks, tasks
 from subscriptions.db import run_sql
+from subscriptions.delivery import clock, transitions
+from subscriptions.delivery.recovery import journal
+from subscriptions.delivery.recovery.journal import accepted_ids
+from subscriptions.delivery.worker import deliver as worker
+from subscriptions.delivery.worker.rounds import Round
+from subscriptions.delivery.worker.transactions import Transactions
+from subscriptions.mail import render
 from subscriptions.models import Letter, LetterEvent
-from subscriptions.post import clock, ledger, sweeper
-from subscriptions.post import deliver as worker
-from subscriptions.post.delivery import Round
-from subscriptions.post.journal import accepted_ids
-from subscriptions.post.transactions import Transactions
 from tests.make import NOW
 from tests.volleys.held import HOLD, another_session, on_postgresql
 from tests.volleys.thirty import (
@@ -51,7 +53,7 @@ def broken_off(monkeypatch, when):
     """Run a round with a slow database that is broken off amid a final check, at a turn of which
     this is true. Return the letters with a result that were not being recorded yet.
     """
-    final_check, checking, seen = ledger.final_check, [], []
+    final_check, checking, seen = transitions.final_check, [], []
 
     def slow_check(*args):
         checked = final_check(*args)
@@ -60,7 +62,7 @@ def broken_off(monkeypatch, when):
         checking.clear()
         return checked
 
-    monkeypatch.setattr(ledger, "final_check", slow_check)
+    monkeypatch.setattr(transitions, "final_check", slow_check)
 
     def is_stopping():
         if checking and when(round_.worker.batcher):
@@ -81,7 +83,7 @@ def test_what_was_answered_is_on_the_disk_when_a_round_is_broken_off(server, mon
     digests(count=60)
     seen = broken_off(monkeypatch, lambda batcher: batcher.ended)
     assert seen
-    noted = accepted_ids(sweeper.folder_of_journals(), NOW)
+    noted = accepted_ids(journal.folder_of_journals(), NOW)
     assert {one.frozen.message_id for one in seen} <= noted
 
 
@@ -129,12 +131,12 @@ def when_written(monkeypatch):
         for letter in letters:
             try:
                 instead.get(letter.subscriber.email, id)(letter)
-                headers = mail.headers("digest", "http://x/")
-                yield mail.Content.of("Papers", "Hello.\n", "<p>Hello.</p>", headers)
+                headers = render.headers("digest", "http://x/")
+                yield render.Content.of("Papers", "Hello.\n", "<p>Hello.</p>", headers)
             except Exception as error:
                 yield error
 
-    monkeypatch.setitem(registry.composers, "digest", compose)
+    monkeypatch.setitem(hooks.composers, "digest", compose)
     return instead
 
 
@@ -157,21 +159,21 @@ def test_a_letter_that_is_never_done_and_those_written_with_it_are_to_blame_for_
     server, when_written, monkeypatch
 ):
     monkeypatch.setattr(worker, "ENDLESS_SECONDS", 0.05)
-    monkeypatch.setattr(registry, "COMPOSE_BATCH_SIZE", 5)  # Of those that are claimed with it.
+    monkeypatch.setattr(hooks, "COMPOSE_BATCH_SIZE", 5)  # Of those that are claimed with it.
     when_written[ODD] = lambda letter: time.sleep(0.1) or end_time()
     digest_to(ODD)
     digests(count=60)
     deliver_in_time()
     claimed = emails_in("claimed")
     assert ODD in claimed
-    assert len(claimed) == registry.COMPOSE_BATCH_SIZE
+    assert len(claimed) == hooks.COMPOSE_BATCH_SIZE
 
 
 def test_a_time_limit_amid_one_letters_record_ends_the_round_and_what_is_known_is_recorded(
     server, monkeypatch
 ):
     server.says = to_one(ODD, "rcpt", LATER)
-    put_back, seen = ledger.put_back, []
+    put_back, seen = transitions.put_back, []
 
     def interrupted(letter, *args, **facts):
         if not seen:
@@ -179,7 +181,7 @@ def test_a_time_limit_amid_one_letters_record_ends_the_round_and_what_is_known_i
             end_time()
         put_back(letter, *args, **facts)
 
-    monkeypatch.setattr(ledger, "put_back", interrupted)
+    monkeypatch.setattr(transitions, "put_back", interrupted)
     digests(odd=ODD, count=60)
     deliver_in_time()
     odd = Letter.objects.get(subscriber__email=ODD)
@@ -201,7 +203,7 @@ def test_a_time_limit_amid_a_settlement_leaves_nothing_open_that_was_answered(
     server, monkeypatch, stage, reply, state
 ):
     server.says = to_one(ODD, stage, reply)
-    accept, settle, batches = ledger.accept, Transactions.settle, []
+    accept, settle, batches = transitions.accept, Transactions.settle, []
 
     def watched(transactions, batch, **options):
         batches.append(batch)
@@ -213,7 +215,7 @@ def test_a_time_limit_amid_a_settlement_leaves_nothing_open_that_was_answered(
         return accept(letters, *args)
 
     monkeypatch.setattr(Transactions, "settle", watched)
-    monkeypatch.setattr(ledger, "accept", interrupted)
+    monkeypatch.setattr(transitions, "accept", interrupted)
     digests(odd=ODD, count=60)
     round_ = Round(clock.running_from(NOW + MINUTE))
     with pytest.raises(SoftTimeLimitExceeded), tasks.in_time():
@@ -239,14 +241,14 @@ def test_a_time_limit_lets_go_of_what_has_no_dot_wherever_it_is(server, stage):
 
 
 def test_a_time_limit_amid_the_fence_lets_go_of_what_was_about_to_pass(server, monkeypatch):
-    fence = ledger.final_check
+    fence = transitions.final_check
 
     def interrupted(letters, *args):
         if letters:
             end_time()
         return fence(letters, *args)
 
-    monkeypatch.setattr(ledger, "final_check", interrupted)
+    monkeypatch.setattr(transitions, "final_check", interrupted)
     digests(count=60)
     deliver_in_time()
     assert (states(), server.accepted) == ({"planned": 60}, [])
@@ -326,12 +328,12 @@ def test_a_letter_whose_reader_was_held_for_a_moment_does_not_wait_for_the_end(s
 
 def test_what_waits_behind_a_silent_server_is_let_go_of_before_its_lease_ends(server, monkeypatch):
     digests(count=60)
-    monkeypatch.setattr(ledger, "LEASE", timedelta(seconds=6))
+    monkeypatch.setattr(transitions, "LEASE", timedelta(seconds=6))
     server.before_dot_reply = lambda recipient: time.sleep(7)
     deliver(NOW + MINUTE, seconds=1)
     let_go = LetterEvent.objects.filter(became="planned").order_by("at")
     assert {event.note for event in let_go} == {"it waited too long for a connection"}
-    assert let_go[0].at < NOW + MINUTE + ledger.LEASE
+    assert let_go[0].at < NOW + MINUTE + transitions.LEASE
     assert "claimed" not in states()
 
 

@@ -7,10 +7,11 @@ from datetime import timedelta
 
 import pytest
 
-from digest import planning
 from digest.models import Pick
+from digest.planning import plan
+from subscriptions.delivery import circuit_breaker, transitions
+from subscriptions.delivery.recovery import sweep
 from subscriptions.models import Letter, LetterEvent, Subscriber
-from subscriptions.post import ledger, sending, sweeper
 from tests import make
 from tests.make import NOW
 from tests.volleys.thirty import MINUTE, deliver, digests, recipients, states
@@ -29,7 +30,7 @@ def test_a_wrong_password_waits_for_the_operator_and_is_nobodys_fault(server, se
 
     deliver()
 
-    assert (sending.current().trouble, sending.current().said) == (
+    assert (circuit_breaker.current().trouble, circuit_breaker.current().said) == (
         "auth",
         "535 5.7.8 bad credentials",
     )
@@ -43,18 +44,18 @@ def test_a_wrong_password_waits_for_the_operator_and_is_nobodys_fault(server, se
     assert server.connected == tried
     deliver(NOW + 2 * MINUTE)  # Then one does, once.
     assert server.connected == tried + 1
-    assert sending.current().retry_at >= NOW + 7 * MINUTE  # Longer each time.
+    assert circuit_breaker.current().retry_at >= NOW + 7 * MINUTE  # Longer each time.
 
     server.replies.clear()
     assert deliver(NOW + 8 * MINUTE)["accepted"] == 30
-    assert (sending.current().failures, sending.current().trouble) == (0, "")
+    assert (circuit_breaker.current().failures, circuit_breaker.current().trouble) == (0, "")
 
 
 def test_a_server_that_has_lost_its_tls_is_told_nothing_and_marks_no_address(server, settings):
     settings.EMAIL_URL = f"{server.url}?connections=10&tls=starttls"
     digests(count=30)
     deliver()
-    assert sending.current().trouble == "tls"
+    assert circuit_breaker.current().trouble == "tls"
     assert set(Letter.objects.values_list("state", "attempt")) == {("planned", 0)}
     assert not any(line.startswith(b"MAIL") for line in server.heard)
 
@@ -69,7 +70,7 @@ def test_being_told_to_log_in_stops_the_round_for_all_and_is_told_once(server, s
 
     deliver()
 
-    assert sending.current().trouble == "auth"
+    assert circuit_breaker.current().trouble == "auth"
     assert set(Letter.objects.values_list("state", "stumbles")) == {("planned", 0)}
     assert not Subscriber.objects.exclude(suppressed_at=None).exists()
     assert len([one for one in caplog.records if one.levelname == "ERROR"]) == 1
@@ -99,7 +100,7 @@ def test_a_server_that_lets_us_in_and_takes_nothing_is_asked_more_seldom_each_ti
         deliver(now)
         letters_tried.append(claims.count() - before)
         lines_tried.append(connected_at_rest(server) - tried)
-        pauses.append(round((sending.current().retry_at - now) / MINUTE))
+        pauses.append(round((circuit_breaker.current().retry_at - now) / MINUTE))
         now += timedelta(minutes=20)  # All are due again.
     assert pauses == [1, 5, 15]
     # A try is one, until it has succeeded.
@@ -116,16 +117,16 @@ def test_a_server_that_goes_away_amid_its_trial_is_asked_more_seldom_each_time(s
         return None
 
     server.says, greeting = go_away, server.at_connect
-    sending.trip("unreachable", "away", NOW)
+    circuit_breaker.trip("unreachable", "away", NOW)
     digests(count=3)
     failures, now = [], NOW + MINUTE
     for _ in range(3):
         server.at_connect = greeting
         deliver(now)
-        failures.append(sending.current().failures)
+        failures.append(circuit_breaker.current().failures)
         now += timedelta(minutes=20)
     assert failures == [2, 3, 4]
-    assert sending.current().trouble == "unreachable"
+    assert circuit_breaker.current().trouble == "unreachable"
 
 
 # ---- The server is away (faults 24 and 25)
@@ -135,11 +136,11 @@ def test_a_server_that_is_away_at_the_due_hour_costs_nobody_a_try(server, settin
     url, settings.EMAIL_URL = settings.EMAIL_URL, "smtp://127.0.0.1:1"
     digests(count=30)
     for minute in range(31):
-        sweeper.sweep(NOW + minute * MINUTE)
+        sweep.sweep(NOW + minute * MINUTE)
         deliver(NOW + minute * MINUTE)
     settings.EMAIL_URL = url
     for minute in range(31, 37):
-        sweeper.sweep(NOW + minute * MINUTE)
+        sweep.sweep(NOW + minute * MINUTE)
         deliver(NOW + minute * MINUTE)
     assert states() == {"accepted": 30}
     assert set(Letter.objects.values_list("attempt", flat=True)) == {1}
@@ -153,11 +154,11 @@ def test_a_server_that_is_away_past_the_days_end_costs_the_day_and_none_of_its_p
         make.subscriber(f"reader-{number}@example.org", interests="graphs")
     for number in range(3):
         make.paper(f"Graphs, part {number}")
-    planning.plan(NOW)
+    plan.plan(NOW)
     lost = set(Pick.objects.values_list("subscriber_id", "paper_id"))
     assert len(lost) == 15
     for hour in range(24):
-        sweeper.sweep(NOW + timedelta(hours=hour))
+        sweep.sweep(NOW + timedelta(hours=hour))
         deliver(NOW + timedelta(hours=hour))
     assert states() == {"missed": 5}
     missed = [letter.events.filter(became="missed").count() for letter in Letter.objects.all()]
@@ -165,7 +166,7 @@ def test_a_server_that_is_away_past_the_days_end_costs_the_day_and_none_of_its_p
     assert not Pick.objects.exists()
 
     settings.EMAIL_URL = url
-    planning.plan(NOW + timedelta(days=1))
+    plan.plan(NOW + timedelta(days=1))
     assert set(Pick.objects.values_list("subscriber_id", "paper_id")) == lost
     assert deliver(NOW + timedelta(days=1))["accepted"] == 5
 
@@ -177,7 +178,7 @@ def test_a_stop_between_claim_and_fence_lets_no_dot_out_and_all_leave_once_it_is
     server, written
 ):
     digests(count=30)
-    written["all"] = lambda letter: sending.stop("Ada", NOW)
+    written["all"] = lambda letter: circuit_breaker.stop("Ada", NOW)
 
     deliver()
 
@@ -188,7 +189,7 @@ def test_a_stop_between_claim_and_fence_lets_no_dot_out_and_all_leave_once_it_is
     assert server.accepted == []
 
     written.clear()
-    sending.resume("Ada", NOW)
+    circuit_breaker.resume("Ada", NOW)
     assert deliver(NOW + MINUTE)["accepted"] == 30
     assert len(set(recipients(server))) == len(server.accepted) == 30
 
@@ -196,20 +197,20 @@ def test_a_stop_between_claim_and_fence_lets_no_dot_out_and_all_leave_once_it_is
 def test_a_stop_amid_a_round_ends_it_with_what_is_past_the_fence(server):
     digests(count=60)
     stopped = []
-    fence = ledger.final_check
+    fence = transitions.final_check
 
     def fence_and_stop(*args):
         fenced = fence(*args)
         if not stopped:
             stopped.append(len(fenced.passed))
-            sending.stop("Ada", NOW)
+            circuit_breaker.stop("Ada", NOW)
         return fenced
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ledger, "final_check", fence_and_stop)
+        patch.setattr(transitions, "final_check", fence_and_stop)
         deliver()
     assert len(server.accepted) == stopped[0] < 60
     assert states() == {"accepted": stopped[0], "planned": 60 - stopped[0]}
-    sending.resume("Ada", NOW)
+    circuit_breaker.resume("Ada", NOW)
     deliver(NOW + MINUTE)
     assert len(set(recipients(server))) == len(server.accepted) == 60

@@ -11,10 +11,12 @@ from functools import partial
 import pytest
 from django.db import connection
 
-from subscriptions import links, signup
+from subscriptions.actions import signup
+from subscriptions.delivery import transitions
+from subscriptions.delivery.recovery import sweep
+from subscriptions.delivery.worker.batcher import Batcher
 from subscriptions.models import Letter, Subscriber
-from subscriptions.post import ledger, sweeper
-from subscriptions.post.batcher import Batcher
+from subscriptions.security import tokens
 from tests.make import NOW
 from tests.threads import at_once, errors_of
 from tests.volleys.held import another_session
@@ -33,9 +35,9 @@ def test_a_reader_whose_row_is_held_waits_at_the_fence_and_the_others_pass(serve
         pytest.skip("SQLite locks no rows")
     letter = digests(HELD)
     turns = []
-    fence = ledger.final_check
+    fence = transitions.final_check
     monkeypatch.setattr(
-        ledger, "final_check", lambda *args: turns.append(letter in args[0]) or fence(*args)
+        transitions, "final_check", lambda *args: turns.append(letter in args[0]) or fence(*args)
     )
     taken = []
 
@@ -65,7 +67,7 @@ ON_ITS_WAY = "1 letter had already left and may still arrive"
 def leave(client, letter):
     """Leave by the link in the letter. Return whether the page says that one is on its way."""
     response = client.post(
-        f"/unsubscribe/{links.token('unsubscribe', letter.subscriber.public_id)}/"
+        f"/unsubscribe/{tokens.token('unsubscribe', letter.subscriber.public_id)}/"
     )
     assert response.status_code == 200
     return ON_ITS_WAY in response.content.decode()
@@ -102,14 +104,14 @@ def test_who_leaves_while_her_letter_is_written_is_sent_none(server, client, wri
 def test_who_leaves_just_before_the_fence_is_sent_no_dot(server, client, monkeypatch):
     letter = digests(ODD)
     said = []
-    fence = ledger.final_check
+    fence = transitions.final_check
 
     def leave_and_pass(letters, *args):
         if letter in letters:
             said.append(leave(client, letter))
         return fence(letters, *args)
 
-    monkeypatch.setattr(ledger, "final_check", leave_and_pass)
+    monkeypatch.setattr(transitions, "final_check", leave_and_pass)
     deliver()
     assert said == [False]
     assert digests_taken(server, ODD) == 0
@@ -154,7 +156,7 @@ def test_who_leaves_while_nobody_knows_of_her_letter_is_told_and_sent_no_second(
     server.before_dot_reply = dots.append
     deliver()
     assert leave(client, letter) is True
-    sweeper.sweep(NOW + timedelta(hours=1))
+    sweep.sweep(NOW + timedelta(hours=1))
     deliver(NOW + timedelta(hours=1))
     letter.refresh_from_db()
     assert letter.state == "failed"
@@ -180,7 +182,7 @@ def test_who_leaves_while_the_fence_holds_her_row_waits_and_is_told_the_truth(
         connection.close()
 
     thread = threading.Thread(target=click)
-    fence = ledger.final_check
+    fence = transitions.final_check
 
     def pass_and_wait(letters, *args):
         fenced = fence(letters, *args)
@@ -191,7 +193,7 @@ def test_who_leaves_while_the_fence_holds_her_row_waits_and_is_told_the_truth(
             assert said == []  # She waits for the lock.
         return fenced
 
-    monkeypatch.setattr(ledger, "final_check", pass_and_wait)
+    monkeypatch.setattr(transitions, "final_check", pass_and_wait)
     deliver()
     thread.join(30)
     assert said == [True]

@@ -6,12 +6,14 @@ from datetime import timedelta
 
 import pytest
 
-from subscriptions import mail
+from subscriptions.delivery import circuit_breaker
+from subscriptions.delivery.transports import smtp_connection
+from subscriptions.delivery.transports.base import Message
+from subscriptions.delivery.transports.registry import hand_over, transport_for
+from subscriptions.delivery.worker import connection_pool
+from subscriptions.delivery.worker import deliver as worker
+from subscriptions.mail import render
 from subscriptions.models import Letter, Provider
-from subscriptions.post import connection_pool, sending, smtp_connection
-from subscriptions.post import deliver as worker
-from subscriptions.post.transport import Message
-from subscriptions.post.transports import hand_over, transport_for
 from tests.faults.proxy import Proxy
 from tests.make import NOW
 from tests.volleys.thirty import MANY, deliver, digest_to, digests, recipients, states
@@ -105,8 +107,8 @@ def test_a_letter_that_is_larger_than_a_connection_holds_goes_on_as_the_server_r
 @pytest.mark.parametrize("line", [b".", b"..", b".From", b"a.b"])
 def test_lines_that_begin_with_dots_arrive_as_they_were(server, written, line):
     """Quoted-printable writes none so; what is written otherwise some day may."""
-    headers = mail.headers("digest", "http://x/")
-    written["all"] = mail.Content("Dots", [b"Hello.\r\n" + line], [line], headers)
+    headers = render.headers("digest", "http://x/")
+    written["all"] = render.Content("Dots", [b"Hello.\r\n" + line], [line], headers)
     digests(count=3)
     assert deliver()["accepted"] == 3
     for _, mime in server.accepted:
@@ -121,7 +123,7 @@ def test_a_server_that_lets_us_have_one_connection_gets_all_letters_over_it(serv
     server.says = says
     digests(count=60)
     assert deliver()["accepted"] == 60
-    assert sending.current().failures == 0
+    assert circuit_breaker.current().failures == 0
     assert server.connected <= 1 + connection_pool.OPENERS  # It is not asked again so soon.
 
 
@@ -156,7 +158,7 @@ def test_where_no_connection_can_be_had_any_more_the_round_ends_and_the_breaker_
     server.says = says
     digests(count=60)
     deliver()
-    assert sending.current().trouble == "unreachable"
+    assert circuit_breaker.current().trouble == "unreachable"
     assert Letter.objects.filter(state="planned", attempt=0).exists()
     assert not Letter.objects.filter(state="claimed").exists()
 
@@ -236,14 +238,14 @@ def test_a_server_that_takes_some_letters_a_connection_costs_nobody_a_try_and_sl
     assert deliver()["accepted"] == 60
     assert set(Letter.objects.values_list("attempt", flat=True)) == {1}
     assert not Provider.objects.exists()
-    assert sending.current().failures == 0
+    assert circuit_breaker.current().failures == 0
 
 
 def test_a_relay_that_takes_no_recipient_at_all_trips_the_breaker_and_slows_no_provider(server):
     digests(count=60)
     server.says = lambda stage, *told: b"421 4.3.0 no\r\n" if stage == "rcpt" else None
     deliver()
-    assert sending.current().trouble == "unreachable"
+    assert circuit_breaker.current().trouble == "unreachable"
     assert Letter.objects.filter(attempt=0).exists()
     assert not Provider.objects.exists()
     server.says = lambda *told: None
@@ -265,7 +267,7 @@ def test_a_relay_that_takes_so_many_letters_a_minute_slows_no_provider_and_costs
     server.says = limit
     assert deliver()["accepted"] == 20
     assert not Provider.objects.exists()
-    assert sending.current().trouble == "unreachable"
+    assert circuit_breaker.current().trouble == "unreachable"
     assert Letter.objects.filter(state="planned", attempt=1).count() <= 20  # As there are lines.
     server.says = lambda *told: None
     assert deliver(NOW + timedelta(minutes=2))["accepted"] == 40

@@ -4,9 +4,9 @@ from datetime import timedelta
 
 import pytest
 
+from subscriptions.delivery import throttling
+from subscriptions.delivery.worker.transactions import Transactions
 from subscriptions.models import Letter, Provider, Subscriber
-from subscriptions.post import providers
-from subscriptions.post.transactions import Transactions
 from tests.make import NOW
 from tests.volleys.thirty import MINUTE, deliver, digests, recipients, states
 
@@ -83,8 +83,8 @@ def test_providers_are_not_thanked_where_a_claim_counts_them(server, monkeypatch
 
         monkeypatch.setattr(owner, name, watched)
 
-    watch(providers, "allot")
-    watch(providers, "thank")
+    watch(throttling, "allot")
+    watch(throttling, "thank")
     watch(Transactions, "claim")
     watch(Transactions, "settle")
     deliver(NOW + MINUTE)

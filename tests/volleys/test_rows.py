@@ -4,8 +4,8 @@ import pytest
 from django.db import connection, models, transaction
 from django.db.models.base import ModelState
 
+from subscriptions.delivery import transitions
 from subscriptions.models import Letter
-from subscriptions.post import ledger
 from tests.make import NOW
 from tests.volleys.thirty import deliver, digest_to, digests
 
@@ -41,7 +41,7 @@ def test_claim_and_fence_mostly_write_no_index_entry(server):
 def test_a_claimed_letter_and_its_reader_are_as_the_models_say():
     digest_to("reader@example.org")
     with transaction.atomic():
-        ((claimed,), _) = ledger.claim(NOW, 1)
+        ((claimed,), _) = transitions.claim(NOW, 1)
     stored = Letter.objects.select_related("subscriber").get()
     for one, other in ((claimed, stored), (claimed.subscriber, stored.subscriber)):
         assert one == other

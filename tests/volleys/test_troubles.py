@@ -10,21 +10,13 @@ import pytest
 from django.db import Error, OperationalError, connection, transaction
 
 from subscriptions.db import run_sql
+from subscriptions.delivery import circuit_breaker, clock, letter_sql, outcomes, transitions
+from subscriptions.delivery.recovery import journal, sweep
+from subscriptions.delivery.recovery.journal import Entry, Journal
+from subscriptions.delivery.worker import batcher, greenlet_db
+from subscriptions.delivery.worker import deliver as worker
+from subscriptions.delivery.worker.transactions import Batch, InFlightLetter, Transactions
 from subscriptions.models import Letter, LetterEvent
-from subscriptions.post import (
-    batcher,
-    clock,
-    greenlet_db,
-    journal,
-    ledger,
-    outcomes,
-    rows,
-    sending,
-    sweeper,
-)
-from subscriptions.post import deliver as worker
-from subscriptions.post.journal import Entry, Journal
-from subscriptions.post.transactions import Batch, InFlightLetter, Transactions
 from tests.faults.proxy import Proxy
 from tests.make import NOW
 from tests.post_office.steps import note_in_a_dead_workers_journal
@@ -52,7 +44,7 @@ def acceptance_of(letter):
 
 def test_a_server_that_is_slow_to_greet_gets_its_trial(server, monkeypatch):
     digests(count=5)
-    sending.trip("unreachable", "away", NOW)
+    circuit_breaker.trip("unreachable", "away", NOW)
     # As if it had greeted after 5 seconds.
     monkeypatch.setattr(worker, "GOES_WELL_SECONDS", 0.0)
     deliver(NOW + MINUTE, seconds=3)
@@ -105,7 +97,7 @@ def test_a_letter_that_somebody_is_changing_is_held():
     letter, other = digest_to(ODD), digest_to("other@example.org")
     with another_session() as session, transaction.atomic():
         session.execute("UPDATE subscriptions_letter SET stage = '' WHERE id = %s", [letter.pk])
-        assert rows.held([letter.pk, other.pk]) == {letter.pk}
+        assert letter_sql.held([letter.pk, other.pk]) == {letter.pk}
 
 
 def test_a_letter_that_is_gone_is_held_by_nobody():
@@ -114,13 +106,13 @@ def test_a_letter_that_is_gone_is_held_by_nobody():
     there = digest_to("reader@example.org")
     Letter.objects.filter(pk=letter.pk).delete()
     with transaction.atomic():
-        assert rows.held([letter.pk, there.pk]) == set()
+        assert letter_sql.held([letter.pk, there.pk]) == set()
 
 
 def test_what_was_answered_while_the_database_was_away_is_recorded_when_it_is_back(
     server, monkeypatch
 ):
-    accept, asked = ledger.accept, []
+    accept, asked = transitions.accept, []
 
     def away_at_first(letters, *args):
         if letters:
@@ -129,7 +121,7 @@ def test_what_was_answered_while_the_database_was_away_is_recorded_when_it_is_ba
                 raise OperationalError("away")
         return accept(letters, *args)
 
-    monkeypatch.setattr(ledger, "accept", away_at_first)
+    monkeypatch.setattr(transitions, "accept", away_at_first)
     digests(count=20)
     counts = deliver(NOW + MINUTE)
     counts += deliver(NOW + 2 * MINUTE)  # Of those that were at the fence just then.
@@ -141,14 +133,14 @@ def test_what_was_answered_while_the_database_was_away_is_recorded_when_it_is_ba
 def test_a_journal_whose_folder_goes_amid_a_round_costs_no_letter_and_not_the_round(
     server, data_dir, monkeypatch, caplog
 ):
-    accept = ledger.accept
+    accept = transitions.accept
 
     def accept_without_folder(letters, *args):
         if letters:
             shutil.rmtree(data_dir / "journal", ignore_errors=True)
         return accept(letters, *args)
 
-    monkeypatch.setattr(ledger, "accept", accept_without_folder)
+    monkeypatch.setattr(transitions, "accept", accept_without_folder)
     digests(count=5)
     assert deliver(NOW + MINUTE)["accepted"] == 5
     assert states() == {"accepted": 5}
@@ -192,7 +184,7 @@ def test_what_was_recorded_alone_leaves_the_session_its_usual_patience():
 def test_what_can_not_be_written_down_costs_its_own_letter_and_what_is_held_keeps_no_other(
     monkeypatch,
 ):
-    monkeypatch.setattr("subscriptions.post.transactions.RECORDING_SECONDS", 10)
+    monkeypatch.setattr("subscriptions.delivery.worker.transactions.RECORDING_SECONDS", 10)
     for name in ("broken", "twice", "held", "last"):
         digest_to(f"{name}@example.org")
     Letter.objects.update(state="claimed")
@@ -228,12 +220,12 @@ def test_a_row_that_is_held_keeps_no_other_letter_from_being_swept(is_journaled)
     if is_journaled:
         note_in_a_dead_workers_journal(acceptance_of(letter))
     seen = hold(ODD, 7)
-    sweeper.sweep(NOW + MINUTE)
+    sweep.sweep(NOW + MINUTE)
     assert states() == {"uncertain": 4, "transmitting": 1}
     while not seen:
         time.sleep(0.1)
     time.sleep(0.1)
-    sweeper.sweep(NOW + MINUTE)
+    sweep.sweep(NOW + MINUTE)
     assert states() == {"uncertain": 4} | ({"accepted": 1} if is_journaled else {"uncertain": 5})
 
 
@@ -249,9 +241,9 @@ def test_a_row_that_is_held_keeps_no_other_acceptance_in_the_journals(files, mon
         note_in_a_dead_workers_journal(*map(acceptance_of, some))
     with another_session() as session:
         session.execute(HOLD, [ODD])
-        sweeper.sweep(NOW + MINUTE)
+        sweep.sweep(NOW + MINUTE)
         assert states() == {"accepted": 1, "uncertain": 1}
-    sweeper.sweep(NOW + MINUTE)
+    sweep.sweep(NOW + MINUTE)
     assert states() == {"accepted": 2}
 
 
@@ -263,7 +255,7 @@ def test_an_acceptance_is_recorded_while_somebody_writes_down_a_fact_of_its_lett
     note_in_a_dead_workers_journal(acceptance_of(letter))
     with another_session() as session:
         session.execute("SELECT 1 FROM subscriptions_letter FOR KEY SHARE")
-        sweeper.sweep(NOW + MINUTE)
+        sweep.sweep(NOW + MINUTE)
         assert states() == {"accepted": 1}
 
 
@@ -271,23 +263,23 @@ def test_what_was_held_as_the_journals_were_read_is_judged_by_no_sweep_before(mo
     letter = digest_to(ODD)
     Letter.objects.update(state="uncertain", next_try_at=NOW, attempt=1, message_id="<m@x>")
     note_in_a_dead_workers_journal(acceptance_of(letter))
-    held, once = rows.held, iter([{letter.pk}])
-    monkeypatch.setattr(rows, "held", lambda ids: next(once, None) or held(ids))
+    held, once = letter_sql.held, iter([{letter.pk}])
+    monkeypatch.setattr(letter_sql, "held", lambda ids: next(once, None) or held(ids))
     for state in ("uncertain", "accepted"):
-        sweeper.sweep(NOW + MINUTE)
+        sweep.sweep(NOW + MINUTE)
         assert states() == {state: 1}
 
 
 def test_what_a_worker_that_is_halted_has_noted_is_not_sent_again():
     """It lives, so its journal is not replayed: it may stand still for hours before it goes on."""
     letter, other = digest_to(ODD), digest_to("reader@example.org")
-    halted = Journal(sweeper.folder_of_journals())
+    halted = Journal(journal.folder_of_journals())
     halted.write([acceptance_of(letter)])
     for one, name in ((letter, "<m@x>"), (other, "<other@x>")):
         Letter.objects.filter(pk=one.pk).update(
             state="uncertain", next_try_at=NOW, attempt=1, message_id=name
         )
-    sweeper.sweep(NOW + MINUTE)
+    sweep.sweep(NOW + MINUTE)
     assert states() == {"accepted": 1, "planned": 1}
     halted.close()
 
@@ -295,8 +287,8 @@ def test_what_a_worker_that_is_halted_has_noted_is_not_sent_again():
 def test_a_journal_that_can_not_be_read_keeps_no_letter_in_doubt():
     digest_to(ODD)
     Letter.objects.update(state="uncertain", next_try_at=NOW, attempt=1, message_id="<m@x>")
-    (sweeper.folder_of_journals() / "broken.jsonl").mkdir(parents=True)
-    sweeper.sweep(NOW + MINUTE)
+    (journal.folder_of_journals() / "broken.jsonl").mkdir(parents=True)
+    sweep.sweep(NOW + MINUTE)
     assert states() == {"planned": 1}
 
 
@@ -307,7 +299,7 @@ def test_an_acceptance_is_recorded_though_its_letter_is_doubted_in_that_very_mom
     with another_session() as other:
         other.execute("UPDATE subscriptions_letter SET state = 'uncertain', lease_until = NULL")
         threading.Timer(0.5, other.commit).start()
-        sweeper.accept_late(letter.pk, 1, "<m@x>", "250 ok", NOW)
+        sweep.accept_late(letter.pk, 1, "<m@x>", "250 ok", NOW)
     assert states() == {"accepted": 1}
 
 
@@ -327,7 +319,7 @@ def test_a_session_in_which_nothing_can_be_written_is_given_up(step):
     digest_to(ODD)
     transactions = Transactions(clock.of_database, None)
     letter = Letter.objects.get() if step == "claim" else transactions.claim(1).letters[0]
-    one = InFlightLetter(letter, frozen=ledger.Frozen(b"", "<m@x>", NOW))
+    one = InFlightLetter(letter, frozen=transitions.Frozen(b"", "<m@x>", NOW))
     acts = {
         "claim": lambda: transactions.claim(1),
         "settle": lambda: transactions.settle(Batch(at_check=[one])),
@@ -353,7 +345,7 @@ def test_a_database_that_stays_away_ends_the_round(server, monkeypatch):
         assert len(asked) < 100
         raise OperationalError("away")
 
-    monkeypatch.setattr(ledger, "accept", away)
+    monkeypatch.setattr(transitions, "accept", away)
     digests(count=5)
     with pytest.raises(OperationalError, match="away"):
         deliver(NOW + MINUTE)
@@ -361,7 +353,7 @@ def test_a_database_that_stays_away_ends_the_round(server, monkeypatch):
 
 @on_postgresql
 def test_what_is_being_claimed_as_the_server_locks_us_out_is_let_go_of(server, monkeypatch):
-    claim, claimed, again = ledger.claim, [], threading.Event()
+    claim, claimed, again = transitions.claim, [], threading.Event()
 
     def slow_claim(*args, **options):
         letters, is_exhausted = claim(*args, **options)
@@ -378,7 +370,7 @@ def test_what_is_being_claimed_as_the_server_locks_us_out_is_let_go_of(server, m
             again.wait(10)
             return b"530 5.7.0 authentication required\r\n"
 
-    monkeypatch.setattr(ledger, "claim", slow_claim)
+    monkeypatch.setattr(transitions, "claim", slow_claim)
     server.says = lock_out_after_ten
     digests(count=60)
     deliver(NOW + MINUTE)
@@ -406,7 +398,7 @@ def test_a_database_that_falls_silent_amid_a_settlement_is_given_up_and_asked_an
 ):
     monkeypatch.setattr(greenlet_db, "SILENT_SECONDS", 0.5)
     digests(count=60)
-    fence, silent = ledger.final_check, []
+    fence, silent = transitions.final_check, []
 
     def speak():
         silent.append("not written down yet: the database is silent" in caplog.text)
@@ -418,7 +410,7 @@ def test_a_database_that_falls_silent_amid_a_settlement_is_given_up_and_asked_an
             threading.Timer(2, speak).start()
         return fence(*args)
 
-    monkeypatch.setattr(ledger, "final_check", fall_silent)
+    monkeypatch.setattr(transitions, "final_check", fall_silent)
     deliver(NOW + MINUTE)
     assert silent == [True]
     assert states() == {"accepted": 60}

@@ -7,10 +7,11 @@ from datetime import timedelta
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from subscriptions import mail, registry
+from subscriptions import hooks
+from subscriptions.delivery import transitions
+from subscriptions.delivery.worker.rounds import OBJECTS
+from subscriptions.mail import render
 from subscriptions.models import Letter, LetterEvent
-from subscriptions.post import ledger
-from subscriptions.post.delivery import OBJECTS
 from tests.make import NOW
 from tests.volleys.thirty import MANY, ODD, deliver, digests
 
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.django_db
     ("what", "state", "reason"),
     [
         (RuntimeError("a template breaks"), "planned", ""),
-        (mail.NothingToSay(), "skipped", "nothing to say"),
+        (render.NothingToSay(), "skipped", "nothing to say"),
         (ImproperlyConfigured("a setting is missing"), "planned", ""),
         ("Two\r\nBcc: lines@example.org", "planned", ""),
         ("A bell \x07", "planned", ""),
@@ -30,7 +31,9 @@ pytestmark = pytest.mark.django_db
 )
 def test_a_letter_that_cannot_be_written_costs_itself_alone(server, written, what, state, reason):
     if isinstance(what, str):
-        what = mail.Content.of(what, "Hello.", "<p>Hello.</p>", mail.headers("digest", "http://x/"))
+        what = render.Content.of(
+            what, "Hello.", "<p>Hello.</p>", render.headers("digest", "http://x/")
+        )
     written[ODD] = what
     letter = digests(ODD)
     assert deliver()["accepted"] == len(server.accepted) == MANY
@@ -44,7 +47,7 @@ def test_letters_that_a_setting_keeps_from_being_written_wait_however_often(serv
     written["all"] = ImproperlyConfigured("a setting is missing")
     digests(count=5)
     now = NOW
-    for _ in range(ledger.MAX_STUMBLES + 2):
+    for _ in range(transitions.MAX_STUMBLES + 2):
         deliver(now)
         now += timedelta(minutes=80)
     assert set(Letter.objects.values_list("state", "stumbles")) == {("planned", 0)}
@@ -57,19 +60,19 @@ def test_a_letter_of_a_kind_that_is_new_waits_for_the_workers_that_know_it(serve
     letter = digests(ODD)
     Letter.objects.filter(pk=letter.pk).update(kind="new")
     now = NOW
-    for _ in range(ledger.MAX_STUMBLES + 2):
+    for _ in range(transitions.MAX_STUMBLES + 2):
         deliver(now)
         now += timedelta(minutes=80)
     letter.refresh_from_db()
     assert (letter.state, letter.stumbles) == ("planned", 0)
     assert len(server.accepted) == MANY
-    monkeypatch.setitem(registry.composers, "new", registry.composers["digest"])
+    monkeypatch.setitem(hooks.composers, "new", hooks.composers["digest"])
     assert deliver(now)["accepted"] == 1
 
 
 def test_a_letter_that_broke_again_and_again_leaves_before_the_others_and_alone(server):
     letter = digests(ODD)
-    Letter.objects.filter(pk=letter.pk).update(stumbles=ledger.SUSPECT)
+    Letter.objects.filter(pk=letter.pk).update(stumbles=transitions.SUSPECT)
     assert deliver()["accepted"] == MANY + 1
     assert server.accepted[0][0] == ODD
     its_end = letter.events.get(became="accepted").at
@@ -104,6 +107,6 @@ def test_what_a_letter_took_is_given_back_before_the_next_is_written():
         taken.append(weakref.ref(hoard))
         raise MemoryError
 
-    error, _ = registry.one_by_one(take)(["first", "second"], NOW)
+    error, _ = hooks.one_by_one(take)(["first", "second"], NOW)
     assert isinstance(error, MemoryError)
     assert [hoard() for hoard in taken] == [None, None]

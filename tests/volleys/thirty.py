@@ -2,9 +2,9 @@
 
 from datetime import timedelta
 
+from subscriptions.delivery.clock import running_from
+from subscriptions.delivery.worker import rounds
 from subscriptions.models import Letter
-from subscriptions.post import delivery
-from subscriptions.post.clock import running_from
 from tests import make
 from tests.make import NOW
 from tests.smtp_server import Conversation
@@ -60,7 +60,7 @@ def digests(odd=None, count=MANY, domain="example.org"):
 
 
 def deliver(now=NOW, **limits):
-    return delivery.deliver_due(running_from(now), **limits)
+    return rounds.deliver_due(running_from(now), **limits)
 
 
 def states():

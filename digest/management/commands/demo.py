@@ -8,15 +8,21 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.utils import timezone
 
-from digest import embedded, planning, samples, starter, tallies, upgrading
+from digest import samples
 from digest.indexing import index_store
-from digest.management import base
+from digest.management import base, embedded_server
 from digest.management.commands import serve
 from digest.models import Digest
-from subscriptions import links, schedule, signup
-from subscriptions.changing import TopicSelection
+from digest.operations import daily_stats, upgrade
+from digest.planning import plan
+from digest.topics import starter_topics
+from subscriptions import schedule
+from subscriptions.actions import signup
+from subscriptions.actions.preferences import TopicSelection
+from subscriptions.delivery import circuit_breaker, clock, queue
+from subscriptions.delivery.worker import rounds
 from subscriptions.models import Subscriber, Topic
-from subscriptions.post import clock, delivery, office, sending
+from subscriptions.security import tokens
 
 USERNAME = "admin"
 ADDRESS = "demo@paperboy.example"
@@ -43,21 +49,21 @@ class Command(base.Command):
 
     def _set_up(self, port):
         """Create what is missing. Of two runs at once, the second finds what the first created."""
-        embedded.use_port(port)
+        embedded_server.use_port(port)
         self.sent = 0
-        with upgrading.alone_with_file():
+        with upgrade.alone_with_file():
             now = timezone.now()
             self._prepare(now)
             subscriber = self._subscribe(now)
             self._deliver(subscriber, now)
-            tallies.count(now)  # For the panel's plots.
-            self._say("Her preferences", links.preferences_url(subscriber))
+            daily_stats.count(now)  # For the panel's plots.
+            self._say("Her preferences", tokens.preferences_url(subscriber))
             self._say("Admin panel", f"{settings.SITE_URL}/admin/, {how_to_log_in()}")
 
     def _prepare(self, now):
         self._say("Database", settings.DATABASES["default"]["NAME"])
         make_admin()
-        starter.make_topics()
+        starter_topics.make_topics()
         self._say("Topics", f"{Topic.objects.curated().count()}, arXiv's categories among them")
         count = samples.lay_out(timezone.localdate(now), now)
         self._say("Papers", f"{count} real papers as samples, over the last {samples.DAYS} days")
@@ -71,7 +77,7 @@ class Command(base.Command):
             topics = list(Topic.objects.filter(slug__in=TOPICS))
             request = signup.SignUpRequest(TopicSelection(topics, interests=INTERESTS))
             letter = signup.subscribe(ADDRESS, request, source=DOOR, now=now)
-            self.sent += office.deliver(letter.pk, now)
+            self.sent += queue.deliver(letter.pk, now)
             subscriber = Subscriber.objects.with_address(ADDRESS).get()
         if subscriber.state_at(now) == "pending":  # Also if an earlier run was killed here.
             signup.confirm(subscriber, subscriber.asked_at, source=DOOR, now=now)
@@ -84,9 +90,9 @@ class Command(base.Command):
         had = Digest.objects.filter(subscriber=subscriber, day=today).exists()
         if not had:
             Subscriber.objects.subscribed().filter(pk=subscriber.pk).update(next_due_at=now)
-        planning.plan(now)
-        office.sweep(now)
-        self.sent += delivery.deliver_due(clock.running_from(now))["accepted"]
+        plan.plan(now)
+        queue.sweep(now)
+        self.sent += rounds.deliver_due(clock.running_from(now))["accepted"]
         letter = subscriber.letters.filter(day=today).first()
         said = letter.said if letter else _why_none(subscriber, now)
         self._say("Today's digest", f"{said}{' (of an earlier run)' if had else ''}")
@@ -99,7 +105,7 @@ class Command(base.Command):
 
 
 def _why_none(subscriber, now):
-    if sending.is_stopped():
+    if circuit_breaker.is_stopped():
         return "none: sending is stopped, so nothing is planned"
     subscriber.refresh_from_db()
     if subscriber.state_at(now) != "active":

@@ -7,10 +7,12 @@ from django.utils import timezone
 from rich.console import Console
 from rich.text import Text
 
-from digest import composing, planning
+from digest.letters import compose
 from digest.management import base
+from digest.planning import plan
 from digest.wording import counted
-from subscriptions import mail, schedule
+from subscriptions import schedule
+from subscriptions.mail import render
 from subscriptions.models import Subscriber
 
 
@@ -28,16 +30,16 @@ class Command(base.Command):
             raise CommandError("There is no subscriber with this address.")
         now = timezone.now()
         day = date or schedule.local_day(now, subscriber.zone)
-        digest, picks = planning.digest_of(subscriber, day, now)
+        digest, picks = plan.digest_of(subscriber, day, now)
         if digest.pk:
             note = f"as it was planned; its letter: {digest.letter.said}"
         else:
             note = "as it would be now; nothing is planned for this day yet"
         self._show(digest, picks, note)
         if output is not None:
-            content = composing.preview(digest, picks)
-            message_id = f"<preview@{mail.from_address().domain}>"
-            message = mail.as_bytes(content, to=subscriber.email, message_id=message_id, date=now)
+            content = compose.preview(digest, picks)
+            message_id = f"<preview@{render.from_address().domain}>"
+            message = render.as_bytes(content, to=subscriber.email, message_id=message_id, date=now)
             with base.writing(output):
                 output.write_bytes(message)
             self.stdout.write(f"Written to {output}.")

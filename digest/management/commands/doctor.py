@@ -7,11 +7,12 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 from django.utils.crypto import get_random_string
 
-from digest import alarms, checkup, promises
 from digest.management import base
-from subscriptions import addresses, mail
-from subscriptions.post.transport import Message
-from subscriptions.post.transports import hand_over, transport_for
+from digest.operations import alarms, doctor, invariants
+from subscriptions import addresses
+from subscriptions.delivery.transports.base import Message
+from subscriptions.delivery.transports.registry import hand_over, transport_for
+from subscriptions.mail import render
 
 SIGNS = {"ok": "✓", "note": "·", "wrong": "✗"}
 
@@ -35,12 +36,12 @@ class Command(BaseCommand):
     def handle(self, *, check_promises, send_to, sound_alarm, **options):
         now = timezone.now()
         wrong, has_database = 0, True
-        for finding in checkup.examine(now):
+        for finding in doctor.examine(now):
             wrong += finding.grade == "wrong"
             has_database &= (finding.what, finding.grade) != ("database", "wrong")
             self.stdout.write(f"{SIGNS[finding.grade]} {finding.what + ':':<13} {finding.said}")
         if check_promises and has_database:
-            for result in promises.examine(now):
+            for result in invariants.examine(now):
                 wrong += result.count > 0
                 sign = SIGNS["wrong" if result.count else "ok"]
                 self.stdout.write(f"{sign} {result.invariant.sentence}: {result.text}")
@@ -59,12 +60,12 @@ class Command(BaseCommand):
     def _send(self, address, now):
         """Send a test email directly: it has no subscriber."""
         # With the headers of a digest, to see whether the mail server signs them.
-        headers = mail.headers("digest", f"{settings.SITE_URL}/unsubscribe/test/")
-        content = replace(mail.render("test", {}), headers=headers)
+        headers = render.headers("digest", f"{settings.SITE_URL}/unsubscribe/test/")
+        content = replace(render.render("test", {}), headers=headers)
         recipient = addresses.normalise(address)
         message_id = f"<test.{get_random_string(20)}@{settings.MAIL_DOMAIN}>"
-        mime = mail.as_bytes(content, to=recipient, message_id=message_id, date=now)
-        message = Message(mail.from_address().addr_spec, recipient, mime, "test", 0, now)
+        mime = render.as_bytes(content, to=recipient, message_id=message_id, date=now)
+        message = Message(render.from_address().addr_spec, recipient, mime, "test", 0, now)
         result = hand_over(transport_for(settings.EMAIL_URL), message)
         is_sent = result.status == "accepted"
         said = f"{result.status} at {result.stage}: {result.reply}"

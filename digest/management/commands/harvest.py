@@ -15,8 +15,8 @@ class Command(base.Command):
         parser.add_argument("--since", type=base.day, help="Fetch all from this day on.")
 
     def handle(self, *, sources, since, **options):
-        from digest import harvest
         from digest.indexing import index_store
+        from digest.papers import harvest
 
         known = ", ".join(harvest.SOURCES)
         if unknown := set(sources) - set(harvest.SOURCES):

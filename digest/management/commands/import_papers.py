@@ -11,11 +11,11 @@ from django.utils import timezone
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from digest import storing
 from digest.indexing import index_store
 from digest.management import base
 from digest.models import FittedModel
-from digest.sources import files
+from digest.papers import store
+from digest.sources import import_files
 from digest.wording import counted
 
 MAX_ERRORS = 1_000  # Of a file.
@@ -67,10 +67,10 @@ class Command(base.Command):
 
     def _import(self, path, now, shift):
         """Store one file. Return whether it was read to its end."""
-        tally, errors, began_at = storing.Tally(), [], time.monotonic()
+        tally, errors, began_at = store.Tally(), [], time.monotonic()
         with self._progress() as progress:
             records = _until_broken(self._read(path, progress, path.name), errors)
-            storing.store(records, tally, now=now, shift=shift)
+            store.store(records, tally, now=now, shift=shift)
         seconds = max(time.monotonic() - began_at, 0.001)  # Some clocks are coarse.
         for error in errors:
             self.stderr.write(f"{path}: {error}")
@@ -94,7 +94,7 @@ class Command(base.Command):
                 if self.bad_lines <= MAX_ERRORS:
                     self.stderr.write(f"{path.name}, line {number}: {reason}. Skipped.")
 
-        yield from files.read(path, on_bad_line, lambda count: progress.advance(bar, count))
+        yield from import_files.read(path, on_bad_line, lambda count: progress.advance(bar, count))
 
     def _progress(self):
         return Progress(

@@ -8,8 +8,8 @@ from django.core.management.base import CommandError
 from django.utils import timezone
 
 from digest.management import base
-from subscriptions.post import inbound, mailboxes
-from subscriptions.post.reports import MOST_OCTETS
+from subscriptions.bounces import inbound, mailboxes
+from subscriptions.bounces.parse import MOST_OCTETS
 
 #: Environment variables with the recipient, by Postfix's local(8).
 ENVELOPE = ("ORIGINAL_RECIPIENT", "RECIPIENT")

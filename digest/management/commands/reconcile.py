@@ -5,7 +5,7 @@ from django.utils import timezone
 
 from digest.management import base
 from digest.wording import counted
-from subscriptions.post.reconcile import Refused, reconcile
+from subscriptions.delivery.recovery.reconcile import Refused, reconcile
 
 
 class Command(base.Command):

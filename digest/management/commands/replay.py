@@ -24,8 +24,8 @@ class Command(base.Command):
         parser.add_argument("--readers", type=int, default=500, help="So many, evenly spread.")
 
     def handle(self, *, changes, days, until, readers, **options):
-        from digest import replay  # The model and numpy.
         from digest.indexing import candidates, model_store
+        from digest.planning import replay  # The model and numpy.
 
         if days < 1 or readers < 1:
             raise CommandError("At least one day and one reader are wanted.")

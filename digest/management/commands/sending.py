@@ -6,7 +6,7 @@ import os
 from django.utils import timezone
 
 from digest.management import base
-from subscriptions.post import sending, status
+from subscriptions.delivery import circuit_breaker, status
 
 
 class Command(base.Command):
@@ -20,9 +20,9 @@ class Command(base.Command):
     def handle(self, *, act, by, **options):
         now = timezone.now()
         if act == "stop":
-            sending.stop(by or _who(), now)
+            circuit_breaker.stop(by or _who(), now)
         elif act == "resume":
-            sending.resume(by or _who(), now)
+            circuit_breaker.resume(by or _who(), now)
         self.stdout.write(status.of_sending(now).said)
         if act == "stop":
             self.stdout.write(

@@ -6,8 +6,8 @@ from contextlib import suppress
 from django.conf import settings
 from django.utils import timezone
 
-from digest import embedded, upgrading
-from digest.management import base
+from digest.management import base, embedded_server
+from digest.operations import upgrade
 
 
 class Command(base.Command):
@@ -18,8 +18,8 @@ class Command(base.Command):
 
     def handle(self, *, port, **options):
         with base.listening(port) as listener:
-            embedded.use_port(port)
-            upgrading.prepare_topics(self.stdout.write)
+            embedded_server.use_port(port)
+            upgrade.prepare_topics(self.stdout.write)
             serve(listener, self.stdout)
 
 
@@ -31,5 +31,5 @@ def serve(listener, out):
     out.flush()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # Like Ctrl-C.
     with suppress(KeyboardInterrupt):
-        embedded.serve(listener)
+        embedded_server.serve(listener)
     out.write("Stopped.")

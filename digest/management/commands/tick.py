@@ -1,11 +1,13 @@
 """`manage.py tick`: one pass of planning and delivery, for cron or by hand."""
 
-from digest import heartbeats, steering
 from digest.management import base
 from digest.models import ReaderModel
+from digest.operations import heartbeats
+from digest.personalization import feedback
 from digest.wording import counted
+from subscriptions.delivery import circuit_breaker, clock, queue
+from subscriptions.delivery.worker import rounds
 from subscriptions.models import Letter, Subscriber
-from subscriptions.post import clock, delivery, office, sending
 
 
 class Command(base.Command):
@@ -23,8 +25,8 @@ class Command(base.Command):
             heartbeats.beat(heartbeats.TICK, clock_now())
             heartbeats.record_key(clock_now())
         if ReaderModel.objects.outdated(clock_now()).exists():
-            steering.learn(clock_now())
-        office.sweep(clock_now())  # First: letters that expire release their papers.
+            feedback.learn(clock_now())
+        queue.sweep(clock_now())  # First: letters that expire release their papers.
         try:
             self._plan(clock_now())
         except OSError:  # For example a full disk. Waiting emails are sent all the same.
@@ -39,7 +41,7 @@ class Command(base.Command):
             then = f" The next is at {due:%Y-%m-%d %H:%M} UTC." if due else ""
             self.stdout.write(f"Nobody is due.{then}")
             return
-        from digest import planning  # numpy, which an idle minute need not import.
+        from digest.planning import plan as planning  # numpy, which an idle minute need not import.
 
         plan = planning.plan(now)
         self.stdout.write(
@@ -48,34 +50,36 @@ class Command(base.Command):
         )
 
     def _deliver(self, clock_now):
-        ended = delivery.deliver_due(clock_now)
+        ended = rounds.deliver_due(clock_now)
         tried = counted(sum(ended.values()), "letter that was", "letters that were")
         self.stdout.write(f"Delivered {ended['accepted']:,} of {tried} due.")
         self._print_stop_reason(clock_now())
 
     def _dry_run(self, now):
         late = counted(Subscriber.objects.due(now).count(), "subscriber is", "subscribers are")
-        planned = "no digest would be planned" if sending.is_stopped() else _would_be_planned(now)
+        planned = (
+            "no digest would be planned" if circuit_breaker.is_stopped() else _would_be_planned(now)
+        )
         waiting = counted(Letter.objects.due(now).count(), "letter that waits", "letters that wait")
-        then = "go on waiting" if sending.current().why_not(now) else "be delivered"
+        then = "go on waiting" if circuit_breaker.current().why_not(now) else "be delivered"
         self.stdout.write(
             f"{late} due: {planned}. {waiting} already would {then}. Nothing was written."
         )
         self._print_stop_reason(now)
 
     def _print_stop_reason(self, now):
-        if reason := sending.current().why_not(now):
-            planned = ", and nothing is planned" if sending.is_stopped() else ""
+        if reason := circuit_breaker.current().why_not(now):
+            planned = ", and nothing is planned" if circuit_breaker.is_stopped() else ""
             self.stdout.write(f"Nothing leaves{planned}: {reason}.")
 
 
 def _would_be_planned(now) -> str:
     """Return how many digests would be planned now, and how many of them would be empty."""
-    from digest import planning
+    from digest.planning import plan
 
     digests = quiet = 0
-    for batch in planning.due_batches(now):
-        dues = planning.rank_due(batch, now, may_store=False)
+    for batch in plan.due_batches(now):
+        dues = plan.rank_due(batch, now, may_store=False)
         digests += sum(bool(due.papers) for due in dues)
         quiet += sum(not due.papers for due in dues)
     return f"{counted(digests, 'digest')} would be planned, {quiet} would have nothing to say"

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from django.core.management.base import CommandError
 
-from digest import packs
 from digest.management import base
+from digest.topics import topic_files
 from digest.wording import counted
 
 
@@ -22,9 +22,9 @@ class Command(base.Command):
 
     def handle(self, *, verb, file, dry_run=False, **options):
         try:
-            form = packs.format_of(file.name)
+            form = topic_files.format_of(file.name)
             if verb == "export":
-                topics = packs.TopicResource().export()
+                topics = topic_files.TopicResource().export()
                 with file.open("x", encoding="utf-8", newline="") as out:
                     out.write(form.export_data(topics))
                 self.stdout.write(f"Written to {file}: {counted(len(topics), 'topic')}.")
@@ -37,14 +37,14 @@ class Command(base.Command):
 
     def _import(self, file, form, dry_run):
         with file.open("rb") as content:
-            text = content.read(packs.MAX_BYTES + 1)
-        if len(text) > packs.MAX_BYTES:
-            raise ValueError(f"The file is larger than {packs.MAX_BYTES:,} bytes.")
+            text = content.read(topic_files.MAX_BYTES + 1)
+        if len(text) > topic_files.MAX_BYTES:
+            raise ValueError(f"The file is larger than {topic_files.MAX_BYTES:,} bytes.")
         try:
             dataset = form.create_dataset(text)
         except Exception as error:  # Each format has its own.
             raise ValueError(f"The file cannot be read: {error}") from error
-        result = packs.TopicResource().import_data(
+        result = topic_files.TopicResource().import_data(
             dataset, dry_run=dry_run, rollback_on_validation_errors=True
         )
         self._print_errors(file, result)

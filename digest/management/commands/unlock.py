@@ -6,13 +6,14 @@ from django.core.management.base import CommandError
 
 from digest.management import base
 from digest.wording import counted
-from subscriptions import limits, log_in
+from subscriptions.security import rate_limits
+from subscriptions.views import admin_login
 
 
 def ip(text: str) -> str:
     """Return the IP address of an argument: an address, or the first of a network."""
     address, slash, _ = text.partition("/")
-    network = limits.network_of(address)
+    network = rate_limits.network_of(address)
     is_address = "/" in network  # Other text is returned as it is.
     if not is_address or (slash and text != network):
         raise ArgumentTypeError(
@@ -39,8 +40,8 @@ class Command(base.Command):
     def handle(self, *, account, ip, **options):
         if not account and not ip:
             raise CommandError("Say whom to let in: --account NAME, --ip ADDRESS, or both.")
-        if account and log_in.owner_of(account) is None:
+        if account and admin_login.owner_of(account) is None:
             raise CommandError(f"There is no account called {account!r}. Nothing is forgotten.")
-        count = log_in.unlock(account, ip)
+        count = admin_login.unlock(account, ip)
         passwords = counted(count, "wrong password is", "wrong passwords are")
         self.stdout.write(f"{passwords} forgotten.")

@@ -2,8 +2,8 @@
 
 from django.core.management.base import BaseCommand
 
-from digest import upgrading
 from digest.management import base
+from digest.operations import upgrade
 
 
 class Command(BaseCommand):
@@ -13,6 +13,6 @@ class Command(BaseCommand):
 
     def handle(self, **options):
         with base.database_errors():
-            upgrading.migrate(self.stdout.write)
-            upgrading.prepare_topics(self.stdout.write)
+            upgrade.migrate(self.stdout.write)
+            upgrade.prepare_topics(self.stdout.write)
         self.stdout.write("The database is ready for this version.")

@@ -1,0 +1,63 @@
+"""What a subscriber got on each of the last days, and why nothing on other days."""
+
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+
+from django.db.models import Prefetch
+from django.utils.formats import date_format
+
+from digest.models import Digest, Pick
+from subscriptions import schedule
+from subscriptions.delivery import status
+from subscriptions.models import Subscriber
+
+DAYS = 14
+
+
+@dataclass(frozen=True)
+class Day:
+    """One local day of a subscriber: its digest, if there is one, and a sentence on it."""
+
+    day: date
+    said: str
+    digest: Digest | None = None
+    picks: list[Pick] = field(default_factory=list)
+
+
+def history_of(subscriber: Subscriber, now) -> list[Day]:
+    """Return a subscriber's last days, today first, at most back to the confirmation."""
+    today = schedule.local_day(now, subscriber.zone)
+    if subscriber.confirmed_at is None:
+        return [Day(today, "She has not confirmed yet, so nothing is sent.")]
+    began = schedule.local_day(subscriber.confirmed_at, subscriber.zone)
+    first = max(began, today - timedelta(days=DAYS - 1))
+    digests = Digest.objects.filter(subscriber=subscriber, day__gte=first)
+    picks = Prefetch("picks", queryset=Pick.objects.whole(), to_attr="leading")
+    digests = digests.select_related("letter__subscriber").prefetch_related(picks)
+    by_day = {
+        digest.day: Day(digest.day, status.of_letter(digest.letter, now), digest, digest.leading)
+        for digest in digests
+    }
+    days = [today - timedelta(days=n) for n in range((today - first).days + 1)]
+    return [by_day.get(day) or Day(day, _why_none(subscriber, day, now)) for day in days]
+
+
+def _why_none(subscriber, day, now) -> str:
+    """Return why there is no digest of a day, as far as the subscriber's row tells."""
+
+    def since(moment):
+        return moment is not None and schedule.local_day(moment, subscriber.zone) <= day
+
+    if since(subscriber.suppressed_at):
+        return f"Letters are kept from her: {subscriber.get_suppressed_by_display()}."
+    if since(subscriber.unsubscribed_at):
+        return "She had left."
+    if subscriber.paused_until and day < subscriber.paused_until:
+        return f"She pauses until {date_format(subscriber.paused_until)}."
+    if not schedule.is_digest_day(day, subscriber.weekdays):
+        return "It is not one of her days of the week."
+    due = subscriber.next_due_at
+    if due and schedule.local_day(due, subscriber.zone) == day:
+        local = due.astimezone(subscriber.zone)
+        return f"It is due at {local:%H:%M} ({subscriber.timezone})."
+    return "None was written down: she paused, had other settings, or had one of another day."

@@ -1,0 +1,135 @@
+"""Preview in the admin which new papers match a topic that is being edited, and why."""
+
+from datetime import UTC
+
+from django import forms
+from django.conf import settings
+from django.http import QueryDict
+from django.utils import timezone
+from django.utils.formats import date_format
+from unfold.widgets import UnfoldAdminTextInputWidget
+
+from digest.admin.links import link_to
+from digest.models import Paper
+from digest.planning import slots
+from digest.sources.arxiv import taxonomy
+from subscriptions import schedule
+from subscriptions.models import Topic
+
+MAX_PAPERS = 25
+MAX_TITLES = 10  # Of papers that a change adds or removes.
+
+
+class CategoriesField(forms.CharField):
+    """Categories, separated by commas. Cleans to a list of their names."""
+
+    widget = UnfoldAdminTextInputWidget
+
+    def prepare_value(self, value):
+        return ", ".join(value) if isinstance(value, list) else value
+
+    def clean(self, value):
+        try:
+            return taxonomy.listed(super().clean(value).split(","))
+        except ValueError as error:
+            raise forms.ValidationError(str(error)) from error
+
+    def has_changed(self, initial, data):
+        return super().has_changed(self.prepare_value(initial), data)
+
+
+class QueryForm(forms.Form):
+    """The fields of a topic that its matches depend on."""
+
+    query = forms.CharField(max_length=2000, required=False)
+    categories = CategoriesField(required=False)
+
+    def clean(self):
+        data = super().clean()
+        if not self.errors and not data["query"] and not data["categories"]:
+            raise forms.ValidationError("Say what its papers are about, or name arXiv categories.")
+        return data
+
+
+def match_context(sent: QueryDict | None, saved: Topic | None) -> dict:
+    """Return the template context for a topic as it was sent, or as it is saved."""
+    if sent is None:
+        return _matches(saved, None) if saved else {}
+    form = QueryForm(sent)
+    if not form.is_valid():
+        return {"refused": [error for errors in form.errors.values() for error in errors]}
+    return _matches(Topic(**form.cleaned_data), saved)
+
+
+def _matches(topic, saved):
+    # The model, which only pages that rank import.
+    from digest.indexing.candidates import announced
+    from digest.indexing.model_store import NotFitted, in_use
+
+    try:
+        with slots.slot():
+            window = announced(in_use(), schedule.local_day(timezone.now(), UTC))
+            return _rank_matches(window, topic, saved)
+    except slots.Busy:
+        return {"refused": ["Many are looking in this moment. Please try again."]}
+    except NotFitted:
+        return {"refused": ["No model has been fitted yet. The first harvest or import makes one."]}
+
+
+def _rank_matches(window, topic, saved):
+    from digest.personalization.profiles import interest_of
+    from digest.ranking.parameters import Parameters
+    from digest.ranking.query import queries
+    from digest.ranking.retrieval import find
+    from digest.ranking.selection import matches
+    from digest.wording import operators
+
+    parameters, interest = Parameters.of(settings.RANKING), interest_of(topic)
+    ids = window.papers.ids
+    choices = matches(window.model, window.papers, interest, MAX_PAPERS, parameters)
+    interests = [interest, interest_of(saved)] if saved else [interest]
+    found, *before = (
+        [ids[paper] for paper in result.papers[result.margins >= 0]]
+        for result in find(window.model, window.papers, interests, parameters)
+    )
+    return {
+        "table": _table(ids, choices),
+        "count": len(found),
+        "is_wordless": bool(interest.query.strip()) and not queries(interest.query),
+        "unobeyed": operators(interest.query),
+        "considered": len(ids),
+        "days": settings.NEW_DAYS,
+        "change": _change(found, before[0]) if before else None,
+    }
+
+
+def _table(ids, choices):
+    papers = Paper.objects.in_bulk([ids[choice.paper] for choice in choices])
+    rows = []
+    for choice in choices:
+        if (paper := papers.get(ids[choice.paper])) is None:  # Deleted meanwhile.
+            continue
+        day = {"content": date_format(paper.day), "class": "whitespace-nowrap"}
+        why = ", ".join(choice.terms) or "its categories"
+        rows.append([link_to(paper), day, f"{choice.score:.2f}", why])
+    return {"headers": ["Paper", "Day", "Score", "Words that weighed most"], "rows": rows}
+
+
+def _change(found, before):
+    """Return the papers that a change adds and removes, or None if there are none."""
+    old, new = set(before), set(found)
+    added = [paper for paper in found if paper not in old]
+    removed = [paper for paper in before if paper not in new]
+    if not (added or removed):
+        return None
+    ids = [*added[:MAX_TITLES], *removed[:MAX_TITLES]]
+    titles = dict(Paper.objects.filter(pk__in=ids).values_list("pk", "title"))
+    return [
+        {
+            "sign": sign,
+            "count": len(papers),
+            "titles": [titles[paper] for paper in papers[:MAX_TITLES] if paper in titles],
+            "more": max(0, len(papers) - MAX_TITLES),
+        }
+        for sign, papers in (("+", added), ("\N{MINUS SIGN}", removed))
+    ]

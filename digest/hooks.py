@@ -1,0 +1,126 @@
+"""What the digest app does when a subscription changes. Registered in DigestConfig.ready."""
+
+from datetime import UTC, timedelta
+
+from django.db.models import F
+
+from digest.models import (
+    Digest,
+    Feedback,
+    LibraryPaper,
+    LibraryUpload,
+    Paper,
+    PaperEvent,
+    Pick,
+    ReaderModel,
+)
+from subscriptions.actions.export import rows
+from subscriptions.models import Letter
+
+
+def release_picks(letter_ids):
+    """Release the papers of letters that were surely not sent, for later digests."""
+    Pick.objects.filter(digest__letter__in=letter_ids).delete()
+
+
+def record_sent(letters, known):
+    """Store the digests of emails that were sent but are not in a restored backup.
+
+    So neither the days nor their papers are sent again. `known`: a reconcile.Evidence for each
+    Message-ID. The reasons of the picks are lost: all are called new.
+    """
+    ids = {paper for letter in letters for paper in known[letter.message_id].item_ids or ()}
+    here = set(Paper.objects.filter(pk__in=ids).values_list("pk", flat=True))
+    digests = Digest.objects.bulk_create(
+        Digest(
+            subscriber_id=letter.subscriber_id,
+            day=letter.day,
+            letter=letter,
+            recovered=_recovered(letter.day, known[letter.message_id], here),
+        )
+        for letter in letters
+    )
+    picks = [
+        Pick(
+            digest=digest,
+            subscriber_id=digest.subscriber_id,
+            paper_id=paper,
+            position=position,
+            score=0,
+            basis=Pick.Basis.NEW,
+        )
+        for digest in digests
+        for position, paper in enumerate(known[digest.letter.message_id].item_ids or (), start=1)
+        if paper in here
+    ]
+    Pick.objects.bulk_create(picks, ignore_conflicts=True)
+
+
+def _recovered(day, evidence, here):
+    """Return the value of Digest.recovered: what is known of the papers besides the picks.
+
+    All were announced by the day (UTC) on which the email was rendered, at most one after `day`.
+    """
+    if evidence.item_ids is None:
+        until = day + timedelta(days=1)
+        if evidence.written_by is not None:
+            until = min(until, evidence.written_by.astimezone(UTC).date())
+        return {"until": until.isoformat()}
+    absent = [paper for paper in evidence.item_ids if paper not in here]
+    return {"papers": absent} if absent else None
+
+
+def export(subscriber):
+    """Return the digests, papers, feedback and library of a subscriber, and what was learned."""
+    learned = ReaderModel.objects.filter(subscriber=subscriber)
+    model = learned.first()
+    return {
+        "digests": rows(Digest.objects.filter(subscriber=subscriber)),
+        "papers": _papers(subscriber),
+        "feedback": rows(Feedback.objects.filter(subscriber=subscriber), "paper"),
+        "library": rows(LibraryPaper.objects.filter(subscriber=subscriber)),
+        "library_upload": rows(LibraryUpload.objects.filter(subscriber=subscriber)),
+        "learned": [list(pair) for pair in zip(model.words, model.weights, strict=True)]
+        if model
+        else [],
+        "taken_out": list(model.removed.values()) if model else [],
+        "reader_model": rows(learned),
+    }
+
+
+def _papers(subscriber):
+    """Return the papers that were sent, each with its day and the reason in words."""
+    picks = Pick.objects.filter(subscriber=subscriber)
+    reasons = {pick.pk: pick.why for pick in picks.select_related("paper")}
+    of_others = {
+        "day": F("digest__day"),
+        "title": F("paper__title"),
+        "folded_into": F("leader__paper"),
+    }
+    return [
+        row | {"why": reasons[row.pop("pk")]} for row in rows(picks, "pk", "paper", **of_others)
+    ]
+
+
+def forget_feedback(subscriber):
+    """Delete a subscriber's feedback and library, and what was learned from them."""
+    Feedback.objects.filter(subscriber=subscriber).delete()
+    LibraryPaper.objects.filter(subscriber=subscriber).delete()
+    LibraryUpload.objects.filter(subscriber=subscriber).delete()
+    ReaderModel.objects.filter(subscriber=subscriber).delete()
+
+
+def news_of_saved(subscriber, digest) -> list[PaperEvent]:
+    """Return what happened to a subscriber's saved papers since their last accepted digest."""
+    saved = Feedback.objects.filter(subscriber=subscriber, value=Feedback.Value.SAVE)
+    events = PaperEvent.objects.filter(paper__in=saved.values("paper"))
+    last = (
+        Digest.objects.filter(subscriber=subscriber, letter__state=Letter.State.ACCEPTED)
+        .exclude(pk=digest.pk)
+        .order_by("-letter__ended_at")
+        .values_list("letter__frozen_at", flat=True)
+        .first()
+    )
+    if last is not None:
+        events = events.filter(at__gt=last)
+    return list(events.select_related("paper").order_by("at", "pk")[:20])

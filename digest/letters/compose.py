@@ -1,0 +1,342 @@
+"""Render digests as emails: fragments that many emails share, joined with a subscriber's own lines.
+
+`digest.letters.letter_data` reads the data of many emails at once. Rendering asks nothing of the
+database.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import date
+from functools import cache, lru_cache, partial
+from itertools import accumulate, batched, groupby
+from typing import NamedTuple
+from urllib.parse import quote
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError
+from django.urls import reverse
+from django.utils import translation
+
+from digest import wording
+from digest.letters import fragments as blocks
+from digest.letters.fragments import Density
+from digest.letters.letter_data import LetterData, digests_of, load
+from digest.models import Digest, Pick
+from subscriptions.hooks import COMPOSE_BATCH_SIZE, without_frames
+from subscriptions.mail import render as mail
+from subscriptions.mail.byte_templates import (
+    encode_token,
+    html_line,
+    line_slot,
+    text_line,
+    token_slot,
+)
+from subscriptions.models import Letter
+from subscriptions.security import tokens as links
+
+#: Bytes of the papers and news in HTML. Gmail cuts an email off at 102,000, and with it the link to
+#: unsubscribe. 80,000 are safe, of which the frame and its lines take ten at most.
+MAX_PAPERS_SIZE = 70_000
+#: From spacious to dense. A digest gets the first that stays below MAX_PAPERS_SIZE.
+DENSITIES = [
+    Density(),
+    Density(is_tight=True),
+    Density(title=120, relatives=1, is_tight=True),
+    Density(title=120, relatives=0, is_tight=True, has_summary=False),
+]
+RECEIPT = ("day", "announced", "had", "is_verified")
+NEXT_LINE, BLANK_LINE = b"\r\n", b"\r\n\r\n"
+
+
+def compose(letters: Sequence[Letter], now) -> Iterator[mail.Content | Exception]:
+    """Return an iterator over the content of each letter, or the error that prevents it.
+
+    All data is read now. Each letter is rendered when the iterator reaches it.
+    """
+    return _render_batches(load_each(letters))
+
+
+def _render_batches(letters):
+    shared = cache(SharedHeaders.of)
+    for batch in batched(letters, COMPOSE_BATCH_SIZE):
+        contents = None
+        with suppress(Exception):  # At least one letter can't be rendered.
+            contents = render_all(list(map(_checked, batch)), shared)
+        # By now, nothing holds the exception: it may hold all memory.
+        yield from contents or [_render_alone(letter, shared) for letter in batch]
+
+
+def _render_alone(letter, shared) -> mail.Content | Exception:
+    try:
+        return render(_checked(letter), shared)
+    except Exception as error:
+        return without_frames(error)
+
+
+def _checked(letter: LetterData | Exception) -> LetterData:
+    """Return the data of a letter that can be rendered. Raises what prevents that."""
+    if isinstance(letter, Exception):
+        raise letter
+    is_empty = letter.kind == Letter.Kind.DIGEST and not letter.picks
+    if is_empty and not letter.subscriber.wants_quiet_days:
+        raise mail.NothingToSay("its papers are gone")
+    return letter
+
+
+def preview(digest: Digest, picks: Sequence[Pick], kind: str = "digest") -> mail.Content:
+    """Return the email with these picks, which need not be stored."""
+    (letter,) = load([digest], kind, {digest.subscriber_id: picks})
+    return render(letter)
+
+
+def load_each(letters: Sequence[Letter]) -> list[LetterData | Exception]:
+    """Return the data of each letter, or the error in reading it.
+
+    The letters are read together; after an error, each alone, so that a bad row costs one letter.
+    """
+    try:
+        digests = digests_of(letters)
+        data = dict(zip(digests, load(list(digests.values()), letters[0].kind), strict=True))
+    except (OperationalError, InterfaceError) as error:  # The database is away, for all letters.
+        return [error] * len(letters)
+    except Exception as error:
+        if len(letters) == 1:
+            return [error]
+        return [data for letter in letters for data in load_each([letter])]
+    gone = Digest.DoesNotExist("its digest is gone")
+    return [data.get(letter.id, gone) for letter in letters]
+
+
+# ---- Rendering
+
+
+class SharedHeaders(NamedTuple):
+    """What the digests of one day in one language share.
+
+    Attributes:
+        site: the language and what the templates say of this installation.
+        before, after: the headers before and after List-Unsubscribe.
+    """
+
+    site: blocks.LetterSite
+    before: tuple
+    after: tuple
+
+    @classmethod
+    def of(cls, language: str, day: date) -> "SharedHeaders":
+        headers = mail.headers("digest", "", f"{day:%Y%m%d}", language)
+        own = [name for name, _ in headers].index("List-Unsubscribe")
+        return cls(blocks.letter_site(language), headers[:own], headers[own + 1 :])
+
+    def headers(self, tokens: dict[str, str]) -> tuple:
+        url = _address("unsubscribe", tokens["unsubscribe"])
+        return *self.before, ("List-Unsubscribe", f"<{url}>"), *self.after
+
+
+def render(
+    letter: LetterData, shared: Callable[[str, date], SharedHeaders] = SharedHeaders.of
+) -> mail.Content:
+    """Return the email, in the subscriber's language. `shared` may be a cached SharedHeaders.of."""
+    (content,) = render_all([letter], shared)
+    return content
+
+
+def render_all(
+    letters: Sequence[LetterData], shared: Callable[[str, date], SharedHeaders]
+) -> list[mail.Content]:
+    """Return the emails, all of one kind, each in its subscriber's language.
+
+    Each step is done for all letters before the next: see registry.TOGETHER.
+    """
+    contents: list[mail.Content] = []
+    for language, some in groupby(letters, lambda letter: letter.language):
+        group = list(some)
+        with translation.override(language):
+            tokens = tokens_of(group)
+            if group[0].kind == "welcome":
+                contents += map(_render_welcome, group, tokens)
+                continue
+            lines = [lines_of(letter) for letter in group]
+            days = [shared(language, letter.digest.day) for letter in group]
+            parts = list(map(_render_parts, group, lines, tokens, [day.site for day in days]))
+            contents += [
+                mail.Content(own["subject"], text, html, day.headers(token), paper_ids(letter))
+                for letter, own, (text, html), day, token in zip(
+                    group, lines, parts, days, tokens, strict=True
+                )
+            ]
+    return contents
+
+
+def paper_ids(letter: LetterData) -> list[str]:
+    """Return the ids of a digest's papers: the picks in order, then the folded papers."""
+    folded = [paper.id for pick in letter.picks for paper in pick.folded]
+    return [pick.paper_id for pick in letter.picks] + folded
+
+
+def lines_of(letter: LetterData) -> dict[str, str]:
+    """Return the lines of a digest that are the subscriber's own, by their names in the templates.
+
+    The subscriber's language must be active.
+    """
+    say = partial(_line, letter.language)
+    digest, picks, subscriber = letter.digest, letter.picks, letter.subscriber
+    lines = {"day": say(wording.weekday, digest.day), "because": _footer_reason(letter)}
+    if digest.receipt:
+        lines["receipt"] = say(wording.source_summary, *map(digest.receipt.get, RECEIPT))
+    if picks:
+        # Where not all names fit, topics with a pick come first.
+        picked = {pick.topic_name for pick in picks}
+        topics = sorted(letter.topics, key=lambda name: name not in picked)
+        best, *others = [pick.paper for pick in picks[:4]]
+        texts = tuple([paper.title for paper in others]) or (wording.summary(best),)
+        lines["subject"] = say(wording.subject, best.title, len(picks) - 1)
+        lines["preheader"] = wording.preheader(texts)
+        lines["looked"] = say(
+            wording.summary_line, len(picks), digest.considered, bool(topics)
+        ).replace("%s", wording.names(topics))
+        if letter.is_first:
+            schedule = subscriber.hour, subscriber.timezone, subscriber.is_daily
+            lines["welcome"] = say(wording.welcome, settings.SITE_NAME, *schedule)
+        if digest.since:
+            days = (digest.day - digest.since).days
+            lines["caught_up"] = say(wording.catchup_text, days, digest.considered)
+    else:
+        lines["subject"] = say(wording.quiet_subject)
+        lines["quiet"] = say(wording.empty_text, digest.considered, tuple(letter.topics))
+        lines["preheader"] = lines["quiet"]
+    return {name: line for name, line in lines.items() if line}
+
+
+def _footer_reason(letter):
+    subscriber = letter.subscriber
+    if subscriber.confirmed_at is None:
+        return ""
+    day = subscriber.confirmed_at.astimezone(subscriber.zone).date()
+    return _line(letter.language, wording.footer_reason, settings.SITE_NAME, day)
+
+
+@lru_cache(5_000)
+def _line(language, line, *arguments):
+    """Return a line of digest.wording in the active language. Many letters have equal lines."""
+    return line(*arguments)
+
+
+def tokens_of(letters: Sequence[LetterData]) -> list[dict[str, str]]:
+    """Return the tokens of each letter's links, by purpose."""
+    subscribers = [(data.subscriber.public_id, data.subscriber.moved_at) for data in letters]
+    tokens = links.tokens(("preferences", "unsubscribe"), subscribers)
+    with_picks = [
+        (own, (letter.digest.public_id, letter.subscriber.moved_at), subscriber)
+        for own, letter, subscriber in zip(tokens, letters, subscribers, strict=True)
+        if letter.picks
+    ]
+    if with_picks:
+        owns, digests, subscribers = zip(*with_picks, strict=True)
+        feedback, copies = (
+            links.tokens(["feedback"], subscribers),
+            links.tokens(["digest"], digests),
+        )
+        for own, feedback_token, copy_token in zip(owns, feedback, copies, strict=True):
+            own.update(feedback_token | copy_token)
+    return tokens
+
+
+def frame_context(lines: dict[str, str], tokens: dict[str, str], *, is_open: bool) -> dict:
+    """Return the context of a digest's templates, but for its papers and news."""
+    return {**lines, **_footer_urls(tokens), "is_open": is_open}
+
+
+def _render_welcome(letter, tokens):
+    """Return the first email of a subscriber for whom there are no papers yet."""
+    context = {
+        "clock": wording.clock(letter.subscriber.hour, letter.subscriber.timezone),
+        "is_daily": letter.subscriber.is_daily,
+        "topics": wording.names(letter.topics),
+        "because": _footer_reason(letter),
+        **_footer_urls(tokens),
+    }
+    content = mail.render("welcome", context, _address("unsubscribe", tokens["unsubscribe"]))
+    return replace(content, item_ids=paper_ids(letter))
+
+
+def feedback_url(token: str, paper_id: str) -> str:
+    """Return the address where a subscriber gives feedback on a paper."""
+    return f"{_address('feedback', token)}?paper={quote(paper_id, safe='')}"
+
+
+def _render_parts(letter, lines, tokens, site) -> tuple[list[bytes], list[bytes]]:
+    """Return the pieces of the text and HTML part: the frame, its lines and its fragments."""
+    token_bytes = {purpose: encode_token(token) for purpose, token in tokens.items()}
+    fragments, size = {}, MAX_PAPERS_SIZE
+    if letter.news:
+        news = blocks.news(letter.news, site)
+        fragments["news"] = [news.text.join({}), news.html.join({})]
+        size -= news.html.size
+    if letter.picks:
+        fragments["papers"], left_out = _join_papers(
+            letter.picks, size, token_bytes["feedback"], site
+        )
+        if left_out:
+            lines["left_out"] = _line(site.language, wording.left_out, left_out)
+    names, purposes = (*lines, *fragments), tuple(tokens)
+
+    def context():
+        urls = {purpose: token_slot(purpose) for purpose in purposes}
+        slots = {name: line_slot(name) for name in names}
+        return frame_context(slots, urls, is_open=letter.is_open)
+
+    frame = blocks.frame("digest", site, (names, purposes, letter.is_open), context)
+    texts, htmls = token_bytes, dict(token_bytes)
+    for name, line in lines.items():
+        if name in frame.text.names:
+            texts[name] = text_line(line)
+        if name in frame.html.names:
+            htmls[name] = html_line(line)
+    for name, (text, html) in fragments.items():
+        texts[name], htmls[name] = text, html
+    return frame.text.join(texts), frame.html.join(htmls)
+
+
+def _join_papers(picks, max_size, token, site):
+    """Return the pieces of the papers, for the text and the HTML part, and how many don't fit.
+
+    They have the least dense form of which the HTML is small enough. `token` is for feedback.
+    """
+    for density in DENSITIES:
+        entries = blocks.entries(
+            picks, density, site, lambda paper_id: feedback_url(token_slot("feedback"), paper_id)
+        )
+        sizes = [entry.size for entry in entries]
+        if sum(sizes) <= max_size:
+            break
+    else:
+        fitting = sum(size <= max_size for size in accumulate(sizes))
+        picks, entries = picks[:fitting], entries[:fitting]
+    texts, htmls, group = [], [], None
+    for pick, entry in zip(picks, entries, strict=True):
+        if (name := wording.group(pick.basis, pick.group)) != group:
+            group, heading = name, blocks.heading(name, site)
+            texts += (BLANK_LINE, *heading.text.join({}))
+            htmls += (NEXT_LINE, *heading.html.join({}))
+        number = b"%d" % pick.position
+        before, reason = entry.text
+        texts += (BLANK_LINE, number, before, reason, token.join(entry.feedback_text))
+        head, middle, why = entry.html
+        htmls += (NEXT_LINE, head, number, b".", middle, why, token.join(entry.feedback_html))
+    return (texts[1:], htmls[1:]), len(sizes) - len(picks)
+
+
+def _footer_urls(tokens):
+    purposes = ("preferences", "unsubscribe", "digest")
+    return {f"{name}_url": _address(name, tokens[name]) for name in purposes if name in tokens}
+
+
+def _address(page, token):
+    return f"{settings.SITE_URL}{_path(page).replace('TOKEN', token)}"
+
+
+@cache
+def _path(page):
+    return reverse(page, args=["TOKEN"])

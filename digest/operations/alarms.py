@@ -1,0 +1,377 @@
+"""Alarms: reported once when they begin and once when they end, in the log, the panel, a webhook.
+
+A worker checks each minute, and so does every web process, which notices when Celery beat is not
+running. Each stores what it finds. An alarm ends when no process has found it for a while.
+docs/maintenance.md says for each what to do.
+"""
+
+import logging
+import random
+import shutil
+import socket
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from time import sleep
+
+from django.conf import settings
+from django.db import connection
+from django.db.models import Count, Min, Q, Value
+from django.db.models.functions import Greatest
+from django.db.utils import DatabaseError, Error, InterfaceError, InternalError, OperationalError
+
+from digest.models import Alarm, Harvest
+from digest.models.locks import Lease
+from digest.operations import heartbeats, invariants
+from digest.papers import coverage
+from subscriptions.delivery import circuit_breaker, clock, rejection_rate, status
+from subscriptions.delivery.status import utc
+from subscriptions.models import Letter
+from subscriptions.security import rate_limits
+
+logger = logging.getLogger(__name__)
+
+MAX_TICK_AGE = timedelta(minutes=5)
+MAX_REPLY_TIME = timedelta(minutes=2)  # Of a mail server.
+MAX_SOURCE_FAILURE = timedelta(hours=3)
+MAX_STOP = timedelta(hours=1)  # Sending stopped for longer may have been forgotten.
+MIN_FREE_SHARE, MIN_FREE_BYTES = 0.05, 2 * 10**9  # Of a disk: the lesser of both.
+
+INTERVAL_SECONDS = 60
+HOLDS_FOR = timedelta(minutes=3)  # An alarm that is checked each minute.
+HOLDS_FOR_RARE = timedelta(minutes=20)  # Checked every five minutes, or on one machine of several.
+HOLDS_FOR_HOURLY = timedelta(minutes=80)  # Checked every hour.
+LEASE_LENGTH = timedelta(minutes=1)  # Of the process that notifies.
+FOUND_ELSEWHERE = ("promises", "disk", "refused")  # Alarms that not every process can find.
+MAX_SILENCES = 2  # Checks in a row without an answer of the database.
+
+#: The names of all alarms: headings of docs/maintenance.md.
+NAMES = (
+    *("beat", "breaker", "database", "disk", "flood", "letters", "papers", "planning"),
+    *("promises", "refused", "source", "stopped", "uncertain"),
+)
+
+
+@dataclass(frozen=True)
+class ActiveAlarm:
+    """Something that is wrong now.
+
+    Attributes:
+        said: a sentence. Contains no email address, but may contain internals such as host names.
+        subject: tells apart alarms of one name.
+        holds_for: how long the alarm stands without being found again.
+    """
+
+    name: str
+    said: str
+    subject: str = ""
+    holds_for: timedelta = HOLDS_FOR
+
+
+# ---- Checked each minute, by cheap queries
+
+
+def _beat(now) -> Iterator[ActiveAlarm]:
+    last = heartbeats.last(heartbeats.TICK)
+    if last is None or last >= now - MAX_TICK_AGE:
+        return
+    why = "beat is dead, or all workers are, or their clocks are a minute apart"
+    # A worker that waits for the mail server's reply does not tick.
+    transmitting = Letter.objects.open().filter(state=Letter.State.TRANSMITTING)
+    if count := transmitting.filter(left_at__lte=now - MAX_REPLY_TIME).count():
+        waiting = f"{_many(count, 'letter')} waiting for the mail server's answer"
+        why = f"{waiting}, and keep{'s' if count == 1 else ''} workers from all else"
+    yield ActiveAlarm("beat", f"The last tick was {utc(last)}: {why}.")
+
+
+def _planning(now):
+    count, since = _count_since(invariants.overdue(now, settings.ALARM_LATE), "next_due_at")
+    if count:
+        yield ActiveAlarm(
+            "planning", f"{_many(count, 'digest')} not planned, due since {utc(since)}."
+        )
+
+
+def _letters(now):
+    if circuit_breaker.current().why_not(now):  # The reason is an alarm of its own.
+        return
+    count, since = _count_since(Letter.objects.due(now - settings.ALARM_LATE), "next_try_at")
+    if count:
+        yield ActiveAlarm(
+            "letters", f"{_many(count, 'letter')} waiting for a worker since {utc(since)}."
+        )
+
+
+def _count_since(rows, moment):
+    """Return the number of rows and the earliest moment, by one query: rows may go meanwhile."""
+    values = rows.aggregate(count=Count("pk"), since=Min(moment))
+    return values["count"], values["since"]
+
+
+def _uncertain(now):
+    if count := Letter.objects.open().filter(state=Letter.State.UNCERTAIN).count():
+        yield ActiveAlarm(
+            "uncertain", f"{_many(count, 'letter')} in doubt: nobody knows who has them."
+        )
+
+
+def _sending(now):
+    row = circuit_breaker.current()
+    if row.stopped_at and row.stopped_at < now - MAX_STOP:
+        yield ActiveAlarm("stopped", status.of_sending(now).said)
+    if not row.stopped_at and row.is_alarming:
+        yield ActiveAlarm("breaker", status.of_sending(now).said)
+
+
+def _floods(now):
+    for door in rate_limits.closed_endpoints(now):
+        said = f"Too many letters are asked for, from many networks: nobody gets one ({door})."
+        yield ActiveAlarm("flood", said, door)
+
+
+def _papers(now):
+    for said in coverage.alarms(now):
+        yield ActiveAlarm("papers", said)
+
+
+def _sources(now):
+    daily = Harvest.objects.filter(since=None)
+    for source in settings.SOURCES:
+        runs = daily.filter(source=source)
+        done = runs.filter(state=Harvest.State.DONE).first()
+        failed = runs.filter(state=Harvest.State.FAILED).order_by("pk")
+        if done is not None:
+            failed = failed.filter(started_at__gt=done.started_at)
+        first = failed.first()
+        if first is not None and first.started_at < now - MAX_SOURCE_FAILURE:
+            said = f"{source} has failed since {utc(first.started_at)}: {runs[0].said}"
+            yield ActiveAlarm("source", said, source)
+
+
+def disk_of_data():
+    """Return the usage of the disk of DATA_DIR, which need not exist yet."""
+    folder = settings.DATA_DIR
+    return shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.exists()))
+
+
+def is_nearly_full(disk) -> bool:
+    return disk.free < min(disk.total * MIN_FREE_SHARE, MIN_FREE_BYTES)
+
+
+def _disk(now):
+    disk = disk_of_data()
+    if is_nearly_full(disk):
+        host = socket.gethostname()
+        said = f"{disk.free / 10**6:,.0f} MB are left for {settings.DATA_DIR} on {host}."
+        yield ActiveAlarm("disk", said, host, HOLDS_FOR_RARE)
+
+
+CHECKS = [_beat, _planning, _letters, _uncertain, _sending, _floods, _papers, _sources, _disk]
+
+
+def check_all(now) -> list[ActiveAlarm]:
+    """Return what is wrong. A check that breaks is logged and skipped.
+
+    Raises the database's Error.
+    """
+    found = []
+    for check in CHECKS:
+        try:
+            found += check(now)
+        except Error:
+            raise
+        except Exception:
+            logger.exception("an alarm can't be looked for: %s", check.__name__.strip("_"))
+    return found
+
+
+def known(now) -> list[ActiveAlarm]:
+    """Return what is wrong, with the alarms that only other processes can find."""
+    found = check_all(now)
+    rows = Alarm.objects.standing().filter(name__in=FOUND_ELSEWHERE).order_by("raised_at")
+    here = {(alarm.name, alarm.subject) for alarm in found}
+    return found + [
+        ActiveAlarm(row.name, row.said, row.subject)
+        for row in rows
+        if (row.name, row.subject) not in here
+    ]
+
+
+# ---- Checked by workers alone, since it takes longer
+
+
+def violated_invariants(now) -> list[ActiveAlarm]:
+    """Return the invariants that the newest letters of the last days violate."""
+    since = now - invariants.RECENT
+    results = invariants.examine(now, since, newest=invariants.NEWEST)
+    return _from_results(results, HOLDS_FOR_RARE)
+
+
+def refused_digests(now) -> list[ActiveAlarm]:
+    """Return whether many of the last day's digests were refused or bounced."""
+    said = rejection_rate.of_the_day(now)
+    return [ActiveAlarm("refused", said, holds_for=HOLDS_FOR_RARE)] if said else []
+
+
+def invariants_violated_earlier(now) -> list[ActiveAlarm]:
+    """Return the invariants that the other letters of these days violate."""
+    since = now - invariants.RECENT
+    return _from_results(invariants.examine_older(now, since, invariants.NEWEST), HOLDS_FOR_HOURLY)
+
+
+def _from_results(results, holds_for):
+    return [
+        ActiveAlarm(
+            "promises",
+            f"A promise is broken ({result.invariant.name}): {result.invariant.sentence}: "
+            f"{result.text}.",
+            result.invariant.name,
+            holds_for,
+        )
+        for result in results
+        if result.count
+    ]
+
+
+# ---- Raised, ended, notified
+
+
+def watch(now) -> None:
+    """Check, store what was found and what has ended, and notify of both.
+
+    Raises the database's Error.
+    """
+    record(check_all(now), now)
+    end_expired(now)
+    notify(now)
+
+
+def record(found: Iterable[ActiveAlarm], now) -> None:
+    """Store the alarms. One that stands already holds until the latest of the given times."""
+    for active in found:
+        said, until = active.said[:500], now + active.holds_for
+        alarm, is_new = Alarm.objects.get_or_create(
+            name=active.name,
+            subject=active.subject,
+            ended_at=None,
+            defaults={"said": said, "raised_at": now, "holds_until": until},
+        )
+        if is_new:
+            logger.error("[%s] %s", active.name, said)
+        else:
+            longest = Greatest("holds_until", Value(until))
+            Alarm.objects.standing().filter(pk=alarm.pk).update(said=said, holds_until=longest)
+
+
+def end_expired(now) -> None:
+    """End the alarms that no process has found for as long as they hold."""
+    for alarm in Alarm.objects.standing().filter(holds_until__lt=now):
+        expired = Alarm.objects.standing().filter(pk=alarm.pk, holds_until__lt=now)
+        if expired.update(ended_at=now):
+            logger.warning("[%s] is over: %s", alarm.name, alarm.said)
+
+
+def notify(now) -> None:
+    """Post alarms that have begun or ended to the webhook, once, by one process at a time.
+
+    What the webhook does not accept is posted again in a minute.
+    """
+    pending = Alarm.objects.filter(Q(told_at=None) | Q(ended_at__isnull=False, end_told_at=None))
+    lease = Lease("alarms", LEASE_LENGTH)
+    if not pending.exists() or not lease.acquire():
+        return
+    try:
+        # Read under the lease: another process may just have posted all.
+        rows = pending.order_by("pk")
+        begun = [alarm for alarm in rows if alarm.told_at is None]
+        ended = [alarm for alarm in rows if alarm.ended_at is not None]
+        lines = [f"[{alarm.name}] {alarm.said}" for alarm in begun]
+        lines += [f"[{alarm.name}] is over: {alarm.said}" for alarm in ended]
+        if lines and send(lines):
+            Alarm.objects.filter(pk__in=[alarm.pk for alarm in begun]).update(told_at=now)
+            Alarm.objects.filter(pk__in=[alarm.pk for alarm in ended]).update(end_told_at=now)
+    finally:
+        lease.release()
+
+
+def send(lines: list[str]) -> bool:
+    """Post {"text": lines} to the webhook. Return whether it was accepted, or there is no webhook.
+
+    The webhook may be any machine, also in a private network. The response isn't read.
+    """
+    if not settings.ALARM_WEBHOOK:
+        return True
+    import httpx2  # Nothing else in a web process needs it.
+
+    text = "\n".join([f"{settings.SITE_NAME} ({settings.SITE_URL}):", *lines])
+    try:
+        with httpx2.stream(
+            "POST", settings.ALARM_WEBHOOK, json={"text": text}, timeout=10
+        ) as answer:
+            answer.raise_for_status()
+    except httpx2.HTTPError as error:
+        logger.error("The alarm's webhook does not take it: %s", type(error).__name__)
+        return False
+    return True
+
+
+# ---- In web processes
+
+
+def watch_beside() -> None:
+    """Start a thread of this process that watches."""
+    threading.Thread(target=_watch_on, name="alarms", daemon=True).start()
+
+
+def _watch_on():
+    watcher = Watcher()
+    sleep(random.uniform(0, INTERVAL_SECONDS))  # noqa: S311, so that not all processes check at the same time.
+    while True:
+        sleep(INTERVAL_SECONDS)
+        watcher.look()
+
+
+def is_database_failure(error: BaseException | None) -> bool:
+    """Return whether the database is away, takes no writes, or is damaged. Other errors are bugs.
+
+    SQLite reports damage by a plain DatabaseError.
+    """
+    is_away = isinstance(error, InterfaceError | InternalError | OperationalError)
+    return is_away or type(error) is DatabaseError
+
+
+class Watcher:
+    """Watches repeatedly, and notices when the database does not answer.
+
+    That is reported by each process, since they share nothing else.
+    """
+
+    def __init__(self):
+        self.silences = 0
+
+    def look(self) -> None:
+        """Watch once. Raises nothing."""
+        try:
+            watch(clock.of_database())
+        except Exception as error:
+            if is_database_failure(error):
+                self.silences += 1
+                if self.silences == MAX_SILENCES:
+                    self._notify(f"The database does not answer ({type(error).__name__}).")
+            else:
+                logger.exception("the alarms can't be watched")
+        else:
+            if self.silences >= MAX_SILENCES:
+                self._notify("is over: the database answers again.")
+            self.silences = 0
+        finally:
+            connection.close()
+
+    def _notify(self, text):
+        logger.error("[database] %s", text)
+        send([f"[database] {text}"])
+
+
+def _many(count, thing):
+    return f"1 {thing} is" if count == 1 else f"{count:,} {thing}s are"

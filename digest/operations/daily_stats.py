@@ -1,0 +1,179 @@
+"""Daily counts that stay when the counted rows are deleted.
+
+One row for each day (UTC) and measure. A run counts the days that may have changed since they were
+counted, and those that were never counted. The counts contain no personal data.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+
+from django.conf import settings
+from django.db.models import Count, F, Min, Q, Sum, Value
+from django.db.models.functions import Concat, Trim
+
+from digest.models import Coverage, Feedback, Harvest, Tally
+from subscriptions import db
+from subscriptions.models import Consent, Letter, LetterFact, Subscriber
+
+MAX_BACK = timedelta(days=366)
+MAX_DAYS_PER_RUN = 40  # The next run goes on.
+RECOUNT_AFTER = timedelta(hours=1)  # Until the day has settled.
+DAY, HOUR = timedelta(days=1), timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """Something that is counted for each day.
+
+    Attributes:
+        count: returns the counts from one moment to another.
+        settles: how long after the day the counts may change.
+        kept: the setting that says how long the counted rows are kept.
+    """
+
+    name: str
+    count: Callable[[datetime, datetime], dict[str, int]]
+    settles: timedelta
+    kept: str = ""
+
+    def is_countable(self, day: date, now: datetime) -> bool:
+        """Return whether no row of this day was deleted yet."""
+        return not self.kept or begin_of(day) > now - getattr(settings, self.kept)
+
+    def is_due(self, day: date, counted_at: datetime | None, now: datetime) -> bool:
+        """Return whether a day that was counted at this time, or never, is to be counted."""
+        end = begin_of(day) + DAY
+        if counted_at is None or now < end:
+            return True
+        return counted_at < end + self.settles and counted_at <= now - RECOUNT_AFTER
+
+
+def begin_of(day: date) -> datetime:
+    return datetime.combine(day, time.min, UTC)
+
+
+def count(now: datetime) -> int:
+    """Count the days that are due, the newest first. Return their number."""
+    tallies = Tally.objects.filter(day__gt=now.date() - MAX_BACK)
+    known = {(tally.day, tally.measure): tally.counted_at for tally in tallies.defer("counts")}
+    days = 0
+    for day in _days(now):
+        due = [
+            measure
+            for measure in MEASURES
+            if measure.is_due(day, known.get((day, measure.name)), now)
+            and measure.is_countable(day, now)
+        ]
+        for measure in due:
+            counts = measure.count(begin_of(day), begin_of(day) + DAY)
+            Tally.objects.update_or_create(
+                day=day, measure=measure.name, defaults={"counts": counts, "counted_at": now}
+            )
+        days += bool(due)
+        if days == MAX_DAYS_PER_RUN:
+            break
+    return days
+
+
+def _days(now) -> Iterator[date]:
+    """Yield the days of the last year, from today back to the first day with any row."""
+    today = now.date()
+    first = max(min(_beginnings(), default=today), today - MAX_BACK + DAY)
+    for back in range((today - first).days + 1):
+        yield today - back * DAY
+
+
+def _beginnings() -> Iterator[date]:
+    """Yield the day of the first row of some tables."""
+    for model, name in [(Consent, "at"), (Letter, "created_at"), (Harvest, "started_at")]:
+        first = model.objects.order_by("pk").values_list(name, flat=True).first()
+        if first is not None:
+            yield first.date()
+    first = Coverage.objects.aggregate(day=Min("day"))["day"]
+    if first is not None:
+        yield first
+
+
+# ---- What is counted
+
+
+def _subscribers(begin, end):
+    """Count subscribers by their state at the end of the day, as far as their dates tell.
+
+    For days before the first count, those who have resubscribed or were erased since are missing.
+    """
+    suppressed, left = Q(suppressed_at__lt=end), Q(unsubscribed_at__lt=end)
+    confirmed, paused = Q(confirmed_at__lt=end), Q(paused_until__gt=begin.date())
+    stayed = ~suppressed & ~left
+    return Subscriber.objects.filter(Q(asked_at__lt=end) | confirmed).aggregate(
+        active=Count("pk", filter=stayed & confirmed & ~paused),
+        paused=Count("pk", filter=stayed & confirmed & paused),
+        pending=Count("pk", filter=stayed & ~confirmed),
+        unsubscribed=Count("pk", filter=~suppressed & left),
+        suppressed=Count("pk", filter=suppressed),
+    )
+
+
+def _consents(begin, end):
+    return _grouped(_numbered(Consent, "at", begin, end), F("act"))
+
+
+def _letters(begin, end):
+    """Count the letters that were created on this day, by kind and state."""
+    created = _numbered(Letter, "created_at", begin, end)
+    return _grouped(created, Concat("kind", Value(" "), "state"))
+
+
+def _facts(begin, end):
+    """Count the delivery reports of this day, by grade and kind."""
+    reports = LetterFact.objects.filter(noted_at__gte=begin, noted_at__lt=end)
+    return _grouped(reports, Trim(Concat("grade", Value(" "), "kind")))
+
+
+def _feedback(begin, end):
+    return _grouped(Feedback.objects.filter(at__gte=begin, at__lt=end), F("value"))
+
+
+def _harvests(begin, end):
+    """Sum the papers of the day's runs by source, without backfills."""
+    runs = Harvest.objects.filter(since=None, started_at__gte=begin, started_at__lt=end)
+    return _summed(runs, ("seen", "new", "changed", "bad"))
+
+
+def _coverage(begin, end):
+    """Sum the papers that were announced for this day, and those that are missing, by source."""
+    sums = _summed(Coverage.objects.filter(day=begin.date()), ("announced", "had"))
+    for source in {key.split()[0] for key in sums}:
+        announced, had = sums.pop(f"{source} announced"), sums[f"{source} had"]
+        sums[f"{source} missing"] = max(announced - had, 0)
+    return sums
+
+
+def _numbered(model, name, begin, end):
+    """Return the rows from one moment to another, of a table whose ids are in this order."""
+    first = db.first_since(model, name, begin - db.SLACK)
+    last = db.first_since(model, name, end + db.SLACK)
+    moments = {f"{name}__gte": begin, f"{name}__lt": end}
+    return model.objects.filter(pk__gte=first, pk__lt=last, **moments)
+
+
+def _grouped(rows, name):
+    return dict(rows.values_list(name).annotate(Count("pk")))
+
+
+def _summed(rows, names):
+    """Return the sums of these columns, by source and column."""
+    sums = rows.values("source").annotate(**{f"{name}_sum": Sum(name) for name in names})
+    return {f"{row['source']} {name}": row[f"{name}_sum"] for row in sums for name in names}
+
+
+MEASURES = [
+    Measure("subscribers", _subscribers, timedelta(0)),
+    Measure("consents", _consents, HOUR),
+    Measure("letters", _letters, 3 * DAY, "KEEP_LETTERS"),
+    Measure("facts", _facts, HOUR, "KEEP_EVENTS"),
+    Measure("feedback", _feedback, HOUR),
+    Measure("harvests", _harvests, DAY, "KEEP_HARVESTS"),
+    Measure("coverage", _coverage, 3 * DAY, "KEEP_HARVESTS"),
+]

@@ -1,0 +1,135 @@
+"""The state of the service in sentences: what keeps it from working, and what degrades it."""
+
+import tempfile
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+
+from django.conf import settings
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
+from django.db.utils import Error as DatabaseError
+from django.db.utils import InternalError
+
+from digest.models import Harvest
+from digest.operations import alarms
+from subscriptions.delivery import circuit_breaker
+
+WRITE_BYTES = 1_000_000  # More than one request writes to SQLite's file and log.
+
+
+def reasons_not_ready(*, in_full: bool = False) -> list[str]:
+    """Return what keeps this process from serving requests.
+
+    `in_full`: include the database's own messages, which name hosts and users.
+    """
+    connection = connections[DEFAULT_DB_ALIAS]
+    if connection.vendor == "sqlite" and not Path(connection.settings_dict["NAME"]).exists():
+        return ["There is no database yet: run `manage.py upgrade`."]  # A query would create it.
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        applied = MigrationRecorder(connection).applied_migrations()
+        waiting = migrations_of_this_version() - applied.keys()
+    except DatabaseError as error:
+        if in_full:
+            return [explain_error(error)]
+        return [f"The database does not answer ({type(error).__name__})."]
+    if waiting:
+        wait = "1 migration waits" if len(waiting) == 1 else f"{len(waiting)} migrations wait"
+        return [f"{wait}: run `manage.py upgrade`."]
+    return []
+
+
+def reasons_not_writable() -> list[str]:
+    """Return what keeps SQLite from being written, such as a full disk.
+
+    Writes a temporary file beside the database: SQLite itself writes only when it commits.
+    """
+    connection = connections[DEFAULT_DB_ALIAS]
+    if connection.vendor != "sqlite":
+        return []
+    try:
+        with tempfile.TemporaryFile(dir=Path(connection.settings_dict["NAME"]).parent) as file:
+            file.write(bytes(WRITE_BYTES))
+    except OSError as error:
+        return [f"Nothing can be saved, and no letters leave: {error.strerror}."]
+    return []
+
+
+def explain_error(error: DatabaseError) -> str:
+    """Return what an error of the database means. Names hosts and users: for operators only."""
+    message = " ".join(str(error).split())
+    if isinstance(error, InternalError):
+        return f"The database takes no writes ({message}): see `database` in docs/maintenance.md."
+    if "unsupported startup parameter" in message:  # PgBouncer refuses our time-outs so.
+        return (
+            f"DATABASE_URL leads to a pooler ({message}): add ?pool_mode=transaction to it, as "
+            f"docs/install.md says."
+        )
+    if any(words in message for words in ("malformed", "file is not a database")):
+        return (
+            f"The database is damaged ({message}): stop the service, and put back a backup as "
+            f"docs/maintenance.md says."
+        )
+    if "readonly database" in message:  # SQLite's file, or its folder.
+        return (
+            f"The database can't be written ({message}): let the user that runs Paperboy "
+            f"own all in {settings.DATA_DIR}."
+        )
+    return f"The database does not answer ({message})."
+
+
+@cache
+def migrations_of_this_version() -> frozenset[tuple[str, str]]:
+    """Return the migrations that were there at the first call.
+
+    During an upgrade, the files of the new version may be there while the old one still serves.
+    """
+    return frozenset(MigrationLoader(None).disk_migrations)
+
+
+def is_writable() -> bool:
+    """Return whether PostgreSQL accepts writes: a standby, or a full one, may only be read."""
+    connection = connections[DEFAULT_DB_ALIAS]
+    if connection.vendor != "postgresql":
+        return True
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW transaction_read_only")
+        return cursor.fetchone()[0] == "off"
+
+
+def last_harvests() -> dict[str, Harvest | None]:
+    """Return the last daily run of each source, without backfills."""
+    daily = Harvest.objects.filter(since=None)
+    return {source: daily.filter(source=source).first() for source in settings.SOURCES}
+
+
+#: What visitors may know of an alarm. `degradations` describes the other alarms itself.
+PUBLIC_ALARMS = {
+    "beat": "Nothing was planned for some minutes.",
+    "planning": "Digests are late.",
+    "letters": "Letters are late.",
+    "uncertain": "Of some letters, nobody knows yet whether they arrived.",
+    "promises": "A promise is not kept.",
+    "refused": "Many letters are refused.",
+    "disk": "A disk is nearly full.",
+}
+
+
+def degradations(now: datetime) -> list[str]:
+    """Return what is wrong while the service works. Visitors may read it: no causes."""
+    found = alarms.known(now)
+    names = {alarm.name for alarm in found}
+    sentences = [] if is_writable() else ["Nothing can be saved, and no letters leave, for now."]
+    sentences += [alarm.said for alarm in found if alarm.name == "papers"]
+    sentences += [
+        f"The last harvest of {source} failed, on {harvest.touched_at:%-d %B %Y at %H:%M} UTC: "
+        f"the panel says why."
+        for source, harvest in last_harvests().items()
+        if harvest is not None and harvest.state == Harvest.State.FAILED
+    ]
+    if circuit_breaker.current().why_not(now):
+        sentences.append("No letters leave for now: the panel says why.")
+    return sentences + [text for name, text in PUBLIC_ALARMS.items() if name in names]

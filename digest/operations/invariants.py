@@ -1,0 +1,365 @@
+"""The invariants as queries: each finds the rows that violate one.
+
+They examine a range of letters at a time, with the rows that belong to these, so that the tables
+may have any size. Of the last two days, workers examine the NEWEST letters every five minutes, and
+the others every hour. Invariants about events hold for letters whose events are kept (see
+subscriptions/delivery/retention.py).
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Subquery, Value, Window
+from django.db.models.functions import Coalesce, Lag
+
+from digest.models import Digest, Pick
+from digest.papers import coverage
+from digest.wording import counted
+from subscriptions import db
+from subscriptions.delivery import circuit_breaker
+from subscriptions.models import Letter, LetterEvent, Subscriber, Volley
+from subscriptions.schedule import MIN_GAP_AFTER_FIRST
+
+RECENT = timedelta(days=2)
+MAX_NEXT_DUE = timedelta(days=16)  # Without a pause, the next digest is due by then.
+MAX_PLANNING_DELAY = timedelta(minutes=30)
+SWEEP_DELAY = timedelta(minutes=10)  # It runs each minute.
+CLOSING_DELAY = timedelta(
+    minutes=45
+)  # Longer than the lease of the last attempt and the hold after it.
+CLOCK_SKEW = timedelta(minutes=1)  # Between two machines.
+RANGE_SIZE = 100_000
+NEWEST = 500_000  # Letters: some seconds of PostgreSQL.
+MAX_EXAMPLES = 5
+
+Kind, State = Letter.Kind, Letter.State
+
+
+#: Parses `InvariantResult.text`: how many rows, of which table, and the ids of some.
+VIOLATION_TEXT = re.compile(r"broken by ([\d,]+) rows? \((\w+) (\d+(?:, \d+)*)")
+
+
+@dataclass(frozen=True)
+class LetterRange:
+    """The letters with these ids, and the rows that belong to them.
+
+    Each queryset has the bounds, because a database that has to guess them reads whole tables.
+    """
+
+    low: int
+    high: int
+
+    @property
+    def rows(self) -> QuerySet:
+        return Letter.objects.order_by().filter(pk__range=(self.low, self.high))
+
+    @property
+    def events(self) -> QuerySet:
+        return LetterEvent.objects.order_by().filter(letter__gte=self.low, letter__lte=self.high)
+
+    @property
+    def digests(self) -> QuerySet:
+        return Digest.objects.order_by().filter(letter__gte=self.low, letter__lte=self.high)
+
+    def with_events(self, now) -> QuerySet:
+        """Return the letters whose events are kept."""
+        return self.rows.filter(Q(ended_at=None) | Q(ended_at__gt=now - settings.KEEP_EVENTS))
+
+    def has_event(self, **event) -> Exists:
+        """Return the condition that a letter has an event with these fields."""
+        return Exists(self.events.filter(letter=OuterRef("pk"), **event))
+
+
+@dataclass(frozen=True)
+class Invariant:
+    """Something that always holds.
+
+    Attributes:
+        violations: returns the rows that violate it, at a moment.
+        is_about_now: it is checked once, without a range of letters: an index finds the rows.
+    """
+
+    name: str
+    sentence: str
+    violations: Callable[[LetterRange | None, datetime], QuerySet]
+    is_about_now: bool = False
+
+
+@dataclass
+class InvariantResult:
+    """How many rows violate an invariant, and the ids of some of them.
+
+    Attributes:
+        kind: the name of the rows' model.
+    """
+
+    invariant: Invariant
+    count: int = 0
+    kind: str = "letter"
+    examples: list[int] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        """Return the result in words, without addresses."""
+        if not self.count:
+            return "kept"
+        more = ", …" if self.count > len(self.examples) else ""
+        ids = ", ".join(map(str, self.examples))
+        return f"broken by {counted(self.count, 'row')} ({self.kind} {ids}{more})"
+
+    def add(self, rows: QuerySet) -> None:
+        if count := rows.count():
+            self.count += count
+            self.kind = rows.model._meta.model_name
+            missing = MAX_EXAMPLES - len(self.examples)
+            self.examples += rows.order_by("pk").values_list("pk", flat=True)[:missing]
+
+
+def examine(now, since=None, newest=None) -> list[InvariantResult]:
+    """Check each invariant for all letters, those created `since`, or the `newest` of these."""
+    results = _examine_letters(_letter_ids(since, newest), now)
+    for result in results:
+        if result.invariant.is_about_now:
+            result.add(result.invariant.violations(None, now))
+    return results
+
+
+def examine_older(now, since, newest) -> list[InvariantResult]:
+    """Check the letters created since then that are not among the `newest`."""
+    older = range(_letter_ids(since).start, _letter_ids(since, newest).start)
+    return _examine_letters(older, now)
+
+
+def _letter_ids(since, newest=None) -> range:
+    letters = Letter.objects.order_by("pk")
+    first, last = letters.first(), letters.last()
+    if first is None:
+        return range(0)
+    begin = first.pk if since is None else _first_since(since)
+    end = last.pk + 1
+    return range(begin if newest is None else max(begin, end - newest), end)
+
+
+def _examine_letters(ids, now) -> list[InvariantResult]:
+    results = [InvariantResult(invariant) for invariant in INVARIANTS]
+    for low in range(ids.start, ids.stop, RANGE_SIZE):
+        letters = LetterRange(low, min(low + RANGE_SIZE, ids.stop) - 1)
+        for result in results:
+            if not result.invariant.is_about_now:
+                result.add(result.invariant.violations(letters, now))
+    return results
+
+
+def _first_since(moment) -> int:
+    """Return an id from which on all letters are that were created since then."""
+    return db.first_since(Letter, "created_at", moment - db.SLACK)
+
+
+# ---- Every day ends in a state
+
+
+def overdue(now, late: timedelta) -> QuerySet:
+    """Return the subscribers whose digest has been due for longer than `late`.
+
+    Not those who may wait: for the day's papers, at most HARVEST_GRACE; or while the previous
+    digest may be sent again. None while sending is stopped, since then nothing is planned.
+    """
+    if not circuit_breaker.is_on_since(now - late):
+        return Subscriber.objects.none()
+    wait = late + (settings.HARVEST_GRACE if coverage.is_awaited(now) else timedelta(0))
+    again = Letter.objects.open().filter(day__isnull=False, closes_at__gt=now)
+    again = again.exclude(state__in=Letter.NOT_LEFT, repeats=0)
+    again = again.filter(subscriber=OuterRef("pk"))
+    return Subscriber.objects.due(now - wait).exclude(Exists(again))
+
+
+def _not_planned(_, now):
+    return overdue(now, MAX_PLANNING_DELAY)
+
+
+def _never_due(_, now):
+    # Digest days come at least once a week, except for dates that a time zone leaves out.
+    paused = Q(paused_until__gte=now.date() - timedelta(days=1))
+    too_late = Q(next_due_at__gt=now + MAX_NEXT_DUE) & ~paused
+    return Subscriber.objects.subscribed().filter(Q(next_due_at=None) | too_late)
+
+
+def _open_too_long(_, now):
+    if not circuit_breaker.is_on_since(now - CLOSING_DELAY):  # While stopped, letters stay open.
+        return Letter.objects.none()
+    return Letter.objects.open().filter(closes_at__lt=now - CLOSING_DELAY)
+
+
+def _forgotten(_, now):
+    """Find letters with an expired lease, an overdue lookup, or no time for either."""
+    held = Q(state__in=[State.CLAIMED, State.TRANSMITTING])
+    held &= Q(lease_until=None) | Q(lease_until__lt=now - SWEEP_DELAY)
+    waiting = Q(state=State.PLANNED, next_try_at=None)
+    asked = Q(state=State.UNCERTAIN) & (Q(next_try_at=None) | Q(next_try_at__lt=now - SWEEP_DELAY))
+    return Letter.objects.open().filter(held | waiting | asked)
+
+
+def _end_without_moment(letters, now):
+    ended = ~Q(state__in=Letter.OPEN)
+    return letters.rows.filter(ended & Q(ended_at=None) | ~ended & Q(ended_at__isnull=False))
+
+
+def _end_without_reason(letters, now):
+    return letters.rows.filter(state__in=[State.SKIPPED, State.FAILED, State.MISSED], reason="")
+
+
+def _day_without_digest(letters, now):
+    its_own = letters.digests.filter(letter=OuterRef("pk"))
+    of_its_day = its_own.filter(day=OuterRef("day"))
+    return letters.rows.filter(
+        Q(day__isnull=False) & ~Exists(of_its_day) | Q(day=None) & Exists(its_own)
+    )
+
+
+# ---- One letter
+
+
+def _repeated(letters, now):
+    return letters.rows.filter(repeats__gt=1)
+
+
+def _tried_uncounted(letters, now):
+    """Find letters with more attempts after an uncertain one than were counted.
+
+    Such an attempt is a resend, or a failed attempt if the mail server surely has nothing.
+    """
+    tried = letters.events.filter(was=State.UNCERTAIN, became=State.PLANNED).values("letter")
+    counted = F("letter__repeats") + F("letter__stumbles")
+    uncounted = tried.annotate(again=Count("pk")).filter(again__gt=counted)
+    return letters.rows.filter(pk__in=uncounted.values("letter"))
+
+
+def _bytes_lost(_, now):
+    # After the final check, a letter may have to be sent again with the same bytes.
+    there = Exists(Volley.objects.filter(pk=OuterRef("volley")))
+    return Letter.objects.open().exclude(mime_size=0).filter(~there)
+
+
+# ---- One digest a day
+
+
+def _too_near(letters, now):
+    """Find digests that were sent too soon before or after the digest of an earlier day.
+
+    After a move to a time zone with an earlier date, the dates may be in the other order. The
+    earlier digest is looked up by the index on subscriber and day: it may have any id.
+    """
+    may_have_arrived = Q(left_at__isnull=False)
+    may_have_arrived &= ~Q(state__in=[State.SKIPPED, State.MISSED], repeats=0)
+    earlier = Letter.objects.filter(
+        may_have_arrived, subscriber=OuterRef("subscriber"), day__lt=OuterRef("day")
+    )
+    before = Subquery(earlier.order_by("-day").values("left_at")[:1])
+    rest = MIN_GAP_AFTER_FIRST - CLOCK_SKEW
+    too_near = Q(left_at__lt=F("before") + rest, left_at__gt=F("before") - rest)
+    return letters.rows.alias(before=before).filter(may_have_arrived, too_near, day__isnull=False)
+
+
+# ---- No digest after an unsubscribe
+
+
+def _sent_after_unsubscribe(letters, now):
+    """Find letters that were sent after the unsubscribe.
+
+    By time and, if the goodbye's events are kept, by their order: `tick --now` sets the time.
+    """
+    left_at = OuterRef("subscriber__unsubscribed_at")
+    goodbyes = LetterEvent.objects.filter(
+        letter__subscriber=OuterRef("subscriber"),
+        letter__kind=Kind.GOODBYE,
+        letter__created_at=left_at,  # Not an earlier one, even if the clock was set back.
+    )
+    goodbye = Coalesce(Subquery(goodbyes.order_by("pk").values("pk")[:1]), 0)
+    late = letters.has_event(
+        became=State.TRANSMITTING, at__gt=left_at + CLOCK_SKEW, pk__gt=OuterRef("goodbye")
+    )
+    of_leavers = letters.rows.filter(subscriber__unsubscribed_at__isnull=False)
+    of_leavers = of_leavers.alias(goodbye=goodbye)
+    return of_leavers.exclude(kind__in=[Kind.CONFIRM, Kind.GOODBYE, Kind.LINK]).filter(late)
+
+
+# ---- No paper is lost (that none is sent twice is a constraint)
+
+
+def _picks_of_none(letters, now):
+    # A letter that was resent, or whose outcome is unknown, may have arrived: its picks stay.
+    never_left = Q(repeats=0) & (
+        Q(state__in=[State.SKIPPED, State.MISSED])
+        | Q(state=State.FAILED) & ~Q(reason__startswith=Letter.UNKNOWN)
+    )
+    picks = Pick.objects.filter(digest=OuterRef("pk"))
+    with_picks = letters.digests.filter(Exists(picks), letter=OuterRef("pk"))
+    return letters.rows.filter(never_left, Exists(with_picks))
+
+
+# ---- Letters and their events agree
+
+
+def _attempts_unclaimed(letters, now):
+    # Claims are counted among the events alone: a join with all letters takes five times as long.
+    claims = (
+        letters.events.filter(became=State.CLAIMED).values("letter").annotate(claims=Count("pk"))
+    )
+    miscounted = Q(pk__in=claims.exclude(claims=F("letter__attempt")).values("letter"))
+    never_claimed = Q(attempt__gt=0) & ~letters.has_event(became=State.CLAIMED)
+    return letters.with_events(now).filter(miscounted | never_claimed)
+
+
+def _last_step_elsewhere(letters, now):
+    steps = letters.events.filter(letter=OuterRef("pk")).order_by("-pk")
+    last = Coalesce(Subquery(steps.values("became")[:1]), Value("nowhere"))
+    return letters.with_events(now).annotate(last=last).filter(~Q(state=F("last")))
+
+
+def _steps_apart(letters, now):
+    # The first event begins with no state, each other with that of the event before.
+    before = Window(Lag("became", default=Value("")), partition_by="letter", order_by="pk")
+    apart = letters.events.annotate(before=before).exclude(was=F("before"))
+    return letters.rows.filter(pk__in=apart.values("letter"))
+
+
+def _accepted_without_proof(letters, now):
+    # An acceptance that a lookup found has a note in its event.
+    no_reply = Q(last_reply="") | Q(message_id="") | Q(frozen_at=None)
+    unproved = no_reply | ~letters.has_event(became=State.TRANSMITTING)
+    accepted = letters.events.filter(letter=OuterRef("pk"), became=State.ACCEPTED)
+    found_out = Exists(accepted.exclude(note=""))
+    return letters.with_events(now).filter(unproved & ~found_out, state=State.ACCEPTED)
+
+
+INVARIANTS = [
+    Invariant(
+        "planned", "every subscriber who is due has her day written down", _not_planned, True
+    ),
+    Invariant("due", "every subscriber who wants digests has a next one soon", _never_due, True),
+    Invariant("ended", "every letter whose day has ended has an end", _open_too_long, True),
+    Invariant("held", "no claim outlives its lease, and no doubt its question", _forgotten, True),
+    Invariant("moments", "every end has its moment", _end_without_moment),
+    Invariant("reasons", "every day that ended unsent says why", _end_without_reason),
+    Invariant("days", "every digest has a letter of its own day", _day_without_digest),
+    Invariant("once", "at most one repeat of a letter", _repeated),
+    Invariant("counted", "every try after a silence is counted", _tried_uncounted),
+    Invariant("apart", "no two digests of a reader leave within some hours", _too_near),
+    Invariant("bytes", "what may be sent again has kept its bytes", _bytes_lost, True),
+    Invariant(
+        "leavers", "no letter passes the fence after its reader has left", _sent_after_unsubscribe
+    ),
+    Invariant("picks", "picks belong to letters that left or may yet", _picks_of_none),
+    Invariant("claims", "an attempt is a claim", _attempts_unclaimed),
+    Invariant("steps", "every step of a letter begins where the last ended", _steps_apart),
+    Invariant("states", "a letter is where its last step led", _last_step_elsewhere),
+    Invariant(
+        "proofs", "what was sent had passed the fence, and was taken", _accepted_without_proof
+    ),
+]
+
+
+# ---- Figures

@@ -1,0 +1,223 @@
+"""Metrics for Prometheus: counts and ages, without personal data.
+
+All but the free disk space come from the database, so that all processes report the same. Queries
+use an index; those that read the rows of a day run every five minutes.
+"""
+
+import logging
+import threading
+import time
+import tomllib
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from celery import current_app
+from django.conf import settings
+from django.db.models import Count, Min
+from django.db.utils import Error
+from kombu.exceptions import OperationalError
+from kombu.transport import virtual
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric, SummaryMetricFamily
+
+from digest.models import Alarm, Feedback, Harvest
+from digest.operations import alarms, delivery_stats, health, heartbeats, invariants
+from digest.papers import coverage
+from subscriptions import db
+from subscriptions.delivery import circuit_breaker, clock
+from subscriptions.models import Consent, Letter, Subscriber
+
+logger = logging.getLogger(__name__)
+
+BROKER_SECONDS = 2
+DAY = timedelta(days=1)
+HELP = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
+
+
+def _gauge(name, values: dict[str, float], label="") -> Metric:
+    """Return a gauge, with one value for each value of its label."""
+    metric = GaugeMetricFamily(f"paperboy_{name}", HELP[name], labels=[label] if label else [])
+    for value, number in values.items():
+        metric.add_metric([value] if label else [], number)
+    return metric
+
+
+def _single(name, value) -> list[Metric]:
+    """Return a gauge without a label, or none if the value is unknown."""
+    return [] if value is None else [_gauge(name, {"": value})]
+
+
+# ---- Collected every 15 seconds at most
+
+
+def _letters(now):
+    open_letters = Letter.objects.open().values_list("state").annotate(Count("pk"))
+    yield _gauge("letters", dict.fromkeys(Letter.OPEN, 0) | dict(open_letters), "state")
+    oldest = Letter.objects.due(now).aggregate(at=Min("next_try_at"))["at"]
+    yield from _single("oldest_due_letter_seconds", _seconds(now, oldest) if oldest else 0)
+    row = circuit_breaker.current()
+    yield from _single("sending_stopped", bool(row.stopped_at))
+    yield from _single("breaker_failures", row.failures)
+
+
+def _planning(now):
+    late = invariants.overdue(now, timedelta(0)).aggregate(count=Count("pk"), at=Min("next_due_at"))
+    yield from _single("digests_due", late["count"])
+    yield from _single("planning_lag_seconds", _seconds(now, late["at"]) if late["at"] else 0)
+    tick = heartbeats.last(heartbeats.TICK)
+    yield from _single("tick_age_seconds", _seconds(now, tick) if tick else None)
+
+
+def _sources(now):
+    last = health.last_harvests()
+    done = Harvest.objects.filter(since=None, state=Harvest.State.DONE)
+    ages = {source: done.filter(source=source).first() for source in last}
+    yield _gauge(
+        "harvest_age_seconds",
+        {source: _seconds(now, run.touched_at) for source, run in ages.items() if run},
+        "source",
+    )
+    yield _gauge(
+        "harvest_failed",
+        {source: run.state == Harvest.State.FAILED for source, run in last.items() if run},
+        "source",
+    )
+    if (receipt := coverage.receipt(now)) is not None:
+        yield from _single("papers_announced", receipt.announced)
+        yield from _single("papers_had", receipt.had)
+        yield from _single("papers_verified", receipt.is_verified)
+
+
+def _alarms(now):
+    standing = Alarm.objects.standing().values_list("name").annotate(Count("pk"))
+    yield _gauge("alarms", dict.fromkeys(alarms.NAMES, 0) | dict(standing), "name")
+
+
+def _broker(now):
+    sizes = _queue_lengths()
+    yield from _single("broker_up", sizes is not None)
+    yield _gauge("queue_length", sizes or {}, "queue")
+
+
+def _queue_lengths():
+    """Return the number of messages in each queue, or None if the broker does not answer."""
+    options = {"socket_timeout": BROKER_SECONDS, "socket_connect_timeout": BROKER_SECONDS}
+    names = {route["queue"] for route in settings.CELERY_TASK_ROUTES.values()}
+    names.add(settings.CELERY_TASK_DEFAULT_QUEUE)
+    with current_app.connection_for_read(transport_options=options) as connection:
+        try:
+            connection.ensure_connection(max_retries=0, timeout=BROKER_SECONDS)
+            channel = connection.default_channel
+            if not isinstance(channel, virtual.Channel):
+                return {}  # Other brokers report it themselves.
+            # A passive declaration would ignore the prefix of the keys.
+            return {name: channel._size(name) for name in sorted(names)}
+        except (OperationalError, *connection.connection_errors):
+            return None
+
+
+def _disk(now):
+    yield from _single("disk_free_bytes", alarms.disk_of_data().free)
+
+
+# ---- Collected every five minutes at most
+
+
+def _subscribers(now):
+    yield _gauge("subscribers", Subscriber.objects.count_by_state(now), "state")
+
+
+def _last_day(now):
+    since = now - DAY
+    consents = Consent.objects.filter(
+        pk__gte=db.first_since(Consent, "at", since - db.SLACK), at__gte=since
+    )
+    yield _gauge("consents_last_day", _counts(consents, "act", Consent.Act), "act")
+    yield _gauge(
+        "feedback_last_day",
+        _counts(Feedback.objects.filter(at__gte=since), "value", Feedback.Value),
+        "value",
+    )
+
+
+def _counts(rows, name, choices):
+    return dict.fromkeys(choices, 0) | dict(rows.values_list(name).annotate(Count("pk")))
+
+
+def _figures(now):
+    figures = delivery_stats.figures(now)
+    ended = sum((Counter(day.states) for day in figures.days[:2]), Counter())
+    yield _gauge("digest_letters_two_days", dict.fromkeys(Letter.State, 0) | ended, "state")
+    lag = SummaryMetricFamily(  # No other type may have quantiles.
+        "paperboy_letter_lag_seconds",
+        "From a digest's planning to the mail server's yes, in 24 hours.",
+    )
+    for quantile, time_taken in {"0.5": figures.lag_median, "0.99": figures.lag_p99}.items():
+        if time_taken is not None:
+            lag.add_sample(lag.name, {"quantile": quantile}, time_taken.total_seconds())
+    yield lag
+    yield from _single("letters_accepted_last_day", figures.accepted)
+    yield from _single("letters_doubted_last_day", figures.doubted)
+    yield from _single("letters_repeated_last_day", figures.repeated)
+    yield from _single("letters_unknown_last_day", figures.unknown)
+
+
+# ---- Cache and text format
+
+
+@dataclass
+class CachedMetrics:
+    """The metrics of some sources, collected again after `seconds`.
+
+    Attributes:
+        may_fail: whether a source with a database error is left out, instead of raising it.
+    """
+
+    seconds: float
+    sources: list[Callable[[datetime], Iterable[Metric]]]
+    may_fail: bool = False
+    metrics: list[Metric] = field(default_factory=list)
+    collected_at: float | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def collect(self, now) -> list[Metric]:
+        with self.lock:  # Other requests wait, and query nothing.
+            if self.collected_at is None or time.monotonic() - self.collected_at >= self.seconds:
+                self.metrics = [
+                    metric for source in self.sources for metric in self._collect(source, now)
+                ]
+                self.collected_at = time.monotonic()
+            return self.metrics
+
+    def _collect(self, source, now):
+        try:
+            return list(source(now))
+        except Error:
+            if not self.may_fail:
+                raise
+            logger.exception("figures can't be had: %s", source.__name__.strip("_"))
+            return []
+
+
+FREQUENT = CachedMetrics(15, [_letters, _planning, _sources, _alarms, _broker, _disk])
+RARE = CachedMetrics(300, [_subscribers, _last_day, _figures], may_fail=True)
+
+
+class Figures:
+    def collect(self):
+        now = clock.of_database()
+        return FREQUENT.collect(now) + RARE.collect(now)
+
+
+def text() -> bytes:
+    """Return all metrics in Prometheus's text format 0.0.4. Raises the database's Error."""
+    registry = CollectorRegistry()
+    registry.register(Figures())
+    return generate_latest(registry)
+
+
+def _seconds(now, moment):
+    return max(0.0, (now - moment).total_seconds())

@@ -1,0 +1,62 @@
+"""Delete old rows.
+
+tests/test_retention.py says for every table how its size is limited.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from importlib import import_module
+
+from django.conf import settings
+from django.contrib.admin.models import LogEntry
+from django.db.models import Model
+
+from digest.indexing import file_storage
+from digest.models import Alarm, Coverage, Harvest, Observation, Response
+from subscriptions.actions import change_address, erase
+from subscriptions.bounces import unreadable
+from subscriptions.delivery import retention
+from subscriptions.security import rate_limits, suppression_list
+
+UNCONFIRMED = timedelta(days=30)  # Addresses that were not confirmed.
+
+
+@dataclass(frozen=True)
+class Age:
+    """Rows are deleted when `field` is longer ago than the setting `keep`."""
+
+    table: type[Model]
+    field: str
+    keep: str
+
+    def purge(self, now) -> int:
+        before = now - getattr(settings, self.keep)
+        if self.table._meta.get_field(self.field).get_internal_type() == "DateField":
+            before = before.date()
+        return self.table.objects.filter(**{f"{self.field}__lt": before}).delete()[0]
+
+
+BY_AGE = [
+    Age(Observation, "day", "KEEP_OBSERVATIONS"),
+    Age(Harvest, "touched_at", "KEEP_HARVESTS"),
+    Age(Coverage, "day", "KEEP_HARVESTS"),
+    Age(Alarm, "ended_at", "KEEP_HARVESTS"),
+    Age(Response, "fetched_at", "KEEP_RESPONSES"),
+    Age(LogEntry, "action_time", "KEEP_TRAIL"),
+]
+
+
+def purge(now) -> None:
+    """Delete what is older than the settings say."""
+    for age in BY_AGE:
+        age.purge(now)
+    retention.purge(now)
+    unreadable.purge(now - unreadable.KEEP)
+    rate_limits.purge(now)
+    suppression_list.purge(now)
+    change_address.purge(now)
+    erase.forget_unconfirmed(now - UNCONFIRMED, now)
+    erase.forget_unanswered(now - UNCONFIRMED)
+    erase.empty_log()
+    import_module(settings.SESSION_ENGINE).SessionStore.clear_expired()
+    file_storage.forget_strays(now)

@@ -1,0 +1,138 @@
+"""Migrate the database while emails are being sent.
+
+A change of a table waits for the transactions that use it, and later transactions wait for the
+change. So it waits a few seconds only, and is tried again after a pause.
+"""
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from time import sleep
+
+from django.core.management import CommandError, call_command
+from django.db import OperationalError, connection, transaction
+from django.db.models import Exists, OuterRef, Q
+
+from digest.operations import health
+from digest.topics import starter_topics
+from digest.wording import counted
+from subscriptions.models import Subscriber, Topic, TopicPreference
+
+LOCK_SECONDS = 3
+PAUSE_SECONDS = 2
+MAX_TRIES = 60
+NUMBER = 8_053_187  # Of PostgreSQL's advisory lock that one upgrade at a time holds.
+#: PostgreSQL's codes for a lock that timed out, and for a deadlock.
+NOT_FREE = ("55P03", "40P01")
+BATCH = 500  # Followers of a merged topic that are moved in one transaction.
+
+Stance = TopicPreference.Stance
+
+
+def migrate(tell: Callable[[str], None]) -> None:
+    """Run the migrations. Concurrent calls run one after the other.
+
+    Raises OperationalError if a table was never free. Raises CommandError if there are migrations
+    and DATABASE_URL leads to a pooler in transaction mode: it would keep the lock and leak the
+    session's settings.
+    """
+    if connection.settings_dict["DISABLE_SERVER_SIDE_CURSORS"]:
+        if reasons := health.reasons_not_ready(in_full=True):
+            raise CommandError(
+                f"{' '.join(reasons)} DATABASE_URL leads to a pooler: name PostgreSQL itself in it "
+                f"for this, without pool_mode."
+            )
+        return
+    with _alone(tell):
+        for number in range(1, MAX_TRIES + 1):
+            try:
+                call_command("migrate", interactive=False, verbosity=1)
+                return
+            except OperationalError as error:
+                code = getattr(error.__cause__, "sqlstate", "")
+                if number == MAX_TRIES or code not in NOT_FREE:
+                    raise
+                tell("A table is in use. Trying again.")
+                sleep(PAUSE_SECONDS)
+
+
+def prepare_topics(tell: Callable[[str], None]) -> None:
+    """Create the starter topics if there are none, and finish moving followers of merged topics."""
+    if made := starter_topics.make_topics():
+        tell(f"Made {counted(made, 'starter topic')}.")
+    if moved := _move_followers():
+        tell(f"Moved {counted(moved, 'follower')} of merged topics.")
+
+
+def _move_followers() -> int:
+    """Move the followers of merged topics to the topics that stay. Return their number.
+
+    Older releases did this in the background, and may have left some. A subscriber with a stance on
+    both topics keeps the stronger one: mute wins over follow, then the greater weight wins.
+    """
+    moved = 0
+    for topic in Topic.objects.merged():
+        stays = TopicPreference.objects.filter(topic=topic.merged_into_id)
+        while ids := list(topic.preferences.values_list("subscriber", flat=True)[:BATCH]):
+            with transaction.atomic():
+                locked = Subscriber.objects.filter(pk__in=ids).order_by("pk").select_for_update()
+                list(locked.values_list("pk", flat=True))
+                old = topic.preferences.filter(subscriber__in=ids)
+                same = {"subscriber": OuterRef("subscriber")}
+                stronger = Q(stance=Stance.MUTE) & ~Q(stance=OuterRef("stance"))
+                stronger |= Q(stance=OuterRef("stance"), weight__gt=OuterRef("weight"))
+                stays.filter(Exists(old.filter(stronger, **same))).delete()
+                old.filter(Exists(stays.filter(**same))).delete()
+                old.update(topic=topic.merged_into_id)
+            moved += len(ids)
+    return moved
+
+
+@contextmanager
+def alone_with_file() -> Iterator[None]:
+    """Hold a file lock during all migrations of SQLite: its own lock ends with each of them.
+
+    Does nothing for PostgreSQL, or if the file system has no locks. Creates a missing database file
+    with permissions for its owner only, since DATA_DIR may be readable by others.
+    """
+    if connection.vendor != "sqlite":
+        yield
+        return
+    file = Path(connection.settings_dict["NAME"])
+    try:
+        descriptor = os.open(file.parent, os.O_RDONLY)
+    except OSError:
+        yield  # Opening the database will say why.
+        return
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with suppress(OSError):
+            os.close(os.open(file, os.O_CREAT, 0o600))
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _alone(tell) -> Iterator[None]:
+    """Hold the lock for migrations, without a statement timeout."""
+    if connection.vendor != "postgresql":
+        with alone_with_file():
+            yield
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SET statement_timeout = 0")
+        cursor.execute(f"SET lock_timeout = '{LOCK_SECONDS}s'")
+        while True:
+            cursor.execute("SELECT pg_try_advisory_lock(%s)", [NUMBER])
+            if cursor.fetchone()[0]:
+                break
+            tell("Another upgrade is at it. Waiting.")
+            sleep(PAUSE_SECONDS)
+        try:
+            yield
+        finally:
+            connection.close()  # With its lock and its settings.

@@ -1,0 +1,1 @@
+"""Records of the sources become papers."""

@@ -1,0 +1,204 @@
+"""Export papers as BibTeX and RIS.
+
+The fields of a paper may contain anything. They are escaped, so that they can neither end a field
+nor be a LaTeX command. Non-ASCII letters stay.
+"""
+
+import re
+import unicodedata
+from collections.abc import Container, Iterator, Sequence
+from itertools import chain, count
+from urllib.parse import quote
+
+from digest.models import Paper
+from digest.sources.arxiv.fields import SUFFIXES
+from digest.sources.records import month_of
+from subscriptions.mail.plaintext import one_line
+
+#: Characters with a meaning in LaTeX. Braces become commands, because BibTeX counts braces after a
+#: backslash as well, and an unbalanced one would include the entries after it.
+ESCAPES = str.maketrans(
+    {
+        **{sign: f"\\{sign}" for sign in "#$%&_"},
+        "\\": r"\textbackslash{}",
+        "{": r"\textbraceleft{}",
+        "}": r"\textbraceright{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "|": r"\textbar{}",
+    }
+)
+#: Characters that stay in a URL. All others are percent-encoded: LaTeX has no other way.
+IN_ADDRESSES = "!#$%&'()*+,-./:;=?@_~[]"
+DOI = re.compile(r"10\.\d{4,9}/[^\s{}\\]+")
+
+LATIN = "A-Za-zÀ-ÖØ-öø-ɏḀ-ỿ"
+NAME = re.compile(rf"[{LATIN}]+(?:[-'’][{LATIN}]+)*")
+INITIALS = re.compile(rf"(?:[{LATIN}]\.-?)*[{LATIN}]\.?")
+PARTICLES = frozenset(
+    """
+    af av da das de del della den der di do dos du la le ten ter van von zu zum zur
+    """.split()  # noqa: SIM905, a list of quoted words is harder to read
+)
+#: Words of names that are those of a group.
+BODIES = frozenset(
+    """
+    authors center centre collaboration committee community consortium foundation for group
+    initiative institute lab laboratory labs network project research society survey team the
+    university
+    """.split()  # noqa: SIM905
+)
+ARTICLES = frozenset(["a", "an", "the"])
+#: Letters that are not a letter with an accent, as keys have them.
+LETTERS = str.maketrans({"ł": "l", "ø": "o", "đ": "d", "ı": "i", "æ": "ae", "œ": "oe", "þ": "th"})
+MAX_KEY_LENGTH = 60
+
+
+# ---- BibTeX
+
+
+def bibtex(papers: Sequence[Paper]) -> str:
+    """Return the papers as a BibTeX file."""
+    taken: set[str] = set()
+    entries = []
+    for paper in papers:
+        key = _key(paper, taken)
+        taken.add(key)
+        fields = ",\n".join(f"  {name} = {{{value}}}" for name, value in _fields(paper) if value)
+        kind = "article" if paper.journal_ref else "misc"
+        entries.append(f"@{kind}{{{key},\n{fields}\n}}\n")
+    return "\n".join(entries)
+
+
+def _fields(paper) -> Iterator[tuple[str, str]]:
+    yield "title", f"{{{_latex(paper.title)}}}"  # Inner braces protect capitals from the style.
+    # "family, given", or in braces, which keep BibTeX from splitting a name.
+    names = (parts(name) or [f"{{{_latex(name)}}}"] for name in _authors(paper))
+    yield "author", " and ".join(", ".join(name) for name in names)
+    yield "journal", _latex(paper.journal_ref)
+    yield "year", year(paper)
+    if paper.is_arxiv:
+        yield "eprint", _address(paper.pk)
+        yield "archiveprefix", "arXiv"
+        yield "primaryclass", "".join(paper.fields[:1])
+    elif not paper.journal_ref:
+        yield "publisher", paper.server
+    yield "doi", doi(paper)
+    yield "url", _address(paper.link)
+    yield "note", "Withdrawn by its authors" if paper.is_withdrawn else ""
+
+
+def _latex(text):
+    return one_line(text).translate(ESCAPES)
+
+
+def _address(text):
+    return quote(one_line(text), safe=IN_ADDRESSES)
+
+
+def _key(paper: Paper, taken: Container[str]) -> str:
+    """Return the key of an entry: surname, year and first word, with the id if that is taken."""
+    title = filter(None, map(_ascii, one_line(paper.title).split()))
+    first_word = next((word for word in title if word not in ARTICLES), "")
+    words = [_surname(paper) or "paper", year(paper), first_word]
+    plain = "".join(words)[:MAX_KEY_LENGTH]
+    longer = f"{plain}-{_ascii(paper.pk)}"
+    keys = chain([plain, longer], (f"{longer}-{number}" for number in count(2)))
+    return next(key for key in keys if key not in taken)
+
+
+def _surname(paper):
+    for name in _authors(paper)[:1]:
+        if family_and_given := parts(name):
+            return _ascii(family_and_given[0])
+        words = [word for word in name.split() if word.lower() not in BODIES | SUFFIXES]
+        return _ascii("".join(words[-1:]))
+    return ""
+
+
+def _ascii(text):
+    """Return the ASCII letters and digits of a text, in lower case, without accents."""
+    text = unicodedata.normalize("NFKD", text.casefold().translate(LETTERS))
+    return re.sub(r"[^a-z0-9]", "", text)
+
+
+# ---- RIS
+
+
+def ris(papers: Sequence[Paper]) -> str:
+    """Return the papers as a RIS file."""
+    records = []
+    for paper in papers:
+        fields = ((tag, one_line(value)) for tag, value in _ris_fields(paper))
+        lines = [f"{tag}  - {value}\r\n" for tag, value in fields if value]
+        records.append("".join([*lines, "ER  - \r\n"]))
+    return "\r\n".join(records)
+
+
+def _ris_fields(paper) -> Iterator[tuple[str, str]]:
+    yield "TY", "JOUR" if paper.journal_ref else "UNPB"
+    yield "TI", paper.title
+    for name in _authors(paper):
+        yield "AU", ", ".join(parts(name) or [name])
+    yield "PY", year(paper)
+    yield "DA", "" if paper.day_is_estimate or paper.is_sample else f"{paper.day:%Y/%m/%d}"
+    yield "T2", paper.journal_ref
+    yield "PB", "" if paper.journal_ref else paper.server
+    if paper.is_arxiv:
+        yield "AN", f"arXiv:{paper.pk}"
+    yield "DO", doi(paper)
+    yield "UR", paper.link
+    yield "AB", "" if paper.is_sample else paper.abstract
+    for category in paper.fields:
+        yield "KW", category
+    yield "N1", "Withdrawn by its authors" if paper.is_withdrawn else ""
+
+
+# ---- Both
+
+
+def _authors(paper) -> list[str]:
+    return [line for name in paper.authors if (line := one_line(name))]
+
+
+def parts(name: str) -> tuple[str, str] | None:
+    """Return the family name and the given name, or None if it isn't clear which is which.
+
+    >>> parts("Jan van der Berg"), parts("D. E. Knuth"), parts("Gabriel García Márquez")
+    (('van der Berg', 'Jan'), ('Knuth', 'D. E.'), None)
+    """
+    *given, family = name.split()
+    if not given or not _is_name(family):
+        return None
+    while given and given[-1] in PARTICLES:
+        family = f"{given.pop()} {family}"
+    begins_well = given and (_is_name(given[0]) or _are_initials(given[0]))
+    if not begins_well or not all(map(_are_initials, given[1:])):
+        return None
+    return family, " ".join(given)
+
+
+def _is_name(word):
+    """Return whether a word may be a person's name. One in capitals may be anything."""
+    is_body = word.lower() in BODIES
+    return bool(NAME.fullmatch(word) and word[0].isupper() and not word.isupper() and not is_body)
+
+
+def _are_initials(word):
+    return bool(INITIALS.fullmatch(word) and word.isupper())
+
+
+def year(paper: Paper) -> str:
+    """Return the year of publication, by the arXiv id if there is one, or an empty string."""
+    month = month_of(paper.pk) if paper.is_arxiv else None
+    if month is None and paper.day_is_estimate:
+        return ""
+    return str((month or paper.day).year)
+
+
+def doi(paper: Paper) -> str:
+    """Return the first DOI of a paper, or an empty string."""
+    found = DOI.search(one_line(paper.doi))
+    return found[0].rstrip(".,;") if found else ""

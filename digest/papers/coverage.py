@@ -1,0 +1,147 @@
+"""Check that the announced papers are stored, by source, category and day.
+
+A feed may be yesterday's, or valid and empty. So a day is *verified* only when every category has
+shown the list of that day and all of it is stored.
+"""
+
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime, time, timedelta
+
+from django.conf import settings
+from django.db.models import Sum
+
+from digest.models import Coverage, Paper
+from digest.sources.arxiv import calendar, taxonomy
+from digest.sources.base import Batch
+
+#: After the announcement. Until then, an empty or old list is only late.
+MAX_LATENESS = timedelta(hours=3)
+#: After the announcement.
+ALARM_AFTER = timedelta(hours=6)
+#: Digests don't wait for a source that was not read for longer: it may not be in use.
+MAX_UNUSED = timedelta(days=10)
+
+ALL_CATEGORIES = "all"
+State = Coverage.State
+COMPLETE = (State.FRESH, State.QUIET)
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """How many papers arXiv announced on a day, how many are stored, and whether that is all."""
+
+    day: date
+    announced: int
+    had: int
+    is_verified: bool
+
+
+def release_time(day: date) -> datetime:
+    """Return when arXiv's list of this day must be there: it is rebuilt at midnight, US Eastern."""
+    return datetime.combine(day, time(0, 30), calendar.EASTERN)
+
+
+def expected_day(now: datetime) -> date:
+    """Return the newest day whose arXiv list must be there at `now`."""
+    day = now.astimezone(UTC).date()  # Its midnight in New York is of the same day in UTC.
+    while not (calendar.is_announcement_day(day) and release_time(day) <= now):
+        day -= timedelta(days=1)
+    return day
+
+
+def record(source: str, batch: Batch, now: datetime) -> None:
+    """Store what a batch tells about its day and category, if anything."""
+    if not batch.state or (source == "arxiv" and not batch.category):
+        return
+    is_there = batch.state == "fresh" or (batch.state == "incomplete" and batch.records)
+    day, state = (batch.day, State.FRESH) if is_there else _missing(source, batch, now)
+    # A cross-listed paper counts once, in the category that announces it as new.
+    has_kinds = any(record.announced_as for record in batch.records)
+    new = [record for record in batch.records if record.announced_as == "new" or not has_kinds]
+    announced = {record.id for record in new}
+    unreadable = len(batch.bad) + batch.missing
+    note = batch.note
+    if is_there and batch.bad and not note:
+        note = f"{len(batch.bad)} of them could not be read: {batch.bad[0]}"
+    Coverage.objects.update_or_create(
+        source=source,
+        category=batch.category or ALL_CATEGORIES,
+        day=day,
+        defaults={
+            "state": State.FAILED if batch.missing else state,
+            "announced": len(announced) + unreadable if is_there else 0,
+            "had": Paper.objects.filter(pk__in=announced).count() if is_there else 0,
+            "note": note,
+            "checked_at": now,
+        },
+    )
+
+
+def record_failure(source: str, error: str, now: datetime) -> None:
+    """Store that arXiv could not be read for the day that is expected now."""
+    if source != "arxiv":
+        return  # Nothing waits for other sources.
+    day, failed = expected_day(now), {"state": State.FAILED, "note": error, "checked_at": now}
+    rows = Coverage.objects.filter(source=source, day=day)
+    rows.exclude(state__in=COMPLETE).update(**failed)
+    if not rows.exists():
+        Coverage.objects.create(source=source, category=ALL_CATEGORIES, day=day, **failed)
+
+
+def is_verified(now: datetime) -> bool:
+    """Return whether arXiv's newest list is stored: every category was read completely."""
+    rows = Coverage.objects.filter(source="arxiv", day=expected_day(now), state__in=COMPLETE)
+    wanted = set(settings.ARXIV_CATEGORIES or taxonomy.ARCHIVES)
+    return wanted <= set(rows.values_list("category", flat=True))
+
+
+def is_awaited(now: datetime) -> bool:
+    """Return whether digests should wait: arXiv is in use and its newest list is not verified."""
+    used = Coverage.objects.filter(
+        source="arxiv", state=State.FRESH, day__gte=(now - MAX_UNUSED).date()
+    )
+    return used.exists() and not is_verified(now)
+
+
+def receipt(now: datetime) -> Receipt | None:
+    """Return the receipt of the newest list, or None if arXiv is not in use."""
+    rows = Coverage.objects.filter(source="arxiv", day=expected_day(now))
+    sums = rows.aggregate(announced=Sum("announced"), had=Sum("had"))
+    if sums["announced"] is None:
+        return None
+    return Receipt(expected_day(now), sums["announced"], sums["had"], is_verified(now))
+
+
+def receipt_to_keep(now: datetime) -> dict:
+    """Return the receipt as a digest stores it, or an empty dict."""
+    found = receipt(now)
+    return asdict(found) | {"day": found.day.isoformat()} if found else {}
+
+
+def alarms(now: datetime) -> list[str]:
+    """Return a sentence about what should have been announced and is not stored."""
+    day = expected_day(now)
+    used = Coverage.objects.filter(source="arxiv", day__gte=day - MAX_UNUSED, day__lt=day)
+    if not used.exists() or is_verified(now) or now < release_time(day) + ALARM_AFTER:
+        return []
+    rows = Coverage.objects.filter(source="arxiv", day=day).exclude(state__in=COMPLETE)
+    by_state: dict[str, list[str]] = {}
+    for row in rows:
+        by_state.setdefault(row.get_state_display(), []).append(row.category)
+    parts = [f"{', '.join(categories)}: {state}" for state, categories in by_state.items()]
+    what = "; ".join(parts) or "not every category was asked for"
+    return [f"arXiv's list of {day:%A, %-d %B} has not come in whole: {what}."]
+
+
+def _missing(source, batch, now):
+    """Return the day and state of a list that is empty, old or unreadable."""
+    if source != "arxiv":
+        if batch.state == "incomplete":
+            return batch.day, State.FAILED
+        return batch.day, State.QUIET if batch.day.weekday() >= 5 else State.WAITING
+    today, expected = now.astimezone(calendar.EASTERN).date(), expected_day(now)
+    if batch.state == "incomplete":
+        return expected, State.FAILED
+    if not calendar.is_announcement_day(today):
+        return today, State.QUIET
+    return expected, State.WAITING if now < release_time(expected) + MAX_LATENESS else State.STALLED

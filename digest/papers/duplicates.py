@@ -1,0 +1,71 @@
+"""Find works that are stored under two ids, such as a file's and arXiv's."""
+
+import re
+from collections import defaultdict
+from itertools import permutations
+
+from django.db.models import QuerySet
+
+from digest.models import Paper, title_lookup
+from digest.ranking import text
+
+MAX_NAME_WORDS = 6  # A longer name is a group's.
+
+
+def aliases_of(papers: QuerySet[Paper]) -> dict[str, list[str]]:
+    """Return the other ids of these papers' works: other id -> ids of the papers.
+
+    Runs one query, and one more if papers share a title.
+    """
+    fields = ("pk", "title", "abstract", "authors")
+    by_title = defaultdict(list)
+    for paper in title_lookup.shared(papers.order_by()).values(*fields):
+        by_title[paper["title"].casefold()].append(paper)
+    if not by_title:
+        return {}
+    # With their capitals: a database may not know that "λcdm" is "ΛCDM".
+    spelled = {paper["title"] for group in by_title.values() for paper in group}
+    namesakes = title_lookup.alike(Paper.objects.order_by(), spelled)
+    aliases = defaultdict(list)
+    for other in namesakes.values(*fields):
+        for paper in by_title.get(other["title"].casefold(), ()):
+            if _is_one_work(paper, other):
+                aliases[other["pk"]].append(paper["pk"])
+    return dict(aliases)
+
+
+def _is_one_work(paper, other):
+    """Return whether two papers with one title share an author, or else an abstract.
+
+    Not papers of one source: on arXiv, authors use a title again for other work.
+    """
+    if _source(paper["pk"]) == _source(other["pk"]):
+        return False
+    if paper["authors"] and other["authors"]:
+        return not _people(paper["authors"]).isdisjoint(_people(other["authors"]))
+    words = _words(paper["abstract"])
+    return bool(words) and words == _words(other["abstract"])
+
+
+def _source(identity):
+    """Return the prefix of an id. Those of arXiv have none."""
+    return identity.rpartition(":")[0]
+
+
+def _people(names):
+    """Return what spellings of one name share, such as "Lovelace, A." and "Ada Lovelace".
+
+    Looser than authors.is_called, because the title is the same already, and initials may lack a
+    hyphen ("Chen-Xiao Gao", "Gao, C.").
+    """
+    people = set()
+    for name in names:
+        words = _words(name)[:MAX_NAME_WORDS]
+        pairs = {(word, other[0]) for word, other in permutations(words, 2) if len(word) > 1}
+        people |= pairs or {tuple(words)}
+    return people - {()}
+
+
+def _words(string):
+    """Return the words of a string, without case and accents."""
+    return re.findall(r"\w+", text.folded(string))

@@ -1,0 +1,201 @@
+"""Harvest a source: fetch its papers and store them batch by batch.
+
+Each batch is stored in one transaction with a cursor. A run that was cut off, by a crash or by the
+source, is resumed by the next run of the same day.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import UTC, date, timedelta
+from functools import partial
+
+from celery.exceptions import SoftTimeLimitExceeded
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from digest.models import Harvest, Paper
+from digest.models.locks import Lease
+from digest.papers import coverage, store
+from digest.papers.http_throttle import DatabaseCache, DatabaseGate
+from digest.sources.arxiv import calendar, taxonomy
+from digest.sources.arxiv.source import ArXiv
+from digest.sources.base import Batch, LooksUp, MalformedFeed, SharesHosts, Source
+from digest.sources.biorxiv.source import BioRxiv
+from digest.sources.http import Refused, Unavailable, Web
+from digest.sources.huggingface import HuggingFace
+from digest.wording import counted
+from subscriptions.mail import render
+
+logger = logging.getLogger(__name__)
+
+
+SOURCES: dict[str, Callable[[], Source]] = {
+    "arxiv": lambda: ArXiv(tuple(settings.ARXIV_CATEGORIES or taxonomy.ARCHIVES)),
+    "huggingface": HuggingFace,
+    "biorxiv": partial(BioRxiv, "biorxiv"),
+    "medrxiv": partial(BioRxiv, "medrxiv"),
+}
+#: A run that stored nothing for longer has died.
+MAX_SILENCE = timedelta(minutes=10)
+#: The lease until others see a run that starts, and the characters of a lease's name.
+START_LEASE, MAX_LEASE_NAME = timedelta(minutes=1), 20
+MAX_PROBLEMS = 5
+INTERVAL = timedelta(hours=2)
+#: A daily run reaches back over one day. After a longer gap, the days between are owed as well.
+MAX_GAP = timedelta(days=1)
+ARXIV_INTERVAL = timedelta(minutes=20)
+#: Papers of arXiv that only other sources named, and so without categories, are looked up there.
+MAX_UNLISTED_AGE = timedelta(days=7)
+MAX_UNLISTED = 300  # In one run: three requests.
+OUT_OF_TIME = "It took too long; the next run goes on from there."
+
+State = Harvest.State
+
+
+def web_for(source: Source) -> Web:
+    """Return the HTTP client of a source, whose gate and cache all workers share."""
+    queue = source.queue if isinstance(source, SharesHosts) else source.name
+    return Web(
+        hosts=source.hosts,
+        gate=DatabaseGate(queue, source.seconds_between, time.sleep),
+        cache=DatabaseCache(),
+        user_agent=f"Paperboy/0.1 (+{settings.SITE_URL}; {render.from_address().addr_spec})",
+        now=timezone.now,
+        sleep=time.sleep,
+        max_seconds=75.0,  # arXiv's lists come in pages of 2,000 papers.
+    )
+
+
+def due(now) -> list[str]:
+    """Return the sources to harvest now.
+
+    arXiv until its newest list is verified, according to its calendar in US Eastern time. Others a
+    few times a day.
+    """
+    return [name for name in settings.SOURCES if _is_due(name, now)]
+
+
+def _is_due(name, now):
+    last = Harvest.objects.filter(source=name, since=None).first()
+    if last is None:
+        return True
+    if name != "arxiv":
+        return last.touched_at < now - INTERVAL
+    return last.touched_at < now - ARXIV_INTERVAL and not coverage.is_verified(now)
+
+
+def is_running(name: str, now) -> bool:
+    """Return whether this source is being harvested."""
+    return Harvest.objects.filter(
+        source=name, state=State.RUNNING, touched_at__gt=now - MAX_SILENCE
+    ).exists()
+
+
+def try_start(name: str, now) -> bool:
+    """Return whether this process may harvest the source. Of concurrent calls, one returns True."""
+    turn = Lease(f"run {name}"[:MAX_LEASE_NAME], START_LEASE)
+    return turn.acquire() and not is_running(name, now)
+
+
+def run(source: Source, web: Web, *, since: date | None = None, clock=timezone.now) -> Harvest:
+    """Harvest a source, or resume a run that was cut off. Return its row.
+
+    A daily run is followed by what is owed: days without a run, and backfills that were cut off.
+    Errors of the source are stored, not raised, except SoftTimeLimitExceeded.
+    """
+    zone = calendar.EASTERN if source.name == "arxiv" else UTC
+    today = clock().astimezone(zone).date()  # The source's date.
+    if since is not None:
+        return _fetch(source, web, _begin(source.name, today, since, clock()), clock)
+    done = Harvest.objects.filter(source=source.name, state=State.DONE, since=None)
+    last = done.values_list("today", flat=True).first()
+    if last is not None and today - last > MAX_GAP:
+        _begin(source.name, today, last, clock())  # Owed from here on, whatever happens.
+    harvest = _fetch(source, web, _begin(source.name, today, None, clock()), clock)
+    owed = Harvest.objects.filter(source=source.name, since__isnull=False)
+    for row in owed.exclude(state=State.DONE).order_by("pk"):
+        _fetch(source, web, _resume(row, clock()), clock)
+    return harvest
+
+
+def _fetch(source, web, harvest, clock):
+    """Fetch and store the rest of a run, and store its outcome."""
+    problems: list[str] = []
+    try:
+        for batch in _batches(source, web, harvest):
+            _store(harvest, batch, problems, clock())
+    except (Unavailable, Refused, MalformedFeed) as error:
+        _end(harvest, State.FAILED, problems, clock(), f"It broke off: {error}.")
+        coverage.record_failure(source.name, str(error), clock())
+    except SoftTimeLimitExceeded:
+        _end(harvest, State.FAILED, problems, clock(), OUT_OF_TIME)
+        coverage.record_failure(source.name, OUT_OF_TIME, clock())
+        raise
+    except Exception as error:
+        _end(harvest, State.FAILED, problems, clock(), f"It broke: {type(error).__name__}.")
+        logger.exception("harvest of %s broke", source.name)
+    else:
+        _end(harvest, State.DONE, problems, clock(), "")
+    return harvest
+
+
+def _batches(source, web, harvest):
+    """Yield the batches from the cursor on. A daily run ends with papers that are looked up."""
+    yield from source.harvest(web, today=harvest.today, since=harvest.since, cursor=harvest.cursor)
+    if isinstance(source, LooksUp) and harvest.since is None:
+        try:
+            papers = Paper.objects.filter(categories=[], day__gt=harvest.today - MAX_UNLISTED_AGE)
+            arxivs = papers.filter(is_sample=False).exclude(pk__contains=":").order_by("-day", "pk")
+            unlisted = list(arxivs.values_list("pk", flat=True)[:MAX_UNLISTED])
+            yield from source.look_up(web, unlisted)
+        except (Unavailable, Refused, MalformedFeed) as error:  # The lists are stored.
+            yield Batch([], note=f"What only others told of can't be looked up: {error}")
+
+
+def _begin(name, today, since, now):
+    """Return a run to resume, or a new one."""
+    last = Harvest.objects.filter(source=name, since=since).first()
+    if last is not None and last.state != State.DONE and (since or last.today == today):
+        return _resume(last, now)
+    return Harvest.objects.create(
+        source=name, since=since, today=today, started_at=now, touched_at=now
+    )
+
+
+def _resume(harvest, now):
+    harvest.state, harvest.touched_at, harvest.ended_at = State.RUNNING, now, None
+    harvest.save()
+    return harvest
+
+
+def _store(harvest, batch: Batch, problems, now):
+    """Store one batch and the cursor in one transaction."""
+    tally = store.Tally()
+    with transaction.atomic():
+        store.store(batch.records, tally, now=now, source=harvest.source)
+        coverage.record(harvest.source, batch, now)
+        harvest.seen += len(batch.records)
+        harvest.new += tally.new
+        harvest.changed += tally.changed
+        harvest.bad += len(batch.bad)
+        harvest.cursor, harvest.touched_at = batch.cursor, now
+        harvest.save()
+    problems += batch.bad
+    if batch.note:
+        problems.insert(0, batch.note)
+
+
+def _end(harvest, state, problems, now, how):
+    parts = [
+        f"{counted(harvest.seen, 'record')} seen: {counted(harvest.new, 'paper')} new, "
+        f"{harvest.changed:,} changed."
+    ]
+    if harvest.bad:
+        parts.append(f"{harvest.bad} could not be read.")
+    if problems:
+        parts.append("; ".join(problem.rstrip(".") for problem in problems[:MAX_PROBLEMS]) + ".")
+    harvest.said = " ".join([*parts, how]).strip()
+    harvest.state, harvest.ended_at, harvest.touched_at = state, now, now
+    harvest.save()

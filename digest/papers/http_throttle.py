@@ -1,0 +1,62 @@
+"""Requests to sources, throttled and cached in the database for all processes together."""
+
+import uuid
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from hashlib import sha256
+
+from django.db.models.functions import Now
+
+from digest.models import Response, Turn
+from digest.sources.http import Entry
+
+MAX_REQUEST = timedelta(seconds=120)
+POLL_SECONDS = 0.2
+
+
+class DatabaseGate:
+    """Lets all workers make one request at a time to a source, with `seconds` between two."""
+
+    def __init__(self, source: str, seconds: float, sleep: Callable[[float], None]):
+        self.source, self.seconds, self.sleep = source, seconds, sleep
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Wait for the lock and hold it for the block."""
+        holder = uuid.uuid4()
+        Turn.objects.get_or_create(source=self.source, defaults={"free_at": Now()})
+        free = Turn.objects.filter(source=self.source, free_at__lte=Now())
+        while not free.update(holder=holder, free_at=Now() + MAX_REQUEST):
+            self.sleep(POLL_SECONDS)
+        try:
+            yield
+        finally:
+            ours = Turn.objects.filter(source=self.source, holder=holder)
+            ours.update(holder=None, free_at=Now() + timedelta(seconds=self.seconds))
+
+
+class DatabaseCache:
+    """The latest response to each request."""
+
+    def get(self, key: str) -> Entry | None:
+        row = Response.objects.filter(key=_row_key(key)).first()
+        if row is None:
+            return None
+        return Entry(zlib.decompress(row.body), row.headers, row.fetched_at)
+
+    def put(self, key: str, entry: Entry) -> None:
+        Response.objects.update_or_create(
+            key=_row_key(key),
+            defaults={
+                "url": key,
+                "headers": entry.headers,
+                "body": zlib.compress(entry.body),
+                "fetched_at": entry.fetched_at,
+            },
+        )
+
+
+def _row_key(key):
+    return sha256(key.encode()).hexdigest()

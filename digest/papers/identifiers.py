@@ -1,0 +1,63 @@
+"""Find a paper by what people paste: an id, an address, a DOI or a title."""
+
+import re
+
+from digest.models import Paper, title_lookup
+from digest.sources.biorxiv.source import SERVERS
+from digest.sources.records import canonical_id
+
+#: An arXiv id, with or without a version, alone or in a URL.
+ARXIV_ID = re.compile(
+    r"(?:(?<![\w.])|(?<=arxiv\.))(?:\d{4}\.\d{4,5}|[a-z-]+(?:\.[a-z]{2})?/\d{7})(?:v\d+)?(?!\d)",
+    re.IGNORECASE | re.ASCII,
+)
+#: A DOI, alone or in a URL, and what bioRxiv's URLs have after it. Not DOIs with other characters,
+#: as some old ones have: a part of such a DOI would be another one.
+DOI = re.compile(r"(?<![\w.])10\.\d{4,9}/[\w./()-]{1,90}+(?![:;<>]?[\w(])", re.ASCII)
+AFTER_DOI = re.compile(r"(?:v\d+)?(?:\.[a-z][a-z-]*)*[./()-]*$", re.ASCII)
+SUBJECT_CLASS = re.compile(r"\.[a-z]{2}(?=/)")
+MIN_TITLE_LENGTH = 8  # Characters of the beginning of a title.
+
+
+def find_paper(asked: str) -> Paper | None:
+    """Return the paper with this id, URL or title, or None."""
+    asked = " ".join(asked.split())[:500]
+    if (paper := paper_by_id(asked)) or not asked:
+        return paper
+    newest = _newest(title_lookup.called(Paper.objects.all(), asked))
+    if newest is None and len(asked) >= MIN_TITLE_LENGTH:
+        newest = _newest(title_lookup.beginning(Paper.objects.all(), asked))
+    return newest
+
+
+def _newest(papers):
+    """Return the first of the papers in the model's order.
+
+    Sorted here: the database might read all papers by their day instead.
+    """
+    rows = papers.order_by().values_list("pk", "day")
+    first = min(rows, key=lambda row: (-row[1].toordinal(), row[0]), default=None)
+    return Paper.objects.filter(pk=first[0]).first() if first else None
+
+
+def paper_by_id(asked: str) -> Paper | None:
+    """Return the paper whose id or URL is in the text, or None."""
+    arxiv = arxiv_id(asked)
+    is_other = ":" in asked and " " not in asked  # As all ids but arXiv's are.
+    ids = {arxiv, asked[:100] if is_other else ""} - {""}
+    if number := doi(asked):
+        ids |= {f"{server}:{number}" for server in SERVERS}
+    papers = Paper.objects.filter(pk__in=ids) if ids else ()
+    return min(papers, key=lambda paper: paper.pk != arxiv, default=None)
+
+
+def arxiv_id(text: str) -> str:
+    """Return the first arXiv id in the text, without its version, or an empty string."""
+    found = ARXIV_ID.search(text)
+    return canonical_id(SUBJECT_CLASS.sub("", found[0].lower())) if found else ""
+
+
+def doi(text: str) -> str:
+    """Return the first DOI in the text, in lower case, or an empty string."""
+    found = DOI.search(text.lower())
+    return AFTER_DOI.sub("", found[0]) if found else ""

@@ -1,0 +1,1 @@
+"""What a subscriber is interested in: preferences, feedback, library."""

@@ -1,0 +1,188 @@
+"""A subscriber's library: papers of their own bibliography, from which the ranking learns."""
+
+from collections.abc import Iterable
+from datetime import date
+from typing import NamedTuple
+
+from django.db import transaction
+
+from digest.models import LibraryPaper, LibraryUpload, Paper, title_lookup
+from digest.personalization import feedback
+from digest.sources import bibliographies
+from digest.sources.records import Record
+
+MAX_PAPERS = feedback.MAX_LEARNED  # The latest: more are not learned from.
+
+
+class Changes(NamedTuple):
+    """What a bibliography changes in a library.
+
+    Attributes:
+        found: number of its papers.
+        new: rows to add, the latest first.
+        replaced: rows without an abstract that are replaced by `new` ones.
+        removed: rows that are no longer among the MAX_PAPERS latest.
+        known: number of its papers that the library has.
+        left: number of its papers that are not among the MAX_PAPERS latest.
+        titleless: number of its papers that have only an arXiv id, which is unknown here.
+        bad: number of entries that could not be read.
+        unread: names of the first of these.
+    """
+
+    found: int
+    new: list[LibraryPaper]
+    replaced: list[LibraryPaper]
+    removed: list[LibraryPaper]
+    known: int
+    left: int
+    titleless: int
+    bad: int
+    unread: list[str]
+
+    @property
+    def is_read(self) -> bool:
+        """Whether any paper could be read."""
+        return bool(self.new or self.known or self.left)
+
+
+def preview(subscriber, text: str, now) -> Changes:
+    """Return what adding a bibliography would change."""
+    return _changes(subscriber, *_read(text), now)
+
+
+def add(subscriber, text: str, now) -> Changes:
+    """Add the papers of a bibliography to the library, which keeps the latest MAX_PAPERS.
+
+    Missing fields are taken from papers of the database. Adding the same again changes nothing.
+    Raises Subscriber.DoesNotExist if the subscriber was erased meanwhile.
+    """
+    read = _read(text)
+    with transaction.atomic():
+        subscriber.locked()
+        changes = _changes(subscriber, *read, now)
+        if changes.new:
+            displaced = changes.replaced + changes.removed
+            subscriber.library.filter(pk__in=[paper.pk for paper in displaced]).delete()
+            # The first ones count as added last.
+            LibraryPaper.objects.bulk_create(reversed(changes.new))
+            _forget_upload(subscriber)
+            LibraryUpload.objects.create(
+                subscriber=subscriber,
+                added=[paper.identity for paper in changes.new],
+                displaced=[_as_json(paper) for paper in displaced],
+            )
+            feedback.request_learning(subscriber)
+    return changes
+
+
+def undo(subscriber, upload_id: int) -> bool:
+    """Remove what the last upload added, and restore what it displaced.
+
+    Papers that were removed meanwhile are not restored. Returns False if this upload was undone
+    already or another one followed. Raises Subscriber.DoesNotExist like `add`.
+    """
+    with transaction.atomic():
+        subscriber.locked()
+        upload = LibraryUpload.objects.filter(subscriber=subscriber, pk=upload_id).first()
+        if upload is None:
+            return False
+        deleted, _each = subscriber.library.filter(identity__in=upload.added).delete()
+        LibraryPaper.objects.bulk_create(
+            (LibraryPaper(subscriber=subscriber, **paper) for paper in upload.displaced),
+            ignore_conflicts=True,
+        )
+        upload.delete()
+        if deleted or upload.displaced:
+            feedback.request_learning(subscriber)
+    return True
+
+
+def remove(subscriber, which) -> None:
+    """Remove these papers from the library. Raises Subscriber.DoesNotExist like `add`."""
+    with transaction.atomic():
+        subscriber.locked()
+        identities = {*which.values_list("identity", flat=True)}
+        which.delete()
+        for upload in LibraryUpload.objects.filter(subscriber=subscriber):
+            upload.displaced = [p for p in upload.displaced if p["identity"] not in identities]
+            upload.save()
+        if identities:
+            feedback.request_learning(subscriber)
+
+
+def forget(subscriber) -> None:
+    """Delete the library. Raises Subscriber.DoesNotExist like `add`."""
+    with transaction.atomic():
+        remove(subscriber, subscriber.library.all())
+        _forget_upload(subscriber)
+
+
+def _forget_upload(subscriber):
+    LibraryUpload.objects.filter(subscriber=subscriber).delete()
+
+
+def _as_json(paper):
+    names = ("pk", "identity", "title", "abstract", "year")
+    return {name: getattr(paper, name) for name in names} | {"at": paper.at.isoformat()}
+
+
+def _read(text) -> tuple[bibliographies.Bibliography, list[Record]]:
+    """Return the parsed bibliography, and the latest MAX_PAPERS of its papers, completed."""
+    bibliography = bibliographies.read(text)
+    latest = sorted(bibliography.records, key=lambda record: record.day or date.min, reverse=True)[
+        :MAX_PAPERS
+    ]
+    return bibliography, _completed(latest)
+
+
+def _changes(subscriber, bibliography, completed, now):
+    before = {paper.identity: paper for paper in subscriber.library.all()}
+    titled = [record for record in completed if record.title]
+    new = []
+    for record in titled:
+        known = before.get(record.id)
+        if known is None or (record.abstract and not known.abstract):
+            new.append(
+                LibraryPaper(
+                    subscriber=subscriber,
+                    identity=record.id,
+                    title=record.title,
+                    abstract=record.abstract,
+                    year=record.day and record.day.year,
+                    at=now,
+                )
+            )
+    replaced = [before.pop(paper.identity) for paper in new if paper.identity in before]
+    # In the order of the library: within a year, the last added is first.
+    latest = sorted([*new, *before.values()], key=lambda paper: -(paper.year or 0))
+    kept = [paper for paper in latest[:MAX_PAPERS] if paper.pk is None]
+    return Changes(
+        found=len(bibliography.records),
+        new=kept,
+        replaced=replaced,
+        removed=[paper for paper in latest[MAX_PAPERS:] if paper.pk],
+        known=len(titled) - len(new),
+        left=max(len(bibliography.records) - MAX_PAPERS, 0) + len(new) - len(kept),
+        titleless=len(completed) - len(titled),
+        bad=bibliography.bad,
+        unread=bibliography.unread,
+    )
+
+
+def _completed(records: Iterable[Record]) -> list[Record]:
+    """Return the records, with missing fields and ids of the papers in the database."""
+    by_id = Paper.objects.in_bulk([record.id for record in records])
+    same_titles = title_lookup.alike(Paper.objects.order_by(), {record.title for record in records})
+    by_title = {paper.title.casefold(): paper for paper in same_titles}
+    completed = {}
+    for record in records:
+        paper = by_id.get(record.id) or by_title.get(record.title.casefold())
+        if paper:
+            record = Record(
+                paper.pk,
+                record.title or paper.title,
+                record.abstract or paper.abstract[: bibliographies.MAX_ABSTRACT],
+                day=record.day or paper.day,
+            )
+        completed[record.id] = record
+    return [*completed.values()]

@@ -1,0 +1,1 @@
+"""Who is due, and what goes into whose digest."""

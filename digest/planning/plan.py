@@ -1,0 +1,280 @@
+"""Plan digests: find who is due, rank for them, and write digests and letters in bulk.
+
+May run at any time, and several times at once: a day that is written is never written again
+(UNIQUE(subscriber, day)), and a subscriber who was planned is no longer due. Ranking is done
+outside of the transaction that writes; what changed in between is left for the next pass. Leases
+keep two planners from ranking the same, and nothing more depends on them.
+
+Papers are new to a subscriber that came in since their last completed day was planned: no paper is
+lost by a pause, by days without digests, or by days that failed (see due.new_after).
+
+Nobody gets two digests in a row: of several days on which nothing ran, only the last is planned,
+and spacing.py keeps a late digest and the next one apart.
+"""
+
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from itertools import batched
+from uuid import uuid4
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import OuterRef, Q, Subquery
+from django.db.models.functions import Mod
+
+from digest.indexing import model_store
+from digest.indexing.candidates import days_back, for_digests, forget_longer, note_arrivals
+from digest.models import NOTHING_TO_SAY, Digest, Paper, Pick
+from digest.models.locks import Lease
+from digest.papers import coverage
+from digest.planning import bulk_insert
+from digest.planning.due import (
+    ONE_DAY,
+    Due,
+    due_of,
+    last_completed,
+    new_after,
+    set_next_due,
+    since_last,
+)
+from digest.planning.selection import PICK, rank
+from digest.planning.spacing import due_after_gap, expire_old, lock_days
+from subscriptions import schedule
+from subscriptions.delivery import circuit_breaker
+from subscriptions.models import Letter, LetterEvent, Subscriber
+
+logger = logging.getLogger(__name__)
+
+BATCH = 2_000  # So many subscribers are ranked at once,
+WRITTEN = 500  # and so many written: on SQLite, all others who write wait meanwhile.
+#: Longer than a batch takes. If a planner dies, the next waits so long.
+LEASE = timedelta(minutes=2)
+
+LETTER = "id", "subscriber_id", "day", "kind", "state", "reason", "closes_at", "ended_at"
+DIGEST = "id", "letter_id", "subscriber_id", "day", "public_id", "considered", "since", "receipt"
+
+State = Letter.State
+
+
+@dataclass
+class Plan:
+    """What a pass of planning wrote down."""
+
+    letters: int = 0
+    quiet: int = 0
+    missed: int = 0
+
+    def __add__(self, other):
+        return Plan(
+            self.letters + other.letters, self.quiet + other.quiet, self.missed + other.missed
+        )
+
+
+def plan(now, on_saved: Callable[[], object] = lambda: None) -> Plan:
+    """Write the digests of all who are due. Return what was written.
+
+    Calls `on_saved` after each batch with letters, so that their delivery need not wait for the
+    other batches.
+
+    Subscribers are divided into PLANNERS parts by their ids. A part that another planner holds is
+    left to it, so several planners share the work. Nothing is planned while sending is stopped:
+    after a restored backup, what seems to wait may have been sent.
+    """
+    total = Plan()
+    if not Subscriber.objects.due(now).exists() or circuit_breaker.is_stopped():
+        return total
+    for part in range(settings.PLANNERS):
+        lease = Lease(f"planning {part}", LEASE)
+        if not lease.acquire():
+            logger.info("another is planning part %s", part)
+            continue
+        try:
+            total += _plan(lease, part, now, on_saved)
+        finally:
+            lease.release()
+    return total
+
+
+def _plan(lease, part, now, on_saved):
+    total = Plan()
+    expire_old(now)
+    note_arrivals(schedule.local_day(now, UTC), now)
+    for dues in due_batches(now, part):
+        if not lease.renew():
+            logger.warning("the lease of planning ran out; another has taken over")
+            break
+        ranked = rank_due(due_after_gap(dues, now), now)
+        receipt, saved = coverage.receipt_to_keep(now), Plan()
+        for some in batched(ranked, WRITTEN):
+            try:
+                saved += save_plan(some, receipt, now)
+            except IntegrityError:  # A paper has come in again that was sent long ago.
+                saved += save_plan(rank_due(some, now, lately=False), receipt, now)
+        if saved.letters:
+            on_saved()
+        total += saved
+    forget_longer()
+    return total
+
+
+def due_batches(now, part: int | None = None) -> Iterator[list[Due]]:
+    """Yield those who are due, of one part or all, by id, BATCH at a time.
+
+    While the day's papers are still to come, all but first digests wait for them, HARVEST_GRACE at
+    most.
+    """
+    due, after = Subscriber.objects.due(now).order_by("pk"), 0
+    if part is not None:
+        due = due.alias(part=Mod("pk", settings.PLANNERS)).filter(part=part)
+    if coverage.is_awaited(now):
+        is_late = Q(next_due_at__lte=now - settings.HARVEST_GRACE)
+        due = due.alias(had=_any_of(Digest.objects.all())).filter(is_late | Q(had=None))
+    while subscribers := list(due.filter(pk__gt=after)[:BATCH]):
+        yield [due_of(subscriber, now) for subscriber in subscribers]
+        after = subscribers[-1].pk
+
+
+def rank_due(dues: Sequence[Due], now, *, may_store=True, lately=True) -> Sequence[Due]:
+    """Return what is due with its papers. Writes no digest. `lately` is as for choosing.rank.
+
+    Runs a constant number of queries for each length of time, however many subscribers there are.
+    """
+    wanted = [due for due in dues if due.day is not None]
+    if not wanted:
+        return dues
+    lasts = last_completed([due.subscriber for due in wanted], max(due.day for due in wanted))
+    model = model_store.current(now, may_store=may_store)
+    today = schedule.local_day(now, UTC)
+    together = defaultdict(list)
+    for due in wanted:
+        last_day, planned_at = lasts.get(due.subscriber.pk, (None, None))
+        new = new_after(due.subscriber, planned_at, now)
+        together[days_back(today, new)].append((due, new, last_day))
+    ranked = {}
+    for days, some in sorted(together.items()):
+        window = for_digests(model, today, days)
+        subscribers, new = [due.subscriber for due, _, _ in some], [new for _, new, _ in some]
+        digests = rank(subscribers, window, new, lately=lately)
+        for (due, _, last_day), (papers, considered) in zip(some, digests, strict=True):
+            since = since_last(due.subscriber, last_day, due.day)
+            ranked[due.subscriber.pk] = replace(
+                due, papers=papers, considered=considered, since=since
+            )
+    return [ranked.get(due.subscriber.pk, due) for due in dues]
+
+
+def digest_of(subscriber: Subscriber, day: date, now) -> tuple[Digest, list[Pick]]:
+    """Return the subscriber's digest of this day with its picks: as planned, or else a preview."""
+    digest = Digest.objects.filter(subscriber=subscriber, day=day).select_related("letter").first()
+    if digest is None:
+        return preview(subscriber, day, now)
+    return digest, list(digest.picks.whole())
+
+
+def preview(subscriber: Subscriber, day: date, now) -> tuple[Digest, list[Pick]]:
+    """Return the digest that the subscriber would get that day, with its picks. Writes nothing."""
+    until, new, last_day = new_to(subscriber, day, now)
+    window = for_digests(model_store.current(now, may_store=False), until, days_back(until, new))
+    ((planned, considered),) = rank([subscriber], window, [new])
+    forget_longer()
+    since = since_last(subscriber, last_day, day)
+    digest = Digest(subscriber=subscriber, day=day, considered=considered, since=since)
+    picks = [
+        Pick(digest=digest, subscriber=subscriber, **dict(zip(PICK, one.row(place), strict=True)))
+        for place, one in enumerate(planned, start=1)
+    ]
+    papers = Paper.objects.in_bulk(
+        [paper for one in planned for paper in (one.paper, *one.relatives)]
+    )
+    for pick, one in zip(picks, planned, strict=True):
+        pick.paper = papers[pick.paper_id]
+        pick.would_fold = [papers[paper] for paper in one.relatives]
+    return digest, picks
+
+
+def new_to(subscriber: Subscriber, day: date, now) -> tuple[date, datetime | None, date | None]:
+    """Return which papers are new to the subscriber on their local `day`: until which day of UTC
+    they are dated, and after when they came in (see due.new_after); and their last completed day.
+    """
+    last = last_completed([subscriber], day)
+    last_day, planned_at = last.get(subscriber.pk, (None, None))
+    is_today = day == schedule.local_day(now, subscriber.zone)
+    until = schedule.local_day(now, UTC) if is_today else day
+    return until, new_after(subscriber, planned_at, now), last_day
+
+
+def save_plan(dues: Sequence[Due], receipt: dict, now) -> Plan:
+    """Write letters, digests and picks of some of those who are due, in one transaction."""
+    letters, events, digests, planned = [], [], [], []
+    with transaction.atomic():
+        locked = lock_days(dues, now)
+        days = [(due, day) for due, lacking in locked for day in lacking]
+        firsts = _without_digest([due for due, day in days if day == due.day and not due.papers])
+        ids = zip(
+            *(bulk_insert.reserve_ids(model, len(days)) for model in (Letter, Digest)), strict=True
+        )
+        for (due, day), (letter, digest) in zip(days, ids, strict=True):
+            subscriber = due.subscriber
+            kind, state, reason, ended_at = Letter.Kind.DIGEST, State.PLANNED, "", None
+            said = 0, None, {}
+            if day != due.day:
+                state, reason, ended_at = State.MISSED, "its day ended first", now
+            else:
+                said = due.considered, due.since, receipt
+                planned.append((digest, due))
+                if subscriber.pk in firsts:
+                    kind = Letter.Kind.WELCOME
+                elif not due.papers and not subscriber.wants_quiet_days:
+                    state, reason, ended_at = State.SKIPPED, NOTHING_TO_SAY, now
+            closes_at = schedule.send_deadline(day, subscriber.zone)
+            letters.append((letter, subscriber.pk, day, kind, state, reason, closes_at, ended_at))
+            events.append((letter, state, reason))
+            digests.append((digest, letter, subscriber.pk, day, uuid4(), *said))
+        bulk_insert.insert(Letter, LETTER, letters, created_at=now, next_try_at=now)
+        bulk_insert.insert(LetterEvent, ("letter_id", "became", "note"), events, at=now, attempt=0)
+        bulk_insert.insert(Digest, DIGEST, digests)
+        _save_picks(planned)
+        for due, _ in locked:  # At their hour, on the first digest day that was not looked at.
+            due.subscriber.schedule_from(due.days[-1] + ONE_DAY)
+        set_next_due({due.subscriber.pk: due.subscriber.next_due_at for due, _ in locked})
+    states = Counter(state for _, state, _ in events)
+    return Plan(states[State.PLANNED], states[State.SKIPPED], states[State.MISSED])
+
+
+def _without_digest(dues):
+    """Return the ids of those who have had none yet: a first digest without papers is a welcome."""
+    subscribers = Subscriber.objects.filter(
+        bulk_insert.among("pk", (due.subscriber.pk for due in dues))
+    )
+    without = subscribers.alias(told=_any_of(Digest.objects.told())).filter(told=None)
+    return set(without.values_list("pk", flat=True))
+
+
+def _any_of(digests):
+    """Return a subquery for one of each subscriber's digests. Of EXISTS, PostgreSQL may make a join
+    that reads all digests that there are.
+    """
+    return Subquery(digests.order_by().filter(subscriber=OuterRef("pk")).values("pk")[:1])
+
+
+def _save_picks(digests):
+    """Write the picks of digests, each followed by those that are folded into it."""
+    rows = []
+    for digest, due in digests:
+        ids = digest, due.subscriber.pk
+        for position, one in enumerate(due.papers, start=1):
+            leader = len(rows)
+            rows.append((None, *ids, *one.row(position)))
+            rows += [(leader, *ids, *one.row(None, paper)) for paper in one.relatives]
+    numbers = bulk_insert.reserve_ids(Pick, len(rows))
+    bulk_insert.insert(
+        Pick,
+        ("id", "leader_id", "digest_id", "subscriber_id", *PICK),
+        (
+            (number, None if leader is None else numbers[leader], *row)
+            for number, (leader, *row) in zip(numbers, rows, strict=True)
+        ),
+    )

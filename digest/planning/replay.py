@@ -1,0 +1,146 @@
+"""Compare the last days' digests with those of other ranking parameters.
+
+Each day is ranked twice, for today's subscribers and papers. Papers that were shown on one day are
+hidden on later days, on each side by itself. Nothing is stored.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import date
+
+from digest.indexing.candidates import Window
+from digest.models import Paper
+from digest.personalization.profiles import profiles_of
+from digest.planning.selection import has_news
+from digest.ranking.parameters import Parameters
+from digest.ranking.selection import choose
+from subscriptions.models import Subscriber
+
+
+@dataclass
+class Day:
+    """How the digests of one day differ. `had` counts those with any paper."""
+
+    day: date
+    digests: int = 0
+    changed: int = 0
+    had_now: int = 0
+    had_then: int = 0
+    picks_now: Counter[str] = field(default_factory=Counter)
+    picks_then: Counter[str] = field(default_factory=Counter)
+    added: Counter[str] = field(default_factory=Counter)
+    removed: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def row(self) -> list[int]:
+        """Return the figures for a table."""
+        papers = (self.picks_now, self.picks_then, self.added, self.removed)
+        return [self.digests, self.changed, *(counter.total() for counter in papers)]
+
+
+@dataclass(frozen=True)
+class Total:
+    """How the digests of several days differ.
+
+    Attributes:
+        kept: the share of the current picks that stay.
+        had_now, had_then: the shares of digests with any paper.
+        papers_now, papers_then: numbers of different papers.
+        added, removed: papers, and how many digests they are added to or removed from.
+    """
+
+    digests: int
+    changed: int
+    kept: float
+    had_now: float
+    had_then: float
+    picks_now: int
+    picks_then: int
+    papers_now: int
+    papers_then: int
+    added: Counter[str]
+    removed: Counter[str]
+
+
+def replay(
+    now: Parameters, then: Parameters, windows: Iterable[Window], subscribers: list[Subscriber]
+) -> Iterator[Day]:
+    """Yield a comparison of each day, the earliest first, ranked with the parameters of each side.
+
+    New papers are those since the day before.
+    """
+    profiles = profiles_of(subscribers)
+    shown: dict[str, list[set[str]]] = {
+        side: [set() for _ in subscribers] for side in ("now", "then")
+    }
+    for window in windows:
+        picked = {
+            side: _pick(window, profiles, shown[side], parameters)
+            for side, parameters in (("now", now), ("then", then))
+        }
+        yield _compare(window.day, picked["now"], picked["then"])
+
+
+def total_of(days: list[Day]) -> Total:
+
+    def together(name):
+        return sum((getattr(day, name) for day in days), Counter())
+
+    digests = sum(day.digests for day in days)
+    now, then, removed = together("picks_now"), together("picks_then"), together("removed")
+    return Total(
+        digests,
+        sum(day.changed for day in days),
+        1 - removed.total() / now.total() if now else 1.0,
+        sum(day.had_now for day in days) / max(digests, 1),
+        sum(day.had_then for day in days) / max(digests, 1),
+        now.total(),
+        then.total(),
+        len(now),
+        len(then),
+        together("added"),
+        removed,
+    )
+
+
+def titles(papers: Counter[str], limit: int) -> list[tuple[str, int]]:
+    """Return the titles of the most frequent papers, each with its count."""
+    most = papers.most_common(limit)
+    rows = Paper.objects.in_bulk([pk for pk, _ in most])
+    return [(rows[pk].title, count) for pk, count in most if pk in rows]
+
+
+def sample_subscribers(limit: int) -> list[Subscriber]:
+    """Return at most so many active subscribers, evenly spread over all."""
+    subscribers = Subscriber.objects.subscribed()
+    ids = list(subscribers.order_by("pk").values_list("pk", flat=True))
+    step = max(1, -(-len(ids) // limit))
+    return list(subscribers.filter(pk__in=ids[::step]).order_by("pk"))
+
+
+def _pick(window, profiles, shown, parameters):
+    """Return the papers of each subscriber's digest, and add them to `shown`."""
+    seen = [window.places_of(had) for had in shown]
+    since = [window.begin(window.day)] * len(profiles)
+    chosen = choose(window.model, window.papers, profiles, seen, parameters, since=since)
+    picked, ids = [], window.papers.ids
+    for had, choices in zip(shown, chosen, strict=True):
+        choices = choices if has_news(choices) else []
+        papers = [ids[choice.paper] for choice in choices]
+        had.update(papers, *([ids[n] for n in choice.relatives] for choice in choices))
+        picked.append(papers)
+    return picked
+
+
+def _compare(day, now, then):
+    comparison = Day(day, digests=len(now))
+    for papers, others in zip(now, then, strict=True):
+        comparison.changed += papers != others
+        comparison.had_now += bool(papers)
+        comparison.had_then += bool(others)
+        comparison.picks_now.update(papers)
+        comparison.picks_then.update(others)
+        comparison.added.update(set(others) - set(papers))
+        comparison.removed.update(set(papers) - set(others))
+    return comparison

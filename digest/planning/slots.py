@@ -1,0 +1,24 @@
+"""A limit on how many previews are computed at the same time."""
+
+from contextlib import contextmanager
+from threading import BoundedSemaphore
+
+#: So many previews are ranked at the same time, and others wait so many seconds for their turn.
+MAX_PREVIEWS, WAIT_SECONDS = 2, 3
+
+_slots = BoundedSemaphore(MAX_PREVIEWS)
+
+
+class Busy(Exception):
+    """Too many previews are being ranked."""
+
+
+@contextmanager
+def slot():
+    """Wait until fewer than MAX_PREVIEWS are being ranked. Raises Busy after WAIT_SECONDS."""
+    if not _slots.acquire(timeout=WAIT_SECONDS):
+        raise Busy
+    try:
+        yield
+    finally:
+        _slots.release()

@@ -1,0 +1,132 @@
+"""Keep two digests of a subscriber apart, whatever came late or was changed.
+
+A digest that was not sent when the next one is due is cancelled, and its papers are ranked anew.
+After one that was sent late, the next is delayed until they are schedule.MIN_GAP.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection
+from datetime import date, timedelta
+
+from django.db import transaction
+from django.db.models import Q
+
+from digest.planning.bulk_insert import among
+from digest.planning.due import Due, lock_unchanged, set_next_due
+from subscriptions import schedule
+from subscriptions.delivery import transitions
+from subscriptions.models import Letter
+
+RECENT = timedelta(days=3)  # No older digest is still being sent.
+CHUNK = 500
+
+State = Letter.State
+
+
+def due_after_gap(dues: list[Due], now) -> list[Due]:
+    """Return those whose last digest was sent long enough ago.
+
+    The others are delayed, or left to the next pass while their last digest may be sent.
+    """
+    recent = _recent_letters(dues, now)
+    cancelled = _supersede([one for letters in recent.values() for one in letters], now)
+    ready, delayed = [], {}
+    for due in dues:
+        subscriber = due.subscriber
+        letters = [one for one in recent.get(subscriber.pk, ()) if one.pk not in cancelled]
+        if any(letter.state in Letter.NOT_LEFT for letter in letters):
+            continue
+        ends = (gap_ends_at(letter, subscriber) for letter in letters)
+        moment = max(filter(None, ends), default=now)
+        if moment <= now:
+            ready.append(due)
+        else:
+            delayed[subscriber] = moment
+    if delayed:
+        with transaction.atomic():
+            unchanged = lock_unchanged(delayed)
+            for subscriber, moment in delayed.items():
+                subscriber.schedule_at(moment)
+            set_next_due({one.pk: one.next_due_at for one in delayed if one.pk in unchanged})
+    return ready
+
+
+def expire_old(now) -> None:
+    """End unsent digests of days before the recent ones, as after a week without sending."""
+    older = Letter.objects.open().filter(day__lte=now.date() - RECENT, state__in=Letter.NOT_LEFT)
+    seen = 0
+    while letters := list(older.filter(pk__gt=seen).order_by("pk")[:CHUNK]):
+        seen = letters[-1].pk
+        _supersede(letters, now, "its day ended first")
+
+
+def _recent_letters(dues, now):
+    """Return the digests that may be too near to those which are due, by the subscriber's id.
+
+    None of subscribers whose day another planner has written since they were read: nothing of
+    theirs is cancelled.
+    """
+    days = {due.subscriber.pk: due.day for due in dues if due.day is not None}
+    # Looked up by subscriber and day, then few are left: the cost doesn't grow with a history.
+    is_near = Q(state__in=Letter.NOT_LEFT) | Q(left_at__gt=now - schedule.MIN_GAP)
+    found = Letter.objects.filter(among("subscriber", days), day__gt=now.date() - RECENT)
+    letters = defaultdict(list)
+    for letter in found.filter(is_near | Q(day__in={*days.values()})).order_by():
+        letters[letter.subscriber_id].append(letter)
+    return {
+        pk: theirs
+        for pk, theirs in letters.items()
+        if all(letter.day != days[pk] for letter in theirs)
+    }
+
+
+def gap_ends_at(letter: Letter, subscriber):
+    """Return when the next digest may be sent after this one, or None if it surely never left."""
+    surely_not = letter.state in (State.SKIPPED, State.MISSED) and not letter.repeats
+    if surely_not or letter.left_at is None:
+        return None
+    return letter.left_at + subscriber.min_gap_after(letter)
+
+
+def _supersede(letters, now, reason="the next day's was due") -> set[int]:
+    """Cancel unsent digests and release their papers. Return the ids of those cancelled.
+
+    Letters that a worker holds stay, and those that are sent again after an unknown outcome, which
+    may have arrived.
+    """
+    waiting = [one.pk for one in letters if one.state in Letter.NOT_LEFT and not one.repeats]
+    if not waiting:
+        return set()
+    with transaction.atomic():
+        free = Letter.objects.select_for_update(skip_locked=True).filter(pk__in=waiting)
+        free, ended = list(free.order_by("pk")), []
+        for state in Letter.NOT_LEFT:
+            some = [letter for letter in free if letter.state == state]
+            ended += transitions.end(some, State.MISSED, reason, now)
+    return {letter.pk for letter in ended}
+
+
+def lock_days(dues: Collection[Due], now) -> list[tuple[Due, list[date]]]:
+    """Lock the subscribers that may be planned, and return the days that each still lacks.
+
+    Left to the next pass is who has changed since they were read, or to whom another day's digest
+    may be sent or has been sent meanwhile.
+    """
+    unchanged = lock_unchanged([due.subscriber for due in dues])
+    dues = {due.subscriber.pk: due for due in dues if due.subscriber.pk in unchanged}
+    days = {day for due in dues.values() for day in due.days}
+    may_leave = Q(state__in=Letter.OPEN, closes_at__gt=now) | Q(left_at__gte=now)
+    # In a statement of its own, which sees what was committed before the rows were locked.
+    first = min({*days, now.date() - RECENT})
+    letters = Letter.objects.filter(among("subscriber", unchanged), day__gte=first).order_by()
+    written, waiting = set(), set()
+    rows = letters.filter(may_leave | Q(day__in=days)).annotate(is_on_its_way=may_leave)
+    for pk, day, is_on_its_way in rows.values_list("subscriber_id", "day", "is_on_its_way"):
+        written.add((pk, day))
+        if is_on_its_way and dues[pk].day not in (day, None):
+            waiting.add(pk)
+    return [
+        (due, [day for day in due.days if (pk, day) not in written])
+        for pk, due in dues.items()
+        if pk not in waiting
+    ]

@@ -1,0 +1,1 @@
+"""arXiv: its listings, OAI-PMH, RSS and API."""

@@ -1,0 +1,85 @@
+"""arXiv's query API: single papers by their ids."""
+
+from datetime import UTC, datetime
+from itertools import batched
+from xml.etree.ElementTree import Element
+
+from digest.sources import records, xml
+from digest.sources.arxiv import calendar, fields, taxonomy
+from digest.sources.base import MalformedFeed
+from digest.sources.records import BadRecord, Record
+
+ATOM = "{http://www.w3.org/2005/Atom}"
+ARXIV = "{http://arxiv.org/schemas/atom}"
+MAX_IDS = 100  # In one request.
+
+
+def requests_for(ids: list[str]) -> list[dict[str, str]]:
+    """Return the parameters of the requests for these papers.
+
+    Other ids than arXiv's are left out: the API would refuse the whole request.
+    """
+    kinds = (records.NEW_ID, records.OLD_ID)
+    known = sorted({one for one in ids if any(kind.fullmatch(one) for kind in kinds)})
+    return [
+        {"id_list": ",".join(batch), "max_results": str(len(batch))}
+        for batch in batched(known, MAX_IDS)
+    ]
+
+
+def parse(body: bytes) -> tuple[list[Record], list[str]]:
+    """Return the records, and the errors of bad ones. Raises MalformedFeed."""
+    root = xml.parse(body)
+    if root.tag != f"{ATOM}feed":
+        raise MalformedFeed("this is XML, but no Atom feed")
+    good, bad = [], []
+    for entry in root.iterfind(f"{ATOM}entry"):
+        name = entry.findtext(f"{ATOM}id", "").strip()
+        if "arxiv.org/api/errors" in name:
+            said = records.plain(entry.findtext(f"{ATOM}summary", ""), 200)
+            raise MalformedFeed(f"arXiv's API answers: {said}")
+        try:
+            good.append(_record(entry))
+        except BadRecord as error:
+            bad.append(f"{records.plain(name, 80).rpartition('/abs/')[2]}: {error}")
+    return good, bad
+
+
+def _record(entry: Element) -> Record:
+    def field(name, limit, space=ATOM):
+        return records.plain(xml.text(entry, f"{space}{name}"), limit)
+
+    versioned = field("id", 200)
+    identity = records.canonical_id(versioned)
+    title, abstract = field("title", records.MAX_TITLE), field("summary", records.MAX_ABSTRACT)
+    comments = field("comment", 2_000, ARXIV)
+    if not title:
+        raise BadRecord("no title")
+    authors = [xml.text(author, f"{ATOM}name") for author in entry.iterfind(f"{ATOM}author")]
+    # The primary category first. The terms include classes of ACM and MSC.
+    named = [*entry.iterfind(f"{ARXIV}primary_category"), *entry.iterfind(f"{ATOM}category")]
+    terms = [element.get("term", "") for element in named]
+    return Record(
+        id=identity,
+        title=title,
+        abstract=abstract,
+        day=_listing_day(field("published", 40)),
+        day_is_estimate=True,
+        authors=records.names(authors),
+        categories=[term for term in taxonomy.merged(terms) if term in taxonomy.CATEGORIES],
+        url=fields.address(identity),
+        version=fields.version_of(versioned),
+        is_withdrawn=fields.says_withdrawn(title, comments, abstract),
+        comments=comments,
+        journal_ref=field("journal_ref", 1_000, ARXIV),
+        doi=field("doi", fields.MAX_FIELD, ARXIV),
+    )
+
+
+def _listing_day(published):
+    """Return the usual announcement day of a paper that was submitted then."""
+    try:
+        moment = datetime.fromisoformat(published)
+        return calendar.announcement_of(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+    except (ValueError, OverflowError):
+        return None

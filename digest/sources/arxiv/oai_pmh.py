@@ -1,0 +1,183 @@
+"""arXiv's OAI-PMH lists: all papers that were changed since a day, page by page.
+
+The format `arXivRaw` is requested, because only it has the date of the first version. `arXiv` is
+parsed as well; there, `created` is the day of the latest version.
+"""
+
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from email.utils import parsedate_to_datetime
+from xml.etree.ElementTree import Element
+
+from digest.sources import records, xml
+from digest.sources.arxiv import calendar, fields, taxonomy
+from digest.sources.base import MalformedFeed
+from digest.sources.records import BadRecord, Record
+
+OAI = "{http://www.openarchives.org/OAI/2.0/}"
+RAW = "{http://arxiv.org/OAI/arXivRaw/}"
+PLAIN = "{http://arxiv.org/OAI/arXiv/}"
+
+
+class ExpiredToken(Exception):
+    """The token has expired. The list has to be read from its beginning."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of a list. `token` is for the next page, and empty on the last."""
+
+    records: list[Record] = field(default_factory=list)
+    bad: list[str] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
+    datestamps: list[date] = field(default_factory=list)
+    token: str = ""
+
+    @property
+    def complete_before(self) -> date | None:
+        """The day before which the list is complete, if it is sorted, as arXiv's is."""
+        is_sorted = self.datestamps == sorted(self.datestamps)
+        return self.datestamps[0] if self.datestamps and is_sorted else None
+
+
+def params(begin: date, category: str, token: str) -> dict[str, str]:
+    """Return the parameters of a request for the changes since a day, or for the next page."""
+    if token:
+        return {"verb": "ListRecords", "resumptionToken": token}
+    asked = {"verb": "ListRecords", "metadataPrefix": "arXivRaw", "from": begin.isoformat()}
+    return asked | ({"set": set_of(category)} if category else {})
+
+
+def set_of(category: str) -> str:
+    """Return `cs:cs:LG` for cs.LG, `physics:hep-th` for hep-th, `cs:cs` for cs."""
+    return f"{taxonomy.group_of(category)}:{category.replace('.', ':')}"
+
+
+def parse(body: bytes) -> Page:
+    """Return the page. Raises ExpiredToken or MalformedFeed."""
+    root = xml.parse(body)
+    if root.tag != f"{OAI}OAI-PMH":
+        raise MalformedFeed("this is XML, but no answer of OAI-PMH")
+    if (error := root.find(f"{OAI}error")) is not None:
+        code, said = error.get("code", ""), error.text or ""
+        if code == "noRecordsMatch":
+            return Page()
+        if code == "badResumptionToken":
+            raise ExpiredToken(said)
+        raise MalformedFeed(f"OAI-PMH answers {code}: {records.plain(said, 200)}")
+    listed = root.find(f"{OAI}ListRecords")
+    if listed is None:
+        raise MalformedFeed("this OAI-PMH answer holds no list")
+    page = Page(token=listed.findtext(f"{OAI}resumptionToken", "").strip())
+    for element in listed.iterfind(f"{OAI}record"):
+        _read(element, page)
+    return page
+
+
+def _read(element: Element, page: Page) -> None:
+    header = element.find(f"{OAI}header")
+    name = header.findtext(f"{OAI}identifier", "") if header is not None else ""
+    name = records.plain(name.replace(xml.BROKEN, "?"), 80)
+    name = name.removeprefix("oai:arXiv.org:") or "a record"
+    try:
+        if header is not None and header.get("status") == "deleted":
+            page.deleted.append(records.canonical_id(name))
+        else:
+            page.records.append(_record(element))
+    except BadRecord as error:
+        page.bad.append(f"{name}: {error}")
+    with suppress(ValueError, AttributeError):
+        stamp = header.findtext(f"{OAI}datestamp", "").strip()[:10]
+        page.datestamps.append(date.fromisoformat(stamp))
+
+
+def _record(element):
+    raw = element.find(f"{OAI}metadata/{RAW}arXivRaw")
+    if raw is not None:
+        return _from_raw(raw)
+    split = element.find(f"{OAI}metadata/{PLAIN}arXiv")
+    if split is not None:
+        return _from_plain(split)
+    raise BadRecord("no metadata of arXiv's")
+
+
+def _from_raw(raw: Element) -> Record:
+    common = _common(raw, RAW)
+    versions = raw.findall(f"{RAW}version")
+    last = versions[-1] if versions else raw
+    return Record(
+        **common,
+        day=_listing_day(xml.text(versions[0], f"{RAW}date"), common["id"]) if versions else None,
+        day_is_estimate=True,
+        authors=fields.author_names(xml.text(raw, f"{RAW}authors")),
+        version=fields.version_of(last.get("version", "")),
+        is_withdrawn=_is_withdrawn(last, common),
+    )
+
+
+def _from_plain(split: Element) -> Record:
+    common = _common(split, PLAIN)
+    names = [
+        " ".join(xml.text(author, f"{PLAIN}{part}") for part in ("forenames", "keyname", "suffix"))
+        for author in split.iterfind(f"{PLAIN}authors/{PLAIN}author")
+    ]
+    day = _listing_day(f"{xml.text(split, f'{PLAIN}created')}T00:00:00", common["id"])
+    month = records.month_of(common["id"])
+    is_of_month = day and month and (day.year, day.month) == (month.year, month.month)
+    return Record(
+        **common,
+        day=day if is_of_month else month,
+        day_is_estimate=True,
+        authors=records.names(names),
+        is_withdrawn=_says_withdrawn(common),
+    )
+
+
+def _common(element, space) -> dict:
+    """Return the fields that both formats have."""
+
+    def field_of(name, limit):
+        return records.plain(xml.text(element, f"{space}{name}"), limit)
+
+    identity = records.canonical_id(xml.text(element, f"{space}id"))
+    title = field_of("title", records.MAX_TITLE)
+    if not title:
+        raise BadRecord("no title")
+    return {
+        "id": identity,
+        "title": title,
+        "abstract": field_of("abstract", records.MAX_ABSTRACT),
+        "categories": taxonomy.merged(records.names(field_of("categories", 2_000).split())),
+        "url": fields.address(identity),
+        "comments": field_of("comments", 2_000),
+        "journal_ref": field_of("journal-ref", 1_000),
+        "doi": field_of("doi", fields.MAX_FIELD),
+        "license": fields.licence(xml.text(element, f"{space}license")),
+    }
+
+
+def _listing_day(submitted, identity):
+    """Return the usual announcement day of a paper that was submitted then.
+
+    Not before the month in its id, which is that of the announcement.
+    """
+    read = datetime.fromisoformat if submitted[:4].isdigit() else parsedate_to_datetime
+    try:
+        moment = read(submitted)
+        day = calendar.announcement_of(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return max(day, records.month_of(identity) or day)
+
+
+def _is_withdrawn(last_version, common):
+    """Return whether the last version is a withdrawal: flagged I, or empty with a comment."""
+    if "I" in xml.text(last_version, f"{RAW}source_type"):
+        return True
+    is_empty = xml.text(last_version, f"{RAW}size").strip() == "0kb"
+    return _says_withdrawn(common) or (is_empty and "withdrawn" in common["comments"].casefold())
+
+
+def _says_withdrawn(common):
+    return fields.says_withdrawn(common["title"], common["comments"], common["abstract"])

@@ -1,0 +1,330 @@
+"""bioRxiv and medRxiv, by their API (https://api.biorxiv.org).
+
+Each version of a paper is a row in the list of the day on which it was posted. Other lists have the
+papers that journals published on a day.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+from digest.sources import records
+from digest.sources.arxiv import fields
+from digest.sources.base import Batch, MalformedFeed
+from digest.sources.biorxiv import jats_text
+from digest.sources.daily_listing import DAYS_AGAIN, Listing, day_of, from_json, listed_on, text_of
+from digest.sources.http import Refused, Unavailable, Web
+from digest.sources.records import PUBLISHED, BadRecord, Record
+
+#: The servers with their names.
+SERVERS = {"biorxiv": "bioRxiv", "medrxiv": "medRxiv"}
+
+JOURNAL_DAYS = 28  # A preprint may be matched with its journal's paper weeks later,
+JOURNAL_CACHE = timedelta(hours=20)  # so these lists are requested once a day.
+JOURNALS_CURSOR = "journals of "  # The prefix of a cursor in their lists.
+
+MAX_PAGES = 100  # Of one day.
+MAX_ROWS = 1_000  # In one response. The documentation says 100.
+MIN_ROWS = 30  # A shorter page is the last, if the number of rows is unknown.
+MAX_VERSION = 10_000
+
+NOTHING = re.compile(r"no \w+ found", re.IGNORECASE)
+#: The prefix was 10.1101 until December 2025, and is 10.64898 since.
+DOI = re.compile(
+    r"(?:(?:https?://)?(?:dx\.)?doi\.org/|doi:)?(10\.\d{4,9}/[\w.()/-]+?)(?:v\d{1,3})?",
+    re.ASCII | re.IGNORECASE,
+)
+#: With the date of acceptance. DOIs before 11 December 2019 have none.
+DATED = re.compile(r"10\.\d+/(\d{4})\.(\d\d)\.(\d\d)\.\d+")
+LAST_UNDATED = date(2019, 12, 10)
+
+#: The beginning of the abstract of a withdrawn paper.
+WITHDRAWAL = re.compile(
+    r"\W*(?:withdrawal statement(?-i:(?!s))"
+    r"|(?:the authors|(?:bio|med)rxiv) (?:has|have) withdrawn\b)",
+    re.IGNORECASE,
+)
+LICENCES = {
+    "cc0": "https://creativecommons.org/publicdomain/zero/1.0/",
+    **{
+        f"cc_{terms.replace('-', '_')}": f"https://creativecommons.org/licenses/{terms}/4.0/"
+        for terms in ("by", "by-sa", "by-nd", "by-nc", "by-nc-sa", "by-nc-nd")
+    },
+}
+
+
+class BioRxiv:
+    """The lists of one of the servers, of the days up to `today` (UTC)."""
+
+    seconds_between = 1.0  # No limit is documented.
+    queue = "biorxiv"  # Both servers have one host.
+
+    def __init__(self, server: str = "biorxiv", base: str = "https://api.biorxiv.org"):
+        self.name, self.base = server, base
+        self.hosts = frozenset({urlsplit(base).netloc})
+
+    def harvest(self, web: Web, *, today: date, since: date | None, cursor: str) -> Iterator[Batch]:
+        """Yield a batch for each day's list, then for each day's list of journal papers."""
+        day = day_of(cursor.removeprefix(JOURNALS_CURSOR), today)
+        first = since or today - timedelta(days=JOURNAL_DAYS - 1)
+        if not cursor.startswith(JOURNALS_CURSOR):
+            begin = day or since or today - timedelta(days=DAYS_AGAIN - 1)
+            yield from self._posted(web, begin, today, end=f"{JOURNALS_CURSOR}{first}")
+            day = first
+        yield from self._published(web, day or first, today)
+
+    def _posted(self, web, day, today, end):
+        """Yield the posted papers. The cursor after the last day is `end`.
+
+        A day that can't be read is skipped with a note. After two in a row, the error is raised.
+        """
+        left_out: date | None = None
+        while day <= today:
+            following = day + timedelta(days=1)
+            listing = _Listing(day, partial(_record, server=self.name, day=day))
+            try:
+                self._read_pages(listing, web, "details")
+            except (Refused, Unavailable, MalformedFeed) as error:
+                listing.trouble = (
+                    f"The list of {day} broke off after {listing.pages_read}: {error}."
+                )
+                yield listing.batch(cursor=str(left_out or day), today=today)
+                if left_out or day == today:
+                    raise
+                left_out = day
+            else:
+                yield listing.batch(cursor=str(following) if day < today else end, today=today)
+                left_out = None
+            day = following
+
+    def _published(self, web, day, today):
+        """Yield the papers that journals published. An error becomes a note."""
+        while day <= today:
+            following = day + timedelta(days=1)
+            listing = _Listing(day, partial(_publication, server=self.name))
+            try:
+                self._read_pages(listing, web, "pubs", cache_for=JOURNAL_CACHE)
+            except (Refused, Unavailable, MalformedFeed) as error:
+                yield Batch([], note=f"What journals published can't be read: {error}.")
+                return
+            found, end = list(listing.found.values()), day == today
+            cursor = "" if end else f"{JOURNALS_CURSOR}{following}"
+            yield Batch(found, listing.bad, cursor=cursor, note=listing.trouble)
+            day = following
+
+    def _read_pages(self, listing, web, kind, cache_for=timedelta(0)):
+        """Read all pages of a day's list."""
+        while not (listing.is_read or listing.trouble):
+            path = f"{self.name}/{listing.day}/{listing.day}/{listing.rows}"
+            page = web.get(f"{self.base}/{kind}/{path}/json", cache_for=cache_for)
+            listing.add(_answer(page.body))
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """A page of a list: its rows, the number of the first, and the number of all rows."""
+
+    rows: list
+    position: int | None
+    total: int | None
+
+
+class _Listing(Listing):
+    """The list of a day, as far as it was read.
+
+    While it is read, rows may move between pages: some come twice, others are missed. So the number
+    of distinct rows is compared with the total.
+    """
+
+    def __init__(self, day: date, parse: Callable[[Any], Record]):
+        super().__init__(day)
+        self.parse = parse
+        self.keys: set[str] = set()
+        self.total: int | None = None
+        self.rows = 0
+        self.is_read = False
+
+    @property
+    def missing(self) -> int:
+        return max((self.total or 0) - len(self.keys), 0)
+
+    def add(self, answer: _Answer) -> None:
+        """Add a page."""
+        before, asked = len(self.keys), self.rows
+        for row in answer.rows:
+            self.rows += 1
+            self._add(row)
+        self.pages += 1
+        if answer.total is not None:
+            self.total = answer.total
+        # A request beyond the last row would be an error.
+        is_short = len(answer.rows) < MIN_ROWS
+        is_all = is_short if self.total is None else self.rows >= self.total
+        self.is_read = is_all or not answer.rows
+        self.trouble = self._trouble(answer, asked, is_again=len(self.keys) == before)
+
+    def _add(self, row):
+        key = _key(row)
+        if key in self.keys:
+            return
+        self.keys.add(key)
+        try:
+            record = self.parse(row)
+        except BadRecord as error:
+            self.bad.append(f"{_name(row) or f'{self.day}, row {self.rows}'}: {error}")
+            return
+        known = self.found.get(record.id)
+        self.found[record.id] = _merge(known, record) if known else record
+
+    def _trouble(self, answer, asked, is_again):
+        """Return why the list is incomplete, or an empty string."""
+        if answer.position not in (None, asked):
+            return f"Of {self.day}, row {asked} was asked for, and came from row {answer.position}."
+        if self.missing and self.is_read:
+            return f"Of {self.total} rows of {self.day}, {self.missing} did not come."
+        if self.is_read:
+            is_proven = self.total is not None or not self.rows
+            return "" if is_proven else f"How long the list of {self.day} is, was not said."
+        return self.endless(is_again, MAX_PAGES)
+
+    def batch(self, *, cursor, today) -> Batch:
+        batch = super().batch(cursor=cursor, today=today)
+        # Without a total, nothing is known about its completeness.
+        state = "" if self.trouble and self.total is None else batch.state
+        return replace(batch, state=state, missing=self.missing)
+
+
+def _merge(one: Record, other: Record) -> Record:
+    """Return the later version of a paper, with the day of the earlier one."""
+    first, last = sorted((one, other), key=lambda record: record.version or 0)
+    return replace(
+        last, day=first.day, day_is_estimate=first.day_is_estimate, announced_as=first.announced_as
+    )
+
+
+def _answer(body) -> _Answer:
+    content = from_json(body, "bioRxiv")
+    if not isinstance(content, dict):
+        raise MalformedFeed("bioRxiv sent JSON, but no list of papers")
+    messages = content.get("messages")
+    message = messages[0] if isinstance(messages, list) and messages else {}
+    message = message if isinstance(message, dict) else {}
+    status = str(message.get("status") or "ok")
+    if NOTHING.match(status):
+        return _Answer([], None, _count(message.get("total")))
+    if status.lower() != "ok":
+        raise MalformedFeed(f"bioRxiv answers: {records.plain(status, 200)}")
+    rows = content.get("collection")
+    if not isinstance(rows, list):
+        raise MalformedFeed("bioRxiv sent JSON, but no list of papers")
+    if len(rows) > MAX_ROWS:
+        raise MalformedFeed(f"bioRxiv sent {len(rows)} rows at once")
+    return _Answer(rows, _count(message.get("cursor")), _count(message.get("total")))
+
+
+def _count(value) -> int | None:
+    """Return a number that may be a string, or None."""
+    text = str(value) if isinstance(value, (int, str)) and not isinstance(value, bool) else ""
+    return int(text) if re.fullmatch(r"\d{1,9}", text, re.ASCII) else None
+
+
+def _key(row) -> str:
+    """Return a key that is equal for equal rows."""
+    names = ("doi", "version") if isinstance(row, dict) and row.get("doi") else ()
+    return repr([row.get(name) for name in names] or row)
+
+
+def _name(row):
+    doi = row.get("doi") if isinstance(row, dict) else None
+    return records.plain(doi, 60) if isinstance(doi, str) else ""
+
+
+# ---- A row
+
+
+def _record(row, server, day) -> Record:
+    if not isinstance(row, dict):
+        raise BadRecord("it is no paper's row")
+    doi = _doi(text_of(row, "doi"))
+    if not doi:
+        raise BadRecord("it has no DOI")
+    title = records.plain(jats_text.spelt(text_of(row, "title")), records.MAX_TITLE)
+    if not title:
+        raise BadRecord("it has no title")
+    abstract = records.plain(jats_text.abstract(text_of(row, "abstract")), records.MAX_ABSTRACT)
+    version = _count(row.get("version"))
+    is_first = version in (None, 0, 1)
+    posted = listed_on(row.get("date"), day)
+    return Record(
+        id=records.canonical_id(f"{server}:{doi}"),
+        title=title,
+        abstract=abstract,
+        day=posted if is_first else min(_accepted_on(doi), posted),
+        day_is_estimate=not is_first,
+        authors=_authors(text_of(row, "authors")),
+        categories=_categories(text_of(row, "category")),
+        url=f"https://doi.org/{doi}",
+        version=version if version and version < MAX_VERSION else None,
+        announced_as="new" if is_first else "replace",
+        # A withdrawal is a version with such a type or abstract.
+        is_withdrawn="withdrawn" in text_of(row, "type").lower()
+        or bool(WITHDRAWAL.match(abstract))
+        or fields.says_withdrawn(title, abstract),
+        doi=_doi(text_of(row, "published")) or doi,  # The journal's, as with arXiv.
+        license=LICENCES.get(text_of(row, "license").lower(), ""),
+    )
+
+
+def _publication(row, server) -> Record:
+    """Return the journal and DOI of a published paper."""
+    if not isinstance(row, dict):
+        raise BadRecord("it is no paper's row")
+    doi, published = _doi(text_of(row, "preprint_doi")), _doi(text_of(row, "published_doi"))
+    if not doi or not published:
+        raise BadRecord("it has not both DOIs")
+    journal = records.plain(text_of(row, "published_journal"), 500)
+    return Record(
+        id=records.canonical_id(f"{server}:{doi}"),
+        title="",
+        announced_as=PUBLISHED,
+        journal_ref=journal if journal not in ("", "NA") else f"doi:{published}",
+        doi=published,
+    )
+
+
+def _doi(text) -> str:
+    """Return a DOI in lower case, or an empty string."""
+    found = DOI.fullmatch(text.strip())
+    return found[1].lower() if found else ""
+
+
+def _accepted_on(doi) -> date:
+    """Return the date in a DOI, or the last day before DOIs had dates."""
+    found = DATED.fullmatch(doi)
+    try:
+        return max(date(*map(int, found.groups())), LAST_UNDATED) if found else LAST_UNDATED
+    except ValueError:
+        return LAST_UNDATED
+
+
+def _categories(text) -> list[str]:
+    name = records.plain(text, 100).lower().replace("_", " ")
+    return [name] if name not in ("", "na") else []
+
+
+def _authors(line) -> list[str]:
+    """Return the names of a line such as `Roe, K. L.; van der Berg, J.`, given names first."""
+    line = line[: fields.MAX_AUTHORS]
+    return records.names([_natural_order(name) for name in line.split(";")])
+
+
+def _natural_order(name):
+    parts = [" ".join(part.split()) for part in name.split(",")]
+    suffixes = [part for part in parts[1:] if part.casefold() in fields.SUFFIXES]
+    given = [part for part in parts[1:] if part.casefold() not in fields.SUFFIXES]
+    # With more parts, the order is unknown.
+    return " ".join([*given, parts[0], *suffixes]) if len(given) < 2 else name

@@ -1,0 +1,93 @@
+"""Shared by sources that have a list for each day, in pages of JSON.
+
+JSON is parsed with limits on encoding, nesting and the length of numbers.
+"""
+
+import json
+from datetime import date, timedelta
+
+from digest.sources.base import Batch, MalformedFeed
+from digest.sources.records import BadRecord, Record
+
+DAYS_AGAIN = 3  # The last days are read again, because lists and votes change.
+A_WEEK = timedelta(days=7)
+
+
+class Listing:
+    """The list of a day, as far as it was read. `trouble` says why it is incomplete."""
+
+    def __init__(self, day: date):
+        self.day = day
+        self.found: dict[str, Record] = {}
+        self.bad: list[str] = []
+        self.pages = 0
+        self.trouble = ""
+
+    @property
+    def pages_read(self) -> str:
+        return f"{self.pages} page{'s' if self.pages != 1 else ''}"
+
+    def endless(self, is_again: bool, most: int) -> str:
+        """Return why the next page is not requested, or an empty string."""
+        if is_again:
+            return f"The last of {self.pages_read} of {self.day} repeats those before."
+        if self.pages >= most:
+            return f"The list of {self.day} has no end; {self.pages_read} were read."
+        return ""
+
+    def batch(self, *, cursor: str, today: date) -> Batch:
+        is_empty = not (self.found or self.bad)
+        nothing = "Nothing is listed yet." if is_empty and self.day == today else ""
+        state = "empty" if is_empty else "fresh"
+        return Batch(
+            list(self.found.values()),
+            self.bad,
+            cursor=cursor,
+            day=self.day,
+            state="incomplete" if self.trouble else state,
+            note=self.trouble or nothing,
+        )
+
+
+def day_of(cursor: str, today: date) -> date | None:
+    """Return the day of a cursor, or None."""
+    try:
+        day = date.fromisoformat(cursor)
+    except ValueError:
+        return None
+    return day if day <= today else None
+
+
+def listed_on(said, day: date) -> date:
+    """Return the day on which a paper was put on the list of this day.
+
+    Monday's list has papers of Saturday. A day that is further off is a mistake.
+    """
+    try:
+        listed = date.fromisoformat(said[:10] if isinstance(said, str) else "")
+    except ValueError:
+        return day
+    return listed if day - A_WEEK <= listed <= day else day
+
+
+def from_json(body: bytes, whose: str):
+    """Return the parsed JSON. Raises MalformedFeed, which names the sender."""
+    try:
+        return json.loads(body.decode(), parse_int=_whole_number)
+    except UnicodeDecodeError:
+        raise MalformedFeed(f"what {whose} sent is not valid UTF-8") from None
+    except (ValueError, RecursionError):
+        raise MalformedFeed(f"{whose} sent something that is not JSON") from None
+
+
+def text_of(row: dict, name: str) -> str:
+    """Return a text field of a row, or an empty string. Raises BadRecord if it is no text."""
+    value = row.get(name) or ""
+    if not isinstance(value, str):
+        raise BadRecord(f"{name} is no text")
+    return value
+
+
+def _whole_number(digits):
+    # Python refuses integers of thousands of digits.
+    return int(digits) if len(digits) < 20 else float(digits)

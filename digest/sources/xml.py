@@ -1,0 +1,95 @@
+"""Parse untrusted XML: without DTD and custom entities, and with a limit on nesting."""
+
+import re
+from xml.etree.ElementTree import Element, TreeBuilder
+from xml.parsers import expat
+
+from digest.sources.base import MalformedFeed
+from digest.sources.records import BadRecord
+
+MAX_DEPTH = 40
+#: Replaces bytes that are no UTF-8. A noncharacter of Unicode, which no text contains.
+BROKEN = "\ufdd0"
+#: Invalid XML that some sources send: control characters, references to them, a lone "&" (as in
+#: AT&T), and HTML entities.
+FORBIDDEN = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]|\xef\xbf[\xbe\xbf]")
+AMPERSAND = re.compile(rb"&(?!(?:amp|lt|gt|quot|apos);)(?:#(?:x([0-9a-fA-F]{1,8})|([0-9]{1,9}));)?")
+
+
+def parse(body: bytes) -> Element:
+    """Return the root element. Raises MalformedFeed.
+
+    Bytes that are no UTF-8 become BROKEN, for which `text` raises BadRecord.
+    """
+    if body.lstrip()[:15].lower().startswith((b"<!doctype html", b"<html")):
+        raise MalformedFeed("a web page came instead of XML")
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        body = body.decode(errors="replace").replace("\ufffd", BROKEN).encode()
+    try:
+        try:
+            return _tree(body)
+        except expat.ExpatError:  # Again, without invalid characters.
+            return _tree(AMPERSAND.sub(_text_of, FORBIDDEN.sub(b" ", body)))
+    except expat.ExpatError as error:
+        raise MalformedFeed(f"the XML is broken: {error}") from None
+
+
+def text(parent: Element, path: str) -> str:
+    """Return the text of a child, or an empty string. Raises BadRecord if it is not UTF-8."""
+    child = parent.find(path)
+    if child is None:
+        return ""
+    content = "".join(child.itertext())
+    if BROKEN in content:
+        raise BadRecord("its text is not UTF-8")
+    return content
+
+
+def _tree(body):
+    """Return the root element.
+
+    Uses expat directly, which stops when a handler raises. ElementTree's parser would go on, and
+    expand the entities of a refused DTD.
+    """
+    tree = _ShallowTree()
+    parser = expat.ParserCreate("utf-8", namespace_separator="}")
+    parser.buffer_text = True
+    parser.StartDoctypeDeclHandler = _refuse_dtd
+    parser.StartElementHandler = tree.start
+    parser.EndElementHandler = tree.end
+    parser.CharacterDataHandler = tree.data
+    parser.Parse(body, True)
+    return tree.close()
+
+
+def _refuse_dtd(*declaration):
+    raise MalformedFeed("the XML brings a DTD or entities of its own")
+
+
+def _in_braces(name):
+    """Return a name as ElementTree writes it: {namespace}local."""
+    return f"{{{name}" if "}" in name else name
+
+
+def _text_of(found):
+    if found[0] == b"&":
+        return b"&amp;"
+    code = int(found[1], 16) if found[1] else int(found[2])
+    is_character = code in (9, 10, 13) or 32 <= code < 0xD800 or 0xE000 <= code < 0xFFFE
+    return found[0] if is_character or 0x10000 <= code <= 0x10FFFF else b" "
+
+
+class _ShallowTree(TreeBuilder):
+    depth = 0
+
+    def start(self, tag, attrs):
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise MalformedFeed(f"the XML is nested more than {MAX_DEPTH} deep")
+        super().start(_in_braces(tag), {_in_braces(name): attrs[name] for name in attrs})
+
+    def end(self, tag):
+        self.depth -= 1
+        super().end(_in_braces(tag))

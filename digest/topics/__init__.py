@@ -1,0 +1,1 @@
+"""Curated topics: the starter set and topic files."""

@@ -1,0 +1,1 @@
+"""Public pages, feeds and search."""

@@ -1,0 +1,86 @@
+"""Pages about the service: privacy, imprint, and the form for other sites."""
+
+from django.conf import settings
+from django.http import Http404
+from django.shortcuts import render
+from django.template.loader import render_to_string
+from django.utils.text import get_text_list
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from digest.operations import retention as upkeep
+from digest.sources.biorxiv.source import SERVERS
+from subscriptions.actions import change_address
+from subscriptions.bounces import unreadable
+from subscriptions.delivery import retention
+from subscriptions.delivery.transports import esps
+from subscriptions.models import Topic
+from subscriptions.security import rate_limits, suppression_list
+from subscriptions.views.access import public_page
+from subscriptions.views.signup import CONSENT
+
+NAMES = {"arxiv": "arXiv", "huggingface": "Hugging Face", **SERVERS}
+
+
+@public_page
+def privacy(request):
+    """What data is kept, what for and how long. tests/test_about.py knows all tables."""
+    esp = esps.esp_of(settings.EMAIL_URL)
+    context = {
+        "days": days_kept(),
+        "sources": get_text_list([NAMES.get(name, name) for name in settings.SOURCES], _("and")),
+        "writes_files": settings.EMAIL_URL.startswith("file:"),
+        "provider": esp.title if esp else "",
+        "contact": settings.CONTACT_EMAIL,
+        "note": settings.PRIVACY_NOTE,
+    }
+    return render(request, "digest/privacy.html", context)
+
+
+def days_kept() -> dict[str, str]:
+    """Return how long data is kept, in words."""
+    spans = {
+        "unconfirmed": upkeep.UNCONFIRMED,
+        "letters": settings.KEEP_LETTERS,
+        "events": settings.KEEP_EVENTS,
+        "journals": retention.KEEP_JOURNALS,
+        "unreadable": unreadable.KEEP,
+        "attempts": rate_limits.KEEP,
+        "move": change_address.VALID_FOR,
+        "bounced": suppression_list.BOUNCED_FOR,
+        "trail": settings.KEEP_TRAIL,
+    }
+    return {
+        name: ngettext("%(count)d day", "%(count)d days", span.days) % {"count": span.days}
+        for name, span in spans.items()
+    }
+
+
+@public_page
+def imprint(request):
+    """Who runs this site. 404 if the operator doesn't say."""
+    if not settings.OPERATOR_NAME:
+        raise Http404
+    context = {
+        "address": settings.POSTAL_ADDRESS,
+        "contact": settings.CONTACT_EMAIL,
+        "note": settings.IMPRINT_NOTE,
+    }
+    return render(request, "digest/imprint.html", context)
+
+
+@public_page
+def embed(request):
+    """The sign-up form for other sites, as HTML to copy, and its fields."""
+    context = {
+        "snippet": snippet(),
+        "topics": Topic.objects.offered(),
+        "languages": ", ".join(code for code, _ in settings.LANGUAGES),
+    }
+    return render(request, "digest/embed.html", context)
+
+
+def snippet() -> str:
+    """Return the form for other sites in the active language."""
+    context = {"site_url": settings.SITE_URL, "consent": CONSENT}
+    return render_to_string("digest/_embedded_form.html", context)

@@ -1,0 +1,180 @@
+"""The part of the home page beside its form: the newest papers, or a preview of digests.
+
+Parts are cached for a minute.
+"""
+
+from datetime import timedelta
+
+from django.conf import settings
+from django.db.models import Count, F, Q
+from django.http import HttpResponse, QueryDict
+from django.shortcuts import redirect, render
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.cache import patch_cache_control
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_http_methods
+
+from digest.models import Paper
+from digest.planning.slots import Busy, slot
+from digest.views.page_cache import get_or_make, same_for_all
+from subscriptions.forms import SignUpForm, TopicsForm
+from subscriptions.models import Subscriber, Topic, TopicPreference, without_nul
+from subscriptions.views.access import public_page
+from subscriptions.views.signup import CONSENT
+
+MAX_PAPERS = 20
+MAX_DAYS = 7  # Links to so many days before,
+RECENT = timedelta(days=21)  # of the last three weeks.
+MAX_SEARCHES = 5  # Links to searches for what came earlier.
+SIZE = 10  # Papers of a digest.
+
+
+def part_for(form: TopicsForm, now) -> str:
+    """Return the preview for what a visitor would follow, or the newest papers, as HTML."""
+    if form.is_bound and not form.is_valid():
+        return _preview(form=form)
+    wishes = form.topic_selection() if form.is_bound else None
+    if not wishes or not (wishes.follow or wishes.interests):
+        return newest_papers(now)
+    slugs = sorted(topic.slug for topic in wishes.follow)
+    try:
+        return get_or_make(lambda: _ranked_preview(wishes, now), "preview", slugs, wishes.interests)
+    except Busy:
+        return _preview(is_busy=True)
+
+
+def newest_papers(now) -> str:
+    """Return the papers of the newest day, the most upvoted first, and links to the days before."""
+    today = now.date()
+
+    def make():  # Three queries.
+        papers = Paper.objects.filter(day__lte=today)
+        day = papers.values_list("day", flat=True).first()
+        if day is None:
+            return render_to_string("digest/_newest.html", {"today": today})
+        days = papers.filter(day__gt=day - RECENT).values("day").annotate(count=Count("pk"))
+        first, *before = days.order_by("-day")[: MAX_DAYS + 1]
+        papers = papers.filter(day=day).with_stars()
+        papers = papers.order_by(F("upvotes").desc(nulls_last=True), "pk")[:MAX_PAPERS]
+        context = {"today": today, "papers": list(papers), "days": before, **first}
+        return render_to_string("digest/_newest.html", context)
+
+    return get_or_make(make, "newest", today)
+
+
+def _ranked_preview(wishes, now):
+    # The model and numpy, which only processes that rank import.
+    from digest.indexing import model_store
+    from digest.personalization.profiles import wished
+    from digest.planning import preview
+
+    try:
+        with slot():
+            result = preview.rehearse(wished(wishes, SIZE), now)
+    except model_store.NotFitted:
+        return _preview(is_early=True)
+    today, *before = result.days
+    notes = result.notes
+    searches = [f"author: {name}" for name in notes.author_matches] or wishes.interests
+    if notes.without_terms or notes.unknown_words or notes.unknown_authors:
+        searches = []  # They would find nothing, for the same reason.
+    return _preview(
+        today=today,
+        before=before,
+        total=sum(len(day.picks) for day in result.days),
+        opened=None if today.picks else next((day for day in before if day.picks), None),
+        earlier=searches[:MAX_SEARCHES],
+        new_days=settings.NEW_DAYS,
+        **notes.context(),
+    )
+
+
+def _preview(**context):
+    return render_to_string("digest/_preview.html", context)
+
+
+#: The form's fields that a preview depends on.
+PREVIEW_FIELDS = ("topics", "interests")
+
+#: Characters of a URL that every server and proxy accepts: gunicorn's limit with a margin.
+MAX_URL_LENGTH = 3_500
+
+
+@public_page
+def home(request):
+    """The sign-up form with the newest papers, or with a preview if the URL names topics."""
+    if any(name in request.GET for name in PREVIEW_FIELDS):
+        return _home(request, request.GET)
+    return _home_for_all(request)
+
+
+@same_for_all()
+def _home_for_all(request):
+    return _home(request, QueryDict())
+
+
+@csrf_exempt  # A POST changes nothing.
+@require_http_methods(["GET", "HEAD", "POST"])
+def preview(request):
+    """GET returns the preview alone, for the page's script.
+
+    POST, which may contain an email address, redirects to a URL with only the topics and interests.
+    """
+    if request.method != "POST":
+        part = part_for(_wishes(request.GET), timezone.now())
+        response = HttpResponse(part, headers={"X-Robots-Tag": "noindex"})
+        patch_cache_control(response, private=True)  # Also because it may say "busy".
+        return response
+    query = QueryDict(mutable=True)
+    for name in PREVIEW_FIELDS:
+        query.setlist(name, [text for text in request.POST.getlist(name) if text.strip()])
+    url = f"{reverse('home')}?{query.urlencode()}"
+    if len(url) > MAX_URL_LENGTH:
+        return _home(request, request.POST)
+    return redirect(f"{url}#digest")
+
+
+def _home(request, sent):
+    slugs = Topic.objects.current_slugs(sent.getlist("topics"))
+    sent = _with_topics(sent, slugs)
+    known = Topic.objects.curated().filter(slug__in=without_nul(slugs))
+    known = set(known.values_list("slug", flat=True)) if slugs else set()
+    form = _wishes(_with_topics(sent, [slug for slug in slugs if slug in known]))
+    context = {
+        "form": SignUpForm.choosing(sent),
+        "consent": CONSENT,
+        **Topic.objects.offered_with(slugs).grouped(),
+        "gone": [slug for slug in slugs if slug not in known],
+        "part": part_for(form, timezone.now()),
+    }
+    response = render(request, "digest/home.html", context)
+    if form.is_bound:  # Private, and not for search engines.
+        response["X-Robots-Tag"] = "noindex"
+        patch_cache_control(response, private=True, max_age=60)
+    else:
+        patch_cache_control(response, public=True, max_age=60)
+    return response
+
+
+def _with_topics(sent, slugs):
+    """Return the query with these topics instead of its own, if it has any."""
+    sent = sent.copy()
+    if "topics" in sent:
+        sent.setlist("topics", slugs)
+    return sent
+
+
+def _wishes(sent):
+    return TopicsForm(sent if any(name in sent for name in PREVIEW_FIELDS) else None)
+
+
+@same_for_all()
+def topics(request):
+    """The offered topics with their numbers of followers."""
+    follows = Q(preferences__stance=TopicPreference.Stance.FOLLOW) & Q(
+        preferences__subscriber__in=Subscriber.objects.subscribed()
+    )
+    counted = Topic.objects.offered().annotate(followers=Count("preferences", filter=follows))
+    return render(request, "digest/topics.html", counted.order_by("name", "pk").grouped())

@@ -1,0 +1,158 @@
+"""A subscriber's library: papers of a bibliography, from which their digests learn."""
+
+from django.conf import settings
+from django.core.paginator import Paginator
+from django.http import JsonResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from digest import tasks
+from digest.models import LibraryUpload
+from digest.personalization.library import MAX_PAPERS, add, forget, preview, remove, undo
+from digest.sources import bibliographies
+from digest.views.reader import bad_link, holder_of
+from subscriptions.mail.plaintext import one_line, shortened
+from subscriptions.models import Subscriber
+from subscriptions.tasks import enqueue
+from subscriptions.views.access import bad_request, token_page
+
+PAGE = 50
+SHOWN_TITLES = 10  # Of a preview; more are folded away.
+MAX_NAME_COLUMNS = 40  # Of an entry that could not be read.
+MAX_FILE_MB = 10  # The page's script sends a file in pieces.
+#: Bytes of UTF-8. The rest of a request's body is for the form's other fields.
+MAX_TEXT = settings.DATA_UPLOAD_MAX_MEMORY_SIZE - 10_000
+#: No text contains it, nearly every binary file does. Other control characters are left out.
+NUL = "\0"
+
+
+@token_page
+def page(request, token):
+    """The library. POST previews or adds a text, undoes the last upload, or removes papers.
+
+    The page's script sends a file in parts to be parsed, then the papers of all parts as one text.
+    """
+    subscriber = holder_of(token, "preferences")
+    if subscriber is None:
+        return bad_link(request)
+    if request.method != "POST":
+        return _page(request, subscriber, token)
+    try:
+        return _changed(request, subscriber, token)
+    except Subscriber.DoesNotExist:  # Erased at the same time.
+        return bad_link(request)
+
+
+def _changed(request, subscriber, token):
+    sent = request.POST
+    if "text" in sent:
+        problem = _problem(sent["text"])
+        if "part" in request.GET:
+            if problem:
+                return JsonResponse({"problem": problem})
+            bibliography = bibliographies.read(sent["text"])
+            papers = [[bibliographies.ris(r), str(r.day or "")] for r in bibliography.records]
+            unread = _shortened(bibliography.unread)
+            return JsonResponse({"papers": papers, "bad": bibliography.bad, "unread": unread})
+        if problem:
+            return _page(request, subscriber, token, problem)
+        if "add" not in sent:
+            return _preview(request, subscriber, token)
+        query = {"new": len(add(subscriber, sent["text"], timezone.now()).new)}
+    elif sent.get("undo", "").isdecimal():
+        query = {"undone": int(undo(subscriber, int(sent["undo"][:18])))}
+    elif sent.get("paper", "").isdecimal():
+        remove(subscriber, subscriber.library.filter(pk=int(sent["paper"][:18])))
+        query = {"page": request.GET.get("page", 1)}
+    elif sent.get("all") == "forget":
+        forget(subscriber)
+        query = {}
+    else:
+        return bad_request(request, _("There is no such action."))
+    enqueue(tasks.learn_from_feedback)
+    return redirect(reverse("library", args=[token], query=query))
+
+
+def _preview(request, subscriber, token):
+    """Show what a text would add, with the numbers that the page's script counted in a file.
+
+    Not a redirect: the names are private, and logs contain URLs.
+    """
+    sent = request.POST
+    changes = preview(subscriber, sent["text"], timezone.now())
+    cut, bad = _number(sent.get("left")) or 0, _number(sent.get("bad")) or 0
+    changes = changes._replace(
+        found=changes.found + cut,
+        left=changes.left + cut,
+        bad=changes.bad + bad,
+        unread=_shortened([*changes.unread, *sent.getlist("unread")][: bibliographies.NAMED]),
+    )
+    if not changes.is_read:
+        return _page(request, subscriber, token, _unreadable(changes), sent["text"])
+    unread = format_html_join(", ", "<bdi>{}</bdi>", ((name,) for name in changes.unread))
+    if unread and changes.bad > len(changes.unread):
+        unread = format_html("{}, …", unread)
+    context = {
+        "token": token,
+        "changes": changes,
+        "unread": unread,
+        "shown": changes.new[:SHOWN_TITLES],
+        "more": changes.new[SHOWN_TITLES:],
+        "text": sent["text"],
+        "most": MAX_PAPERS,
+    }
+    return render(request, "digest/library_preview.html", context)
+
+
+def _problem(text):
+    """Return why a text can't be read, or an empty string."""
+    if (nul := text.find(NUL)) >= 0:
+        before = one_line(text[max(nul - 200, 0) : nul])
+        return _(
+            "This is not plain text: it has a control character after “%(before)s”. BibTeX, RIS, "
+            "or one title or arXiv id a line can be read, in UTF-8 or Latin-1."
+        ) % {"before": before[-MAX_NAME_COLUMNS:] or "…"}
+    if len(text.encode()) > MAX_TEXT:
+        return _("This text is larger than 1 MB. Please paste a part of it.")
+    return ""
+
+
+def _unreadable(changes):
+    if changes.bad or not changes.titleless:
+        return _("No paper could be read from that. Please paste BibTeX, RIS, or one title a line.")
+    return ngettext(
+        "%(number)s arXiv id is of a paper that is not here: give its title instead.",
+        "%(number)s arXiv ids are of papers that are not here: give their titles instead.",
+        changes.titleless,
+    ) % {"number": changes.titleless}
+
+
+def _number(text) -> int | None:
+    return int(text[:9]) if text and text.isdecimal() else None
+
+
+def _page(request, subscriber, token, problem="", pasted=""):
+    upload = LibraryUpload.objects.filter(subscriber=subscriber).first()
+    context = {
+        "token": token,
+        "subscriber": subscriber,
+        "page": Paginator(subscriber.library.all(), PAGE).get_page(request.GET.get("page")),
+        "problem": problem,
+        "pasted": pasted,
+        "new": _number(request.GET.get("new")),
+        "undone": _number(request.GET.get("undone")),
+        "upload": upload,
+        "uploaded": upload and subscriber.library.filter(identity__in=upload.added).count(),
+        "most": MAX_PAPERS,
+        "max_file_mb": MAX_FILE_MB,
+    }
+    status = 400 if problem else 200
+    return render(request, "digest/library.html", context, status=status)
+
+
+def _shortened(names):
+    return [name for name in (shortened(name, MAX_NAME_COLUMNS) for name in names) if name]

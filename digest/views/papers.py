@@ -1,0 +1,221 @@
+"""Pages of papers: one paper, a topic's, a day's, and search results."""
+
+import json
+from datetime import date, timedelta
+from itertools import groupby
+from urllib.parse import urlencode
+
+from django.conf import settings
+from django.core.paginator import Paginator
+from django.db.models import F
+from django.http import Http404
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.safestring import mark_safe
+
+from digest import wording
+from digest.models import Paper
+from digest.sources.arxiv import taxonomy
+from digest.sources.biorxiv.source import SERVERS
+from digest.sources.records import BadRecord, canonical_id
+from digest.views.page_cache import get_or_make, same_for_all
+from subscriptions.models import Topic, arxiv_slug
+
+DAY_PAGE = 40
+MAX_PAPERS = 30  # Of a topic.
+FIRST_DAY = date(1900, 1, 1)
+
+
+# ---- One paper
+
+
+@same_for_all()
+def paper(request, identity):
+    """One paper, its links and events, and similar papers."""
+    from digest.indexing import search  # numpy, which only pages that rank import.
+
+    try:
+        found = Paper.objects.get(pk=identity)
+    except Paper.DoesNotExist:
+        return _no_paper(request, identity)
+    if found.github:
+        found.stars = found.latest_stars()
+    topics = Topic.objects.offered().of_arxiv()
+    offered = get_or_make(lambda: set(topics.values_list("slug", flat=True)), "offered")
+    slugs = [arxiv_slug(category) for category in found.fields]
+    events = list(found.events.all()) if found.may_have_news else []
+    context = {
+        "paper": found,
+        "alike": search.like(found),
+        "events": [_event_context(event) for event in events],
+        "is_told": any(event.note == found.journal_ref for event in events),
+        "fields": [
+            {"name": name, "slug": slug if slug in offered else ""}
+            for name, slug in zip(found.fields, slugs, strict=True)
+        ],
+        "json_ld": _json_ld(found),
+    }
+    return render(request, "digest/paper.html", context)
+
+
+def _event_context(event):
+    is_code = event.kind == event.Kind.CODE
+    note = "" if is_code else event.note.replace("version ", "v")
+    text = event.get_kind_display()
+    return {
+        "day": event.at,
+        "said": f"{text}: {note}" if note else text,
+        "link": event.note if is_code else "",
+    }
+
+
+def _json_ld(paper):
+    """Return the paper in schema.org's vocabulary for search engines, safe within HTML."""
+    values = {
+        "@context": "https://schema.org",
+        "@type": "ScholarlyArticle",
+        "headline": paper.title,
+        "name": paper.title,
+        "abstract": "" if paper.is_sample else paper.abstract,
+        "author": [{"@type": "Person", "name": name} for name in paper.authors],
+        "datePublished": "" if paper.day_is_estimate else paper.day.isoformat(),
+        "keywords": ", ".join(paper.fields),
+        "url": settings.SITE_URL + paper.get_absolute_url(),
+        "sameAs": paper.link,
+        "identifier": paper.pk,
+        "isPartOf": paper.journal_ref,
+    }
+    text = json.dumps({name: value for name, value in values.items() if value}, ensure_ascii=False)
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return mark_safe(text)  # noqa: S308, nothing in it ends the element
+
+
+def _no_paper(request, identity):
+    """Redirect from an id with a version, or link to where the paper may be."""
+    try:
+        canonical = canonical_id(identity)
+    except BadRecord:
+        canonical = ""
+    if canonical not in ("", identity) and Paper.objects.filter(pk=canonical).exists():
+        return redirect("paper", canonical, permanent=True)
+    kind, _colon, number = canonical.rpartition(":")
+    context = {
+        "identity": identity,
+        "arxiv_id": "" if kind else number,
+        "doi": number if kind in SERVERS else "",
+    }
+    return render(request, "digest/no_paper.html", context, status=404)
+
+
+# ---- A topic
+
+
+@same_for_all()
+def topic(request, slug):
+    """A topic and its latest papers. A merged topic redirects to the one that stays."""
+    found = get_object_or_404(Topic.objects.filter(owner=None), slug=slug)
+    if found.current != found:
+        return redirect("topic", found.current.slug, permanent=True)
+    matched = latest(found)
+    days = [
+        {"day": day, "papers": list(papers)}
+        for day, papers in groupby(matched or (), key=lambda paper: paper.day)
+    ]
+    context = {"topic": found, "days": days, "is_ready": matched is not None}
+    return render(request, "digest/topic.html", context)
+
+
+def latest(topic: Topic) -> list[Paper] | None:
+    """Return the latest papers of a topic, the newest day first, the best of a day first.
+
+    Each has an attribute `terms`: the words that weighed most. Returns None without a model.
+    """
+    from digest.indexing import candidates, model_store
+    from digest.personalization.profiles import interest_of
+    from digest.ranking.parameters import Parameters
+    from digest.ranking.selection import matches
+
+    try:
+        window = candidates.for_pages(timezone.localdate())
+    except model_store.NotFitted:
+        return None
+    parameters = Parameters.of(settings.RANKING)
+    choices = matches(window.model, window.papers, interest_of(topic), MAX_PAPERS, parameters)
+    ids = [window.papers.ids[choice.paper] for choice in choices]
+    rows = Paper.objects.order_by().in_bulk(ids)
+    papers = []
+    for paper_id, choice in zip(ids, choices, strict=True):
+        if paper := rows.get(paper_id):
+            paper.terms = choice.terms
+            papers.append(paper)
+    return sorted(papers, key=lambda paper: -paper.day.toordinal())
+
+
+# ---- A day
+
+
+@same_for_all("page")
+def day(request, day):
+    """The papers of a day, the most upvoted first, with links to the days around it."""
+    day = _day(day)
+    papers = Paper.objects.filter(day=day).order_by(F("upvotes").desc(nulls_last=True), "pk")
+    others = Paper.objects.order_by("day").values_list("day", flat=True)
+    page = Paginator(papers, DAY_PAGE).get_page(request.GET.get("page"))
+    context = {
+        "day": day,
+        "page": page,
+        "before": others.filter(day__lt=day).last(),
+        "after": others.filter(day__gt=day, day__lte=_tomorrow()).first(),
+    }
+    return render(request, "digest/day.html", context)
+
+
+def _day(text):
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        day = None
+    if day is None or day.isoformat() != text or not FIRST_DAY <= day <= _tomorrow():
+        raise Http404
+    return day
+
+
+def _tomorrow():
+    return timezone.localdate() + timedelta(days=1)  # It has begun already in some time zones.
+
+
+# ---- The search
+
+
+@same_for_all("q", "page", "order")
+def search(request):
+    """Search results, the best or the newest first. A category, such as "cs.CL", redirects."""
+    from digest.views import search
+
+    asked, newest = request.GET.get("q", ""), request.GET.get("order") == "new"
+    if len(meant := taxonomy.meant(asked)) == 1:
+        slug = arxiv_slug(meant[0])
+        if Topic.objects.filter(owner=None, slug=slug).exists():
+            return redirect("topic", slug)
+    number = request.GET.get("page", "")
+    page = int(number) if number.isdecimal() and len(number) < 4 else 1
+    found = search.find(asked, page=max(page, 1), newest=newest)
+    context = {
+        "found": found,
+        "unheard": wording.names(found.unheard),
+        "newest": newest,
+        "address": _search_for(found.asked, newest=newest),
+        "best_address": _search_for(found.asked, newest=False),
+        "newest_address": _search_for(found.asked, newest=True),
+        # As words, the name would not find the author's papers.
+        "follow": urlencode({"interests": ("author: " if found.is_name else "") + found.asked}),
+        "longest": search.MAX_LENGTH,
+    }
+    return render(request, "digest/search.html", context)
+
+
+def _search_for(asked, *, newest):
+    query = {"q": asked} | ({"order": "new"} if newest else {})
+    return f"{reverse('search')}?{urlencode(query)}"

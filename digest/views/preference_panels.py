@@ -1,0 +1,124 @@
+"""Parts of the preferences page that the digest app adds. Registered in DigestConfig.ready."""
+
+from dataclasses import replace
+from datetime import UTC, timedelta
+
+from django.db.models import Count, Q
+from django.template.loader import render_to_string
+
+from digest.models import Digest, Pick
+from digest.personalization import feedback
+from digest.planning import slots
+from subscriptions import schedule
+from subscriptions.security import tokens
+
+MAX_DIGESTS = 60  # Of the past, of which some are hidden at first.
+SHOWN = 7  # Digests, and saved papers.
+MAX_TITLES = 20
+MAX_ALIKE = 10
+ALIKE_DAYS = timedelta(days=7)  # The first of the days that are ranked has older papers as well.
+
+
+def difference(subscriber, wishes, settings, now) -> str:
+    """Return the papers of the last days that new settings would add and remove, as HTML."""
+    # The model and numpy, which only processes that rank import.
+    from digest.indexing import model_store
+    from digest.personalization.profiles import wished
+    from digest.planning import preview
+
+    size, near = settings.get("size", subscriber.size), settings.get("wants_near")
+    changed = wished(wishes, size, subscriber, wants_near=near)
+    try:
+        with slots.slot():
+            diff = preview.compare(subscriber, changed, now, weekdays=settings.get("weekdays"))
+    except model_store.NotFitted:
+        return render_to_string("digest/_preview_diff.html", {"is_early": True})
+    except slots.Busy:
+        return render_to_string("digest/_preview_diff.html", {"is_busy": True})
+    context = {"difference": diff, "limit": f":{MAX_TITLES}", "shown": MAX_TITLES}
+    return render_to_string("digest/_preview_diff.html", context | diff.notes.context())
+
+
+def alike(subscriber, now) -> str:
+    """Return the papers of the last seven days that the subscriber's feedback alone would pick.
+
+    Empty without feedback, or without a model.
+    """
+    # The model and numpy, which only processes that rank import.
+    from digest.indexing import model_store
+    from digest.personalization.profiles import profiles_of
+    from digest.planning import preview
+    from digest.ranking.relevance_feedback import ENOUGH
+
+    (profile,) = profiles_of([subscriber])
+    if profile.learned is None:
+        return ""
+    if profile.learned.liked < ENOUGH:
+        return render_to_string("digest/_similar_papers.html", {"is_too_few": True})
+    profile = replace(profile, follows=(), is_known=True)
+    try:
+        with slots.slot():
+            days = preview.rehearse(profile, now, feedback.known_paper_ids(subscriber)).days
+    except model_store.NotFitted:
+        return ""
+    except slots.Busy:
+        return render_to_string("digest/_similar_papers.html", {"is_busy": True})
+    first = schedule.local_day(now, UTC) - ALIKE_DAYS
+    picks = [pick for day in days for pick in day.picks if pick.paper.day > first]
+    return render_to_string("digest/_similar_papers.html", {"picks": picks[:MAX_ALIKE]})
+
+
+def history_panel(subscriber) -> str:
+    """Return the latest digests with links to their web pages, as HTML."""
+    count = Count("picks", filter=Q(picks__leader=None))
+    accepted = Digest.objects.filter(subscriber=subscriber, letter__state="accepted")
+    with_picks = accepted.annotate(count=count).filter(count__gt=0).order_by("-day")
+    digests = list(with_picks[: MAX_DIGESTS + 1])
+    digests, has_more = digests[:MAX_DIGESTS], len(digests) > MAX_DIGESTS
+    best = Pick.objects.filter(digest__in=digests, position=1).select_related("paper")
+    titles = {pick.digest_id: pick.paper.title for pick in best}
+    rows = [
+        {
+            "day": digest.day,
+            "title": titles.get(digest.pk, ""),
+            "more": digest.count - 1,
+            "token": tokens.own_token("digest", subscriber, digest.public_id),
+        }
+        for digest in digests
+    ]
+    context = {"rows": rows[:SHOWN], "older": rows[SHOWN:], "has_more": has_more}
+    return render_to_string("digest/_history.html", context)
+
+
+def saved_panel(subscriber) -> str:
+    """Return the latest saved papers, with a link to all of them, as HTML."""
+    saved = feedback.saved(subscriber)
+    return render_to_string(
+        "digest/_saved.html",
+        {
+            "papers": [feedback.paper for feedback in saved[:SHOWN]],
+            "count": saved.count(),
+            "token": tokens.own_token("preferences", subscriber),
+            "feedback_token": tokens.own_token("feedback", subscriber),
+        },
+    )
+
+
+def feed_panel(subscriber) -> str:
+    """Return the address of the subscriber's feed, as HTML."""
+    from digest.views import feeds
+
+    return render_to_string("digest/_feed.html", {"address": feeds.url(subscriber)})
+
+
+def steering_panel(subscriber) -> str:
+    """Return the form that explains one paper, and what was learned from feedback, as HTML."""
+    return render_to_string(
+        "digest/_steering.html",
+        {
+            "token": tokens.own_token("preferences", subscriber),
+            "subscriber": subscriber,
+            "words": feedback.learned_words(subscriber)[:8],
+            "in_library": subscriber.library.count(),
+        },
+    )

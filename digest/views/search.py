@@ -1,0 +1,225 @@
+"""The search page: find papers, and mark the words by which they were found.
+
+Without an index or model, only titles of the newest papers are searched, and the page says so.
+"""
+
+import re
+from bisect import bisect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from html import escape  # As Django's, which looks for lazy texts first: pages have hundreds.
+from itertools import accumulate
+
+from django.utils.safestring import SafeString, mark_safe
+
+from digest.indexing import search
+from digest.indexing.index import name_words
+from digest.models import Paper
+from digest.papers import identifiers
+from digest.ranking import text
+from digest.ranking.authors import asked_for, is_called
+from digest.ranking.query import queries
+from digest.ranking.reasons import unknown_words
+from digest.summary import sentences
+from digest.wording import operators
+from subscriptions.mail.plaintext import shortened
+
+MAX_LENGTH = 300  # Characters of a query.
+PAGE = 10
+MAX_TITLES = 10_000
+MAX_AUTHORS = 4  # Of a result.
+SNIPPET_COLUMNS = 320
+WORD = re.compile(rf"[^\W_]+(?:{text.HYPHEN}[^\W_]+)*")
+BEYOND_ASCII = re.compile(r"[^\W\x00-\x7f]|[\u2010\u2011]")  # Of words.
+
+
+@dataclass(frozen=True)
+class Result:
+    """A paper that was found, as HTML in which the words of the query are marked."""
+
+    paper: Paper
+    title: SafeString
+    byline: SafeString
+    snippet: SafeString
+
+
+@dataclass(frozen=True)
+class Results:
+    """A page of results.
+
+    Attributes
+    ----------
+    count, pages, most : int
+        The number of papers, of pages, and of papers on these pages if those are fewer.
+    arxiv_id, doi : str
+        Set if the query is nothing else.
+    is_plain : bool
+        Only titles of the newest papers were searched.
+    is_wordless : bool
+        The query contains no term.
+    is_name : bool
+        No paper contains the query, but it is the name of an author.
+    unheard : sequence of str
+        Words of the query that no paper contains.
+    suggestion : str
+        The query with corrected spelling.
+    unobeyed : sequence of str
+        AND, OR and NOT, which have no effect.
+    """
+
+    asked: str
+    results: Sequence[Result] = ()
+    count: int = 0
+    page: int = 1
+    pages: int = 1
+    most: int = 0
+    arxiv_id: str = ""
+    doi: str = ""
+    is_plain: bool = False
+    is_wordless: bool = False
+    is_name: bool = False
+    unheard: Sequence[str] = ()
+    suggestion: str = ""
+    unobeyed: Sequence[str] = ()
+
+
+def find(asked: str, *, page: int = 1, newest: bool = False) -> Results:
+    """Return the results for a query.
+
+    Runs at most five SQL queries with an index, and one more for each line with quotes.
+    """
+    asked = " ".join(asked.split())[:MAX_LENGTH]
+    if not asked:
+        return Results(asked)
+    named = identifiers.paper_by_id(asked)
+    arxiv_id = identifiers.arxiv_id(asked)
+    doi = "" if arxiv_id else identifiers.doi(asked)
+    if (arxiv_id or doi) and " " not in asked:
+        found = [named] if named else []
+        return Results(asked, _shown(found, asked), len(found), arxiv_id=arxiv_id, doi=doi)
+    index, model = search.in_use()
+    unheard, suggestion, is_name = [], "", False
+    if index is None:
+        newest_ids = Paper.objects.order_by("-day").values("pk")[:MAX_TITLES]
+        found = Paper.objects.filter(pk__in=newest_ids, title__icontains=asked)
+        ids = list(found.values_list("pk", flat=True)[: search.RANKED])
+        count = len(ids)
+    else:
+        ids, count, is_name = search.search(index, model, asked, newest=newest)
+        if not (is_name or asked_for(asked)):
+            unheard = unknown_words(index.has_words, asked)
+            suggestion = search.suggestion(model, asked, unheard)
+    if named:
+        count += named.pk not in ids
+        ids = list(dict.fromkeys([named.pk, *ids]))[: search.RANKED]
+    page_ids = ids[PAGE * (page - 1) : PAGE * page]
+    rows = Paper.objects.order_by().in_bulk(page_ids)
+    found = [rows[pk] for pk in page_ids if pk in rows]
+    return Results(
+        asked,
+        _shown(found, asked, model),
+        count,
+        page,
+        pages=max(1, -(-len(ids) // PAGE)),
+        most=search.RANKED if count > len(ids) == search.RANKED else 0,
+        is_plain=index is None,
+        is_wordless=not (index is None or queries(asked)),
+        is_name=is_name,
+        unheard=unheard,
+        suggestion=suggestion,
+        unobeyed=operators(asked),
+    )
+
+
+# ---- What is shown
+
+
+def _shown(found, asked, model=None) -> list[Result]:
+    authors = asked_for(asked)
+    wanted = () if authors else queries(asked, model and model.acronyms_)
+    terms = frozenset(term for query in wanted for term in query.terms)
+    return [
+        Result(
+            paper,
+            marked(paper.title, terms),
+            _byline(paper.authors, authors or (asked,)),
+            snippet(paper.abstract, terms),
+        )
+        for paper in found
+    ]
+
+
+def _byline(authors, names):
+    """Return some of the authors, with those of the query first in line."""
+    words = set(name_words(" ".join(authors)))
+    likely = [name for name in names if not words.isdisjoint(name_words(name))]
+    is_match = [any(is_called(author, name) for name in likely) for author in authors]
+    shown = list(range(len(authors)))
+    if len(authors) > MAX_AUTHORS + 1:
+        shown = sorted(sorted(shown, key=lambda n: not is_match[n])[:MAX_AUTHORS])
+    parts = [
+        f"<mark>{escape(authors[n])}</mark>" if is_match[n] else escape(authors[n]) for n in shown
+    ]
+    return mark_safe(", ".join(parts) + (" …" if len(parts) < len(authors) else ""))  # noqa: S308
+
+
+def snippet(abstract: str, wanted: frozenset[str]) -> SafeString:
+    """Return an abstract from the sentence on that contains the most of the terms."""
+    words = _matches(abstract, wanted)
+    starts = [0, *accumulate(map(len, sentences(abstract)))]
+    found: dict[int, set[str]] = {}  # The terms of each sentence.
+    for word in words:
+        found.setdefault(bisect(starts, word.start()) - 1, set()).update(_terms(word[0]) & wanted)
+    best = max(found, key=lambda n: (len(found[n]), -n), default=0)
+    shown = shortened(abstract[starts[best] : starts[best] + 2 * SNIPPET_COLUMNS], SNIPPET_COLUMNS)
+    return marked(f"… {shown}" if best else shown, wanted)
+
+
+def marked(text: str, wanted: frozenset[str]) -> SafeString:
+    """Return a text as HTML in which the words with one of the terms are marked."""
+    parts, last = [], 0
+    for word in _matches(text, wanted):
+        parts.append(f"{escape(text[last : word.start()])}<mark>{escape(word[0])}</mark>")
+        last = word.end()
+    return mark_safe("".join([*parts, escape(text[last:])]))  # noqa: S308, all of it is escaped
+
+
+def _matches(text, wanted):
+    """Return the matches of words with one of the terms.
+
+    A stem begins like its word, or like a part of it after a hyphen, so few words need stemming. In
+    texts with accents, all words are stemmed.
+    """
+    if text.isascii() or not BEYOND_ASCII.search(text):
+        words = map(_whole, _beginnings(wanted).finditer(text))
+    else:
+        words = WORD.finditer(text)
+    return [word for word in words if not wanted.isdisjoint(_terms(word[0]))]
+
+
+def _whole(word):
+    """Return the match of the whole word, of which only a part after a hyphen may be matched."""
+    text, start = word.string, word.start()
+    while text[start - 1 : start] == "-" and text[start - 2 : start - 1].isalnum():
+        start -= 2
+        while text[start - 1 : start].isalnum():
+            start -= 1
+    return word if start == word.start() else WORD.match(text, start)
+
+
+@lru_cache(1_000)
+def _beginnings(wanted: frozenset[str]) -> re.Pattern[str]:
+    """Return a pattern for words, or parts of words, that begin like one of the terms.
+
+    Some are spelt with a vowel before it (oedema). The first letter is matched first, for speed.
+    """
+    starts = {term[0] for term in wanted if term.isascii()}
+    starts |= {"a", "o"} if "e" in starts else set()
+    letters = "".join(sorted(starts | {start.upper() for start in starts}))
+    return re.compile(rf"[{letters}](?<![^\W_].)[^\W_]*(?:-[^\W_]+)*" if letters else "(?!)")
+
+
+@lru_cache(100_000)
+def _terms(word: str) -> frozenset[str]:
+    return frozenset(text.terms(word))

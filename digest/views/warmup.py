@@ -1,0 +1,65 @@
+"""Load what pages rank with in a thread of the web process, so that no request waits for it.
+
+Else the first page that ranks, and the first after each harvest, would import numpy, read the
+search index and load the candidates of the last days.
+"""
+
+import logging
+import threading
+from time import sleep
+
+from django.db import DatabaseError, connections
+from django.http import QueryDict
+from django.utils import timezone
+
+from digest.models import FittedModel
+from digest.views import home
+from subscriptions.forms import TopicsForm
+from subscriptions.models import Topic
+
+logger = logging.getLogger(__name__)
+
+INTERVAL_SECONDS = 60
+
+
+def warm_beside() -> None:
+    """Start a thread that warms this process up again and again."""
+    threading.Thread(target=_stay_warm, name="warming", daemon=True).start()
+
+
+def _stay_warm():
+    window = None
+    while True:
+        window = warm(window)
+        connections.close_all()
+        sleep(INTERVAL_SECONDS)
+
+
+def warm(last=None):
+    """Load what pages rank with. Returns the window, which is `last` if nothing changed.
+
+    Returns None without a model or after an error. Raises nothing.
+    """
+    try:
+        return _warmed(last) if FittedModel.objects.exists() else None
+    except DatabaseError:  # There is an alarm for it.
+        return None
+    except Exception:
+        logger.exception("what pages rank with can't be made ready")
+        return None
+
+
+def _warmed(last):
+    from digest.indexing import model_store
+    from digest.planning import preview
+    from digest.views import search
+
+    try:
+        window = preview.last_window(timezone.now())
+    except model_store.NotFitted:
+        return None
+    if window is not last:  # Make the pages that a visitor would request.
+        for topic in Topic.objects.curated()[:1]:
+            home.part_for(TopicsForm(QueryDict(f"topics={topic.slug}")), timezone.now())
+            search.find(topic.query)
+    return window

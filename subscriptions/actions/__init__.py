@@ -1,0 +1,1 @@
+"""What subscribers and operators do: sign up, change, move, erase."""

@@ -1,0 +1,89 @@
+"""Erasing subscribers and their data. Every function is idempotent."""
+
+from django.db import connection, transaction
+from django.db.models import F
+
+from subscriptions import hooks
+from subscriptions.delivery import transitions
+from subscriptions.models import Consent, Subscriber
+from subscriptions.security import suppression_list
+
+#: Unconfirmed subscribers that are erased at once. It is done every hour.
+MAX_FORGOTTEN = 1_000
+
+
+def erase(subscriber: Subscriber, *, now, for_good: bool = False) -> bool:
+    """Delete the subscriber and all their data. Return whether they were there.
+
+    The address goes on the suppression list if it is suppressed, or if they ask so (`for_good`).
+    A letter past the final check may still arrive.
+    """
+    with transaction.atomic():
+        subscriber = Subscriber.objects.select_for_update().filter(pk=subscriber.pk).first()
+        if subscriber is None:
+            return False
+        if for_good:
+            suppression_list.add(subscriber.email, suppression_list.Why.ASKED, now)
+        _erase(subscriber, now)
+        transaction.on_commit(empty_log, robust=True)
+        return True
+
+
+def reset(subscriber: Subscriber) -> None:
+    """Delete the subscriber's feedback and what was learned from it. Topics and settings stay."""
+    with transaction.atomic():
+        for callback in hooks.on_reset:
+            callback(subscriber)
+
+
+def forget_unconfirmed(before, now) -> int:
+    """Erase subscribers who signed up before then and never confirmed. Return how many."""
+    unconfirmed = Subscriber.objects.filter(confirmed_at=None, asked_at__lt=before)
+    count = 0
+    for pk in list(unconfirmed.order_by("asked_at").values_list("pk", flat=True)[:MAX_FORGOTTEN]):
+        with transaction.atomic():  # Under a lock, since they may have signed up again.
+            locked = unconfirmed.select_for_update(skip_locked=True).filter(pk=pk).first()
+            if locked is not None:
+                _erase(locked, now)
+                count += 1
+    return count
+
+
+def forget_unanswered(before) -> None:
+    """Delete sign-ups of before then that unsubscribed addresses never confirmed.
+
+    That is the request and the network that it came from: a stranger may have typed it all.
+    """
+    asked = Subscriber.objects.filter(unsubscribed_at__lt=F("asked_at"), asked_at__lt=before)
+    asked.exclude(asked_for={}).update(asked_for={})
+    consents = Consent.objects.filter(subscriber__in=asked, act=Consent.Act.ASKED)
+    consents.filter(at__gt=F("subscriber__unsubscribed_at")).delete()
+
+
+def _erase(subscriber, now):
+    if subscriber.suppressed_at is not None:  # Without a noted cause, an operator suppressed them.
+        suppression_list.add(
+            subscriber.email, subscriber.suppressed_by or suppression_list.Why.COMPLAINED, now
+        )
+    # Locked before they go, or a worker that claims one and this would wait for each other.
+    letters = subscriber.letters.select_for_update().order_by("pk")
+    transitions.erase_bytes(list(letters.only("volley", "mime_at", "mime_size")))
+    for eraser in hooks.erasers:
+        eraser(subscriber)
+    subscriber.delete()
+
+
+def empty_log():
+    """Truncate SQLite's write-ahead log, which still holds erased addresses.
+
+    Does not wait for busy readers and writers: the hourly clean-up tries again.
+    """
+    if connection.vendor != "sqlite" or connection.in_atomic_block:
+        return
+    with connection.cursor() as cursor:
+        (timeout,) = cursor.execute("PRAGMA busy_timeout").fetchone()
+        cursor.execute("PRAGMA busy_timeout = 500")
+        try:
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        finally:
+            cursor.execute(f"PRAGMA busy_timeout = {timeout:d}")

@@ -1,0 +1,47 @@
+"""A subscriber's data as they can take it with them: all of it, except the ids that link tables."""
+
+from collections import defaultdict
+
+from django.db.models import F, QuerySet
+
+from subscriptions import hooks, schedule
+from subscriptions.models import LetterEvent, LetterFact, Move, Subscriber
+
+
+def export(subscriber: Subscriber) -> dict:
+    """Return all data about the subscriber by name, ready for JSON."""
+    (data,) = rows(Subscriber.objects.filter(pk=subscriber.pk))
+    letters = rows(subscriber.letters, "pk", without=("mime_at", "mime_size"))
+    for name, model in (("events", LetterEvent), ("facts", LetterFact)):
+        found = defaultdict(list)
+        for row in rows(model.objects.filter(letter__subscriber=subscriber), "letter_id"):
+            found[row.pop("letter_id")].append(row)
+        for letter in letters:
+            letter[name] = found[letter["pk"]]
+    for letter in letters:
+        del letter["pk"]
+    topic = {"topic_name": F("topic__name"), "query": F("topic__query")}
+    data |= {
+        "weekdays": schedule.weekday_names(subscriber.weekdays),
+        "preferences": rows(subscriber.preferences, **topic),
+        "own_topics": rows(subscriber.own_topics),
+        "consents": rows(subscriber.consents),
+        "letters": letters,
+        "move": rows(Move.objects.filter(subscriber=subscriber)),
+    }
+    for exporter in hooks.exporters:
+        data |= exporter(subscriber)
+    return data
+
+
+def rows(queryset: QuerySet, *more: str, without: tuple[str, ...] = (), **named) -> list[dict]:
+    """Return the rows in their order of creation, ready for JSON, without keys and relations.
+
+    `more` and `named` add fields of related rows, as for QuerySet.values.
+    """
+    fields = [
+        field.name
+        for field in queryset.model._meta.concrete_fields
+        if not field.is_relation and not field.primary_key and field.name not in without
+    ]
+    return list(queryset.order_by("pk").values(*fields, *more, **named))

@@ -1,0 +1,70 @@
+"""What only an operator does to a subscriber: ask again, suppress, unsuppress.
+
+Every function takes the moment as an argument and is idempotent.
+"""
+
+from datetime import timedelta
+
+from django.db import transaction
+
+from subscriptions.delivery import queue
+from subscriptions.models import Consent, Letter, Subscriber
+from subscriptions.notices import send
+from subscriptions.security.tokens import CONFIRM_DAYS
+
+
+def ask_if_address_works(subscriber: Subscriber, *, now) -> Letter | None:
+    """Ask a subscriber whose letters bounced whether the address is right.
+
+    Returns the letter, or None if they were asked lately or may not be asked.
+    """
+    with transaction.atomic():
+        return send.ask_if_address_works(subscriber.locked(), now)
+
+
+def ask_to_confirm(subscriber: Subscriber, *, now) -> Letter | None:
+    """Send the confirmation again to a pending subscriber.
+
+    Returns the letter, or None if they had one lately, are not pending, or signed up too long ago.
+    """
+    with transaction.atomic():
+        subscriber = subscriber.locked()
+        since = now - timedelta(days=CONFIRM_DAYS)
+        has_asked = subscriber.consents.filter(act=Consent.Act.ASKED, at__gt=since).exists()
+        if subscriber.state_at(now) != "pending" or not has_asked:
+            return None
+        lately = now - send.CONFIRM_AGAIN
+        letter = send.write_confirm(subscriber, now, since=lately)
+        if letter is not None:
+            subscriber.asked_at = now  # From which the link in it is valid for CONFIRM_DAYS.
+            subscriber.save()
+        return letter
+
+
+def suppress(subscriber: Subscriber, reason: str, *, now) -> bool:
+    """Send no more letters, and cancel those that wait. Return whether that is new.
+
+    The subscriber can read the reason. Unlike after a bounce or complaint, only an operator can
+    unsuppress.
+    """
+    with transaction.atomic():
+        subscriber = subscriber.locked()
+        if subscriber.suppressed_by == Subscriber.Suppression.OPERATOR:
+            return False
+        subscriber.suppressed_at = now
+        subscriber.suppressed_by = Subscriber.Suppression.OPERATOR
+        subscriber.suppressed_reason = reason[:200]
+        subscriber.save()
+        queue.cancel(subscriber, "suppressed", now)
+        return True
+
+
+def unsuppress(subscriber: Subscriber, *, now) -> bool:
+    """Send letters again, whatever suppressed them. Return whether they were suppressed."""
+    with transaction.atomic():
+        subscriber = subscriber.locked()
+        if subscriber.suppressed_at is None:
+            return False
+        subscriber.unsuppress(now)
+        subscriber.save()
+        return True

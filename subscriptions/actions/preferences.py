@@ -1,0 +1,104 @@
+"""Changes of a subscriber's preferences: topics, settings, a pause.
+
+Every function takes the moment as an argument and is idempotent.
+"""
+
+from dataclasses import dataclass, field
+from datetime import date
+
+from django.db import transaction
+
+from subscriptions import schedule
+from subscriptions.delivery import queue
+from subscriptions.models import Letter, Subscriber, Topic, TopicPreference
+
+Kind = Letter.Kind
+Stance = TopicPreference.Stance
+#: `next_due_at` is computed from these fields.
+SCHEDULE_FIELDS = {"timezone", "hour", "weekdays", "paused_until"}
+
+
+@dataclass(frozen=True)
+class TopicSelection:
+    """The topics that a subscriber follows and mutes: curated ones, and their own queries."""
+
+    follow: list[Topic] = field(default_factory=list)
+    mute: list[Topic] = field(default_factory=list)
+    interests: list[str] = field(default_factory=list)
+    muted_interests: list[str] = field(default_factory=list)
+
+    def followed_and_muted(self, subscriber: Subscriber) -> list[int]:
+        """Return the ids of topics that are both followed and muted here. Muting wins."""
+        queries = set(self.interests) & set(self.muted_interests)
+        own = Topic.objects.filter(owner=subscriber, query__in=queries)
+        return [topic.pk for topic in {*self.follow} & {*self.mute} | {*own}]
+
+
+def change(subscriber: Subscriber, topics: TopicSelection | None, settings: dict, *, now) -> None:
+    """Replace the preferences, if topics are given, and set the given settings.
+
+    `settings` has names of Subscriber's fields: timezone, hour, weekdays, size, language,
+    wants_quiet_days, wants_near, paused_until.
+    """
+    with transaction.atomic():
+        subscriber = subscriber.locked()
+        changed = {name for name in settings if settings[name] != getattr(subscriber, name)}
+        for name, value in settings.items():
+            setattr(subscriber, name, value)
+        if changed & SCHEDULE_FIELDS:
+            subscriber.reschedule(now)
+        subscriber.save()
+        if topics is not None:
+            set_preferences(subscriber, topics)
+        if subscriber.state_at(now) == "paused":
+            queue.cancel(subscriber, "paused", now, kinds=[Kind.DIGEST, Kind.WELCOME])
+
+
+def set_preferences(subscriber: Subscriber, topics: TopicSelection) -> None:
+    """Replace the preferences. The subscriber's row must be locked."""
+    stances: dict[int, str] = {}
+    for stance, curated, queries in (
+        (Stance.FOLLOW, topics.follow, topics.interests),
+        (Stance.MUTE, topics.mute, topics.muted_interests),  # Muting wins: it comes last.
+    ):
+        own = [
+            Topic.objects.get_or_create(
+                owner=subscriber, query=query, defaults={"name": query[:200]}
+            )[0]
+            for query in queries
+        ]
+        stances |= {topic.pk: stance for topic in [*curated, *own]}
+    subscriber.preferences.exclude(topic__in=stances).delete()
+    preferences = {preference.topic_id: preference for preference in subscriber.preferences.all()}
+    for topic_id, stance in stances.items():
+        preference = preferences.get(topic_id)
+        if preference is None:
+            subscriber.preferences.create(topic_id=topic_id, stance=stance)
+        elif preference.stance != stance:
+            preference.stance = stance
+            preference.save(update_fields=["stance"])
+    subscriber.own_topics.exclude(pk__in=stances).delete()
+
+
+def pause(subscriber: Subscriber, until: date, *, now) -> bool:
+    """Send no digest before local day `until`. Return whether that changes anything.
+
+    It does not for a day that has come, nor for a subscriber who gets no digests.
+    """
+    with transaction.atomic():
+        subscriber = subscriber.locked()
+        is_past = until <= schedule.local_day(now, subscriber.zone)
+        if is_past or subscriber.state_at(now) not in ("active", "paused"):
+            return False
+        change(subscriber, None, {"paused_until": until}, now=now)
+        return True
+
+
+def resume(subscriber: Subscriber, *, now) -> bool:
+    """End a pause. Return whether there was one."""
+    with transaction.atomic():
+        subscriber = subscriber.locked()
+        if subscriber.paused_until is None:
+            return False
+        change(subscriber, None, {"paused_until": None}, now=now)
+        return True

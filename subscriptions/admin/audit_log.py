@@ -1,0 +1,87 @@
+"""The admin page of the audit log, which nobody can change."""
+
+from django.contrib import admin
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
+from django.contrib.contenttypes.models import ContentType
+from django.db.models import Exists, OuterRef
+from django.urls import reverse
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
+from unfold.decorators import display
+
+from subscriptions.admin.base import BaseModelAdmin
+from subscriptions.admin.widgets import (
+    DaysFilter,
+    LargeTableMixin,
+    ReadOnlyMixin,
+    badge,
+    link,
+    min_width,
+)
+
+TONES = {1: "good", 2: "open", 3: "bad"}
+
+
+class KnownFilter(DropdownFilter):
+    """Ignores values that it does not offer, such as numbers that no database can hold."""
+
+    def queryset(self, request, queryset):
+        if self.value() not in dict(self.lookup_choices):
+            return queryset
+        return queryset.filter(**{self.field: self.value()})
+
+
+class PersonFilter(KnownFilter):
+    title = parameter_name = field = "user"
+
+    def lookups(self, request, model_admin):
+        people = User.objects.filter(Exists(LogEntry.objects.filter(user=OuterRef("pk"))))
+        return [(str(user.pk), user.get_username()) for user in people.order_by("username")]
+
+
+class KindFilter(KnownFilter):
+    title = parameter_name = "kind"
+    field = "content_type"
+
+    def lookups(self, request, model_admin):
+        entries = LogEntry.objects.filter(content_type=OuterRef("pk"))
+        kinds = ContentType.objects.filter(Exists(entries)).order_by("model")
+        return [(str(kind.pk), kind.name) for kind in kinds]
+
+
+@admin.register(LogEntry)
+class TrailAdmin(LargeTableMixin, ReadOnlyMixin, BaseModelAdmin):
+    list_display = ["action_time", "user", "told", "what", "act"]
+    list_display_links = None
+    list_filter = [
+        PersonFilter,
+        KindFilter,
+        ("action_flag", ChoicesDropdownFilter),
+        ("action_time", DaysFilter),
+    ]
+    list_filter_submit = True
+    list_select_related = ["user", "content_type"]
+    search_fields = ["user__username", "object_repr", "change_message"]
+    search_help_text = "A name, an address, or words of what was done"
+    ordering = ["-pk"]
+    fields = ["action_time", "user", "act", "what", "told"]
+
+    @display(description="Act")
+    def act(self, entry):
+        return badge(entry.get_action_flag_display(), TONES[entry.action_flag])
+
+    @display(description="What")
+    def what(self, entry):
+        """Return what it was done to, with a link unless it was deleted."""
+        kind = entry.content_type
+        words = f"{kind.name}: {entry.object_repr}" if kind else entry.object_repr
+        model = kind.model_class() if kind else None
+        if entry.is_deletion() or model not in self.admin_site._registry:
+            return words
+        name = f"admin:{kind.app_label}_{kind.model}_change"
+        url = reverse(name, args=[entry.object_id])
+        return link(url, words)
+
+    @display(description="In words")
+    def told(self, entry):
+        return min_width(entry.get_change_message())

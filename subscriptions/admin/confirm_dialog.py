@@ -1,0 +1,60 @@
+"""Admin actions that ask for confirmation: in Unfold's dialog, or on a page of their own."""
+
+from functools import wraps
+
+from django.shortcuts import resolve_url
+from django.template.response import TemplateResponse
+from unfold.decorators import action
+from unfold.enums import ActionVariant
+from unfold.forms import BaseDialogForm
+
+
+def confirm_first(
+    title, consequence, form=BaseDialogForm, variant=ActionVariant.PRIMARY, **options
+):
+    """Decorate a method as an action that asks in Unfold's dialog.
+
+    Without the script that opens the dialog, as in a new tab, the action asks on a page.
+    """
+    dialog = {
+        "title": f"{title}?",
+        "description": consequence,
+        "form_submit_text": title,
+        "form_class": form,
+    }
+
+    def decorate(method):
+        in_dialog = action(dialog=dialog, variant=variant, **options)(method)
+
+        @wraps(in_dialog)
+        def ask(panel, request, **ids):
+            response = in_dialog(panel, request, **ids)
+            if "HX-Request" in request.headers:
+                return response
+            if url := response.headers.get("HX-Redirect"):  # Only the script follows this.
+                response.status_code, response["Location"] = 302, url
+                return response
+            page = f"admin:{panel.opts.app_label}_{panel.opts.model_name}"
+            question, back = dialog["title"], resolve_url(f"{page}_changelist")
+            if object_id := ids.get("object_id"):
+                question = f"{question} {panel.get_object(request, object_id)}"
+                back = resolve_url(f"{page}_change", object_id)
+            return confirm_page(
+                panel,
+                request,
+                title=title,
+                question=question,
+                consequence=consequence,
+                form=form(data=request.POST or None, request=request, **ids),
+                variant=variant.value,
+                back=back,
+            )
+
+        return ask
+
+    return decorate
+
+
+def confirm_page(panel, request, template="admin/confirm.html", **context):
+    context = {**panel.admin_site.each_context(request), "opts": panel.opts, **context}
+    return TemplateResponse(request, template, context)

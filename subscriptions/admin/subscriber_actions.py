@@ -1,0 +1,286 @@
+"""What operators can do to one subscriber, on its page, or to several, selected on the list.
+
+Each action asks first, calls one function, and adds an entry to the audit log. Its texts are in
+deeds.toml.
+"""
+
+import time
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin import helpers
+from django.contrib.admin.models import DELETION, LogEntry
+from django.contrib.admin.options import get_content_type_for_model
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.shortcuts import resolve_url
+from django.utils import timezone
+from django.utils.formats import date_format
+from unfold.enums import ActionVariant
+from unfold.forms import BaseDialogForm
+from unfold.widgets import UnfoldAdminTextInputWidget
+
+from subscriptions.actions import erase as erasing
+from subscriptions.actions import moderation, preferences, signup
+from subscriptions.admin.confirm_dialog import confirm_first, confirm_page
+from subscriptions.admin.widgets import hx_redirect
+from subscriptions.forms import LAST_PAUSE
+from subscriptions.models import Subscriber
+from subscriptions.notices import send
+from subscriptions.security import rate_limits
+
+SOURCE = signup.ConsentSource(via="admin panel")
+TEXTS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
+MAX_SECONDS = 10  # Then no further subscriber is begun with: somebody waits for the page.
+LIST = "admin:subscriptions_subscriber_changelist"
+
+
+class PauseForm(BaseDialogForm):
+    until = forms.DateField(
+        label="Until", widget=UnfoldAdminTextInputWidget(attrs={"type": "date"})
+    )
+
+    def clean_until(self):
+        until = self.cleaned_data["until"]
+        if not timezone.now().date() - timedelta(days=1) < until <= LAST_PAUSE:
+            raise ValidationError("Please choose a day that is still to come.")
+        return until
+
+
+class SuppressForm(BaseDialogForm):
+    reason = forms.CharField(
+        max_length=200,
+        widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"}),
+        help_text="It is kept with her data, and she can read it there.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubscriberAction:
+    """One action. `fits` says whether there is anything to do to a subscriber.
+
+    `do` takes a subscriber, the form's data and the moment, and returns the entry for the audit
+    log, or None if nothing was done, for which `left_alone` is the reason.
+    """
+
+    name: str
+    title: str
+    icon: str
+    question: str
+    consequence: str
+    done: str
+    do: Callable[[Subscriber, dict, datetime], str | None]
+    fits: Callable[[Subscriber, datetime], bool]
+    left_alone: str = ""
+    form: type[BaseDialogForm] = BaseDialogForm
+    variant: ActionVariant = ActionVariant.PRIMARY
+    erases: bool = False
+
+    def run(self, panel, request, queryset, data) -> None:
+        """Do it to each, and show how many were done, and why others were not."""
+        now, ends = timezone.now(), time.monotonic() + MAX_SECONDS
+        count, reasons, late = 0, [], 0
+        for subscriber in queryset:
+            if (count or reasons) and time.monotonic() > ends:
+                late += 1
+                continue
+            try:
+                note = self.do(subscriber, data, now)
+            except Subscriber.DoesNotExist:
+                reasons.append("They were erased meanwhile.")
+                continue
+            if note is None:
+                reasons.append(self.left_alone)
+            else:
+                self._log(panel, request, subscriber, note)
+                count += 1
+        if count:
+            panel.message_user(request, f"{self.done}: {count}.", messages.SUCCESS)
+        if reasons:
+            why = " ".join(dict.fromkeys(filter(None, reasons)))
+            text = f"Not {self.done[:1].lower()}{self.done[1:]}: {len(reasons)}. {why}"
+            panel.message_user(request, text.strip(), messages.WARNING)
+        if late:
+            text = f"There was no time for {late} more, who are as they were: select them again."
+            panel.message_user(request, text, messages.WARNING)
+
+    def _log(self, panel, request, subscriber, note):
+        if self.erases:  # By its number: the address is to be forgotten.
+            LogEntry.objects.create(
+                user=request.user,
+                content_type=get_content_type_for_model(Subscriber),
+                object_id=subscriber.pk,
+                object_repr=f"Subscriber {subscriber.pk}",
+                action_flag=DELETION,
+            )
+            return
+        with transaction.atomic():  # Whoever was erased meanwhile is not named in the log again.
+            if Subscriber.objects.select_for_update().filter(pk=subscriber.pk).first():
+                panel.log_change(request, subscriber, note)
+
+
+def register_actions(*actions: SubscriberAction):
+    """Make a class decorator that adds the actions to a ModelAdmin of subscribers."""
+
+    def decorate(panel):
+        for action in actions:
+            setattr(panel, f"has_{action.name}_permission", _permission(action))
+            setattr(panel, action.name, _detail_action(action))
+            setattr(panel, f"{action.name}_selected", _list_action(action))
+        panel.actions_detail = [*panel.actions_detail, *(action.name for action in actions)]
+        panel.actions = [*panel.actions, *(f"{action.name}_selected" for action in actions)]
+        return panel
+
+    return decorate
+
+
+def _permission(action):
+    required = f"subscriptions.{'delete' if action.erases else 'change'}_subscriber"
+
+    def has_permission(self, request, object_id=None):
+        """Without an id, this is about the list, where the action looks at each subscriber."""
+        if not request.user.has_perm(required):
+            return False
+        if object_id is None:
+            return True
+        try:
+            subscriber = Subscriber.objects.filter(pk=object_id).first()
+        except ValueError:  # Not a number.
+            return False
+        return subscriber is not None and action.fits(subscriber, timezone.now())
+
+    return has_permission
+
+
+def _detail_action(action):
+    def act(self, request, form, object_id):
+        action.run(self, request, Subscriber.objects.filter(pk=object_id), form.cleaned_data)
+        if action.erases:
+            return hx_redirect(LIST)
+        return hx_redirect("admin:subscriptions_subscriber_change", object_id)
+
+    act.__name__ = action.name  # Unfold finds by the name that it is about one object.
+    return confirm_first(
+        action.title,
+        action.consequence,
+        action.form,
+        description=action.title,
+        url_path=action.name,
+        permissions=[action.name],
+        icon=action.icon,
+        variant=action.variant,
+    )(act)
+
+
+def _list_action(action):
+    @admin.action(description=action.title, permissions=[action.name])
+    def act(self, request, queryset):
+        is_answer = "confirmed" in request.POST
+        data = request.POST.dict() | {"_form_submitted": "on"} if is_answer else None
+        form = action.form(request=request, data=data)
+        if is_answer and form.is_valid():
+            return action.run(self, request, queryset, form.cleaned_data)
+        return confirm_page(
+            self,
+            request,
+            "admin/subscriptions/subscriber/confirm.html",
+            title=action.title,
+            question=action.question,
+            consequence=action.consequence,
+            form=form,
+            subscribers=queryset,
+            action=request.POST["action"],
+            checkbox_name=helpers.ACTION_CHECKBOX_NAME,
+            variant=action.variant.value,
+            back=resolve_url(LIST),
+        )
+
+    act.__name__ = f"{action.name}_selected"
+    return act
+
+
+ACTIONS: list[SubscriberAction] = []
+
+
+def _action(fits, **options):
+    """Register a function as the action of its name."""
+
+    def register(do):
+        texts = TEXTS[do.__name__]
+        texts |= {"consequence": texts["consequence"].format(**texts)}
+        ACTIONS.append(SubscriberAction(name=do.__name__, do=do, fits=fits, **texts, **options))
+        return do
+
+    return register
+
+
+def _is(*states):
+    return lambda subscriber, now: subscriber.state_at(now) in states
+
+
+@_action(_is("active", "paused"), form=PauseForm)
+def pause(subscriber, data, now):
+    if preferences.pause(subscriber, data["until"], now=now):
+        return f"Paused until {date_format(data['until'])}."
+
+
+@_action(_is("paused"))
+def resume(subscriber, data, now):
+    if preferences.resume(subscriber, now=now):
+        return "Ended the pause."
+
+
+@_action(_is("pending"))
+def ask_to_confirm(subscriber, data, now):
+    is_allowed = rate_limits.check_mailbox("sign-up", subscriber.email, now)
+    if is_allowed and moderation.ask_to_confirm(subscriber, now=now):
+        return "Sent the confirmation again."
+
+
+@_action(
+    lambda subscriber, now: subscriber.confirmed_at is not None and subscriber.suppressed_at is None
+)
+def send_link(subscriber, data, now):
+    is_allowed = rate_limits.check_mailbox("lost link", subscriber.email, now)
+    if is_allowed and send.send_link(subscriber.email, now=now):
+        return "Sent the link to the preferences."
+
+
+@_action(Subscriber.can_confirm_address)
+def ask(subscriber, data, now):
+    if moderation.ask_if_address_works(subscriber, now=now):
+        return "Asked whether the address is right."
+
+
+@_action(_is("suppressed"))
+def lift(subscriber, data, now):
+    why = f"{subscriber.get_suppressed_by_display()}: {subscriber.suppressed_reason}"
+    if moderation.unsuppress(subscriber, now=now):
+        return f"Let letters go again, in spite of: {why}"
+
+
+@_action(
+    lambda subscriber, now: subscriber.suppressed_by != Subscriber.Suppression.OPERATOR,
+    form=SuppressForm,
+    variant=ActionVariant.DANGER,
+)
+def suppress(subscriber, data, now):
+    if moderation.suppress(subscriber, data["reason"], now=now):
+        return f"Kept letters from the address: {data['reason']}"
+
+
+@_action(lambda subscriber, now: subscriber.unsubscribed_at is None, variant=ActionVariant.DANGER)
+def unsubscribe(subscriber, data, now):
+    signup.unsubscribe(subscriber.public_id, source=SOURCE, now=now)
+    return "Unsubscribed."
+
+
+@_action(lambda subscriber, now: True, erases=True, variant=ActionVariant.DANGER)
+def erase(subscriber, data, now):
+    if erasing.erase(subscriber, now=now):
+        return "Erased."

@@ -1,0 +1,253 @@
+"""What admin pages share: badges of states, filters, and bases of lists and inlines."""
+
+from contextlib import suppress
+from datetime import MAXYEAR, MINYEAR, UTC, datetime, time, timedelta
+from functools import cached_property
+
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.core.paginator import Paginator
+from django.db.models import Count, OuterRef, Subquery
+from django.db.models.functions import Coalesce
+from django.http import HttpResponse
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.text import Truncator
+from unfold.admin import TabularInline
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateFilter
+from unfold.utils import parse_date_str
+from unfold.views import ChangeList
+
+from subscriptions import addresses, db
+from subscriptions.models import Letter, LetterFact, Subscriber
+
+MAX_MATCHES = 20  # A search shows the letters of so many subscribers.
+
+#: The colour of each state: see templates/admin/badge.html.
+SUBSCRIBER_TONES = {
+    "active": "good",
+    "pending": "open",
+    "paused": "held",
+    "unsubscribed": "quiet",
+    "suppressed": "bad",
+}
+LETTER_TONES = {
+    Letter.State.PLANNED: "open",
+    Letter.State.CLAIMED: "open",
+    Letter.State.TRANSMITTING: "open",
+    Letter.State.UNCERTAIN: "held",
+    Letter.State.ACCEPTED: "good",
+    Letter.State.SKIPPED: "quiet",
+    Letter.State.FAILED: "bad",
+    Letter.State.MISSED: "bad",
+}
+FACT_TONES = {
+    LetterFact.Kind.RELAYED: "open",
+    LetterFact.Kind.DELAYED: "held",
+    LetterFact.Kind.DELIVERED: "good",
+    LetterFact.Kind.BOUNCED: "bad",
+    LetterFact.Kind.COMPLAINED: "bad",
+    LetterFact.Kind.UNSUBSCRIBED: "quiet",
+}
+
+
+class ReadOnlyMixin:
+    """For pages and inlines of rows that only the service writes."""
+
+    def has_add_permission(self, request, obj=None):
+        return False
+
+    has_change_permission = has_delete_permission = has_add_permission
+
+    def render_change_form(self, request, context, *args, **kwargs):
+        """Hide the link to the history, which is empty: nobody changes these rows here."""
+        return super().render_change_form(
+            request, context | {"show_history": False}, *args, **kwargs
+        )
+
+
+class ReadOnlyInline(ReadOnlyMixin, TabularInline):
+    show_title = False
+    extra = 0
+
+
+# ---- Lists of large tables
+
+
+class CappedPaginator(Paginator):
+    """Pages of the first rows only: counting many millions takes seconds.
+
+    Finds the primary keys first, by an index, and a page's rows by these, so that joins and
+    annotations are only computed for rows that are shown.
+    """
+
+    MAX_ROWS = 2_000
+    template_name = "admin/first_pages.html"
+
+    @cached_property
+    def numbers(self):
+        return list(self.object_list.values_list("pk", flat=True)[: self.MAX_ROWS + 1])
+
+    @cached_property
+    def count(self):
+        return min(len(self.numbers), self.MAX_ROWS)
+
+    @property
+    def has_more(self) -> bool:
+        return len(self.numbers) > self.MAX_ROWS
+
+    def page(self, number):
+        number = self.validate_number(number)
+        shown = self.numbers[: self.count][(number - 1) * self.per_page :][: self.per_page]
+        return self._get_page(self.object_list.filter(pk__in=shown), number, self)
+
+
+class LargeChangeList(ChangeList):
+    def get_results(self, request):
+        super().get_results(request)
+        if not self.multi_page:  # Then Django would query all rows again.
+            self.result_list = self.queryset.filter(pk__in=self.paginator.numbers)
+        self.full_result_count = self.result_count  # Or the page would show the first rows as all.
+
+    def get_ordering_field(self, field_name):
+        """Ignore orderings in the URL by columns that are not sortable."""
+        return super().get_ordering_field(field_name) if field_name in self.sortable_by else None
+
+
+class LargeTableMixin:
+    """For lists of tables that grow without end. List only fast columns in `sortable_by`."""
+
+    paginator = CappedPaginator
+    list_per_page = 50
+    show_full_result_count = False
+    sortable_by = []
+
+    def get_changelist(self, request, **kwargs):
+        return LargeChangeList
+
+
+class DaysFilter(RangeDateFilter):
+    """ReadOnlyInline with a moment on a range of UTC days, both included."""
+
+    def queryset(self, request, queryset):
+        if first := self.begin_of("from"):
+            queryset = queryset.filter(**{f"{self.field_path}__gte": first})
+        if last := self.begin_of("to"):
+            queryset = queryset.filter(**{f"{self.field_path}__lt": last + timedelta(days=1)})
+        return queryset
+
+    def begin_of(self, end):
+        """Return when the first or last day begins in UTC, or None."""
+        text = self.used_parameters.get(f"{self.parameter_name}_{end}")
+        day = parse_date_str(text) if text else None
+        if day is None or day.year in (MINYEAR, MAXYEAR):  # Date arithmetic would overflow.
+            return None
+        return datetime.combine(day, time.min, UTC)
+
+
+class LetterDayFilter(DaysFilter):
+    """Letters of a range of days. There is no index on days, but ids grow with age."""
+
+    pk_name = "pk"
+    BEFORE, AFTER = timedelta(days=2), timedelta(days=3)  # A letter is written around its day.
+
+    def queryset(self, request, queryset):
+        if first := self.begin_of("from"):
+            number = db.first_since(Letter, "created_at", first - self.BEFORE)
+            queryset = queryset.filter(**{f"{self.pk_name}__gte": number}, day__gte=first.date())
+        if last := self.begin_of("to"):
+            number = db.first_since(Letter, "created_at", last + self.AFTER)
+            queryset = queryset.filter(**{f"{self.pk_name}__lt": number}, day__lte=last.date())
+        return queryset
+
+
+class LetterStateFilter(ChoicesDropdownFilter):
+    """Letters in a state. No index has the state, so a condition that has one is added."""
+
+    def queryset(self, request, queryset):
+        found = super().queryset(request, queryset)
+        letter, state = self.field_path.removesuffix("state"), self.value()
+        if state in Letter.OPEN:
+            return found.filter(**{f"{letter}ended_at": None})
+        if state in (None, "", Letter.State.ACCEPTED):
+            return found
+        return found.exclude(**{f"{letter}reason": ""})
+
+
+def filter_by_address(request, queryset, term, name="subscriber"):
+    """Filter rows by a part of the address of their subscriber, who is in the field `name`.
+
+    Asks for the rows of a few subscribers by id: no index leads from a part of an address to
+    millions of rows. An international domain is found in both spellings.
+    """
+    with suppress(ValidationError):  # A part of an address is searched as it is.
+        term = addresses.normalise(term)
+    found = Subscriber.objects.filter(email__icontains=term).order_by("-pk")
+    ids = list(found.values_list("pk", flat=True)[: MAX_MATCHES + 1])
+    if len(ids) > MAX_MATCHES:
+        text = (
+            f"More than {MAX_MATCHES} readers' addresses have this: it shows the newest readers'."
+        )
+        messages.info(request, text)
+    return queryset.filter(**{f"{name}__in": ids[:MAX_MATCHES]})
+
+
+def count_subquery(queryset, name):
+    """Return an annotation: the number of rows whose field `name` is the outer row.
+
+    A subquery, so that a list counts only for the rows that it shows.
+    """
+    counted = queryset.filter(**{name: OuterRef("pk")}).order_by()
+    return Coalesce(Subquery(counted.values(name).annotate(n=Count("pk")).values("n")), 0)
+
+
+def badge(words, tone):
+    """Return HTML in the colour of a tone: good, bad, open, held or quiet."""
+    return render_to_string("admin/badge.html", {"words": words, "tone": tone})
+
+
+def letter_badge(letter):
+    """Return the letter's state for display. The reason has a column of its own."""
+    is_waiting = letter.state == Letter.State.PLANNED
+    words = letter.said if is_waiting else letter.get_state_display()
+    return badge(words, LETTER_TONES[letter.state])
+
+
+def fact_badge(fact):
+    return badge(fact.get_kind_display(), FACT_TONES[fact.kind])
+
+
+def with_day(who, letter):
+    """Return the subscriber, with the letter's kind and day beneath: a phone shows few columns."""
+    kind, day = letter.get_kind_display(), letter.day and f" of {date_format(letter.day)}"
+    beneath = '<span class="block text-subtle whitespace-nowrap">{}{}</span>'
+    return format_html(f"{{}}{beneath}", who, kind, day or "")
+
+
+def reason_of(letter):
+    """Return the start of the reason, with a minimum width."""
+    return min_width(Truncator(letter.reason).chars(80))
+
+
+def min_width(words):
+    """Return the text with a minimum width, to be readable in a narrow table."""
+    return words and format_html('<span class="inline-block min-w-52">{}</span>', words)
+
+
+def exclude_fields(fieldsets, absent):
+    """Return fieldsets without the fields of these names."""
+    return [
+        (title, {"fields": [name for name in options["fields"] if name not in absent]})
+        for title, options in fieldsets
+    ]
+
+
+def link(url, words):
+    return format_html('<a class="text-link" href="{}">{}</a>', url, words)
+
+
+def hx_redirect(name, *args):
+    """Redirect after a dialog, whose script follows this header."""
+    return HttpResponse(headers={"HX-Redirect": reverse(name, args=args)})

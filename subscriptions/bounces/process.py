@@ -1,0 +1,157 @@
+"""Reports about letters that were sent, and what follows from them.
+
+Each report is recorded once, in whatever order and however often it arrives. It changes no letter's
+state: an accepted letter stays accepted. It may stop further letters to the subscriber.
+"""
+
+from contextlib import suppress
+from datetime import timedelta
+
+from django.db import transaction
+
+from subscriptions.actions import signup
+from subscriptions.bounces.parse import NoReport, Report
+from subscriptions.db import first_since
+from subscriptions.delivery import letter_sql, message_ids, verp
+from subscriptions.delivery import suppress as suppression
+from subscriptions.models import Letter, LetterFact, Subscriber
+from subscriptions.security import suppression_list
+
+#: How long after a letter was sent a report of it counts.
+COUNTS_FOR = {LetterFact.Kind.COMPLAINED: timedelta(days=60)}
+COUNTS_FOR_ELSE = timedelta(days=20)
+#: How long, and how many, reports of unknown letters are kept.
+KEEP_UNMATCHED = timedelta(days=30)
+MAX_UNMATCHED = 10_000
+#: A letter is written at most so long before and after the day in its Message-ID.
+BEFORE, AFTER = timedelta(days=2), timedelta(days=7)
+MAX_CLOCK_SKEW = timedelta(hours=1)
+PROVIDERS_LINK = signup.ConsentSource(via="the mail provider's unsubscribe link")
+
+Kind = LetterFact.Kind
+UNWANTED = (Kind.COMPLAINED, Kind.UNSUBSCRIBED)
+
+
+def record(report: Report, now) -> bool:
+    """Store a report and act on it, in one transaction. Return whether it is new.
+
+    Raises NoReport if it cannot be about a letter of this installation.
+    """
+    with transaction.atomic():
+        letter = _letter_of(report, now)
+        left_at = letter.left_at if letter and letter.left_at else now - KEEP_UNMATCHED
+        # A believable moment: after the letter was sent, and not in the future.
+        is_possible = report.at and left_at - MAX_CLOCK_SKEW <= report.at <= now + MAX_CLOCK_SKEW
+        fact, is_new = LetterFact.objects.get_or_create(
+            key=report.name,
+            defaults={
+                "letter": letter,
+                "kind": report.kind,
+                "grade": report.grade,
+                "status": report.status,
+                "said": report.said,
+                "at": report.at if is_possible else None,
+                "noted_at": now,
+                "via": report.via,
+                "message_id": "" if letter else report.message_id,
+            },
+        )
+        if is_new and letter is not None:
+            _apply(fact, letter, now)
+    return is_new
+
+
+def match_again(now) -> int:
+    """Look for the letters of reports that came before them. Return how many were found.
+
+    A report whose subscriber is locked is left to the next time: many such waits would take longer
+    than there is time.
+    """
+    unmatched = LetterFact.objects.filter(letter=None)
+    unmatched.filter(noted_at__lt=now - KEEP_UNMATCHED).delete()
+    count = 0
+    for fact in unmatched.order_by("pk"):
+        with transaction.atomic():
+            letter = letter_named(fact.message_id)
+            if letter is None or not _lock_if_free(letter.subscriber_id):
+                continue
+            # Of two processes, the one that changes the row acts on it.
+            if not unmatched.filter(pk=fact.pk).update(letter=letter, message_id=""):
+                continue
+            fact.letter = letter
+            _apply(fact, letter, now)
+            count += 1
+    return count
+
+
+def _lock_if_free(subscriber_id) -> bool:
+    """Lock a subscriber and their letters that may be cancelled. Return whether all were free."""
+    free = Subscriber.objects.select_for_update(skip_locked=True).filter(pk=subscriber_id)
+    if free.first() is None:
+        return False
+    letters = Letter.objects.filter(subscriber=subscriber_id, state__in=Letter.NOT_LEFT)
+    return not letter_sql.held(list(letters.values_list("pk", flat=True)))
+
+
+def letter_named(message_id: str) -> Letter | None:
+    """Return the letter with this Message-ID.
+
+    Ids grow with age, so the day in the name says which to search: an index on names would cost at
+    each step of each letter.
+    """
+    moment = message_ids.moment_of(message_id)
+    first = first_since(Letter, "created_at", moment - BEFORE)
+    last = first_since(Letter, "created_at", moment + AFTER)
+    found = Letter.objects.filter(pk__gte=first, pk__lt=last, message_id=message_id)
+    return found.first()
+
+
+def _letter_of(report, now) -> Letter | None:
+    """Return the letter of a report, or None if it is ours and not known (yet). Raises NoReport.
+
+    The address that it came back to is proof, and a wrong one voids the report. Without any, the
+    Message-ID is proof: only those who saw the letter know it.
+    """
+    letter = None
+    if report.letter_id is not None:
+        letter = Letter.objects.filter(pk=report.letter_id).first()
+    else:
+        numbers = [verp.letter_of(address, now) for address in report.addresses]
+        if numbers := [number for number in numbers if number is not None]:
+            letter = Letter.objects.filter(pk=numbers[0]).first()
+        elif any(verp.names_a_letter(address) for address in report.addresses):
+            raise NoReport("forged")
+    is_ours = message_ids.is_ours(report.message_id)
+    if is_ours and (letter is None or letter.message_id != report.message_id):
+        # After a restored backup, the number may be another letter's.
+        letter = letter_named(report.message_id)
+    elif letter is None:
+        raise NoReport("foreign")
+    if letter is None and LetterFact.objects.filter(letter=None).count() >= MAX_UNMATCHED:
+        raise NoReport("too-many")
+    if letter is not None:
+        counts_for = COUNTS_FOR.get(report.kind, COUNTS_FOR_ELSE)
+        if now - (letter.left_at or letter.created_at) > counts_for:
+            raise NoReport("forged")
+    return letter
+
+
+def _apply(fact, letter, now):
+    """Suppress or unsubscribe whoever a report is about, if it calls for that."""
+    moved = Subscriber.objects.filter(pk=letter.subscriber_id, email=letter.to)
+    if letter.to and not moved.exists():  # It says nothing about the subscriber's own address.
+        if fact.kind in UNWANTED and letter.to != Letter.ELSEWHERE:
+            suppression_list.add(letter.to, suppression_list.Why.COMPLAINED, now)
+        return
+    reply = fact.said if fact.status in fact.said else f"{fact.status} {fact.said}".strip()
+    match fact.kind:
+        case Kind.BOUNCED if fact.grade == LetterFact.Grade.HARD:
+            suppression.after_hard_bounce(letter, reply, now)
+        case Kind.BOUNCED:
+            suppression.after_soft_bounce(letter.subscriber_id, reply, now)
+        case Kind.COMPLAINED:
+            left_at = None if letter.to else letter.left_at  # With `to`, it is their address now.
+            suppression.after_complaint(letter.subscriber_id, reply, now, left_at=left_at)
+        case Kind.UNSUBSCRIBED:
+            with suppress(Subscriber.DoesNotExist):  # Erased concurrently.
+                signup.unsubscribe(letter.subscriber.public_id, source=PROVIDERS_LINK, now=now)

@@ -1,0 +1,209 @@
+"""What DNS says of our emails, against what it should say: a grade for each record.
+
+SPF (RFC 7208) names the servers that send for a domain. DMARC (RFC 9989) says what receivers do
+with an email for which neither SPF nor a signature (DKIM) vouches.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from ipaddress import ip_address
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import dns.exception
+import dns.resolver
+from django.conf import settings
+
+from subscriptions.mail import render
+
+SECONDS = 3  # For one question. After one that nobody answered, no other is asked.
+UNANSWERED = (dns.exception.DNSException, OSError)
+
+#: The name of its record in DNS is the mail server's own (its selector), so it can't be asked for.
+SIGNED_ELSEWHERE = (
+    "your mail server must sign, and its signature must cover List-Unsubscribe and "
+    "List-Unsubscribe-Post (RFC 8058). `doctor --send-to YOU` shows it: the email that arrives "
+    "says dkim=pass, and names both in h= of its DKIM-Signature (docs/email.md)."
+)
+ALL = re.compile(r"\s([-+~?]?)all(?=\s|$)", re.IGNORECASE)
+IS_SPF = re.compile(r"v=spf1(\s|$)", re.IGNORECASE)
+IS_DMARC = re.compile(r"v\s*=\s*DMARC1\s*(;|$)")
+
+
+class Record(NamedTuple):
+    """A TXT record to publish, and what only the operator can know about it."""
+
+    name: str
+    text: str
+    hint: str = ""
+
+
+class Dns:
+    """DNS, as one examination asks it."""
+
+    def __init__(self, resolver: dns.resolver.Resolver):
+        self.resolver = resolver
+        self.timeout: dns.exception.Timeout | None = None
+
+    def ask(self, name: str, kind: str) -> list:
+        """Return the records of this kind. Raises UNANSWERED."""
+        if self.timeout is not None:
+            raise self.timeout
+        lifetime = min(SECONDS, self.resolver.lifetime)
+        try:
+            return list(self.resolver.resolve(f"{name}.", kind, lifetime=lifetime))
+        except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
+            return []
+        except dns.exception.Timeout:
+            self.timeout = dns.exception.Timeout("nobody answered in time")
+            raise self.timeout from None
+
+    def texts(self, name: str, pattern: re.Pattern) -> list[str]:
+        """Return the TXT records that begin so, fit for a terminal. Raises UNANSWERED."""
+        found = (
+            b"".join(record.strings).decode("utf-8", "replace") for record in self.ask(name, "TXT")
+        )
+        texts = ("".join(filter(str.isprintable, text)) for text in found)
+        return [text for text in texts if pattern.match(text)]
+
+
+def system_resolver() -> dns.resolver.Resolver:
+    """Return the resolver that this machine is set up with, or one that knows no server."""
+    try:
+        return dns.resolver.Resolver()
+    except dns.resolver.NoResolverConfiguration:
+        return dns.resolver.Resolver(configure=False)
+
+
+def domains() -> list[str]:
+    """Return the domains that our emails are from, that of digests first."""
+    kinds = ("digest", "confirm")
+    return list(dict.fromkeys(render.from_address(kind).domain.lower() for kind in kinds))
+
+
+def examine(resolver: dns.resolver.Resolver) -> Iterator[tuple[str, str, str]]:
+    """Yield the name, the grade (ok, note, wrong) and the finding for each record."""
+    asked = Dns(resolver)
+    for domain in domains():
+        yield "SPF", *_answer(_judge_spf, spf(domain), asked)
+    if settings.EMAIL_URL.startswith("smtp"):
+        yield "DKIM", "note", SIGNED_ELSEWHERE
+    for domain in domains():
+        yield "DMARC", *_answer(_judge_dmarc, dmarc(domain), asked)
+
+
+def where_bounces_come(domain: str, resolver: dns.resolver.Resolver) -> tuple[str, str]:
+    """Return a grade and a sentence: whether this domain takes mail (RFC 5321, 5.1; RFC 7505)."""
+    asked = Dns(resolver)
+    try:
+        if servers := asked.ask(domain, "MX"):
+            takes_mail = any(len(server.exchange.labels) > 1 for server in servers)
+        else:
+            takes_mail = bool(asked.ask(domain, "A") or asked.ask(domain, "AAAA"))
+    except UNANSWERED as reason:
+        return "note", f"DNS can't be asked whether {domain} takes mail: {reason}."
+    if takes_mail:
+        return "ok", f"{domain} takes mail"
+    return "wrong", (
+        f"letters come back to {domain}, which has no MX record and no address: nothing is ever "
+        f"known of those that don't arrive. Publish an MX, or set BOUNCE_ADDRESS to another domain."
+    )
+
+
+def _answer(judge: Callable, record: Record, asked: Dns) -> tuple[str, str]:
+    """Return the grade and the finding, with the record to publish where not all is well."""
+    try:
+        grade, said = judge(record.name, asked)
+    except UNANSWERED as reason:
+        grade, said = "note", f"DNS can't be asked: {reason}. This should be there:"
+    if grade == "ok":
+        return grade, said
+    if grade == "wrong" and settings.EMAIL_URL.startswith("file:"):
+        grade = "note"  # No email leaves.
+    line = f'{record.name}. TXT "{record.text}"'  # As a zone file has it.
+    return grade, "\n    ".join(filter(None, (said, line, record.hint)))
+
+
+def _not_one(texts, name):
+    many = f"{name} has {len(texts)}, of which receivers use none. Publish one:"
+    return "wrong", many if texts else f"{name} has none. Publish:"
+
+
+# ---- SPF
+
+
+def spf(domain: str) -> Record:
+    """Return who may send for this domain, as far as EMAIL_URL tells."""
+    server, site = (urlsplit(url).hostname or "" for url in (settings.EMAIL_URL, settings.SITE_URL))
+    address = _address(server)
+    hint = ""
+    if address is not None and address.is_global:
+        sender = f"ip{address.version}:{address}"
+    elif address is None and "." in server:
+        # Under public suffixes of two labels (co.uk), strangers look like one organisation.
+        if server.lower().split(".")[-2:] == domain.lower().split(".")[-2:]:
+            sender, hint = f"a:{server}", f"If {server} hands on to others, name those."
+        else:
+            sender = "include:NAME"
+            hint = f"NAME is what those who run {server} tell you to include."
+    elif _address(site) is None and "." in site:  # The server is on this machine, or near it.
+        sender, hint = (
+            f"a:{site}",
+            f"If letters leave from another machine than {site}, name that one.",
+        )
+    else:
+        sender, hint = "ip4:ADDRESS", "ADDRESS is the one from which your mail server sends."
+    return Record(domain, f"v=spf1 {sender} -all", hint)
+
+
+def _address(host):
+    try:
+        return ip_address(host)
+    except ValueError:
+        return None
+
+
+def _judge_spf(name, asked):
+    texts = asked.texts(name, IS_SPF)
+    if len(texts) != 1:
+        return _not_one(texts, name)
+    others = ALL.search(texts[0])
+    if others is None and "redirect=" not in texts[0].lower():
+        return "wrong", f"{name} doesn't say that all others may not send: “{texts[0]}”."
+    if others is not None and others[1] in ("", "+", "?"):
+        return "wrong", f"{name} lets anybody send ({others[0].strip()}): “{texts[0]}”."
+    return "ok", f"{name}: “{texts[0]}”"
+
+
+# ---- DMARC
+
+
+def dmarc(domain: str) -> Record:
+    """Return the policy to put aside emails for which neither SPF nor DKIM vouches."""
+    return Record(
+        f"_dmarc.{domain}",
+        f"v=DMARC1; p=quarantine; rua=mailto:postmaster@{domain}",
+        "Receivers send daily reports to the address after rua=: name one that you read.",
+    )
+
+
+def _judge_dmarc(name, asked):
+    """Judge the domain's own policy, or else that of its organisation: the shortest parent's."""
+    own = name
+    texts = asked.texts(name, IS_DMARC)
+    labels = name.split(".")
+    for count in range(2, len(labels) - 1):
+        if texts:
+            break
+        name = ".".join(["_dmarc", *labels[-count:]])
+        texts = asked.texts(name, IS_DMARC)
+    if len(texts) != 1:
+        return _not_one(texts, own)
+    pairs = (pair.partition("=") for pair in texts[0].split(";") if "=" in pair)
+    tags = {tag.strip().lower(): "".join(value.split()).lower() for tag, _, value in pairs}
+    policy = tags.get("p", "") if name == own else tags.get("sp", tags.get("p", ""))
+    if policy not in ("none", "quarantine", "reject"):
+        return "wrong", f"{name} has no policy (p=) that exists: “{texts[0]}”."
+    if policy == "none":
+        return "note", f"{name} only watches: “{texts[0]}”. When its reports are good, publish:"
+    return "ok", f"{name}: “{texts[0]}”"

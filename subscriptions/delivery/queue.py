@@ -1,0 +1,62 @@
+"""The post office's counter: write a letter, call letters off, have them delivered.
+
+How they are delivered is in rounds.py, what each step changes in transitions.py, what is done about
+letters of which nobody knows in sweep.py.
+"""
+
+from django.db import transaction
+
+from subscriptions.delivery import clock, transitions
+from subscriptions.delivery.recovery.sweep import sweep
+from subscriptions.delivery.worker import rounds
+from subscriptions.models import Letter, LetterEvent, Subscriber
+
+__all__ = ["cancel", "deliver", "sweep", "waiting", "write"]
+
+State = Letter.State
+
+
+def write(subscriber: Subscriber, kind: str, *, now, closes_at, to: str = "") -> Letter:
+    """Write down a letter to be delivered as soon as may be, to her or to another address of hers.
+    Its composer is asked when it is.
+    """
+    with transaction.atomic():
+        letter = Letter.objects.create(
+            subscriber=subscriber,
+            kind=kind,
+            to=to,
+            created_at=now,
+            next_try_at=clock.at_once(now),
+            closes_at=closes_at,
+        )
+        LetterEvent.objects.create(letter=letter, at=now, became=State.PLANNED, attempt=0)
+    return letter
+
+
+def waiting(now, limit: int) -> int:
+    """Return how many letters may be claimed now, of `limit` at most."""
+    return Letter.objects.due(now).order_by()[:limit].count()
+
+
+def deliver(letter_id: int, now) -> bool:
+    """Deliver one letter, unless it is being delivered or was. Return whether it was accepted.
+
+    `now` is when that begins. What happens later carries a later moment, however long it took.
+    """
+    return rounds.deliver_due(clock.running_from(now), ids=[letter_id])["accepted"] == 1
+
+
+def cancel(subscriber: Subscriber, reason: str, now, kinds=None) -> int:
+    """End her letters that have not left, inside the caller's transaction. Return how many may yet
+    arrive: those past the fence.
+
+    The caller holds the lock on the subscriber's row, which the fence takes too.
+    """
+    letters = Letter.objects.filter(subscriber=subscriber)
+    if kinds is not None:
+        letters = letters.filter(kind__in=kinds)
+    # Locked, or a worker that claims one in this moment would make the click fail.
+    waiting = letters.select_for_update().filter(state__in=Letter.NOT_LEFT).order_by("pk")
+    for letter in waiting:
+        transitions.end([letter], State.SKIPPED, reason, now)
+    return letters.filter(state__in=[State.TRANSMITTING, State.UNCERTAIN]).count()

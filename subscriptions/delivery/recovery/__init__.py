@@ -1,0 +1,1 @@
+"""What became of letters whose delivery broke off."""

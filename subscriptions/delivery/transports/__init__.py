@@ -1,0 +1,1 @@
+"""How an email is handed over."""

@@ -1,0 +1,75 @@
+"""Hooks: what the digest app does when a subscription changes. Registered as Django starts.
+
+`subscriptions` never imports `digest`; it calls these.
+"""
+
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from functools import wraps
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from subscriptions.mail.render import Content
+    from subscriptions.models import Letter
+
+#: Takes letters of one kind with `subscriber` loaded, and returns for each, in order, its content
+#: or the exception for which it has none: mail.NothingToSay, or an error, which costs no other
+#: letter. The iterator may compose each on demand, in another thread, of what was read before.
+type Composer = Callable[[Sequence[Letter], datetime], Iterator[Content | Exception]]
+
+#: How many letters are composed together at most. One by one, the CPU would fetch the code of all
+#: steps again and again, a quarter of its time. More would delay the connections, and leave more
+#: letters uncertain when a worker is killed.
+COMPOSE_BATCH_SIZE = 10
+
+#: Composers by kind of letter.
+composers: dict[str, "Composer"] = {}
+
+#: Called after a confirmation has committed: a first digest is due.
+on_confirmed: list[Callable] = []
+
+#: Called with the ids of letters that were surely not sent, in the transaction that ends them.
+on_never_left: list[Callable] = []
+
+#: Called with letters that were sent but that a restored backup did not know, and what is known of
+#: each (reconcile.Evidence) by Message-ID, in the transaction that adds them.
+on_reconciled: list[Callable] = []
+
+#: Called with a subscriber; each returns a part of their exported data, by name.
+exporters: list[Callable] = []
+
+#: Called with a subscriber whose feedback is to be deleted.
+on_reset: list[Callable] = []
+
+#: Called with a subscriber, in the transaction that erases them.
+erasers: list[Callable] = []
+
+#: Called with a subscriber; each returns HTML for the preferences page.
+panels: list[Callable] = []
+
+#: Called with a subscriber, their unsaved topics and settings, and the moment; each returns what
+#: would change, as HTML. Nothing is written.
+previews: list[Callable] = []
+
+
+def one_by_one(compose: Callable[["Letter", datetime], "Content"]) -> "Composer":
+    """Make a composer of a function that returns the content of one letter, or raises."""
+
+    @wraps(compose)
+    def compose_all(letters, now):
+        contents = []
+        for letter in letters:
+            try:
+                contents.append(compose(letter, now))
+            except Exception as error:
+                contents.append(without_frames(error))
+        return iter(contents)
+
+    return compose_all
+
+
+def without_frames(error: Exception) -> Exception:
+    """Clear what the frames of a traceback hold: after a MemoryError, the next letter needs it."""
+    traceback.clear_frames(error.__traceback__)
+    return error

@@ -1,0 +1,179 @@
+"""Templates rendered once with placeholders, which each letter fills by joining bytes.
+
+A HoleTemplate is encoded, with holes for lines and tokens. A GapTemplate still has gaps for texts,
+such as those of a paper; filling them gives a HoleTemplate. Gaps may be anywhere, since their lines
+are broken and encoded when they are filled.
+
+A hole is a whole line of the template, or a signed token in a link, for which the template has a
+placeholder of the same length, which the encoder keeps apart from the rest
+(subscriptions.mail.mime). So the result is byte for byte that of rendering and encoding the whole
+letter. Only html_line, text_line and encode_token make what fills a hole: they escape and encode
+it.
+"""
+
+import re
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property, lru_cache
+
+from subscriptions.mail import mime, plaintext
+
+NONCE = secrets.token_hex(16)  # No text from outside can contain it.
+SIGNATURE = secrets.token_urlsafe(32)
+#: The placeholder of a line or a token. It begins with a literal, which is found fast.
+HOLE = re.compile(rf"hole-(?:{NONCE}-(\w+)|([a-z]+)0*\.{SIGNATURE})".encode())
+GAP = re.compile(rf"gap-{NONCE}-(\w+)-", re.ASCII)
+TAG = re.compile("<[^<>]*>")
+CACHE_SIZE = 5_000  # Most lines are in many letters, or in one.
+
+
+class EncodedBytes(bytes):
+    """Encoded and escaped content of a hole."""
+
+
+def line_slot(name: str) -> str:
+    """Return the placeholder of a line."""
+    return f"hole-{NONCE}-{name}"
+
+
+def token_slot(purpose: str) -> str:
+    """Return the placeholder of a token, whose hole is named after the purpose (a lower-case word).
+
+    It has the length of a token without a date. One with a date is nine characters longer, which
+    moves no line end.
+    """
+    return f"hole-{purpose:0<17}.{SIGNATURE}"
+
+
+@cache
+def text_slot(name: str) -> str:
+    """Return the placeholder of a text in a GapTemplate."""
+    return f"gap-{NONCE}-{name}-"
+
+
+def encode_token(token: str) -> EncodedBytes:
+    """Return the content of a hole for a signed token, which needs no escaping."""
+    return EncodedBytes(token.encode("ascii"))
+
+
+@dataclass(frozen=True)
+class HoleTemplate:
+    """Quoted-printable parts, each with the name of the hole after it, and the last part.
+
+    `size` is about the decoded size in bytes.
+    """
+
+    pairs: tuple[tuple[bytes, str], ...]
+    last: bytes
+    size: int
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        return frozenset([name for _, name in self.pairs])
+
+    @classmethod
+    def compile(cls, rendered: str) -> "HoleTemplate":
+        """Return the template of a rendered part with placeholders."""
+        size = len(rendered.encode()) + rendered.count("\n")  # Each line ends in two octets.
+        return cls.of(mime.quoted(rendered), size)
+
+    @classmethod
+    def of(cls, encoded: bytes, size: int) -> "HoleTemplate":
+        """Return the template of an encoded part, without the spaces before its holes."""
+        pairs, at = [], 0
+        for found in HOLE.finditer(encoded):
+            pairs.append(
+                (encoded[at : found.start()].rstrip(b" "), found[found.lastindex].decode())
+            )
+            at = found.end()
+        return cls(tuple(pairs), encoded[at:], size)
+
+    def join(self, values: Mapping[str, "EncodedBytes | list[bytes]"]) -> list[bytes]:
+        """Return the pieces of the filled template.
+
+        Values are EncodedBytes, or pieces from other templates. Raises TypeError for others.
+        """
+        pieces = []
+        for part, name in self.pairs:
+            pieces.append(part)
+            value = values[name]
+            if type(value) is EncodedBytes:
+                pieces.append(value)
+            elif type(value) is list:
+                pieces += value
+            else:
+                raise TypeError("A hole is filled with what html_line or its kin returned.")
+        pieces.append(self.last)
+        return pieces
+
+
+@dataclass(frozen=True)
+class GapTemplate:
+    """A part with gaps, by lines: encoded without gaps, a format string with gaps.
+
+    `size` is the decoded size of the encoded lines; `finished` is applied to the others.
+    """
+
+    lines: tuple[bytes | str, ...]
+    size: int
+    finished: Callable[[str], str]
+
+    @classmethod
+    def of_text(cls, rendered: str) -> "GapTemplate":
+        """Return the template of a text part whose lines are not broken yet."""
+        lines = [
+            line if GAP.search(line) else plaintext.broken(line)
+            for line in plaintext.cleaned(rendered).splitlines()
+        ]
+        return cls._of(plaintext.spaced("\n".join(lines)), plaintext.broken)
+
+    @classmethod
+    def of_html(cls, rendered: str, addresses: Iterable[str]) -> "GapTemplate":
+        """Return the template of an HTML part. Raises ValueError for gaps in a tag, except
+        `addresses`.
+        """
+        inside = {name for tag in TAG.findall(rendered) for name in GAP.findall(tag)}
+        if words := inside.difference(addresses):
+            raise ValueError(f"Words stand between tags, not inside of one: {sorted(words)}.")
+        return cls._of(rendered, str)
+
+    @classmethod
+    def _of(cls, rendered, finished):
+        lines, size = [], 0
+        for line in rendered.strip("\n").split("\n"):
+            if GAP.search(line):
+                lines.append(GAP.sub(r"%(\1)s", line.replace("%", "%%")))
+            else:
+                lines.append(mime.quoted(line))
+                size += len(line.encode()) + 2
+        return cls(tuple(lines), size, finished)
+
+    def fill(self, words: Mapping[str, str]) -> HoleTemplate:
+        """Return the template with these texts in the gaps, which must be escaped in HTML."""
+        encoded, size = [], self.size
+        for line in self.lines:
+            if type(line) is str:
+                line = self.finished(line % words)
+                size += len(line.encode()) + 2
+                line = mime.quoted(line)
+            encoded.append(line)
+        return HoleTemplate.of(b"\r\n".join(encoded), size)
+
+
+def escaped(text: str) -> str:
+    """Escape a text as lxml does between tags."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+@lru_cache(CACHE_SIZE)
+def html_line(text: str) -> EncodedBytes:
+    """Return the content of a line of an HTML part, as lxml writes it."""
+    words = map(plaintext.one_line, text.split(plaintext.NO_BREAK))
+    return EncodedBytes(mime.quoted(escaped(plaintext.NO_BREAK.join(words))))
+
+
+@lru_cache(CACHE_SIZE)
+def text_line(text: str, indent: str = "") -> EncodedBytes:
+    """Return the content of a line of a text part, broken if needed."""
+    return EncodedBytes(mime.quoted(plaintext.broken(indent + plaintext.one_line(text))))

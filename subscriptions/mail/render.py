@@ -1,0 +1,209 @@
+"""Render a folder of templates to an email.
+
+The templates of kind "digest" are templates/email/digest/: subject.txt, body.txt and body.html.
+"""
+
+import logging
+import quopri
+import re
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from email.errors import MessageError
+from email.headerregistry import Address
+from email.utils import format_datetime, parseaddr
+from functools import cache, lru_cache
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.template.loader import render_to_string
+from django.utils import timezone, translation
+
+from subscriptions.mail import mime, plaintext
+
+#: Kinds of letters that belong to the list. The others are transactional.
+LIST_KINDS = frozenset({"digest", "welcome"})
+UNSAFE_IN_URL = re.compile(r"[\s<>\"'\\^`{|}]")
+#: cssutils keeps its indentation in a global.
+_inlining = threading.Lock()
+
+
+class NothingToSay(Exception):
+    """A composer has no content for a letter."""
+
+
+@dataclass(frozen=True)
+class Content:
+    """An email without recipient and date. The parts are encoded, in pieces to be joined.
+
+    `item_ids` are the ids of its papers, for registry.on_reconciled.
+    """
+
+    subject: str
+    quoted_text: Sequence[bytes]
+    quoted_html: Sequence[bytes]
+    headers: tuple[tuple[str, str], ...]
+    item_ids: Sequence[str] | None = None
+
+    @classmethod
+    def of(cls, subject: str, text: str, html: str, headers) -> "Content":
+        return cls(subject, [mime.quoted(text)], [mime.quoted(html)], headers)
+
+    @property
+    def text(self) -> str:
+        return _unquoted(self.quoted_text)
+
+    @property
+    def html(self) -> str:
+        return _unquoted(self.quoted_html)
+
+
+def render(kind: str, context: dict, unsubscribe_url: str = "") -> Content:
+    """Render the templates of a kind in the active language."""
+    subject = plaintext.one_line(
+        render_to_string(f"email/{kind}/subject.txt", _common() | context, using="text")
+    )
+    text, html = render_parts(kind, context | {"subject": subject})
+    return Content.of(subject, text, html, headers(kind, unsubscribe_url))
+
+
+def render_parts(kind: str, context: dict) -> tuple[str, str]:
+    """Return the text with its lines broken, and the HTML with inlined CSS."""
+    context = _common() | context
+    lines = {  # They may be "7. Heaven" and "2. Floor", but must not look like papers.
+        "letterhead": plaintext.unnumbered(settings.SITE_NAME),
+        "postal_address": plaintext.unnumbered(", ".join(settings.POSTAL_ADDRESS.split("\n"))),
+    }
+    text = render_to_string(f"email/{kind}/body.txt", context | lines, using="text")
+    html = render_to_string(f"email/{kind}/body.html", context, using="html")
+    return plaintext.wrapped(plaintext.cleaned(text)), inline_css(plaintext.cleaned(html))
+
+
+def headers(
+    kind: str, unsubscribe_url: str = "", campaign: str = "", language: str | None = None
+) -> tuple:
+    """Return the headers of a kind of letter, except recipient, subject, date and id.
+
+    The language is the active one by default. See RFC 2369, 2919 and 8058 for the headers of a
+    list, RFC 3834 for those that stop automatic replies, and docs/email.md for the others.
+    """
+    found = [("From", _address_header(_from(kind), settings.SITE_NAME))]
+    if settings.REPLY_TO_EMAIL:
+        found.append(("Reply-To", _address_header(settings.REPLY_TO_EMAIL, settings.SITE_NAME)))
+    domain = settings.MAIL_DOMAIN
+    if kind in LIST_KINDS:
+        found += [
+            ("List-Id", f"Daily papers <daily.{domain}>"),
+            ("List-Unsubscribe", f"<{unsubscribe_url}>"),
+            ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
+        ]
+    return (
+        *found,
+        ("Feedback-ID", f"{campaign}:{kind}:{domain}:paperboy"),
+        ("Auto-Submitted", "auto-generated"),
+        ("X-Auto-Response-Suppress", "All"),
+        ("Content-Language", language or translation.get_language()),
+    )
+
+
+def as_bytes(content: Content, *, to: str, message_id: str, date: datetime) -> bytes:
+    """Return the message for SMTP: CRLF, seven bits, plain text first."""
+    sender, *rest = content.headers
+    all_headers = [
+        sender,
+        ("To", to),
+        ("Subject", content.subject),
+        ("Date", _date_header(date, settings.TIME_ZONE)),
+        ("Message-ID", message_id),
+        *rest,
+    ]
+    boundary = f"=_{message_id.strip('<>').partition('@')[0]}"
+    return mime.message(all_headers, content.quoted_text, content.quoted_html, boundary)
+
+
+def from_address(kind: str = "digest") -> Address:
+    return _address(_from(kind), settings.SITE_NAME)
+
+
+def check() -> None:
+    """Raise ImproperlyConfigured for settings that no header can hold."""
+    for name in ("DEFAULT_FROM_EMAIL", "TRANSACTIONAL_FROM_EMAIL", "REPLY_TO_EMAIL"):
+        check_address(name)
+    if not settings.SITE_URL.isascii() or UNSAFE_IN_URL.search(settings.SITE_URL):
+        raise ImproperlyConfigured(
+            f"SITE_URL must be written as links are (an international domain in its xn-- form), "
+            f"not {settings.SITE_URL!r}."
+        )
+
+
+def check_address(name: str) -> None:
+    """Raise ImproperlyConfigured if the setting of this name is neither empty nor an address."""
+    try:
+        if value := getattr(settings, name):
+            _address(value, settings.SITE_NAME)
+    except ImproperlyConfigured as error:
+        raise ImproperlyConfigured(f"{name}: {error}") from None
+
+
+def inline_css(html: str) -> str:
+    """Inline the CSS. Rules for small screens and dark mode stay in the head. Fetches nothing.
+
+    The only function that uses premailer.
+    """
+    # Imported here: cssutils takes a third of a second, which only processes that render pay.
+    from premailer import Premailer
+
+    with _inlining:
+        return Premailer(
+            html,
+            allow_network=False,
+            strip_important=False,
+            remove_classes=False,
+            keep_style_tags=False,
+            disable_validation=True,
+            cssutils_logging_level=logging.CRITICAL,
+        ).transform(pretty_print=False)
+
+
+def _common():
+    """The context of all templates."""
+    return {
+        "site_name": settings.SITE_NAME,
+        "site_url": settings.SITE_URL,
+        "postal_address": settings.POSTAL_ADDRESS,
+    }
+
+
+def _from(kind):
+    is_list = kind in LIST_KINDS
+    return settings.DEFAULT_FROM_EMAIL if is_list else settings.TRANSACTIONAL_FROM_EMAIL
+
+
+@lru_cache(100)  # Letters that are frozen together share it.
+def _date_header(moment, zone):
+    return format_datetime(timezone.localtime(moment, ZoneInfo(zone)))
+
+
+@cache
+def _address_header(text, default_name):
+    return str(_address(text, default_name))
+
+
+@cache
+def _address(text, default_name):
+    name, address = parseaddr(text)
+    try:
+        address.encode("ascii")
+        return Address(display_name=plaintext.one_line(name or default_name), addr_spec=address)
+    except (ValueError, MessageError):
+        raise ImproperlyConfigured(
+            f"{text!r} is no address that letters can be from, be answered to or come back to. It "
+            f"looks like Paperboy <digest@example.org>, an international domain in its xn-- form."
+        ) from None
+
+
+def _unquoted(pieces):
+    part = b"".join(pieces)
+    return quopri.decodestring(part.replace(b"\r\n", b"\n")).decode()

@@ -1,0 +1,200 @@
+"""What came to be known of letters after they left, and how much came back that told of none."""
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Coalesce
+
+from subscriptions.models.letters import Letter
+
+
+class LetterFact(models.Model):
+    """One thing that a mail server or a reader made known of a letter that left.
+
+    Rows are added, never changed, but for one that came before its letter was known: it is matched
+    with the letter when that turns up.
+    """
+
+    class Kind(models.TextChoices):
+        RELAYED = "relayed", "handed on"
+        DELAYED = "delayed", "delayed"
+        DELIVERED = "delivered", "delivered"
+        BOUNCED = "bounced", "came back"
+        COMPLAINED = "complained", "reported as unwanted"
+        UNSUBSCRIBED = "unsubscribed", "unsubscribed with the provider"
+
+    class Grade(models.TextChoices):
+        """What a letter that came back says of its address."""
+
+        HARD = "hard", "no such address"
+        POLICY = "policy", "not let in"
+        SOFT = "soft", "may pass"
+
+    # Without a constraint in the database, as for events: the letter's row isn't looked at.
+    letter = models.ForeignKey(
+        Letter,
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        related_name="facts",
+        db_constraint=False,
+    )
+    kind = models.CharField(max_length=12, choices=Kind)
+    grade = models.CharField(max_length=6, choices=Grade, blank=True)
+    status = models.CharField(max_length=15, blank=True, help_text="As 5.1.1, of RFC 3463.")
+    said = models.CharField(max_length=300, blank=True, help_text="In the mail server's words.")
+    at = models.DateTimeField(null=True, blank=True, help_text="When it was so, as we were told.")
+    noted_at = models.DateTimeField(db_index=True, help_text="When we were told.")
+    via = models.CharField(max_length=20, help_text="Who told it: mail, or a provider by name.")
+    message_id = models.CharField(
+        max_length=200, blank=True, help_text="The letter's, where it isn't known yet."
+    )
+    key = models.CharField(max_length=64, unique=True, help_text="The same for what is told twice.")
+
+    class Meta:
+        verbose_name = "fact about a letter"
+        verbose_name_plural = "facts about letters"
+        ordering = ["-noted_at", "-pk"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(letter__isnull=False) | ~Q(message_id=""),
+                name="fact_of_some_letter",
+            )
+        ]
+        indexes = [
+            models.Index(
+                fields=["noted_at"], condition=Q(letter__isnull=True), name="unmatched_facts"
+            ),
+            # For the panel's list: a provider may tell of each letter that it was delivered.
+            models.Index(
+                fields=["kind", "noted_at", "id"],
+                condition=~Q(kind="delivered"),
+                name="facts_but_deliveries",
+            ),
+            models.Index(
+                fields=["grade", "noted_at", "id"], condition=~Q(grade=""), name="facts_by_grade"
+            ),
+        ]
+
+    def __str__(self):
+        told = [self.get_kind_display(), self.status, self.said]
+        return ": ".join(part for part in told if part)
+
+
+class UselessMail(models.Model):
+    """How many messages came back in a day that told of no letter, by the reason."""
+
+    class Why(models.TextChoices):
+        AUTOREPLY = "autoreply", "answered by a machine"
+        NO_REPORT = "no-report", "no report at all"
+        UNREADABLE = "unreadable", "can't be read; set aside"
+        FORGED = "forged", "a forged or old address"
+        FOREIGN = "foreign", "about a letter that is none of ours"
+        TOO_MANY = "too-many", "about unknown letters, too many to keep"
+
+    day = models.DateField()
+    why = models.CharField(max_length=10, choices=Why)
+    count = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        verbose_name_plural = "useless mail"
+        constraints = [
+            models.UniqueConstraint(fields=["day", "why"], name="one_count_a_day_and_reason")
+        ]
+
+    def __str__(self):
+        return f"{self.count} on {self.day}: {self.get_why_display()}"
+
+
+def count_useless(why: str, now) -> None:
+    """Count one more message of today that told of no letter."""
+    row, _ = UselessMail.objects.get_or_create(day=now.date(), why=why)
+    UselessMail.objects.filter(pk=row.pk).update(count=F("count") + 1)
+
+
+def told_of(letter_ids: Collection[int]) -> set[int]:
+    """Return those of these letters of which anything came back: they surely had left."""
+    facts = LetterFact.objects.filter(letter__in=letter_ids)
+    return set(facts.values_list("letter_id", flat=True))
+
+
+def names_told_of(message_ids: Collection[str], since) -> dict[str, datetime]:
+    """Return those of these Message-IDs of which anything came back since then, and when it did."""
+    facts = LetterFact.objects.filter(noted_at__gte=since).order_by("-noted_at")
+    names = facts.values_list(Coalesce("letter__message_id", "message_id"), "noted_at")
+    return {name: at for name, at in names if name in message_ids}
+
+
+MINUTE = timedelta(minutes=1)
+
+
+class Provider(models.Model):
+    """A mailbox provider that is counted: by the operator's wish, or since it asked us to slow."""
+
+    name = models.CharField(max_length=255, primary_key=True)
+    held_until = models.DateTimeField(null=True, blank=True)
+    complaints = models.PositiveIntegerField(default=0, help_text="In a row, without a success.")
+    said = models.CharField(max_length=300, blank=True)
+    pace = models.FloatField(null=True, blank=True, help_text="Letters a minute.")
+    faster_at = models.DateTimeField(null=True, blank=True, help_text="When the pace may rise.")
+    allowance = models.FloatField(default=0, help_text="How many may leave at once.")
+    counted_at = models.DateTimeField()
+
+    def __str__(self):
+        return self.name
+
+    def limit(self) -> float | None:
+        """Return how many letters a minute it gets: the lower of its wish and the operator's."""
+        limits = [self.pace, settings.PROVIDER_RATES.get(self.name)]
+        return min((limit for limit in limits if limit is not None), default=None)
+
+    def refill(self, now) -> None:
+        """Count what may leave since the last look: a minute's worth at most, as rounds come.
+
+        While it is held it earns nothing, nor in a look at which the clock has gone back.
+        """
+        limit = self.limit()
+        if limit is not None:
+            minutes = max(0.0, (now - self.counted_at) / MINUTE)
+            self.allowance = min(self.allowance + limit * minutes, max(1.0, limit))
+        self.counted_at = max(now, self.held_until or now)
+
+
+ALARMING = 3  # So often in a row a server may be away before it is called an error.
+
+
+class Sending(models.Model):
+    """The one row that says whether letters may leave."""
+
+    stopped_at = models.DateTimeField(null=True, blank=True)
+    stopped_by = models.CharField(max_length=200, blank=True)
+    resumed_at = models.DateTimeField(
+        null=True, blank=True, help_text="When letters might leave again, after they were stopped."
+    )
+    trouble = models.CharField(max_length=12, blank=True, help_text="What tripped the breaker.")
+    said = models.CharField(max_length=300, blank=True, help_text="In the mail server's words.")
+    failures = models.PositiveIntegerField(default=0, help_text="How often in a row.")
+    retry_at = models.DateTimeField(null=True, blank=True, help_text="When one try is made again.")
+
+    class Meta:
+        verbose_name_plural = "sending"
+        constraints = [models.CheckConstraint(condition=Q(pk=1), name="one_row_of_sending")]
+
+    def __str__(self):
+        return "stopped" if self.stopped_at else self.trouble or "on"
+
+    @property
+    def is_alarming(self) -> bool:
+        """Return whether the breaker has tripped for what doesn't mend itself soon."""
+        return bool(self.trouble) and (self.trouble != "unreachable" or self.failures >= ALARMING)
+
+    def why_not(self, now) -> str:
+        """Return why no letter may leave at this moment, or nothing."""
+        if self.stopped_at:
+            return f"stopped at {self.stopped_at:%Y-%m-%d %H:%M} UTC by {self.stopped_by}"
+        if self.retry_at and self.retry_at > now:
+            return f"{self.said}; the next try is at {self.retry_at:%H:%M:%S} UTC"
+        return ""

@@ -1,0 +1,38 @@
+"""The suppression list and the counters of rate limits: keyed hashes only."""
+
+from django.db import models
+
+
+class Seal(models.Model):
+    """A suppressed address, as a keyed hash. See suppression_list.py."""
+
+    class Why(models.TextChoices):
+        COMPLAINED = "complained", "reported as unwanted"
+        BOUNCED = "bounced", "letters came back"
+        ASKED = "asked", "asked never to be written to"
+        OPERATOR = "operator", "by the operator"
+
+    seal = models.CharField(max_length=64, primary_key=True, editable=False)
+    why = models.CharField(max_length=10, choices=Why)
+    at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = "sealed address"
+        verbose_name_plural = "sealed addresses"
+        ordering = ["-at"]
+
+    def __str__(self):
+        return f"{self.seal[:8]}…: {self.get_why_display()}"
+
+
+class Attempt(models.Model):
+    """One attempt that a rate limit counts. See rate_limits.py."""
+
+    key = models.CharField(max_length=32, help_text="A keyed hash of the door and who knocked.")
+    at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["key", "at"], name="attempts_of_one")]
+
+    def __str__(self):
+        return f"{self.key} {self.at:%Y-%m-%d %H:%M}"

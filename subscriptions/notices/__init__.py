@@ -1,0 +1,1 @@
+"""Transactional emails: confirmation, welcome, goodbye."""

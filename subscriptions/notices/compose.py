@@ -1,0 +1,89 @@
+"""Transactional letters about the subscription, each in its subscriber's language."""
+
+from functools import wraps
+
+from django.utils import translation
+
+from subscriptions import addresses, schedule
+from subscriptions.hooks import one_by_one
+from subscriptions.mail import render
+from subscriptions.security import tokens
+
+#: By kind of letter.
+COMPOSERS = {}
+
+
+def notice(context_of):
+    """Register a composer of letters: a function named after the kind, which returns a context."""
+    kind = context_of.__name__
+
+    @one_by_one
+    @wraps(context_of)
+    def compose(letter, now):
+        with translation.override(letter.subscriber.language_or_default):
+            context = context_of(letter, now) | {"days": tokens.CONFIRM_DAYS}
+            return render.render(kind, context)
+
+    COMPOSERS[kind] = compose
+    return context_of
+
+
+@notice
+def confirm(letter, now):
+    """Ask the address to confirm a sign-up. If it is subscribed, say so instead.
+
+    The sign-up page answers both alike, so that only the letter tells who is subscribed.
+    """
+    subscriber = letter.subscriber
+    return {
+        "already": subscriber.state_at(now) in ("active", "paused"),
+        "confirm_url": tokens.confirm_url(subscriber),
+        "preferences_url": tokens.preferences_url(subscriber),
+    }
+
+
+@notice
+def goodbye(letter, now):
+    """Confirm unsubscribing, with a link to undo it."""
+    return {
+        "undo_url": tokens.answer_url(letter.subscriber, letter.kind, letter.created_at),
+        "preferences_url": tokens.preferences_url(letter.subscriber),
+    }
+
+
+@notice
+def bounced(letter, now):
+    """Ask whether the address is right, since letters bounced."""
+    subscriber = letter.subscriber
+    return {
+        "since": schedule.local_day(subscriber.suppressed_at, subscriber.zone),
+        "vouch_url": tokens.answer_url(subscriber, letter.kind, letter.created_at),
+        "unsubscribe_url": tokens.unsubscribe_url(subscriber),
+    }
+
+
+@notice
+def link(letter, now):
+    """Send the link to the preferences to a subscriber who lost it."""
+    subscriber = letter.subscriber
+    return {
+        "preferences_url": tokens.preferences_url(subscriber),
+        "unsubscribe_url": tokens.unsubscribe_url(subscriber),
+        "state": subscriber.state_at(now),
+    }
+
+
+@notice
+def move(letter, now):
+    """Ask an address to confirm a change of address. Only the old one learns the other address.
+
+    The new one may be somebody else's, by a typing error.
+    """
+    subscriber = letter.subscriber
+    side = "new" if letter.to else "old"
+    return {
+        "side": side,
+        "new_address": addresses.readable(letter.to or subscriber.move.new_email),
+        "move_url": tokens.move_url(subscriber, side, letter.created_at),
+        "preferences_url": tokens.preferences_url(subscriber),
+    }

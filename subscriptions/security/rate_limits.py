@@ -1,0 +1,207 @@
+"""Rate limits: by network, by mailbox, and over all visitors.
+
+A form that sends a letter to any address asks for both the visitor and the mailbox:
+
+    try:
+        limits.check_visitor("lost link", request.META["REMOTE_ADDR"], now)
+    except limits.TooManyAttempts as refusal:
+        return too_many(request, refusal)                # views.py: 429 with a page
+    if limits.check_mailbox("lost link", address, now):  # normalised, as addresses.normalise does
+        ...                                              # write the letter
+    ...                                                  # the same response, letter or none
+
+The visitor is told of the first limit. The second is about the owner of the address, who may be
+somebody else: a page that told of it would tell who signed up. Both count attempts, not letters,
+or a limit would tell which address gets none. Each endpoint counts for itself.
+
+Windows are sliding. A refused attempt is not counted and stores nothing. If the database cannot be
+asked, every attempt is refused. Rows hold keyed hashes, no addresses or networks, for a day.
+"""
+
+import hmac
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from ipaddress import ip_address, ip_network
+from math import ceil
+
+from django.conf import settings
+from django.db import DatabaseError, connection, transaction
+
+from subscriptions import addresses
+from subscriptions.models import Attempt
+
+logger = logging.getLogger(__name__)
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+KEEP = DAY  # The longest window.
+HIDDEN_NETWORKS = 5  # How many networks count as one if an unconfigured proxy hides the visitors.
+RETRY_AFTER_FAILURE = timedelta(minutes=1)
+
+#: Endpoints where anyone can have a letter sent to any address.
+LETTER_ENDPOINTS = ("sign-up", "lost link", "new address")
+
+
+class TooManyAttempts(Exception):
+    """A limit is reached. `by` is which one; `retry_after` is in seconds."""
+
+    def __init__(self, endpoint: str, by: str, wait: timedelta):
+        super().__init__(f"{endpoint}: {by}")
+        self.endpoint, self.by = endpoint, by
+        self.retry_after = ceil(wait.total_seconds())
+
+
+@dataclass(frozen=True)
+class Limit:
+    """At most `max_hits` in a sliding window, for one value of what the limit goes `by`."""
+
+    by: str
+    value: str
+    max_hits: int
+    within: timedelta
+
+
+def check_visitor(endpoint: str, ip: str | None, now) -> None:
+    """Count a visitor who wants a letter sent. Raises TooManyAttempts.
+
+    `ip` is REMOTE_ADDR, as config.client_ip sets it.
+    """
+    network, max_hits = network_of(ip), settings.LIMITS["network"]
+    is_local = network in ("127.0.0.0/24", "::/48")
+    if not settings.TRUSTED_PROXIES and (settings.IS_HTTPS or is_local):
+        max_hits *= HIDDEN_NETWORKS  # There must be a proxy, whose address all visitors have.
+    by_network = Limit("network", network, max_hits, HOUR)
+    try:
+        hit(endpoint, [by_network, _by_all()], now)
+    except TooManyAttempts as refusal:
+        if refusal.by == "all" and first_time_in(HOUR, endpoint, now):
+            logger.error(
+                "More than %d letters were asked for in an hour (%s), from many networks. The door "
+                "is closed until it is less: see docs/security.md.",
+                settings.LIMITS["all"],
+                endpoint,
+            )
+        raise
+
+
+def check_mailbox(endpoint: str, address: str, now) -> bool:
+    """Count a letter to this normalised address. Return whether its mailbox may get it."""
+    by_mailbox = Limit("mailbox", addresses.mailbox(address), settings.LIMITS["mailbox"], DAY)
+    try:
+        hit(endpoint, [by_mailbox], now)
+    except TooManyAttempts:
+        return False
+    return True
+
+
+def hit(endpoint: str, limits: Sequence[Limit], now) -> list[Attempt]:
+    """Count one attempt under all limits, or under none and raise TooManyAttempts.
+
+    Inside a transaction, others under the same limits wait for its end. Returns rows for `undo`.
+    """
+    try:
+        _raise_if_reached(endpoint, limits, now)  # Without a lock, for which a flood would queue.
+        with transaction.atomic():
+            if connection.vendor == "postgresql":  # SQLite has one writer at a time anyway.
+                for limit in limits:
+                    with connection.cursor() as cursor:
+                        number = int(_key(endpoint, limit)[:15], 16)
+                        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [number])
+            _raise_if_reached(endpoint, limits, now)
+            return Attempt.objects.bulk_create(
+                Attempt(key=_key(endpoint, limit), at=now) for limit in limits
+            )
+    except DatabaseError as error:
+        logger.error("attempts can't be counted: %s", type(error).__name__)
+        raise TooManyAttempts(endpoint, "store", RETRY_AFTER_FAILURE) from error
+
+
+def undo(attempts: Sequence[Attempt]) -> None:
+    """Uncount attempts, which turned out not to be of the kind that a limit is for."""
+    Attempt.objects.filter(pk__in=[attempt.pk for attempt in attempts]).delete()
+
+
+def reset(endpoint: str, limit: Limit) -> int:
+    """Delete what was counted under a limit. Return how many attempts."""
+    return Attempt.objects.filter(key=_key(endpoint, limit)).delete()[0]
+
+
+def first_time_in(window: timedelta, event: str, now) -> bool:
+    """Count an event. Return whether it is the first one in the window, to be logged once."""
+    try:
+        hit("told", [Limit("", event, 1, window)], now)
+    except TooManyAttempts:
+        return False
+    return True
+
+
+def report_bypassed_proxy(now) -> None:
+    """Log, once a day, that a visitor came past a proxy that TRUSTED_PROXIES counts."""
+    if first_time_in(DAY, _proxy_event(), now):
+        logger.error(
+            "Somebody signed up past one of the %s proxies of TRUSTED_PROXIES: visitors may say "
+            "who they are. See docs/security.md.",
+            settings.TRUSTED_PROXIES,
+        )
+
+
+def was_proxy_bypassed(now) -> bool:
+    """Return whether that was logged in the last day, for the current TRUSTED_PROXIES."""
+    return _wait("told", Limit("", _proxy_event(), 1, DAY), now) is not None
+
+
+def _proxy_event():
+    return f"came past {settings.TRUSTED_PROXIES} proxies"
+
+
+def closed_endpoints(now) -> list[str]:
+    """Return the endpoints that refuse everyone, because all visitors together were too many."""
+    return [
+        endpoint for endpoint in LETTER_ENDPOINTS if _wait(endpoint, _by_all(), now) is not None
+    ]
+
+
+def network_of(ip: str | None) -> str:
+    """Return the network that counts as one visitor: an IPv4 /24, or an IPv6 /48.
+
+    A customer of a provider can have that many addresses. What is no address, such as that of a
+    Unix socket, is a network of its own.
+    """
+    try:
+        address = ip_address(ip or "")
+    except ValueError:
+        return ip or ""
+    address = getattr(address, "ipv4_mapped", None) or address
+    return str(ip_network((address, 24 if address.version == 4 else 48), strict=False))
+
+
+def purge(now) -> int:
+    """Delete attempts that no limit counts any more. Return how many."""
+    return Attempt.objects.filter(at__lt=now - KEEP).delete()[0]
+
+
+def _by_all():
+    return Limit("all", "", settings.LIMITS["all"], HOUR)
+
+
+def _raise_if_reached(endpoint, limits, now):
+    for limit in limits:
+        wait = _wait(endpoint, limit, now)
+        if wait is not None:
+            raise TooManyAttempts(endpoint, limit.by, wait)
+
+
+def _wait(endpoint, limit, now):
+    """Return the time until another attempt is accepted, or None if one is now."""
+    hits = Attempt.objects.filter(key=_key(endpoint, limit), at__gt=now - limit.within)
+    nth = limit.max_hits - 1
+    earliest = hits.order_by("-at").values_list("at", flat=True)[nth : nth + 1]
+    return earliest[0] + limit.within - now if earliest else None
+
+
+def _key(endpoint, limit):
+    """Return the keyed hash that a limit is counted by."""
+    value = f"{endpoint}\n{limit.by}\n{limit.value}"
+    secret = f"subscriptions.security.rate_limits{settings.SECRET_KEY}"
+    return hmac.digest(secret.encode(), value.encode(), "sha256").hex()[:32]

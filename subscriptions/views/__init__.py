@@ -1,0 +1,1 @@
+"""The pages behind a subscriber's links, and sign-up."""

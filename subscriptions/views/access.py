@@ -1,0 +1,65 @@
+"""Who may open a page: token holders, rate limits, and the answers to everyone else."""
+
+from functools import wraps
+from math import ceil
+
+from django.shortcuts import render
+from django.utils.cache import add_never_cache_headers
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_http_methods, require_safe
+
+from subscriptions.actions import change_address, signup
+from subscriptions.models import Subscriber
+from subscriptions.security import rate_limits, tokens
+
+
+def token_page(view):
+    """Mark a page that a token opens: no CSRF cookie. (config.middleware keeps its address secret.)
+
+    A wrong token is answered 404, and one that no longer opens the page 410.
+    """
+
+    @wraps(view)
+    def opened(request, *args, **kwargs):
+        try:
+            return view(request, *args, **kwargs)
+        except (
+            tokens.ClosedToken,
+            tokens.ExpiredToken,
+            signup.UsedToken,
+            change_address.NotOpen,
+        ) as error:
+            status, is_closed = 410, isinstance(error, tokens.ClosedToken)
+        except (tokens.BadToken, Subscriber.DoesNotExist):
+            status, is_closed = 404, False
+        is_move = request.resolver_match.url_name == "move"
+        context = {"expired": status == 410, "of_move": is_move, "is_closed": is_closed}
+        return render(request, "subscriptions/bad_link.html", context, status=status)
+
+    return csrf_exempt(require_http_methods(["GET", "HEAD", "POST"])(opened))
+
+
+def public_page(view):
+    """Mark a page that only shows. A POST is answered 405, without asking for a CSRF cookie."""
+    return csrf_exempt(require_safe(view))
+
+
+def too_many(request, refusal: rate_limits.TooManyAttempts):
+    """Answer 429, or 503 if attempts cannot be counted."""
+    minutes = ceil(refusal.retry_after / 60)
+    context = {"minutes": minutes, "by": refusal.by, "door": refusal.endpoint}
+    status = 503 if refusal.by == "store" else 429
+    response = render(request, "429.html", context, status=status)
+    response["Retry-After"] = str(refusal.retry_after)
+    add_never_cache_headers(response)
+    return response
+
+
+def bad_request(request, message):
+    """Answer 400 to a form that no page of ours would send."""
+    return render(request, "400.html", {"said": message}, status=400)
+
+
+def consent_source(request, via, wording=""):
+    ip = request.META.get("REMOTE_ADDR") or None
+    return signup.ConsentSource(via=via, ip=ip, wording=str(wording))

@@ -1,0 +1,88 @@
+"""The admin log-in, which is locked for a while after too many wrong passwords.
+
+They are counted by network, and by account over all networks. The limit by network is lower:
+whoever guesses from one network is locked out before the account is, whose owner can still log in.
+While locked, the right password is refused as well. It unlocks by itself, or by `manage.py unlock`.
+"""
+
+import logging
+from datetime import timedelta
+from unicodedata import normalize
+
+from django.conf import settings
+from django.contrib import admin
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.admin.options import get_content_type_for_model
+from django.contrib.auth.models import User
+from django.db.models import Q
+from django.http import HttpResponse
+from django.utils import timezone
+
+from subscriptions.security import rate_limits
+from subscriptions.security.rate_limits import Limit
+from subscriptions.views import access
+
+logger = logging.getLogger(__name__)
+
+ENDPOINT = "log-in"
+WITHIN = timedelta(minutes=15)
+
+
+def log_in(request) -> HttpResponse:
+    """Log in as the admin does, unless there were too many wrong passwords before."""
+    if request.method != "POST":
+        return admin.site.login(request)
+    account = _by_account(request.POST.get("username", ""))
+    by_network = _by_network(request.META["REMOTE_ADDR"])
+    try:
+        # Counted before it is checked, so that concurrent guesses do not exceed the limit.
+        attempts = rate_limits.hit(ENDPOINT, [by_network, account], timezone.now())
+    except rate_limits.TooManyAttempts as refusal:
+        if rate_limits.first_time_in(WITHIN, f"{ENDPOINT} by {refusal.by}", timezone.now()):
+            logger.warning("The log-in is locked: too many wrong passwords, by %s.", refusal.by)
+            if owner := owner_of(account.value):
+                _note(owner, f"Locked out: too many wrong passwords, by {refusal.by}", request)
+        return access.too_many(request, refusal)
+    response = admin.site.login(request)
+    if response.status_code == 302:  # `request.user` may be somebody who was logged in before.
+        rate_limits.undo(attempts)
+        rate_limits.reset(ENDPOINT, account)
+        _note(request.user, "Logged in", request)
+    return response
+
+
+def _note(user, words, request):
+    """Add an entry to the audit log, with the network."""
+    network = rate_limits.network_of(request.META["REMOTE_ADDR"])
+    LogEntry.objects.create(
+        user=user,
+        content_type=get_content_type_for_model(user),
+        object_id=user.pk,
+        object_repr=str(user),
+        action_flag=CHANGE,
+        change_message=f"{words}, from {network}.",
+    )
+
+
+def owner_of(account: str) -> User | None:
+    """Return the user of this name, whatever its spelling."""
+    # SQLite ignores the case of ASCII letters only.
+    named = Q(username__iexact=_by_account(account).value) | Q(username=account.strip())
+    return User.objects.filter(named).first()
+
+
+def unlock(account: str, ip: str | None) -> int:
+    """Forget the wrong passwords of this account and this network. Return how many."""
+    return rate_limits.reset(ENDPOINT, _by_account(account)) + rate_limits.reset(
+        ENDPOINT, _by_network(ip)
+    )
+
+
+def _by_network(ip):
+    return Limit("network", rate_limits.network_of(ip), settings.LIMITS["passwords"], WITHIN)
+
+
+def _by_account(name):
+    # Normalised, as Django's form takes several spellings for one account.
+    name = normalize("NFKC", name.strip()).casefold()
+    return Limit("account", name, settings.LIMITS["account"], WITHIN)

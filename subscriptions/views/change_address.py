@@ -1,0 +1,48 @@
+"""Agree to a change of address."""
+
+from django.shortcuts import render
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from subscriptions import addresses
+from subscriptions.actions import change_address
+from subscriptions.models import Subscriber
+from subscriptions.security import tokens
+from subscriptions.views.access import consent_source, token_page
+
+MOVE = {
+    "old": _("My digest moves to the new address."),
+    "new": _("Send the daily digest to this address. I can stop it with one click."),
+}
+
+
+@token_page
+def move(request, token):
+    """Confirm a change of address, from the old or the new one.
+
+    Once it is done, the link to the old mailbox opens nothing, and does not say where they are.
+    """
+    now, taken = timezone.now(), False
+    side, public_id, asked_at = tokens.read_move(token, now)
+    subscriber = Subscriber.objects.get(public_id=public_id)
+    wish = change_address.find(subscriber, asked_at)
+    if request.method == "POST":
+        source = consent_source(request, f"link in the letter to the {side} address", MOVE[side])
+        try:
+            wish = change_address.approve(subscriber, side, asked_at, source=source, now=now)
+        except change_address.AddressTaken:
+            taken = True
+        else:
+            subscriber = Subscriber.objects.get(public_id=public_id)
+    context = {
+        "side": side,
+        "wish": wish,
+        "agreed": wish.has_agreed(side),
+        "taken": taken,
+        "consent": MOVE[side],
+        "new_address": addresses.readable(wish.new_email),
+        "address": addresses.readable(subscriber.email),
+    }
+    if side == "new":
+        context["preferences_url"] = tokens.preferences_url(subscriber)
+    return render(request, "subscriptions/change_address.html", context)

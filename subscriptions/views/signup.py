@@ -1,0 +1,146 @@
+"""Sign-up, confirmation, and a new link for who has lost theirs."""
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.shortcuts import render
+from django.utils import timezone
+from django.utils.cache import add_never_cache_headers
+from django.utils.translation import get_language_from_request
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_http_methods
+
+from subscriptions import addresses, forms
+from subscriptions.actions import signup
+from subscriptions.db import retry_on_integrity_error
+from subscriptions.delivery.status import of_sending
+from subscriptions.models import Letter, Subscriber, Topic
+from subscriptions.notices import send
+from subscriptions.security import rate_limits, tokens
+from subscriptions.views.access import consent_source, token_page, too_many
+
+CONSENT = _("Send me one email a day with new research papers. I can stop it with one click.")
+UNDO = _("Send me the daily digest again, as it was. I can stop it with one click.")
+VOUCH = _("Letters reach me at this address. Send me the daily digest again.")
+
+
+#: By the kind of letter whose link asks something: template, wording, and source of the consent.
+QUESTIONS = {
+    Letter.Kind.CONFIRM: ("subscriptions/confirm.html", CONSENT, "link in the letter"),
+    Letter.Kind.GOODBYE: ("subscriptions/resubscribe.html", UNDO, "link that undoes unsubscribing"),
+    Letter.Kind.BOUNCED: (
+        "subscriptions/confirm_address.html",
+        VOUCH,
+        "link in the letter about letters that came back",
+    ),
+}
+
+
+@csrf_exempt  # Other sites may embed the form; the sign-up has to be confirmed by email.
+@require_http_methods(["GET", "HEAD", "POST"])
+def subscribe(request):
+    """Sign up. The response does not depend on whether the address is subscribed."""
+    if request.method != "POST":
+        return _sign_up_page(request, forms.SignUpForm.choosing(request.GET))
+    form = forms.SignUpForm(request.POST)
+    if not form.is_valid():
+        return _sign_up_page(request, form, status=400)
+    email, now = form.cleaned_data["email"], timezone.now()
+    try:
+        rate_limits.check_visitor("sign-up", request.META["REMOTE_ADDR"], now)
+    except rate_limits.TooManyAttempts as refusal:
+        return too_many(request, refusal)
+    if request.bypassed_proxies:
+        rate_limits.report_bypassed_proxy(now)
+    try:
+        _sign_up(request, form, now)
+    except IntegrityError:  # A topic was deleted concurrently.
+        form = forms.SignUpForm(request.POST)
+        if not form.is_valid():
+            return _sign_up_page(request, form, status=400)
+        _sign_up(request, form, now)
+    response = render(request, "subscriptions/check_inbox.html", _expected_letter(email, now))
+    add_never_cache_headers(response)  # It shows what was typed.
+    return response
+
+
+def _sign_up(request, form, now):
+    email = form.cleaned_data["email"]
+    ours = (settings.SITE_URL, f"{request.scheme}://{request.get_host()}")
+    is_ours = request.headers.get("Origin", settings.SITE_URL) in ours
+    via = "sign-up form" if is_ours else "sign-up form on another site"
+    with transaction.atomic():  # One, so that each sign-up writes something.
+        if rate_limits.check_mailbox("sign-up", email, now):
+            sign_up_request = form.sign_up_request(get_language_from_request(request))
+            source = consent_source(request, via, CONSENT)
+            signup.subscribe(email, sign_up_request, source=source, now=now)
+
+
+def _sign_up_page(request, form, status=200):
+    topics = Topic.objects.offered_with(form["topics"].value() or [])
+    context = {"form": form, "consent": CONSENT, **topics.grouped()}
+    return render(request, "subscriptions/subscribe.html", context, status=status)
+
+
+@token_page
+@retry_on_integrity_error
+def confirm(request, token):
+    """Answer one of the QUESTIONS."""
+    now = timezone.now()
+    kind, public_id, asked_at = tokens.read_confirm(token, now)
+    subscriber = Subscriber.objects.get(public_id=public_id)
+    template, wording, via = QUESTIONS[kind]
+    if request.method == "POST":
+        source = consent_source(request, via, wording)
+        signup.confirm(subscriber, asked_at, source=source, now=now, kind=kind)
+        subscriber.refresh_from_db()
+    is_open = signup.is_open(subscriber, asked_at, now=now, kind=kind)
+    is_first = False  # Whether a first digest is due at once.
+    if request.method == "POST" and subscriber.confirmed_at is not None and kind == "confirm":
+        is_first = not subscriber.had_digest_before_confirming()
+    context = {
+        "subscriber": subscriber,
+        "address": addresses.readable(subscriber.email),
+        "preferences_url": tokens.preferences_url(subscriber),
+        "consent": wording,
+        "kind": kind,
+        "state": subscriber.state_at(now),
+        "is_delayed": subscriber.is_delayed(now),
+        "is_first": is_first,
+        "is_held_up": _is_held_up(now),
+        "now": now,
+    }
+    return render(request, template if is_open else "subscriptions/confirmed.html", context)
+
+
+@csrf_exempt  # The letter goes to the address alone, and there is no cookie to protect.
+@require_http_methods(["GET", "HEAD", "POST"])
+def lost(request):
+    """Send the link to the preferences again. Does not tell whether the address is subscribed."""
+    form = forms.AddressForm(request.POST if request.method == "POST" else None)
+    if request.method != "POST" or not form.is_valid():
+        status = 400 if form.is_bound else 200
+        return render(request, "subscriptions/resend_link.html", {"form": form}, status=status)
+    email, now = form.cleaned_data["email"], timezone.now()
+    try:
+        rate_limits.check_visitor("lost link", request.META["REMOTE_ADDR"], now)
+    except rate_limits.TooManyAttempts as refusal:
+        return too_many(request, refusal)
+    with transaction.atomic():  # One, so that each request writes something.
+        if rate_limits.check_mailbox("lost link", email, now):
+            send.send_link(email, now=now)
+    return render(request, "subscriptions/resend_link_sent.html", _expected_letter(email, now))
+
+
+def _expected_letter(email, now):
+    """Return the context of a page about a letter that was asked for, whether or not one comes."""
+    return {
+        "address": addresses.readable(email),
+        "goes_to_files": settings.EMAIL_URL.startswith("file:"),
+        "is_held_up": _is_held_up(now),
+    }
+
+
+def _is_held_up(now):
+    """Return whether no letters are sent at the moment."""
+    return of_sending(now).grade != "on"

@@ -1,0 +1,45 @@
+"""Unsubscribe, and its undo."""
+
+from contextlib import suppress
+from datetime import timedelta
+
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils import timezone
+
+from subscriptions import addresses
+from subscriptions.actions import signup
+from subscriptions.models import Letter, Subscriber
+from subscriptions.security import tokens
+from subscriptions.views.access import consent_source, token_page
+from subscriptions.views.signup import UNDO
+
+#: How long after unsubscribing the page offers to undo it. Its link is in every email, also in
+#: those that were passed on.
+UNDO_SHOWN = timedelta(minutes=10)
+
+
+@token_page
+def unsubscribe(request, token):
+    """Unsubscribe. A link from before a change of address does so too, and tells no more."""
+    public_id, since = tokens.parse_token("unsubscribe", token)
+    now, context = timezone.now(), {}
+    if request.method == "POST":
+        # The body is not parsed as a form: mail programs may write it in any way.
+        via = "mail program" if b"List-Unsubscribe" in request.body else "unsubscribe page"
+        with suppress(Subscriber.DoesNotExist):  # Erased.
+            source = consent_source(request, via)
+            context["under_way"] = signup.unsubscribe(public_id, source=source, now=now)
+    if subscriber := Subscriber.objects.filter(public_id=public_id).first():
+        context["subscriber"] = subscriber
+        if not tokens.is_closed(subscriber, since):
+            context["address"] = addresses.readable(subscriber.email)
+    if request.method != "POST":
+        return render(request, "subscriptions/unsubscribe.html", context)
+    if "address" in context:
+        context["preferences_url"] = tokens.preferences_url(subscriber)
+        left_at = subscriber.unsubscribed_at
+        if subscriber.can_resubscribe(now) and now - left_at < UNDO_SHOWN:
+            undo = tokens.token(Letter.Kind.GOODBYE, subscriber.public_id, left_at)
+            context |= {"undo_path": reverse("confirm", args=[undo]), "undo": UNDO}
+    return render(request, "subscriptions/unsubscribed.html", context)

@@ -1,0 +1,52 @@
+"""Webhook of the mail provider (ESP) in EMAIL_URL, which reports what became of letters.
+
+Without a secret that tells the provider from others, the webhook does not exist.
+"""
+
+import logging
+
+from django.conf import settings
+from django.http import Http404, HttpResponse
+from django.utils import timezone
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_http_methods
+
+from subscriptions.bounces import process
+from subscriptions.bounces.parse import NoReport
+from subscriptions.delivery.transports import esps
+from subscriptions.models.delivery import count_useless
+
+logger = logging.getLogger(__name__)
+
+PLAIN = {"content_type": "text/plain"}
+
+
+@csrf_exempt
+@require_http_methods(["HEAD", "POST"])
+def provider_events(request, name):
+    """Record the provider's reports. On a 500, the provider sends them again."""
+    esp = esps.esp_of(settings.EMAIL_URL)
+    if esp is None or esp.name != name or not esp.is_guarded:
+        raise Http404
+    from subscriptions.bounces import esp_events as events  # It imports anymail.
+
+    if request.method == "HEAD":
+        return HttpResponse()
+    if settings.WEBHOOK_SECRET and "Authorization" not in request.headers:
+        # Some providers send their password only when asked for it.
+        return HttpResponse(status=401, headers={"WWW-Authenticate": 'Basic realm="events"'})
+    now = timezone.now()
+    try:
+        reports = events.reports_in(request, esp, now)
+    except events.Forged as reason:
+        logger.warning("an event that %s did not send: %s", esp.title, reason)
+        return HttpResponse("This is not from the provider.\n", status=403, **PLAIN)
+    except events.Unreadable as reason:
+        logger.error("an event of %s can't be read: %s", esp.title, reason)
+        return HttpResponse("This can't be read.\n", status=400, **PLAIN)
+    for report in reports:
+        try:
+            process.record(report, now)
+        except NoReport as reason:
+            count_useless(reason.why, now)
+    return HttpResponse()
